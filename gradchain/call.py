@@ -1,0 +1,264 @@
+"""The remembered call: a factory and the arguments it was called with, as a value.
+
+A factory is a function of numbers. Calling it computes nothing: it makes a value that remembers the factory and its
+arguments. The value prints as the call that made it, compares and hashes by it, is a pytree whose leaves are its
+float hyperparameters, and is changed with ``replace``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.checks import quote
+from gradchain.leaves import is_traced
+
+Hyper: TypeAlias = Annotated[Any, "Hyper"]
+"""A hyperparameter: a float, a 0-d array, a tracer, or a function of the step (0-based) that gives one."""
+
+FACTORIES: dict[str, Factory] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Factory:
+    """A registered function, and what its signature says of its arguments."""
+
+    function: Callable
+    kind: type[Call]
+    coming: int = 0  # leading arguments that are given only when the value is used
+    composite: bool = False  # a recipe: its function returns members instead of a rule
+    name: str = field(init=False)
+    signature: inspect.Signature = field(init=False)
+
+    def __post_init__(self):
+        signature = inspect.signature(self.function)
+        parameters = list(signature.parameters.values())[self.coming :]
+        object.__setattr__(self, "name", self.function.__name__)
+        object.__setattr__(self, "signature", signature.replace(parameters=parameters))
+        known = FACTORIES.setdefault(self.name, self)
+        if _origin(known.function) != _origin(self.function):
+            raise ValueError(
+                f"A factory named {self.name!r} is registered already, by {'.'.join(_origin(known.function))}."
+                " Names identify a factory in configs: choose another."
+            )
+        FACTORIES[self.name] = self  # the same function defined again, in a notebook say, replaces itself
+
+    def mentions(self, name: str, annotation: str) -> bool:
+        """Whether the annotation of argument ``name`` mentions ``annotation``."""
+        found = self.signature.parameters[name].annotation
+        return annotation in (found if isinstance(found, str) else repr(found))
+
+    def bind(self, args: tuple, kwargs: dict) -> Any:
+        """The value that remembers this call, with all arguments by name and the defaults filled in."""
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {error}; its signature is {self.name}{self.signature}") from None
+        bound.apply_defaults()
+        return self.kind.of(self, {k: self.kind.admit(self, k, v) for k, v in bound.arguments.items()})
+
+    def call(self, arguments: dict[str, Any], *coming: Any) -> Any:
+        """Call the function with arguments kept by name."""
+        bound = inspect.BoundArguments(self.signature, arguments)  # pyright: ignore[reportArgumentType]
+        return self.function(*coming, *bound.args, **bound.kwargs)
+
+
+def _origin(function: Callable) -> tuple[str, str]:
+    return function.__module__, function.__qualname__
+
+
+class Call:
+    """The base of transformations, schedules and selections."""
+
+    __slots__ = ("_cache", "arguments", "factory", "label")
+    factory: Factory
+    arguments: dict[str, Any]
+    label: str | None
+    _cache: dict[str, Any]
+
+    @classmethod
+    def of(cls, factory: Factory, arguments: dict[str, Any], label: str | None = None) -> Any:
+        """The value that remembers ``factory(**arguments)``, arguments unexamined."""
+        self = object.__new__(cls)
+        for name, value in (("factory", factory), ("arguments", arguments), ("label", label), ("_cache", {})):
+            object.__setattr__(self, name, value)
+        return self
+
+    @classmethod
+    def admit(cls, factory: Factory, name: str, value: Any) -> Any:
+        """The form in which an argument is kept: a concrete number as a Python number."""
+        where = f"{factory.name}: argument {name!r}"
+        if getattr(value, "ndim", None) == 0 and hasattr(value, "item") and not is_traced([value]):
+            value = value.item()
+        if factory.mentions(name, "Hyper"):
+            if isinstance(value, int) and not isinstance(value, bool):
+                value = float(value)
+            is_number = isinstance(value, float) or is_traced([value]) or callable(value)
+            if not is_number and not (value is None and factory.mentions(name, "None")):
+                raise TypeError(f"{where} must be a number or a function of the step, not {value!r}.")
+        for leaf in jax.tree.leaves(value, is_leaf=is_call):
+            if not _is_dynamic(leaf) and getattr(type(leaf), "__hash__", None) is None:
+                raise TypeError(f"{where} holds {leaf!r}, which cannot be hashed; use a tuple or a function.")
+        return value
+
+    def __setattr__(self, name: str, value: Any):
+        raise AttributeError(f"{type(self).__name__} is immutable; use replace({name}=...) to make another.")
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, _unflatten(cls), lambda call: call._parts())
+
+    def __repr__(self) -> str:
+        parts = []
+        for name, value in self.arguments.items():
+            if self.factory.signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL:
+                parts += map(_text, value)
+            else:
+                parts.append(f"{name}={_text(value)}")
+        return f"{self.factory.name}({', '.join(parts)})" + (f".named({self.label!r})" if self.label else "")
+
+    def _key(self) -> tuple:
+        if "key" not in self._cache:
+            leaves, treedef = jax.tree.flatten(self)
+            self._cache["key"] = treedef, tuple(x if isinstance(x, float) else id(x) for x in leaves)
+        return self._cache["key"]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Call) and self._key() == other._key())
+
+    def __hash__(self) -> int:
+        if "hash" not in self._cache:
+            self._cache["hash"] = hash(self._key())
+        return self._cache["hash"]
+
+    def __reduce__(self):
+        return _remake, (self.factory.name, self.arguments, self.label)
+
+    def _parts(self) -> tuple[tuple, tuple]:
+        """Children and structure: the hyperparameters and what contains them, and all the rest."""
+        if "parts" not in self._cache:
+            children, static = {}, {}
+            for name, value in self.arguments.items():
+                is_child = _is_dynamic(value) or (isinstance(value, dict | list | tuple) and value)
+                (children if is_child else static)[name] = _wrap(value) if is_child else value
+            structure = (self.factory, self.label, tuple(self.arguments), tuple(children), tuple(static.items()))
+            self._cache["parts"] = tuple(children.values()), structure
+        return self._cache["parts"]
+
+    def replace(self, **changes: Any) -> Any:
+        """The same call with some arguments changed.
+
+        Raises:
+            TypeError: if the factory has no such argument.
+        """
+        strange = changes.keys() - self.arguments.keys()
+        if strange:
+            raise TypeError(f"{self.factory.name} has no argument {quote(strange)}, only {quote(self.arguments)}.")
+        new = {k: self.admit(self.factory, k, changes.get(k, v)) for k, v in self.arguments.items()}
+        return self.of(self.factory, new, self.label)
+
+
+def is_call(x: Any) -> bool:
+    """Whether ``x`` is a remembered call."""
+    return isinstance(x, Call)
+
+
+def _is_dynamic(x: Any) -> bool:
+    return isinstance(x, float | jax.Array | Call)
+
+
+def _remake(name: str, arguments: dict, label: str | None) -> Any:
+    return FACTORIES[name].kind.of(FACTORIES[name], arguments, label)
+
+
+def _text(x: Any) -> str:
+    if isinstance(x, float) and not math.isfinite(x):
+        return f"float('{x}')"
+    if type(x) is tuple:
+        return f"({', '.join(map(_text, x))}{',' * (len(x) == 1)})"
+    if type(x) is dict:
+        return f"{{{', '.join(f'{k!r}: {_text(v)}' for k, v in x.items())}}}"
+    return repr(x)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class _Static:
+    """A part of the structure inside a container that may also hold hyperparameters."""
+
+    value: Any
+
+
+def _wrap(value: Any) -> Any:
+    return jax.tree.map(lambda x: x if _is_dynamic(x) else _Static(x), value, is_leaf=is_call)
+
+
+def _unwrap(value: Any) -> Any:
+    if not isinstance(value, dict | list | tuple):
+        return value
+    is_leaf = lambda x: isinstance(x, _Static | Call)
+    return jax.tree.map(lambda x: x.value if isinstance(x, _Static) else x, value, is_leaf=is_leaf)
+
+
+def _flatten_with_keys(call: Call) -> tuple[list, tuple]:
+    children, structure = call._parts()
+    return [(jax.tree_util.GetAttrKey(k), v) for k, v in zip(structure[3], children, strict=True)], structure
+
+
+def _unflatten(cls: type[Call]) -> Callable:
+    def unflatten(structure: tuple, children: tuple) -> Any:
+        factory, label, order, names, static = structure
+        found = dict(zip(names, map(_unwrap, children), strict=True)) | dict(static)
+        return cls.of(factory, {name: found[name] for name in order}, label)
+
+    return unflatten
+
+
+class Schedule(Call):
+    """A function of the step that remembers how it was made: a call whose first argument is still to come."""
+
+    __slots__ = ()
+
+    def __call__(self, step: Any) -> jax.Array:
+        """The value after ``step`` updates; a number or an array of them."""
+        return self.factory.call(self.arguments, jnp.asarray(step).astype(jnp.result_type(float)))
+
+
+class Selection(Call):
+    """A choice of leaves that remembers how it was made."""
+
+    __slots__ = ()
+
+    def __call__(self, path: str, leaf: Any) -> bool:
+        """Whether the leaf at ``path`` is chosen."""
+        return self.factory.call(self.arguments, path, leaf)
+
+
+def decorator(kind: type[Call], coming: int = 0, composite: bool = False) -> Callable:
+    """A decorator that turns a function into a factory of ``kind``."""
+
+    def decorate(function: Callable) -> Callable:
+        factory = Factory(function, kind, coming, composite)
+        make = lambda *args, **kwargs: factory.bind(args, kwargs)
+        for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+            setattr(make, name, getattr(function, name))
+        make.__signature__ = factory.signature  # pyright: ignore[reportFunctionMemberAccess]
+        return make
+
+    return decorate
+
+
+def schedule(function: Callable) -> Callable[..., Schedule]:
+    """Make a factory of schedules from a function whose first argument is the step, a float scalar."""
+    return decorator(Schedule, coming=1)(function)
+
+
+def selection(function: Callable) -> Callable[..., Selection]:
+    """Make a factory of selections from a function whose first two arguments are a path and a leaf."""
+    return decorator(Selection, coming=2)(function)

@@ -1,0 +1,115 @@
+"""Values to and from plain data that JSON and YAML can hold.
+
+A config names registered factories and their arguments; reading one never runs code that it brings along.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import Any
+
+from gradchain.call import FACTORIES, Call, Schedule, Selection
+from gradchain.checks import quote
+from gradchain.core import GradientTransformation
+
+def to_config(value: Any) -> Any:
+    """A transformation, schedule or selection as dicts, lists, strings and numbers.
+
+    A call becomes ``{"@transform": "adam", "learning_rate": 0.001, ...}`` with all its arguments.
+
+    Args:
+        value: the value, or a container of values.
+
+    Raises:
+        TypeError: naming the argument, if something has no name to be found by (a lambda, a foreign pair) or is an
+            array, a traced hyperparameter say.
+
+    Example:
+        >>> import gradchain as gc
+        >>> gc.to_config(gc.clip(1.0))
+        {'@transform': 'clip', 'max_delta': 1.0}
+    """
+    return _encode(value, "the value")
+
+
+def _encode(x: Any, place: str) -> Any:
+    if isinstance(x, Call):
+        if isinstance(x, GradientTransformation) and x.is_pair:
+            raise TypeError(f"to_config: {place} is a pair of functions, {x!r}; make it a factory with @transform.")
+        tag = next(tag for tag, kind in _KINDS.items() if kind is x.factory.kind)
+        named = {"@named": x.label} if x.label else {}
+        arguments = {k: _encode(v, f"argument {k!r} of {x.factory.name}") for k, v in x.arguments.items()}
+        return {tag: x.factory.name, **named, **arguments}
+    if isinstance(x, float) and not math.isfinite(x):
+        return {"@float": str(x)}
+    if x is None or isinstance(x, bool | int | float | str):
+        return x
+    if type(x) is list:
+        return [_encode(v, place) for v in x]
+    if type(x) is tuple:
+        return {"@tuple": [_encode(v, place) for v in x]}
+    if type(x) is dict:
+        if all(isinstance(k, str) and not k.startswith("@") for k in x):
+            return {k: _encode(v, f"{place} at {k!r}") for k, v in x.items()}
+        return {"@dict": [[_encode(k, place), _encode(v, f"{place} at {k!r}")] for k, v in x.items()]}
+    raise TypeError(
+        f"to_config: {place} is {x!r}, which has no name to be found by. Give a function one by decorating its factory"
+        " with @gc.schedule or @gc.selection; make a traced number concrete."
+    )
+
+
+def from_config(config: Any) -> Any:
+    """The value that ``to_config`` was given.
+
+    Args:
+        config: what ``to_config`` returned, perhaps after a round through JSON or YAML; arguments that are left out
+            take their defaults.
+
+    Raises:
+        ValueError: if it names a factory that is not registered.
+        TypeError: if an argument does not fit its factory.
+
+    Example:
+        >>> import gradchain as gc
+        >>> gc.from_config({"@transform": "sgd", "learning_rate": 0.1})
+        sgd(learning_rate=0.1, momentum=None, nesterov=False)
+    """
+    if isinstance(config, list):
+        return [from_config(v) for v in config]
+    if not isinstance(config, dict):
+        return config
+    tags = [k for k in config if isinstance(k, str) and k.startswith("@") and k != "@named"]
+    if not tags:
+        return {k: from_config(v) for k, v in config.items()}
+    if len(tags) > 1 or tags[0] not in (*_KINDS, *_PLAIN):
+        raise ValueError(f"from_config: unknown or mixed tags {quote(tags)}; known: {quote((*_KINDS, *_PLAIN))}.")
+    (tag,) = tags
+    if tag in _PLAIN:
+        return _PLAIN[tag](config[tag])
+    return _call(_KINDS[tag], config[tag], {k: v for k, v in config.items() if k != tag})
+
+
+def _call(kind: type[Call], name: str, config: dict[str, Any]) -> Any:
+    label = config.pop("@named", None)
+    factory = FACTORIES.get(name)
+    if factory is None or factory.kind is not kind:
+        known = sorted(n for n, f in FACTORIES.items() if f.kind is kind)
+        close = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else "Import the module that registers it first."
+        raise ValueError(f"from_config: no {kind.__name__} named {name!r} is registered. {hint}")
+    if kind is GradientTransformation and "update" in config:
+        raise ValueError(f"from_config: {name!r} wraps functions, which no config can hold.")
+    arguments = {k: from_config(v) for k, v in config.items()}
+    positional = [p.name for p in factory.signature.parameters.values() if p.kind is p.VAR_POSITIONAL]
+    members = [m for k in positional for m in arguments.pop(k, ())]
+    value = factory.bind(tuple(members), arguments)
+    return value.named(label) if label else value
+
+
+_KINDS: dict[str, type[Call]] = {"@transform": GradientTransformation, "@schedule": Schedule, "@selection": Selection}
+_PLAIN = {
+    "@float": float,
+    "@tuple": lambda items: tuple(map(from_config, items)),
+    "@dict": lambda items: {from_config(k): from_config(v) for k, v in items},
+}

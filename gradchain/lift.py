@@ -1,0 +1,334 @@
+"""The lifts: from a rule on one array to a transformation of trees.
+
+A rule names what it wants among ``g`` (the update so far), ``s`` (its slots, a dict), ``p`` (the parameter) and ``t``
+(the step, 1-based); any further argument is an extra argument of ``update``. It returns the new update, together with
+the new slots if it has any. The lift that is chosen says how far the rule looks:
+
+==============  =============================================================================  ========
+``elementwise``  one array; each output element depends on the same element of the inputs       element
+``leafwise``     one array, whole                                                               leaf
+``matrixwise``   a batch ``(k, m, n)`` of equal matrices, gathered from all leaves              matrix
+``treewise``     the whole tree                                                                 tree
+==============  =============================================================================  ========
+
+Rules compute in float32 at least: gradients, parameters and slots are cast on the way in, slots on the way out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain import checks
+from gradchain.core import Body, Stage
+from gradchain.leaves import map_rows
+from gradchain.numerics import compute_dtype, real_dtype
+from gradchain.paths import flatten, flatten_like, named_leaves
+from gradchain.trees import merge, only, select
+
+
+@dataclasses.dataclass(frozen=True)
+class Slot:
+    """A named part of the state, per parameter: how it relates to its parameter and how it starts.
+
+    Attributes:
+        relation: ``like_param``, ``drop``, ``prepend``, ``scalar`` or ``per_replica``.
+        size: the dimension that ``drop`` leaves out, or the length that ``prepend`` puts in front.
+        real: whether the slot of a complex parameter is real.
+        fill: the number that it starts as.
+        copy: whether it starts as the parameter itself.
+    """
+
+    relation: str
+    size: int = 0
+    real: bool = False
+    fill: Any = 0.0
+    copy: bool = False
+
+    def __call__(self, **changes: Any) -> Slot:
+        """The same slot with other attributes: ``like_param(real=True)``."""
+        return dataclasses.replace(self, **changes)
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the slot for a parameter of ``shape``."""
+        if self.relation == "scalar":
+            return ()
+        if self.relation == "prepend":
+            return (self.size, *shape)
+        if self.relation == "drop":
+            dim = self.size % len(shape)
+            return shape[:dim] + shape[dim + 1 :]
+        return shape
+
+    def make(self, param: Any, batch: int = 0) -> jax.Array:
+        """Its first value, for a parameter whose first ``batch`` dimensions count matrices."""
+        shape = jnp.shape(param)
+        dtype = compute_dtype(jnp.result_type(param))
+        dtype = real_dtype(dtype) if self.real or self.relation == "scalar" else dtype
+        if self.copy:
+            return jnp.array(param, dtype, copy=True)
+        return jnp.full_like(param, self.fill, dtype=dtype, shape=shape[:batch] + self.shape(shape[batch:]))
+
+
+like_param = Slot("like_param")
+scalar = Slot("scalar")
+per_replica = Slot("per_replica")
+
+
+def drop(dim: int) -> Slot:
+    """A slot of its parameter's shape without dimension ``dim``."""
+    return Slot("drop", dim)
+
+
+def prepend(size: int) -> Slot:
+    """A slot of its parameter's shape with a dimension of length ``size`` in front."""
+    return Slot("prepend", size)
+
+
+def elementwise(rule: Callable, where: Any = None, **slots: Slot) -> Body:
+    """Lift a rule on one array in which every output element depends on the same element of the inputs.
+
+    Args:
+        rule: ``rule(g, s, p, t)``, or any of these names; see ``gradchain.lift``.
+        where: which leaves it is for (see ``gradchain.select``); the others pass unchanged and have no slots.
+        slots: the named parts of its state.
+
+    Example:
+        >>> import gradchain as gc
+        >>> @gc.transform
+        ... def scale_by_sign():
+        ...     return gc.elementwise(lambda g: jnp.sign(g))
+    """
+    return PerLeaf("element", rule, where, slots)
+
+
+def leafwise(rule: Callable, where: Any = None, **slots: Slot) -> Body:
+    """Lift a rule that looks at one whole array, its norm or mean say; arguments as for ``elementwise``.
+
+    Inside ``shard_map`` it sees a shard: reduce with ``gradchain.total``.
+    """
+    return PerLeaf("leaf", rule, where, slots)
+
+
+def matrixwise(rule: Callable, where: Any = None, **slots: Slot) -> Body:
+    """Lift a rule on a batch ``(k, m, n)`` of matrices, the last two dimensions of all leaves of that shape.
+
+    Arguments as for ``elementwise``; slots have the shape that they declare for one matrix.
+
+    Raises:
+        ValueError: naming the path of a leaf that has fewer than two dimensions; choose leaves with ``where``.
+    """
+    return PerMatrix("matrix", rule, where, slots)
+
+
+def treewise(rule: Callable, where: Any = None, **slots: Slot) -> Body:
+    """Lift a rule on whole trees: ``g`` and ``p`` are trees, and so are slots except a ``scalar``, which is one array.
+
+    Arguments as for ``elementwise``; leaves that are not chosen are holes in what the rule sees.
+    """
+    return PerTree("tree", rule, where, slots)
+
+
+class Lift(Body):
+    """A rule, its slots, and what its signature asks for."""
+
+    def __init__(self, locality: str, rule: Callable, where: Any, slots: dict[str, Slot]):
+        self.locality, self.rule, self.where, self.slots = locality, rule, where, slots
+        parameters = inspect.signature(rule).parameters
+        self.names = frozenset(parameters)
+        self.required = frozenset(k for k, p in parameters.items() if p.default is p.empty)
+        self.extras = self.names - {"g", "s", "p", "t"}
+        self.needs_step = "t" in self.names
+        self.slot_names = frozenset(slots)
+
+    def init(self, params: Any) -> dict:
+        """See ``Body``."""
+        chosen = only(select(self.where, params), params)
+        return {name: jax.tree.map(slot.make, chosen) for name, slot in self.slots.items()}
+
+    def call(self, stage: Stage, dtype: jnp.dtype, extra: dict, **given: Any) -> tuple[Any, dict]:
+        """Run the rule, in ``dtype``, on what it names of ``given`` and of the extra arguments."""
+        real = real_dtype(dtype)
+        given |= {k: _at_least(extra[k], real) for k in self.extras if k in extra}
+        if self.needs_step:
+            given["t"] = (stage.count + 1).astype(real)
+        for name in self.required:
+            if given.get(name) is None:
+                what, way_out = ("params", name) if name == "p" else (f"the extra argument {name!r}", f"params, {name}=...")
+                way_out = "params" if name == "p" else way_out
+                raise TypeError(f"update: {stage.name!r} needs {what}: call update(grads, state, {way_out}).")
+        # A real hyperparameter beside a complex array is meant: only there may dtypes meet.
+        mixed = jax.numpy_dtype_promotion("standard") if dtype.kind == "c" else contextlib.nullcontext()
+        with mixed:
+            made = self.rule(**{k: v for k, v in given.items() if k in self.names})
+        update, new = made if self.slots else (made, {})
+        if not isinstance(new, dict) or new.keys() != self.slots.keys():
+            raise ValueError(f"{stage.name}: the rule must return its slots {checks.quote(self.slots)}, not {new!r}.")
+        return update, new
+
+
+def _at_least(x: Any, real: jnp.dtype) -> Any:
+    """An array in the kind that it has and in the precision of ``real``; anything else as it is."""
+    if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.inexact):
+        return x
+    return x.astype(real if x.dtype.kind != "c" else jnp.result_type(real, jnp.complex64))
+
+
+def _as_made(stage: Stage, what: str, new: Any, old: jax.Array, dtype: Any) -> jax.Array:
+    """What a rule made in the place of ``old``, in ``dtype``; of another shape it is an error."""
+    if jnp.shape(new) != old.shape:
+        raise ValueError(f"{stage.name}: the rule made {what} of shape {jnp.shape(new)} from one of {old.shape}.")
+    return jnp.asarray(new).astype(dtype)
+
+
+class PerLeaf(Lift):
+    """A rule on one array. Consecutive ones run together, each leaf passing through all of them."""
+
+    fuses = True
+
+    @classmethod
+    def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
+        """See ``Body``."""
+        g, treedef = flatten(updates)
+        p = flatten_like(treedef, params)
+        flags = [flatten_like(treedef, select(s.body.where, updates if params is None else params)) for s in stages]
+        slots = [{k: flatten_like(treedef, v) for k, v in state.items()} for state in states]
+        live = [i for i, x in enumerate(g) if x is not None]
+        kinds, rows = [], []
+        for i in live:
+            chosen = tuple(bool(f[i]) for f in flags)
+            own = [s[k][i] for s, flag in zip(slots, chosen, strict=True) if flag for k in s]
+            kinds.append((chosen, p[i] is not None))
+            rows.append((g[i], *p[i : i + 1] * (p[i] is not None), *own))
+            for stage, s in zip(stages, slots, strict=True):
+                _check_slots(stage, s, i, updates, jnp.shape(g[i]))
+
+        def through_all(kind: tuple, u: jax.Array, *rest: jax.Array) -> list:
+            (chosen, has_p), rest_iter, news = kind, iter(rest), []
+            dtype = compute_dtype(u.dtype, rest[0].dtype if has_p else u.dtype)
+            u, p = u.astype(dtype), next(rest_iter).astype(dtype) if has_p else None
+            for stage in itertools.compress(stages, chosen):
+                body = stage.at(dtype)
+                old = {k: next(rest_iter) for k in body.slots}
+                given = {"g": u, "s": {k: _at_least(v, real_dtype(dtype)) for k, v in old.items()}, "p": p}
+                made, new = body.call(stage, dtype, extra, **given)
+                u = _as_made(stage, "an update", made, u, dtype)
+                news += [_as_made(stage, f"slot {k!r}", new[k], v, v.dtype) for k, v in old.items()]
+            return [u, *news]
+
+        for i, (u, *news), (chosen, _) in zip(live, map_rows(through_all, kinds, rows), kinds, strict=True):
+            g[i], news = u, iter(news)
+            for s in itertools.compress(slots, chosen):
+                for column in s.values():
+                    column[i] = next(news)
+        return treedef.unflatten(g), [{k: treedef.unflatten(v) for k, v in s.items()} for s in slots]
+
+
+def _check_slots(stage: Stage, slots: dict, i: int, updates: Any, shape: tuple, batch: int = 0) -> None:
+    for name, column in slots.items():
+        found = column[i]
+        expected = shape[:batch] + stage.body.slots[name].shape(shape[batch:])
+        if found is not None and getattr(found, "shape", None) != expected:
+            checks.refuse_slot(stage.name, name, named_leaves(updates)[i][0], found, expected)
+
+
+class PerTree(Lift):
+    """A rule on the whole tree."""
+
+    def init(self, params: Any) -> dict:
+        """See ``Body``."""
+        state = super().init(params)
+        dtype = real_dtype(compute_dtype(*(jnp.result_type(x) for x in jax.tree.leaves(params))))
+        scalars = {k: jnp.full((), slot.fill, dtype) for k, slot in self.slots.items() if slot.relation == "scalar"}
+        return state | scalars
+
+    @classmethod
+    def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
+        """See ``Body``."""
+        (stage,), (state,) = stages, states
+        dtypes = {x.dtype for x in jax.tree.leaves((updates, params))}
+        dtype = compute_dtype(*dtypes)
+        real = real_dtype(dtype)
+        mask = select(stage.body.where, updates if params is None else params)
+        up = lambda tree: jax.tree.map(lambda x: _at_least(x, real), tree)
+        g, p = up(only(mask, updates)), None if params is None else up(only(mask, params))
+        body = stage.at(dtype)
+        made, new = body.call(stage, dtype, extra, g=g, s=up(state), p=p)
+        if jax.tree.structure(made) != jax.tree.structure(g):
+            raise ValueError(f"{stage.name}: the rule must return updates of the structure that it was given.")
+        narrow = lambda old, x: _as_made(stage, "an update", x, old, compute_dtype(old.dtype))
+        made = jax.tree.map(narrow, only(mask, updates), made)
+        new = {k: jax.tree.map(lambda old, x, k=k: _as_made(stage, k, x, old, old.dtype), state[k], new[k]) for k in new}
+        return merge(mask, made, updates), [new]
+
+
+class PerMatrix(Lift):
+    """A rule on a batch of equal matrices."""
+
+    def init(self, params: Any) -> dict:
+        """See ``Body``."""
+        chosen = only(select(self.where, params), params)
+        for path, leaf in named_leaves(chosen):
+            _check_is_matrix(path, leaf)
+        make = lambda slot: lambda param: slot.make(param, batch=jnp.ndim(param) - 2)
+        return {name: jax.tree.map(make(slot), chosen) for name, slot in self.slots.items()}
+
+    @classmethod
+    def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
+        """See ``Body``."""
+        (stage,), (state,) = stages, states
+        g, treedef = flatten(updates)
+        p = flatten_like(treedef, params)
+        flags = flatten_like(treedef, select(stage.body.where, updates if params is None else params))
+        slots = {k: flatten_like(treedef, v) for k, v in state.items()}
+        buckets: dict[tuple, list[int]] = {}
+        for i, x in enumerate(g):
+            if x is not None and flags[i]:
+                if x.ndim < 2:
+                    _check_is_matrix(named_leaves(updates)[i][0], x)
+                _check_slots(stage, slots, i, updates, x.shape, batch=x.ndim - 2)
+                dtype = compute_dtype(x.dtype, x.dtype if p[i] is None else p[i].dtype)
+                buckets.setdefault((x.shape[-2:], dtype), []).append(i)
+        for (_, dtype), indices in buckets.items():
+            _run_bucket(stage, dtype, indices, g, p, slots, extra)
+        return treedef.unflatten(g), [{k: treedef.unflatten(v) for k, v in slots.items()}]
+
+
+def _run_bucket(stage: Stage, dtype: jnp.dtype, indices: list, g: list, p: list, slots: dict, extra: dict) -> None:
+    """One call of a matrix rule, in place: stack the leaves at ``indices``, run, and cut the results apart."""
+    real, body = real_dtype(dtype), stage.at(dtype)
+    leads = [g[i].shape[:-2] for i in indices]
+    cuts = list(itertools.accumulate(math.prod(lead) for lead in leads))[:-1]
+
+    def stack(column: list) -> jax.Array:
+        flat = [column[i].reshape(-1, *column[i].shape[len(lead) :]) for i, lead in zip(indices, leads, strict=True)]
+        return jnp.concatenate([_at_least(x, real) for x in flat])
+
+    def put_back(column: list, what: str, batch: Any, old: jax.Array, dtype: Any = None) -> None:
+        parts = jnp.split(_as_made(stage, what, batch, old, old.dtype), cuts)
+        for i, lead, part in zip(indices, leads, parts, strict=True):
+            column[i] = part.reshape(*lead, *part.shape[1:]).astype(dtype or column[i].dtype)
+
+    u = stack(g).astype(dtype)
+    old = {k: stack(column) for k, column in slots.items()}
+    has_p = p[indices[0]] is not None
+    made, new = body.call(stage, dtype, extra, g=u, s=old, p=stack(p).astype(dtype) if has_p else None)
+    put_back(g, "an update", made, u, dtype)
+    for k, column in slots.items():
+        put_back(column, f"slot {k!r}", new[k], old[k])
+
+
+def _check_is_matrix(path: str, leaf: Any) -> None:
+    if leaf is not None and jnp.ndim(leaf) < 2:
+        raise ValueError(
+            f"{path!r} has shape {list(jnp.shape(leaf))}: a matrix transformation needs two dimensions or more. Choose"
+            " leaves with where=gc.ndim_at_least(2), or give the others a transformation of their own with partition."
+        )

@@ -1,0 +1,146 @@
+"""Plain functions on trees: paths, selections, norms, and adding updates to parameters.
+
+``None`` is a hole everywhere: a place that takes no part and stays ``None``.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradchain.checks import check_apply
+from gradchain.leaves import is_traced, map_rows
+from gradchain.numerics import abs2, compute_dtype, varying_axes
+from gradchain.paths import flatten, flatten_like, named_leaves
+
+
+def select(where: Any, tree: Any) -> Any:
+    """The tree of bools that says which leaves of ``tree`` a selection chooses.
+
+    Args:
+        where: ``None`` (every leaf), a glob on paths such as ``"*/kernel"`` (``*`` crosses ``/``), a function
+            ``f(path, leaf) -> bool``, or a tree of bools that may be a prefix of ``tree``.
+        tree: any tree; its holes stay holes.
+
+    Example:
+        >>> select("*/kernel", {"dense": {"bias": 1.0, "kernel": 2.0}})
+        {'dense': {'bias': False, 'kernel': True}}
+    """
+    if where is None or isinstance(where, str) or callable(where):
+        test = where if callable(where) else lambda path, _: fnmatch.fnmatchcase(path, where or "*")
+        chosen = [None if x is None else bool(test(path, x)) for path, x in named_leaves(tree)]
+        return flatten(tree)[1].unflatten(chosen)
+    return jax.tree.broadcast(where, tree)
+
+
+def merge(mask: Any, chosen: Any, others: Any) -> Any:
+    """The tree that takes its leaves from ``chosen`` where ``mask`` is true, else from ``others``."""
+    flags, treedef = flatten(mask)
+    pairs = zip(flags, flatten_like(treedef, chosen), flatten_like(treedef, others), strict=True)
+    return treedef.unflatten([a if flag else b for flag, a, b in pairs])
+
+
+def only(mask: Any, tree: Any) -> Any:
+    """The leaves of ``tree`` where ``mask`` is true, with holes elsewhere."""
+    flags, treedef = flatten(mask)
+    leaves = flatten_like(treedef, tree)
+    return treedef.unflatten([x if flag else None for flag, x in zip(flags, leaves, strict=True)])
+
+
+def global_norm(tree: Any) -> jax.Array:
+    r"""The Euclidean norm of all leaves together, :math:`\sqrt{\sum_i |x_i|^2}`.
+
+    Summed in float32 at least, and over all shards inside ``shard_map``.
+
+    Example:
+        >>> print(global_norm({"a": jnp.array([3.0]), "b": jnp.array(4.0)}))
+        5.0
+    """
+    leaves = [jnp.asarray(x) for x in jax.tree.leaves(tree)]
+    if not leaves:
+        return jnp.zeros(())
+    rows = map_rows(_sum_of_squares, [None] * len(leaves), [(x,) for x in leaves])
+    return jnp.sqrt(sum_over_shards([row[0] for row in rows]))
+
+
+def _sum_of_squares(_: Any, x: jax.Array) -> list:
+    return [jnp.sum(abs2(x.astype(compute_dtype(x.dtype))))]
+
+
+def sum_over_shards(scalars: list) -> jax.Array:
+    """The sum of scalars, one per leaf, with one reduction over each set of mesh axes they vary on."""
+    buckets: dict[tuple, list] = {}
+    for x in scalars:
+        buckets.setdefault(tuple(sorted(varying_axes(x))), []).append(x)
+    sums = [(axes, _pairwise_sum(xs)) for axes, xs in buckets.items()]
+    return _pairwise_sum([lax.psum(x, axes) if axes else x for axes, x in sums])
+
+
+def _pairwise_sum(scalars: list) -> jax.Array:
+    wide = jnp.result_type(*scalars)
+    scalars = [x.astype(wide) for x in scalars]
+    while len(scalars) > 1:
+        odd = scalars[len(scalars) & ~1 :]
+        scalars = [a + b for a, b in zip(scalars[::2], scalars[1::2], strict=False)] + odd
+    return scalars[0]
+
+
+def apply_updates(params: Any, updates: Any) -> Any:
+    """Add updates to parameters: ``params + updates``, each leaf in its parameter's dtype.
+
+    The sum is made in float32 at least and rounded once. Where an update is ``None`` the parameter stays.
+    Called outside ``jit`` it compiles itself.
+
+    Args:
+        params: tree of arrays.
+        updates: tree like ``params``, leaf by leaf of the same shape; ``None`` leaves are holes.
+
+    Raises:
+        ValueError: naming the path, if a leaf is missing or has another shape; nothing is broadcast.
+
+    Example:
+        >>> print(apply_updates({"w": jnp.ones(2)}, {"w": jnp.array([-0.5, 0.5])})["w"])
+        [0.5 1.5]
+    """
+    if is_traced(jax.tree.leaves((params, updates))):
+        return add_updates(params, updates)
+    return _compiled_add(params, updates)
+
+
+def add_updates(params: Any, updates: Any) -> Any:
+    """``apply_updates`` without compiling."""
+    check_apply(params, updates)
+    u, treedef = flatten(updates)
+    p = flatten_like(treedef, params)
+    live = [i for i, x in enumerate(u) if x is not None]
+    rows = [(jnp.asarray(p[i]), jnp.asarray(u[i])) for i in live]
+    for i, (new,) in zip(live, map_rows(_add, [None] * len(rows), rows), strict=True):
+        p[i] = new
+    return treedef.unflatten(p)
+
+
+def _add(_: Any, p: jax.Array, u: jax.Array) -> list:
+    dtype = compute_dtype(p.dtype, u.dtype)
+    return [(p.astype(dtype) + u.astype(dtype)).astype(p.dtype)]
+
+
+_compiled_add = jax.jit(add_updates)
+
+
+def scale_tree(tree: Any, factor: Any) -> Any:
+    """Every leaf times one scalar."""
+    leaves, treedef = jax.tree.flatten(tree)
+    rows = map_rows(lambda _, x: [x * factor], [None] * len(leaves), [(x,) for x in leaves])
+    return treedef.unflatten([row[0] for row in rows])
+
+
+def tree_map_live(fun: Callable, tree: Any, *others: Any) -> Any:
+    """``jax.tree.map`` that skips the holes of ``tree``."""
+    leaves, treedef = flatten(tree)
+    columns: Iterator = zip(leaves, *(flatten_like(treedef, t) for t in others), strict=True)
+    return treedef.unflatten([None if row[0] is None else fun(*row) for row in columns])
