@@ -110,19 +110,23 @@ def _more(names: list) -> str:
     return f" and {len(names) - 5} more" if len(names) > 5 else ""
 
 
-def check_state(stateful: set[str], names: set[str], updates: Any, state: Any) -> None:
+def check_not_swapped(names: set[str], updates: Any, state: Any) -> None:
+    """What was passed as the updates does not look like the state of the members called ``names``."""
+    looks_like_state = lambda x: isinstance(x, dict) and bool(x) and x.keys() <= names
+    if looks_like_state(updates) and not looks_like_state(state):
+        raise ValueError("update: 'updates' looks like the state. Swapped? The order is update(grads, state, params).")
+
+
+def check_state(stateful: set[str], names: set[str], state: Any) -> None:
     """``state`` has an entry for each member that needs one, and none for strangers.
 
     Args:
         stateful: names of the members that must have an entry.
         names: names of all members.
-        updates: the updates of the same call, to tell whether the two were swapped.
         state: what was passed as the state.
     """
     if isinstance(state, dict) and stateful <= state.keys() <= names:
         return
-    if isinstance(updates, dict) and updates and stateful <= updates.keys() <= names:
-        raise ValueError("update: 'updates' looks like the state: swapped? The order is update(grads, state, params).")
     if not isinstance(state, dict):
         way_out = "Pass what init(params) or the last update returned."
         raise TypeError(f"update: the state is a {type(state).__name__}, not a dict. {way_out}")

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gradchain import checks
 from gradchain.call import Call, Factory, Schedule, decorator, is_call
 from gradchain.leaves import is_traced
-from gradchain.numerics import increment, real_dtype
+from gradchain.numerics import compute_dtype, increment, real_dtype
 from gradchain.trees import add_updates, tree_map_live
 
 P = ParamSpec("P")
@@ -65,6 +65,7 @@ class PairBody(Body):
         """See ``Body``."""
         body = stages[0].body
         own = {k: v for k, v in extra.items() if k in body.extras or "*" in body.extras}
+        updates = jax.tree.map(lambda x: x.astype(compute_dtype(x.dtype)), updates)
         token = _inside.set(True)
         try:
             updates, new = body.update(updates, states[0], *([params] if body.takes_params else []), **own)
@@ -296,13 +297,14 @@ _compiled_step = jax.jit(_step)
 
 def _run(tx: GradientTransformation, updates: Any, state: Any, params: Any, extra: dict) -> tuple[Any, dict]:
     """All members in order, together where they can; updates stay in the precision of the computation."""
+    checks.check_not_swapped(set(tx.stages), updates, state)
     checks.check_updates(updates, params)
     entries = state if isinstance(state, dict) else {}
     stages = [Stage(name, call, _clock(entries.get(name))) for name, call in tx.stages.items()]
     if not _inside.get():
         checks.check_extras(extra, frozenset().union(*(s.body.extras for s in stages)))
     stateful = {s.name for s in stages if s.timed or s.body.slot_names}
-    checks.check_state(stateful, set(tx.stages), updates, state)
+    checks.check_state(stateful, set(tx.stages), state)
     new_state = {}
     for _, group in itertools.groupby(stages, key=lambda s: type(s.body) if s.body.fuses else id(s)):
         together = list(group)

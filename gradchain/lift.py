@@ -32,7 +32,7 @@ from gradchain.core import Body, Stage
 from gradchain.leaves import map_rows
 from gradchain.numerics import compute_dtype, real_dtype
 from gradchain.paths import flatten, flatten_like, named_leaves
-from gradchain.trees import merge, only, select
+from gradchain.trees import only, select
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,12 +199,12 @@ class PerLeaf(Lift):
         """See ``Body``."""
         g, treedef = flatten(updates)
         p = flatten_like(treedef, params)
-        flags = [flatten_like(treedef, select(s.body.where, updates if params is None else params)) for s in stages]
+        flags = [_flags(stage, treedef, updates, params) for stage in stages]
         slots = [{k: flatten_like(treedef, v) for k, v in state.items()} for state in states]
         live = [i for i, x in enumerate(g) if x is not None]
         kinds, rows = [], []
         for i in live:
-            chosen = tuple(bool(f[i]) for f in flags)
+            chosen = tuple(f[i] for f in flags)
             own = [s[k][i] for s, flag in zip(slots, chosen, strict=True) if flag for k in s]
             kinds.append((chosen, p[i] is not None))
             rows.append((g[i], *p[i : i + 1] * (p[i] is not None), *own))
@@ -254,20 +254,34 @@ class PerTree(Lift):
     def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
         """See ``Body``."""
         (stage,), (state,) = stages, states
-        dtypes = {x.dtype for x in jax.tree.leaves((updates, params))}
-        dtype = compute_dtype(*dtypes)
-        real = real_dtype(dtype)
-        mask = select(stage.body.where, updates if params is None else params)
-        up = lambda tree: jax.tree.map(lambda x: _at_least(x, real), tree)
-        g, p = up(only(mask, updates)), None if params is None else up(only(mask, params))
-        body = stage.at(dtype)
-        made, new = body.call(stage, dtype, extra, g=g, s=up(state), p=p)
+        leaves, treedef = flatten(updates)
+        flags = _flags(stage, treedef, updates, params)
+        keep = lambda column: treedef.unflatten([x if flag else None for x, flag in zip(column, flags, strict=True)])
+        columns = {k: flatten_like(treedef, v) for k, v in state.items() if stage.body.slots[k].relation != "scalar"}
+        dtype = compute_dtype(*(x.dtype for x in jax.tree.leaves((updates, params))))
+        up = lambda tree: jax.tree.map(lambda x: _at_least(x, real_dtype(dtype)), tree)
+
+        g, slots = keep(leaves), state | {k: keep(column) for k, column in columns.items()}
+        p = None if params is None else up(keep(flatten_like(treedef, params)))
+        made, new = stage.at(dtype).call(stage, dtype, extra, g=up(g), s=up(slots), p=p)
         if jax.tree.structure(made) != jax.tree.structure(g):
             raise ValueError(f"{stage.name}: the rule must return updates of the structure that it was given.")
-        narrow = lambda old, x: _as_made(stage, "an update", x, old, compute_dtype(old.dtype))
-        made = jax.tree.map(narrow, only(mask, updates), made)
-        new = {k: jax.tree.map(lambda old, x, k=k: _as_made(stage, k, x, old, old.dtype), state[k], new[k]) for k in new}
-        return merge(mask, made, updates), [new]
+        u = jax.tree.map(lambda old, x: _as_made(stage, "an update", x, old, compute_dtype(old.dtype)), g, made)
+        for k, old in slots.items():
+            new[k] = jax.tree.map(lambda o, x, k=k: _as_made(stage, f"slot {k!r}", x, o, o.dtype), old, new[k])
+            if k in columns:
+                new[k] = _fill_holes(treedef, new[k], columns[k])
+        return _fill_holes(treedef, u, leaves), [new]
+
+
+def _flags(stage: Stage, treedef: Any, updates: Any, params: Any) -> list[bool]:
+    """Whether the stage is for each leaf of ``treedef``; holes are for none."""
+    chosen = flatten_like(treedef, select(stage.body.where, updates if params is None else params))
+    return [x is not None and flag is True for x, flag in zip(flatten(updates)[0], chosen, strict=True)]
+
+
+def _fill_holes(treedef: Any, tree: Any, leaves: list) -> Any:
+    return treedef.unflatten([b if a is None else a for a, b in zip(flatten_like(treedef, tree), leaves, strict=True)])
 
 
 class PerMatrix(Lift):
@@ -287,11 +301,11 @@ class PerMatrix(Lift):
         (stage,), (state,) = stages, states
         g, treedef = flatten(updates)
         p = flatten_like(treedef, params)
-        flags = flatten_like(treedef, select(stage.body.where, updates if params is None else params))
+        flags = _flags(stage, treedef, updates, params)
         slots = {k: flatten_like(treedef, v) for k, v in state.items()}
         buckets: dict[tuple, list[int]] = {}
         for i, x in enumerate(g):
-            if x is not None and flags[i]:
+            if flags[i]:
                 if x.ndim < 2:
                     _check_is_matrix(named_leaves(updates)[i][0], x)
                 _check_slots(stage, slots, i, updates, x.shape, batch=x.ndim - 2)

@@ -35,7 +35,10 @@ def select(where: Any, tree: Any) -> Any:
         test = where if callable(where) else lambda path, _: fnmatch.fnmatchcase(path, where or "*")
         chosen = [None if x is None else bool(test(path, x)) for path, x in named_leaves(tree)]
         return flatten(tree)[1].unflatten(chosen)
-    return jax.tree.broadcast(where, tree)
+    try:
+        return jax.tree.broadcast(where, tree)
+    except ValueError as error:
+        raise ValueError(f"select: the tree of bools does not fit the tree of parameters: {error}") from None
 
 
 def merge(mask: Any, chosen: Any, others: Any) -> Any:
