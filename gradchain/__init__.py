@@ -15,14 +15,9 @@ from gradchain.core import GradientTransformation as GradientTransformation
 from gradchain.core import chain as chain
 from gradchain.core import recipe as recipe
 from gradchain.core import transform as transform
-from gradchain.lift import drop as drop
 from gradchain.lift import elementwise as elementwise
 from gradchain.lift import leafwise as leafwise
-from gradchain.lift import like_param as like_param
 from gradchain.lift import matrixwise as matrixwise
-from gradchain.lift import per_replica as per_replica
-from gradchain.lift import prepend as prepend
-from gradchain.lift import scalar as scalar
 from gradchain.lift import treewise as treewise
 from gradchain.numerics import abs2 as abs2
 from gradchain.numerics import debias as debias
@@ -41,6 +36,11 @@ from gradchain.schedules import linear_schedule as linear_schedule
 from gradchain.schedules import piecewise_constant_schedule as piecewise_constant_schedule
 from gradchain.schedules import polynomial_schedule as polynomial_schedule
 from gradchain.schedules import warmup_cosine_decay_schedule as warmup_cosine_decay_schedule
+from gradchain.slots import drop as drop
+from gradchain.slots import like_param as like_param
+from gradchain.slots import per_replica as per_replica
+from gradchain.slots import prepend as prepend
+from gradchain.slots import scalar as scalar
 from gradchain.transforms.adaptive import scale_by_adam as scale_by_adam
 from gradchain.transforms.adaptive import scale_by_rms as scale_by_rms
 from gradchain.transforms.adaptive import scale_by_rss as scale_by_rss

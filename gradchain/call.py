@@ -20,7 +20,7 @@ from gradchain.checks import quote
 from gradchain.leaves import is_traced
 
 Hyper: TypeAlias = Annotated[Any, "Hyper"]
-"""A hyperparameter: a float, a 0-d array, a tracer, or a function of the step (0-based) that gives one."""
+"""A number: a float, a 0-d array, a tracer, or a function of the step (0-based) that gives one."""
 
 FACTORIES: dict[str, Factory] = {}
 

@@ -13,6 +13,7 @@ from gradchain.call import FACTORIES, Call, Schedule, Selection
 from gradchain.checks import quote
 from gradchain.core import GradientTransformation
 
+
 def to_config(value: Any) -> Any:
     """A transformation, schedule or selection as dicts, lists, strings and numbers.
 

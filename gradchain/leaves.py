@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
+from jax import core
 from jax.extend.core import Literal
 
 BLOCK = 32  # leaves that one inlined call writes out
@@ -19,7 +20,7 @@ BLOCK = 32  # leaves that one inlined call writes out
 
 def is_traced(leaves: Sequence[Any]) -> bool:
     """Whether any of ``leaves`` is a tracer."""
-    return any(issubclass(kind, jax.core.Tracer) for kind in set(map(type, leaves)))
+    return any(issubclass(kind, core.Tracer) for kind in set(map(type, leaves)))
 
 
 def map_rows(fun: Callable, kinds: Sequence[Hashable], rows: Sequence[tuple]) -> list:
@@ -67,5 +68,5 @@ def _hoist_scalars(fun: Callable, row: tuple) -> Callable:
     info = jaxpr.debug_info._replace(arg_names=None, result_paths=None)  # the names of other arguments
     first = jaxpr.replace(invars=[], outvars=needed, eqns=scalar, debug_info=info)
     second = jaxpr.replace(constvars=needed, eqns=rest)
-    values = jax.core.eval_jaxpr(first, closed.consts)
-    return lambda *leaf: jax.core.eval_jaxpr(second, values, *leaf)
+    values = core.eval_jaxpr(first, closed.consts)
+    return lambda *leaf: core.eval_jaxpr(second, values, *leaf)

@@ -4,12 +4,12 @@ A rule names what it wants among ``g`` (the update so far), ``s`` (its slots, a 
 (the step, 1-based); any further argument is an extra argument of ``update``. It returns the new update, together with
 the new slots if it has any. The lift that is chosen says how far the rule looks:
 
-==============  =============================================================================  ========
-``elementwise``  one array; each output element depends on the same element of the inputs       element
-``leafwise``     one array, whole                                                               leaf
-``matrixwise``   a batch ``(k, m, n)`` of equal matrices, gathered from all leaves              matrix
-``treewise``     the whole tree                                                                 tree
-==============  =============================================================================  ========
+===============  ============================================================================  ========
+``elementwise``  one array; each output element depends on the same element of the inputs      element
+``leafwise``     one array, whole                                                              leaf
+``matrixwise``   a batch ``(k, m, n)`` of equal matrices, gathered from all leaves             matrix
+``treewise``     the whole tree                                                                tree
+===============  ============================================================================  ========
 
 Rules compute in float32 at least: gradients, parameters and slots are cast on the way in, slots on the way out.
 """
@@ -17,7 +17,6 @@ Rules compute in float32 at least: gradients, parameters and slots are cast on t
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import inspect
 import itertools
 import math
@@ -28,69 +27,12 @@ import jax
 import jax.numpy as jnp
 
 from gradchain import checks
-from gradchain.core import Body, Stage
 from gradchain.leaves import map_rows
 from gradchain.numerics import compute_dtype, real_dtype
 from gradchain.paths import flatten, flatten_like, named_leaves
+from gradchain.slots import Slot
+from gradchain.stages import Body, Stage
 from gradchain.trees import only, select
-
-
-@dataclasses.dataclass(frozen=True)
-class Slot:
-    """A named part of the state, per parameter: how it relates to its parameter and how it starts.
-
-    Attributes:
-        relation: ``like_param``, ``drop``, ``prepend``, ``scalar`` or ``per_replica``.
-        size: the dimension that ``drop`` leaves out, or the length that ``prepend`` puts in front.
-        real: whether the slot of a complex parameter is real.
-        fill: the number that it starts as.
-        copy: whether it starts as the parameter itself.
-    """
-
-    relation: str
-    size: int = 0
-    real: bool = False
-    fill: Any = 0.0
-    copy: bool = False
-
-    def __call__(self, **changes: Any) -> Slot:
-        """The same slot with other attributes: ``like_param(real=True)``."""
-        return dataclasses.replace(self, **changes)
-
-    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the slot for a parameter of ``shape``."""
-        if self.relation == "scalar":
-            return ()
-        if self.relation == "prepend":
-            return (self.size, *shape)
-        if self.relation == "drop":
-            dim = self.size % len(shape)
-            return shape[:dim] + shape[dim + 1 :]
-        return shape
-
-    def make(self, param: Any, batch: int = 0) -> jax.Array:
-        """Its first value, for a parameter whose first ``batch`` dimensions count matrices."""
-        shape = jnp.shape(param)
-        dtype = compute_dtype(jnp.result_type(param))
-        dtype = real_dtype(dtype) if self.real or self.relation == "scalar" else dtype
-        if self.copy:
-            return jnp.array(param, dtype, copy=True)
-        return jnp.full_like(param, self.fill, dtype=dtype, shape=shape[:batch] + self.shape(shape[batch:]))
-
-
-like_param = Slot("like_param")
-scalar = Slot("scalar")
-per_replica = Slot("per_replica")
-
-
-def drop(dim: int) -> Slot:
-    """A slot of its parameter's shape without dimension ``dim``."""
-    return Slot("drop", dim)
-
-
-def prepend(size: int) -> Slot:
-    """A slot of its parameter's shape with a dimension of length ``size`` in front."""
-    return Slot("prepend", size)
 
 
 def elementwise(rule: Callable, where: Any = None, **slots: Slot) -> Body:
@@ -162,7 +104,9 @@ class Lift(Body):
             given["t"] = (stage.count + 1).astype(real)
         for name in self.required:
             if given.get(name) is None:
-                what, way_out = ("params", name) if name == "p" else (f"the extra argument {name!r}", f"params, {name}=...")
+                what, way_out = (
+                    ("params", name) if name == "p" else (f"the extra argument {name!r}", f"params, {name}=...")
+                )
                 way_out = "params" if name == "p" else way_out
                 raise TypeError(f"update: {stage.name!r} needs {what}: call update(grads, state, {way_out}).")
         # A real hyperparameter beside a complex array is meant: only there may dtypes meet.

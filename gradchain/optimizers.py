@@ -94,9 +94,7 @@ def rmsprop(
 
 
 @recipe
-def adam(
-    learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, *, eps_root: Hyper = 0.0
-) -> Any:
+def adam(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, *, eps_root: Hyper = 0.0) -> Any:
     """Adam: ``scale_by_adam``, then the learning rate.
 
     Args:

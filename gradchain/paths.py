@@ -28,6 +28,20 @@ def path_name(path: tuple) -> str:
 
 
 def named_leaves(tree: Any) -> list[tuple[str, Any]]:
-    """Pairs of path and leaf, holes included."""
+    """Pairs of path and leaf, holes included.
+
+    A box around one array, such as Flax's ``Variable`` and ``Partitioned``, adds no ``value`` to the path: a leaf has
+    the same path with its box and without.
+    """
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=is_hole)
-    return [(path_name(path), leaf) for path, leaf in leaves]
+    paths = [path for path, _ in leaves]
+
+    def name(i: int) -> str:
+        path, parent = paths[i], paths[i][:-1]
+        is_alone = all(p[: len(parent)] != parent for p in (*paths[max(i - 1, 0) : i], *paths[i + 1 : i + 2]))
+        return path_name(parent if path[-1:] == _VALUE and is_alone else path)
+
+    return [(name(i), leaf) for i, (_, leaf) in enumerate(leaves)]
+
+
+_VALUE = (jax.tree_util.GetAttrKey("value"),)

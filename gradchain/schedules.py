@@ -87,8 +87,9 @@ def linear_schedule(
 def cosine_decay_schedule(
     step: Any, init_value: Hyper, decay_steps: int, alpha: Hyper = 0.0, exponent: Hyper = 1.0
 ) -> Any:
-    r"""Decay along half a cosine: :math:`y = a\left((1-\alpha)\left(\tfrac{1 + \cos \pi\tau}{2}\right)^q + \alpha\right)`.
+    r"""Decay along half a cosine.
 
+    :math:`y = a\left((1-\alpha)\left(\tfrac{1 + \cos \pi\tau}{2}\right)^q + \alpha\right)` with
     :math:`\tau = t/T`, at most 1.
 
     Args:

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 
 from gradchain.call import Hyper
 from gradchain.core import transform
-from gradchain.lift import elementwise, like_param
+from gradchain.lift import elementwise
 from gradchain.numerics import abs2, debias, ema
+from gradchain.slots import like_param
 
 
 @transform

@@ -6,7 +6,8 @@ from typing import Any
 
 from gradchain.call import Hyper
 from gradchain.core import transform
-from gradchain.lift import elementwise, like_param
+from gradchain.lift import elementwise
+from gradchain.slots import like_param
 
 
 @transform

@@ -1,0 +1,59 @@
+# Everything runs in .venv, which the targets make and fill from requirements/*.lock as needed.
+# Needs Python 3.11+ and make. To choose the Python that makes .venv: make PYTHON=python3.12 test
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check bench docs format lock clean
+.NOTPARALLEL:
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.demo ## train a small CNN on handwritten digits; the picture goes to out/
+	@$(BIN)/python examples/train_digits.py
+
+test: check ## format, lint and type checks, then the tests
+	@$(BIN)/python -m pytest -n 2 --doctest-modules gradchain tests
+
+test-all: check ## the same with the slow tests
+	@$(BIN)/python -m pytest -n 2 --doctest-modules -m "" gradchain tests
+
+check: .venv/.dev ## format, lint and type checks only
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/pyright
+
+bench: .venv/.bench ## time gradchain beside its peers
+	@$(BIN)/python -m benchmarks
+
+docs: .venv/.docs ## build the site in docs/_build/html; a warning is an error
+	@$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+	@echo "built docs/_build/html/index.html"
+
+format: .venv/.dev ## format the code and fix what can be fixed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: $(BIN)/python ## renew requirements/*.lock from pyproject.toml
+	@$(BIN)/python requirements/lock.py
+
+clean: ## remove what the targets wrote, except .venv
+	rm -rf out build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf docs/_build docs/gallery docs/sg_execution_times.rst examples/out
+	find gradchain tests benchmarks examples docs requirements -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "gradchain needs Python 3.11 or newer; try: make PYTHON=python3.12"; exit 1; }
+	@echo "making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+
+# One stamp per lock: each target installs what it needs, once, and again when the lock changes.
+.venv/.%: requirements/%.lock pyproject.toml | $(BIN)/python
+	@echo "installing $<"
+	@$(PIP) -r $<
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@

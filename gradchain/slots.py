@@ -1,0 +1,72 @@
+"""Slots: the named parts of a state, declared by their relation to a parameter."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.numerics import compute_dtype, real_dtype
+
+
+@dataclasses.dataclass(frozen=True)
+class Slot:
+    """A named part of the state, per parameter: how it relates to its parameter and how it starts.
+
+    Attributes:
+        relation: ``like_param``, ``drop``, ``prepend``, ``scalar`` or ``per_replica``.
+        size: the dimension that ``drop`` leaves out, or the length that ``prepend`` puts in front.
+        real: whether the slot of a complex parameter is real.
+        fill: the number that it starts as.
+        copy: whether it starts as the parameter itself.
+    """
+
+    relation: str
+    size: int = 0
+    real: bool = False
+    fill: Any = 0.0
+    copy: bool = False
+
+    def __call__(self, **changes: Any) -> Slot:
+        """The same slot with other attributes: ``like_param(real=True)``."""
+        return dataclasses.replace(self, **changes)
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the slot for a parameter of ``shape``."""
+        if self.relation == "scalar":
+            return ()
+        if self.relation == "prepend":
+            return (self.size, *shape)
+        if self.relation == "drop":
+            dim = self.size % len(shape)
+            return shape[:dim] + shape[dim + 1 :]
+        return shape
+
+    def make(self, param: Any, batch: int = 0) -> jax.Array:
+        """Its first value, for a parameter whose first ``batch`` dimensions count matrices."""
+        shape = jnp.shape(param)
+        dtype = compute_dtype(jnp.result_type(param))
+        dtype = real_dtype(dtype) if self.real or self.relation == "scalar" else dtype
+        if self.copy:
+            return jnp.array(param, dtype, copy=True)
+        return jnp.full_like(param, self.fill, dtype=dtype, shape=shape[:batch] + self.shape(shape[batch:]))
+
+
+#: A slot of its parameter's shape.
+like_param = Slot("like_param")
+#: A slot that is one number: for each parameter, or in ``treewise`` for the whole tree.
+scalar = Slot("scalar")
+#: A slot of its parameter's shape whose value differs between replicas.
+per_replica = Slot("per_replica")
+
+
+def drop(dim: int) -> Slot:
+    """A slot of its parameter's shape without dimension ``dim``."""
+    return Slot("drop", dim)
+
+
+def prepend(size: int) -> Slot:
+    """A slot of its parameter's shape with a dimension of length ``size`` in front."""
+    return Slot("prepend", size)

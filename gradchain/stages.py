@@ -1,0 +1,158 @@
+"""Members at work: what a factory returns for given numbers, and how a row of members runs."""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import itertools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain import checks
+from gradchain.call import is_call
+from gradchain.numerics import compute_dtype, increment, real_dtype
+
+if TYPE_CHECKING:
+    from gradchain.core import GradientTransformation
+
+LOCALITIES = ("element", "leaf", "matrix", "tree")
+_inside = contextvars.ContextVar("_inside", default=False)  # a member's own members see the extras of all
+
+
+def is_pair(x: Any) -> bool:
+    """Whether ``x`` is a foreign ``(init, update)`` pair: a tuple of two functions, or an object that has both."""
+    if is_call(x):
+        return False
+    pair = x if isinstance(x, tuple) else (getattr(x, "init", None), getattr(x, "update", None))
+    return len(pair) == 2 and all(callable(f) and not is_call(f) for f in pair)
+
+
+class Body:
+    """What the factory of a transformation returns for given numbers: a lift, or a pair of functions."""
+
+    locality: str = "tree"
+    extras: frozenset[str] = frozenset()  # the extra arguments that it takes; "*" for any
+    needs_step: bool = False
+    fuses: bool = False  # whether consecutive members of this class run together
+    slot_names: frozenset[str] | None = None  # None: it keeps its state as it likes
+
+    def init(self, params: Any) -> Any:
+        """The state of one member, its clock aside."""
+        raise NotImplementedError
+
+    @classmethod
+    def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
+        """The updates after all ``stages``, and the new state of each."""
+        raise NotImplementedError
+
+
+class PairBody(Body):
+    """A pair of functions on whole trees: foreign, hand-written, or made by a wrapper around ``members``."""
+
+    def __init__(self, init: Callable, update: Callable, members: list[GradientTransformation]):
+        self.init, self.update = init, update
+        self.locality = max((m.locality for m in members), key=LOCALITIES.index, default="tree")
+        parameters = list(inspect.signature(update).parameters.values())
+        self.takes_params = len(parameters) > 2
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        inner = frozenset().union(*(m.extras for m in members), checks.VOCABULARY) if members else {"*"}
+        self.extras = frozenset(p.name for p in parameters[3:] if p.kind is not p.VAR_KEYWORD).union(
+            inner if takes_any else ()
+        )
+
+    @classmethod
+    def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
+        """See ``Body``."""
+        body = stages[0].body
+        own = {k: v for k, v in extra.items() if k in body.extras or "*" in body.extras}
+        updates = jax.tree.map(lambda x: x.astype(compute_dtype(x.dtype)), updates)
+        token = _inside.set(True)
+        try:
+            updates, new = body.update(updates, states[0], *([params] if body.takes_params else []), **own)
+        finally:
+            _inside.reset(token)
+        return updates, [new]
+
+
+class Stage:
+    """A member of a chain at one step: its name, its clock, its numbers, and what its factory made of them."""
+
+    def __init__(self, name: str, call: GradientTransformation, count: Any):
+        self.name, self.call, self.count = name, call, count
+        scheduled = [k for k, v in call.arguments.items() if callable(v) and call.factory.mentions(k, "Hyper")]
+        if count is None and scheduled:
+            checks.check_slots(name, {"count"}, {})
+        self.numbers = call.arguments | {k: call.arguments[k](count) for k in scheduled}
+        self.body = self._make(self.numbers)
+        self.timed = bool(scheduled) or self.body.needs_step
+        self._by_dtype: dict[Any, Any] = {}
+
+    def at(self, dtype: Any) -> Any:
+        """The body whose array hyperparameters have the precision of ``dtype``."""
+        if dtype not in self._by_dtype:
+            real = real_dtype(dtype)
+            cast = lambda x: x.astype(real) if isinstance(x, jax.Array) and x.ndim == 0 else x
+            self._by_dtype[dtype] = self._make({k: cast(v) for k, v in self.numbers.items()})
+        return self._by_dtype[dtype]
+
+    def _make(self, numbers: dict[str, Any]) -> Any:
+        made = self.call.factory.call(numbers)
+        if getattr(made, "is_pair", False):  # a wrapped pair, opened again
+            made = tuple(made)
+        if not (isinstance(made, Body) or is_pair(made)):
+            name = self.call.factory.name
+            raise TypeError(
+                f"{name}: a factory returns a lift or an (init, update) pair, not {made!r}; see also @recipe."
+            )
+        return made if isinstance(made, Body) else PairBody(*made, members=self.call.members)
+
+
+def init_stages(members: dict[str, GradientTransformation], params: Any) -> dict[str, Any]:
+    """The state of all members that have one."""
+    entries = {s.name: _with_clock(s, s.count, s.body.init(params)) for s in stages_at_start(members)}
+    return {name: entry for name, entry in entries.items() if entry != {}}
+
+
+def stages_at_start(members: dict[str, GradientTransformation]) -> list[Stage]:
+    """The members at their first step."""
+    return [Stage(name, call, jnp.zeros((), jnp.int32)) for name, call in members.items()]
+
+
+def run_stages(
+    members: dict[str, GradientTransformation], updates: Any, state: Any, params: Any, extra: dict
+) -> tuple[Any, dict]:
+    """All members in order, together where they can; updates stay in the precision of the computation."""
+    checks.check_not_swapped(set(members), updates, state)
+    checks.check_updates(updates, params)
+    entries = state if isinstance(state, dict) else {}
+    stages = [Stage(name, call, _clock(entries.get(name))) for name, call in members.items()]
+    if not _inside.get():
+        checks.check_extras(extra, frozenset().union(*(s.body.extras for s in stages)))
+    stateful = {s.name for s in stages if s.timed or s.body.slot_names}
+    checks.check_state(stateful, set(members), state)
+    new_state = {}
+    for _, group in itertools.groupby(stages, key=lambda s: type(s.body) if s.body.fuses else id(s)):
+        together = list(group)
+        own = [_without_clock(s, entries.get(s.name, {})) for s in together]
+        updates, news = together[0].body.run(together, updates, own, params, extra)
+        for s, new in zip(together, news, strict=True):
+            new_state[s.name] = _with_clock(s, increment(s.count) if s.timed else None, new)
+    return updates, {name: entry for name, entry in new_state.items() if name in entries or entry != {}}
+
+
+def _clock(entry: Any) -> Any:
+    return entry.get("count") if isinstance(entry, dict) else None
+
+
+def _with_clock(stage: Stage, count: Any, own: Any) -> Any:
+    return {"count": count, **own} if stage.timed else own
+
+
+def _without_clock(stage: Stage, entry: Any) -> Any:
+    """The state of one member without its clock, checked against its slots."""
+    if stage.body.slot_names is not None:
+        checks.check_slots(stage.name, stage.body.slot_names | ({"count"} if stage.timed else set()), entry)
+    return {k: v for k, v in entry.items() if k != "count"} if stage.timed else entry
