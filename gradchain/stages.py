@@ -88,15 +88,15 @@ class Stage:
         self.numbers = call.arguments | {k: call.arguments[k](count) for k in scheduled}
         self.body = self._make(self.numbers)
         self.timed = bool(scheduled) or self.body.needs_step
-        self._by_dtype: dict[Any, Any] = {}
 
     def at(self, dtype: Any) -> Any:
-        """The body whose array hyperparameters have the precision of ``dtype``."""
-        if dtype not in self._by_dtype:
-            real = real_dtype(dtype)
-            cast = lambda x: x.astype(real) if isinstance(x, jax.Array) and x.ndim == 0 else x
-            self._by_dtype[dtype] = self._make({k: cast(v) for k, v in self.numbers.items()})
-        return self._by_dtype[dtype]
+        """The body whose array hyperparameters have the precision of ``dtype``.
+
+        Made anew each time: its numbers belong to the trace that asks, and must not be kept for another.
+        """
+        real = real_dtype(dtype)
+        cast = lambda x: x.astype(real) if isinstance(x, jax.Array) and x.ndim == 0 else x
+        return self._make({k: cast(v) for k, v in self.numbers.items()})
 
     def _make(self, numbers: dict[str, Any]) -> Any:
         made = self.call.factory.call(numbers)
