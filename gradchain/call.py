@@ -56,10 +56,12 @@ class Factory:
 
     def bind(self, args: tuple, kwargs: dict) -> Any:
         """The value that remembers this call, with all arguments by name and the defaults filled in."""
+        strange = [k for k in kwargs if k not in self.signature.parameters]
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{self.name}: {error}; its signature is {self.name}{self.signature}") from None
+            what = f"it has no argument {quote(strange)}" if strange else error
+            raise TypeError(f"{self.name}: {what}; its signature is {self.name}{self.signature}") from None
         bound.apply_defaults()
         return self.kind.of(self, {k: self.kind.admit(self, k, v) for k, v in bound.arguments.items()})
 

@@ -147,6 +147,27 @@ def check_slots(stage: str, names: set[str], state: Any) -> None:
         )
 
 
+def slot_leaves(stage: str, slot: str, treedef: Any, updates: Any, found: Any) -> list:
+    """The leaves of one slot at the leaves of the updates, whose structure is ``treedef``.
+
+    They are matched by path where the containers differ: a serializer may have made a list of a tuple, or a dict of
+    either.
+    """
+    try:
+        return flatten_like(treedef, found)
+    except (ValueError, TypeError, KeyError):
+        by_path, live = dict(named_leaves(found)), named_leaves(updates)
+    missing = [path for path, g in live if g is not None and path not in by_path]
+    strange = sorted(by_path.keys() - {path for path, _ in live})
+    if missing or strange:
+        raise ValueError(
+            f"update: slot {slot!r} in the state of {stage!r} has nothing for {quote(missing[:5])}{_more(missing)} and"
+            f" has {quote(strange[:5])}{_more(strange)} beside: it is the state of other parameters. Make one with"
+            " init(params)."
+        )
+    return [by_path.get(path) for path, _ in live]
+
+
 def refuse_slot(stage: str, slot: str, path: str, found: Any, expected: tuple) -> NoReturn:
     """One slot of one leaf has not the shape that its declaration says."""
     raise ValueError(

@@ -144,7 +144,7 @@ class PerLeaf(Lift):
         g, treedef = flatten(updates)
         p = flatten_like(treedef, params)
         flags = [_flags(stage, treedef, updates, params) for stage in stages]
-        slots = [{k: flatten_like(treedef, v) for k, v in state.items()} for state in states]
+        slots = [_columns(stage, treedef, updates, state) for stage, state in zip(stages, states, strict=True)]
         live = [i for i, x in enumerate(g) if x is not None]
         kinds, rows = [], []
         for i in live:
@@ -176,6 +176,10 @@ class PerLeaf(Lift):
         return treedef.unflatten(g), [{k: treedef.unflatten(v) for k, v in s.items()} for s in slots]
 
 
+def _columns(stage: Stage, treedef: Any, updates: Any, state: dict) -> dict[str, list]:
+    return {k: checks.slot_leaves(stage.name, k, treedef, updates, v) for k, v in state.items()}
+
+
 def _check_slots(stage: Stage, slots: dict, i: int, updates: Any, shape: tuple, batch: int = 0) -> None:
     for name, column in slots.items():
         found = column[i]
@@ -201,7 +205,8 @@ class PerTree(Lift):
         leaves, treedef = flatten(updates)
         flags = _flags(stage, treedef, updates, params)
         keep = lambda column: treedef.unflatten([x if flag else None for x, flag in zip(column, flags, strict=True)])
-        columns = {k: flatten_like(treedef, v) for k, v in state.items() if stage.body.slots[k].relation != "scalar"}
+        per_leaf = {k: v for k, v in state.items() if stage.body.slots[k].relation != "scalar"}
+        columns = _columns(stage, treedef, updates, per_leaf)
         dtype = compute_dtype(*(x.dtype for x in jax.tree.leaves((updates, params))))
         up = lambda tree: jax.tree.map(lambda x: _at_least(x, real_dtype(dtype)), tree)
 
@@ -246,7 +251,7 @@ class PerMatrix(Lift):
         g, treedef = flatten(updates)
         p = flatten_like(treedef, params)
         flags = _flags(stage, treedef, updates, params)
-        slots = {k: flatten_like(treedef, v) for k, v in state.items()}
+        slots = _columns(stage, treedef, updates, state)
         buckets: dict[tuple, list[int]] = {}
         for i, x in enumerate(g):
             if flags[i]:

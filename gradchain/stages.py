@@ -82,7 +82,8 @@ class Stage:
 
     def __init__(self, name: str, call: GradientTransformation, count: Any):
         self.name, self.call, self.count = name, call, count
-        scheduled = [k for k, v in call.arguments.items() if callable(v) and call.factory.mentions(k, "Hyper")]
+        is_scheduled = lambda k, v: callable(v) and call.factory.mentions(k, "Hyper") and not call.factory.composite
+        scheduled = [k for k, v in call.arguments.items() if is_scheduled(k, v)]
         if count is None and scheduled:
             checks.check_slots(name, {"count"}, {})
         self.numbers = call.arguments | {k: call.arguments[k](count) for k in scheduled}
@@ -99,6 +100,9 @@ class Stage:
         return self._make({k: cast(v) for k, v in self.numbers.items()})
 
     def _make(self, numbers: dict[str, Any]) -> Any:
+        if self.call.factory.composite:  # a chain with a name of its own runs as one member
+            inner = self.call.of(self.call.factory, self.call.arguments)
+            return PairBody(inner.init, inner.update, members=[inner])
         made = self.call.factory.call(numbers)
         if getattr(made, "is_pair", False):  # a wrapped pair, opened again
             made = tuple(made)

@@ -1,0 +1,387 @@
+"""The laws that every transformation obeys; each is a function of a row of the table that asserts.
+
+One law of the design is not here yet: that storage policies apply. It comes with the storage policies.
+"""
+
+import json
+import pickle
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import gradchain as gc
+from gradchain.call import Call
+from tests import own, samples
+from tests.references import schedules
+from tests.references.transforms import Scheduled
+from tests.samples import assert_close, assert_identical, assert_same_type, at, compiled_run, gradients, params
+from tests.table import Row
+
+# What float32 may lose between two ways to compile the same few operations: 8 roundings of 2^-24 and a few to spare.
+ROUNDING = 1e-6
+
+
+def keeps_structure_shapes_and_dtypes(row: Row) -> None:
+    mixed = iter([jnp.bfloat16, jnp.float32, jnp.float16, jnp.float32, jnp.complex64, jnp.float32])
+    dtypes = samples.of_shapes(lambda path, shape: next(mixed))
+    cast = lambda tree: jax.tree.map(lambda dtype, x: x.astype(dtype), dtypes, tree)
+    p, g, tx = cast(params(jnp.float32)), cast(at(0, gradients(jnp.float32, 3))), row.make()
+    state = tx.init(p)
+    updates, new_state = tx.update(g, state, p)
+    assert_same_type(updates, g)
+    assert_same_type(new_state, state)
+    assert_same_type(gc.apply_updates(p, updates), p)
+    for path, x in jax.tree_util.tree_leaves_with_path(state):
+        assert isinstance(x, jax.Array), path
+        assert x.dtype.itemsize >= 4, path
+
+
+def is_a_plain_dict_of_names(row: Row) -> None:
+    def check(entry: Any, depth: int) -> None:
+        assert type(entry) is dict
+        assert all(isinstance(name, str) for name in entry)
+        for name, value in entry.items():
+            assert depth > 0 or name in row.make().stages
+            if isinstance(value, dict):
+                check(value, depth + 1)
+
+    check(row.make().init(params(jnp.float32)), 0)
+
+
+def runs_alike_eagerly_compiled_and_in_a_scan(row: Row) -> None:
+    p0, grads, tx = params(jnp.float32), gradients(jnp.float32, 4), row.make()
+    expected = compiled_run(tx, p0, grads)
+    update = jax.jit(lambda g, state, p: tx.update(g, state, p))
+    for way in (tx.update, update):
+        p, state, updates = p0, tx.init(p0), []
+        for t in range(4):
+            u, state = way(at(t, grads), state, p)
+            p = gc.apply_updates(p, jax.tree.map(lambda x: samples.STEP * x, u))
+            updates.append(u)
+        stacked = jax.tree.map(lambda *xs: jnp.stack(xs), *updates)
+        assert_close((stacked, p, state), expected, ROUNDING)
+    g, state = at(0, grads), tx.init(p0)
+    updates, new_state = update(g, state, p0)
+    assert_close(tx.step(g, state, p0), (gc.apply_updates(p0, updates), new_state), ROUNDING)
+    with jax.disable_jit():
+        assert_close(tx.update(g, state, p0), (updates, new_state), ROUNDING)
+
+
+def works_on_shapes_alone(row: Row) -> None:
+    p, tx = params(jnp.bfloat16), row.make()
+    shapes = jax.eval_shape(lambda: p)
+    state = tx.init(p)
+    types = jax.eval_shape(lambda: state)
+    assert tx.init(shapes) == jax.eval_shape(tx.init, shapes) == types
+    assert jax.eval_shape(tx.update, shapes, types, shapes) == (shapes, types)
+
+
+def keeps_holes(row: Row) -> None:
+    """A leaf that is None, or whose gradient is, might as well not be there."""
+    p, g, tx = params(jnp.float32), at(0, gradients(jnp.float32, 3)), row.make()
+    without = lambda tree: {k: v for k, v in tree.items() if k not in ("hole", "scale")}
+    hollow = lambda tree: {**tree, "scale": None}
+    small_p, small_g = without(p), without(g)
+    expected, expected_state = tx.update(small_g, tx.init(small_p), small_p)
+
+    updates, state = tx.update(hollow(g), tx.init(hollow(p)), hollow(p))
+    assert updates["hole"] is None
+    assert updates["scale"] is None
+    assert_close(without(updates), expected, ROUNDING)
+    assert_close(state, expected_state, ROUNDING)
+
+    state = tx.init(p)
+    updates, new_state = tx.update(hollow(g), state, p)
+    assert updates["scale"] is None
+    assert_close(without(updates), expected, ROUNDING)
+    assert_same_type(new_state, state)
+    is_its = lambda path: "scale" in [getattr(key, "key", None) for key in path]
+    of_hole = lambda s: [x for path, x in jax.tree_util.tree_leaves_with_path(s) if is_its(path)]
+    assert_identical(of_hole(new_state), of_hole(state))
+
+
+def takes_trees_of_every_kind(row: Row) -> None:
+    """Empty trees, a bare array, scalars, leaves of size zero, tuples and lists."""
+    tx = row.make()
+    scalar, none = jnp.float32(0.5), jnp.zeros((0,))
+    for tree in ({}, (), None, {"hole": None}, scalar, {"none": none}, [(scalar, none), jnp.ones((3, 2))]):
+        state = tx.init(tree)
+        updates, new_state = tx.update(tree, state, tree)
+        assert_same_type(updates, tree)
+        assert_same_type(new_state, state)
+        assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves((updates, new_state)))
+
+
+# "Tiny" squares to a number near the smallest normal one of the dtype that the rule computes in, "huge" to one near the
+# largest: beyond these the squares that most optimizers keep would not be numbers. For float16, which computes in
+# float32, they are near the ends of float16 itself, a factor short so that a sum of a few steps is in range.
+SIZES = {
+    jnp.float16: (6e-8, 1e4),
+    jnp.bfloat16: (1e-18, 1e18),
+    jnp.float32: (1e-18, 1e18),
+    jnp.float64: (1e-150, 1e150),
+    jnp.complex64: (1e-18, 1e18),
+}
+
+
+def has_the_numbers_of_its_twin(row: Row, dtype: Any) -> None:
+    """Finite, and within the rounding of the dtype, for gradients of every size."""
+    with jax.enable_x64(dtype == jnp.float64):
+        wide = dtype in (jnp.float64,)
+        # The result is rounded once to the dtype; a rule makes some roundings before, in float32 or float64.
+        info, compute = jnp.finfo(dtype), jnp.finfo(jnp.float64 if wide else jnp.float32)
+        rounding = (info.eps / 2 if info.bits < 32 else 0.0) + 8 * compute.eps
+        least = float(info.smallest_subnormal) + float(compute.tiny)
+        p, tx = params(dtype), row.make()
+        for value in (0.0, 1.0, *SIZES[dtype]):
+            grads = samples.constant(value, dtype, 3)
+            updates, _, state = compiled_run(tx, p, grads, 0.0)
+            expected, _ = samples.run_twin(row.twin(), p, grads, 0.0)
+            for x in jax.tree.leaves((updates, state)):
+                assert np.all(np.isfinite(x)), f"gradient {value}"
+            for name, x in samples.named(updates).items():
+                assert np.all(np.abs(x - expected[name]) <= rounding * np.abs(expected[name]) + least), (
+                    f"gradient {value}, {name}: {x} for {expected[name]}"
+                )
+
+
+def follows_its_twin(row: Row, dtype: Any, tolerance: float) -> None:
+    with jax.enable_x64(dtype == jnp.float64):
+        mix = lambda make, *a: {
+            "real": make(dtype, *a),
+            "complex": make(jnp.complex128 if dtype == jnp.float64 else jnp.complex64, *a, {"kernel": (2, 2)}),
+        }
+        p, grads = mix(params), mix(gradients, 50)
+        updates, p_end, _ = compiled_run(row.make(), p, grads)
+        expected, p_expected = samples.run_twin(row.twin(), p, grads)
+        assert_close(updates, expected, tolerance)
+        assert_close(p_end, p_expected, tolerance)
+
+
+def is_equal_to_its_like(row: Row) -> None:
+    a, b = row.make(), row.make()
+    assert a == b
+    assert a is not b
+    assert hash(a) == hash(b)
+    assert a != gc.scale(-123.0)
+    if row.name != "chain-empty":
+        assert a.named("other") != a
+    if "prints_as_its_recipe" not in row.reasons:
+        assert pickle.loads(pickle.dumps(a)) == a
+
+    p, g, traces = params(jnp.float32), at(0, gradients(jnp.float32, 3)), []
+    state = a.init(p)
+
+    def update(tx: Any, *args: Any) -> Any:
+        traces.append(tx)
+        return tx.update(*args)
+
+    static, dynamic = jax.jit(update, static_argnums=0), jax.jit(update)
+    for tx in (a, b, row.make()):
+        static(tx, g, state, p)
+    assert len(traces) == 1
+    traces.clear()
+    for factor in (1.0, 1.0, 0.9, 0.8):
+        dynamic(jax.tree.map(lambda x, factor=factor: x * factor, row.make()), g, state, p)
+    assert len(traces) == 1
+
+
+def prints_as_its_recipe(row: Row) -> None:
+    tx = row.make()
+    again = eval(repr(tx), vars(gc) | vars(own))
+    assert again == tx
+    assert repr(again) == repr(tx)
+    assert repr(tx).startswith(row.name.split("-")[0] + "(")
+    labelled = tx.named("it")
+    assert eval(repr(labelled), vars(gc) | vars(own)) == labelled
+
+
+def survives_json(row: Row) -> None:
+    for tx in (row.make(), row.make().named("it"), gc.chain(row.make(), gc.clip(float("inf")))):
+        config = json.loads(json.dumps(gc.to_config(tx), allow_nan=False))
+        assert gc.from_config(config) == tx
+
+
+def takes_traced_numbers(row: Row) -> None:
+    p, grads, tx = params(jnp.float32), gradients(jnp.float32, 3), row.make()
+    expected = compiled_run(tx, p, grads)
+    assert jax.tree.leaves(tx)
+    as_argument = jax.jit(samples.run)
+    assert_close(as_argument(tx, p, grads), expected, ROUNDING)
+    as_arrays = jax.tree.map(jnp.float32, tx)
+    assert_close(as_argument(as_arrays, p, grads), expected, ROUNDING)
+    as_narrow_arrays = jax.tree.map(jnp.bfloat16, tx)
+    as_rounded_numbers = jax.tree.map(lambda x: float(jnp.bfloat16(x)), tx)
+    assert_close(as_argument(as_narrow_arrays, p, grads), as_argument(as_rounded_numbers, p, grads), ROUNDING)
+
+
+def can_be_vmapped(row: Row) -> None:
+    p, grads, tx = params(jnp.float32), gradients(jnp.float32, 3), row.make()
+    sweep = [jax.tree.map(lambda x, factor=factor: factor * x, tx) for factor in (1.0, 0.9, 0.5)]
+    stacked = jax.tree.map(lambda *xs: jnp.asarray(xs), *sweep)
+    swept = jax.jit(jax.vmap(samples.run, in_axes=(0, None, None)))(stacked, p, grads)
+    one = jax.jit(samples.run)
+    for i, member in enumerate(sweep):
+        assert_close(at(i, swept), one(member, p, grads), ROUNDING)
+
+
+def _numbers(tx: Any) -> dict[str, Any]:
+    """The arguments of a call that may be schedules, with a number for each."""
+    found = {k: v for k, v in tx.arguments.items() if tx.factory.mentions(k, "Hyper") and v is not None}
+    return {k: 0.2 if callable(v) else v for k, v in found.items()}
+
+
+def takes_schedules(row: Row) -> None:
+    tx = row.make()
+    numbers = _numbers(tx)
+    assert numbers
+    rates = {name: 0.95 - 0.05 * i for i, name in enumerate(numbers)}
+    fading = {k: gc.exponential_decay(v, 3, rates[k]) for k, v in numbers.items()}
+    fading_twin = {
+        k: partial(schedules.exponential_decay, init_value=v, transition_steps=3, decay_rate=rates[k])
+        for k, v in numbers.items()
+    }
+    p, grads = params(jnp.float32), gradients(jnp.float32, 5)
+    updates, _, _ = compiled_run(tx.replace(**fading), p, grads)
+    expected, _ = samples.run_twin(Scheduled(row.twin(), **fading_twin), p, grads)
+    assert_close(updates, expected, ROUNDING)
+
+    for name, schedule in fading.items():  # each alone, and as a function that remembers nothing
+        for form in (schedule, lambda step, schedule=schedule: schedule(step)):
+            scheduled = tx.replace(**{name: form})
+            state = jax.eval_shape(scheduled.init, p)
+            g = at(0, grads)
+            assert jax.eval_shape(scheduled.update, g, state, p) == (jax.eval_shape(lambda g=g: g), state)
+
+
+def goes_on_from_a_checkpoint(row: Row, save_and_restore: Callable[[Any], Any]) -> None:
+    """Bit for bit, from a state that was restored without a template."""
+    tx = gc.chain(gc.clip_by_global_norm(2.0), row.make(), gc.scale_by_learning_rate(0.1))
+    shapes = {"dense": {"bias": (3,), "kernel": (3, 2)}, "scale": (), "stack": {"0": (2, 3, 2)}}
+    p, grads = params(jnp.float32, shapes), gradients(jnp.float32, 6, shapes)
+    step = jax.jit(tx.step)
+    state = tx.init(p)
+    for t in range(3):
+        p, state = step(at(t, grads), state, p)
+    again_p, again_state = p, save_and_restore(state)
+    for t in range(3, 6):
+        p, state = step(at(t, grads), state, p)
+        again_p, again_state = step(at(t, grads), again_state, again_p)
+    assert_identical((again_p, again_state), (p, state))
+
+
+# ------------------------------------------------------------------------------------------------- on several devices
+
+SPLIT_SHAPES = {
+    "dense": {"bias": (8,), "kernel": (8, 4)},
+    "empty": (0, 2),
+    "hole": None,
+    "last": (3, 8),
+    "scale": (),
+    "stack": (8, 3, 2),
+}
+SPLIT = {
+    "dense": {"bias": P("b"), "kernel": P("a", "b")},
+    "empty": P(),
+    "hole": None,
+    "last": P(None, ("b", "a")),
+    "scale": P(),
+    "stack": P(("a", "b")),
+}
+
+
+def _split(tx: gc.GradientTransformation) -> tuple[Mesh, Any]:
+    """A mesh, and how the leaves are split: a matrix rule has its matrices whole."""
+    mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    whole = {**SPLIT, "dense": {"bias": P("b"), "kernel": P()}, "last": P()}
+    return mesh, whole if tx.locality == "matrix" else SPLIT
+
+
+def _split_state(state: Any, split: Any) -> Any:
+    """How a state is split: each slot as its parameter is, without a dimension or with one more."""
+    names = lambda tree: {
+        jax.tree_util.keystr(path, simple=True, separator="/"): x
+        for path, x in jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: isinstance(x, P | tuple))
+    }
+    specs, shapes = names(split), names(SPLIT_SHAPES)
+
+    def spec_of(path: tuple, x: jax.Array) -> P:
+        name = "/" + jax.tree_util.keystr(path, simple=True, separator="/")
+        for param, spec in specs.items():
+            if name.endswith("/" + param) and x.ndim:
+                full = (*spec, *(None,) * (len(shapes[param]) - len(spec)))
+                if x.ndim > len(full):
+                    return P(None, *full)
+                return P(*full[: x.ndim])
+        return P()
+
+    return jax.tree_util.tree_map_with_path(spec_of, state)
+
+
+def is_the_same_when_split_under_jit(row: Row) -> None:
+    tx = row.make()
+    mesh, split = _split(tx)
+    p, grads = params(jnp.float32, SPLIT_SHAPES), gradients(jnp.float32, 3, SPLIT_SHAPES)
+    put = lambda tree, lead: jax.tree.map(
+        lambda x, spec: jax.device_put(x, NamedSharding(mesh, P(*lead, *spec))), tree, split
+    )
+    expected = compiled_run(tx, p, grads)
+    split_p, split_grads = put(p, ()), put(grads, (None,))
+    assert len(split_p["stack"].sharding.device_set) == 8
+    assert_close(compiled_run(tx, split_p, split_grads), expected, ROUNDING)
+    state = tx.init(split_p)
+    updates, state = tx.update(at(0, split_grads), state, split_p)
+    assert_close(updates, at(0, expected[0]), ROUNDING)
+
+
+def is_the_same_when_split_under_shard_map(row: Row) -> None:
+    tx = row.make()
+    mesh, split = _split(tx)
+    p, grads = params(jnp.float32, SPLIT_SHAPES), gradients(jnp.float32, 3, SPLIT_SHAPES)
+    state = tx.init(p)
+    split_state = _split_state(state, split)
+    split_grads = jax.tree.map(lambda spec: P(None, *spec), split)
+    expected_updates, expected_p, expected_state = compiled_run(tx, p, grads)
+
+    def steps(p: Any, state: Any, grads: Any) -> Any:
+        updates = []
+        for t in range(3):
+            u, state = tx.update(at(t, grads), state, p)
+            p = gc.apply_updates(p, jax.tree.map(lambda x: samples.STEP * x, u))
+            updates.append(u)
+        return jax.tree.map(lambda *xs: jnp.stack(xs), *updates), p, state
+
+    over = partial(jax.shard_map, mesh=mesh)
+    init = jax.jit(over(tx.init, in_specs=(split,), out_specs=split_state))
+    assert_identical(jax.device_get(init(p)), jax.device_get(state))
+    specs = (split, split_state, split_grads)
+    updates, p_end, state_end = jax.jit(over(steps, in_specs=specs, out_specs=(split_grads, split, split_state)))(
+        p, state, grads
+    )
+    assert_close(updates, expected_updates, ROUNDING)
+    assert_close(p_end, expected_p, ROUNDING)
+    assert_close(state_end, expected_state, ROUNDING)
+
+
+LAWS = [
+    keeps_structure_shapes_and_dtypes,
+    is_a_plain_dict_of_names,
+    runs_alike_eagerly_compiled_and_in_a_scan,
+    works_on_shapes_alone,
+    keeps_holes,
+    takes_trees_of_every_kind,
+    is_equal_to_its_like,
+    prints_as_its_recipe,
+    survives_json,
+    takes_traced_numbers,
+    can_be_vmapped,
+    takes_schedules,
+    is_the_same_when_split_under_jit,
+    is_the_same_when_split_under_shard_map,
+]

@@ -1,0 +1,137 @@
+"""Transformations as a user would define them, one per lift, with their twins, and functions for the rows."""
+
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+
+import gradchain as gc
+from tests.references import transforms as twins
+from tests.references.transforms import Twin
+
+
+@gc.transform
+def average_recent(weight: gc.Hyper, pull: gc.Hyper):
+    """The mean of the last three updates, and a pull towards the parameters at the start."""
+
+    def rule(g, s, p):
+        recent = jnp.concatenate([g[None], s["past"]])
+        return weight * jnp.mean(recent, axis=0) + pull * (p - s["start"]), {"past": recent[:2], "start": s["start"]}
+
+    return gc.elementwise(rule, past=gc.prepend(2), start=gc.like_param(copy=True))
+
+
+@gc.transform
+def normalize_leaf(keep: gc.Hyper, eps: gc.Hyper = 1e-6):
+    """Each leaf over its norm, or over what is left of the longest norm that it had."""
+
+    def rule(g, s):
+        longest = jnp.maximum(jnp.sqrt(gc.total(gc.abs2(g))), keep * s["longest"])
+        return g / (longest + eps), {"longest": longest}
+
+    return gc.leafwise(rule, longest=gc.scalar)
+
+
+@gc.transform
+def normalize_rows(decay: gc.Hyper, eps: gc.Hyper = 1e-6):
+    """Each row of a matrix over the root of the moving average of its square."""
+
+    def rule(g, s):
+        rows = gc.ema(jnp.sum(gc.abs2(g), axis=-1), s["rows"], decay)
+        return g / (jnp.sqrt(rows)[..., None] + eps), {"rows": rows}
+
+    return gc.matrixwise(rule, where=gc.ndim_at_least(2), rows=gc.drop(-1)(real=True))
+
+
+@gc.transform
+def divide_by_mean_norm(decay: gc.Hyper):
+    """This update and the last, over a moving average of the norm of all."""
+
+    def rule(g, s, t):
+        length = gc.ema(gc.global_norm(g), s["length"], decay)
+        updates = jax.tree.map(lambda x, last: (x + last) / gc.debias(length, decay, t), g, s["last"])
+        return updates, {"length": length, "last": g}
+
+    return gc.treewise(rule, length=gc.scalar(fill=1.0), last=gc.per_replica)
+
+
+@dataclass
+class AverageRecent(Twin):
+    weight: float
+    pull: float
+    past: list = field(default_factory=list)
+    start: twins.Tree = field(default_factory=dict)
+
+    def init(self, params):
+        self.past, self.start = [twins.zeros(params), twins.zeros(params)], dict(params)
+
+    def update(self, g, p):
+        recent = [g, *self.past]
+        self.past = recent[:2]
+        mean = {k: sum(tree[k] for tree in recent) / 3 for k in g}
+        return {k: self.weight * mean[k] + self.pull * (p[k] - self.start[k]) for k in g}
+
+
+@dataclass
+class NormalizeLeaf(Twin):
+    keep: float
+    eps: float = 1e-6
+    longest: dict = field(default_factory=dict)
+
+    def update(self, g, p):
+        self.longest = {k: max(twins.norm({k: g[k]}), self.keep * self.longest.get(k, 0.0)) for k in g}
+        return {k: g[k] / (self.longest[k] + self.eps) for k in g}
+
+
+@dataclass
+class NormalizeRows(Twin):
+    decay: float
+    eps: float = 1e-6
+    rows: dict = field(default_factory=dict)
+
+    def update(self, g, p):
+        updates = dict(g)
+        for k in g:
+            if g[k].ndim >= 2:
+                square = twins.square(g[k]).sum(axis=-1, keepdims=True)
+                self.rows[k] = self.decay * self.rows.get(k, 0.0) + (1 - self.decay) * square
+                updates[k] = g[k] / (self.rows[k] ** 0.5 + self.eps)
+        return updates
+
+
+@dataclass
+class DivideByMeanNorm(Twin):
+    decay: float
+    t: int = 0
+    length: float = 1.0
+    last: twins.Tree = field(default_factory=dict)
+
+    def init(self, params):
+        self.last = twins.zeros(params)
+
+    def update(self, g, p):
+        self.t += 1
+        self.length = self.decay * self.length + (1 - self.decay) * twins.norm(g)
+        mean = self.length / (1 - self.decay**self.t)
+        last, self.last = self.last, g
+        return {k: (g[k] + last[k]) / mean for k in g}
+
+
+# Functions on whole trees, and a pair by hand
+
+
+def halve_and_pull(updates, params):
+    return jax.tree.map(lambda g, p: 0.5 * g + 0.25 * p, updates, params)
+
+
+def group_of(path, leaf):
+    return "matrices" if leaf.ndim > 1 else "rest"
+
+
+def init_sum(params):
+    return {"sum": jax.tree.map(jnp.zeros_like, params)}
+
+
+def add_to_sum(updates, state):
+    total = jax.tree.map(lambda s, g: 0.5 * s + g, state["sum"], updates)
+    return total, {"sum": total}

@@ -1,0 +1,187 @@
+"""Lifts and slots: what a rule sees, what is stored, what is traced."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradchain as gc
+from gradchain.leaves import BLOCK, map_rows
+
+
+def lifted(name, lift, rule, **kwargs):
+    """A transformation made of one rule, under a name of its own."""
+
+    def factory():
+        return lift(rule, **kwargs)
+
+    factory.__name__ = factory.__qualname__ = name
+    return gc.transform(factory)()
+
+
+def test_a_rule_is_traced_once_for_each_shape_and_dtype():
+    seen = []
+
+    def rule(g, s):
+        seen.append((g.shape, g.dtype))
+        return s["m"] + g, {"m": g}
+
+    tx = lifted("counting_in_lift", gc.elementwise, rule, m=gc.like_param)
+    params = {
+        f"layer{i}": {"w": jnp.ones((3, 2)), "b": jnp.ones(2, jnp.bfloat16 if i % 2 else jnp.float32)}
+        for i in range(80)
+    }
+    jax.make_jaxpr(tx.update)(params, tx.init(params))
+    assert len(seen) == 3
+
+
+def test_consecutive_members_run_as_one_function_of_a_leaf():
+    params = {f"w{i}": jnp.ones((4, 4)) for i in range(100)}
+    tx = gc.adamw(1e-3)
+    state = tx.init(params)
+    jaxpr = jax.make_jaxpr(lambda g, s, p: tx.update(g, s, p))(params, state, params)
+    per_leaf = len(jaxpr.jaxpr.eqns) / len(params)
+    assert per_leaf < 17  # Adam 13, decay 2, rate 1; the bias corrections are made once for all leaves
+
+
+def test_scalars_are_computed_once_for_all_leaves():
+    params = {f"w{i}": jnp.ones((4, 4)) for i in range(50)}
+    tx = gc.scale_by_adam()
+    jaxpr = jax.make_jaxpr(lambda g, s: tx.update(g, s))(params, tx.init(params))
+    assert sum(eqn.primitive.name == "expm1" for eqn in jaxpr.jaxpr.eqns) == 2
+
+
+@pytest.mark.parametrize("n", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 3])
+def test_rows_come_back_in_order(n):
+    rows = [(jnp.full((2,), float(i)), jnp.full((2,), 10.0 * i)) for i in range(n)]
+
+    def run(rows, c):
+        return map_rows(lambda kind, a, b: [a + c * b, kind * a], [i % 3 for i in range(n)], rows)
+
+    expected = run(rows, 2.0)
+    for got, want in zip(jax.jit(run)(rows, 2.0), expected, strict=True):
+        np.testing.assert_array_equal(got[0], want[0])
+        np.testing.assert_array_equal(got[1], want[1])
+
+
+def test_a_rule_computes_in_float32_and_slots_are_stored_in_it():
+    def rule(g, s, p):
+        assert g.dtype == p.dtype == s["m"].dtype == jnp.float32
+        return g, {"m": s["m"] + g}
+
+    tx = lifted("upcasting_in_lift", gc.elementwise, rule, m=gc.like_param)
+    params = jnp.ones(3, jnp.bfloat16)
+    updates, state = tx.update(params, tx.init(params), params)
+    assert updates.dtype == jnp.bfloat16
+    assert state["upcasting_in_lift"]["m"].dtype == jnp.float32
+
+
+def test_float64_parameters_compute_in_float64():
+    with jax.enable_x64(True):
+        params = jnp.ones(3, jnp.float64)
+        tx = gc.adam(gc.linear_schedule(0.1, 0.0, 10))
+        updates, state = tx.update(params, tx.init(params), params)
+        assert updates.dtype == state["scale_by_adam"]["nu"].dtype == jnp.float64
+        assert float(state["scale_by_adam"]["nu"][0]) == pytest.approx(0.001, rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("slot", "shape"),
+    [
+        (gc.like_param, (3, 4)),
+        (gc.drop(0), (4,)),
+        (gc.drop(-1), (3,)),
+        (gc.prepend(5), (5, 3, 4)),
+        (gc.scalar, ()),
+        (gc.per_replica, (3, 4)),
+    ],
+)
+def test_a_slot_has_the_shape_that_it_declares(slot, shape):
+    tx = lifted("slotted_in_lift", gc.leafwise, lambda g, s: (g, s), m=slot)
+    params = jnp.ones((3, 4))
+    state = tx.init(params)
+    assert state["slotted_in_lift"]["m"].shape == shape
+    assert tx.update(params, state)[1]["slotted_in_lift"]["m"].shape == shape
+
+
+def test_a_slot_may_start_as_a_number_or_as_the_parameter():
+    params = jnp.array([1.0, 2.0], jnp.bfloat16)
+    tx = lifted(
+        "filled_in_lift", gc.elementwise, lambda g, s: (g, s), a=gc.like_param(fill=0.5), z=gc.like_param(copy=True)
+    )
+    state = tx.init(params)["filled_in_lift"]
+    assert state["a"].tolist() == [0.5, 0.5] and state["z"].tolist() == [1.0, 2.0]
+    assert state["z"].dtype == jnp.float32
+
+
+def test_a_copied_slot_is_no_alias_of_its_parameter():
+    params = jnp.array([1.0, 2.0])
+    tx = lifted("copied_in_lift", gc.elementwise, lambda g, s: (g, s), z=gc.like_param(copy=True))
+    slot = tx.init(params)["copied_in_lift"]["z"]
+    assert slot.unsafe_buffer_pointer() != params.unsafe_buffer_pointer()
+
+
+def test_a_matrix_rule_sees_batches_of_equal_matrices():
+    shapes = []
+
+    def rule(g, s, p):
+        shapes.append((g.shape, s["rows"].shape, p.shape))
+        return g + s["rows"][..., None], {"rows": s["rows"] + 1.0}
+
+    tx = lifted("batched_in_lift", gc.matrixwise, rule, where=gc.ndim_at_least(2), rows=gc.drop(-1))
+    params = {"a": jnp.ones((2, 3)), "stack": jnp.ones((4, 2, 3)), "b": jnp.ones(3), "other": jnp.ones((3, 3))}
+    state = tx.init(params)
+    assert jax.tree.map(jnp.shape, state["batched_in_lift"]["rows"]) == {
+        "a": (2,),
+        "stack": (4, 2),
+        "b": None,
+        "other": (3,),
+    }
+    _, state = tx.update(params, state, params)
+    updates, state = tx.update(params, state, params)
+    assert set(shapes) == {((5, 2, 3), (5, 2), (5, 2, 3)), ((1, 3, 3), (1, 3), (1, 3, 3))}
+    np.testing.assert_array_equal(updates["stack"], 2.0 * np.ones((4, 2, 3)))
+    np.testing.assert_array_equal(updates["b"], np.ones(3))
+
+
+def test_a_tree_rule_sees_holes_where_it_is_not_for_a_leaf():
+    def rule(g, s):
+        assert g["b"] is None
+        return jax.tree.map(lambda x: 2 * x, g), {"n": s["n"] + 1.0}
+
+    tx = lifted("selective_in_lift", gc.treewise, rule, where="w", n=gc.scalar)
+    params = {"w": jnp.ones(2), "b": jnp.ones(2)}
+    updates, state = tx.update(params, tx.init(params))
+    assert updates["w"][0] == 2.0 and updates["b"][0] == 1.0
+    assert float(state["selective_in_lift"]["n"]) == 1.0
+
+
+def test_an_optional_parameter_may_be_missing():
+    tx = lifted("lenient_in_lift", gc.elementwise, lambda g, p=None: g if p is None else g + p)
+    assert tx.update(jnp.ones(1), {})[0][0] == 1.0
+    assert tx.update(jnp.ones(1), {}, jnp.ones(1))[0][0] == 2.0
+
+
+def test_b2_traced_in_bfloat16_code_stays_what_it_is():
+    params = jnp.ones(2, jnp.bfloat16)
+
+    @jax.jit
+    def step(tx, state):
+        return tx.update(params, state, params)
+
+    tx = gc.adam(1e-3)
+    _, state = step(tx, tx.init(params))
+    assert float(state["scale_by_adam"]["nu"][0]) == pytest.approx(0.001, rel=1e-4)
+
+
+def test_a_hole_in_the_gradients_keeps_the_state_of_its_leaf():
+    params = {"encoder": {"w": jnp.ones(2)}, "head": jnp.ones(2)}
+    tx = gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(0.1))
+    state = tx.step(params, tx.init(params), params)[1]
+    updates, after = tx.update({"encoder": None, "head": jnp.ones(2)}, state, params)
+    assert updates["encoder"] is None
+    np.testing.assert_array_equal(
+        after["scale_by_adam"]["mu"]["encoder"]["w"], state["scale_by_adam"]["mu"]["encoder"]["w"]
+    )
+    np.testing.assert_array_equal(gc.apply_updates(params, updates)["encoder"]["w"], params["encoder"]["w"])
+    assert not np.array_equal(after["scale_by_adam"]["mu"]["head"], state["scale_by_adam"]["mu"]["head"])
