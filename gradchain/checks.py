@@ -60,6 +60,8 @@ def check_apply(params: Any, updates: Any) -> None:
 
 
 def _fits(a: Any, b: Any) -> bool:
+    if hasattr(a, "dtype") and a.dtype.kind not in "iub" and hasattr(b, "dtype") and jax.typeof(a) == jax.typeof(b):
+        return True
     if not _is_array(b) or jnp.shape(a) != jnp.shape(b):
         return False
     kind_a, kind_b = jnp.result_type(a).kind, jnp.result_type(b).kind

@@ -195,14 +195,20 @@ def _is_concrete(*arguments: Any) -> bool:
 
 
 def _update(tx: GradientTransformation, updates: Any, state: Any, params: Any, extra: dict) -> tuple[Any, dict]:
-    updates = jax.tree.map(jnp.asarray, updates)
-    new_updates, new_state = run_stages(tx.stages, updates, state, params, extra)
-    return tree_map_live(lambda g, u: u.astype(g.dtype), updates, new_updates), new_state
+    updates = _arrays(updates)
+    new_updates, new_state = run_stages(tx.stages, updates, state, _arrays(params), extra)
+    down = lambda g, u: u if u.dtype == g.dtype else u.astype(g.dtype)
+    return tree_map_live(down, updates, new_updates), new_state
 
 
 def _step(tx: GradientTransformation, grads: Any, state: Any, params: Any, extra: dict) -> tuple[Any, dict]:
-    updates, state = run_stages(tx.stages, jax.tree.map(jnp.asarray, grads), state, params, extra)
+    updates, state = run_stages(tx.stages, _arrays(grads), state, _arrays(params), extra)
     return add_updates(params, updates), state
+
+
+def _arrays(tree: Any) -> Any:
+    """``tree`` with Python numbers as arrays."""
+    return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else jnp.asarray(x), tree)
 
 
 _compiled_update = jax.jit(_update)

@@ -104,10 +104,8 @@ class Lift(Body):
             given["t"] = (stage.count + 1).astype(real)
         for name in self.required:
             if given.get(name) is None:
-                what, way_out = (
-                    ("params", name) if name == "p" else (f"the extra argument {name!r}", f"params, {name}=...")
-                )
-                way_out = "params" if name == "p" else way_out
+                what = "params" if name == "p" else f"the extra argument {name!r}"
+                way_out = "params" if name == "p" else f"params, {name}=..."
                 raise TypeError(f"update: {stage.name!r} needs {what}: call update(grads, state, {way_out}).")
         # A real hyperparameter beside a complex array is meant: only there may dtypes meet.
         mixed = jax.numpy_dtype_promotion("standard") if dtype.kind == "c" else contextlib.nullcontext()
@@ -123,7 +121,7 @@ def _at_least(x: Any, real: jnp.dtype) -> Any:
     """An array in the kind that it has and in the precision of ``real``; anything else as it is."""
     if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.inexact):
         return x
-    return x.astype(real if x.dtype.kind != "c" else jnp.result_type(real, jnp.complex64))
+    return x.astype(compute_dtype(real, x.dtype) if x.dtype.kind == "c" else real)
 
 
 def _as_made(stage: Stage, what: str, new: Any, old: jax.Array, dtype: Any) -> jax.Array:
@@ -152,8 +150,8 @@ class PerLeaf(Lift):
             own = [s[k][i] for s, flag in zip(slots, chosen, strict=True) if flag for k in s]
             kinds.append((chosen, p[i] is not None))
             rows.append((g[i], *p[i : i + 1] * (p[i] is not None), *own))
-            for stage, s in zip(stages, slots, strict=True):
-                _check_slots(stage, s, i, updates, jnp.shape(g[i]))
+            for stage, s in zip(itertools.compress(stages, chosen), itertools.compress(slots, chosen), strict=True):
+                _check_slots(stage, s, i, updates, g[i].shape)
 
         def through_all(kind: tuple, u: jax.Array, *rest: jax.Array) -> list:
             (chosen, has_p), rest_iter, news = kind, iter(rest), []
@@ -182,10 +180,9 @@ def _columns(stage: Stage, treedef: Any, updates: Any, state: dict) -> dict[str,
 
 def _check_slots(stage: Stage, slots: dict, i: int, updates: Any, shape: tuple, batch: int = 0) -> None:
     for name, column in slots.items():
-        found = column[i]
         expected = shape[:batch] + stage.body.slots[name].shape(shape[batch:])
-        if found is not None and getattr(found, "shape", None) != expected:
-            checks.refuse_slot(stage.name, name, named_leaves(updates)[i][0], found, expected)
+        if getattr(column[i], "shape", None) != expected:
+            checks.refuse_slot(stage.name, name, named_leaves(updates)[i][0], column[i], expected)
 
 
 class PerTree(Lift):

@@ -51,7 +51,10 @@ class Slot:
         dtype = real_dtype(dtype) if self.real or self.relation == "scalar" else dtype
         if self.copy:
             return jnp.array(param, dtype, copy=True)
-        return jnp.full_like(param, self.fill, dtype=dtype, shape=shape[:batch] + self.shape(shape[batch:]))
+        shape = shape[:batch] + self.shape(shape[batch:])
+        if isinstance(self.fill, float) and self.fill == 0:  # the fast way, out of jit
+            return jnp.zeros_like(param, dtype=dtype, shape=shape)
+        return jnp.full_like(param, self.fill, dtype=dtype, shape=shape)
 
 
 #: A slot of its parameter's shape.

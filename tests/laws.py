@@ -16,7 +16,6 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import gradchain as gc
-from gradchain.call import Call
 from tests import own, samples
 from tests.references import schedules
 from tests.references.transforms import Scheduled

@@ -37,7 +37,10 @@ def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, *, eps_
 
     def rule(g, s, t):
         mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
-        return debias(mu, b1, t) / (jnp.sqrt(debias(nu, b2, t) + eps_root) + eps), {"mu": mu, "nu": nu}
+        variance = debias(nu, b2, t)
+        if not (isinstance(eps_root, float) and eps_root == 0):
+            variance = variance + eps_root
+        return debias(mu, b1, t) / (jnp.sqrt(variance) + eps), {"mu": mu, "nu": nu}
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True))
 
