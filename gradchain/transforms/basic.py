@@ -59,7 +59,7 @@ def scale_by_schedule(step_size_fn: Hyper) -> Any:
         step_size_fn: the schedule :math:`c`; a number is a constant schedule.
 
     Example:
-        >>> tx = scale_by_schedule(lambda step: -1.0 / (step + 1))
+        >>> tx = scale_by_schedule(lambda step: jnp.where(step < 10, -1.0, -0.1))
         >>> print(tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))[0])
         [-2.]
     """
