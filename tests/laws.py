@@ -25,6 +25,10 @@ from tests.table import Row
 # What float32 may lose between two ways to compile the same few operations: 8 roundings of 2^-24 and a few to spare.
 ROUNDING = 1e-6
 
+# As an argument of a compiled function, as it is outside jit, b2 = 0.999 is in float32, and 1 - b2 wrong by 1.3e-5 of
+# itself; so is the second moment that it weighs. Debiased by the same b2, the update does not show it.
+TRACED_DECAY = 2e-5
+
 
 def keeps_structure_shapes_and_dtypes(row: Row) -> None:
     mixed = iter([jnp.bfloat16, jnp.float32, jnp.float16, jnp.float32, jnp.complex64, jnp.float32])
@@ -64,10 +68,13 @@ def runs_alike_eagerly_compiled_and_in_a_scan(row: Row) -> None:
             p = gc.apply_updates(p, jax.tree.map(lambda x: samples.STEP * x, u))
             updates.append(u)
         stacked = jax.tree.map(lambda *xs: jnp.stack(xs), *updates)
-        assert_close((stacked, p, state), expected, ROUNDING)
+        assert_close((stacked, p), expected[:2], ROUNDING)
+        assert_close(state, expected[2], TRACED_DECAY)
     g, state = at(0, grads), tx.init(p0)
     updates, new_state = update(g, state, p0)
-    assert_close(tx.step(g, state, p0), (gc.apply_updates(p0, updates), new_state), ROUNDING)
+    p, state_after_step = tx.step(g, state, p0)
+    assert_close(p, gc.apply_updates(p0, updates), ROUNDING)
+    assert_close(state_after_step, new_state, TRACED_DECAY)
     with jax.disable_jit():
         assert_close(tx.update(g, state, p0), (updates, new_state), ROUNDING)
 
@@ -135,7 +142,8 @@ def has_the_numbers_of_its_twin(row: Row, dtype: Any) -> None:
         wide = dtype in (jnp.float64,)
         # The result is rounded once to the dtype; a rule makes some roundings before, in float32 or float64.
         info, compute = jnp.finfo(dtype), jnp.finfo(jnp.float64 if wide else jnp.float32)
-        rounding = (info.eps / 2 if info.bits < 32 else 0.0) + 8 * compute.eps
+        # The twin's own 1 - 0.999^t has lost up to 1e-16 / 1e-3 itself.
+        rounding = 1e-12 if wide else (info.eps / 2 if info.bits < 32 else 0.0) + 8 * compute.eps
         least = float(info.smallest_subnormal) + float(compute.tiny)
         p, tx = params(dtype), row.make()
         for value in (0.0, 1.0, *SIZES[dtype]):
@@ -212,11 +220,13 @@ def takes_traced_numbers(row: Row) -> None:
     expected = compiled_run(tx, p, grads)
     assert jax.tree.leaves(tx)
     as_argument = jax.jit(samples.run)
-    assert_close(as_argument(tx, p, grads), expected, ROUNDING)
     as_arrays = jax.tree.map(jnp.float32, tx)
-    assert_close(as_argument(as_arrays, p, grads), expected, ROUNDING)
-    as_narrow_arrays = jax.tree.map(jnp.bfloat16, tx)
-    as_rounded_numbers = jax.tree.map(lambda x: float(jnp.bfloat16(x)), tx)
+    for traced in (as_argument(tx, p, grads), as_argument(as_arrays, p, grads)):
+        assert_close(traced[:2], expected[:2], ROUNDING)
+        assert_close(traced[2], expected[2], TRACED_DECAY)
+    narrow = lambda x: jnp.float16(x) if x > 1e-4 else jnp.bfloat16(x)  # each for what the other cannot hold
+    as_narrow_arrays = jax.tree.map(narrow, tx)
+    as_rounded_numbers = jax.tree.map(lambda x: float(narrow(x)), tx)
     assert_close(as_argument(as_narrow_arrays, p, grads), as_argument(as_rounded_numbers, p, grads), ROUNDING)
 
 
@@ -246,11 +256,13 @@ def takes_schedules(row: Row) -> None:
         k: partial(schedules.exponential_decay, init_value=v, transition_steps=3, decay_rate=rates[k])
         for k, v in numbers.items()
     }
-    p, grads = params(jnp.float32), gradients(jnp.float32, 5)
-    updates, _, _ = compiled_run(tx.replace(**fading), p, grads)
-    expected, _ = samples.run_twin(Scheduled(row.twin(), **fading_twin), p, grads)
-    assert_close(updates, expected, ROUNDING)
+    with jax.enable_x64(True):  # a decay near 1 that changes is ill-conditioned: 1 - 0.999 has but three digits less
+        p, grads = params(jnp.float64), gradients(jnp.float64, 5)
+        updates, _, _ = compiled_run(tx.replace(**fading), p, grads)
+        expected, _ = samples.run_twin(Scheduled(row.twin(), **fading_twin), p, grads)
+        assert_close(updates, expected, 1e-12)
 
+    p, grads = params(jnp.float32), gradients(jnp.float32, 1)
     for name, schedule in fading.items():  # each alone, and as a function that remembers nothing
         for form in (schedule, lambda step, schedule=schedule: schedule(step)):
             scheduled = tx.replace(**{name: form})

@@ -13,7 +13,7 @@ SHAPES = {
     "empty": (0, 2),
     "hole": None,
     "scale": (),
-    "stack": [(2, 3, 2), (2, 3, 2)],
+    "stack": [(3,), (2, 3, 2)],
 }
 STEP = 0.1  # what moves the parameters in these tests is a tenth of the update
 

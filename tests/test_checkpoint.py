@@ -41,18 +41,12 @@ def through_orbax(state, folder):
         return checkpointer.restore(folder / "state")
 
 
-def through_orbax_pytree(state, folder):
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-        checkpointer.save(folder / "state", state)
-        return checkpointer.restore(folder / "state")
-
-
 def through_msgpack(state, folder):
     (folder / "state").write_bytes(flax.serialization.to_bytes(state))
     return flax.serialization.msgpack_restore((folder / "state").read_bytes())
 
 
-SERIALIZERS = [through_orbax, through_orbax_pytree, through_msgpack]
+SERIALIZERS = [through_orbax, through_msgpack]
 
 
 @jax.jit

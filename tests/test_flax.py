@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from flax import nnx
+from flax import nnx, struct
 from flax.core import FrozenDict, freeze
 from flax.training.train_state import TrainState
 
@@ -147,6 +147,20 @@ def test_partitioned_boxes_stay_and_add_nothing_to_a_path():
         assert kernel.value.shape == (2, 3)
     assert mu["bias"] is None
     assert not jnp.array_equal(new.params["kernel"].value, params["kernel"].value)
+
+
+@struct.dataclass
+class Attention:
+    query: jax.Array
+    value: jax.Array
+
+
+def test_a_value_that_is_one_of_several_is_no_box():
+    x = jnp.ones(2)
+    tree = {"attention": Attention(x, x), "boxed": nn.Partitioned(x, ("in",)), "dict": {"value": x}}
+    seen = []
+    gc.select(lambda path, x: seen.append(path), tree)
+    assert seen == ["attention/query", "attention/value", "boxed", "dict/value"]
 
 
 # ------------------------------------------------------------------------------------------------------------ NNX

@@ -1,0 +1,136 @@
+"""
+A small convolutional network with Flax NNX
+===========================================
+
+Handwritten digits, 8 by 8 pixels, from scikit-learn. The optimizer is a chain of four members: clip the gradient, take
+Adam's direction, add weight decay on the kernels, scale by a learning rate that warms up and decays.
+``nnx.Optimizer`` takes it as it is.
+"""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+from flax import nnx
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+import gradchain as gc
+
+SEED, EPOCHS, BATCH = 0, 20, 64
+
+# %%
+# Data: 1,797 images, a quarter of them held out.
+
+images, labels = load_digits(return_X_y=True)
+images = images.reshape(-1, 8, 8, 1).astype(np.float32) / 16
+x, x_held, y, y_held = train_test_split(images, labels, test_size=0.25, stratify=labels, random_state=SEED)
+
+# %%
+# The model: two convolutions with batch norm, pooling, dropout, a linear layer.
+
+
+class CNN(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs):
+        init = nnx.initializers.he_normal()
+        self.conv1 = nnx.Conv(1, 32, kernel_size=(3, 3), kernel_init=init, rngs=rngs)
+        self.norm1 = nnx.BatchNorm(32, momentum=0.9, rngs=rngs)
+        self.conv2 = nnx.Conv(32, 64, kernel_size=(3, 3), kernel_init=init, rngs=rngs)
+        self.norm2 = nnx.BatchNorm(64, momentum=0.9, rngs=rngs)
+        self.dropout = nnx.Dropout(0.3, rngs=rngs)
+        self.head = nnx.Linear(4 * 4 * 64, 10, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = nnx.relu(self.norm1(self.conv1(x)))
+        x = nnx.relu(self.norm2(self.conv2(x)))
+        x = nnx.max_pool(x, window_shape=(2, 2), strides=(2, 2))
+        return self.head(self.dropout(x.reshape(len(x), -1)))
+
+
+# %%
+# The optimizer. It is a value, and prints as the code that makes it; its state is a nested dict of arrays.
+
+steps = EPOCHS * (len(x) // BATCH)
+learning_rate = gc.warmup_cosine_decay_schedule(0.0, 3e-3, warmup_steps=steps // 10, decay_steps=steps)
+tx = gc.chain(
+    gc.clip_by_global_norm(1.0),
+    gc.scale_by_adam(),
+    gc.add_decayed_weights(0.01, where=gc.ndim_at_least(2)),
+    gc.scale_by_learning_rate(learning_rate),
+)
+model = CNN(nnx.Rngs(SEED))
+optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+
+print(tx)
+print(f"optimizer state: {sum(a.nbytes for a in jax.tree.leaves(optimizer.opt_state)):,} bytes")
+
+# %%
+# One compiled training step, and what it measures.
+
+
+def loss_fn(model: CNN, x: jax.Array, y: jax.Array) -> jax.Array:
+    return -jnp.take_along_axis(nnx.log_softmax(model(x)), y[:, None], axis=1).mean()
+
+
+@nnx.jit
+def train_step(model: CNN, optimizer: nnx.Optimizer, x: jax.Array, y: jax.Array) -> tuple:
+    loss, grads = nnx.value_and_grad(loss_fn)(model, x, y)
+    rate = learning_rate(optimizer.step[...])
+    optimizer.update(model, grads)
+    return loss, rate, gc.global_norm(grads)
+
+
+@nnx.jit
+def accuracy(model: CNN, x: jax.Array, y: jax.Array) -> jax.Array:
+    return (model(x).argmax(axis=1) == y).mean()
+
+
+# %%
+# Train on shuffled mini-batches.
+
+columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+shuffle = np.random.default_rng(SEED)
+history = []
+model.train()
+with Progress(*columns) as progress:
+    task = progress.add_task("", total=steps)
+    for _ in range(EPOCHS):
+        batches = shuffle.permutation(len(x))[: steps // EPOCHS * BATCH].reshape(-1, BATCH)
+        for batch in batches:
+            history.append([float(m) for m in train_step(model, optimizer, x[batch], y[batch])])
+            text = "loss {:.4f}  rate {:.1e}  gradient norm {:.3f}".format(*history[-1])
+            progress.update(task, advance=1, description=text)
+
+model.eval()
+held_out = float(accuracy(model, x_held, y_held))
+print(f"held-out accuracy: {held_out:.4f}")
+
+# %%
+# What happened, step by step.
+
+loss, rate, norm = np.array(history).T
+box = np.ones(25)
+smooth = np.convolve(loss, box, "same") / np.convolve(np.ones(steps), box, "same")
+
+fig, axes = plt.subplots(3, 1, sharex=True, figsize=(8, 7), height_ratios=(2, 1, 1), layout="constrained")
+axes[0].plot(loss, color="C0", alpha=0.3, linewidth=0.8, label="each mini-batch")
+axes[0].plot(smooth, color="C0", linewidth=1.8, label=f"mean of {len(box)} steps")
+axes[0].set(ylabel="cross-entropy loss", yscale="log")
+axes[0].set_title(f"A small CNN on handwritten digits: {held_out:.1%} of the held-out images right")
+axes[1].plot(rate, color="C1", linewidth=1.8)
+axes[1].set(ylabel="learning rate", ylim=(0, None))
+axes[2].plot(norm, color="C2", linewidth=0.8)
+axes[2].axhline(1.0, color="0.3", linestyle="--", linewidth=0.8, label="clipped above")
+axes[2].set(ylabel="gradient norm", yscale="log", xlabel="step", xlim=(0, steps))
+for ax in axes:
+    ax.grid(alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
+axes[0].legend(frameon=False)
+axes[2].legend(frameon=False)
+
+Path("out").mkdir(exist_ok=True)
+fig.savefig("out/train_digits.png", dpi=150)
+print("picture: out/train_digits.png")

@@ -1,0 +1,54 @@
+"""The examples run as a user runs them, and reach what they promise."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run(name, folder):
+    """What the example prints when it runs in ``folder``, on the CPU and without a screen."""
+    env = os.environ | {"MPLBACKEND": "Agg", "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "error"}
+    command = [sys.executable, str(EXAMPLES / name)]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def accuracy(printed):
+    return float(re.search(r"^held-out accuracy: ([\d.]+)$", printed, re.MULTILINE)[1])
+
+
+def test_train_digits(tmp_path):
+    printed = run("train_digits.py", tmp_path)
+    assert accuracy(printed) >= 0.98
+    assert printed.startswith("chain(clip_by_global_norm(max_norm=1.0), scale_by_adam(")
+    assert re.search(r"^optimizer state: [\d,]+ bytes$", printed, re.MULTILINE)
+    assert re.search(r"loss [\d.]+ +rate [\d.e+-]+ +gradient norm [\d.]+", printed)
+    picture = (tmp_path / "out" / "train_digits.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 20_000
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["train_digits.png"]
+
+
+def test_train_linen(tmp_path):
+    printed = run("train_linen.py", tmp_path)
+    assert accuracy(printed) >= 0.95
+    assert re.search(r"^scale_by_adam/mu/Dense_0/kernel ", printed, re.MULTILINE)
+
+
+def test_every_example_is_run_here():
+    tested = {name.removeprefix("test_") + ".py" for name in globals() if name.startswith("test_train_")}
+    assert tested == {path.name for path in EXAMPLES.glob("*.py")}
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_an_example_is_short_and_begins_with_a_title(path):
+    text = path.read_text()
+    assert re.match(r'"""\n(.+)\n(=+)\n\n', text)
+    assert len(text.splitlines()) <= 160
