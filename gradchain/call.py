@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeAlias
@@ -117,13 +118,24 @@ class Call:
         jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, _unflatten(cls), lambda call: call._parts())
 
     def __repr__(self) -> str:
-        parts = []
+        return f"{self.factory.name}({', '.join(self._printed(_text))})" + self._suffix()
+
+    def __str__(self) -> str:
+        if len(line := repr(self)) <= 100:
+            return line
+        lines = ",\n".join(self._printed(lambda x: str(x) if is_call(x) else _text(x)))
+        return f"{self.factory.name}(\n{textwrap.indent(lines, '    ')},\n)" + self._suffix()
+
+    def _printed(self, text: Callable) -> list[str]:
+        """Each argument as it is written in the call."""
+        parameters, parts = self.factory.signature.parameters, []
         for name, value in self.arguments.items():
-            if self.factory.signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL:
-                parts += map(_text, value)
-            else:
-                parts.append(f"{name}={_text(value)}")
-        return f"{self.factory.name}({', '.join(parts)})" + (f".named({self.label!r})" if self.label else "")
+            is_spread = parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+            parts += map(text, value) if is_spread else [f"{name}={text(value)}"]
+        return parts
+
+    def _suffix(self) -> str:
+        return f".named({self.label!r})" if self.label else ""
 
     def _key(self) -> tuple:
         if "key" not in self._cache:

@@ -74,6 +74,14 @@ def test_it_prints_so_that_it_can_be_pasted_back():
     assert repr(gc.chain(gc.clip(1.0).named("soft"))) == "chain(clip(max_delta=1.0).named('soft'))"
 
 
+def test_a_long_one_is_shown_on_several_lines():
+    tx = gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(gc.linear_schedule(0.1, 0.0, 10)).named("x"))
+    assert str(gc.clip(1.0)) == repr(gc.clip(1.0))
+    assert str(tx).splitlines()[:2] == ["chain(", "    clip_by_global_norm(max_norm=1.0),"]
+    assert max(map(len, str(tx).splitlines())) < 120
+    assert eval(str(tx), vars(gc)) == tx
+
+
 def test_three_equal_transformations_are_one_static_argument():
     traces = []
 
@@ -112,7 +120,7 @@ def test_a_name_clash_raises():
         return gc.elementwise(lambda g: g)
 
     first = FACTORIES["taken_in_call"]
-    with pytest.raises(ValueError, match="'taken_in_call' is registered already, by .*choose another"):
+    with pytest.raises(ValueError, match=r"'taken_in_call' is registered already, by .*choose another"):
         other_factory_called("taken_in_call")
     assert FACTORIES["taken_in_call"] is first
 

@@ -57,7 +57,7 @@ def test_what_has_no_name_is_refused(value, message):
 
 
 def test_a_traced_hyperparameter_is_refused():
-    with pytest.raises(TypeError, match="'learning_rate' of sgd.*concrete"):
+    with pytest.raises(TypeError, match=r"'learning_rate' of sgd.*concrete"):
         jax.jit(lambda rate: gc.to_config(gc.sgd(rate)) and rate)(0.1)
 
 
@@ -79,7 +79,7 @@ def test_only_registered_names_are_called(config, message):
 
 
 def test_a_wrong_argument_in_a_config_is_named():
-    with pytest.raises(TypeError, match="adam: .*'lr'"):
+    with pytest.raises(TypeError, match=r"adam: .*'lr'"):
         gc.from_config({"@transform": "adam", "lr": 0.1})
 
 
