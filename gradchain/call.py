@@ -241,7 +241,9 @@ class Schedule(Call):
 
     def __call__(self, step: Any) -> jax.Array:
         """The value after ``step`` updates; a number or an array of them."""
-        return self.factory.call(self.arguments, jnp.asarray(step).astype(jnp.result_type(float)))
+        step = jnp.asarray(step).astype(jnp.result_type(float))
+        cast = lambda x: x.astype(step.dtype) if isinstance(x, jax.Array) else x
+        return self.factory.call(jax.tree.map(cast, self.arguments, is_leaf=is_call), step)
 
 
 class Selection(Call):

@@ -158,7 +158,7 @@ class GradientTransformation(Call):
         checks.check_params(params)
         if any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(params)):
             return jax.eval_shape(self.init, params)
-        return init_stages(self.stages, params)
+        return init_stages(self.stages, _arrays(params))
 
     def update(
         self, updates: Any, state: dict[str, Any], params: Any = None, **extra: Any

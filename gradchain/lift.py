@@ -102,7 +102,7 @@ class Lift(Body):
         given |= {k: _at_least(extra[k], real) for k in self.extras if k in extra}
         if self.needs_step:
             given["t"] = (stage.count + 1).astype(real)
-        for name in self.required:
+        for name in self.required - {"g"}:  # which may be a tree that is None
             if given.get(name) is None:
                 what = "params" if name == "p" else f"the extra argument {name!r}"
                 way_out = "params" if name == "p" else f"params, {name}=..."
@@ -269,8 +269,8 @@ def _run_bucket(stage: Stage, dtype: jnp.dtype, indices: list, g: list, p: list,
     cuts = list(itertools.accumulate(math.prod(lead) for lead in leads))[:-1]
 
     def stack(column: list) -> jax.Array:
-        flat = [column[i].reshape(-1, *column[i].shape[len(lead) :]) for i, lead in zip(indices, leads, strict=True)]
-        return jnp.concatenate([_at_least(x, real) for x in flat])
+        as_batch = lambda x, lead: _at_least(x, real).reshape(math.prod(lead), *x.shape[len(lead) :])
+        return jnp.concatenate([as_batch(column[i], lead) for i, lead in zip(indices, leads, strict=True)])
 
     def put_back(column: list, what: str, batch: Any, old: jax.Array, dtype: Any = None) -> None:
         parts = jnp.split(_as_made(stage, what, batch, old, old.dtype), cuts)

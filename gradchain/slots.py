@@ -52,6 +52,8 @@ class Slot:
         if self.copy:
             return jnp.array(param, dtype, copy=True)
         shape = shape[:batch] + self.shape(shape[batch:])
+        if self.relation == "scalar" and not batch:  # not of the parameter's shards: the same on each device
+            return jnp.full((), self.fill, dtype)
         if isinstance(self.fill, float) and self.fill == 0:  # the fast way, out of jit
             return jnp.zeros_like(param, dtype=dtype, shape=shape)
         return jnp.full_like(param, self.fill, dtype=dtype, shape=shape)

@@ -53,7 +53,7 @@ class PairBody(Body):
     """A pair of functions on whole trees: foreign, hand-written, or made by a wrapper around ``members``."""
 
     def __init__(self, init: Callable, update: Callable, members: list[GradientTransformation]):
-        self.init, self.update = init, update
+        self.init, self.update = lambda params: init(_up(params)), update
         self.locality = max((m.locality for m in members), key=LOCALITIES.index, default="tree")
         parameters = list(inspect.signature(update).parameters.values())
         self.takes_params = len(parameters) > 2
@@ -68,13 +68,18 @@ class PairBody(Body):
         """See ``Body``."""
         body = stages[0].body
         own = {k: v for k, v in extra.items() if k in body.extras or "*" in body.extras}
-        updates = jax.tree.map(lambda x: x.astype(compute_dtype(x.dtype)), updates)
+        updates, params = _up(updates), _up(params) if body.takes_params else None
         token = _inside.set(True)
         try:
             updates, new = body.update(updates, states[0], *([params] if body.takes_params else []), **own)
         finally:
             _inside.reset(token)
         return updates, [new]
+
+
+def _up(tree: Any) -> Any:
+    """Arrays in the precision of the computation."""
+    return jax.tree.map(lambda x: x.astype(compute_dtype(x.dtype)), tree)
 
 
 class Stage:

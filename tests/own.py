@@ -133,5 +133,7 @@ def init_sum(params):
 
 
 def add_to_sum(updates, state):
-    total = jax.tree.map(lambda s, g: 0.5 * s + g, state["sum"], updates)
-    return total, {"sum": total}
+    is_hole = lambda x: x is None
+    add = lambda g, s: s if g is None else 0.5 * s + g
+    total = jax.tree.map(add, updates, state["sum"], is_leaf=is_hole)
+    return jax.tree.map(lambda g, s: None if g is None else s, updates, total, is_leaf=is_hole), {"sum": total}

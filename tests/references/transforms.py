@@ -246,6 +246,8 @@ class Scheduled(Twin):
     """A twin whose numbers are functions of the step"""
 
     def __init__(self, twin: Twin, **schedules: Callable[[int], float]):
+        if isinstance(twin, Scheduled):
+            twin, schedules = twin.twin, twin.schedules | schedules
         self.twin, self.schedules, self.t = twin, schedules, 0
 
     def _set(self) -> None:
