@@ -61,8 +61,9 @@ class Factory:
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            what = f"it has no argument {quote(strange)}" if strange else error
-            raise TypeError(f"{self.name}: {what}; its signature is {self.name}{self.signature}") from None
+            what = f"there is no argument {quote(strange)}" if strange else error
+            bare = ", ".join(str(p.replace(annotation=p.empty)) for p in self.signature.parameters.values())
+            raise TypeError(f"{self.name}: {what}. It is called as {self.name}({bare}).") from None
         bound.apply_defaults()
         return self.kind.of(self, {k: self.kind.admit(self, k, v) for k, v in bound.arguments.items()})
 
@@ -264,7 +265,7 @@ def decorator(kind: type[Call], coming: int = 0, composite: bool = False) -> Cal
         make = lambda *args, **kwargs: factory.bind(args, kwargs)
         for name in ("__module__", "__name__", "__qualname__", "__doc__"):
             setattr(make, name, getattr(function, name))
-        make.__signature__ = factory.signature  # pyright: ignore[reportFunctionMemberAccess]
+        make.__signature__ = factory.signature.replace(return_annotation=kind)  # pyright: ignore[reportFunctionMemberAccess]
         return make
 
     return decorate
