@@ -244,7 +244,9 @@ class Schedule(Call):
         """The value after ``step`` updates; a number or an array of them."""
         step = jnp.asarray(step).astype(jnp.result_type(float))
         cast = lambda x: x.astype(step.dtype) if isinstance(x, jax.Array) else x
-        return self.factory.call(jax.tree.map(cast, self.arguments, is_leaf=is_call), step)
+        at_step = lambda k, v: cast(v(step)) if callable(v) and self.factory.mentions(k, "Hyper") else v
+        arguments = {k: at_step(k, v) for k, v in self.arguments.items()}
+        return self.factory.call(jax.tree.map(cast, arguments, is_leaf=is_call), step)
 
 
 class Selection(Call):

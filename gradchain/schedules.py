@@ -80,7 +80,10 @@ def linear_schedule(
         >>> print(linear_schedule(0.0, 1.0, transition_steps=4)(3))
         0.75
     """
-    return polynomial_schedule(init_value, end_value, 1.0, transition_steps, transition_begin)(step)
+    _at_least(1, transition_steps=transition_steps)
+    _at_least(0, transition_begin=transition_begin)
+    done = jnp.clip(step - transition_begin, 0.0, transition_steps)  # in steps: all digits near either end
+    return init_value * ((transition_steps - done) / transition_steps) + end_value * (done / transition_steps)
 
 
 @schedule

@@ -34,7 +34,7 @@ def keeps_structure_shapes_and_dtypes(row: Row) -> None:
     mixed = iter([jnp.bfloat16, jnp.float32, jnp.float16, jnp.float32, jnp.complex64, jnp.float32])
     dtypes = samples.of_shapes(lambda path, shape: next(mixed))
     cast = lambda tree: jax.tree.map(lambda dtype, x: x.astype(dtype), dtypes, tree)
-    p, g, tx = cast(params(jnp.float32)), cast(at(0, gradients(jnp.float32, 3))), row.make()
+    p, g, tx = cast(params(jnp.float32)), cast(at(0, gradients(jnp.float32))), row.make()
     state = tx.init(p)
     updates, new_state = tx.update(g, state, p)
     assert_same_type(updates, g)
@@ -58,12 +58,12 @@ def is_a_plain_dict_of_names(row: Row) -> None:
 
 
 def runs_alike_eagerly_compiled_and_in_a_scan(row: Row) -> None:
-    p0, grads, tx = params(jnp.float32), gradients(jnp.float32, 4), row.make()
+    p0, grads, tx = params(jnp.float32), gradients(jnp.float32), row.make()
     expected = compiled_run(tx, p0, grads)
     update = jax.jit(lambda g, state, p: tx.update(g, state, p))
     for way in (tx.update, update):
         p, state, updates = p0, tx.init(p0), []
-        for t in range(4):
+        for t in range(samples.STEPS):
             u, state = way(at(t, grads), state, p)
             p = gc.apply_updates(p, jax.tree.map(lambda x: samples.STEP * x, u))
             updates.append(u)
@@ -90,7 +90,7 @@ def works_on_shapes_alone(row: Row) -> None:
 
 def keeps_holes(row: Row) -> None:
     """A leaf that is None, or whose gradient is, might as well not be there."""
-    p, g, tx = params(jnp.float32), at(0, gradients(jnp.float32, 3)), row.make()
+    p, g, tx = params(jnp.float32), at(0, gradients(jnp.float32)), row.make()
     without = lambda tree: {k: v for k, v in tree.items() if k not in ("hole", "scale")}
     hollow = lambda tree: {**tree, "scale": None}
     small_p, small_g = without(p), without(g)
@@ -147,7 +147,7 @@ def has_the_numbers_of_its_twin(row: Row, dtype: Any) -> None:
         least = float(info.smallest_subnormal) + float(compute.tiny)
         p, tx = params(dtype), row.make()
         for value in (0.0, 1.0, *SIZES[dtype]):
-            grads = samples.constant(value, dtype, 3)
+            grads = samples.constant(value, dtype)
             updates, _, state = compiled_run(tx, p, grads, 0.0)
             expected, _ = samples.run_twin(row.twin(), p, grads, 0.0)
             for x in jax.tree.leaves((updates, state)):
@@ -182,7 +182,7 @@ def is_equal_to_its_like(row: Row) -> None:
     if "prints_as_its_recipe" not in row.reasons:
         assert pickle.loads(pickle.dumps(a)) == a
 
-    p, g, traces = params(jnp.float32), at(0, gradients(jnp.float32, 3)), []
+    p, g, traces = params(jnp.float32), at(0, gradients(jnp.float32)), []
     state = a.init(p)
 
     def update(tx: Any, *args: Any) -> Any:
@@ -216,28 +216,29 @@ def survives_json(row: Row) -> None:
 
 
 def takes_traced_numbers(row: Row) -> None:
-    p, grads, tx = params(jnp.float32), gradients(jnp.float32, 3), row.make()
+    p, grads, tx = params(jnp.float32), gradients(jnp.float32), row.make()
     expected = compiled_run(tx, p, grads)
     assert jax.tree.leaves(tx)
-    as_argument = jax.jit(samples.run)
-    as_arrays = jax.tree.map(jnp.float32, tx)
-    for traced in (as_argument(tx, p, grads), as_argument(as_arrays, p, grads)):
-        assert_close(traced[:2], expected[:2], ROUNDING)
-        assert_close(traced[2], expected[2], TRACED_DECAY)
+    *updates_and_params, state = samples.run_with_argument(tx, p, grads)
+    assert_close(updates_and_params, list(expected[:2]), ROUNDING)
+    assert_close(state, expected[2], TRACED_DECAY)
     narrow = lambda x: jnp.float16(x) if x > 1e-4 else jnp.bfloat16(x)  # each for what the other cannot hold
     as_narrow_arrays = jax.tree.map(narrow, tx)
     as_rounded_numbers = jax.tree.map(lambda x: float(narrow(x)), tx)
-    assert_close(as_argument(as_narrow_arrays, p, grads), as_argument(as_rounded_numbers, p, grads), ROUNDING)
+    assert_close(
+        samples.run_with_argument(as_narrow_arrays, p, grads),
+        samples.run_with_argument(as_rounded_numbers, p, grads),
+        ROUNDING,
+    )
 
 
 def can_be_vmapped(row: Row) -> None:
-    p, grads, tx = params(jnp.float32), gradients(jnp.float32, 3), row.make()
+    p, grads, tx = params(jnp.float32), gradients(jnp.float32), row.make()
     sweep = [jax.tree.map(lambda x, factor=factor: factor * x, tx) for factor in (1.0, 0.9, 0.5)]
     stacked = jax.tree.map(lambda *xs: jnp.asarray(xs), *sweep)
     swept = jax.jit(jax.vmap(samples.run, in_axes=(0, None, None)))(stacked, p, grads)
-    one = jax.jit(samples.run)
     for i, member in enumerate(sweep):
-        assert_close(at(i, swept), one(member, p, grads), ROUNDING)
+        assert_close(at(i, swept), samples.run_with_argument(member, p, grads), ROUNDING)
 
 
 def _numbers(tx: Any) -> dict[str, Any]:
@@ -257,12 +258,12 @@ def takes_schedules(row: Row) -> None:
         for k, v in numbers.items()
     }
     with jax.enable_x64(True):  # a decay near 1 that changes is ill-conditioned: 1 - 0.999 has but three digits less
-        p, grads = params(jnp.float64), gradients(jnp.float64, 5)
+        p, grads = params(jnp.float64), gradients(jnp.float64)
         updates, _, _ = compiled_run(tx.replace(**fading), p, grads)
         expected, _ = samples.run_twin(Scheduled(row.twin(), **fading_twin), p, grads)
         assert_close(updates, expected, 1e-12)
 
-    p, grads = params(jnp.float32), gradients(jnp.float32, 1)
+    p, grads = params(jnp.float32), gradients(jnp.float32)
     for name, schedule in fading.items():  # each alone, and as a function that remembers nothing
         for form in (schedule, lambda step, schedule=schedule: schedule(step)):
             scheduled = tx.replace(**{name: form})
@@ -271,20 +272,23 @@ def takes_schedules(row: Row) -> None:
             assert jax.eval_shape(scheduled.update, g, state, p) == (jax.eval_shape(lambda g=g: g), state)
 
 
-def goes_on_from_a_checkpoint(row: Row, save_and_restore: Callable[[Any], Any]) -> None:
-    """Bit for bit, from a state that was restored without a template."""
+def goes_on_from_a_checkpoint(row: Row, ways: list[Callable[[Any], Any]]) -> None:
+    """Bit for bit, from a state that was saved and restored without a template."""
     tx = gc.chain(gc.clip_by_global_norm(2.0), row.make(), gc.scale_by_learning_rate(0.1))
     shapes = {"dense": {"bias": (3,), "kernel": (3, 2)}, "scale": (), "stack": {"0": (2, 3, 2)}}
-    p, grads = params(jnp.float32, shapes), gradients(jnp.float32, 6, shapes)
+    p, grads = params(jnp.float32, shapes), gradients(jnp.float32, shapes=shapes)
     step = jax.jit(tx.step)
-    state = tx.init(p)
-    for t in range(3):
-        p, state = step(at(t, grads), state, p)
-    again_p, again_state = p, save_and_restore(state)
-    for t in range(3, 6):
-        p, state = step(at(t, grads), state, p)
-        again_p, again_state = step(at(t, grads), again_state, again_p)
-    assert_identical((again_p, again_state), (p, state))
+    middle = tx.init(p)
+    for t in range(2):
+        p, middle = step(at(t, grads), middle, p)
+
+    def go_on(p: Any, state: Any) -> tuple:
+        for t in range(2, samples.STEPS):
+            p, state = step(at(t, grads), state, p)
+        return p, state
+
+    for save_and_restore in ways:
+        assert_identical(go_on(p, save_and_restore(middle)), go_on(p, middle))
 
 
 # ------------------------------------------------------------------------------------------------- on several devices
@@ -338,7 +342,7 @@ def _split_state(state: Any, split: Any) -> Any:
 def is_the_same_when_split_under_jit(row: Row) -> None:
     tx = row.make()
     mesh, split = _split(tx)
-    p, grads = params(jnp.float32, SPLIT_SHAPES), gradients(jnp.float32, 3, SPLIT_SHAPES)
+    p, grads = params(jnp.float32, SPLIT_SHAPES), gradients(jnp.float32, shapes=SPLIT_SHAPES)
     put = lambda tree, lead: jax.tree.map(
         lambda x, spec: jax.device_put(x, NamedSharding(mesh, P(*lead, *spec))), tree, split
     )
@@ -346,38 +350,15 @@ def is_the_same_when_split_under_jit(row: Row) -> None:
     split_p, split_grads = put(p, ()), put(grads, (None,))
     assert len(split_p["stack"].sharding.device_set) == 8
     assert_close(compiled_run(tx, split_p, split_grads), expected, ROUNDING)
-    state = tx.init(split_p)
-    updates, state = tx.update(at(0, split_grads), state, split_p)
-    assert_close(updates, at(0, expected[0]), ROUNDING)
 
 
 def is_the_same_when_split_under_shard_map(row: Row) -> None:
     tx = row.make()
     mesh, split = _split(tx)
-    p, grads = params(jnp.float32, SPLIT_SHAPES), gradients(jnp.float32, 3, SPLIT_SHAPES)
-    state = tx.init(p)
-    split_state = _split_state(state, split)
-    split_grads = jax.tree.map(lambda spec: P(None, *spec), split)
-    expected_updates, expected_p, expected_state = compiled_run(tx, p, grads)
-
-    def steps(p: Any, state: Any, grads: Any) -> Any:
-        updates = []
-        for t in range(3):
-            u, state = tx.update(at(t, grads), state, p)
-            p = gc.apply_updates(p, jax.tree.map(lambda x: samples.STEP * x, u))
-            updates.append(u)
-        return jax.tree.map(lambda *xs: jnp.stack(xs), *updates), p, state
-
-    over = partial(jax.shard_map, mesh=mesh)
-    init = jax.jit(over(tx.init, in_specs=(split,), out_specs=split_state))
-    assert_identical(jax.device_get(init(p)), jax.device_get(state))
-    specs = (split, split_state, split_grads)
-    updates, p_end, state_end = jax.jit(over(steps, in_specs=specs, out_specs=(split_grads, split, split_state)))(
-        p, state, grads
-    )
-    assert_close(updates, expected_updates, ROUNDING)
-    assert_close(p_end, expected_p, ROUNDING)
-    assert_close(state_end, expected_state, ROUNDING)
+    p, grads = params(jnp.float32, SPLIT_SHAPES), gradients(jnp.float32, shapes=SPLIT_SHAPES)
+    specs = jax.tree.map(lambda spec: P(None, *spec), split), split, _split_state(tx.init(p), split)
+    split_run = jax.jit(jax.shard_map(partial(samples.run, tx), mesh=mesh, in_specs=(split, specs[0]), out_specs=specs))
+    assert_close(split_run(p, grads), compiled_run(tx, p, grads), ROUNDING)
 
 
 LAWS = [

@@ -15,6 +15,7 @@ SHAPES = {
     "scale": (),
     "stack": [(3,), (2, 3, 2)],
 }
+STEPS = 4
 STEP = 0.1  # what moves the parameters in these tests is a tenth of the update
 
 
@@ -40,7 +41,7 @@ def params(dtype: Any, shapes: Any = None, seed: int = 0) -> Any:
     return of_shapes(lambda path, shape: jnp.asarray(_draw(rng, shape, dtype), dtype), shapes)
 
 
-def gradients(dtype: Any, steps: int, shapes: Any = None, seed: int = 1) -> Any:
+def gradients(dtype: Any, steps: int = STEPS, shapes: Any = None, seed: int = 1) -> Any:
     """Gradients of ``steps`` steps, stacked, with sizes that vary by orders of magnitude and some zeros."""
     rng = np.random.default_rng(seed)
 
@@ -53,7 +54,7 @@ def gradients(dtype: Any, steps: int, shapes: Any = None, seed: int = 1) -> Any:
     return of_shapes(make, shapes)
 
 
-def constant(value: Any, dtype: Any, steps: int) -> Any:
+def constant(value: Any, dtype: Any, steps: int = STEPS) -> Any:
     """The same gradient at every step; for complex dtypes of the same size in another direction."""
     value = value * (0.6 + 0.8j) if np.dtype(dtype).kind == "c" else value
     return of_shapes(lambda path, shape: jnp.full((steps, *shape), value, dtype))
@@ -82,7 +83,8 @@ def run(tx: Any, params: Any, grads: Any, step: float = STEP) -> tuple[Any, Any,
     return updates, p, state
 
 
-compiled_run = jax.jit(run, static_argnums=0)
+compiled_run = jax.jit(run, static_argnums=0)  # the laws share what it compiles: they all ask for STEPS steps
+run_with_argument = jax.jit(run)
 
 
 def run_twin(twin: Any, params: Any, grads: Any, step: float = STEP) -> tuple[dict, dict]:
