@@ -222,8 +222,11 @@ class PerTree(Lift):
 
 def _flags(stage: Stage, treedef: Any, updates: Any, params: Any) -> list[bool]:
     """Whether the stage is for each leaf of ``treedef``; holes are for none."""
+    live = [x is not None for x in flatten(updates)[0]]
+    if stage.body.where is None:
+        return live
     chosen = flatten_like(treedef, select(stage.body.where, updates if params is None else params))
-    return [x is not None and flag is True for x, flag in zip(flatten(updates)[0], chosen, strict=True)]
+    return [alive and flag is True for alive, flag in zip(live, chosen, strict=True)]
 
 
 def _fill_holes(treedef: Any, tree: Any, leaves: list) -> Any:

@@ -31,12 +31,14 @@ def select(where: Any, tree: Any) -> Any:
         >>> select("*/kernel", {"dense": {"bias": 1.0, "kernel": 2.0}})
         {'dense': {'bias': False, 'kernel': True}}
     """
-    if where is None or isinstance(where, str) or callable(where):
-        test = where if callable(where) else lambda path, _: fnmatch.fnmatchcase(path, where or "*")
+    if where is None:
+        return jax.tree.map(lambda _: True, tree)
+    if isinstance(where, str) or callable(where):
+        test = where if callable(where) else lambda path, _: fnmatch.fnmatchcase(path, where)
         chosen = [None if x is None else bool(test(path, x)) for path, x in named_leaves(tree)]
         return flatten(tree)[1].unflatten(chosen)
     try:
-        return jax.tree.broadcast(where, tree)
+        return jax.tree.map(bool, jax.tree.broadcast(where, tree))
     except ValueError as error:
         raise ValueError(f"select: the tree of bools does not fit the tree of parameters: {error}") from None
 
