@@ -40,6 +40,8 @@ class Slot:
         if self.relation == "prepend":
             return (self.size, *shape)
         if self.relation == "drop":
+            if not -len(shape) <= self.size < len(shape):
+                raise ValueError(f"drop({self.size}): a parameter of shape {list(shape)} has no such dimension.")
             dim = self.size % len(shape)
             return shape[:dim] + shape[dim + 1 :]
         return shape

@@ -9,7 +9,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu
 import jax
 import pytest
 
-pytest.register_assert_rewrite("tests.laws", "tests.samples")
+pytest.register_assert_rewrite("tests.laws", "tests.laws_sharded", "tests.samples")
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)

@@ -6,12 +6,14 @@ import orbax.checkpoint as ocp
 import pytest
 
 from gradchain.call import FACTORIES
-from tests import laws
-from tests.table import ROWS, SCHEDULES, SELECTIONS
+from tests import laws, laws_sharded
+from tests.table import ROWS
+from tests.table_schedules import SCHEDULES, SELECTIONS
 
 DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64, jnp.complex64]
 each_row = pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
-each_law = pytest.mark.parametrize("law", laws.LAWS, ids=[law.__name__ for law in laws.LAWS])
+LAWS = [*laws.LAWS, *laws_sharded.LAWS]
+each_law = pytest.mark.parametrize("law", LAWS, ids=[law.__name__ for law in LAWS])
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=[dtype.__name__ for dtype in DTYPES])
 
 
@@ -28,7 +30,7 @@ def test_rows_are_called_by_their_factories_and_only_once():
 
 
 def test_reasons_are_for_laws_that_exist():
-    assert {law for row in ROWS for law in row.reasons} <= {law.__name__ for law in laws.LAWS}
+    assert {law for row in ROWS for law in row.reasons} <= {law.__name__ for law in LAWS}
 
 
 @each_law

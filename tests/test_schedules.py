@@ -12,7 +12,7 @@ import gradchain as gc
 from tests import samples
 from tests.references import recipes, schedules
 from tests.references.transforms import Scheduled
-from tests.table import SCHEDULES, SELECTIONS
+from tests.table_schedules import SCHEDULES, SELECTIONS
 
 STEPS = np.arange(60)
 PRECISIONS = pytest.mark.parametrize(("x64", "tolerance"), [(False, 1e-6), (True, 1e-12)], ids=["float32", "float64"])
@@ -118,6 +118,16 @@ def test_a_schedule_goes_wherever_a_number_does():
         updates, _, _ = samples.compiled_run(tx, p, grads)
         expected, _ = samples.run_twin(twin, p, grads)
         samples.assert_close(updates, expected, 1e-12)
+
+
+def test_a_schedule_takes_the_place_of_a_rate_without_a_change_of_the_state():
+    constant, scheduled = gc.adam(0.1), gc.adam(gc.constant_schedule(0.1))
+    p, grads = samples.params(jnp.float32), samples.gradients(jnp.float32)
+    state = constant.init(p)
+    samples.assert_same_type(state, scheduled.init(p))
+    assert constant.update(samples.at(0, grads), state, p)[1]["scale_by_learning_rate"]["count"] == 1
+    updates, _ = scheduled.update(samples.at(0, grads), state, p)
+    samples.assert_close(updates, constant.update(samples.at(0, grads), state, p)[0], 1e-6)
 
 
 def test_a_schedule_takes_a_schedule_for_a_number():

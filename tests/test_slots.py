@@ -1,0 +1,64 @@
+"""Slots: shape, dtype and first value for each relation to the parameter."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradchain as gc
+
+SHAPES = [
+    (gc.like_param, (2, 3, 4), (2, 3, 4)),
+    (gc.per_replica, (2, 3, 4), (2, 3, 4)),
+    (gc.scalar, (2, 3, 4), ()),
+    (gc.prepend(5), (2, 3), (5, 2, 3)),
+    (gc.prepend(5), (), (5,)),
+    (gc.drop(0), (2, 3, 4), (3, 4)),
+    (gc.drop(1), (2, 3, 4), (2, 4)),
+    (gc.drop(-1), (2, 3, 4), (2, 3)),
+]
+
+
+@pytest.mark.parametrize(("slot", "shape", "expected"), SHAPES)
+def test_the_shape_of_a_slot_follows_from_its_relation(slot, shape, expected):
+    assert slot.shape(shape) == expected
+    assert slot.make(jnp.ones(shape)).shape == expected
+
+
+@pytest.mark.parametrize("slot", [gc.drop(2), gc.drop(-3)])
+def test_a_dimension_that_a_parameter_lacks_cannot_be_dropped(slot):
+    with pytest.raises(ValueError, match=r"drop\((2|-3)\): a parameter of shape \[2, 3\] has no such dimension"):
+        slot.make(jnp.ones((2, 3)))
+
+
+DTYPES = [
+    (jnp.float16, jnp.float32, jnp.float32),
+    (jnp.bfloat16, jnp.float32, jnp.float32),
+    (jnp.float32, jnp.float32, jnp.float32),
+    (jnp.complex64, jnp.complex64, jnp.float32),
+]
+
+
+@pytest.mark.parametrize(("dtype", "expected", "real"), DTYPES)
+def test_a_slot_has_the_precision_of_the_computation(dtype, expected, real):
+    param = jnp.ones((2, 3), dtype)
+    assert gc.like_param.make(param).dtype == expected
+    assert gc.like_param(real=True).make(param).dtype == real
+    assert gc.prepend(2)(real=True).make(param).dtype == real
+    assert gc.scalar.make(param).dtype == real
+
+
+def test_a_slot_starts_at_its_fill_or_as_its_parameter():
+    param = jnp.arange(3.0)
+    np.testing.assert_array_equal(gc.like_param.make(param), 0.0)
+    np.testing.assert_array_equal(gc.like_param(fill=0.5).make(param), 0.5)
+    np.testing.assert_array_equal(gc.scalar(fill=jnp.float32(2.0)).make(param), 2.0)
+    copy = gc.like_param(copy=True).make(param)
+    np.testing.assert_array_equal(copy, param)
+    assert copy is not param
+
+
+def test_squares_of_complex_gradients_are_kept_real():
+    param = jnp.ones(2, jnp.complex64)
+    state = gc.chain(gc.scale_by_adam(), gc.scale_by_rms(), gc.scale_by_rss(), gc.add_momentum()).init(param)
+    kinds = {slot: x.dtype.kind for entry in state.values() for slot, x in entry.items()}
+    assert kinds == {"count": "i", "mu": "c", "nu": "f", "sum_of_squares": "f", "momentum": "c"}
