@@ -56,12 +56,12 @@ class PairBody(Body):
         self.init, self.update = lambda params: init(_up(params)), update
         self.locality = max((m.locality for m in members), key=LOCALITIES.index, default="tree")
         parameters = list(inspect.signature(update).parameters.values())
-        self.takes_params = len(parameters) > 2
+        by_place = [p for p in parameters if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
+        self.takes_params = len(by_place) > 2 or any(p.kind is p.VAR_POSITIONAL for p in by_place)
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
         inner = frozenset().union(*(m.extras for m in members), checks.VOCABULARY) if members else {"*"}
-        self.extras = frozenset(p.name for p in parameters[3:] if p.kind is not p.VAR_KEYWORD).union(
-            inner if takes_any else ()
-        )
+        by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY or p in by_place[3:]]
+        self.extras = frozenset(by_name).union(inner if takes_any else ())
 
     @classmethod
     def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:

@@ -218,6 +218,11 @@ def test_a_pair_of_two_arguments_gets_no_params():
     assert tx.update(GRADS, tx.init(PARAMS), PARAMS)[0]["b"][0] == pytest.approx(-0.1)
 
 
+def test_a_pair_of_two_arguments_may_name_an_extra_one():
+    tx = gc.chain((lambda params: (), lambda g, s, *, value: (jax.tree.map(lambda x: value * x, g), s)))
+    assert tx.update(GRADS, tx.init(PARAMS), PARAMS, value=2.0)[0]["b"][0] == pytest.approx(0.2)
+
+
 def test_extra_arguments_reach_whoever_names_them():
     @gc.transform
     def scale_by_value_in_core():
