@@ -180,18 +180,18 @@ class GradientTransformation(Call):
             ValueError: naming the path, if structures or shapes do not fit; nothing is broadcast.
             TypeError: for an extra argument that no member takes.
         """
-        run = _compiled_update if _is_concrete(updates, state, params, extra) else _update
+        run = _compiled_update if _is_concrete(updates, extra) else _update
         return run(self, updates, state, params, extra)
 
     def step(self, grads: Any, state: dict[str, Any], params: Any, **extra: Any) -> tuple[Any, dict[str, Any]]:
         """Update and apply in one compiled call: ``params, state = tx.step(grads, state, params)``."""
-        run = _compiled_step if _is_concrete(grads, state, params, extra) else _step
+        run = _compiled_step if _is_concrete(grads, extra) else _step
         return run(self, grads, state, params, extra)
 
 
-def _is_concrete(*arguments: Any) -> bool:
-    leaves = jax.tree.leaves(arguments)
-    return not is_traced(leaves) and not any(map(callable, arguments[-1].values()))
+def _is_concrete(updates: Any, extra: dict) -> bool:
+    """Whether to compile: a tracer that only the state or the parameters hold would do no harm there."""
+    return not is_traced(jax.tree.leaves(updates)) and not any(map(callable, extra.values()))
 
 
 def _update(tx: GradientTransformation, updates: Any, state: Any, params: Any, extra: dict) -> tuple[Any, dict]:

@@ -112,7 +112,7 @@ def apply_updates(params: Any, updates: Any) -> Any:
         >>> print(apply_updates({"w": jnp.ones(2)}, {"w": jnp.array([-0.5, 0.5])})["w"])
         [0.5 1.5]
     """
-    if is_traced(jax.tree.leaves((params, updates))):
+    if is_traced(jax.tree.leaves(updates)):
         return add_updates(params, updates)
     return _compiled_add(params, updates)
 
