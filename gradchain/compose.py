@@ -11,8 +11,8 @@ import jax
 from gradchain.call import selection
 from gradchain.checks import quote
 from gradchain.core import GradientTransformation, chain, transform
-from gradchain.paths import flatten, named_leaves
-from gradchain.trees import merge, only, select
+from gradchain.paths import named_leaves
+from gradchain.trees import merge, only, select, value_per_leaf
 
 
 @selection
@@ -81,14 +81,7 @@ def partition(transforms: dict[str, GradientTransformation], param_labels: Any) 
         >>> groups = {"weights": gc.adamw(1e-3), "rest": gc.adam(1e-3)}
         >>> tx = gc.partition(groups, lambda path, x: "weights" if x.ndim > 1 else "rest")
     """
-
-    def labels_of(tree: Any) -> Any:
-        if not callable(param_labels):
-            return jax.tree.broadcast(param_labels, tree)
-        labels = [None if x is None else param_labels(path, x) for path, x in named_leaves(tree)]
-        return flatten(tree)[1].unflatten(labels)
-
-    return _by_label(transforms, labels_of)
+    return _by_label(transforms, lambda tree: value_per_leaf(param_labels, tree, "partition: the tree of labels"))
 
 
 def _by_label(members: dict[str, GradientTransformation], labels_of: Callable) -> tuple[Callable, Callable]:

@@ -190,10 +190,10 @@ class PerTree(Lift):
 
     def init(self, params: Any) -> dict:
         """See ``Body``."""
-        state = super().init(params)
+        chosen = only(select(self.where, params), params)
         dtype = real_dtype(compute_dtype(*(jnp.result_type(x) for x in jax.tree.leaves(params))))
-        scalars = {k: jnp.full((), slot.fill, dtype) for k, slot in self.slots.items() if slot.relation == "scalar"}
-        return state | scalars
+        make = lambda s: jnp.full((), s.fill, dtype) if s.relation == "scalar" else jax.tree.map(s.make, chosen)
+        return {name: make(slot) for name, slot in self.slots.items()}
 
     @classmethod
     def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:

@@ -33,14 +33,20 @@ def select(where: Any, tree: Any) -> Any:
     """
     if where is None:
         return jax.tree.map(lambda _: True, tree)
-    if isinstance(where, str) or callable(where):
-        test = where if callable(where) else lambda path, _: fnmatch.fnmatchcase(path, where)
-        chosen = [None if x is None else bool(test(path, x)) for path, x in named_leaves(tree)]
-        return flatten(tree)[1].unflatten(chosen)
+    if isinstance(where, str):
+        return value_per_leaf(lambda path, _: fnmatch.fnmatchcase(path, where), tree, "select: the glob")
+    return jax.tree.map(bool, value_per_leaf(where, tree, "select: the tree of bools"))
+
+
+def value_per_leaf(choice: Any, tree: Any, what: str) -> Any:
+    """The tree of ``choice(path, leaf)``, or the tree ``choice``, which may be a prefix; ``what`` begins an error."""
+    if callable(choice):
+        values = [None if x is None else choice(path, x) for path, x in named_leaves(tree)]
+        return flatten(tree)[1].unflatten(values)
     try:
-        return jax.tree.map(bool, jax.tree.broadcast(where, tree))
+        return jax.tree.broadcast(choice, tree)
     except ValueError as error:
-        raise ValueError(f"select: the tree of bools does not fit the tree of parameters: {error}") from None
+        raise ValueError(f"{what} does not fit the tree of parameters: {error}") from None
 
 
 def merge(mask: Any, chosen: Any, others: Any) -> Any:
