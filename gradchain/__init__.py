@@ -1,5 +1,6 @@
 """gradchain: optimizers for JAX as values, composed of small transformations."""
 
+from gradchain.around import around as around
 from gradchain.call import Hyper as Hyper
 from gradchain.call import Schedule as Schedule
 from gradchain.call import Selection as Selection
@@ -22,6 +23,10 @@ from gradchain.lift import treewise as treewise
 from gradchain.numerics import abs2 as abs2
 from gradchain.numerics import debias as debias
 from gradchain.numerics import ema as ema
+from gradchain.numerics import mean as mean
+from gradchain.numerics import norm as norm
+from gradchain.numerics import safe_divide as safe_divide
+from gradchain.numerics import size as size
 from gradchain.numerics import total as total
 from gradchain.optimizers import adagrad as adagrad
 from gradchain.optimizers import adam as adam
@@ -37,6 +42,7 @@ from gradchain.schedules import piecewise_constant_schedule as piecewise_constan
 from gradchain.schedules import polynomial_schedule as polynomial_schedule
 from gradchain.schedules import warmup_cosine_decay_schedule as warmup_cosine_decay_schedule
 from gradchain.slots import drop as drop
+from gradchain.slots import keep as keep
 from gradchain.slots import like_param as like_param
 from gradchain.slots import per_replica as per_replica
 from gradchain.slots import prepend as prepend
@@ -55,7 +61,10 @@ from gradchain.transforms.clipping import clip_by_global_norm as clip_by_global_
 from gradchain.transforms.decay import add_decayed_weights as add_decayed_weights
 from gradchain.transforms.momentum import add_momentum as add_momentum
 from gradchain.trees import apply_updates as apply_updates
+from gradchain.trees import dot as dot
 from gradchain.trees import global_norm as global_norm
+from gradchain.trees import map_leaves as map_leaves
+from gradchain.trees import normal_like as normal_like
 from gradchain.trees import select as select
 
 __version__ = "0.1.0"

@@ -170,11 +170,12 @@ def slot_leaves(stage: str, slot: str, treedef: Any, updates: Any, found: Any) -
     return [by_path.get(path) for path, _ in live]
 
 
-def refuse_slot(stage: str, slot: str, path: str, found: Any, expected: tuple) -> NoReturn:
+def refuse_slot(stage: str, slot: str, path: str, found: Any, expected: tuple | None) -> NoReturn:
     """One slot of one leaf has not the shape that its declaration says."""
+    needed = "has no such slot" if expected is None else f"needs shape {list(expected)}"
     raise ValueError(
         f"update: the state of {stage!r} holds {shape_dtype(found)} in slot {slot!r} for {path!r}, whose update"
-        f" needs shape {list(expected)}: it is the state of other parameters. Make one with init(params)."
+        f" {needed}: it is the state of other parameters. Make one with init(params)."
     )
 
 

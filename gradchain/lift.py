@@ -20,7 +20,8 @@ import contextlib
 import inspect
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -52,12 +53,19 @@ def elementwise(rule: Callable, where: Any = None, **slots: Slot) -> Body:
     return PerLeaf("element", rule, where, slots)
 
 
-def leafwise(rule: Callable, where: Any = None, **slots: Slot) -> Body:
-    """Lift a rule that looks at one whole array, its norm or mean say; arguments as for ``elementwise``.
+def leafwise(rule: Callable, where: Any = None, *, whole: bool = False, **slots: Slot) -> Body:
+    """Lift a rule that looks at one whole array, its norm or mean say; other arguments as for ``elementwise``.
 
-    Inside ``shard_map`` it sees a shard: reduce with ``gradchain.total``.
+    Inside ``shard_map`` it sees a shard: reduce with ``gradchain.total``, ``norm`` and ``mean``.
+
+    Args:
+        rule: see ``elementwise``.
+        where: see ``elementwise``.
+        whole: whether it also reduces along single dimensions (rows, columns), so that the matrices of a leaf, its
+            last two dimensions, must not be split; its locality is then ``matrix``.
+        slots: see ``elementwise``.
     """
-    return PerLeaf("leaf", rule, where, slots)
+    return PerLeaf("matrix" if whole else "leaf", rule, where, slots)
 
 
 def matrixwise(rule: Callable, where: Any = None, **slots: Slot) -> Body:
@@ -111,9 +119,10 @@ class Lift(Body):
         mixed = jax.numpy_dtype_promotion("standard") if dtype.kind == "c" else contextlib.nullcontext()
         with mixed:
             made = self.rule(**{k: v for k, v in given.items() if k in self.names})
-        update, new = made if self.slots else (made, {})
-        if not isinstance(new, dict) or new.keys() != self.slots.keys():
-            raise ValueError(f"{stage.name}: the rule must return its slots {checks.quote(self.slots)}, not {new!r}.")
+        own = given["s"].keys()
+        update, new = made if self.slots or own else (made, {})
+        if not isinstance(new, dict) or new.keys() != own:
+            raise ValueError(f"{stage.name}: the rule must return its slots {checks.quote(own)}, not {new!r}.")
         return update, new
 
 
@@ -148,45 +157,52 @@ class PerLeaf(Lift):
         for i in live:
             chosen = tuple(f[i] for f in flags)
             own = [s[k][i] for s, flag in zip(slots, chosen, strict=True) if flag for k in s]
-            kinds.append((chosen, p[i] is not None))
+            kinds.append((chosen, p[i] is not None, tuple(x is not None for x in own)))
+            own = [x for x in own if x is not None]
             rows.append((g[i], *p[i : i + 1] * (p[i] is not None), *own))
             for stage, s in zip(itertools.compress(stages, chosen), itertools.compress(slots, chosen), strict=True):
                 _check_slots(stage, s, i, updates, g[i].shape)
 
         def through_all(kind: tuple, u: jax.Array, *rest: jax.Array) -> list:
-            (chosen, has_p), rest_iter, news = kind, iter(rest), []
+            (chosen, has_p, exist), rest_iter, news = kind, iter(rest), []
+            exist = iter(exist)
             dtype = compute_dtype(u.dtype, rest[0].dtype if has_p else u.dtype)
             u, p = u.astype(dtype), next(rest_iter).astype(dtype) if has_p else None
             for stage in itertools.compress(stages, chosen):
                 body = stage.at(dtype)
-                old = {k: next(rest_iter) for k in body.slots}
+                old = {k: next(rest_iter) for k in body.slots if next(exist)}
                 given = {"g": u, "s": {k: _at_least(v, real_dtype(dtype)) for k, v in old.items()}, "p": p}
                 made, new = body.call(stage, dtype, extra, **given)
                 u = _as_made(stage, "an update", made, u, dtype)
                 news += [_as_made(stage, f"slot {k!r}", new[k], v, v.dtype) for k, v in old.items()]
             return [u, *news]
 
-        for i, (u, *news), (chosen, _) in zip(live, map_rows(through_all, kinds, rows), kinds, strict=True):
+        for i, (u, *news), kind in zip(live, map_rows(through_all, kinds, rows), kinds, strict=True):
             g[i], news = u, iter(news)
-            for s in itertools.compress(slots, chosen):
-                for column in s.values():
-                    column[i] = next(news)
+            columns = [column for s in itertools.compress(slots, kind[0]) for column in s.values()]
+            for column in itertools.compress(columns, kind[2]):
+                column[i] = next(news)
         return treedef.unflatten(g), [{k: treedef.unflatten(v) for k, v in s.items()} for s in slots]
 
 
 def _columns(stage: Stage, treedef: Any, updates: Any, state: dict) -> dict[str, list]:
-    return {k: checks.slot_leaves(stage.name, k, treedef, updates, v) for k, v in state.items()}
+    """The leaves of each slot, in the order of declaration: a state that went through ``jit`` has its own."""
+    own = [k for k in stage.body.slots if k in state]
+    return {k: checks.slot_leaves(stage.name, k, treedef, updates, state[k]) for k in own}
 
 
 def _check_slots(stage: Stage, slots: dict, i: int, updates: Any, shape: tuple, batch: int = 0) -> None:
     for name, column in slots.items():
-        expected = shape[:batch] + stage.body.slots[name].shape(shape[batch:])
+        own = stage.body.slots[name].shape(shape[batch:])
+        expected = None if own is None else shape[:batch] + own
         if getattr(column[i], "shape", None) != expected:
             checks.refuse_slot(stage.name, name, named_leaves(updates)[i][0], column[i], expected)
 
 
 class PerTree(Lift):
     """A rule on the whole tree."""
+
+    members: Mapping[str, Any] = MappingProxyType({})  # other transformations that the rule calls, see gradchain.around
 
     def init(self, params: Any) -> dict:
         """See ``Body``."""
@@ -202,14 +218,17 @@ class PerTree(Lift):
         leaves, treedef = flatten(updates)
         flags = _flags(stage, treedef, updates, params)
         keep = lambda column: treedef.unflatten([x if flag else None for x, flag in zip(column, flags, strict=True)])
-        per_leaf = {k: v for k, v in state.items() if stage.body.slots[k].relation != "scalar"}
-        columns = _columns(stage, treedef, updates, per_leaf)
         dtype = compute_dtype(*(x.dtype for x in jax.tree.leaves((updates, params))))
+        body = stage.at(dtype)
+        inner = {k: state.get(k, {}) for k in body.members}
+        state = {k: v for k, v in state.items() if k not in inner}
+        per_leaf = {k: v for k, v in state.items() if body.slots[k].relation != "scalar"}
+        columns = _columns(stage, treedef, updates, per_leaf)
         up = lambda tree: jax.tree.map(lambda x: _at_least(x, real_dtype(dtype)), tree)
 
         g, slots = keep(leaves), state | {k: keep(column) for k, column in columns.items()}
         p = None if params is None else up(keep(flatten_like(treedef, params)))
-        made, new = stage.at(dtype).call(stage, dtype, extra, g=up(g), s=up(slots), p=p)
+        made, new = body.call(stage, dtype, extra, g=up(g), s=up(slots) | inner, p=p)
         if jax.tree.structure(made) != jax.tree.structure(g):
             raise ValueError(f"{stage.name}: the rule must return updates of the structure that it was given.")
         u = jax.tree.map(lambda old, x: _as_made(stage, "an update", x, old, compute_dtype(old.dtype)), g, made)
@@ -217,7 +236,7 @@ class PerTree(Lift):
             new[k] = jax.tree.map(lambda o, x, k=k: _as_made(stage, f"slot {k!r}", x, o, o.dtype), old, new[k])
             if k in columns:
                 new[k] = _fill_holes(treedef, new[k], columns[k])
-        return _fill_holes(treedef, u, leaves), [new]
+        return _fill_holes(treedef, u, leaves), [{k: v for k, v in new.items() if k in slots or v}]
 
 
 def _flags(stage: Stage, treedef: Any, updates: Any, params: Any) -> list[bool]:

@@ -64,6 +64,27 @@ def total(x: jax.Array) -> jax.Array:
     return lax.psum(jnp.sum(x), axes) if axes else jnp.sum(x)
 
 
+def size(x: jax.Array) -> Any:
+    """The number of elements of ``x``, over all its shards inside ``shard_map``."""
+    return x.size * math.prod(lax.axis_size(axis) for axis in varying_axes(x))
+
+
+def mean(x: jax.Array) -> jax.Array:
+    """The mean of all elements of ``x``, over all its shards inside ``shard_map``; 0 where there are none."""
+    return total(x) / max(size(x), 1)
+
+
+def norm(x: jax.Array) -> jax.Array:
+    r"""The Euclidean norm :math:`\sqrt{\sum_i |x_i|^2}` of an array, over all its shards inside ``shard_map``."""
+    return jnp.sqrt(total(abs2(x)))
+
+
+def safe_divide(x: Any, y: Any) -> jax.Array:
+    """``x / y``, and 0 where ``y`` is 0, with slopes that are numbers there too."""
+    zero = y == 0
+    return jnp.where(zero, jnp.zeros_like(x / jnp.where(zero, 1.0, y)), x / jnp.where(zero, 1.0, y))
+
+
 def increment(count: jax.Array) -> jax.Array:
     """``count + 1``, staying at the largest value of its dtype instead of wrapping around."""
     top = jnp.iinfo(count.dtype).max

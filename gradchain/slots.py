@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,44 +17,54 @@ class Slot:
     """A named part of the state, per parameter: how it relates to its parameter and how it starts.
 
     Attributes:
-        relation: ``like_param``, ``drop``, ``prepend``, ``scalar`` or ``per_replica``.
-        size: the dimension that ``drop`` leaves out, or the length that ``prepend`` puts in front.
+        relation: ``like_param``, ``drop``, ``keep``, ``prepend``, ``scalar`` or ``per_replica``.
+        size: the dimension that ``drop`` leaves out or ``keep`` keeps, or a function of the parameter's shape that
+            gives it; or the length that ``prepend`` puts in front.
         real: whether the slot of a complex parameter is real.
         fill: the number that it starts as.
         copy: whether it starts as the parameter itself.
+        exists: says of a parameter's shape whether it has the slot; ``None``: every parameter has it. A rule does not
+            see a slot that its parameter lacks, and must not return it.
     """
 
     relation: str
-    size: int = 0
+    size: int | Callable[[tuple[int, ...]], int] = 0
     real: bool = False
     fill: Any = 0.0
     copy: bool = False
+    exists: Callable[[tuple[int, ...]], bool] | None = None
 
     def __call__(self, **changes: Any) -> Slot:
         """The same slot with other attributes: ``like_param(real=True)``."""
         return dataclasses.replace(self, **changes)
 
-    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the slot for a parameter of ``shape``."""
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The shape of the slot for a parameter of ``shape``; ``None`` if such a parameter lacks it."""
+        if self.exists is not None and not self.exists(shape):
+            return None
+        size = self.size(shape) if callable(self.size) else self.size
         if self.relation == "scalar":
             return ()
         if self.relation == "prepend":
-            return (self.size, *shape)
-        if self.relation == "drop":
-            if not -len(shape) <= self.size < len(shape):
-                raise ValueError(f"drop({self.size}): a parameter of shape {list(shape)} has no such dimension.")
-            dim = self.size % len(shape)
-            return shape[:dim] + shape[dim + 1 :]
+            return (size, *shape)
+        if self.relation in ("drop", "keep"):
+            if not -len(shape) <= size < len(shape):
+                raise ValueError(f"{self.relation}({size}): a parameter of shape {list(shape)} has no such dimension.")
+            dim = size % len(shape)
+            return (shape[dim],) if self.relation == "keep" else shape[:dim] + shape[dim + 1 :]
         return shape
 
-    def make(self, param: Any, batch: int = 0) -> jax.Array:
-        """Its first value, for a parameter whose first ``batch`` dimensions count matrices."""
+    def make(self, param: Any, batch: int = 0) -> jax.Array | None:
+        """Its first value, for a parameter whose first ``batch`` dimensions count matrices; ``None`` if it lacks it."""
         shape = jnp.shape(param)
+        own = self.shape(shape[batch:])
+        if own is None:
+            return None
         dtype = compute_dtype(jnp.result_type(param))
         dtype = real_dtype(dtype) if self.real or self.relation == "scalar" else dtype
         if self.copy:
             return jnp.array(param, dtype, copy=True)
-        shape = shape[:batch] + self.shape(shape[batch:])
+        shape = shape[:batch] + own
         if self.relation == "scalar" and not batch:  # not of the parameter's shards: the same on each device
             return jnp.full((), self.fill, dtype)
         if isinstance(self.fill, float) and self.fill == 0:  # the fast way, out of jit
@@ -69,9 +80,14 @@ scalar = Slot("scalar")
 per_replica = Slot("per_replica")
 
 
-def drop(dim: int) -> Slot:
-    """A slot of its parameter's shape without dimension ``dim``."""
+def drop(dim: int | Callable[[tuple[int, ...]], int]) -> Slot:
+    """A slot of its parameter's shape without dimension ``dim``, which may be a function of that shape."""
     return Slot("drop", dim)
+
+
+def keep(dim: int | Callable[[tuple[int, ...]], int]) -> Slot:
+    """A vector as long as dimension ``dim`` of its parameter; ``dim`` may be a function of the parameter's shape."""
+    return Slot("keep", dim)
 
 
 def prepend(size: int) -> Slot:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import inspect
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 
 LOCALITIES = ("element", "leaf", "matrix", "tree")
 _inside = contextvars.ContextVar("_inside", default=False)  # a member's own members see the extras of all
+
+
+@contextlib.contextmanager
+def inside() -> Iterator[None]:
+    """While the members of a wrapper run: the outermost call has checked the extra arguments for all."""
+    token = _inside.set(True)
+    try:
+        yield
+    finally:
+        _inside.reset(token)
 
 
 def is_pair(x: Any) -> bool:
@@ -69,11 +80,8 @@ class PairBody(Body):
         body = stages[0].body
         own = {k: v for k, v in extra.items() if k in body.extras or "*" in body.extras}
         updates, params = _up(updates), _up(params) if body.takes_params else None
-        token = _inside.set(True)
-        try:
+        with inside():
             updates, new = body.update(updates, states[0], *([params] if body.takes_params else []), **own)
-        finally:
-            _inside.reset(token)
         return updates, [new]
 
 

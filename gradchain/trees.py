@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import fnmatch
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -143,11 +144,73 @@ def _add(_: Any, p: jax.Array, u: jax.Array) -> list:
 _compiled_add = jax.jit(add_updates)
 
 
+def map_leaves(fun: Callable, tree: Any, *others: Any) -> Any:
+    """``jax.tree.map`` over arrays that traces ``fun`` once per type of leaf; holes of ``tree`` stay holes.
+
+    ``fun`` may return a tuple of arrays: then a tuple of trees comes back. It may close over scalars.
+
+    Example:
+        >>> print(map_leaves(lambda x, y: x + 2 * y, {"a": jnp.ones(2)}, {"a": jnp.ones(2)})["a"])
+        [3. 3.]
+    """
+    leaves, treedef = flatten(tree)
+    columns = [leaves, *(flatten_like(treedef, t) for t in others)]
+    live = [i for i, x in enumerate(leaves) if x is not None]
+    rows = [tuple(column[i] for column in columns if column[i] is not None) for i in live]
+    kinds = [tuple(column[i] is not None for column in columns) for i in live]
+    shapes = []
+
+    def call(kind: tuple, *row: Any) -> list:
+        given = iter(row)
+        made = fun(*(next(given) if there else None for there in kind))
+        shapes.append(len(made) if isinstance(made, tuple) else None)
+        return list(made) if isinstance(made, tuple) else [made]
+
+    results = map_rows(call, kinds, rows)
+    width = shapes[0] if shapes else None
+    trees = []
+    for k in range(width or 1):
+        column: list = [None] * len(leaves)
+        for i, result in zip(live, results, strict=True):
+            column[i] = result[k]
+        trees.append(treedef.unflatten(column))
+    return trees[0] if width is None else tuple(trees)
+
+
 def scale_tree(tree: Any, factor: Any) -> Any:
     """Every leaf times one scalar."""
-    leaves, treedef = jax.tree.flatten(tree)
-    rows = map_rows(lambda _, x: [x * factor], [None] * len(leaves), [(x,) for x in leaves])
-    return treedef.unflatten([row[0] for row in rows])
+    return map_leaves(lambda x: x * factor, tree)
+
+
+def dot(a: Any, b: Any) -> jax.Array:
+    r"""The inner product of two trees, :math:`\mathrm{Re} \sum_i \bar a_i b_i`, over all shards inside ``shard_map``.
+
+    Example:
+        >>> print(dot({"a": jnp.array([1.0, 2.0])}, {"a": jnp.array([3.0, 4.0])}))
+        11.0
+    """
+    products = jax.tree.leaves(map_leaves(lambda x, y: jnp.sum((jnp.conj(x) * y).real), a, b))
+    return sum_over_shards(products) if products else jnp.zeros(())
+
+
+def normal_like(key: jax.Array, tree: Any) -> Any:
+    """Standard normal numbers in the shapes of a tree, complex where it is.
+
+    They are drawn in float32, so that they are the same in each precision, from a key that depends on a leaf's path
+    alone: another leaf more or less changes nothing for this one.
+    """
+    leaves, treedef = flatten(tree)
+
+    def draw(path: str, x: Any) -> Any:
+        if x is None:
+            return None
+        own = jax.random.fold_in(key, zlib.crc32(path.encode()))
+        if not jnp.iscomplexobj(x):
+            return jax.random.normal(own, x.shape, jnp.float32).astype(x.dtype)
+        parts = jax.random.normal(own, (2, *x.shape), jnp.float32)
+        return (jax.lax.complex(parts[0], parts[1]) * 0.5**0.5).astype(x.dtype)
+
+    return treedef.unflatten([draw(path, x) for (path, _), x in zip(named_leaves(tree), leaves, strict=True)])
 
 
 def tree_map_live(fun: Callable, tree: Any, *others: Any) -> Any:

@@ -18,6 +18,7 @@ ORDER = [
     "slots",
     "core",
     "lift",
+    "around",
     "compose",
     "transforms",
     "schedules",
