@@ -35,7 +35,7 @@ def keeps_structure_shapes_and_dtypes(row: Row) -> None:
     cast = lambda tree: jax.tree.map(lambda dtype, x: x.astype(dtype), dtypes, tree)
     p, g, tx = cast(params(jnp.float32)), cast(at(0, gradients(jnp.float32))), row.make()
     state = tx.init(p)
-    updates, new_state = tx.update(g, state, p)
+    updates, new_state = tx.update(g, state, p, **row.extra)
     assert_same_type(updates, g)
     assert_same_type(new_state, state)
     assert_same_type(gc.apply_updates(p, updates), p)
@@ -58,24 +58,24 @@ def is_a_plain_dict_of_names(row: Row) -> None:
 
 def runs_alike_eagerly_compiled_and_in_a_scan(row: Row) -> None:
     p0, grads, tx = params(jnp.float32), gradients(jnp.float32), row.make()
-    expected = compiled_run(tx, p0, grads)
-    update = jax.jit(lambda g, state, p: tx.update(g, state, p))
-    for way in (tx.update, update):
+    expected = compiled_run(tx, p0, grads, **row.run)
+    update = jax.jit(lambda g, state, p: tx.update(g, state, p, **row.extra))
+    for way in (tx.update, lambda *args, **_: update(*args)):
         p, state, updates = p0, tx.init(p0), []
         for t in range(samples.STEPS):
-            u, state = way(at(t, grads), state, p)
+            u, state = way(at(t, grads), state, p, **row.extra)
             p = gc.apply_updates(p, jax.tree.map(lambda x: samples.STEP * x, u))
             updates.append(u)
         stacked = jax.tree.map(lambda *xs: jnp.stack(xs), *updates)
-        assert_close((stacked, p), expected[:2], ROUNDING)
-        assert_close(state, expected[2], TRACED_DECAY)
+        assert_close((stacked, p), expected[:2], row.tolerance * ROUNDING)
+        assert_close(state, expected[2], row.tolerance * TRACED_DECAY)
     g, state = at(0, grads), tx.init(p0)
     updates, new_state = update(g, state, p0)
-    p, state_after_step = tx.step(g, state, p0)
-    assert_close(p, gc.apply_updates(p0, updates), ROUNDING)
-    assert_close(state_after_step, new_state, TRACED_DECAY)
+    p, state_after_step = tx.step(g, state, p0, **row.extra)
+    assert_close(p, gc.apply_updates(p0, updates), row.tolerance * ROUNDING)
+    assert_close(state_after_step, new_state, row.tolerance * TRACED_DECAY)
     with jax.disable_jit():
-        assert_close(tx.update(g, state, p0), (updates, new_state), ROUNDING)
+        assert_close(tx.update(g, state, p0, **row.extra), (updates, new_state), row.tolerance * ROUNDING)
 
 
 def works_on_shapes_alone(row: Row) -> None:
@@ -84,7 +84,7 @@ def works_on_shapes_alone(row: Row) -> None:
     state = tx.init(p)
     types = jax.eval_shape(lambda: state)
     assert tx.init(shapes) == jax.eval_shape(tx.init, shapes) == types
-    assert jax.eval_shape(tx.update, shapes, types, shapes) == (shapes, types)
+    assert jax.eval_shape(partial(tx.update, **row.extra), shapes, types, shapes) == (shapes, types)
 
 
 def keeps_holes(row: Row) -> None:
@@ -93,18 +93,18 @@ def keeps_holes(row: Row) -> None:
     without = lambda tree: {k: v for k, v in tree.items() if k not in ("hole", "scale")}
     hollow = lambda tree: {**tree, "scale": None}
     small_p, small_g = without(p), without(g)
-    expected, expected_state = tx.update(small_g, tx.init(small_p), small_p)
+    expected, expected_state = tx.update(small_g, tx.init(small_p), small_p, **row.extra)
 
-    updates, state = tx.update(hollow(g), tx.init(hollow(p)), hollow(p))
+    updates, state = tx.update(hollow(g), tx.init(hollow(p)), hollow(p), **row.extra)
     assert updates["hole"] is None
     assert updates["scale"] is None
-    assert_close(without(updates), expected, ROUNDING)
-    assert_close(state, expected_state, ROUNDING)
+    assert_close(without(updates), expected, row.tolerance * ROUNDING)
+    assert_close(state, expected_state, row.tolerance * ROUNDING)
 
     state = tx.init(p)
-    updates, new_state = tx.update(hollow(g), state, p)
+    updates, new_state = tx.update(hollow(g), state, p, **row.extra)
     assert updates["scale"] is None
-    assert_close(without(updates), expected, ROUNDING)
+    assert_close(without(updates), expected, row.tolerance * ROUNDING)
     assert_same_type(new_state, state)
     is_its = lambda path: "scale" in [getattr(key, "key", None) for key in path]
     of_hole = lambda s: [x for path, x in jax.tree_util.tree_leaves_with_path(s) if is_its(path)]
@@ -117,7 +117,7 @@ def takes_trees_of_every_kind(row: Row) -> None:
     scalar, none = jnp.float32(0.5), jnp.zeros((0,))
     for tree in ({}, (), None, {"hole": None}, scalar, {"none": none}, [(scalar, none), jnp.ones((3, 2))]):
         state = tx.init(tree)
-        updates, new_state = tx.update(tree, state, tree)
+        updates, new_state = tx.update(tree, state, tree, **row.extra)
         assert_same_type(updates, tree)
         assert_same_type(new_state, state)
         assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves((updates, new_state)))
@@ -142,13 +142,13 @@ def has_the_numbers_of_its_twin(row: Row, dtype: Any) -> None:
         # The result is rounded once to the dtype; a rule makes some roundings before, in float32 or float64.
         info, compute = jnp.finfo(dtype), jnp.finfo(jnp.float64 if wide else jnp.float32)
         # The twin's own 1 - 0.999^t has lost up to 1e-16 / 1e-3 itself.
-        rounding = 1e-12 if wide else (info.eps / 2 if info.bits < 32 else 0.0) + 8 * compute.eps
+        rounding = 1e-12 if wide else (info.eps / 2 if info.bits < 32 else 0.0) + 8 * row.tolerance * compute.eps
         least = float(info.smallest_subnormal) + float(compute.tiny)
         p, tx = params(dtype), row.make()
         for value in (0.0, 1.0, *SIZES[dtype]):
             grads = samples.constant(value, dtype)
-            updates, _, state = compiled_run(tx, p, grads, 0.0)
-            expected, _ = samples.run_twin(row.twin(), p, grads, 0.0)
+            updates, _, state = compiled_run(tx, p, grads, 0.0, **row.run)
+            expected, _ = samples.run_twin(row.twin(), p, grads, 0.0, **row.run)
             for x in jax.tree.leaves((updates, state)):
                 assert np.all(np.isfinite(x)), f"gradient {value}"
             for name, x in samples.named(updates).items():
@@ -164,10 +164,10 @@ def follows_its_twin(row: Row, dtype: Any, tolerance: float) -> None:
             "complex": make(jnp.complex128 if dtype == jnp.float64 else jnp.complex64, *a, {"kernel": (2, 2)}),
         }
         p, grads = mix(params), mix(gradients, 50)
-        updates, p_end, _ = compiled_run(row.make(), p, grads)
-        expected, p_expected = samples.run_twin(row.twin(), p, grads)
-        assert_close(updates, expected, tolerance)
-        assert_close(p_end, p_expected, tolerance)
+        updates, p_end, _ = compiled_run(row.make(), p, grads, **row.run)
+        expected, p_expected = samples.run_twin(row.twin(), p, grads, **row.run)
+        assert_close(updates, expected, row.tolerance * tolerance)
+        assert_close(p_end, p_expected, row.tolerance * tolerance)
 
 
 def is_equal_to_its_like(row: Row) -> None:
@@ -186,7 +186,7 @@ def is_equal_to_its_like(row: Row) -> None:
 
     def update(tx: Any, *args: Any) -> Any:
         traces.append(tx)
-        return tx.update(*args)
+        return tx.update(*args, **row.extra)
 
     static, dynamic = jax.jit(update, static_argnums=0), jax.jit(update)
     for tx in (a, b, row.make()):
@@ -204,14 +204,14 @@ def is_stable_from_step_to_step(row: Row) -> None:
 
     def step(state: Any, p: Any) -> Any:
         traces.append(tx)
-        return tx.step(g, state, p)
+        return tx.step(g, state, p, **row.extra)
 
     state, step = tx.init(p), jax.jit(step, donate_argnums=(0, 1))
     for _ in range(3):
         p, state = step(state, p)
     assert len(traces) == 1
     with jax.checking_leaks():
-        jax.eval_shape(samples.run, tx, p, gradients(jnp.float32))
+        jax.eval_shape(partial(samples.run, tx, **row.run), p, gradients(jnp.float32))
 
 
 def prints_as_its_recipe(row: Row) -> None:
@@ -232,18 +232,18 @@ def survives_json(row: Row) -> None:
 
 def takes_traced_numbers(row: Row) -> None:
     p, grads, tx = params(jnp.float32), gradients(jnp.float32), row.make()
-    expected = compiled_run(tx, p, grads)
+    expected = compiled_run(tx, p, grads, **row.run)
     assert jax.tree.leaves(tx)
-    *updates_and_params, state = samples.run_with_argument(tx, p, grads)
-    assert_close(updates_and_params, list(expected[:2]), ROUNDING)
-    assert_close(state, expected[2], TRACED_DECAY)
+    *updates_and_params, state = samples.run_with_argument(tx, p, grads, **row.run)
+    assert_close(updates_and_params, list(expected[:2]), row.tolerance * ROUNDING)
+    assert_close(state, expected[2], row.tolerance * TRACED_DECAY)
     narrow = lambda x: jnp.float16(x) if x > 1e-4 else jnp.bfloat16(x)  # each for what the other cannot hold
     as_narrow_arrays = jax.tree.map(narrow, tx)
     as_rounded_numbers = jax.tree.map(lambda x: float(narrow(x)), tx)
     assert_close(
-        samples.run_with_argument(as_narrow_arrays, p, grads),
-        samples.run_with_argument(as_rounded_numbers, p, grads),
-        ROUNDING,
+        samples.run_with_argument(as_narrow_arrays, p, grads, **row.run),
+        samples.run_with_argument(as_rounded_numbers, p, grads, **row.run),
+        row.tolerance * ROUNDING,
     )
 
 
@@ -251,9 +251,9 @@ def can_be_vmapped(row: Row) -> None:
     p, grads, tx = params(jnp.float32), gradients(jnp.float32), row.make()
     sweep = [jax.tree.map(lambda x, factor=factor: factor * x, tx) for factor in (1.0, 0.9, 0.5)]
     stacked = jax.tree.map(lambda *xs: jnp.asarray(xs), *sweep)
-    swept = jax.jit(jax.vmap(samples.run, in_axes=(0, None, None)))(stacked, p, grads)
+    swept = jax.jit(jax.vmap(partial(samples.run, **row.run), in_axes=(0, None, None)))(stacked, p, grads)
     for i, member in enumerate(sweep):
-        assert_close(at(i, swept), samples.run_with_argument(member, p, grads), ROUNDING)
+        assert_close(at(i, swept), samples.run_with_argument(member, p, grads, **row.run), row.tolerance * ROUNDING)
 
 
 def can_be_differentiated(row: Row) -> None:
@@ -265,7 +265,7 @@ def can_be_differentiated(row: Row) -> None:
 
         @jax.jit
         def loss(tx: Any) -> jax.Array:
-            return sum(jnp.sum(x**2) for x in jax.tree.leaves(samples.run(tx, p, grads)[1]))
+            return sum(jnp.sum(x**2) for x in jax.tree.leaves(samples.run(tx, p, grads, **row.run)[1]))
 
         slopes = jax.tree.leaves(jax.grad(loss)(tx))
         along = sum(slope * x for slope, x in zip(slopes, jax.tree.leaves(tx), strict=True))
@@ -291,9 +291,9 @@ def takes_schedules(row: Row) -> None:
     }
     with jax.enable_x64(True):  # a decay near 1 that changes is ill-conditioned: 1 - 0.999 has but three digits less
         p, grads = params(jnp.float64), gradients(jnp.float64)
-        updates, _, _ = compiled_run(tx.replace(**fading), p, grads)
-        expected, _ = samples.run_twin(Scheduled(row.twin(), **fading_twin), p, grads)
-        assert_close(updates, expected, 1e-12)
+        updates, _, _ = compiled_run(tx.replace(**fading), p, grads, **row.run)
+        expected, _ = samples.run_twin(Scheduled(row.twin(), **fading_twin), p, grads, **row.run)
+        assert_close(updates, expected, row.tolerance * 1e-12)
 
     p, grads = params(jnp.float32), gradients(jnp.float32)
     for name, schedule in fading.items():  # each alone, and as a function that remembers nothing
@@ -301,7 +301,10 @@ def takes_schedules(row: Row) -> None:
             scheduled = tx.replace(**{name: form})
             state = jax.eval_shape(scheduled.init, p)
             g = at(0, grads)
-            assert jax.eval_shape(scheduled.update, g, state, p) == (jax.eval_shape(lambda g=g: g), state)
+            assert jax.eval_shape(partial(scheduled.update, **row.extra), g, state, p) == (
+                jax.eval_shape(lambda g=g: g),
+                state,
+            )
 
 
 def goes_on_from_a_checkpoint(row: Row, ways: list[Callable[[Any], Any]]) -> None:
@@ -309,7 +312,7 @@ def goes_on_from_a_checkpoint(row: Row, ways: list[Callable[[Any], Any]]) -> Non
     tx = gc.chain(gc.clip_by_global_norm(2.0), row.make(), gc.scale_by_learning_rate(0.1))
     shapes = {"dense": {"bias": (3,), "kernel": (3, 2)}, "scale": (), "stack": {"0": (2, 3, 2)}}
     p, grads = params(jnp.float32, shapes), gradients(jnp.float32, shapes=shapes)
-    step = jax.jit(tx.step)
+    step = jax.jit(partial(tx.step, **row.extra))
     middle = tx.init(p)
     for t in range(2):
         p, middle = step(at(t, grads), middle, p)

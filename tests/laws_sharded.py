@@ -67,10 +67,10 @@ def is_the_same_when_split_under_jit(row: Row) -> None:
     put = lambda tree, lead: jax.tree.map(
         lambda x, spec: jax.device_put(x, NamedSharding(mesh, P(*lead, *spec))), tree, split
     )
-    expected = compiled_run(tx, p, grads)
+    expected = compiled_run(tx, p, grads, **row.run)
     split_p, split_grads = put(p, ()), put(grads, (None,))
     assert len(split_p["stack"].sharding.device_set) == 8
-    assert_close(compiled_run(tx, split_p, split_grads), expected, ROUNDING)
+    assert_close(compiled_run(tx, split_p, split_grads, **row.run), expected, row.tolerance * ROUNDING)
 
 
 def is_the_same_when_split_under_shard_map(row: Row) -> None:
@@ -78,8 +78,10 @@ def is_the_same_when_split_under_shard_map(row: Row) -> None:
     mesh, split = _split(tx)
     p, grads = params(jnp.float32, SPLIT_SHAPES), gradients(jnp.float32, shapes=SPLIT_SHAPES)
     specs = jax.tree.map(lambda spec: P(None, *spec), split), split, _split_state(tx.init(p), split)
-    split_run = jax.jit(jax.shard_map(partial(samples.run, tx), mesh=mesh, in_specs=(split, specs[0]), out_specs=specs))
-    assert_close(split_run(p, grads), compiled_run(tx, p, grads), ROUNDING)
+    split_run = jax.jit(
+        jax.shard_map(partial(samples.run, tx, **row.run), mesh=mesh, in_specs=(split, specs[0]), out_specs=specs)
+    )
+    assert_close(split_run(p, grads), compiled_run(tx, p, grads, **row.run), row.tolerance * ROUNDING)
 
 
 LAWS = [is_the_same_when_split_under_jit, is_the_same_when_split_under_shard_map]

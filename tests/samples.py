@@ -71,29 +71,34 @@ def named(tree: Any) -> dict[str, np.ndarray]:
     return {name(path): wide(x) for path, x in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def run(tx: Any, params: Any, grads: Any, step: float = STEP) -> tuple[Any, Any, Any]:
-    """All steps in one scan: the stacked updates, the parameters and the state at the end."""
+def run(tx: Any, params: Any, grads: Any, step: float = STEP, extra: tuple = ()) -> tuple[Any, Any, Any]:
+    """All steps in one scan: the stacked updates, the parameters and the state at the end.
+
+    ``extra`` holds pairs of the name of an extra argument and its value, the same at each step.
+    """
 
     def body(carry: tuple, g: Any) -> tuple:
         p, state = carry
-        updates, state = tx.update(g, state, p)
+        updates, state = tx.update(g, state, p, **dict(extra))
         return (gc.apply_updates(p, jax.tree.map(lambda u: step * u, updates)), state), updates
 
     (p, state), updates = jax.lax.scan(body, (params, tx.init(params)), grads)
     return updates, p, state
 
 
-compiled_run = jax.jit(run, static_argnums=0)  # the laws share what it compiles: they all ask for STEPS steps
-run_with_argument = jax.jit(run)
+compiled_run = jax.jit(
+    run, static_argnums=0, static_argnames="extra"
+)  # the laws share what it compiles: they all ask for STEPS steps
+run_with_argument = jax.jit(run, static_argnames="extra")
 
 
-def run_twin(twin: Any, params: Any, grads: Any, step: float = STEP) -> tuple[dict, dict]:
+def run_twin(twin: Any, params: Any, grads: Any, step: float = STEP, extra: tuple = ()) -> tuple[dict, dict]:
     """The same for a twin, in float64: the stacked updates and the parameters at the end."""
     p, g = named(params), named(grads)
     twin.init(p)
     updates = []
     for t in range(len(next(iter(g.values())))):
-        updates.append(twin.update({k: x[t] for k, x in g.items()}, p))
+        updates.append(twin.update({k: x[t] for k, x in g.items()}, p, **dict(extra)))
         p = {k: p[k] + step * u for k, u in updates[-1].items()}
     return {k: np.stack([u[k] for u in updates]) for k in p}, p
 

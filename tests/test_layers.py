@@ -20,10 +20,14 @@ ORDER = [
     "lift",
     "around",
     "compose",
-    "transforms",
     "schedules",
+    "transforms",
+    "wrappers",
     "optimizers",
+    "losses",
     "config",
+    "plot",
+    "as_optax",
     "__init__",
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))

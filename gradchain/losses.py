@@ -1,0 +1,1 @@
+"""The losses that training code expects beside an optimizer."""

@@ -1,0 +1,1 @@
+"""Recipes: the optimizers of the field, put together from transformations."""

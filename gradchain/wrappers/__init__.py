@@ -1,0 +1,1 @@
+"""Transformations around others: they change what goes in, what comes out, or which weights are evaluated."""
