@@ -65,6 +65,7 @@ from gradchain.trees import dot as dot
 from gradchain.trees import global_norm as global_norm
 from gradchain.trees import map_leaves as map_leaves
 from gradchain.trees import normal_like as normal_like
+from gradchain.trees import scale_tree as scale_tree
 from gradchain.trees import select as select
 
 __version__ = "0.1.0"

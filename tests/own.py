@@ -1,4 +1,4 @@
-"""Transformations as a user would define them, one per lift, with their twins, and functions for the rows."""
+"""Transformations as a user would define them, one per lift and two wrappers, with twins and functions for the rows."""
 
 from dataclasses import dataclass, field
 
@@ -53,6 +53,47 @@ def divide_by_mean_norm(decay: gc.Hyper):
         return updates, {"length": length, "last": g}
 
     return gc.treewise(rule, length=gc.scalar(fill=1.0), last=gc.per_replica)
+
+
+@gc.transform
+def momentum_of_update(inner: gc.GradientTransformation, decay: gc.Hyper):
+    """A moving sum of what another transformation makes."""
+
+    def rule(g, s, p, inner):
+        u, state = inner(g, s["inner"], p)
+        momentum = gc.map_leaves(lambda m, x: decay * m + x, s["momentum"], u)
+        return momentum, {"momentum": momentum, "inner": state}
+
+    return gc.around(rule, inner=inner, momentum=gc.like_param)
+
+
+@gc.transform
+def every_other(inner: gc.GradientTransformation):
+    """Let the inner transformation run at even steps only; no updates between."""
+
+    def rule(g, s, p, t, inner):
+        run = lambda: inner(g, s["inner"], p)
+        skip = lambda: (gc.scale_tree(g, 0.0), s["inner"])
+        u, state = jax.lax.cond(t % 2 == 0, run, skip)
+        return u, {"inner": state}
+
+    return gc.around(rule, inner=inner)
+
+
+@dataclass
+class MomentumOfUpdate(Twin):
+    inner: Twin
+    decay: float
+    m: dict = field(default_factory=dict)
+
+    def init(self, params):
+        self.inner.init(params)
+        self.m = twins.zeros(params)
+
+    def update(self, g, p):
+        u = self.inner.update(g, p)
+        self.m = {k: self.decay * self.m[k] + u[k] for k in u}
+        return dict(self.m)
 
 
 @dataclass

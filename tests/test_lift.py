@@ -185,3 +185,65 @@ def test_a_hole_in_the_gradients_keeps_the_state_of_its_leaf():
     )
     np.testing.assert_array_equal(gc.apply_updates(params, updates)["encoder"]["w"], params["encoder"]["w"])
     assert not np.array_equal(after["scale_by_adam"]["mu"]["head"], state["scale_by_adam"]["mu"]["head"])
+
+
+def test_a_rule_sees_the_slots_that_its_leaf_has():
+    def rule(g, s):
+        assert s.keys() == ({"rows"} if g.ndim == 2 else {"all"})
+        return g, {k: v + 1 for k, v in s.items()}
+
+    is_matrix = lambda shape: len(shape) == 2
+    slots = {"rows": gc.drop(-1)(exists=is_matrix), "all": gc.like_param(exists=lambda shape: not is_matrix(shape))}
+    tx = lifted("some_slots_in_lift", gc.leafwise, rule, whole=True, **slots)
+    params = {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3), "scale": jnp.ones(())}
+    state = tx.init(params)
+    for count in (1, 2):
+        updates, state = tx.update(params, state)
+        assert updates.keys() == params.keys()
+        own = state["some_slots_in_lift"]
+        assert own["rows"]["bias"] is None
+        assert own["all"]["kernel"] is None
+        np.testing.assert_array_equal(own["rows"]["kernel"], np.full(2, count))
+        np.testing.assert_array_equal(own["all"]["bias"], np.full(3, count))
+    with pytest.raises(ValueError, match="in slot 'rows' for 'bias', whose update has no such slot"):
+        tx.update(params, {"some_slots_in_lift": {**own, "rows": {**own["rows"], "bias": jnp.ones(2)}}})
+
+
+def test_slots_keep_their_names_whatever_their_order():
+    """A state that went through jit comes back with its keys sorted."""
+
+    def rule(g, s):
+        return s["z"] - s["a"], {"z": s["z"] + 2, "a": s["a"] + 1}
+
+    tx = lifted("unsorted_in_lift", gc.elementwise, rule, z=gc.like_param, a=gc.like_param(fill=1.0))
+    state = tx.init(jnp.zeros(2))
+    for expected in (-1.0, 0.0, 1.0):
+        updates, state = jax.jit(tx.update)(jnp.zeros(2), state)
+        np.testing.assert_array_equal(updates, expected)
+
+
+def test_map_leaves_keeps_holes_and_returns_as_many_trees_as_the_function():
+    tree = {"a": jnp.ones(2), "b": None, "c": jnp.zeros(3)}
+    twice = gc.map_leaves(lambda x: 2 * x, tree)
+    assert twice["b"] is None
+    np.testing.assert_array_equal(twice["a"], 2.0)
+    up, down = jax.jit(lambda t: gc.map_leaves(lambda x, y: (x + y, x - y), t, t))(tree)
+    np.testing.assert_array_equal(up["a"], 2.0)
+    np.testing.assert_array_equal(down["a"], 0.0)
+    assert gc.map_leaves(lambda x: x, {}) == {}
+
+
+def test_noise_of_a_leaf_depends_on_its_path_alone():
+    key = jax.random.key(0)
+    both = gc.normal_like(key, {"a": jnp.zeros(3), "b": jnp.zeros(3), "c": jnp.zeros(1000, jnp.complex64)})
+    alone = gc.normal_like(key, {"b": jnp.zeros(3, jnp.float64 if jax.config.jax_enable_x64 else jnp.float32)})
+    np.testing.assert_array_equal(both["b"], alone["b"])
+    assert not np.any(np.asarray(both["a"]) == both["b"])
+    np.testing.assert_allclose(np.mean(np.abs(both["c"]) ** 2), 1.0, rtol=0.1)
+
+
+def test_the_inner_product_of_trees_is_real():
+    a = {"x": jnp.array([1.0 + 2.0j, 3.0], jnp.complex64), "y": jnp.array([2.0])}
+    np.testing.assert_allclose(gc.dot(a, a), gc.global_norm(a) ** 2, rtol=1e-6)
+    assert gc.dot(a, a).dtype == jnp.float32
+    assert gc.dot({}, {}) == 0

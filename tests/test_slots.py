@@ -15,6 +15,11 @@ SHAPES = [
     (gc.drop(0), (2, 3, 4), (3, 4)),
     (gc.drop(1), (2, 3, 4), (2, 4)),
     (gc.drop(-1), (2, 3, 4), (2, 3)),
+    (gc.drop(lambda shape: shape.index(max(shape))), (2, 4, 3), (2, 3)),
+    (gc.keep(1), (2, 3, 4), (3,)),
+    (gc.keep(-1), (2, 3, 4), (4,)),
+    (gc.keep(lambda shape: shape.index(max(shape))), (2, 4, 3), (4,)),
+    (gc.like_param(exists=lambda shape: len(shape) == 2), (2, 3), (2, 3)),
 ]
 
 
@@ -24,9 +29,16 @@ def test_the_shape_of_a_slot_follows_from_its_relation(slot, shape, expected):
     assert slot.make(jnp.ones(shape)).shape == expected
 
 
-@pytest.mark.parametrize("slot", [gc.drop(2), gc.drop(-3)])
+def test_a_slot_may_be_for_some_shapes_only():
+    slot = gc.keep(2)(exists=lambda shape: len(shape) > 2)
+    assert slot.shape((2, 3)) is None
+    assert slot.make(jnp.ones((2, 3))) is None
+    assert slot.make(jnp.ones((2, 3, 4))).shape == (4,)
+
+
+@pytest.mark.parametrize("slot", [gc.drop(2), gc.drop(-3), gc.keep(2)])
 def test_a_dimension_that_a_parameter_lacks_cannot_be_dropped(slot):
-    with pytest.raises(ValueError, match=r"drop\((2|-3)\): a parameter of shape \[2, 3\] has no such dimension"):
+    with pytest.raises(ValueError, match=r"(drop|keep)\((2|-3)\): a parameter of shape \[2, 3\] has no such dimension"):
         slot.make(jnp.ones((2, 3)))
 
 
