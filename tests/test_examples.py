@@ -42,6 +42,16 @@ def test_train_linen(tmp_path):
     assert re.search(r"^scale_by_adam/mu/Dense_0/kernel ", printed, re.MULTILINE)
 
 
+def test_train_text(tmp_path):
+    printed = run("train_text.py", tmp_path)
+    found = re.findall(r"^(\w+) +(clipped|not clipped) *: loss ([\d.]+|nan)", printed, re.MULTILINE)
+    loss = {(name, kind): float(value) for name, kind, value in found}
+    assert len(loss) == 6
+    assert not loss["RNN", "not clipped"] < 4.5  # a guess is 4.6; it may even be NaN
+    assert all(loss[name, "clipped"] < 2.6 for name in ("RNN", "LSTM", "GRU"))
+    assert (tmp_path / "out" / "train_text.png").stat().st_size > 20_000
+
+
 def test_every_example_is_run_here():
     tested = {name.removeprefix("test_") + ".py" for name in globals() if name.startswith("test_train_")}
     assert tested == {path.name for path in EXAMPLES.glob("*.py")}
