@@ -65,7 +65,7 @@ class Factory:
             bare = ", ".join(str(p.replace(annotation=p.empty)) for p in self.signature.parameters.values())
             raise TypeError(f"{self.name}: {what}. It is called as {self.name}({bare}).") from None
         bound.apply_defaults()
-        return self.kind.of(self, {k: self.kind.admit(self, k, v) for k, v in bound.arguments.items()})
+        return self.kind.of(self, {k: self.kind.admit(self, k, v) for k, v in bound.arguments.items()}).checked()
 
     def call(self, arguments: dict[str, Any], *coming: Any) -> Any:
         """Call the function with arguments kept by name."""
@@ -80,7 +80,7 @@ def _origin(function: Callable) -> tuple[str, str]:
 class Call:
     """The base of transformations, schedules and selections."""
 
-    __slots__ = ("_cache", "arguments", "factory", "label")
+    __slots__ = ("__weakref__", "_cache", "arguments", "factory", "label")
     factory: Factory
     arguments: dict[str, Any]
     label: str | None
@@ -176,7 +176,11 @@ class Call:
         if strange:
             raise TypeError(f"{self.factory.name} has no argument {quote(strange)}, only {quote(self.arguments)}.")
         new = {k: self.admit(self.factory, k, changes.get(k, v)) for k, v in self.arguments.items()}
-        return self.of(self.factory, new, self.label)
+        return self.of(self.factory, new, self.label).checked()
+
+    def checked(self) -> Any:
+        """The value itself, once its arguments are seen to fit each other."""
+        return self
 
 
 def is_call(x: Any) -> bool:
@@ -236,17 +240,100 @@ def _unflatten(cls: type[Call]) -> Callable:
 
 
 class Schedule(Call):
-    """A function of the step that remembers how it was made: a call whose first argument is still to come."""
+    """A function of the step that remembers how it was made: a call whose first argument is still to come.
+
+    Schedules are added, subtracted and multiplied, with each other, with numbers and with plain functions of the step;
+    ``a.until(n) | b`` puts one after another. What comes out is a schedule like any other.
+
+    Example:
+        >>> import gradchain as gc
+        >>> rate = 0.5 * (gc.linear_schedule(0.0, 1.0, 10).until(10) | gc.cosine_decay_schedule(1.0, 90))
+        >>> print(rate(5), rate(10), rate(100))
+        0.25 0.5 0.0
+    """
 
     __slots__ = ()
+    __array_ufunc__ = None  # a NumPy number on the left leaves the operation to us
 
     def __call__(self, step: Any) -> jax.Array:
         """The value after ``step`` updates; a number or an array of them."""
-        step = jnp.asarray(step).astype(jnp.result_type(float))
+        step = jnp.asarray(float(step) if isinstance(step, int) else step).astype(jnp.result_type(float))
         cast = lambda x: x.astype(step.dtype) if isinstance(x, jax.Array) else x
         at_step = lambda k, v: cast(v(step)) if callable(v) and self.factory.mentions(k, "Hyper") else v
         arguments = {k: at_step(k, v) for k, v in self.arguments.items()}
         return self.factory.call(jax.tree.map(cast, arguments, is_leaf=is_call), step)
+
+    def checked(self) -> Schedule:
+        """See ``Call``; it is evaluated on shapes alone, so that a wrong argument is an error where it is written."""
+        try:
+            value = jax.eval_shape(lambda step: self(step), jax.ShapeDtypeStruct((), jnp.int32))
+        except ValueError as error:
+            raise ValueError(f"{self.factory.name}: {error}") from error
+        if jnp.shape(value) != ():
+            raise ValueError(f"{self.factory.name}: a schedule gives one number at a step, not {value!r}.")
+        return self
+
+    def __add__(self, other: Any) -> Schedule:
+        return _combine("sum_schedule", self, other)
+
+    def __radd__(self, other: Any) -> Schedule:
+        return _combine("sum_schedule", other, self)
+
+    def __neg__(self) -> Schedule:
+        return _combine("product_schedule", -1.0, self)
+
+    def __sub__(self, other: Any) -> Schedule:
+        return _combine("sum_schedule", self, _combine("product_schedule", -1.0, other) if callable(other) else -other)
+
+    def __rsub__(self, other: Any) -> Schedule:
+        return _combine("sum_schedule", other, -self)
+
+    def __mul__(self, other: Any) -> Schedule:
+        return _combine("product_schedule", self, other)
+
+    def __rmul__(self, other: Any) -> Schedule:
+        return _combine("product_schedule", other, self)
+
+    def __or__(self, other: Any) -> Schedule:
+        if not _is_made_by("until_schedule", self):
+            raise TypeError(f"When does {self!r} end? Say first.until(steps) | second; second counts from there.")
+        first, end = self.arguments["schedule"], self.arguments["steps"]
+        second, length = other.arguments.values() if _is_made_by("until_schedule", other) else (other, None)
+        schedules, boundaries = [first], []
+        if _is_made_by("join_schedules", first) and first.arguments["boundaries"][-1] < end:
+            schedules, boundaries = first.arguments.values()
+        joined = _combine("join_schedules", [*schedules, second], [*boundaries, end])
+        return joined if length is None else joined.until(end + length)
+
+    def __ror__(self, other: Any) -> Schedule:
+        raise TypeError(
+            f"When does {other!r} end? Say until_schedule(first, steps) | second; second counts from there."
+        )
+
+    def until(self, steps: int) -> Schedule:
+        """The schedule up to a step and its value there from then on; ``a.until(n) | b`` goes on with another."""
+        return _combine("until_schedule", self, steps)
+
+    def clip(self, low: Any = None, high: Any = None) -> Schedule:
+        """The schedule held between two bounds, numbers or functions of the step; ``None`` is no bound."""
+        return _combine("clipped_schedule", self, low, high)
+
+    def shift(self, steps: int) -> Schedule:
+        """The schedule so many steps later, its first value before; earlier for a negative number."""
+        return _combine("shifted_schedule", self, steps)
+
+    def repeat(self, steps: int) -> Schedule:
+        """The first so many steps of the schedule over and over."""
+        return _combine("repeated_schedule", self, steps)
+
+
+def _combine(name: str, *args: Any) -> Any:
+    """The registered schedule called ``name``, of ``args``: operators stand below what they make."""
+    return FACTORIES[name].bind(args, {})
+
+
+def _is_made_by(name: str, x: Any) -> bool:
+    return is_call(x) and x.factory.name == name
 
 
 class Selection(Call):

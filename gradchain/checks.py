@@ -129,6 +129,8 @@ def check_state(stateful: set[str], names: set[str], state: Any) -> None:
     """
     if isinstance(state, dict) and stateful <= state.keys() <= names:
         return
+    if not stateful and (state is None or state == ()):
+        return  # where there is nothing to remember, nothing will do
     if not isinstance(state, dict):
         way_out = "Pass what init(params) or the last update returned."
         raise TypeError(f"update: the state is a {type(state).__name__}, not a dict. {way_out}")

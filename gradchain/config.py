@@ -12,6 +12,8 @@ from typing import Any
 from gradchain.call import FACTORIES, Call, Schedule, Selection
 from gradchain.checks import quote
 from gradchain.core import GradientTransformation
+from gradchain.transforms.projection import Constraint
+from gradchain.transforms.proximal import Penalty
 
 
 def to_config(value: Any) -> Any:
@@ -74,7 +76,7 @@ def from_config(config: Any) -> Any:
     Example:
         >>> import gradchain as gc
         >>> gc.from_config({"@transform": "sgd", "learning_rate": 0.1})
-        sgd(learning_rate=0.1, momentum=None, nesterov=False)
+        sgd(learning_rate=0.1, momentum=None, nesterov=False, dampening=None)
     """
     if isinstance(config, list):
         return [from_config(v) for v in config]
@@ -108,7 +110,13 @@ def _call(kind: type[Call], name: str, config: dict[str, Any]) -> Any:
     return value.named(label) if label else value
 
 
-_KINDS: dict[str, type[Call]] = {"@transform": GradientTransformation, "@schedule": Schedule, "@selection": Selection}
+_KINDS: dict[str, type[Call]] = {
+    "@transform": GradientTransformation,
+    "@schedule": Schedule,
+    "@selection": Selection,
+    "@constraint": Constraint,
+    "@penalty": Penalty,
+}
 _PLAIN = {
     "@float": float,
     "@tuple": lambda items: tuple(map(from_config, items)),

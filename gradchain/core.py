@@ -103,7 +103,7 @@ class GradientTransformation(Call):
         Example:
             >>> import gradchain as gc
             >>> gc.chain(gc.clip(1.0), gc.sgd(0.1)).replace(learning_rate=0.2)
-            chain(clip(max_delta=1.0), sgd(learning_rate=0.2, momentum=None, nesterov=False))
+            chain(clip(max_delta=1.0), sgd(learning_rate=0.2, momentum=None, nesterov=False, dampening=None))
         """
         result = self
         for name, value in changes.items():
@@ -191,7 +191,8 @@ class GradientTransformation(Call):
 
 def _is_concrete(updates: Any, extra: dict) -> bool:
     """Whether to compile: a tracer that only the state or the parameters hold would do no harm there."""
-    return not is_traced(jax.tree.leaves(updates)) and not any(map(callable, extra.values()))
+    is_opaque = lambda x: callable(x) or isinstance(x, str)
+    return not is_traced(jax.tree.leaves(updates)) and not any(map(is_opaque, extra.values()))
 
 
 def _update(tx: GradientTransformation, updates: Any, state: Any, params: Any, extra: dict) -> tuple[Any, dict]:

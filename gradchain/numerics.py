@@ -44,11 +44,14 @@ def debias(average: Any, decay: Any, t: Any) -> Any:
     ``average / (1 - decay^t)``, with the denominator as ``-expm1(t log(decay))``: the plain form loses
     five of float32's seven digits at the first step of ``decay = 0.999``.
     """
+    return average / -jnp.expm1(t * log_decay(decay))
+
+
+def log_decay(decay: Any) -> Any:
+    """``log(decay)``, in full precision where ``decay`` is a Python float; with slopes that are numbers at 0 too."""
     if isinstance(decay, float):
-        log = math.log(decay) if decay > 0 else -math.inf
-    else:
-        log = jnp.log(jnp.maximum(decay, jnp.finfo(jnp.result_type(decay)).tiny))
-    return average / -jnp.expm1(t * log)
+        return math.log(decay) if decay > 0 else -math.inf
+    return jnp.log(jnp.maximum(decay, jnp.finfo(jnp.result_type(decay)).tiny))
 
 
 def varying_axes(x: Any) -> frozenset[str]:
@@ -62,6 +65,43 @@ def total(x: jax.Array) -> jax.Array:
     """The sum of all elements of ``x``, over all its shards inside ``shard_map``."""
     axes = tuple(sorted(varying_axes(x)))
     return lax.psum(jnp.sum(x), axes) if axes else jnp.sum(x)
+
+
+def total_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
+    """The sums of ``x`` along ``dims``, which stay as dimensions of length 1.
+
+    Inside ``shard_map`` the last two dimensions have to be whole; the sums are over all shards if ``dims`` holds all
+    that may be split: the others, or a vector's only one.
+    """
+    dims = _places(x, dims)
+    axes = _axes_along(x, dims)
+    sums = jnp.sum(x, dims, keepdims=True)
+    return lax.psum(sums, axes) if axes else sums
+
+
+def mean_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
+    """The means of ``x`` along ``dims``, as ``total_along``; 0 where there is nothing."""
+    dims = _places(x, dims)
+    count = math.prod(x.shape[d] for d in dims) * math.prod(lax.axis_size(axis) for axis in _axes_along(x, dims))
+    return total_along(x, dims) / max(count, 1)
+
+
+def max_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
+    """The largest numbers of ``x`` along ``dims``, as ``total_along``; they have no slopes."""
+    dims = _places(x, dims)
+    axes = _axes_along(x, dims)
+    top = jnp.max(lax.stop_gradient(x), dims, keepdims=True, initial=-jnp.inf)
+    return lax.pmax(top, axes) if axes else top
+
+
+def _places(x: jax.Array, dims: int | tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted({d % x.ndim for d in ((dims,) if isinstance(dims, int) else dims)}))
+
+
+def _axes_along(x: jax.Array, dims: tuple[int, ...]) -> tuple[str, ...]:
+    """The mesh axes over which a sum along ``dims`` has to go on."""
+    may_be_split = range(max(x.ndim - 2, 0) if x.ndim > 1 else x.ndim)
+    return tuple(sorted(varying_axes(x))) if set(may_be_split) and set(dims).issuperset(may_be_split) else ()
 
 
 def size(x: jax.Array) -> Any:
@@ -83,6 +123,17 @@ def safe_divide(x: Any, y: Any) -> jax.Array:
     """``x / y``, and 0 where ``y`` is 0, with slopes that are numbers there too."""
     zero = y == 0
     return jnp.where(zero, jnp.zeros_like(x / jnp.where(zero, 1.0, y)), x / jnp.where(zero, 1.0, y))
+
+
+def safe_sqrt(x: Any) -> jax.Array:
+    """The root of ``x``, and 0 where ``x`` is 0, with slopes that are numbers there too."""
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1.0)), jnp.zeros_like(x))
+
+
+def shrink(size: Any, limit: Any) -> Any:
+    """The factor, 1 at most, that brings ``size`` down to ``limit``."""
+    above = size > limit
+    return jnp.where(above, limit / jnp.where(above, size, 1.0), 1.0)
 
 
 def increment(count: jax.Array) -> jax.Array:

@@ -17,9 +17,9 @@ class Slot:
     """A named part of the state, per parameter: how it relates to its parameter and how it starts.
 
     Attributes:
-        relation: ``like_param``, ``drop``, ``keep``, ``prepend``, ``scalar`` or ``per_replica``.
+        relation: ``like_param``, ``drop``, ``keep``, ``prepend``, ``scalar``, ``shaped`` or ``per_replica``.
         size: the dimension that ``drop`` leaves out or ``keep`` keeps, or a function of the parameter's shape that
-            gives it; or the length that ``prepend`` puts in front.
+            gives it; or the length that ``prepend`` puts in front; or the function of ``shaped``.
         real: whether the slot of a complex parameter is real.
         fill: the number that it starts as.
         copy: whether it starts as the parameter itself.
@@ -28,7 +28,7 @@ class Slot:
     """
 
     relation: str
-    size: int | Callable[[tuple[int, ...]], int] = 0
+    size: Any = 0
     real: bool = False
     fill: Any = 0.0
     copy: bool = False
@@ -42,9 +42,11 @@ class Slot:
         """The shape of the slot for a parameter of ``shape``; ``None`` if such a parameter lacks it."""
         if self.exists is not None and not self.exists(shape):
             return None
-        size = self.size(shape) if callable(self.size) else self.size
+        size: Any = self.size(shape) if callable(self.size) else self.size
         if self.relation == "scalar":
-            return ()
+            return (size,) * (size > 0)
+        if self.relation == "shaped":
+            return tuple(size)
         if self.relation == "prepend":
             return (size, *shape)
         if self.relation in ("drop", "keep"):
@@ -66,7 +68,7 @@ class Slot:
             return jnp.array(param, dtype, copy=True)
         shape = shape[:batch] + own
         if self.relation == "scalar" and not batch:  # not of the parameter's shards: the same on each device
-            return jnp.full((), self.fill, dtype)
+            return jnp.full(own, self.fill, dtype)
         if isinstance(self.fill, float) and self.fill == 0:  # the fast way, out of jit
             return jnp.zeros_like(param, dtype=dtype, shape=shape)
         return jnp.full_like(param, self.fill, dtype=dtype, shape=shape)
@@ -90,6 +92,16 @@ def keep(dim: int | Callable[[tuple[int, ...]], int]) -> Slot:
     return Slot("keep", dim)
 
 
+def numbers(count: int) -> Slot:
+    """A slot that is ``count`` numbers: for each parameter, or in ``treewise`` for the whole tree."""
+    return Slot("scalar", count)
+
+
 def prepend(size: int) -> Slot:
     """A slot of its parameter's shape with a dimension of length ``size`` in front."""
     return Slot("prepend", size)
+
+
+def shaped(shape_of: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Slot:
+    """A slot whose shape is a function of its parameter's: for what the other slots cannot say."""
+    return Slot("shaped", shape_of)

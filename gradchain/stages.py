@@ -48,6 +48,7 @@ class Body:
     extras: frozenset[str] = frozenset()  # the extra arguments that it takes; "*" for any
     needs_step: bool = False
     fuses: bool = False  # whether consecutive members of this class run together
+    unstacks: bool = False  # whether it takes away a leading dimension that its updates have beside the parameters'
     slot_names: frozenset[str] | None = None  # None: it keeps its state as it likes
 
     def init(self, params: Any) -> Any:
@@ -110,7 +111,8 @@ class Stage:
         """
         real = real_dtype(dtype)
         cast = lambda x: x.astype(real) if isinstance(x, jax.Array) and x.ndim == 0 else x
-        return self._make({k: cast(v) for k, v in self.numbers.items()})
+        cast_all = lambda x: type(x)(map(cast, x)) if type(x) in (tuple, list) else cast(x)
+        return self._make({k: cast_all(v) for k, v in self.numbers.items()})
 
     def _make(self, numbers: dict[str, Any]) -> Any:
         if self.call.factory.composite:  # a chain with a name of its own runs as one member
@@ -143,9 +145,10 @@ def run_stages(
 ) -> tuple[Any, dict]:
     """All members in order, together where they can; updates stay in the precision of the computation."""
     checks.check_not_swapped(set(members), updates, state)
-    checks.check_updates(updates, params)
     entries = state if isinstance(state, dict) else {}
     stages = [Stage(name, call, _clock(entries.get(name))) for name, call in members.items()]
+    if not (stages and stages[0].body.unstacks):
+        checks.check_updates(updates, params)
     if not _inside.get():
         checks.check_extras(extra, frozenset().union(*(s.body.extras for s in stages)))
     stateful = {s.name for s in stages if s.timed or s.body.slot_names}
@@ -155,6 +158,8 @@ def run_stages(
         together = list(group)
         own = [_without_clock(s, entries.get(s.name, {})) for s in together]
         updates, news = together[0].body.run(together, updates, own, params, extra)
+        if together[0].body.unstacks:
+            checks.check_updates(updates, params)
         for s, new in zip(together, news, strict=True):
             new_state[s.name] = _with_clock(s, increment(s.count) if s.timed else None, new)
     return updates, {name: entry for name, entry in new_state.items() if name in entries or entry != {}}

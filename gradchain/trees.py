@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,12 +21,26 @@ from gradchain.numerics import abs2, compute_dtype, varying_axes
 from gradchain.paths import flatten, flatten_like, named_leaves
 
 
+@dataclasses.dataclass(frozen=True)
+class OfTree:
+    """A choice made by a function of the whole tree, where others look at one leaf and its path.
+
+    Attributes:
+        function: from a tree to the tree of choices, which may be a prefix of it.
+    """
+
+    function: Callable[[Any], Any]
+
+    def __call__(self, tree: Any) -> Any:
+        return self.function(tree)
+
+
 def select(where: Any, tree: Any) -> Any:
     """The tree of bools that says which leaves of ``tree`` a selection chooses.
 
     Args:
         where: ``None`` (every leaf), a glob on paths such as ``"*/kernel"`` (``*`` crosses ``/``), a function
-            ``f(path, leaf) -> bool``, or a tree of bools that may be a prefix of ``tree``.
+            ``f(path, leaf) -> bool``, a tree of bools that may be a prefix of ``tree``, or ``OfTree``, which makes one.
         tree: any tree; its holes stay holes.
 
     Example:
@@ -41,7 +56,11 @@ def select(where: Any, tree: Any) -> Any:
 
 def value_per_leaf(choice: Any, tree: Any, what: str) -> Any:
     """The tree of ``choice(path, leaf)``, or the tree ``choice``, which may be a prefix; ``what`` begins an error."""
-    if callable(choice):
+    if not jax.tree.leaves(tree):
+        return tree  # nothing to choose from
+    if isinstance(choice, OfTree):
+        choice = choice(tree)
+    elif callable(choice):
         values = [None if x is None else choice(path, x) for path, x in named_leaves(tree)]
         return flatten(tree)[1].unflatten(values)
     try:
@@ -197,7 +216,7 @@ def normal_like(key: jax.Array, tree: Any) -> Any:
     """Standard normal numbers in the shapes of a tree, complex where it is.
 
     They are drawn in float32, so that they are the same in each precision, from a key that depends on a leaf's path
-    alone: another leaf more or less changes nothing for this one.
+    alone: another leaf more or less changes nothing for this one. Inside ``shard_map`` each shard draws its own.
     """
     leaves, treedef = flatten(tree)
 
@@ -205,6 +224,8 @@ def normal_like(key: jax.Array, tree: Any) -> Any:
         if x is None:
             return None
         own = jax.random.fold_in(key, zlib.crc32(path.encode()))
+        for axis in sorted(varying_axes(x)):
+            own = jax.random.fold_in(own, lax.axis_index(axis))
         if not jnp.iscomplexobj(x):
             return jax.random.normal(own, x.shape, jnp.float32).astype(x.dtype)
         parts = jax.random.normal(own, (2, *x.shape), jnp.float32)

@@ -96,6 +96,17 @@ class MomentumOfUpdate(Twin):
         return dict(self.m)
 
 
+@gc.transform
+def with_examples(inner: gc.GradientTransformation):
+    """Make two gradients of one, for what wants a leading dimension of examples."""
+
+    def rule(g, s, p, inner):
+        updates, new = inner(gc.map_leaves(lambda g, p: jnp.stack([g, 0.5 * p - g]), g, p), s.get("inner", {}), p)
+        return updates, {"inner": new}
+
+    return gc.around(rule, inner=inner)
+
+
 @dataclass
 class AverageRecent(Twin):
     weight: float
@@ -111,6 +122,19 @@ class AverageRecent(Twin):
         self.past = recent[:2]
         mean = {k: sum(tree[k] for tree in recent) / 3 for k in g}
         return {k: self.weight * mean[k] + self.pull * (p[k] - self.start[k]) for k in g}
+
+
+@dataclass
+class WithExamples(Twin):
+    """The twin of ``with_examples``; the inner one gets a list of trees"""
+
+    inner: Twin
+
+    def init(self, params):
+        self.inner.init(params)
+
+    def update(self, g, p):
+        return self.inner.update([g, {k: 0.5 * p[k] - g[k] for k in g}], p)
 
 
 @dataclass

@@ -23,6 +23,7 @@ class Row:
         needs_params: whether ``update`` has to be given ``params``.
         extra: the extra arguments that ``update`` needs; they can be hashed.
         tolerance: how many times the usual rounding it may be off, with a comment that says why.
+        float64: how far it may be off its twin in float64, with a comment that says why.
         reasons: from the name of a law that does not apply to why.
     """
 
@@ -33,6 +34,7 @@ class Row:
     needs_params: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
     tolerance: float = 1.0
+    float64: float = 1e-12
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property

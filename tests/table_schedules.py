@@ -2,29 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import optax
 
 import gradchain as gc
 from tests.references import schedules
+from tests.row_schedule import ScheduleRow
+from tests.table_schedules_cycles import CYCLES
+from tests.table_schedules_made import MADE
 
-
-@dataclass(frozen=True)
-class ScheduleRow:
-    """What the tests have to know of a schedule: the arguments, and who else takes them."""
-
-    name: str
-    arguments: dict[str, Any]
-    twin: Callable[..., float]
-    optax: Callable[..., Any] | None = None
-
-    def make(self) -> gc.Schedule:
-        return getattr(gc, self.name.split("-")[0])(**self.arguments)
-
-
-JOINED = [(0.0, 1.0, 10), (1.0, 0.3, 5), (0.2, 0.1, 20)]  # of three linear schedules
-SCHEDULES = [
+DECAYS = [
     ScheduleRow("constant_schedule", dict(value=0.3), schedules.constant, optax.constant_schedule),
     ScheduleRow(
         "linear_schedule",
@@ -75,18 +62,100 @@ SCHEDULES = [
         optax.exponential_decay,
     ),
     ScheduleRow(
-        "piecewise_constant_schedule",
-        dict(init_value=2.0, boundaries_and_scales={10: 0.5, 30: 0.1}),
-        schedules.piecewise_constant,
-        optax.piecewise_constant_schedule,
+        "polynomial_schedule-cycle",
+        dict(init_value=2.0, end_value=0.5, power=1.5, transition_steps=20, transition_begin=3, cycle=True),
+        schedules.polynomial,
     ),
     ScheduleRow(
-        "join_schedules",
-        dict(schedules=[gc.linear_schedule(*numbers) for numbers in JOINED], boundaries=(12, 25)),
-        lambda t, **_: schedules.join(t, [lambda s, n=n: schedules.linear(s, *n) for n in JOINED], [12, 25]),
-        lambda **_: optax.join_schedules([optax.linear_schedule(*numbers) for numbers in JOINED], [12, 25]),
+        "warmup_schedule",
+        dict(schedule=gc.cosine_decay_schedule(2.0, 30), warmup_steps=10, init_value=0.1),
+        lambda t, **_: schedules.warmup(t, lambda s: schedules.cosine_decay(s, 2.0, 30), 10, 0.1),
+    ),
+    ScheduleRow(
+        "warmup_schedule-sqrt",
+        dict(schedule=gc.constant_schedule(0.5), warmup_steps=20, shape="sqrt"),
+        lambda t, **_: schedules.warmup(t, lambda s: 0.5, 20, shape="sqrt"),
+    ),
+    ScheduleRow(
+        "warmup_constant_schedule",
+        dict(init_value=0.1, peak_value=2.0, warmup_steps=10),
+        schedules.warmup_constant,
+        optax.warmup_constant_schedule,
+    ),
+    ScheduleRow(
+        "warmup_exponential_decay_schedule",
+        dict(init_value=0.1, peak_value=2.0, warmup_steps=10, transition_steps=7, decay_rate=0.4),
+        schedules.warmup_exponential_decay,
+        optax.warmup_exponential_decay_schedule,
+    ),
+    ScheduleRow(
+        "warmup_exponential_decay_schedule-staircase",
+        dict(
+            init_value=0.1,
+            peak_value=2.0,
+            warmup_steps=10,
+            transition_steps=7,
+            decay_rate=0.4,
+            transition_begin=5,
+            staircase=True,
+            end_value=0.1,
+        ),
+        schedules.warmup_exponential_decay,
+        optax.warmup_exponential_decay_schedule,
+    ),
+    *(
+        ScheduleRow(
+            f"warmup_stable_decay_schedule-{shape}",
+            dict(
+                init_value=0.1,
+                peak_value=2.0,
+                warmup_steps=10,
+                stable_steps=15,
+                decay_steps=20,
+                end_value=0.3,
+                shape=shape,
+            ),
+            schedules.warmup_stable_decay,
+        )
+        for shape in ("sqrt", "linear", "cosine", "square")
+    ),
+    ScheduleRow(
+        "inverse_sqrt_schedule",
+        dict(init_value=0.1, peak_value=2.0, warmup_steps=10),
+        schedules.inverse_sqrt,
+    ),
+    ScheduleRow(
+        "inverse_sqrt_schedule-timescale",
+        dict(init_value=0.1, peak_value=2.0, warmup_steps=0, timescale=5.0),
+        schedules.inverse_sqrt,
+    ),
+    ScheduleRow(
+        "inverse_time_decay_schedule",
+        dict(init_value=2.0, transition_steps=10, decay_rate=0.7, transition_begin=4, power=0.75),
+        schedules.inverse_time_decay,
+    ),
+    ScheduleRow(
+        "inverse_time_decay_schedule-staircase",
+        dict(init_value=2.0, transition_steps=10, decay_rate=0.7, staircase=True),
+        schedules.inverse_time_decay,
+    ),
+    ScheduleRow("rex_schedule", dict(init_value=2.0, decay_steps=40, end_value=0.1), schedules.rex),
+    ScheduleRow(
+        "sigmoid_schedule",
+        dict(init_value=2.0, end_value=0.1, transition_steps=30, transition_begin=5, steepness=8.0),
+        schedules.sigmoid,
+    ),
+    ScheduleRow("chebyshev_schedule", dict(init_value=0.5, steps=16), schedules.chebyshev),
+    ScheduleRow("chebyshev_schedule-11", dict(init_value=0.5, steps=11, low=0.2, high=3.0), schedules.chebyshev),
+    ScheduleRow(
+        "multiplicative_schedule",
+        dict(init_value=2.0, factor=gc.linear_schedule(0.8, 1.1, 30), steps=40),
+        lambda t, **_: schedules.multiplicative(t, 2.0, lambda i: schedules.linear(i, 0.8, 1.1, 30), 40),
+        tolerance=5.0,  # a product of 40 factors, each of them rounded
     ),
 ]
+
+SCHEDULES = [*DECAYS, *CYCLES, *MADE]
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,15 @@ def test_train_text(tmp_path):
     assert (tmp_path / "out" / "train_text.png").stat().st_size > 20_000
 
 
+def test_plot_schedules(tmp_path):
+    printed = run("plot_schedules.py", tmp_path)
+    begin, below = map(float, re.search(r"begin with ([\d.]+), stay below ([\d.]+)", printed).groups())
+    assert 0.01 < begin < 1
+    assert begin < below
+
+
 def test_every_example_is_run_here():
-    tested = {name.removeprefix("test_") + ".py" for name in globals() if name.startswith("test_train_")}
+    tested = {name.removeprefix("test_") + ".py" for name in globals() if re.match("test_(train|plot)_", name)}
     assert tested == {path.name for path in EXAMPLES.glob("*.py")}
 
 

@@ -8,6 +8,7 @@ import pytest
 from gradchain.call import FACTORIES
 from tests import laws, laws_sharded
 from tests.table import ROWS
+from tests.table_constraints import CONSTRAINTS, PENALTIES
 from tests.table_schedules import SCHEDULES, SELECTIONS
 
 DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64, jnp.complex64]
@@ -30,12 +31,12 @@ def skip_with_reason(row, law):
 
 def test_every_factory_has_a_row():
     ours = {name for name, f in FACTORIES.items() if f.function.__module__.startswith("gradchain.")}
-    with_a_row = {row.name.split("-")[0] for row in (*ROWS, *SCHEDULES, *SELECTIONS)}
+    with_a_row = {row.name.split("-")[0] for row in (*ROWS, *SCHEDULES, *SELECTIONS, *CONSTRAINTS, *PENALTIES)}
     assert ours - with_a_row == set()
 
 
 def test_rows_are_called_by_their_factories_and_only_once():
-    rows = (*ROWS, *SCHEDULES, *SELECTIONS)
+    rows = (*ROWS, *SCHEDULES, *SELECTIONS, *CONSTRAINTS, *PENALTIES)
     assert len({row.name for row in rows}) == len(rows)
     assert all(row.name.split("-")[0] == row.make().factory.name for row in rows)
 

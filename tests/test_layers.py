@@ -21,6 +21,7 @@ ORDER = [
     "around",
     "compose",
     "schedules",
+    "projections",
     "transforms",
     "wrappers",
     "optimizers",

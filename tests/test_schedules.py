@@ -10,12 +10,14 @@ import pytest
 
 import gradchain as gc
 from tests import samples
+from tests.golden import schedules as golden
 from tests.references import recipes, schedules
 from tests.references.transforms import Scheduled
 from tests.table_schedules import SCHEDULES, SELECTIONS
 
 STEPS = np.arange(60)
 PRECISIONS = pytest.mark.parametrize(("x64", "tolerance"), [(False, 1e-6), (True, 1e-12)], ids=["float32", "float64"])
+RECORDED = json.loads(golden.FILE.read_text())
 each_schedule = pytest.mark.parametrize("row", SCHEDULES, ids=[row.name for row in SCHEDULES])
 
 
@@ -23,22 +25,23 @@ def expected_of(row):
     return np.array([row.twin(float(t), **row.arguments) for t in STEPS])
 
 
-def assert_close(values, expected, tolerance):
-    np.testing.assert_allclose(
-        np.asarray(values, np.float64), expected, rtol=0, atol=tolerance * np.abs(expected).max()
-    )
+def assert_close(values, expected, tolerance, size=None):
+    size = np.abs(expected).max() if size is None else size
+    np.testing.assert_allclose(np.asarray(values, np.float64), expected, rtol=0, atol=tolerance * size)
 
 
 @each_schedule
 @PRECISIONS
 def test_schedule_is_its_twin(row, x64, tolerance):
     with jax.enable_x64(x64):
-        schedule, expected = row.make(), expected_of(row)
-        one_by_one = [schedule(int(t)) for t in STEPS]
-        assert all(value.shape == () and value.dtype == jnp.result_type(float) for value in one_by_one)
-        assert_close(jnp.stack(one_by_one), expected, tolerance)
+        schedule, expected, size = row.make(), expected_of(row), np.abs(expected_of(row)).max()
+        tolerance *= row.tolerance
         assert_close(schedule(STEPS), expected, tolerance)
-        assert_close(jax.jit(jax.vmap(schedule))(jnp.arange(60, dtype=jnp.int32)), expected, tolerance)
+        assert_close(jax.jit(jax.vmap(lambda t: schedule(t)))(jnp.arange(60, dtype=jnp.int32)), expected, tolerance)
+        for step in (0, 11, np.int32(29), 30.0, jnp.int32(59)):
+            value = schedule(step)
+            assert value.shape == () and value.dtype == jnp.result_type(float)
+            assert_close(value, expected[int(step)], tolerance, size)
 
 
 @each_schedule
@@ -48,7 +51,18 @@ def test_schedule_is_that_of_optax(row, x64, tolerance):
         pytest.skip("another row compares this formula")
     with jax.enable_x64(x64), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         theirs = row.optax(**row.arguments)
-        assert_close(jnp.stack([jnp.asarray(theirs(t)) for t in STEPS]), np.asarray(row.make()(STEPS)), tolerance)
+        values = jnp.stack([jnp.asarray(theirs(t)) for t in STEPS])
+        assert_close(values, np.asarray(row.make()(STEPS)), tolerance * row.tolerance)
+
+
+@pytest.mark.parametrize("case", golden.CASES, ids=[case.name for case in golden.CASES])
+def test_schedule_is_the_recorded_one(case):
+    with jax.enable_x64(True):
+        assert_close(case.ours()(np.arange(golden.STEPS)), RECORDED[case.name]["values"], case.tolerance)
+
+
+def test_nothing_is_recorded_in_vain():
+    assert RECORDED.keys() == {case.name for case in (*golden.CASES, *golden.PLATEAUS)}
 
 
 @each_schedule
@@ -75,9 +89,10 @@ def test_schedule_adds_no_trace_and_takes_traced_numbers(row):
     assert jax.tree.leaves(row.make())
     expected = expected_of(row)
     for step in (0, 11, 40):
-        assert_close(value(row.make(), step), expected[step], 1e-6)
+        tolerance = 1e-6 * row.tolerance
+        assert_close(value(row.make(), step), expected[step], tolerance, np.abs(expected).max())
         doubled = jax.tree.map(lambda x: 2 * x, row.make())
-        assert_close(value(doubled, step), doubled(step), 1e-6)
+        assert_close(value(doubled, step), doubled(step), tolerance, np.abs(doubled(STEPS)).max())
     assert len(traces) == 1
 
 
@@ -87,7 +102,31 @@ def test_schedule_can_be_vmapped(row):
     stacked = jax.tree.map(lambda *xs: jnp.asarray(xs), *sweep)
     values = jax.vmap(lambda schedule: schedule(jnp.arange(60)))(stacked)
     for member, value in zip(sweep, values, strict=True):
-        assert_close(value, np.asarray(member(STEPS)), 1e-6)
+        assert_close(value, np.asarray(member(STEPS)), 1e-6 * row.tolerance)
+
+
+@each_schedule
+def test_schedule_can_be_differentiated(row):
+    """The slope with respect to each number, at every step, is what differences say."""
+    with jax.enable_x64(True):
+        schedule = row.make()
+        slopes = jax.jacrev(lambda schedule: schedule(STEPS))(schedule)
+        values = jax.jit(lambda leaves: jax.tree.unflatten(jax.tree.structure(schedule), leaves)(STEPS))
+        leaves = jax.tree.leaves(schedule)
+        for i, slope in enumerate(jax.tree.leaves(slopes)):
+            h = 1e-6 * max(abs(leaves[i]), 1.0)
+            up, down = (values([x + d if k == i else x for k, x in enumerate(leaves)]) for d in (h, -h))
+            differences = (np.asarray(up) - np.asarray(down)) / (2 * h)
+            np.testing.assert_allclose(slope, differences, rtol=1e-5, atol=1e-7)
+
+
+@each_schedule
+def test_schedule_is_held_or_goes_on_at_large_steps(row):
+    """In float32, up to the largest step that it holds exactly."""
+    for step in (2**14, 2**20 + 1, 2**24 - 1):
+        expected, size = row.twin(step, **row.arguments), np.abs(expected_of(row)).max()
+        assert_close(row.make()(step), expected, 2e-6 * row.tolerance, size)
+    assert np.isfinite(row.make()(2**31 - 1))
 
 
 @each_schedule
@@ -96,7 +135,7 @@ def test_schedule_is_a_learning_rate(row):
     updates, _, _ = samples.compiled_run(gc.sgd(row.make()), p, grads)
     rate = lambda t: row.twin(t, **row.arguments)
     expected, _ = samples.run_twin(Scheduled(recipes.Sgd(0.0), learning_rate=rate), p, grads)
-    samples.assert_close(updates, expected, 1e-6)
+    samples.assert_close(updates, expected, 1e-6 * row.tolerance)
 
 
 def test_a_schedule_goes_wherever_a_number_does():
@@ -148,25 +187,70 @@ def test_replace_changes_one_number():
         gc.linear_schedule(0.0, 1.0, 4).replace(end=2.0)
 
 
+ONE = gc.constant_schedule(1.0)
+COSINE = dict(init_value=0.0, peak_value=1.0, warmup_steps=2, decay_steps=10)
 WRONG = [
-    (lambda: gc.linear_schedule(0.0, 1.0, 0), r"transition_steps must be 1 or more, not 0"),
+    (lambda: gc.linear_schedule(0.0, 1.0, 0), r"^linear_schedule: transition_steps must be 1 or more, not 0"),
     (lambda: gc.polynomial_schedule(0.0, 1.0, 2.0, 5, -1), r"transition_begin must be 0 or more, not -1"),
     (lambda: gc.cosine_decay_schedule(1.0, 0), r"decay_steps must be 1 or more, not 0"),
     (lambda: gc.exponential_decay(1.0, 0, 0.5), r"transition_steps must be 1 or more, not 0"),
+    (lambda: gc.exponential_decay(1.0, 5, 0.0), r"decay_rate must be positive, not 0.0"),
     (lambda: gc.warmup_cosine_decay_schedule(0.0, 1.0, -1, 10), r"warmup_steps must be 0 or more, not -1"),
     (lambda: gc.warmup_cosine_decay_schedule(0.0, 1.0, 10, 10), r"includes the warm-up: 10 must be more than warmup"),
+    (lambda: gc.warmup_schedule(ONE, -1), r"warmup_steps must be 0 or more"),
+    (lambda: gc.warmup_schedule(ONE, 5, shape="cubic"), r"shape must be one of 'linear', 'cosine', .*, not 'cubic'"),
+    (lambda: gc.warmup_stable_decay_schedule(0.0, 1.0, 5, -1, 5), r"stable_steps must be 0 or more"),
+    (lambda: gc.warmup_stable_decay_schedule(0.0, 1.0, 5, 5, 0), r"decay_steps must be 1 or more"),
+    (lambda: gc.inverse_sqrt_schedule(0.0, 1.0, 5, 0.0), r"timescale must be positive"),
+    (lambda: gc.inverse_time_decay_schedule(1.0, 5, -0.5), r"decay_rate must be 0 or more"),
+    (lambda: gc.rex_schedule(1.0, 0), r"decay_steps must be 1 or more"),
+    (lambda: gc.sigmoid_schedule(1.0, 0.0, 5, steepness=0.0), r"steepness must be positive"),
+    (lambda: gc.chebyshev_schedule(1.0, 2.5), r"steps must be an integer, not 2.5"),
+    (lambda: gc.chebyshev_schedule(1.0, 8, 2.0), r"high must be 2.0 or more, as low is, not 1.0"),
+    (lambda: gc.multiplicative_schedule(1.0, ONE, 0), r"steps must be 1 or more"),
+    (lambda: gc.piecewise_constant_schedule(1.0, {5: -0.1}), r"the factor at 5 must be 0 or more, not -0.1"),
+    (lambda: gc.piecewise_interpolate_schedule("cubic", 1.0), r"interpolate_type must be one of 'linear'"),
+    (lambda: gc.linear_onecycle_schedule(0, 1.0), r"transition_steps must be 1 or more"),
+    (lambda: gc.linear_onecycle_schedule(10, 1.0, pct_final=1.5), r"pct_final must be 1 or less, not 1.5"),
+    (lambda: gc.cosine_onecycle_schedule(10, 1.0, -0.1), r"pct_start must be 0 or more, not -0.1"),
+    (lambda: gc.cosine_onecycle_schedule(10, 1.0, div_factor=0.0), r"div_factor must be positive"),
+    (lambda: gc.cosine_annealing_schedule(1.0, 0), r"half_period must be 1 or more"),
+    (lambda: gc.cosine_restarts_schedule(1.0, 5, 1.5), r"t_mult must be an integer, not 1.5"),
+    (lambda: gc.cosine_restarts_schedule(1.0, 5, warmup_steps=5), r"first_decay_steps includes the warm-up: 5 for"),
+    (lambda: gc.sgdr_schedule([]), r"cosine_kwargs is empty"),
+    (lambda: gc.sgdr_schedule([COSINE | {"decay_steps": 1}]), r"decay_steps includes the warm-up"),
+    (lambda: gc.cyclic_schedule(0.0, 1.0, 0), r"rise_steps must be 1 or more"),
+    (lambda: gc.cyclic_schedule(0.0, 1.0, 5, mode="round"), r"mode must be one of 'triangular', 'triangular2', 'exp"),
+    (lambda: gc.repeated_schedule(ONE, 0), r"steps must be 1 or more"),
+    (lambda: gc.until_schedule(ONE, -1), r"steps must be 0 or more"),
+    (lambda: gc.join_schedules([ONE], [5]), r"boundaries must be one fewer than schedules: 1 for 1"),
+    (lambda: gc.join_schedules([ONE] * 3, [5, 5]), r"boundaries must increase, not \[5, 5\]"),
+    (lambda: gc.linear_schedule(0.0, 1.0, 5).replace(transition_steps=0), r"transition_steps must be 1 or more"),
     (
-        lambda: gc.join_schedules([gc.constant_schedule(1.0)], [5]),
-        r"boundaries must be one fewer than schedules: 1 for 1",
+        lambda: gc.from_config({"@schedule": "rex_schedule", "init_value": 1.0, "decay_steps": 0}),
+        r"rex_schedule: decay",
     ),
-    (lambda: gc.join_schedules([gc.constant_schedule(1.0)] * 3, [5, 5]), r"boundaries must increase, not \[5, 5\]"),
 ]
 
 
 @pytest.mark.parametrize(("make", "message"), WRONG)
-def test_wrong_numbers_of_steps_are_named(make, message):
+def test_a_wrong_argument_is_named_where_it_is_written(make, message):
     with pytest.raises(ValueError, match=message):
-        make()(0)
+        make()
+
+
+def test_a_schedule_gives_one_number():
+    @gc.schedule
+    def two_numbers(step):
+        return jnp.stack([step, step])
+
+    with pytest.raises(ValueError, match=r"two_numbers: a schedule gives one number at a step"):
+        two_numbers()
+
+
+def test_a_traced_argument_is_not_examined():
+    value = jax.jit(lambda steps: gc.linear_schedule(0.0, 1.0, steps)(2))
+    assert value(4) == 0.5
 
 
 @pytest.mark.parametrize("row", SELECTIONS, ids=[row.name for row in SELECTIONS])

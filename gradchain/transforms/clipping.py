@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 from gradchain.call import Hyper
 from gradchain.core import transform
-from gradchain.lift import elementwise, treewise
+from gradchain.lift import elementwise, leafwise, treewise
+from gradchain.numerics import abs2, mean, norm, shrink, total_along
 from gradchain.trees import global_norm, scale_tree
 
 
@@ -34,13 +35,47 @@ def clip(max_delta: Hyper) -> Any:
 
 
 @transform
+def clip_by_norm(max_norm: Hyper) -> Any:
+    r"""Scale each leaf down whose norm is too large: :math:`u = g \min(1, m / \lVert g \rVert)`, leaf by leaf.
+
+    Args:
+        max_norm: the largest norm :math:`m` of a leaf that passes unchanged, in the units of the gradient.
+
+    Example:
+        >>> tx = clip_by_norm(1.0)
+        >>> print(tx.update(jnp.array([3.0, 4.0]), tx.init(jnp.zeros(2)))[0])
+        [0.6 0.8]
+    """
+    return leafwise(lambda g: g * shrink(norm(g), max_norm))
+
+
+@transform
+def clip_by_block_rms(threshold: Hyper) -> Any:
+    r"""Scale each leaf down whose root mean square is too large: :math:`u = g \min(1, d / \mathrm{rms}(g))`.
+
+    Args:
+        threshold: the largest root mean square :math:`d` that passes unchanged, in the units of the update.
+
+    Source: Shazeer & Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018,
+    https://arxiv.org/abs/1804.04235
+
+    Example:
+        >>> tx = clip_by_block_rms(1.0)
+        >>> print(tx.update(jnp.array([2.0, -2.0]), tx.init(jnp.zeros(2)))[0])
+        [ 1. -1.]
+    """
+    return leafwise(lambda g: g * shrink(jnp.sqrt(mean(abs2(g))), threshold))
+
+
+@transform
 def clip_by_global_norm(max_norm: Hyper) -> Any:
     r"""Scale all updates down together where their norm is too large: :math:`u = g \min(1, m / \lVert g \rVert)`.
 
-    The norm is over all leaves, and over all shards inside ``shard_map``.
+    The norm is over all leaves, and over all shards inside ``shard_map``. It is right also where its square is larger
+    than the dtype can hold.
 
     Args:
-        max_norm: the largest norm :math:`m > 0` that passes unchanged, in the units of the gradient.
+        max_norm: the largest norm :math:`m` that passes unchanged, in the units of the gradient.
 
     Source: Pascanu, Mikolov & Bengio, "On the difficulty of training recurrent neural networks", 2013,
     https://arxiv.org/abs/1211.5063
@@ -52,8 +87,56 @@ def clip_by_global_norm(max_norm: Hyper) -> Any:
         >>> print(updates["a"], updates["b"])
         [0.6] [0.8]
     """
+    return treewise(lambda g: scale_tree(g, shrink(large_norm(g), max_norm)))
 
-    def rule(g):
-        return scale_tree(g, max_norm / jnp.maximum(global_norm(g), max_norm))
 
-    return treewise(rule)
+@transform
+def adaptive_grad_clip(clipping: Hyper, eps: Hyper = 1e-3, axis: Any = None) -> Any:
+    r"""Bound the update of each unit by the size of its weights.
+
+    .. math::
+        u_i = g_i \min\!\left(1, \frac{\lambda \max(\lVert p_i \rVert, \epsilon)}{\lVert g_i \rVert}\right)
+
+    A unit :math:`i` is what feeds one output: a column of a matrix ``(inputs, outputs)``, a filter of a convolution
+    ``(height, width, inputs, outputs)``; a vector is one unit.
+
+    Args:
+        clipping: the largest ratio :math:`\lambda` of update to weights, 0.01 say.
+        eps: the least norm :math:`\epsilon` that weights are taken for, in their units.
+        axis: the dimensions that one unit spans, an int or a tuple. ``None``: all of a vector; the first of a matrix
+            or a stack ``(inputs, heads, outputs)``; all but the last of a larger array.
+
+    Raises:
+        TypeError: if ``update`` is called without ``params``.
+
+    Source: Brock et al., "High-Performance Large-Scale Image Recognition Without Normalization", 2021,
+    https://arxiv.org/abs/2102.06171
+
+    Example:
+        >>> tx, params = adaptive_grad_clip(0.5), jnp.array([[3.0, 0.0], [4.0, 1.0]])
+        >>> print(tx.update(jnp.array([[0.0, 0.25], [5.0, 0.0]]), tx.init(params), params)[0])
+        [[0.   0.25]
+         [2.5  0.  ]]
+    """
+
+    def rule(g, p):
+        dims = unit_dims(g) if axis is None else axis
+        length = lambda x: jnp.sqrt(total_along(abs2(x), dims))
+        return g * shrink(length(g), clipping * jnp.maximum(length(p), eps))
+
+    return leafwise(rule, whole=True)
+
+
+def unit_dims(x: jax.Array) -> tuple[int, ...]:
+    """The dimensions that one unit of a layer spans, by what layers usually look like."""
+    is_vector = sum(length != 1 for length in x.shape) <= 1
+    if is_vector or x.ndim < 2:
+        return tuple(range(x.ndim))
+    return (0,) if x.ndim <= 3 else tuple(range(x.ndim - 1))
+
+
+def large_norm(tree: Any) -> jax.Array:
+    """The norm of a tree, also where its square overflows."""
+    plain = global_norm(tree)
+    small = global_norm(scale_tree(tree, 2.0**-80))
+    return jnp.where(jnp.isfinite(plain), plain, small * 2.0**80)

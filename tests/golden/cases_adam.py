@@ -1,15 +1,36 @@
-"""Adam and what keeps its name."""
+"""Adam and its variants in PyTorch."""
 
 import gradchain as gc
 from tests.golden.case import Case
 
+TORCH = "torch 2.13.0, "
 
-def adamw(params):
-    import torch
 
-    return torch.optim.AdamW(params, lr=0.01, weight_decay=0.1)
+def theirs(name, **arguments):
+    """Makes ``torch.optim.<name>(params, **arguments)``, and what it is called."""
+
+    def make(params):
+        import torch
+
+        return getattr(torch.optim, name)(params, **arguments)
+
+    return make, f"{TORCH}{name}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
 
 
 CASES = [
-    Case("adamw", lambda: gc.adamw(0.01, weight_decay=0.1), adamw, "torch 2.13.0, AdamW(lr=0.01, weight_decay=0.1)"),
+    Case("adam", lambda: gc.adam(0.01, eps=1e-3), *theirs("Adam", lr=0.01, eps=1e-3)),
+    Case("adamw", lambda: gc.adamw(0.01, weight_decay=0.1), *theirs("AdamW", lr=0.01, weight_decay=0.1)),
+    Case(
+        "amsgrad",
+        lambda: gc.amsgrad(0.01, b2=0.9, max_first=True),
+        *theirs("Adam", lr=0.01, betas=(0.9, 0.9), amsgrad=True),
+    ),
+    Case("adamax", lambda: gc.adamax(0.01, eps=1e-3), *theirs("Adamax", lr=0.01, eps=1e-3)),
+    Case("nadam", lambda: gc.nadam(0.01, momentum_decay=0.004), *theirs("NAdam", lr=0.01)),
+    Case(
+        "nadamw",
+        lambda: gc.nadamw(0.01, weight_decay=0.1, momentum_decay=0.004),
+        *theirs("NAdam", lr=0.01, weight_decay=0.1, decoupled_weight_decay=True),
+    ),
+    Case("radam", lambda: gc.radam(0.01, eps=1e-3, debias_eps=True), *theirs("RAdam", lr=0.01, eps=1e-3)),
 ]

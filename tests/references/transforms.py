@@ -258,7 +258,7 @@ class Scheduled(Twin):
         self._set()
         self.twin.init(params)
 
-    def update(self, g: Tree, p: Tree) -> Tree:
+    def update(self, g: Tree, p: Tree, **extra: Any) -> Tree:
         self._set()
         self.t += 1
-        return self.twin.update(g, p)
+        return self.twin.update(g, p, **extra)

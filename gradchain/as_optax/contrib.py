@@ -1,0 +1,189 @@
+"""``optax.contrib``."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.as_optax.adapters import speak, stored_as, tolerant, tolerantly, where_of, with_extra_args_support
+from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
+from gradchain.core import GradientTransformation, chain
+from gradchain.optimizers import adam_recent, adam_variants, learning_rate_free
+from gradchain.optimizers import schedule_free as schedule_frees
+from gradchain.transforms import adam_recent as directions
+from gradchain.transforms import dual_averaging, plateau
+from gradchain.transforms.adaptive import scale_by_adam
+from gradchain.transforms.basic import scale_by_learning_rate
+from gradchain.transforms.coin_betting import scale_by_cocob as scale_by_cocob
+from gradchain.transforms.decay import add_decayed_weights
+from gradchain.transforms.processing import normalize as normalize
+from gradchain.wrappers import low_rank, mechanic
+from gradchain.wrappers import schedule_free as schedule_free_wrapper
+from gradchain.wrappers.averaging import eval_params
+
+_MASK, _MU = {"mask": "where"}, {"mu_dtype": "mu"}
+acprop = speak(adam_variants.acprop, "learning_rate b1 b2 eps eps_root weight_decay mask", masks=_MASK)
+scale_by_acprop = speak(directions.scale_by_acprop, "b1 b2 eps eps_root")
+ademamix = speak(
+    adam_recent.ademamix,
+    "learning_rate b1 b2 b3 alpha eps eps_root mu_dtype weight_decay mask",
+    masks=_MASK,
+    dtypes=_MU,
+)
+scale_by_ademamix = speak(directions.scale_by_ademamix, "b1 b2 b3 alpha eps eps_root mu_dtype", dtypes=_MU)
+simplified_ademamix = speak(
+    adam_recent.simplified_ademamix, "learning_rate b1 b2 alpha eps eps_root weight_decay mask", masks=_MASK
+)
+scale_by_simplified_ademamix = speak(directions.scale_by_simplified_ademamix, "b1 b2 alpha eps eps_root")
+cocob = speak(learning_rate_free.cocob, "learning_rate alpha eps weight_decay mask", masks=_MASK)
+dadapt_adamw = speak(learning_rate_free.dadapt_adamw, "learning_rate betas eps estim_lr0 weight_decay")
+prodigy = speak(
+    learning_rate_free.prodigy,
+    "learning_rate betas beta3 eps estim_lr0 estim_lr_coef weight_decay safeguard_warmup",
+)
+dog = speak(learning_rate_free.dog, "learning_rate init_step eps weight_decay mask", masks=_MASK)
+dowg = speak(learning_rate_free.dowg, "learning_rate init_estim_sq_dist eps weight_decay mask", masks=_MASK)
+madgrad = speak(adam_recent.madgrad, "learning_rate momentum weight_decay eps")
+scale_by_madgrad = tolerantly(dual_averaging.scale_by_madgrad)
+momo = tolerantly(learning_rate_free.momo)
+momo_adam = tolerantly(learning_rate_free.momo_adam)
+mechanize = tolerantly(mechanic.mechanize)
+reduce_on_plateau = tolerantly(plateau.reduce_on_plateau)
+
+
+def adopt(
+    learning_rate: ScalarOrSchedule,
+    b1: float = 0.9,
+    b2: float = 0.9999,
+    eps: float = 1e-6,
+    mu_dtype: Any = None,
+    *,
+    nesterov: bool = False,
+    use_clipping: bool = True,
+    clip_value_fn: Callable[..., Any] | None = None,
+) -> GradientTransformation:
+    """ADOPT; see ``scale_by_adopt``."""
+    direction = scale_by_adopt(
+        b1, b2, eps, mu_dtype, nesterov=nesterov, use_clipping=use_clipping, clip_value_fn=clip_value_fn
+    )
+    return tolerant(chain(direction, scale_by_learning_rate(learning_rate)))
+
+
+def scale_by_adopt(
+    b1: float = 0.9,
+    b2: float = 0.9999,
+    eps: float = 1e-6,
+    mu_dtype: Any = None,
+    *,
+    nesterov: bool = False,
+    use_clipping: bool = True,
+    clip_value_fn: Callable[..., Any] | None = None,
+) -> GradientTransformation:
+    """ADOPT's direction, clipped at ``clip_value_fn`` of the step, by default its fourth root."""
+    bound = clip_value_fn if use_clipping else float("inf")
+    tx = directions.scale_by_adopt(b1, b2, eps, bound, nesterov=nesterov)
+    return tolerant(tx if mu_dtype is None else stored_as(tx, ("mu",), jnp.dtype(mu_dtype).name))
+
+
+def galore(
+    learning_rate: ScalarOrSchedule,
+    rank: int = 128,
+    update_proj_gap: int = 200,
+    scale: float = 1.0,
+    base_optimizer: Any = None,
+    weight_decay: float = 0.0,
+    mask: MaskOrFn = None,
+    weight_dimension_numbers: Any = None,
+) -> GradientTransformation:
+    """GaLore: ``scale_by_galore``, decoupled weight decay, then the learning rate."""
+    direction = scale_by_galore(rank, update_proj_gap, scale, base_optimizer, weight_dimension_numbers)
+    decay = add_decayed_weights(weight_decay, where_of(mask))
+    return tolerant(chain(direction, decay, scale_by_learning_rate(learning_rate)))
+
+
+def scale_by_galore(
+    rank: int = 128,
+    update_proj_gap: int = 200,
+    scale: float = 1.0,
+    base_optimizer: Any = None,
+    weight_dimension_numbers: Any = None,
+) -> GradientTransformation:
+    """A direction in the span of the leading singular vectors, by default Adam's; matrices are the last two dims."""
+    if weight_dimension_numbers is not None:
+        raise NotImplementedError("scale_by_galore: weight_dimension_numbers; matrices are the last two dimensions.")
+    inner = scale_by_adam() if base_optimizer is None else base_optimizer
+    return tolerant(low_rank.low_rank(inner, rank, update_proj_gap, scale))
+
+
+def schedule_free(
+    base_optimizer: Any,
+    learning_rate: ScalarOrSchedule,
+    b1: float = 0.9,
+    weight_lr_power: float = 2.0,
+    state_dtype: Any = None,
+) -> GradientTransformation:
+    """Schedule-free learning around an optimizer."""
+    tx = schedule_free_wrapper.schedule_free(base_optimizer, learning_rate, b1, weight_lr_power)
+    return _stored(tx, state_dtype)
+
+
+def _stored(tx: GradientTransformation, dtype: Any) -> GradientTransformation:
+    return tolerant(tx if dtype is None else stored_as(tx, ("z",), jnp.dtype(dtype).name))
+
+
+def schedule_free_sgd(
+    learning_rate: ScalarOrSchedule = 1.0,
+    warmup_steps: int | None = None,
+    b1: float = 0.9,
+    weight_decay: float | None = None,
+    weight_lr_power: float = 2.0,
+    state_dtype: Any = None,
+) -> GradientTransformation:
+    """Schedule-free gradient descent."""
+    return _stored(
+        schedule_frees.schedule_free_sgd(learning_rate, warmup_steps or 0, b1, weight_decay, weight_lr_power),
+        state_dtype,
+    )
+
+
+def schedule_free_adamw(
+    learning_rate: ScalarOrSchedule = 0.0025,
+    warmup_steps: int | None = None,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    weight_lr_power: float = 2.0,
+    state_dtype: Any = None,
+) -> GradientTransformation:
+    """Schedule-free AdamW."""
+    numbers = (b1, b2, eps, weight_decay, weight_lr_power)
+    return _stored(schedule_frees.schedule_free_adamw(learning_rate, warmup_steps or 0, *numbers), state_dtype)
+
+
+def schedule_free_eval_params(state: Any, params: Any) -> Any:
+    """The averaged parameters, to evaluate with."""
+    return eval_params(state, params)
+
+
+class _Parts(NamedTuple):
+    """The two parts of a complex array."""
+
+    real: Any
+    imaginary: Any
+
+
+def split_real_and_imaginary(inner: Any) -> GradientTransformation:
+    """``inner`` on the real and the imaginary parts of complex leaves, as leaves of their own."""
+    inner = with_extra_args_support(inner)
+    split = lambda tree: jax.tree.map(lambda x: _Parts(x.real, x.imag) if jnp.iscomplexobj(x) else x, tree)
+    is_split = lambda x: isinstance(x, _Parts)
+    join = lambda tree: jax.tree.map(lambda x: jax.lax.complex(*x) if is_split(x) else x, tree, is_leaf=is_split)
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        updates, state = inner.update(split(updates), state, split(params), **extra)
+        return join(updates), state
+
+    update.__qualname__ = "split_real_and_imaginary"
+    return GradientTransformation(lambda params: inner.init(split(params)), update)

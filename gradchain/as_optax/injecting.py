@@ -1,0 +1,142 @@
+"""Hyperparameters in the state, for code that reads and sets them there.
+
+A transformation of gradchain is itself a tree of its hyperparameters: ``tx.replace(learning_rate=...)`` needs neither
+this nor another compilation.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradchain.as_optax.adapters import with_extra_args_support
+from gradchain.as_optax.base import ScalarOrSchedule, Schedule
+from gradchain.as_optax.numerics import safe_increment
+from gradchain.as_optax.tree_utils import tree_dtype
+from gradchain.as_optax.wrappers import Pair
+
+
+class StatefulSchedule:
+    """The base of schedules with a state: ``init()``, ``update(state, **extra)`` and ``schedule(state, **extra)``."""
+
+    def init(self) -> Any:
+        """The first state."""
+        raise NotImplementedError
+
+    def update(self, state: Any, **extra_args: Any) -> Any:
+        """The next state."""
+        raise NotImplementedError
+
+    def __call__(self, state: Any, **extra_args: Any) -> Any:
+        """The value."""
+        raise NotImplementedError
+
+
+class WrappedSchedule(StatefulSchedule):
+    """A function of the step with the step as its state."""
+
+    def __init__(self, schedule_fn: Schedule):
+        self.schedule_fn = schedule_fn
+
+    def init(self) -> jax.Array:
+        """Step 0."""
+        return jnp.zeros([], jnp.int32)
+
+    def update(self, state: jax.Array, **extra_args: Any) -> jax.Array:
+        """The next step."""
+        return safe_increment(state)
+
+    def __call__(self, state: jax.Array, **extra_args: Any) -> Any:
+        """The value."""
+        return self.schedule_fn(state)
+
+
+class _Injected(NamedTuple):
+    """What ``inject_hyperparams`` remembers."""
+
+    count: Any
+    hyperparams: dict[str, Any]
+    hyperparams_states: dict[str, Any]
+    inner_state: Any
+
+
+def inject_hyperparams(
+    inner_factory: Callable[..., Any], static_args: str | Iterable[str] = (), hyperparam_dtype: Any = None
+) -> Callable[..., Pair]:
+    """A factory whose transformations keep their numbers in the state, under ``hyperparams``, and use them from there.
+
+    Args:
+        inner_factory: the factory.
+        static_args: arguments that stay what they are.
+        hyperparam_dtype: the dtype of the numbers, by default the widest of the parameters'.
+
+    Raises:
+        ValueError: if the factory lacks an argument of ``static_args``.
+    """
+    static = {static_args} if isinstance(static_args, str) else set(static_args)
+    signature = inspect.signature(inner_factory)
+    if not static <= signature.parameters.keys():
+        raise ValueError(f"static_args {sorted(static)} are not all arguments of {signature}.")
+    declared = {k for k, p in signature.parameters.items() if _is_number(p)}
+
+    @functools.wraps(inner_factory)
+    def make(*args: Any, **kwargs: Any) -> Pair:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = {k: v for k, v in bound.arguments.items() if k not in static and not isinstance(v, bool)}
+        given = {k: v for k, v in given.items() if not declared or k in declared}
+        schedules = {k: _schedule(v) for k, v in given.items() if callable(v)}
+        numbers = {k: v for k, v in given.items() if isinstance(v, int | float | np.ndarray) or _is_numeric_array(v)}
+        fixed = {k: v for k, v in bound.arguments.items() if k not in schedules and k not in numbers}
+        inner = lambda hyperparams: with_extra_args_support(inner_factory(**fixed, **hyperparams))
+
+        def cast(values: dict, params: Any) -> dict:
+            dtype = tree_dtype(params, "highest") if hyperparam_dtype is None else hyperparam_dtype
+            return {k: _as_array(v, dtype) for k, v in values.items()}
+
+        def init(params: Any) -> _Injected:
+            states = {k: s.init() for k, s in schedules.items()}
+            hyperparams = cast(numbers | {k: s(states[k]) for k, s in schedules.items()}, params)
+            return _Injected(jnp.zeros([], jnp.int32), hyperparams, states, inner(hyperparams).init(params))
+
+        def update(updates: Any, state: _Injected, params: Any = None, **extra: Any) -> tuple[Any, _Injected]:
+            now = {k: s(state.hyperparams_states[k], **extra) for k, s in schedules.items()}
+            hyperparams = cast(state.hyperparams | now, params)
+            updates, inner_state = inner(hyperparams).update(updates, state.inner_state, params, **extra)
+            states = {k: s.update(state.hyperparams_states[k], **extra) for k, s in schedules.items()}
+            return updates, _Injected(safe_increment(state.count), hyperparams, states, inner_state)
+
+        update.__qualname__ = "inject_hyperparams"
+        return Pair(init, update)
+
+    return make
+
+
+def _is_number(parameter: inspect.Parameter) -> bool:
+    return parameter.annotation == ScalarOrSchedule or "Hyper" in str(parameter.annotation)
+
+
+def _is_numeric_array(x: Any) -> bool:
+    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.number)  # a random key is none
+
+
+def _schedule(value: Callable) -> Any:
+    return value if isinstance(value, StatefulSchedule) else WrappedSchedule(value)
+
+
+def _as_array(x: Any, dtype: Any) -> jax.Array:
+    """A number in ``dtype`` if it has none of its own."""
+    if isinstance(x, jax.Array) and not x.weak_type:
+        return x
+    return jnp.asarray(x, dtype if jnp.issubdtype(jnp.result_type(x), jnp.floating) else None)
+
+
+def inject_stateful_hyperparams(
+    inner_factory: Callable[..., Any], static_args: str | Iterable[str] = (), hyperparam_dtype: Any = None
+) -> Callable[..., Pair]:
+    """The same as ``inject_hyperparams``."""
+    return inject_hyperparams(inner_factory, static_args, hyperparam_dtype)

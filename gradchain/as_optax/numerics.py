@@ -1,0 +1,63 @@
+"""Small numbers with care: counters that do not wrap around, norms with slopes at zero."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.as_optax.tree_utils import tree_bias_correction as bias_correction
+from gradchain.as_optax.tree_utils import tree_map_params as tree_map_params
+from gradchain.as_optax.tree_utils import tree_update_infinity_moment as update_infinity_moment
+from gradchain.as_optax.tree_utils import tree_update_moment as update_moment
+from gradchain.as_optax.tree_utils import tree_update_moment_per_elem_norm as update_moment_per_elem_norm
+from gradchain.numerics import abs2
+
+__all__ = [
+    "bias_correction",
+    "safe_increment",
+    "safe_int32_increment",
+    "safe_norm",
+    "safe_root_mean_squares",
+    "scale_gradient",
+    "tree_map_params",
+    "update_infinity_moment",
+    "update_moment",
+    "update_moment_per_elem_norm",
+]
+
+
+def safe_increment(count: Any) -> jax.Array:
+    """``count + 1``, staying at the largest value of its dtype, integer or floating."""
+    count = jnp.asarray(count)
+    limits = jnp.iinfo if jnp.issubdtype(count.dtype, jnp.integer) else jnp.finfo
+    if not jnp.issubdtype(count.dtype, jnp.number) or jnp.issubdtype(count.dtype, jnp.complexfloating):
+        raise ValueError(f"Cannot safely increment given dtype {count.dtype}.")
+    top = jnp.asarray(limits(count.dtype).max, count.dtype)
+    return jnp.where(count < top, count + jnp.ones_like(count), top)
+
+
+def safe_int32_increment(count: Any) -> jax.Array:
+    """``safe_increment`` by the name that it had when counts were of one dtype."""
+    return safe_increment(count)
+
+
+def safe_norm(x: Any, min_norm: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> jax.Array:  # noqa: A002
+    """``jnp.linalg.norm``, at least ``min_norm``, with slopes of 0 where that is the case."""
+    norm = jnp.linalg.norm(x, ord, axis, keepdims=True)
+    is_small = norm <= min_norm
+    norm = jnp.linalg.norm(jnp.where(is_small, jnp.ones_like(x), x), ord, axis, keepdims=keepdims)
+    is_small = is_small if keepdims else jnp.squeeze(is_small, axis)
+    return jnp.where(is_small, min_norm, norm)
+
+
+def safe_root_mean_squares(x: Any, min_rms: Any) -> jax.Array:
+    """The root of the mean square, at least ``min_rms``, with slopes of 0 where that is the case."""
+    square = jnp.mean(abs2(x))
+    is_small = jnp.sqrt(square) <= min_rms
+    return jnp.where(is_small, min_rms, jnp.sqrt(jnp.where(is_small, 1.0, square)))
+
+
+@jax.custom_gradient
+def scale_gradient(inputs: Any, scale: Any) -> Any:
+    """The identity, whose gradient is multiplied by a number."""
+    return inputs, lambda g: (jax.tree.map(lambda x: x * scale, g), None)

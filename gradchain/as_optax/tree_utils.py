@@ -1,0 +1,332 @@
+"""``optax.tree_utils``: arithmetic and searches on trees, in which ``None`` is a hole."""
+
+import dataclasses
+import functools
+import inspect
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.numerics import abs2
+from gradchain.trees import tree_map_live
+
+
+def tree_add(tree_x: Any, tree_y: Any, *other_trees: Any) -> Any:
+    """The sum of two or more trees."""
+    return jax.tree.map(lambda *leaves: functools.reduce(operator.add, leaves), tree_x, tree_y, *other_trees)
+
+
+def tree_sub(tree_x: Any, tree_y: Any) -> Any:
+    """The difference of two trees."""
+    return jax.tree.map(operator.sub, tree_x, tree_y)
+
+
+def tree_mul(tree_x: Any, tree_y: Any) -> Any:
+    """The product of two trees, element by element."""
+    return jax.tree.map(operator.mul, tree_x, tree_y)
+
+
+def tree_div(tree_x: Any, tree_y: Any) -> Any:
+    """The quotient of two trees, element by element."""
+    return jax.tree.map(operator.truediv, tree_x, tree_y)
+
+
+def tree_scale(scalar: Any, tree: Any) -> Any:
+    """A number times a tree."""
+    return jax.tree.map(lambda x: scalar * x, tree)
+
+
+def tree_add_scale(tree_x: Any, scalar: Any, tree_y: Any) -> Any:
+    """A tree plus a number times another; holes of the first stay holes."""
+    return tree_map_live(lambda x, y: x + scalar * y, tree_x, tree_y)
+
+
+def tree_vdot(tree_x: Any, tree_y: Any) -> Any:
+    """The inner product of two trees, the first conjugated; complex where they are."""
+    one = lambda x, y: jnp.vdot(x, y, precision=jax.lax.Precision.HIGHEST)
+    return jax.tree.reduce(operator.add, jax.tree.map(one, tree_x, tree_y), initializer=0)
+
+
+def tree_sum(tree: Any, associative_reduction: bool = False) -> Any:
+    """The sum of all elements; ``associative_reduction`` adds leaves two by two."""
+    sums = jax.tree.leaves(jax.tree.map(jnp.sum, tree))
+    while associative_reduction and len(sums) > 1:
+        sums = [functools.reduce(operator.add, sums[i : i + 2]) for i in range(0, len(sums), 2)]
+    return functools.reduce(operator.add, sums, 0)
+
+
+def tree_max(tree: Any) -> Any:
+    """The largest element, minus infinity if there is none."""
+    return functools.reduce(jnp.maximum, [jnp.max(x) for x in jax.tree.leaves(tree) if jnp.size(x)], -jnp.inf)
+
+
+def tree_min(tree: Any) -> Any:
+    """The smallest element, infinity if there is none."""
+    return functools.reduce(jnp.minimum, [jnp.min(x) for x in jax.tree.leaves(tree) if jnp.size(x)], jnp.inf)
+
+
+def tree_size(tree: Any) -> int:
+    """The number of elements."""
+    return sum(jnp.size(x) for x in jax.tree.leaves(tree))
+
+
+def tree_conj(tree: Any) -> Any:
+    """The complex conjugate."""
+    return jax.tree.map(jnp.conj, tree)
+
+
+def tree_real(tree: Any) -> Any:
+    """The real part."""
+    return jax.tree.map(jnp.real, tree)
+
+
+def tree_norm(tree: Any, ord: Any = None, squared: bool = False) -> jax.Array:  # noqa: A002
+    """The norm of all elements together: Euclidean, ``ord=1``, or the largest magnitude with ``ord="inf"``."""
+    if ord is None or ord == 2:
+        square = jnp.asarray(tree_sum(jax.tree.map(lambda x: abs2(jnp.asarray(x)), tree)))
+        return square if squared else jnp.sqrt(square)
+    if ord == 1:
+        norm = tree_sum(jax.tree.map(jnp.abs, tree))
+    elif ord in (jnp.inf, "inf", "infinity"):
+        norm = tree_max(jax.tree.map(jnp.abs, tree))
+    else:
+        raise ValueError(f"Unsupported ord: {ord}")
+    return jnp.square(jnp.asarray(norm)) if squared else jnp.asarray(norm)
+
+
+def tree_batch_shape(tree: Any, shape: tuple[int, ...] = ()) -> Any:
+    """Each leaf repeated along new leading dimensions."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (*shape, *jnp.shape(x))), tree)
+
+
+def tree_zeros_like(tree: Any, dtype: Any = None) -> Any:
+    """Zeros of the same shapes."""
+    return jax.tree.map(lambda x: jnp.zeros_like(x, dtype=dtype), tree)
+
+
+def tree_ones_like(tree: Any, dtype: Any = None) -> Any:
+    """Ones of the same shapes."""
+    return jax.tree.map(lambda x: jnp.ones_like(x, dtype=dtype), tree)
+
+
+def tree_full_like(tree: Any, fill_value: Any, dtype: Any = None) -> Any:
+    """One number in the same shapes."""
+    return jax.tree.map(lambda x: jnp.full_like(x, fill_value, dtype=dtype), tree)
+
+
+def tree_clip(tree: Any, min_value: Any = None, max_value: Any = None) -> Any:
+    """Each element held between two numbers."""
+    return jax.tree.map(lambda x: jnp.clip(x, min_value, max_value), tree)
+
+
+def tree_where(condition: Any, tree_x: Any, tree_y: Any) -> Any:
+    """The one tree or the other, by a condition for all leaves."""
+    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), tree_x, tree_y)
+
+
+def tree_allclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
+    """Whether two trees are equal within tolerances."""
+    close = jax.tree.map(lambda x, y: jnp.allclose(x, y, rtol, atol, equal_nan), a, b)
+    return functools.reduce(operator.and_, jax.tree.leaves(close), True)
+
+
+def tree_update_moment(updates: Any, moments: Any, decay: Any, order: int) -> Any:
+    """One step of the moving average of a power of the updates."""
+    return tree_map_live(lambda g, m: (1 - decay) * g**order + decay * m, updates, moments)
+
+
+def tree_update_infinity_moment(updates: Any, moments: Any, decay: Any, eps: Any) -> Any:
+    """One step of the decaying maximum of magnitudes."""
+    return tree_map_live(lambda g, m: jnp.maximum(jnp.abs(g) + eps, decay * m), updates, moments)
+
+
+def tree_update_moment_per_elem_norm(updates: Any, moments: Any, decay: Any, order: Any) -> Any:
+    """One step of the moving average of a power of the magnitudes."""
+    half = order // 2 if order % 2 == 0 else order / 2
+    power = lambda g: abs2(g) ** half if jnp.iscomplexobj(g) else g**order
+    return tree_map_live(lambda g, m: (1 - decay) * power(g) + decay * m, updates, moments)
+
+
+def tree_bias_correction(moment: Any, decay: Any, count: Any) -> Any:
+    """A moving average that began at zero ``count`` steps ago, without the pull of that beginning."""
+    missing = 1 - decay ** jnp.asarray(count)
+    return jax.tree.map(lambda m: m / missing.astype(m.dtype), moment)
+
+
+def tree_cast(tree: Any, dtype: Any) -> Any:
+    """The leaves in another dtype; ``None``: as they are."""
+    return tree if dtype is None else jax.tree.map(lambda x: x.astype(dtype), tree)
+
+
+def tree_cast_like(tree: Any, other_tree: Any) -> Any:
+    """Each leaf in the dtype of another tree's."""
+    return jax.tree.map(lambda x, o: x.astype(o.dtype) if hasattr(o, "dtype") else x, tree, other_tree)
+
+
+def tree_dtype(tree: Any, mixed_dtype_handler: str | None = None) -> Any:
+    """The dtype of the leaves; where they differ the ``"promote"``d, ``"highest"`` or ``"lowest"``, else an error."""
+    dtypes = [jnp.result_type(x) for x in jax.tree.leaves(tree)] or [jnp.result_type(float)]
+    if mixed_dtype_handler is None:
+        if len(set(dtypes)) > 1:
+            raise ValueError(f"Expected dtype={dtypes[0]!r} for all leaves but got {sorted({d.name for d in dtypes})}.")
+        return dtypes[0]
+    if mixed_dtype_handler == "promote":
+        return functools.reduce(jnp.promote_types, dtypes)
+    if mixed_dtype_handler in ("highest", "lowest"):
+        return functools.reduce(lambda a, b: _ordered(a, b)[mixed_dtype_handler == "highest"], dtypes)
+    choices = "None, 'promote', 'highest', 'lowest'"
+    raise ValueError(f"Invalid value for mixed_dtype_handler={mixed_dtype_handler!r}, possible values are: {choices}.")
+
+
+def _ordered(a: Any, b: Any) -> tuple[Any, Any]:
+    """Two dtypes, the one that promotes to the other first."""
+    wide = jnp.promote_types(a, b)
+    if wide not in (a, b):
+        raise ValueError(f"Cannot compare dtype of dtype1={a!r} and dtype2={b!r}: neither promotes to the other.")
+    return (b, a) if wide == a else (a, b)
+
+
+def tree_split_key_like(rng_key: jax.Array, target_tree: Any) -> Any:
+    """A key for each leaf."""
+    treedef = jax.tree.structure(target_tree)
+    return treedef.unflatten(list(jax.random.split(rng_key, treedef.num_leaves)))
+
+
+def tree_random_like(
+    rng_key: jax.Array, target_tree: Any, sampler: Callable[..., Any] = jax.random.normal, dtype: Any = None
+) -> Any:
+    """Random numbers in the shapes, dtypes and shardings of a tree."""
+    takes_sharding = "out_sharding" in inspect.signature(sampler).parameters
+
+    def draw(x: Any, key: jax.Array) -> Any:
+        where = {"out_sharding": jax.typeof(x).sharding} if takes_sharding else {}  # pyright: ignore[reportAttributeAccessIssue]
+        return sampler(key, x.shape, dtype or x.dtype, **where)
+
+    return jax.tree.map(draw, target_tree, tree_split_key_like(rng_key, target_tree))
+
+
+def tree_unwrap_random_key_data(input_tree: Any) -> Any:
+    """Random keys as plain arrays."""
+    is_key = lambda x: isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, input_tree)
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class _Params:
+    """A stand-in for parameters, a tree without leaves: what a state derives from them stays recognisable."""
+
+
+def tree_map_params(
+    initable: Any,
+    f: Callable[..., Any],
+    state: Any,
+    /,
+    *rest: Any,
+    transform_non_params: Callable[..., Any] | None = None,
+    is_leaf: Callable[..., bool] | None = None,
+) -> Any:
+    """Map a function over what a state holds for each parameter.
+
+    Args:
+        initable: the transformation, or its ``init``.
+        f: a function of a leaf, and of the leaves of ``rest``.
+        state: its state.
+        rest: trees like the parameters.
+        transform_non_params: a function of everything else, which else stays as it is.
+        is_leaf: as for ``jax.tree.map``.
+    """
+    is_params = lambda x: isinstance(x, _Params)
+    pattern = getattr(initable, "init", initable)(_Params())
+
+    def on(place: Any, value: Any) -> Any:
+        if is_params(place):
+            return jax.tree.map(f, value, *rest, is_leaf=is_leaf)
+        return value if transform_non_params is None else transform_non_params(value)
+
+    return jax.tree.map(on, pattern, state, is_leaf=is_params)
+
+
+@dataclasses.dataclass(frozen=True)
+class NamedTupleKey:
+    """The key of a named tuple's field, in paths."""
+
+    tuple_name: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.tuple_name}.{self.name}"
+
+
+def _children(node: Any) -> list[tuple[Any, Any, Any]]:
+    """Name, key and value of what a container holds; the name is what one may ask for."""
+    if hasattr(node, "_fields"):
+        return [(k, NamedTupleKey(type(node).__name__, k), getattr(node, k)) for k in node._fields]
+    if isinstance(node, dict):
+        return [(k, jax.tree_util.DictKey(k), v) for k, v in node.items()]
+    if isinstance(node, list | tuple):
+        return [(None, jax.tree_util.SequenceKey(i), v) for i, v in enumerate(node)]
+    if node is None or jax.tree_util.all_leaves([node]):
+        return []
+    one_level = jax.tree_util.tree_leaves_with_path(node, is_leaf=lambda x: x is not node)
+    return [(getattr(path[0], "name", None), path[0], value) for path, value in one_level]
+
+
+def tree_get_all_with_path(tree: Any, key: Any, filtering: Callable[..., bool] | None = None) -> list:
+    """All values under a name, of a dict's key, a named tuple's field or a named tuple, each with its path."""
+    found = []
+
+    def walk(path: tuple, node: Any) -> None:
+        if hasattr(node, "_fields") and type(node).__name__ == key:
+            found.append((path, node))
+        for name, entry, value in _children(node):
+            if name == key:
+                found.append(((*path, entry), value))
+            walk((*path, entry), value)
+
+    walk((), tree)
+    return [pair for pair in found if filtering is None or filtering(*pair)]
+
+
+def tree_get(tree: Any, key: Any, default: Any = None, filtering: Callable[..., bool] | None = None) -> Any:
+    """The one value under a name; see ``tree_get_all_with_path``.
+
+    Raises:
+        KeyError: if there are several.
+    """
+    found = tree_get_all_with_path(tree, key, filtering)
+    if len(found) > 1:
+        raise KeyError(f"Found multiple values for '{key}' in {tree}.")
+    return found[0][1] if found else default
+
+
+def tree_set(tree: Any, filtering: Callable[..., bool] | None = None, /, **kwargs: Any) -> Any:
+    """The tree with the values under some names replaced; see ``tree_get_all_with_path``.
+
+    Raises:
+        KeyError: if there is no such name.
+    """
+    for key in kwargs:
+        if not tree_get_all_with_path(tree, key, filtering):
+            raise KeyError(f"Found no values matching '{key}' in {tree}")
+    allowed = lambda path, value: filtering is None or filtering(path, value)
+
+    def walk(path: tuple, node: Any) -> Any:
+        if hasattr(node, "_fields") and type(node).__name__ in kwargs and allowed(path, node):
+            return kwargs[type(node).__name__]
+        new = []
+        for name, entry, value in _children(node):
+            chosen = name in kwargs and allowed((*path, entry), value)
+            new.append(kwargs[name] if chosen else walk((*path, entry), value))
+        if hasattr(node, "_fields"):
+            return type(node)(*new)
+        if isinstance(node, dict):
+            return type(node)(zip(node, new, strict=True))
+        if not new:
+            return node
+        return jax.tree.structure(node, is_leaf=lambda x: x is not node).unflatten(new)
+
+    return walk((), tree)

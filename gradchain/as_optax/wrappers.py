@@ -1,0 +1,265 @@
+"""Pairs of functions around other transformations.
+
+``MultiSteps``, ``inject_hyperparams`` and ``lookahead`` are pairs that keep a state of their own making, or take
+parameters that the gradients do not match; all others are transformations like any.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from gradchain.as_optax.adapters import with_extra_args_support
+from gradchain.as_optax.numerics import safe_increment
+from gradchain.as_optax.tree_utils import tree_cast, tree_cast_like, tree_zeros_like
+from gradchain.core import GradientTransformation
+
+ShouldSkipUpdateFunction = Callable[..., Any]
+ConditionFn = Callable[..., Any]
+
+
+class Pair(NamedTuple):
+    """A pair of functions, with a state as it likes."""
+
+    init: Callable[..., Any]
+    update: Callable[..., Any]
+
+
+def _count() -> jax.Array:
+    return jnp.zeros([], jnp.int32)
+
+
+def _zero_shapes(update: Callable, *args: Any) -> Any:
+    """The updates that ``update`` would give, as zeros."""
+    return tree_zeros_like(jax.eval_shape(update, *args)[0])
+
+
+def apply_every(k: int = 1) -> GradientTransformation:
+    """Add updates up, and let their sum through at every ``k``-th step; zeros at others."""
+
+    def init(params: Any) -> dict:
+        return {"count": _count(), "grad_acc": tree_zeros_like(params)}
+
+    def update(updates: Any, state: dict, params: Any = None) -> tuple[Any, dict]:
+        is_start, is_end = state["count"] % k == 0, state["count"] % k == k - 1
+        summed = jax.tree.map(lambda g, a: g + jnp.where(is_start, 0.0, a), updates, state["grad_acc"])
+        through = jax.tree.map(lambda a: jnp.where(is_end, a, jnp.zeros_like(a)), summed)
+        return through, {"count": (state["count"] + 1) % k, "grad_acc": summed}
+
+    return _named("apply_every", init, update)
+
+
+def _named(name: str, init: Callable, update: Callable) -> GradientTransformation:
+    update.__qualname__ = name  # a pair is called by it in the state of a chain
+    return GradientTransformation(init, update)
+
+
+def _when(condition: Any, inner: Any, otherwise: Callable, updates: Any, state: Any, params: Any, extra: dict) -> Any:
+    run = lambda: inner.update(updates, state, params, **extra)
+    return jax.lax.cond(condition, run, lambda: (tree_cast_like(otherwise(updates), jax.eval_shape(run)[0]), state))
+
+
+def apply_if_finite(inner: Any, max_consecutive_errors: int) -> GradientTransformation:
+    """Zero updates, and the state as it was, where a gradient is not finite, unless that goes on for too long."""
+    inner = with_extra_args_support(inner)
+
+    def init(params: Any) -> dict:
+        state = {"notfinite_count": _count(), "last_finite": jnp.array(True), "total_notfinite": _count()}
+        return state | {"inner_state": inner.init(params)}
+
+    def update(updates: Any, state: dict, params: Any = None, **extra: Any) -> tuple[Any, dict]:
+        finite = jnp.all(jnp.array([jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(updates)]))
+        errors = jnp.where(finite, 0, safe_increment(state["notfinite_count"]))
+        go_on = finite | (errors > max_consecutive_errors)
+        updates, new = _when(go_on, inner, tree_zeros_like, updates, state["inner_state"], params, extra)
+        total = state["total_notfinite"]
+        return updates, {
+            "notfinite_count": errors,
+            "last_finite": finite,
+            "total_notfinite": jnp.where(finite, total, safe_increment(total)),
+            "inner_state": new,
+        }
+
+    return _named("apply_if_finite", init, update)
+
+
+def conditionally_transform(
+    inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False
+) -> GradientTransformation:
+    """``inner`` at the steps for which a function of the step says so; updates pass unchanged at others."""
+    return _conditional("conditionally_transform", inner, should_transform_fn, forward_extra_args, lambda g: g)
+
+
+def conditionally_mask(
+    inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False
+) -> GradientTransformation:
+    """``inner`` at the steps for which a function of the step says so; zero updates at others."""
+    return _conditional("conditionally_mask", inner, should_transform_fn, forward_extra_args, tree_zeros_like)
+
+
+def _conditional(
+    name: str, inner: Any, condition: ConditionFn, forward_extra_args: bool, otherwise: Callable
+) -> GradientTransformation:
+    inner = with_extra_args_support(inner)
+
+    def init(params: Any) -> dict:
+        return {"step": _count(), "inner_state": inner.init(params)}
+
+    def update(updates: Any, state: dict, params: Any = None, **extra: Any) -> tuple[Any, dict]:
+        go = condition(state["step"], **(extra if forward_extra_args else {}))
+        updates, new = _when(go, inner, otherwise, updates, state["inner_state"], params, extra)
+        return updates, {"step": safe_increment(state["step"]), "inner_state": new}
+
+    return _named(name, init, update)
+
+
+def flatten(inner: Any) -> GradientTransformation:
+    """``inner`` on one vector that holds all leaves."""
+    inner = with_extra_args_support(inner)
+
+    def init(params: Any) -> Any:
+        return inner.init(ravel_pytree(params)[0])
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        vector, unravel = ravel_pytree(updates)
+        vector, state = inner.update(vector, state, None if params is None else ravel_pytree(params)[0], **extra)
+        return unravel(vector), state
+
+    return _named("flatten", init, update)
+
+
+class LookaheadParams(NamedTuple):
+    """The parameters that ``lookahead`` moves: those of the gradients, and those that follow them."""
+
+    fast: Any
+    slow: Any
+
+    @classmethod
+    def init_synced(cls, params: Any) -> "LookaheadParams":
+        """Both at the same place."""
+        return cls(fast=params, slow=params)
+
+
+def lookahead(fast_optimizer: Any, sync_period: int, slow_step_size: Any, reset_state: bool = False) -> Pair:
+    """An optimizer whose parameters go back, once in a period, a part of the way to where they began it.
+
+    It updates ``LookaheadParams``, from gradients with respect to the fast ones. ``gradchain.lookahead`` keeps the slow
+    ones in its state, and leaves the parameters as they are.
+    """
+    if sync_period < 1:
+        raise ValueError(f"Synchronization period must be >= 1, not {sync_period}.")
+    inner = with_extra_args_support(fast_optimizer)
+
+    def init(params: Any) -> dict:
+        return {"fast_state": inner.init(getattr(params, "fast", params)), "steps_since_sync": _count()}
+
+    def update(updates: Any, state: dict, params: Any = None, **extra: Any) -> tuple[LookaheadParams, dict]:
+        updates, fast_state = inner.update(updates, state["fast_state"], params.fast, **extra)
+        sync = state["steps_since_sync"] == sync_period - 1
+        ahead = jax.tree.map(lambda f, u, s: f + u - s, params.fast, updates, params.slow)
+        slow = jax.tree.map(lambda d: jnp.where(sync, slow_step_size * d, jnp.zeros_like(d)), ahead)
+        fast = jax.tree.map(lambda u, d: jnp.where(sync, u - (1 - slow_step_size) * d, u), updates, ahead)
+        if reset_state:
+            start = inner.init(params.fast)
+            fast_state = jax.tree.map(lambda new, old: jnp.where(sync, old, new), fast_state, start)
+        steps = (state["steps_since_sync"] + 1) % sync_period
+        return LookaheadParams(fast, slow), {"fast_state": fast_state, "steps_since_sync": steps}
+
+    return Pair(init, update)
+
+
+# ------------------------------------------------------------------------------------------- gradients added up
+
+
+class _Accumulated(NamedTuple):
+    """What ``MultiSteps`` remembers."""
+
+    mini_step: Any
+    gradient_step: Any
+    inner_opt_state: Any
+    acc_grads: Any
+    skip_state: Any = ()
+
+
+class MultiSteps:
+    """An optimizer that makes a step of several gradients, and zero updates between.
+
+    Args:
+        opt: the optimizer.
+        every_k_schedule: how many gradients make a step; a number, or a function of the steps made.
+        use_grad_mean: whether to use the mean of the gradients, else their sum.
+        should_skip_update_fn: ``f(updates, gradient_step, params)`` to whether to leave a gradient out, and a state of
+            its own; ``skip_not_finite`` and ``skip_large_updates`` are such.
+        accumulator_dtype: the dtype in which gradients are added up.
+    """
+
+    def __init__(
+        self,
+        opt: Any,
+        every_k_schedule: Any,
+        use_grad_mean: bool = True,
+        should_skip_update_fn: ShouldSkipUpdateFunction | None = None,
+        accumulator_dtype: Any = jnp.float32,
+    ):
+        self._opt = with_extra_args_support(opt)
+        self._every_k: Callable = every_k_schedule if callable(every_k_schedule) else lambda step: every_k_schedule
+        self._use_mean, self._dtype = use_grad_mean, accumulator_dtype
+        self._should_skip = should_skip_update_fn or (lambda *args: (jnp.array(False), ()))
+
+    @property
+    def inner_opt(self) -> GradientTransformation:
+        """The optimizer."""
+        return self._opt
+
+    def init(self, params: Any) -> _Accumulated:
+        """The state before the first gradient."""
+        zeros = tree_zeros_like(params)
+        skip = self._should_skip(zeros, _count(), params)[1]
+        return _Accumulated(_count(), _count(), self._opt.init(params), tree_cast(zeros, self._dtype), skip)
+
+    def update(
+        self, updates: Any, state: _Accumulated, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, _Accumulated]:
+        """The updates of the optimizer, or zeros, and the next state."""
+        skip, skip_state = self._should_skip(updates, state.gradient_step, params)
+        if (skip.dtype, skip.shape) != (jnp.bool_, ()):
+            raise ValueError(f"should_skip_update_fn should return a boolean scalar, not {skip.dtype}{skip.shape}.")
+        k = self._every_k(state.gradient_step)
+        share = lambda g, a: (g - a) / (state.mini_step + 1) if self._use_mean else g
+        add = lambda g, a: jnp.where(skip, a, a + share(g.astype(a.dtype), a).astype(a.dtype))
+        acc = jax.tree.map(add, updates, state.acc_grads)
+        is_full = ~skip & (state.mini_step == k - 1)
+        step = lambda: self._opt.update(tree_cast_like(acc, updates), state.inner_opt_state, params, **extra_args)
+        shapes = jax.eval_shape(step)
+        wait = lambda: (tree_zeros_like(shapes[0]), tree_cast_like(state.inner_opt_state, shapes[1]))
+        new_updates, inner = jax.lax.cond(is_full, step, wait)
+        return new_updates, _Accumulated(
+            mini_step=jnp.where(skip, state.mini_step, (state.mini_step + 1) % k),
+            gradient_step=jnp.where(is_full, safe_increment(state.gradient_step), state.gradient_step),
+            inner_opt_state=inner,
+            acc_grads=jax.tree.map(lambda a: jnp.where(is_full, jnp.zeros_like(a), a), acc),
+            skip_state=skip_state,
+        )
+
+    def has_updated(self, state: Any) -> jax.Array:
+        """Whether the last gradient made a step."""
+        return (state.mini_step == 0) & (state.gradient_step > 0)
+
+    def gradient_transformation(self) -> Pair:
+        """The pair of functions."""
+        return Pair(self.init, self.update)
+
+
+def skip_not_finite(updates: Any, gradient_step: Any, params: Any) -> tuple[jax.Array, dict]:
+    """For ``MultiSteps``: leave out a gradient that is not finite somewhere."""
+    count = sum((jnp.sum(~jnp.isfinite(g)) for g in jax.tree.leaves(updates)), _count())
+    return count > 0, {"should_skip": count > 0, "num_not_finite": count}
+
+
+def skip_large_updates(updates: Any, gradient_step: Any, params: Any, max_squared_norm: Any) -> tuple[jax.Array, dict]:
+    """For ``MultiSteps``: leave out a gradient whose squared norm is too large or no number."""
+    square = sum((jnp.sum(g**2) for g in jax.tree.leaves(updates)), jnp.zeros([]))
+    skip = ~(square < max_squared_norm)
+    return skip, {"should_skip": skip, "norm_squared": square}

@@ -1,1 +1,0 @@
-"""The losses that training code expects beside an optimizer."""

@@ -1,0 +1,90 @@
+"""Losses of embeddings: what belongs together is to be near, the rest far."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.losses.inputs import like, precise
+from gradchain.losses.regression import cosine_similarity
+
+
+@precise("embeddings")
+def ntxent(embeddings: Any, labels: Any, temperature: Any = 0.07) -> jax.Array:
+    r"""The normalised temperature-scaled cross entropy, a mean over pairs of equal labels.
+
+    .. math::
+        \ell_{ij} = -\log \frac{e^{s_{ij}}}{e^{s_{ij}} + \sum_{k: y_k \ne y_i} e^{s_{ik}}}, \quad
+        s_{ij} = \cos(z_i, z_j) / \tau
+
+    Args:
+        embeddings: the vectors :math:`z`, of shape ``(batch, features)``.
+        labels: what they show, of shape ``(batch,)``; those of equal labels belong together.
+        temperature: :math:`\tau > 0`.
+
+    Returns:
+        One number, 0 where no two labels are equal.
+
+    Raises:
+        ValueError: if there are not as many labels as embeddings.
+
+    Source: Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", 2020,
+    https://arxiv.org/abs/2002.05709
+
+    Example:
+        >>> print(ntxent(jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 0, 1]), temperature=1.0))
+        0.3132617
+    """
+    labels = jnp.asarray(labels)
+    if labels.shape[0] != embeddings.shape[0]:
+        raise ValueError(f"ntxent: {labels.shape[0]} labels for {embeddings.shape[0]} embeddings.")
+    n, width = embeddings.shape
+    rows = jnp.broadcast_to(embeddings[:, None], (n, n, width))
+    similarity = cosine_similarity(rows, jnp.swapaxes(rows, 0, 1)) / temperature
+    equal = labels[:, None] == labels[None, :]
+    pairs = equal & ~jnp.eye(n, dtype=bool)
+    # The others in front of one: log(1 + e^(others - own)). Without others there is nothing to tell apart.
+    alone = jnp.all(equal, 1, keepdims=True)
+    others = jax.nn.logsumexp(similarity, axis=1, keepdims=True, where=~equal | alone)
+    losses = jnp.where(pairs & ~alone, jax.nn.softplus(others - similarity), 0.0)
+    return jnp.sum(losses) / jnp.maximum(jnp.sum(pairs), 1).astype(losses.dtype)
+
+
+@precise("anchors", "positives", "negatives")
+def triplet_margin_loss(
+    anchors: Any,
+    positives: Any,
+    negatives: Any,
+    axis: int = -1,
+    norm_degree: Any = 2,
+    margin: Any = 1.0,
+    eps: Any = 1e-6,
+) -> jax.Array:
+    r"""How far a negative is from being further away than a positive by a margin: :math:`\max(0, d_+ - d_- + m)`.
+
+    :math:`d = (\epsilon + \sum_i |a_i - b_i|^p)^{1/p}` is the distance from the anchor.
+
+    Args:
+        anchors: vectors along ``axis``.
+        positives: what should be near, of the same shape.
+        negatives: what should be far, of the same shape.
+        axis: the dimension of a vector.
+        norm_degree: the degree :math:`p \ge 1` of the norm.
+        margin: the margin :math:`m \ge 0`, in the units of the vectors.
+        eps: :math:`\epsilon > 0` keeps slopes finite where two vectors are equal.
+
+    Source: Balntas et al., "Learning local feature descriptors with triplets and shallow convolutional neural
+    networks", 2016, https://doi.org/10.5244/C.30.119
+
+    Example:
+        >>> print(triplet_margin_loss(jnp.zeros(2), jnp.array([3.0, 4.0]), jnp.array([0.0, 4.5]), eps=0.0))
+        1.5
+    """
+
+    def distance(others: jax.Array) -> jax.Array:
+        apart = jnp.abs(anchors - like(anchors, others))
+        return jnp.power(jnp.sum(jnp.power(apart, norm_degree), axis) + eps, 1.0 / norm_degree)
+
+    return jnp.maximum(distance(positives) - distance(negatives) + margin, 0.0)

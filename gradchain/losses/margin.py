@@ -1,0 +1,159 @@
+"""Losses of a margin, for scores that are not probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.losses.inputs import labelled, like, precise
+
+
+@precise("predictor_outputs")
+def hinge_loss(predictor_outputs: Any, targets: Any) -> jax.Array:
+    r"""The hinge loss :math:`\max(0, 1 - y s)`, by element.
+
+    Args:
+        predictor_outputs: the scores :math:`s`.
+        targets: the classes :math:`y`, -1 or 1, of a shape that broadcasts to that of the scores.
+
+    Source: Cortes & Vapnik, "Support-Vector Networks", 1995, https://doi.org/10.1007/BF00994018
+
+    Example:
+        >>> print(hinge_loss(jnp.array([0.5, -2.0]), jnp.array([1.0, 1.0])))
+        [0.5 3. ]
+    """
+    return jnp.maximum(1.0 - predictor_outputs * like(predictor_outputs, targets), 0.0)
+
+
+@precise("predictor_outputs")
+def perceptron_loss(predictor_outputs: Any, targets: Any) -> jax.Array:
+    r"""The perceptron's loss :math:`\max(0, -y s)`, by element.
+
+    Args:
+        predictor_outputs: as for ``hinge_loss``.
+        targets: as for ``hinge_loss``.
+
+    Source: Rosenblatt, "The Perceptron", 1958, https://doi.org/10.1037/h0042519
+
+    Example:
+        >>> print(perceptron_loss(jnp.array([0.5, -2.0]), jnp.array([1.0, 1.0])))
+        [0. 2.]
+    """
+    return jnp.maximum(-predictor_outputs * like(predictor_outputs, targets), 0.0)
+
+
+@precise("logits")
+def sparsemax_loss(logits: Any, labels: Any) -> jax.Array:
+    r"""The loss of the sparse sigmoid, which is exactly 0 beyond a margin, by element.
+
+    With :math:`m = x` for label 1 and :math:`-x` for label 0: 0 for :math:`m \ge 1`, :math:`-m` for
+    :math:`m \le -1`, and :math:`(1 - m)^2 / 4` between.
+
+    Args:
+        logits: the scores :math:`x`.
+        labels: 0 or 1, of a shape that broadcasts to that of the scores.
+
+    Source: Blondel, Martins & Niculae, "Learning with Fenchel-Young Losses", 2020, https://arxiv.org/abs/1901.02324
+
+    Example:
+        >>> print(sparsemax_loss(jnp.array([0.0, 2.0, -3.0]), jnp.array([1, 1, 1])))
+        [0.25 0.   3.  ]
+    """
+    margin = jnp.where(like(logits, labels, "labels") == 0, -logits, logits)
+    between = jnp.square(1.0 - jnp.clip(margin, -1.0, 1.0)) / 4.0
+    return between + jnp.maximum(-1.0 - margin, 0.0)
+
+
+@precise("scores")
+def multiclass_hinge_loss(scores: Any, labels: Any) -> jax.Array:
+    r"""The hinge loss for several classes, :math:`\max_j (s_j + [j \ne y]) - s_y`.
+
+    Args:
+        scores: the scores :math:`s`, classes along the last dimension.
+        labels: integers :math:`y`, of the shape of the scores without the last dimension.
+
+    Source: Crammer & Singer, "On the Algorithmic Implementation of Multiclass Kernel-based Vector Machines", 2001,
+    https://jmlr.org/papers/v2/crammer01a.html
+
+    Example:
+        >>> print(multiclass_hinge_loss(jnp.array([[2.0, 1.5]]), jnp.array([0])))
+        [0.5]
+    """
+    is_other = jnp.arange(scores.shape[-1]) != jnp.asarray(labels)[..., None]
+    return jnp.max(scores + is_other.astype(scores.dtype), -1) - labelled(scores, labels)
+
+
+@precise("scores")
+def multiclass_perceptron_loss(scores: Any, labels: Any) -> jax.Array:
+    r"""The perceptron's loss for several classes, :math:`\max_j s_j - s_y`.
+
+    Args:
+        scores: as for ``multiclass_hinge_loss``.
+        labels: as for ``multiclass_hinge_loss``.
+
+    Source: Collins, "Discriminative Training Methods for Hidden Markov Models", 2002, https://aclanthology.org/W02-1001
+
+    Example:
+        >>> print(multiclass_perceptron_loss(jnp.array([[2.0, 1.5]]), jnp.array([1])))
+        [0.5]
+    """
+    return jnp.max(scores, -1) - labelled(scores, labels)
+
+
+@precise("scores")
+def multiclass_sparsemax_loss(scores: Any, labels: Any) -> jax.Array:
+    r"""The loss of sparsemax, the nearest point :math:`p` of the simplex: :math:`p^T s + (1 - p^T p)/2 - s_y`.
+
+    Args:
+        scores: as for ``multiclass_hinge_loss``.
+        labels: as for ``multiclass_hinge_loss``.
+
+    Source: Martins & Astudillo, "From Softmax to Sparsemax", 2016, https://arxiv.org/abs/1602.02068
+
+    Example:
+        >>> print(multiclass_sparsemax_loss(jnp.array([[0.5, 0.0]]), jnp.array([0])))
+        [0.0625]
+    """
+    above = scores - labelled(scores, labels)[..., None]
+    p = _nearest_of_simplex(above)
+    return jnp.sum(p * jnp.where(p > 0, above, 0.0), -1) + 0.5 * (1.0 - jnp.sum(jnp.square(p), -1))
+
+
+def _nearest_of_simplex(x: jax.Array) -> jax.Array:
+    """The nearest probabilities along the last dimension: ``max(x - t, 0)`` with the ``t`` that makes their sum 1."""
+    x = x - jax.lax.stop_gradient(jnp.max(x, -1, keepdims=True))  # the same point, of numbers with all their digits
+    falling = -jnp.sort(-x, axis=-1)
+    counts = jnp.arange(1, x.shape[-1] + 1, dtype=x.dtype)
+    excess = jnp.cumsum(falling, -1) - 1.0
+    support = jnp.sum(falling * counts > excess, -1, keepdims=True)
+    threshold = jnp.take_along_axis(excess, support - 1, -1) / support.astype(x.dtype)
+    return jnp.maximum(x - threshold, 0.0)
+
+
+def make_fenchel_young_loss(max_fun: Callable[..., Any]) -> Callable[..., jax.Array]:
+    r"""A loss from a function that stands for a maximum: :math:`\max(s) - \langle y, s \rangle`.
+
+    Args:
+        max_fun: from a vector of scores, and further arguments, to a number: ``logsumexp`` gives the cross entropy of
+            softmax up to a constant.
+
+    Returns:
+        ``loss(scores, targets, *args, **kwargs)``, scores along the last dimension.
+
+    Source: Blondel, Martins & Niculae, "Learning with Fenchel-Young Losses", 2020, https://arxiv.org/abs/1901.02324
+
+    Example:
+        >>> loss = make_fenchel_young_loss(jax.nn.logsumexp)
+        >>> print(loss(jnp.array([2.0, 0.0]), jnp.array([1.0, 0.0])).round(3))
+        0.127
+    """
+
+    @precise("scores")
+    def fenchel_young_loss(scores: Any, targets: Any, *args: Any, **kwargs: Any) -> jax.Array:
+        largest = jnp.vectorize(lambda s: max_fun(s, *args, **kwargs), signature="(n)->()")(scores)
+        return largest - jnp.sum(like(scores, targets) * scores, -1)
+
+    return fenchel_young_loss

@@ -1,0 +1,174 @@
+"""Losses of a number: how far predictions are from targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.losses.inputs import Axis, like, mask_like, precise
+
+
+def _errors(predictions: jax.Array, targets: Any) -> jax.Array:
+    return predictions if targets is None else predictions - like(predictions, targets)
+
+
+@precise("predictions")
+def squared_error(predictions: Any, targets: Any = None) -> jax.Array:
+    """The square of the error, element by element.
+
+    Args:
+        predictions: of any shape.
+        targets: of the same shape, or of one that broadcasts to it; by default zero, so that predictions are errors.
+
+    Raises:
+        TypeError: if predictions are not of a floating dtype.
+        ValueError: if shapes do not fit.
+
+    Example:
+        >>> print(squared_error(jnp.array([1.0, 3.0]), jnp.array([1.0, 1.0])))
+        [0. 4.]
+    """
+    return jnp.square(_errors(predictions, targets))
+
+
+@precise("predictions")
+def l2_loss(predictions: Any, targets: Any = None) -> jax.Array:
+    """Half the square of the error, whose slope is the error.
+
+    Args:
+        predictions: as for ``squared_error``.
+        targets: as for ``squared_error``.
+
+    Example:
+        >>> print(l2_loss(jnp.array([1.0, 3.0]), jnp.array([1.0, 1.0])))
+        [0. 2.]
+    """
+    return 0.5 * jnp.square(_errors(predictions, targets))
+
+
+@precise("predictions")
+def huber_loss(predictions: Any, targets: Any = None, *, delta: Any = 1.0) -> jax.Array:
+    r"""Quadratic for small errors, linear for large ones.
+
+    .. math::
+        \ell(e) = \begin{cases} e^2 / 2 & |e| \le \delta \\ \delta (|e| - \delta / 2) & |e| > \delta \end{cases}
+
+    Args:
+        predictions: as for ``squared_error``.
+        targets: as for ``squared_error``.
+        delta: the error at which it becomes linear, positive, in the units of the predictions.
+
+    Source: Huber, "Robust Estimation of a Location Parameter", 1964, https://doi.org/10.1214/aoms/1177703732
+
+    Example:
+        >>> print(huber_loss(jnp.array([0.5, 3.0])))
+        [0.125 2.5  ]
+    """
+    distance = jnp.abs(_errors(predictions, targets))
+    near = jnp.minimum(distance, delta)
+    return 0.5 * jnp.square(near) + delta * (distance - near)
+
+
+@precise("predictions")
+def log_cosh(predictions: Any, targets: Any = None) -> jax.Array:
+    r"""The logarithm of the hyperbolic cosine of the error: near :math:`e^2/2`, then :math:`|e| - \log 2`.
+
+    Accurate to the last digits for errors of any size, and its slope :math:`\tanh e` too.
+
+    Args:
+        predictions: as for ``squared_error``.
+        targets: as for ``squared_error``.
+
+    Source: Chen, Chen & Koch-Janusz, "Log Hyperbolic Cosine Loss Improves Variational Auto-Encoder", 2019,
+    https://openreview.net/forum?id=rkglvsC9Ym
+
+    Example:
+        >>> print(log_cosh(jnp.array([0.0, 1e4])).round(2))
+        [   0.   9999.31]
+    """
+    error = _errors(predictions, targets)
+    distance = jnp.abs(error)
+    is_small = distance < 1.0
+    small = jnp.log1p(2.0 * jnp.square(jnp.sinh(0.5 * jnp.where(is_small, error, 0.0))))
+    large = distance + jnp.log1p(jnp.exp(-2.0 * distance)) - jnp.log(2.0).astype(distance.dtype)
+    return jnp.where(is_small, small, large)
+
+
+@precise("predictions", "targets")
+def cosine_similarity(
+    predictions: Any, targets: Any, *, epsilon: Any = 0.0, axis: Axis = -1, where: Any = None
+) -> jax.Array:
+    r"""The cosine of the angle between two vectors, :math:`\langle a, b \rangle / (\lVert a \rVert \lVert b \rVert)`.
+
+    It is 0, with slopes of 0, where a vector is zero.
+
+    Args:
+        predictions: the vectors :math:`a`, along ``axis``.
+        targets: the vectors :math:`b`, of the same shape or one that broadcasts to it.
+        epsilon: the least squared norm to divide by the root of.
+        axis: the dimension or dimensions of a vector; ``None``: all.
+        where: which elements take part.
+
+    Example:
+        >>> print(cosine_similarity(jnp.array([2.0, 0.0]), jnp.array([3.0, 4.0])))
+        0.6
+    """
+    where = mask_like(where, predictions, axis)
+    a = _direction(predictions, epsilon, axis, where)
+    b = _direction(like(predictions, targets), epsilon, axis, where)
+    return jnp.sum(a * b, axis)
+
+
+def _direction(x: jax.Array, epsilon: Any, axis: Axis, where: Any) -> jax.Array:
+    """``x`` by its norm, first brought to a size whose square is a number."""
+    x = x if where is None else jnp.where(where, x, 0.0)
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis, keepdims=True, initial=0.0))
+    largest = jnp.where(largest > 0, largest, 1.0)
+    x = x / largest
+    least = jnp.square(jnp.sqrt(jnp.asarray(epsilon, x.dtype)) / largest)
+    squared = jnp.maximum(jnp.sum(jnp.square(x), axis, keepdims=True), least)
+    return x / jnp.sqrt(jnp.where(squared > 0, squared, 1.0))
+
+
+@precise("predictions", "targets")
+def cosine_distance(
+    predictions: Any, targets: Any, *, epsilon: Any = 0.0, axis: Axis = -1, where: Any = None
+) -> jax.Array:
+    """One minus the cosine similarity: 0 for the same direction, 2 for opposite ones.
+
+    Args:
+        predictions: as for ``cosine_similarity``.
+        targets: as for ``cosine_similarity``.
+        epsilon: as for ``cosine_similarity``.
+        axis: as for ``cosine_similarity``.
+        where: as for ``cosine_similarity``.
+
+    Example:
+        >>> print(cosine_distance(jnp.array([2.0, 0.0]), jnp.array([0.0, 4.0])))
+        1.0
+    """
+    return 1.0 - cosine_similarity(predictions, targets, epsilon=epsilon, axis=axis, where=where)
+
+
+@precise("labels")
+def smooth_labels(labels: Any, alpha: Any, *, axis: Axis = -1, where: Any = None) -> jax.Array:
+    r"""Mix labels with the uniform distribution: :math:`(1 - \alpha) y + \alpha / K` for :math:`K` classes.
+
+    Args:
+        labels: one-hot labels or probabilities, along ``axis``.
+        alpha: the share :math:`\alpha` of the uniform distribution, in [0, 1].
+        axis: the dimension or dimensions of the classes.
+        where: which classes there are.
+
+    Source: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2016,
+    https://arxiv.org/abs/1512.00567
+
+    Example:
+        >>> print(smooth_labels(jnp.array([1.0, 0.0]), 0.1))
+        [0.95 0.05]
+    """
+    there = mask_like(where, labels, axis)
+    ones = jnp.ones_like(labels) if there is None else there.astype(labels.dtype)
+    return (1.0 - alpha) * labels + alpha / jnp.maximum(jnp.sum(ones, axis, keepdims=True), 1.0)

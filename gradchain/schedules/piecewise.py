@@ -1,0 +1,175 @@
+"""Schedules through given points: constant between them, or on a line or a cosine from one to the next."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.call import Hyper, schedule
+from gradchain.schedules.shapes import SHAPES, at_least, at_most, one_of, positive, through
+
+
+@schedule
+def piecewise_constant_schedule(
+    step: Any, init_value: Hyper, boundaries_and_scales: dict[int, float] | None = None
+) -> Any:
+    """A constant that is multiplied by a factor at each boundary.
+
+    Args:
+        init_value: the value at the start.
+        boundaries_and_scales: from the step at which it takes effect to the factor, not negative.
+
+    Raises:
+        ValueError: if a factor is negative.
+
+    Example:
+        >>> print(piecewise_constant_schedule(1.0, {10: 0.5, 20: 0.5})(20))
+        0.25
+    """
+    value = jnp.full_like(step, init_value)
+    for boundary, factor in _sorted(boundaries_and_scales):
+        value = jnp.where(step >= boundary, value * factor, value)
+    return value
+
+
+@schedule
+def piecewise_interpolate_schedule(
+    step: Any, interpolate_type: str, init_value: Hyper, boundaries_and_scales: dict[int, float] | None = None
+) -> Any:
+    """From boundary to boundary without leaps: at each, all factors so far are reached.
+
+    Args:
+        interpolate_type: the way between boundaries, ``"linear"``, ``"cosine"``, ``"sqrt"`` or ``"square"``.
+        init_value: the value at the start.
+        boundaries_and_scales: from a step to the factor between the value there and the value at the boundary before.
+
+    Raises:
+        ValueError: if the type is unknown or a factor is negative.
+
+    Example:
+        >>> print(piecewise_interpolate_schedule("linear", 1.0, {10: 0.5, 20: 0.5})(15))
+        0.375
+    """
+    one_of(SHAPES, interpolate_type=interpolate_type)
+    value, points = init_value, []
+    for boundary, factor in _sorted(boundaries_and_scales):
+        value = value * factor
+        points.append((boundary, value))
+    return through(step, init_value, points, interpolate_type)
+
+
+def _sorted(boundaries_and_scales: dict[int, float] | None) -> list[tuple[int, float]]:
+    points = sorted((boundaries_and_scales or {}).items())
+    for boundary, factor in points:
+        at_least(0, **{f"the factor at {boundary}": factor})
+    return points
+
+
+@schedule
+def linear_onecycle_schedule(
+    step: Any,
+    transition_steps: int,
+    peak_value: Hyper,
+    pct_start: Hyper = 0.3,
+    pct_final: Hyper | None = 0.85,
+    div_factor: Hyper = 25.0,
+    final_div_factor: Hyper = 1e4,
+    inclusive: bool = False,
+) -> Any:
+    r"""One cycle of straight lines: up to the peak, down to where it started, and on to almost nothing.
+
+    Args:
+        transition_steps: the length :math:`T \ge 1` of the whole, in steps.
+        peak_value: the greatest value.
+        pct_start: the share of the steps after which the peak is reached, in [0, 1].
+        pct_final: the share of the steps after which it is back where it started, in [0, 1]; ``None``: from the peak
+            straight to the end.
+        div_factor: the peak is so many times the first value.
+        final_div_factor: the first value is so many times the last.
+        inclusive: whether the last value is that of step :math:`T - 1`, so that :math:`T` steps see both ends, as in
+            torch's ``OneCycleLR``; else that of step :math:`T`.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Source: Smith & Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates", 2019,
+    https://arxiv.org/abs/1708.07120
+
+    Example:
+        >>> rate = linear_onecycle_schedule(100, peak_value=1.0)
+        >>> print(rate(0), rate(30), rate(85))
+        0.04 1.0 0.04
+    """
+    shares = (pct_start, pct_final)
+    return _onecycle(step, "linear", transition_steps, peak_value, shares, div_factor, final_div_factor, inclusive)
+
+
+@schedule
+def cosine_onecycle_schedule(
+    step: Any,
+    transition_steps: int,
+    peak_value: Hyper,
+    pct_start: Hyper = 0.3,
+    div_factor: Hyper = 25.0,
+    final_div_factor: Hyper = 1e4,
+    pct_final: Hyper | None = None,
+    inclusive: bool = False,
+) -> Any:
+    r"""One cycle of half cosines: up to the peak, and down to almost nothing.
+
+    Args:
+        transition_steps: the length :math:`T \ge 1` of the whole, in steps.
+        peak_value: the greatest value.
+        pct_start: the share of the steps after which the peak is reached, in [0, 1].
+        div_factor: the peak is so many times the first value.
+        final_div_factor: the first value is so many times the last.
+        pct_final: the share of the steps after which it is back where it started, in [0, 1]; ``None``: from the peak
+            straight to the end.
+        inclusive: see ``linear_onecycle_schedule``.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Source: see ``linear_onecycle_schedule``.
+
+    Example:
+        >>> rate = cosine_onecycle_schedule(100, peak_value=1.0)
+        >>> print(rate(0), rate(30), rate(65).round(3))
+        0.04 1.0 0.5
+    """
+    shares = (pct_start, pct_final)
+    return _onecycle(step, "cosine", transition_steps, peak_value, shares, div_factor, final_div_factor, inclusive)
+
+
+def _onecycle(
+    step: Any,
+    shape: str,
+    transition_steps: Any,
+    peak_value: Any,
+    shares: tuple[Any, Any],
+    div_factor: Any,
+    final_div_factor: Any,
+    inclusive: bool,
+) -> Any:
+    pct_start, pct_final = shares
+    at_least(1, transition_steps=transition_steps)
+    at_least(0, pct_start=pct_start, pct_final=pct_final)
+    at_most(1, pct_start=pct_start, pct_final=pct_final)
+    positive(div_factor=div_factor, final_div_factor=final_div_factor)
+    first = peak_value / div_factor
+    if inclusive:  # with a fraction of a step, as torch has it
+        end, top = transition_steps - 1, pct_start * transition_steps - 1
+        back = None if pct_final is None else pct_final * transition_steps - pct_final / pct_start
+    else:
+        end, top = transition_steps, _whole(pct_start * transition_steps)
+        back = None if pct_final is None else _whole(pct_final * transition_steps)
+    points = [(top, peak_value), *([] if back is None else [(back, first)]), (end, first / final_div_factor)]
+    return through(step, first, points, shape)
+
+
+def _whole(steps: Any) -> Any:
+    """The whole steps of a share, 29 of 0.29 * 100 although its product is a rounding below."""
+    steps = steps * (1 + 1e-6)
+    return math.floor(steps) if isinstance(steps, float) else jnp.floor(steps)

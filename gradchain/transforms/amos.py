@@ -1,0 +1,81 @@
+"""Amos: Adam's idea with one second moment a leaf, and a decay of both rate and weights that it finds itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.call import Hyper
+from gradchain.core import transform
+from gradchain.lift import leafwise
+from gradchain.numerics import abs2, debias, ema, mean
+from gradchain.slots import like_param, scalar
+
+
+def usual_size(shape: tuple[int, ...]) -> float:
+    """The size that trained weights are expected to have: by the number of inputs of a kernel, 0.5 for a vector."""
+    return 0.5 if len(shape) < 2 else math.sqrt(2 / max(math.prod(shape[:-1]), 1))
+
+
+@transform
+def scale_by_amos(
+    learning_rate: Hyper,
+    beta: Hyper = 0.999,
+    momentum: Hyper | None = None,
+    c_coef: Hyper = 0.25,
+    d_coef: Hyper = 0.25,
+    eps: Hyper = 1e-18,
+    expected_size: Callable | None = None,
+) -> Any:
+    r"""Amos's direction, weight decay included, to be followed by the same learning rate.
+
+    .. math::
+        v &\leftarrow \beta v + (1-\beta)\, \mathrm{mean} |g|^2, \quad \hat v = v / (1-\beta^t), \quad
+        \gamma = \frac{\xi^2\, \mathrm{mean} |g|^2}{\hat v \sqrt{1 + c \sqrt{\xi}\, b}} \\
+        u &= \frac{\eta\, g / \sqrt{\hat v} + \gamma p / (2 \xi)}{1 + d \sqrt{\xi \eta}\, b}, \quad
+        b \leftarrow b + \gamma (1 + b)
+
+    Args:
+        learning_rate: the global rate :math:`\xi`, the relative change of a weight in a step; here it sets how fast the
+            steps shrink and the weights decay.
+        beta: decay :math:`\beta` of the mean square, in [0, 1).
+        momentum: the decay of a moving average of directions; by default none is kept.
+        c_coef: :math:`c`, how fast the decay of the weights fades.
+        d_coef: :math:`d`, how fast the steps fade.
+        eps: added to :math:`v`, in squared units of the gradient.
+        expected_size: a function from the shape of a leaf to the size :math:`\eta` that its weights are expected to
+            have when trained; by default 0.5 for a vector and :math:`\sqrt{2/n}` for a kernel of :math:`n` inputs,
+            whose last dimension counts the outputs.
+
+    Raises:
+        TypeError: if ``update`` is called without ``params``.
+
+    Source: Tian & Parikh, "Amos: An Adam-style Optimizer with Adaptive Weight Decay towards Model-Oriented Scale",
+    2022, https://arxiv.org/abs/2210.11693
+
+    Example:
+        >>> tx, params = scale_by_amos(0.5), jnp.array([1.0, 1.0])
+        >>> print(tx.update(jnp.array([2.0, -2.0]), tx.init(params), params)[0].round(2))
+        [ 0.75 -0.25]
+    """
+    size_of = usual_size if expected_size is None else expected_size
+
+    def rule(g, s, p, t):
+        size, square, b = size_of(g.shape), mean(abs2(g)), s["b"]
+        nu = ema(square, s["nu"], beta)
+        inverse = 1 / debias(nu + eps, beta, t)
+        gamma = learning_rate**2 * inverse * square / jnp.sqrt(1 + c_coef * learning_rate**0.5 * b)
+        fading = 1 + d_coef * (learning_rate * size) ** 0.5 * b
+        u = (g * (size * jnp.sqrt(inverse)) + p * (gamma / learning_rate / 2)) / fading
+        new = {"nu": nu, "b": b + gamma * (1 + b)}
+        if momentum is None:
+            return u, new
+        mu = ema(u, s["mu"], momentum)
+        return mu, {"mu": mu, **new}
+
+    if momentum is None:
+        return leafwise(rule, nu=scalar, b=scalar)
+    return leafwise(rule, nu=scalar, b=scalar, mu=like_param)

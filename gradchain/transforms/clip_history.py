@@ -1,0 +1,104 @@
+"""Bounds on the size of updates that past sizes set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.call import Hyper
+from gradchain.core import transform
+from gradchain.lift import treewise
+from gradchain.numerics import shrink
+from gradchain.slots import numbers, scalar
+from gradchain.transforms.clipping import large_norm
+from gradchain.trees import scale_tree
+
+
+@transform
+def clip_by_history(quantile: Hyper = 0.1, window: int = 100) -> Any:
+    r"""Clip the norm of all updates to a quantile of its recent values, this one included.
+
+    .. math::
+        u = g \min\!\left(1, \frac{Q_q(\lVert g_{t-w+1} \rVert, \ldots, \lVert g_t \rVert)}{\lVert g_t \rVert}\right)
+
+    Args:
+        quantile: the quantile :math:`q` in [0, 1], with linear interpolation between values.
+        window: how many norms :math:`w` it remembers.
+
+    Source: Seetharaman et al., "AutoClip: Adaptive Gradient Clipping for Source Separation Networks", 2020,
+    https://arxiv.org/abs/2007.14469, where the window is the whole past.
+
+    Example:
+        >>> tx = clip_by_history(0.5, window=3)
+        >>> state = tx.init(jnp.zeros(1))
+        >>> for g in (1.0, 2.0, 9.0):
+        ...     updates, state = tx.update(jnp.array([g]), state)
+        >>> print(updates)
+        [2.]
+    """
+
+    def rule(g, s, t):
+        length = large_norm(g)
+        norms = jnp.concatenate([length[None], s["norms"][:-1]])
+        limit = _quantile(norms, jnp.minimum(t, window), quantile)
+        return scale_tree(g, shrink(length, limit)), {"norms": norms}
+
+    return treewise(rule, norms=numbers(window))
+
+
+def _quantile(x: jax.Array, count: Any, quantile: Any) -> jax.Array:
+    """A quantile of the first ``count`` numbers of ``x``."""
+    ordered = jnp.sort(jnp.where(jnp.arange(len(x), dtype=x.dtype) < count, x, jnp.inf))
+    place = quantile * (count - 1)
+    low = jnp.floor(place).astype(jnp.int32)
+    high = jnp.ceil(place).astype(jnp.int32)
+    return ordered[low] + (place - jnp.floor(place)) * (ordered[high] - ordered[low])
+
+
+@transform
+def clip_by_zscore(threshold: Hyper = 2.5, decay: Hyper = 0.97, warmup_steps: int = 25) -> Any:
+    r"""Clip the norm of all updates where it is an outlier among its past, the more the farther it lies outside.
+
+    With moving mean :math:`\mu` and deviation :math:`\sigma` of the norm :math:`n = \lVert g \rVert`,
+
+    .. math::
+        z = \frac{n - \mu}{\sigma}, \quad \hat n = \begin{cases} \mu + \sigma \zeta^2 / z & z > \zeta \\
+        n & \text{else} \end{cases}, \quad u = g\,\hat n / n
+
+    and both move on with the norm :math:`\hat n` that is left; a norm that is no number moves neither.
+
+    Args:
+        threshold: the score :math:`\zeta > 0` from which a norm is an outlier.
+        decay: the decay of mean and variance, in [0, 1).
+        warmup_steps: for how many steps nothing is clipped, and mean and variance are those of all steps so far.
+
+    Source: Kumar et al., "ZClip: Adaptive Spike Mitigation for LLM Pre-Training", 2025,
+    https://arxiv.org/abs/2504.02507
+
+    Example:
+        >>> tx = clip_by_zscore(2.0, warmup_steps=2)
+        >>> state = tx.init(jnp.zeros(1))
+        >>> for g in (1.0, 3.0, 6.0):
+        ...     updates, state = tx.update(jnp.array([g]), state)
+        >>> print(updates)
+        [3.]
+    """
+
+    def rule(g, s, t):
+        length, average, variance = large_norm(g), s["mean"], s["variance"]
+        warm, excess = t <= warmup_steps, length - average
+        spike = ~warm & (excess > threshold * jnp.sqrt(variance))
+        bounded = average + threshold**2 * variance / jnp.where(spike, excess, 1.0)
+        left = jnp.where(spike, bounded, length)
+
+        rate = jnp.where(warm, 1 / t, 1 - decay)
+        new_average = average + rate * (left - average)
+        # As Welford's sum in the warm-up: then the variance is that of all steps so far.
+        square = (left - new_average) * (left - jnp.where(warm, average, new_average))
+        new = {"mean": new_average, "variance": variance + rate * (square - variance)}
+        new = {k: jnp.where(jnp.isfinite(left), v, s[k]) for k, v in new.items()}
+        return scale_tree(g, shrink(length, left)), new
+
+    return treewise(rule, mean=scalar, variance=scalar)

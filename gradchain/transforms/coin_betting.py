@@ -1,0 +1,55 @@
+"""Steps as bets on a coin: no rate at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.call import Hyper
+from gradchain.core import transform
+from gradchain.lift import elementwise
+from gradchain.slots import like_param
+
+
+@transform
+def scale_by_cocob(alpha: Hyper = 100.0, eps: Hyper = 1e-8) -> Any:
+    r"""Continuous coin betting (COCOB): bet a part of the wealth on the sign of the next gradient.
+
+    .. math::
+        L &\leftarrow \max(L, |g|), \quad G \leftarrow G + |g|, \quad
+        R \leftarrow \max(R - \langle g, x_t - x_0 \rangle, 0), \quad \theta \leftarrow \theta - g \\
+        u &= x_0 + \frac{\theta}{L \max(G + L, \alpha L)} (L + R) - x_t
+
+    element by element. The update points downhill already and is a whole step: no learning rate follows. It does not
+    change when the loss is multiplied by a number, once gradients have been larger than ``eps``.
+
+    Args:
+        alpha: :math:`\alpha`, how many gradients of the largest size it takes to bet all, as at the start.
+        eps: where the largest gradient :math:`L` starts, in the units of the gradient, positive.
+
+    Raises:
+        TypeError: if ``update`` is called without ``params``.
+
+    Source: Orabona & Tommasi, "Training Deep Networks without Learning Rates Through Coin Betting", 2017,
+    https://arxiv.org/abs/1705.07795
+
+    Example:
+        >>> tx, params = scale_by_cocob(), jnp.array([1.0])
+        >>> print(tx.update(jnp.array([2.0]), tx.init(params), params)[0].round(3))
+        [-0.01]
+    """
+
+    def rule(g, s, p):
+        moved = p - s["start"]
+        largest = jnp.maximum(s["largest"], jnp.abs(g))
+        magnitudes = s["magnitudes"] + jnp.abs(g)
+        reward = jnp.maximum(s["reward"] - (jnp.conj(g) * moved).real, 0.0)
+        descent = s["descent"] - g
+        share = (largest + reward) / jnp.maximum(magnitudes + largest, alpha * largest)
+        slots = {"largest": largest, "magnitudes": magnitudes, "reward": reward, "descent": descent}
+        return descent / largest * share - moved, s | slots
+
+    real = like_param(real=True)
+    start = {"start": like_param(copy=True), "descent": like_param}
+    return elementwise(rule, **start, largest=real(fill=eps), magnitudes=real, reward=real)

@@ -1,0 +1,75 @@
+"""Directions with one second moment for a block of elements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.call import Hyper
+from gradchain.core import transform
+from gradchain.lift import leafwise
+from gradchain.numerics import abs2, debias, ema, mean
+from gradchain.slots import like_param, scalar, shaped
+
+BLOCKS = {"output": (-2,), "row": (-1,)}  # the dimensions that share a second moment
+
+
+@transform
+def scale_by_adam_mini(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, block: str | Callable = "output") -> Any:
+    r"""Adam's direction with one second moment for each block of elements.
+
+    .. math::
+        m \leftarrow \beta_1 m + (1-\beta_1) g, \quad
+        v_b \leftarrow \beta_2 v_b + (1-\beta_2)\, \mathrm{mean}_{i \in b} |g_i|^2, \quad
+        u_i = \frac{m_i / (1-\beta_1^t)}{\sqrt{v_b / (1-\beta_2^t)} + \epsilon}
+
+    Args:
+        b1: decay :math:`\beta_1` of the first moment ``mu``, in [0, 1).
+        b2: decay :math:`\beta_2` of the second moment ``nu``, in [0, 1).
+        eps: :math:`\epsilon`, in the units of the gradient.
+        block: which elements are a block. ``"output"``: those that lead to one output, all along the last dimension but
+            one of a kernel ``(inputs, outputs)``; ``"row"``: those along the last dimension, for kernels
+            ``(outputs, inputs)`` and for embeddings; ``"leaf"``: all. Or a function from the shape of a leaf to the
+            dimensions, a tuple, along which elements share a block: ``lambda shape: (0, 2)`` for
+            ``(inputs, heads, width)`` makes a head a block. With a name, a leaf of fewer than two dimensions is one
+            block.
+
+    Raises:
+        ValueError: if ``block`` is another string.
+
+    Source: Zhang et al., "Adam-mini: Use Fewer Learning Rates To Gain More", 2024, https://arxiv.org/abs/2406.16793
+
+    Example:
+        >>> tx, params = scale_by_adam_mini(), jnp.zeros(4)
+        >>> print(tx.update(jnp.array([0.0, 0.0, 0.0, 4.0]), tx.init(params))[0].round(3))
+        [0. 0. 0. 2.]
+    """
+    if isinstance(block, str) and block not in {*BLOCKS, "leaf"}:
+        raise ValueError(f"scale_by_adam_mini: block is 'output', 'row', 'leaf' or a function, not {block!r}.")
+
+    def shared(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The dimensions along which elements share a block; ``None``: all."""
+        if isinstance(block, str):
+            return None if block == "leaf" or len(shape) < 2 else (len(shape) + BLOCKS[block][0],)
+        dims = tuple(sorted({d % len(shape) for d in block(shape)}))
+        return None if len(dims) == len(shape) else dims
+
+    def rule(g, s, t):
+        dims = shared(g.shape)
+        mu = ema(g, s["mu"], b1)
+        nu = ema(mean(abs2(g)) if dims is None else _mean_along(abs2(g), dims), s["nu"], b2)
+        size = jnp.sqrt(debias(nu, b2, t)) + eps
+        return debias(mu, b1, t) / (size if dims is None else jnp.expand_dims(size, dims)), {"mu": mu, "nu": nu}
+
+    rest = lambda shape: tuple(n for d, n in enumerate(shape) if d not in (shared(shape) or range(len(shape))))
+    nu = scalar if block == "leaf" else shaped(rest)(real=True)
+    return leafwise(rule, whole=block != "leaf", mu=like_param, nu=nu)
+
+
+def _mean_along(x: jax.Array, dims: tuple[int, ...]) -> jax.Array:
+    """The mean along dimensions, 0 where they are empty."""
+    return jnp.sum(x, axis=dims) / max(math.prod(x.shape[d] for d in dims), 1)

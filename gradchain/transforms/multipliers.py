@@ -1,0 +1,95 @@
+"""Learning rates that differ from leaf to leaf: multipliers by path and by depth."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from gradchain.call import Hyper
+from gradchain.core import transform
+from gradchain.lift import treewise
+from gradchain.numerics import real_dtype
+from gradchain.paths import named_leaves
+from gradchain.stages import Body
+from gradchain.trees import value_per_leaf
+
+
+@transform
+def scale_by_path(factors: dict[str, Any], default: Hyper = 1.0) -> Any:
+    """Multiply the update of each leaf by the factor of the first glob that its path matches.
+
+    Args:
+        factors: from a glob on paths such as ``"*/kernel"`` to a number; ``*`` crosses ``/``.
+        default: the factor of leaves that match none.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx = scale_by_path({"head/*": 10.0})
+        >>> g = {"body": {"kernel": jnp.ones(1)}, "head": {"kernel": jnp.ones(1)}}
+        >>> updates, _ = tx.update(g, tx.init(g))
+        >>> print(updates["body"]["kernel"], updates["head"]["kernel"])
+        [1.] [10.]
+    """
+
+    def factor(path: str) -> Any:
+        return next((f for glob, f in factors.items() if fnmatch.fnmatchcase(path, glob)), default)
+
+    return _each_by(lambda tree: value_per_leaf(lambda path, _: factor(path), tree, "scale_by_path"))
+
+
+@transform
+def layerwise_decay(decay: Hyper, depth: Any = None, last: int | None = None) -> Any:
+    r"""Multiply the update of each leaf by :math:`\gamma^{D - d}` where :math:`d` is the depth of its layer.
+
+    The deepest layer, of depth :math:`D`, has the whole learning rate, and each one before it less. It stands anywhere
+    after an adaptive direction.
+
+    Args:
+        decay: the factor :math:`\gamma` from one layer to that before, 0.8 say.
+        depth: the depth of a leaf: ``f(path) -> int | None``, or a dict from globs on paths to depths, for those that
+            the default gets wrong; that is the first number of the path, 3 for ``encoder/layers_3/kernel``. A leaf
+            without a depth has the factor 1: where the embeddings come before layer 0, say ``{"*embed*": -1}``.
+        last: the depth :math:`D`, by default the largest that is found.
+
+    Source: Clark et al., "ELECTRA: Pre-training Text Encoders as Discriminators Rather Than Generators", 2020,
+    https://arxiv.org/abs/2003.10555
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx = layerwise_decay(0.5)
+        >>> g = {"layers_0": jnp.ones(1), "layers_1": jnp.ones(1), "head": jnp.ones(1)}
+        >>> updates, _ = tx.update(g, tx.init(g))
+        >>> print(updates["layers_0"], updates["layers_1"], updates["head"])
+        [0.5] [1.] [1.]
+    """
+
+    def depth_of(path: str) -> int | None:
+        if callable(depth):
+            return depth(path)
+        chosen = next((d for glob, d in (depth or {}).items() if fnmatch.fnmatchcase(path, glob)), None)
+        found = re.search(r"\d+", path)
+        return chosen if chosen is not None or found is None else int(found.group())
+
+    def factors(tree: Any) -> Any:
+        depths = {path: depth_of(path) for path, x in named_leaves(tree) if x is not None}
+        deepest = max((d for d in depths.values() if d is not None), default=0) if last is None else last
+        below = {path: 0 if d is None else deepest - d for path, d in depths.items()}
+        powers = {n: decay**n if n else 1.0 for n in set(below.values())}
+        return value_per_leaf(lambda path, _: powers[below[path]], tree, "layerwise_decay")
+
+    return _each_by(factors)
+
+
+def _each_by(factors_of: Callable) -> Body:
+    """Each leaf times a number of its own; the numbers are made for the whole tree."""
+
+    def scaled(x: jax.Array, factor: Any) -> jax.Array:
+        return x * (factor.astype(real_dtype(x.dtype)) if isinstance(factor, jax.Array) else factor)
+
+    body = treewise(lambda g: jax.tree.map(scaled, g, factors_of(g)))
+    body.locality = "element"  # a leaf's elements do not look at each other, nor does a leaf at another
+    return body

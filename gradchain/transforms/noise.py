@@ -1,0 +1,42 @@
+"""Noise on gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.call import Hyper
+from gradchain.core import transform
+from gradchain.lift import treewise
+from gradchain.trees import map_leaves, normal_like
+
+
+@transform
+def add_noise(eta: Hyper = 0.01, gamma: Hyper = 0.55, seed: int = 0) -> Any:
+    r"""Add normal noise whose variance fades: :math:`u = g + \sqrt{\eta / t^{\gamma}}\, n`, :math:`n \sim N(0, 1)`.
+
+    The noise of a step depends on the seed, the step and the path of a leaf alone. ``update(..., key=key)`` draws from
+    a key of your own instead.
+
+    Args:
+        eta: the variance :math:`\eta \ge 0` at the first step, in squared units of the gradient.
+        gamma: the power :math:`\gamma` with which it fades.
+        seed: chooses the noise.
+
+    Source: Neelakantan et al., "Adding Gradient Noise Improves Learning for Very Deep Networks", 2015,
+    https://arxiv.org/abs/1511.06807
+
+    Example:
+        >>> tx = add_noise(eta=1.0)
+        >>> print(jnp.std(tx.update(jnp.zeros(10000), tx.init(jnp.zeros(10000)))[0]).round(1))
+        1.0
+    """
+
+    def rule(g, t, key=None):
+        own = jax.random.fold_in(jax.random.key(seed), t.astype(jnp.int32)) if key is None else key
+        deviation = jnp.sqrt(eta / t**gamma)
+        return map_leaves(lambda x, noise: x + deviation * noise, g, normal_like(own, g))
+
+    return treewise(rule)

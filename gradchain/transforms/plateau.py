@@ -1,0 +1,98 @@
+"""Smaller steps once the loss stays where it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.call import Hyper
+from gradchain.core import transform
+from gradchain.lift import treewise
+from gradchain.slots import scalar
+from gradchain.trees import map_leaves
+
+#: Stands for the best value before there is one; a finite number, so that the state holds no other.
+WORST = float(jnp.finfo(jnp.float32).max)
+
+
+@transform
+def reduce_on_plateau(
+    factor: Hyper = 0.1,
+    patience: int = 10,
+    rtol: Hyper = 1e-4,
+    atol: Hyper = 0.0,
+    cooldown: int = 0,
+    accumulation_size: int = 1,
+    min_scale: Hyper = 0.0,
+) -> Any:
+    r"""Scale the updates by a number that falls by a factor each time that ``value=`` has stopped getting better.
+
+    The mean :math:`m` of the values of a window is an improvement if it is less than
+    :math:`b - \rho |b| - \alpha`, where :math:`b` is the best mean so far. After ``patience`` windows in a row without
+    one the scale is multiplied by the factor, at once. A window that holds a value that is not finite is one without an
+    improvement, whatever the others are, and never becomes the best. For a value that should rise, give its negative.
+
+    Args:
+        factor: what the scale is multiplied by, in (0, 1).
+        patience: how many windows without an improvement, 1 or more. torch counts those that it bears: one less.
+        rtol: :math:`\rho`, the share of the best value that an improvement has to be.
+        atol: :math:`\alpha`, what it has to be in units of the value.
+        cooldown: the windows after a reduction that are not counted.
+        accumulation_size: the updates in a window: 1 where ``value`` is that of held-out data, more for the losses of
+            mini-batches.
+        min_scale: below this the scale does not fall.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> tx = reduce_on_plateau(0.5, patience=2)
+        >>> g, state = jnp.ones(1), tx.init(jnp.zeros(1))
+        >>> for value in (3.0, 2.0, 2.0, 2.0):
+        ...     u, state = tx.update(g, state, value=value)
+        >>> print(u)
+        [0.5]
+    """
+    _check(factor, patience, rtol, atol, cooldown, accumulation_size)
+
+    def rule(g, s, value):
+        average = s["average"] + (value - s["average"]) / (s["in_window"] + 1)
+        window = s | {"average": average, "in_window": s["in_window"] + 1}
+        is_over = window["in_window"] >= accumulation_size
+        new = {k: jnp.where(is_over, x, window[k]) for k, x in judged(window).items()}
+        return map_leaves(lambda x: new["scale"] * x, g), new
+
+    def judged(s):
+        """The state after a window."""
+        mean, best = s["average"], s["best"]
+        is_better = jnp.isfinite(mean) & (mean < best - rtol * jnp.abs(best) - atol)
+        is_cooling = s["cooling"] > 0
+        waited = jnp.where(is_better | is_cooling, 0.0, s["waited"] + 1)
+        is_plateau = waited >= patience
+        return {
+            "best": jnp.where(is_better, mean, best),
+            "waited": jnp.where(is_plateau, 0.0, waited),
+            "cooling": jnp.where(is_plateau, float(cooldown), jnp.maximum(s["cooling"] - 1, 0.0)),
+            "scale": jnp.where(is_plateau, jnp.maximum(s["scale"] * factor, min_scale), s["scale"]),
+            "average": jnp.zeros_like(mean),
+            "in_window": jnp.zeros_like(mean),
+        }
+
+    slots = dict.fromkeys(["average", "in_window", "waited", "cooling"], scalar)
+    return treewise(rule, best=scalar(fill=WORST), scale=scalar(fill=1.0), **slots)
+
+
+def _check(factor: Any, patience: int, rtol: Any, atol: Any, cooldown: int, accumulation_size: int) -> None:
+    where = "reduce_on_plateau:"
+    if isinstance(factor, float) and not 0 < factor < 1:
+        raise ValueError(f"{where} factor must be between 0 and 1, not {factor!r}.")
+    for name, value, least in (
+        ("patience", patience, 1),
+        ("rtol", rtol, 0),
+        ("atol", atol, 0),
+        ("cooldown", cooldown, 0),
+        ("accumulation_size", accumulation_size, 1),
+    ):
+        if isinstance(value, int | float) and not value >= least:
+            raise ValueError(f"{where} {name} must be {least} or more, not {value!r}.")

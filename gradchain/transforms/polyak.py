@@ -1,0 +1,50 @@
+"""Polyak's step length, from the value of the loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.call import Hyper
+from gradchain.core import transform
+from gradchain.lift import treewise
+from gradchain.numerics import safe_divide
+from gradchain.trees import dot, scale_tree
+
+
+@transform
+def scale_by_polyak(f_min: Hyper = 0.0, max_learning_rate: Hyper = 1.0, eps: Hyper = 0.0, variant: str = "sps") -> Any:
+    r"""Step as far as a line would need to fall to the minimum.
+
+    .. math::
+        u = \min\left(\frac{f - f^*}{\lVert g \rVert^2 + \epsilon},\ \gamma\right) g
+
+    ``update`` takes the loss :math:`f` as ``value=``. The norm is over all leaves.
+
+    Args:
+        f_min: the least value :math:`f^*` that the loss can take, or a bound from below.
+        max_learning_rate: the largest factor :math:`\gamma`.
+        eps: :math:`\epsilon`, in squared units of the gradient.
+        variant: ``"sps"``, or ``"sps+"``, which does not step uphill where the loss is below ``f_min``.
+
+    Raises:
+        ValueError: for another variant.
+
+    Source: Loizou et al., "Stochastic Polyak Step-size for SGD", 2021, https://arxiv.org/abs/2002.10542; ``"sps+"``:
+    Garrigos, Gower & Schaipp, "Function Value Learning", 2023, https://arxiv.org/abs/2307.14528
+
+    Example:
+        >>> tx = scale_by_polyak()
+        >>> print(tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), value=1.0)[0])
+        [0.5]
+    """
+    if variant not in ("sps", "sps+"):
+        raise ValueError(f"scale_by_polyak: variant must be 'sps' or 'sps+', not {variant!r}.")
+
+    def rule(g, value):
+        gap = jnp.maximum(value - f_min, 0.0) if variant == "sps+" else value - f_min
+        length = safe_divide(gap, dot(g, g) + eps)
+        return scale_tree(g, jnp.minimum(length, max_learning_rate))
+
+    return treewise(rule)

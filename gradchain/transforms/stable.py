@@ -1,0 +1,190 @@
+"""Adam's direction with a guard against sudden large gradients."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradchain.call import Hyper
+from gradchain.core import transform
+from gradchain.lift import elementwise, leafwise
+from gradchain.numerics import abs2, debias, ema, mean, norm, safe_divide, varying_axes
+from gradchain.slots import like_param, scalar
+
+
+@transform
+def scale_by_stable_adam(
+    b1: Hyper = 0.9, b2: Hyper = 0.99, eps: Hyper = 1e-8, weight_decay: Hyper | None = None
+) -> Any:
+    r"""Adam's direction, each leaf shorter where its gradient is larger than the second moment knows.
+
+    .. math::
+        u = \frac{\hat m / (\sqrt{\hat v} + \epsilon) + \lambda p}{\max(1, r)}, \quad
+        r = \sqrt{\mathrm{mean} \frac{|g|^2}{\max(\hat v, \epsilon^2)}}
+
+    with Adam's :math:`\hat m` and :math:`\hat v`.
+
+    Args:
+        b1: decay of the first moment ``mu``, in [0, 1).
+        b2: decay of the second moment ``nu``, in [0, 1).
+        eps: :math:`\epsilon`, in the units of the gradient.
+        weight_decay: the factor :math:`\lambda`; it is in the rule because the decay shrinks with the step. By default
+            there is none, and ``update`` needs no ``params``.
+
+    Source: Wortsman et al., "Stable and low-precision training for large-scale vision-language models", 2023,
+    https://arxiv.org/abs/2304.13013, Algorithm 2
+
+    Example:
+        >>> tx, params = scale_by_stable_adam(0.0, 0.75), jnp.zeros(1)
+        >>> _, state = tx.update(jnp.array([1.0]), tx.init(params))
+        >>> print(tx.update(jnp.array([5.0]), state)[0].round(3))
+        [1.]
+    """
+
+    def direction(g, s, t):
+        mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
+        variance = debias(nu, b2, t)
+        excess = jnp.sqrt(mean(abs2(g) / jnp.maximum(variance, eps * eps)))
+        return debias(mu, b1, t) / (jnp.sqrt(variance) + eps), jnp.maximum(excess, 1.0), {"mu": mu, "nu": nu}
+
+    def plain(g, s, t):
+        u, excess, new = direction(g, s, t)
+        return u / excess, new
+
+    def decayed(g, s, p, t):
+        u, excess, new = direction(g, s, t)
+        return (u + weight_decay * p) / excess, new
+
+    return leafwise(plain if weight_decay is None else decayed, mu=like_param, nu=like_param(real=True))
+
+
+@transform
+def scale_by_spam(
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-8,
+    threshold: Hyper = 5000.0,
+    reset_every: int = 500,
+    warmup_steps: int = 150,
+    clip_after: int = 20,
+) -> Any:
+    r"""SPAM: Adam's direction with spikes clipped element by element, its moments forgotten now and then.
+
+    Where :math:`|g|^2 > \theta v` the gradient becomes :math:`g \sqrt{\theta v} / |g|`, with the second moment
+    :math:`v` of before. Each ``reset_every`` steps both moments start again from zero; with :math:`k` steps since then
+    the direction is multiplied by
+
+    .. math::
+        1 - 0.99 \cdot \tfrac12 \left(1 + \cos \frac{\pi (k+1)}{N+1}\right), \quad k < N.
+
+    The moments are those of all elements; the variant that keeps a part of them is not here. An element that had no
+    gradient since the reset is not clipped.
+
+    Args:
+        b1: decay of the first moment ``mu``, in [0, 1).
+        b2: decay of the second moment ``nu``, in [0, 1).
+        eps: bounds the direction, in the units of the gradient.
+        threshold: :math:`\theta`, how many times the second moment a square may be.
+        reset_every: steps between resets.
+        warmup_steps: :math:`N`, the steps after a reset in which the direction grows; none at the start.
+        clip_after: steps after the start, and after a reset, in which nothing is clipped.
+
+    Source: Huang et al., "SPAM: Spike-Aware Adam with Momentum Reset for Stable LLM Training", 2025,
+    https://arxiv.org/abs/2501.06842
+
+    Example:
+        >>> tx, params = scale_by_spam(0.0, 0.75, threshold=4.0, clip_after=1), jnp.zeros(1)
+        >>> _, state = tx.update(jnp.array([2.0]), tx.init(params))
+        >>> print(tx.update(jnp.array([100.0]), state)[1]["scale_by_spam"]["mu"])
+        [2.]
+    """
+
+    def rule(g, s, t):
+        since = t % reset_every
+        keep = jnp.where(since == 0, 0.0, 1.0)
+        limit = threshold * keep * s["nu"]
+        spike = (limit > 0) & (abs2(g) > limit) & (since >= clip_after)
+        g = g * jnp.sqrt(jnp.where(spike, limit, 1.0) / jnp.where(spike, abs2(g), 1.0))
+        mu, nu = ema(g, keep * s["mu"], b1), ema(abs2(g), keep * s["nu"], b2)
+        start = 0.5 * (1 + jnp.cos(math.pi * (since + 1) / (warmup_steps + 1)))
+        grown = jnp.where((t >= reset_every) & (since < warmup_steps), 1 - 0.99 * start, 1.0)
+        u = debias(mu, b1, t) / (jnp.sqrt(debias(nu, b2, t)) + eps)
+        return grown * u, {"mu": mu, "nu": nu}
+
+    return elementwise(rule, mu=like_param, nu=like_param(real=True))
+
+
+@transform
+def scale_by_stable_spam(
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-8,
+    gamma1: Hyper = 0.7,
+    gamma2: Hyper = 0.9,
+    theta: Hyper = 0.999,
+    reset_every: int = 1000,
+) -> Any:
+    r"""Stable-SPAM: Adam's direction of gradients that are clipped and normalised by what was usual, with resets.
+
+    .. math::
+        a &\leftarrow \theta a + (1-\theta) \max |g|, \quad
+        g' = g \min(1, \hat a / \max|g|) \text{ where } |g| > \hat a \\
+        n &\leftarrow \gamma_1 n + (1-\gamma_1) \lVert g' \rVert, \quad
+        q \leftarrow \gamma_2 q + (1-\gamma_2) \lVert g' \rVert^2, \quad
+        \tilde g = \frac{g'}{\lVert g' \rVert} \frac{\hat n}{\sqrt{\hat q} + \epsilon}
+
+    per leaf, with bias-corrected averages; Adam's moments of :math:`\tilde g` start again each ``reset_every`` steps,
+    with their bias correction. A leaf whose gradient is zero has a zero update and keeps its moments.
+
+    Args:
+        b1: decay of Adam's first moment ``mu``, in [0, 1).
+        b2: decay of Adam's second moment ``nu``, in [0, 1).
+        eps: :math:`\epsilon`, in the units of the gradient for the norms, a pure number for Adam.
+        gamma1: decay :math:`\gamma_1` of the norm.
+        gamma2: decay :math:`\gamma_2` of the squared norm.
+        theta: decay :math:`\theta` of the largest magnitude.
+        reset_every: steps between resets.
+
+    Source: Huang et al., "Stable-SPAM: How to Train in 4-Bit More Stably than 16-Bit Adam", 2025,
+    https://arxiv.org/abs/2502.17055
+
+    Example:
+        >>> tx, params = scale_by_stable_spam(), jnp.zeros(2)
+        >>> print(tx.update(jnp.array([3.0, -4.0]), tx.init(params))[0].round(3))
+        [ 1. -1.]
+    """
+
+    def rule(g, s, t):
+        largest = _largest(g)
+        bound = ema(largest, s["bound"], theta)
+        usual = debias(bound, theta, t)
+        over = jnp.abs(g) > usual
+        g = g * jnp.where(over, usual / jnp.where(largest > 0, largest, 1.0), 1.0)
+        length = norm(g)
+        alive = length > 0
+        then = lambda new, old: jnp.where(alive, new, old)
+        size = then(ema(length, s["size"], gamma1), s["size"])
+        square = then(ema(length**2, s["square"], gamma2), s["square"])
+        g = safe_divide(g, length) * (debias(size, gamma1, t) / (jnp.sqrt(debias(square, gamma2, t)) + eps))
+
+        since = jnp.where(t < reset_every, t, t % reset_every + 1)
+        keep = jnp.where(t % reset_every == 0, 0.0, 1.0)
+        mu = then(ema(g, keep * s["mu"], b1), keep * s["mu"])
+        nu = then(ema(abs2(g), keep * s["nu"], b2), keep * s["nu"])
+        u = debias(mu, b1, since) / (jnp.sqrt(debias(nu, b2, since)) + eps)
+        new = {"bound": bound, "size": size, "square": square, "mu": mu, "nu": nu}
+        return jnp.where(alive, u, jnp.zeros_like(u)), new
+
+    nu = like_param(real=True)
+    return leafwise(rule, bound=scalar, size=scalar, square=scalar, mu=like_param, nu=nu)
+
+
+def _largest(x: jax.Array) -> jax.Array:
+    """The largest magnitude, over all shards inside ``shard_map``; 0 where there is none."""
+    axes = tuple(sorted(varying_axes(x)))
+    largest = jnp.max(jnp.abs(x), initial=0.0)
+    return lax.pmax(largest, axes) if axes else largest

@@ -1,0 +1,167 @@
+"""Averages of the parameters over the steps, and the weights to evaluate with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.around import around
+from gradchain.call import Hyper
+from gradchain.core import GradientTransformation, transform
+from gradchain.numerics import compute_dtype
+from gradchain.paths import flatten, named_leaves
+from gradchain.slots import like_param, scalar
+from gradchain.trees import map_leaves
+
+
+@transform
+def average_weights(
+    inner: GradientTransformation,
+    decay: Hyper | None = None,
+    *,
+    power: Hyper | None = None,
+    start: int = 1,
+    every: int = 1,
+    debias: bool = True,
+) -> Any:
+    r"""Keep an average of the parameters as they are after each update.
+
+    .. math::
+        \bar p \leftarrow \bar p + w_n\, (p + u - \bar p)
+
+    The updates are those of ``inner``; ``eval_params`` finds the average. The :math:`n`-th parameters that count have
+    the weight
+
+    - :math:`w_n = 1/n`: all are equal, as in stochastic weight averaging;
+    - :math:`w_n = (1-d) / (1-d^n)` with ``decay``: an exponential moving average without a pull towards its start;
+    - :math:`w_n = 1 - (1 - 1/n)^{\gamma+1}` with ``power``: an average over a fixed share of the training, in which the
+      :math:`i`-th parameters weigh about :math:`i^\gamma`.
+
+    Args:
+        inner: a whole optimizer, whose updates are added to the parameters as they leave this wrapper.
+        decay: the decay :math:`d` in [0, 1), or its schedule.
+        power: the power :math:`\gamma \ge 0`.
+        start: the first step that counts; until then the average is the present parameters.
+        every: of how many steps one counts.
+        debias: whether a moving average forgets where it started; else it starts as a copy of the first parameters,
+            with :math:`w_n = 1-d`.
+
+    Raises:
+        ValueError: if both ``decay`` and ``power`` are given, or ``start`` or ``every`` is less than 1.
+
+    Source: Polyak & Juditsky, 1992, https://doi.org/10.1137/0330046; Izmailov et al., "Averaging Weights Leads to Wider
+    Optima and Better Generalization", 2018, https://arxiv.org/abs/1803.05407; for ``power``: Karras et al., "Analyzing
+    and Improving the Training Dynamics of Diffusion Models", 2024, https://arxiv.org/abs/2312.02696
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx, params = average_weights(gc.sgd(1.0)), jnp.zeros(1)
+        >>> state = tx.init(params)
+        >>> for _ in range(3):
+        ...     params, state = tx.step(jnp.array([-1.0]), state, params)
+        >>> print(params, gc.eval_params(state, params))
+        [3.] [2.]
+    """
+    if decay is not None and power is not None:
+        raise ValueError("average_weights: decay and power are two kinds of average; give one of them.")
+    if start < 1 or every < 1:
+        raise ValueError(f"average_weights: start and every must be 1 or more, not {start} and {every}.")
+    has_sum = decay is not None and debias
+
+    def weights(s, n):
+        """The weight of the n-th parameters, and the sum of all weights of a moving average."""
+        if decay is None:
+            return (1 / n if power is None else _share(n, power)), {}
+        if not debias:
+            return 1.0 - decay, {}
+        total = decay * s["weight"] + (1 - decay)  # 1 - decay^n, for a scheduled decay too
+        return (1 - decay) / total, {"weight": total}
+
+    def rule(g, s, p, t, inner):
+        u, new = inner(g, s["inner"], p)
+        step = t.astype(jnp.int32) - start
+        counts = (step >= 0) & (step % every == 0)
+        w, sums = weights(s, jnp.maximum(step // every + 1, 1).astype(t.dtype))
+        w = jnp.where(counts, w, jnp.where(step < 0, 1.0, 0.0)).astype(t.dtype)
+        follow = lambda u, p, mean: mean + w * ((p - mean) + u)
+        sums = {k: jnp.where(counts, new_sum, s[k]) for k, new_sum in sums.items()}
+        return u, {"average_params": map_leaves(follow, u, p, s["average_params"]), **sums, "inner": new}
+
+    sums = {"weight": scalar} if has_sum else {}
+    return around(rule, locality="element", inner=inner, average_params=like_param(copy=True), **sums)
+
+
+def _share(n: jax.Array, power: Any) -> jax.Array:
+    """``1 - (1 - 1/n)^(power + 1)``, to all digits where n is large; 1 at the first step."""
+    later = jnp.maximum(n, 2.0)
+    return jnp.where(n > 1, -jnp.expm1((power + 1) * jnp.log1p(-1 / later)), 1.0)
+
+
+# ----------------------------------------------------------------------------------------- the weights to evaluate with
+
+
+def eval_params(state: Any, params: Any) -> Any:
+    r"""The weights to evaluate with: the average, or the slow weights, that the state of a transformation keeps.
+
+    They are found in any chain, group or wrapper: the averages of ``average_weights``, the slow weights of
+    ``lookahead``, the average :math:`x` of ``schedule_free``; of any transformation, a slot called ``average_params``.
+    Where there are none, and for leaves that have none, they are the parameters themselves. Of an average inside
+    another wrapper's average the outer one is taken.
+
+    Args:
+        state: what ``init`` or ``update`` returned.
+        params: the parameters as they are trained.
+
+    Returns:
+        A tree like ``params``, each leaf in its parameter's dtype.
+
+    Raises:
+        ValueError: naming the path, if two averages stand side by side for one leaf.
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx, params = gc.adam(0.1), jnp.ones(2)
+        >>> print(eval_params(tx.init(params), params))
+        [1. 1.]
+    """
+    found: dict[str, Any] = {}
+    own = {path: x for path, x in named_leaves(params) if x is not None}
+    _search(state, own, frozenset(), found)
+    as_own = lambda path, x: x if path not in found else found[path].astype(jnp.result_type(x))
+    return flatten(params)[1].unflatten([as_own(path, x) for path, x in named_leaves(params)])
+
+
+def _search(node: Any, params: dict[str, Any], taken: frozenset[str], found: dict[str, Any]) -> None:
+    """Put into ``found`` the weights in ``node``, by path, but for the paths ``taken`` by what is around it."""
+    if not isinstance(node, dict):
+        return
+    slots = {name: leaves for name, tree in node.items() if (leaves := _slot(tree, params)) is not None}
+    own = {path: x for path, x in _weights(node, slots, params).items() if path not in taken}
+    for path in own:
+        if path in found:
+            raise ValueError(
+                f"eval_params: the state holds two averages of {path!r} side by side. Wrap one around the other, or"
+                " give eval_params the part of the state that is meant."
+            )
+    found |= own
+    for name, below in node.items():
+        if name not in slots:
+            _search(below, params, taken | own.keys(), found)
+
+
+def _slot(tree: Any, params: dict[str, Any]) -> dict[str, Any] | None:
+    """The leaves of ``tree`` by path if it is a tree of parameters, perhaps with holes; else it is a state."""
+    leaves = {path: x for path, x in named_leaves(tree) if x is not None}
+    return leaves if leaves.keys() <= params.keys() else None
+
+
+def _weights(node: dict, slots: dict[str, dict], params: dict[str, Any]) -> dict[str, jax.Array]:
+    """The weights to evaluate with that one entry of a state holds itself."""
+    if "z" in slots and "b1" in node:  # schedule_free
+        ahead = 1 / node["b1"] - 1
+        wide = {path: params[path].astype(compute_dtype(z.dtype, params[path].dtype)) for path, z in slots["z"].items()}
+        return {path: y + ahead.astype(y.real.dtype) * (y - slots["z"][path]) for path, y in wide.items()}
+    kept = slots.get("average_params", slots.get("slow", {}))
+    return {path: x for path, x in kept.items() if jnp.shape(x) == jnp.shape(params[path])}

@@ -1,0 +1,120 @@
+"""D-Adaptation around any direction."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradchain.around import around
+from gradchain.call import Hyper
+from gradchain.core import GradientTransformation, transform
+from gradchain.numerics import safe_divide, safe_sqrt, varying_axes
+from gradchain.slots import like_param, scalar
+from gradchain.transforms.distance import grown, sum_of_magnitudes
+from gradchain.trees import dot, map_leaves, scale_tree
+
+
+@transform
+def dadapt(
+    inner: GradientTransformation,
+    learning_rate: Hyper = 1.0,
+    estim_lr0: Hyper = 1e-6,
+    *,
+    estim_lr_coef: Hyper = 1.0,
+    decay: Hyper = 1.0,
+    distance: Literal["euclidean", "largest"] = "euclidean",
+    growth_rate: Hyper | None = None,
+) -> Any:
+    r"""D-Adaptation: follow a direction at a rate that is the distance to the solution, as far as it is known.
+
+    Where :math:`g_t` is the gradient, :math:`u_t` what ``inner`` makes of it, and :math:`u_1` its first direction,
+
+    .. math::
+        \lambda_t &= \eta_t\, d_t / \lVert u_1 \rVert, \quad
+        r \leftarrow \rho\, r + \lambda_t \langle g_t, y \rangle, \quad
+        s \leftarrow \rho\, s + \lambda_t g_t, \quad
+        y \leftarrow \rho\, y + \lambda_t u_t \\
+        d_{t+1} &= \max(d_t, c\, r / \lVert s \rVert_*), \quad \text{and the update is } \lambda_t u_t.
+
+    Why: the solution :math:`x_*` of a convex problem has
+    :math:`\sum_k \lambda_k \langle g_k, x_k - x_* \rangle \ge 0`. If :math:`x_k = x_0 - y_k`, then
+    :math:`\sum_k \lambda_k \langle g_k, y_k \rangle \le \langle \sum_k \lambda_k g_k, x_0 - x_* \rangle`, which is at
+    most :math:`\lVert s \rVert_* \lVert x_0 - x_* \rVert`: with :math:`c = \rho = 1` no estimate is above the true
+    distance, whatever the directions are.
+
+    Around ``identity()`` :math:`y` is :math:`s`: this is gradient descent with D-Adaptation, and with
+    ``estim_lr_coef=2`` and ``average_updates`` after it the authors' SGD, ``dadapt_sgd``. Around
+    ``scale_by_adam(b1=0.0)`` with ``distance="largest"``, ``decay=0.999**0.5`` and ``average_updates`` after it, it is
+    their Adam except that :math:`y` holds the directions as they were taken, where theirs is :math:`s` divided by the
+    latest root of the second moment, without a bias correction, and their division comes after the moving average.
+    What is left when a direction is not known to be a division is the bound above. ``dadapt_adamw`` is theirs to the
+    letter. A momentum inside works too, but a direction that lags learns less.
+
+    Put what belongs to the step inside, a weight decay say: ``dadapt(chain(scale_by_adam(), add_decayed_weights(0.1)),
+    ...)``. The steps do not change when the loss is multiplied by a number, as far as :math:`u_t / \lVert u_1 \rVert`
+    does not.
+
+    Args:
+        inner: the direction, uphill; any transformation of first order.
+        learning_rate: the factor :math:`\eta` of the estimated distance, or its schedule with a peak of 1.
+        estim_lr0: the distance at the start, below the true one, in the units of the parameters.
+        estim_lr_coef: the factor :math:`c` of the estimate; up to 2 is in use.
+        decay: :math:`\rho`, how much of the sums a step keeps; 1 for all.
+        distance: how distances are measured, ``euclidean`` or by the ``largest`` coordinate; :math:`\lVert s \rVert_*`
+            is then the Euclidean norm, or the sum of magnitudes.
+        growth_rate: how many times its value the distance may become in one step; ``None`` sets no bound.
+
+    Raises:
+        ValueError: if ``distance`` is neither.
+
+    Source: Defazio & Mishchenko, "Learning-Rate-Free Learning by D-Adaptation", 2023, https://arxiv.org/abs/2301.07733
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx, params = gc.dadapt(gc.identity(), estim_lr0=0.5), jnp.array([4.0])
+        >>> print(tx.update(jnp.array([8.0]), tx.init(params), params)[0])
+        [0.5]
+    """
+    if distance not in _LENGTHS:
+        raise ValueError(f"dadapt: distance must be one of {', '.join(map(repr, _LENGTHS))}, not {distance!r}.")
+    length, dual_length = _LENGTHS[distance]
+
+    def rule(g, s, inner, p=None):
+        u, inner_state = inner(g, s["inner"], p)
+        unit = jnp.where(s["unit"] == 0, length(u), s["unit"])  # of the first direction that is not zero
+        rate = safe_divide(learning_rate * s["distance"], unit)
+        numerator = decay * s["numerator"] + rate * dot(g, s["displacement"])
+        sums = map_leaves(lambda g, old: decay * old + rate * g, g, s["sums"])
+        displacement = map_leaves(lambda u, old: decay * old + rate * u, u, s["displacement"])
+        estimate = estim_lr_coef * safe_divide(numerator, dual_length(sums))
+        new = {"sums": sums, "displacement": displacement, "numerator": numerator, "unit": unit}
+        return scale_tree(u, rate), new | {
+            "distance": grown(s["distance"], estimate, growth_rate),
+            "inner": inner_state,
+        }
+
+    numbers: dict[str, Any] = {"distance": scalar(fill=estim_lr0), "numerator": scalar, "unit": scalar}
+    return around(rule, inner=inner, sums=like_param, displacement=like_param, **numbers)
+
+
+def _euclidean(tree: Any) -> jax.Array:
+    return safe_sqrt(dot(tree, tree))
+
+
+def _largest(tree: Any) -> jax.Array:
+    """The largest magnitude, over all shards inside ``shard_map``."""
+
+    def largest(x: jax.Array) -> jax.Array:
+        axes = tuple(sorted(varying_axes(x)))
+        own = jnp.max(jnp.abs(x), initial=0.0)
+        return lax.pmax(own, axes) if axes else own
+
+    leaves = [largest(x) for x in jax.tree.leaves(tree)]
+    return jnp.max(jnp.stack(leaves)) if leaves else jnp.zeros(())
+
+
+#: How a distance is measured, and what bounds an inner product with it.
+_LENGTHS = {"euclidean": (_euclidean, _euclidean), "largest": (_largest, sum_of_magnitudes)}

@@ -1,0 +1,138 @@
+"""Wrappers that change the gradient before an inner transformation sees it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.around import around
+from gradchain.call import Hyper
+from gradchain.core import GradientTransformation, transform
+from gradchain.numerics import ema, norm
+from gradchain.slots import like_param, prepend
+from gradchain.trees import global_norm, map_leaves, scale_tree
+
+
+@transform
+def mars(
+    inner: GradientTransformation,
+    gamma: Hyper = 0.025,
+    b1: Hyper = 0.95,
+    max_norm: Hyper | None = 1.0,
+    per_leaf: bool = True,
+) -> Any:
+    r"""Feed ``inner`` a gradient of less variance, corrected by its change since the last step.
+
+    .. math::
+        c_t = g_t + \gamma \frac{\beta_1}{1-\beta_1} (g_t - g_{t-1}), \quad g_0 = 0
+
+    then clipped to a norm. This is the form without a second gradient of the old parameters on the new batch.
+
+    Args:
+        inner: what gets the corrected gradient; the authors take Adam, Lion or Shampoo.
+        gamma: the strength :math:`\gamma` of the correction; 0 leaves the gradient as it is.
+        b1: the decay :math:`\beta_1` of the first moment in ``inner``.
+        max_norm: the largest norm that passes unchanged, in the units of the gradient; ``None``: no clipping.
+        per_leaf: whether each leaf has a norm of its own, as in the code of the authors; else there is one of all.
+
+    Source: Yuan, Liu, Wu, Zhou & Gu, "MARS: Unleashing the Power of Variance Reduction for Training Large Models",
+    2024, https://arxiv.org/abs/2411.10438
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx = mars(gc.identity(), gamma=0.5, b1=0.5, max_norm=None)
+        >>> _, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
+        >>> print(tx.update(jnp.array([4.0]), state)[0])
+        [5.]
+    """
+    shorten = lambda length: max_norm / jnp.maximum(length, max_norm)
+
+    def clipped(tree):
+        if max_norm is None:
+            return tree
+        return (
+            map_leaves(lambda x: shorten(norm(x)) * x, tree)
+            if per_leaf
+            else scale_tree(tree, shorten(global_norm(tree)))
+        )
+
+    def rule(g, s, inner, p=None):
+        strength = gamma * b1 / (1 - b1)
+        corrected = map_leaves(lambda g, last: g + strength * (g - last), g, s["previous"])
+        u, new = inner(clipped(corrected), s["inner"], p)
+        return u, {"previous": g, "inner": new}
+
+    locality = "element" if max_norm is None else "leaf" if per_leaf else "tree"
+    return around(rule, locality, inner=inner, previous=like_param)
+
+
+@transform
+def grokfast(inner: GradientTransformation, alpha: Hyper = 0.98, lamb: Hyper = 2.0) -> Any:
+    r"""Amplify the slow part of the gradient, a moving average.
+
+    .. math::
+        h_t = \alpha h_{t-1} + (1-\alpha) g_t, \quad \hat g_t = g_t + \lambda h_t, \quad h_1 = g_1
+
+    Args:
+        inner: what gets :math:`\hat g`.
+        alpha: the decay :math:`\alpha` in [0, 1).
+        lamb: the factor :math:`\lambda` of the slow part.
+
+    Source: Lee, Kang, Kim & Lee, "Grokfast: Accelerated Grokking by Amplifying Slow Gradients", 2024,
+    https://arxiv.org/abs/2405.20233
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx = grokfast(gc.identity(), alpha=0.5, lamb=2.0)
+        >>> updates, state = tx.update(jnp.array([1.0]), tx.init(jnp.zeros(1)))
+        >>> print(updates, tx.update(jnp.array([3.0]), state)[0])
+        [3.] [7.]
+    """
+
+    def rule(g, s, t, inner, p=None):
+        average = map_leaves(lambda g, h: jnp.where(t == 1, g, ema(g, h, alpha)), g, s["filtered"])
+        u, new = inner(map_leaves(lambda g, h: g + lamb * h, g, average), s["inner"], p)
+        return u, {"filtered": average, "inner": new}
+
+    return around(rule, locality="element", inner=inner, filtered=like_param)
+
+
+@transform
+def grokfast_window(
+    inner: GradientTransformation, window_size: int = 100, lamb: Hyper = 5.0, warmup: bool = True
+) -> Any:
+    r"""Amplify the slow part of the gradient, the mean of the last :math:`w` gradients, this one included.
+
+    .. math::
+        \hat g_t = g_t + \frac{\lambda}{w} \sum_{i=0}^{w-1} g_{t-i}
+
+    It keeps all :math:`w` gradients; ``grokfast`` keeps one average.
+
+    Args:
+        inner: what gets :math:`\hat g`.
+        window_size: how many gradients :math:`w`.
+        lamb: the factor :math:`\lambda` of the slow part.
+        warmup: whether the gradient stays as it is until the window is full; else the mean is of those that are there.
+
+    Source: see ``grokfast``.
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx = grokfast_window(gc.identity(), window_size=2, lamb=2.0)
+        >>> updates, state = tx.update(jnp.array([1.0]), tx.init(jnp.zeros(1)))
+        >>> print(updates, tx.update(jnp.array([3.0]), state)[0])
+        [1.] [7.]
+    """
+
+    def rule(g, s, t, inner, p=None):
+        place = (t.astype(jnp.int32) - 1) % window_size
+        there = jnp.minimum(t, float(window_size))
+        put = lambda g, window: jax.lax.dynamic_update_index_in_dim(window, g, place, 0)
+        window = map_leaves(put, g, s["window"])
+        weight = jnp.where(t < window_size, 0.0, lamb / there) if warmup else lamb / there
+        u, new = inner(map_leaves(lambda g, w: g + weight * jnp.sum(w, axis=0), g, window), s["inner"], p)
+        return u, {"window": window, "inner": new}
+
+    return around(rule, locality="element", inner=inner, window=prepend(window_size))

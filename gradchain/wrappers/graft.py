@@ -1,0 +1,48 @@
+"""Grafting: the step length of one transformation with the direction of another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradchain.around import around
+from gradchain.core import GradientTransformation, transform
+from gradchain.numerics import norm, safe_divide
+from gradchain.trees import global_norm, map_leaves, scale_tree
+
+
+@transform
+def graft(magnitude: GradientTransformation, direction: GradientTransformation, per_leaf: bool = True) -> Any:
+    r"""Give the update of one transformation the norm of another's.
+
+    .. math::
+        u = \frac{\lVert m \rVert}{\lVert d \rVert}\, d
+
+    Both see the same gradients. Where :math:`d` is zero the update is zero. Let only ``direction`` say where to go: two
+    whole optimizers, or two directions.
+
+    Args:
+        magnitude: the transformation whose updates :math:`m` have the length.
+        direction: the transformation whose updates :math:`d` have the direction.
+        per_leaf: whether each leaf has a norm of its own; else there is one of all.
+
+    Source: Agarwal, Anil, Hazan, Koren & Zhang, "Disentangling Adaptive Gradient Methods from Learning Rates", 2020,
+    https://arxiv.org/abs/2002.11803
+
+    Example:
+        >>> import gradchain as gc
+        >>> import jax.numpy as jnp
+        >>> tx = graft(magnitude=gc.sgd(0.1), direction=gc.adam(1.0))
+        >>> print(tx.update(jnp.array([3.0, -4.0]), tx.init(jnp.zeros(2)))[0].round(3))
+        [-0.354  0.354]
+    """
+
+    def rule(g, s, magnitude, direction, p=None):
+        m, new_m = magnitude(g, s["magnitude"], p)
+        d, new_d = direction(g, s["direction"], p)
+        if per_leaf:
+            u = map_leaves(lambda m, d: safe_divide(norm(m), norm(d)) * d, m, d)
+        else:
+            u = scale_tree(d, safe_divide(global_norm(m), global_norm(d)))
+        return u, {"magnitude": new_m, "direction": new_d}
+
+    return around(rule, "leaf" if per_leaf else "tree", magnitude=magnitude, direction=direction)

@@ -1,0 +1,86 @@
+"""Rows without a gradient rest: for embeddings of which a step sees a few."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain import checks
+from gradchain.around import around
+from gradchain.core import GradientTransformation, transform
+from gradchain.paths import flatten, flatten_like
+from gradchain.trees import map_leaves
+
+
+@transform
+def lazy_rows(inner: GradientTransformation) -> Any:
+    """Apply ``inner``, but leave rows alone whose gradient is all zero: their slots stay and their update is zero.
+
+    A row is an index of the first dimension of a leaf of two dimensions or more; other leaves are as with ``inner``
+    alone. The step of ``inner`` counts all updates.
+
+    Args:
+        inner: a transformation or a whole optimizer in which each element goes its own way.
+
+    Raises:
+        ValueError: if ``inner`` looks further than one element.
+
+    Source: as ``torch.optim.SparseAdam`` and TensorFlow's ``LazyAdam``.
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx, params = lazy_rows(gc.sgd(1.0, momentum=0.5)), jnp.zeros((2, 1))
+        >>> _, state = tx.update(jnp.array([[1.0], [1.0]]), tx.init(params))
+        >>> print(tx.update(jnp.array([[1.0], [0.0]]), state)[0])
+        [[-1.5]
+         [ 0. ]]
+    """
+    if inner.locality != "element":
+        raise ValueError(
+            f"lazy_rows: {inner!r} looks at more than one element at a time (its locality is {inner.locality!r}), so"
+            " that its rows cannot rest one by one."
+        )
+
+    def rule(g, s, inner, p=None):
+        u, new = inner(g, s["inner"], p)
+        alive = map_leaves(_alive, g)
+        u = map_leaves(lambda a, x: jnp.where(a, x, jnp.zeros_like(x)), alive, u)
+        return u, {"inner": _merged(alive, g, new, s["inner"])}
+
+    return around(rule, "matrix", inner)
+
+
+def _alive(x: jax.Array) -> jax.Array:
+    """Which rows have a gradient; true for a leaf without rows."""
+    return jnp.any(x != 0, axis=tuple(range(1, x.ndim)), keepdims=True) if x.ndim > 1 else jnp.array(True)
+
+
+def _merged(alive: Any, g: Any, new: Any, old: Any) -> Any:
+    """The state ``new`` where rows are alive and ``old`` where not, in every slot that is shaped as the parameters."""
+    if not _is_slot(g, new):
+        return {k: _merged(alive, g, v, old[k]) for k, v in new.items()} if isinstance(new, dict) else new
+    treedef = flatten(g)[1]
+    old = treedef.unflatten(checks.slot_leaves("lazy_rows", "inner", treedef, g, old))
+    return map_leaves(_merged_rows, new, old, alive, g)
+
+
+def _is_slot(g: Any, tree: Any) -> bool:
+    leaves, treedef = flatten(g)
+    try:
+        found = flatten_like(treedef, tree)
+    except (ValueError, TypeError, KeyError):
+        return False
+    return all(x is None or y is None or _has_rows_of(x, y) for x, y in zip(leaves, found, strict=True))
+
+
+def _has_rows_of(x: jax.Array, y: Any) -> bool:
+    return hasattr(y, "shape") and y.shape[max(y.ndim - x.ndim, 0) :] == x.shape
+
+
+def _merged_rows(new: jax.Array, old: jax.Array, alive: jax.Array | None, x: jax.Array | None) -> jax.Array:
+    if alive is None or x is None or x.ndim < 2:
+        return new
+    in_front = (1,) * (new.ndim - x.ndim)  # a slot may have dimensions before those of its parameter
+    return jnp.where(alive.reshape(in_front + alive.shape), new, old)

@@ -1,0 +1,74 @@
+"""Lookahead: slow weights that follow the fast ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.around import around
+from gradchain.call import Hyper
+from gradchain.core import GradientTransformation, transform
+from gradchain.paths import named_leaves
+from gradchain.slots import like_param
+from gradchain.trees import map_leaves, tree_map_live
+
+
+@transform
+def lookahead(
+    inner: GradientTransformation, sync_period: int = 5, slow_step_size: Hyper = 0.5, reset_state: bool = False
+) -> Any:
+    r"""Every few steps, draw slow weights towards the fast ones and go on from there.
+
+    .. math::
+        \phi \leftarrow \phi + \alpha (\theta - \phi), \quad \theta \leftarrow \phi \qquad \text{every } k \text{ steps}
+
+    The parameters are the fast weights :math:`\theta`, which ``inner`` moves; the state keeps the slow ones
+    :math:`\phi`, with which to evaluate: ``eval_params`` finds them.
+
+    Args:
+        inner: a whole optimizer, whose updates are added to the parameters as they leave this wrapper.
+        sync_period: how many steps :math:`k \ge 1` from one meeting to the next.
+        slow_step_size: how far :math:`\alpha` in (0, 1] the slow weights go.
+        reset_state: whether ``inner`` starts anew after each meeting.
+
+    Raises:
+        ValueError: if ``sync_period`` is less than 1.
+
+    Source: Zhang, Lucas, Hinton & Ba, "Lookahead Optimizer: k steps forward, 1 step back", 2019,
+    https://arxiv.org/abs/1907.08610
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx, params = lookahead(gc.sgd(1.0), sync_period=2), jnp.zeros(1)
+        >>> state = tx.init(params)
+        >>> for _ in range(2):
+        ...     params, state = tx.step(jnp.array([-1.0]), state, params)
+        >>> print(params, gc.eval_params(state, params))
+        [1.] [1.]
+    """
+    if sync_period < 1:
+        raise ValueError(f"lookahead: sync_period must be 1 or more, not {sync_period}.")
+    start_anew = inner.init
+
+    def rule(g, s, p, t, inner):
+        meet = t.astype(jnp.int32) % sync_period == 0
+        u, new = inner(g, s["inner"], p)
+        ahead = map_leaves(lambda u, p, slow: (p - slow) + u, u, p, s["slow"])
+        back = lambda u, d: jnp.where(meet, u - (1 - slow_step_size) * d, u)
+        follow = lambda d, slow: jnp.where(meet, slow + slow_step_size * d, slow)
+        if reset_state:
+            new = _choose(meet, start_anew(p), new)
+        return map_leaves(back, u, ahead), {"slow": map_leaves(follow, ahead, s["slow"]), "inner": new}
+
+    return around(rule, locality="element", inner=inner, slow=like_param(copy=True))
+
+
+def _choose(condition: jax.Array, chosen: Any, other: Any) -> Any:
+    """``chosen`` where the condition holds, leaf by leaf of ``other``; a leaf that ``chosen`` lacks stays."""
+    by_path = dict(named_leaves(chosen))
+    found = [by_path.get(path) for path, _ in named_leaves(other)]
+    pick = lambda x, new: x if new is None else jnp.where(condition, new, x)
+    treedef = jax.tree.structure(other, is_leaf=lambda x: x is None)
+    return tree_map_live(pick, other, treedef.unflatten(found))

@@ -1,0 +1,123 @@
+"""A transformation in a subspace: it sees matrices shortened, and keeps a state of that size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradchain.around import Around
+from gradchain.call import Hyper
+from gradchain.core import GradientTransformation, transform
+from gradchain.lift import PerTree
+from gradchain.slots import shaped
+from gradchain.transforms.low_rank import is_wide_enough
+from gradchain.trees import map_leaves, tree_map_live
+
+
+@transform
+def low_rank(
+    inner: GradientTransformation,
+    rank: int = 128,
+    update_every: int = 200,
+    scale: Hyper = 1.0,
+    compress: str = "longer",
+) -> Any:
+    r"""Apply ``inner`` to matrices projected to the ``rank`` leading singular vectors of their gradient (GaLore).
+
+    .. math::
+        R = P^* g, \quad u = \alpha P\, \mathrm{inner}(R), \quad
+        P = \text{the first columns of } U, \; g = U \Sigma V^*
+
+    or :math:`R = g P`, :math:`u = \alpha\, \mathrm{inner}(R) P^*` with the columns of :math:`V`. The basis :math:`P` is
+    found anew each ``update_every`` steps; a gradient that is zero leaves it as it is. The largest element of each of
+    its columns is positive, so that it does not change its sign from one time to the next.
+
+    Matrices are the last two dimensions of a leaf. Where they are not both longer than ``rank``, and for vectors,
+    ``inner`` sees the leaf as it is.
+
+    Args:
+        inner: what is done in the subspace, such as ``scale_by_adam()``; its state has the shapes of the projected
+            leaves. It is given the parameters projected too: weight decay, which is meant for all of them, belongs
+            behind this.
+        rank: the number of directions that is kept.
+        update_every: steps for which a basis stays.
+        scale: the factor :math:`\alpha` of what comes back from the subspace.
+        compress: which dimension becomes ``rank`` long: the ``"longer"`` one, or the ``"shorter"`` as in the paper,
+            with a smaller basis and a larger state.
+
+    Raises:
+        ValueError: if ``compress`` is neither, or ``rank`` or ``update_every`` is less than 1.
+
+    Source: Zhao et al., "GaLore: Memory-Efficient LLM Training by Gradient Low-Rank Projection", 2024,
+    https://arxiv.org/abs/2403.03507
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx, params = low_rank(gc.scale_by_adam(), rank=2), jnp.zeros((8, 4))
+        >>> state = tx.init(params)["low_rank"]
+        >>> state["basis"].shape, state["inner"]["scale_by_adam"]["mu"].shape
+        ((8, 2), (2, 4))
+    """
+    if compress not in ("longer", "shorter") or rank < 1 or update_every < 1:
+        raise ValueError(
+            "low_rank: compress is 'longer' or 'shorter', rank and update_every are at least 1, not"
+            f" {compress!r}, {rank} and {update_every}."
+        )
+    is_left = lambda shape: (shape[-2] >= shape[-1]) == (compress == "longer")
+
+    def basis_shape(shape):
+        return *shape[:-2], shape[-2 if is_left(shape) else -1], rank
+
+    def low_shape(shape):
+        if not is_wide_enough(shape, rank):
+            return shape
+        return (*shape[:-2], rank, shape[-1]) if is_left(shape) else (*shape[:-1], rank)
+
+    def down(basis, x):
+        return _adjoint(basis) @ x if is_left(x.shape) else x @ basis
+
+    def up(basis, low, x):
+        return scale * (basis @ low if is_left(x.shape) else low @ _adjoint(basis))
+
+    def rule(g, s, t, inner, p=None):
+        fresh = lambda: map_leaves(lambda old, x: _leading(x, rank, is_left(x.shape), old), s["basis"], g)
+        basis = lax.cond((t - 1) % update_every == 0, fresh, lambda: s["basis"])
+        low = lambda tree: map_leaves(lambda x, b: x if b is None else down(b, x), tree, basis)
+        u, new = inner(low(g), s["inner"], None if p is None else low(p))
+        u = map_leaves(lambda x, b, y: y if b is None else up(b, y, x), g, basis, u)
+        return u, {"basis": basis, "inner": new}
+
+    basis = shaped(basis_shape)(exists=lambda shape: is_wide_enough(shape, rank))
+    return Projected(low_shape, rule, "matrix", {"inner": inner}, {"basis": basis})
+
+
+class Projected(Around):
+    """A rule around a transformation whose state is that of parameters of other shapes."""
+
+    def __init__(self, low_shape: Any, rule: Any, locality: str, members: dict, slots: dict):
+        super().__init__(rule, locality, members, slots)
+        self.low_shape = low_shape
+
+    def init(self, params: Any) -> dict:
+        """See ``Body``."""
+        low = tree_map_live(shaped(self.low_shape).make, params)
+        inner = {name: m.init(low) for name, m in self.members.items()}
+        return PerTree.init(self, params) | {name: state for name, state in inner.items() if state}
+
+
+def _adjoint(x: jax.Array) -> jax.Array:
+    return jnp.conj(jnp.swapaxes(x, -1, -2))
+
+
+def _leading(x: jax.Array, rank: int, is_left: bool, old: jax.Array) -> jax.Array:
+    """The leading left or right singular vectors of ``x`` as columns; ``old`` where ``x`` is zero."""
+    u, _, vh = jnp.linalg.svd(lax.stop_gradient(x), full_matrices=False)
+    columns = (u if is_left else _adjoint(vh))[..., :rank]
+    size = jnp.abs(columns)
+    first = jnp.argmax(size, axis=-2, keepdims=True)
+    phase = jnp.take_along_axis(columns, first, axis=-2) / jnp.take_along_axis(size, first, axis=-2)
+    is_zero = jnp.all(x == 0, axis=(-2, -1), keepdims=True)
+    return jnp.where(is_zero, old, columns * jnp.conj(phase))

@@ -1,0 +1,37 @@
+"""Twins of averages of the parameters: the averages written as sums over the whole history."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tests.references.transforms import Tree, Twin
+
+
+@dataclass
+class Average(Twin):
+    """The updates are those of the inner twin; ``average`` is the weighted mean of all parameters after an update"""
+
+    inner: Twin
+    decay: float | None = None
+    power: float | None = None
+    start: int = 1
+    every: int = 1
+    history: list[Tree] = field(default_factory=list)
+
+    def init(self, params: Tree) -> None:
+        self.inner.init(params)
+
+    def update(self, g: Tree, p: Tree) -> Tree:
+        u = self.inner.update(g, p)
+        self.history.append({k: p[k] + u[k] for k in u})
+        return u
+
+    def average(self) -> Tree:
+        counted = self.history[self.start - 1 :: self.every] or self.history[-1:]
+        n = len(counted)
+        if self.decay is not None:
+            weights = [self.decay ** (n - i) for i in range(1, n + 1)]
+        else:
+            keep = [1 - (1 - (1 - 1 / j) ** ((self.power or 0.0) + 1)) for j in range(1, n + 1)]
+            weights = [(1 - keep[i]) * float(np.prod(keep[i + 1 :])) for i in range(n)]
+        return {k: sum(w * p[k] for w, p in zip(weights, counted, strict=True)) / sum(weights) for k in counted[0]}

@@ -1,0 +1,52 @@
+"""What the table does not say of rates for each parameter."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import gradchain as gc
+
+
+def last_update(tx, grads):
+    body = lambda state, g: tx.update(g, state)[::-1]
+    return jax.lax.scan(body, tx.init(grads[0]), grads)[1][-1]
+
+
+def test_the_variance_of_large_gradients_that_hardly_vary_is_no_difference_of_squares():
+    grads = 1e3 + jnp.tile(jnp.array([0.5, -0.5]), 500)[:, None]
+    np.testing.assert_allclose(
+        last_update(gc.scale_by_stddev(0.99, bias_correction=True), grads), [1e3 / 0.5], rtol=0.02
+    )
+    with jax.numpy_dtype_promotion("standard"):
+        theirs = last_update(
+            optax.scale_by_stddev(0.99, bias_correction=True), grads
+        )  # squares of 1e6 with the rounding of float32
+    assert not abs(theirs[0] / 2e3 - 1) < 0.02
+
+
+def test_ftrl_makes_parameters_exactly_zero_where_gradients_are_small():
+    tx, params = gc.ftrl(0.5, initial_accumulator_value=0.0, l1=2.0), jnp.zeros(2)
+    state = tx.init(params)
+    for g in ([1.0, 0.5], [3.0, -0.5], [1.0, 0.25]):
+        params, state = tx.step(jnp.array(g), state, params)
+    assert params[0] < 0
+    assert params[1] == 0
+
+
+def test_ftrl_without_penalties_is_adagrad_in_float64():
+    with jax.enable_x64(True):
+        start = jnp.array([1.0, -0.5])
+        ours, adagrad = gc.ftrl(0.3, initial_accumulator_value=0.0), gc.adagrad(0.3, 0.0, 0.0)
+        p, q, state, adagrad_state = start, start, ours.init(start), adagrad.init(start)
+        for t in range(1, 20):
+            g = jnp.sin(jnp.array([1.0, 2.0]) * t)
+            p, state = ours.step(g, state, p)
+            q, adagrad_state = adagrad.step(g, adagrad_state, q)
+            np.testing.assert_allclose(p, q, rtol=1e-12)
+
+
+def test_ftrl_stays_where_it_knows_nothing():
+    tx, params = gc.ftrl(0.5, initial_accumulator_value=0.0), jnp.array([1.0])
+    params, _ = tx.step(jnp.zeros(1), tx.init(params), params)
+    np.testing.assert_array_equal(params, 1.0)

@@ -1,0 +1,130 @@
+"""Operators on schedules: what they make, and what it is worth."""
+
+import json
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradchain as gc
+
+STEPS = np.arange(40)
+A, B, C = gc.linear_schedule(0.1, 2.0, 30), gc.cosine_annealing_schedule(1.0, 13), gc.rex_schedule(0.5, 10)
+
+
+def plain(step):
+    return 0.1 * step
+
+
+def after(value, steps):
+    """The values so many steps later."""
+    return np.asarray(value(STEPS + steps))
+
+
+a, b, p = np.asarray(A(STEPS)), np.asarray(B(STEPS)), 0.1 * STEPS
+MADE = {
+    "a + b": (A + B, a + b),
+    "a + 1": (A + 1, a + 1),
+    "1 + a": (1 + A, a + 1),
+    "a - b": (A - B, a - b),
+    "a - 0.5": (A - 0.5, a - 0.5),
+    "1 - a": (1 - A, 1 - a),
+    "-a": (-A, -a),
+    "a * b": (A * B, a * b),
+    "2 * a": (2 * A, 2 * a),
+    "a * 0.5": (A * 0.5, a / 2),
+    "sum": (sum([A, B]), a + b),
+    "clip": (A.clip(0.5, 1.5), np.clip(a, 0.5, 1.5)),
+    "clip to another": (A.clip(high=B), np.minimum(a, b)),
+    "shift": (A.shift(5), np.concatenate([a[:1]] * 5 + [a[:-5]])),
+    "repeat": (A.repeat(7), a[STEPS % 7]),
+    "until": (A.until(7), a[np.minimum(STEPS, 7)]),
+    "a until 7 | b": (A.until(7) | B, np.where(STEPS < 7, a, after(B, -7))),
+    "a until 7 | number": (A.until(7) | 0.3, np.where(STEPS < 7, a, 0.3)),
+    "three": (A.until(7) | B.until(5) | C, np.select([STEPS < 7, STEPS < 12], [a, after(B, -7)], after(C, -12))),
+    "nested": (A.until(7) | (B.until(5) | C), np.select([STEPS < 7, STEPS < 12], [a, after(B, -7)], after(C, -12))),
+    "cut short": ((A.until(7) | B).until(5) | C, np.where(STEPS < 5, a, after(C, -5))),
+    "all": (
+        (2 * (A + 1).until(9) - 0.5).clip(0.0, 3.5).repeat(20),
+        np.clip(2 * (a[np.minimum(STEPS % 20, 9)] + 1) - 0.5, 0, 3.5),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_operators_make_is_a_schedule_like_any_other(name):
+    made, expected = MADE[name]
+    assert isinstance(made, gc.Schedule)
+    np.testing.assert_allclose(made(STEPS), expected, atol=1e-6)
+    np.testing.assert_allclose([made(int(t)) for t in (0, 6, 7, 39)], expected[[0, 6, 7, 39]], atol=1e-6)
+    assert eval(repr(made), vars(gc)) == made
+    assert gc.from_config(json.loads(json.dumps(gc.to_config(made)))) == made
+    assert pickle.loads(pickle.dumps(made)) == made
+    again = jax.tree.map(lambda x: x, made)
+    assert again == made and hash(again) == hash(made)
+    assert jax.tree.map(lambda x: 1.5 * x, made) != made
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (A + plain, a + p),
+        (plain + A, a + p),
+        (A - plain, a - p),
+        (plain - A, p - a),
+        (A * plain, a * p),
+        (plain * A, a * p),
+        (A.until(7) | plain, np.where(STEPS < 7, a, 0.1 * (STEPS - 7))),
+        (gc.until_schedule(plain, 7) | A, np.where(STEPS < 7, p, after(A, -7))),
+    ],
+)
+def test_a_plain_function_is_an_operand(made, expected):
+    np.testing.assert_allclose(made(STEPS), expected, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(lambda t: made(t))(5), expected[5], atol=1e-6)
+
+
+@pytest.mark.parametrize("two", [2, 2.0, np.float64(2), np.float32(2), np.array(2.0), jnp.float32(2)])
+def test_a_number_of_any_kind_is_an_operand(two):
+    assert two * A == 2 * A == gc.product_schedule(2.0, A)
+    assert A * two == gc.product_schedule(A, 2.0)
+    assert two + A == 2 + A
+    assert A - two == A + -2.0
+
+
+def test_a_traced_number_is_an_operand_with_a_slope():
+    slope = jax.grad(lambda x: (x * A + x)(30))(3.0)
+    np.testing.assert_allclose(slope, 3.0, rtol=1e-6)
+
+
+def test_one_after_another_is_one_flat_schedule():
+    assert A.until(7) | B == gc.join_schedules([A, B], [7])
+    assert A.until(7) | B.until(5) | C == gc.join_schedules([A, B, C], [7, 12])
+    assert (A.until(7) | B.until(5)) == gc.join_schedules([A, B], [7]).until(12)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: A | B, TypeError, r"When does linear_schedule\(.*\) end\? Say first.until\(steps\) \| second"),
+        (lambda: plain | A, TypeError, r"Say until_schedule\(first, steps\) \| second"),
+        (lambda: 0.5 | A, TypeError, r"When does 0.5 end\?"),
+        (lambda: A + "b", TypeError, r"sum_schedule: argument 'second' must be a number or a function of the step"),
+        (lambda: A * jnp.ones(3), TypeError, r"product_schedule: argument 'second' must be a number"),
+        (lambda: A.until(-1), ValueError, r"until_schedule: steps must be 0 or more"),
+        (lambda: A.repeat(0), ValueError, r"repeated_schedule: steps must be 1 or more"),
+    ],
+)
+def test_what_makes_no_sense_is_an_error_at_once(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_a_made_schedule_is_a_learning_rate():
+    tx = gc.sgd((0.5 * A).until(2) | 0.25)
+    params = jnp.zeros(1)
+    state = tx.init(params)
+    for rate in (0.05, 0.5 * (0.1 + 1.9 / 30), 0.25, 0.25):
+        updates, state = tx.update(jnp.ones(1), state, params)
+        np.testing.assert_allclose(updates, [-rate], rtol=1e-6)
