@@ -191,8 +191,7 @@ class GradientTransformation(Call):
 
 def _is_concrete(updates: Any, extra: dict) -> bool:
     """Whether to compile: a tracer that only the state or the parameters hold would do no harm there."""
-    is_opaque = lambda x: callable(x) or isinstance(x, str)
-    return not is_traced(jax.tree.leaves(updates)) and not any(map(is_opaque, extra.values()))
+    return not (is_traced(jax.tree.leaves(updates)) or any(isinstance(x, str) or callable(x) for x in extra.values()))
 
 
 def _update(tx: GradientTransformation, updates: Any, state: Any, params: Any, extra: dict) -> tuple[Any, dict]:

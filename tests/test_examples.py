@@ -59,6 +59,18 @@ def test_plot_schedules(tmp_path):
     assert begin < below
 
 
+def test_train_words(tmp_path):
+    printed = run("train_words.py", tmp_path)
+    found = re.findall(r"^(\w+) *: rare words ([\d.]+), all words ([\d.]+) nats; a row moves ([\d.]+)", printed, re.M)
+    rare, loss, drift = ({name: float(row[i]) for name, *row in found} for i in range(3))
+    assert loss.keys() == {"adam", "lazy_adam", "adagrad"}
+    assert all(x < 3.1 for x in loss.values())
+    assert rare["adagrad"] < rare["lazy_adam"]
+    assert drift["adam"] > 1.0
+    assert drift["lazy_adam"] == drift["adagrad"] == 0.0
+    assert (tmp_path / "out" / "train_words.png").stat().st_size > 20_000
+
+
 def test_every_example_is_run_here():
     tested = {name.removeprefix("test_") + ".py" for name in globals() if re.match("test_(train|plot)_", name)}
     assert tested == {path.name for path in EXAMPLES.glob("*.py")}
