@@ -98,8 +98,8 @@ for name, tx in track(optimizers.items(), "training"):
 # %%
 # Adagrad is ahead, most of all on rare words. Adam carries rows far in steps that say nothing of them; lazy Adam and
 # Adagrad do not, so that they need touch no more than the 64 rows of the batch, of 3,408. On this small text the drift
-# does Adam no harm, and lazy Adam is behind on the rarest words; where an embedding has a hundred million rows, to touch
-# all of them in each step is what costs.
+# does Adam no harm, and lazy Adam is behind on the rarest words; where an embedding has a hundred million rows, what
+# costs is to touch all of them in each step.
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 for i, (name, color) in enumerate({"adam": "C3", "lazy_adam": "C0", "adagrad": "C2"}.items()):

@@ -71,6 +71,6 @@ def learning_rate_range(found: LearningRateRange, ax: Axes | None = None) -> Axe
             found.decade_below, color="C1", linestyle=":", label=f"a tenth of the divergence: {found.decade_below:.1e}"
         )
     ax.set(xscale="log", xlabel="learning rate", ylabel="loss")
-    ax.set_ylim(top=found.smoothed.max() + 0.1 * np.ptp(found.smoothed) or None)  # a single loss may be far above
+    ax.set_ylim(top=found.smoothed.max() + 0.1 * np.ptp(found.smoothed))  # a single loss may be far above
     ax.legend(frameon=False)
     return ax

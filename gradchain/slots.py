@@ -67,7 +67,7 @@ class Slot:
         if self.copy:
             return jnp.array(param, dtype, copy=True)
         shape = shape[:batch] + own
-        if self.relation == "scalar" and not batch:  # not of the parameter's shards: the same on each device
+        if not shape and (self.relation == "scalar" or jnp.ndim(param)):  # of no shard: the same on each device
             return jnp.full(own, self.fill, dtype)
         if isinstance(self.fill, float) and self.fill == 0:  # the fast way, out of jit
             return jnp.zeros_like(param, dtype=dtype, shape=shape)

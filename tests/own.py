@@ -101,7 +101,7 @@ def with_examples(inner: gc.GradientTransformation):
     """Make two gradients of one, for what wants a leading dimension of examples."""
 
     def rule(g, s, p, inner):
-        updates, new = inner(gc.map_leaves(lambda g, p: jnp.stack([g, 0.5 * p - g]), g, p), s.get("inner", {}), p)
+        updates, new = inner(gc.map_leaves(lambda g, p: jnp.stack([g, g * p]), g, p), s.get("inner", {}), p)
         return updates, {"inner": new}
 
     return gc.around(rule, inner=inner)
@@ -134,7 +134,7 @@ class WithExamples(Twin):
         self.inner.init(params)
 
     def update(self, g, p):
-        return self.inner.update([g, {k: 0.5 * p[k] - g[k] for k in g}], p)
+        return self.inner.update([g, {k: g[k] * p[k] for k in g}], p)
 
 
 @dataclass

@@ -13,6 +13,7 @@ from tests.table_schedules import SCHEDULES, SELECTIONS
 
 DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64, jnp.complex64]
 LAWS_WITH_DTYPES = [laws.has_the_numbers_of_its_twin, laws.follows_its_twin]
+LAWS_WITH_FILES = [laws.goes_on_from_a_checkpoint]
 each_row = pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 # A variant has another formula in the same form: its numbers are always tested, its form when there is time.
 names = {row.name for row in ROWS}
@@ -42,7 +43,9 @@ def test_rows_are_called_by_their_factories_and_only_once():
 
 
 def test_reasons_are_for_laws_that_exist():
-    assert {law for row in ROWS for law in row.reasons} <= {law.__name__ for law in (*LAWS, *LAWS_WITH_DTYPES)}
+    assert {law for row in ROWS for law in row.reasons} <= {
+        law.__name__ for law in (*LAWS, *LAWS_WITH_DTYPES, *LAWS_WITH_FILES)
+    }
 
 
 @each_law
@@ -70,6 +73,8 @@ def test_trajectory(row, dtype, tolerance):
 
 @each_main_row
 def test_goes_on_from_a_checkpoint(row, tmp_path):
+    skip_with_reason(row, "goes_on_from_a_checkpoint")
+
     def through_msgpack(state):
         return flax.serialization.msgpack_restore(flax.serialization.msgpack_serialize(state))
 

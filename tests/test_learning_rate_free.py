@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import gradchain as gc
@@ -189,6 +190,19 @@ def test_layer_wise_each_leaf_is_on_its_own(make):
         p, state = tx.step(grads, state, p)
         one, one_state = alone.step({"b": grads["b"]}, one_state, one)
     np.testing.assert_allclose(p["b"], one["b"], rtol=1e-12)
+
+
+def test_layer_wise_it_is_that_of_optax():
+    ours = gc.scale_by_distance_over_gradients(0.1)
+    theirs = optax.scale_by_distance_over_gradients(0.1, param_dtype=float)
+    p, state, their_state = SOLUTION, ours.init(SOLUTION), theirs.init(SOLUTION)
+    for _ in range(20):
+        grads = {"bias": jnp.asarray(RNG.standard_normal(2)), "kernel": jnp.asarray(RNG.standard_normal((2, 2)))}
+        updates, state = ours.update(grads, state, p)
+        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+            expected, their_state = theirs.update(grads, their_state, p)
+        np.testing.assert_allclose(joined(updates), joined(expected), rtol=1e-12)
+        p = gc.apply_updates(p, updates)
 
 
 def test_dog_refuses_a_first_step_that_it_does_not_know():

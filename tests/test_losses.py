@@ -13,6 +13,13 @@ import pytest
 from gradchain import losses
 from tests.references import losses as twins
 
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
 RNG = np.random.default_rng(0)
 normal = lambda *shape: 2 * RNG.standard_normal(shape)
 probabilities = lambda *shape: RNG.dirichlet(np.ones(shape[-1]), shape[:-1])

@@ -74,3 +74,10 @@ def test_squares_of_complex_gradients_are_kept_real():
     state = gc.chain(gc.scale_by_adam(), gc.scale_by_rms(), gc.scale_by_rss(), gc.add_momentum()).init(param)
     kinds = {slot: x.dtype.kind for entry in state.values() for slot, x in entry.items()}
     assert kinds == {"count": "i", "mu": "c", "nu": "f", "sum_of_squares": "f", "momentum": "c"}
+
+
+def test_a_slot_may_have_any_shape_that_follows_from_that_of_its_parameter():
+    slot = gc.shaped(lambda shape: (*shape[:-2], 5, shape[-1]))(real=True)
+    assert slot.shape((2, 3, 4)) == (2, 5, 4)
+    made = slot.make(jnp.ones((3, 4), jnp.complex64))
+    assert (made.shape, made.dtype) == ((5, 4), jnp.float32)

@@ -82,8 +82,8 @@ def multiclass_hinge_loss(scores: Any, labels: Any) -> jax.Array:
         >>> print(multiclass_hinge_loss(jnp.array([[2.0, 1.5]]), jnp.array([0])))
         [0.5]
     """
-    is_other = jnp.arange(scores.shape[-1]) != jnp.asarray(labels)[..., None]
-    return jnp.max(scores + is_other.astype(scores.dtype), -1) - labelled(scores, labels)
+    one_hot = jax.nn.one_hot(labels, scores.shape[-1], dtype=scores.dtype)
+    return jnp.max(scores + (1.0 - one_hot), -1) - labelled(scores, labels)
 
 
 @precise("scores")
@@ -126,7 +126,7 @@ def _nearest_of_simplex(x: jax.Array) -> jax.Array:
     """The nearest probabilities along the last dimension: ``max(x - t, 0)`` with the ``t`` that makes their sum 1."""
     x = x - jax.lax.stop_gradient(jnp.max(x, -1, keepdims=True))  # the same point, of numbers with all their digits
     falling = -jnp.sort(-x, axis=-1)
-    counts = jnp.arange(1, x.shape[-1] + 1, dtype=x.dtype)
+    counts = jnp.cumsum(jnp.ones_like(x), -1)
     excess = jnp.cumsum(falling, -1) - 1.0
     support = jnp.sum(falling * counts > excess, -1, keepdims=True)
     threshold = jnp.take_along_axis(excess, support - 1, -1) / support.astype(x.dtype)

@@ -198,7 +198,7 @@ def scale_by_radam(
             size = (jnp.sqrt(nu + eps_root) + eps) * jnp.sqrt(debias(1.0, b2, t))
         else:
             size = jnp.sqrt(debias(nu, b2, t) + eps_root) + eps
-        length, longest = _averaged_length(b2, t), 2 / (1 - b2) - 1
+        length, longest = averaged_length(b2, t), 2 / (1 - b2) - 1
         tractable = (length >= threshold) & (length > 4)
         length = jnp.where(tractable, length, 5.0)  # the others have no root
         ratio = (length - 4) * (length - 2) / length * longest / ((longest - 4) * (longest - 2))
@@ -208,7 +208,7 @@ def scale_by_radam(
     return elementwise(rule, mu=like_param, nu=like_param(real=True))
 
 
-def _averaged_length(decay: Any, t: Any) -> Any:
+def averaged_length(decay: Any, t: Any) -> Any:
     """RAdam's length of the average, without the difference of large numbers that its formula is.
 
     In hyperbolic functions of ``half = -log(decay) / 2`` it is ``coth(half) - t coth(t half) + t``; what the terms have

@@ -51,12 +51,10 @@ def scale_by_adabound(
     """
 
     def rule(g, s, t):
-        mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
-        new = {"mu": mu, "nu": nu} | ({"nu_max": jnp.maximum(s["nu_max"], nu)} if amsbound else {})
-        size = jnp.sqrt(new["nu_max"] if amsbound else nu) + eps
-        rate = debias(1.0, b1, t) / jnp.sqrt(debias(1.0, b2, t)) / size
-        lowest = final_scale * (gamma * t / (gamma * t + 1))
-        return jnp.clip(rate, lowest, final_scale * (1 + 1 / (gamma * t))) * mu, new
+        mu, (variance, moments) = ema(g, s["mu"], b1), _largest(ema(abs2(g), s["nu"], b2), s)
+        rate = debias(1.0, b1, t) / jnp.sqrt(debias(1.0, b2, t)) / (jnp.sqrt(variance) + eps)
+        lowest, highest = (final_scale * bound for bound in (gamma * t / (gamma * t + 1), 1 + 1 / (gamma * t)))
+        return jnp.clip(rate, lowest, highest) * mu, {"mu": mu, **moments}
 
     return elementwise(rule, mu=like_param, **_second_moments(amsbound))
 
@@ -65,6 +63,14 @@ def _second_moments(largest: bool) -> dict[str, Any]:
     """The slot of the second moment, and that of its largest value if asked for."""
     real = like_param(real=True)
     return {"nu": real, "nu_max": real} if largest else {"nu": real}
+
+
+def _largest(nu: Any, s: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The second moment to divide by, the largest so far if there is a slot for it, and the new slots."""
+    if "nu_max" not in s:
+        return nu, {"nu": nu}
+    nu_max = jnp.maximum(s["nu_max"], nu)
+    return nu_max, {"nu": nu, "nu_max": nu_max}
 
 
 @transform
@@ -96,10 +102,9 @@ def scale_by_padam(
     """
 
     def rule(g, s, t):
-        mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
-        new = {"mu": mu, "nu": nu} | ({"nu_max": jnp.maximum(s["nu_max"], nu)} if amsgrad else {})
-        size = jnp.sqrt(new["nu_max"] if amsgrad else nu) + eps
-        return debias(mu, b1, t) / jnp.sqrt(debias(1.0, b2, t)) / size ** (2 * partial), new
+        mu, (variance, moments) = ema(g, s["mu"], b1), _largest(ema(abs2(g), s["nu"], b2), s)
+        corrected = debias(mu, b1, t) / jnp.sqrt(debias(1.0, b2, t))
+        return corrected / (jnp.sqrt(variance) + eps) ** (2 * partial), {"mu": mu, **moments}
 
     return elementwise(rule, mu=like_param, **_second_moments(amsgrad))
 

@@ -17,7 +17,7 @@ from gradchain.slots import like_param, scalar
 
 def usual_size(shape: tuple[int, ...]) -> float:
     """The size that trained weights are expected to have: by the number of inputs of a kernel, 0.5 for a vector."""
-    return 0.5 if len(shape) < 2 else math.sqrt(2 / max(math.prod(shape[:-1]), 1))
+    return 0.5 if len(shape) < 2 else math.sqrt(2 / max(shape[-2], 1))
 
 
 @transform
@@ -47,8 +47,8 @@ def scale_by_amos(
         d_coef: :math:`d`, how fast the steps fade.
         eps: added to :math:`v`, in squared units of the gradient.
         expected_size: a function from the shape of a leaf to the size :math:`\eta` that its weights are expected to
-            have when trained; by default 0.5 for a vector and :math:`\sqrt{2/n}` for a kernel of :math:`n` inputs,
-            whose last dimension counts the outputs.
+            have when trained; by default 0.5 for a vector and :math:`\sqrt{2/n}` for kernels whose last two dimensions
+            are :math:`n` inputs and the outputs.
 
     Raises:
         TypeError: if ``update`` is called without ``params``.
@@ -77,5 +77,5 @@ def scale_by_amos(
         return mu, {"mu": mu, **new}
 
     if momentum is None:
-        return leafwise(rule, nu=scalar, b=scalar)
-    return leafwise(rule, nu=scalar, b=scalar, mu=like_param)
+        return leafwise(rule, whole=True, nu=scalar, b=scalar)
+    return leafwise(rule, whole=True, nu=scalar, b=scalar, mu=like_param)

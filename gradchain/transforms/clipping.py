@@ -68,14 +68,18 @@ def clip_by_block_rms(threshold: Hyper) -> Any:
 
 
 @transform
-def clip_by_global_norm(max_norm: Hyper) -> Any:
-    r"""Scale all updates down together where their norm is too large: :math:`u = g \min(1, m / \lVert g \rVert)`.
+def clip_by_global_norm(max_norm: Hyper, eps: Hyper = 0.0) -> Any:
+    r"""Scale all updates down together where their norm is too large.
+
+    .. math::
+        u = g \min\!\left(1, \frac{m}{\lVert g \rVert + \epsilon}\right)
 
     The norm is over all leaves, and over all shards inside ``shard_map``. It is right also where its square is larger
     than the dtype can hold.
 
     Args:
         max_norm: the largest norm :math:`m` that passes unchanged, in the units of the gradient.
+        eps: :math:`\epsilon`, in the units of the gradient; torch's ``clip_grad_norm_`` has ``1e-6``.
 
     Source: Pascanu, Mikolov & Bengio, "On the difficulty of training recurrent neural networks", 2013,
     https://arxiv.org/abs/1211.5063
@@ -87,7 +91,7 @@ def clip_by_global_norm(max_norm: Hyper) -> Any:
         >>> print(updates["a"], updates["b"])
         [0.6] [0.8]
     """
-    return treewise(lambda g: scale_tree(g, shrink(large_norm(g), max_norm)))
+    return treewise(lambda g: scale_tree(g, shrink(large_norm(g) + eps, max_norm)))
 
 
 @transform

@@ -42,8 +42,9 @@ def scale_by_cocob(alpha: Hyper = 100.0, eps: Hyper = 1e-8) -> Any:
 
     def rule(g, s, p):
         moved = p - s["start"]
-        largest = jnp.maximum(s["largest"], jnp.abs(g))
-        magnitudes = s["magnitudes"] + jnp.abs(g)
+        size = jnp.abs(g)
+        largest = jnp.where(size > s["largest"], size, s["largest"])  # unlike maximum's, its slope stands any rounding
+        magnitudes = s["magnitudes"] + size
         reward = jnp.maximum(s["reward"] - (jnp.conj(g) * moved).real, 0.0)
         descent = s["descent"] - g
         share = (largest + reward) / jnp.maximum(magnitudes + largest, alpha * largest)

@@ -67,12 +67,14 @@ def layerwise_decay(decay: Hyper, depth: Any = None, last: int | None = None) ->
         [0.5] [1.] [1.]
     """
 
-    def depth_of(path: str) -> int | None:
+    def depth_of(path: str) -> Any:
         if callable(depth):
             return depth(path)
-        chosen = next((d for glob, d in (depth or {}).items() if fnmatch.fnmatchcase(path, glob)), None)
+        for glob, chosen in (depth or {}).items():
+            if fnmatch.fnmatchcase(path, glob):
+                return chosen
         found = re.search(r"\d+", path)
-        return chosen if chosen is not None or found is None else int(found.group())
+        return None if found is None else int(found.group())
 
     def factors(tree: Any) -> Any:
         depths = {path: depth_of(path) for path, x in named_leaves(tree) if x is not None}

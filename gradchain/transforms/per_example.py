@@ -46,15 +46,15 @@ class Stacked(PerTree):
 def check_stack(what: str, tree: Any, params: Any = None) -> None:
     """All leaves have the same leading dimension, and beside it the shapes of ``params`` if there are any."""
     leaves, treedef = flatten(tree)
-    lengths = {x.shape[:1] for x in leaves if x is not None}
+    length = next((x.shape[:1] for x in leaves if x is not None), ())
     for i, (x, p) in enumerate(zip(leaves, flatten_like(treedef, params), strict=True)):
-        fits = x is None or (x.ndim > 0 and len(lengths) == 1 and (p is None or x.shape[1:] == jnp.shape(p)))
-        if not fits:
-            beside = "" if p is None else f" beside the shape {list(jnp.shape(p))} of its parameter"
-            raise ValueError(
-                f"{what}: {named_leaves(tree)[i][0]!r} has a gradient of shape {list(x.shape)}, but each needs the same"
-                f" leading dimension{beside}: one gradient per example, as jax.vmap(jax.grad(loss), (None, 0)) makes."
-            )
+        if x is None or (length and x.shape == length + (x.shape[1:] if p is None else jnp.shape(p))):
+            continue
+        beside = "" if p is None else f" beside the shape {list(jnp.shape(p))} of its parameter"
+        raise ValueError(
+            f"{what}: {named_leaves(tree)[i][0]!r} has a gradient of shape {list(x.shape)}, but each needs the same"
+            f" leading dimension{beside}: one gradient per example, as jax.vmap(jax.grad(loss), (None, 0)) makes."
+        )
 
 
 def per_example_global_norm_clip(grads: Any, l2_norm_clip: Any) -> tuple[Any, jax.Array]:

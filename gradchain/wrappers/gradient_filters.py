@@ -47,25 +47,24 @@ def mars(
         >>> print(tx.update(jnp.array([4.0]), state)[0])
         [5.]
     """
-    shorten = lambda length: max_norm / jnp.maximum(length, max_norm)
-
-    def clipped(tree):
-        if max_norm is None:
-            return tree
-        return (
-            map_leaves(lambda x: shorten(norm(x)) * x, tree)
-            if per_leaf
-            else scale_tree(tree, shorten(global_norm(tree)))
-        )
 
     def rule(g, s, inner, p=None):
         strength = gamma * b1 / (1 - b1)
         corrected = map_leaves(lambda g, last: g + strength * (g - last), g, s["previous"])
-        u, new = inner(clipped(corrected), s["inner"], p)
+        if max_norm is not None:
+            corrected = _clipped(corrected, max_norm, per_leaf)
+        u, new = inner(corrected, s["inner"], p)
         return u, {"previous": g, "inner": new}
 
     locality = "element" if max_norm is None else "leaf" if per_leaf else "tree"
     return around(rule, locality, inner=inner, previous=like_param)
+
+
+def _clipped(tree: Any, max_norm: Any, per_leaf: bool) -> Any:
+    shorten = lambda length: max_norm / jnp.maximum(length, max_norm)
+    return (
+        map_leaves(lambda x: shorten(norm(x)) * x, tree) if per_leaf else scale_tree(tree, shorten(global_norm(tree)))
+    )
 
 
 @transform

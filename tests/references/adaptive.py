@@ -39,9 +39,10 @@ class StdDev(Twin):
     bias_correction: bool = False
     weights: list = field(default_factory=lambda: [1.0])
     past: list = field(default_factory=list)
+    spread: float = 0.0
 
     def init(self, params: Tree) -> None:
-        self.past = [zeros(params)]
+        self.past, self.spread = [zeros(params)], self.initial_scale
 
     def update(self, g: Tree, p: Tree) -> Tree:
         t = len(self.past)
@@ -52,7 +53,7 @@ class StdDev(Twin):
     def root(self, k: str, g: np.ndarray) -> np.ndarray:
         pairs = list(zip(self.weights, self.past, strict=True))
         mean = g + sum(w * (old[k] - g) for w, old in pairs)
-        variance = sum(w * square(old[k] - mean) for w, old in pairs) + self.weights[0] * self.initial_scale
+        variance = sum(w * square(old[k] - mean) for w, old in pairs) + self.weights[0] * self.spread
         return np.sqrt(variance + self.eps) if self.eps_in_sqrt else np.sqrt(variance) + self.eps
 
 

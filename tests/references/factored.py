@@ -183,6 +183,15 @@ class Sm3(Twin):
         self.m = zeros(params)
         self.bounds = {k: [np.zeros(n) for n in x.shape] or [0.0] for k, x in params.items()}
 
+    @property
+    def momentum(self) -> float:
+        """What the recipe calls it"""
+        return self.b1
+
+    @momentum.setter
+    def momentum(self, value: float) -> None:
+        self.b1 = value
+
     def update(self, g: Tree, p: Tree) -> Tree:
         for k, x in g.items():
             v, u = np.zeros(x.shape), np.zeros_like(x)
@@ -221,8 +230,7 @@ class Amos(Twin):
         self.t += 1
         xi, updates = self.learning_rate, {}
         for k, x in g.items():
-            inputs = max(int(np.prod(x.shape[:-1])), 1)
-            eta = np.sqrt(2 / inputs) if x.ndim >= 2 else 0.5
+            eta = np.sqrt(2 / x.shape[-2]) if x.size and x.ndim >= 2 else 0.5
             self.v[k] = self.beta * self.v[k] + (1 - self.beta) * rms(x) ** 2
             v_hat = (self.v[k] + self.eps) / (1 - self.beta**self.t)
             c = (1 + self.c_coef * np.sqrt(xi) * self.b[k]) ** -0.5

@@ -14,11 +14,12 @@ class Downhill(Twin):
     """p <- p - eta u, with u of another twin; that one's numbers are set through this."""
 
     def __init__(self, twin: Twin, learning_rate: float):
-        self.__dict__ |= {"twin": twin, "learning_rate": learning_rate}
+        self.__dict__.update(twin=twin, learning_rate=learning_rate)
 
     def __setattr__(self, name: str, value: float) -> None:
-        assert name in self.__dict__ or hasattr(self.twin, name), name
-        setattr(self.twin, name, value) if name not in self.__dict__ else self.__dict__.update({name: value})
+        owner = self if name in self.__dict__ else self.twin
+        assert name in owner.__dict__, name
+        owner.__dict__[name] = value
 
     def init(self, params: Tree) -> None:
         self.twin.init(params)

@@ -94,12 +94,13 @@ class Clip(Twin):
 
 @dataclass
 class ClipNorm(Twin):
-    """if |g| > m: u = g m / |g|; else u = g"""
+    """if |g| + eps > m: u = g m / (|g| + eps); else u = g"""
 
     max_norm: float
+    eps: float = 0.0
 
     def update(self, g: Tree, p: Tree) -> Tree:
-        length = norm(g)
+        length = norm(g) + self.eps
         return {k: x * (self.max_norm / length) for k, x in g.items()} if length > self.max_norm else dict(g)
 
 

@@ -9,8 +9,8 @@ from tests.references.adam import Descent
 from tests.references.transforms import Adam
 from tests.row import Row, is_matrix, matrices
 
-# In float32 1 - b2 has lost digits where b2 is as near 1 as some defaults are. Directions that do not correct the second
-# moment by the same 1 - b2, and moments that are so slow, show it: their rows have smaller decays.
+# In float32 1 - b2 has lost digits where b2 is as near 1 as some defaults are. Directions that do not correct the
+# second moment by the same 1 - b2 show it, and so do moments that are as slow: their rows have smaller decays.
 ROWS = [
     Row("scale_by_adabound", lambda: gc.scale_by_adabound(), twins.AdaBound),
     Row(
@@ -85,18 +85,17 @@ ROWS = [
         lambda: twins.AdamC(Adam(), 0.01, 0.03, 0.1),
         needs_params=True,
     ),
+    # Compared with recorded trajectories and not with optax, which takes the root of the step in float32.
     Row(
         "scale_by_madgrad",
         lambda: gc.scale_by_madgrad(0.1),
         lambda: twins.MadGrad(0.1),
-        lambda: optax.contrib.scale_by_madgrad(0.1),
         needs_params=True,
     ),
     Row(
         "madgrad",
         lambda: gc.madgrad(0.1, 0.5, 0.1, 1e-3),
         lambda: twins.MadGrad(0.1, 0.5, 0.1, 1e-3),
-        lambda: optax.contrib.madgrad(0.1, 0.5, 0.1, 1e-3),
         needs_params=True,
     ),
 ]

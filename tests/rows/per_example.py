@@ -51,6 +51,7 @@ ROWS = [
         lambda: own.with_examples(gc.dpsgd(0.1, 1.5, 0.0, momentum=0.9)),
         lambda: own.WithExamples(Chain(twins.PrivateMean(1.5), recipes.Sgd(0.1, 0.9))),
         needs_params=True,
+        tolerance=4,  # the two gradients cancel in part
         reasons=NO_OWN_NUMBERS,
     ),
     Row(
@@ -58,13 +59,17 @@ ROWS = [
         lambda: own.with_examples(gc.differentially_private_aggregate(1.5, 0.0, layerwise=True)),
         lambda: own.WithExamples(twins.PrivateMean(1.5, layerwise=True)),
         needs_params=True,
-        reasons=NO_OWN_NUMBERS,
+        tolerance=4,  # the two gradients cancel in part
+        reasons=NO_OWN_NUMBERS
+        | {"has_the_numbers_of_its_twin": "of two clipped gradients of a single number only rounding is left"},
     ),
     Row(
         "with_examples-pcgrad",
         lambda: own.with_examples(gc.pcgrad()),
         lambda: own.WithExamples(twins.Surgery()),
         needs_params=True,
-        reasons=NO_NUMBERS,
+        tolerance=4,  # the two gradients cancel in part
+        reasons=NO_NUMBERS
+        | {"has_the_numbers_of_its_twin": "products of gradients whose squares are the smallest numbers underflow"},
     ),
 ]
