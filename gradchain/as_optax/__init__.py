@@ -5,6 +5,7 @@ Names and arguments are those of optax 0.2.8; the transformations are gradchain'
 
 from gradchain.as_optax import contrib as contrib
 from gradchain.as_optax import losses as losses
+from gradchain.as_optax import projections as projections
 from gradchain.as_optax import schedules as schedules
 from gradchain.as_optax import transforms as transforms
 from gradchain.as_optax import tree as tree
@@ -157,6 +158,7 @@ from gradchain.as_optax.transforms import ema as ema
 from gradchain.as_optax.transforms import flatten as flatten
 from gradchain.as_optax.transforms import keep_params_nonnegative as keep_params_nonnegative
 from gradchain.as_optax.transforms import per_example_global_norm_clip as per_example_global_norm_clip
+from gradchain.as_optax.transforms import per_example_layer_norm_clip as per_example_layer_norm_clip
 from gradchain.as_optax.transforms import skip_large_updates as skip_large_updates
 from gradchain.as_optax.transforms import skip_not_finite as skip_not_finite
 from gradchain.as_optax.transforms import trace as trace

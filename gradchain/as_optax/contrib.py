@@ -6,13 +6,21 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradchain.as_optax.adapters import speak, stored_as, tolerant, tolerantly, where_of, with_extra_args_support
+from gradchain.as_optax.adapters import (
+    as_seed,
+    speak,
+    stored_as,
+    tolerant,
+    tolerantly,
+    where_of,
+    with_extra_args_support,
+)
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
 from gradchain.core import GradientTransformation, chain
-from gradchain.optimizers import adam_recent, adam_variants, learning_rate_free
+from gradchain.optimizers import adam_recent, adam_variants, learning_rate_free, private
 from gradchain.optimizers import schedule_free as schedule_frees
 from gradchain.transforms import adam_recent as directions
-from gradchain.transforms import dual_averaging, plateau
+from gradchain.transforms import dual_averaging, per_example, plateau
 from gradchain.transforms.adaptive import scale_by_adam
 from gradchain.transforms.basic import scale_by_learning_rate
 from gradchain.transforms.coin_betting import scale_by_cocob as scale_by_cocob
@@ -49,6 +57,7 @@ scale_by_madgrad = tolerantly(dual_averaging.scale_by_madgrad)
 momo = tolerantly(learning_rate_free.momo)
 momo_adam = tolerantly(learning_rate_free.momo_adam)
 mechanize = tolerantly(mechanic.mechanize)
+dpsgd = speak(private.dpsgd, "learning_rate l2_norm_clip noise_multiplier seed momentum nesterov")
 reduce_on_plateau = tolerantly(plateau.reduce_on_plateau)
 
 
@@ -84,6 +93,14 @@ def scale_by_adopt(
     bound = clip_value_fn if use_clipping else float("inf")
     tx = directions.scale_by_adopt(b1, b2, eps, bound, nesterov=nesterov)
     return tolerant(tx if mu_dtype is None else stored_as(tx, ("mu",), jnp.dtype(mu_dtype).name))
+
+
+def differentially_private_aggregate(
+    l2_norm_clip: float, noise_multiplier: float, key: Any = None, *, seed: int | None = None
+) -> GradientTransformation:
+    """The noisy mean of clipped gradients of single examples; ``key`` is an integer, the seed."""
+    tx = per_example.differentially_private_aggregate(l2_norm_clip, noise_multiplier, as_seed(key, seed))
+    return tolerant(tx)
 
 
 def galore(

@@ -25,6 +25,7 @@ from gradchain.as_optax.wrappers import flatten as flatten
 from gradchain.as_optax.wrappers import skip_large_updates as skip_large_updates
 from gradchain.as_optax.wrappers import skip_not_finite as skip_not_finite
 from gradchain.core import GradientTransformation
+from gradchain.numerics import abs2, total_along
 from gradchain.transforms import decay as decays
 from gradchain.transforms import momentum, noise
 from gradchain.transforms.basic import stateless
@@ -32,6 +33,9 @@ from gradchain.transforms.clipping import adaptive_grad_clip as adaptive_grad_cl
 from gradchain.transforms.clipping import clip as clip
 from gradchain.transforms.clipping import clip_by_block_rms as clip_by_block_rms
 from gradchain.transforms.clipping import clip_by_global_norm as clip_by_global_norm
+from gradchain.transforms.clipping import unit_dims
+from gradchain.transforms.per_example import per_example_global_norm_clip as per_example_global_norm_clip
+from gradchain.transforms.per_example import per_example_layer_norm_clip as per_example_layer_norm_clip
 from gradchain.transforms.processing import zero_nans as zero_nans
 from gradchain.trees import tree_map_live
 
@@ -68,17 +72,14 @@ def _down_to_zero(updates: Any, params: Any) -> Any:
     return tree_map_live(lambda u, p: jnp.where(p + u < 0.0, -p, u), updates, params)
 
 
-def per_example_global_norm_clip(grads: Any, l2_norm_clip: Any) -> tuple[Any, jax.Array]:
-    """The sum over examples of gradients clipped to a norm, and how many were clipped.
+def unitwise_norm(x: Any, axis: int | tuple[int, ...] | None = None) -> jax.Array:
+    """The norm of each unit of a layer, in the shape of the whole; see ``adaptive_grad_clip``."""
+    dims = unit_dims(x) if axis is None else axis
+    return jnp.broadcast_to(jnp.sqrt(total_along(abs2(x), dims)), x.shape)
 
-    Args:
-        grads: gradients with a leading dimension of examples; a list or a tree.
-        l2_norm_clip: the largest norm that passes unchanged.
-    """
-    leaves = jax.tree.leaves(grads)
-    if any(g.ndim == 0 or g.shape[0] != leaves[0].shape[0] for g in leaves):
-        raise ValueError("Unlike other transforms, this one takes gradients with a leading dimension of examples.")
-    square = sum(jnp.sum(jnp.square(g), range(1, g.ndim)) for g in leaves)
-    norms = jnp.sqrt(square)
-    factors = l2_norm_clip / jnp.maximum(norms, l2_norm_clip)
-    return jax.tree.map(lambda g: jnp.tensordot(factors, g, 1), grads), jnp.sum(norms > l2_norm_clip)
+
+def unitwise_clip(g_norm: Any, max_norm: Any, grad: Any, div_eps: Any = 1e-6) -> jax.Array:
+    """A gradient with the norms of its units brought down to a bound; all of one shape."""
+    if not jnp.shape(g_norm) == jnp.shape(max_norm) == jnp.shape(grad):
+        raise ValueError(f"unitwise_clip: shapes {jnp.shape(g_norm)}, {jnp.shape(max_norm)}, {jnp.shape(grad)}.")
+    return jnp.where(g_norm < max_norm, grad, grad * (max_norm / jnp.maximum(g_norm, div_eps)))

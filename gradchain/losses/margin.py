@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.losses.inputs import labelled, like, precise
+from gradchain.projections import Along, projection_simplex
 
 
 @precise("predictor_outputs")
@@ -118,19 +119,8 @@ def multiclass_sparsemax_loss(scores: Any, labels: Any) -> jax.Array:
         [0.0625]
     """
     above = scores - labelled(scores, labels)[..., None]
-    p = _nearest_of_simplex(above)
+    p = projection_simplex(above, over=Along(-1))
     return jnp.sum(p * jnp.where(p > 0, above, 0.0), -1) + 0.5 * (1.0 - jnp.sum(jnp.square(p), -1))
-
-
-def _nearest_of_simplex(x: jax.Array) -> jax.Array:
-    """The nearest probabilities along the last dimension: ``max(x - t, 0)`` with the ``t`` that makes their sum 1."""
-    x = x - jax.lax.stop_gradient(jnp.max(x, -1, keepdims=True))  # the same point, of numbers with all their digits
-    falling = -jnp.sort(-x, axis=-1)
-    counts = jnp.cumsum(jnp.ones_like(x), -1)
-    excess = jnp.cumsum(falling, -1) - 1.0
-    support = jnp.sum(falling * counts > excess, -1, keepdims=True)
-    threshold = jnp.take_along_axis(excess, support - 1, -1) / support.astype(x.dtype)
-    return jnp.maximum(x - threshold, 0.0)
 
 
 def make_fenchel_young_loss(max_fun: Callable[..., Any]) -> Callable[..., jax.Array]:

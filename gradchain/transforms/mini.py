@@ -65,7 +65,10 @@ def scale_by_adam_mini(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, bl
         size = jnp.sqrt(debias(nu, b2, t)) + eps
         return debias(mu, b1, t) / (size if dims is None else jnp.expand_dims(size, dims)), {"mu": mu, "nu": nu}
 
-    rest = lambda shape: tuple(n for d, n in enumerate(shape) if d not in (shared(shape) or range(len(shape))))
+    def rest(shape: tuple[int, ...]) -> tuple[int, ...]:
+        dims = shared(shape)
+        return () if dims is None else tuple(n for d, n in enumerate(shape) if d not in dims)
+
     nu = scalar if block == "leaf" else shaped(rest)(real=True)
     return leafwise(rule, whole=block != "leaf", mu=like_param, nu=nu)
 

@@ -62,9 +62,9 @@ def mars(
 
 def _clipped(tree: Any, max_norm: Any, per_leaf: bool) -> Any:
     shorten = lambda length: max_norm / jnp.maximum(length, max_norm)
-    return (
-        map_leaves(lambda x: shorten(norm(x)) * x, tree) if per_leaf else scale_tree(tree, shorten(global_norm(tree)))
-    )
+    if per_leaf:
+        return map_leaves(lambda x: shorten(norm(x)) * x, tree)
+    return scale_tree(tree, shorten(global_norm(tree)))
 
 
 @transform

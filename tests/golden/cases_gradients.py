@@ -1,4 +1,4 @@
-"""What is done to gradients, and decay that stands alone, each before or after plain descent or Adam."""
+"""What is done to gradients, and decay that stands alone, before plain descent or after Lion."""
 
 import gradchain as gc
 from tests.golden.case import Case
@@ -45,9 +45,9 @@ def orthograd(params):
 
 
 def fixed_decay(params):
-    from pytorch_optimizer import AdamP
+    from pytorch_optimizer import Lion
 
-    return AdamP(params, lr=0.01, weight_decay=0.02, weight_decouple=True, fixed_decay=True, delta=0.0)
+    return Lion(params, lr=0.01, weight_decay=0.02, weight_decouple=True, fixed_decay=True)
 
 
 CASES = [
@@ -75,10 +75,10 @@ CASES = [
         orthograd,
         "pytorch_optimizer 4.1.0, OrthoGrad(torch's SGD(lr=0.1))",
     ),
-    Case(  # with delta=0 AdamP projects nothing: it is AdamW with a decay of its own
+    Case(
         "add_independent_weight_decay",
-        lambda: gc.chain(gc.adam(0.01), gc.add_independent_weight_decay(0.02)),
+        lambda: gc.chain(gc.lion(0.01, weight_decay=0.0), gc.add_independent_weight_decay(0.02)),
         fixed_decay,
-        "pytorch_optimizer 4.1.0, AdamP(lr=0.01, weight_decay=0.02, weight_decouple=True, fixed_decay=True, delta=0.0)",
+        "pytorch_optimizer 4.1.0, Lion(lr=0.01, weight_decay=0.02, weight_decouple=True, fixed_decay=True)",
     ),
 ]
