@@ -1,7 +1,8 @@
-"""The table of the page "Which optimizer?": what each costs and needs is computed, when to use it is said here."""
+"""The tables of the page "Which optimizer?": what each costs and needs is computed, when to use it is said here."""
 
 import inspect
 import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,98 +10,249 @@ import jax.numpy as jnp
 import gradchain as gc
 from gradchain.call import FACTORIES
 
-#: When to use it, by family. A recipe that stands nowhere here is an error of the build and of the tests.
+#: When to use it, by family; a name may carry one option. A recipe that stands nowhere here is an error of the build.
 FAMILIES: dict[str, dict[str, str]] = {
     "Gradient descent": {
-        "sgd": "convolutional networks with a tuned rate and schedule; with momentum the baseline of image models",
-        "noisy_sgd": "when noise that fades is to help out of poor minima",
-        "asgd": "convex problems: the average of the iterates is what counts",
-        "aggmo": "when a high momentum oscillates: several decays at once",
-        "qhm": "momentum and plain gradient in a tuned mixture",
-        "rprop": "full batches: only signs matter, each weight has a step of its own",
-        "optimistic_gradient_descent": "games and saddle points, where descent goes round in circles",
-        "polyak_sgd": "when the optimal loss is known, as for an interpolating model",
+        "sgd": "convex problems, and what others are compared with; deep networks want momentum",
+        "sgd(momentum=0.9)": "convolutional networks with a tuned rate and schedule: the baseline of image models",
+        "qhm": "a mixture of momentum and plain gradient, for a momentum that would be too slow alone",
+        "aggmo": "when a high momentum oscillates: it averages several decays",
+        "noisy_sgd": "deep plain networks that get stuck at the start; the noise fades",
+        "asgd": "convex problems with noisy gradients; the average of the iterates is the answer",
+        "polyak_sgd": "when the smallest loss is known, zero for a model that can fit every example",
+        "rprop": "gradients of the full batch only, where it needs little tuning; noise misleads it",
     },
     "A rate for each parameter": {
-        "adagrad": "sparse features: rare ones keep a large rate",
-        "adadelta": "no rate to choose, at the price of slow starts",
-        "rmsprop": "recurrent networks and reinforcement learning",
-        "ftrl": "online linear models with L1: weights that are exactly zero",
+        "adagrad": "sparse features and convex problems: what is rare keeps a large rate; the others only slow down",
+        "rmsprop": "recurrent networks and reinforcement learning, where its recipes come from",
+        "rmsprop(momentum=0.9)": "older convolutional networks, whose recipes have it",
+        "adadelta": "old recipes; it hardly needs a rate, but starts slowly",
+        "ftrl": "online linear models that want weights of exactly zero (`l1=`)",
     },
     "Adam and its kin": {
-        "adam": "the default where weight decay does not matter",
-        "adamw": "the default, for transformers above all",
+        "adam": "the default where weights do not decay",
+        "adamw": "the default, above all for transformers",
+        "nadam": "as `adam`, a little quicker where Nesterov's momentum helps",
+        "nadamw": "as `adamw`; did well in comparisons where everything was tuned",
+        "adamax": "gradients that are rare and large, as of embeddings; bounds the step by the largest of them",
+        "adamaxw": "the same with weight decay",
+        "amsgrad": "when Adam fails to settle late in training; seldom better otherwise",
+        "radam": "to do without a warm-up",
+        "adabelief": "as `adam`; mind its `eps`, which matters more here",
+        "yogi": "gradients that come in bursts: the second moment changes slowly",
+        "adabound": "to begin as Adam and end as gradient descent",
+        "padam": "convolutional networks, between Adam and momentum",
+        "laprop": "a small `b2`: its momentum is of gradients that are normalised already",
+        "acprop": "as `adabelief`, where a gradient must not take part in its own normalisation",
+        "adopt": "when Adam depends on `b2` too much: it converges with any",
+        "qhadam": "a mixture of Adam's momentum and the plain gradient; more numbers to tune",
+        "adan": "vision transformers and other models that want Nesterov's momentum; twice the memory of Adam",
+        "ademamix": "long runs on much data: a slow second momentum remembers tens of thousands of steps",
+        "simplified_ademamix": "the same with one momentum, so less memory",
+        "adamc": "long runs with a schedule, when the norm of the gradient grows near the end",
+        "madgrad": "sparse and dense problems where Adam generalizes worse than momentum; tune its rate anew",
+    },
+    "Signs": {
+        "lion": "transformers with little memory; a rate 3 to 10 times below AdamW's, and large batches",
+        "tiger": "as `lion`, with one decay to choose",
+        "signum": "little memory, and gradients that are sent as signs",
+        "sign_sgd": "no memory at all; large batches, as small ones make signs noisy",
+    },
+    "Little memory": {
+        "adafactor": "large transformers; the choice when AdamW's state does not fit",
+        "came": "as `adafactor`, steadier, for a momentum more",
+        "sm3": "large embeddings; as Adagrad it only slows down",
+        "adam_mini": "AdamW's steps for half its memory; `block=` has to fit the model",
+        "apollo": "language models: Adam's step lengths, estimated from a random projection",
+        "amos": "pretraining: it decays rate and weights by itself; needs the expected size of the weights",
+    },
+    "Layer by layer": {
+        "lars": "convolutional networks in batches of many thousands",
+        "lamb": "transformers in batches of many thousands",
+        "novograd": "speech and vision with half of Adam's memory: one second moment for each layer",
+        "fromage": "one rate for many architectures: the step is a share of each layer's norm",
+        "sgdp": "momentum for networks with normalisation layers, whose weights would grow",
+        "adamp": "the same with Adam",
+    },
+    "Without a learning rate": {
+        "prodigy": "the first to try when no rate is known, fine-tuning and diffusion models above all",
+        "dadapt_adamw": "as `prodigy`, more careful and slower to start",
+        "dadapt_sgd": "the same for gradient descent with momentum",
+        "dog": "fine-tuning without a rate; evaluate with averaged iterates (`average_weights`)",
+        "dowg": "as `dog`, with longer steps",
+        "cocob": "small problems and online learning; mind its memory",
+        "momo": "momentum when the smallest loss is roughly known: it cuts steps that are too long",
+        "momo_adam": "the same with Adam; it forgives a rate that is too large",
+    },
+    "Without a schedule": {
+        "schedule_free_adamw": "runs of unknown length; evaluate with `eval_params`",
+        "schedule_free_sgd": "the same for gradient descent; still has a rate to tune",
+    },
+    "When the loss spikes": {
+        "stable_adamw": "AdamW when the loss spikes: a step's length is bounded, leaf by leaf",
+        "spam": "language models with spiking gradients: it clips them and forgets its moments now and then",
+        "stable_spam": "the same when training in few bits",
+    },
+    "Sparse gradients": {
+        "lazy_adam": "embeddings of which a batch sees few rows; the others rest",
+        "lazy_adagrad": "the same with Adagrad, where rows without a gradient rest anyway",
+    },
+    "Games": {
+        "optimistic_gradient_descent": "games and saddle points, where descent goes round in circles",
+        "optimistic_adam": "adversarial networks",
+    },
+    "Privacy": {
+        "dpsgd": "models that must not betray an example; account for the privacy yourself",
     },
 }
 
+#: The same for wrappers, which take a transformation and give one back.
+WRAPPERS = {
+    "average_weights": "nearly always worth trying: better weights to evaluate with (`eval_params`), the same training",
+    "lookahead": "an optimizer that is restless; evaluate with `eval_params`",
+    "schedule_free": "an optimizer of your own without momentum, for runs of unknown length",
+    "sam": "to generalize better when data is short, at twice the time",
+    "asam": "the same where the scales of the weights differ",
+    "looksam": "most of `sam`'s gain, with a second gradient now and then",
+    "cautious": "any optimizer with momentum: it leaves out what goes against the gradient",
+    "grams": "the same idea, with all signs taken from the gradient",
+    "mars": "pretraining: a gradient of less variance, without a second evaluation",
+    "grokfast": "small tasks that are memorized long before they are understood",
+    "grokfast_window": "the same with a plain mean, for a gradient's memory each step of the window",
+    "graft": "to try a direction with the step lengths, and the schedule, of an optimizer that is tuned",
+    "low_rank": "language models that do not fit: the inner state is that of projected matrices",
+    "lazy_rows": "embeddings of which a batch sees few rows",
+    "remove_radial": "networks with normalisation layers, whose weights would grow",
+    "dadapt": "a direction of your own, without a rate",
+    "mechanize": "a whole optimizer, its rate scaled by what it learns",
+}
+
 PARAMS = {"kernel": jax.ShapeDtypeStruct((1024, 1024), jnp.float32), "bias": jax.ShapeDtypeStruct((1024,), jnp.float32)}
+OTHER = {"kernel": jax.ShapeDtypeStruct((32, 2048), jnp.float32), "bias": jax.ShapeDtypeStruct((2048,), jnp.float32)}
+PER_EXAMPLE = jax.tree.map(lambda x: jax.ShapeDtypeStruct((2, *x.shape), x.dtype), PARAMS)
+EXTRAS = {"value": 1.0, "value_fn": lambda params: jnp.sum(params["bias"])}
 
 
-def make(name: str) -> gc.GradientTransformation:
-    """The optimizer with a rate of 0.001 and all else at its default."""
-    factory = getattr(gc, name)
-    required = [p.name for p in inspect.signature(factory).parameters.values() if p.default is p.empty]
-    return factory(**dict.fromkeys(required, 1e-3))
+def names(folder: str) -> set[str]:
+    """The transformations that the modules of a folder of gradchain define."""
+    in_folder = {n: f for n, f in FACTORIES.items() if f.function.__module__.startswith(f"gradchain.{folder}.")}
+    return {n for n, f in in_folder.items() if f.kind is gc.GradientTransformation}
 
 
-def bytes_per_parameter(tx: gc.GradientTransformation) -> float:
-    """Of the state, for a float32 matrix of 1024 by 1024 and a vector beside it, as the slots declare."""
-    size = lambda tree: sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
-    return size(tx.init(PARAMS)) / (size(PARAMS) / 4)
+def members(name: str) -> dict[str, gc.GradientTransformation]:
+    """Adam for the first transformation that a wrapper takes, gradient descent for a second."""
+    takes = [p for p in FACTORIES[name].signature.parameters if FACTORIES[name].mentions(p, "GradientTransformation")]
+    return dict(zip(takes, (gc.adam(1e-3), gc.sgd(1e-3)), strict=False))
+
+
+def make(call: str, **given: object) -> gc.GradientTransformation:
+    """``name`` or ``name(option=number)`` as a value: what has no default is 0.001."""
+    name, option, number = re.fullmatch(r"(\w+)(?:\((\w+)=([\d.]+)\))?", call).groups()
+    parameters = FACTORIES[name].signature.parameters.values()
+    required = {p.name: 1e-3 for p in parameters if p.default is p.empty}
+    return getattr(gc, name)(**(required | given | ({option: float(number)} if option else {})))
+
+
+def bytes_per_parameter(tx: gc.GradientTransformation, params: dict = PARAMS) -> float:
+    """Of the state, as its slots declare it."""
+    elements = sum(x.size for x in jax.tree.leaves(params))
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tx.init(params))) / elements
+
+
+def memory(tx: gc.GradientTransformation, *inner: gc.GradientTransformation) -> str:
+    """Bytes per parameter beyond those of ``inner``; with a star if they depend on the shapes."""
+    more = lambda params: bytes_per_parameter(tx, params) - sum(bytes_per_parameter(x, params) for x in inner)
+    number = f"{round(more(PARAMS), 2) + 0.0:g}".replace("-", "−")
+    return number + r"\*" * (abs(more(PARAMS) - more(OTHER)) > 0.02)
 
 
 def needs(tx: gc.GradientTransformation) -> list[str]:
     """What ``update`` has to be given beside gradients and state."""
-    found = []
-    state, given = tx.init(PARAMS), {"value": 1.0, "value_fn": lambda params: jnp.sum(params["bias"])}
+    state = tx.init(PARAMS)
 
-    def works(params: object, **extra: object) -> bool:
+    def works(grads: object, params: object, extra: dict) -> bool:
         try:
-            jax.eval_shape(lambda g, s, p: tx.update(g, s, p, **extra), PARAMS, state, params)
-        except TypeError:
+            jax.eval_shape(lambda g, s, p: tx.update(g, s, p, **extra), grads, state, params)
+        except (TypeError, ValueError):
             return False
         return True
 
-    if not works(None, **given):
-        found.append("`params`")
-    found += [f"`{k}=`" for k in given if not works(PARAMS, **{n: v for n, v in given.items() if n != k})]
+    known = {k: v for k, v in EXTRAS.items() if k in tx.extras}
+    grads = PARAMS if works(PARAMS, PARAMS, known) else PER_EXAMPLE
+    if not works(grads, PARAMS, known):
+        raise ValueError(f"{tx!r} needs something that the catalogue does not know")
+    found = ["a gradient per example"] * (grads is PER_EXAMPLE) + ["`params`"] * (not works(grads, None, known))
+    return found + [f"`{k}=`" for k in known if not works(grads, PARAMS, {n: v for n, v in known.items() if n != k})]
+
+
+def papers(name: str, seen: tuple[str, ...] = ()) -> dict[str, str]:
+    """The links after "Source:" in the docstring, and those of the factories named there, each with its year."""
+    source = (inspect.getdoc(getattr(gc, name)) or "").partition("Source:")[2].split("\n\n")[0]
+    found, year = {}, "paper"
+    for link, other, number in re.findall(
+        r"(https?://(?:\([^\s()]*\)|[^\s,;()])+)|``(\w+)``|\b((?:1[89]|20)\d\d)\b", source
+    ):
+        if link:
+            found.setdefault(link.rstrip("."), year)
+        elif other in FACTORIES and other not in (name, *seen):
+            found |= papers(other, (*seen, name))
+        year = number or year
     return found
 
 
-def paper(name: str, seen: tuple = ()) -> str:
-    """The first link after "Source:" in the docstring, or in that of a factory that it refers to."""
-    doc = inspect.getdoc(getattr(gc, name)) or ""
-    source = doc.split("Source:", 1)[1].split("\n\n", 1)[0] if "Source:" in doc else ""
-    if link := re.search(r"https?://[^\s,)]+", source):
-        year = re.search(r"\b(1[89]|20)\d\d\b", source)
-        return f"[{year[0] if year else 'paper'}]({link[0].rstrip('.')})"
-    for other in re.findall(r"``(\w+)``", source):
-        if hasattr(gc, other) and other not in (name, *seen) and (found := paper(other, (*seen, name))):
-            return found
-    return ""
+def row(call: str, when: str) -> str:
+    """One line of a table."""
+    name = call.split("(")[0]
+    inner = members(name)
+    quiet = dict.fromkeys(inner, gc.sgd(1e-3))  # which needs nothing itself
+    cells = [
+        f"{{py:func}}`{call} <{FACTORIES[name].function.__module__}.{name}>`",
+        memory(make(call, **inner), *inner.values()),
+        ", ".join(needs(make(call, **quiet))),
+        when,
+        ", ".join(f"[{year}]({link})" for link, year in papers(name).items()),
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
-def recipes() -> set[str]:
-    """The names of all recipes."""
-    return {n for n, f in FACTORIES.items() if f.function.__module__.startswith("gradchain.optimizers.")}
+def table(entries: dict[str, str], first: str, second: str) -> list[str]:
+    """A table in Markdown, as lines."""
+    head = [f"| {first} | {second} | needs | when to use it | papers |", "|---|---:|---|---|---|"]
+    return [*head, *(row(call, when) for call, when in entries.items()), ""]
 
 
-def tables() -> str:
-    """The page's tables, in Markdown."""
-    known = {name for family in FAMILIES.values() for name in family}
-    if known != recipes():
-        raise ValueError(f"not in the catalogue: {recipes() - known}; no longer a recipe: {known - recipes()}")
+def check(folder: str, entries: dict[str, str]) -> None:
+    """Raise an error unless the entries are the transformations of the folder."""
+    known = {call.split("(")[0] for call in entries}
+    if missing := names(folder) - known:
+        raise ValueError(f"docs/catalogue.py does not say when to use {', '.join(sorted(missing))}")
+    if gone := known - names(folder):
+        raise ValueError(f"docs/catalogue.py has what gradchain lacks: {', '.join(sorted(gone))}")
+
+
+def optimizers() -> str:
+    """The tables of the recipes, by family."""
+    check("optimizers", {call: when for family in FAMILIES.values() for call, when in family.items()})
     lines = []
-    for family, members in FAMILIES.items():
-        lines += [f"## {family}", "", "| optimizer | state bytes | needs | when to use it | paper |", "|---|---:|---|---|---|"]
-        for name, when in members.items():
-            tx = make(name)
-            link = f"[`{name}`](api/optimizers.md)"
-            cells = [link, f"{bytes_per_parameter(tx):.2g}", ", ".join(needs(tx)), when, paper(name)]
-            lines.append(f"| {' | '.join(cells)} |")
-        lines.append("")
+    for family, entries in FAMILIES.items():
+        lines += [f"### {family}", "", *table(entries, "optimizer", "bytes")]
     return "\n".join(lines)
 
 
+def wrappers() -> str:
+    """The table of the wrappers."""
+    check("wrappers", WRAPPERS)
+    return "\n".join(table(WRAPPERS, "wrapper", "more bytes"))
+
+
+def write(folder: Path) -> None:
+    """Write the tables to a folder, for the page to include; a file that is right is left alone."""
+    folder.mkdir(exist_ok=True)
+    for name, text in {"optimizers.md": optimizers(), "wrappers.md": wrappers()}.items():
+        file = folder / name
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
+
+
 if __name__ == "__main__":
-    print(tables())
+    print(optimizers(), wrappers(), sep="\n")

@@ -1,6 +1,14 @@
 """Sphinx configuration. Nothing here needs the network."""
 
+import sys
+from pathlib import Path
+
 import gradchain
+from gradchain import losses
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import catalogue  # noqa: E402 - it lies beside this file
 
 project = "gradchain"
 author = "The gradchain authors"
@@ -15,7 +23,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.json"]
+exclude_patterns = ["_build", "generated", "gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.json"]
 
 html_theme = "furo"
 html_title = f"gradchain {release}"
@@ -55,9 +63,11 @@ sphinx_gallery_conf = {
 
 
 def skip(app, what, name, thing, skipped, options):
-    """Of a module, show what is public: what `gradchain` itself exports."""
-    return skipped or (what == "module" and not hasattr(gradchain, name))
+    """Of a module, show what is public: exported by `gradchain` or `gradchain.losses`, or a projection."""
+    is_public = hasattr(gradchain, name) or hasattr(losses, name) or name.startswith("projection_")
+    return skipped or (what == "module" and not is_public)
 
 
 def setup(app):
     app.connect("autodoc-skip-member", skip)
+    app.connect("builder-inited", lambda app: catalogue.write(HERE / "generated"))

@@ -232,7 +232,7 @@ def _excess(x: Any, a: Any, b: Any, over: Any) -> jax.Array:
 
 def _parts(tree: Any) -> Any:
     """The tree of tuples of real arrays: each leaf, or its real and imaginary part."""
-    return tree_map_live(lambda x: (x.real, x.imag) if jnp.iscomplexobj(x) else (x,), tree)
+    return tree_map_live(lambda x: (x.real, x.imag) if jnp.iscomplexobj(x) else (jnp.asarray(x),), tree)
 
 
 def _join(parts: Any, tree: Any) -> Any:

@@ -60,7 +60,7 @@ def test_spikes_are_cut_and_what_is_no_number_is_not_remembered():
     for _ in range(30):
         _, state = tx.update(jnp.array([1.0 + 0.1 * rng.standard_normal()]), state)
     spike, _ = tx.update(jnp.array([50.0]), state)
-    assert 1.0 < float(spike[0]) < 1.3
+    assert 0.9 < float(spike[0]) < 1.1
     for bad in (jnp.inf, jnp.nan):
         _, after = tx.update(jnp.array([bad]), state)
         for name in ("mean", "variance"):
@@ -122,7 +122,7 @@ def test_depths_come_from_paths_globs_or_a_function():
     assert found == {"embed": 1.0, "layers_0": 0.5, "layers_1": 0.5, "layers_11": 0.5, "head": 1.0}
 
 
-def test_the_first_glob_that_matches_gives_the_factor():
+def test_the_longest_glob_that_matches_gives_the_factor():
     found = factors(gc.scale_by_path({"layers_1/*": 2.0, "layers_*": 3.0}, 0.5))
     assert found == {"embed": 0.5, "layers_0": 3.0, "layers_1": 2.0, "layers_11": 3.0, "head": 0.5}
 

@@ -248,6 +248,11 @@ def test_what_is_impossible_and_did_not_happen_counts_nothing():
     assert losses.softmax_cross_entropy(x, jnp.array([0.5, 0.5, 0.0])) == jnp.inf
 
 
+def test_a_zero_vector_has_no_direction():
+    value, slope = jax.value_and_grad(losses.cosine_similarity)(jnp.zeros(2), jnp.ones(2))
+    assert value == 0 and jnp.all(slope == 0)
+
+
 def test_slopes_of_kl_are_numbers_at_zero_probability():
     slope = jax.grad(losses.kl_divergence, argnums=1)(jnp.log(jnp.array([0.5, 0.5])), jnp.array([1.0, 0.0]))
     assert jnp.all(jnp.isfinite(slope))

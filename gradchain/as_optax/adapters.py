@@ -57,8 +57,9 @@ def stored_as(inner: GradientTransformation, slots: tuple[str, ...], dtype: str)
 
 def where_of(mask: MaskOrFn) -> Any:
     """A mask as a selection: a function of the tree says so; a module that is callable and a tree is a tree."""
-    is_function = callable(mask) and jax.tree_util.all_leaves([mask])
-    return OfTree(mask) if is_function else mask
+    if not callable(mask):
+        return mask
+    return OfTree(mask if jax.tree_util.all_leaves([mask]) else lambda tree: mask)
 
 
 def speak(

@@ -74,6 +74,8 @@ def _down_to_zero(updates: Any, params: Any) -> Any:
 
 def unitwise_norm(x: Any, axis: int | tuple[int, ...] | None = None) -> jax.Array:
     """The norm of each unit of a layer, in the shape of the whole; see ``adaptive_grad_clip``."""
+    if axis is None and x.ndim > 5:
+        raise ValueError(f"unitwise_norm: axis is needed for a shape of {x.ndim} dimensions.")
     dims = unit_dims(x) if axis is None else axis
     return jnp.broadcast_to(jnp.sqrt(total_along(abs2(x), dims)), x.shape)
 

@@ -129,7 +129,7 @@ def _direction(x: jax.Array, epsilon: Any, axis: Axis, where: Any) -> jax.Array:
     x = x / largest
     least = jnp.square(jnp.sqrt(jnp.asarray(epsilon, x.dtype)) / largest)
     squared = jnp.maximum(jnp.sum(jnp.square(x), axis, keepdims=True), least)
-    return x / jnp.sqrt(jnp.where(squared > 0, squared, 1.0))
+    return jnp.where(squared > 0, x / jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
 
 
 @precise("predictions", "targets")

@@ -98,7 +98,7 @@ def clip_by_zscore(threshold: Hyper = 2.5, decay: Hyper = 0.97, warmup_steps: in
         # As Welford's sum in the warm-up: then the variance is that of all steps so far.
         square = (left - new_average) * (left - jnp.where(warm, average, new_average))
         new = {"mean": new_average, "variance": variance + rate * (square - variance)}
-        new = {k: jnp.where(jnp.isfinite(left), v, s[k]) for k, v in new.items()}
+        new = {k: jnp.where(jnp.isfinite(length), v, s[k]) for k, v in new.items()}
         return scale_tree(g, shrink(length, left)), new
 
     return treewise(rule, mean=scalar, variance=scalar)

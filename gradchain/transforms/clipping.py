@@ -6,12 +6,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from gradchain.call import Hyper
 from gradchain.core import transform
 from gradchain.lift import elementwise, leafwise, treewise
-from gradchain.numerics import abs2, mean, norm, shrink, total_along
-from gradchain.trees import global_norm, scale_tree
+from gradchain.numerics import abs2, mean, norm, real_dtype, shrink, total_along
+from gradchain.trees import dot, map_leaves, scale_tree
 
 
 @transform
@@ -29,7 +30,7 @@ def clip(max_delta: Hyper) -> Any:
 
     def rule(g):
         clipped = lambda x: jnp.clip(x, -max_delta, max_delta)
-        return jax.lax.complex(clipped(g.real), clipped(g.imag)) if jnp.iscomplexobj(g) else clipped(g)
+        return lax.complex(clipped(g.real), clipped(g.imag)) if jnp.iscomplexobj(g) else clipped(g)
 
     return elementwise(rule)
 
@@ -140,7 +141,10 @@ def unit_dims(x: jax.Array) -> tuple[int, ...]:
 
 
 def large_norm(tree: Any) -> jax.Array:
-    """The norm of a tree, also where its square overflows."""
-    plain = global_norm(tree)
-    small = global_norm(scale_tree(tree, 2.0**-80))
-    return jnp.where(jnp.isfinite(plain), plain, small * 2.0**80)
+    """The norm of a tree, also where its square overflows; its slope at zero is zero."""
+    # The factor is hidden from the compiler, which would take its square out of the sum of squares.
+    small = map_leaves(lambda x: x * lax.optimization_barrier(jnp.asarray(2.0**-80, real_dtype(x.dtype))), tree)
+    square, of_small = dot(tree, tree), dot(small, small)
+    root = lambda x, use: jnp.where(use, jnp.sqrt(jnp.where(use, x, 1.0)), 0.0)
+    is_large = ~jnp.isfinite(square)
+    return jnp.where(is_large, root(of_small, is_large) * 2.0**80, root(square, ~is_large & (square > 0)))

@@ -20,10 +20,11 @@ from gradchain.trees import value_per_leaf
 
 @transform
 def scale_by_path(factors: dict[str, Any], default: Hyper = 1.0) -> Any:
-    """Multiply the update of each leaf by the factor of the first glob that its path matches.
+    """Multiply the update of each leaf by the factor of the glob that its path matches.
 
     Args:
-        factors: from a glob on paths such as ``"*/kernel"`` to a number; ``*`` crosses ``/``.
+        factors: from a glob on paths such as ``"*/kernel"`` to a number; ``*`` crosses ``/``. Of several globs that
+            match the longest counts.
         default: the factor of leaves that match none.
 
     Example:
@@ -34,11 +35,14 @@ def scale_by_path(factors: dict[str, Any], default: Hyper = 1.0) -> Any:
         >>> print(updates["body"]["kernel"], updates["head"]["kernel"])
         [1.] [10.]
     """
+    factor = lambda path, _: _of_longest(factors, path, default)
+    return _each_by(lambda tree: value_per_leaf(factor, tree, "scale_by_path"))
 
-    def factor(path: str) -> Any:
-        return next((f for glob, f in factors.items() if fnmatch.fnmatchcase(path, glob)), default)
 
-    return _each_by(lambda tree: value_per_leaf(lambda path, _: factor(path), tree, "scale_by_path"))
+def _of_longest(choices: dict[str, Any], path: str, default: Any) -> Any:
+    """What the longest glob that matches has been given. A dict that went through ``jit`` has lost its order."""
+    matching = [glob for glob in choices if fnmatch.fnmatchcase(path, glob)]
+    return choices[max(matching, key=len)] if matching else default
 
 
 @transform
@@ -70,11 +74,8 @@ def layerwise_decay(decay: Hyper, depth: Any = None, last: int | None = None) ->
     def depth_of(path: str) -> Any:
         if callable(depth):
             return depth(path)
-        for glob, chosen in (depth or {}).items():
-            if fnmatch.fnmatchcase(path, glob):
-                return chosen
         found = re.search(r"\d+", path)
-        return None if found is None else int(found.group())
+        return _of_longest(depth or {}, path, None if found is None else int(found.group()))
 
     def factors(tree: Any) -> Any:
         depths = {path: depth_of(path) for path, x in named_leaves(tree) if x is not None}

@@ -7,6 +7,9 @@ Left out, because the definitions differ:
 - GaLore finds its basis in float32, and again at each multiple of the gap instead of one step later.
 """
 
+from types import SimpleNamespace
+from typing import Any
+
 import jax.numpy as jnp
 
 import gradchain as gc
@@ -62,11 +65,8 @@ def size_of_amos(shape):
 def adam_mini(params):
     from pytorch_optimizer import AdamMini
 
-    class Model:
-        def named_parameters(self):
-            return [("bias", params[0]), ("kernel", params[1])]
-
-    return AdamMini(Model(), lr=0.01, weight_decay=0.1)
+    model: Any = SimpleNamespace(named_parameters=lambda: [("bias", params[0]), ("kernel", params[1])])
+    return AdamMini(model, lr=0.01, weight_decay=0.1)
 
 
 def sparse_adam(params):

@@ -13,8 +13,8 @@ def stable_adamw(params):
 def spam(params):
     from pytorch_optimizer import SPAM
 
-    settings = {"threshold": 4, "grad_accu_steps": 4, "warmup_epoch": 5, "update_proj_gap": 20}
-    return SPAM(params, lr=0.01, eps=1e-30, **settings)  # its eps is not bias-corrected with the second moment
+    # Its eps is not bias-corrected with the second moment.
+    return SPAM(params, lr=0.01, eps=1e-30, threshold=4, grad_accu_steps=4, warmup_epoch=5, update_proj_gap=20)
 
 
 def stable_spam(params):

@@ -9,9 +9,11 @@ from tests.references.transforms import Tree, Twin
 
 
 def has_gradient(x: np.ndarray) -> np.ndarray:
-    """Of each element: whether its row has a gradient; rows of a vector are all of it"""
-    rows = [np.any(row != 0) or x.ndim < 2 for row in x] if x.ndim else [True]
-    return np.broadcast_to(np.reshape(rows, (-1, *[1] * (x.ndim - 1)) if x.ndim else ()), x.shape)
+    """Of each element: whether its row has a gradient; a vector has no rows"""
+    alive = np.ones(x.shape, bool)
+    for i in range(len(x) if x.ndim >= 2 else 0):
+        alive[i] = np.any(x[i] != 0)
+    return alive
 
 
 @dataclass

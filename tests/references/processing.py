@@ -93,7 +93,7 @@ class TrustRatio(Twin):
 
 @dataclass
 class ByPath(Twin):
-    """u = c g with the c of the first glob that matches"""
+    """u = c g with the c of the glob that matches"""
 
     factors: dict = field(default_factory=dict)
     default: float = 1.0
