@@ -11,7 +11,7 @@ from jax import lax
 from gradchain.call import Hyper
 from gradchain.core import transform
 from gradchain.lift import elementwise, leafwise, treewise
-from gradchain.numerics import abs2, mean, norm, real_dtype, shrink, total_along
+from gradchain.numerics import abs2, mean, norm, real_dtype, safe_sqrt, shrink, total_along
 from gradchain.trees import dot, map_leaves, scale_tree
 
 
@@ -142,9 +142,13 @@ def unit_dims(x: jax.Array) -> tuple[int, ...]:
 
 def large_norm(tree: Any) -> jax.Array:
     """The norm of a tree, also where its square overflows; its slope at zero is zero."""
-    # The factor is hidden from the compiler, which would take its square out of the sum of squares.
-    small = map_leaves(lambda x: x * lax.optimization_barrier(jnp.asarray(2.0**-80, real_dtype(x.dtype))), tree)
-    square, of_small = dot(tree, tree), dot(small, small)
-    root = lambda x, use: jnp.where(use, jnp.sqrt(jnp.where(use, x, 1.0)), 0.0)
-    is_large = ~jnp.isfinite(square)
-    return jnp.where(is_large, root(of_small, is_large) * 2.0**80, root(square, ~is_large & (square > 0)))
+    square = dot(tree, tree)
+
+    def of_small() -> jax.Array:
+        # The factor is hidden from the compiler, which would take its square out of the sum of squares.
+        factor = lambda x: lax.optimization_barrier(jnp.asarray(2.0**-80, real_dtype(x.dtype)))
+        small = map_leaves(lambda x: x * factor(x), tree)
+        return jnp.sqrt(dot(small, small)) * 2.0**80
+
+    # The second pass is made only where it is needed.
+    return lax.cond(jnp.isfinite(square), lambda: safe_sqrt(square), of_small)
