@@ -342,3 +342,8 @@ def test_submodules_are_modules_with_only_names_of_optax(name):
 def test_values_are_pickled():
     tx = spoken.chain(spoken.clip(1.0), spoken.adamw(0.1, mask=MASK))
     assert pickle.loads(pickle.dumps(tx)) == tx
+
+
+def test_a_schedule_is_a_function_to_jit():
+    assert jax.jit(spoken.linear_schedule(1.0, 0.0, 4))(jnp.array(1)) == 0.75
+    assert spoken.cosine_decay_schedule(1.0, 10)(10**12) == 0.0  # more than 32 bits
