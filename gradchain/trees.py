@@ -32,6 +32,7 @@ class OfTree:
     function: Callable[[Any], Any]
 
     def __call__(self, tree: Any) -> Any:
+        """The choices for a tree."""
         return self.function(tree)
 
 

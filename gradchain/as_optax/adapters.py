@@ -71,7 +71,7 @@ def speak(
     name: str | None = None,
     **defaults: Any,
 ) -> Callable[..., GradientTransformation]:
-    """``factory`` called with optax's arguments.
+    """``factory`` called with optax's arguments, and by keyword with those that optax does not have.
 
     Args:
         factory: the factory; arguments of the same name are the same.
@@ -94,7 +94,9 @@ def speak(
         parameters.append(
             inspect.Parameter(argument, kind, default=defaults.get(argument, default), annotation=annotation)
         )
-    spoken = inspect.Signature(parameters)
+    known = {p.name for p in parameters} | set(masks.values())
+    further = [p for p in own.values() if p.name not in known and p.kind is not p.VAR_POSITIONAL]
+    spoken = inspect.Signature([*parameters, *(p.replace(kind=p.KEYWORD_ONLY) for p in further)])
 
     def make(*args: Any, **kwargs: Any) -> GradientTransformation:
         bound = spoken.bind(*args, **kwargs)
