@@ -15,10 +15,12 @@ DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64, jnp.complex64]
 LAWS_WITH_DTYPES = [laws.has_the_numbers_of_its_twin, laws.follows_its_twin]
 LAWS_WITH_FILES = [laws.goes_on_from_a_checkpoint]
 each_row = pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
-# A variant has another formula in the same form: its numbers are always tested, its form when there is time.
+# A variant has another formula in the same form, and a recipe is a chain of members that have rows of their own: their
+# numbers are always tested, their form when there is time.
 names = {row.name for row in ROWS}
 is_variant = lambda row: row.name.split("-")[0] in names - {row.name}
-marks = lambda row: [pytest.mark.slow] if is_variant(row) else []
+is_recipe = lambda row: row.make().factory.function.__module__.startswith("gradchain.optimizers")
+marks = lambda row: [pytest.mark.slow] if is_variant(row) or is_recipe(row) else []
 each_main_row = pytest.mark.parametrize("row", [pytest.param(row, id=row.name, marks=marks(row)) for row in ROWS])
 LAWS = [*laws.LAWS, *laws_sharded.LAWS]
 each_law = pytest.mark.parametrize("law", LAWS, ids=[law.__name__ for law in LAWS])

@@ -1,8 +1,8 @@
 """Methods without a learning rate.
 
 The distances at the start are large: from 1e-6, fifty steps would hardly move. ``DAdaptSGD`` measures the first
-gradient in float32, which is 5e-9 here. ``DAdaptAdaGrad`` has no
-counterpart: its estimate is another one, of dual averaging.
+gradient in float32, which is 5e-9 here. ``DAdaptAdaGrad`` has no counterpart: its estimate is another one, of dual
+averaging.
 """
 
 import gradchain as gc
