@@ -42,6 +42,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "yogi": "gradients that come in bursts: the second moment changes slowly",
         "adabound": "to begin as Adam and end as gradient descent",
         "padam": "convolutional networks, between Adam and momentum",
+        "diffgrad": "convolutional networks: where the gradient hardly changes, steps are smaller",
         "laprop": "a small `b2`: its momentum is of gradients that are normalised already",
         "acprop": "as `adabelief`, where a gradient must not take part in its own normalisation",
         "adopt": "when Adam depends on `b2` too much: it converges with any",

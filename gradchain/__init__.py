@@ -48,6 +48,7 @@ from gradchain.optimizers.adam_recent import simplified_ademamix as simplified_a
 from gradchain.optimizers.adam_variants import acprop as acprop
 from gradchain.optimizers.adam_variants import adabelief as adabelief
 from gradchain.optimizers.adam_variants import adabound as adabound
+from gradchain.optimizers.adam_variants import diffgrad as diffgrad
 from gradchain.optimizers.adam_variants import laprop as laprop
 from gradchain.optimizers.adam_variants import padam as padam
 from gradchain.optimizers.adam_variants import radam as radam
@@ -142,6 +143,7 @@ from gradchain.slots import shaped as shaped
 from gradchain.transforms.adam import scale_by_adamax as scale_by_adamax
 from gradchain.transforms.adam import scale_by_amsgrad as scale_by_amsgrad
 from gradchain.transforms.adam import scale_by_belief as scale_by_belief
+from gradchain.transforms.adam import scale_by_diffgrad as scale_by_diffgrad
 from gradchain.transforms.adam import scale_by_nadam as scale_by_nadam
 from gradchain.transforms.adam import scale_by_radam as scale_by_radam
 from gradchain.transforms.adam import scale_by_yogi as scale_by_yogi

@@ -6,7 +6,7 @@ from typing import Any
 
 from gradchain.call import Hyper
 from gradchain.core import chain, recipe
-from gradchain.transforms.adam import scale_by_belief, scale_by_radam, scale_by_yogi
+from gradchain.transforms.adam import scale_by_belief, scale_by_diffgrad, scale_by_radam, scale_by_yogi
 from gradchain.transforms.adam_recent import scale_by_acprop, scale_by_adabound, scale_by_laprop, scale_by_padam
 from gradchain.transforms.basic import scale_by_learning_rate
 from gradchain.transforms.decay import add_decayed_weights
@@ -240,3 +240,25 @@ def acprop(
     """
     direction = scale_by_acprop(b1, b2, eps, eps_root=eps_root)
     return chain(direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate))
+
+
+@recipe
+def diffgrad(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> Any:
+    """DiffGrad: ``scale_by_diffgrad``, then the learning rate.
+
+    Args:
+        learning_rate: the rate, or its schedule.
+        b1: decay of the first moment.
+        b2: decay of the second moment.
+        eps: bounds the direction where gradients vanish.
+
+    Source: see ``scale_by_diffgrad``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = diffgrad(0.5), jnp.array([1.0])
+        >>> params, state = tx.step(jnp.array([20.0]), tx.init(params), params)
+        >>> print(params.round(1))
+        [0.5]
+    """
+    return chain(scale_by_diffgrad(b1, b2, eps), scale_by_learning_rate(learning_rate))

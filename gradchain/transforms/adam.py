@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from gradchain.call import Hyper
@@ -302,3 +303,35 @@ def scale_by_yogi(
 
     start = like_param(fill=initial_accumulator_value)
     return elementwise(rule, mu=start, nu=start(real=True))
+
+
+@transform
+def scale_by_diffgrad(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> Any:
+    r"""DiffGrad's direction: Adam's, held back where the gradient hardly changes.
+
+    .. math::
+        \xi = \frac{1}{1 + e^{-|g_{t-1} - g_t|}}, \quad
+        u = \xi\,\frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}
+
+    with the moments :math:`m` and :math:`v` of ``scale_by_adam``.
+
+    Args:
+        b1: decay :math:`\beta_1` of the first moment ``mu``, in [0, 1).
+        b2: decay :math:`\beta_2` of the second moment ``nu``, in [0, 1).
+        eps: :math:`\epsilon`, in the units of the gradient.
+
+    Source: Dubey et al., "diffGrad: An Optimization Method for Convolutional Neural Networks", 2020,
+    https://arxiv.org/abs/1909.11015
+
+    Example:
+        >>> tx = scale_by_diffgrad()
+        >>> print(tx.update(jnp.array([30.0, -30.0]), tx.init(jnp.zeros(2)))[0].round(2))
+        [ 1. -1.]
+    """
+
+    def rule(g, s, t):
+        mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
+        friction = jax.nn.sigmoid(jnp.abs(s["last"] - g))
+        return friction * debias(mu, b1, t) / (jnp.sqrt(debias(nu, b2, t)) + eps), {"mu": mu, "nu": nu, "last": g}
+
+    return elementwise(rule, mu=like_param, nu=like_param(real=True), last=like_param)

@@ -205,3 +205,16 @@ class Descent(Twin):
         d = self.direction.update(g, p)
         decay = {k: self.decay() if self.chosen(k, p[k]) else 0.0 for k in g}
         return {k: -self.learning_rate * (d[k] + decay[k] * p[k]) for k in g}
+
+
+@dataclass
+class DiffGrad(Moments):
+    """Dubey et al., Algorithm 1: Adam's direction times 1 / (1 + exp(-|g_(t-1) - g_t|))"""
+
+    last: Tree = field(default_factory=dict, init=False)
+
+    def direction(self, k: str, g: np.ndarray) -> np.ndarray:
+        friction = 1 / (1 + np.exp(-np.abs(self.last.get(k, 0.0) - g)))
+        self.last[k] = g
+        v_hat = self.v[k] / (1 - self.b2**self.t)
+        return friction * self.m[k] / (1 - self.b1**self.t) / (np.sqrt(v_hat) + self.eps)

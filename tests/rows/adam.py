@@ -77,4 +77,6 @@ ROWS = [
         lambda: gc.yogi(0.01, 0.8, 0.99, 1e-2, 0.1, eps_root=1e-6),
         lambda: Descent(twins.Yogi(0.8, 0.99, 1e-2, 0.1, eps_root=1e-6), 0.01),
     ),
+    Row("scale_by_diffgrad", lambda: gc.scale_by_diffgrad(), twins.DiffGrad),
+    Row("diffgrad", lambda: gc.diffgrad(0.01, 0.8, 0.99, 1e-4), lambda: Descent(twins.DiffGrad(0.8, 0.99, 1e-4), 0.01)),
 ]
