@@ -15,3 +15,25 @@ jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture(scope="module")
+def without_jit():
+    """One operation after another: to compile each of many trees would take most of the time."""
+    with jax.disable_jit():
+        yield
+
+
+TESTS_DONE = pytest.StashKey[list]()
+PROGRAMS_KEPT = 400  # tests whose programs stay in memory
+
+
+@pytest.fixture(autouse=True)
+def forget_old_programs(request):
+    """Each compiled program holds a few memory maps, of which Linux grants a process 65,530."""
+    yield
+    done = request.config.stash.setdefault(TESTS_DONE, [])
+    done.append(request.node.name)
+    if len(done) >= PROGRAMS_KEPT:
+        done.clear()
+        jax.clear_caches()
