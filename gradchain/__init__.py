@@ -25,10 +25,12 @@ from gradchain.lift import treewise as treewise
 from gradchain.numerics import abs2 as abs2
 from gradchain.numerics import debias as debias
 from gradchain.numerics import ema as ema
+from gradchain.numerics import max_along as max_along
 from gradchain.numerics import mean as mean
 from gradchain.numerics import mean_along as mean_along
 from gradchain.numerics import norm as norm
 from gradchain.numerics import safe_divide as safe_divide
+from gradchain.numerics import safe_sqrt as safe_sqrt
 from gradchain.numerics import size as size
 from gradchain.numerics import total as total
 from gradchain.numerics import total_along as total_along
@@ -140,6 +142,7 @@ from gradchain.slots import per_replica as per_replica
 from gradchain.slots import prepend as prepend
 from gradchain.slots import scalar as scalar
 from gradchain.slots import shaped as shaped
+from gradchain.transforms.adam import scale_by_adam as scale_by_adam
 from gradchain.transforms.adam import scale_by_adamax as scale_by_adamax
 from gradchain.transforms.adam import scale_by_amsgrad as scale_by_amsgrad
 from gradchain.transforms.adam import scale_by_belief as scale_by_belief
@@ -147,6 +150,7 @@ from gradchain.transforms.adam import scale_by_diffgrad as scale_by_diffgrad
 from gradchain.transforms.adam import scale_by_nadam as scale_by_nadam
 from gradchain.transforms.adam import scale_by_radam as scale_by_radam
 from gradchain.transforms.adam import scale_by_yogi as scale_by_yogi
+from gradchain.transforms.adam_mini import scale_by_adam_mini as scale_by_adam_mini
 from gradchain.transforms.adam_recent import scale_by_acprop as scale_by_acprop
 from gradchain.transforms.adam_recent import scale_by_adabound as scale_by_adabound
 from gradchain.transforms.adam_recent import scale_by_adan as scale_by_adan
@@ -156,7 +160,6 @@ from gradchain.transforms.adam_recent import scale_by_laprop as scale_by_laprop
 from gradchain.transforms.adam_recent import scale_by_padam as scale_by_padam
 from gradchain.transforms.adam_recent import scale_by_simplified_ademamix as scale_by_simplified_ademamix
 from gradchain.transforms.adaptive import scale_by_adadelta as scale_by_adadelta
-from gradchain.transforms.adaptive import scale_by_adam as scale_by_adam
 from gradchain.transforms.adaptive import scale_by_ftrl as scale_by_ftrl
 from gradchain.transforms.adaptive import scale_by_qhadam as scale_by_qhadam
 from gradchain.transforms.adaptive import scale_by_rms as scale_by_rms
@@ -178,7 +181,6 @@ from gradchain.transforms.clipping import clip_by_global_norm as clip_by_global_
 from gradchain.transforms.clipping import clip_by_norm as clip_by_norm
 from gradchain.transforms.coin_betting import scale_by_cocob as scale_by_cocob
 from gradchain.transforms.conflict import pcgrad as pcgrad
-from gradchain.transforms.cover import scale_by_sm3 as scale_by_sm3
 from gradchain.transforms.decay import add_cautious_weight_decay as add_cautious_weight_decay
 from gradchain.transforms.decay import add_corrected_weight_decay as add_corrected_weight_decay
 from gradchain.transforms.decay import add_decayed_weights as add_decayed_weights
@@ -194,10 +196,10 @@ from gradchain.transforms.factored import scale_by_came as scale_by_came
 from gradchain.transforms.factored import scale_by_factored_rms as scale_by_factored_rms
 from gradchain.transforms.factored import scale_by_param_block_norm as scale_by_param_block_norm
 from gradchain.transforms.factored import scale_by_param_block_rms as scale_by_param_block_rms
+from gradchain.transforms.factored import scale_by_sm3 as scale_by_sm3
 from gradchain.transforms.layerwise import correct_growth as correct_growth
 from gradchain.transforms.layerwise import scale_by_novograd as scale_by_novograd
 from gradchain.transforms.low_rank import scale_by_apollo as scale_by_apollo
-from gradchain.transforms.mini import scale_by_adam_mini as scale_by_adam_mini
 from gradchain.transforms.model_based import scale_by_momo as scale_by_momo
 from gradchain.transforms.model_based import scale_by_momo_adam as scale_by_momo_adam
 from gradchain.transforms.momentum import add_momentum as add_momentum
@@ -247,6 +249,7 @@ from gradchain.transforms.stable import scale_by_spam as scale_by_spam
 from gradchain.transforms.stable import scale_by_stable_adam as scale_by_stable_adam
 from gradchain.transforms.stable import scale_by_stable_spam as scale_by_stable_spam
 from gradchain.transforms.trust import scale_by_trust_ratio as scale_by_trust_ratio
+from gradchain.trees import OfTree as OfTree
 from gradchain.trees import apply_updates as apply_updates
 from gradchain.trees import dot as dot
 from gradchain.trees import global_norm as global_norm

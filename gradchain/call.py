@@ -10,12 +10,14 @@ from __future__ import annotations
 import inspect
 import math
 import textwrap
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradchain.checks import quote
 from gradchain.leaves import is_traced
@@ -78,8 +80,13 @@ def _origin(function: Callable) -> tuple[str, str]:
 
 
 class Call:
-    """The base of transformations, schedules and selections."""
+    """The base of transformations, schedules and selections.
 
+    Attributes:
+        tag: the key under which a config has the name of the factory.
+    """
+
+    tag: str
     __slots__ = ("__weakref__", "_cache", "arguments", "factory", "label")
     factory: Factory
     arguments: dict[str, Any]
@@ -98,7 +105,8 @@ class Call:
     def admit(cls, factory: Factory, name: str, value: Any) -> Any:
         """The form in which an argument is kept: a concrete number as a Python number."""
         where = f"{factory.name}: argument {name!r}"
-        if getattr(value, "ndim", None) == 0 and hasattr(value, "item") and not is_traced([value]):
+        is_scalar = getattr(value, "ndim", None) == 0 and hasattr(value, "item") and not is_traced([value])
+        if is_scalar and isinstance(value.dtype, np.dtype):  # not a random key
             value = value.item()
         if factory.mentions(name, "Hyper"):
             if isinstance(value, int) and not isinstance(value, bool):
@@ -106,6 +114,9 @@ class Call:
             is_number = isinstance(value, float) or is_traced([value]) or callable(value)
             if not is_number and not (value is None and factory.mentions(name, "None")):
                 raise TypeError(f"{where} must be a number or a function of the step, not {value!r}.")
+        is_count = factory.signature.parameters[name].annotation in ("int", int)
+        if is_count and not (isinstance(value, int | float) or is_traced([value])):
+            raise TypeError(f"{where} must be an integer, not {value!r}.")
         for leaf in jax.tree.leaves(value, is_leaf=is_call):
             if not _is_dynamic(leaf) and getattr(type(leaf), "__hash__", None) is None:
                 raise TypeError(f"{where} holds {leaf!r}, which cannot be hashed; use a tuple or a function.")
@@ -252,6 +263,7 @@ class Schedule(Call):
         0.25 0.5 0.0
     """
 
+    tag = "@schedule"
     __slots__ = ()
     __array_ufunc__ = None  # a NumPy number on the left leaves the operation to us
 
@@ -265,12 +277,16 @@ class Schedule(Call):
 
     def checked(self) -> Schedule:
         """See ``Call``; it is evaluated on shapes alone, so that a wrong argument is an error where it is written."""
+        if self in _CHECKED:
+            return self
         try:
             value = jax.eval_shape(lambda step: self(step), jax.ShapeDtypeStruct((), jnp.int32))
-        except ValueError as error:
-            raise ValueError(f"{self.factory.name}: {error}") from error
+        except (TypeError, ValueError) as error:
+            kind = ValueError if isinstance(error, ValueError) else TypeError
+            raise kind(f"{self.factory.name}: {error}") from error
         if jnp.shape(value) != ():
             raise ValueError(f"{self.factory.name}: a schedule gives one number at a step, not {value!r}.")
+        _CHECKED.add(self)
         return self
 
     def __add__(self, other: Any) -> Schedule:
@@ -300,7 +316,7 @@ class Schedule(Call):
         first, end = self.arguments["schedule"], self.arguments["steps"]
         second, length = other.arguments.values() if _is_made_by("until_schedule", other) else (other, None)
         schedules, boundaries = [first], []
-        if _is_made_by("join_schedules", first) and first.arguments["boundaries"][-1] < end:
+        if _is_made_by("join_schedules", first) and all(b < end for b in first.arguments["boundaries"]):
             schedules, boundaries = first.arguments.values()
         joined = _combine("join_schedules", [*schedules, second], [*boundaries, end])
         return joined if length is None else joined.until(end + length)
@@ -327,6 +343,9 @@ class Schedule(Call):
         return _combine("repeated_schedule", self, steps)
 
 
+_CHECKED: weakref.WeakSet[Schedule] = weakref.WeakSet()  # so that a loop that makes one again and again is quick
+
+
 def _combine(name: str, *args: Any) -> Any:
     """The registered schedule called ``name``, of ``args``: operators stand below what they make."""
     return FACTORIES[name].bind(args, {})
@@ -339,6 +358,7 @@ def _is_made_by(name: str, x: Any) -> bool:
 class Selection(Call):
     """A choice of leaves that remembers how it was made."""
 
+    tag = "@selection"
     __slots__ = ()
 
     def __call__(self, path: str, leaf: Any) -> bool:

@@ -189,3 +189,17 @@ def check_extras(extra: Iterable[str], known: frozenset[str]) -> None:
         close = difflib.get_close_matches(strange[0], names, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"Known here: {quote(names)}."
         raise TypeError(f"update: no member takes the extra argument {strange[0]!r}. {hint}")
+
+
+def check_at_least(factory: str, least: float, **arguments: Any) -> None:
+    """No argument of a factory is less than ``least``; traced ones pass."""
+    for name, value in arguments.items():
+        if isinstance(value, int | float) and not value >= least:
+            raise ValueError(f"{factory}: {name} must be {least} or more, not {value!r}.")
+
+
+def check_one_of(factory: str, known: Iterable[str], **arguments: Any) -> None:
+    """Each argument of a factory is one of the known strings."""
+    for name, value in arguments.items():
+        if value not in known:
+            raise ValueError(f"{factory}: {name} must be one of {quote(known)}, not {value!r}.")

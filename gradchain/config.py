@@ -9,11 +9,9 @@ import difflib
 import math
 from typing import Any
 
-from gradchain.call import FACTORIES, Call, Schedule, Selection
+from gradchain.call import FACTORIES, Call
 from gradchain.checks import quote
 from gradchain.core import GradientTransformation
-from gradchain.transforms.projection import Constraint
-from gradchain.transforms.proximal import Penalty
 
 
 def to_config(value: Any) -> Any:
@@ -40,10 +38,9 @@ def _encode(x: Any, place: str) -> Any:
     if isinstance(x, Call):
         if isinstance(x, GradientTransformation) and x.is_pair:
             raise TypeError(f"to_config: {place} is a pair of functions, {x!r}; make it a factory with @transform.")
-        tag = next(tag for tag, kind in _KINDS.items() if kind is x.factory.kind)
         named = {"@named": x.label} if x.label else {}
         arguments = {k: _encode(v, f"argument {k!r} of {x.factory.name}") for k, v in x.arguments.items()}
-        return {tag: x.factory.name, **named, **arguments}
+        return {x.tag: x.factory.name, **named, **arguments}
     if isinstance(x, float) and not math.isfinite(x):
         return {"@float": str(x)}
     if x is None or isinstance(x, bool | int | float | str):
@@ -85,12 +82,13 @@ def from_config(config: Any) -> Any:
     tags = [k for k in config if isinstance(k, str) and k.startswith("@") and k != "@named"]
     if not tags:
         return {k: from_config(v) for k, v in config.items()}
-    if len(tags) > 1 or tags[0] not in (*_KINDS, *_PLAIN):
-        raise ValueError(f"from_config: unknown or mixed tags {quote(tags)}; known: {quote((*_KINDS, *_PLAIN))}.")
+    kinds = {factory.kind.tag: factory.kind for factory in FACTORIES.values()}
+    if len(tags) > 1 or tags[0] not in (*kinds, *_PLAIN):
+        raise ValueError(f"from_config: unknown or mixed tags {quote(tags)}; known: {quote((*kinds, *_PLAIN))}.")
     (tag,) = tags
     if tag in _PLAIN:
         return _PLAIN[tag](config[tag])
-    return _call(_KINDS[tag], config[tag], {k: v for k, v in config.items() if k != tag})
+    return _call(kinds[tag], config[tag], {k: v for k, v in config.items() if k != tag})
 
 
 def _call(kind: type[Call], name: str, config: dict[str, Any]) -> Any:
@@ -110,13 +108,6 @@ def _call(kind: type[Call], name: str, config: dict[str, Any]) -> Any:
     return value.named(label) if label else value
 
 
-_KINDS: dict[str, type[Call]] = {
-    "@transform": GradientTransformation,
-    "@schedule": Schedule,
-    "@selection": Selection,
-    "@constraint": Constraint,
-    "@penalty": Penalty,
-}
 _PLAIN = {
     "@float": float,
     "@tuple": lambda items: tuple(map(from_config, items)),

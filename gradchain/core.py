@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from gradchain import checks
 from gradchain.call import Call, Factory, Schedule, decorator, is_call
 from gradchain.leaves import is_traced
+from gradchain.numerics import cast
 from gradchain.stages import LOCALITIES, init_stages, is_pair, run_stages, stages_at_start
 from gradchain.trees import add_updates, tree_map_live
 
@@ -34,6 +35,7 @@ class GradientTransformation(Call):
         (True, 0.8)
     """
 
+    tag = "@transform"
     __slots__ = ()
 
     def __new__(cls, init: Callable, update: Callable) -> GradientTransformation:
@@ -197,8 +199,7 @@ def _is_concrete(updates: Any, extra: dict) -> bool:
 def _update(tx: GradientTransformation, updates: Any, state: Any, params: Any, extra: dict) -> tuple[Any, dict]:
     updates = _arrays(updates)
     new_updates, new_state = run_stages(tx.stages, updates, state, _arrays(params), extra)
-    down = lambda g, u: u if u.dtype == g.dtype else u.astype(g.dtype)
-    return tree_map_live(down, updates, new_updates), new_state
+    return tree_map_live(lambda g, u: cast(u, g.dtype), updates, new_updates), new_state
 
 
 def _step(tx: GradientTransformation, grads: Any, state: Any, params: Any, extra: dict) -> tuple[Any, dict]:

@@ -29,7 +29,7 @@ import jax.numpy as jnp
 
 from gradchain import checks
 from gradchain.leaves import map_rows
-from gradchain.numerics import compute_dtype, real_dtype
+from gradchain.numerics import cast, compute_dtype, real_dtype
 from gradchain.paths import flatten, flatten_like, named_leaves
 from gradchain.slots import Slot
 from gradchain.stages import Body, Stage
@@ -130,14 +130,14 @@ def _at_least(x: Any, real: jnp.dtype) -> Any:
     """An array in the kind that it has and in the precision of ``real``; anything else as it is."""
     if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.inexact):
         return x
-    return x.astype(compute_dtype(real, x.dtype) if x.dtype.kind == "c" else real)
+    return cast(x, compute_dtype(real, x.dtype) if x.dtype.kind == "c" else real)
 
 
 def _as_made(stage: Stage, what: str, new: Any, old: jax.Array, dtype: Any) -> jax.Array:
     """What a rule made in the place of ``old``, in ``dtype``; of another shape it is an error."""
     if jnp.shape(new) != old.shape:
         raise ValueError(f"{stage.name}: the rule made {what} of shape {jnp.shape(new)} from one of {old.shape}.")
-    return jnp.asarray(new).astype(dtype)
+    return cast(new if isinstance(new, jax.Array) else jnp.asarray(new), dtype)
 
 
 class PerLeaf(Lift):
@@ -187,8 +187,7 @@ class PerLeaf(Lift):
 
 def _columns(stage: Stage, treedef: Any, updates: Any, state: dict) -> dict[str, list]:
     """The leaves of each slot, in the order of declaration: a state that went through ``jit`` has its own."""
-    own = [k for k in stage.body.slots if k in state]
-    return {k: checks.slot_leaves(stage.name, k, treedef, updates, state[k]) for k in own}
+    return {k: checks.slot_leaves(stage.name, k, treedef, updates, state[k]) for k in stage.body.slots if k in state}
 
 
 def _check_slots(stage: Stage, slots: dict, i: int, updates: Any, shape: tuple, batch: int = 0) -> None:

@@ -81,9 +81,13 @@ def total_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
 
 def mean_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
     """The means of ``x`` along ``dims``, as ``total_along``; 0 where there is nothing."""
+    return total_along(x, dims) / max(size_along(x, dims), 1)
+
+
+def size_along(x: jax.Array, dims: int | tuple[int, ...]) -> int:
+    """The number of elements of ``x`` along ``dims``, as ``total_along``."""
     dims = _places(x, dims)
-    count = math.prod(x.shape[d] for d in dims) * math.prod(lax.axis_size(axis) for axis in _axes_along(x, dims))
-    return total_along(x, dims) / max(count, 1)
+    return math.prod(x.shape[d] for d in dims) * math.prod(lax.axis_size(axis) for axis in _axes_along(x, dims))
 
 
 def max_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
@@ -95,7 +99,10 @@ def max_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
 
 
 def _places(x: jax.Array, dims: int | tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(sorted({d % x.ndim for d in ((dims,) if isinstance(dims, int) else dims)}))
+    dims = (dims,) if isinstance(dims, int) else dims
+    if not all(-x.ndim <= d < x.ndim for d in dims):
+        raise ValueError(f"an array of shape {list(x.shape)} has not all of the dimensions {dims}.")
+    return tuple(sorted({d % x.ndim for d in dims}))
 
 
 def _axes_along(x: jax.Array, dims: tuple[int, ...]) -> tuple[str, ...]:
@@ -134,6 +141,11 @@ def shrink(size: Any, limit: Any) -> Any:
     """The factor, 1 at most, that brings ``size`` down to ``limit``."""
     above = size > limit
     return jnp.where(above, limit / jnp.where(above, size, 1.0), 1.0)
+
+
+def cast(x: jax.Array, dtype: Any) -> jax.Array:
+    """``x`` in ``dtype``; ``x`` itself where it is so already, which costs nothing on thousands of tracers."""
+    return x if x.dtype == dtype and not x.weak_type else x.astype(dtype)
 
 
 def increment(count: jax.Array) -> jax.Array:

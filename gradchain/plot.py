@@ -45,7 +45,7 @@ def schedule(schedule: Callable, steps: int | Sequence[int], ax: Axes | None = N
         >>> ax = gc.plot.schedule(gc.cosine_decay_schedule(1e-3, 100), 120)  # doctest: +SKIP
     """
     ax = _axes(ax)
-    counts = np.arange(steps) if isinstance(steps, int) else np.asarray(steps)
+    counts = np.arange(steps) if isinstance(steps, int | np.integer) else np.asarray(steps)
     values = schedule(counts) if isinstance(schedule, Schedule) else [schedule(int(count)) for count in counts]
     ax.plot(counts, np.asarray(values, np.float64), **line)
     ax.set(xlabel="step", ylabel="value")

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.numerics import abs2, max_along, safe_divide, shrink, total_along, varying_axes
+from gradchain.numerics import abs2, max_along, safe_divide, safe_sqrt, shrink, total_along, varying_axes
 from gradchain.trees import dot, map_leaves, sum_over_shards, tree_map_live, value_per_leaf
 
 
@@ -159,14 +159,14 @@ def projection_l2_sphere(tree: Any, scale: Any = 1.0, *, over: Any = WHOLE) -> A
         >>> print(projection_l2_sphere(jnp.array([3.0, 4.0])))
         [0.6 0.8]
     """
-    length = jnp.sqrt(over.sum(map_leaves(abs2, tree)))
+    length = safe_sqrt(over.sum(map_leaves(abs2, tree)))
     factor = safe_divide(scale, length)
     return map_leaves(lambda x: x * factor, tree)
 
 
 def projection_l2_ball(tree: Any, scale: Any = 1.0, *, over: Any = WHOLE) -> Any:
     r"""The nearest point of :math:`\lVert x \rVert \le s`."""
-    length = jnp.sqrt(over.sum(map_leaves(abs2, tree)))
+    length = safe_sqrt(over.sum(map_leaves(abs2, tree)))
     factor = shrink(length, scale)
     return map_leaves(lambda x: x * factor, tree)
 

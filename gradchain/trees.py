@@ -213,6 +213,11 @@ def dot(a: Any, b: Any) -> jax.Array:
     return sum_over_shards(products) if products else jnp.zeros(())
 
 
+def step_key(seed: int, t: Any, key: Any = None) -> jax.Array:
+    """The random key of a step: drawn from a seed and the step, unless there is one of the caller's own."""
+    return jax.random.fold_in(jax.random.key(seed), t.astype(jnp.int32)) if key is None else key
+
+
 def normal_like(key: jax.Array, tree: Any) -> Any:
     """Standard normal numbers in the shapes of a tree, complex where it is.
 

@@ -275,9 +275,9 @@ def can_be_differentiated(row: Row) -> None:
 
 
 def _numbers(tx: Any) -> dict[str, Any]:
-    """The arguments of a call that may be schedules, with a number for each."""
+    """The arguments of a call that may be schedules, with a number for each: where that is zero, one that is felt."""
     found = {k: v for k, v in tx.arguments.items() if tx.factory.mentions(k, "Hyper") and v is not None}
-    return {k: 0.2 if callable(v) else v for k, v in found.items()}
+    return {k: 0.2 if callable(v) else v or 0.03 for k, v in found.items()}
 
 
 def takes_schedules(row: Row) -> None:

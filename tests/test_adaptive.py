@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 import gradchain as gc
 
@@ -34,10 +35,11 @@ def test_ftrl_makes_parameters_exactly_zero_where_gradients_are_small():
     assert params[1] == 0
 
 
-def test_ftrl_without_penalties_is_adagrad_in_float64():
+@pytest.mark.parametrize("rate", [0.3, gc.cosine_decay_schedule(0.3, 10), gc.linear_schedule(0.0, 0.3, 10)])
+def test_ftrl_without_penalties_is_adagrad_in_float64(rate):
     with jax.enable_x64(True):
         start = jnp.array([1.0, -0.5])
-        ours, adagrad = gc.ftrl(0.3, initial_accumulator_value=0.0), gc.adagrad(0.3, 0.0, 0.0)
+        ours, adagrad = gc.ftrl(rate, initial_accumulator_value=0.0), gc.adagrad(rate, 0.0, 0.0)
         p, q, state, adagrad_state = start, start, ours.init(start), adagrad.init(start)
         for t in range(1, 20):
             g = jnp.sin(jnp.array([1.0, 2.0]) * t)

@@ -28,6 +28,8 @@ TRANSFORMATIONS = [
     "optax.adam(optax.linear_schedule(1e-1, 0.0, 3), eps=1e-5)",
     "optax.adam(lambda count: 0.1 / (count + 1))",
     "optax.adam(1e-1, nesterov=True)",
+    "optax.nadam(1e-1, nesterov=False)",
+    "optax.nadamw(1e-1, 0.8, 0.99, weight_decay=0.1, mask=MASK)",
     "optax.adam(jnp.array(1e-1), mu_dtype=jnp.float32)",
     "optax.adam(1e-1, mu_dtype=jnp.bfloat16)",
     "optax.adamw(1e-1)",

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import gradchain as gc
@@ -84,7 +85,7 @@ def test_a_decay_may_be_scheduled():
 def test_two_kinds_of_average_at_once_are_refused():
     with pytest.raises(ValueError, match="decay and power are two kinds"):
         gc.average_weights(gc.sgd(0.1), 0.9, power=1.0).init(jnp.ones(2))
-    with pytest.raises(ValueError, match="start and every must be 1 or more"):
+    with pytest.raises(ValueError, match="average_weights: start must be 1 or more, not 0"):
         gc.average_weights(gc.sgd(0.1), start=0).init(jnp.ones(2))
 
 
@@ -173,7 +174,12 @@ def test_without_an_average_they_are_the_parameters():
 
 
 def test_parameters_may_be_called_as_slots_are():
-    params = {"average_params": {"slow": jnp.ones(2)}, "z": jnp.ones(2), "b1": jnp.ones(()), "slow": jnp.ones(2)}
+    params = {
+        "average_params": {"slow_params": jnp.ones(2)},
+        "z": jnp.ones(2),
+        "b1": jnp.ones(()),
+        "slow_params": jnp.ones(2),
+    }
     grads = jax.tree.map(lambda x: jnp.stack([x] * 3), params)
     trained, _, kept = train(gc.adamw(0.1), params, 3, grads)
     samples.assert_identical(kept[-1], trained)
@@ -187,7 +193,7 @@ def test_of_an_average_in_another_the_outer_one_is_taken():
         tx = outer(inner(gc.sgd(0.1)))
         _, state, kept = train(tx, params, 3)
         (entry,) = state.values()
-        samples.assert_identical(kept[-1], entry["average_params" if outer is AVERAGE else "slow"])
+        samples.assert_identical(kept[-1], entry["average_params" if outer is AVERAGE else "slow_params"])
         assert_close(gc.eval_params(entry["inner"], params), train(inner(gc.sgd(0.1)), params, 3)[2][-1], np.inf)
 
 
@@ -196,6 +202,40 @@ def test_two_averages_side_by_side_are_refused():
     tx = gc.chain(AVERAGE(gc.sgd(0.1)), gc.lookahead(gc.scale(1.0), 2))
     with pytest.raises(ValueError, match="two averages of 'w' side by side"):
         gc.eval_params(tx.init(params), params)
+
+
+@pytest.mark.parametrize("keeper", KEEPERS)
+def test_they_are_found_in_a_foreign_wrapper(keeper):
+    params, tx = {"w": jnp.full(2, 3.0)}, KEEPERS[keeper](gc.sgd(0.1))
+    grads = jax.tree.map(lambda x: jnp.ones((3, 2)), params)
+    _, _, expected = train(tx, params, 3, grads)
+    foreign = optax.apply_if_finite(optax.chain(optax.clip(9.0), optax.GradientTransformation(tx.init, tx.update)), 2)
+    state, update = foreign.init(params), jax.jit(foreign.update)
+    for t in range(3):
+        updates, state = update(at(t, grads), state, params)
+        params = optax.apply_updates(params, updates)
+    assert_close(gc.eval_params(state, params), expected[-1], 1e-6)
+    with pytest.raises(AssertionError):
+        assert_close(params, expected[-1], 1e-3)
+
+
+def test_schedule_free_of_optax_keeps_the_same():
+    theirs, params = optax.contrib.schedule_free(optax.sgd(0.1), 0.1), {"w": jnp.full(2, 3.0)}
+    state = theirs.init(params)
+    for _ in range(3):
+        updates, state = theirs.update({"w": jnp.ones(2)}, state, params)
+        params = optax.apply_updates(params, updates)
+    expected = optax.contrib.schedule_free_eval_params(state, params)
+    assert_close(gc.eval_params(state, params), expected, 1e-6)
+
+
+def test_a_slot_that_is_merely_slow_is_not_taken():
+    @gc.transform
+    def slow_momentum_in_averaging():
+        return gc.elementwise(lambda g, s: (g, {"slow": gc.ema(g, s["slow"], 0.9)}), slow=gc.like_param)
+
+    trained, _, kept = train(gc.chain(slow_momentum_in_averaging(), gc.sgd(0.1)), samples.params(jnp.float32), 3)
+    samples.assert_identical(kept[-1], trained)
 
 
 def test_the_average_of_asgd_is_found():

@@ -35,6 +35,13 @@ def test_a_concrete_number_is_kept_as_a_python_float(number):
     assert gc.sgd(number) == gc.sgd(1.0)
 
 
+@pytest.mark.parametrize("wrong", ["one", None, jax.random.key(0), np.arange(2), jnp.arange(2)], ids=repr)
+def test_an_integer_is_asked_for_by_name(wrong):
+    with pytest.raises(TypeError, match="add_noise: argument 'seed' must be an integer"):
+        gc.add_noise(0.1, 0.5, wrong)
+    assert gc.add_noise(0.1, 0.5, np.int64(3)) == gc.add_noise(0.1, 0.5, 3)
+
+
 def test_a_tree_of_bools_is_part_of_the_structure():
     tx = gc.add_decayed_weights(0.1, {"w": True, "b": False})
     assert tx == gc.add_decayed_weights(0.1, {"b": False, "w": True})

@@ -64,7 +64,7 @@ def test_a_row_without_a_gradient_beside_a_huge_one_has_a_zero_update():
 
 @pytest.mark.parametrize("make", [gc.scale_by_factored_rms, lambda dims: gc.adafactor(0.1, dims=dims)])
 def test_other_dimensions_are_refused(make):
-    with pytest.raises(ValueError, match="dims is 'largest' or 'last', not 'first'"):
+    with pytest.raises(ValueError, match="dims must be one of 'largest', 'last', not 'first'"):
         make(dims="first").init(jnp.zeros((2, 2)))
 
 
@@ -87,7 +87,7 @@ def test_adam_mini_keeps_one_number_for_each_block():
     assert nu("row") == {"bias": (), "kernel": (3,), "attention": (3, 2)}
     assert nu("leaf") == {"bias": (), "kernel": (), "attention": ()}
     assert nu(lambda shape: (0, -1) if len(shape) > 2 else ()) == {"bias": (4,), "kernel": (3, 4), "attention": (2,)}
-    with pytest.raises(ValueError, match="block is 'output', 'row', 'leaf' or a function, not 'head'"):
+    with pytest.raises(ValueError, match="block must be one of 'output', 'row', 'leaf', not 'head'"):
         gc.scale_by_adam_mini(block="head").init(p)
 
 
@@ -109,3 +109,10 @@ def test_amos_stops_by_itself():
         u, state = tx.update(jnp.ones_like(p), state, p)
         sizes.append(float(gc.global_norm(u)))
     assert sizes[-1] < 0.3 * sizes[0]
+
+
+def test_amos_rests_while_its_rate_is_zero():
+    tx, p = gc.amos(gc.linear_schedule(0.0, 0.5, 2)), jnp.ones((3, 2))
+    u, state = tx.update(jnp.ones_like(p), tx.init(p), p)
+    np.testing.assert_array_equal(u, 0.0)
+    assert np.all(np.isfinite(tx.update(jnp.ones_like(p), state, p)[0]))

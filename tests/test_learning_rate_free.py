@@ -7,6 +7,7 @@ import optax
 import pytest
 
 import gradchain as gc
+from tests.samples import assert_close
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.standard_normal((50, 6))
@@ -233,6 +234,22 @@ def test_momo_stops_at_the_lower_bound():
     for tx in (gc.momo(lower_bound=3.0), gc.momo_adam(lower_bound=3.0)):
         updates, _ = tx.update(grads, tx.init(params), params, value=3.0)
         np.testing.assert_allclose(updates, 0.0, atol=1e-15)
+
+
+@pytest.mark.parametrize("adapts", [False, True])
+@pytest.mark.parametrize("name", ["momo", "momo_adam"])
+def test_momo_without_a_decay_is_that_of_optax(name, adapts):
+    options = {"lower_bound": -1.0, "adapt_lower_bound": adapts}
+    ours, theirs = getattr(gc, name)(0.5, **options), getattr(optax.contrib, name)(0.5, **options)
+    p = q = jax.tree.map(jnp.zeros_like, SOLUTION)
+    state, their_state = ours.init(p), theirs.init(q)
+    for _ in range(10):
+        value, grads = jax.value_and_grad(loss)(p, 1.0)
+        p, state = ours.step(grads, state, p, value=value)
+        with jax.numpy_dtype_promotion("standard"):
+            updates, their_state = theirs.update(grads, their_state, q, value=value)
+        q = optax.apply_updates(q, updates)
+        assert_close(p, q, 1e-6)
 
 
 def test_momo_finds_a_bound_below_which_the_loss_does_not_go():

@@ -62,9 +62,16 @@ def test_the_basis_keeps_its_signs():
     assert np.all(np.max(bases[0], axis=0) == np.max(np.abs(bases[0]), axis=0))
 
 
-@pytest.mark.parametrize("wrong", [{"rank": 0}, {"update_every": 0}, {"compress": "both"}])
-def test_wrong_arguments_of_low_rank_are_refused(wrong):
-    with pytest.raises(ValueError, match="compress is 'longer' or 'shorter', rank and update_every are at least 1"):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"rank": 0}, "low_rank: rank must be 1 or more, not 0"),
+        ({"update_every": 0}, "low_rank: update_every must be 1 or more"),
+        ({"compress": "both"}, "low_rank: compress must be one of 'longer', 'shorter', not 'both'"),
+    ],
+)
+def test_wrong_arguments_of_low_rank_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
         gc.low_rank(gc.identity(), **wrong).init(jnp.zeros((2, 2)))
 
 
@@ -109,5 +116,5 @@ def test_projections_change_with_the_seed_and_when_it_is_time():
 
 
 def test_another_scale_is_refused():
-    with pytest.raises(ValueError, match="scale_by is 'channel' or 'tensor', not 'row'"):
+    with pytest.raises(ValueError, match="scale_by must be one of 'channel', 'tensor', not 'row'"):
         gc.scale_by_apollo(scale_by="row").init(jnp.zeros((2, 2)))

@@ -69,7 +69,7 @@ def test_each_shard_draws_noise_of_its_own():
 
 
 def test_polyak_needs_a_known_variant_and_the_value():
-    with pytest.raises(ValueError, match=r"variant must be 'sps' or 'sps\+', not 'adam'"):
+    with pytest.raises(ValueError, match=r"variant must be one of 'sps', 'sps\+', not 'adam'"):
         gc.polyak_sgd(variant="adam").init(jnp.zeros(1))
     tx = gc.polyak_sgd()
     with pytest.raises(TypeError, match="needs the extra argument 'value'"):

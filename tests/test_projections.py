@@ -205,3 +205,8 @@ def test_non_negative_is_what_optax_keeps():
     theirs, _ = optax.keep_params_nonnegative().update(u, optax.EmptyState(), p)
     tx = gc.project(gc.non_negative())
     np.testing.assert_array_equal(tx.update(u, tx.init(p), p)[0], theirs)
+
+
+@pytest.mark.parametrize("onto", [projections.projection_l2_ball, projections.projection_l2_sphere])
+def test_slopes_at_the_centre_are_numbers(onto):
+    assert np.all(np.isfinite(jax.grad(lambda x: jnp.sum(onto(x)))(jnp.zeros(2))))

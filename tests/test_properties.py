@@ -1,50 +1,21 @@
 """Properties of functions on trees, for random trees with holes, scalars and leaves of size zero."""
 
 import fnmatch
-import math
 
 import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import gradchain as gc
+from tests.random_trees import few, trees
 from tests.samples import assert_same_type, named
 
-# One operation after another, as compiling each tree would take most of the time; other tests compile.
 pytestmark = pytest.mark.usefixtures("without_jit")
-few = settings(deadline=None, max_examples=40, derandomize=True)
 
 
-@pytest.fixture(scope="module")
-def without_jit():
-    with jax.disable_jit():
-        yield
-
-
-def numbers(size, dtype):
-    real = st.floats(-100, 100, width=16)
-    one = st.builds(complex, real, real) if dtype == jnp.complex64 else real
-    return st.lists(one, min_size=size, max_size=size)
-
-
-@st.composite
-def arrays(draw):
-    shape = draw(st.sampled_from([(), (0,), (3,), (2, 3), (0, 2), (1, 2, 2)]))
-    dtype = draw(st.sampled_from([jnp.float32, jnp.float32, jnp.bfloat16, jnp.float16, jnp.complex64]))
-    return jnp.asarray(np.array(draw(numbers(math.prod(shape), dtype))).reshape(shape), dtype)
-
-
-def containers(inner):
-    names = st.sampled_from(["a", "b", "kernel", "bias", "layers_3"])
-    several = st.lists(inner, max_size=3)
-    return several | several.map(tuple) | st.dictionaries(names, inner, max_size=3)
-
-
-# A whole tree that is None is refused, as an argument that was forgotten.
-trees = st.recursive(arrays() | st.none(), containers, max_leaves=6).filter(lambda tree: tree is not None)
 transformations = st.sampled_from(
     [
         gc.adamw(0.1, where="*kernel*"),

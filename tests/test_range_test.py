@@ -80,8 +80,9 @@ def test_batches_start_anew_and_one_step_is_compiled():
         optax.sgd,
         lambda rate: gc.chain(gc.clip(1.0), gc.sgd(rate)),
         lambda r: gc.chain(gc.sgd(r), gc.reduce_on_plateau()),
+        lambda r: gc.sam(gc.sgd(r), 0.01),
     ],
-    ids=["optax", "chain", "needs the value"],
+    ids=["optax", "chain", "needs the value", "needs the loss"],
 )
 def test_it_takes_any_optimizer(make):
     assert find(make, low=1e-3, high=1.0, steps=5).losses[-1] < find(steps=5).losses[0]

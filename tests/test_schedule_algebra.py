@@ -104,6 +104,10 @@ def test_one_after_another_is_one_flat_schedule():
     assert (A.until(7) | B.until(5)) == gc.join_schedules([A, B], [7]).until(12)
 
 
+def test_one_schedule_alone_can_be_continued():
+    assert gc.join_schedules([A], []).until(7) | B == gc.join_schedules([A, B], [7])
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [

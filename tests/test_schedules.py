@@ -213,6 +213,9 @@ WRONG = [
     (lambda: gc.linear_onecycle_schedule(10, 1.0, pct_final=1.5), r"pct_final must be 1 or less, not 1.5"),
     (lambda: gc.cosine_onecycle_schedule(10, 1.0, -0.1), r"pct_start must be 0 or more, not -0.1"),
     (lambda: gc.cosine_onecycle_schedule(10, 1.0, div_factor=0.0), r"div_factor must be positive"),
+    (lambda: gc.linear_onecycle_schedule(10, 1.0, 0.9, 0.5), r"pct_final must be 0.9 or more, not 0.5"),
+    (lambda: gc.linear_onecycle_schedule(10, 1.0, 0.0, inclusive=True), r"pct_start must be positive"),
+    (lambda: gc.sum_schedule(lambda step: jnp.ones(3), 1.0), r"gives an array of shape \[3\], not a number"),
     (lambda: gc.cosine_annealing_schedule(1.0, 0), r"half_period must be 1 or more"),
     (lambda: gc.cosine_restarts_schedule(1.0, 5, 1.5), r"t_mult must be an integer, not 1.5"),
     (lambda: gc.cosine_restarts_schedule(1.0, 5, warmup_steps=5), r"first_decay_steps includes the warm-up: 5 for"),
@@ -236,6 +239,28 @@ WRONG = [
 def test_a_wrong_argument_is_named_where_it_is_written(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_what_python_makes_of_a_traced_step_is_an_error_that_names_the_schedule():
+    with pytest.raises(TypeError, match=r"shifted_schedule: Attempted boolean conversion of traced array"):
+        gc.shifted_schedule(lambda step: 1.0 if step < 5 else 0.5, 2)
+    with pytest.raises(TypeError, match=r"linear_schedule: argument 'transition_steps' must be an integer, not None"):
+        gc.linear_schedule(0.0, 1.0, None)
+
+
+def test_an_equal_schedule_is_not_examined_again():
+    seen = []
+
+    @gc.schedule
+    def watched(step, value: gc.Hyper):
+        seen.append(value)
+        return value * step
+
+    first = watched(1.0)
+    assert [watched(1.0), watched(1)] == [first, first]
+    assert seen == [1.0]
+    watched(2.0)
+    assert seen == [1.0, 2.0]
 
 
 def test_a_schedule_gives_one_number():

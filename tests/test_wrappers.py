@@ -147,10 +147,19 @@ def test_wrappers_work_in_groups():
     p, grads = samples.params(jnp.float32), samples.gradients(jnp.float32)
     _, state = run(tx, p, grads)
     assert set(state["partition"]) == {"matrices", "rest"}
-    assert state["partition"]["matrices"]["lookahead"]["slow"]["dense"]["bias"] is None
+    assert state["partition"]["matrices"]["lookahead"]["slow_params"]["dense"]["bias"] is None
 
 
 # ------------------------------------------------------------------------------------------------- lookahead and graft
+
+
+def test_what_lookahead_starts_anew_starts_where_the_parameters_are():
+    tx, params = gc.lookahead(gc.average_weights(gc.sgd(1.0), 0.5, debias=False), 2, reset_state=True), jnp.zeros(1)
+    state = tx.init(params)
+    for _ in range(2):
+        params, state = tx.step(jnp.array([-1.0]), state, params)
+    np.testing.assert_allclose(params, 1.0)
+    np.testing.assert_allclose(state["lookahead"]["inner"]["average_weights"]["average_params"], 1.0)
 
 
 @pytest.mark.parametrize("reset_state", [False, True])

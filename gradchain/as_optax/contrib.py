@@ -21,7 +21,7 @@ from gradchain.optimizers import adam_recent, adam_variants, learning_rate_free,
 from gradchain.optimizers import schedule_free as schedule_frees
 from gradchain.transforms import adam_recent as directions
 from gradchain.transforms import dual_averaging, per_example, plateau
-from gradchain.transforms.adaptive import scale_by_adam
+from gradchain.transforms.adam import scale_by_adam
 from gradchain.transforms.basic import scale_by_learning_rate
 from gradchain.transforms.coin_betting import scale_by_cocob as scale_by_cocob
 from gradchain.transforms.decay import add_decayed_weights

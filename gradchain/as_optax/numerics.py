@@ -57,7 +57,11 @@ def safe_root_mean_squares(x: Any, min_rms: Any) -> jax.Array:
     return jnp.where(is_small, min_rms, jnp.sqrt(jnp.where(is_small, 1.0, square)))
 
 
-@jax.custom_gradient
 def scale_gradient(inputs: Any, scale: Any) -> Any:
     """The identity, whose gradient is multiplied by a number."""
+    return _scale_gradient(inputs, scale)
+
+
+@jax.custom_gradient
+def _scale_gradient(inputs: Any, scale: Any) -> Any:
     return inputs, lambda g: (jax.tree.map(lambda x: x * scale, g), None)

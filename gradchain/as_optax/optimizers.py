@@ -53,8 +53,15 @@ _MU = {"mu_dtype": "mu"}
 _TRACE = {"accumulator_dtype": "momentum"}
 adam = speak(_adam, f"{_ADAM} * nesterov", dtypes=_MU, name="adam")
 adamw = speak(_adamw, f"{_ADAM} weight_decay mask * nesterov", dtypes=_MU, masks={"mask": "where"}, name="adamw")
-nadam = speak(adams.nadam, _ADAM, dtypes=_MU)
-nadamw = speak(adams.nadamw, f"{_ADAM} weight_decay mask", dtypes=_MU, masks={"mask": "where"})
+nadam = speak(_adam, f"{_ADAM} * nesterov", dtypes=_MU, name="nadam", nesterov=True)
+nadamw = speak(
+    _adamw,
+    f"{_ADAM} weight_decay mask * nesterov",
+    dtypes=_MU,
+    masks={"mask": "where"},
+    name="nadamw",
+    nesterov=True,
+)
 adamax = tolerantly(adams.adamax)
 adamaxw = speak(adams.adamaxw, "learning_rate b1 b2 eps weight_decay mask", masks={"mask": "where"})
 amsgrad = speak(adams.amsgrad, f"{_ADAM} bias_correction_mu bias_correction_nu", dtypes=_MU)

@@ -22,9 +22,9 @@ from gradchain.transforms.basic import identity as identity
 from gradchain.transforms.basic import scale as scale
 from gradchain.transforms.basic import scale_by_schedule as scale_by_schedule
 from gradchain.transforms.basic import set_to_zero as set_to_zero
-from gradchain.transforms.cover import scale_by_sm3 as scale_by_sm3
 from gradchain.transforms.factored import scale_by_param_block_norm as scale_by_param_block_norm
 from gradchain.transforms.factored import scale_by_param_block_rms as scale_by_param_block_rms
+from gradchain.transforms.factored import scale_by_sm3 as scale_by_sm3
 from gradchain.transforms.optimistic import scale_by_optimistic_gradient as scale_by_optimistic_gradient
 from gradchain.transforms.polyak import scale_by_polyak as scale_by_polyak
 from gradchain.transforms.processing import centralize as _centralize
@@ -42,7 +42,7 @@ def _adam(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0, nesterov: bool = False
 ) -> GradientTransformation:
     """Adam's direction, or with ``nesterov=True`` NAdam's."""
-    return (adams.scale_by_nadam if nesterov else adaptive.scale_by_adam)(b1, b2, eps, eps_root=eps_root)
+    return (adams.scale_by_nadam if nesterov else adams.scale_by_adam)(b1, b2, eps, eps_root=eps_root)
 
 
 scale_by_adam = speak(_adam, "b1 b2 eps eps_root mu_dtype * nesterov", dtypes=_MU, name="scale_by_adam")
@@ -65,7 +65,10 @@ def scale_by_lion(
     """Lion's direction; ``mode`` is ``"hard"``, the sign."""
     if mode != "hard":
         raise NotImplementedError(f"scale_by_lion: mode={mode!r}; only the sign, 'hard', is there.")
-    return speak(_lion, "b1 b2 mu_dtype", dtypes=_MU)(b1, b2, mu_dtype)
+    return _hard_lion(b1, b2, mu_dtype)
+
+
+_hard_lion = speak(_lion, "b1 b2 mu_dtype", dtypes=_MU)
 
 
 def scale_by_learning_rate(learning_rate: ScalarOrSchedule | None = None, *, flip_sign: bool = True) -> Any:

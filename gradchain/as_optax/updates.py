@@ -6,8 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.trees import apply_updates as apply_updates
-from gradchain.trees import global_norm as global_norm
+from gradchain.trees import global_norm as _global_norm
 from gradchain.trees import tree_map_live
+
+
+def global_norm(updates: Any) -> jax.Array:
+    """The Euclidean norm of all leaves together."""
+    return _global_norm(updates)
 
 
 def incremental_update(new_tensors: Any, old_tensors: Any, step_size: Any) -> Any:

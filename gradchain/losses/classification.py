@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import Axis, labelled, like, mask_like, precise, total_along
+from gradchain.losses.inputs import Axis, labelled, like, mask_like, precise, total_where
 
 
 def _log_softmax(logits: jax.Array, axis: Axis, where: Any) -> jax.Array:
@@ -42,7 +42,7 @@ def softmax_cross_entropy(logits: Any, labels: Any, axis: Axis = -1, where: Any 
     labels, where = like(logits, labels, "labels"), mask_like(where, logits, axis)
     log_p = _log_softmax(logits, axis, where)
     impossible = (labels == 0) & (log_p == -jnp.inf)
-    return -total_along(labels * jnp.where(impossible, 0.0, log_p), axis, where)
+    return -total_where(labels * jnp.where(impossible, 0.0, log_p), axis, where)
 
 
 @precise("logits")
@@ -100,7 +100,7 @@ def poly_loss_cross_entropy(
     labels, mask = like(logits, labels, "labels"), mask_like(where, logits, axis)
     missed = -jnp.expm1(_log_softmax(logits, axis, mask))
     cross_entropy = softmax_cross_entropy(logits, labels, axis, mask)
-    return cross_entropy + epsilon * total_along(labels * missed, axis, mask)
+    return cross_entropy + epsilon * total_where(labels * missed, axis, mask)
 
 
 @precise("logits")
@@ -174,7 +174,7 @@ def ranking_softmax_loss(
     labels, mask = like(logits, labels, "labels"), mask_like(where, logits, -1)
     if weights is not None:
         labels = labels * like(logits, weights, "weights")
-    losses = -total_along(labels * _log_softmax(logits, -1, mask), -1, mask)
+    losses = -total_where(labels * _log_softmax(logits, -1, mask), -1, mask)
     if reduce_fn is None:
         return losses
     if mask is None:

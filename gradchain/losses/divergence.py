@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import Axis, like, mask_like, precise, total_along
+from gradchain.losses.inputs import Axis, like, mask_like, precise, total_where
 
 
 @precise("log_predictions", "targets")
@@ -29,7 +29,7 @@ def kl_divergence(log_predictions: Any, targets: Any, axis: Axis = -1, where: An
     y, where = like(log_predictions, targets), mask_like(where, log_predictions, axis)
     log_y = jnp.log(jnp.where(y > 0, y, 1.0))
     log_p = jnp.where(y == 0, jnp.where(log_predictions == -jnp.inf, 0.0, log_predictions), log_predictions)
-    return total_along(y * (log_y - log_p), axis, where)
+    return total_where(y * (log_y - log_p), axis, where)
 
 
 @precise("log_predictions", "log_targets")
@@ -52,7 +52,7 @@ def kl_divergence_with_log_targets(
     log_y, where = like(log_predictions, log_targets), mask_like(where, log_predictions, axis)
     possible = log_y > -jnp.inf
     difference = jnp.where(possible, log_y, 0.0) - jnp.where(possible, log_predictions, 0.0)
-    return total_along(jnp.exp(log_y) * difference, axis, where)
+    return total_where(jnp.exp(log_y) * difference, axis, where)
 
 
 @precise("log_predictions", "targets")
@@ -73,4 +73,4 @@ def generalized_kl_divergence(log_predictions: Any, targets: Any, axis: Axis = -
         0.307
     """
     y, where = like(log_predictions, targets), mask_like(where, log_predictions, axis)
-    return kl_divergence(log_predictions, y, axis, where) + total_along(jnp.exp(log_predictions) - y, axis, where)
+    return kl_divergence(log_predictions, y, axis, where) + total_where(jnp.exp(log_predictions) - y, axis, where)

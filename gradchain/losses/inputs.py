@@ -24,7 +24,7 @@ def precise(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
 
     def decorate(loss: Callable[P, R]) -> Callable[P, R]:
-        signature = inspect.signature(loss)
+        signature, loss_name = inspect.signature(loss), getattr(loss, "__name__", "loss")
 
         @functools.wraps(loss)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -32,7 +32,7 @@ def precise(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             given = {k: jnp.asarray(bound.arguments[k]) for k in names if bound.arguments.get(k) is not None}
             for name, x in given.items():
                 if not jnp.issubdtype(x.dtype, jnp.floating):
-                    raise TypeError(f"{signature_name(loss)}: {name} must be of a floating dtype, not {x.dtype}.")
+                    raise TypeError(f"{loss_name}: {name} must be of a floating dtype, not {x.dtype}.")
             wide = compute_dtype(*(x.dtype for x in given.values()))
             bound.arguments |= {k: x.astype(wide) for k, x in given.items()}
             dtype = given[names[0]].dtype
@@ -41,11 +41,6 @@ def precise(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return run
 
     return decorate
-
-
-def signature_name(function: Callable) -> str:
-    """The name of a function for a message."""
-    return getattr(function, "__name__", repr(function))
 
 
 def like(predictions: jax.Array, targets: Any, name: str = "targets") -> jax.Array:
@@ -72,7 +67,7 @@ def mask_like(where: Any, x: jax.Array, axis: Axis) -> jax.Array | None:
     return jnp.broadcast_to(where, x.shape)
 
 
-def total_along(x: jax.Array, axis: Axis, where: Any = None) -> jax.Array:
+def total_where(x: jax.Array, axis: Axis, where: Any = None) -> jax.Array:
     """The sum along ``axis`` of what ``where`` includes; slopes are numbers where it excludes something infinite."""
     return jnp.sum(x if where is None else jnp.where(where, x, 0.0), axis)
 

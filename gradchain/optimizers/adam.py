@@ -6,8 +6,7 @@ from typing import Any
 
 from gradchain.call import Hyper
 from gradchain.core import chain, recipe
-from gradchain.transforms.adam import scale_by_adamax, scale_by_amsgrad, scale_by_nadam
-from gradchain.transforms.adaptive import scale_by_adam
+from gradchain.transforms.adam import scale_by_adam, scale_by_adamax, scale_by_amsgrad, scale_by_nadam
 from gradchain.transforms.basic import scale_by_learning_rate
 from gradchain.transforms.decay import add_decayed_weights
 
@@ -21,7 +20,7 @@ def adam(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 
         b1: decay of the first moment.
         b2: decay of the second moment.
         eps: bounds the direction where gradients vanish.
-        eps_root: the same under the root.
+        eps_root: as ``eps``, under the root.
 
     Source: see ``scale_by_adam``.
 

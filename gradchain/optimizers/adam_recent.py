@@ -6,13 +6,13 @@ from typing import Any
 
 from gradchain.call import Hyper
 from gradchain.core import chain, recipe
+from gradchain.transforms.adam import scale_by_adam
 from gradchain.transforms.adam_recent import (
     scale_by_adan,
     scale_by_ademamix,
     scale_by_adopt,
     scale_by_simplified_ademamix,
 )
-from gradchain.transforms.adaptive import scale_by_adam
 from gradchain.transforms.basic import scale_by_learning_rate
 from gradchain.transforms.decay import add_corrected_weight_decay, add_decayed_weights
 from gradchain.transforms.dual_averaging import scale_by_madgrad

@@ -6,10 +6,9 @@ from typing import Any
 
 from gradchain.call import Hyper
 from gradchain.core import chain, recipe
-from gradchain.transforms.adam import scale_by_nadam
+from gradchain.transforms.adam import scale_by_adam, scale_by_nadam
 from gradchain.transforms.adaptive import (
     scale_by_adadelta,
-    scale_by_adam,
     scale_by_ftrl,
     scale_by_qhadam,
     scale_by_rms,
@@ -159,7 +158,7 @@ def ftrl(
     """Follow the regularized leader, FTRL-Proximal: ``scale_by_ftrl``, downhill.
 
     Args:
-        learning_rate: the rate.
+        learning_rate: the rate, or its schedule.
         learning_rate_power: the power of the sum of squares in the rate, not positive.
         initial_accumulator_value: where the sum of squares starts.
         l1: the weight of the sum of magnitudes in the loss; it makes many parameters exactly zero.
@@ -200,7 +199,7 @@ def optimistic_adam(
         b1: decay of the first moment.
         b2: decay of the second moment.
         eps: bounds the direction where gradients vanish.
-        eps_root: the same under the root.
+        eps_root: as ``eps``, under the root.
         nesterov: whether Adam looks ahead: ``scale_by_nadam`` in the place of ``scale_by_adam``.
 
     Source: Daskalakis, Ilyas, Syrgkanis & Zeng, "Training GANs with Optimism", 2018, https://arxiv.org/abs/1711.00141

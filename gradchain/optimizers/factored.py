@@ -7,14 +7,19 @@ from typing import Any
 
 from gradchain.call import Hyper
 from gradchain.core import chain, recipe
+from gradchain.transforms.adam_mini import scale_by_adam_mini
 from gradchain.transforms.amos import scale_by_amos
 from gradchain.transforms.basic import scale_by_learning_rate
 from gradchain.transforms.clipping import clip_by_block_rms
-from gradchain.transforms.cover import scale_by_sm3
 from gradchain.transforms.decay import add_decayed_weights, add_independent_weight_decay
-from gradchain.transforms.factored import LARGEST, scale_by_came, scale_by_factored_rms, scale_by_param_block_rms
+from gradchain.transforms.factored import (
+    LARGEST,
+    scale_by_came,
+    scale_by_factored_rms,
+    scale_by_param_block_rms,
+    scale_by_sm3,
+)
 from gradchain.transforms.low_rank import scale_by_apollo
-from gradchain.transforms.mini import scale_by_adam_mini
 from gradchain.transforms.momentum import average_updates
 
 
@@ -176,8 +181,8 @@ def adam_mini(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 0.0,
-    block: str | Callable = "output",
     where: Any = None,
+    block: str | Callable = "output",
 ) -> Any:
     """Adam-mini: ``scale_by_adam_mini``, ``add_decayed_weights``, then the learning rate.
 
@@ -187,8 +192,8 @@ def adam_mini(
         b2: decay of the second moments, one for each block.
         eps: bounds the direction where gradients vanish.
         weight_decay: the decay, multiplied by the learning rate.
-        block: which elements are a block; see ``scale_by_adam_mini``.
         where: the leaves that decay; see ``add_decayed_weights``.
+        block: which elements are a block; see ``scale_by_adam_mini``.
 
     Source: see ``scale_by_adam_mini``.
 
@@ -213,9 +218,9 @@ def apollo(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 0.0,
+    where: Any = None,
     max_growth: Hyper | None = 1.01,
     scale_by: str = "channel",
-    where: Any = None,
     seed: int = 0,
 ) -> Any:
     """APOLLO: ``scale_by_apollo``, ``add_decayed_weights``, then the learning rate.
@@ -231,9 +236,9 @@ def apollo(
         b2: decay of the second moment.
         eps: bounds the direction where gradients vanish.
         weight_decay: the decay, multiplied by the learning rate.
+        where: the leaves that decay; see ``add_decayed_weights``.
         max_growth: the largest growth of an update's norm in a step; ``None`` for no bound.
         scale_by: ``"channel"`` or ``"tensor"``; see ``scale_by_apollo``.
-        where: the leaves that decay; see ``add_decayed_weights``.
         seed: of the random projections.
 
     Source: see ``scale_by_apollo``.

@@ -6,9 +6,9 @@ from typing import Any
 
 from gradchain.call import Hyper
 from gradchain.core import chain, recipe
-from gradchain.transforms.adaptive import scale_by_adam
+from gradchain.transforms.adam import scale_by_adam
 from gradchain.transforms.basic import scale_by_learning_rate
-from gradchain.transforms.decay import add_decayed_weights
+from gradchain.transforms.decay import add_decayed_weights, decaying
 from gradchain.transforms.layerwise import correct_growth, scale_by_novograd
 from gradchain.transforms.momentum import add_momentum
 from gradchain.transforms.trust import scale_by_trust_ratio
@@ -93,6 +93,7 @@ def novograd(
     b2: Hyper = 0.25,
     eps: Hyper = 1e-6,
     weight_decay: Hyper = 0.0,
+    where: Any = None,
     *,
     eps_root: Hyper = 0.0,
 ) -> Any:
@@ -104,6 +105,7 @@ def novograd(
         b2: decay of the squared norm.
         eps: bounds the direction where gradients vanish.
         weight_decay: the decay, which passes through the momentum.
+        where: the leaves that decay; see ``add_decayed_weights``.
         eps_root: as ``eps``, under the root.
 
     Source: see ``scale_by_novograd``.
@@ -114,8 +116,8 @@ def novograd(
         >>> print(tx.step(jnp.array([2.0]), tx.init(params), params)[0])
         [3.5]
     """
-    direction = scale_by_novograd(b1, b2, eps, eps_root=eps_root, weight_decay=weight_decay)
-    return chain(direction, scale_by_learning_rate(learning_rate))
+    direction = lambda decay: scale_by_novograd(b1, b2, eps, eps_root=eps_root, weight_decay=decay)
+    return chain(decaying(direction, weight_decay, where), scale_by_learning_rate(learning_rate))
 
 
 @recipe
@@ -146,6 +148,7 @@ def sgdp(
     delta: Hyper = 0.1,
     wd_ratio: Hyper = 0.1,
     channel_axis: int = -1,
+    where: Any = None,
 ) -> Any:
     """SGDP: momentum within ``remove_radial``, then the learning rate.
 
@@ -158,6 +161,7 @@ def sgdp(
         delta: the threshold of scale invariance.
         wd_ratio: the factor on the decay of scale-invariant leaves.
         channel_axis: the dimension that counts channels.
+        where: the leaves that decay; see ``add_decayed_weights``.
 
     Source: see ``remove_radial``.
 
@@ -167,10 +171,9 @@ def sgdp(
         >>> print(tx.step(jnp.array([2.0]), tx.init(params), params)[0])
         [0.8]
     """
-    direction = remove_radial(
-        add_momentum(momentum, nesterov), delta, weight_decay, wd_ratio, channel_axis=channel_axis
-    )
-    return chain(direction, scale_by_learning_rate(learning_rate))
+    memory = add_momentum(momentum, nesterov)
+    direction = lambda decay: remove_radial(memory, delta, decay, wd_ratio, channel_axis=channel_axis)
+    return chain(decaying(direction, weight_decay, where), scale_by_learning_rate(learning_rate))
 
 
 @recipe
@@ -183,6 +186,7 @@ def adamp(
     delta: Hyper = 0.1,
     wd_ratio: Hyper = 0.1,
     channel_axis: int = -1,
+    where: Any = None,
 ) -> Any:
     """AdamP: ``scale_by_adam`` within ``remove_radial``, then the learning rate.
 
@@ -195,6 +199,7 @@ def adamp(
         delta: the threshold of scale invariance.
         wd_ratio: the factor on the decay of scale-invariant leaves.
         channel_axis: the dimension that counts channels.
+        where: the leaves that decay; see ``add_decayed_weights``.
 
     Source: see ``remove_radial``.
 
@@ -204,5 +209,6 @@ def adamp(
         >>> print(tx.step(jnp.array([2.0]), tx.init(params), params)[0])
         [0.9]
     """
-    direction = remove_radial(scale_by_adam(b1, b2, eps), delta, weight_decay, wd_ratio, channel_axis=channel_axis)
-    return chain(direction, scale_by_learning_rate(learning_rate))
+    adam = scale_by_adam(b1, b2, eps)
+    direction = lambda decay: remove_radial(adam, delta, decay, wd_ratio, channel_axis=channel_axis)
+    return chain(decaying(direction, weight_decay, where), scale_by_learning_rate(learning_rate))

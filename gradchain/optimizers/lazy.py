@@ -7,7 +7,7 @@ from typing import Any
 from gradchain.call import Hyper
 from gradchain.core import chain, recipe
 from gradchain.optimizers.adaptive import adagrad
-from gradchain.transforms.adaptive import scale_by_adam
+from gradchain.transforms.adam import scale_by_adam
 from gradchain.transforms.basic import scale_by_learning_rate
 from gradchain.wrappers.lazy import lazy_rows
 

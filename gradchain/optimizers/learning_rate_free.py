@@ -60,6 +60,7 @@ def dadapt_adamw(
     eps: Hyper = 1e-8,
     estim_lr0: Hyper = 1e-6,
     weight_decay: Hyper = 0.0,
+    where: Any = None,
     *,
     growth_rate: Hyper | None = None,
     bias_correction: bool = True,
@@ -72,6 +73,7 @@ def dadapt_adamw(
         eps: bounds the direction where gradients vanish.
         estim_lr0: the distance to the solution at the start, below the true one, in the units of the parameters.
         weight_decay: the factor of the parameters, per unit of the rate.
+        where: the leaves that decay; see ``add_decayed_weights``.
         growth_rate: how many times its value the distance may become in one step; ``None`` sets no bound.
         bias_correction: whether to undo the pull of the moments towards zero.
 
@@ -85,7 +87,9 @@ def dadapt_adamw(
         3.500
     """
     options: dict = {"growth_rate": growth_rate, "bias_correction": bias_correction}
-    return chain(scale_by_dadapt_adam(learning_rate, *betas, eps, estim_lr0, weight_decay, **options), scale(-1.0))
+    return chain(
+        scale_by_dadapt_adam(learning_rate, *betas, eps, estim_lr0, weight_decay, where, **options), scale(-1.0)
+    )
 
 
 @recipe
@@ -98,6 +102,7 @@ def prodigy(
     estim_lr_coef: Hyper = 1.0,
     weight_decay: Hyper = 0.0,
     safeguard_warmup: bool = False,
+    where: Any = None,
     *,
     bias_correction: bool = True,
 ) -> Any:
@@ -112,6 +117,7 @@ def prodigy(
         estim_lr_coef: the factor of the estimate.
         weight_decay: the factor of the parameters, per unit of the rate.
         safeguard_warmup: whether a warm-up from a tiny learning rate must not inflate the estimate.
+        where: the leaves that decay; see ``add_decayed_weights``.
         bias_correction: whether to undo the pull of the moments towards zero.
 
     Source: see ``scale_by_prodigy``.
@@ -125,7 +131,7 @@ def prodigy(
     """
     estimate = (beta3, eps, estim_lr0, estim_lr_coef)
     direction = scale_by_prodigy(
-        learning_rate, *betas, *estimate, weight_decay, safeguard_warmup, bias_correction=bias_correction
+        learning_rate, *betas, *estimate, weight_decay, safeguard_warmup, where, bias_correction=bias_correction
     )
     return chain(direction, scale(-1.0))
 
@@ -242,6 +248,7 @@ def momo(
     lower_bound: Hyper = 0.0,
     weight_decay: Hyper = 0.0,
     adapt_lower_bound: bool = False,
+    where: Any = None,
 ) -> Any:
     """MoMo: ``scale_by_momo``, downhill; ``update`` needs the loss as ``value=``.
 
@@ -251,6 +258,7 @@ def momo(
         lower_bound: what the loss cannot go below.
         weight_decay: the factor of the parameters, per unit of the learning rate.
         adapt_lower_bound: whether to raise the bound to what the model has reached.
+        where: the leaves that decay; see ``add_decayed_weights``.
 
     Source: see ``scale_by_momo``.
 
@@ -261,7 +269,7 @@ def momo(
         >>> print(params)
         [1.]
     """
-    return chain(scale_by_momo(learning_rate, beta, lower_bound, weight_decay, adapt_lower_bound), scale(-1.0))
+    return chain(scale_by_momo(learning_rate, beta, lower_bound, weight_decay, adapt_lower_bound, where), scale(-1.0))
 
 
 @recipe
@@ -273,6 +281,7 @@ def momo_adam(
     lower_bound: Hyper = 0.0,
     weight_decay: Hyper = 0.0,
     adapt_lower_bound: bool = False,
+    where: Any = None,
 ) -> Any:
     """MoMo with Adam's direction: ``scale_by_momo_adam``, downhill; ``update`` needs the loss as ``value=``.
 
@@ -284,6 +293,7 @@ def momo_adam(
         lower_bound: what the loss cannot go below.
         weight_decay: the factor of the parameters, per unit of the learning rate.
         adapt_lower_bound: whether to raise the bound to what the model has reached.
+        where: the leaves that decay; see ``add_decayed_weights``.
 
     Source: see ``scale_by_momo``.
 
@@ -294,5 +304,5 @@ def momo_adam(
         >>> print(params.round(3))
         [1.]
     """
-    options = (lower_bound, weight_decay, adapt_lower_bound)
+    options = (lower_bound, weight_decay, adapt_lower_bound, where)
     return chain(scale_by_momo_adam(learning_rate, b1, b2, eps, *options), scale(-1.0))

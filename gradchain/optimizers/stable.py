@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gradchain.call import Hyper
-from gradchain.compose import masked
 from gradchain.core import chain, recipe
 from gradchain.transforms.basic import scale_by_learning_rate
-from gradchain.transforms.decay import add_decayed_weights
+from gradchain.transforms.decay import add_decayed_weights, decaying
 from gradchain.transforms.stable import scale_by_spam, scale_by_stable_adam, scale_by_stable_spam
 
 
@@ -29,7 +28,7 @@ def stable_adamw(
         b2: decay of the second moment.
         eps: bounds the direction where gradients vanish.
         weight_decay: the decay, multiplied by the learning rate and shortened with the step.
-        where: the leaves that decay: a glob, ``f(path, leaf) -> bool``, or a tree of bools; by default all.
+        where: the leaves that decay; see ``add_decayed_weights``.
 
     Source: see ``scale_by_stable_adam``.
 
@@ -40,9 +39,7 @@ def stable_adamw(
         >>> print(params.round(3))
         [0.85]
     """
-    direction = scale_by_stable_adam(b1, b2, eps, weight_decay)
-    if where is not None:
-        direction = masked(direction, where, scale_by_stable_adam(b1, b2, eps))
+    direction = decaying(lambda decay: scale_by_stable_adam(b1, b2, eps, decay), weight_decay, where)
     return chain(direction, scale_by_learning_rate(learning_rate))
 
 
@@ -53,11 +50,11 @@ def spam(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 0.0,
+    where: Any = None,
     threshold: Hyper = 5000.0,
     reset_every: int = 500,
     warmup_steps: int = 150,
     clip_after: int = 20,
-    where: Any = None,
 ) -> Any:
     """SPAM: ``scale_by_spam``, ``add_decayed_weights``, then the learning rate.
 
@@ -67,11 +64,11 @@ def spam(
         b2: decay of the second moment.
         eps: bounds the direction where gradients vanish.
         weight_decay: the decay, multiplied by the learning rate.
+        where: the leaves that decay; see ``add_decayed_weights``.
         threshold: how many times the second moment a squared gradient may be.
         reset_every: steps between resets of the moments.
         warmup_steps: steps after a reset in which the direction grows.
         clip_after: steps after the start, and after a reset, in which nothing is clipped.
-        where: the leaves that decay; see ``add_decayed_weights``.
 
     Source: see ``scale_by_spam``.
 
@@ -93,11 +90,11 @@ def stable_spam(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 0.0,
+    where: Any = None,
     gamma1: Hyper = 0.7,
     gamma2: Hyper = 0.9,
     theta: Hyper = 0.999,
     reset_every: int = 1000,
-    where: Any = None,
 ) -> Any:
     """Stable-SPAM: ``scale_by_stable_spam``, ``add_decayed_weights``, then the learning rate.
 
@@ -107,11 +104,11 @@ def stable_spam(
         b2: decay of the second moment.
         eps: bounds the direction where gradients vanish.
         weight_decay: the decay, multiplied by the learning rate.
+        where: the leaves that decay; see ``add_decayed_weights``.
         gamma1: decay of a leaf's norm.
         gamma2: decay of its square.
         theta: decay of the largest magnitude.
         reset_every: steps between resets of the moments.
-        where: the leaves that decay; see ``add_decayed_weights``.
 
     Source: see ``scale_by_stable_spam``.
 

@@ -92,7 +92,7 @@ def linear_onecycle_schedule(
             torch's ``OneCycleLR``; else that of step :math:`T`.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is out of range, or ``pct_final`` is less than ``pct_start``.
 
     Source: Smith & Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates", 2019,
     https://arxiv.org/abs/1708.07120
@@ -130,7 +130,7 @@ def cosine_onecycle_schedule(
         inclusive: see ``linear_onecycle_schedule``.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is out of range, or ``pct_final`` is less than ``pct_start``.
 
     Source: see ``linear_onecycle_schedule``.
 
@@ -158,8 +158,11 @@ def _onecycle(
     at_least(0, pct_start=pct_start, pct_final=pct_final)
     at_most(1, pct_start=pct_start, pct_final=pct_final)
     positive(div_factor=div_factor, final_div_factor=final_div_factor)
+    if isinstance(pct_start, float):
+        at_least(pct_start, pct_final=pct_final)
     first = peak_value / div_factor
     if inclusive:  # with a fraction of a step, as torch has it
+        positive(pct_start=pct_start)
         end, top = transition_steps - 1, pct_start * transition_steps - 1
         back = None if pct_final is None else pct_final * transition_steps - pct_final / pct_start
     else:

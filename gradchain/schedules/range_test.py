@@ -57,7 +57,8 @@ def find_learning_rate(
     Args:
         loss_and_grad: ``loss_and_grad(params, batch) -> (loss, gradients)``: ``jax.value_and_grad`` of a loss.
         params: the parameters to start from.
-        make: the optimizer as a function of its learning rate, ``gradchain.adam`` say.
+        make: the optimizer as a function of its learning rate, ``gradchain.adam`` say; it may need the loss, as
+            ``value=`` or ``value_fn=``.
         batches: what to train on; if it ends before the steps do, it starts anew.
         low: the learning rate of the first step.
         high: the learning rate of the last step, if the loss does not diverge before.
@@ -92,7 +93,8 @@ def find_learning_rate(
     @jax.jit
     def step(params: Any, state: Any, batch: Any) -> tuple[Any, Any, Any]:
         loss, grads = loss_and_grad(params, batch)
-        return loss, *tx.step(grads, state, params, value=loss, grad=grads)
+        value_fn = lambda params: loss_and_grad(params, batch)[0]
+        return loss, *tx.step(grads, state, params, value=loss, grad=grads, value_fn=value_fn)
 
     rates = [float(rate) for rate in np.geomspace(low, high, steps)]
     losses, smoothed, average, diverged = [], [], 0.0, None

@@ -83,5 +83,7 @@ def turn(step: jax.Array, period: Any) -> tuple[jax.Array, jax.Array]:
 
 def value_at(schedule: Any, step: jax.Array) -> jax.Array:
     """The value of a schedule, of a plain function of the step, or of a number, in the precision of the step."""
-    value = schedule(step) if callable(schedule) else schedule
-    return jnp.broadcast_to(jnp.asarray(value).astype(step.dtype), step.shape)
+    value = jnp.asarray(schedule(step) if callable(schedule) else schedule)
+    if value.shape not in ((), step.shape):
+        raise ValueError(f"{schedule!r} gives an array of shape {list(value.shape)}, not a number, at a step.")
+    return jnp.broadcast_to(value.astype(step.dtype), step.shape)

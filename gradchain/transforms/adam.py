@@ -14,9 +14,46 @@ from gradchain.numerics import abs2, debias, ema, log_decay
 from gradchain.slots import like_param, scalar
 
 
+@transform
+def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, *, eps_root: Hyper = 0.0) -> Any:
+    r"""Adam's direction.
+
+    .. math::
+        m \leftarrow \beta_1 m + (1-\beta_1) g, \quad v \leftarrow \beta_2 v + (1-\beta_2) |g|^2, \quad
+        u = \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t) + \epsilon_r} + \epsilon}
+
+    Args:
+        b1: decay :math:`\beta_1` of the first moment ``mu``, in [0, 1).
+        b2: decay :math:`\beta_2` of the second moment ``nu``, in [0, 1).
+        eps: :math:`\epsilon`, in the units of the gradient, bounds the direction where gradients vanish.
+        eps_root: :math:`\epsilon_r` under the root; positive where one differentiates through an update.
+
+    Source: Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015, https://arxiv.org/abs/1412.6980
+
+    Example:
+        >>> tx = scale_by_adam()
+        >>> print(tx.update(jnp.array([3.0, -0.1]), tx.init(jnp.zeros(2)))[0].round(3))
+        [ 1. -1.]
+    """
+
+    def rule(g, s, t):
+        mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
+        variance = debias(nu, b2, t)
+        if not (isinstance(eps_root, float) and eps_root == 0):
+            variance = variance + eps_root
+        return debias(mu, b1, t) / (jnp.sqrt(variance) + eps), {"mu": mu, "nu": nu}
+
+    return elementwise(rule, mu=like_param, nu=like_param(real=True))
+
+
 def lookahead(mu: Any, g: Any, b1: Any, t: Any) -> Any:
     """Nesterov's first moment: the one of the next step, with this gradient in the place of the next one."""
     return b1 * debias(mu, b1, t + 1) + (1 - b1) * debias(g, b1, t)
+
+
+def bias_corrections(b1: Any, b2: Any, t: Any) -> jax.Array:
+    """The factor that both of Adam's bias corrections are together, outside the root."""
+    return debias(1.0, b1, t) / jnp.sqrt(debias(1.0, b2, t))
 
 
 @transform

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-from jax import lax
 
 from gradchain.call import Hyper
 from gradchain.core import transform
 from gradchain.lift import elementwise
 from gradchain.numerics import abs2, debias, ema
 from gradchain.slots import like_param
+from gradchain.transforms.adam import bias_corrections
+from gradchain.transforms.clipping import clip_parts
 
 
 @transform
@@ -52,7 +53,7 @@ def scale_by_adabound(
 
     def rule(g, s, t):
         mu, (variance, moments) = ema(g, s["mu"], b1), _largest(ema(abs2(g), s["nu"], b2), s)
-        rate = debias(1.0, b1, t) / jnp.sqrt(debias(1.0, b2, t)) / (jnp.sqrt(variance) + eps)
+        rate = bias_corrections(b1, b2, t) / (jnp.sqrt(variance) + eps)
         lowest, highest = (final_scale * bound for bound in (gamma * t / (gamma * t + 1), 1 + 1 / (gamma * t)))
         return jnp.clip(rate, lowest, highest) * mu, {"mu": mu, **moments}
 
@@ -103,8 +104,8 @@ def scale_by_padam(
 
     def rule(g, s, t):
         mu, (variance, moments) = ema(g, s["mu"], b1), _largest(ema(abs2(g), s["nu"], b2), s)
-        corrected = debias(mu, b1, t) / jnp.sqrt(debias(1.0, b2, t))
-        return corrected / (jnp.sqrt(variance) + eps) ** (2 * partial), {"mu": mu, **moments}
+        size = (jnp.sqrt(variance) + eps) ** (2 * partial)
+        return bias_corrections(b1, b2, t) * mu / size, {"mu": mu, **moments}
 
     return elementwise(rule, mu=like_param, **_second_moments(amsgrad))
 
@@ -257,18 +258,13 @@ def scale_by_adopt(
     def rule(g, s, t):
         first = t == 1
         normalised = g / jnp.maximum(jnp.sqrt(s["nu"]), eps)
-        normalised = _clip_parts(normalised, (t - 1) ** 0.25 if clip_value is None else clip_value)
+        normalised = clip_parts(normalised, (t - 1) ** 0.25 if clip_value is None else clip_value)
         mu = jnp.where(first, s["mu"], ema(normalised, s["mu"], b1))
         nu = jnp.where(first, abs2(g), ema(abs2(g), s["nu"], b2))
         ahead = jnp.where(first, mu, ema(normalised, mu, b1)) if nesterov else mu
         return ahead, {"mu": mu, "nu": nu}
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True))
-
-
-def _clip_parts(x: Any, bound: Any) -> Any:
-    clipped = lambda part: jnp.clip(part, -bound, bound)
-    return lax.complex(clipped(x.real), clipped(x.imag)) if jnp.iscomplexobj(x) else clipped(x)
 
 
 @transform

@@ -14,38 +14,6 @@ from gradchain.slots import like_param
 
 
 @transform
-def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, *, eps_root: Hyper = 0.0) -> Any:
-    r"""Adam's direction.
-
-    .. math::
-        m \leftarrow \beta_1 m + (1-\beta_1) g, \quad v \leftarrow \beta_2 v + (1-\beta_2) |g|^2, \quad
-        u = \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t) + \epsilon_r} + \epsilon}
-
-    Args:
-        b1: decay :math:`\beta_1` of the first moment ``mu``, in [0, 1).
-        b2: decay :math:`\beta_2` of the second moment ``nu``, in [0, 1).
-        eps: :math:`\epsilon`, in the units of the gradient, bounds the direction where gradients vanish.
-        eps_root: :math:`\epsilon_r` under the root; positive where one differentiates through an update.
-
-    Source: Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015, https://arxiv.org/abs/1412.6980
-
-    Example:
-        >>> tx = scale_by_adam()
-        >>> print(tx.update(jnp.array([3.0, -0.1]), tx.init(jnp.zeros(2)))[0].round(3))
-        [ 1. -1.]
-    """
-
-    def rule(g, s, t):
-        mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
-        variance = debias(nu, b2, t)
-        if not (isinstance(eps_root, float) and eps_root == 0):
-            variance = variance + eps_root
-        return debias(mu, b1, t) / (jnp.sqrt(variance) + eps), {"mu": mu, "nu": nu}
-
-    return elementwise(rule, mu=like_param, nu=like_param(real=True))
-
-
-@transform
 def scale_by_rss(initial_accumulator_value: Hyper = 0.1, eps: Hyper = 1e-7, eps_in_sqrt: bool = True) -> Any:
     r"""Divide by the root of the sum of squares: :math:`s \leftarrow s + |g|^2`, :math:`u = g / \sqrt{s + \epsilon}`.
 
@@ -237,16 +205,18 @@ def scale_by_ftrl(
     r"""The way to the parameters that would have been best so far: follow the regularized leader.
 
     .. math::
-        r(n) = n^{-q} / \eta, \quad z \leftarrow z + g - (r(n + |g|^2) - r(n))\, p, \quad n \leftarrow n + |g|^2, \\
-        p' = -\frac{\mathrm{sign}(z) \max(|z| - \lambda_1, 0)}{r(n) + \beta/\eta + \lambda_2}, \quad u = p - p'
+        r(n) = n^{-q}, \quad z \leftarrow z + \eta g - (r(n + |g|^2) - r(n))\, p, \quad n \leftarrow n + |g|^2, \\
+        p' = -\frac{\mathrm{sign}(z) \max(|z| - \eta \lambda_1, 0)}{r(n) + \beta + \eta \lambda_2}, \quad u = p - p'
 
-    A penalty :math:`\lambda_1` makes many parameters exactly zero. Where the denominator is zero the update is.
+    This is the paper's rule times :math:`\eta`: the sum :math:`z` takes each gradient with the rate of its time, and a
+    schedule does not pull at the parameters. A penalty :math:`\lambda_1` makes many of them exactly zero. Where the
+    denominator is zero the update is.
     The sum :math:`z` starts at zero: so does the leader, and a parameter that starts elsewhere is drawn there unless
     the initial accumulator value, ``l1``, ``l2`` and ``beta`` are zero; then, with ``learning_rate_power=-0.5``, it is
     Adagrad.
 
     Args:
-        learning_rate: the rate :math:`\eta`, in units of the parameter.
+        learning_rate: the rate :math:`\eta`, in units of the parameter; or its schedule.
         learning_rate_power: the power :math:`q \le 0`.
         initial_accumulator_value: where the sum of squares :math:`n` starts, not negative.
         l1: the weight :math:`\lambda_1` of the sum of magnitudes in the loss.
@@ -266,11 +236,11 @@ def scale_by_ftrl(
     """
 
     def rule(g, s, p):
-        rate = lambda n: n**-learning_rate_power / learning_rate
+        power = lambda n: n**-learning_rate_power
         n = s["n"] + abs2(g)
-        z = s["z"] + g - (rate(n) - rate(s["n"])) * p
-        curvature = rate(n) + beta / learning_rate + l2
-        leader = safe_divide(-jnp.sign(z) * jnp.maximum(jnp.abs(z) - l1, 0.0), curvature)
+        z = s["z"] + learning_rate * g - (power(n) - power(s["n"])) * p
+        curvature = power(n) + beta + learning_rate * l2
+        leader = safe_divide(-jnp.sign(z) * jnp.maximum(jnp.abs(z) - learning_rate * l1, 0.0), curvature)
         return jnp.where(curvature == 0, jnp.zeros_like(p), p - leader), {"z": z, "n": n}
 
     return elementwise(rule, z=like_param, n=like_param(real=True, fill=initial_accumulator_value))

@@ -34,9 +34,9 @@ def scale_by_amos(
 
     .. math::
         v &\leftarrow \beta v + (1-\beta)\, \mathrm{mean} |g|^2, \quad \hat v = v / (1-\beta^t), \quad
-        \gamma = \frac{\xi^2\, \mathrm{mean} |g|^2}{\hat v \sqrt{1 + c \sqrt{\xi}\, b}} \\
-        u &= \frac{\eta\, g / \sqrt{\hat v} + \gamma p / (2 \xi)}{1 + d \sqrt{\xi \eta}\, b}, \quad
-        b \leftarrow b + \gamma (1 + b)
+        \delta = \frac{\xi\, \mathrm{mean} |g|^2}{\hat v \sqrt{1 + c \sqrt{\xi}\, b}} \\
+        u &= \frac{\eta\, g / \sqrt{\hat v} + \delta p / 2}{1 + d \sqrt{\xi \eta}\, b}, \quad
+        b \leftarrow b + \xi \delta (1 + b)
 
     Args:
         learning_rate: the global rate :math:`\xi`, the relative change of a weight in a step; here it sets how fast the
@@ -67,10 +67,10 @@ def scale_by_amos(
         size, square, b = size_of(g.shape), mean(abs2(g)), s["b"]
         nu = ema(square, s["nu"], beta)
         inverse = 1 / debias(nu + eps, beta, t)
-        gamma = learning_rate**2 * inverse * square / jnp.sqrt(1 + c_coef * learning_rate**0.5 * b)
+        decay = learning_rate * inverse * square / jnp.sqrt(1 + c_coef * learning_rate**0.5 * b)
         fading = 1 + d_coef * (learning_rate * size) ** 0.5 * b
-        u = (g * (size * jnp.sqrt(inverse)) + p * (gamma / learning_rate / 2)) / fading
-        new = {"nu": nu, "b": b + gamma * (1 + b)}
+        u = (g * (size * jnp.sqrt(inverse)) + p * (decay / 2)) / fading
+        new = {"nu": nu, "b": b + learning_rate * decay * (1 + b)}
         if momentum is None:
             return u, new
         mu = ema(u, s["mu"], momentum)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.call import Hyper
+from gradchain.checks import check_at_least
 from gradchain.core import transform
 from gradchain.lift import treewise
 from gradchain.numerics import shrink
@@ -25,7 +26,10 @@ def clip_by_history(quantile: Hyper = 0.1, window: int = 100) -> Any:
 
     Args:
         quantile: the quantile :math:`q` in [0, 1], with linear interpolation between values.
-        window: how many norms :math:`w` it remembers.
+        window: how many norms :math:`w` it remembers, 1 or more.
+
+    Raises:
+        ValueError: if the quantile is not in [0, 1], or the window less than 1.
 
     Source: Seetharaman et al., "AutoClip: Adaptive Gradient Clipping for Source Separation Networks", 2020,
     https://arxiv.org/abs/2007.14469, where the window is the whole past.
@@ -38,6 +42,9 @@ def clip_by_history(quantile: Hyper = 0.1, window: int = 100) -> Any:
         >>> print(updates)
         [2.]
     """
+    check_at_least("clip_by_history", 1, window=window)
+    if isinstance(quantile, float) and not 0 <= quantile <= 1:
+        raise ValueError(f"clip_by_history: quantile must be in [0, 1], not {quantile!r}.")
 
     def rule(g, s, t):
         length = large_norm(g)
@@ -72,7 +79,11 @@ def clip_by_zscore(threshold: Hyper = 2.5, decay: Hyper = 0.97, warmup_steps: in
     Args:
         threshold: the score :math:`\zeta > 0` from which a norm is an outlier.
         decay: the decay of mean and variance, in [0, 1).
-        warmup_steps: for how many steps nothing is clipped, and mean and variance are those of all steps so far.
+        warmup_steps: for how many steps, 1 or more, nothing is clipped, and mean and variance are those of all steps
+            so far.
+
+    Raises:
+        ValueError: if there are no warm-up steps, since nothing could pass that is clipped to a mean of 0.
 
     Source: Kumar et al., "ZClip: Adaptive Spike Mitigation for LLM Pre-Training", 2025,
     https://arxiv.org/abs/2504.02507
@@ -85,6 +96,7 @@ def clip_by_zscore(threshold: Hyper = 2.5, decay: Hyper = 0.97, warmup_steps: in
         >>> print(updates)
         [3.]
     """
+    check_at_least("clip_by_zscore", 1, warmup_steps=warmup_steps)
 
     def rule(g, s, t):
         length, average, variance = large_norm(g), s["mean"], s["variance"]

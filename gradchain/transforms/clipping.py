@@ -27,12 +27,13 @@ def clip(max_delta: Hyper) -> Any:
         >>> print(tx.update(jnp.array([-3.0, 0.5]), tx.init(jnp.zeros(2)))[0])
         [-1.   0.5]
     """
+    return elementwise(lambda g: clip_parts(g, max_delta))
 
-    def rule(g):
-        clipped = lambda x: jnp.clip(x, -max_delta, max_delta)
-        return lax.complex(clipped(g.real), clipped(g.imag)) if jnp.iscomplexobj(g) else clipped(g)
 
-    return elementwise(rule)
+def clip_parts(x: jax.Array, bound: Any) -> jax.Array:
+    """Each element between two bounds, real and imaginary parts apart."""
+    clipped = lambda part: jnp.clip(part, -bound, bound)
+    return lax.complex(clipped(x.real), clipped(x.imag)) if jnp.iscomplexobj(x) else clipped(x)
 
 
 @transform

@@ -11,7 +11,7 @@ from jax import lax
 from gradchain.core import transform
 from gradchain.numerics import safe_divide
 from gradchain.transforms.per_example import stacked
-from gradchain.trees import map_leaves, sum_over_shards
+from gradchain.trees import map_leaves, step_key, sum_over_shards
 
 
 @transform
@@ -46,8 +46,7 @@ def pcgrad(seed: int = 0) -> Any:
         leaves = jax.tree.leaves(g)
         if not leaves:
             return g
-        own = jax.random.fold_in(jax.random.key(seed), t.astype(jnp.int32)) if key is None else key
-        weights = _weights(sum_over_shards([_products(x) for x in leaves]), own)
+        weights = _weights(sum_over_shards([_products(x) for x in leaves]), step_key(seed, t, key))
         spread = lambda x: weights.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
         return map_leaves(lambda x: jnp.sum(spread(x) * x, axis=0), g)
 

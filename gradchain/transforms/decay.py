@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 
 from gradchain.call import Hyper
-from gradchain.core import transform
+from gradchain.compose import masked
+from gradchain.core import GradientTransformation, transform
 from gradchain.lift import elementwise
 from gradchain.slots import like_param
+from gradchain.trees import map_leaves, only, select
 
 
 @transform
@@ -34,6 +37,18 @@ def add_decayed_weights(weight_decay: Hyper, where: Any = None) -> Any:
         [0.2]
     """
     return elementwise(lambda g, p: g + weight_decay * p, where)
+
+
+def decaying(make: Callable[[Any], GradientTransformation], weight_decay: Any, where: Any) -> GradientTransformation:
+    """``make(weight_decay)``, and ``make(0.0)`` for the leaves that do not decay: for rules with the decay inside."""
+    tx = make(weight_decay)
+    return tx if where is None else masked(tx, where, make(0.0))
+
+
+def add_decay(updates: Any, params: Any, factor: Any, where: Any) -> Any:
+    """Trees: the updates, and a multiple of the parameters that decay."""
+    chosen = only(select(where, params), params)
+    return map_leaves(lambda u, p: u if p is None else u + factor * p, updates, chosen)
 
 
 @transform
@@ -152,6 +167,9 @@ def add_l1(strength: Hyper, where: Any = None) -> Any:
 
     Raises:
         TypeError: if ``update`` is called without ``params``.
+
+    Source: Tibshirani, "Regression Shrinkage and Selection via the Lasso", 1996,
+    https://doi.org/10.1111/j.2517-6161.1996.tb02080.x
 
     Example:
         >>> tx, params = add_l1(0.5), jnp.array([2.0, 0.0])

@@ -14,8 +14,10 @@ import jax.numpy as jnp
 from gradchain.call import Hyper
 from gradchain.core import transform
 from gradchain.lift import leafwise, treewise
-from gradchain.numerics import abs2, debias, ema, safe_divide, safe_sqrt
+from gradchain.numerics import abs2, ema, safe_divide, safe_sqrt
 from gradchain.slots import like_param, scalar
+from gradchain.transforms.adam import bias_corrections
+from gradchain.transforms.decay import add_decay
 from gradchain.trees import dot, map_leaves, scale_tree, sum_over_shards
 
 
@@ -132,6 +134,7 @@ def scale_by_prodigy(
     estim_lr_coef: Hyper = 1.0,
     weight_decay: Hyper = 0.0,
     safeguard_warmup: bool = False,
+    where: Any = None,
     *,
     bias_correction: bool = True,
 ) -> Any:
@@ -160,6 +163,7 @@ def scale_by_prodigy(
         weight_decay: the factor :math:`w` of the parameters, per unit of the rate.
         safeguard_warmup: whether :math:`s` takes :math:`d_t` in place of :math:`\lambda_t`, so that a warm-up from a
             tiny learning rate does not inflate the estimate.
+        where: the leaves that decay; see ``add_decayed_weights``.
         bias_correction: whether :math:`\lambda_t` has the factor that undoes the pull of the moments towards zero; the
             authors' own code has it off.
 
@@ -177,7 +181,7 @@ def scale_by_prodigy(
 
     def rule(g, s, p, t):
         d, decay = s["distance"], b2**0.5 if beta3 is None else beta3
-        rate = learning_rate * d * _correction(b1, b2, t) if bias_correction else learning_rate * d
+        rate = learning_rate * d * bias_corrections(b1, b2, t) if bias_correction else learning_rate * d
         weight = d / estim_lr0
         gain = dot(g, map_leaves(jnp.subtract, s["start"], p))
         numerator = decay * s["numerator"] + weight * rate * gain
@@ -187,9 +191,9 @@ def scale_by_prodigy(
 
         mu = map_leaves(lambda g, mu: ema(d * g, mu, b1), g, s["mu"])
         nu = map_leaves(lambda g, nu: ema(abs2(d * g), nu, b2), g, s["nu"])
-        step = lambda mu, nu, p: rate * (mu / (jnp.sqrt(nu) + distance * eps) + weight_decay * p)
+        u = map_leaves(lambda mu, nu: rate * mu / (jnp.sqrt(nu) + distance * eps), mu, nu)
         new = {"mu": mu, "nu": nu, "sums": sums, "distance": distance, "numerator": numerator}
-        return map_leaves(step, mu, nu, p), s | new
+        return add_decay(u, p, rate * weight_decay, where), s | new
 
     moments = {"mu": like_param, "nu": like_param(real=True), "sums": like_param}
     return treewise(rule, start=like_param(copy=True), **moments, distance=scalar(fill=estim_lr0), numerator=scalar)
@@ -203,6 +207,7 @@ def scale_by_dadapt_adam(
     eps: Hyper = 1e-8,
     estim_lr0: Hyper = 1e-6,
     weight_decay: Hyper = 0.0,
+    where: Any = None,
     *,
     growth_rate: Hyper | None = None,
     bias_correction: bool = True,
@@ -232,6 +237,7 @@ def scale_by_dadapt_adam(
         eps: :math:`\epsilon`, in the units of the gradient.
         estim_lr0: the distance at the start, below the true one, in the units of the parameters.
         weight_decay: the factor :math:`w` of the parameters, per unit of the rate.
+        where: the leaves that decay; see ``add_decayed_weights``.
         growth_rate: how many times its value the distance may become in one step; ``None`` sets no bound.
         bias_correction: whether :math:`\lambda_t` has the factor that undoes the pull of the moments towards zero; the
             authors' own code has it off.
@@ -249,7 +255,7 @@ def scale_by_dadapt_adam(
 
     def rule(g, s, p, t):
         d, decay = s["distance"], b2**0.5
-        rate = learning_rate * d * _correction(b1, b2, t) if bias_correction else learning_rate * d
+        rate = learning_rate * d * bias_corrections(b1, b2, t) if bias_correction else learning_rate * d
         gain = dot(g, map_leaves(lambda total, nu: safe_divide(total, jnp.sqrt(nu) + eps), s["sums"], s["nu"]))
         numerator = decay * s["numerator"] + rate * gain
         sums = map_leaves(lambda g, old: decay * old + rate * g, g, s["sums"])
@@ -257,9 +263,9 @@ def scale_by_dadapt_adam(
 
         mu = map_leaves(lambda g, mu: ema(rate * g, mu, b1), g, s["mu"])
         nu = map_leaves(lambda g, nu: ema(abs2(g), nu, b2), g, s["nu"])
-        step = lambda mu, nu, p: mu / (jnp.sqrt(nu) + eps) + rate * weight_decay * p
+        u = map_leaves(lambda mu, nu: mu / (jnp.sqrt(nu) + eps), mu, nu)
         new = {"mu": mu, "nu": nu, "sums": sums, "distance": distance, "numerator": numerator}
-        return map_leaves(step, mu, nu, p), new
+        return add_decay(u, p, rate * weight_decay, where), new
 
     moments = {"mu": like_param, "nu": like_param(real=True), "sums": like_param}
     return treewise(rule, **moments, distance=scalar(fill=estim_lr0), numerator=scalar)
@@ -279,11 +285,6 @@ def sum_of_magnitudes(tree: Any) -> jax.Array:
 def _length(tree: Any) -> jax.Array:
     """The norm of a tree, with a slope that is a number where it is zero."""
     return safe_sqrt(dot(tree, tree))
-
-
-def _correction(b1: Any, b2: Any, t: Any) -> jax.Array:
-    """What Adam's bias corrections are together, outside the root."""
-    return debias(1.0, b1, t) / jnp.sqrt(debias(1.0, b2, t))
 
 
 def _lift(layer_wise: bool) -> Callable:

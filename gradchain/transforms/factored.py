@@ -1,7 +1,8 @@
-"""Directions from second moments that are kept as row and column means, and scales of whole parameters."""
+"""Directions from second moments that are kept as a vector for each dimension, and scales of whole parameters."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,13 +10,14 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.call import Hyper
+from gradchain.checks import check_one_of
 from gradchain.core import transform
 from gradchain.lift import leafwise
-from gradchain.numerics import abs2, ema, mean, total
-from gradchain.slots import Slot, drop, like_param
-from gradchain.transforms.clipping import shrink
+from gradchain.numerics import abs2, ema, mean, safe_sqrt, shrink, total
+from gradchain.slots import Slot, drop, keep, like_param, scalar
 
 LARGEST, LAST = "largest", "last"  # which two dimensions are factored
+MOST = 6  # dimensions that a leaf of SM3 may have
 
 
 def factored_dims(shape: tuple[int, ...], dims: str = LAST, least: int = 1) -> tuple[int, int] | None:
@@ -96,8 +98,7 @@ def scale_by_factored_rms(
         [[1. 1.]
          [1. 1.]]
     """
-    if dims not in (LARGEST, LAST):
-        raise ValueError(f"scale_by_factored_rms: dims is 'largest' or 'last', not {dims!r}.")
+    check_one_of("scale_by_factored_rms", (LARGEST, LAST), dims=dims)
     dims_of = lambda shape: factored_dims(shape, dims, max(min_dim_size_to_factor, 1)) if factored else None
 
     def rule(g, s, t):
@@ -185,6 +186,71 @@ def scale_by_came(
 
 
 @transform
+def scale_by_sm3(b1: Hyper = 0.9, b2: Hyper = 1.0, eps: Hyper = 1e-8) -> Any:
+    r"""SM3's direction: the square of an element is bounded by what each of its rows, columns ... has seen.
+
+    .. math::
+        v_{ij\dots} = \min(a^0_i, a^1_j, \dots) + |g_{ij\dots}|^2, \quad
+        a^0_i \leftarrow \max_{j\dots} v_{ij\dots}, \; \dots, \quad
+        m \leftarrow \beta_1 m + (1-\beta_1) \frac{g}{\sqrt{v + \epsilon}}, \quad u = m
+
+    where :math:`0 / 0 = 0`. A leaf has one vector for each dimension, ``axis_0`` to ``axis_5``, and a number
+    ``single`` if it has none.
+
+    Args:
+        b1: decay :math:`\beta_1` of the average direction, in [0, 1).
+        b2: with a number :math:`\beta_2` below 1, decay of the squares:
+            :math:`v = \beta_2 \min(\dots) + (1-\beta_2) |g|^2`; 1 sums them.
+        eps: :math:`\epsilon`, in squared units of the gradient.
+
+    Raises:
+        ValueError: for a leaf of more than six dimensions.
+
+    Source: Anil et al., "Memory-Efficient Adaptive Optimization", 2019, https://arxiv.org/abs/1901.11150, SM3-II
+
+    Example:
+        >>> tx, params = scale_by_sm3(b1=0.5, eps=0.0), jnp.zeros((2, 2))
+        >>> updates, state = tx.update(jnp.array([[3.0, 0.0], [0.0, -4.0]]), tx.init(params))
+        >>> print(updates, state["scale_by_sm3"]["axis_0"])
+        [[ 0.5  0. ]
+         [ 0.  -0.5]] [ 9. 16.]
+    """
+
+    def rule(g, s):
+        axes = [k for k in s if k != "mu"]
+        bounds = [_along(s[k], dim, g.ndim) for dim, k in enumerate(axes)]
+        weight = jnp.where(b2 < 1, 1 - b2, 1.0)
+        v = b2 * functools.reduce(jnp.minimum, bounds) + weight * abs2(g)
+        seen = v > 0
+        u = jnp.where(seen, g / jnp.sqrt(jnp.where(seen, v, 1.0) + eps), jnp.zeros_like(g))
+        mu = ema(u, s["mu"], b1)
+        return mu, {"mu": mu} | {k: _largest_along(v, dim) for dim, k in enumerate(axes)}
+
+    single = scalar(exists=lambda shape: not shape)
+    return leafwise(rule, whole=True, mu=like_param, single=single, **{f"axis_{i}": _axis(i) for i in range(MOST)})
+
+
+def _axis(dim: int) -> Slot:
+    def exists(shape: tuple[int, ...]) -> bool:
+        if len(shape) > MOST:
+            raise ValueError(
+                f"scale_by_sm3: a leaf of shape {list(shape)} has more than {MOST} dimensions; reshape it."
+            )
+        return dim < len(shape)
+
+    return keep(dim)(real=True, exists=exists)
+
+
+def _along(bound: jax.Array, dim: int, ndim: int) -> jax.Array:
+    """A vector along dimension ``dim`` of an array of ``ndim`` dimensions; a number stays one."""
+    return bound.reshape([-1 if i == dim else 1 for i in range(ndim)])
+
+
+def _largest_along(v: jax.Array, dim: int) -> jax.Array:
+    return jnp.max(v, axis=tuple(i for i in range(v.ndim) if i != dim), initial=0.0)
+
+
+@transform
 def scale_by_param_block_rms(min_scale: Hyper = 1e-3) -> Any:
     r"""Multiply each leaf by the root mean square of its parameter: :math:`u = g \max(\mathrm{rms}(p), s)`.
 
@@ -194,14 +260,14 @@ def scale_by_param_block_rms(min_scale: Hyper = 1e-3) -> Any:
     Raises:
         TypeError: if ``update`` is called without ``params``.
 
-    Source: Shazeer & Stern, 2018, https://arxiv.org/abs/1804.04235
+    Source: see ``scale_by_factored_rms``.
 
     Example:
         >>> tx, params = scale_by_param_block_rms(), jnp.array([3.0, -3.0])
         >>> print(tx.update(jnp.array([1.0, 2.0]), tx.init(params), params)[0])
         [3. 6.]
     """
-    return leafwise(lambda g, p: g * _root_at_least(mean(abs2(p)), min_scale))
+    return leafwise(lambda g, p: g * jnp.maximum(safe_sqrt(mean(abs2(p))), min_scale))
 
 
 @transform
@@ -221,10 +287,4 @@ def scale_by_param_block_norm(min_scale: Hyper = 1e-3) -> Any:
         >>> print(tx.update(jnp.array([1.0, 2.0]), tx.init(params), params)[0])
         [ 5. 10.]
     """
-    return leafwise(lambda g, p: g * _root_at_least(total(abs2(p)), min_scale))
-
-
-def _root_at_least(square: jax.Array, least: Any) -> jax.Array:
-    """``max(sqrt(square), least)``, whose slope at 0 is a number."""
-    root = jnp.sqrt(jnp.where(square > 0, square, 1.0))
-    return jnp.maximum(jnp.where(square > 0, root, 0.0), least)
+    return leafwise(lambda g, p: g * jnp.maximum(safe_sqrt(total(abs2(p))), min_scale))

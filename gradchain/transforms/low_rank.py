@@ -10,10 +10,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.call import Hyper
+from gradchain.checks import check_at_least, check_one_of
 from gradchain.core import transform
 from gradchain.lift import leafwise
 from gradchain.numerics import abs2, debias, ema, safe_divide
 from gradchain.slots import shaped
+from gradchain.trees import step_key
 
 
 def is_wide_enough(shape: tuple[int, ...], rank: int) -> bool:
@@ -57,7 +59,7 @@ def scale_by_apollo(
         seed: of the random numbers; leaves of equal shape have the same.
 
     Raises:
-        ValueError: if ``scale_by`` is neither.
+        ValueError: if ``scale_by`` is neither, or ``rank`` or ``update_every`` less than 1.
 
     Source: Zhu et al., "APOLLO: SGD-like Memory, AdamW-level Performance", 2024, https://arxiv.org/abs/2412.05270
 
@@ -66,8 +68,8 @@ def scale_by_apollo(
         >>> tx.init(params)["scale_by_apollo"]["mu"].shape
         (2, 8)
     """
-    if scale_by not in ("channel", "tensor"):
-        raise ValueError(f"scale_by_apollo: scale_by is 'channel' or 'tensor', not {scale_by!r}.")
+    check_one_of("scale_by_apollo", ("channel", "tensor"), scale_by=scale_by)
+    check_at_least("scale_by_apollo", 1, rank=rank, update_every=update_every)
 
     def adam(g, s, t):
         mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
@@ -107,5 +109,4 @@ def _length(x: jax.Array, dims: tuple[int, ...]) -> jax.Array:
 
 def _projection(seed: int, period: jax.Array, shape: tuple[int, int], like: jax.Array) -> jax.Array:
     """Normal numbers of variance ``1 / rank``, drawn in float32 so that they are the same in each precision."""
-    key = jax.random.fold_in(jax.random.key(seed), period.astype(jnp.int32))
-    return jax.random.normal(key, shape, jnp.float32).astype(like.real.dtype) / math.sqrt(shape[0])
+    return jax.random.normal(step_key(seed, period), shape, jnp.float32).astype(like.real.dtype) / math.sqrt(shape[0])

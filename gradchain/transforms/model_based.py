@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,7 +12,8 @@ from gradchain.core import transform
 from gradchain.lift import treewise
 from gradchain.numerics import abs2, debias, ema, safe_divide
 from gradchain.slots import Slot, like_param, scalar
-from gradchain.trees import dot, map_leaves
+from gradchain.transforms.decay import add_decay
+from gradchain.trees import dot, map_leaves, only, scale_tree, select
 
 
 @transform
@@ -21,6 +23,7 @@ def scale_by_momo(
     lower_bound: Hyper = 0.0,
     weight_decay: Hyper = 0.0,
     adapt_lower_bound: bool = False,
+    where: Any = None,
 ) -> Any:
     r"""The step of momentum that goes no further than where its model of the loss reaches a lower bound.
 
@@ -29,7 +32,7 @@ def scale_by_momo(
 
     .. math::
         \tau = \min\Bigl(\eta, \frac{\bigl(c\,(\bar f - f_* - \gamma) + \langle m, x_t \rangle\bigr)_+}
-        {\lVert m \rVert^2}\Bigr), \quad u = \tau m + \frac{\eta w}{c} x_t
+        {\lVert m \rVert^2}\Bigr), \quad u = \frac{\tau m + \eta w\,x_t}{c}
 
     Where :math:`\eta` does not cut the step, it does not change when loss and bound are multiplied by a number.
 
@@ -39,6 +42,7 @@ def scale_by_momo(
         lower_bound: what the loss cannot go below, :math:`f_*`.
         weight_decay: the factor :math:`w` of the parameters, per unit of the learning rate.
         adapt_lower_bound: whether to raise the bound to what the model has reached, starting from ``lower_bound``.
+        where: the leaves that decay; see ``add_decayed_weights``.
 
     Raises:
         TypeError: if ``update`` is called without ``params`` or without ``value=``, the loss.
@@ -53,10 +57,11 @@ def scale_by_momo(
     """
 
     def rule(g, s, p, t, value):
-        decay = jnp.where(t == 1, 0.0, beta)
-        averages = _averages(g, s, p, value, decay)
-        tau, bound = _model_step(averages, averages["mu"], s, p, 1.0, learning_rate, weight_decay, lower_bound)
-        return _with_decay(averages["mu"], tau, p, learning_rate, weight_decay), averages | bound
+        averages = _averages(g, s, p, value, jnp.where(t == 1, 0.0, beta))
+        share = learning_rate * weight_decay / (1 + learning_rate * weight_decay)
+        slope = _slope(averages["mu"], share, where)
+        tau, bound = _model_step(averages, averages["mu"], s, p, 1.0, learning_rate, slope, lower_bound)
+        return _with_decay(scale_tree(averages["mu"], tau), p, share, where), averages | bound
 
     return treewise(rule, mu=like_param, **_scalars(lower_bound, adapt_lower_bound))
 
@@ -70,6 +75,7 @@ def scale_by_momo_adam(
     lower_bound: Hyper = 0.0,
     weight_decay: Hyper = 0.0,
     adapt_lower_bound: bool = False,
+    where: Any = None,
 ) -> Any:
     r"""The step of Adam that goes no further than where its model of the loss reaches a lower bound.
 
@@ -80,7 +86,7 @@ def scale_by_momo_adam(
     .. math::
         \tau = \min\Bigl(\frac{\eta}{\rho}, \frac{\bigl(c\,(\bar f - \rho f_* - \gamma)
         + \langle m, x_t \rangle\bigr)_+} {\langle m, m / D \rangle}\Bigr), \quad
-        u = \tau \frac{m}{D} + \frac{\eta w}{c} x_t
+        u = \frac{\tau\,m / D + \eta w\,x_t}{c}
 
     Without :math:`\epsilon` it does not change when loss and bound are multiplied by a number; with it the direction
     is smaller by a part :math:`\epsilon / |g|`.
@@ -93,6 +99,7 @@ def scale_by_momo_adam(
         lower_bound: what the loss cannot go below, :math:`f_*`.
         weight_decay: the factor :math:`w` of the parameters, per unit of the learning rate.
         adapt_lower_bound: whether to raise the bound to what the model has reached, starting from ``lower_bound``.
+        where: the leaves that decay; see ``add_decayed_weights``.
 
     Raises:
         TypeError: if ``update`` is called without ``params`` or without ``value=``, the loss.
@@ -110,8 +117,10 @@ def scale_by_momo_adam(
         nu = map_leaves(lambda g, nu: ema(abs2(g), nu, b2), g, s["nu"])
         direction = map_leaves(lambda mu, nu: mu / (jnp.sqrt(debias(nu, b2, t)) + eps), averages["mu"], nu)
         rho = 1 / debias(1.0, b1, t)
-        tau, bound = _model_step(averages, direction, s, p, rho, learning_rate, weight_decay, lower_bound)
-        return _with_decay(direction, tau, p, learning_rate, weight_decay), averages | {"nu": nu} | bound
+        share = learning_rate * weight_decay / (1 + learning_rate * weight_decay)
+        slope = _slope(averages["mu"], share, where)
+        tau, bound = _model_step(averages, direction, s, p, rho, learning_rate, slope, lower_bound)
+        return _with_decay(scale_tree(direction, tau), p, share, where), averages | {"nu": nu} | bound
 
     moments = {"mu": like_param, "nu": like_param(real=True)}
     return treewise(rule, **moments, **_scalars(lower_bound, adapt_lower_bound))
@@ -132,25 +141,31 @@ def _averages(g: Any, s: dict, p: Any, value: Any, decay: Any) -> dict:
 
 
 def _model_step(
-    averages: dict, direction: Any, s: dict, p: Any, rho: Any, rate: Any, weight_decay: Any, lower_bound: Any
+    averages: dict, direction: Any, s: dict, p: Any, rho: Any, rate: Any, slope: Callable, lower_bound: Any
 ) -> tuple[Any, dict]:
     """How far along ``direction`` the model reaches its bound, at most ``rate``; and the next bound if it adapts.
 
-    ``rho`` is how much of a constant the averages hold.
+    ``slope`` is the inner product with the average gradient, after the weight decay of a step; ``rho`` is how much of a
+    constant the averages hold.
     """
-    shrink = 1 + rate * weight_decay
-    level = averages["value"] - averages["linear"]
-    slope, size = dot(averages["mu"], p), dot(averages["mu"], direction)
+    mu, level = averages["mu"], averages["value"] - averages["linear"]
     adapts, bound = "lower_bound" in s, s.get("lower_bound", lower_bound)
+    start = level + slope(p)
     if adapts:  # a bound above the model leaves no step: halve the way down
-        reach = (level + slope / shrink) / rho
-        bound = jnp.where(reach < bound, jnp.maximum(reach / 2, lower_bound), bound)
-    gap = shrink * (level - rho * bound) + slope
-    tau = jnp.minimum(rate / rho, safe_divide(jnp.maximum(gap, 0.0), size))
-    reached = (level + slope - tau * size / 2) / rho
-    return tau, {"lower_bound": jnp.maximum(reached, lower_bound)} if adapts else {}
+        bound = jnp.where(start < rho * bound, jnp.maximum(start / rho / 2, lower_bound), bound)
+    gap = jnp.maximum(start - rho * bound, 0.0)
+    tau = jnp.minimum(rate / rho, safe_divide(gap, slope(direction)))
+    if not adapts:
+        return tau, {}
+    reached = (level + dot(mu, p) - tau * dot(mu, direction) / 2) / rho
+    return tau, {"lower_bound": jnp.maximum(reached, lower_bound)}
 
 
-def _with_decay(direction: Any, tau: Any, p: Any, rate: Any, weight_decay: Any) -> Any:
-    pull = rate * weight_decay / (1 + rate * weight_decay)
-    return map_leaves(lambda u, p: tau * u + pull * p, direction, p)
+def _with_decay(step: Any, p: Any, share: Any, where: Any) -> Any:
+    """The proximal step of the weight decay after another: ``share`` of what that has left of the parameters."""
+    return add_decay(step, map_leaves(jnp.subtract, p, step), share, where)
+
+
+def _slope(mu: Any, share: Any, where: Any) -> Callable:
+    """The inner product with ``mu`` of a tree whose decaying leaves have lost ``share``."""
+    return lambda tree: dot(mu, tree) - share * dot(only(select(where, tree), tree), mu)

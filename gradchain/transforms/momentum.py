@@ -89,6 +89,9 @@ def scale_by_aggmo(decays: tuple = (0.0, 0.9, 0.99)) -> Any:
     Args:
         decays: the factors :math:`\mu_1 \dots \mu_K`, each in [0, 1).
 
+    Raises:
+        ValueError: if there is none.
+
     Source: Lucas, Sun, Zemel & Grosse, "Aggregated Momentum: Stability Through Passive Damping", 2019,
     https://arxiv.org/abs/1804.00325
 
@@ -98,6 +101,8 @@ def scale_by_aggmo(decays: tuple = (0.0, 0.9, 0.99)) -> Any:
         >>> print(tx.update(jnp.array([1.0]), state)[0])
         [1.25]
     """
+    if not decays:
+        raise ValueError("scale_by_aggmo: decays must hold one number or more, not ().")
 
     def rule(g, s):
         momenta = jnp.stack([decay * m + g for decay, m in zip(decays, s["momenta"], strict=True)])

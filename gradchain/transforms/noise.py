@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from gradchain.call import Hyper
 from gradchain.core import transform
 from gradchain.lift import treewise
-from gradchain.trees import map_leaves, normal_like
+from gradchain.trees import map_leaves, normal_like, step_key
 
 
 @transform
@@ -35,8 +34,7 @@ def add_noise(eta: Hyper = 0.01, gamma: Hyper = 0.55, seed: int = 0) -> Any:
     """
 
     def rule(g, t, key=None):
-        own = jax.random.fold_in(jax.random.key(seed), t.astype(jnp.int32)) if key is None else key
         deviation = jnp.sqrt(eta / t**gamma)
-        return map_leaves(lambda x, noise: x + deviation * noise, g, normal_like(own, g))
+        return map_leaves(lambda x, noise: x + deviation * noise, g, normal_like(step_key(seed, t, key), g))
 
     return treewise(rule)

@@ -16,7 +16,7 @@ from gradchain.lift import PerTree
 from gradchain.numerics import abs2, compute_dtype, real_dtype, shrink, varying_axes
 from gradchain.paths import flatten, flatten_like, named_leaves
 from gradchain.stages import Body, Stage
-from gradchain.trees import map_leaves, normal_like, tree_map_live
+from gradchain.trees import map_leaves, normal_like, step_key, tree_map_live
 
 
 def stacked(rule: Callable) -> Body:
@@ -195,9 +195,8 @@ def differentially_private_aggregate(
         clipped, _ = _clip_apart(g, p, l2_norm_clip, True) if layerwise else _clip_together(g, p, l2_norm_clip)
         axes = _example_axes(leaves[0], params[0] if params else None)
         count = len(leaves[0]) * math.prod(lax.axis_size(axis) for axis in axes)
-        own = jax.random.fold_in(jax.random.key(seed), t.astype(jnp.int32)) if key is None else key
         deviation = noise_multiplier * jnp.minimum(l2_norm_clip, jnp.finfo(t.dtype).max)  # 0 for no noise, no bound
         mean = lambda x, noise: (x + deviation * noise) / max(count, 1)
-        return map_leaves(mean, clipped, normal_like(own, clipped))
+        return map_leaves(mean, clipped, normal_like(step_key(seed, t, key), clipped))
 
     return stacked(rule)

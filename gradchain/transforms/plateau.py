@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from gradchain.call import Hyper
+from gradchain.checks import check_at_least
 from gradchain.core import transform
 from gradchain.lift import treewise
 from gradchain.slots import scalar
@@ -54,7 +55,10 @@ def reduce_on_plateau(
         >>> print(u)
         [0.5]
     """
-    _check(factor, patience, rtol, atol, cooldown, accumulation_size)
+    if isinstance(factor, float) and not 0 < factor < 1:
+        raise ValueError(f"reduce_on_plateau: factor must be between 0 and 1, not {factor!r}.")
+    check_at_least("reduce_on_plateau", 1, patience=patience, accumulation_size=accumulation_size)
+    check_at_least("reduce_on_plateau", 0, rtol=rtol, atol=atol, cooldown=cooldown)
 
     def rule(g, s, value):
         average = s["average"] + (value - s["average"]) / (s["in_window"] + 1)
@@ -81,18 +85,3 @@ def reduce_on_plateau(
 
     slots = dict.fromkeys(["average", "in_window", "waited", "cooling"], scalar)
     return treewise(rule, best=scalar(fill=WORST), scale=scalar(fill=1.0), **slots)
-
-
-def _check(factor: Any, patience: int, rtol: Any, atol: Any, cooldown: int, accumulation_size: int) -> None:
-    where = "reduce_on_plateau:"
-    if isinstance(factor, float) and not 0 < factor < 1:
-        raise ValueError(f"{where} factor must be between 0 and 1, not {factor!r}.")
-    for name, value, least in (
-        ("patience", patience, 1),
-        ("rtol", rtol, 0),
-        ("atol", atol, 0),
-        ("cooldown", cooldown, 0),
-        ("accumulation_size", accumulation_size, 1),
-    ):
-        if isinstance(value, int | float) and not value >= least:
-            raise ValueError(f"{where} {name} must be {least} or more, not {value!r}.")

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from gradchain.call import Hyper
+from gradchain.checks import check_one_of
 from gradchain.core import transform
 from gradchain.lift import treewise
 from gradchain.numerics import safe_divide
@@ -39,8 +40,7 @@ def scale_by_polyak(f_min: Hyper = 0.0, max_learning_rate: Hyper = 1.0, eps: Hyp
         >>> print(tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), value=1.0)[0])
         [0.5]
     """
-    if variant not in ("sps", "sps+"):
-        raise ValueError(f"scale_by_polyak: variant must be 'sps' or 'sps+', not {variant!r}.")
+    check_one_of("scale_by_polyak", ("sps", "sps+"), variant=variant)
 
     def rule(g, value):
         gap = jnp.maximum(value - f_min, 0.0) if variant == "sps+" else value - f_min

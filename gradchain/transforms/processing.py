@@ -60,6 +60,9 @@ def centralize(output_dim: int = 0) -> Any:
         output_dim: the dimension that counts the units. The mean is over all others. 0 is where optax and torch have
             it; the kernels of Flax's layers ``(inputs, outputs)`` count them by -1.
 
+    Raises:
+        ValueError: for a leaf of two dimensions or more that lacks this one.
+
     Source: Yong et al., "Gradient Centralization: A New Optimization Technique for Deep Neural Networks", 2020,
     https://arxiv.org/abs/2004.01461
 
@@ -71,8 +74,11 @@ def centralize(output_dim: int = 0) -> Any:
     """
 
     def rule(g):
-        dims = tuple(d for d in range(g.ndim) if d != output_dim % g.ndim) if g.ndim > 1 else ()
-        return g - mean_along(g, dims) if dims else g
+        if g.ndim < 2:
+            return g
+        if not -g.ndim <= output_dim < g.ndim:
+            raise ValueError(f"centralize: a leaf of shape {list(g.shape)} has no dimension output_dim={output_dim}.")
+        return g - mean_along(g, tuple(d for d in range(g.ndim) if d != output_dim % g.ndim))
 
     return leafwise(rule, whole=True)
 

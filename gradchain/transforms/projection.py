@@ -42,6 +42,7 @@ class PointMap(Call):
 class Constraint(PointMap):
     """The projection onto a set: ``constraint(x)`` is the nearest point."""
 
+    tag = "@constraint"
     __slots__ = ()
 
     def __call__(self, x: jax.Array, over: Any = WHOLE) -> jax.Array:

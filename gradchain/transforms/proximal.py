@@ -18,6 +18,7 @@ from gradchain.transforms.projection import PointMap, moved_by
 class Penalty(PointMap):
     r"""The proximal operator of a penalty :math:`r`: ``penalty(x, step)`` is :math:`\mathrm{prox}_{\eta r}(x)`."""
 
+    tag = "@penalty"
     __slots__ = ()
 
     def __call__(self, x: jax.Array, step: Any = 1.0, over: Any = WHOLE) -> jax.Array:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.call import Hyper
+from gradchain.checks import check_at_least
 from gradchain.core import transform
 from gradchain.lift import elementwise, leafwise
 from gradchain.numerics import abs2, debias, ema, mean, norm, safe_divide, varying_axes
@@ -75,8 +76,8 @@ def scale_by_spam(
     r"""SPAM: Adam's direction with spikes clipped element by element, its moments forgotten now and then.
 
     Where :math:`|g|^2 > \theta v` the gradient becomes :math:`g \sqrt{\theta v} / |g|`, with the second moment
-    :math:`v` of before. Each ``reset_every`` steps both moments start again from zero; with :math:`k` steps since then
-    the direction is multiplied by
+    :math:`v` of before. Each ``reset_every`` steps both moments start again from zero, while their bias correction
+    counts on; with :math:`k` steps since then the direction is multiplied by
 
     .. math::
         1 - 0.99 \cdot \tfrac12 \left(1 + \cos \frac{\pi (k+1)}{N+1}\right), \quad k < N.
@@ -93,6 +94,9 @@ def scale_by_spam(
         warmup_steps: :math:`N`, the steps after a reset in which the direction grows; none at the start.
         clip_after: steps after the start, and after a reset, in which nothing is clipped.
 
+    Raises:
+        ValueError: if ``reset_every`` is less than 1, or another number of steps negative.
+
     Source: Huang et al., "SPAM: Spike-Aware Adam with Momentum Reset for Stable LLM Training", 2025,
     https://arxiv.org/abs/2501.06842
 
@@ -102,6 +106,8 @@ def scale_by_spam(
         >>> print(tx.update(jnp.array([100.0]), state)[1]["scale_by_spam"]["mu"])
         [2.]
     """
+    check_at_least("scale_by_spam", 1, reset_every=reset_every)
+    check_at_least("scale_by_spam", 0, warmup_steps=warmup_steps, clip_after=clip_after)
 
     def rule(g, s, t):
         since = t % reset_every
@@ -149,6 +155,9 @@ def scale_by_stable_spam(
         theta: decay :math:`\theta` of the largest magnitude.
         reset_every: steps between resets.
 
+    Raises:
+        ValueError: if ``reset_every`` is less than 1.
+
     Source: Huang et al., "Stable-SPAM: How to Train in 4-Bit More Stably than 16-Bit Adam", 2025,
     https://arxiv.org/abs/2502.17055
 
@@ -157,6 +166,7 @@ def scale_by_stable_spam(
         >>> print(tx.update(jnp.array([3.0, -4.0]), tx.init(params))[0].round(3))
         [ 1. -1.]
     """
+    check_at_least("scale_by_stable_spam", 1, reset_every=reset_every)
 
     def rule(g, s, t):
         largest = _largest(g)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gradchain.around import around
 from gradchain.call import Hyper
+from gradchain.checks import check_at_least
 from gradchain.core import GradientTransformation, transform
 from gradchain.numerics import compute_dtype
 from gradchain.paths import flatten, named_leaves
@@ -66,8 +67,7 @@ def average_weights(
     """
     if decay is not None and power is not None:
         raise ValueError("average_weights: decay and power are two kinds of average; give one of them.")
-    if start < 1 or every < 1:
-        raise ValueError(f"average_weights: start and every must be 1 or more, not {start} and {every}.")
+    check_at_least("average_weights", 1, start=start, every=every)
     has_sum = decay is not None and debias
 
     def weights(s, n):
@@ -105,10 +105,10 @@ def _share(n: jax.Array, power: Any) -> jax.Array:
 def eval_params(state: Any, params: Any) -> Any:
     r"""The weights to evaluate with: the average, or the slow weights, that the state of a transformation keeps.
 
-    They are found in any chain, group or wrapper: the averages of ``average_weights``, the slow weights of
-    ``lookahead``, the average :math:`x` of ``schedule_free``; of any transformation, a slot called ``average_params``.
-    Where there are none, and for leaves that have none, they are the parameters themselves. Of an average inside
-    another wrapper's average the outer one is taken.
+    They are found in any chain, group or wrapper, foreign ones too: the averages of ``average_weights``, the slow
+    weights of ``lookahead``, the average :math:`x` of ``schedule_free``; of any transformation, a slot called
+    ``average_params``. Where there are none, and for leaves that have none, they are the parameters themselves. Of an
+    average inside another wrapper's average the outer one is taken.
 
     Args:
         state: what ``init`` or ``update`` returned.
@@ -135,8 +135,7 @@ def eval_params(state: Any, params: Any) -> Any:
 
 def _search(node: Any, params: dict[str, Any], taken: frozenset[str], found: dict[str, Any]) -> None:
     """Put into ``found`` the weights in ``node``, by path, but for the paths ``taken`` by what is around it."""
-    if not isinstance(node, dict):
-        return
+    node = _entries(node)
     slots = {name: leaves for name, tree in node.items() if (leaves := _slot(tree, params)) is not None}
     own = {path: x for path, x in _weights(node, slots, params).items() if path not in taken}
     for path in own:
@@ -151,6 +150,15 @@ def _search(node: Any, params: dict[str, Any], taken: frozenset[str], found: dic
             _search(below, params, taken | own.keys(), found)
 
 
+def _entries(node: Any) -> dict:
+    """What a part of a state holds, by name: a dict, or a tuple of a foreign wrapper; nothing of a leaf."""
+    if isinstance(node, dict):
+        return node
+    if not isinstance(node, tuple | list):
+        return {}
+    return dict(zip(getattr(node, "_fields", range(len(node))), node, strict=True))
+
+
 def _slot(tree: Any, params: dict[str, Any]) -> dict[str, Any] | None:
     """The leaves of ``tree`` by path if it is a tree of parameters, perhaps with holes; else it is a state."""
     leaves = {path: x for path, x in named_leaves(tree) if x is not None}
@@ -162,6 +170,6 @@ def _weights(node: dict, slots: dict[str, dict], params: dict[str, Any]) -> dict
     if "z" in slots and "b1" in node:  # schedule_free
         ahead = 1 / node["b1"] - 1
         wide = {path: params[path].astype(compute_dtype(z.dtype, params[path].dtype)) for path, z in slots["z"].items()}
-        return {path: y + ahead.astype(y.real.dtype) * (y - slots["z"][path]) for path, y in wide.items()}
-    kept = slots.get("average_params", slots.get("slow", {}))
+        return {path: y + ahead.astype(y.dtype) * (y - slots["z"][path]) for path, y in wide.items()}
+    kept = slots.get("average_params", slots.get("slow_params", {}))
     return {path: x for path, x in kept.items() if jnp.shape(x) == jnp.shape(params[path])}

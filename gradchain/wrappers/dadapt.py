@@ -10,6 +10,7 @@ from jax import lax
 
 from gradchain.around import around
 from gradchain.call import Hyper
+from gradchain.checks import check_one_of
 from gradchain.core import GradientTransformation, transform
 from gradchain.numerics import safe_divide, safe_sqrt, varying_axes
 from gradchain.slots import like_param, scalar
@@ -78,8 +79,7 @@ def dadapt(
         >>> print(tx.update(jnp.array([8.0]), tx.init(params), params)[0])
         [0.5]
     """
-    if distance not in _LENGTHS:
-        raise ValueError(f"dadapt: distance must be one of {', '.join(map(repr, _LENGTHS))}, not {distance!r}.")
+    check_one_of("dadapt", _LENGTHS, distance=distance)
     length, dual_length = _LENGTHS[distance]
 
     def rule(g, s, inner, p=None):

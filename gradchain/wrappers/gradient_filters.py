@@ -9,8 +9,9 @@ import jax.numpy as jnp
 
 from gradchain.around import around
 from gradchain.call import Hyper
+from gradchain.checks import check_at_least
 from gradchain.core import GradientTransformation, transform
-from gradchain.numerics import ema, norm
+from gradchain.numerics import ema, norm, shrink
 from gradchain.slots import like_param, prepend
 from gradchain.trees import global_norm, map_leaves, scale_tree
 
@@ -61,10 +62,9 @@ def mars(
 
 
 def _clipped(tree: Any, max_norm: Any, per_leaf: bool) -> Any:
-    shorten = lambda length: max_norm / jnp.maximum(length, max_norm)
     if per_leaf:
-        return map_leaves(lambda x: shorten(norm(x)) * x, tree)
-    return scale_tree(tree, shorten(global_norm(tree)))
+        return map_leaves(lambda x: shrink(norm(x), max_norm) * x, tree)
+    return scale_tree(tree, shrink(global_norm(tree), max_norm))
 
 
 @transform
@@ -115,6 +115,9 @@ def grokfast_window(
         lamb: the factor :math:`\lambda` of the slow part.
         warmup: whether the gradient stays as it is until the window is full; else the mean is of those that are there.
 
+    Raises:
+        ValueError: if ``window_size`` is less than 1.
+
     Source: see ``grokfast``.
 
     Example:
@@ -124,6 +127,7 @@ def grokfast_window(
         >>> print(updates, tx.update(jnp.array([3.0]), state)[0])
         [1.] [7.]
     """
+    check_at_least("grokfast_window", 1, window_size=window_size)
 
     def rule(g, s, t, inner, p=None):
         place = (t.astype(jnp.int32) - 1) % window_size

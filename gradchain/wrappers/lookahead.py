@@ -9,10 +9,11 @@ import jax.numpy as jnp
 
 from gradchain.around import around
 from gradchain.call import Hyper
+from gradchain.checks import check_at_least
 from gradchain.core import GradientTransformation, transform
 from gradchain.paths import named_leaves
 from gradchain.slots import like_param
-from gradchain.trees import map_leaves, tree_map_live
+from gradchain.trees import map_leaves
 
 
 @transform
@@ -48,21 +49,21 @@ def lookahead(
         >>> print(params, gc.eval_params(state, params))
         [1.] [1.]
     """
-    if sync_period < 1:
-        raise ValueError(f"lookahead: sync_period must be 1 or more, not {sync_period}.")
+    check_at_least("lookahead", 1, sync_period=sync_period)
     start_anew = inner.init
 
     def rule(g, s, p, t, inner):
         meet = t.astype(jnp.int32) % sync_period == 0
         u, new = inner(g, s["inner"], p)
-        ahead = map_leaves(lambda u, p, slow: (p - slow) + u, u, p, s["slow"])
+        ahead = map_leaves(lambda u, p, slow: (p - slow) + u, u, p, s["slow_params"])
         back = lambda u, d: jnp.where(meet, u - (1 - slow_step_size) * d, u)
         follow = lambda d, slow: jnp.where(meet, slow + slow_step_size * d, slow)
+        u, slow = map_leaves(back, u, ahead), map_leaves(follow, ahead, s["slow_params"])
         if reset_state:
-            new = _choose(meet, start_anew(p), new)
-        return map_leaves(back, u, ahead), {"slow": map_leaves(follow, ahead, s["slow"]), "inner": new}
+            new = _choose(meet, start_anew(slow), new)  # where they meet, the slow weights are the parameters
+        return u, {"slow_params": slow, "inner": new}
 
-    return around(rule, locality="element", inner=inner, slow=like_param(copy=True))
+    return around(rule, locality="element", inner=inner, slow_params=like_param(copy=True))
 
 
 def _choose(condition: jax.Array, chosen: Any, other: Any) -> Any:
@@ -71,4 +72,4 @@ def _choose(condition: jax.Array, chosen: Any, other: Any) -> Any:
     found = [by_path.get(path) for path, _ in named_leaves(other)]
     pick = lambda x, new: x if new is None else jnp.where(condition, new, x)
     treedef = jax.tree.structure(other, is_leaf=lambda x: x is None)
-    return tree_map_live(pick, other, treedef.unflatten(found))
+    return map_leaves(pick, other, treedef.unflatten(found))

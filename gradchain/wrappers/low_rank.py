@@ -10,6 +10,7 @@ from jax import lax
 
 from gradchain.around import Around
 from gradchain.call import Hyper
+from gradchain.checks import check_at_least, check_one_of
 from gradchain.core import GradientTransformation, transform
 from gradchain.lift import PerTree
 from gradchain.slots import shaped
@@ -61,11 +62,8 @@ def low_rank(
         >>> state["basis"].shape, state["inner"]["scale_by_adam"]["mu"].shape
         ((8, 2), (2, 4))
     """
-    if compress not in ("longer", "shorter") or rank < 1 or update_every < 1:
-        raise ValueError(
-            "low_rank: compress is 'longer' or 'shorter', rank and update_every are at least 1, not"
-            f" {compress!r}, {rank} and {update_every}."
-        )
+    check_one_of("low_rank", ("longer", "shorter"), compress=compress)
+    check_at_least("low_rank", 1, rank=rank, update_every=update_every)
     is_left = lambda shape: (shape[-2] >= shape[-1]) == (compress == "longer")
 
     def basis_shape(shape):

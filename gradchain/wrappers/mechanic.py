@@ -9,6 +9,7 @@ import numpy as np
 
 from gradchain.around import around
 from gradchain.call import Hyper
+from gradchain.checks import check_at_least
 from gradchain.core import GradientTransformation, transform
 from gradchain.numerics import safe_sqrt
 from gradchain.slots import like_param, numbers
@@ -48,6 +49,7 @@ def mechanize(
         num_betas: how many scales there are, :math:`n`.
 
     Raises:
+        ValueError: if ``num_betas`` is less than 1.
         TypeError: if ``update`` is called without ``params``.
 
     Source: Cutkosky, Defazio & Mehta, "Mechanic: A Learning Rate Tuner", 2023, https://arxiv.org/abs/2306.00144
@@ -58,6 +60,7 @@ def mechanize(
         >>> print(tx.update(jnp.array([8.0]), tx.init(params), params)[0].round(3))
         [-2.]
     """
+    check_at_least("mechanize", 1, num_betas=num_betas)
 
     def rule(g, s, p, base_optimizer):
         u, inner_state = base_optimizer(g, s["base_optimizer"], p)

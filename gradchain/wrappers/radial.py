@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from gradchain.around import around
 from gradchain.call import Hyper
 from gradchain.core import GradientTransformation, transform
-from gradchain.numerics import abs2, safe_divide
+from gradchain.numerics import abs2, max_along, safe_divide, size_along, total_along
 from gradchain.trees import map_leaves
 
 
@@ -59,22 +59,21 @@ def remove_radial(
     def project(g: jax.Array, p: jax.Array, u: jax.Array) -> jax.Array:
         if p.ndim < 2 or p.size == 0:
             return u + weight_decay * p
-        across = tuple(i for i in range(p.ndim) if i != channel_axis % p.ndim)
         everywhere = tuple(range(p.ndim))
+        across = tuple(i for i in everywhere if i != channel_axis % p.ndim)
+        products = (jnp.conj(g) * p).real, abs2(g), abs2(p), (jnp.conj(p) * u).real
 
-        def view(axes: tuple) -> tuple[jax.Array, jax.Array]:
-            """Whether the weights of a view are scale-invariant, and the update across them."""
-            inner_product = lambda x, y: jnp.sum((jnp.conj(x) * y).real, axes, keepdims=True)
-            length = lambda x: jnp.sqrt(jnp.sum(abs2(x), axes, keepdims=True))
-            cosine = jnp.abs(safe_divide(inner_product(g, p), length(g) * length(p)))
-            unit = p / (length(p) + eps)
-            size = math.prod(p.shape[i] for i in axes)
-            return jnp.max(cosine) < delta / math.sqrt(size), u - unit * inner_product(unit, u)
+        def view(dims: tuple) -> tuple[jax.Array, jax.Array]:
+            """Whether the weights of a view are scale-invariant, and how much of them the update holds."""
+            gp, gg, pp, pu = (total_along(x, dims) for x in products)
+            cosine = jnp.abs(safe_divide(gp, jnp.sqrt(gg) * jnp.sqrt(pp)))
+            length = jnp.sqrt(pp) + eps
+            return max_along(cosine, everywhere) < delta / math.sqrt(size_along(p, dims)), pu / length / length
 
-        by_channel, across_channels = view(across)
-        as_whole, across_whole = view(everywhere)
-        projected = jnp.where(by_channel, across_channels, jnp.where(as_whole, across_whole, u))
-        return projected + weight_decay * jnp.where(by_channel | as_whole, wd_ratio, 1.0) * p
+        (by_channel, of_channels), (as_whole, of_whole) = view(across), view(everywhere)
+        radial = jnp.where(by_channel, of_channels, jnp.where(as_whole, of_whole, jnp.zeros_like(of_whole)))
+        decay = weight_decay * jnp.where(by_channel | as_whole, wd_ratio, 1.0)
+        return u + (decay - radial) * p
 
     def rule(g: Any, s: dict, p: Any, inner: Any) -> tuple[Any, dict]:
         u, state = inner(g, s["inner"], p)

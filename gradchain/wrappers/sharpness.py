@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from gradchain.around import around
 from gradchain.call import Hyper
+from gradchain.checks import check_at_least
 from gradchain.core import GradientTransformation, transform
 from gradchain.numerics import safe_divide
 from gradchain.slots import like_param
@@ -121,6 +122,9 @@ def looksam(inner: GradientTransformation, rho: Hyper = 0.1, alpha: Hyper = 0.7,
         alpha: the weight :math:`\alpha` of the part that is reused.
         every: how many steps from one second gradient to the next.
 
+    Raises:
+        ValueError: if ``every`` is less than 1.
+
     Source: Liu, Mai, Chen, Hsieh & You, "Towards Efficient and Scalable Sharpness-Aware Minimization", 2022,
     https://arxiv.org/abs/2203.02714
 
@@ -134,6 +138,7 @@ def looksam(inner: GradientTransformation, rho: Hyper = 0.1, alpha: Hyper = 0.7,
         >>> print(updates.round(3))
         [-0.27  0.04]
     """
+    check_at_least("looksam", 1, every=every)
 
     def rule(g, s, p, t, value_fn, inner):
         def look():

@@ -125,7 +125,7 @@ class RAdam(Moments):
         m = self.ahead(k, g) if self.nesterov else self.m_hat(k)
         rho_inf = 2 / (1 - self.b2) - 1
         rho = rho_inf - 2 * t * self.b2**t / correction
-        if rho < self.threshold:
+        if rho < self.threshold or rho <= 4:  # where the root is not one of a positive number
             return m
         r = np.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
         if self.debias_eps:

@@ -127,7 +127,7 @@ class QhAdam(Twin):
 
 @dataclass
 class Ftrl(Twin):
-    """McMahan et al., Algorithm 1, with any power of n; the parameters are 0 where |z| <= l1"""
+    """McMahan et al., Algorithm 1, times eta, with any power of n; the parameters are 0 where |z| <= eta l1"""
 
     learning_rate: float
     learning_rate_power: float = -0.5
@@ -147,12 +147,13 @@ class Ftrl(Twin):
         for k in g:
             n = self.n[k] + square(g[k])
             old, new = self.n[k] ** -self.learning_rate_power, n**-self.learning_rate_power
-            self.z[k] = self.z[k] + g[k] - (new - old) / self.learning_rate * p[k]
+            self.z[k] = self.z[k] + self.learning_rate * g[k] - (new - old) * p[k]
             self.n[k] = n
             z, size = self.z[k], np.abs(self.z[k])
-            dense = size > self.l1
-            shrunk = z - self.l1 * z / np.where(dense, size, 1.0)
-            curvature = (self.beta + new) / self.learning_rate + self.l2
+            least = self.learning_rate * self.l1
+            dense = size > least
+            shrunk = z - least * z / np.where(dense, size, 1.0)
+            curvature = self.beta + new + self.learning_rate * self.l2
             leader = np.where(dense, -shrunk / curvature, 0.0)
             updates[k] = self.sign * (p[k] - leader)
         return updates

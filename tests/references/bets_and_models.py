@@ -116,7 +116,8 @@ class Momo(Twin):
         tau = min(a / rho, ratio(max(c * (self.f - rho * bound - self.gamma) + slope, 0.0), size))
         if self.adapt_lower_bound:
             self.bound = max((self.f + slope - self.gamma - tau * size / 2) / rho, self.lower_bound)
-        return {k: -(a * self.weight_decay / c) * p[k] - tau * direction[k] for k in p}
+        # The new parameters are (p - tau direction) / c; without the difference of large numbers:
+        return {k: -(tau * direction[k] + a * self.weight_decay * p[k]) / c for k in p}
 
 
 @dataclass

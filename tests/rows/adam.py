@@ -61,8 +61,8 @@ ROWS = [
     ),
     Row(
         "radam-debias_eps",
-        lambda: gc.radam(0.01, b2=0.99, eps=1e-3, debias_eps=True),
-        lambda: Descent(twins.RAdam(b2=0.99, eps=1e-3, debias_eps=True), 0.01),
+        lambda: gc.radam(0.01, b2=0.99, eps=1e-3, eps_root=1e-2, debias_eps=True),
+        lambda: Descent(twins.RAdam(b2=0.99, eps=1e-3, eps_root=1e-2, debias_eps=True), 0.01),
     ),
     Row("scale_by_belief", lambda: gc.scale_by_belief(), twins.Belief, optax.scale_by_belief),
     Row(

@@ -95,7 +95,10 @@ ROWS = [
         "scale_by_adam_mini-heads",
         lambda: gc.scale_by_adam_mini(block=heads),
         lambda: twins.AdamMini(shared=lambda x: heads(x.shape)),
-        reasons=NOT_BY_SHARDS | FUNCTION,
+        reasons=FUNCTION
+        | {
+            "is_the_same_when_split_under_shard_map": "the law takes a slot's dimensions for the first of its parameter"
+        },
     ),
     Row(
         "adam_mini",

@@ -9,9 +9,6 @@ from tests.row import Row, matrices, warm_up, warm_up_twin
 
 # The threshold stands where neither leaf of the samples is near it, with some leaves on either side.
 DELTA = 1.2
-OVER_CHANNELS = {
-    "is_the_same_when_split_under_shard_map": "a channel reaches over all other dimensions, which must not be split"
-}
 
 ROWS = [
     Row("scale_by_lion", lambda: gc.scale_by_lion(), twins.Lion, optax.scale_by_lion),
@@ -77,20 +74,19 @@ ROWS = [
         lambda: gc.remove_radial(gc.scale_by_adam(b1=warm_up()), DELTA, 0.1),
         lambda: twins.Radial(plain.Scheduled(plain.Adam(), b1=warm_up_twin), DELTA, 0.1),
         needs_params=True,
-        reasons=OVER_CHANNELS,
     ),
     Row(
         "sgdp",
         lambda: gc.sgdp(0.1, weight_decay=0.1, delta=DELTA),
         lambda: twins.Radial(plain.Momentum(0.9), DELTA, 0.1, learning_rate=0.1),
         needs_params=True,
-        reasons=OVER_CHANNELS | {"takes_schedules": "its twin is made of two, see remove_radial and add_momentum"},
+        reasons={"takes_schedules": "its twin is made of two, see remove_radial and add_momentum"},
     ),
     Row(
         "adamp",
         lambda: gc.adamp(0.01, weight_decay=0.1, delta=DELTA),
         lambda: twins.Radial(plain.Adam(), DELTA, 0.1, learning_rate=0.01),
         needs_params=True,
-        reasons=OVER_CHANNELS | {"takes_schedules": "its twin is made of two, see remove_radial and scale_by_adam"},
+        reasons={"takes_schedules": "its twin is made of two, see remove_radial and scale_by_adam"},
     ),
 ]

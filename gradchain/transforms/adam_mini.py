@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from gradchain.call import Hyper
+from gradchain.checks import check_one_of
 from gradchain.core import transform
 from gradchain.lift import leafwise
-from gradchain.numerics import abs2, debias, ema, mean
+from gradchain.numerics import abs2, debias, ema, mean, mean_along
 from gradchain.slots import like_param, scalar, shaped
 
-BLOCKS = {"output": (-2,), "row": (-1,)}  # the dimensions that share a second moment
+BLOCKS = {"output": -2, "row": -1}  # the dimension that shares a second moment
 
 
 @transform
@@ -48,20 +47,21 @@ def scale_by_adam_mini(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, bl
         >>> print(tx.update(jnp.array([0.0, 0.0, 0.0, 4.0]), tx.init(params))[0].round(3))
         [0. 0. 0. 2.]
     """
-    if isinstance(block, str) and block not in {*BLOCKS, "leaf"}:
-        raise ValueError(f"scale_by_adam_mini: block is 'output', 'row', 'leaf' or a function, not {block!r}.")
+    if isinstance(block, str):
+        check_one_of("scale_by_adam_mini", (*BLOCKS, "leaf"), block=block)
 
     def shared(shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """The dimensions along which elements share a block; ``None``: all."""
         if isinstance(block, str):
-            return None if block == "leaf" or len(shape) < 2 else (len(shape) + BLOCKS[block][0],)
+            return None if block == "leaf" or len(shape) < 2 else (len(shape) + BLOCKS[block],)
         dims = tuple(sorted({d % len(shape) for d in block(shape)}))
         return None if len(dims) == len(shape) else dims
 
     def rule(g, s, t):
         dims = shared(g.shape)
         mu = ema(g, s["mu"], b1)
-        nu = ema(mean(abs2(g)) if dims is None else _mean_along(abs2(g), dims), s["nu"], b2)
+        square = mean(abs2(g)) if dims is None else jnp.squeeze(mean_along(abs2(g), dims), dims)
+        nu = ema(square, s["nu"], b2)
         size = jnp.sqrt(debias(nu, b2, t)) + eps
         return debias(mu, b1, t) / (size if dims is None else jnp.expand_dims(size, dims)), {"mu": mu, "nu": nu}
 
@@ -71,8 +71,3 @@ def scale_by_adam_mini(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, bl
 
     nu = scalar if block == "leaf" else shaped(rest)(real=True)
     return leafwise(rule, whole=block != "leaf", mu=like_param, nu=nu)
-
-
-def _mean_along(x: jax.Array, dims: tuple[int, ...]) -> jax.Array:
-    """The mean along dimensions, 0 where they are empty."""
-    return jnp.sum(x, axis=dims) / max(math.prod(x.shape[d] for d in dims), 1)

@@ -1,0 +1,81 @@
+"""Functions on trees: selections, holes, one trace per type, random numbers by path."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradchain as gc
+
+TREE = {"dense": {"bias": jnp.ones(3), "kernel": 2.0 * jnp.ones((3, 2))}, "hole": None}
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "*/kernel",
+        gc.ndim_at_least(2),
+        lambda path, leaf: path.endswith("kernel"),
+        {"dense": {"bias": False, "kernel": True}, "hole": None},
+        gc.OfTree(lambda tree: jax.tree.map(lambda x: x.ndim > 1, tree)),
+    ],
+    ids=["glob", "selection", "function", "tree", "function of the tree"],
+)
+def test_a_selection_is_written_in_five_ways(where):
+    assert gc.select(where, TREE) == {"dense": {"bias": False, "kernel": True}, "hole": None}
+    tx = gc.add_decayed_weights(0.5, where)
+    updates, _ = tx.update(TREE, tx.init(TREE), TREE)
+    np.testing.assert_allclose(updates["dense"]["bias"], 1.0)
+    np.testing.assert_allclose(updates["dense"]["kernel"], 3.0)
+
+
+def test_a_selection_may_be_a_prefix_and_what_does_not_fit_is_named():
+    assert gc.select({"dense": True, "hole": None}, TREE)["dense"] == {"bias": True, "kernel": True}
+    with pytest.raises(ValueError, match="select: the tree of bools does not fit the tree of parameters"):
+        gc.select({"dense": True, "other": False}, TREE)
+
+
+def test_map_leaves_traces_once_for_each_type():
+    traces = []
+
+    def double(x, y):
+        traces.append(x.shape)
+        return 2 * x, x + y
+
+    tree = {f"layer_{i}": jnp.full((2, 3), float(i)) for i in range(40)} | {"bias": jnp.ones(3), "hole": None}
+    twice, summed = jax.jit(lambda tree: gc.map_leaves(double, tree, tree))(tree)
+    assert sorted(traces) == [(2, 3), (3,)]
+    np.testing.assert_allclose(twice["layer_7"], 14.0)
+    np.testing.assert_allclose(summed["bias"], 2.0)
+    assert twice["hole"] is None
+
+
+def test_map_leaves_takes_trees_with_further_holes():
+    other = {"dense": {"bias": None, "kernel": TREE["dense"]["kernel"]}, "hole": None}
+    made = gc.map_leaves(lambda x, y: x if y is None else x + y, TREE, other)
+    np.testing.assert_allclose(made["dense"]["bias"], 1.0)
+    np.testing.assert_allclose(made["dense"]["kernel"], 4.0)
+
+
+def test_inner_products_and_norms_of_complex_trees_are_real():
+    a, b = {"x": jnp.array([1 + 2j])}, {"x": jnp.array([3 - 1j])}
+    np.testing.assert_allclose(gc.dot(a, b), 1.0)
+    np.testing.assert_allclose(gc.global_norm(a), 5**0.5, rtol=1e-6)
+    assert gc.dot({}, {}) == 0.0 == gc.global_norm({})
+
+
+def test_random_numbers_depend_on_the_path_alone():
+    key = jax.random.key(0)
+    all_of_them = gc.normal_like(key, TREE)
+    some = gc.normal_like(key, {"dense": {"kernel": TREE["dense"]["kernel"].astype(jnp.bfloat16)}})
+    np.testing.assert_allclose(some["dense"]["kernel"], all_of_them["dense"]["kernel"].astype(jnp.bfloat16))
+    assert all_of_them["hole"] is None
+    draw = gc.normal_like(key, {"x": jnp.zeros(4000, jnp.complex64)})["x"]
+    np.testing.assert_allclose(jnp.mean(jnp.abs(draw) ** 2), 1.0, atol=0.1)
+
+
+def test_updates_are_added_in_float32_and_rounded_once():
+    params = {"w": jnp.ones(2, jnp.bfloat16)}
+    updates = {"w": jnp.full(2, 2.0**-9 + 2.0**-16, jnp.float32)}
+    with jax.numpy_dtype_promotion("standard"):
+        np.testing.assert_array_equal(gc.apply_updates(params, updates)["w"], (1 + updates["w"]).astype(jnp.bfloat16))
