@@ -1,6 +1,7 @@
 """The dialect of optax: calls as the world writes them give the same numbers as optax's own."""
 
 import importlib
+import inspect
 import pickle
 import warnings
 
@@ -265,6 +266,20 @@ def test_multi_steps_leaves_out_what_is_not_finite():
     assert_close(updates, jax.tree.map(lambda a, b: -(a + b) / 2, *GRADS[:2]), rtol=1e-6)
 
 
+def test_what_is_not_finite_is_skipped_a_few_times_in_a_row():
+    bad = jax.tree.map(lambda g: g * jnp.nan, GRADS[0])
+    made = []
+    for module in (spoken, optax):
+        tx = module.apply_if_finite(module.sgd(0.1, 0.9), max_consecutive_errors=2)
+        state, updates = tx.init(PARAMS), []
+        for grads in (GRADS[0], bad, bad, GRADS[1], bad, bad, bad, GRADS[2]):
+            u, state = tx.update(grads, state, PARAMS)
+            updates.append(jnp.isfinite(u["dense"]["bias"]).tolist())
+            updates.append(jnp.nan_to_num(u["dense"]["bias"]).tolist())
+        made.append(updates)
+    np.testing.assert_allclose(*map(np.float64, made), rtol=1e-6)
+
+
 @pytest.mark.parametrize("reset_state", [False, True])
 def test_lookahead_moves_both_parameters(reset_state):
     made = []
@@ -339,6 +354,31 @@ def test_submodules_are_modules_with_only_names_of_optax(name):
     theirs = set(dir(getattr(optax, name)))
     helpers = {k for k in ours - theirs if getattr(vars(module)[k], "__module__", "") == module.__name__}
     assert helpers == set()
+
+
+@pytest.mark.parametrize("name", ["", ".contrib", ".losses", ".projections", ".schedules", ".tree", ".tree_utils"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_arguments_have_the_order_and_the_default_numbers_of_optax(name):
+    modules = [importlib.import_module(package + name) for package in ("gradchain.as_optax", "optax")]
+    compared = 0
+    for function in vars(modules[0]).keys() & vars(modules[1]).keys():
+        pair = [getattr(module, function) for module in modules]
+        if function.startswith("_") or not inspect.isfunction(pair[1]):
+            continue
+        ours, theirs = (inspect.signature(f).parameters for f in pair)
+        order = [k for k, p in theirs.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        assert list(ours)[: len(order)] == order, function
+        numbers = {k: p.default for k, p in theirs.items() if isinstance(p.default, int | float | str)}
+        assert {k: ours[k].default for k in numbers if k in ours} == numbers, function
+        compared += 1
+    assert compared
+
+
+def test_skipping_large_updates_goes_by_the_squared_norm():
+    for limit in (1.0, 10.0, 1e5):
+        pair = [m.skip_large_updates(GRADS[3], 0, PARAMS, max_squared_norm=limit) for m in (spoken, optax)]
+        assert pair[0][0] == pair[1][0]
+        np.testing.assert_allclose(*(state["norm_squared"] for _, state in pair), rtol=1e-6)
 
 
 def test_values_are_pickled():

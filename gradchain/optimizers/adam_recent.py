@@ -40,7 +40,7 @@ def adan(
         eps: bounds the direction where gradients vanish.
         weight_decay: the decay, multiplied by the learning rate; decoupled as in AdamW, where the paper's is implicit.
         where: the leaves that decay; see ``add_decayed_weights``.
-        eps_root: as ``eps``, under the root.
+        eps_root: as ``eps``, under the root; the paper has none, optax 1e-8.
 
     Source: see ``scale_by_adan`` and ``add_decayed_weights``.
 

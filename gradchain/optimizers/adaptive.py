@@ -200,7 +200,8 @@ def optimistic_adam(
         b2: decay of the second moment.
         eps: bounds the direction where gradients vanish.
         eps_root: as ``eps``, under the root.
-        nesterov: whether Adam looks ahead: ``scale_by_nadam`` in the place of ``scale_by_adam``.
+        nesterov: whether Adam looks ahead, as optax has it and the paper does not: ``scale_by_nadam`` in the place of
+            ``scale_by_adam``.
 
     Source: Daskalakis, Ilyas, Syrgkanis & Zeng, "Training GANs with Optimism", 2018, https://arxiv.org/abs/1711.00141
 

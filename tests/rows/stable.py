@@ -28,8 +28,8 @@ ROWS = [
     ),
     Row(
         "spam",
-        lambda: gc.spam(0.1, b2=B2, weight_decay=0.1, reset_every=20, warmup_steps=5, clip_after=4),
-        lambda: Recipe(twins.Spam(b2=B2, reset_every=20, warmup_steps=5, clip_after=4), 0.1, 0.1),
+        lambda: gc.spam(0.1, b2=B2, weight_decay=0.1, threshold=1.5, reset_every=20, warmup_steps=5, clip_after=0),
+        lambda: Recipe(twins.Spam(b2=B2, threshold=1.5, reset_every=20, warmup_steps=5, clip_after=0), 0.1, 0.1),
         needs_params=True,
     ),
     Row(
