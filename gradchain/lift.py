@@ -47,8 +47,8 @@ def elementwise(rule: Callable, where: Any = None, **slots: Slot) -> Body:
     Example:
         >>> import gradchain as gc
         >>> @gc.transform
-        ... def scale_by_sign():
-        ...     return gc.elementwise(lambda g: jnp.sign(g))
+        ... def cube():
+        ...     return gc.elementwise(lambda g: g**3)
     """
     return PerLeaf("element", rule, where, slots)
 

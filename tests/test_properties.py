@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 
 import gradchain as gc
-from tests.random_trees import few, trees
-from tests.samples import assert_same_type, named
+from tests.random_trees import few, other_like, trees
+from tests.samples import assert_identical, assert_same_type, named
 
 pytestmark = pytest.mark.usefixtures("without_jit")
 
@@ -53,6 +53,16 @@ def test_updates_are_added_and_rounded_once(params):
     for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(expected), strict=True):
         # The sum of two numbers of 24 bits may be rounded to float32 before it is rounded to its dtype.
         np.testing.assert_allclose(named(a)[""], named(b)[""], rtol=float(jnp.finfo(a.dtype).eps), atol=0)
+
+
+@few
+@given(trees)
+def test_updates_that_are_wider_than_parameters_are_not_rounded_before(params):
+    rng, wide = np.random.default_rng(0), lambda p: jnp.complex64 if jnp.iscomplexobj(p) else jnp.float32
+    params = other_like(params)
+    updates = jax.tree.map(lambda p: jnp.asarray(rng.standard_normal(p.shape), wide(p)), params)
+    expected = jax.tree.map(lambda p, u: (p.astype(u.dtype) + u).astype(p.dtype), params, updates)
+    assert_identical(gc.apply_updates(params, updates), expected)
 
 
 @few

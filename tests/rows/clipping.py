@@ -16,9 +16,9 @@ ROWS = [
     ),
     Row(
         "adaptive_grad_clip",
-        lambda: gc.adaptive_grad_clip(0.3),
-        lambda: twins.AdaptiveClip(0.3),
-        lambda: optax.adaptive_grad_clip(0.3),
+        lambda: gc.adaptive_grad_clip(0.3, 1.5),
+        lambda: twins.AdaptiveClip(0.3, 1.5),
+        lambda: optax.adaptive_grad_clip(0.3, 1.5),
         needs_params=True,
     ),
     Row(

@@ -24,9 +24,9 @@ def heads(shape):
 ROWS = [
     Row(
         "scale_by_factored_rms",
-        lambda: gc.scale_by_factored_rms(min_dim_size_to_factor=2),
-        lambda: twins.FactoredRms(min_dim_size_to_factor=2),
-        lambda: optax.scale_by_factored_rms(min_dim_size_to_factor=2, decay_rate_fn=decay_of_optax),
+        lambda: gc.scale_by_factored_rms(min_dim_size_to_factor=2, epsilon=1e-2),
+        lambda: twins.FactoredRms(min_dim_size_to_factor=2, epsilon=1e-2),
+        lambda: optax.scale_by_factored_rms(min_dim_size_to_factor=2, epsilon=1e-2, decay_rate_fn=decay_of_optax),
         reasons=NOT_BY_SHARDS,
     ),
     Row(
@@ -49,9 +49,9 @@ ROWS = [
     ),
     Row(
         "scale_by_param_block_rms",
-        lambda: gc.scale_by_param_block_rms(),
-        twins.ByBlock,
-        optax.scale_by_param_block_rms,
+        lambda: gc.scale_by_param_block_rms(0.9),
+        lambda: twins.ByBlock(0.9),
+        lambda: optax.scale_by_param_block_rms(0.9),
         needs_params=True,
     ),
     Row(

@@ -57,9 +57,9 @@ ROWS = [
     ),
     Row(
         "scale_by_cocob",
-        lambda: gc.scale_by_cocob(3.0),
-        lambda: bets_and_models.Cocob(alpha=3.0),
-        lambda: optax.contrib.scale_by_cocob(3.0),
+        lambda: gc.scale_by_cocob(3.0, 0.5),
+        lambda: bets_and_models.Cocob(alpha=3.0, eps=0.5),
+        lambda: optax.contrib.scale_by_cocob(3.0, 0.5),
         needs_params=True,
     ),
     Row(
@@ -85,8 +85,8 @@ ROWS = [
     ),
     Row(
         "dadapt-largest",
-        lambda: gc.dadapt(gc.scale_by_adam(), 0.9, 0.1, decay=0.95, distance="largest", growth_rate=1.1),
-        lambda: free.DAdapt(twins.Adam(), 0.9, 0.1, decay=0.95, distance="largest", growth_rate=1.1),
+        lambda: gc.dadapt(gc.scale_by_adam(), 0.9, 0.1, decay=0.95, distance="largest", growth_rate=1.03),
+        lambda: free.DAdapt(twins.Adam(), 0.9, 0.1, decay=0.95, distance="largest", growth_rate=1.03),
     ),
     Row(
         "mechanize",

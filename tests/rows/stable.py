@@ -23,8 +23,8 @@ ROWS = [
     ),
     Row(
         "scale_by_spam",
-        lambda: gc.scale_by_spam(b2=0.9, threshold=1.5, reset_every=3, warmup_steps=2, clip_after=1),
-        lambda: twins.Spam(b2=0.9, threshold=1.5, reset_every=3, warmup_steps=2, clip_after=1),
+        lambda: gc.scale_by_spam(b2=0.9, threshold=1.5, reset_every=3, warmup_steps=2, clip_after=2),
+        lambda: twins.Spam(b2=0.9, threshold=1.5, reset_every=3, warmup_steps=2, clip_after=2),
     ),
     Row(
         "spam",
