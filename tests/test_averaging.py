@@ -251,3 +251,11 @@ def test_they_are_found_under_jit_and_in_a_state_that_was_restored():
     restored = {"schedule_free": state["schedule_free"] | {"z": dict(state["schedule_free"]["z"])}}
     restored["schedule_free"]["z"]["stack"] = dict(zip("01", state["schedule_free"]["z"]["stack"], strict=True))
     samples.assert_identical(gc.eval_params(restored, trained), kept[-1])
+
+
+def test_an_average_of_another_shape_is_not_one_of_parameters():
+    tx, params = gc.low_rank(gc.average_weights(gc.sgd(0.1)), rank=1), jnp.ones((3, 2))
+    grads = jnp.array([[1.0, 2.0], [0.0, 1.0], [3.0, 0.0]])
+    params, state = tx.step(grads, tx.init(params), params)
+    assert state["low_rank"]["inner"]["average_weights"]["average_params"].shape == (1, 2)
+    np.testing.assert_array_equal(gc.eval_params(state, params), params)
