@@ -15,13 +15,14 @@ DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64, jnp.complex64]
 LAWS_WITH_DTYPES = [laws.has_the_numbers_of_its_twin, laws.follows_its_twin]
 LAWS_WITH_FILES = [laws.goes_on_from_a_checkpoint]
 each_row = pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
-# A variant has another formula in the same form, and a recipe is a chain of members that have rows of their own: their
-# numbers are always tested, their form when there is time.
+# A variant has another formula in the same form: its form is tested when there is time. A recipe is a chain of members
+# that have rows of their own: its trajectory is always tested, its form and its numbers in every dtype when there is time.
 names = {row.name for row in ROWS}
 is_variant = lambda row: row.name.split("-")[0] in names - {row.name}
 is_recipe = lambda row: row.make().factory.function.__module__.startswith("gradchain.optimizers")
-marks = lambda row: [pytest.mark.slow] if is_variant(row) or is_recipe(row) else []
-each_main_row = pytest.mark.parametrize("row", [pytest.param(row, id=row.name, marks=marks(row)) for row in ROWS])
+slow_if = lambda is_slow: [pytest.param(row, id=row.name, marks=[pytest.mark.slow] * is_slow(row)) for row in ROWS]
+each_direction = pytest.mark.parametrize("row", slow_if(is_recipe))
+each_main_row = pytest.mark.parametrize("row", slow_if(lambda row: is_variant(row) or is_recipe(row)))
 LAWS = [*laws.LAWS, *laws_sharded.LAWS]
 each_law = pytest.mark.parametrize("law", LAWS, ids=[law.__name__ for law in LAWS])
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=[dtype.__name__ for dtype in DTYPES])
@@ -59,7 +60,7 @@ def test_law(row, law):
 
 
 @each_dtype
-@each_row
+@each_direction
 def test_numbers(row, dtype):
     skip_with_reason(row, "has_the_numbers_of_its_twin")
     laws.has_the_numbers_of_its_twin(row, dtype)
