@@ -15,8 +15,8 @@ DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64, jnp.complex64]
 LAWS_WITH_DTYPES = [laws.has_the_numbers_of_its_twin, laws.follows_its_twin]
 LAWS_WITH_FILES = [laws.goes_on_from_a_checkpoint]
 each_row = pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
-# A variant has another formula in the same form: its form is tested when there is time. A recipe is a chain of members
-# that have rows of their own: its trajectory is always tested, its form and its numbers in every dtype when there is time.
+# A variant has another formula in the same form: its form is a slow test. A recipe is a chain of members that have rows
+# of their own: its trajectory is always tested, its form and its numbers in every dtype are slow tests.
 names = {row.name for row in ROWS}
 is_variant = lambda row: row.name.split("-")[0] in names - {row.name}
 is_recipe = lambda row: row.make().factory.function.__module__.startswith("gradchain.optimizers")
