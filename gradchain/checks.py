@@ -191,15 +191,19 @@ def check_extras(extra: Iterable[str], known: frozenset[str]) -> None:
         raise TypeError(f"update: no member takes the extra argument {strange[0]!r}. {hint}")
 
 
-def check_at_least(factory: str, least: float, **arguments: Any) -> None:
-    """No argument of a factory is less than ``least``; traced ones pass."""
+def check_at_least(factory: str | None, least: float, **arguments: Any) -> None:
+    """No argument of a factory, named unless the caller does it, is less than ``least``; traced ones pass."""
     for name, value in arguments.items():
         if isinstance(value, int | float) and not value >= least:
-            raise ValueError(f"{factory}: {name} must be {least} or more, not {value!r}.")
+            raise ValueError(f"{_of(factory)}{name} must be {least} or more, not {value!r}.")
 
 
-def check_one_of(factory: str, known: Iterable[str], **arguments: Any) -> None:
+def check_one_of(factory: str | None, known: Iterable[str], **arguments: Any) -> None:
     """Each argument of a factory is one of the known strings."""
     for name, value in arguments.items():
         if value not in known:
-            raise ValueError(f"{factory}: {name} must be one of {quote(known)}, not {value!r}.")
+            raise ValueError(f"{_of(factory)}{name} must be one of {quote(known)}, not {value!r}.")
+
+
+def _of(factory: str | None) -> str:
+    return "" if factory is None else f"{factory}: "

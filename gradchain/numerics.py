@@ -98,6 +98,13 @@ def max_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
     return lax.pmax(top, axes) if axes else top
 
 
+def largest(x: jax.Array) -> jax.Array:
+    """The largest magnitude in ``x``, over all its shards inside ``shard_map``; 0 where there is none."""
+    axes = tuple(sorted(varying_axes(x)))
+    top = jnp.max(jnp.abs(x), initial=0.0)
+    return lax.pmax(top, axes) if axes else top
+
+
 def _places(x: jax.Array, dims: int | tuple[int, ...]) -> tuple[int, ...]:
     dims = (dims,) if isinstance(dims, int) else dims
     if not all(-x.ndim <= d < x.ndim for d in dims):

@@ -17,7 +17,7 @@ from jax import lax
 
 from gradchain.checks import check_apply
 from gradchain.leaves import is_traced, map_rows
-from gradchain.numerics import abs2, compute_dtype, varying_axes
+from gradchain.numerics import abs2, compute_dtype, safe_sqrt, varying_axes
 from gradchain.paths import flatten, flatten_like, named_leaves
 
 
@@ -211,6 +211,11 @@ def dot(a: Any, b: Any) -> jax.Array:
     """
     products = jax.tree.leaves(map_leaves(lambda x, y: jnp.sum((jnp.conj(x) * y).real), a, b))
     return sum_over_shards(products) if products else jnp.zeros(())
+
+
+def safe_norm(tree: Any) -> jax.Array:
+    """The norm of a tree, as ``global_norm``, with a slope that is a number where it is zero."""
+    return safe_sqrt(dot(tree, tree))
 
 
 def step_key(seed: int, t: Any, key: Any = None) -> jax.Array:

@@ -31,11 +31,6 @@ def _count() -> jax.Array:
     return jnp.zeros([], jnp.int32)
 
 
-def _zero_shapes(update: Callable, *args: Any) -> Any:
-    """The updates that ``update`` would give, as zeros."""
-    return tree_zeros_like(jax.eval_shape(update, *args)[0])
-
-
 def apply_every(k: int = 1) -> GradientTransformation:
     """Add updates up, and let their sum through at every ``k``-th step; zeros at others."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.checks import quote
+from gradchain.checks import check_at_least, check_one_of
 
 #: From the share of the time that has passed to the share of the way that is done; both go from 0 to 1.
 SHAPES: dict[str, Callable] = {
@@ -19,11 +20,9 @@ SHAPES: dict[str, Callable] = {
 }
 
 
-def at_least(least: float, **arguments: Any) -> None:
-    """Raise an error that names the argument that is less than ``least``; traced ones pass."""
-    for name, value in arguments.items():
-        if isinstance(value, int | float) and not value >= least:
-            raise ValueError(f"{name} must be {least} or more, not {value!r}.")
+# ``Schedule.checked`` puts the name of the factory before what these raise.
+at_least = partial(check_at_least, None)
+one_of = partial(check_one_of, None)
 
 
 def at_most(most: float, **arguments: Any) -> None:
@@ -46,13 +45,6 @@ def whole(least: int, **arguments: Any) -> None:
         if not isinstance(value, int):
             raise ValueError(f"{name} must be an integer, not {value!r}.")
     at_least(least, **arguments)
-
-
-def one_of(known: Iterable[str], **arguments: Any) -> None:
-    """Raise an error that names the argument that is not among the known ones."""
-    for name, value in arguments.items():
-        if value not in known:
-            raise ValueError(f"{name} must be one of {quote(known)}, not {value!r}.")
 
 
 def share(step: jax.Array, begin: Any, length: Any) -> jax.Array:

@@ -18,7 +18,7 @@ from gradchain.numerics import abs2, ema, safe_divide, safe_sqrt
 from gradchain.slots import like_param, scalar
 from gradchain.transforms.adam import bias_corrections
 from gradchain.transforms.decay import add_decay
-from gradchain.trees import dot, map_leaves, scale_tree, sum_over_shards
+from gradchain.trees import dot, map_leaves, safe_norm, scale_tree, sum_over_shards
 
 
 @transform
@@ -68,10 +68,10 @@ def scale_by_distance_over_gradients(
     def at_least(start):
         if init_learning_rate is not None:
             return 0.0
-        return reps_rel * (1 + _length(start)) if init_distance is None else init_distance
+        return reps_rel * (1 + safe_norm(start)) if init_distance is None else init_distance
 
     def rule(g, s, p, t):
-        travelled = _length(map_leaves(jnp.subtract, p, s["start"]))
+        travelled = safe_norm(map_leaves(jnp.subtract, p, s["start"]))
         distance = jnp.maximum(jnp.maximum(s["distance"], travelled), at_least(s["start"]))
         squares = s["squares"] + dot(g, g)
         rate = safe_divide(distance, safe_sqrt(squares + eps))
@@ -280,11 +280,6 @@ def sum_of_magnitudes(tree: Any) -> jax.Array:
     """The sum of ``|x|`` over all elements, over all shards inside ``shard_map``."""
     sums = jax.tree.leaves(map_leaves(lambda x: jnp.sum(jnp.abs(x)), tree))
     return sum_over_shards(sums) if sums else jnp.zeros(())
-
-
-def _length(tree: Any) -> jax.Array:
-    """The norm of a tree, with a slope that is a number where it is zero."""
-    return safe_sqrt(dot(tree, tree))
 
 
 def _lift(layer_wise: bool) -> Callable:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-from jax import lax
 
 from gradchain.call import Hyper
 from gradchain.checks import check_at_least
 from gradchain.core import transform
 from gradchain.lift import elementwise, leafwise
-from gradchain.numerics import abs2, debias, ema, mean, norm, safe_divide, varying_axes
+from gradchain.numerics import abs2, debias, ema, largest, mean, norm, safe_divide
 from gradchain.slots import like_param, scalar
 
 
@@ -169,11 +167,11 @@ def scale_by_stable_spam(
     check_at_least("scale_by_stable_spam", 1, reset_every=reset_every)
 
     def rule(g, s, t):
-        largest = _largest(g)
-        bound = ema(largest, s["bound"], theta)
+        top = largest(g)
+        bound = ema(top, s["bound"], theta)
         usual = debias(bound, theta, t)
         over = jnp.abs(g) > usual
-        g = g * jnp.where(over, usual / jnp.where(largest > 0, largest, 1.0), 1.0)
+        g = g * jnp.where(over, usual / jnp.where(top > 0, top, 1.0), 1.0)
         length = norm(g)
         alive = length > 0
         then = lambda new, old: jnp.where(alive, new, old)
@@ -191,10 +189,3 @@ def scale_by_stable_spam(
 
     nu = like_param(real=True)
     return leafwise(rule, bound=scalar, size=scalar, square=scalar, mu=like_param, nu=nu)
-
-
-def _largest(x: jax.Array) -> jax.Array:
-    """The largest magnitude, over all shards inside ``shard_map``; 0 where there is none."""
-    axes = tuple(sorted(varying_axes(x)))
-    largest = jnp.max(jnp.abs(x), initial=0.0)
-    return lax.pmax(largest, axes) if axes else largest

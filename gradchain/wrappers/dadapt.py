@@ -6,16 +6,15 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from gradchain.around import around
 from gradchain.call import Hyper
 from gradchain.checks import check_one_of
 from gradchain.core import GradientTransformation, transform
-from gradchain.numerics import safe_divide, safe_sqrt, varying_axes
+from gradchain.numerics import largest, safe_divide
 from gradchain.slots import like_param, scalar
 from gradchain.transforms.distance import grown, sum_of_magnitudes
-from gradchain.trees import dot, map_leaves, scale_tree
+from gradchain.trees import dot, map_leaves, safe_norm, scale_tree
 
 
 @transform
@@ -100,21 +99,11 @@ def dadapt(
     return around(rule, inner=inner, sums=like_param, displacement=like_param, **numbers)
 
 
-def _euclidean(tree: Any) -> jax.Array:
-    return safe_sqrt(dot(tree, tree))
-
-
 def _largest(tree: Any) -> jax.Array:
-    """The largest magnitude, over all shards inside ``shard_map``."""
-
-    def largest(x: jax.Array) -> jax.Array:
-        axes = tuple(sorted(varying_axes(x)))
-        own = jnp.max(jnp.abs(x), initial=0.0)
-        return lax.pmax(own, axes) if axes else own
-
+    """The largest magnitude in a tree."""
     leaves = [largest(x) for x in jax.tree.leaves(tree)]
     return jnp.max(jnp.stack(leaves)) if leaves else jnp.zeros(())
 
 
 #: How a distance is measured, and what bounds an inner product with it.
-_LENGTHS = {"euclidean": (_euclidean, _euclidean), "largest": (_largest, sum_of_magnitudes)}
+_LENGTHS = {"euclidean": (safe_norm, safe_norm), "largest": (_largest, sum_of_magnitudes)}
