@@ -1,5 +1,6 @@
 """One recorded trajectory: who makes it, and the value of ours that has to follow it."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -45,3 +46,14 @@ def gradients() -> list[dict[str, np.ndarray]]:
     rng = np.random.default_rng(1)
     sizes = np.exp(rng.standard_normal(STEPS))
     return [{name: size * rng.standard_normal(shape) for name, shape in SHAPES.items()} for size in sizes]
+
+
+def made_by(package: str, name: str, **arguments: Any) -> Callable[[list], Any]:
+    """Makes ``<package>.<name>(params, **arguments)``; the package is needed only to record."""
+    return lambda params: getattr(importlib.import_module(package), name)(params, **arguments)
+
+
+def made_and_told(package: str, origin: str, name: str, **arguments: Any) -> tuple[Callable[[list], Any], str]:
+    """The same, and the call in words, after the package and its version."""
+    told = ", ".join(f"{k}={v!r}" for k, v in arguments.items())
+    return made_by(package, name, **arguments), f"{origin}{name}({told})"

@@ -1,20 +1,12 @@
 """Adam and its variants in PyTorch."""
 
+from functools import partial
+
 import gradchain as gc
-from tests.golden.case import Case
+from tests.golden.case import Case, made_and_told
 
 TORCH = "torch 2.13.0, "
-
-
-def theirs(name, **arguments):
-    """Makes ``torch.optim.<name>(params, **arguments)``, and what it is called."""
-
-    def make(params):
-        import torch
-
-        return getattr(torch.optim, name)(params, **arguments)
-
-    return make, f"{TORCH}{name}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+theirs = partial(made_and_told, "torch.optim", TORCH)
 
 
 CASES = [

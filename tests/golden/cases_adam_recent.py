@@ -1,20 +1,12 @@
 """Adam's further relatives in pytorch_optimizer."""
 
+from functools import partial
+
 import gradchain as gc
-from tests.golden.case import Case
+from tests.golden.case import Case, made_and_told
 
 ORIGIN = "pytorch_optimizer 4.1.0, "
-
-
-def theirs(name, **arguments):
-    """Makes ``pytorch_optimizer.<name>(params, **arguments)``, and what it is called."""
-
-    def make(params):
-        import pytorch_optimizer
-
-        return getattr(pytorch_optimizer, name)(params, **arguments)
-
-    return make, f"{ORIGIN}{name}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+theirs = partial(made_and_told, "pytorch_optimizer", ORIGIN)
 
 
 def adopt_from_one(params):

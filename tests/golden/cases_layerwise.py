@@ -1,20 +1,14 @@
 """Recipes by signs, and with a rate for each leaf."""
 
+from functools import partial
+
 import gradchain as gc
-from tests.golden.case import Case
+from tests.golden.case import Case, made_by
 
 PACKAGE = "pytorch_optimizer 4.1.0"
 
 
-def theirs(name, **kwargs):
-    """The optimizer ``name`` of pytorch_optimizer."""
-
-    def make(params):
-        import pytorch_optimizer
-
-        return getattr(pytorch_optimizer, name)(params, **kwargs)
-
-    return make
+theirs = partial(made_by, "pytorch_optimizer")
 
 
 # Theirs divides the decay of SGDP by 1 - momentum, and adds the eps of AdamP before the bias correction.

@@ -5,17 +5,12 @@ gradient in float32, which is 5e-9 here. ``DAdaptAdaGrad`` has no counterpart: i
 averaging.
 """
 
+from functools import partial
+
 import gradchain as gc
-from tests.golden.case import Case
+from tests.golden.case import Case, made_by
 
-
-def theirs(name, **options):
-    def make(params):
-        import pytorch_optimizer
-
-        return getattr(pytorch_optimizer, name)(params, **options)
-
-    return make
+theirs = partial(made_by, "pytorch_optimizer")
 
 
 def authors(name):

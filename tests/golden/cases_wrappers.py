@@ -1,18 +1,14 @@
 """Wrappers around Adam, Lion and plain descent."""
 
+from functools import partial
+
 import gradchain as gc
-from tests.golden.case import Case
+from tests.golden.case import Case, made_by
 
 TINY = 1e-30  # theirs add eps to another form of the denominator; it is to be of no account
 
 
-def theirs(name, **arguments):
-    def make(params):
-        import pytorch_optimizer
-
-        return getattr(pytorch_optimizer, name)(params, **arguments)
-
-    return make
+theirs = partial(made_by, "pytorch_optimizer")
 
 
 def lookahead(make):
