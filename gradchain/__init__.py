@@ -3,6 +3,7 @@
 from gradchain import plot as plot
 from gradchain import projections as projections
 from gradchain.around import around as around
+from gradchain.around import run_if as run_if
 from gradchain.call import Hyper as Hyper
 from gradchain.call import Schedule as Schedule
 from gradchain.call import Selection as Selection
@@ -18,6 +19,8 @@ from gradchain.core import GradientTransformation as GradientTransformation
 from gradchain.core import chain as chain
 from gradchain.core import recipe as recipe
 from gradchain.core import transform as transform
+from gradchain.groups import freeze as freeze
+from gradchain.groups import groups as groups
 from gradchain.lift import elementwise as elementwise
 from gradchain.lift import leafwise as leafwise
 from gradchain.lift import matrixwise as matrixwise
@@ -134,6 +137,7 @@ from gradchain.schedules.warmup import warmup_cosine_decay_schedule as warmup_co
 from gradchain.schedules.warmup import warmup_exponential_decay_schedule as warmup_exponential_decay_schedule
 from gradchain.schedules.warmup import warmup_schedule as warmup_schedule
 from gradchain.schedules.warmup import warmup_stable_decay_schedule as warmup_stable_decay_schedule
+from gradchain.slots import counter as counter
 from gradchain.slots import drop as drop
 from gradchain.slots import keep as keep
 from gradchain.slots import like_param as like_param
@@ -170,7 +174,6 @@ from gradchain.transforms.basic import identity as identity
 from gradchain.transforms.basic import scale as scale
 from gradchain.transforms.basic import scale_by_learning_rate as scale_by_learning_rate
 from gradchain.transforms.basic import scale_by_schedule as scale_by_schedule
-from gradchain.transforms.basic import set_to_zero as set_to_zero
 from gradchain.transforms.basic import stateless as stateless
 from gradchain.transforms.clip_history import clip_by_history as clip_by_history
 from gradchain.transforms.clip_history import clip_by_zscore as clip_by_zscore
@@ -250,6 +253,7 @@ from gradchain.transforms.stable import scale_by_stable_adam as scale_by_stable_
 from gradchain.transforms.stable import scale_by_stable_spam as scale_by_stable_spam
 from gradchain.transforms.trust import scale_by_trust_ratio as scale_by_trust_ratio
 from gradchain.trees import OfTree as OfTree
+from gradchain.trees import all_finite as all_finite
 from gradchain.trees import apply_updates as apply_updates
 from gradchain.trees import dot as dot
 from gradchain.trees import global_norm as global_norm
@@ -257,6 +261,7 @@ from gradchain.trees import map_leaves as map_leaves
 from gradchain.trees import normal_like as normal_like
 from gradchain.trees import scale_tree as scale_tree
 from gradchain.trees import select as select
+from gradchain.wrappers.accumulate import accumulate as accumulate
 from gradchain.wrappers.averaging import average_weights as average_weights
 from gradchain.wrappers.averaging import eval_params as eval_params
 from gradchain.wrappers.cautious import cautious as cautious

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+from jax import lax
 
 from gradchain import checks
 from gradchain.core import GradientTransformation
 from gradchain.lift import PerTree
 from gradchain.slots import Slot
 from gradchain.stages import LOCALITIES, Body, Stage, inside
+from gradchain.trees import map_leaves
 
 
 def around(rule: Callable, locality: str = "tree", inner: GradientTransformation | None = None, **parts: Any) -> Body:
@@ -57,6 +59,7 @@ class Around(PerTree):
         widest = max([locality, *(m.locality for m in members.values())], key=LOCALITIES.index)
         super().__init__(widest, rule, None, slots)
         self.members = members
+        self.freezes = all(m.freezes for m in members.values())
         self.required -= members.keys()
         self.extras = (self.extras - members.keys()).union(*(m.extras for m in members.values()))
         self.slot_names = None  # the states of its members stand beside its slots
@@ -85,3 +88,17 @@ class Around(PerTree):
             return update
 
         return super().call(stage, dtype, extra, **given, **{name: runner(tx) for name, tx in self.members.items()})
+
+
+def run_if(condition: Any, run: Callable[[], tuple[Any, Any]], g: Any, state: Any) -> tuple[Any, Any]:
+    """What ``run()`` returns, updates and a state, if a traced condition holds; else zeros, and ``state`` as it was.
+
+    Only the branch that is taken is computed, but under ``vmap``, where both are.
+
+    Args:
+        condition: a traced bool.
+        run: a function that calls a transformation.
+        g: updates of the types that ``run`` returns.
+        state: the state before.
+    """
+    return lax.cond(condition, run, lambda: (map_leaves(jnp.zeros_like, g), state))

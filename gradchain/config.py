@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from typing import Any
 
 from gradchain.call import FACTORIES, Call
@@ -45,6 +46,8 @@ def _encode(x: Any, place: str) -> Any:
         return {"@float": str(x)}
     if x is None or isinstance(x, bool | int | float | str):
         return x
+    if isinstance(x, re.Pattern):
+        return {"@regex": [x.pattern, x.flags]}
     if type(x) is list:
         return [_encode(v, place) for v in x]
     if type(x) is tuple:
@@ -110,6 +113,7 @@ def _call(kind: type[Call], name: str, config: dict[str, Any]) -> Any:
 
 _PLAIN = {
     "@float": float,
+    "@regex": lambda parts: re.compile(*parts),
     "@tuple": lambda items: tuple(map(from_config, items)),
     "@dict": lambda items: {from_config(k): from_config(v) for k, v in items},
 }

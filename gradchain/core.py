@@ -6,7 +6,6 @@ What the factory returns, a ``Body``, says how one array, or one tree, is update
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec
 
@@ -17,7 +16,7 @@ from gradchain import checks
 from gradchain.call import Call, Factory, Schedule, decorator, is_call
 from gradchain.leaves import is_traced
 from gradchain.numerics import cast
-from gradchain.stages import LOCALITIES, init_stages, is_pair, run_stages, stages_at_start
+from gradchain.stages import LOCALITIES, free_name, frozen_by, init_stages, is_pair, run_stages, stages_at_start
 from gradchain.trees import add_updates, tree_map_live
 
 P = ParamSpec("P")
@@ -50,7 +49,9 @@ class GradientTransformation(Call):
         """See ``Call``; where a transformation is expected, a foreign pair is wrapped."""
         if not factory.mentions(name, "GradientTransformation"):
             return super().admit(factory, name, value)
-        wrap = lambda x: as_transformation(x, f"{factory.name}: argument {name!r}")
+        beside_others = factory.mentions(name, "Where")  # in a rule, which holds a selection too
+        where = f"{factory.name}: argument {name!r}"
+        wrap = lambda x: x if beside_others and not is_pair(x) else as_transformation(x, where)
         return jax.tree.map(wrap, value, is_leaf=lambda x: is_call(x) or is_pair(x))
 
     # What it is made of
@@ -71,9 +72,7 @@ class GradientTransformation(Call):
         if "stages" not in self._cache:
             named: dict[str, GradientTransformation] = {}
             for member in self._expanded() if self.factory.composite and not self.label else [self]:
-                base = member.label or _stage_name(member)
-                names = itertools.chain([base], (f"{base}_{i}" for i in itertools.count(2)))
-                named[next(n for n in names if n not in named)] = member
+                named[free_name(member.label or _stage_name(member), named)] = member
             self._cache["stages"] = named
         return self._cache["stages"]
 
@@ -145,6 +144,18 @@ class GradientTransformation(Call):
     def extras(self) -> frozenset[str]:
         """The names of the extra arguments that ``update`` takes; ``"*"`` stands for any."""
         return frozenset().union(*(s.body.extras for s in stages_at_start(self.stages)))
+
+    @property
+    def freezes(self) -> bool:
+        """Whether it may keep leaves from any update, as ``freeze`` does."""
+        if "freezes" not in self._cache:
+            self._cache["freezes"] = any(s.body.freezes for s in stages_at_start(self.stages))
+        return self._cache["freezes"]
+
+    def frozen(self, tree: Any) -> Any:
+        """The tree of bools that says which leaves of ``tree`` it keeps from any update."""
+        mask = frozen_by(stages_at_start(self.stages), tree)
+        return tree_map_live(lambda _: False, tree) if mask is None else mask
 
     # What it does
 

@@ -20,8 +20,7 @@ import contextlib
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -98,6 +97,7 @@ class Lift(Body):
         self.extras = self.names - {"g", "s", "p", "t"}
         self.needs_step = "t" in self.names
         self.slot_names = frozenset(slots)
+        self.keeps_clock = "count" in slots
 
     def init(self, params: Any) -> dict:
         """See ``Body``."""
@@ -200,8 +200,6 @@ def _check_slots(stage: Stage, slots: dict, i: int, updates: Any, shape: tuple, 
 
 class PerTree(Lift):
     """A rule on the whole tree."""
-
-    members: Mapping[str, Any] = MappingProxyType({})  # other transformations that the rule calls, see gradchain.around
 
     def init(self, params: Any) -> dict:
         """See ``Body``."""

@@ -23,6 +23,7 @@ class Slot:
         real: whether the slot of a complex parameter is real.
         fill: the number that it starts as.
         copy: whether it starts as the parameter itself.
+        integer: whether it counts: an int32.
         exists: says of a parameter's shape whether it has the slot; ``None``: every parameter has it. A rule does not
             see a slot that its parameter lacks, and must not return it.
     """
@@ -32,6 +33,7 @@ class Slot:
     real: bool = False
     fill: Any = 0.0
     copy: bool = False
+    integer: bool = False
     exists: Callable[[tuple[int, ...]], bool] | None = None
 
     def __call__(self, **changes: Any) -> Slot:
@@ -64,6 +66,7 @@ class Slot:
             return None
         dtype = compute_dtype(jnp.result_type(param))
         dtype = real_dtype(dtype) if self.real or self.relation == "scalar" else dtype
+        dtype = jnp.dtype(jnp.int32) if self.integer else dtype
         if self.copy:
             return jnp.array(param, dtype, copy=True)
         shape = shape[:batch] + own
@@ -78,6 +81,9 @@ class Slot:
 like_param = Slot("like_param")
 #: A slot that is one number: for each parameter, or in ``treewise`` for the whole tree.
 scalar = Slot("scalar")
+#: A slot that counts, in ``treewise`` for the whole tree. One called ``count`` is the transformation's clock: schedules
+#: are evaluated at it, and the rule itself moves it on.
+counter = Slot("scalar", fill=0, integer=True)
 #: A slot of its parameter's shape whose value differs between replicas.
 per_replica = Slot("per_replica")
 

@@ -6,7 +6,8 @@ import contextlib
 import contextvars
 import inspect
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 from gradchain import checks
 from gradchain.call import is_call
 from gradchain.numerics import compute_dtype, increment, real_dtype
+from gradchain.trees import only, tree_map_live
 
 if TYPE_CHECKING:
     from gradchain.core import GradientTransformation
@@ -41,6 +43,12 @@ def is_pair(x: Any) -> bool:
     return len(pair) == 2 and all(callable(f) and not is_call(f) for f in pair)
 
 
+def free_name(base: str, taken: Iterable[str]) -> str:
+    """``base``, or the first of ``base_2``, ``base_3`` ... that is not taken."""
+    names = itertools.chain([base], (f"{base}_{i}" for i in itertools.count(2)))
+    return next(name for name in names if name not in taken)
+
+
 class Body:
     """What the factory of a transformation returns for given numbers: a lift, or a pair of functions."""
 
@@ -50,6 +58,19 @@ class Body:
     fuses: bool = False  # whether consecutive members of this class run together
     unstacks: bool = False  # whether it takes away a leading dimension that its updates have beside the parameters'
     slot_names: frozenset[str] | None = None  # None: it keeps its state as it likes
+    keeps_clock: bool = False  # whether it moves its step number on itself
+    freezes: bool = False  # whether it, or a member of its own, keeps leaves from any update
+    members: Mapping[str, GradientTransformation] = MappingProxyType({})  # by their names in its state; "": all of it
+
+    def parts(self, entry: Any) -> Iterator[tuple[str, GradientTransformation, Any]]:
+        """Name, transformation and state of each member, in the state ``entry`` of the whole."""
+        for name, member in self.members.items():
+            yield name, member, entry.get(name, {}) if name else entry
+
+    def frozen(self, tree: Any) -> Any:
+        """The tree of bools that says which leaves it keeps from any update: those that all its members freeze."""
+        masks = [m.frozen(tree) for m in self.members.values()] or [tree_map_live(lambda _: False, tree)]
+        return tree_map_live(lambda _, *flags: all(flags), tree, *masks)
 
     def init(self, params: Any) -> Any:
         """The state of one member, its clock aside."""
@@ -102,7 +123,7 @@ class Stage:
             checks.check_slots(name, {"count"}, {})
         self.numbers = call.arguments | {k: call.arguments[k](count) for k in scheduled}
         self.body = self._make(self.numbers)
-        self.timed = bool(scheduled) or self.body.needs_step
+        self.timed = not self.body.keeps_clock and (bool(scheduled) or self.body.needs_step)
 
     def at(self, dtype: Any) -> Any:
         """The body whose array hyperparameters have the precision of ``dtype``.
@@ -117,7 +138,9 @@ class Stage:
     def _make(self, numbers: dict[str, Any]) -> Any:
         if self.call.factory.composite:  # a chain with a name of its own runs as one member
             inner = self.call.of(self.call.factory, self.call.arguments)
-            return PairBody(inner.init, inner.update, members=[inner])
+            body = PairBody(inner.init, inner.update, members=[inner])
+            body.members, body.freezes = {"": inner}, inner.freezes
+            return body
         made = self.call.factory.call(numbers)
         if getattr(made, "is_pair", False):  # a wrapped pair, opened again
             made = tuple(made)
@@ -131,7 +154,10 @@ class Stage:
 
 def init_stages(members: dict[str, GradientTransformation], params: Any) -> dict[str, Any]:
     """The state of all members that have one."""
-    entries = {s.name: _with_clock(s, s.count, s.body.init(params)) for s in stages_at_start(members)}
+    stages = stages_at_start(members)
+    frozen = frozen_by(stages, params)
+    params = params if frozen is None else without(frozen, params)
+    entries = {s.name: _with_clock(s, s.count, s.body.init(params)) for s in stages}
     return {name: entry for name, entry in entries.items() if entry != {}}
 
 
@@ -140,10 +166,24 @@ def stages_at_start(members: dict[str, GradientTransformation]) -> list[Stage]:
     return [Stage(name, call, jnp.zeros((), jnp.int32)) for name, call in members.items()]
 
 
+def frozen_by(stages: list[Stage], tree: Any) -> Any:
+    """The tree of bools that says which leaves any of the stages freezes; ``None`` if there is no such stage."""
+    masks = [s.body.frozen(tree) for s in stages if s.body.freezes]
+    return tree_map_live(lambda _, *flags: any(flags), tree, *masks) if masks else None
+
+
+def without(mask: Any, tree: Any) -> Any:
+    """``tree`` with holes where ``mask`` is true."""
+    return None if tree is None else only(tree_map_live(lambda flag: not flag, mask), tree)
+
+
 def run_stages(
     members: dict[str, GradientTransformation], updates: Any, state: Any, params: Any, extra: dict
 ) -> tuple[Any, dict]:
-    """All members in order, together where they can; updates stay in the precision of the computation."""
+    """All members in order, together where they can; updates stay in the precision of the computation.
+
+    Leaves that a member freezes are holes for all of them.
+    """
     checks.check_not_swapped(set(members), updates, state)
     entries = state if isinstance(state, dict) else {}
     stages = [Stage(name, call, _clock(entries.get(name))) for name, call in members.items()]
@@ -153,6 +193,9 @@ def run_stages(
         checks.check_extras(extra, frozenset().union(*(s.body.extras for s in stages)))
     stateful = {s.name for s in stages if s.timed or s.body.slot_names}
     checks.check_state(stateful, set(members), state)
+    frozen, given, own_params = frozen_by(stages, updates if params is None else params), updates, params
+    if frozen is not None:
+        updates, params = without(frozen, updates), without(frozen, params)
     new_state = {}
     for _, group in itertools.groupby(stages, key=lambda s: type(s.body) if s.body.fuses else id(s)):
         together = list(group)
@@ -162,7 +205,16 @@ def run_stages(
             checks.check_updates(updates, params)
         for s, new in zip(together, news, strict=True):
             new_state[s.name] = _with_clock(s, increment(s.count) if s.timed else None, new)
+    if frozen is not None:
+        updates = tree_map_live(_zeros, frozen, given, updates, own_params)
     return updates, {name: entry for name, entry in new_state.items() if name in entries or entry != {}}
+
+
+def _zeros(frozen: bool, given: Any, update: Any, param: Any) -> Any:
+    """A zero for a leaf that is frozen, unless it had no gradient; else its update."""
+    if not frozen or given is None:
+        return update
+    return jnp.zeros_like(given if param is None else param, compute_dtype(given.dtype))
 
 
 def _clock(entry: Any) -> Any:

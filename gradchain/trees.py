@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import re
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,9 @@ from gradchain.checks import check_apply
 from gradchain.leaves import is_traced, map_rows
 from gradchain.numerics import abs2, compute_dtype, safe_sqrt, varying_axes
 from gradchain.paths import flatten, flatten_like, named_leaves
+
+Where: TypeAlias = Any
+"""A choice of leaves; see ``select``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +44,9 @@ def select(where: Any, tree: Any) -> Any:
     """The tree of bools that says which leaves of ``tree`` a selection chooses.
 
     Args:
-        where: ``None`` (every leaf), a glob on paths such as ``"*/kernel"`` (``*`` crosses ``/``), a function
-            ``f(path, leaf) -> bool``, a tree of bools that may be a prefix of ``tree``, or ``OfTree``, which makes one.
+        where: ``None`` (every leaf), a glob on paths such as ``"*/kernel"`` (``*`` crosses ``/``), a compiled regular
+            expression that is found in them, a function ``f(path, leaf) -> bool``, a tree of bools that may be a prefix
+            of ``tree``, or ``OfTree``, which makes one.
         tree: any tree; its holes stay holes.
 
     Example:
@@ -52,6 +57,8 @@ def select(where: Any, tree: Any) -> Any:
         return jax.tree.map(lambda _: True, tree)
     if isinstance(where, str):
         return value_per_leaf(lambda path, _: fnmatch.fnmatchcase(path, where), tree, "select: the glob")
+    if isinstance(where, re.Pattern):
+        return value_per_leaf(lambda path, _: where.search(path) is not None, tree, "select: the expression")
     return jax.tree.map(bool, value_per_leaf(where, tree, "select: the tree of bools"))
 
 
@@ -195,6 +202,23 @@ def map_leaves(fun: Callable, tree: Any, *others: Any) -> Any:
             column[i] = result[k]
         trees.append(treedef.unflatten(column))
     return trees[0] if width is None else tuple(trees)
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Whether every number of a tree is finite, over all shards inside ``shard_map``.
+
+    Example:
+        >>> print(all_finite({"a": jnp.array([1.0, jnp.inf])}))
+        False
+    """
+    bad = jax.tree.leaves(map_leaves(lambda x: 1.0 - _is_finite(x), tree))
+    return sum_over_shards(bad) == 0 if bad else jnp.array(True)
+
+
+def _is_finite(x: jax.Array) -> jax.Array:
+    """1 if all numbers are finite: their largest magnitude is, which a CPU finds ten times faster than it counts."""
+    parts = (x.real, x.imag) if jnp.iscomplexobj(x) else (x,)
+    return jnp.stack([jnp.max(jnp.abs(part), initial=0.0) < jnp.inf for part in parts]).all().astype(jnp.float32)
 
 
 def scale_tree(tree: Any, factor: Any) -> Any:

@@ -151,7 +151,7 @@ def test_leaves_that_have_no_average_are_the_parameters():
     expected = train(AVERAGE(gc.sgd(0.1)), params, 3)[2][-1]
     for name, x in named(kept[-1]).items():
         np.testing.assert_allclose(x, named(expected if x.ndim > 1 else trained)[name], rtol=1e-6)
-    masked = gc.masked(AVERAGE(gc.sgd(0.1)), gc.ndim_at_least(2), gc.set_to_zero())
+    masked = gc.masked(AVERAGE(gc.sgd(0.1)), gc.ndim_at_least(2), gc.freeze())
     _, _, kept = train(masked, params, 3)
     np.testing.assert_array_equal(kept[-1]["dense"]["bias"], params["dense"]["bias"])
     assert_close(kept[-1]["dense"]["kernel"], expected["dense"]["kernel"], 1e-6)

@@ -14,7 +14,7 @@ VALUES = [
     gc.sgd(gc.join_schedules([gc.linear_schedule(0.0, 1.0, 5), gc.constant_schedule(1.0)], (5,)), momentum=0.9),
     gc.scale(gc.piecewise_constant_schedule(1.0, {10: 0.5, 20: 0.1})),
     gc.clip(float("inf")),
-    gc.masked(gc.adam(1e-3), {"a": [True, False], "b": (False,)}, others=gc.set_to_zero()),
+    gc.masked(gc.adam(1e-3), {"a": [True, False], "b": (False,)}, others=gc.freeze()),
     gc.partition({"clip": gc.clip(1.0), "rest": gc.chain(gc.sgd(0.1), gc.scale(2.0))}, {"w": "clip", "b": "rest"}),
     gc.add_decayed_weights(0.1, gc.path_matches("kernel$")),
     gc.warmup_cosine_decay_schedule(0.0, 1.0, 10, 100),

@@ -281,7 +281,7 @@ def test_weight_decay_reaches_what_is_selected_in_an_nnx_state(where, chosen):
 
 @pytest.mark.parametrize(("where", "chosen"), SELECTIONS)
 def test_members_with_a_state_see_the_same_paths_at_init_and_in_update(where, chosen):
-    optimizer, before, after = nnx_updates(gc.masked(gc.adam(0.1), where, gc.set_to_zero()), steps=2)
+    optimizer, before, after = nnx_updates(gc.masked(gc.adam(0.1), where, gc.freeze()), steps=2)
     assert moved(before, after) == chosen
     mu = nnx.as_pure(optimizer.opt_state)["masked"]["inner"]["scale_by_adam"]["mu"]
     assert state_paths(mu) == chosen
@@ -299,7 +299,7 @@ def test_groups_of_an_nnx_state():
 
 def test_a_mask_made_of_the_pure_state():
     mask = jax.tree.map(lambda x: x.ndim > 1, nnx.as_pure(nnx.state(CNN(nnx.Rngs(0)), nnx.Param)))
-    _, before, after = nnx_updates(gc.masked(gc.adam(0.1), mask, gc.set_to_zero()), steps=2)
+    _, before, after = nnx_updates(gc.masked(gc.adam(0.1), mask, gc.freeze()), steps=2)
     assert moved(before, after) == KERNELS
 
 

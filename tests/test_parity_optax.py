@@ -137,7 +137,7 @@ def test_clip_bounds_both_parts_of_a_complex_number_which_optax_does_not_take():
 
 def test_masked_refuses_to_leave_raw_gradients_as_updates():
     p = {"bias": jnp.ones(2), "kernel": jnp.ones((2, 2))}
-    with pytest.raises(ValueError, match=r"would get their raw gradients as updates. Say others=set_to_zero\(\)"):
+    with pytest.raises(ValueError, match=r"would get their raw gradients as updates. Say others=freeze\(\)"):
         gc.masked(gc.sgd(0.1), "*kernel").init(p)
     theirs = optax.masked(optax.sgd(0.1), {"bias": False, "kernel": True})
     updates, _ = theirs.update(p, theirs.init(p), p)

@@ -86,7 +86,7 @@ def test_the_first_step_of_a_warm_up_is_not_zero():
 
 def test_the_average_far_on_is_weighed_to_all_digits():
     """c is 1e-5 there: 1 - (1 - c) in float32 would have two digits."""
-    tx, y = gc.schedule_free(gc.set_to_zero(), 1.0), jnp.zeros(1)
+    tx, y = gc.schedule_free(gc.scale(0.0), 1.0), jnp.zeros(1)
     state = tx.init(y)
     state["schedule_free"] |= {"weight_sum": jnp.float32(1e5 - 1), "z": jnp.ones(1)}
     updates, _ = tx.update(jnp.zeros(1), state, y)

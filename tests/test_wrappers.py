@@ -32,7 +32,7 @@ def run(tx, params, grads):
         (gc.chain(gc.clip(1.0), gc.adam(0.1).named("fast")).named("all"), True),
         (gc.lookahead(gc.sgd(0.1)), True),
         (gc.chain(gc.cautious(gc.scale_by_adam()), gc.clip(1.0)), False),
-        (gc.partition({"matrices": gc.adam(0.1), "rest": gc.set_to_zero()}, own.group_of), True),
+        (gc.partition({"matrices": gc.adam(0.1), "rest": gc.freeze()}, own.group_of), True),
         (gc.GradientTransformation(own.init_sum, own.add_to_sum), False),
     ],
 )

@@ -10,7 +10,8 @@ from gradchain import compose, core
 from gradchain.as_optax.adapters import tolerant, where_of
 from gradchain.as_optax.base import MaskOrFn
 from gradchain.core import GradientTransformation, as_transformation
-from gradchain.transforms.basic import identity, set_to_zero
+from gradchain.groups import freeze as freeze_leaves
+from gradchain.transforms.basic import identity
 from gradchain.trees import OfTree
 
 
@@ -61,7 +62,7 @@ def _refuse_masked_extra_args(wanted: bool) -> None:
 
 def freeze(mask: Any) -> GradientTransformation:
     """Zero updates where a mask is true; others pass unchanged."""
-    return masked(set_to_zero(), mask)
+    return tolerant(freeze_leaves(where_of(mask)))
 
 
 def selective_transform(optimizer: Any, *, freeze_mask: Any) -> GradientTransformation:
@@ -69,4 +70,4 @@ def selective_transform(optimizer: Any, *, freeze_mask: Any) -> GradientTransfor
     labels = lambda mask: jax.tree.map(lambda frozen: "freeze" if frozen else "train", mask)
     wanted = where_of(freeze_mask)
     chosen = _Labels(lambda tree: labels(wanted(tree))) if isinstance(wanted, OfTree) else labels(wanted)
-    return tolerant(compose.partition({"train": optimizer, "freeze": set_to_zero()}, chosen))
+    return tolerant(compose.partition({"train": optimizer, "freeze": freeze_leaves()}, chosen))

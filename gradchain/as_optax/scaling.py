@@ -11,6 +11,7 @@ from gradchain.as_optax.adapters import speak, tolerant
 from gradchain.as_optax.base import ScalarOrSchedule
 from gradchain.call import Hyper
 from gradchain.core import GradientTransformation
+from gradchain.groups import freeze
 from gradchain.transforms import adam as adams
 from gradchain.transforms import adam_recent, adaptive, basic, distance, layerwise
 from gradchain.transforms import factored as factored_transforms
@@ -21,7 +22,6 @@ from gradchain.transforms.adaptive import scale_by_stddev as scale_by_stddev
 from gradchain.transforms.basic import identity as identity
 from gradchain.transforms.basic import scale as scale
 from gradchain.transforms.basic import scale_by_schedule as scale_by_schedule
-from gradchain.transforms.basic import set_to_zero as set_to_zero
 from gradchain.transforms.factored import scale_by_param_block_norm as scale_by_param_block_norm
 from gradchain.transforms.factored import scale_by_param_block_rms as scale_by_param_block_rms
 from gradchain.transforms.factored import scale_by_sm3 as scale_by_sm3
@@ -124,3 +124,8 @@ def stateless(f: Callable[..., Any]) -> GradientTransformation:
 def stateless_with_tree_map(f: Callable[..., Any]) -> GradientTransformation:
     """A transformation of ``f(update, param)`` on each leaf."""
     return basic.stateless(_EachLeaf(f))
+
+
+def set_to_zero() -> GradientTransformation:
+    """Updates of zero: everything is frozen."""
+    return tolerant(freeze())

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
-
 from gradchain.call import Hyper
 from gradchain.core import transform
 from gradchain.lift import elementwise, treewise
@@ -22,18 +20,6 @@ def identity() -> Any:
         [1. 2.]
     """
     return elementwise(lambda g: g)
-
-
-@transform
-def set_to_zero() -> Any:
-    """Replace the updates by zeros, also where a gradient is not finite: the parameters are frozen.
-
-    Example:
-        >>> tx = set_to_zero()
-        >>> print(tx.update(jnp.array([1.0, jnp.nan]), tx.init(jnp.zeros(2)))[0])
-        [0. 0.]
-    """
-    return elementwise(lambda g: jnp.zeros_like(g))
 
 
 @transform

@@ -21,7 +21,16 @@ from tests.row import (
 
 ROWS = [
     Row("identity", lambda: gc.identity(), twins.Identity, optax.identity, reasons=NO_NUMBERS),
-    Row("set_to_zero", lambda: gc.set_to_zero(), twins.Zero, optax.set_to_zero, reasons=NO_NUMBERS),
+    Row("freeze", lambda: gc.freeze(), twins.Zero, optax.set_to_zero, reasons=NO_NUMBERS),
+    Row(
+        "freeze-chosen",
+        lambda: gc.chain(gc.clip_by_global_norm(0.5), gc.scale_by_adam(), gc.freeze("*bias"), gc.freeze("scale")),
+        lambda: twins.Groups(
+            {"yes": twins.Zero(), "no": twins.Chain(twins.ClipNorm(0.5), twins.Adam())},
+            lambda name, x: "yes" if name.endswith("bias") or name == "scale" else "no",
+        ),
+        reasons=NO_OWN_NUMBERS,
+    ),
     Row("scale", lambda: gc.scale(-0.7), lambda: twins.Scale(-0.7), lambda: optax.scale(-0.7)),
     Row(
         "scale_by_learning_rate",
@@ -110,7 +119,7 @@ ROWS = [
     ),
     Row(
         "masked-others",
-        lambda: gc.masked(gc.adamw(warm_up(), where=matrices), gc.path_matches("kernel|bias"), gc.set_to_zero()),
+        lambda: gc.masked(gc.adamw(warm_up(), where=matrices), gc.path_matches("kernel|bias"), gc.freeze()),
         lambda: twins.Groups(
             {
                 "yes": twins.Scheduled(

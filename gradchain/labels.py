@@ -1,0 +1,67 @@
+"""How different leaves go through different transformations: a label for each leaf, a transformation for each label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from gradchain.checks import quote
+from gradchain.core import GradientTransformation
+from gradchain.paths import named_leaves
+from gradchain.stages import LOCALITIES, Body, Stage, inside
+from gradchain.trees import merge, only, tree_map_live
+
+
+class ByLabel(Body):
+    """Transformations by label, each of which sees just the leaves of its label; the others are holes for it.
+
+    Attributes:
+        members: the transformations.
+        labels_of: from a tree to the tree of the labels of its leaves.
+    """
+
+    def __init__(self, members: dict[str, GradientTransformation], labels_of: Callable[[Any], Any]):
+        self.members, self.labels_of = members, labels_of
+        self.locality = max((m.locality for m in members.values()), key=LOCALITIES.index, default="element")
+        self.extras = frozenset().union(*(m.extras for m in members.values()))
+        self.freezes = any(m.freezes for m in members.values())
+
+    def masks(self, tree: Any) -> dict[str, Any]:
+        """For each label the tree of bools that says which leaves have it.
+
+        Raises:
+            ValueError: naming the path, if a leaf has a label that is not known.
+        """
+        labels = self.labels_of(tree)
+        for path, label in named_leaves(labels):
+            if label is not None and label not in self.members:
+                raise ValueError(f"{path!r} has the label {label!r}, but transforms has only {quote(self.members)}.")
+        return {name: jax.tree.map(lambda label, name=name: label == name, labels) for name in self.members}
+
+    def frozen(self, tree: Any) -> Any:
+        """See ``Body``; each member decides for its leaves."""
+        result = tree_map_live(lambda _: False, tree)
+        for name, mask in self.masks(tree).items():
+            if self.members[name].freezes:
+                result = merge(mask, self.members[name].frozen(only(mask, tree)), result)
+        return result
+
+    def init(self, params: Any) -> dict[str, Any]:
+        """See ``Body``."""
+        states = {name: self.members[name].init(only(mask, params)) for name, mask in self.masks(params).items()}
+        return {name: state for name, state in states.items() if state}
+
+    @classmethod
+    def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
+        """See ``Body``."""
+        (stage,), (state,), new_state = stages, states, {}
+        for name, mask in stage.body.masks(updates if params is None else params).items():
+            member = stage.body.members[name]
+            own = None if params is None else only(mask, params)
+            taken = {k: v for k, v in extra.items() if k in member.extras or "*" in member.extras}
+            with inside():
+                new, new_state[name] = member.update(only(mask, updates), state.get(name, {}), own, **taken)
+            updates = merge(mask, new, updates)
+        return updates, [{name: new for name, new in new_state.items() if new}]

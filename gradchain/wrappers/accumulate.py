@@ -1,0 +1,87 @@
+"""Accumulation: many small batches make one step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from gradchain.around import around
+from gradchain.call import Hyper
+from gradchain.checks import check_at_least
+from gradchain.core import GradientTransformation, transform
+from gradchain.numerics import cast
+from gradchain.slots import counter, like_param, scalar
+from gradchain.trees import all_finite, map_leaves
+
+
+@transform
+def accumulate(inner: GradientTransformation, every: Hyper) -> Any:
+    r"""Let ``inner`` make one step with the mean gradient of several micro-batches.
+
+    .. math::
+        a \leftarrow a + g; \qquad \text{every } k \text{ micro-steps}\quad
+        u = \text{inner}(a / n),\ a \leftarrow 0; \qquad \text{else}\quad u = 0
+
+    ``inner`` runs on every :math:`k`-th micro-step alone, and its clock counts its own steps. There is one accumulator,
+    in float32 at least. A micro-batch whose gradient, or ``value``, is not finite is left out of the mean, so that
+    :math:`n \le k`, and counted in the slot ``dropped``; if all are, no step is made. ``value=`` reaches ``inner`` as
+    the mean over the micro-batches; other extra arguments as they are at the last of them.
+
+    Args:
+        inner: the transformation, most often a whole optimizer.
+        every: the number :math:`k \ge 1` of micro-batches in a step, or its schedule as a function of the steps made.
+
+    Raises:
+        ValueError: if ``every`` is less than 1.
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx, params = accumulate(gc.sgd(1.0), every=2), jnp.zeros(1)
+        >>> state = tx.init(params)
+        >>> for gradient in (1.0, 3.0):
+        ...     params, state = tx.step(jnp.array([gradient]), state, params)
+        ...     print(params)
+        [0.]
+        [-2.]
+    """
+    check_at_least("accumulate", 1, every=every)
+
+    def rule(g, s, p, inner, value=None):
+        finite = all_finite((g, value))
+        micro_step, taken = s["micro_step"] + 1, s["taken"] + finite.astype(jnp.int32)
+        last = micro_step >= every
+        steps = last & (taken > 0)
+        total = map_leaves(lambda x, a: jnp.where(finite, a + x, a), g, s["gradient_sum"])
+        value_sum = s["value_sum"] if value is None else jnp.where(finite, s["value_sum"] + value, s["value_sum"])
+
+        def run(total, state):
+            n = taken.astype(value_sum.dtype)
+            mean = {} if value is None else {"value": value_sum / n}
+            u, new = inner(map_leaves(lambda a: a / n, total), state, p, **mean)
+            return map_leaves(lambda u, a: cast(u, a.dtype), u, total), new
+
+        # One buffer holds the sum or, at a step, the update: no branch has anything to copy or to make.
+        held, new = lax.cond(steps, run, lambda total, state: (total, state), total, s["inner"])
+        u = map_leaves(lambda x: jnp.where(steps, x, 0.0), held)
+        return u, {
+            "count": s["count"] + steps.astype(jnp.int32),
+            "micro_step": jnp.where(last, 0, micro_step),
+            "taken": jnp.where(last, 0, taken),
+            "dropped": s["dropped"] + (~finite).astype(jnp.int32),
+            "value_sum": jnp.where(last, 0.0, value_sum),
+            "gradient_sum": map_leaves(lambda x: jnp.where(last, 0.0, x), held),
+            "inner": new,
+        }
+
+    return around(
+        rule,
+        inner=inner,
+        count=counter,
+        micro_step=counter,
+        taken=counter,
+        dropped=counter,
+        value_sum=scalar,
+        gradient_sum=like_param,
+    )
