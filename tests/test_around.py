@@ -98,9 +98,46 @@ def test_the_state_of_another_wrapper_is_refused():
 
 def test_it_runs_under_a_condition():
     """The call of a member is pure: it can stand in a branch."""
-    tx = own.every_other(gc.sgd(1.0, momentum=0.5))
+    tx = own.every_second_call(gc.sgd(1.0, momentum=0.5))
     state, seen = tx.init(P), []
     for _ in range(4):
         updates, state = jax.jit(tx.update)(G, state, P)
         seen.append(float(updates["bias"][0]))
     assert seen == [0.0, 1.0, 0.0, 1.5]
+
+
+@gc.transform
+def every_second_call(inner: gc.GradientTransformation, factor: gc.Hyper = 1.0):
+    """Run ``inner`` at every other call; its own clock counts these."""
+
+    def rule(g, s, p, inner):
+        runs = s["calls"] % 2 == 1
+        scaled = lambda: gc.map_leaves(lambda x: factor * x, g)
+        u, new = gc.run_if(runs, lambda: inner(scaled(), s["inner"], p), g, s["inner"])
+        return u, {"count": s["count"] + runs.astype(jnp.int32), "calls": s["calls"] + 1, "inner": new}
+
+    return gc.around(rule, inner=inner, count=gc.counter, calls=gc.counter)
+
+
+def test_a_slot_called_count_is_a_clock_that_the_rule_keeps():
+    tx = every_second_call(gc.scale_by_adam(), factor=gc.linear_schedule(1.0, 3.0, 2))
+    state, sizes = tx.init(P), []
+    adam = gc.scale_by_adam()
+    expected = adam.init(P)
+    for call in range(6):
+        updates, state = tx.update(G, state, P)
+        sizes.append(float(jnp.max(jnp.abs(updates["kernel"]))))
+        if call % 2:
+            right, expected = adam.update(gc.map_leaves(lambda x, k=call // 2: (k + 1.0) * x, G), expected, P)
+            np.testing.assert_allclose(updates["kernel"], right["kernel"], rtol=1e-6)
+    assert sizes[0::2] == [0, 0, 0] and min(sizes[1::2]) > 0.9
+    assert state["every_second_call"]["count"] == 3 and state["every_second_call"]["calls"] == 6
+    assert state["every_second_call"]["inner"]["scale_by_adam"]["count"] == 3
+    assert state["every_second_call"]["count"].dtype == jnp.int32
+
+
+def test_what_is_not_run_stands_inside_a_conditional():
+    tx = every_second_call(gc.scale_by_adam())
+    jaxpr = jax.make_jaxpr(lambda g, s, p: tx.update(g, s, p))(G, tx.init(P), P)
+    outside = [eqn.primitive.name for eqn in jaxpr.jaxpr.eqns]
+    assert outside.count("cond") == 1 and "sqrt" not in outside

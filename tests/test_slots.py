@@ -81,3 +81,9 @@ def test_a_slot_may_have_any_shape_that_follows_from_that_of_its_parameter():
     assert slot.shape((2, 3, 4)) == (2, 5, 4)
     made = slot.make(jnp.ones((3, 4), jnp.complex64))
     assert (made.shape, made.dtype) == ((5, 4), jnp.float32)
+
+
+def test_a_counter_is_an_integer_in_every_precision():
+    for dtype in (jnp.float16, jnp.float32, jnp.complex64):
+        made = gc.counter.make(jnp.zeros((), dtype))
+        assert made.dtype == jnp.int32 and made.shape == () and made == 0

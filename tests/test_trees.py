@@ -1,5 +1,7 @@
 """Functions on trees: selections, holes, one trace per type, random numbers by path."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,14 +16,15 @@ TREE = {"dense": {"bias": jnp.ones(3), "kernel": 2.0 * jnp.ones((3, 2))}, "hole"
     "where",
     [
         "*/kernel",
+        re.compile("kern.l$"),
         gc.ndim_at_least(2),
         lambda path, leaf: path.endswith("kernel"),
         {"dense": {"bias": False, "kernel": True}, "hole": None},
         gc.OfTree(lambda tree: jax.tree.map(lambda x: x.ndim > 1, tree)),
     ],
-    ids=["glob", "selection", "function", "tree", "function of the tree"],
+    ids=["glob", "expression", "selection", "function", "tree", "function of the tree"],
 )
-def test_a_selection_is_written_in_five_ways(where):
+def test_a_selection_is_written_in_six_ways(where):
     assert gc.select(where, TREE) == {"dense": {"bias": False, "kernel": True}, "hole": None}
     tx = gc.add_decayed_weights(0.5, where)
     updates, _ = tx.update(TREE, tx.init(TREE), TREE)
@@ -79,3 +82,18 @@ def test_updates_are_added_in_float32_and_rounded_once():
     updates = {"w": jnp.full(2, 2.0**-9 + 2.0**-16, jnp.float32)}
     with jax.numpy_dtype_promotion("standard"):
         np.testing.assert_array_equal(gc.apply_updates(params, updates)["w"], (1 + updates["w"]).astype(jnp.bfloat16))
+
+
+@pytest.mark.parametrize("value", [jnp.nan, jnp.inf, -jnp.inf])
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.complex64])
+def test_one_number_that_is_not_finite_is_found(value, dtype):
+    tree = {"a": jnp.ones((3, 4), dtype), "none": jnp.zeros((0,), dtype), "scalar": jnp.ones((), dtype), "hole": None}
+    assert gc.all_finite(tree)
+    assert not gc.all_finite(tree | {"a": tree["a"].at[1, 2].set(value)})
+    assert not gc.all_finite(tree | {"scalar": jnp.full((), value, dtype)})
+
+
+def test_an_imaginary_part_that_is_not_finite_is_found_and_a_large_number_is_finite():
+    assert not gc.all_finite(jax.lax.complex(jnp.ones(2), jnp.array([0.0, jnp.nan])))
+    assert gc.all_finite(jax.lax.complex(jnp.full(2, 3e38), jnp.full(2, 3e38)))  # whose magnitude is not
+    assert gc.all_finite({}) and gc.all_finite(None)
