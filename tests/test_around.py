@@ -98,7 +98,7 @@ def test_the_state_of_another_wrapper_is_refused():
 
 def test_it_runs_under_a_condition():
     """The call of a member is pure: it can stand in a branch."""
-    tx = own.every_second_call(gc.sgd(1.0, momentum=0.5))
+    tx = own.every_other(gc.sgd(1.0, momentum=0.5))
     state, seen = tx.init(P), []
     for _ in range(4):
         updates, state = jax.jit(tx.update)(G, state, P)
