@@ -245,7 +245,9 @@ def _unflatten(cls: type[Call]) -> Callable:
     def unflatten(structure: tuple, children: tuple) -> Any:
         factory, label, order, names, static = structure
         found = dict(zip(names, map(_unwrap, children), strict=True)) | dict(static)
-        return cls.of(factory, {name: found[name] for name in order}, label)
+        call = cls.of(factory, {name: found[name] for name in order}, label)
+        call._cache["parts"] = tuple(children), structure  # whatever the leaves are now: a mask has bools there
+        return call
 
     return unflatten
 

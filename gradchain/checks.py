@@ -30,12 +30,32 @@ def shape_dtype(x: Any) -> str:
 def check_params(params: Any) -> None:
     """Refuse parameters that no gradient can move."""
     for i, x in enumerate(jax.tree.leaves(params)):
-        if not jnp.issubdtype(jnp.result_type(x), jnp.inexact):
+        if not _is_array(x) or not jnp.issubdtype(jnp.result_type(x), jnp.inexact):
             path, _ = [pair for pair in named_leaves(params) if pair[1] is not None][i]
+            if not _is_array(x):
+                _refuse_leaf("init", path, x)
             raise TypeError(
                 f"init: parameter {path!r} has dtype {jnp.result_type(x)}, which no gradient can update. Give init only"
                 " the trainable parameters, or put None in the place of this one."
             )
+
+
+def as_arrays(tree: Any) -> Any:
+    """``tree`` with Python and NumPy numbers as arrays."""
+    try:
+        return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else jnp.asarray(x), tree)
+    except TypeError:
+        for path, x in named_leaves(tree):
+            if x is not None and not _is_array(x):
+                _refuse_leaf("update", path, x)
+        raise
+
+
+def _refuse_leaf(where: str, path: str, leaf: Any) -> NoReturn:
+    raise TypeError(
+        f"{where}: {path!r} is a {type(leaf).__name__}, not an array. Give it only the arrays, with None in the place"
+        " of the rest: eqx.filter(model, eqx.is_inexact_array) of an Equinox module."
+    ) from None
 
 
 def check_updates(updates: Any, params: Any) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec
 
 import jax
-import jax.numpy as jnp
 
 from gradchain import checks
 from gradchain.call import Call, Factory, Schedule, decorator, is_call
@@ -125,7 +124,8 @@ class GradientTransformation(Call):
                 f" tx.replace(member=tx['member'].replace({name}=...))."
             )
         swap = lambda x: owners[0].replace(**{name: value}) if x is owners[0] else x
-        return self.of(self.factory, jax.tree.map(swap, self.arguments, is_leaf=is_call), self.label)
+        new = {k: jax.tree.map(swap, v, is_leaf=is_call) for k, v in self.arguments.items()}  # in their order
+        return self.of(self.factory, new, self.label)
 
     def _has_argument(self, name: str) -> bool:
         return name in self.arguments or any(m._has_argument(name) for m in self.members)
@@ -171,7 +171,7 @@ class GradientTransformation(Call):
         checks.check_params(params)
         if any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(params)):
             return jax.eval_shape(self.init, params)
-        return init_stages(self.stages, _arrays(params))
+        return init_stages(self.stages, checks.as_arrays(params))
 
     def update(
         self, updates: Any, state: dict[str, Any], params: Any = None, **extra: Any
@@ -208,19 +208,14 @@ def _is_concrete(updates: Any, extra: dict) -> bool:
 
 
 def _update(tx: GradientTransformation, updates: Any, state: Any, params: Any, extra: dict) -> tuple[Any, dict]:
-    updates = _arrays(updates)
-    new_updates, new_state = run_stages(tx.stages, updates, state, _arrays(params), extra)
+    updates = checks.as_arrays(updates)
+    new_updates, new_state = run_stages(tx.stages, updates, state, checks.as_arrays(params), extra)
     return tree_map_live(lambda g, u: cast(u, g.dtype), updates, new_updates), new_state
 
 
 def _step(tx: GradientTransformation, grads: Any, state: Any, params: Any, extra: dict) -> tuple[Any, dict]:
-    updates, state = run_stages(tx.stages, _arrays(grads), state, _arrays(params), extra)
+    updates, state = run_stages(tx.stages, checks.as_arrays(grads), state, checks.as_arrays(params), extra)
     return add_updates(params, updates), state
-
-
-def _arrays(tree: Any) -> Any:
-    """``tree`` with Python numbers as arrays."""
-    return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else jnp.asarray(x), tree)
 
 
 _compiled_update = jax.jit(_update)

@@ -103,7 +103,10 @@ def _members(rules: Any, default: GradientTransformation | None) -> dict[str, Gr
         if isinstance(tx, dict):
             if default is None:
                 raise TypeError(f"groups: {rule!r} changes the default, but there is none; give default=...")
-            tx = default.replace(**tx)
+            try:
+                tx = default.replace(**tx)
+            except TypeError as error:
+                raise TypeError(f"groups: in the rule {rule!r}: {error}") from None
         found.append(as_transformation(tx, f"groups: the second of the rule {rule!r}"))
     found += [] if default is None else [default]
     named: dict[str, GradientTransformation] = {}

@@ -9,9 +9,10 @@ import jax
 
 from gradchain.checks import quote
 from gradchain.core import GradientTransformation
+from gradchain.numerics import cast, compute_dtype
 from gradchain.paths import named_leaves
-from gradchain.stages import LOCALITIES, Body, Stage, inside
-from gradchain.trees import merge, only, tree_map_live
+from gradchain.stages import LOCALITIES, Body, Stage, extra_for, inside
+from gradchain.trees import map_leaves, merge, only, tree_map_live
 
 
 class ByLabel(Body):
@@ -57,10 +58,12 @@ class ByLabel(Body):
     def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
         """See ``Body``."""
         (stage,), (state,), new_state = stages, states, {}
+        updates = map_leaves(lambda g: cast(g, compute_dtype(g.dtype)), updates)  # rounded once, at the end
         for name, mask in stage.body.masks(updates if params is None else params).items():
             member = stage.body.members[name]
             own = None if params is None else only(mask, params)
             taken = {k: v for k, v in extra.items() if k in member.extras or "*" in member.extras}
+            taken = extra_for(mask, params, taken)
             with inside():
                 new, new_state[name] = member.update(only(mask, updates), state.get(name, {}), own, **taken)
             updates = merge(mask, new, updates)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from gradchain import checks
 from gradchain.call import is_call
 from gradchain.numerics import compute_dtype, increment, real_dtype
-from gradchain.trees import only, tree_map_live
+from gradchain.trees import is_tree_of_choices, merge, only, tree_map_live
 
 if TYPE_CHECKING:
     from gradchain.core import GradientTransformation
@@ -37,7 +37,7 @@ def inside() -> Iterator[None]:
 
 def is_pair(x: Any) -> bool:
     """Whether ``x`` is a foreign ``(init, update)`` pair: a tuple of two functions, or an object that has both."""
-    if is_call(x):
+    if is_call(x) or is_tree_of_choices(x):
         return False
     pair = x if isinstance(x, tuple) else (getattr(x, "init", None), getattr(x, "update", None))
     return len(pair) == 2 and all(callable(f) and not is_call(f) for f in pair)
@@ -196,6 +196,7 @@ def run_stages(
     frozen, given, own_params = frozen_by(stages, updates if params is None else params), updates, params
     if frozen is not None:
         updates, params = without(frozen, updates), without(frozen, params)
+        extra = extra_for(tree_map_live(lambda flag: not flag, frozen), own_params, extra)
     new_state = {}
     for _, group in itertools.groupby(stages, key=lambda s: type(s.body) if s.body.fuses else id(s)):
         together = list(group)
@@ -206,8 +207,20 @@ def run_stages(
         for s, new in zip(together, news, strict=True):
             new_state[s.name] = _with_clock(s, increment(s.count) if s.timed else None, new)
     if frozen is not None:
+        if own_params is None and stages[0].body.unstacks:  # a gradient has a leading dimension more than its update
+            given = tree_map_live(lambda g: jnp.zeros_like(g, shape=g.shape[1:]), given)
         updates = tree_map_live(_zeros, frozen, given, updates, own_params)
     return updates, {name: entry for name, entry in new_state.items() if name in entries or entry != {}}
+
+
+def extra_for(mask: Any, params: Any, extra: dict) -> dict:
+    """The extra arguments for a member that sees the leaves where ``mask`` is true; a loss is still given them all."""
+    own = dict(extra)
+    if extra.get("grad") is not None:
+        own["grad"] = only(mask, extra["grad"])
+    if callable(loss := extra.get("value_fn")) and params is not None:
+        own["value_fn"] = lambda p: loss(merge(mask, p, _up(params)))
+    return own
 
 
 def _zeros(frozen: bool, given: Any, update: Any, param: Any) -> Any:

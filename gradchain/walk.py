@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from gradchain.core import GradientTransformation
@@ -38,7 +39,8 @@ def walk(tx: GradientTransformation, state: Any = None) -> Iterator[Part]:
 
     Args:
         tx: the transformation.
-        state: its state; without one its members are at their first step and their entries are empty.
+        state: its state, or the shapes of one; without one, entries are empty. Of neither a step is known: members are
+            at their first.
 
     Example:
         >>> import gradchain as gc
@@ -52,7 +54,8 @@ def _walk(tx: GradientTransformation, state: Any, above: tuple[str, ...]) -> Ite
     for name, call in tx.stages.items():
         entry = state.get(name, {}) if isinstance(state, dict) else {}
         count = entry.get("count") if isinstance(entry, dict) else None
-        part = Part((*above, name), Stage(name, call, jnp.zeros((), jnp.int32) if count is None else count), entry)
+        at_start = count is None or isinstance(count, jax.ShapeDtypeStruct)
+        part = Part((*above, name), Stage(name, call, jnp.zeros((), jnp.int32) if at_start else count), entry)
         yield part
         for inner, member, own in part.stage.body.parts(entry if isinstance(entry, dict) else {}):
             yield from _walk(member, own, part.path + ((inner,) if inner else ()))

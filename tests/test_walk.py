@@ -89,3 +89,10 @@ def test_it_works_under_a_trace():
     tx = gc.adam(RATE)
     read = lambda state: [p.stage.numbers["learning_rate"] for p in walk(tx, state) if "scale_by_lea" in p.name]
     assert float(jax.jit(read)(tx.init(PARAMS))[0]) == 1.0
+
+
+def test_the_shapes_of_a_state_will_do():
+    tx = gc.adam(RATE)
+    parts = list(walk(tx, jax.eval_shape(tx.init, PARAMS)))
+    assert [part.stage.numbers.get("learning_rate") for part in parts] == [None, 1.0]
+    assert parts[0].entry["mu"]["head"]["kernel"].shape == (2, 1)

@@ -2,8 +2,8 @@
 
 These wrappers evaluate the loss a second time. They are given it as ``value_fn=``, a function of the parameters that
 closes over the batch: ``tx.update(grads, state, params, value_fn=lambda params: loss(params, batch))``. It is called
-with parameters in float32 at least, and with ``None`` where a gradient is ``None``; inside ``partition`` or ``masked``
-it would see the leaves of one group only, so put these wrappers outside.
+with parameters in float32 at least, and with ``None`` where a gradient is ``None``. Parameters that are frozen, or in
+another group, stay where they are.
 
 For complex parameters ``jax.grad`` gives the conjugate of the direction uphill. Gradients that are given to ``update``
 are conjugated already, as for every other transformation; that of ``value_fn`` these wrappers conjugate themselves.

@@ -23,7 +23,7 @@ ROWS = [
     Row("identity", lambda: gc.identity(), twins.Identity, optax.identity, reasons=NO_NUMBERS),
     Row("freeze", lambda: gc.freeze(), twins.Zero, optax.set_to_zero, reasons=NO_NUMBERS),
     Row(
-        "freeze-chosen",
+        "chain-freeze",
         lambda: gc.chain(gc.clip_by_global_norm(0.5), gc.scale_by_adam(), gc.freeze("*bias"), gc.freeze("scale")),
         lambda: twins.Groups(
             {"yes": twins.Zero(), "no": twins.Chain(twins.ClipNorm(0.5), twins.Adam())},
