@@ -33,6 +33,7 @@ from gradchain.as_optax.combining import multi_transform as multi_transform
 from gradchain.as_optax.combining import named_chain as named_chain
 from gradchain.as_optax.combining import partition as partition
 from gradchain.as_optax.combining import selective_transform as selective_transform
+from gradchain.as_optax.injecting import InjectStatefulHyperparamsState as InjectStatefulHyperparamsState
 from gradchain.as_optax.injecting import WrappedSchedule as WrappedSchedule
 from gradchain.as_optax.injecting import inject_hyperparams as inject_hyperparams
 from gradchain.as_optax.injecting import inject_stateful_hyperparams as inject_stateful_hyperparams
@@ -143,8 +144,13 @@ from gradchain.as_optax.schedules import sgdr_schedule as sgdr_schedule
 from gradchain.as_optax.schedules import warmup_constant_schedule as warmup_constant_schedule
 from gradchain.as_optax.schedules import warmup_cosine_decay_schedule as warmup_cosine_decay_schedule
 from gradchain.as_optax.schedules import warmup_exponential_decay_schedule as warmup_exponential_decay_schedule
+from gradchain.as_optax.transforms import ApplyIfFiniteState as ApplyIfFiniteState
+from gradchain.as_optax.transforms import ConditionallyMaskState as ConditionallyMaskState
+from gradchain.as_optax.transforms import ConditionallyTransformState as ConditionallyTransformState
+from gradchain.as_optax.transforms import MonitorState as MonitorState
 from gradchain.as_optax.transforms import MultiSteps as MultiSteps
 from gradchain.as_optax.transforms import ShouldSkipUpdateFunction as ShouldSkipUpdateFunction
+from gradchain.as_optax.transforms import SnapshotState as SnapshotState
 from gradchain.as_optax.transforms import adaptive_grad_clip as adaptive_grad_clip
 from gradchain.as_optax.transforms import add_decayed_weights as add_decayed_weights
 from gradchain.as_optax.transforms import add_noise as add_noise
@@ -157,10 +163,13 @@ from gradchain.as_optax.transforms import conditionally_transform as conditional
 from gradchain.as_optax.transforms import ema as ema
 from gradchain.as_optax.transforms import flatten as flatten
 from gradchain.as_optax.transforms import keep_params_nonnegative as keep_params_nonnegative
+from gradchain.as_optax.transforms import measure_with_ema as measure_with_ema
+from gradchain.as_optax.transforms import monitor as monitor
 from gradchain.as_optax.transforms import per_example_global_norm_clip as per_example_global_norm_clip
 from gradchain.as_optax.transforms import per_example_layer_norm_clip as per_example_layer_norm_clip
 from gradchain.as_optax.transforms import skip_large_updates as skip_large_updates
 from gradchain.as_optax.transforms import skip_not_finite as skip_not_finite
+from gradchain.as_optax.transforms import snapshot as snapshot
 from gradchain.as_optax.transforms import trace as trace
 from gradchain.as_optax.transforms import zero_nans as zero_nans
 from gradchain.as_optax.updates import apply_updates as apply_updates

@@ -1,5 +1,6 @@
 """``optax.contrib``."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from gradchain.as_optax.adapters import (
     with_extra_args_support,
 )
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
+from gradchain.as_optax.wrappers import Pair
 from gradchain.core import GradientTransformation, chain
 from gradchain.optimizers import adam_recent, adam_variants, learning_rate_free, private
 from gradchain.optimizers import schedule_free as schedule_frees
@@ -58,7 +60,43 @@ momo = tolerantly(learning_rate_free.momo)
 momo_adam = tolerantly(learning_rate_free.momo_adam)
 mechanize = tolerantly(mechanic.mechanize)
 dpsgd = speak(private.dpsgd, "learning_rate l2_norm_clip noise_multiplier seed momentum nesterov")
-reduce_on_plateau = tolerantly(plateau.reduce_on_plateau)
+_reduce_on_plateau = tolerantly(plateau.reduce_on_plateau)
+
+
+class ReduceLROnPlateauState(NamedTuple):
+    """What ``reduce_on_plateau`` remembers."""
+
+    scale: Any
+    best_value: Any
+    plateau_count: Any
+    cooldown_count: Any
+    count: Any
+    avg_value: Any
+
+
+_SLOTS = ReduceLROnPlateauState("scale", "best", "waited", "cooling", "in_window", "average")
+
+
+@functools.wraps(_reduce_on_plateau)
+def reduce_on_plateau(*args: Any, **kwargs: Any) -> Pair:
+    """Scale the updates by a number that falls where ``value=`` has stopped getting better."""
+    tx = _reduce_on_plateau(*args, **kwargs)
+
+    def read(state: dict) -> ReduceLROnPlateauState:
+        found = ReduceLROnPlateauState(*(state["reduce_on_plateau"][slot] for slot in _SLOTS))
+        counts = ("plateau_count", "cooldown_count", "count")
+        return found._replace(**{k: getattr(found, k).astype(jnp.int32) for k in counts})
+
+    def update(
+        updates: Any, state: ReduceLROnPlateauState, params: Any = None, **extra: Any
+    ) -> tuple[Any, ReduceLROnPlateauState]:
+        best = jnp.minimum(state.best_value, plateau.WORST)  # in optax, infinity stands for none
+        slots = dict(zip(_SLOTS, state._replace(best_value=best), strict=True))
+        updates, new = tx.update(updates, {"reduce_on_plateau": slots}, params, **extra)
+        return updates, read(new)
+
+    update.__qualname__ = "reduce_on_plateau"
+    return Pair(lambda params: read(tx.init(params)), update)
 
 
 def adopt(

@@ -36,26 +36,32 @@ class StatefulSchedule:
         raise NotImplementedError
 
 
+class WrappedScheduleState(NamedTuple):
+    """The step of a schedule."""
+
+    count: Any
+
+
 class WrappedSchedule(StatefulSchedule):
     """A function of the step with the step as its state."""
 
     def __init__(self, schedule_fn: Schedule):
         self.schedule_fn = schedule_fn
 
-    def init(self) -> jax.Array:
+    def init(self) -> WrappedScheduleState:
         """Step 0."""
-        return jnp.zeros([], jnp.int32)
+        return WrappedScheduleState(jnp.zeros([], jnp.int32))
 
-    def update(self, state: jax.Array, **extra_args: Any) -> jax.Array:
+    def update(self, state: WrappedScheduleState, **extra_args: Any) -> WrappedScheduleState:
         """The next step."""
-        return safe_increment(state)
+        return WrappedScheduleState(safe_increment(state.count))
 
-    def __call__(self, state: jax.Array, **extra_args: Any) -> Any:
+    def __call__(self, state: WrappedScheduleState, **extra_args: Any) -> Any:
         """The value."""
-        return self.schedule_fn(state)
+        return self.schedule_fn(state.count)
 
 
-class _Injected(NamedTuple):
+class InjectStatefulHyperparamsState(NamedTuple):
     """What ``inject_hyperparams`` remembers."""
 
     count: Any
@@ -98,17 +104,23 @@ def inject_hyperparams(
             dtype = tree_dtype(params, "highest") if hyperparam_dtype is None else hyperparam_dtype
             return {k: _as_array(v, dtype) for k, v in values.items()}
 
-        def init(params: Any) -> _Injected:
+        def init(params: Any) -> InjectStatefulHyperparamsState:
             states = {k: s.init() for k, s in schedules.items()}
             hyperparams = cast(numbers | {k: s(states[k]) for k, s in schedules.items()}, params)
-            return _Injected(jnp.zeros([], jnp.int32), hyperparams, states, inner(hyperparams).init(params))
+            return InjectStatefulHyperparamsState(
+                jnp.zeros([], jnp.int32), hyperparams, states, inner(hyperparams).init(params)
+            )
 
-        def update(updates: Any, state: _Injected, params: Any = None, **extra: Any) -> tuple[Any, _Injected]:
+        def update(
+            updates: Any, state: InjectStatefulHyperparamsState, params: Any = None, **extra: Any
+        ) -> tuple[Any, InjectStatefulHyperparamsState]:
             now = {k: s(state.hyperparams_states[k], **extra) for k, s in schedules.items()}
             hyperparams = cast(state.hyperparams | now, params)
             updates, inner_state = inner(hyperparams).update(updates, state.inner_state, params, **extra)
             states = {k: s.update(state.hyperparams_states[k], **extra) for k, s in schedules.items()}
-            return updates, _Injected(safe_increment(state.count), hyperparams, states, inner_state)
+            return updates, InjectStatefulHyperparamsState(
+                safe_increment(state.count), hyperparams, states, inner_state
+            )
 
         update.__qualname__ = "inject_hyperparams"
         return Pair(init, update)

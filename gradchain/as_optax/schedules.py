@@ -1,6 +1,7 @@
 """``optax.schedules``."""
 
 from gradchain.as_optax.base import Schedule as Schedule
+from gradchain.as_optax.injecting import InjectStatefulHyperparamsState as InjectStatefulHyperparamsState
 from gradchain.as_optax.injecting import StatefulSchedule as StatefulSchedule
 from gradchain.as_optax.injecting import WrappedSchedule as WrappedSchedule
 from gradchain.as_optax.injecting import inject_hyperparams as inject_hyperparams

@@ -1,7 +1,7 @@
 """Pairs of functions around other transformations.
 
-``MultiSteps``, ``inject_hyperparams`` and ``lookahead`` are pairs that keep a state of their own making, or take
-parameters that the gradients do not match; all others are transformations like any.
+``MultiSteps`` and ``lookahead`` keep a state of their own making, or take parameters that the gradients do not match;
+the others are transformations like any.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,6 @@ from gradchain.as_optax.tree_utils import tree_cast, tree_cast_like, tree_zeros_
 from gradchain.core import GradientTransformation
 
 ShouldSkipUpdateFunction = Callable[..., Any]
-ConditionFn = Callable[..., Any]
 
 
 class Pair(NamedTuple):
@@ -27,7 +26,8 @@ class Pair(NamedTuple):
     update: Callable[..., Any]
 
 
-def _count() -> jax.Array:
+def start_count() -> jax.Array:
+    """A counter at its start."""
     return jnp.zeros([], jnp.int32)
 
 
@@ -35,7 +35,7 @@ def apply_every(k: int = 1) -> GradientTransformation:
     """Add updates up, and let their sum through at every ``k``-th step; zeros at others."""
 
     def init(params: Any) -> dict:
-        return {"count": _count(), "grad_acc": tree_zeros_like(params)}
+        return {"count": start_count(), "grad_acc": tree_zeros_like(params)}
 
     def update(updates: Any, state: dict, params: Any = None) -> tuple[Any, dict]:
         is_start, is_end = state["count"] % k == 0, state["count"] % k == k - 1
@@ -49,65 +49,6 @@ def apply_every(k: int = 1) -> GradientTransformation:
 def _named(name: str, init: Callable, update: Callable) -> GradientTransformation:
     update.__qualname__ = name  # a pair is called by it in the state of a chain
     return GradientTransformation(init, update)
-
-
-def _when(condition: Any, inner: Any, otherwise: Callable, updates: Any, state: Any, params: Any, extra: dict) -> Any:
-    run = lambda: inner.update(updates, state, params, **extra)
-    return jax.lax.cond(condition, run, lambda: (tree_cast_like(otherwise(updates), jax.eval_shape(run)[0]), state))
-
-
-def apply_if_finite(inner: Any, max_consecutive_errors: int) -> GradientTransformation:
-    """Zero updates, and the state as it was, where a gradient is not finite, unless that goes on for too long."""
-    inner = with_extra_args_support(inner)
-
-    def init(params: Any) -> dict:
-        state = {"notfinite_count": _count(), "last_finite": jnp.array(True), "total_notfinite": _count()}
-        return state | {"inner_state": inner.init(params)}
-
-    def update(updates: Any, state: dict, params: Any = None, **extra: Any) -> tuple[Any, dict]:
-        finite = jnp.all(jnp.array([jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(updates)]))
-        errors = jnp.where(finite, 0, safe_increment(state["notfinite_count"]))
-        go_on = finite | (errors > max_consecutive_errors)
-        updates, new = _when(go_on, inner, tree_zeros_like, updates, state["inner_state"], params, extra)
-        total = state["total_notfinite"]
-        return updates, {
-            "notfinite_count": errors,
-            "last_finite": finite,
-            "total_notfinite": jnp.where(finite, total, safe_increment(total)),
-            "inner_state": new,
-        }
-
-    return _named("apply_if_finite", init, update)
-
-
-def conditionally_transform(
-    inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False
-) -> GradientTransformation:
-    """``inner`` at the steps for which a function of the step says so; updates pass unchanged at others."""
-    return _conditional("conditionally_transform", inner, should_transform_fn, forward_extra_args, lambda g: g)
-
-
-def conditionally_mask(
-    inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False
-) -> GradientTransformation:
-    """``inner`` at the steps for which a function of the step says so; zero updates at others."""
-    return _conditional("conditionally_mask", inner, should_transform_fn, forward_extra_args, tree_zeros_like)
-
-
-def _conditional(
-    name: str, inner: Any, condition: ConditionFn, forward_extra_args: bool, otherwise: Callable
-) -> GradientTransformation:
-    inner = with_extra_args_support(inner)
-
-    def init(params: Any) -> dict:
-        return {"step": _count(), "inner_state": inner.init(params)}
-
-    def update(updates: Any, state: dict, params: Any = None, **extra: Any) -> tuple[Any, dict]:
-        go = condition(state["step"], **(extra if forward_extra_args else {}))
-        updates, new = _when(go, inner, otherwise, updates, state["inner_state"], params, extra)
-        return updates, {"step": safe_increment(state["step"]), "inner_state": new}
-
-    return _named(name, init, update)
 
 
 def flatten(inner: Any) -> GradientTransformation:
@@ -148,7 +89,7 @@ def lookahead(fast_optimizer: Any, sync_period: int, slow_step_size: Any, reset_
     inner = with_extra_args_support(fast_optimizer)
 
     def init(params: Any) -> dict:
-        return {"fast_state": inner.init(getattr(params, "fast", params)), "steps_since_sync": _count()}
+        return {"fast_state": inner.init(getattr(params, "fast", params)), "steps_since_sync": start_count()}
 
     def update(updates: Any, state: dict, params: Any = None, **extra: Any) -> tuple[LookaheadParams, dict]:
         updates, fast_state = inner.update(updates, state["fast_state"], params.fast, **extra)
@@ -211,8 +152,8 @@ class MultiSteps:
     def init(self, params: Any) -> _Accumulated:
         """The state before the first gradient."""
         zeros = tree_zeros_like(params)
-        skip = self._should_skip(zeros, _count(), params)[1]
-        return _Accumulated(_count(), _count(), self._opt.init(params), tree_cast(zeros, self._dtype), skip)
+        skip = self._should_skip(zeros, start_count(), params)[1]
+        return _Accumulated(start_count(), start_count(), self._opt.init(params), tree_cast(zeros, self._dtype), skip)
 
     def update(
         self, updates: Any, state: _Accumulated, params: Any = None, **extra_args: Any
@@ -249,7 +190,7 @@ class MultiSteps:
 
 def skip_not_finite(updates: Any, gradient_step: Any, params: Any) -> tuple[jax.Array, dict]:
     """For ``MultiSteps``: leave out a gradient that is not finite somewhere."""
-    count = sum((jnp.sum(~jnp.isfinite(g)) for g in jax.tree.leaves(updates)), _count())
+    count = sum((jnp.sum(~jnp.isfinite(g)) for g in jax.tree.leaves(updates)), start_count())
     return count > 0, {"should_skip": count > 0, "num_not_finite": count}
 
 

@@ -1,0 +1,94 @@
+"""Wrappers that let another transformation run at some steps only.
+
+Each is a pair of functions that keeps a named tuple with the fields that code reads.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.as_optax.adapters import with_extra_args_support
+from gradchain.as_optax.numerics import safe_increment
+from gradchain.as_optax.tree_utils import tree_cast_like, tree_zeros_like
+from gradchain.as_optax.wrappers import Pair, start_count
+from gradchain.trees import all_finite
+
+ConditionFn = Callable[..., Any]
+
+
+class ApplyIfFiniteState(NamedTuple):
+    """What ``apply_if_finite`` remembers: the bad gradients in a row, whether the last was good, and all the bad."""
+
+    notfinite_count: Any
+    last_finite: Any
+    total_notfinite: Any
+    inner_state: Any
+
+
+class ConditionallyTransformState(NamedTuple):
+    """What ``conditionally_transform`` remembers."""
+
+    inner_state: Any
+    step: Any
+
+
+class ConditionallyMaskState(NamedTuple):
+    """What ``conditionally_mask`` remembers."""
+
+    step: Any
+    inner_state: Any
+
+
+def apply_if_finite(inner: Any, max_consecutive_errors: int) -> Pair:
+    """Zero updates, and the state as it was, where a gradient is not finite, unless that goes on for too long."""
+    inner = with_extra_args_support(inner)
+
+    def init(params: Any) -> ApplyIfFiniteState:
+        return ApplyIfFiniteState(start_count(), jnp.array(True), start_count(), inner.init(params))
+
+    def update(
+        updates: Any, state: ApplyIfFiniteState, params: Any = None, **extra: Any
+    ) -> tuple[Any, ApplyIfFiniteState]:
+        finite, total = all_finite(updates), state.total_notfinite
+        errors = jnp.where(finite, 0, safe_increment(state.notfinite_count))
+        go_on = finite | (errors > max_consecutive_errors)
+        updates, new = _when(go_on, inner, tree_zeros_like, updates, state.inner_state, params, extra)
+        return updates, ApplyIfFiniteState(errors, finite, jnp.where(finite, total, safe_increment(total)), new)
+
+    update.__qualname__ = "apply_if_finite"  # a pair is called by it in the state of a chain
+    return Pair(init, update)
+
+
+def conditionally_transform(inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False) -> Pair:
+    """``inner`` at the steps for which a function of the step says so; updates pass unchanged at others."""
+    pair = _conditional(inner, should_transform_fn, forward_extra_args, lambda g: g, ConditionallyTransformState)
+    pair.update.__qualname__ = "conditionally_transform"
+    return pair
+
+
+def conditionally_mask(inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False) -> Pair:
+    """``inner`` at the steps for which a function of the step says so; zero updates at others."""
+    pair = _conditional(inner, should_transform_fn, forward_extra_args, tree_zeros_like, ConditionallyMaskState)
+    pair.update.__qualname__ = "conditionally_mask"
+    return pair
+
+
+def _conditional(inner: Any, condition: ConditionFn, forward: bool, otherwise: Callable, made: Callable) -> Pair:
+    inner = with_extra_args_support(inner)
+
+    def init(params: Any) -> Any:
+        return made(step=start_count(), inner_state=inner.init(params))
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        go = condition(state.step, **(extra if forward else {}))
+        updates, new = _when(go, inner, otherwise, updates, state.inner_state, params, extra)
+        return updates, made(step=safe_increment(state.step), inner_state=new)
+
+    return Pair(init, update)
+
+
+def _when(condition: Any, inner: Any, otherwise: Callable, updates: Any, state: Any, params: Any, extra: dict) -> Any:
+    run = lambda: inner.update(updates, state, params, **extra)
+    return jax.lax.cond(condition, run, lambda: (tree_cast_like(otherwise(updates), jax.eval_shape(run)[0]), state))

@@ -1,0 +1,82 @@
+"""Measurements of the updates between two members of a chain, kept in the state; ``gradchain.watch`` is ours."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.as_optax.wrappers import Pair
+from gradchain.transforms.momentum import average_updates
+
+
+class SnapshotState(NamedTuple):
+    """What ``snapshot`` remembers: the measurement under its name."""
+
+    measurement: dict[str, Any]
+
+
+class MonitorState(NamedTuple):
+    """What ``monitor`` remembers: the measurements by name, and the states of those that have one."""
+
+    measurements: dict[str, Any]
+    measure_states: tuple
+
+
+def snapshot(measure_name: str, measure: Callable[[Any], Any]) -> Pair:
+    """Keep a function of the updates in the state, under a name; the updates pass unchanged."""
+
+    def init(params: Any) -> SnapshotState:
+        return SnapshotState({measure_name: jax.tree.map(jnp.asarray, measure(params))})
+
+    def update(updates: Any, state: SnapshotState, params: Any = None) -> tuple[Any, SnapshotState]:
+        return updates, SnapshotState({measure_name: measure(updates)})
+
+    update.__qualname__ = "snapshot"
+    return Pair(init, update)
+
+
+def monitor(measures: Mapping[str, Any]) -> Pair:
+    """Keep measurements of the updates in the state, by name; the updates pass unchanged.
+
+    The state has its structure from the first: before the first update the measurements are zeros.
+
+    Args:
+        measures: for each name a function of the updates, or a pair of functions such as ``measure_with_ema`` makes,
+            whose updates are the measurement.
+    """
+    pairs = {name: _stateless(m) if callable(m) else m for name, m in measures.items()}
+
+    def measured(updates: Any, states: tuple, params: Any, extra: dict) -> MonitorState:
+        made = [p.update(updates, s, params, **extra) for p, s in zip(pairs.values(), states, strict=True)]
+        return MonitorState(dict(zip(pairs, (m for m, _ in made), strict=True)), tuple(new for _, new in made))
+
+    def init(params: Any) -> MonitorState:
+        states = tuple(pair.init(params) for pair in pairs.values())
+        shapes = jax.eval_shape(lambda: measured(params, states, params, {})).measurements
+        return MonitorState(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes), states)
+
+    def update(updates: Any, state: MonitorState, params: Any = None, **extra: Any) -> tuple[Any, MonitorState]:
+        return updates, measured(updates, state.measure_states, params, extra)
+
+    update.__qualname__ = "monitor"
+    return Pair(init, update)
+
+
+def _stateless(measure: Callable[[Any], Any]) -> Pair:
+    return Pair(lambda params: (), lambda updates, state, params=None, **extra: (measure(updates), state))
+
+
+def measure_with_ema(
+    measure: Callable[[Any], Any], decay: Any, debias: bool = True, accumulator_dtype: Any = None
+) -> Pair:
+    """A measurement for ``monitor``: the moving average of a function of the updates."""
+    average = average_updates(decay, debias)
+
+    def as_numbers(updates: Any) -> Any:
+        return jax.tree.map(lambda x: jnp.asarray(x, accumulator_dtype or jnp.result_type(x, float)), measure(updates))
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        return average.update(as_numbers(updates), state)
+
+    return Pair(lambda params: average.init(as_numbers(params)), update)

@@ -1,0 +1,296 @@
+"""Control flow: a transformation at some steps only, one after another, or several side by side."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradchain.around import around
+from gradchain.checks import check_at_least, check_one_of, quote, shape_dtype
+from gradchain.core import GradientTransformation, chain, transform
+from gradchain.groups import freeze
+from gradchain.numerics import cast, compute_dtype, increment
+from gradchain.paths import flatten, named_leaves
+from gradchain.slots import counter
+from gradchain.stages import LOCALITIES, Body, Stage, free_name, inside
+from gradchain.trees import map_leaves
+from gradchain.walk import walk
+
+
+@transform
+def apply_when(condition: Any, inner: GradientTransformation, others: GradientTransformation | None = None) -> Any:
+    r"""Apply ``inner`` at the steps at which a condition holds, and ``others`` at the rest.
+
+    .. math::
+        u = \begin{cases} \text{inner}(g) & \text{if } c(t) \\ \text{others}(g) & \text{else} \end{cases}
+
+    Just one of the two runs, and the state of the other stays as it is: the clock of ``inner`` counts the steps at
+    which it ran. The condition sees the step of the whole, which counts every call.
+
+    Args:
+        condition: a function of the step, 0 at first, that gives a bool. What else it names are extra arguments of
+            ``update``: ``lambda step, value: value < 10.0``. A schedule holds where it is above 0.
+        inner: the transformation.
+        others: what updates go through where the condition does not hold: by default nothing, or ``freeze()``, so that
+            the parameters stay, if ``inner`` is a whole optimizer.
+
+    Raises:
+        TypeError: if ``condition`` is not a function.
+        ValueError: if it gives more than one number.
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx = gc.chain(apply_when(lambda step: step < 1, gc.clip(1.0)), gc.sgd(1.0))
+        >>> params, state = jnp.zeros(1), tx.init(jnp.zeros(1))
+        >>> for _ in range(2):
+        ...     updates, state = tx.update(jnp.array([5.0]), state, params)
+        ...     print(updates)
+        [-1.]
+        [-5.]
+    """
+    if not callable(condition):
+        raise TypeError(f"apply_when: condition must be a function of the step that gives a bool, not {condition!r}.")
+    if others is None:
+        others = freeze() if "scale_by_learning_rate" in inner.stages else chain()
+
+    def rule(g, s, inner, others, p=None, **asked):
+        def run_inner():
+            u, new = inner(g, s["inner"], p)
+            return u, new, s["others"]
+
+        def run_others():
+            u, new = others(g, s["others"], p)
+            return u, s["inner"], new
+
+        u, new_inner, new_others = lax.cond(_holds(condition(s["count"], **asked)), run_inner, run_others)
+        return u, {"count": increment(s["count"]), "inner": new_inner, "others": new_others}
+
+    _asks_for(rule, list(inspect.signature(condition).parameters.values())[1:])
+    return around(rule, locality="element", inner=inner, others=others, count=counter)
+
+
+def _holds(value: Any) -> jax.Array:
+    """A condition's value as one bool."""
+    value = jnp.asarray(value)
+    if value.shape:
+        raise ValueError(f"apply_when: condition must give one bool at a step, not an array of shape {value.shape}.")
+    return value if value.dtype == jnp.bool_ else value > 0
+
+
+def _asks_for(rule: Callable, parameters: list[inspect.Parameter]) -> None:
+    """Let a rule that takes any keyword name these."""
+    signature = inspect.signature(rule)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    asked = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    rule.__signature__ = signature.replace(parameters=[*own, *asked])  # pyright: ignore[reportFunctionMemberAccess]
+
+
+@transform
+def switch(
+    first: GradientTransformation,
+    at: int,
+    then: GradientTransformation,
+    carry: tuple[str, ...] | dict[str, str] = (),
+) -> Any:
+    r"""Use one transformation up to a step, and another from there on.
+
+    .. math::
+        u_t = \begin{cases} \text{first}(g_t) & t < n \\ \text{then}(g_t) & t \ge n \end{cases} \qquad t = 0, 1, \dots
+
+    Just one of the two runs. The state keeps both, ``then``'s as it starts until its time comes; its clocks count from
+    there. Slots are handed over on request. Where several have one name, those of stages of the same name belong
+    together. A leaf for which ``first`` keeps nothing, a frozen one say, starts anew.
+
+    Args:
+        first: what updates go through before.
+        at: the step :math:`n \ge 0` of the change, the number of updates that ``first`` makes.
+        then: what updates go through from there on.
+        carry: the names of the slots that ``then`` takes over from ``first``, clocks among them:
+            ``("mu", "nu", "count")``. With the name of its stage before it, ``"scale_by_adam/count"``, a slot is this
+            one alone. A dict gives the old name and the new: ``{"mu": "momentum"}``.
+
+    Raises:
+        ValueError: by ``init``, if a slot of ``carry`` is missing in one of them, is not the only one in question, or
+            has another shape.
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx = switch(gc.adam(1e-3), at=100, then=gc.sgd(0.1, momentum=0.9), carry={"mu": "momentum"})
+        >>> list(tx.init(jnp.zeros(2))["switch"])
+        ['count', 'first', 'then']
+    """
+    check_at_least("switch", 0, at=at)
+    names = dict(carry) if isinstance(carry, dict) else {name: name for name in carry}
+
+    def rule(g, s, first, then, p=None):
+        def run_first():
+            u, new = first(g, s["first"], p)
+            return u, new, s["then"]
+
+        def run_then():
+            u, new = then(g, hand_over(s["first"], s["then"], s["count"] == at), p)
+            return u, s["first"], new
+
+        u, new_first, new_then = lax.cond(s["count"] < at, run_first, run_then)
+        return u, {"count": increment(s["count"]), "first": new_first, "then": new_then}
+
+    def hand_over(before: Any, after: Any, now: Any) -> Any:
+        sources, targets = _slots(first, before), _slots(then, after)
+        for old, new in names.items():
+            given, taken = _called(old, sources, "first"), _called(new, targets, "then")
+            for path, slot in taken.items():
+                after = _with(after, path, _taken_over(path, _source(path, given, taken), slot, now))
+        return after
+
+    def init(params: Any) -> Any:
+        state = start(params)
+        jax.eval_shape(hand_over, state.get("first", {}), state.get("then", {}), False)
+        return state
+
+    body = around(rule, locality="element", first=first, then=then, count=counter)
+    start, body.init = body.init, init
+    return body
+
+
+def _slots(tx: GradientTransformation, state: Any) -> dict[tuple[str, ...], Any]:
+    """All slots of a state by their paths."""
+    parts = [part for part in walk(tx, state) if isinstance(part.entry, dict)]
+    known = lambda part: part.entry if "" in part.stage.body.members else part.stage.body.members
+    return {(*part.path, k): slot for part in parts for k, slot in part.entry.items() if k not in known(part)}
+
+
+def _called(name: str, slots: dict, which: str) -> dict:
+    """The slots of a name, or of a stage and a name."""
+    wanted = tuple(name.split("/"))
+    found = {path: slot for path, slot in slots.items() if path[-len(wanted) :] == wanted}
+    if not found:
+        raise ValueError(
+            f"switch: {which!r} has no slot {name!r} to carry; its slots are {quote(map('/'.join, slots))}. A dict,"
+            " carry={'mu': 'momentum'}, gives the name in 'first' and the one in 'then'."
+        )
+    return found
+
+
+def _source(path: tuple[str, ...], given: dict, taken: dict) -> tuple[str, Any]:
+    """The slot that goes over to ``path``, with its own path: of the same stage where there are several."""
+    for same in (
+        [p for p in given if p[:-1] == path[:-1]],
+        [p for p in given if p[-2] == path[-2]],
+        [*given] if len(taken) == 1 else [],
+    ):
+        if len(same) == 1:
+            return "/".join(same[0]), given[same[0]]
+    raise ValueError(
+        f"switch: carry does not say which of {quote(map('/'.join, given))} in 'first' is for {'/'.join(path)!r} in"
+        f" 'then': name the stage too, {'/'.join(path[-2:])!r} for one."
+    )
+
+
+def _taken_over(path: tuple[str, ...], source: tuple[str, Any], slot: Any, now: Any) -> Any:
+    """``slot``, or if ``now`` holds what ``source`` has in its place; leaves that ``source`` lacks stay."""
+    old = {place: x for place, x in named_leaves(source[1]) if x is not None}
+
+    def take(place: str, x: Any) -> Any:
+        if x is None or place not in old:
+            return x
+        y = old[place]
+        if y.shape != x.shape or y.dtype.kind != x.dtype.kind:
+            of = f" for {place!r}" if place else ""
+            raise ValueError(
+                f"switch: {source[0]!r} in 'first' is {shape_dtype(y)}{of} and cannot be carried to {'/'.join(path)!r}"
+                f" in 'then', which is {shape_dtype(x)}."
+            )
+        return jnp.where(now, y.astype(x.dtype), x)
+
+    leaves = named_leaves(slot)
+    if old and not any(place in old for place, _ in leaves):
+        raise ValueError(f"switch: {source[0]!r} in 'first' and {'/'.join(path)!r} in 'then' have no leaf in common.")
+    return flatten(slot)[1].unflatten([take(place, x) for place, x in leaves])
+
+
+def _with(state: dict, path: tuple[str, ...], value: Any) -> dict:
+    """``state`` with another value at ``path``."""
+    return state | {path[0]: _with(state[path[0]], path[1:], value) if len(path) > 1 else value}
+
+
+@transform
+def parallel(*members: GradientTransformation, merge: Any = "sum") -> Any:
+    r"""Put the same updates through several transformations, and merge what comes out.
+
+    .. math::
+        u = m\bigl(\text{tx}_1(g), \dots, \text{tx}_k(g)\bigr)
+
+    The state has an entry for each, under its name: the one given with ``named``, else that of its factory, with ``_2``
+    for a second.
+
+    Args:
+        members: the transformations :math:`\text{tx}_i`. A share of each is said by a member of its own:
+            ``parallel(chain(scale_by_adam(), scale(0.7)), chain(scale_by_sign(), scale(0.3)))``.
+        merge: ``"sum"``, ``"mean"``, or a function :math:`m` of one array from each that gives an array of their shape;
+            it is called leaf by leaf.
+
+    Raises:
+        ValueError: if there are no members, or ``merge`` is another string or gives another shape.
+
+    Example:
+        >>> import gradchain as gc
+        >>> larger = lambda a, b: jnp.where(jnp.abs(a) > jnp.abs(b), a, b)
+        >>> tx = parallel(gc.clip(1.0), gc.scale(0.1), merge=larger)
+        >>> print(tx.update(jnp.array([0.5, 30.0]), tx.init(jnp.zeros(2)))[0])
+        [0.5 3. ]
+    """
+    if not members:
+        raise ValueError("parallel: give one transformation or more.")
+    if not callable(merge):
+        check_one_of("parallel", ("sum", "mean"), merge=merge)
+    named: dict[str, GradientTransformation] = {}
+    for member in members:
+        name = free_name(member.label or member.factory.name, named)
+        named[name] = member.of(member.factory, member.arguments)
+    return SideBySide(named, merge)
+
+
+class SideBySide(Body):
+    """Transformations that all see the same updates."""
+
+    def __init__(self, members: dict[str, GradientTransformation], merge: Any):
+        self.members, self.merge = members, merge
+        own = "leaf" if callable(merge) else "element"
+        self.locality = max([own, *(m.locality for m in members.values())], key=LOCALITIES.index)
+        self.extras = frozenset().union(*(m.extras for m in members.values()))
+        self.freezes = all(m.freezes for m in members.values())
+
+    def init(self, params: Any) -> dict[str, Any]:
+        """See ``Body``."""
+        states = {name: member.init(params) for name, member in self.members.items()}
+        return {name: state for name, state in states.items() if state}
+
+    def merged(self, *updates: jax.Array) -> jax.Array:
+        """One leaf, of those of all members."""
+        if not callable(self.merge):
+            total = functools.reduce(operator.add, updates)
+            return total / len(updates) if self.merge == "mean" else total
+        made = jnp.asarray(self.merge(*updates))
+        if made.shape != updates[0].shape:
+            raise ValueError(f"parallel: merge made shape {made.shape} from updates of {updates[0].shape}.")
+        return made.astype(updates[0].dtype)
+
+    @classmethod
+    def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
+        """See ``Body``."""
+        (stage,), (state,) = stages, states
+        made, new_state = [], {}
+        updates = map_leaves(lambda g: cast(g, compute_dtype(g.dtype)), updates)  # rounded once, when all is merged
+        for name, member in stage.body.members.items():
+            taken = {k: v for k, v in extra.items() if k in member.extras or "*" in member.extras}
+            with inside():
+                update, new_state[name] = member.update(updates, state.get(name, {}), params, **taken)
+            made.append(update)
+        return map_leaves(stage.body.merged, *made), [{name: new for name, new in new_state.items() if new}]
