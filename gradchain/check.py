@@ -1,0 +1,86 @@
+"""A check for the classic mistakes before a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.core import as_transformation
+from gradchain.places import places
+from gradchain.rules import given, order, timing
+from gradchain.rules.case import Case, Finding, Found
+
+#: What ``check`` runs; the names are those of the findings.
+RULES: tuple[Callable[[Case], Found], ...] = (
+    order.no_learning_rate,
+    order.two_learning_rates,
+    order.sign_twice,
+    order.negative_learning_rate,
+    order.zero_learning_rate,
+    order.clip_after_scaling,
+    order.decay_before_adaptive,
+    order.decay_uphill,
+    order.not_the_last,
+    order.momentum_twice,
+    order.clip_in_groups,
+    given.missing_arguments,
+    given.float16_without_loss_scale,
+    given.zero_eps,
+    given.selects_nothing,
+    given.empty_group,
+    given.freezes_everything,
+    given.decays_vectors,
+    timing.still_rising,
+    timing.ends_early,
+    timing.decay_unfinished,
+)
+
+
+class Findings(list[Finding]):
+    """What ``check`` found, the worst first; it prints one finding a line."""
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self)) or "nothing found"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+
+def check(tx: Any, params: Any = None, steps: int | None = None, passes: Collection[str] = ("params",)) -> Findings:
+    """Look for classic mistakes: a sign turned twice, a clip at the wrong place, a schedule that ends too early ...
+
+    Nothing is raised and nothing is run. What is not known, such as what a foreign pair does, is taken to be right; so
+    is the order of members within a recipe of this library.
+
+    Args:
+        tx: the transformation, most often a whole optimizer.
+        params: the parameters or their shapes, for the rules on which leaves are chosen.
+        steps: how many updates the run will make, for the rules on schedules.
+        passes: what ``update`` will be given beside gradients and state: ``("params", "value")``.
+
+    Returns:
+        A list of findings, each with ``severity`` (``mistake``, ``warning`` or ``note``), ``name``, ``stage`` and
+        ``message``.
+
+    Example:
+        >>> import gradchain as gc
+        >>> for finding in check(gc.chain(gc.adam(1e-3), gc.scale(-1.0))):
+        ...     print(finding.severity, finding.name, finding.stage)
+        mistake sign_twice scale
+    """
+    tx = as_transformation(tx, "check: tx")
+    as_shape = lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x))
+    shapes, found = jax.tree.map(as_shape, params), Findings()
+    try:
+        members = places(tx, shapes)
+        _ = params is None or jax.eval_shape(tx.init, shapes)
+    except Exception as error:  # whatever a member's init may raise is a finding
+        found.append(Finding("mistake", "does_not_fit", "", f"init fails for these parameters: {error}"))
+        members, shapes = places(tx), None
+    case = Case(tx, members, shapes, steps, passes)
+    found += [Finding(severity, rule.__name__, stage, text) for rule in RULES for severity, stage, text in rule(case)]
+    order = ("mistake", "warning", "note")
+    return Findings(sorted(found, key=lambda finding: order.index(finding.severity)))

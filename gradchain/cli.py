@@ -1,0 +1,286 @@
+"""The command line: what the library has, and what a config describes. ``gradchain --help`` says how it is called."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import importlib
+import inspect
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+
+import gradchain
+from gradchain import plot
+from gradchain.call import FACTORIES, Call, Factory, Schedule
+from gradchain.check import check
+from gradchain.config import from_config, to_config
+from gradchain.core import GradientTransformation
+from gradchain.describe import describe, table
+
+KINDS = ("transforms", "wrappers", "recipes", "schedules")
+
+
+class BadInput(Exception):
+    """What was given cannot be used; the message says why in one line."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: its words, by default those of the process.
+
+    Returns:
+        The exit code: 0, or 2 where the input is bad, after one line on stderr.
+    """
+    if "JAX_PLATFORMS" not in os.environ:
+        jax.config.update("jax_platforms", "cpu")  # nothing here needs more
+    try:
+        arguments = _parser().parse_args(argv)
+        for module in arguments.imports:
+            _import(module)
+        print(arguments.run(arguments))  # noqa: T201
+        sys.stdout.flush()
+    except BadInput as error:
+        print(f"gradchain: {_one_line(error)}", file=sys.stderr)  # noqa: T201
+        return 2
+    except BrokenPipeError:  # who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are as those of the commands."""
+
+    def error(self, message: str) -> NoReturn:
+        """See ``ArgumentParser``."""
+        raise BadInput(f"{message}; see {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser("gradchain", description="Look at optimizers, their parts and their configs.")
+    parser.add_argument("--version", action="version", version=f"gradchain {gradchain.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        text = "a module that registers more names, imported first; may be repeated"
+        added.add_argument("--import", dest="imports", metavar="MODULE", action="append", default=[], help=text)
+        added.set_defaults(run=run)
+        return added
+
+    config = "a JSON or YAML file, or - for stdin"
+    added = command("list", _list, "list the names that a config may use")
+    added.add_argument("kind", nargs="?", choices=KINDS, help="one kind of them")
+    added.add_argument("--json", action="store_true", help="print JSON")
+    added = command("show", _show, "print a config as a Python expression, and with all its arguments")
+    added.add_argument("config", metavar="CONFIG", help=config)
+    added = command("describe", _describe, "print what the state of a transformation takes, and what looks wrong")
+    added.add_argument("config", metavar="CONFIG", help=config)
+    text = 'a file with the tree of shapes: [2, 3], or {"shape": [2, 3], "dtype": "bfloat16"}'
+    added.add_argument("--params", metavar="SHAPES", required=True, help=text)
+    added.add_argument("--steps", type=_positive, metavar="N", help="the length of the run, to check schedules")
+    text = "what update is given, by default: params"
+    added.add_argument("--passes", nargs="+", metavar="NAME", default=["params"], help=text)
+    added.add_argument("--json", action="store_true", help="print JSON")
+    added = command("plot", _plot, "draw a schedule")
+    added.add_argument("config", metavar="SCHEDULE", help=config)
+    added.add_argument("--steps", type=_positive, metavar="N", required=True, help="how many steps")
+    added.add_argument("--out", metavar="FILE", required=True, help="where to, such as rate.png")
+    return parser
+
+
+# ------------------------------------------------------------------------------------------------------------- commands
+
+
+def _list(arguments: argparse.Namespace) -> str:
+    kinds = KINDS if arguments.kind is None else (arguments.kind,)
+    found = {kind: sorted(n for n, f in FACTORIES.items() if _kind(f) == kind) for kind in kinds}
+    if arguments.json:
+        entry = lambda kind, name: {"name": name, "kind": kind} | _facts(FACTORIES[name])
+        return json.dumps([entry(kind, name) for kind, names in found.items() for name in names], indent=2)
+    rows = {
+        kind: [(f"  {name}", _facts(FACTORIES[name])["summary"]) for name in names] for kind, names in found.items()
+    }
+    return "\n\n".join(table((kind, ""), rows[kind]) for kind in kinds)
+
+
+def _kind(factory: Factory) -> str | None:
+    if factory.kind is Schedule:
+        return "schedules"
+    if factory.kind is not GradientTransformation or factory.name == "GradientTransformation":
+        return None
+    if any(factory.mentions(name, "GradientTransformation") for name in factory.signature.parameters):
+        return "wrappers"
+    return "recipes" if factory.composite else "transforms"
+
+
+def _facts(factory: Factory) -> dict[str, Any]:
+    text = " ".join((inspect.getdoc(factory.function) or "").split("\n\n")[0].split())
+    text = re.sub(r": :math:.*", ".", re.split(r"(?<=\.) ", text)[0])  # without a formula at the end
+    text = re.sub(r":\w+:`([^`]*)`", r"\1", text).replace("``", "")
+    text = re.sub(r"\\[lr]Vert ?", "|", text).replace("\\", "")
+    bare = [str(p.replace(annotation=p.empty)) for p in factory.signature.parameters.values()]
+    return {"summary": text, "arguments": bare}
+
+
+def _show(arguments: argparse.Namespace) -> str:
+    value = _load(arguments.config, Call)
+    return f"{value}\n\n{json.dumps(to_config(value), indent=2)}"
+
+
+def _describe(arguments: argparse.Namespace) -> str:
+    tx = _load(arguments.config, GradientTransformation)
+    shapes = _shapes(arguments.params, _read(arguments.params), "")
+    try:
+        description = describe(tx, shapes)
+    except (ValueError, TypeError) as error:
+        raise BadInput(f"{arguments.config} does not fit {arguments.params}: {error}") from error
+    findings = check(tx, shapes, arguments.steps, tuple(arguments.passes))
+    if not arguments.json:
+        return f"{description}\n\n{findings}"
+    names = ("bytes", "total_bytes", "needs", "takes")
+    summary = {name: getattr(description, name) for name in names}
+    found = {"findings": [dataclasses.asdict(finding) for finding in findings]}
+    return json.dumps(dataclasses.asdict(description) | summary | found, indent=2)
+
+
+def _plot(arguments: argparse.Namespace) -> str:
+    schedule = _load(arguments.config, Schedule)
+    try:
+        from matplotlib.figure import Figure  # without a window
+    except ImportError as error:
+        raise BadInput('plot needs matplotlib: pip install "gradchain[plot]"') from error
+    figure = Figure(layout="constrained")
+    plot.schedule(schedule, arguments.steps, figure.subplots())
+    try:
+        figure.savefig(arguments.out)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{arguments.out} cannot be written: {getattr(error, 'strerror', None) or error}") from error
+    return arguments.out
+
+
+# ---------------------------------------------------------------------------------------------------------------- input
+
+
+def _import(module: str) -> None:
+    sys.path.insert(0, os.getcwd())  # as `python -m` has it
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        raise BadInput(f"--import {module}: {error}") from error
+    finally:
+        sys.path.remove(os.getcwd())
+
+
+def _load(name: str, kind: type) -> Any:
+    """The value that the config in a file describes."""
+    config = _read(name)
+    try:
+        value = from_config(config)
+        if isinstance(value, GradientTransformation):
+            _ = value.locality  # its rules are made, so that a wrong argument is seen now
+    except Exception as error:  # factories may raise what they like
+        raise BadInput(f"{_title(name)}: {error}") from error
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, Call):
+        found = f"{value.factory.name!r} is a {type(value).__name__}"
+        raise BadInput(f"{_title(name)}: {found}, but this command takes a {kind.__name__}")
+    example = '{"@schedule": "constant_schedule", ...}' if kind is Schedule else '{"@transform": "adam", ...}'
+    raise BadInput(f"{_title(name)}: this is no config, which is a mapping such as {example}")
+
+
+def _title(name: str) -> str:
+    return "stdin" if name == "-" else name
+
+
+def _read(name: str) -> Any:
+    """The data of a JSON or YAML file."""
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{name}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{_title(name)}: not a text file: {error.reason} at byte {error.start}") from error
+    is_json = name.endswith(".json") or (not name.endswith((".yaml", ".yml")) and text.lstrip()[:1] in ("{", "["))
+    if not is_json:
+        return _read_yaml(_title(name), text)
+    try:
+        return json.loads(text, object_pairs_hook=_without_repeats)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{_title(name)}, line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except ValueError as error:
+        raise BadInput(f"{_title(name)}: {error}") from error
+
+
+def _without_repeats(pairs: list[tuple[Any, Any]]) -> dict:
+    names = [name for name, _ in pairs]
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise ValueError(f"the key {repeated[0]!r} is given twice")
+    return dict(pairs)
+
+
+def _read_yaml(title: str, text: str) -> Any:
+    try:
+        import yaml
+    except ImportError as error:
+        text = 'YAML needs PyYAML: pip install "gradchain[cli]", or write JSON'
+        raise BadInput(f"{title}: {text}") from error
+
+    class Loader(yaml.SafeLoader):
+        """Safe, with 1e-3 as a number, which YAML 1.1 takes for text."""
+
+    def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict:
+        return _without_repeats(loader.construct_pairs(node, deep=True))
+
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), "-+0123456789"
+    )
+    Loader.add_constructor("tag:yaml.org,2002:map", mapping)
+    try:
+        return yaml.load(text, Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        hint = "; put quotes around what begins with @" if "'@'" in str(error.problem) else ""
+        raise BadInput(f"{title}{line}: {error.problem}{hint}") from error
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise BadInput(f"{title}: {error}") from error
+
+
+def _shapes(name: str, node: Any, path: str) -> Any:
+    """The tree of shapes that a file describes."""
+    is_leaf = isinstance(node, dict) and isinstance(node.get("shape"), list) and node.keys() <= {"shape", "dtype"}
+    if isinstance(node, dict) and not is_leaf:
+        return {k: _shapes(name, v, f"{path}/{k}" if path else str(k)) for k, v in node.items()}
+    if node is None:
+        return None
+    shape, dtype = (node["shape"], node.get("dtype", "float32")) if is_leaf else (node, "float32")
+    if not (isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)):
+        raise BadInput(f"{_title(name)}: {path!r} must be a shape, a list of sizes such as [2, 3], not {shape!r}")
+    try:
+        return jax.ShapeDtypeStruct(tuple(shape), jnp.dtype(str(dtype)))
+    except TypeError as error:
+        close = difflib.get_close_matches(str(dtype), ("float16", "bfloat16", "float32", "float64", "complex64"), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise BadInput(f"{_title(name)}: {path!r} has no dtype {dtype!r}{hint}") from error
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
+    return int(text)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,1 @@
+"""The classic mistakes in a chain, one small function each; ``gradchain.check`` runs all of them."""

@@ -1,0 +1,303 @@
+"""Each rule of ``check`` fires where it should and nowhere else; the library's own recipes and pages are clean."""
+
+import contextlib
+import doctest
+import inspect
+import io
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+import gradchain as gc
+from gradchain.call import FACTORIES
+from gradchain.check import RULES
+from gradchain.places import is_ours
+from tests.table import ROWS
+from tests.test_docs import BLOCK, PAGES
+
+PARAMS = {"dense": {"bias": jnp.ones(2), "kernel": jnp.ones((2, 2))}, "head": {"kernel": jnp.ones((2, 1))}}
+HALF = jax.tree.map(lambda x: x.astype(jnp.float16), PARAMS)
+EVERYTHING = ("params", "value", "grad", "value_fn", "key")
+WARM_UP = gc.warmup_cosine_decay_schedule(0.0, 0.1, 100, 1000)
+
+
+@gc.transform
+def doubled():
+    return gc.elementwise(lambda g: 2 * g)
+
+
+@gc.recipe
+def clipped_late(learning_rate: gc.Hyper):
+    return gc.chain(gc.adam(learning_rate), gc.clip(1.0))
+
+
+def found(tx, params=None, steps=None, passes=("params",)):
+    return {(f.severity, f.name, f.stage) for f in gc.check(tx, params, steps, passes)}
+
+
+adam, decay, rate = gc.scale_by_adam(), gc.add_decayed_weights(0.1), gc.scale_by_learning_rate(0.1)
+by_ndim = lambda path, x: "matrix" if x.ndim > 1 else "rest"
+
+#: For each rule: what is found, and in what.
+FIRES = [
+    ("mistake", "no_learning_rate", "", gc.chain(gc.clip(1.0), adam), {}),
+    ("mistake", "no_learning_rate", "", gc.chain(gc.clip(1.0), adam).named("all"), {}),
+    ("mistake", "no_learning_rate", "", gc.lookahead(adam), {}),
+    ("note", "no_learning_rate", "", adam, {}),
+    ("note", "no_learning_rate", "", gc.cautious(gc.chain(gc.clip(1.0), adam)), {}),
+    ("mistake", "no_learning_rate", "groups", gc.groups([("head/*", adam)], default=gc.sgd(0.1)), {}),
+    ("mistake", "no_learning_rate", "masked", gc.masked(gc.sgd(0.1), "head/*", gc.identity()), {}),
+    ("mistake", "two_learning_rates", "scale_by_learning_rate_2", gc.chain(gc.adam(0.1), gc.sgd(0.1)), {}),
+    ("mistake", "two_learning_rates", "scale_by_learning_rate", gc.chain(gc.accumulate(gc.adam(0.1), 2), rate), {}),
+    ("mistake", "two_learning_rates", "scale_by_learning_rate", gc.chain(gc.madgrad(0.1), rate), {}),
+    ("mistake", "sign_twice", "scale", gc.chain(gc.adam(0.1), gc.scale(-1.0)), {}),
+    ("mistake", "sign_twice", "scale_by_learning_rate", gc.chain(gc.scale(-1.0), gc.adam(0.1)), {}),
+    (
+        "mistake",
+        "sign_twice",
+        "scale_by_schedule",
+        gc.chain(gc.sgd(0.1), gc.scale_by_schedule(lambda t: -jnp.exp2(-t.astype(float)))),
+        {},
+    ),
+    ("mistake", "negative_learning_rate", "scale_by_learning_rate", gc.adam(-0.1), {}),
+    ("mistake", "zero_learning_rate", "scale_by_learning_rate", gc.adam(0.0), {}),
+    ("mistake", "clip_after_scaling", "clip", gc.chain(gc.adam(0.1), gc.clip(1.0)), {}),
+    ("mistake", "clip_after_scaling", "clip", clipped_late(0.1), {}),
+    ("mistake", "clip_after_scaling", "clip_by_block_rms", gc.chain(gc.sgd(0.1), gc.clip_by_block_rms(1.0)), {}),
+    ("warning", "clip_after_scaling", "clip", gc.chain(adam, gc.clip(1.0), rate), {}),
+    ("warning", "decay_before_adaptive", "scale_by_adam", gc.chain(decay, gc.adam(0.1)), {}),
+    ("warning", "decay_before_adaptive", "cautious/inner/scale_by_adam", gc.chain(decay, gc.cautious(adam), rate), {}),
+    ("mistake", "decay_uphill", "add_decayed_weights", gc.chain(gc.adam(0.1), decay), {}),
+    (
+        "mistake",
+        "decay_uphill",
+        "add_independent_weight_decay",
+        gc.chain(adam, gc.add_independent_weight_decay(0.1), rate),
+        {},
+    ),
+    ("mistake", "not_the_last", "average_weights", gc.chain(gc.average_weights(gc.sgd(0.1)), gc.scale(0.5)), {}),
+    ("mistake", "not_the_last", "lookahead", gc.chain(gc.lookahead(adam), rate), {}),
+    ("mistake", "not_the_last", "project", gc.chain(adam, gc.project(gc.non_negative()), rate), {}),
+    ("warning", "momentum_twice", "scale_by_adam", gc.chain(gc.add_momentum(0.9), gc.adam(0.1)), {}),
+    (
+        "warning",
+        "clip_in_groups",
+        "groups/chain/clip_by_global_norm",
+        gc.groups([("head/*", gc.chain(gc.clip_by_global_norm(1.0), gc.sgd(0.1)))], default=gc.sgd(0.1)),
+        {},
+    ),
+    ("mistake", "missing_arguments", "scale_by_momo", gc.momo(), {}),
+    ("mistake", "missing_arguments", "accumulate/inner/scale_by_polyak", gc.accumulate(gc.polyak_sgd(), 2), {}),
+    ("mistake", "missing_arguments", "add_decayed_weights", gc.adamw(0.1), {"passes": ()}),
+    ("mistake", "missing_arguments", "sam", gc.sam(gc.sgd(0.1)), {"passes": ("params", "value")}),
+    ("warning", "float16_without_loss_scale", "", gc.adam(0.1), {"params": HALF}),
+    ("warning", "zero_eps", "scale_by_adam", gc.adam(0.1, eps=0.0), {}),
+    ("mistake", "selects_nothing", "add_decayed_weights", gc.adamw(0.1, where="*/weight"), {"params": PARAMS}),
+    (
+        "warning",
+        "selects_nothing",
+        "add_decayed_weights",
+        gc.adamw(0.1, where=gc.ndim_at_least(3)),
+        {"params": PARAMS},
+    ),
+    (
+        "mistake",
+        "selects_nothing",
+        "freeze",
+        gc.chain(gc.freeze("encoder/*"), gc.sgd(0.1)),
+        {"params": PARAMS},
+    ),
+    (
+        "mistake",
+        "empty_group",
+        "groups",
+        gc.groups([("head/*", gc.sgd(0.2)), ("*head*", gc.freeze())], default=gc.sgd(0.1)),
+        {"params": PARAMS},
+    ),
+    ("mistake", "empty_group", "masked", gc.chain(gc.masked(gc.clip(1.0), "bias"), gc.sgd(0.1)), {"params": PARAMS}),
+    (
+        "warning",
+        "empty_group",
+        "partition",
+        gc.partition({"matrix": gc.sgd(0.1), "rest": gc.sgd(0.2), "other": gc.sgd(0.3)}, by_ndim),
+        {"params": PARAMS},
+    ),
+    ("mistake", "freezes_everything", "freeze", gc.chain(gc.freeze(), gc.sgd(0.1)), {}),
+    ("mistake", "freezes_everything", "", gc.chain(gc.freeze("*"), gc.sgd(0.1)), {"params": PARAMS}),
+    ("note", "decays_vectors", "add_decayed_weights", gc.adamw(0.1), {"params": PARAMS}),
+    ("mistake", "still_rising", "scale_by_learning_rate", gc.sgd(WARM_UP), {"steps": 50}),
+    ("warning", "still_rising", "scale_by_learning_rate", gc.sgd(lambda step: 0.1 * step.astype(float)), {"steps": 50}),
+    (
+        "mistake",
+        "still_rising",
+        "accumulate/inner/scale_by_learning_rate",
+        gc.accumulate(gc.sgd(WARM_UP), 8),
+        {"steps": 640},
+    ),
+    ("mistake", "ends_early", "scale_by_learning_rate", gc.sgd(WARM_UP), {"steps": 2000}),
+    ("mistake", "ends_early", "scale_by_learning_rate", gc.sgd(gc.constant_schedule(0.0)), {"steps": 10}),
+    ("note", "decay_unfinished", "scale_by_learning_rate", gc.sgd(WARM_UP), {"steps": 500}),
+    ("mistake", "does_not_fit", "", gc.groups([("head/*", gc.sgd(0.1))]), {"params": PARAMS}),
+    ("mistake", "does_not_fit", "", gc.partition({"a": gc.sgd(0.1)}, by_ndim), {"params": PARAMS}),
+    ("mistake", "does_not_fit", "", gc.chain(optax.masked(optax.sgd(0.1), {"a": True})), {"params": PARAMS}),
+]
+
+#: What may look like a mistake and is none; nothing but notes may be found.
+SILENT = [
+    (gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(WARM_UP, where=gc.ndim_at_least(2))), {"steps": 1000}),
+    (gc.chain(gc.clip(1.0), adam, gc.scale(-0.1)), {}),
+    (gc.chain(gc.clip(1.0), adam, gc.scale_by_schedule(lambda step: jnp.float32(-0.1))), {}),
+    (gc.chain(gc.clip(1.0), adam, gc.scale(-1.0), gc.scale(-1.0), rate), {}),  # three turns are one
+    (gc.chain(adam, gc.scale(-1.0), gc.scale_by_learning_rate(-0.1)), {}),
+    (gc.chain(gc.sgd(0.1), gc.scale(0.5), gc.reduce_on_plateau()), {"passes": ("params", "value")}),
+    (gc.chain(gc.clip(1.0), doubled()), {}),  # who knows what it does
+    (gc.chain(gc.clip(1.0), optax.adam(0.1)), {}),
+    (gc.chain(optax.adam(0.1), gc.stateless(lambda g, p: g)), {}),
+    (gc.chain(gc.clip(1.0), gc.GradientTransformation(lambda p: {}, lambda g, s, p=None: (g, s))), {}),
+    (gc.chain(adam, rate).named("all"), {}),
+    (gc.graft(gc.sgd(0.1), gc.adam(0.1)), {}),
+    (gc.chain(gc.masked(gc.sgd(0.1), "head/*", gc.identity()), gc.masked(gc.adam(0.1), "dense/*", gc.identity())), {}),
+    (gc.chain(gc.groups([("head/*", gc.scale_by_sign())], default=adam), rate), {"params": PARAMS}),
+    (gc.chain(adam, gc.clip_by_block_rms(1.0), rate), {}),
+    (gc.chain(gc.masked(adam, "head/*"), gc.masked(gc.clip(1.0), "dense/*"), rate), {"params": PARAMS}),
+    (gc.chain(gc.add_decayed_weights(0.0), gc.adam(0.1)), {}),
+    (gc.chain(decay, gc.sgd(0.1, momentum=0.9)), {}),
+    (gc.chain(gc.adam(0.1), gc.add_independent_weight_decay(1e-4)), {}),
+    (gc.chain(gc.add_momentum(0.9), gc.scale_by_adam(b1=0.0), rate), {}),
+    (gc.chain(gc.sgd(0.1), gc.project(gc.non_negative(), "head/*"), gc.prox(gc.l1(0.1), 0.1, "dense/*")), {}),
+    (gc.average_weights(gc.lookahead(gc.adam(0.1))), {}),
+    (gc.chain(gc.average_weights(gc.adam(0.1)), gc.freeze("head/*"), gc.identity()), {"params": PARAMS}),
+    (
+        gc.chain(gc.clip_by_global_norm(1.0), gc.groups([("head/*", gc.freeze())], default=gc.sgd(0.1))),
+        {"params": PARAMS},
+    ),
+    (gc.chain(gc.masked(gc.clip_by_global_norm(1.0), "head/*"), gc.adam(0.1)), {}),
+    (gc.accumulate(gc.momo(), 2), {"passes": ("params", "value")}),
+    (gc.adam(0.1), {"params": jax.tree.map(lambda x: x.astype(jnp.bfloat16), PARAMS)}),
+    (gc.adam(0.1, eps=0.0, eps_root=1e-8), {}),
+    (gc.lars(0.1), {}),  # whose eps is 0 by default
+    (gc.chain(gc.freeze("head/*"), gc.adamw(0.1, where="*kernel")), {"params": PARAMS}),
+    (gc.adamw(0.1, where="*kernel"), {"params": {}}),
+    (gc.groups([("head/*", gc.sgd(0.2)), ("dense/*", gc.sgd(0.3))], default=gc.sgd(0.1)), {"params": PARAMS}),
+    (gc.masked(gc.sgd(0.1), "*", gc.freeze()), {"params": PARAMS}),
+    (gc.sgd(gc.linear_schedule(0.1, 0.0, 1000)), {"steps": 1000}),
+    (gc.sgd(gc.linear_schedule(0.0, 0.1, 1000)), {"steps": 1000}),  # it ends with the run
+    (gc.sgd(gc.warmup_constant_schedule(0.0, 0.1, 100)), {"steps": 1000}),
+    (gc.sgd(gc.exponential_decay(0.1, 100, 0.5)), {"steps": 1000}),
+    (gc.sgd(gc.cosine_restarts_schedule(0.1, 100)), {"steps": 1000}),
+    (gc.accumulate(gc.sgd(WARM_UP), 8), {"steps": 8000}),
+    (gc.accumulate(gc.sgd(WARM_UP), lambda step: 8), {"steps": 100}),
+    (gc.scale_by_adam(b1=gc.linear_schedule(0.0, 0.9, 100)), {"steps": 50}),
+]
+
+
+@pytest.mark.parametrize(
+    ("severity", "name", "stage", "tx", "options"), FIRES, ids=lambda x: x if isinstance(x, str) else ""
+)
+def test_a_mistake_is_found(severity, name, stage, tx, options):
+    options = {"passes": EVERYTHING} | options if name != "missing_arguments" else options
+    assert (severity, name, stage) in found(tx, **options)
+    assert not {f for f in found(tx, **options) if f[0] == "mistake" and f[1] != name}, "and no other mistake"
+
+
+@pytest.mark.parametrize(("tx", "options"), SILENT, ids=[str(i) for i in range(len(SILENT))])
+def test_what_is_right_is_left_alone(tx, options):
+    assert {f for f in found(tx, **options) if f[0] != "note"} == set()
+
+
+def test_each_rule_is_seen_to_fire():
+    assert {name for _, name, *_ in FIRES} == {rule.__name__ for rule in RULES} | {"does_not_fit"}
+
+
+def _recipe(factory):
+    """A recipe of the library with its defaults, and something plausible where there is none."""
+    given = {"learning_rate": 0.1, "max_learning_rate": 0.1, "l2_norm_clip": 1.0, "noise_multiplier": 1.0}
+    required = [p.name for p in factory.signature.parameters.values() if p.default is p.empty]
+    return factory.bind((), {name: given[name] for name in required})
+
+
+RECIPES = [
+    f
+    for f in FACTORIES.values()
+    if f.composite and f.name != "chain" and f.function.__module__.startswith("gradchain.o")
+]
+
+
+@pytest.mark.parametrize("factory", RECIPES, ids=lambda factory: factory.name)
+def test_recipes_of_the_library_are_clean(factory):
+    tx = _recipe(factory)
+    assert is_ours(tx)
+    found = gc.check(gc.chain(gc.centralize(), tx), PARAMS, steps=1000, passes=EVERYTHING)
+    assert not [f for f in found if f.severity != "note"]
+
+
+def test_there_are_recipes():
+    assert len(RECIPES) > 50
+
+
+OPTIMIZERS = [row for row in ROWS if row.make().factory in RECIPES]
+
+
+@pytest.mark.parametrize("row", OPTIMIZERS, ids=lambda row: row.name)
+def test_recipes_with_options_have_no_mistake(row):
+    assert not [f for f in gc.check(row.make(), passes=EVERYTHING) if f.severity == "mistake"]
+
+
+def _parts(tx):
+    return [part for member in tx.members for part in (member, *_parts(member))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_what_the_pages_show_is_clean(page):
+    """Transformations that a page makes, but those that are parts of another."""
+    names, made = {"__name__": page.stem}, []
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        for block in BLOCK.findall(page.read_text()):
+            sources = [e.source for e in doctest.DocTestParser().get_examples(block)] if ">>>" in block else [block]
+            for source in sources:
+                with contextlib.suppress(ValueError, TypeError), contextlib.redirect_stdout(io.StringIO()):
+                    exec(source, names)  # an error may be what the page shows
+                made += [x for x in names.values() if isinstance(x, gc.GradientTransformation) and x not in made]
+    parts = [part for tx in made for part in _parts(tx)]
+    gradients = [tx for tx in made if any(isinstance(x, jax.Array) for x in jax.tree.leaves(tx))]  # of numbers in it
+    for tx in (tx for tx in made if tx not in gradients):
+        findings = gc.check(tx, passes=EVERYTHING)
+        assert tx in parts or page.stem == "inspection" or not [f for f in findings if f.severity == "mistake"], tx
+
+
+def test_findings_print_one_a_line_the_worst_first():
+    findings = gc.check(gc.chain(gc.adamw(0.1), gc.clip(1.0)), PARAMS)
+    assert [f.severity for f in findings] == ["mistake", "note"]
+    first, second = str(findings).splitlines()
+    assert first.startswith(
+        "mistake: clip_after_scaling at clip: it stands after scale_by_learning_rate and clips the step"
+    )
+    assert second.startswith("note: decays_vectors at add_decayed_weights: ")
+    assert repr(gc.check(gc.sgd(0.1))) == "nothing found"
+
+
+def test_a_missing_argument_is_said_with_the_call_to_make():
+    (finding,) = gc.check(gc.momo())
+    assert "needs 'value': call update(grads, state, params, value=...)" in finding.message
+    assert "passes=('params', 'value')" in finding.message
+
+
+def test_it_takes_foreign_pairs_and_shapes():
+    assert gc.check(optax.adam(0.1), PARAMS) == []
+    shapes = jax.eval_shape(lambda: PARAMS)
+    assert gc.check(gc.adamw(0.1), shapes) == gc.check(gc.adamw(0.1), PARAMS)
+    with pytest.raises(TypeError, match="check: tx must be a transformation"):
+        gc.check("adam")
+
+
+def test_it_works_with_traced_numbers():
+    found = []
+    jax.jit(lambda rate: found.append(gc.check(gc.chain(gc.clip(1.0), gc.adam(rate)))))(0.1)
+    assert found == [[]]
+
+
+def test_the_rules_have_a_docstring_of_one_sentence():
+    assert all((inspect.getdoc(rule) or "").endswith(".") for rule in RULES)
