@@ -72,4 +72,5 @@ QUICK_CASES = {  # the same trees, cut down, to see that all runs
     )
 }
 
+TRANSFORMER = Case("transformer", "a GPT-2 of 100 leaves, 18.9M parameters", partial(gpt2, 384, 8, 11_736, 512))
 COUNTED = Case("few_leaves", "6 leaves: counts are the same on any tree", partial(small_leaves, 3))

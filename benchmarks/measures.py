@@ -13,9 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks.cases import COUNTED, Case
+from benchmarks.cases import COUNTED, TRANSFORMER, Case
 from benchmarks.frame import Contestant, Settings, per_call
-from benchmarks.optimizers import HAS_TORCH, Optimizer, step_function, torch_step
+from benchmarks.optimizers import ACCUMULATE, HAS_TORCH, Optimizer, step_function, torch_step
 
 RATE = 1e-3
 COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
@@ -142,6 +142,41 @@ def eager_time(optimizer: Optimizer, case: Case, settings: Settings) -> list[Con
     return contestants
 
 
+def accumulate_time(optimizer: Optimizer, case: Case, settings: Settings, every: int = 8) -> list[Contestant]:
+    """A cycle of micro-steps, of which the last makes a step: the mean, and the two kinds.
+
+    With parameters and state donated, as one trains, and without. Beside them the optimizer that makes a step each
+    time.
+    """
+    grads, params = jax.tree.map(jnp.asarray, (case.arrays(0), case.arrays(1)))
+
+    def contestant(name: str, library: str, tx: Any, donate: bool) -> Contestant:
+        update_and_apply = step_function(library, tx)
+        step = jax.jit(lambda p, s, g: update_and_apply(g, s, p), donate_argnums=(0, 1) if donate else ())
+        kept = jax.tree.map(lambda x: jnp.array(x, copy=True), (params, tx.init(params)))
+
+        def turn() -> dict[str, float]:
+            nonlocal kept
+            times = []
+            for _ in range(every):
+                start = time.perf_counter()
+                kept = jax.block_until_ready(step(*kept, grads))
+                times.append(1e3 * (time.perf_counter() - start))
+            return {"mean": sum(times) / every, "between": sum(times[:-1]) / (every - 1), "at a step": times[-1]}
+
+        return Contestant(name, turn, "optax" if donate else "optax, not donated")
+
+    contestants = []
+    for name, make in _libraries(optimizer, settings).items():
+        tx = make(RATE)
+        contestants += [
+            contestant(name, name, ACCUMULATE[name](tx, every), donate=True),
+            contestant(f"{name}, not donated", name, ACCUMULATE[name](tx, every), donate=False),
+            contestant(f"{name}, a step each time", name, tx, donate=True),
+        ]
+    return contestants
+
+
 # --------------------------------------------------------------------------------------------------------- counts
 
 
@@ -213,6 +248,12 @@ MEASURES = {
         "from Python to a compiled step: milliseconds", "ms", compile_time, runs=lambda settings: settings.slow_runs
     ),
     "eager": Measure("one step outside jit, a new learning rate each time: milliseconds", "ms", eager_time),
+    "accumulate": Measure(
+        "a micro-step of eight that make a step, update and apply: milliseconds",
+        "ms",
+        accumulate_time,
+        cases=(TRANSFORMER,),
+    ),
     "counts": Measure(
         "traces and compilations that changing or equal transformations cost",
         "count",

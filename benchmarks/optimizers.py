@@ -13,6 +13,7 @@ import optax
 import gradchain as gc
 
 APPLY = {"gradchain": gc.apply_updates, "optax": optax.apply_updates}
+ACCUMULATE = {"gradchain": gc.accumulate, "optax": optax.MultiSteps}
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 

@@ -109,6 +109,7 @@ FAMILIES: dict[str, dict[str, str]] = {
 
 #: The same for wrappers, which take a transformation and give one back.
 WRAPPERS = {
+    "accumulate": "a batch that does not fit, in parts that arrive one by one; bad parts are left out",
     "average_weights": "nearly always worth trying: better weights to evaluate with (`eval_params`), the same training",
     "lookahead": "an optimizer that is restless; evaluate with `eval_params`",
     "schedule_free": "an optimizer of your own without momentum, for runs of unknown length",
@@ -120,13 +121,23 @@ WRAPPERS = {
     "mars": "pretraining: a gradient of less variance, without a second evaluation",
     "grokfast": "small tasks that are memorized long before they are understood",
     "grokfast_window": "the same with a plain mean, for a gradient's memory each step of the window",
+    "apply_when": "a step that is made now and then only, or from some point on",
+    "switch": "to begin with one optimizer and end with another, which may take over moments and clocks",
+    "parallel": "a sum, a mean or any mixture of the updates of several",
     "graft": "to try a direction with the step lengths, and the schedule, of an optimizer that is tuned",
     "low_rank": "language models that do not fit: the inner state is that of projected matrices",
+    "skip_nonfinite": "a NaN now and then that should not end a run",
+    "dynamic_loss_scale": "to train in float16",
+    "skip_spikes": "long runs that single batches upset",
+    "tunable": "hyperparameters that change between steps in a way that no schedule knows beforehand",
     "lazy_rows": "embeddings of which a batch sees few rows",
     "remove_radial": "networks with normalisation layers, whose weights would grow",
     "dadapt": "a direction of your own, without a rate",
     "mechanize": "a whole optimizer, its rate scaled by what it learns",
 }
+
+#: What a wrapper needs that is neither a transformation nor a rate.
+ARGUMENTS = {"at": 100, "condition": gc.constant_schedule(1.0), "every": 4}
 
 PARAMS = {"kernel": jax.ShapeDtypeStruct((1024, 1024), jnp.float32), "bias": jax.ShapeDtypeStruct((1024,), jnp.float32)}
 OTHER = {"kernel": jax.ShapeDtypeStruct((32, 2048), jnp.float32), "bias": jax.ShapeDtypeStruct((2048,), jnp.float32)}
@@ -147,11 +158,13 @@ def members(name: str) -> dict[str, gc.GradientTransformation]:
 
 
 def make(call: str, **given: object) -> gc.GradientTransformation:
-    """``name`` or ``name(option=number)`` as a value: what has no default is 0.001."""
+    """``name`` or ``name(option=number)`` as a value: what has no default is 0.001, or stands in ``ARGUMENTS``."""
     name, option, number = re.fullmatch(r"(\w+)(?:\((\w+)=([\d.]+)\))?", call).groups()
     parameters = FACTORIES[name].signature.parameters.values()
-    required = {p.name: 1e-3 for p in parameters if p.default is p.empty}
-    return getattr(gc, name)(**(required | given | ({option: float(number)} if option else {})))
+    required = {p.name: ARGUMENTS.get(p.name, 1e-3) for p in parameters if p.default is p.empty}
+    arguments = required | given | ({option: float(number)} if option else {})
+    spread = [arguments.pop(p.name) for p in parameters if p.kind is p.VAR_POSITIONAL]
+    return getattr(gc, name)(*spread, **arguments)
 
 
 def bytes_per_parameter(tx: gc.GradientTransformation, params: dict = PARAMS) -> float:

@@ -9,6 +9,7 @@ from gradchain.call import Schedule as Schedule
 from gradchain.call import Selection as Selection
 from gradchain.call import schedule as schedule
 from gradchain.call import selection as selection
+from gradchain.check import check as check
 from gradchain.compose import masked as masked
 from gradchain.compose import ndim_at_least as ndim_at_least
 from gradchain.compose import partition as partition
@@ -19,8 +20,12 @@ from gradchain.core import GradientTransformation as GradientTransformation
 from gradchain.core import chain as chain
 from gradchain.core import recipe as recipe
 from gradchain.core import transform as transform
+from gradchain.describe import Description as Description
+from gradchain.describe import describe as describe
+from gradchain.foreign_states import torch_state as torch_state
 from gradchain.groups import freeze as freeze
 from gradchain.groups import groups as groups
+from gradchain.hyperparams import hyperparams as hyperparams
 from gradchain.lift import elementwise as elementwise
 from gradchain.lift import leafwise as leafwise
 from gradchain.lift import matrixwise as matrixwise
@@ -104,6 +109,7 @@ from gradchain.optimizers.sign import tiger as tiger
 from gradchain.optimizers.stable import spam as spam
 from gradchain.optimizers.stable import stable_adamw as stable_adamw
 from gradchain.optimizers.stable import stable_spam as stable_spam
+from gradchain.rules.case import Finding as Finding
 from gradchain.schedules.algebra import clipped_schedule as clipped_schedule
 from gradchain.schedules.algebra import join_schedules as join_schedules
 from gradchain.schedules.algebra import product_schedule as product_schedule
@@ -146,6 +152,15 @@ from gradchain.slots import per_replica as per_replica
 from gradchain.slots import prepend as prepend
 from gradchain.slots import scalar as scalar
 from gradchain.slots import shaped as shaped
+from gradchain.state import adopt_state as adopt_state
+from gradchain.telemetry.metrics import metrics as metrics
+from gradchain.telemetry.metrics import unhealthy_layers as unhealthy_layers
+from gradchain.telemetry.watch import watch as watch
+from gradchain.telemetry.writers import CsvWriter as CsvWriter
+from gradchain.telemetry.writers import History as History
+from gradchain.telemetry.writers import LiveTable as LiveTable
+from gradchain.telemetry.writers import TensorBoardWriter as TensorBoardWriter
+from gradchain.telemetry.writers import Writer as Writer
 from gradchain.transforms.adam import scale_by_adam as scale_by_adam
 from gradchain.transforms.adam import scale_by_adamax as scale_by_adamax
 from gradchain.transforms.adam import scale_by_amsgrad as scale_by_amsgrad
@@ -266,19 +281,30 @@ from gradchain.wrappers.averaging import average_weights as average_weights
 from gradchain.wrappers.averaging import eval_params as eval_params
 from gradchain.wrappers.cautious import cautious as cautious
 from gradchain.wrappers.cautious import grams as grams
+from gradchain.wrappers.control import apply_when as apply_when
+from gradchain.wrappers.control import parallel as parallel
+from gradchain.wrappers.control import switch as switch
 from gradchain.wrappers.dadapt import dadapt as dadapt
 from gradchain.wrappers.gradient_filters import grokfast as grokfast
 from gradchain.wrappers.gradient_filters import grokfast_window as grokfast_window
 from gradchain.wrappers.gradient_filters import mars as mars
 from gradchain.wrappers.graft import graft as graft
+from gradchain.wrappers.guards import bad_leaf as bad_leaf
+from gradchain.wrappers.guards import skip_nonfinite as skip_nonfinite
 from gradchain.wrappers.lazy import lazy_rows as lazy_rows
 from gradchain.wrappers.lookahead import lookahead as lookahead
+from gradchain.wrappers.loss_scale import dynamic_loss_scale as dynamic_loss_scale
+from gradchain.wrappers.loss_scale import loss_scale as loss_scale
 from gradchain.wrappers.low_rank import low_rank as low_rank
 from gradchain.wrappers.mechanic import mechanize as mechanize
+from gradchain.wrappers.micro_batch import micro_batch as micro_batch
 from gradchain.wrappers.radial import remove_radial as remove_radial
 from gradchain.wrappers.schedule_free import schedule_free as schedule_free
 from gradchain.wrappers.sharpness import asam as asam
 from gradchain.wrappers.sharpness import looksam as looksam
 from gradchain.wrappers.sharpness import sam as sam
+from gradchain.wrappers.spikes import skip_spikes as skip_spikes
+from gradchain.wrappers.tunable import set_hyperparams as set_hyperparams
+from gradchain.wrappers.tunable import tunable as tunable
 
 __version__ = "0.1.0"

@@ -1,31 +1,38 @@
 """Pictures, drawn with matplotlib; ``pip install "gradchain[plot]"`` brings it.
 
-Each function draws on given axes, or on new ones, and returns them.
+Each function draws on given axes, or on new ones, and returns them; ``plot_history`` makes a figure of several.
 """
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradchain.call import Schedule
+from gradchain.checks import quote
 from gradchain.schedules.range_test import LearningRateRange
+from gradchain.telemetry.writers import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def _axes(ax: Axes | None) -> Axes:
     """The axes given, or those of a new figure."""
-    if ax is not None:
-        return ax
+    return _pyplot().subplots(layout="constrained")[1] if ax is None else ax
+
+
+def _pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError('Pictures need matplotlib: pip install "gradchain[plot]".') from error
-    return plt.subplots(layout="constrained")[1]
+    return plt
 
 
 def schedule(schedule: Callable, steps: int | Sequence[int], ax: Axes | None = None, **line: Any) -> Axes:
@@ -74,3 +81,142 @@ def learning_rate_range(found: LearningRateRange, ax: Axes | None = None) -> Axe
     ax.set_ylim(top=found.smoothed.max() + 0.1 * np.ptp(found.smoothed))  # a single loss may be far above
     ax.legend(frameon=False)
     return ax
+
+
+# ------------------------------------------------------------------------------------------------------------ metrics
+
+Columns = dict[str, np.ndarray]
+_TOTALS = ("gradient_norm", "update_norm", "parameter_norm")
+
+
+def plot_history(history: History | str | os.PathLike) -> Figure:
+    """Draw what was written of a training run: a panel for each kind of metric that is there.
+
+    The loss and the learning rate; the norms of gradients, updates and parameters; the norm after each member of the
+    chain; the factors by which members clip; the ratio of updates to parameters; and of each layer, where ``watch`` has
+    ``by=``, that ratio and the norm of its gradient, as maps in which a cross is a layer that vanishes or explodes.
+    What is zero has no place on a scale of powers of ten: it is grey, or a gap.
+
+    Args:
+        history: a ``History``, or a file of ``CsvWriter``.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: if there is nothing to draw.
+
+    Example:
+        >>> import gradchain as gc
+        >>> gc.plot.plot_history("run.csv").savefig("run.png")  # doctest: +SKIP
+    """
+    history = history if isinstance(history, History) else History.read(history)
+    steps, columns = history.steps, _columns(history)
+    panels = [panel for panel in _PANELS if panel[1](columns)]
+    if not panels:
+        raise ValueError(f"plot_history: there is no metric that it draws, such as 'loss', in {quote(history.names)}.")
+    width, height = min(len(panels), 2), -(-len(panels) // 2)
+    fig, grid = _pyplot().subplots(
+        height, width, figsize=(5.5 * width, 3.1 * height), sharex=True, squeeze=False, layout="constrained"
+    )
+    for ax, (title, choose, draw) in zip(grid.flat, panels, strict=False):
+        draw(ax, steps, choose(columns), columns)
+        ax.set_title(title, fontsize=10)
+    for ax in list(grid.flat)[len(panels) :]:
+        ax.remove()
+    for ax in fig.axes[: len(panels)][-width:]:
+        ax.set_xlabel("step")
+        ax.tick_params(labelbottom=True)
+    return fig
+
+
+def _columns(history: History) -> Columns:
+    """The metrics by name, without the path of the wrapper in which the ``watch`` stands."""
+    above = next((n.removesuffix("update_ratio") for n in history.names if n.endswith("update_ratio")), "")
+    natural = lambda name: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", name)]
+    return {name.removeprefix(above): history[name] for name in sorted(history.names, key=natural)}
+
+
+def _named(ending: str) -> Callable[[Columns], Columns]:
+    """The metrics whose names end so, under what comes before."""
+
+    def choose(columns: Columns) -> Columns:
+        found = {k: v for k, v in columns.items() if k == ending or k.endswith(f"/{ending}")}
+        return {k.removesuffix(ending).rstrip("/") or ending: v for k, v in found.items()}
+
+    return choose
+
+
+def _of_layers(kind: str) -> Callable[[Columns], Columns]:
+    return lambda columns: {k.removeprefix(f"{kind}/"): v for k, v in columns.items() if k.startswith(f"{kind}/")}
+
+
+def _totals(columns: Columns) -> Columns:
+    return {name.removesuffix("_norm"): columns[name] for name in _TOTALS if name in columns}
+
+
+def _ratio(columns: Columns) -> Columns:
+    return {} if _of_layers("update_ratio")(columns) else _named("update_ratio")(columns)
+
+
+def _losses(columns: Columns) -> Columns:
+    return {name: values for name, values in columns.items() if "loss" in name}
+
+
+def _lines(ax: Axes, steps: np.ndarray, chosen: Columns, columns: Columns, log: bool = True) -> None:
+    for name, values in chosen.items():
+        ax.plot(steps, np.where(values > 0, values, np.nan) if log else values, label=name, linewidth=1.3)
+    if log and any((values > 0).any() for values in chosen.values()):
+        ax.set_yscale("log")
+    ax.grid(alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
+    if len(chosen) > 1:
+        ax.legend(frameon=False, fontsize=7)
+
+
+def _loss(ax: Axes, steps: np.ndarray, chosen: Columns, columns: Columns) -> None:
+    _lines(ax, steps, chosen, columns, log=False)
+    rates = _named("learning_rate")(columns)
+    if rates:
+        right = ax.twinx()
+        for values in rates.values():
+            right.plot(steps, values, color="0.6", linestyle="--", linewidth=1.0)
+        right.set_ylabel("learning rate", color="0.5", fontsize=8)
+        right.tick_params(colors="0.5", labelsize=7)
+        right.set_ylim(bottom=0)
+        right.spines["top"].set_visible(False)
+
+
+def _factors(ax: Axes, steps: np.ndarray, chosen: Columns, columns: Columns) -> None:
+    _lines(ax, steps, chosen, columns, log=False)
+    ax.set_ylim(0, 1.05)
+
+
+def _map(ax: Axes, steps: np.ndarray, chosen: Columns, columns: Columns) -> None:
+    """A row for each layer, the first on top, in colours by powers of ten; crosses where a layer is unhealthy."""
+    from matplotlib.colors import LogNorm
+
+    values = np.stack(list(chosen.values()))
+    shown = np.ma.masked_where(~(np.isfinite(values) & (values > 0)), values)
+    ax.set_facecolor("0.8")
+    ends = np.quantile(shown.compressed(), [0.02, 1.0]) if shown.count() else (1.0, 10.0)  # not a rate's end
+    norm = LogNorm(*ends, clip=True)
+    mesh = ax.pcolormesh(steps, np.arange(len(values)), shown, norm=norm, cmap="viridis", shading="nearest")
+    ax.figure.colorbar(mesh, ax=ax, pad=0.02).ax.tick_params(labelsize=7)
+    health = _of_layers("health")(columns)
+    rows, times = np.nonzero([health.get(layer, np.zeros(len(steps))) for layer in chosen])
+    ax.plot(steps[times], rows, "x", color="C3", markersize=3, markeredgewidth=0.8)
+    every = -(-len(chosen) // 20)
+    ax.set_yticks(range(0, len(chosen), every), list(chosen)[::every], fontsize=7)
+    ax.invert_yaxis()
+
+
+_PANELS: list[tuple[str, Callable[[Columns], Columns], Callable]] = [
+    ("loss, and learning rate (dashed)", _losses, _loss),
+    ("norms", _totals, _lines),
+    ("norm after each member", _named("norm_out"), _lines),
+    ("clip factor", _named("clip_factor"), _factors),
+    ("norm of update over norm of parameters", _ratio, _lines),
+    ("norm of update over norm of parameters, by layer", _of_layers("update_ratio"), _map),
+    ("norm of gradient, by layer", _of_layers("gradient_norm"), _map),
+]

@@ -6,6 +6,7 @@ import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import orbax.checkpoint as ocp
 import pytest
 from flax import nnx
@@ -30,6 +31,10 @@ TRANSFORMATIONS = {
     "sgd": gc.sgd(RATE, momentum=0.9, nesterov=True),
     "named": gc.chain(gc.add_momentum(0.5), gc.add_momentum(0.9), gc.adam(RATE).named("fine")),
     "scheduled b1": gc.adam(0.1, b1=gc.linear_schedule(0.5, 0.9, 6)),
+    "groups": gc.groups([("head/*", gc.freeze()), ("*bias", {"weight_decay": 0.0})], default=gc.adamw(RATE)),
+    "freeze": gc.chain(gc.clip_by_global_norm(1.0), gc.freeze("dense/bias"), gc.adamw(RATE)),
+    "accumulate": gc.accumulate(gc.chain(gc.freeze("head/*"), gc.adamw(RATE)), every=3),  # in the middle of a step
+    "wrappers": gc.lookahead(gc.accumulate(gc.sgd(RATE, momentum=0.9), every=3), sync_period=2),
     "stateless": gc.chain(gc.clip(1.0), gc.scale(-0.1)),
 }
 
@@ -193,3 +198,26 @@ def test_a_run_goes_on_with_a_clip_and_a_schedule_that_it_did_not_begin_with(tmp
     (one, _), (other, new) = train(before, params, state, 3), train(after, params, restored, 3)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), one, other)
     assert new["scale_by_learning_rate"]["count"] == 7
+
+
+@pytest.mark.parametrize("serialize", SERIALIZERS)
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_restored_state_goes_on_in_an_edited_chain(name, serialize, tmp_path):
+    """As does the state that was never written, whatever the serializer made of its containers."""
+    params, before = CONTAINERS[name], gc.adamw(0.1)
+    after = gc.accumulate(gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(RATE)), every=2)
+    params, state = train(before, params, before.init(params), 2)
+    (one, report), (other, _) = (gc.adopt_state(after, x, params) for x in (serialize(state, tmp_path), state))
+    assert not report.dropped and not report.reshaped
+    assert {path.split("/")[1] for path in report.kept} == {"inner"}
+    assert_identical(train(after, params, one, 2), train(after, params, other, 2))
+
+
+@pytest.mark.parametrize("serialize", SERIALIZERS)
+def test_a_state_of_optax_that_a_serializer_made_plain(serialize, tmp_path):
+    """Without its classes: its slots are those of just one member."""
+    params = {"w": A, "b": B}
+    state = optax.adamw(0.1).init(params)
+    restored = serialize(flax.serialization.to_state_dict(state), tmp_path)
+    _, report = gc.adopt_state(gc.adamw(0.1), restored, params)
+    assert report.new == ["scale_by_learning_rate/count"] and not report.dropped

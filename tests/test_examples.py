@@ -72,8 +72,16 @@ def test_train_words(tmp_path):
     assert (tmp_path / "out" / "train_words.png").stat().st_size > 20_000
 
 
+def test_sweep_learning_rates(tmp_path):
+    printed = run("sweep_learning_rates.py", tmp_path)
+    assert "learning rates: 32, compiled programs: 1\n" in printed
+    assert 1e-3 < float(re.search(r"^best learning rate: (.+)$", printed, re.MULTILINE)[1]) < 0.2
+    assert accuracy(printed) >= 0.95
+    assert (tmp_path / "out" / "sweep_learning_rates.png").stat().st_size > 20_000
+
+
 def test_every_example_is_run_here():
-    tested = {name.removeprefix("test_") + ".py" for name in globals() if re.match("test_(train|plot)_", name)}
+    tested = {name.removeprefix("test_") + ".py" for name in globals() if re.match("test_(train|plot|sweep)_", name)}
     assert tested == {path.name for path in EXAMPLES.glob("*.py")}
 
 

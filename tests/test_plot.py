@@ -62,3 +62,83 @@ def test_without_matplotlib_the_way_to_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r'Pictures need matplotlib: pip install "gradchain\[plot\]"'):
         gc.plot.schedule(gc.constant_schedule(1.0), 5)
+
+
+# ----------------------------------------------------------------------------------------------------- metrics
+
+
+def watched(by, steps=6):
+    """The history of a few steps; that of the last layer explodes in the end."""
+    tx = gc.watch(gc.chain(gc.clip_by_global_norm(1.0), gc.sgd(gc.linear_schedule(0.1, 0.0, steps))), every=1, by=by)
+    params = {f"layer_{i}": np.ones(2, np.float32) for i in (2, 10, 1)}
+    state, history = tx.init(params), gc.History()
+    for t in range(1, steps + 1):
+        grads = params | {"layer_10": np.full(2, np.inf if t == steps else 1.0, np.float32)}
+        params, state = tx.step(params, state, params)[0], tx.update(grads, state, params)[1]
+        history.write(t, {"loss": 1 / t, **gc.metrics(state)})
+    return history
+
+
+def titles(fig):
+    return [ax.get_title() for ax in fig.axes if ax.get_title()]
+
+
+def test_a_history_has_a_panel_for_each_kind_of_metric(tmp_path):
+    history = watched("path")
+    fig = gc.plot.plot_history(history)
+    assert titles(fig) == [
+        "loss, and learning rate (dashed)",
+        "norms",
+        "norm after each member",
+        "clip factor",
+        "norm of update over norm of parameters, by layer",
+        "norm of gradient, by layer",
+    ]
+    loss, norms, members, factor, ratio, gradient = [ax for ax in fig.axes if ax.get_title()]
+    np.testing.assert_allclose(loss.lines[0].get_xydata()[:, 1], history["loss"])
+    assert [line.get_label() for line in norms.lines] == ["gradient", "update", "parameter"]
+    np.testing.assert_allclose(norms.lines[0].get_ydata(), history["gradient_norm"])
+    assert [line.get_label() for line in members.lines] == ["clip_by_global_norm", "scale_by_learning_rate"]
+    np.testing.assert_allclose(factor.lines[0].get_ydata(), history["clip_factor"])
+    assert [text.get_text() for text in ratio.get_yticklabels()] == ["layer_1", "layer_2", "layer_10"]
+    values = gradient.collections[0].get_array()
+    np.testing.assert_allclose(values[:, 0], 2**0.5, rtol=1e-6)
+    np.testing.assert_array_equal(values.mask[:, -1], [False, False, True])  # what is not finite has no colour
+    np.testing.assert_array_equal(gradient.lines[0].get_xydata(), [[6, 2]])  # but a cross
+    rates = next(ax for ax in fig.axes if ax.get_ylabel() == "learning rate")
+    np.testing.assert_allclose(rates.lines[0].get_ydata(), history["learning_rate"])
+    fig.savefig(tmp_path / "run.png")
+
+
+def test_a_history_is_drawn_from_a_file_and_from_inside_a_wrapper(tmp_path):
+    with gc.CsvWriter(tmp_path / "run.csv") as writer:
+        for step, metrics in watched(None):
+            writer.write(step, {f"accumulate/inner/{k}" if k != "loss" else k: v for k, v in metrics.items()})
+    fig = gc.plot.plot_history(tmp_path / "run.csv")
+    assert titles(fig)[1] == "norms"
+    assert titles(fig)[-1] == "norm of update over norm of parameters"
+
+
+def test_a_history_of_a_loss_alone_is_one_panel():
+    history = gc.History()
+    history.write(1, {"train_loss": 1.0, "test_loss": 2.0})
+    fig = gc.plot.plot_history(history)
+    (ax,) = fig.axes
+    assert [line.get_label() for line in ax.lines] == ["test_loss", "train_loss"]
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, 3.0])
+def test_layers_whose_numbers_are_all_alike_are_drawn_too(value):
+    history = gc.History()
+    for step in (1, 2):
+        history.write(step, {"gradient_norm/a": value, "gradient_norm/b": value})
+    fig = gc.plot.plot_history(history)
+    fig.canvas.draw()
+    assert titles(fig) == ["norm of gradient, by layer"]
+
+
+def test_a_history_of_nothing_that_is_drawn_is_refused():
+    history = gc.History()
+    history.write(1, {"accuracy": 1.0})
+    with pytest.raises(ValueError, match="no metric that it draws, such as 'loss', in 'accuracy'"):
+        gc.plot.plot_history(history)

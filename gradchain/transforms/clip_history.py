@@ -105,12 +105,19 @@ def clip_by_zscore(threshold: Hyper = 2.5, decay: Hyper = 0.97, warmup_steps: in
         bounded = average + threshold**2 * variance / jnp.where(spike, excess, 1.0)
         left = jnp.where(spike, bounded, length)
 
-        rate = jnp.where(warm, 1 / t, 1 - decay)
-        new_average = average + rate * (left - average)
-        # As Welford's sum in the warm-up: then the variance is that of all steps so far.
-        square = (left - new_average) * (left - jnp.where(warm, average, new_average))
-        new = {"mean": new_average, "variance": variance + rate * (square - variance)}
+        new_average, new_variance = move_moments(left, average, variance, t, decay, warmup_steps)
+        new = {"mean": new_average, "variance": new_variance}
         new = {k: jnp.where(jnp.isfinite(length), v, s[k]) for k, v in new.items()}
         return scale_tree(g, shrink(length, left)), new
 
     return treewise(rule, mean=scalar, variance=scalar)
+
+
+def move_moments(x: Any, average: Any, variance: Any, t: Any, decay: Any, warmup_steps: int) -> tuple[Any, Any]:
+    """Moving mean and variance of a number after its ``t``-th value ``x``; in the warm-up those of all so far."""
+    warm = t <= warmup_steps
+    rate = jnp.where(warm, 1 / t, 1 - decay)
+    new_average = average + rate * (x - average)
+    # As Welford's sum in the warm-up.
+    square = (x - new_average) * (x - jnp.where(warm, average, new_average))
+    return new_average, variance + rate * (square - variance)

@@ -11,7 +11,7 @@ from gradchain.around import around
 from gradchain.call import Hyper
 from gradchain.checks import check_at_least
 from gradchain.core import GradientTransformation, transform
-from gradchain.numerics import cast
+from gradchain.numerics import cast, increment
 from gradchain.slots import counter, like_param, scalar
 from gradchain.trees import all_finite, map_leaves
 
@@ -27,11 +27,13 @@ def accumulate(inner: GradientTransformation, every: Hyper) -> Any:
     ``inner`` runs on every :math:`k`-th micro-step alone, and its clock counts its own steps. There is one accumulator,
     in float32 at least. A micro-batch whose gradient, or ``value``, is not finite is left out of the mean, so that
     :math:`n \le k`, and counted in the slot ``dropped``; if all are, no step is made. ``value=`` reaches ``inner`` as
-    the mean over the micro-batches; other extra arguments as they are at the last of them.
+    the mean over the micro-batches; other extra arguments as they are at the last of them. A leaf without a gradient,
+    ``None``, should have none at all micro-batches of a step. Under ``vmap`` both cases are computed each time.
 
     Args:
         inner: the transformation, most often a whole optimizer.
-        every: the number :math:`k \ge 1` of micro-batches in a step, or its schedule as a function of the steps made.
+        every: the number :math:`k \ge 1` of micro-batches in a step, or its schedule as a function of the steps made;
+            rounded to a whole number.
 
     Raises:
         ValueError: if ``every`` is less than 1.
@@ -50,28 +52,30 @@ def accumulate(inner: GradientTransformation, every: Hyper) -> Any:
 
     def rule(g, s, p, inner, value=None):
         finite = all_finite((g, value))
-        micro_step, taken = s["micro_step"] + 1, s["taken"] + finite.astype(jnp.int32)
-        last = micro_step >= every
+        first, micro_step = s["micro_step"] == 0, s["micro_step"] + 1
+        taken = s["taken"] + finite.astype(jnp.int32)
+        add = lambda x, total: jnp.where(first, 0.0, total) + jnp.where(finite, x, 0.0)
+        value_sum = add(0.0 if value is None else value, s["value_sum"])
+        last = micro_step.astype(value_sum.dtype) > every - 0.5
         steps = last & (taken > 0)
-        total = map_leaves(lambda x, a: jnp.where(finite, a + x, a), g, s["gradient_sum"])
-        value_sum = s["value_sum"] if value is None else jnp.where(finite, s["value_sum"] + value, s["value_sum"])
 
         def run(total, state):
-            n = taken.astype(value_sum.dtype)
-            mean = {} if value is None else {"value": value_sum / n}
-            u, new = inner(map_leaves(lambda a: a / n, total), state, p, **mean)
+            share = 1 / taken.astype(value_sum.dtype)  # a product is made where it is used; a quotient is stored
+            mean = {} if value is None else {"value": value_sum * share}
+            u, new = inner(map_leaves(lambda a: a * share, total), state, p, **mean)
             return map_leaves(lambda u, a: cast(u, a.dtype), u, total), new
 
-        # One buffer holds the sum or, at a step, the update: no branch has anything to copy or to make.
-        held, new = lax.cond(steps, run, lambda total, state: (total, state), total, s["inner"])
-        u = map_leaves(lambda x: jnp.where(steps, x, 0.0), held)
-        return u, {
-            "count": s["count"] + steps.astype(jnp.int32),
+        # One buffer holds the sum or, at a step, the update: no branch has anything to copy or to make. It is not set
+        # back to zero after a step, which would be one more pass over it, but ignored by the next micro-step.
+        total = map_leaves(add, g, s["gradient_sum"])
+        total, new = lax.cond(steps, run, lambda total, state: (total, state), total, s["inner"])
+        return map_leaves(lambda x: jnp.where(steps, x, 0.0), total), {
+            "count": jnp.where(steps, increment(s["count"]), s["count"]),
             "micro_step": jnp.where(last, 0, micro_step),
             "taken": jnp.where(last, 0, taken),
-            "dropped": s["dropped"] + (~finite).astype(jnp.int32),
-            "value_sum": jnp.where(last, 0.0, value_sum),
-            "gradient_sum": map_leaves(lambda x: jnp.where(last, 0.0, x), held),
+            "dropped": jnp.where(finite, s["dropped"], increment(s["dropped"])),
+            "value_sum": value_sum,
+            "gradient_sum": total,
             "inner": new,
         }
 

@@ -1,0 +1,168 @@
+"""Watching a transformation: what goes through each member, and how layers fare, as numbers in its state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradchain.checks import check_at_least
+from gradchain.core import GradientTransformation, transform
+from gradchain.hyperparams import hyperparams
+from gradchain.numerics import cast, compute_dtype, real_dtype, safe_divide
+from gradchain.stages import Body, Stage, inside, run_stages, stages_at_start
+from gradchain.telemetry.layers import Layers
+from gradchain.telemetry.meters import measured, meters, norm_at, run_with_meters, with_meters, without_meters
+from gradchain.trees import map_leaves, tree_map_live
+from gradchain.walk import Part
+
+
+@transform
+def watch(
+    inner: GradientTransformation,
+    every: int = 100,
+    by: Any = None,
+    healthy: Any = (1e-3, 1e3),
+    relative: bool = True,
+) -> Any:
+    r"""Measure what goes through ``inner``: ``metrics`` reads it from the state.
+
+    Updates are those of ``inner``, bit for bit. Beside its state stand the metrics, one number each, under names that
+    are the same from ``init`` on:
+
+    - ``gradient_norm``, ``update_norm`` and ``parameter_norm``, of all leaves together, and ``update_ratio``, the
+      second over the third (0 where that is 0);
+    - for each member, however deep, ``scale_by_adam/norm_in`` and ``scale_by_adam/norm_out``, and its numbers as they
+      are at this step: ``scale_by_learning_rate/learning_rate``; for one with *clip* in its name
+      ``clip_by_global_norm/clip_factor``, the norm that it left over the norm that came in;
+    - ``vanishing`` and ``exploding``, the number of layers whose gradient is too small or too large, see ``healthy``;
+    - with ``by``, for each layer ``gradient_norm/<layer>``, ``update_norm/<layer>``, ``parameter_norm/<layer>``,
+      ``update_ratio/<layer>`` and ``health/<layer>``: -1 if it vanishes, 1 if it explodes, else 0;
+    - ``step``: which update they are of, 1 for the first.
+
+    Leaves that are frozen take part in nothing. A norm that is not finite is shown as it is.
+
+    The first update is measured and each ``every``-th, by a second run of ``inner`` whose updates are thrown away;
+    between, the metrics stay as they are and cost next to nothing. With ``every=1`` there is but one run. To measure
+    takes about as long as an update, of the optimizer alone, so that the default costs a hundredth of that. Around
+    ``accumulate`` it counts micro-steps; ``accumulate(watch(tx), 8)`` counts steps.
+
+    Args:
+        inner: the transformation, most often a whole optimizer.
+        every: of how many updates one is measured, besides the first.
+        by: what a layer is: ``"path"``, each leaf; ``"group"``, the groups of ``groups``, ``partition`` or ``masked``;
+            ``f(path, leaf) -> name``; or a tree of names. By default each leaf, without metrics of its own.
+        healthy: the least and the largest root mean square of a layer's gradient that is neither vanishing nor
+            exploding, in units of the upper quartile of all layers whose gradient is finite and not zero.
+        relative: whether ``healthy`` is in those units; else it is in units of the gradient.
+
+    Raises:
+        ValueError: if ``every`` is less than 1, ``by`` is another string, or there are no groups for ``by="group"``.
+        TypeError: if ``update`` is called without ``params``.
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx = watch(gc.chain(gc.clip_by_global_norm(1.0), gc.sgd(0.1)), every=1)
+        >>> params = {"w": jnp.array([3.0, 4.0])}
+        >>> updates, state = tx.update({"w": jnp.array([0.0, 2.0])}, tx.init(params), params)
+        >>> for name in ("gradient_norm", "clip_by_global_norm/clip_factor", "update_ratio"):
+        ...     print(name, gc.metrics(state)[name])
+        gradient_norm 2.0
+        clip_by_global_norm/clip_factor 0.5
+        update_ratio 0.02
+    """
+    check_at_least("watch", 1, every=every)
+    if isinstance(by, str) and by not in ("path", "group"):
+        raise ValueError(f"watch: by must be 'path', 'group', a function of path and leaf, or a tree, not {by!r}.")
+    return Watched(inner, every, by, healthy, relative)
+
+
+class Watched(Body):
+    """A transformation beside what is measured of it."""
+
+    needs_step = True
+
+    def __init__(self, inner: GradientTransformation, every: int, by: Any, healthy: Any, relative: bool):
+        self.members = {"inner": inner}
+        self.inner, self.every = inner, every
+        self.layers_of = lambda params: Layers(inner, by, healthy, relative, params)
+        self.locality, self.extras, self.freezes = inner.locality, inner.extras, inner.freezes  # of its updates
+        self.unstacks = any(stage.body.unstacks for stage in stages_at_start(inner.stages)[:1])
+
+    def init(self, params: Any) -> dict:
+        """See ``Body``."""
+        state = self.inner.init(params)
+        names = _names(self, state, params)
+        entry = {"metrics": {name: jnp.zeros((), _dtype(params)) for name in names}, "inner": state}
+        return {k: v for k, v in entry.items() if v}
+
+    @classmethod
+    def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
+        """See ``Body``."""
+        (stage,), (entry,) = stages, states
+        body, old, state = stage.body, entry["metrics"], entry.get("inner", {})
+        if params is None and jax.tree.leaves(updates):
+            raise TypeError(f"update: {stage.name!r} needs params: call update(grads, state, params).")
+        run = lambda: _measured_run(body, stage.count, updates, state, params, extra, old)
+        with inside():
+            if body.every == 1:
+                new_updates, new_state, metrics = run()
+            else:
+                due = (stage.count == 0) | ((stage.count + 1) % body.every == 0)
+                metrics = lax.cond(due, lambda: run()[2], lambda: old)
+                updates = _after(metrics["step"] >= 0, updates)
+                new_updates, new_state = run_stages(body.inner.stages, updates, state, params, extra)
+        return new_updates, [{k: v for k, v in {"metrics": metrics, "inner": new_state}.items() if k in entry or v}]
+
+
+def _after(always: jax.Array, updates: Any) -> Any:
+    """The updates as they are, but not before a condition is known, which always holds.
+
+    Without it the compiler may run the update before the measurement and, where the state is donated, copy what that
+    still has to read.
+    """
+    return map_leaves(lambda x: jnp.where(always, x, jnp.zeros_like(x)), updates)
+
+
+def _dtype(params: Any) -> Any:
+    return real_dtype(compute_dtype(*(x.dtype for x in jax.tree.leaves(params))))
+
+
+def _measured_run(
+    body: Watched, count: Any, updates: Any, state: Any, params: Any, extra: dict, old: dict
+) -> tuple[Any, Any, dict]:
+    """The updates, the new state, and what was measured on the way."""
+    parts = measured(body.inner, state)
+    places = dict(meters(parts))
+    ready = with_meters(state, {path: old[name] for name, path in places.items()})
+    new_updates, new_state = run_with_meters(body.inner, updates, ready, params, extra)
+    metrics: dict[str, Any] = {name: norm_at(new_state, path) for name, path in places.items()}
+    for name, (before, after) in _clips(parts, metrics).items():
+        metrics[name] = jnp.where(metrics[before] == 0, 1.0, safe_divide(metrics[after], metrics[before]))
+    gradients = tree_map_live(lambda x: jnp.mean(x, axis=0), updates) if body.unstacks else updates
+    metrics |= _numbers(body.inner, state) | {"step": count + 1}
+    metrics |= body.layers_of(params).measure(gradients, new_updates, params)
+    settle = lambda x, like: cast(lax.stop_gradient(jnp.asarray(x)), like.dtype)
+    return new_updates, without_meters(new_state, places.values()), {k: settle(metrics[k], old[k]) for k in old}
+
+
+def _names(body: Watched, state: Any, params: Any) -> list[str]:
+    """The names of all metrics."""
+    parts = measured(body.inner, state)
+    norms = [name for name, _ in meters(parts)]
+    return [*norms, *_clips(parts, norms), *_numbers(body.inner, state), "step", *body.layers_of(params).names]
+
+
+def _clips(parts: list[Part], norms: Any) -> dict[str, tuple[str, str]]:
+    """The factors by which members clip, and the norms of which they are ratios."""
+    clips = [part.name for part in parts if "clip" in part.path[-1] or "clip" in part.stage.call.factory.name]
+    pairs = {f"{name}/clip_factor": (f"{name}/norm_in", f"{name}/norm_out") for name in clips}
+    return {name: pair for name, pair in pairs.items() if pair[0] in norms}
+
+
+def _numbers(tx: GradientTransformation, state: Any) -> dict[str, Any]:
+    """The hyperparameters of each member at this step."""
+    found = hyperparams(tx, state).items()
+    return {name: x for name, x in found if not name.endswith("step") and jnp.ndim(x) == 0}

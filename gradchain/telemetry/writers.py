@@ -1,0 +1,266 @@
+"""Where metrics go: a table on the screen, event files of TensorBoard, a CSV file, memory.
+
+A writer takes the numbers of one step, ``writer.write(step, metrics)``, and is closed at the end, as ``with`` does:
+
+    with gc.CsvWriter("run.csv") as writer:
+        for step in range(1, steps + 1):
+            ...
+            if step % 100 == 0:
+                writer.write(step, {"loss": loss, **gc.metrics(state)})
+
+Whatever has these two methods is a writer too.
+"""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from gradchain.checks import quote
+
+
+class Writer:
+    """The base of writers: a context manager that closes itself."""
+
+    def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Write the numbers of one step, by name."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Write what is left, and let go of files and screen."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of one step as Python numbers, but for ``step``, which is said beside them."""
+    found = {name: np.asarray(x) for name, x in metrics.items() if name != "step"}
+    for name, x in found.items():
+        if x.ndim:
+            raise ValueError(
+                f"write: {name!r} has shape {list(x.shape)}, but a writer takes one number by name. Of the metrics of a"
+                " scan, write each step, or make a History.stacked(metrics)."
+            )
+    return {name: float(x) for name, x in found.items()}
+
+
+class CsvWriter(Writer):
+    """A CSV file with a row for each step: ``step`` and the metrics of the first row, in their order.
+
+    Each row is on disk before ``write`` returns. Where the file is there already, rows are added to it, and a last row
+    that was cut short is dropped.
+
+    Args:
+        path: the file; folders on the way to it are made.
+
+    Raises:
+        ValueError: by ``write``, if the names are not those of the first row.
+
+    Example:
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/run.csv"
+        >>> with CsvWriter(path) as writer:
+        ...     writer.write(1, {"loss": 2.5, "gradient_norm": 0.1})
+        >>> print(Path(path).read_text())
+        step,loss,gradient_norm
+        1,2.5,0.1
+        <BLANKLINE>
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        whole, end, cut = self.path.read_text().rpartition("\n") if self.path.exists() else ("", "", "")
+        if cut:
+            os.truncate(self.path, len((whole + end).encode()))
+        self._names = next(csv.reader(whole.splitlines()), None)
+
+    def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """See ``Writer``."""
+        row = {"step": int(step)} | _numbers(metrics)
+        is_new, names = self._names is None, list(row) if self._names is None else self._names
+        missing, strange = [k for k in names if k not in row], [k for k in row if k not in names]
+        if missing or strange:
+            raise ValueError(
+                f"CsvWriter: {str(self.path)!r} has no column for {quote(strange)}, and has one for {quote(missing)},"
+                " which got no number. A file has the same metrics in every row: write these to another file."
+            )
+        with open(self.path, "a", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([names] * is_new + [[row[name] for name in names]])
+        self._names = names
+
+
+class TensorBoardWriter(Writer):
+    """Event files that TensorBoard shows; ``pip install "gradchain[telemetry]"`` brings what writes them.
+
+    Args:
+        folder: the folder of the run; ``tensorboard --logdir`` takes it or one above.
+
+    Example:
+        >>> writer = TensorBoardWriter("runs/first")  # doctest: +SKIP
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise ImportError('TensorBoardWriter needs tensorboardX: pip install "gradchain[telemetry]".') from error
+        self._writer = SummaryWriter(str(folder))
+
+    def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """See ``Writer``."""
+        for name, value in _numbers(metrics).items():
+            self._writer.add_scalar(name, value, int(step))
+        self._writer.flush()
+
+    def close(self) -> None:
+        """See ``Writer``."""
+        self._writer.close()
+
+
+class LiveTable(Writer):
+    """A table on the screen that is redrawn at each step; ``pip install "gradchain[telemetry]"`` brings rich.
+
+    A row shows the number now and how it came there. Where the output is no terminal, the last table alone is printed.
+
+    Args:
+        show: globs on names that say what is shown; by default all that has no ``/`` in its name, learning rates,
+            clip factors and counters of skipped steps.
+        width: how many of the last steps a row shows.
+        console: a ``rich.console.Console`` of your own.
+    """
+
+    def __init__(self, show: Sequence[str] | None = None, width: int = 30, console: Any = None):
+        try:
+            from rich.live import Live
+        except ImportError as error:
+            raise ImportError('LiveTable needs rich: pip install "gradchain[telemetry]".') from error
+        self.show, self.width, self.history = show, width, History()
+        self._live = Live(self.table(), console=console, auto_refresh=False)
+        self._live.start()
+
+    def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """See ``Writer``."""
+        self.history.write(step, metrics)
+        self._live.update(self.table(), refresh=True)
+
+    def table(self) -> Any:
+        """The table as it is now."""
+        from rich import box
+        from rich.table import Table
+
+        steps = self.history.steps
+        table = Table(box=box.SIMPLE_HEAD, title=f"step {int(steps[-1]):,}" if len(steps) else None)
+        table.add_column("metric", overflow="fold")
+        table.add_column("now", justify="right")
+        table.add_column(f"last {self.width}", no_wrap=True)
+        for name in self.history.names:
+            if self._shows(name):
+                column = self.history[name]
+                table.add_row(name, f"{column[-1]:.4g}", _spark(column[-self.width :]))
+        return table
+
+    def _shows(self, name: str) -> bool:
+        if self.show is not None:
+            return any(fnmatch.fnmatchcase(name, glob) for glob in self.show)
+        return "/" not in name or name.endswith(("/learning_rate", "/clip_factor", "/skipped", "/dropped"))
+
+    def close(self) -> None:
+        """See ``Writer``."""
+        self._live.stop()
+        if not self._live.console.is_terminal:
+            self._live.console.line()
+
+
+def _spark(values: np.ndarray) -> str:
+    """Numbers as a row of bars, the least of them the lowest; a number that is not finite as ``×``."""
+    finite = values[np.isfinite(values)]
+    low, span = (finite.min(), np.ptp(finite)) if finite.size else (0.0, 0.0)
+    level = lambda x: "▁▂▃▄▅▆▇█"[int(7.999 * (x - low) / span)] if span else "▄"
+    return "".join(level(x) if np.isfinite(x) else "×" for x in values)
+
+
+class History(Writer):
+    """Metrics in memory, as columns: ``history["gradient_norm"]`` is an array with a number for each step.
+
+    A number that was not given at a step is NaN there. A step that is not after the last, of a run that went on from a
+    checkpoint, takes the place of it and of all that came after.
+
+    Attributes:
+        steps: the steps.
+        names: the names of the metrics, in the order in which they came.
+
+    Example:
+        >>> history = History()
+        >>> for step in (1, 2, 3):
+        ...     history.write(step, {"loss": 1 / step})
+        >>> print(history.steps, history["loss"].round(2))
+        [1 2 3] [1.   0.5  0.33]
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int, dict[str, float]]] = []
+        self._names: dict[str, None] = {}
+
+    def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """See ``Writer``."""
+        while self._rows and self._rows[-1][0] >= step:
+            self._rows.pop()
+        row = _numbers(metrics)
+        self._rows.append((int(step), row))
+        self._names |= dict.fromkeys(row)
+
+    @classmethod
+    def stacked(cls, metrics: Mapping[str, Any], first: int = 1) -> Self:
+        """The history of a ``scan`` that returned the metrics of each step, the first of which is step ``first``."""
+        columns = {name: np.asarray(x) for name, x in metrics.items()}
+        lengths = {x.shape for x in columns.values()}
+        if any(len(shape) != 1 for shape in lengths) or len(lengths) > 1:
+            raise ValueError(f"History.stacked: each metric has one number for each step, but shapes are {lengths}.")
+        history = cls()
+        for i in range(max((shape[0] for shape in lengths), default=0)):
+            history.write(first + i, {name: x[i] for name, x in columns.items()})
+        return history
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> Self:
+        """The history in a file of ``CsvWriter``."""
+        history = cls()
+        with open(path, newline="") as file:
+            for row in csv.DictReader(file):
+                step = int(row.pop("step"))
+                history.write(step, {name: float(x) for name, x in row.items()})
+        return history
+
+    @property
+    def steps(self) -> np.ndarray:
+        """The steps."""
+        return np.array([step for step, _ in self._rows], np.int64)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the metrics."""
+        return list(self._names)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """The numbers of one metric; the end of a name will do where only one ends so."""
+        ends = [name] if name in self._names else [full for full in self._names if full.endswith(f"/{name}")]
+        if len(ends) != 1:
+            raise KeyError(f"{len(ends)} metrics are called {name!r}; there are {quote(self._names)}.")
+        return np.array([row.get(ends[0], np.nan) for _, row in self._rows])
+
+    def __iter__(self) -> Iterator[tuple[int, dict[str, float]]]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
