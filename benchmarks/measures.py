@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+import gradchain as gc
 from benchmarks.cases import COUNTED, TRANSFORMER, Case
 from benchmarks.frame import Contestant, Settings, per_call
 from benchmarks.optimizers import ACCUMULATE, HAS_TORCH, Optimizer, step_function, torch_step
@@ -177,6 +178,38 @@ def accumulate_time(optimizer: Optimizer, case: Case, settings: Settings, every:
     return contestants
 
 
+def watch_time(optimizer: Optimizer, case: Case, settings: Settings) -> list[Contestant]:
+    """One compiled step of the optimizer alone and under ``watch``: where nothing is measured, where all is, the mean.
+
+    Nothing is donated, and each call is given the same arrays: the count in the state says whether a step is measured.
+    """
+    grads, params = jax.tree.map(jnp.asarray, (case.arrays(0), case.arrays(1)))
+    count = lambda state, n: state | {"watch": state["watch"] | {"count": jnp.array(n, jnp.int32)}}
+
+    def contestant(name: str, step: Callable, states: tuple[Any, Any], every: int) -> Contestant:
+        wait = lambda state: lambda: jax.block_until_ready(step(grads, state, params))
+        between, measured = (per_call(wait(state), settings.seconds) for state in states)
+
+        def turn() -> dict[str, float]:
+            off = between()["step"]
+            on = off if states[0] is states[1] else measured()["step"]
+            return {"between": off, "measured": on, "mean": (on + (every - 1) * off) / every}
+
+        return Contestant(name, turn, "gradchain")
+
+    contestants = []
+    for name, make in _libraries(optimizer, settings).items():
+        state = make(RATE).init(params)
+        contestants.append(contestant(name, jax.jit(step_function(name, make(RATE))), (state, state), 1))
+    for every in (1, 10, 100):
+        tx = gc.watch(optimizer.gradchain(RATE), every=every)
+        state, step = tx.init(params), jax.jit(step_function("gradchain", tx))
+        measured = count(state, every - 1)
+        states = (measured, measured) if every == 1 else (count(state, 1), measured)
+        contestants.append(contestant(f"gradchain watch(every={every})", step, states, every))
+    return contestants
+
+
 # --------------------------------------------------------------------------------------------------------- counts
 
 
@@ -253,6 +286,9 @@ MEASURES = {
         "ms",
         accumulate_time,
         cases=(TRANSFORMER,),
+    ),
+    "watch": Measure(
+        "one jitted step under watch: milliseconds between measurements, at one, and the mean", "ms", watch_time
     ),
     "counts": Measure(
         "traces and compilations that changing or equal transformations cost",

@@ -359,7 +359,7 @@ def go(tx, params, seeds):
 
 @few
 @given(trees, st.integers(0, 3))
-@pytest.mark.usefixtures("without_jit")
+@jax.disable_jit()
 def test_a_switch_with_all_slots_is_no_interruption(tree, at):
     tx = gc.switch(gc.scale_by_adam(), at=at, then=gc.scale_by_adam(), carry=("mu", "nu", "count"))
     assert_identical(go(tx, tree, range(3))[0], go(gc.scale_by_adam(), tree, range(3))[0])
@@ -367,7 +367,7 @@ def test_a_switch_with_all_slots_is_no_interruption(tree, at):
 
 @few
 @given(trees, st.lists(st.booleans(), min_size=1, max_size=4))
-@pytest.mark.usefixtures("without_jit")
+@jax.disable_jit()
 def test_each_branch_sees_its_own_steps(tree, holds):
     flags = jnp.array(holds)
     tx = gc.apply_when(lambda step: flags[step], gc.scale_by_adam(), others=gc.add_momentum(0.5))
@@ -379,7 +379,7 @@ def test_each_branch_sees_its_own_steps(tree, holds):
 
 @few
 @given(trees)
-@pytest.mark.usefixtures("without_jit")
+@jax.disable_jit()
 def test_one_member_side_by_side_with_nothing_is_itself(tree):
     alone = go(gc.scale_by_adam(), tree, range(2))[0]
     for tx in (gc.parallel(gc.scale_by_adam()), gc.parallel(gc.scale_by_adam(), gc.scale(0.0))):

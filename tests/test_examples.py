@@ -80,8 +80,20 @@ def test_sweep_learning_rates(tmp_path):
     assert (tmp_path / "out" / "sweep_learning_rates.png").stat().st_size > 20_000
 
 
+def test_watch_training(tmp_path):
+    printed = run("watch_training.py", tmp_path)
+    found = re.findall(r"^(.+): loss ([\d.]+), held-out accuracy ([\d.]+); unhealthy at first: (.+)$", printed, re.M)
+    sigmoids, rectifiers = ((float(row[1]), float(row[2]), row[3]) for row in found)
+    assert sigmoids[0] > 2.2
+    assert sigmoids[2].startswith("{'layer_0': 'vanishing'")
+    assert rectifiers[1] > 0.95
+    assert rectifiers[2] == "no layer"
+    assert all((tmp_path / "out" / f"watch_{name}.png").stat().st_size > 20_000 for name in ("sigmoids", "rectifiers"))
+
+
 def test_every_example_is_run_here():
-    tested = {name.removeprefix("test_") + ".py" for name in globals() if re.match("test_(train|plot|sweep)_", name)}
+    names = [name for name in globals() if re.match("test_(train|plot|sweep|watch)_", name)]
+    tested = {name.removeprefix("test_") + ".py" for name in names}
     assert tested == {path.name for path in EXAMPLES.glob("*.py")}
 
 

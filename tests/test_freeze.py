@@ -224,7 +224,7 @@ def random_mask(data, params):
     return jax.tree.map(lambda x: data.draw(st.booleans()), params)
 
 
-@pytest.mark.usefixtures("without_jit")
+@jax.disable_jit()
 @few
 @given(st.sampled_from([row for row in usable if not row.make().freezes]), trees, st.data())
 def test_what_is_frozen_might_as_well_not_be_there(row, params, data):

@@ -208,7 +208,7 @@ def random_mask(data, params):
     return jax.tree.map(lambda x: data.draw(st.booleans()), params)
 
 
-@pytest.mark.usefixtures("without_jit")
+@jax.disable_jit()
 @few
 @given(
     st.lists(st.sampled_from([row for row in usable if not row.make().label]), min_size=1, max_size=3), trees, st.data()
