@@ -5,13 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 
 import gradchain as gc
+from tests.guarding import counts, own, run
 from tests.random_trees import few
-from tests.references import guards as references
-from tests.references import recipes
 from tests.samples import assert_close, assert_identical, assert_same_type
 from tests.table import ROWS
 
@@ -19,29 +17,10 @@ fewer = settings(few, max_examples=15)
 INF, NAN = float("inf"), float("nan")
 GUARDS = [
     pytest.param(lambda tx: gc.skip_nonfinite(tx), id="skip_nonfinite"),
-    pytest.param(lambda tx: gc.skip_nonfinite(tx, locate=True), id="locate"),
     pytest.param(lambda tx: gc.dynamic_loss_scale(tx, initial_scale=1.0, max_scale=1.0), id="dynamic_loss_scale"),
     pytest.param(lambda tx: gc.skip_spikes(tx), id="skip_spikes"),
 ]
 each_guard = pytest.mark.parametrize("guard", GUARDS)
-
-
-def own(state):
-    (entry,) = state.values()
-    return entry
-
-
-def counts(state):
-    return int(own(state)["skipped"]), int(own(state)["skipped_in_a_row"])
-
-
-def run(tx, grads, params, **extra):
-    """Parameters and state after each of some gradients."""
-    state, step, made = tx.init(params), jax.jit(tx.step), []
-    for g in grads:
-        params, state = step(g, state, params, **extra)
-        made.append((params, state))
-    return made
 
 
 # ------------------------------------------------------------------------------------------------------- what all share
@@ -76,8 +55,8 @@ def test_a_loss_that_is_not_finite_is_a_bad_step(guard):
 def test_the_loss_reaches_what_is_inside(guard):
     tx = guard(gc.reduce_on_plateau(0.5, patience=1))
     state = tx.init(jnp.ones(1))
-    for _ in range(2):
-        u, state = tx.update(jnp.ones(1), state, jnp.ones(1), value=3.0)
+    _, state = tx.update(jnp.ones(1), state, jnp.ones(1), value=3.0)
+    u, _ = tx.update(jnp.ones(1), state, jnp.ones(1), value=3.0)
     np.testing.assert_array_equal(u, [0.5])
 
 
@@ -105,9 +84,9 @@ def test_an_update_never_overflows_in_the_dtype_of_its_gradient(guard):
 def test_works_without_parameters(guard):
     tx = guard(gc.scale_by_adam())
     state = tx.init(jnp.zeros(2))
-    for g, skipped in ((1.0, 0), (1e30, 1), (1.0, 1)):
-        u, state = tx.update(jnp.full(2, g), state)
-        assert np.all(np.isfinite(u))
+    for gradient, skipped in ((1.0, 0), (1e30, 1), (1.0, 1)):
+        updates, state = tx.update(jnp.full(2, gradient), state)
+        assert np.all(np.isfinite(updates))
         assert counts(state)[0] == skipped
 
 
@@ -163,7 +142,7 @@ def test_a_scan_is_the_loop(guard):
 
 
 def test_guards_inside_guards():
-    tx, params = gc.skip_nonfinite(gc.dynamic_loss_scale(gc.skip_spikes(gc.adam(0.1)), 4.0), locate=True), jnp.ones(2)
+    tx, params = gc.skip_nonfinite(gc.dynamic_loss_scale(gc.skip_spikes(gc.adam(0.1)), 4.0)), jnp.ones(2)
     made = run(tx, [jnp.ones(2), jnp.full(2, NAN), jnp.ones(2)], params)
     assert counts(made[-1][1]) == (1, 0)
     assert float(gc.loss_scale(made[-1][1])) == 4.0  # the outer one let nothing of the bad step in
@@ -223,8 +202,9 @@ class TestAnyChain:
 
     @fewer
     @given(chains, gradients)
-    def test_and_if_it_is_told_where(self, members, grads):
-        check_that_nothing_gets_in(members, grads, lambda tx: gc.skip_nonfinite(tx, locate=True))
+    def test_and_with_the_gradients_of_a_scaled_loss(self, members, grads):
+        no_scale = lambda tx: gc.dynamic_loss_scale(tx, initial_scale=1.0, max_scale=1.0)
+        check_that_nothing_gets_in(members, grads, no_scale)
 
     @pytest.mark.slow
     @settings(few, max_examples=300)
@@ -256,7 +236,7 @@ def with_bad(number, *layers):
 )
 @pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
 def test_the_first_bad_leaf_is_found(grads, expected, jit):
-    tx = gc.skip_nonfinite(gc.adam(0.1), locate=True)
+    tx = gc.skip_nonfinite(gc.adam(0.1))
     update = jax.jit(tx.update) if jit else tx.update
     _, state = update(grads, tx.init(LAYERS), LAYERS)
     assert gc.bad_leaf(state, LAYERS) == expected
@@ -265,13 +245,13 @@ def test_the_first_bad_leaf_is_found(grads, expected, jit):
 
 
 def test_a_bad_leaf_behind_frozen_ones_has_its_own_path():
-    tx = gc.skip_nonfinite(gc.groups([("bias", gc.freeze())], default=gc.adam(0.1)), locate=True)
+    tx = gc.skip_nonfinite(gc.groups([("bias", gc.freeze())], default=gc.adam(0.1)))
     _, state = tx.update(with_bad(NAN, 1), tx.init(LAYERS), LAYERS)
     assert gc.bad_leaf(state, LAYERS) == "layers/1/kernel"
 
 
 def test_a_parameter_that_would_overflow_and_a_bad_loss_are_found():
-    tx = gc.skip_nonfinite(gc.sgd(-1.0), locate=True)
+    tx = gc.skip_nonfinite(gc.sgd(-1.0))
     params = {"a": jnp.zeros(1), "b": jnp.full(1, 3e38)}
     grads = {"a": jnp.ones(1), "b": jnp.full(1, 1e38)}
     _, state = tx.update(grads, tx.init(params), params)
@@ -281,226 +261,26 @@ def test_a_parameter_that_would_overflow_and_a_bad_loss_are_found():
 
 
 def test_a_guard_in_a_chain_and_in_a_group_is_found():
-    guard = gc.skip_nonfinite(gc.adam(0.1), locate=True)
+    guard = gc.skip_nonfinite(gc.adam(0.1))
     for tx in (gc.chain(gc.scale(2.0), guard), gc.groups([("layers/*", guard)], default=gc.sgd(0.1))):
         _, state = tx.update(with_bad(NAN, 1), tx.init(LAYERS), LAYERS)
         assert gc.bad_leaf(state, LAYERS) == "layers/1/kernel"
 
 
-def test_a_state_that_does_not_know_says_so():
-    with pytest.raises(ValueError, match="locate=True"):
-        gc.bad_leaf(gc.skip_nonfinite(gc.adam(0.1)).init(LAYERS), LAYERS)
+@each_guard
+def test_every_guard_knows_it(guard):
+    tx = guard(gc.adam(0.1))
+    _, state = tx.update(with_bad(NAN, 1), tx.init(LAYERS), LAYERS)
+    assert gc.bad_leaf(state, LAYERS) == "layers/1/kernel"
 
 
-# ----------------------------------------------------------------------------------------------------------- loss scale
+def test_a_spike_is_no_bad_leaf():
+    tx = gc.skip_spikes(gc.adam(0.1), warmup_steps=1)
+    _, state = run(tx, [ONES, with_bad(1e6, 0)], LAYERS)[-1]
+    assert counts(state) == (1, 1)
+    assert gc.bad_leaf(state, LAYERS) is None
 
 
-def scales_of(tx, bad):
-    """The scale after each step, of which some overflow."""
-    params = jnp.zeros(1)
-    grads = [jnp.full(1, INF) if x else jnp.ones(1) for x in bad]
-    return [float(gc.loss_scale(state)) for _, state in run(tx, grads, params)]
-
-
-OVERFLOWS = [bool(x) for x in np.random.default_rng(0).random(60) < 0.1]
-OVERFLOWS[:6] = [True] * 6
-
-
-def test_its_defaults_are_those_of_torch():
-    ours = gc.dynamic_loss_scale(gc.sgd(0.1)).arguments
-    theirs = torch.amp.GradScaler("cpu")
-    assert ours["initial_scale"] == theirs.get_scale()
-    assert ours["growth_factor"] == theirs.get_growth_factor()
-    assert ours["backoff_factor"] == theirs.get_backoff_factor()
-    assert ours["growth_interval"] == theirs.get_growth_interval()
-
-
-def test_its_scales_are_those_of_torch():
-    scaler = torch.amp.GradScaler("cpu", growth_interval=5)
-    weight = torch.nn.Parameter(torch.zeros(1))
-    optimizer, theirs = torch.optim.SGD([weight], 0.1), []
-    for is_bad in OVERFLOWS:
-        scaler.scale(weight.sum())  # it makes the scale at its first call
-        weight.grad = torch.full((1,), INF if is_bad else 1.0)
-        scaler.step(optimizer)
-        scaler.update()
-        theirs.append(scaler.get_scale())
-    tx = gc.dynamic_loss_scale(gc.sgd(0.1), growth_interval=5, max_scale=2.0**60)
-    assert scales_of(tx, OVERFLOWS) == theirs
-    assert min(theirs) < 2**12 < 2**14 < max(theirs)  # it went down and up
-
-
-@pytest.mark.parametrize("arguments", [{}, {"min_scale": 2.0**14, "max_scale": 2.0**17}, {"growth_factor": 3.0}])
-def test_its_scales_are_those_of_its_twin(arguments):
-    arguments = {"growth_interval": 4, **arguments}
-    twin = references.LossScale(recipes.Sgd(0.1), **arguments)
-    twin.init({"": np.zeros(1)})
-    for is_bad in OVERFLOWS:
-        twin.update({"": np.full(1, INF if is_bad else 1.0)}, {"": np.zeros(1)})
-    assert scales_of(gc.dynamic_loss_scale(gc.sgd(0.1), **arguments), OVERFLOWS) == pytest.approx(twin.scales[1:])
-    assert len(set(twin.scales)) > 3
-
-
-def data():
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((64, 4))
-    return jnp.asarray(x, jnp.float16), jnp.asarray(np.sin(x @ rng.standard_normal((4, 1))), jnp.float16)
-
-
-def network(seed=0):
-    rng = np.random.default_rng(seed)
-    make = lambda *shape: jnp.asarray(rng.standard_normal(shape) / shape[0] ** 0.5, jnp.float32)
-    return {"w1": make(4, 16), "w2": make(16, 1)}
-
-
-def loss(params, scale, size=1.0):
-    """A loss in float16, whose gradients half precision loses where its ``size`` is small."""
-    x, y = data()
-    half = jax.tree.map(lambda p: p.astype(jnp.float16), params)
-    error = jnp.tanh(x @ half["w1"]) @ half["w2"] - y
-    # The scale goes in before the error is squared and summed in half precision.
-    return jnp.sum((error * (scale * size / error.size).astype(jnp.float16)) * error).astype(jnp.float32)
-
-
-def train(tx, scale_of, size, steps=200):
-    def step(carry, _):
-        params, state = carry
-        grads = jax.grad(lambda p: loss(p, scale_of(state), size))(params)
-        params, state = tx.step(grads, state, params)
-        return (params, state), scale_of(state)
-
-    params = network()
-    (params, state), scales = jax.jit(lambda c: jax.lax.scan(step, c, None, steps))((params, tx.init(params)))
-    return float(loss(params, jnp.float32(1.0))), state, np.asarray(scales)
-
-
-def test_half_precision_trains_only_with_the_scale():
-    optimizer = gc.sgd(1e6, 0.9)  # the rate undoes the size of the loss
-    start = float(loss(network(), jnp.float32(1.0)))
-    without, _, _ = train(optimizer, lambda _: jnp.float32(1.0), 1e-7)
-    scaled, state, _ = train(gc.dynamic_loss_scale(optimizer, 2.0**13, growth_interval=50), gc.loss_scale, 1e-7)
-    assert without == start
-    assert scaled < 0.1 * start
-    assert counts(state)[0] == 0
-
-
-def test_an_overflow_at_the_start_backs_off_and_recovers():
-    tx = gc.dynamic_loss_scale(gc.adam(0.01), 2.0**24, growth_interval=40)
-    end, state, scales = train(tx, gc.loss_scale, 1.0)
-    assert counts(state)[0] >= 2
-    assert scales[0] == 2.0**23
-    assert np.any(np.diff(scales) > 0)
-    assert end < 0.1
-    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(state))
-
-
-def test_around_accumulation_each_micro_batch_counts():
-    scaled = gc.dynamic_loss_scale(gc.accumulate(gc.sgd(1.0), every=2), 8.0, growth_interval=3)
-    params, bad = jnp.zeros(1), [False, True, False, False, False]
-    grads = [8.0, INF, 4.0, 4.0, 4.0]  # unscaled 1, -, 1, 1, 1
-    made = run(scaled, [jnp.full(1, g) for g in grads], params)
-    assert [float(gc.loss_scale(state)) for _, state in made] == [8.0, 4.0, 4.0, 4.0, 8.0]
-    assert [float(p[0]) for p, _ in made] == [0.0, 0.0, -1.0, -1.0, -2.0]
-    assert int(own(made[-1][1])["inner"]["accumulate"]["count"]) == 2
-    assert scales_of(scaled, bad) == [8.0, 4.0, 4.0, 4.0, 8.0]
-
-
-def test_the_scale_is_found_once_or_not_at_all():
-    scaled, params = gc.dynamic_loss_scale(gc.adam(0.1), 4.0), {"loss_scale": jnp.ones(2)}
-    for tx in (scaled, gc.chain(gc.clip(1.0), scaled), gc.accumulate(scaled, every=2), gc.skip_nonfinite(scaled)):
-        assert float(gc.loss_scale(tx.init(params))) == 4.0
-        assert float(jax.jit(gc.loss_scale)(tx.init(params))) == 4.0
-    with pytest.raises(ValueError, match=r"use dynamic_loss_scale\(tx\)"):
-        gc.loss_scale(gc.adam(0.1).init(params))
-    with pytest.raises(ValueError, match=r"2 parts .* once"):
-        gc.loss_scale(gc.dynamic_loss_scale(scaled).init(params))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"growth_interval": 0}, "growth_interval must be 1 or more, not 0"),
-        ({"growth_factor": 0.5}, "growth_factor must be 1 or more, not 0.5"),
-        ({"backoff_factor": 1.5}, "backoff_factor must be between 0 and 1, not 1.5"),
-        ({"initial_scale": 0.0}, "initial_scale must be greater than 0, not 0.0"),
-        ({"min_scale": -1.0}, "min_scale must be greater than 0, not -1.0"),
-        ({"initial_scale": 0.5}, "initial_scale must be 1.0 or more, not 0.5"),
-        ({"max_scale": 2.0}, "max_scale must be 65536.0 or more, not 2.0"),
-    ],
-)
-def test_arguments_of_the_scale_out_of_range(arguments, message):
-    with pytest.raises(ValueError, match=f"dynamic_loss_scale: {message}"):
-        gc.dynamic_loss_scale(gc.sgd(0.1), **arguments).init(jnp.ones(1))
-
-
-# --------------------------------------------------------------------------------------------------------------- spikes
-
-
-def norms(*sizes):
-    return [jnp.array([0.6, 0.8]) * size for size in sizes]
-
-
-def skips(tx, grads):
-    """For each gradient whether its step was left out."""
-    return [bool(counts(state)[1]) for _, state in run(tx, grads, jnp.zeros(2))]
-
-
-def test_a_spike_is_left_out_and_does_not_move_the_statistics():
-    tx = gc.skip_spikes(gc.sgd(0.1), warmup_steps=4)
-    usual = norms(1.0, 1.1, 0.9, 1.05, 0.95)
-    assert skips(tx, [*usual, *norms(30.0, 1.0, 1.7, 4.0)]) == [False] * 5 + [True, False, False, True]
-    without = run(tx, usual, jnp.zeros(2))[-1][1]
-    after = run(tx, [*usual, *norms(30.0)], jnp.zeros(2))[-1][1]
-    for slot in ("mean", "variance", "taken"):
-        assert_identical(own(after)[slot], own(without)[slot])
-
-
-def test_nothing_finite_is_a_spike_in_the_warm_up():
-    tx = gc.skip_spikes(gc.sgd(0.1), warmup_steps=3)
-    grads = [*norms(1.0, 1000.0), jnp.full(2, NAN), *norms(1e-3), jnp.full(2, INF)]
-    assert skips(tx, grads) == [False, False, True, False, True]
-
-
-def test_a_new_level_is_taken_on_after_so_many_skips():
-    tx = gc.skip_spikes(gc.sgd(0.1), warmup_steps=3, max_skips_in_a_row=4)
-    grads = norms(*[1.0] * 5, *[100.0] * 12, 1e4)
-    assert skips(tx, grads) == [False] * 5 + [True] * 4 + [False] * 8 + [True]
-
-
-def test_a_gradient_of_zero_changes_no_statistic():
-    tx = gc.skip_spikes(gc.sgd(0.1), warmup_steps=2)
-    assert skips(tx, norms(1.0, 0.0, 1.1, 0.0, 1.2, 0.0, 50.0, 1.0)) == [False] * 6 + [True, False]
-    for state in [state for _, state in run(tx, norms(0.0, 0.0), jnp.zeros(2))]:
-        assert int(own(state)["taken"]) == 0
-
-
-def test_a_smaller_norm_is_no_spike_and_a_shrinking_one_is_followed():
-    sizes = [0.9**i for i in range(100)]
-    assert not any(skips(gc.skip_spikes(gc.sgd(0.1), warmup_steps=5), norms(*sizes, 1e-9)))
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_its_choices_are_those_of_its_twin(seed):
-    rng = np.random.default_rng(seed)
-    sizes = np.exp(0.3 * rng.standard_normal(200) + 3.0 * (rng.random(200) < 0.1) + 2.0 * (np.arange(200) > 120))
-    arguments = {"threshold": 3.0, "decay": 0.95, "warmup_steps": 10, "max_skips_in_a_row": 3}
-    twin, zero = references.SkipSpikes(recipes.Sgd(0.1), **arguments), {"": np.zeros(2)}
-    twin.init(zero)
-    for size in sizes:
-        twin.update({"": np.array([0.6, 0.8]) * size}, zero)
-    assert skips(gc.skip_spikes(gc.sgd(0.1), **arguments), norms(*sizes)) == [not made for made in twin.made]
-    assert 5 < sum(not made for made in twin.made) < 60
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"warmup_steps": 0}, "warmup_steps must be 1 or more, not 0"),
-        ({"max_skips_in_a_row": 0}, "max_skips_in_a_row must be 1 or more, not 0"),
-        ({"threshold": 0.0}, "threshold must be greater than 0, not 0.0"),
-        ({"min_deviation": -1.0}, "min_deviation must be greater than 0, not -1.0"),
-    ],
-)
-def test_arguments_of_spikes_out_of_range(arguments, message):
-    with pytest.raises(ValueError, match=f"skip_spikes: {message}"):
-        gc.skip_spikes(gc.sgd(0.1), **arguments).init(jnp.ones(1))
+def test_a_state_without_a_guard_says_so():
+    with pytest.raises(ValueError, match=r"skip_nonfinite\(tx\)"):
+        gc.bad_leaf(gc.adam(0.1).init(LAYERS), LAYERS)

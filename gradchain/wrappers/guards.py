@@ -11,7 +11,7 @@ from jax import lax
 from gradchain.around import Around, run_if
 from gradchain.core import GradientTransformation, transform
 from gradchain.leaves import map_rows
-from gradchain.numerics import compute_dtype, increment
+from gradchain.numerics import abs2, compute_dtype, increment
 from gradchain.paths import flatten, flatten_like, named_leaves
 from gradchain.slots import Slot, counter
 from gradchain.stages import Stage
@@ -19,7 +19,7 @@ from gradchain.trees import all_finite, map_leaves, sum_over_shards
 
 
 @transform
-def skip_nonfinite(inner: GradientTransformation, locate: bool = False) -> Any:
+def skip_nonfinite(inner: GradientTransformation) -> Any:
     """Leave out each step that has anything non-finite in it, and count it.
 
     If a gradient, or ``value``, is not finite, the update is zero, and the state of ``inner`` stays as it is, its clock
@@ -27,11 +27,10 @@ def skip_nonfinite(inner: GradientTransformation, locate: bool = False) -> Any:
     or of the parameters after it would cease to be finite, as when the square of a gradient overflows.
 
     It never gives up by itself. To stop a run that is beyond hope, look at the slot ``skipped_in_a_row``; the slot
-    ``skipped`` counts all steps left out so far.
+    ``skipped`` counts all steps left out so far, and ``bad_leaf`` says where the last of them was bad.
 
     Args:
         inner: the transformation, most often a whole optimizer: what comes after it is not guarded.
-        locate: whether to remember where the first bad leaf was; ``bad_leaf`` gives its path.
 
     Example:
         >>> import gradchain as gc
@@ -44,40 +43,38 @@ def skip_nonfinite(inner: GradientTransformation, locate: bool = False) -> Any:
     """
 
     def rule(g, s, inner, dtypes, p=None, value=None):
-        u, new, fault = guarded_step(inner, g, s["inner"], p, dtypes, value)
-        own = count_skipped(s, fault)
-        if locate:
-            own["bad_leaf"] = lax.cond(fault.none, lambda: s["bad_leaf"], fault.first)
-        return u, {**own, "inner": new}
+        u, new, _ = guarded_step(inner, g, s, p, dtypes, value)
+        return u, new
 
-    return Guard(rule, inner, **{"bad_leaf": counter(fill=-1)} if locate else {})
+    return Guard(rule, inner)
 
 
 def bad_leaf(state: Any, params: Any) -> str | None:
-    """Where the step that ``skip_nonfinite(..., locate=True)`` left out last was bad first; ``None`` if none was.
+    """Where the last step that a guard left out was bad first; ``None`` if no step was.
 
-    It is the path of a parameter, the first whose gradient was not finite; if all were, the first that would have been
-    so itself, or whose update would. Else it is the place in the inner state that would have been, such as
+    It is the path of a parameter, the first whose gradient was not finite; if all were, the first that would not have
+    been so itself, or whose update would not. Else it is the place in the inner state that would not have been, such as
     ``scale_by_adam/nu/layers_3/kernel``, or ``value`` if all else was well.
 
     Args:
-        state: what ``init`` or ``update`` returned, outside ``jit``.
+        state: what ``init`` or ``update`` returned, outside ``jit``. Of several guards the outermost one that found
+            something answers.
         params: the parameters.
 
     Raises:
-        ValueError: if nothing in the state remembers it.
+        ValueError: if there is no guard in the state.
 
     Example:
         >>> import gradchain as gc
         >>> params = {"bias": jnp.ones(1), "kernel": jnp.ones(2)}
-        >>> tx = skip_nonfinite(gc.adam(0.1), locate=True)
+        >>> tx = skip_nonfinite(gc.adam(0.1))
         >>> updates, state = tx.update({"bias": jnp.ones(1), "kernel": jnp.full(2, jnp.inf)}, tx.init(params), params)
         >>> bad_leaf(state, params)
         'kernel'
     """
     found = entries_with("bad_leaf", state)
     if not found:
-        raise ValueError("bad_leaf: nothing in this state remembers it; make it with skip_nonfinite(tx, locate=True).")
+        raise ValueError("bad_leaf: there is no guard in this state; put one around the optimizer: skip_nonfinite(tx).")
     for entry in found:
         places = [*named_leaves(params), *named_leaves(entry.get("inner", {})), ("value", None)]
         if entry["bad_leaf"] >= 0:
@@ -89,14 +86,14 @@ def bad_leaf(state: Any, params: Any) -> str | None:
 
 
 class Guard(Around):
-    """A rule around one transformation that counts the steps it leaves out.
+    """A rule around one transformation that makes a ``guarded_step``.
 
     The rule is given as ``dtypes`` the trees of the gradients and of the parameters as they came, before they were
     cast up: what is finite in float32 may not be so in float16.
     """
 
     def __init__(self, rule: Any, inner: GradientTransformation, **slots: Slot):
-        counts = {"skipped": counter, "skipped_in_a_row": counter}
+        counts = {"skipped": counter, "skipped_in_a_row": counter, "bad_leaf": counter(fill=-1)}
         super().__init__(rule, "tree", {"inner": inner}, counts | slots)
         self.extras, self.required = self.extras - {"dtypes"}, self.required - {"dtypes"}
 
@@ -112,97 +109,108 @@ class Guard(Around):
 
 
 def guarded_step(
-    inner: Any, g: Any, state: Any, p: Any, dtypes: tuple, value: Any = None, allowed: Any = True
-) -> tuple[Any, Any, Fault]:
+    inner: Any, g: Any, s: dict, p: Any, dtypes: tuple, value: Any = None, allowed: Any = True
+) -> tuple[Any, dict, jax.Array]:
     """One step of ``inner``, or none at all if anything in it is not finite.
 
     Args:
         inner: the transformation, as a rule is given it.
         g: the gradients.
-        state: the state of ``inner``.
+        s: the slots of the ``Guard``, and the state of ``inner``.
         p: the parameters, or ``None``.
         dtypes: what a ``Guard`` gives its rule.
         value: the loss that was passed to ``update``, or ``None``.
         allowed: a traced bool: whether the step may be made at all.
 
     Returns:
-        The update, the new state of ``inner``, and what was wrong.
+        The update, the new slots, those of the caller's own aside, and whether the step was made.
     """
-    sound = all_finite((g, value))
-    starts = sound & allowed
-    # Only what is finite reaches ``inner``; its result is looked at before anything takes it in.
-    u, new = run_if(starts, lambda: inner(g, state, p), g, state)
-    fault = Fault(starts, (g, value), _as_stored(u, g, p, dtypes), (new, state))
-    keep = lambda new, old: jnp.where(fault.none, new, old)
-    return map_leaves(lambda u: keep(u, jnp.zeros_like(u)), u), jax.tree.map(keep, new, state), fault
+    # Only what is finite reaches ``inner``, and its result is looked at before anything takes it in.
+    starts = all_finite((g, value)) & allowed
+    u, new = run_if(starts, lambda: inner(g, s["inner"], p), g, s["inner"])
+    is_well = lambda: (jnp.array(True), jnp.array(-1, jnp.int32))
+    look_closer = lambda: _examine(g, value, (u, p), (new, s["inner"]), dtypes)
+    sound, first = lax.cond(starts & _is_surely_finite((u, p), new, dtypes), is_well, look_closer)
+    made = starts & sound
+    keep = lambda new, old: jnp.where(made, new, old)
+    return (
+        map_leaves(lambda u: keep(u, jnp.zeros_like(u)), u),
+        {
+            "skipped": keep(s["skipped"], increment(s["skipped"])),
+            "skipped_in_a_row": keep(0, increment(s["skipped_in_a_row"])),
+            "bad_leaf": jnp.where(first < 0, s["bad_leaf"], first),
+            "inner": jax.tree.map(keep, new, s["inner"]),
+        },
+        made,
+    )
 
 
-def count_skipped(s: dict, fault: Fault) -> dict[str, jax.Array]:
-    """The slots ``skipped`` and ``skipped_in_a_row`` after a step."""
-    return {
-        "skipped": jnp.where(fault.none, s["skipped"], increment(s["skipped"])),
-        "skipped_in_a_row": jnp.where(fault.none, 0, increment(s["skipped_in_a_row"])),
-    }
+def _is_surely_finite(moved: tuple, state: Any, dtypes: tuple) -> jax.Array:
+    """A test that costs least: a sum that is finite has no number that is not; large numbers may fail it."""
+
+    def size(kinds: tuple, u: jax.Array, *p: jax.Array) -> list:
+        if all(float(jnp.finfo(kind).max) > 1e38 for kind in kinds):
+            return [jnp.sum(abs2(u))]  # if that is finite, u is too small to make any finite parameter overflow
+        return [sum(jnp.sum(_wide(x)) for x in _as_stored(kinds, u, *p))]
+
+    kinds, rows = _rows(moved, dtypes)
+    numbers = [(x,) for x in jax.tree.leaves(state) if _is_number(x)]
+    sums = map_rows(size, kinds, rows) + map_rows(lambda _, x: [jnp.sum(_wide(x))], [None] * len(numbers), numbers)
+    return jnp.isfinite(sum_over_shards([row[0] for row in sums])) if sums else jnp.array(True)
 
 
-class Fault:
-    """What was wrong with a step.
+def _examine(g: Any, value: Any, moved: tuple, states: tuple, dtypes: tuple) -> tuple[jax.Array, jax.Array]:
+    """Whether all is finite, and the number of the first leaf that is not.
 
-    Attributes:
-        none: whether nothing was.
+    Leaves are counted with the holes, first those of the gradients, then those of the state; the loss comes last. What
+    held an infinity before may hold one again, such as a best value so far.
     """
 
-    def __init__(self, starts: Any, given: tuple, stored: list, states: tuple):
-        self.starts, self.given, self.stored, self.states = starts, given, stored, states
-        pairs = [pair for row in stored if row for pair in row]
-        pairs += [pair for pair in zip(*map(jax.tree.leaves, states), strict=True) if _is_number(pair[0])]
-        self.none = starts & _stays_finite(pairs)
+    def spoiled(kinds: tuple, g: jax.Array, u: jax.Array, *p: jax.Array) -> list:
+        pairs = zip(_as_stored(kinds, u, *p), (g, *p), strict=True)
+        return [_any(~jnp.isfinite(g)) + sum(_ceased(new, old) for new, old in pairs)]
 
-    def first(self) -> jax.Array:
-        """The number of the first bad leaf: of the gradients, holes counted, then of the state, then the value."""
-        g, value = self.given
-        of_params = [
-            jnp.array(False) if x is None else ~(all_finite(x) & _stays_finite(pairs))
-            for x, pairs in zip(flatten(g)[0], self.stored, strict=True)
-        ]
-        of_state = [
-            ~_stays_finite([(new, old)]) if _is_number(new) else jnp.array(False)
-            for new, old in zip(*(flatten(state)[0] for state in self.states), strict=True)
-        ]
-        flags = jnp.stack([*of_params, *of_state, ~all_finite(value)])
-        return jnp.where(flags.any(), jnp.argmax(flags).astype(jnp.int32), -1)
+    leaves, live = flatten(g)[0], [x for x in flatten(g)[0] if x is not None]
+    kinds, rows = _rows(moved, dtypes)
+    of_live = iter(map_rows(spoiled, kinds, [(x, *row) for x, row in zip(live, rows, strict=True)]))
+    pairs = list(zip(*(flatten(state)[0] for state in states), strict=True))
+    numbers = [pair for pair in pairs if _is_number(pair[0])]
+    of_state = iter(map_rows(lambda _, new, old: [_ceased(new, old)], [None] * len(numbers), numbers))
+    bad = [jnp.zeros(()) if x is None else sum_over_shards(next(of_live)) for x in leaves]
+    bad += [sum_over_shards(next(of_state)) if _is_number(new) else jnp.zeros(()) for new, _ in pairs]
+    flags = jnp.stack([*(x > 0 for x in bad), ~all_finite(value)])
+    return ~flags.any(), jnp.where(flags.any(), jnp.argmax(flags).astype(jnp.int32), -1)
+
+
+def _rows(moved: tuple, dtypes: tuple) -> tuple[list, list]:
+    """For each leaf that has an update: the dtypes in which update and parameter are kept, and both; or one of each."""
+    leaves, treedef = flatten(moved[0])
+    columns = [flatten_like(treedef, tree) for tree in (*dtypes, *moved)]
+    live = [[column[i] for column in columns] for i, x in enumerate(leaves) if x is not None]
+    pair = lambda first, second: (first,) if second is None else (first, second)
+    return [pair(g.dtype, None if p is None else p.dtype) for g, p, _, _ in live], [pair(u, p) for _, _, u, p in live]
+
+
+def _as_stored(kinds: tuple, u: jax.Array, *p: jax.Array) -> list[jax.Array]:
+    """The update, and the parameter after it, each in the dtype that it is kept in."""
+    return [x.astype(kind) for x, kind in zip((u, *(x + u for x in p)), kinds, strict=True)]
 
 
 def _is_number(x: Any) -> bool:
     return x is not None and jnp.issubdtype(x.dtype, jnp.inexact)
 
 
-def _as_stored(u: Any, g: Any, p: Any, dtypes: tuple) -> list[list[tuple]]:
-    """For each leaf pairs of what it becomes, in the dtype that it is kept in, and what it was: update, parameter."""
-    leaves, treedef = flatten(u)
-    (g, p), (g_kept, p_kept) = ([flatten_like(treedef, tree) for tree in pair] for pair in ((g, p), dtypes))
-    pairs: list[list[tuple]] = [[] for _ in leaves]
-    for i, x in enumerate(leaves):
-        if x is not None:
-            pairs[i] = [(x.astype(g_kept[i].dtype), g[i])]
-            pairs[i] += [] if p[i] is None else [((p[i] + x).astype(p_kept[i].dtype), p[i])]
-    return pairs
+def _wide(x: jax.Array) -> jax.Array:
+    return x.astype(compute_dtype(x.dtype))
 
 
-def _stays_finite(pairs: list[tuple]) -> jax.Array:
-    """Whether no number of the first of each pair is not finite where that of the second is.
+def _ceased(new: jax.Array, old: jax.Array) -> jax.Array:
+    """1 if some number is not finite any more."""
+    return _any(jnp.isfinite(old) & ~jnp.isfinite(new))
 
-    What held an infinity before may hold one again. If a sum of all numbers is finite they all are, and a sum is what
-    costs least; only where it is not is each of them looked at.
-    """
-    if not pairs:
-        return jnp.array(True)
-    kinds = [None] * len(pairs)
-    wide = lambda x: x.astype(compute_dtype(x.dtype))
-    total = lambda _, new, old: [jnp.sum(wide(new))]
-    spoiled = lambda _, new, old: [jnp.max(jnp.isfinite(old) & ~jnp.isfinite(new), initial=False).astype(jnp.float32)]
-    sum_of = lambda count: sum_over_shards([row[0] for row in map_rows(count, kinds, pairs)])
-    return lax.cond(jnp.isfinite(sum_of(total)), lambda: jnp.array(True), lambda: sum_of(spoiled) == 0)
+
+def _any(flags: jax.Array) -> jax.Array:
+    return jnp.any(flags).astype(jnp.float32)  # as a number, which can be summed over shards
 
 
 def entries_with(slot: str, state: Any) -> list[dict]:

@@ -12,7 +12,7 @@ from gradchain.checks import check_at_least
 from gradchain.core import GradientTransformation, transform
 from gradchain.slots import counter, scalar
 from gradchain.trees import map_leaves
-from gradchain.wrappers.guards import Guard, count_skipped, entries_with, guarded_step
+from gradchain.wrappers.guards import Guard, entries_with, guarded_step
 
 
 @transform
@@ -73,15 +73,14 @@ def dynamic_loss_scale(
 
     def rule(g, s, inner, dtypes, p=None, value=None):
         scale = s["loss_scale"]
-        u, new, fault = guarded_step(inner, map_leaves(lambda x: x / scale, g), s["inner"], p, dtypes, value)
-        good_steps = jnp.where(fault.none, s["good_steps"] + 1, 0)
+        u, new, made = guarded_step(inner, map_leaves(lambda x: x / scale, g), s, p, dtypes, value)
+        good_steps = jnp.where(made, s["good_steps"] + 1, 0)
         grows = good_steps >= growth_interval
-        factor = jnp.where(fault.none, jnp.where(grows, growth_factor, 1.0), backoff_factor)
+        factor = jnp.where(made, jnp.where(grows, growth_factor, 1.0), backoff_factor)
         return u, {
-            **count_skipped(s, fault),
+            **new,
             "loss_scale": jnp.clip(scale * factor.astype(scale.dtype), min_scale, max_scale),
             "good_steps": jnp.where(grows, 0, good_steps),
-            "inner": new,
         }
 
     return Guard(rule, inner, loss_scale=scalar(fill=initial_scale), good_steps=counter)

@@ -12,7 +12,7 @@ from gradchain.core import GradientTransformation, transform
 from gradchain.slots import counter, scalar
 from gradchain.transforms.clip_history import move_moments
 from gradchain.transforms.clipping import large_norm
-from gradchain.wrappers.guards import Guard, count_skipped, guarded_step
+from gradchain.wrappers.guards import Guard, guarded_step
 
 
 @transform
@@ -71,17 +71,16 @@ def skip_spikes(
         deviation = jnp.maximum(jnp.sqrt(s["variance"]), min_deviation)
         spike = counts & (s["taken"] >= warmup_steps) & (level - s["mean"] > threshold * deviation)
         anew = spike & (s["skipped_in_a_row"] >= max_skips_in_a_row)
-        u, new, fault = guarded_step(inner, g, s["inner"], p, dtypes, value, allowed=~spike | anew)
+        u, new, made = guarded_step(inner, g, s, p, dtypes, value, allowed=~spike | anew)
 
         n = jnp.where(anew, 1, s["taken"] + 1)
         moments = move_moments(level, s["mean"], s["variance"], n.astype(level.dtype), decay, warmup_steps)
-        moves = counts & fault.none
+        moves = counts & made
         return u, {
-            **count_skipped(s, fault),
+            **new,
             "taken": jnp.where(moves, jnp.minimum(n, warmup_steps + 1), s["taken"]),
             "mean": jnp.where(moves, moments[0], s["mean"]),
             "variance": jnp.where(moves, moments[1], s["variance"]),
-            "inner": new,
         }
 
     return Guard(rule, inner, taken=counter, mean=scalar, variance=scalar)

@@ -18,12 +18,6 @@ ROWS = [
         reasons=NO_OWN_NUMBERS,
     ),
     Row(
-        "skip_nonfinite-locate",
-        lambda: gc.skip_nonfinite(gc.sgd(warm_up(), 0.9), locate=True),
-        lambda: references.SkipNonfinite(twins.Scheduled(recipes.Sgd(0.1, 0.9), learning_rate=warm_up_twin)),
-        reasons=NO_OWN_NUMBERS,
-    ),
-    Row(
         "dynamic_loss_scale",
         lambda: gc.dynamic_loss_scale(gc.sgd(0.1, 0.9), 8.0, growth_interval=2, max_scale=30.0),
         lambda: references.LossScale(recipes.Sgd(0.1, 0.9), 8.0, growth_interval=2, max_scale=30.0),
