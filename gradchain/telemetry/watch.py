@@ -59,7 +59,8 @@ def watch(
         relative: whether ``healthy`` is in those units; else it is in units of the gradient.
 
     Raises:
-        ValueError: if ``every`` is less than 1, ``by`` is another string, or there are no groups for ``by="group"``.
+        ValueError: if ``every`` is less than 1, ``by`` is another string, there are no groups for ``by="group"``, or
+            ``healthy`` is no pair.
         TypeError: if ``update`` is called without ``params``.
 
     Example:
@@ -76,6 +77,8 @@ def watch(
     check_at_least("watch", 1, every=every)
     if isinstance(by, str) and by not in ("path", "group"):
         raise ValueError(f"watch: by must be 'path', 'group', a function of path and leaf, or a tree, not {by!r}.")
+    if not (isinstance(healthy, tuple | list) and len(healthy) == 2):
+        raise ValueError(f"watch: healthy must be a pair, the least and the largest that is healthy, not {healthy!r}.")
     return Watched(inner, every, by, healthy, relative)
 
 
