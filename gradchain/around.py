@@ -16,7 +16,7 @@ from gradchain import checks
 from gradchain.core import GradientTransformation
 from gradchain.lift import PerTree
 from gradchain.slots import Slot
-from gradchain.stages import LOCALITIES, Body, Stage, inside
+from gradchain.stages import LOCALITIES, Body, Stage, run_inside
 from gradchain.trees import map_leaves
 
 
@@ -81,9 +81,7 @@ class Around(PerTree):
 
         def runner(tx: GradientTransformation) -> Callable:
             def update(g: Any, state: Any, p: Any = None, **changes: Any) -> tuple[Any, Any]:
-                taken = {k: v for k, v in (extra | changes).items() if k in tx.extras or "*" in tx.extras}
-                with inside():
-                    return tx.update(g, state, p, **taken)
+                return run_inside(tx, g, state, p, extra | changes)
 
             return update
 

@@ -26,6 +26,7 @@ Hyper: TypeAlias = Annotated[Any, "Hyper"]
 """A number: a float, a 0-d array, a tracer, or a function of the step (0-based) that gives one."""
 
 FACTORIES: dict[str, Factory] = {}
+_CONTAINERS = (dict, list, tuple)  # which an argument may be, with hyperparameters in it
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +106,7 @@ class Call:
     def admit(cls, factory: Factory, name: str, value: Any) -> Any:
         """The form in which an argument is kept: a concrete number as a Python number."""
         where = f"{factory.name}: argument {name!r}"
-        is_scalar = getattr(value, "ndim", None) == 0 and hasattr(value, "item") and not is_traced([value])
-        if is_scalar and isinstance(value.dtype, np.dtype):  # not a random key
-            value = value.item()
+        value = jax.tree.map(as_number, value, is_leaf=is_call) if isinstance(value, _CONTAINERS) else as_number(value)
         if factory.mentions(name, "Hyper"):
             if isinstance(value, int) and not isinstance(value, bool):
                 value = float(value)
@@ -171,7 +170,7 @@ class Call:
         if "parts" not in self._cache:
             children, static = {}, {}
             for name, value in self.arguments.items():
-                is_child = _is_dynamic(value) or (isinstance(value, dict | list | tuple) and value)
+                is_child = _is_dynamic(value) or (isinstance(value, _CONTAINERS) and value)
                 (children if is_child else static)[name] = _wrap(value) if is_child else value
             structure = (self.factory, self.label, tuple(self.arguments), tuple(children), tuple(static.items()))
             self._cache["parts"] = tuple(children.values()), structure
@@ -197,6 +196,12 @@ class Call:
 def is_call(x: Any) -> bool:
     """Whether ``x`` is a remembered call."""
     return isinstance(x, Call)
+
+
+def as_number(x: Any) -> Any:
+    """A concrete number as a Python number; anything else as it is."""
+    is_scalar = getattr(x, "ndim", None) == 0 and hasattr(x, "item") and not is_traced([x])
+    return x.item() if is_scalar and isinstance(x.dtype, np.dtype) else x  # a random key is no number
 
 
 def _is_dynamic(x: Any) -> bool:
@@ -230,7 +235,7 @@ def _wrap(value: Any) -> Any:
 
 
 def _unwrap(value: Any) -> Any:
-    if not isinstance(value, dict | list | tuple):
+    if not isinstance(value, _CONTAINERS):
         return value
     is_leaf = lambda x: isinstance(x, _Static | Call)
     return jax.tree.map(lambda x: x.value if isinstance(x, _Static) else x, value, is_leaf=is_leaf)

@@ -8,10 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradchain.checks import check_at_least, check_params
 from gradchain.core import as_transformation
-from gradchain.places import places
 from gradchain.rules import given, order, timing
 from gradchain.rules.case import Case, Finding, Found
+from gradchain.walk import walk
 
 #: What ``check`` runs; the names are those of the findings.
 RULES: tuple[Callable[[Case], Found], ...] = (
@@ -20,6 +21,7 @@ RULES: tuple[Callable[[Case], Found], ...] = (
     order.sign_twice,
     order.negative_learning_rate,
     order.zero_learning_rate,
+    order.infinite_learning_rate,
     order.clip_after_scaling,
     order.decay_before_adaptive,
     order.decay_uphill,
@@ -27,6 +29,7 @@ RULES: tuple[Callable[[Case], Found], ...] = (
     order.momentum_twice,
     order.clip_in_groups,
     given.missing_arguments,
+    given.unknown_arguments,
     given.float16_without_loss_scale,
     given.zero_eps,
     given.selects_nothing,
@@ -52,8 +55,8 @@ class Findings(list[Finding]):
 def check(tx: Any, params: Any = None, steps: int | None = None, passes: Collection[str] = ("params",)) -> Findings:
     """Look for classic mistakes: a sign turned twice, a clip at the wrong place, a schedule that ends too early ...
 
-    Nothing is raised and nothing is run. What is not known, such as what a foreign pair does, is taken to be right; so
-    is the order of members within a recipe of this library.
+    What is found is not raised, and nothing is run. What is not known, such as what a foreign pair does, is taken to be
+    right; so is the order of members within a recipe of this library.
 
     Args:
         tx: the transformation, most often a whole optimizer.
@@ -65,6 +68,10 @@ def check(tx: Any, params: Any = None, steps: int | None = None, passes: Collect
         A list of findings, each with ``severity`` (``mistake``, ``warning`` or ``note``), ``name``, ``stage`` and
         ``message``.
 
+    Raises:
+        TypeError: if ``passes`` is a string.
+        ValueError: if ``steps`` is less than 1.
+
     Example:
         >>> import gradchain as gc
         >>> for finding in check(gc.chain(gc.adam(1e-3), gc.scale(-1.0))):
@@ -72,15 +79,24 @@ def check(tx: Any, params: Any = None, steps: int | None = None, passes: Collect
         mistake sign_twice scale
     """
     tx = as_transformation(tx, "check: tx")
+    if isinstance(passes, str):
+        raise TypeError(f"check: passes is a collection of names, such as {('params', passes)!r}, not {passes!r}.")
+    check_at_least("check", 1, steps=1 if steps is None else steps)
     as_shape = lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x))
-    shapes, found = jax.tree.map(as_shape, params), Findings()
+    shapes, found = None, Findings()
+    try:  # whatever a member may raise is a finding
+        parts = list(walk(tx))
+    except Exception as error:
+        return Findings([Finding("mistake", "does_not_fit", "", f"it cannot be made: {error}")])
     try:
-        members = places(tx, shapes)
-        _ = params is None or jax.eval_shape(tx.init, shapes)
-    except Exception as error:  # whatever a member's init may raise is a finding
+        if params is not None:
+            check_params(params)
+            shapes = jax.tree.map(as_shape, params)
+            parts, _ = list(walk(tx, None, shapes)), jax.eval_shape(tx.init, shapes)
+    except Exception as error:
         found.append(Finding("mistake", "does_not_fit", "", f"init fails for these parameters: {error}"))
-        members, shapes = places(tx), None
-    case = Case(tx, members, shapes, steps, passes)
+        shapes = None
+    case = Case(tx, parts, shapes, steps, passes)
     found += [Finding(severity, rule.__name__, stage, text) for rule in RULES for severity, stage, text in rule(case)]
     order = ("mistake", "warning", "note")
     return Findings(sorted(found, key=lambda finding: order.index(finding.severity)))

@@ -48,14 +48,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
         for module in arguments.imports:
             _import(module)
-        print(arguments.run(arguments))  # noqa: T201
-        sys.stdout.flush()
+        _write(arguments.run(arguments))
     except BadInput as error:
         print(f"gradchain: {_one_line(error)}", file=sys.stderr)  # noqa: T201
         return 2
-    except BrokenPipeError:  # who reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _write(text: str) -> None:
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)  # noqa: T201
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end
+        if not isinstance(error, BrokenPipeError):  # who reads has seen enough
+            raise BadInput(f"the output cannot be written: {error.strerror}") from error
 
 
 class _Parser(argparse.ArgumentParser):
@@ -139,13 +146,19 @@ def _show(arguments: argparse.Namespace) -> str:
 
 
 def _describe(arguments: argparse.Namespace) -> str:
+    if arguments.config == arguments.params == "-":
+        raise BadInput("the config and the shapes cannot both come from stdin")
     tx = _load(arguments.config, GradientTransformation)
     shapes = _shapes(arguments.params, _read(arguments.params), "")
-    try:
-        description = describe(tx, shapes)
-    except (ValueError, TypeError) as error:
-        raise BadInput(f"{arguments.config} does not fit {arguments.params}: {error}") from error
-    findings = check(tx, shapes, arguments.steps, tuple(arguments.passes))
+    sizes = {x.dtype.itemsize for x in jax.tree.leaves(shapes)}
+    if not sizes:
+        raise BadInput(f"{_title(arguments.params)}: there is no shape in it")
+    with jax.enable_x64(max(sizes) >= 8):
+        try:
+            description = describe(tx, shapes)
+        except (ValueError, TypeError) as error:
+            raise BadInput(f"{_title(arguments.config)} does not fit {_title(arguments.params)}: {error}") from error
+        findings = check(tx, shapes, arguments.steps, tuple(arguments.passes))
     if not arguments.json:
         return f"{description}\n\n{findings}"
     names = ("bytes", "total_bytes", "needs", "takes")
@@ -156,12 +169,15 @@ def _describe(arguments: argparse.Namespace) -> str:
 
 def _plot(arguments: argparse.Namespace) -> str:
     schedule = _load(arguments.config, Schedule)
+    if not Path(arguments.out).suffix:
+        raise BadInput(f"--out {arguments.out!r} must end in the name of a format, as rate.png does")
     try:
         from matplotlib.figure import Figure  # without a window
     except ImportError as error:
         raise BadInput('plot needs matplotlib: pip install "gradchain[plot]"') from error
     figure = Figure(layout="constrained")
-    plot.schedule(schedule, arguments.steps, figure.subplots())
+    steps = range(0, arguments.steps, 1 + arguments.steps // 10_000)  # no picture shows more
+    plot.schedule(schedule, steps, figure.subplots())
     try:
         figure.savefig(arguments.out)
     except (OSError, ValueError) as error:
@@ -176,8 +192,8 @@ def _import(module: str) -> None:
     sys.path.insert(0, os.getcwd())  # as `python -m` has it
     try:
         importlib.import_module(module)
-    except Exception as error:
-        raise BadInput(f"--import {module}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise BadInput(f"--import {module}: {error or type(error).__name__}") from error
     finally:
         sys.path.remove(os.getcwd())
 
@@ -201,17 +217,26 @@ def _load(name: str, kind: type) -> Any:
 
 
 def _title(name: str) -> str:
-    return "stdin" if name == "-" else name
+    return "stdin" if name == "-" else name or "''"
 
 
 def _read(name: str) -> Any:
     """The data of a JSON or YAML file."""
+    if name == "-" and sys.stdin is None:
+        raise BadInput("stdin: it is closed")
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise BadInput(f"{name}: {error.strerror}") from error
+        raise BadInput(f"{_title(name)}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise BadInput(f"{_title(name)}: not a text file: {error.reason} at byte {error.start}") from error
+    try:
+        return _parse(name, text)
+    except RecursionError as error:
+        raise BadInput(f"{_title(name)}: nested too deep") from error
+
+
+def _parse(name: str, text: str) -> Any:
     is_json = name.endswith(".json") or (not name.endswith((".yaml", ".yml")) and text.lstrip()[:1] in ("{", "["))
     if not is_json:
         return _read_yaml(_title(name), text)
@@ -224,11 +249,25 @@ def _read(name: str) -> Any:
 
 
 def _without_repeats(pairs: list[tuple[Any, Any]]) -> dict:
-    names = [name for name, _ in pairs]
-    repeated = [name for name in names if names.count(name) > 1]
-    if repeated:
-        raise ValueError(f"the key {repeated[0]!r} is given twice")
+    names = set()
+    for name, _ in pairs:
+        if not isinstance(name, str | int) or isinstance(name, bool):
+            raise ValueError(f"the key {name!r} is not text; put quotes around it")
+        if str(name) in names:
+            raise ValueError(f"the key {name!r} is given twice")
+        names.add(str(name))
     return dict(pairs)
+
+
+_MERGE = "tag:yaml.org,2002:merge"
+#: What is no text in YAML, with the characters that it may begin with.
+_PLAIN_YAML = {
+    "null": (r"(~|null|)$", ["~", "n", ""]),
+    "bool": (r"(true|false)$", list("tf")),
+    "int": (r"[-+]?(0|[1-9][\d_]*)$", list("-+0123456789")),
+    "float": (r"([-+]?(\d[\d_]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?\.inf|\.nan)$", list("-+.0123456789")),
+    "merge": (r"<<$", ["<"]),
+}
 
 
 def _read_yaml(title: str, text: str) -> Any:
@@ -239,14 +278,17 @@ def _read_yaml(title: str, text: str) -> Any:
         raise BadInput(f"{title}: {text}") from error
 
     class Loader(yaml.SafeLoader):
-        """Safe, with 1e-3 as a number, which YAML 1.1 takes for text."""
+        """Safe, with the numbers and words of JSON: to YAML 1.1, 1e-3 is text, no is false, and 010 is eight."""
 
     def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict:
-        return _without_repeats(loader.construct_pairs(node, deep=True))
+        own = [(loader.construct_object(k, deep=True), None) for k, _ in node.value if k.tag != _MERGE]
+        _without_repeats(own)
+        loader.flatten_mapping(node)  # the keys of <<: *anchor, which its own override
+        return dict(loader.construct_pairs(node, deep=True))
 
-    Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), "-+0123456789"
-    )
+    Loader.yaml_implicit_resolvers = {}
+    for kind, (pattern, first) in _PLAIN_YAML.items():
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(pattern), first)
     Loader.add_constructor("tag:yaml.org,2002:map", mapping)
     try:
         return yaml.load(text, Loader)
@@ -262,23 +304,26 @@ def _shapes(name: str, node: Any, path: str) -> Any:
     """The tree of shapes that a file describes."""
     is_leaf = isinstance(node, dict) and isinstance(node.get("shape"), list) and node.keys() <= {"shape", "dtype"}
     if isinstance(node, dict) and not is_leaf:
-        return {k: _shapes(name, v, f"{path}/{k}" if path else str(k)) for k, v in node.items()}
+        return {str(k): _shapes(name, v, f"{path}/{k}" if path else str(k)) for k, v in node.items()}
     if node is None:
         return None
     shape, dtype = (node["shape"], node.get("dtype", "float32")) if is_leaf else (node, "float32")
     if not (isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)):
-        raise BadInput(f"{_title(name)}: {path!r} must be a shape, a list of sizes such as [2, 3], not {shape!r}")
+        place = repr(path) if path else "the whole"
+        raise BadInput(f"{_title(name)}: {place} must be a shape, a list of sizes such as [2, 3], not {shape!r}")
     try:
-        return jax.ShapeDtypeStruct(tuple(shape), jnp.dtype(str(dtype)))
-    except TypeError as error:
+        with jax.enable_x64(True):
+            jnp.result_type(found := jnp.dtype(str(dtype)))  # those of NumPy that JAX lacks are refused
+        return jax.ShapeDtypeStruct(tuple(shape), found)
+    except (TypeError, ValueError) as error:
         close = difflib.get_close_matches(str(dtype), ("float16", "bfloat16", "float32", "float64", "complex64"), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise BadInput(f"{_title(name)}: {path!r} has no dtype {dtype!r}{hint}") from error
 
 
 def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
+    if not (text.isdecimal() and len(text) < 11 and 0 < int(text) < 2**31):
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, and below 2 ** 31, not {text[:20]!r}")
     return int(text)
 
 

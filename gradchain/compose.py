@@ -11,6 +11,7 @@ from gradchain.call import selection
 from gradchain.core import GradientTransformation, chain, transform
 from gradchain.labels import ByLabel
 from gradchain.trees import select, value_per_leaf
+from gradchain.walk import is_optimizer
 
 
 @selection
@@ -53,7 +54,7 @@ def masked(inner: GradientTransformation, where: Any, others: GradientTransforma
         >>> import gradchain as gc
         >>> tx = gc.masked(gc.sgd(0.1), "*kernel", gc.freeze())
     """
-    if others is None and "scale_by_learning_rate" in inner.stages:
+    if others is None and is_optimizer(inner):
         raise ValueError(
             f"masked: {inner!r} is a whole optimizer; the leaves that 'where' leaves out would get their raw gradients"
             " as updates. Say others=freeze() to freeze them, or others=identity() if another member scales them."
@@ -73,10 +74,13 @@ def partition(transforms: dict[str, GradientTransformation], param_labels: Any) 
 
     Raises:
         ValueError: naming the path, if a leaf has a label that ``transforms`` lacks.
+        TypeError: if ``transforms`` is not a dict, or a label not a string.
 
     Example:
         >>> import gradchain as gc
         >>> groups = {"weights": gc.adamw(1e-3), "rest": gc.adam(1e-3)}
         >>> tx = gc.partition(groups, lambda path, x: "weights" if x.ndim > 1 else "rest")
     """
+    if not isinstance(transforms, dict) or not all(isinstance(label, str) for label in transforms):
+        raise TypeError(f"partition: transforms are a dict of transformations by label, a string, not {transforms!r}.")
     return ByLabel(transforms, lambda tree: value_per_leaf(param_labels, tree, "partition: the tree of labels"))

@@ -90,13 +90,18 @@ def from_config(config: Any) -> Any:
         raise ValueError(f"from_config: unknown or mixed tags {quote(tags)}; known: {quote((*kinds, *_PLAIN))}.")
     (tag,) = tags
     if tag in _PLAIN:
-        return _PLAIN[tag](config[tag])
+        make, example = _PLAIN[tag]
+        value = from_config(config[tag])
+        try:
+            return make(value)
+        except (TypeError, ValueError, re.error) as error:
+            raise ValueError(f"from_config: {tag!r} must be like {example}, not {value!r}: {error}.") from error
     return _call(kinds[tag], config[tag], {k: v for k, v in config.items() if k != tag})
 
 
 def _call(kind: type[Call], name: str, config: dict[str, Any]) -> Any:
     label = config.pop("@named", None)
-    factory = FACTORIES.get(name)
+    factory = FACTORIES.get(name) if isinstance(name, str) else None
     if factory is None or factory.kind is not kind:
         known = sorted(n for n, f in FACTORIES.items() if f.kind is kind)
         close = difflib.get_close_matches(str(name), known, n=1)
@@ -105,15 +110,18 @@ def _call(kind: type[Call], name: str, config: dict[str, Any]) -> Any:
     if kind is GradientTransformation and "update" in config:
         raise ValueError(f"from_config: {name!r} wraps functions, which no config can hold.")
     arguments = {k: from_config(v) for k, v in config.items()}
-    positional = [p.name for p in factory.signature.parameters.values() if p.kind is p.VAR_POSITIONAL]
-    members = [m for k in positional for m in arguments.pop(k, ())]
+    members = ()
+    for k in [p.name for p in factory.signature.parameters.values() if p.kind is p.VAR_POSITIONAL]:
+        members = arguments.pop(k, ())
+        if not isinstance(members, list | tuple):
+            raise TypeError(f"from_config: argument {k!r} of {name!r} must be a list, not {members!r}.")
     value = factory.bind(tuple(members), arguments)
     return value.named(label) if label else value
 
 
 _PLAIN = {
-    "@float": float,
-    "@regex": lambda parts: re.compile(*parts),
-    "@tuple": lambda items: tuple(map(from_config, items)),
-    "@dict": lambda items: {from_config(k): from_config(v) for k, v in items},
+    "@float": (float, '"inf"'),
+    "@regex": (lambda parts: re.compile(*parts), '["layer_[0-3]", 0]'),
+    "@tuple": (tuple, "[1, 2]"),
+    "@dict": (dict, '[["a", 1], ["b", 2]]'),
 }

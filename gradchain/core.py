@@ -6,13 +6,14 @@ What the factory returns, a ``Body``, says how one array, or one tree, is update
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec
 
 import jax
 
 from gradchain import checks
-from gradchain.call import Call, Factory, Schedule, decorator, is_call
+from gradchain.call import Call, Factory, Schedule, as_number, decorator, is_call
 from gradchain.leaves import is_traced
 from gradchain.numerics import cast
 from gradchain.stages import LOCALITIES, free_name, frozen_by, init_stages, is_pair, run_stages, stages_at_start
@@ -50,8 +51,12 @@ class GradientTransformation(Call):
             return super().admit(factory, name, value)
         beside_others = factory.mentions(name, "Where")  # in a rule, which holds a selection too
         where = f"{factory.name}: argument {name!r}"
-        wrap = lambda x: x if beside_others and not is_pair(x) else as_transformation(x, where)
-        return jax.tree.map(wrap, value, is_leaf=lambda x: is_call(x) or is_pair(x))
+        wrap = lambda x: as_number(x) if beside_others and not is_pair(x) else as_transformation(x, where)
+        if factory.signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL:
+            return tuple(map(wrap, value))
+        if factory.mentions(name, "[") or (value is None and factory.mentions(name, "None")):
+            return jax.tree.map(wrap, value, is_leaf=lambda x: is_call(x) or is_pair(x))
+        return wrap(value)
 
     # What it is made of
 

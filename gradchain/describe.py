@@ -13,14 +13,14 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.call import Call, is_call
+from gradchain.checks import check_params
 from gradchain.core import GradientTransformation, as_transformation
-from gradchain.groups import Frozen
 from gradchain.labels import ByLabel
 from gradchain.lift import Lift
 from gradchain.paths import named_leaves
-from gradchain.places import Place, places
 from gradchain.slots import Slot
 from gradchain.trees import only, select
+from gradchain.walk import Part, walk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,39 +209,41 @@ def describe(tx: Any, params: Any) -> Description:
         update needs: nothing beside gradients and state
     """
     tx = as_transformation(tx, "describe: tx")
+    check_params(params)
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)), params)
-    found = places(tx, shapes, jax.eval_shape(tx.init, shapes))
-    choices = [choice for place in found for choice in _choices(place)]
+    found = list(walk(tx, jax.eval_shape(tx.init, shapes), shapes))
+    frozen = {path for path, flag in named_leaves(tx.frozen(shapes)) if flag}
+    choices = [choice for part in found for choice in _choices(part, frozen)]
     return Description(
         leaves=len(jax.tree.leaves(shapes)),
         parameters=_parameters(shapes),
         parameter_bytes=_size(shapes),
         stages=tuple(map(_stage_use, found)),
         choices=tuple(choices),
-        groups=_groups(found, shapes),
+        groups=_groups(found, shapes, frozen),
     )
 
 
-def _stage_use(place: Place) -> StageUse:
-    entry, members = place.entry, set(place.body.members)
+def _stage_use(part: Part) -> StageUse:
+    entry, members = part.entry, set(part.body.members)
     if isinstance(entry, dict):
         own = {} if "" in members else {k: v for k, v in entry.items() if k not in members}
     else:
         own = {"state": entry}  # a foreign pair keeps what it likes
     return StageUse(
-        name=place.name,
-        depth=len(place.position) // 2,
-        hyperparameters=_hyperparameters(place.call),
-        locality=place.body.locality,
-        needs=tuple(sorted(place.needs)),
-        takes=tuple(sorted(place.takes)),
-        slots=tuple(_slot_use(place, name, tree) for name, tree in own.items() if jax.tree.leaves(tree)),
+        name=part.name,
+        depth=len(part.position) // 2,
+        hyperparameters=_hyperparameters(part.call),
+        locality=part.body.locality,
+        needs=tuple(sorted(part.needs)),
+        takes=tuple(sorted(part.takes)),
+        slots=tuple(_slot_use(part, name, tree) for name, tree in own.items() if jax.tree.leaves(tree)),
     )
 
 
-def _slot_use(place: Place, name: str, tree: Any) -> SlotUse:
-    declared = place.body.slots.get(name) if isinstance(place.body, Lift) else None
-    is_clock = name == "count" and declared is None and place.stage.timed
+def _slot_use(part: Part, name: str, tree: Any) -> SlotUse:
+    declared = part.body.slots.get(name) if isinstance(part.body, Lift) else None
+    is_clock = name == "count" and declared is None and part.stage.timed
     relation = "counter" if is_clock else "" if declared is None else _relation(declared)
     dtypes = dict.fromkeys(jnp.dtype(x.dtype).name for x in jax.tree.leaves(tree))
     return SlotUse(name, relation, tuple(dtypes), _size(tree))
@@ -276,29 +278,30 @@ def short(x: Any, width: int = 60) -> str:
 # ------------------------------------------------------------------------------------------------ which leaf goes where
 
 
-def _choices(place: Place) -> list[Choice]:
-    body = place.body
+def _choices(part: Part, frozen: set[str]) -> list[Choice]:
+    body = part.body
     if isinstance(body, ByLabel):
-        rules = _rules(place)
-        masks = body.masks(place.params).items()
-        is_frozen = lambda name: body.members[name].factory.name == "freeze"
-        made = [
-            (name + " (frozen)" * is_frozen(name), rules.get(name, ""), only(mask, place.params))
-            for name, mask in masks
-        ]
-    elif isinstance(body, Frozen) and not (place.labels and body.where is None):
-        made = [("frozen", short(body.where, 30), only(select(body.where, place.params), place.params))]
+        rules = _rules(part)
+        made = [(name, rules.get(name, ""), mask) for name, mask in body.masks(part.params).items()]
     elif isinstance(body, Lift) and body.where is not None:
-        made = [("chosen", short(body.where, 30), only(select(body.where, place.params), place.params))]
+        made = [("", short(body.where, 30), select(body.where, part.params))]
     else:
         return []
-    paths = lambda tree: tuple(path for path, x in named_leaves(tree) if x is not None)
-    return [Choice(place.name, name, rule, paths(tree), _parameters(tree)) for name, rule, tree in made]
+    return [_choice(part, name, rule, only(mask, part.params), frozen) for name, rule, mask in made]
 
 
-def _rules(place: Place) -> dict[str, str]:
+def _choice(part: Part, label: str, rule: str, tree: Any, frozen: set[str]) -> Choice:
+    """The leaves of a label, or where that is empty those that a member is for."""
+    paths = tuple(path for path, x in named_leaves(tree) if x is not None)
+    freezes = part.body.members[label].freezes if label else part.body.freezes
+    is_frozen = freezes and frozen.issuperset(paths)  # and not at some steps only
+    name = label + " (frozen)" * is_frozen if label else "frozen" if is_frozen else "chosen"
+    return Choice(part.name, name, rule, paths, _parameters(tree))
+
+
+def _rules(part: Part) -> dict[str, str]:
     """For each group what chooses its leaves."""
-    arguments, names = place.call.arguments, list(place.body.members)
+    arguments, names = part.call.arguments, list(part.body.members)
     if "rules" in arguments:
         return {name: short(where, 30) for name, (where, _) in zip(names, arguments["rules"], strict=False)} | (
             {} if arguments["default"] is None else {names[-1]: "default"}
@@ -308,19 +311,15 @@ def _rules(place: Place) -> dict[str, str]:
     return {}
 
 
-def _groups(found: list[Place], shapes: Any) -> dict[str, str]:
+def _groups(found: list[Part], shapes: Any, frozen: set[str]) -> dict[str, str]:
     """The name of the group of each leaf."""
     names: dict[str, dict[tuple, str]] = {path: {} for path, x in named_leaves(shapes) if x is not None}
-    frozen = set()
-    for place in found:
-        if isinstance(place.body, Frozen):
-            chosen = select(place.body.where, place.params)
-            frozen |= {path for path, flag in named_leaves(chosen) if flag}
-        if isinstance(place.body, ByLabel):
-            for label, mask in place.body.masks(place.params).items():
+    for part in found:
+        if isinstance(part.body, ByLabel):
+            for label, mask in part.body.masks(part.params).items():
                 for path, flag in named_leaves(mask):
                     if flag:
-                        _extend(names[path], place.position, label)
+                        _extend(names[path], part.position, label)
     text = lambda path: "frozen" if path in frozen else ", ".join(names[path].values()) or "all"
     return {path: text(path) for path in names}
 

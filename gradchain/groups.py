@@ -96,6 +96,8 @@ def groups(
 def _members(rules: Any, default: GradientTransformation | None) -> dict[str, GradientTransformation]:
     """The transformation of each group by its name, in the order of the rules; the default comes last."""
     found = []
+    if not isinstance(rules, list | tuple):
+        raise TypeError(f"groups: rules are a list, in which a rule is a pair (where, transformation), not {rules!r}.")
     for rule in rules:
         if not (isinstance(rule, tuple | list) and len(rule) == 2):
             raise TypeError(f"groups: a rule is a pair (where, transformation or dict of changes), not {rule!r}.")

@@ -10,8 +10,8 @@ import jax
 from gradchain.checks import quote
 from gradchain.core import GradientTransformation
 from gradchain.numerics import cast, compute_dtype
-from gradchain.paths import named_leaves
-from gradchain.stages import LOCALITIES, Body, Stage, extra_for, inside
+from gradchain.paths import flatten, named_leaves
+from gradchain.stages import LOCALITIES, Body, Stage, checked_entries, extra_for, run_inside
 from gradchain.trees import map_leaves, merge, only, tree_map_live
 
 
@@ -36,8 +36,8 @@ class ByLabel(Body):
             ValueError: naming the path, if a leaf has a label that is not known.
         """
         labels = self.labels_of(tree)
-        for path, label in named_leaves(labels):
-            if label is not None and label not in self.members:
+        for (path, label), x in zip(named_leaves(labels), flatten(tree)[0], strict=True):
+            if x is not None and label not in self.members:
                 raise ValueError(f"{path!r} has the label {label!r}, but transforms has only {quote(self.members)}.")
         return {name: jax.tree.map(lambda label, name=name: label == name, labels) for name in self.members}
 
@@ -58,13 +58,12 @@ class ByLabel(Body):
     def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
         """See ``Body``."""
         (stage,), (state,), new_state = stages, states, {}
+        state = checked_entries(stage, state)
         updates = map_leaves(lambda g: cast(g, compute_dtype(g.dtype)), updates)  # rounded once, at the end
         for name, mask in stage.body.masks(updates if params is None else params).items():
             member = stage.body.members[name]
             own = None if params is None else only(mask, params)
-            taken = {k: v for k, v in extra.items() if k in member.extras or "*" in member.extras}
-            taken = extra_for(mask, params, taken)
-            with inside():
-                new, new_state[name] = member.update(only(mask, updates), state.get(name, {}), own, **taken)
+            given = only(mask, updates), state.get(name, {}), own, extra_for(mask, params, extra)
+            new, new_state[name] = run_inside(member, *given)
             updates = merge(mask, new, updates)
         return updates, [{name: new for name, new in new_state.items() if new}]

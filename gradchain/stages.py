@@ -35,6 +35,13 @@ def inside() -> Iterator[None]:
         _inside.reset(token)
 
 
+def run_inside(tx: GradientTransformation, updates: Any, state: Any, params: Any, extra: dict) -> tuple[Any, Any]:
+    """The update of a wrapper's member, which is given those of the extra arguments that it takes."""
+    taken = {k: v for k, v in extra.items() if k in tx.extras or "*" in tx.extras}
+    with inside():
+        return tx.update(updates, state, params, **taken)
+
+
 def is_pair(x: Any) -> bool:
     """Whether ``x`` is a foreign ``(init, update)`` pair: a tuple of two functions, or an object that has both."""
     if is_call(x) or is_tree_of_choices(x):
@@ -139,7 +146,7 @@ class Stage:
         if self.call.factory.composite:  # a chain with a name of its own runs as one member
             inner = self.call.of(self.call.factory, self.call.arguments)
             body = PairBody(inner.init, inner.update, members=[inner])
-            body.members, body.freezes = {"": inner}, inner.freezes
+            body.members, body.freezes, body.unstacks = {"": inner}, inner.freezes, unstacks(inner)
             return body
         made = self.call.factory.call(numbers)
         if getattr(made, "is_pair", False):  # a wrapped pair, opened again
@@ -159,6 +166,11 @@ def init_stages(members: dict[str, GradientTransformation], params: Any) -> dict
     params = params if frozen is None else without(frozen, params)
     entries = {s.name: _with_clock(s, s.count, s.body.init(params)) for s in stages}
     return {name: entry for name, entry in entries.items() if entry != {}}
+
+
+def unstacks(tx: GradientTransformation) -> bool:
+    """Whether it takes away a leading dimension of its updates: whether its first member does."""
+    return any(stage.body.unstacks for stage in stages_at_start(tx.stages)[:1])
 
 
 def stages_at_start(members: dict[str, GradientTransformation]) -> list[Stage]:
@@ -211,6 +223,18 @@ def run_stages(
             given = tree_map_live(lambda g: jnp.zeros_like(g, shape=g.shape[1:]), given)
         updates = tree_map_live(_zeros, frozen, given, updates, own_params)
     return updates, {name: entry for name, entry in new_state.items() if name in entries or entry != {}}
+
+
+def checked_entries(stage: Stage, state: Any) -> dict[str, Any]:
+    """The states of a wrapper's members by name; that of a member that it does not have is an error."""
+    if not isinstance(state, dict) or not state.keys() <= stage.body.members.keys():
+        found = checks.quote(map(str, state)) if isinstance(state, dict) else type(state).__name__
+        known = checks.quote(stage.body.members)
+        raise ValueError(
+            f"update: the state of {stage.name!r} has {found}, but its members are {known}: it belongs to another"
+            " transformation. Make one with init(params)."
+        )
+    return state
 
 
 def extra_for(mask: Any, params: Any, extra: dict) -> dict:

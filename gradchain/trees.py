@@ -61,7 +61,8 @@ def select(where: Any, tree: Any) -> Any:
         return value_per_leaf(lambda path, _: where.search(path) is not None, tree, "select: the expression")
     if isinstance(where, int | float) and not isinstance(where, bool):
         raise TypeError(f"select: {where!r} does not choose leaves; give a glob, a function or a tree of bools.")
-    return jax.tree.map(_as_bool, value_per_leaf(where, tree, "select: the tree of bools"))
+    _ = [_as_bool(x) for x in jax.tree.leaves(where) if isinstance(x, str)]  # which may be a list of globs
+    return jax.tree.map(_as_bool, value_per_leaf(where, tree, "select: the tree of bools", _as_bool))
 
 
 def _as_bool(choice: Any) -> bool:
@@ -70,14 +71,17 @@ def _as_bool(choice: Any) -> bool:
     return bool(choice)
 
 
-def value_per_leaf(choice: Any, tree: Any, what: str) -> Any:
-    """The tree of ``choice(path, leaf)``, or the tree ``choice``, which may be a prefix; ``what`` begins an error."""
+def value_per_leaf(choice: Any, tree: Any, what: str, read: Callable = lambda value: value) -> Any:
+    """The tree of ``read(choice(path, leaf))``, or the tree ``choice``, which may be a prefix.
+
+    ``what`` begins an error.
+    """
     if not jax.tree.leaves(tree):
         return tree  # nothing to choose from
     if isinstance(choice, OfTree):
         choice = choice(tree)
     elif callable(choice) and not is_tree_of_choices(choice):
-        values = [None if x is None else choice(path, x) for path, x in named_leaves(tree)]
+        values = [None if x is None else read(choice(path, x)) for path, x in named_leaves(tree)]
         return flatten(tree)[1].unflatten(values)
     try:
         return jax.tree.broadcast(choice, tree)

@@ -321,3 +321,18 @@ def test_a_wrapper_written_as_a_pair():
     report = adopted(twice(tx), tx)
     assert len(report.kept) == 8 and len(report.new) == 1 and not report.dropped
     assert len(adopted(tx, twice(tx)).kept) == 8
+
+
+def test_of_two_that_share_as_many_names_the_one_with_fewer_others_is_taken():
+    old = gc.lookahead(gc.chain(gc.masked(gc.scale_by_adam(), re.compile(".")), gc.scale_by_adam()))
+    report = adopted(gc.accumulate(gc.scale_by_adam(), every=2), old)
+    assert report.sources["accumulate/inner/scale_by_adam/mu/w"] == "lookahead/inner/scale_by_adam/mu/w"
+
+
+def test_what_only_has_the_name_of_a_stage_is_no_rival_of_it():
+    """Where no slots of leaves say from which chain a number comes."""
+    tx = gc.skip_nonfinite(gc.sgd(0.1))
+    old = tx.init(PARAMS) | {"log": {"skip_nonfinite": {"skipped": np.int32(7)}}}
+    state, report = gc.adopt_state(gc.masked(tx, re.compile(".")), old, PARAMS)
+    assert state["masked"]["inner"]["skip_nonfinite"]["skipped"] == 0
+    assert report.dropped == ["log/skip_nonfinite/skipped"]

@@ -50,6 +50,17 @@ def test_a_tree_of_bools_is_part_of_the_structure():
     assert hash(tx) == hash(gc.add_decayed_weights(0.1, {"w": True, "b": False}))
 
 
+def test_numbers_in_containers_are_kept_as_python_numbers():
+    flags = {"w": jnp.array(True), "b": np.bool_(False)}
+    tx = gc.add_decayed_weights(0.1, flags)
+    flags["b"] = True  # nothing that happens to the argument later changes the value
+    assert tx == gc.add_decayed_weights(0.1, {"w": True, "b": False})
+    params = {"w": jnp.ones(1), "b": jnp.ones(1)}
+    assert tx.update(params, {}, params)[0]["b"] == 1.0
+    by_rule = gc.groups([({"w": jnp.array(True), "b": False}, gc.freeze())], default=gc.sgd(1.0))
+    assert by_rule.update(params, by_rule.init(params), params)[0] == {"w": 0.0, "b": -1.0}
+
+
 def test_its_leaves_are_its_float_hyperparameters():
     tx = gc.chain(gc.clip(1.0), gc.sgd(gc.exponential_decay(0.5, 10, 0.9), momentum=0.8))
     assert jax.tree.leaves(tx) == [1.0, 0.5, 0.9, 0.8]

@@ -13,7 +13,7 @@ import pytest
 import gradchain as gc
 from gradchain.call import FACTORIES
 from gradchain.check import RULES
-from gradchain.places import is_ours
+from gradchain.walk import is_ours
 from tests.table import ROWS
 from tests.test_docs import BLOCK, PAGES
 
@@ -48,6 +48,23 @@ FIRES = [
     ("note", "no_learning_rate", "", adam, {}),
     ("note", "no_learning_rate", "", gc.cautious(gc.chain(gc.clip(1.0), adam)), {}),
     ("mistake", "no_learning_rate", "groups", gc.groups([("head/*", adam)], default=gc.sgd(0.1)), {}),
+    ("mistake", "no_learning_rate", "switch", gc.switch(gc.adam(0.1), at=3, then=adam), {}),
+    ("mistake", "no_learning_rate", "parallel", gc.parallel(gc.adam(0.1), gc.scale_by_sign()), {}),
+    (
+        "mistake",
+        "no_learning_rate",
+        "apply_when",
+        gc.apply_when(lambda step: step < 3, gc.adam(0.1), others=gc.identity()),
+        {},
+    ),
+    ("mistake", "infinite_learning_rate", "scale_by_learning_rate", gc.adam(float("nan")), {}),
+    (
+        "mistake",
+        "infinite_learning_rate",
+        "scale_by_learning_rate",
+        gc.adam(gc.constant_schedule(float("inf"))),
+        {"steps": 10},
+    ),
     ("mistake", "no_learning_rate", "masked", gc.masked(gc.sgd(0.1), "head/*", gc.identity()), {}),
     ("mistake", "two_learning_rates", "scale_by_learning_rate_2", gc.chain(gc.adam(0.1), gc.sgd(0.1)), {}),
     ("mistake", "two_learning_rates", "scale_by_learning_rate", gc.chain(gc.accumulate(gc.adam(0.1), 2), rate), {}),
@@ -92,6 +109,7 @@ FIRES = [
     ("mistake", "missing_arguments", "accumulate/inner/scale_by_polyak", gc.accumulate(gc.polyak_sgd(), 2), {}),
     ("mistake", "missing_arguments", "add_decayed_weights", gc.adamw(0.1), {"passes": ()}),
     ("mistake", "missing_arguments", "sam", gc.sam(gc.sgd(0.1)), {"passes": ("params", "value")}),
+    ("mistake", "unknown_arguments", "", gc.adam(0.1), {"passes": ("params", "vlaue")}),
     ("warning", "float16_without_loss_scale", "", gc.adam(0.1), {"params": HALF}),
     ("warning", "zero_eps", "scale_by_adam", gc.adam(0.1, eps=0.0), {}),
     ("mistake", "selects_nothing", "add_decayed_weights", gc.adamw(0.1, where="*/weight"), {"params": PARAMS}),
@@ -140,6 +158,8 @@ FIRES = [
     ("mistake", "ends_early", "scale_by_learning_rate", gc.sgd(gc.constant_schedule(0.0)), {"steps": 10}),
     ("note", "decay_unfinished", "scale_by_learning_rate", gc.sgd(WARM_UP), {"steps": 500}),
     ("mistake", "does_not_fit", "", gc.groups([("head/*", gc.sgd(0.1))]), {"params": PARAMS}),
+    ("mistake", "does_not_fit", "", gc.sgd(0.1), {"params": {"a": "text"}}),
+    ("mistake", "does_not_fit", "", gc.masked(gc.sgd(0.1), "head/*"), {}),  # which is refused
     ("mistake", "does_not_fit", "", gc.partition({"a": gc.sgd(0.1)}, by_ndim), {"params": PARAMS}),
     ("mistake", "does_not_fit", "", gc.chain(optax.masked(optax.sgd(0.1), {"a": True})), {"params": PARAMS}),
 ]
@@ -158,6 +178,11 @@ SILENT = [
     (gc.chain(gc.clip(1.0), gc.GradientTransformation(lambda p: {}, lambda g, s, p=None: (g, s))), {}),
     (gc.chain(adam, rate).named("all"), {}),
     (gc.graft(gc.sgd(0.1), gc.adam(0.1)), {}),
+    (gc.chain(gc.apply_when(lambda step: step < 3, gc.clip(1.0)), gc.adam(0.1)), {}),
+    (gc.apply_when(lambda step: step < 3, gc.adam(0.1)), {}),
+    (gc.switch(gc.adam(0.1), at=3, then=gc.chain(adam, gc.scale(-0.1))), {}),
+    (gc.chain(gc.parallel(adam, gc.scale_by_sign()), rate), {}),
+    (gc.parallel(gc.adam(0.1), gc.freeze()), {}),
     (gc.chain(gc.masked(gc.sgd(0.1), "head/*", gc.identity()), gc.masked(gc.adam(0.1), "dense/*", gc.identity())), {}),
     (gc.chain(gc.groups([("head/*", gc.scale_by_sign())], default=adam), rate), {"params": PARAMS}),
     (gc.chain(adam, gc.clip_by_block_rms(1.0), rate), {}),
@@ -180,6 +205,8 @@ SILENT = [
     (gc.lars(0.1), {}),  # whose eps is 0 by default
     (gc.chain(gc.freeze("head/*"), gc.adamw(0.1, where="*kernel")), {"params": PARAMS}),
     (gc.adamw(0.1, where="*kernel"), {"params": {}}),
+    (gc.chain(gc.freeze("head/*"), gc.freeze("head/*"), gc.sgd(0.1)), {"params": PARAMS}),
+    (gc.chain(gc.identity(), optax.adam(0.1)), {"passes": ("params", "whatever")}),
     (gc.groups([("head/*", gc.sgd(0.2)), ("dense/*", gc.sgd(0.3))], default=gc.sgd(0.1)), {"params": PARAMS}),
     (gc.masked(gc.sgd(0.1), "*", gc.freeze()), {"params": PARAMS}),
     (gc.sgd(gc.linear_schedule(0.1, 0.0, 1000)), {"steps": 1000}),
@@ -296,7 +323,21 @@ def test_it_takes_foreign_pairs_and_shapes():
 def test_it_works_with_traced_numbers():
     found = []
     jax.jit(lambda rate: found.append(gc.check(gc.chain(gc.clip(1.0), gc.adam(rate)))))(0.1)
-    assert found == [[]]
+    scheduled = lambda rate: gc.adam(gc.cosine_decay_schedule(rate, 100))
+    jax.jit(lambda rate: found.append(gc.check(scheduled(rate), PARAMS, steps=50)))(0.1)
+    jax.jit(lambda rate: found.append(gc.check(gc.sgd(lambda step: rate * step.astype(float)), steps=50)))(0.1)
+    assert found == [[], [], []]
+
+
+def test_options_that_make_no_sense():
+    with pytest.raises(TypeError, match=r"passes is a collection of names, such as \('params', 'value'\)"):
+        gc.check(gc.momo(), passes="value")
+    with pytest.raises(ValueError, match="check: steps must be 1 or more"):
+        gc.check(gc.sgd(0.1), steps=0)
+
+
+def test_a_run_of_any_length():
+    assert gc.check(gc.sgd(lambda step: 0.1), steps=2**33) == []
 
 
 def test_the_rules_have_a_docstring_of_one_sentence():

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -169,6 +170,24 @@ ZERO_PERIOD = gc.to_config(gc.lookahead(gc.sgd(0.1))) | {"sync_period": 0}
         ("a.yaml", "a: !!python/object:os.system {}", "a.yaml, line 1: could not determine a constructor"),
         ("a.yaml", '"@transform": adam\n1: 2', "a.yaml: .*1"),
         ("a.yaml", "", "a.yaml: this is no config"),
+        ("a.yaml", "? [a, b]\n: 1", r"a.yaml: the key \['a', 'b'\] is not text"),
+        ("a.yaml", "true: 1", "a.yaml: the key True is not text; put quotes around it"),
+        ("a.yaml", "1: 2\n'1': 3", "a.yaml: the key '1' is given twice"),
+        ("a.yaml", '"@transform": adam\nlearning_rate: no', "a.yaml: adam: argument .* must be a number .*, not 'no'"),
+        ("a.json", "[" * 100_000, "a.json: nested too deep"),
+        ("a.json", '{"@transform": ["adam"]}', "a.json: from_config: no .* named .* Did you mean 'adam'"),
+        (
+            "a.json",
+            '{"@transform": "chain", "members": {"@transform": "clip", "max_delta": 1}}',
+            "must be a list, not clip",
+        ),
+        (
+            "a.json",
+            '{"@transform": "chain", "members": null}',
+            "argument 'members' of 'chain' must be a list, not None",
+        ),
+        ("a.json", '{"@transform": "freeze", "where": {"@regex": "ab"}}', "'@regex' must be like .*, not 'ab'"),
+        ("a.json", '{"@transform": "freeze", "where": {"@regex": ["[", 0]}}', "'@regex' .* unterminated character set"),
     ],
 )
 def test_bad_configs(name, text, message, tmp_path, monkeypatch, capsys):
@@ -177,8 +196,53 @@ def test_bad_configs(name, text, message, tmp_path, monkeypatch, capsys):
     assert re.search(message, refused(capsys, "show", name))
 
 
+def test_yaml_has_the_scalars_of_json_and_merges(tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text(
+        '"@transform": chain\nmembers:\n  - &one {"@transform": adam, learning_rate: .5, b1: 1e-1}\n'
+        "  - {<<: *one, learning_rate: 0.25, eps: .inf}\n"
+        '  - {"@transform": freeze, where: no}\n  - {"@transform": freeze, where: }\n'
+        '  - {"@transform": scale_by_schedule, step_size_fn: {"@schedule": linear_schedule, init_value: 1,'
+        " end_value: 0, transition_steps: 10_000}}\n"
+    )
+    assert main(["show", str(tmp_path / "a.yaml")]) == 0
+    assert eval(capsys.readouterr().out.split("\n\n")[0], vars(gc)) == gc.chain(
+        gc.adam(0.5, b1=0.1),
+        gc.adam(0.25, b1=0.1, eps=float("inf")),
+        gc.freeze("no"),
+        gc.freeze(),
+        gc.scale_by_schedule(gc.linear_schedule(1.0, 0.0, 10_000)),
+    )
+
+
+def test_json_with_a_byte_order_mark(folder, capsys):
+    (folder / "marked.json").write_bytes(b"\xef\xbb\xbf" + (folder / "adamw.json").read_bytes())
+    assert main(["show", "marked.json"]) == 0
+
+
+def test_a_closed_stdin(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", None)
+    assert refused(capsys, "show", "-") == "stdin: it is closed"
+
+
+def test_what_stdout_cannot_hold(folder):
+    """A disk that is full is said; a letter that an encoding lacks is written as its number."""
+    (folder / "frozen.json").write_text(json.dumps(gc.to_config(gc.chain(gc.freeze("\u043a"), gc.sgd(0.1)))))
+    (folder / "shapes.json").write_text('{"\u043a": [1], "a": [1]}')
+    command = [sys.executable, "-m", "gradchain", "describe", "frozen.json", "--params", "shapes.json"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    found = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert (found.returncode, found.stderr) == (0, "") and "\\u043a" in found.stdout
+    full = Path("/dev/full")
+    if full.exists():
+        with full.open("w") as out:
+            found = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=300)
+        line = "gradchain: the output cannot be written: No space left on device\n"
+        assert (found.returncode, found.stderr) == (2, line)
+
+
 def test_files_that_are_none(tmp_path, capsys):
     assert "Is a directory" in refused(capsys, "show", str(tmp_path))
+    assert refused(capsys, "show", "").startswith("''")
     (tmp_path / "a.json").write_bytes(b"\xff\xfe\x00")
     assert "not a text file" in refused(capsys, "show", str(tmp_path / "a.json"))
 
@@ -202,6 +266,8 @@ def test_names_of_ones_own_are_imported(folder, capsys):
     assert "--import no_such_module: No module named" in refused(
         capsys, "show", "own.json", "--import", "no_such_module"
     )
+    (folder / "ends_in_a_test.py").write_text("raise SystemExit(3)")
+    assert "--import ends_in_a_test: 3" in refused(capsys, "list", "--import", "ends_in_a_test")
 
 
 # ------------------------------------------------------------------------------------------------------ describe
@@ -231,6 +297,9 @@ def test_describe_is_told_what_update_is_given(folder, capsys):
         ({"a": [2.0]}, "'a' must be a shape"),
         ({"a": {"shape": [2], "dtype": "bfloat"}}, "'a' has no dtype 'bfloat'; did you mean 'bfloat16'?"),
         ({"a": {"shape": [2], "dtype": None}}, "'a' has no dtype None"),
+        ({"a": {"shape": [2], "dtype": "datetime64"}}, "'a' has no dtype 'datetime64'"),
+        ({"a": None}, "bad.json: there is no shape in it"),
+        ("text", "bad.json: the whole must be a shape"),
         (
             {"a": {"shape": [2], "dtype": "int32"}},
             "adamw.json does not fit bad.json: init: parameter 'a' has dtype int32",
@@ -240,6 +309,17 @@ def test_describe_is_told_what_update_is_given(folder, capsys):
 def test_bad_shapes(shapes, message, folder, capsys):
     (folder / "bad.json").write_text(json.dumps(shapes))
     assert message in refused(capsys, "describe", "adamw.json", "--params", "bad.json")
+
+
+def test_float64_is_measured_as_such(folder, capsys):
+    (folder / "wide.json").write_text('{"a": {"shape": [2], "dtype": "float64"}}')
+    assert main(["describe", "adamw.json", "--params", "wide.json", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["parameter_bytes"], found["bytes"]["scale_by_adam"]) == (16, 36)
+
+
+def test_one_stdin_is_not_two_files(capsys):
+    assert "cannot both come from stdin" in refused(capsys, "describe", "-", "--params", "-")
 
 
 def test_wrong_kinds_of_config(folder, capsys):
@@ -257,10 +337,13 @@ def test_bad_plots(folder, capsys, monkeypatch):
     plot = ("plot", "rate.json", "--steps", "5", "--out")
     assert "a.nothing cannot be written: Format 'nothing' is not supported" in refused(capsys, *plot, "a.nothing")
     assert "no/a.png cannot be written: No such file" in refused(capsys, *plot, "no/a.png")
-    for steps in ("0", "-1", "many"):
+    assert "must end in the name of a format" in refused(capsys, *plot, "folder")
+    for steps in ("0", "-1", "many", "9" * 5000):
         assert "--steps: must be a whole number above 0" in refused(
             capsys, "plot", "rate.json", f"--steps={steps}", "--out", "a"
         )
+    assert main(["plot", "rate.json", "--steps", "2000000000", "--out", "long.png"]) == 0  # not point by point
+    capsys.readouterr()
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert 'pip install "gradchain[plot]"' in refused(capsys, *plot, "a.png")
 

@@ -62,6 +62,29 @@ def test_around_a_whole_optimizer_the_parameters_stay():
     assert set(state["apply_when"]) == {"count", "inner"}
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda tx: gc.lookahead(tx),
+        lambda tx: tx.named("mine"),
+        lambda tx: gc.groups([("head", gc.freeze())], default=tx),
+        lambda tx: gc.tunable(gc.accumulate(tx, 2)),
+        lambda tx: gc.chain(gc.clip(1.0), gc.parallel(tx, gc.madgrad(0.1))),
+        lambda tx: gc.madgrad(0.1),
+    ],
+    ids=["wrapped", "named", "in a group", "twice", "side by side", "without a rate of its own"],
+)
+def test_an_optimizer_is_known_however_deep(wrap):
+    """What it leaves out would be moved uphill by raw gradients."""
+    tx = wrap(gc.adam(0.1))
+    conditional = gc.apply_when(lambda step: step < 0, tx)
+    updates, _ = conditional.update(GRADS[0], conditional.init(PARAMS), PARAMS)
+    assert_identical(updates, jax.tree.map(jnp.zeros_like, PARAMS))
+    with pytest.raises(ValueError, match=r"masked: .* is a whole optimizer"):
+        gc.masked(tx, "head").init(PARAMS)
+    gc.masked(gc.lookahead(gc.scale_by_adam()), "head").init(PARAMS)  # a direction alone is none
+
+
 def test_a_condition_may_be_a_schedule_and_names_extra_arguments():
     made, _ = steps(gc.apply_when(every_third, gc.scale(0.0)))
     assert [bool(jnp.all(u["head"] == 0)) for u in made] == [True, False, False, True, False, False]
@@ -128,7 +151,11 @@ def test_what_both_branches_freeze_is_frozen():
     [
         (True, TypeError, "condition must be a function of the step"),
         (lambda step: jnp.array([True, False]), ValueError, r"one bool at a step, not an array of shape \(2,\)"),
-        (lambda step, g: True, ValueError, "duplicate parameter name: 'g'"),
+        (lambda step: None, ValueError, "one bool at a step, but returned nothing"),
+        (lambda: True, TypeError, "a function of the step; <function .* takes none"),
+        (lambda step, params: True, TypeError, "condition asks for 'params': beside the step it names extra arguments"),
+        (lambda step, **extra: True, TypeError, r"condition asks for '\*\*extra'"),
+        (lambda step, g: True, TypeError, "condition asks for 'g'"),
     ],
 )
 def test_what_is_no_condition_is_refused(condition, error, match):
@@ -159,6 +186,33 @@ def test_without_carry_the_second_starts_anew():
     expected, end = steps(gc.adam(0.1), GRADS[2:], params)
     assert_identical(made[2:], expected)
     assert_identical(state["switch"]["then"], end)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        gc.lookahead(gc.sgd(0.1), sync_period=2),
+        gc.schedule_free(gc.sgd(0.1), 0.1),
+        gc.chain(gc.clip(1.0), gc.tunable(gc.groups([("head", gc.lookahead(gc.adam(0.1), 1))], default=gc.freeze()))),
+        gc.mechanize(gc.sgd(1.0)),
+    ],
+    ids=lambda tx: tx.factory.name,
+)
+def test_what_starts_as_the_parameters_starts_as_those_of_its_first_step(then):
+    tx = gc.switch(gc.sgd(0.5), at=2, then=then)
+    made, _ = steps(tx)
+    moved = PARAMS
+    for u in made[:2]:
+        moved = gc.apply_updates(moved, u)
+    expected, _ = steps(then, GRADS[2:], moved)
+    assert_close(made[2:], expected, 1e-6)
+
+
+def test_hyperparameters_that_were_set_before_its_time_stay():
+    tx = gc.switch(gc.sgd(0.5), at=1, then=gc.tunable(gc.sgd(0.1)))
+    state = gc.set_hyperparams(tx.init(PARAMS), learning_rate=2.0)
+    _, state = tx.update(PARAMS, state, PARAMS)
+    assert_close(tx.update(PARAMS, state, PARAMS)[0], jax.tree.map(lambda p: -2.0 * p, PARAMS), 1e-6)
 
 
 def test_a_slot_is_handed_over_under_another_name():
@@ -272,9 +326,15 @@ def test_what_cannot_be_carried_is_refused_by_init(first, then, carry, match):
         gc.switch(first, at=1, then=then, carry=carry).init(PARAMS)
 
 
-def test_the_step_of_a_switch_is_not_negative():
-    with pytest.raises(ValueError, match="switch: at must be 0 or more, not -1"):
-        gc.switch(gc.sgd(0.1), at=-1, then=gc.sgd(0.1)).init(PARAMS)
+@pytest.mark.parametrize(("at", "match"), [(-1, "0 or more, not -1"), (2.5, "a whole number, not 2.5")])
+def test_the_step_of_a_switch_can_be_reached(at, match):
+    with pytest.raises(ValueError, match=f"switch: at must be {match}"):
+        gc.switch(gc.sgd(0.1), at=at, then=gc.sgd(0.1)).init(PARAMS)
+
+
+def test_one_slot_to_carry_needs_no_tuple():
+    one, same = (gc.switch(gc.scale_by_adam(), 2, gc.scale_by_adam(), carry) for carry in ("mu", ("mu",)))
+    assert_identical(steps(one)[0], steps(same)[0])
 
 
 # ----------------------------------------------------------------------------------------------------- side by side
@@ -325,6 +385,13 @@ def test_what_cannot_be_merged_is_refused():
     ):
         with pytest.raises(ValueError, match=match):
             tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+
+
+def test_the_state_of_a_member_that_is_not_there_is_an_error():
+    two = gc.parallel(gc.scale_by_adam(), gc.scale_by_adam())
+    one = gc.parallel(gc.scale_by_adam(), gc.scale_by_sign())
+    with pytest.raises(ValueError, match="state of 'parallel' has 'scale_by_adam', 'scale_by_adam_2', but its members"):
+        one.update(PARAMS, two.init(PARAMS), PARAMS)
 
 
 # ----------------------------------------------------------------------------------------------------------- nested

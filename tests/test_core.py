@@ -204,6 +204,16 @@ def test_an_optax_optimizer_as_the_only_member_is_itself():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), updates, expected)
 
 
+@pytest.mark.parametrize("wrong", [None, (), [gc.adam(0.1)], {"a": gc.adam(0.1)}, 3, gc.adam], ids=repr)
+@pytest.mark.parametrize(
+    ("make", "where"),
+    [(lambda x: gc.accumulate(x, 2), "accumulate: argument 'inner'"), (gc.chain, "chain: argument 'members'")],
+)
+def test_what_is_no_member_is_refused_where_it_is_written(make, where, wrong):
+    with pytest.raises(TypeError, match=f"{where} must be a transformation"):
+        make(wrong)
+
+
 def test_a_hand_written_pair_is_wrapped():
     pair = (lambda params: {"seen": jnp.zeros(())}, lambda g, s, p=None: (g, {"seen": s["seen"] + 1}))
     tx = gc.chain(gc.GradientTransformation(*pair).named("mine"), pair)

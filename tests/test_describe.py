@@ -12,6 +12,7 @@ from hypothesis import given, settings
 
 import gradchain as gc
 from gradchain.describe import short
+from gradchain.paths import named_leaves
 from tests.random_trees import trees
 from tests.table import ROWS
 
@@ -175,3 +176,24 @@ def test_what_does_not_fit_is_an_error():
         gc.describe(gc.adam(0.1), {"steps": jnp.ones(2, jnp.int32)})
     with pytest.raises(TypeError, match="describe: tx must be a transformation"):
         gc.describe("adam", PARAMS)
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [
+        gc.apply_when(lambda step: step < 3, gc.freeze("head/*")),
+        gc.apply_when(lambda step: step < 3, gc.sgd(0.1)),  # which freezes all at the others
+        gc.switch(gc.chain(gc.freeze("head/*"), gc.sgd(0.1)), at=2, then=gc.sgd(0.1)),
+        gc.parallel(gc.freeze("head/*"), gc.sgd(0.1)),
+        gc.apply_when(lambda step: step < 3, gc.groups([("head/*", gc.freeze())], default=gc.sgd(0.1))),
+        gc.chain(gc.freeze("head/*"), gc.freeze("*kernel"), gc.sgd(0.1)),
+        gc.groups([("head/*", gc.freeze())], default=gc.chain(gc.freeze("*bias"), gc.sgd(0.1))),
+    ],
+    ids=lambda tx: tx.factory.name,
+)
+def test_frozen_is_what_never_moves(tx):
+    found = gc.describe(tx, PARAMS)
+    frozen = {path for path, flag in named_leaves(tx.frozen(PARAMS)) if flag}
+    assert {path for path, group in found.groups.items() if group == "frozen"} == frozen
+    for choice in found.choices:
+        assert frozen.issuperset(choice.leaves) or "frozen" not in choice.name

@@ -88,6 +88,36 @@ def test_a_leaf_without_a_rule_is_an_error_that_names_it():
         gc.groups([]).init(many)
 
 
+def test_a_leaf_that_a_function_gives_no_label_is_an_error():
+    with pytest.raises(ValueError, match="'encoder/bias' has the label None, but transforms has only 'matrices'"):
+        gc.partition({"matrices": gc.sgd(0.1)}, lambda path, x: "matrices" if x.ndim > 1 else None).init(PARAMS)
+
+
+@pytest.mark.parametrize("transforms", [[gc.sgd(0.1)], {1: gc.sgd(0.1)}], ids=repr)
+def test_transforms_are_a_dict_by_label(transforms):
+    with pytest.raises(TypeError, match="partition: transforms are a dict of transformations by label, a string, not"):
+        gc.partition(transforms, 1).init(PARAMS)
+
+
+def test_a_function_may_choose_by_what_it_returns():
+    """As ``re.search`` does, whose ``None`` is no hole: the leaf goes with the others."""
+    tx = gc.masked(gc.sgd(1.0), lambda path, x: re.search("bias", path), gc.freeze())
+    assert group_of_each(tx) == group_of_each(gc.masked(gc.sgd(1.0), "*bias", gc.freeze()))
+    assert tx.frozen(PARAMS) == jax.tree.map(lambda is_bias: not is_bias, IS_BIAS)
+
+
+@pytest.mark.parametrize("where", [("encoder/*", "*bias"), ["*bias"], {"*bias"}, lambda path, x: "*bias"], ids=repr)
+def test_globs_are_given_one_at_a_time(where):
+    with pytest.raises(TypeError, match=r"globs on paths are given one at a time|cannot be hashed"):
+        gc.freeze(where).init(PARAMS)
+
+
+def test_the_state_of_a_group_that_is_not_there_is_an_error():
+    two, one = (gc.groups(rules, default=gc.adam(0.1)) for rules in ([("*bias", gc.adam(0.1))], []))
+    with pytest.raises(ValueError, match="the state of 'groups' has 'adam', 'adam_2', but its members are 'adam'"):
+        one.update(PARAMS, two.init(PARAMS), PARAMS)
+
+
 def test_holes_need_no_rule():
     params = {"a": jnp.ones(2), "hole": None}
     tx = gc.groups([("a", gc.adam(0.1))])

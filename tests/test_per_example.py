@@ -68,6 +68,13 @@ def test_noise_has_the_deviation_that_is_asked_for_and_differs_from_step_to_step
     np.testing.assert_array_equal(*keyed)
 
 
+def test_a_chain_with_a_name_of_its_own_takes_them_too():
+    tx = gc.chain(gc.differentially_private_aggregate(1.0, 0.0), gc.sgd(1.0))
+    for named in (tx.named("private"), gc.chain(tx.named("private"), gc.scale(1.0)), gc.tunable(tx.named("private"))):
+        updates, _ = named.update(GRADS, named.init(PARAMS), PARAMS)
+        assert_close(updates, tx.update(GRADS, tx.init(PARAMS), PARAMS)[0])
+
+
 def test_ordinary_gradients_are_refused_by_name():
     ordinary = jax.tree.map(lambda g: g[0], GRADS)
     for tx in (gc.dpsgd(0.1, 1.0, 1.0), gc.pcgrad()):

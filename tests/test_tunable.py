@@ -324,8 +324,9 @@ def test_the_state_of_another_tunable_is_an_error():
         tx.update(ONES, {}, PARAMS)
     state = tx.init(PARAMS)
     values(state)["b1"] = jnp.ones(1)
-    with pytest.raises(ValueError, match=r"'b1' in the state of 'tunable' has shape \[1\], not \[\].*jax.vmap"):
-        tx.update(ONES, state, PARAMS)
+    for use in (lambda: tx.update(ONES, state, PARAMS), lambda: gc.hyperparams(tx, state)):
+        with pytest.raises(ValueError, match=r"'b1' in the state of 'tunable' has shape \[1\], not \[\].*jax.vmap"):
+            use()
 
 
 # ------------------------------------------------------------------------------------------------------ set_hyperparams
@@ -354,6 +355,9 @@ def test_dtype_and_sharding_stay():
         ("lr", 0.1, ValueError, "no tunable in this state has 'lr'; there are 'learning_rate', 'momentum'"),
         ("momentum", jnp.ones(2), ValueError, r"momentum must have shape \[\], not \[2\]"),
         ("momentum", float("nan"), ValueError, "momentum is not a number"),
+        ("momentum", "0.9", TypeError, "momentum must be a number, not '0.9'"),
+        ("momentum", None, TypeError, "momentum must be a number, not None"),
+        ("momentum", True, TypeError, "momentum must be a number, not True"),
         ("learning_rate", RATE, TypeError, "learning_rate must be a number, not linear_schedule.*value at this step"),
     ],
 )

@@ -10,13 +10,14 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gradchain.call import Schedule
 from gradchain.core import GradientTransformation
-from gradchain.places import Place, is_ours
 from gradchain.stages import PairBody
+from gradchain.walk import STEPS, Part, is_ours
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Case:
     """What the rules look at: see ``check``."""
 
     tx: GradientTransformation
-    places: list[Place]
+    parts: list[Part]
     params: Any
     steps: int | None
     passes: Collection[str]
@@ -57,7 +58,7 @@ Found = Iterator[tuple[str, str, str]]
 CLIPS = {"clip", "clip_by_norm", "clip_by_block_rms", "clip_by_global_norm", "adaptive_grad_clip"}
 CLIPS |= {"clip_by_history", "clip_by_zscore"}
 GLOBAL_CLIPS = {"clip_by_global_norm", "clip_by_history", "clip_by_zscore"}
-DOWNHILL = {"scale_by_madgrad", "scale_by_cocob"}  # directions that are whole steps downhill
+DOWNHILL = STEPS - {"scale_by_learning_rate"}  # directions that are whole steps downhill
 MOMENTA = {"add_momentum", "average_updates", "scale_by_aggmo", "scale_by_qhm", "scale_by_lion"}
 #: Directions that undo any scale of a gradient, element by element.
 ADAPTIVE = {"scale_by_adam", "scale_by_amsgrad", "scale_by_adamax", "scale_by_nadam", "scale_by_radam"}
@@ -71,17 +72,19 @@ ADAPTIVE |= {"scale_by_lion", "scale_by_sign"}
 FINAL_WRAPPERS = {"average_weights", "lookahead", "schedule_free", "mechanize"}
 FINAL_STEPS = {"project", "prox", "correct_growth"}
 HARMLESS = {"identity", "freeze"}
+#: Wrappers of which each member makes an update of its own.
+ALTERNATIVES = {"apply_when", "switch", "parallel"}
 
 
 # ------------------------------------------------------------------------------------------------- what a member is
 
 
-def is_unknown(place: Place) -> bool:
+def is_unknown(part: Part) -> bool:
     """Whether nothing is known of what it does to the sign and the size of an update."""
-    if place.call.factory.composite:
+    if part.call.factory.composite:
         return False  # a chain with a name of its own
-    opaque = isinstance(place.body, PairBody) and not place.body.members
-    return opaque or not is_ours(place.call) or place.factory == "stateless"
+    opaque = isinstance(part.body, PairBody) and not part.body.members
+    return opaque or not is_ours(part.call) or part.factory == "stateless"
 
 
 def first_value(value: Any) -> float | None:
@@ -92,49 +95,53 @@ def first_value(value: Any) -> float | None:
 
 
 def values(function: Callable, steps: Sequence[int]) -> list[float]:
-    """A function of the step at some steps."""
-    if isinstance(function, Schedule):
-        return np.broadcast_to(np.asarray(function(np.asarray(steps)), np.float64), len(steps)).tolist()
-    return [float(function(jnp.asarray(step, jnp.int32))) for step in steps]
+    """A function of the step at some steps; nothing if its values are traced."""
+    steps = [min(step, np.iinfo(np.int32).max) for step in steps]
+    try:
+        if isinstance(function, Schedule):
+            return np.broadcast_to(np.asarray(function(np.asarray(steps)), np.float64), len(steps)).tolist()
+        return [float(function(jnp.asarray(step, jnp.int32))) for step in steps]
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
+        return []
 
 
-def rates(place: Place) -> Iterator[tuple[str, Any]]:
+def rates(part: Part) -> Iterator[tuple[str, Any]]:
     """The learning rates among the arguments of a member, numbers or schedules."""
-    if not place.call.factory.composite:
-        yield from ((k, v) for k, v in place.call.arguments.items() if k in ("learning_rate", "step_size_fn"))
+    if not part.call.factory.composite:
+        yield from ((k, v) for k, v in part.call.arguments.items() if k in ("learning_rate", "step_size_fn"))
 
 
-def argument(place: Place, *names: str) -> float | None:
+def argument(part: Part, *names: str) -> float | None:
     """The first of some hyperparameters that a member has, as a number."""
-    return next((first_value(v) for k, v in place.call.arguments.items() if k in names), None)
+    return next((first_value(v) for k, v in part.call.arguments.items() if k in names), None)
 
 
-def has_rate(place: Place) -> bool:
+def has_rate(part: Part) -> bool:
     """Whether it makes a step of a direction."""
-    return place.factory == "scale_by_learning_rate" or place.factory in DOWNHILL
+    return part.factory in STEPS
 
 
-def flips(place: Place) -> bool:
+def flips(part: Part) -> bool:
     """Whether it turns the sign of an update."""
-    if place.factory in ("scale", "scale_by_schedule"):
-        return (argument(place, "step_size", "step_size_fn") or 0.0) < 0
-    return place.factory in DOWNHILL or (place.factory == "scale_by_learning_rate" and not is_negative_rate(place))
+    if part.factory in ("scale", "scale_by_schedule"):
+        return (argument(part, "step_size", "step_size_fn") or 0.0) < 0
+    return part.factory in DOWNHILL or (part.factory == "scale_by_learning_rate" and not is_negative_rate(part))
 
 
-def is_negative_rate(place: Place) -> bool:
+def is_negative_rate(part: Part) -> bool:
     """Whether it is a learning rate below zero."""
-    return place.factory == "scale_by_learning_rate" and (argument(place, "learning_rate") or 0.0) < 0
+    return part.factory == "scale_by_learning_rate" and (argument(part, "learning_rate") or 0.0) < 0
 
 
-def has_momentum(place: Place) -> bool:
+def has_momentum(part: Part) -> bool:
     """Whether it remembers past gradients."""
-    return place.factory in MOMENTA or (place.factory in ADAPTIVE and bool(argument(place, "b1")))
+    return part.factory in MOMENTA or (part.factory in ADAPTIVE and bool(argument(part, "b1")))
 
 
-def pairs(case: Case, first: Callable[[Place], bool], then: Callable[[Place], bool]) -> Iterator[tuple[Place, Place]]:
+def pairs(case: Case, first: Callable[[Part], bool], then: Callable[[Part], bool]) -> Iterator[tuple[Part, Part]]:
     """Members that updates go through one after the other, unless a recipe of this library put both there."""
-    for b in filter(then, case.places):
-        for a in filter(first, case.places):
+    for b in filter(then, case.parts):
+        for a in filter(first, case.parts):
             if a.precedes(b) and (a.recipe is None or a.recipe != b.recipe):
                 yield a, b
                 break

@@ -8,66 +8,74 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.checks import quote
+from gradchain.checks import VOCABULARY, quote
 from gradchain.groups import Frozen
 from gradchain.labels import ByLabel
 from gradchain.lift import Lift
-from gradchain.places import Place
 from gradchain.rules.case import ADAPTIVE, Case, Found, argument
 from gradchain.trees import select
+from gradchain.walk import Part
 
 
 def missing_arguments(case: Case) -> Found:
     """A member needs what ``update`` is not given."""
-    for place in case.places:
-        missing = sorted(place.needs - set(case.passes))
+    for part in case.parts:
+        missing = sorted(part.needs - set(case.passes))
         if missing:
             extra = "".join(f", {name}=..." for name in missing if name != "params")
             text = f"it needs {quote(missing)}: call update(grads, state, params{extra})"
-            yield "mistake", place.name, f"{text}, and check with passes={(*case.passes, *missing)!r}."
+            yield "mistake", part.name, f"{text}, and check with passes={(*case.passes, *missing)!r}."
+
+
+def unknown_arguments(case: Case) -> Found:
+    """``update`` is given what no member takes, and refuses it."""
+    strange = sorted(set(case.passes) - {"params"} - VOCABULARY - case.tx.extras)
+    if strange and "*" not in case.tx.extras:
+        known = quote(sorted(VOCABULARY | case.tx.extras))
+        yield "mistake", "", f"no member takes {quote(strange)}, and update refuses it; known are {known}."
 
 
 def float16_without_loss_scale(case: Case) -> Found:
     """Gradients of float16 parameters underflow."""
     is_half = any(jnp.result_type(x) == jnp.float16 for x in jax.tree.leaves(case.params))
-    if is_half and not any("loss_scale" in place.factory for place in case.places):
+    if is_half and not any("loss_scale" in part.factory for part in case.parts):
         text = "there are float16 parameters, whose gradients underflow below 6e-8."
         yield "warning", "", f"{text} Scale the loss, dynamic_loss_scale(...), or use bfloat16 or float32."
 
 
 def zero_eps(case: Case) -> Found:
     """Zero over zero."""
-    for place in case.places:
-        if place.factory in ADAPTIVE and argument(place, "eps") == 0 and not argument(place, "eps_root"):
+    for part in case.parts:
+        if part.factory in ADAPTIVE and argument(part, "eps") == 0 and not argument(part, "eps_root"):
             text = "eps is 0: where a gradient has always been zero, zero is divided by zero."
-            yield "warning", place.name, f"{text} Give a small number, such as 1e-8."
+            yield "warning", part.name, f"{text} Give a small number, such as 1e-8."
 
 
 def selects_nothing(case: Case) -> Found:
     """A choice of leaves that chooses none."""
-    for place in case.places:
-        where = place.body.where if isinstance(place.body, Lift) else None
-        if where is not None and jax.tree.leaves(place.params) and not _any(select(where, place.params)):
+    for part in case.parts:
+        where = part.body.where if isinstance(part.body, Lift) else None
+        if where is not None and jax.tree.leaves(part.params) and not _any(select(where, part.params)):
             text = f"where={where!r} chooses no leaf that reaches it, so that it does nothing."
-            yield "mistake" if _is_pattern(where) else "warning", place.name, text
+            yield "mistake" if _is_pattern(where) else "warning", part.name, text
 
 
 def empty_group(case: Case) -> Found:
     """A group without a leaf."""
-    for place in case.places if jax.tree.leaves(case.params) else ():
-        masks = place.body.masks(place.params) if isinstance(place.body, ByLabel) else {}
-        rules = _rules(place, list(masks))
+    for part in case.parts if jax.tree.leaves(case.params) else ():
+        masks = part.body.masks(part.params) if isinstance(part.body, ByLabel) else {}
+        rules = _rules(part, list(masks))
         for label in [label for label, mask in masks.items() if not _any(mask) and label in rules]:
             text = f"no leaf is in group {label!r}: no path fits, or an earlier rule takes them all."
-            yield "mistake" if _is_pattern(rules[label]) else "warning", place.name, text
+            yield "mistake" if _is_pattern(rules[label]) else "warning", part.name, text
 
 
-def _rules(place: Place, labels: list[str]) -> dict[str, Any]:
+def _rules(part: Part, labels: list[str]) -> dict[str, Any]:
     """For each group what chooses its leaves; without the one that takes all the others."""
-    arguments = place.call.arguments
-    if place.factory == "masked":
+    arguments = part.call.arguments
+    if part.factory == "masked":
         return {"inner": arguments["where"]}
-    if place.factory == "groups":
+    if part.factory == "groups":
         return {label: where for label, (where, _) in zip(labels, arguments["rules"], strict=False)}
     return dict.fromkeys(labels)
 
@@ -83,7 +91,7 @@ def _is_pattern(where: Any) -> bool:
 
 def freezes_everything(case: Case) -> Found:
     """Nothing is trained."""
-    whole = [p for p in case.places if isinstance(p.body, Frozen) and p.body.where is None and len(p.position) == 1]
+    whole = [p for p in case.parts if isinstance(p.body, Frozen) and p.body.where is None and len(p.position) == 1]
     leaves = jax.tree.leaves(case.tx.frozen(case.params)) if case.tx.freezes and case.params is not None else []
     if whole or (leaves and all(leaves)):
         text = "every parameter is frozen: nothing will be trained. Choose leaves: freeze(where)."
@@ -92,10 +100,10 @@ def freezes_everything(case: Case) -> Found:
 
 def decays_vectors(case: Case) -> Found:
     """Biases and scales decay too."""
-    for place in case.places:
-        decays_all = place.factory == "add_decayed_weights" and place.call.arguments["where"] is None
-        if decays_all and argument(place, "weight_decay"):
-            dims = {jnp.ndim(x) for x in jax.tree.leaves(place.params)}
+    for part in case.parts:
+        decays_all = part.factory == "add_decayed_weights" and part.call.arguments["where"] is None
+        if decays_all and argument(part, "weight_decay"):
+            dims = {jnp.ndim(x) for x in jax.tree.leaves(part.params)}
             if dims and min(dims) < 2 <= max(dims):
                 text = "biases and scales decay too, which is seldom wanted."
-                yield "note", place.name, f"{text} To decay matrices alone: where=ndim_at_least(2)."
+                yield "note", part.name, f"{text} To decay matrices alone: where=ndim_at_least(2)."

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from gradchain.groups import Frozen
 from gradchain.labels import ByLabel
-from gradchain.places import Place
 from gradchain.rules.case import (
     ADAPTIVE,
+    ALTERNATIVES,
     CLIPS,
     FINAL_STEPS,
     FINAL_WRAPPERS,
@@ -23,26 +25,29 @@ from gradchain.rules.case import (
     is_unknown,
     pairs,
     rates,
+    values,
 )
+from gradchain.walk import Part
 
 
 def no_learning_rate(case: Case) -> Found:
     """Nothing turns a direction into a step downhill."""
-    movers = [p for p in case.places if flips(p) or has_rate(p) or is_unknown(p)]
-    leaves = [p for p in case.places if not p.body.members and not isinstance(p.body, Frozen)]
+    movers = [p for p in case.parts if flips(p) or has_rate(p) or is_unknown(p)]
+    leaves = [p for p in case.parts if not p.body.members and not isinstance(p.body, Frozen)]
     if leaves and not movers:
-        first = case.places[0]
+        first = case.parts[0]
         is_whole = len(case.tx.stages) > 1 or first.call.factory.composite or first.factory in FINAL_WRAPPERS
         severity = "mistake" if is_whole else "note"  # one member alone may be a part that is looked at by itself
         yield severity, "", "the updates are a direction uphill, not a step. End with scale_by_learning_rate(...)."
     if not movers:
         return
-    for place in case.places:
-        for label, member in place.body.members.items() if isinstance(place.body, ByLabel) else ():
-            branch = (*place.position, label)
+    for part in case.parts:
+        divides = isinstance(part.body, ByLabel) or part.factory in ALTERNATIVES
+        for label, member in part.body.members.items() if divides else ():
+            branch = (*part.position, label)
             if not member.freezes and not any(_in_one_chain(mover.position, branch) for mover in movers):
-                text = f"group {label!r} has no learning rate: its updates are a direction uphill, not a step."
-                yield "mistake", place.name, f"{text} End it with scale_by_learning_rate(...), or freeze() it."
+                text = f"{label!r} has no learning rate: its updates are a direction uphill, not a step."
+                yield "mistake", part.name, f"{text} End it with scale_by_learning_rate(...), or freeze() it."
 
 
 def _in_one_chain(a: tuple, b: tuple) -> bool:
@@ -61,7 +66,7 @@ def two_learning_rates(case: Case) -> Found:
 def sign_twice(case: Case) -> Found:
     """The sign is turned and turned back."""
     for a, b in pairs(case, flips, flips):
-        turns = 1 + sum(p.precedes(b) or b.precedes(p) for p in case.places if flips(p))
+        turns = 1 + sum(p.precedes(b) or b.precedes(p) for p in case.parts if flips(p))
         if turns % 2 == 0 and not (has_rate(a) and has_rate(b)):
             text = f"{a.name} turns the sign and this turns it back, so that updates point uphill."
             yield "mistake", b.name, f"{text} Leave one: scale_by_learning_rate turns it by itself."
@@ -69,17 +74,27 @@ def sign_twice(case: Case) -> Found:
 
 def negative_learning_rate(case: Case) -> Found:
     """The step goes uphill."""
-    for place in filter(is_negative_rate, case.places):
-        if not any(flips(p) and (p.precedes(place) or place.precedes(p)) for p in case.places):
-            yield "mistake", place.name, "the learning rate is negative, but it is the size of a step downhill."
+    for part in filter(is_negative_rate, case.parts):
+        if not any(flips(p) and (p.precedes(part) or part.precedes(p)) for p in case.parts):
+            yield "mistake", part.name, "the learning rate is negative, but it is the size of a step downhill."
+
+
+def infinite_learning_rate(case: Case) -> Found:
+    """A step of no finite length."""
+    for part in case.parts:
+        for name, rate in rates(part):
+            found = values(rate, (0, 1, 100, case.steps or 10_000)) if callable(rate) else [first_value(rate) or 0.0]
+            strange = [value for value in found if not math.isfinite(value)]
+            if strange:
+                yield "mistake", part.name, f"{name} is {strange[0]}: parameters are lost at once."
 
 
 def zero_learning_rate(case: Case) -> Found:
     """Nothing moves."""
-    for place in case.places:
-        for name, rate in rates(place):
+    for part in case.parts:
+        for name, rate in rates(part):
             if not callable(rate) and first_value(rate) == 0:
-                yield "mistake", place.name, f"{name} is 0: nothing moves. To keep leaves as they are: freeze()."
+                yield "mistake", part.name, f"{name} is 0: nothing moves. To keep leaves as they are: freeze()."
 
 
 def clip_after_scaling(case: Case) -> Found:
@@ -89,7 +104,7 @@ def clip_after_scaling(case: Case) -> Found:
         text = f"it stands after {a.name} and clips the step, not the gradient, against a threshold in other units."
         yield "mistake", b.name, f"{text} Put it first."
     # A bound on the root mean square of a direction is in use, with Adafactor say.
-    scaled = lambda p: any(has_rate(q) and q.precedes(p) for q in case.places)
+    scaled = lambda p: any(has_rate(q) and q.precedes(p) for q in case.parts)
     bounds = lambda p: is_clip(p) and p.factory != "clip_by_block_rms" and not scaled(p)
     for a, b in pairs(case, lambda p: p.factory in ADAPTIVE, bounds):
         text = f"it stands after {a.name} and clips the direction, not the gradient, which is remembered whole."
@@ -119,10 +134,10 @@ def decay_uphill(case: Case) -> Found:
 def not_the_last(case: Case) -> Found:
     """A member that has to know where the parameters will be is not the last."""
     final, changes = FINAL_WRAPPERS | FINAL_STEPS, lambda p: p.factory not in HARMLESS
-    for a in (p for p in case.places if p.factory in final):
+    for a in (p for p in case.parts if p.factory in final):
         allowed = FINAL_STEPS if a.factory in FINAL_STEPS else set()
         ours = lambda p, a=a: a.recipe is not None and a.recipe == p.recipe
-        later = [p for p in case.places if a.precedes(p) and changes(p) and p.factory not in allowed and not ours(p)]
+        later = [p for p in case.parts if a.precedes(p) and changes(p) and p.factory not in allowed and not ours(p)]
         if later:
             text = f"it takes its updates for those that are added to the parameters, but {later[0].name} changes them."
             yield "mistake", a.name, f"{text} Put it {'around' if a.factory in FINAL_WRAPPERS else 'after'} everything."
@@ -137,12 +152,12 @@ def momentum_twice(case: Case) -> Found:
 
 def clip_in_groups(case: Case) -> Found:
     """The global norm is that of one group."""
-    for place in case.places:
-        groups = [p for p in case.places if p.factory in ("groups", "partition") and _is_inside(place, p)]
-        if place.factory in GLOBAL_CLIPS and groups:
+    for part in case.parts:
+        groups = [p for p in case.parts if p.factory in ("groups", "partition") and _is_inside(part, p)]
+        if part.factory in GLOBAL_CLIPS and groups:
             text = "inside a group the norm is that of the group alone."
-            yield "warning", place.name, f"{text} To clip by the norm of all, put it before {groups[0].name}."
+            yield "warning", part.name, f"{text} To clip by the norm of all, put it before {groups[0].name}."
 
 
-def _is_inside(place: Place, outer: Place) -> bool:
-    return len(place.position) > len(outer.position) and place.position[: len(outer.position)] == outer.position
+def _is_inside(part: Part, outer: Part) -> bool:
+    return len(part.position) > len(outer.position) and part.position[: len(outer.position)] == outer.position

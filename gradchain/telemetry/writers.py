@@ -1,6 +1,6 @@
 """Where metrics go: a table on the screen, event files of TensorBoard, a CSV file, memory.
 
-A writer takes the numbers of one step, ``writer.write(step, metrics)``, and is closed at the end, as ``with`` does:
+A writer takes the numbers of one step, ``writer.write(step, metrics)``, and is closed at the end, as ``with`` does::
 
     with gc.CsvWriter("run.csv") as writer:
         for step in range(1, steps + 1):
@@ -195,10 +195,6 @@ class History(Writer):
 
     A number that was not given at a step is NaN there. A step that is not after the last, of a run that went on from a
     checkpoint, takes the place of it and of all that came after.
-
-    Attributes:
-        steps: the steps.
-        names: the names of the metrics, in the order in which they came.
 
     Example:
         >>> history = History()

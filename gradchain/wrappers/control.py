@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,9 +18,9 @@ from gradchain.groups import freeze
 from gradchain.numerics import cast, compute_dtype, increment
 from gradchain.paths import flatten, named_leaves
 from gradchain.slots import counter
-from gradchain.stages import LOCALITIES, Body, Stage, free_name, inside
+from gradchain.stages import LOCALITIES, Body, Stage, checked_entries, free_name, run_inside
 from gradchain.trees import map_leaves
-from gradchain.walk import walk
+from gradchain.walk import is_optimizer, walk
 
 
 @transform
@@ -42,7 +41,7 @@ def apply_when(condition: Any, inner: GradientTransformation, others: GradientTr
             the parameters stay, if ``inner`` is a whole optimizer.
 
     Raises:
-        TypeError: if ``condition`` is not a function.
+        TypeError: if ``condition`` is not a function, or asks for more than the step and extra arguments.
         ValueError: if it gives more than one number.
 
     Example:
@@ -55,12 +54,11 @@ def apply_when(condition: Any, inner: GradientTransformation, others: GradientTr
         [-1.]
         [-5.]
     """
-    if not callable(condition):
-        raise TypeError(f"apply_when: condition must be a function of the step that gives a bool, not {condition!r}.")
+    asked = _asked_by(condition)
     if others is None:
-        others = freeze() if "scale_by_learning_rate" in inner.stages else chain()
+        others = freeze() if is_optimizer(inner) else chain()
 
-    def rule(g, s, inner, others, p=None, **asked):
+    def rule(g, s, inner, others, p=None, **extra):
         def run_inner():
             u, new = inner(g, s["inner"], p)
             return u, new, s["others"]
@@ -69,27 +67,41 @@ def apply_when(condition: Any, inner: GradientTransformation, others: GradientTr
             u, new = others(g, s["others"], p)
             return u, s["inner"], new
 
-        u, new_inner, new_others = lax.cond(_holds(condition(s["count"], **asked)), run_inner, run_others)
+        u, new_inner, new_others = lax.cond(_holds(condition(s["count"], **extra)), run_inner, run_others)
         return u, {"count": increment(s["count"]), "inner": new_inner, "others": new_others}
 
-    _asks_for(rule, list(inspect.signature(condition).parameters.values())[1:])
+    signature = inspect.signature(rule)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    rule.__signature__ = signature.replace(parameters=[*own, *asked])  # pyright: ignore[reportFunctionMemberAccess]
     return around(rule, locality="element", inner=inner, others=others, count=counter)
 
 
 def _holds(value: Any) -> jax.Array:
     """A condition's value as one bool."""
+    if value is None:
+        raise ValueError("apply_when: condition must give one bool at a step, but returned nothing.")
     value = jnp.asarray(value)
     if value.shape:
         raise ValueError(f"apply_when: condition must give one bool at a step, not an array of shape {value.shape}.")
     return value if value.dtype == jnp.bool_ else value > 0
 
 
-def _asks_for(rule: Callable, parameters: list[inspect.Parameter]) -> None:
-    """Let a rule that takes any keyword name these."""
-    signature = inspect.signature(rule)
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    asked = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    rule.__signature__ = signature.replace(parameters=[*own, *asked])  # pyright: ignore[reportFunctionMemberAccess]
+def _asked_by(condition: Any) -> list[inspect.Parameter]:
+    """The extra arguments that a condition names beside the step."""
+    if not callable(condition):
+        raise TypeError(f"apply_when: condition must be a function of the step that gives a bool, not {condition!r}.")
+    try:
+        _, *others = inspect.signature(condition).parameters.values()
+    except ValueError:
+        raise TypeError(f"apply_when: condition must be a function of the step; {condition!r} takes none.") from None
+    for p in others:
+        is_named = p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) or p.default is not p.empty
+        if not is_named or p.name in ("g", "s", "p", "t", "params", "inner", "others"):
+            raise TypeError(
+                f"apply_when: condition asks for {str(p)!r}: beside the step it names extra arguments of update, one by"
+                " one, such as value."
+            )
+    return [p.replace(kind=p.KEYWORD_ONLY) for p in others if p.kind is not p.POSITIONAL_ONLY]
 
 
 @transform
@@ -105,7 +117,8 @@ def switch(
         u_t = \begin{cases} \text{first}(g_t) & t < n \\ \text{then}(g_t) & t \ge n \end{cases} \qquad t = 0, 1, \dots
 
     Just one of the two runs. The state keeps both, ``then``'s as it starts until its time comes; its clocks count from
-    there. Slots are handed over on request. Where several have one name, those of stages of the same name belong
+    there, and what starts as the parameters, such as the slow weights of ``lookahead``, starts as those of that step.
+    Slots are handed over on request. Where several have one name, those of stages of the same name belong
     together. A leaf for which ``first`` keeps nothing, a frozen one say, starts anew.
 
     Args:
@@ -117,8 +130,8 @@ def switch(
             one alone. A dict gives the old name and the new: ``{"mu": "momentum"}``.
 
     Raises:
-        ValueError: by ``init``, if a slot of ``carry`` is missing in one of them, is not the only one in question, or
-            has another shape.
+        ValueError: if ``at`` is negative or not a whole number; by ``init``, if a slot of ``carry`` is missing in one
+            of them, is not the only one in question, or has another shape.
 
     Example:
         >>> import gradchain as gc
@@ -127,7 +140,10 @@ def switch(
         ['count', 'first', 'then']
     """
     check_at_least("switch", 0, at=at)
-    names = dict(carry) if isinstance(carry, dict) else {name: name for name in carry}
+    if isinstance(at, float) and not at.is_integer():
+        raise ValueError(f"switch: at must be a whole number, not {at!r}.")
+    carry = (carry,) if isinstance(carry, str) else carry
+    names = carry if isinstance(carry, dict) else {name: name for name in carry}
 
     def rule(g, s, first, then, p=None):
         def run_first():
@@ -135,23 +151,26 @@ def switch(
             return u, new, s["then"]
 
         def run_then():
-            u, new = then(g, hand_over(s["first"], s["then"], s["count"] == at), p)
+            begun = lambda: hand_over(s["first"], s["then"], p)
+            u, new = then(g, lax.cond(s["count"] == at, begun, lambda: s["then"]), p)
             return u, s["first"], new
 
         u, new_first, new_then = lax.cond(s["count"] < at, run_first, run_then)
         return u, {"count": increment(s["count"]), "first": new_first, "then": new_then}
 
-    def hand_over(before: Any, after: Any, now: Any) -> Any:
+    def hand_over(before: Any, after: Any, params: Any) -> Any:
         sources, targets = _slots(first, before), _slots(then, after)
+        for path, slot in _copies(then, after).items() if params is not None else ():
+            after = _with(after, path, _taken_over(path, ("params", params), slot))
         for old, new in names.items():
             given, taken = _called(old, sources, "first"), _called(new, targets, "then")
             for path, slot in taken.items():
-                after = _with(after, path, _taken_over(path, _source(path, given, taken), slot, now))
+                after = _with(after, path, _taken_over(path, _source(path, given, taken), slot))
         return after
 
     def init(params: Any) -> Any:
         state = start(params)
-        jax.eval_shape(hand_over, state.get("first", {}), state.get("then", {}), False)
+        jax.eval_shape(hand_over, state.get("first", {}), state.get("then", {}), None)
         return state
 
     body = around(rule, locality="element", first=first, then=then, count=counter)
@@ -164,6 +183,13 @@ def _slots(tx: GradientTransformation, state: Any) -> dict[tuple[str, ...], Any]
     parts = [part for part in walk(tx, state) if isinstance(part.entry, dict)]
     known = lambda part: part.entry if "" in part.stage.body.members else part.stage.body.members
     return {(*part.path, k): slot for part in parts for k, slot in part.entry.items() if k not in known(part)}
+
+
+def _copies(tx: GradientTransformation, state: Any) -> dict[tuple[str, ...], Any]:
+    """The slots of a state that start as the parameters, by their paths."""
+    parts = [(part, getattr(part.stage.body, "slots", {})) for part in walk(tx, state)]
+    copied = lambda part, slots: [k for k, slot in slots.items() if slot.copy and k in part.entry]
+    return {(*part.path, k): part.entry[k] for part, slots in parts for k in copied(part, slots)}
 
 
 def _called(name: str, slots: dict, which: str) -> dict:
@@ -193,8 +219,8 @@ def _source(path: tuple[str, ...], given: dict, taken: dict) -> tuple[str, Any]:
     )
 
 
-def _taken_over(path: tuple[str, ...], source: tuple[str, Any], slot: Any, now: Any) -> Any:
-    """``slot``, or if ``now`` holds what ``source`` has in its place; leaves that ``source`` lacks stay."""
+def _taken_over(path: tuple[str, ...], source: tuple[str, Any], slot: Any) -> Any:
+    """What ``source`` has in the place of ``slot``; leaves that it lacks stay."""
     old = {place: x for place, x in named_leaves(source[1]) if x is not None}
 
     def take(place: str, x: Any) -> Any:
@@ -207,7 +233,7 @@ def _taken_over(path: tuple[str, ...], source: tuple[str, Any], slot: Any, now: 
                 f"switch: {source[0]!r} in 'first' is {shape_dtype(y)}{of} and cannot be carried to {'/'.join(path)!r}"
                 f" in 'then', which is {shape_dtype(x)}."
             )
-        return jnp.where(now, y.astype(x.dtype), x)
+        return y.astype(x.dtype)
 
     leaves = named_leaves(slot)
     if old and not any(place in old for place, _ in leaves):
@@ -286,11 +312,9 @@ class SideBySide(Body):
     def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
         """See ``Body``."""
         (stage,), (state,) = stages, states
-        made, new_state = [], {}
+        made, new_state, state = [], {}, checked_entries(stage, state)
         updates = map_leaves(lambda g: cast(g, compute_dtype(g.dtype)), updates)  # rounded once, when all is merged
         for name, member in stage.body.members.items():
-            taken = {k: v for k, v in extra.items() if k in member.extras or "*" in member.extras}
-            with inside():
-                update, new_state[name] = member.update(updates, state.get(name, {}), params, **taken)
+            update, new_state[name] = run_inside(member, updates, state.get(name, {}), params, extra)
             made.append(update)
         return map_leaves(stage.body.merged, *made), [{name: new for name, new in new_state.items() if new}]

@@ -14,7 +14,7 @@ from gradchain.core import GradientTransformation, transform
 from gradchain.leaves import is_traced
 from gradchain.numerics import compute_dtype, real_dtype
 from gradchain.paths import path_name
-from gradchain.stages import Body, Stage, free_name, inside, stages_at_start
+from gradchain.stages import Body, Stage, free_name, run_inside, unstacks
 
 
 @transform
@@ -67,7 +67,7 @@ class Tunable(Body):
             raise ValueError(f"tunable: {inner!r} has no hyperparameter; pass it without tunable.")
         self.members = {"inner": inner}
         self.locality, self.extras, self.freezes = inner.locality, inner.extras, inner.freezes
-        self.unstacks = any(s.body.unstacks for s in stages_at_start(inner.stages)[:1])
+        self.unstacks = unstacks(inner)
 
     def init(self, params: Any) -> dict[str, Any]:
         """See ``Body``."""
@@ -88,26 +88,24 @@ class Tunable(Body):
 
     def check(self, stage: str, state: Any) -> dict[str, Any]:
         """The hyperparameters in the state of a stage."""
-        check_slots(stage, {"hyperparams"}, {k: v for k, v in state.items() if k != "inner"})
-        check_slots(f"{stage}/hyperparams", set(self.names), state["hyperparams"])
-        return state["hyperparams"]
+        own = {k: v for k, v in state.items() if k != "inner"} if isinstance(state, dict) else state
+        check_slots(stage, {"hyperparams"}, own)
+        check_slots(f"{stage}/hyperparams", set(self.names), values := own["hyperparams"])
+        for name, value in values.items():
+            if jnp.shape(value) != (shape := jnp.shape(self.constants[name])):
+                raise ValueError(
+                    f"the hyperparameter {name!r} in the state of {stage!r} has shape {list(jnp.shape(value))}, not"
+                    f" {list(shape)}. For several values at once use jax.vmap over the state."
+                )
+        return values
 
     @classmethod
     def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
         """See ``Body``."""
         (stage,), (state,) = stages, states
-        body, values = stage.body, {}
-        for name, value in body.check(stage.name, state).items():
-            values[name] = _up(jnp.asarray(value))
-            if values[name].shape != jnp.shape(body.constants[name]):
-                raise ValueError(
-                    f"update: the hyperparameter {name!r} in the state of {stage.name!r} has shape"
-                    f" {list(values[name].shape)}, not {list(jnp.shape(body.constants[name]))}. For several values at"
-                    " once use jax.vmap over the state."
-                )
-        taken = {k: v for k, v in extra.items() if k in body.extras or "*" in body.extras}
-        with inside():
-            u, new = body.tuned(values).update(jax.tree.map(_up, updates), state.get("inner", {}), params, **taken)
+        body = stage.body
+        values = {name: _up(jnp.asarray(value)) for name, value in body.check(stage.name, state).items()}
+        u, new = run_inside(body.tuned(values), jax.tree.map(_up, updates), state.get("inner", {}), params, extra)
         return u, [_entry(values, new)]
 
 
@@ -189,8 +187,9 @@ def _is_entry(x: Any) -> bool:
 
 def _like(name: str, value: Any, old: Any) -> jax.Array:
     """``value`` in the dtype and in the place of ``old``."""
-    if callable(value):
-        raise TypeError(f"set_hyperparams: {name} must be a number, not {value!r}; give its value at this step.")
+    if value is None or isinstance(value, bool | str) or callable(value):
+        hint = "; give its value at this step" if callable(value) else ""
+        raise TypeError(f"set_hyperparams: {name} must be a number, not {value!r}{hint}.")
     new = jnp.asarray(value, old.dtype)
     if new.shape != old.shape:
         raise ValueError(f"set_hyperparams: {name} must have shape {list(old.shape)}, not {list(new.shape)}.")

@@ -19,9 +19,7 @@ ROWS = [
         lambda: gc.tunable(
             gc.chain(gc.clip_by_global_norm(2.0), gc.sgd(warm_up(), 0.9)), ("max_norm", "learning_rate/end_value")
         ),
-        lambda: twins.Chain(
-            twins.ClipNorm(2.0), twins.Scheduled(recipes.Sgd(0.1, 0.9), learning_rate=warm_up_twin)
-        ),
+        lambda: twins.Chain(twins.ClipNorm(2.0), twins.Scheduled(recipes.Sgd(0.1, 0.9), learning_rate=warm_up_twin)),
         reasons=NO_OWN_NUMBERS,
     ),
 ]
