@@ -333,6 +333,6 @@ def test_what_only_has_the_name_of_a_stage_is_no_rival_of_it():
     """Where no slots of leaves say from which chain a number comes."""
     tx = gc.skip_nonfinite(gc.sgd(0.1))
     old = tx.init(PARAMS) | {"log": {"skip_nonfinite": {"skipped": np.int32(7)}}}
-    state, report = gc.adopt_state(gc.masked(tx, re.compile(".")), old, PARAMS)
+    state, report = gc.adopt_state(gc.masked(tx, re.compile("."), others=gc.freeze()), old, PARAMS)
     assert state["masked"]["inner"]["skip_nonfinite"]["skipped"] == 0
     assert report.dropped == ["log/skip_nonfinite/skipped"]

@@ -204,7 +204,9 @@ def test_an_optax_optimizer_as_the_only_member_is_itself():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), updates, expected)
 
 
-@pytest.mark.parametrize("wrong", [None, (), [gc.adam(0.1)], {"a": gc.adam(0.1)}, 3, gc.adam], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", [None, (), [gc.adam(0.1)], {"a": gc.adam(0.1)}, 3, gc.adam], ids=lambda x: type(x).__name__
+)
 @pytest.mark.parametrize(
     ("make", "where"),
     [(lambda x: gc.accumulate(x, 2), "accumulate: argument 'inner'"), (gc.chain, "chain: argument 'members'")],
@@ -255,3 +257,17 @@ def test_a_schedule_follows_the_clock_of_its_own_member():
         seen.append(float(updates["x"][0]))
     assert seen == pytest.approx([0.0, 0.5, 1.0, 1.5, 2.0, 2.0])
     assert list(itertools.chain(*state.values())) == ["count"]
+
+
+def test_a_pair_that_takes_all_by_place_is_given_params():
+    pull = lambda *given: (jax.tree.map(jnp.add, given[0], given[2]), given[1])
+    tx = gc.chain((lambda params: {}, pull))
+    assert tx.update(jnp.ones(2), tx.init(jnp.ones(2)), jnp.full(2, 3.0))[0].tolist() == [4.0, 4.0]
+
+
+def test_an_empty_entry_of_a_state_stays():
+    """As a hand-written state may have: what a scan carries keeps its structure."""
+    tx = gc.chain(gc.scale(2.0), gc.add_momentum(0.9))
+    state = {"scale": {}, **tx.init(jnp.ones(2))}
+    _, new = tx.update(jnp.ones(2), state, jnp.ones(2))
+    assert jax.tree.structure(new) == jax.tree.structure(state)

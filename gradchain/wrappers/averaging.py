@@ -118,7 +118,7 @@ def eval_params(state: Any, params: Any) -> Any:
         A tree like ``params``, each leaf in its parameter's dtype.
 
     Raises:
-        ValueError: naming the path, if two averages stand side by side for one leaf.
+        ValueError: naming the path, if two averages stand side by side for one leaf, or one inside a ``switch``.
 
     Example:
         >>> import gradchain as gc
@@ -147,7 +147,13 @@ def _search(node: Any, params: dict[str, Any], taken: frozenset[str], found: dic
     found |= own
     for name, below in node.items():
         if name not in slots:
+            before = found.keys() - own.keys()
             _search(below, params, taken | own.keys(), found)
+            if {"first", "then"} <= node.keys() and found.keys() - own.keys() - before:
+                raise ValueError(
+                    f"eval_params: an average stands inside a switch, in its {name!r}, and the state does not say which"
+                    " of the two runs now. Put the average around the switch."
+                )
 
 
 def _entries(node: Any) -> dict:
