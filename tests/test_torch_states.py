@@ -142,3 +142,12 @@ def test_wrong_torch_states_are_refused():
     state_dict["state"][0]["step"] += 1
     with pytest.raises(ValueError, match="'first/bias' has made 2 steps and 'first/kernel' 3"):
         gc.torch_state(state_dict, list(NAMES.values()), transposed)
+
+
+def test_a_number_beside_the_arrays_of_a_parameter_has_no_layout_to_convert():
+    """As the product of NAdam, which stands in the state of each parameter."""
+    own = {"step": 2.0, "exp_avg": np.ones((2, 3)), "exp_avg_sq": np.ones((2, 3)), "mu_product": np.float32(0.9)}
+    loaded = {"state": {0: own}, "param_groups": [{"params": [0]}]}
+    state = gc.torch_state(loaded, ["kernel"], lambda path, x: np.transpose(x, (1, 0)))
+    assert state["torch"]["mu"]["kernel"].shape == (3, 2)
+    assert state["torch_untranslated"]["mu_product"]["kernel"] == np.float32(0.9)
