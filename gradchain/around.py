@@ -15,6 +15,7 @@ from jax import lax
 from gradchain import checks
 from gradchain.core import GradientTransformation
 from gradchain.lift import PerTree
+from gradchain.paths import in_containers_of
 from gradchain.slots import Slot
 from gradchain.stages import LOCALITIES, Body, Stage, run_inside
 from gradchain.trees import map_leaves
@@ -81,7 +82,8 @@ class Around(PerTree):
 
         def runner(tx: GradientTransformation) -> Callable:
             def update(g: Any, state: Any, p: Any = None, **changes: Any) -> tuple[Any, Any]:
-                return run_inside(tx, g, state, p, extra | changes)
+                u, new = run_inside(tx, g, state, p, extra | changes)
+                return u, in_containers_of(state, new)  # a rule may have to choose between the old one and the new
 
             return update
 

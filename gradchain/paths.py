@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -42,6 +43,30 @@ def named_leaves(tree: Any) -> list[tuple[str, Any]]:
         return path_name(parent if path[-1:] == _VALUE and is_alone else path)
 
     return [(name(i), leaf) for i, (_, leaf) in enumerate(leaves)]
+
+
+def in_containers_of(like: Any, tree: Any) -> Any:
+    """``tree`` in the containers of ``like``, where both have the same paths: a serializer may have changed them."""
+    if jax.tree.structure(tree) == jax.tree.structure(like):
+        return tree
+    paths, found = [path for path, _ in named_leaves(like)], dict(named_leaves(tree))
+    return flatten(like)[1].unflatten([found[path] for path in paths]) if set(paths) == found.keys() else tree
+
+
+def entries(node: Any) -> dict[str, Any]:
+    """What a part of a state holds, by name: a dict, or a tuple of a foreign wrapper; nothing of a leaf."""
+    if isinstance(node, Mapping):
+        return dict(node)
+    if not isinstance(node, tuple | list):
+        return {}
+    names = getattr(node, "_fields", map(str, range(len(node))))
+    return dict(zip(names, node, strict=True))
+
+
+def unboxed(x: Any) -> Any:
+    """The array in a box around one, such as Flax's ``Variable``."""
+    leaves = jax.tree.leaves(x)
+    return leaves[0] if len(leaves) == 1 else x
 
 
 _VALUE = (jax.tree_util.GetAttrKey("value"),)

@@ -92,9 +92,10 @@ _TOTALS = ("gradient_norm", "update_norm", "parameter_norm")
 def plot_history(history: History | str | os.PathLike) -> Figure:
     """Draw what was written of a training run: a panel for each kind of metric that is there.
 
-    The loss and the learning rate; the norms of gradients, updates and parameters; the norm after each member of the
-    chain; the factors by which members clip; the ratio of updates to parameters; and of each layer, where ``watch`` has
-    ``by=``, that ratio and the norm of its gradient, as maps in which a cross is a layer that vanishes or explodes.
+    The loss, which is all that is called ``loss`` or ends in ``_loss``, and the learning rate; the norms of gradients,
+    updates and parameters; the norm after each member of the chain; the factors by which members clip; the ratio of
+    updates to parameters; and of each layer, where ``watch`` has ``by=``, that ratio and the norm of its gradient, as
+    maps in which a cross is a layer that vanishes or explodes.
     What is zero has no place on a scale of powers of ten: it is grey, or a gap.
 
     Args:
@@ -160,7 +161,8 @@ def _ratio(columns: Columns) -> Columns:
 
 
 def _losses(columns: Columns) -> Columns:
-    return {name: values for name, values in columns.items() if "loss" in name}
+    is_loss = lambda name: any(part == "loss" or part.endswith("_loss") for part in name.split("/"))
+    return {name: values for name, values in columns.items() if is_loss(name)}
 
 
 def _lines(ax: Axes, steps: np.ndarray, chosen: Columns, columns: Columns, log: bool = True) -> None:
@@ -204,7 +206,7 @@ def _map(ax: Axes, steps: np.ndarray, chosen: Columns, columns: Columns) -> None
     mesh = ax.pcolormesh(steps, np.arange(len(values)), shown, norm=norm, cmap="viridis", shading="nearest")
     ax.figure.colorbar(mesh, ax=ax, pad=0.02).ax.tick_params(labelsize=7)
     health = _of_layers("health")(columns)
-    rows, times = np.nonzero([health.get(layer, np.zeros(len(steps))) for layer in chosen])
+    rows, times = np.nonzero(np.nan_to_num([health.get(layer, np.zeros(len(steps))) for layer in chosen]))
     ax.plot(steps[times], rows, "x", color="C3", markersize=3, markeredgewidth=0.8)
     every = -(-len(chosen) // 20)
     ax.set_yticks(range(0, len(chosen), every), list(chosen)[::every], fontsize=7)

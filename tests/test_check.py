@@ -342,3 +342,21 @@ def test_a_run_of_any_length():
 
 def test_the_rules_have_a_docstring_of_one_sentence():
     assert all((inspect.getdoc(rule) or "").endswith(".") for rule in RULES)
+
+
+def test_what_one_recipe_puts_together_is_meant():
+    decayed = gc.adadelta(1.0, weight_decay=0.1)
+    by_hand = gc.chain(gc.add_decayed_weights(0.1), gc.scale_by_adadelta(), gc.scale_by_learning_rate(1.0))
+    assert {f.name for f in gc.check(decayed)} == set()
+    assert {f.name for f in gc.check(by_hand)} == {"decay_before_adaptive"}
+
+
+def test_a_decay_a_little_longer_than_the_run_is_finished():
+    found = lambda steps: gc.check(gc.sgd(gc.cosine_decay_schedule(0.1, 1000)), steps=steps)
+    assert [f.name for f in found(960)] == [] and [f.name for f in found(940)] == ["decay_unfinished"]
+
+
+def test_a_rate_that_is_infinite_only_at_the_end_of_the_run_is_found():
+    rate = lambda step: jnp.where(step == 500, jnp.inf, 0.1)
+    names = lambda steps: [f.name for f in gc.check(gc.sgd(rate), steps=steps)]
+    assert "infinite_learning_rate" in names(500) and "infinite_learning_rate" not in names(400)

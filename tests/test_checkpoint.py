@@ -221,3 +221,27 @@ def test_a_state_of_optax_that_a_serializer_made_plain(serialize, tmp_path):
     restored = serialize(flax.serialization.to_state_dict(state), tmp_path)
     _, report = gc.adopt_state(gc.adamw(0.1), restored, params)
     assert report.new == ["scale_by_learning_rate/count"] and not report.dropped
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [gc.skip_nonfinite, gc.dynamic_loss_scale, lambda tx: gc.skip_nonfinite(gc.accumulate(tx, every=1))],
+)
+def test_parameters_in_a_list_go_on_from_messagepack_inside_a_condition(wrap):
+    params = [jnp.full(2, float(i)) for i in range(12)]
+    tx = wrap(gc.adam(0.1))
+    _, state = tx.step(params, tx.init(params), params)
+    restored = flax.serialization.msgpack_restore(flax.serialization.to_bytes(state))
+    expected, _ = tx.step(params, state, params)
+    found, _ = tx.step(params, restored, params)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    _, spoiled = tx.step([*params[:-1], jnp.full(2, jnp.nan)], restored, params)
+    assert gc.bad_leaf(spoiled, params) == "11"
+
+
+@pytest.mark.parametrize("wrap", [freeze, lambda state: jax.tree.map(nnx.Variable, state)])
+def test_scale_and_bad_leaf_are_read_from_boxes(wrap):
+    tx, params = gc.dynamic_loss_scale(gc.adam(0.1), initial_scale=8.0), {"w": jnp.ones(2)}
+    _, state = tx.step({"w": jnp.full(2, jnp.nan)}, tx.init(params), params)
+    assert gc.loss_scale(wrap(state)) == 4.0
+    assert gc.bad_leaf(wrap(state), params) == "w"

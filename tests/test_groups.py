@@ -264,3 +264,12 @@ def test_each_group_is_as_if_it_were_alone(rows, params, data):
         expected, expected_state = member.update(own_leaves(chosen, grads), member.init(p), p, **own)
         assert_identical(own_leaves(chosen, made), expected)
         assert_identical(new.get("groups", {}).get(f"group_{i}", {}), expected_state)
+
+
+def test_five_paths_without_a_rule_are_named_all_and_of_six_one_is_counted():
+    tx = gc.groups([("other", gc.sgd(0.1))])
+    of = lambda names: {name: jnp.ones(1) for name in names}
+    with pytest.raises(ValueError, match="no rule fits 'a', 'b', 'c', 'd', 'e'; add one"):
+        tx.init(of("abcde"))
+    with pytest.raises(ValueError, match="no rule fits 'a', 'b', 'c', 'd', 'e' and 1 more; add one"):
+        tx.init(of("abcdef"))

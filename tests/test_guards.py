@@ -284,3 +284,23 @@ def test_a_spike_is_no_bad_leaf():
 def test_a_state_without_a_guard_says_so():
     with pytest.raises(ValueError, match=r"skip_nonfinite\(tx\)"):
         gc.bad_leaf(gc.adam(0.1).init(LAYERS), LAYERS)
+
+
+def test_the_first_leaf_and_then_another_and_the_first_again():
+    params = {"a": jnp.ones(2), "b": jnp.ones(2)}
+    spoiled = lambda name: params | {name: jnp.array([1.0, NAN])}
+    seen = run(gc.skip_nonfinite(gc.sgd(0.1)), [spoiled("a"), spoiled("b"), params, spoiled("a")], params)
+    assert [gc.bad_leaf(state, params) for _, state in seen] == ["a", "b", "b", "a"]
+
+
+def test_a_watch_inside_shows_what_overflows_and_changes_nothing():
+    """The square of 1e25 is no number in float32, but the clip makes a step of it."""
+    params = {"w": jnp.ones(3)}
+    clipped = gc.chain(gc.clip_by_global_norm(1.0), gc.scale_by_adam(), gc.scale_by_learning_rate(0.1))
+    plain, watched = gc.skip_nonfinite(clipped), gc.skip_nonfinite(gc.watch(clipped, every=1))
+    huge = {"w": jnp.array([1e25, 0.0, -1e25])}
+    expected, _ = plain.step(huge, plain.init(params), params)
+    made, state = watched.step(huge, watched.init(params), params)
+    np.testing.assert_array_equal(made["w"], expected["w"])
+    assert state["skip_nonfinite"]["skipped"] == 0 and gc.bad_leaf(state, params) is None
+    assert not jnp.isfinite(gc.metrics(state)["skip_nonfinite/inner/clip_by_global_norm/norm_in"])

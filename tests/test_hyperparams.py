@@ -234,3 +234,11 @@ def test_the_gradient_of_a_validation_loss_with_respect_to_hyperparameters():
             up, down = (validation(tx.replace(**{name: value + d})) for d in (h, -h))
             assert abs(up - down) / (2 * h) > 1e-3  # there is a slope
             np.testing.assert_allclose(slopes.arguments[name], (up - down) / (2 * h), rtol=1e-6)
+
+
+def test_a_part_of_a_name_between_slashes_is_no_end_of_it():
+    tx = gc.sgd(0.5)
+    now = gc.hyperparams(tx, tx.init(PARAMS))
+    assert now["learning_rate"] == 0.5
+    with pytest.raises(KeyError, match="no hyperparameter is called 'rate'"):
+        now["rate"]

@@ -225,3 +225,15 @@ def test_it_can_be_called_again_with_another_batch_size():
     half = jax.tree.map(lambda x: x[:16], batch)
     assert_close(step(params, half), jax.value_and_grad(loss_fn)(params, half), 1e-6)
     assert_identical(step(params, batch), first)
+
+
+@pytest.mark.parametrize("places", [{"argnums": 3}, {"batch_argnums": 5}, {"batch_argnums": -4}])
+def test_places_beyond_the_arguments_are_refused(places):
+    loss_fn = lambda w, x, y: jnp.mean((w * x - y) ** 2)
+    with pytest.raises(ValueError, match="beyond the 3 that were passed"):
+        gc.micro_batch(loss_fn, 2, **places)(1.0, jnp.ones(4), jnp.ones(4))
+
+
+def test_a_call_by_keyword_alone_is_refused():
+    with pytest.raises(ValueError, match="beyond the 0 that were passed"):
+        gc.micro_batch(lambda w, x: jnp.mean(w * x), 2)(w=1.0, x=jnp.ones(4))

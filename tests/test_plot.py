@@ -142,3 +142,18 @@ def test_a_history_of_nothing_that_is_drawn_is_refused():
     history.write(1, {"accuracy": 1.0})
     with pytest.raises(ValueError, match="no metric that it draws, such as 'loss', in 'accuracy'"):
         gc.plot.plot_history(history)
+
+
+def test_a_loss_is_what_is_called_so():
+    history = gc.History()
+    history.write(1, {"loss/train": 1.0, "test/total_loss": 2.0, "dynamic_loss_scale/skipped": 3.0, "loss_scale": 4.0})
+    (ax,) = [ax for ax in gc.plot.plot_history(history).axes if ax.get_title()]
+    assert [line.get_label() for line in ax.lines] == ["loss/train", "test/total_loss"]
+
+
+def test_a_step_without_health_has_no_cross():
+    history = gc.History()
+    for step in (1, 2):
+        history.write(step, {"gradient_norm/a": 1.0} | ({"health/a": 1.0} if step == 1 else {}))
+    (ax,) = [ax for ax in gc.plot.plot_history(history).axes if ax.get_title()]
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), [1])

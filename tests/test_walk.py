@@ -176,3 +176,8 @@ def test_what_freezes_sees_all_leaves_and_others_see_the_rest():
     at = by_name(gc.chain(gc.freeze("head/*"), gc.freeze("*kernel"), gc.sgd(0.1)), TREE)
     assert reached(at["freeze"]) == reached(at["freeze_2"]) == ["body/bias", "body/kernel", "head/kernel"]
     assert reached(at["scale_by_learning_rate"]) == ["body/bias"]
+
+
+def test_what_a_member_needs_is_not_among_what_it_takes():
+    (part,) = walk(gc.scale_by_polyak())
+    assert "value" in part.needs and not part.needs & part.takes

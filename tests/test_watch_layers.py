@@ -95,3 +95,27 @@ def test_a_norm_that_is_not_finite_is_shown_as_it_is():
     found = measured(gc.watch(gc.sgd(1.0)), grads=GRADS | {"b": jnp.array([jnp.nan])})
     assert np.isnan(found["gradient_norm"])
     assert found["exploding"] == 1.0
+
+
+def test_a_layer_may_be_called_health():
+    params = {"health": {"kernel": jnp.ones(2)}, "other": jnp.ones(2), "third": jnp.ones(2)}
+    tx = gc.watch(gc.sgd(0.1), by="path")
+    assert gc.unhealthy_layers(gc.metrics(tx.update(params, tx.init(params), params)[1])) == {}
+    grads = params | {"health": {"kernel": jnp.full(2, 1e-9)}}
+    found = gc.unhealthy_layers(gc.metrics(tx.update(grads, tx.init(params), params)[1]))
+    assert found == {"health/kernel": "vanishing"}
+
+
+def test_a_leaf_without_a_name_of_its_layer_is_refused():
+    with pytest.raises(TypeError, match="for 'b' it gave None"):
+        gc.watch(gc.sgd(0.1), by=lambda path, _: "a" if path == "a" else None).init(
+            {"a": jnp.ones(1), "b": jnp.ones(1)}
+        )
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_member_without_a_state_has_none_after_it_was_measured(every):
+    params = {"w": jnp.ones(2)}
+    tx = gc.watch(gc.masked(gc.clip(1.0), "w"), every=every)
+    state = tx.init(params)
+    assert jax.tree.structure(tx.update(params, state, params)[1]) == jax.tree.structure(state)

@@ -203,3 +203,42 @@ def test_what_is_missing_is_named_with_the_way_to_it(monkeypatch, module, make):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=rf'needs {module}: pip install "gradchain\[telemetry\]"'):
         make()
+
+
+def test_names_may_hold_what_csv_treats_specially(tmp_path):
+    names = ['a "quoted", one', "two\nlines", "a\u2028separator"]
+    for step in (1, 2):
+        with gc.CsvWriter(tmp_path / "run.csv") as writer:
+            writer.write(step, dict.fromkeys(names, 1.5))
+    history = gc.History.read(tmp_path / "run.csv")
+    assert history.names == names
+    np.testing.assert_array_equal(history.steps, [1, 2])
+
+
+def test_a_file_with_windows_line_ends_loses_the_cut_row_alone(tmp_path):
+    path = tmp_path / "run.csv"
+    path.write_bytes(b"step,loss\r\n1,2.0\r\n2,3")
+    np.testing.assert_array_equal(gc.History.read(path).steps, [1])
+    with gc.CsvWriter(path) as writer:
+        writer.write(2, {"loss": 3.5})
+    np.testing.assert_array_equal(gc.History.read(path)["loss"], [2.0, 3.5])
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    (tmp_path / "other.csv").write_text("epoch,loss\n1,2.0\n")
+    with pytest.raises(ValueError, match="no column 'step', only 'epoch', 'loss'"):
+        gc.History.read(tmp_path / "other.csv")
+
+
+@pytest.mark.parametrize("value", [None, "high", 1j])
+def test_what_is_no_number_is_named(value):
+    with pytest.raises(TypeError, match=f"'loss' is {value!r}"):
+        gc.History().write(1, {"loss": value})
+
+
+def test_a_name_on_the_screen_is_no_markup():
+    file = io.StringIO()
+    with gc.LiveTable(show=["*"], console=Console(file=file, width=80)) as table:
+        table.write(1, {"[red]/x": 1.0, "[/red]": 2.0})
+    assert "[red]/x" in file.getvalue()
+    assert "[/red]" in file.getvalue()

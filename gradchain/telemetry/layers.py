@@ -110,7 +110,8 @@ def _names(inner: GradientTransformation, by: Any, params: Any) -> Any:
             raise ValueError("watch: by='group' needs groups, and the transformation has none; say by='path'.")
         return bodies[0].labels_of(params)
     names = value_per_leaf(by, params, "watch: the tree of names, by,")
-    for path, name in named_leaves(names):
-        if name is not None and not isinstance(name, str):
+    leaves, treedef = flatten(params)
+    for (path, _), x, name in zip(named_leaves(params), leaves, flatten_like(treedef, names), strict=True):
+        if x is not None and not isinstance(name, str):
             raise TypeError(f"watch: by gives the name of a layer, a string, but for {path!r} it gave {name!r}.")
     return names

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from gradchain.hyperparams import Hyperparams
+from gradchain.paths import entries, unboxed
+from gradchain.telemetry.layers import TOTALS
 
 _COUNTERS = ("skipped", "dropped")
 
@@ -40,37 +41,21 @@ def metrics(state: Any) -> Hyperparams:
 
 
 def _search(node: Any, above: tuple[str, ...], found: dict[str, Any]) -> None:
-    for name, below in _entries(node).items():
+    for name, below in entries(node).items():
         if _is_watch(below):
             above_watch = above if name == "watch" else (*above, name)
-            entry = _entries(below)
-            found |= {"/".join((*above_watch, k)): _value(x) for k, x in _entries(entry["metrics"]).items()}
+            entry = entries(below)
+            found |= {"/".join((*above_watch, k)): unboxed(x) for k, x in entries(entry["metrics"]).items()}
             _search(entry.get("inner", {}), above_watch, found)
-        elif name in _COUNTERS and _is_counter(_value(below)):
-            found["/".join((*above, name))] = _value(below)
+        elif name in _COUNTERS and _is_counter(unboxed(below)):
+            found["/".join((*above, name))] = unboxed(below)
         else:
             _search(below, (*above, name), found)
 
 
 def _is_watch(node: Any) -> bool:
-    entry = _entries(node)
-    return entry.keys() - {"inner"} == {"count", "metrics"} and "gradient_norm" in _entries(entry["metrics"])
-
-
-def _entries(node: Any) -> dict[str, Any]:
-    """What a part of a state holds, by name: a dict, or a tuple of a foreign wrapper; nothing of a leaf."""
-    if isinstance(node, Mapping):
-        return dict(node)
-    if not isinstance(node, tuple | list):
-        return {}
-    names = getattr(node, "_fields", map(str, range(len(node))))
-    return dict(zip(names, node, strict=True))
-
-
-def _value(x: Any) -> Any:
-    """The array in a box around one, such as Flax's ``Variable``."""
-    leaves = jax.tree.leaves(x)
-    return leaves[0] if len(leaves) == 1 else x
+    entry = entries(node)
+    return entry.keys() - {"inner"} == {"count", "metrics"} and "gradient_norm" in entries(entry["metrics"])
 
 
 def _is_counter(x: Any) -> bool:
@@ -93,7 +78,11 @@ def unhealthy_layers(metrics: Mapping[str, Any]) -> dict[str, str]:
         >>> unhealthy_layers(gc.metrics(tx.update(grads, tx.init(params), params)[1]))
         {'b': 'vanishing'}
     """
-    health = {k.partition("health/")[2]: float(v) for k, v in metrics.items() if "health/" in k}
+    health = {}
+    for name, x in metrics.items():
+        above, is_health, layer = f"/{name}".partition("/health/")
+        if is_health and set(TOTALS).isdisjoint(above.split("/")):  # a layer may be called health too
+            health[layer] = float(x)
     if not health:
         raise ValueError("unhealthy_layers: no metrics of single layers; say watch(..., by='path').")
     return {layer: "vanishing" if x < 0 else "exploding" for layer, x in health.items() if x != 0}

@@ -168,4 +168,4 @@ def _clips(parts: list[Part], norms: Any) -> dict[str, tuple[str, str]]:
 def _numbers(tx: GradientTransformation, state: Any) -> dict[str, Any]:
     """The hyperparameters of each member at this step."""
     found = hyperparams(tx, state).items()
-    return {name: x for name, x in found if not name.endswith("step") and jnp.ndim(x) == 0}
+    return {name: x for name, x in found if f"/{name}".rpartition("/")[2] != "step" and jnp.ndim(x) == 0}

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import csv
 import fnmatch
+import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import jax.numpy as jnp
 import numpy as np
 
 from gradchain.checks import quote
@@ -51,7 +53,15 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
                 f"write: {name!r} has shape {list(x.shape)}, but a writer takes one number by name. Of the metrics of a"
                 " scan, write each step, or make a History.stacked(metrics)."
             )
+        if not any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
+            raise TypeError(f"write: {name!r} is {metrics[name]!r}, but a writer takes one number by name.")
     return {name: float(x) for name, x in found.items()}
+
+
+def _whole_rows(path: Path) -> str:
+    """What a file holds up to the end of its last row that has one."""
+    content = path.read_bytes()
+    return content[: content.rfind(b"\n") + 1].decode()
 
 
 class CsvWriter(Writer):
@@ -80,10 +90,11 @@ class CsvWriter(Writer):
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        whole, end, cut = self.path.read_text().rpartition("\n") if self.path.exists() else ("", "", "")
-        if cut:
-            os.truncate(self.path, len((whole + end).encode()))
-        self._names = next(csv.reader(whole.splitlines()), None)
+        whole = ""
+        if self.path.exists():
+            whole = _whole_rows(self.path)
+            os.truncate(self.path, len(whole.encode()))
+        self._names = next(csv.reader(io.StringIO(whole, newline="")), None)
 
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
         """See ``Writer``."""
@@ -95,7 +106,7 @@ class CsvWriter(Writer):
                 f"CsvWriter: {str(self.path)!r} has no column for {quote(strange)}, and has one for {quote(missing)},"
                 " which got no number. A file has the same metrics in every row: write these to another file."
             )
-        with open(self.path, "a", newline="") as file:
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([names] * is_new + [[row[name] for name in names]])
         self._names = names
 
@@ -158,6 +169,7 @@ class LiveTable(Writer):
         """The table as it is now."""
         from rich import box
         from rich.table import Table
+        from rich.text import Text
 
         steps = self.history.steps
         table = Table(box=box.SIMPLE_HEAD, title=f"step {int(steps[-1]):,}" if len(steps) else None)
@@ -167,7 +179,7 @@ class LiveTable(Writer):
         for name in self.history.names:
             if self._shows(name):
                 column = self.history[name]
-                table.add_row(name, f"{column[-1]:.4g}", _spark(column[-self.width :]))
+                table.add_row(Text(name), f"{column[-1]:.4g}", _spark(column[-self.width :]))
         return table
 
     def _shows(self, name: str) -> bool:
@@ -230,12 +242,13 @@ class History(Writer):
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> Self:
-        """The history in a file of ``CsvWriter``."""
+        """The history in a file of ``CsvWriter``, which may still be written."""
         history = cls()
-        with open(path, newline="") as file:
-            for row in csv.DictReader(file):
-                step = int(row.pop("step"))
-                history.write(step, {name: float(x) for name, x in row.items()})
+        for row in csv.DictReader(io.StringIO(_whole_rows(Path(path)), newline="")):
+            if "step" not in row:
+                raise ValueError(f"History.read: {str(path)!r} has no column 'step', only {quote(row)}.")
+            step = int(row.pop("step"))
+            history.write(step, {name: float(x) for name, x in row.items()})
         return history
 
     @property

@@ -15,6 +15,7 @@ def identity() -> Any:
     """Leave the updates as they are.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx = identity()
         >>> print(tx.update(jnp.array([1.0, 2.0]), tx.init(jnp.zeros(2)))[0])
         [1. 2.]
@@ -30,6 +31,7 @@ def scale(step_size: Hyper) -> Any:
         step_size: the factor :math:`c`, of either sign.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx = scale(-0.5)
         >>> print(tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))[0])
         [-1.]
@@ -45,6 +47,7 @@ def scale_by_schedule(step_size_fn: Hyper) -> Any:
         step_size_fn: the schedule :math:`c`; a number is a constant schedule.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx = scale_by_schedule(lambda step: jnp.where(step < 10, -1.0, -0.1))
         >>> print(tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))[0])
         [-2.]
@@ -63,6 +66,7 @@ def scale_by_learning_rate(learning_rate: Hyper) -> Any:
         learning_rate: the rate :math:`\eta`, positive, in parameter units per unit of direction; or its schedule.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx = scale_by_learning_rate(0.1)
         >>> print(tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))[0])
         [-0.2]
@@ -83,6 +87,7 @@ def stateless(fn: Callable) -> Any:
 
     Example:
         >>> import jax
+        >>> import jax.numpy as jnp
         >>> double = stateless(lambda updates, params: jax.tree.map(lambda g: 2 * g, updates))
         >>> print(double.update(jnp.array([2.0]), double.init(jnp.zeros(1)))[0])
         [4.]

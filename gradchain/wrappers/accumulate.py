@@ -27,8 +27,9 @@ def accumulate(inner: GradientTransformation, every: Hyper) -> Any:
     ``inner`` runs on every :math:`k`-th micro-step alone, and its clock counts its own steps. There is one accumulator,
     in float32 at least. A micro-batch whose gradient, or ``value``, is not finite is left out of the mean, so that
     :math:`n \le k`, and counted in the slot ``dropped``; if all are, no step is made. ``value=`` reaches ``inner`` as
-    the mean over the micro-batches; other extra arguments as they are at the last of them. A leaf without a gradient,
-    ``None``, should have none at all micro-batches of a step. Under ``vmap`` both cases are computed each time.
+    the mean over the micro-batches; other extra arguments as they are at the last of them. Pass ``value=`` at all
+    micro-batches of a step or at none; a leaf without a gradient, ``None``, should have none at all of them. Under
+    ``vmap`` both cases are computed each time.
 
     Args:
         inner: the transformation, most often a whole optimizer.

@@ -12,7 +12,7 @@ from gradchain.call import Hyper
 from gradchain.checks import check_at_least
 from gradchain.core import GradientTransformation, transform
 from gradchain.numerics import compute_dtype
-from gradchain.paths import flatten, named_leaves
+from gradchain.paths import entries, flatten, named_leaves
 from gradchain.slots import like_param, scalar
 from gradchain.trees import map_leaves
 
@@ -135,7 +135,7 @@ def eval_params(state: Any, params: Any) -> Any:
 
 def _search(node: Any, params: dict[str, Any], taken: frozenset[str], found: dict[str, Any]) -> None:
     """Put into ``found`` the weights in ``node``, by path, but for the paths ``taken`` by what is around it."""
-    node = _entries(node)
+    node = entries(node)
     slots = {name: leaves for name, tree in node.items() if (leaves := _slot(tree, params)) is not None}
     own = {path: x for path, x in _weights(node, slots, params).items() if path not in taken}
     for path in own:
@@ -154,15 +154,6 @@ def _search(node: Any, params: dict[str, Any], taken: frozenset[str], found: dic
                     f"eval_params: an average stands inside a switch, in its {name!r}, and the state does not say which"
                     " of the two runs now. Put the average around the switch."
                 )
-
-
-def _entries(node: Any) -> dict:
-    """What a part of a state holds, by name: a dict, or a tuple of a foreign wrapper; nothing of a leaf."""
-    if isinstance(node, dict):
-        return node
-    if not isinstance(node, tuple | list):
-        return {}
-    return dict(zip(getattr(node, "_fields", range(len(node))), node, strict=True))
 
 
 def _slot(tree: Any, params: dict[str, Any]) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from gradchain.around import Around, run_if
 from gradchain.core import GradientTransformation, transform
 from gradchain.leaves import map_rows
 from gradchain.numerics import abs2, compute_dtype, increment
-from gradchain.paths import flatten, flatten_like, named_leaves
+from gradchain.paths import entries, flatten, flatten_like, named_leaves, unboxed
 from gradchain.slots import Slot, counter
 from gradchain.stages import Stage
 from gradchain.trees import all_finite, map_leaves, sum_over_shards
@@ -77,8 +77,9 @@ def bad_leaf(state: Any, params: Any) -> str | None:
         raise ValueError("bad_leaf: there is no guard in this state; put one around the optimizer: skip_nonfinite(tx).")
     for entry in found:
         places = [*named_leaves(params), *named_leaves(entry.get("inner", {})), ("value", None)]
-        if entry["bad_leaf"] >= 0:
-            return places[int(entry["bad_leaf"])][0]
+        number = int(unboxed(entry["bad_leaf"]))
+        if number >= 0:
+            return places[number][0]
     return None
 
 
@@ -129,8 +130,9 @@ def guarded_step(
     starts = all_finite((g, value)) & allowed
     u, new = run_if(starts, lambda: inner(g, s["inner"], p), g, s["inner"])
     is_well = lambda: (jnp.array(True), jnp.array(-1, jnp.int32))
-    look_closer = lambda: _examine(g, value, (u, p), (new, s["inner"]), dtypes)
-    sound, first = lax.cond(starts & _is_surely_finite((u, p), new, dtypes), is_well, look_closer)
+    states = _without_metrics(new), _without_metrics(s["inner"])
+    look_closer = lambda: _examine(g, value, (u, p), states, dtypes)
+    sound, first = lax.cond(starts & _is_surely_finite((u, p), states[0], dtypes), is_well, look_closer)
     made = starts & sound
     keep = lambda new, old: jnp.where(made, new, old)
     return (
@@ -143,6 +145,15 @@ def guarded_step(
         },
         made,
     )
+
+
+def _without_metrics(state: Any) -> Any:
+    """The state with holes for what a ``watch`` in it shows: a norm may overflow where nothing else does."""
+    if not isinstance(state, dict):
+        return state
+    is_watch = "metrics" in state and state.keys() <= {"count", "metrics", "inner"}
+    hide = lambda name, below: jax.tree.map(lambda _: None, below) if is_watch and name == "metrics" else below
+    return {name: _without_metrics(hide(name, below)) for name, below in state.items()}
 
 
 def _is_surely_finite(moved: tuple, state: Any, dtypes: tuple) -> jax.Array:
@@ -215,11 +226,9 @@ def _any(flags: jax.Array) -> jax.Array:
 
 def entries_with(slot: str, state: Any) -> list[dict]:
     """The entries of guards in a state that have a slot, however deep, the outermost first."""
-    below: list[Any] = [state]
-    found = []
+    below, found = [state], []
     while below:
-        nodes = [node for node in below if isinstance(node, dict | tuple | list)]
-        entries = [node for node in nodes if isinstance(node, dict)]
-        found += [entry for entry in entries if {slot, "skipped_in_a_row"} <= entry.keys()]
-        below = [x for node in nodes for x in (node.values() if isinstance(node, dict) else node)]
+        nodes = [entries(node) for node in below]
+        found += [node for node in nodes if {slot, "skipped_in_a_row"} <= node.keys()]
+        below = [x for node in nodes for x in node.values()]
     return found

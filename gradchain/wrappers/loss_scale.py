@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gradchain.call import Hyper
 from gradchain.checks import check_at_least
 from gradchain.core import GradientTransformation, transform
+from gradchain.paths import unboxed
 from gradchain.slots import counter, scalar
 from gradchain.trees import map_leaves
 from gradchain.wrappers.guards import Guard, entries_with, guarded_step
@@ -100,7 +101,7 @@ def loss_scale(state: Any) -> jax.Array:
         >>> print(loss_scale(dynamic_loss_scale(gc.adam(1e-3)).init(jnp.zeros(3))))
         65536.0
     """
-    found = [entry["loss_scale"] for entry in entries_with("loss_scale", state)]
+    found = [unboxed(entry["loss_scale"]) for entry in entries_with("loss_scale", state)]
     if len(found) != 1:
         way_out = "put dynamic_loss_scale around the whole optimizer, once" if found else "use dynamic_loss_scale(tx)"
         raise ValueError(f"loss_scale: {len(found)} parts of this state keep a scale of the loss; {way_out}.")

@@ -83,8 +83,15 @@ def _with_aux(loss_fn: Callable) -> Callable:
 
 def _batches(args: tuple, argnums: int | Sequence[int], batch_argnums: int | Sequence[int] | None) -> set[int]:
     """Which positional arguments are batches."""
-    places = lambda given: {i % len(args) for i in ((given,) if isinstance(given, int) else given)}
-    rest = set(range(len(args))) - places(argnums)
+    n = len(args)
+
+    def places(given: int | Sequence[int]) -> set[int]:
+        indices = (given,) if isinstance(given, int) else given
+        if not all(-n <= i < n for i in indices):
+            raise ValueError(f"micro_batch: {given} names a positional argument beyond the {n} that were passed.")
+        return {i % n for i in indices}
+
+    rest = set(range(n)) - places(argnums)
     batches = rest if batch_argnums is None else places(batch_argnums)
     if not batches:
         raise ValueError("micro_batch: no positional argument is a batch; what is passed by keyword is not divided.")
