@@ -55,7 +55,8 @@ def watch(
         by: what a layer is: ``"path"``, each leaf; ``"group"``, the groups of ``groups``, ``partition`` or ``masked``;
             ``f(path, leaf) -> name``; or a tree of names. By default each leaf, without metrics of its own.
         healthy: the least and the largest root mean square of a layer's gradient that is neither vanishing nor
-            exploding, in units of the upper quartile of all layers whose gradient is finite and not zero.
+            exploding, in units of the upper quartile of all layers whose gradient is finite and not zero; of three or
+            more, for of two the smaller is taken for the usual one.
         relative: whether ``healthy`` is in those units; else it is in units of the gradient.
 
     Raises:
