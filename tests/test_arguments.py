@@ -19,6 +19,7 @@ OF_TWINS = {
     ("asam", "rho"): "one class has the number of sam, asam and looksam",
     ("looksam", "rho"): "one class has the number of sam, asam and looksam",
     ("novograd", "eps"): "the twin has that of scale_by_novograd",
+    ("watch", "every"): "the twin is that of the average inside, which counts each step",
 }
 OF_MEMBERS = {
     ("ademamix", "alpha"): "as in optax, where the two differ too",
