@@ -1,5 +1,7 @@
 """The laws over the table."""
 
+import sys
+
 import flax.serialization
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
@@ -36,6 +38,7 @@ def skip_with_reason(row, law):
 def test_every_factory_has_a_row():
     modules = {name: f.function.__module__ for name, f in FACTORIES.items()}
     ours = {name for name, module in modules.items() if module.startswith("gradchain.") and ".as_optax" not in module}
+    ours = {name for name in ours if hasattr(sys.modules[modules[name]], name)}  # not those of a docstring's example
     with_a_row = {row.name.split("-")[0] for row in (*ROWS, *SCHEDULES, *SELECTIONS, *CONSTRAINTS, *PENALTIES)}
     assert ours - with_a_row == set()
 
