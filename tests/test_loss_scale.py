@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 import gradchain as gc
 from tests.guarding import counts, own, run
@@ -26,6 +25,7 @@ OVERFLOWS[:6] = [True] * 6
 
 
 def test_its_defaults_are_those_of_torch():
+    torch = pytest.importorskip("torch")
     ours = gc.dynamic_loss_scale(gc.sgd(0.1)).arguments
     theirs = torch.amp.GradScaler("cpu")
     assert ours["initial_scale"] == theirs.get_scale()
@@ -35,6 +35,7 @@ def test_its_defaults_are_those_of_torch():
 
 
 def test_its_scales_are_those_of_torch():
+    torch = pytest.importorskip("torch")
     scaler = torch.amp.GradScaler("cpu", growth_interval=5)
     weight = torch.nn.Parameter(torch.zeros(1))
     optimizer, theirs = torch.optim.SGD([weight], 0.1), []
