@@ -34,6 +34,8 @@ from gradchain.slots import Slot
 from gradchain.stages import Body, Stage
 from gradchain.trees import only, select
 
+GIVEN = frozenset({"g", "s", "p", "t", "dtypes"})  # what a rule is given by these names; others are extra arguments
+
 
 def elementwise(rule: Callable, where: Any = None, **slots: Slot) -> Body:
     """Lift a rule on one array in which every output element depends on the same element of the inputs.
@@ -81,6 +83,7 @@ def matrixwise(rule: Callable, where: Any = None, **slots: Slot) -> Body:
 def treewise(rule: Callable, where: Any = None, **slots: Slot) -> Body:
     """Lift a rule on whole trees: ``g`` and ``p`` are trees, and so are slots except a ``scalar``, which is one array.
 
+    A rule that names ``dtypes`` is given the trees of gradients and parameters as they came, before they were cast up.
     Arguments as for ``elementwise``; leaves that are not chosen are holes in what the rule sees.
     """
     return PerTree("tree", rule, where, slots)
@@ -94,7 +97,7 @@ class Lift(Body):
         parameters = inspect.signature(rule).parameters
         self.names = frozenset(parameters)
         self.required = frozenset(k for k, p in parameters.items() if p.default is p.empty)
-        self.extras = self.names - {"g", "s", "p", "t"}
+        self.extras = self.names - GIVEN
         self.needs_step = "t" in self.names
         self.slot_names = frozenset(slots)
         self.keeps_clock = "count" in slots
@@ -225,7 +228,7 @@ class PerTree(Lift):
 
         g, slots = keep(leaves), state | {k: keep(column) for k, column in columns.items()}
         p = None if params is None else up(keep(flatten_like(treedef, params)))
-        made, new = body.call(stage, dtype, extra, g=up(g), s=up(slots) | inner, p=p)
+        made, new = body.call(stage, dtype, extra, g=up(g), s=up(slots) | inner, p=p, dtypes=(updates, params))
         if jax.tree.structure(made) != jax.tree.structure(g):
             raise ValueError(f"{stage.name}: the rule must return updates of the structure that it was given.")
         u = jax.tree.map(lambda old, x: _as_made(stage, "an update", x, old, compute_dtype(old.dtype)), g, made)

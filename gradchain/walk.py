@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from gradchain.core import GradientTransformation, as_transformation
 from gradchain.labels import ByLabel
-from gradchain.lift import Lift
+from gradchain.lift import GIVEN, Lift
 from gradchain.paths import flatten
 from gradchain.stages import Body, Stage, frozen_by, is_pair, without
 from gradchain.trees import only
@@ -69,7 +69,7 @@ class Part:
         """What ``update`` has to be given for it: ``params``, and extra arguments by name."""
         if not isinstance(self.body, Lift):
             return frozenset()  # a pair of functions does not say
-        names = self.body.required - {"g", "s", "t", *self.body.members}
+        names = self.body.required - (GIVEN - {"p"})
         return frozenset("params" if name == "p" else name for name in names)
 
     @property
@@ -77,7 +77,7 @@ class Part:
         """The extra arguments that it uses where they are given, those of its members aside; ``"*"`` for any."""
         if not isinstance(self.body, Lift):
             return frozenset() if self.body.members else self.body.extras
-        return self.body.names - {"g", "s", "p", "t", *self.body.members} - self.needs
+        return self.body.names - GIVEN - self.body.members.keys() - self.needs
 
     # Where it stands
 

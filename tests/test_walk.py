@@ -181,3 +181,9 @@ def test_what_freezes_sees_all_leaves_and_others_see_the_rest():
 def test_what_a_member_needs_is_not_among_what_it_takes():
     (part,) = walk(gc.scale_by_polyak())
     assert "value" in part.needs and not part.needs & part.takes
+
+
+def test_what_a_guard_asks_of_the_library_is_no_extra_argument():
+    (guard, *_) = walk(gc.skip_nonfinite(gc.adam(0.1)))
+    assert guard.takes == {"value"} and guard.needs == set()
+    assert gc.skip_nonfinite(gc.adam(0.1)).extras == {"value"}

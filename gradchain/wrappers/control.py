@@ -15,6 +15,7 @@ from gradchain.around import around
 from gradchain.checks import check_at_least, check_one_of, quote, shape_dtype
 from gradchain.core import GradientTransformation, chain, transform
 from gradchain.groups import freeze
+from gradchain.lift import GIVEN
 from gradchain.numerics import cast, compute_dtype, increment
 from gradchain.paths import flatten, named_leaves
 from gradchain.slots import counter
@@ -96,7 +97,7 @@ def _asked_by(condition: Any) -> list[inspect.Parameter]:
         raise TypeError(f"apply_when: condition must be a function of the step; {condition!r} takes none.") from None
     for p in others:
         is_named = p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) or p.default is not p.empty
-        if not is_named or p.name in ("g", "s", "p", "t", "params", "inner", "others"):
+        if not is_named or p.name in GIVEN | {"params", "inner", "others"}:
             raise TypeError(
                 f"apply_when: condition asks for {str(p)!r}: beside the step it names extra arguments of update, one by"
                 " one, such as value."

@@ -14,7 +14,6 @@ from gradchain.leaves import map_rows
 from gradchain.numerics import abs2, compute_dtype, increment
 from gradchain.paths import entries, flatten, flatten_like, named_leaves, unboxed
 from gradchain.slots import Slot, counter
-from gradchain.stages import Stage
 from gradchain.trees import all_finite, map_leaves, sum_over_shards
 
 
@@ -89,24 +88,12 @@ def bad_leaf(state: Any, params: Any) -> str | None:
 class Guard(Around):
     """A rule around one transformation that makes a ``guarded_step``.
 
-    The rule is given as ``dtypes`` the trees of the gradients and of the parameters as they came, before they were
-    cast up: what is finite in float32 may not be so in float16.
+    It names ``dtypes``: what is finite in float32 may not be so in the dtype that it is kept in.
     """
 
     def __init__(self, rule: Any, inner: GradientTransformation, **slots: Slot):
         counts = {"skipped": counter, "skipped_in_a_row": counter, "bad_leaf": counter(fill=-1)}
         super().__init__(rule, "tree", {"inner": inner}, counts | slots)
-        self.extras, self.required = self.extras - {"dtypes"}, self.required - {"dtypes"}
-
-    @classmethod
-    def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
-        """See ``Body``."""
-        return super().run(stages, updates, states, params, extra | {"dtypes": (updates, params)})
-
-    def call(self, stage: Stage, dtype: jnp.dtype, extra: dict, **given: Any) -> tuple[Any, dict]:
-        """See ``Lift``."""
-        others = {k: v for k, v in extra.items() if k != "dtypes"}
-        return super().call(stage, dtype, others, dtypes=extra["dtypes"], **given)
 
 
 def guarded_step(
@@ -119,7 +106,7 @@ def guarded_step(
         g: the gradients.
         s: the slots of the ``Guard``, and the state of ``inner``.
         p: the parameters, or ``None``.
-        dtypes: what a ``Guard`` gives its rule.
+        dtypes: gradients and parameters as they came, as a rule is given them.
         value: the loss that was passed to ``update``, or ``None``.
         allowed: a traced bool: whether the step may be made at all.
 
