@@ -83,9 +83,12 @@ def groups(
         for (where, _), name in reversed(list(zip(rules, names, strict=False))):
             choose = lambda _, fits, label, name=name: name if fits else label
             labels = tree_map_live(choose, tree, select(where, tree), labels)
-        found = zip(named_leaves(tree), flatten_like(flatten(tree)[1], labels), strict=True)
-        left = [path for (path, x), label in found if x is not None and label is None]
-        if left:
+        leaves, treedef = flatten(tree)
+        found = enumerate(zip(leaves, flatten_like(treedef, labels), strict=True))
+        unlabelled = [i for i, (x, label) in found if x is not None and label is None]
+        if unlabelled:
+            paths = named_leaves(tree)
+            left = [paths[i][0] for i in unlabelled]
             more = f" and {len(left) - 5} more" if len(left) > 5 else ""
             raise ValueError(f"groups: no rule fits {quote(left[:5])}{more}; add one, or a default=, such as freeze().")
         return labels

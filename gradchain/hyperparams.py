@@ -74,8 +74,8 @@ def hyperparams(tx: GradientTransformation, state: Any) -> Hyperparams:
         if clock is not None:
             clocks.append(clock)
             numbers[f"{part.name}/step"] = clock
-        if not part.stage.call.factory.composite:  # of a chain or recipe with a name the members follow
-            numbers |= dict(_numbers(part.stage.call, part.stage.numbers, part.stage.count, part.name))
+        if not part.call.factory.composite:  # of a chain or recipe with a name the members follow
+            numbers |= dict(_numbers(part.call, part.stage.numbers, part.stage.count, part.name))
     step = {"step": functools.reduce(jnp.maximum, clocks)} if clocks else {}
     return Hyperparams(step | numbers)
 

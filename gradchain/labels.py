@@ -36,8 +36,9 @@ class ByLabel(Body):
             ValueError: naming the path, if a leaf has a label that is not known.
         """
         labels = self.labels_of(tree)
-        for (path, label), x in zip(named_leaves(labels), flatten(tree)[0], strict=True):
+        for i, (label, x) in enumerate(zip(flatten(labels)[0], flatten(tree)[0], strict=True)):
             if x is not None and label not in self.members:
+                path = named_leaves(labels)[i][0]
                 raise ValueError(f"{path!r} has the label {label!r}, but transforms has only {quote(self.members)}.")
         return {name: jax.tree.map(lambda label, name=name: label == name, labels) for name in self.members}
 

@@ -93,7 +93,7 @@ def _target(leaf: Leaf, parts: dict[str, Part], params: dict[str, Any]) -> Targe
         declared = getattr(part.stage.body, "slots", {}).get(slot)
         once = declared is not None and declared.relation == "scalar" and isinstance(part.stage.body, PerTree)
         per_leaf = bool(below) or not (once or slot == "count")
-        return Target(leaf.path, part.name, join(slot, below), leaf.value, per_leaf, part.stage.call.factory.name)
+        return Target(leaf.path, part.name, join(slot, below), leaf.value, per_leaf, part.factory)
     # The state of a pair of functions: its slots are what holds a tree of parameters, or the last name.
     below = "" if leaf.entry else leaf_path(leaf.name, params)
     entry = leaf.entry or without(leaf.name, below).rpartition("/")[0]

@@ -61,14 +61,19 @@ def select(where: Any, tree: Any) -> Any:
         return value_per_leaf(lambda path, _: where.search(path) is not None, tree, "select: the expression")
     if isinstance(where, int | float) and not isinstance(where, bool):
         raise TypeError(f"select: {where!r} does not choose leaves; give a glob, a function or a tree of bools.")
-    _ = [_as_bool(x) for x in jax.tree.leaves(where) if isinstance(x, str)]  # which may be a list of globs
+    for choice in jax.tree.leaves(where):  # which may be a list of globs, and then fits no tree
+        _refuse_text(choice)
     return jax.tree.map(_as_bool, value_per_leaf(where, tree, "select: the tree of bools", _as_bool))
 
 
 def _as_bool(choice: Any) -> bool:
+    _refuse_text(choice)
+    return bool(choice)
+
+
+def _refuse_text(choice: Any) -> None:
     if isinstance(choice, str):
         raise TypeError(f"select: a tree of bools holds {choice!r}; globs on paths are given one at a time.")
-    return bool(choice)
 
 
 def value_per_leaf(choice: Any, tree: Any, what: str, read: Callable = lambda value: value) -> Any:

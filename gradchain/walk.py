@@ -192,4 +192,4 @@ def is_optimizer(tx: GradientTransformation) -> bool:
         >>> is_optimizer(gc.lookahead(gc.adam(1e-3))), is_optimizer(gc.scale_by_adam())
         (True, False)
     """
-    return any(part.stage.call.factory.name in STEPS for part in walk(tx))
+    return any(part.factory in STEPS for part in walk(tx))

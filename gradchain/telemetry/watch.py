@@ -161,7 +161,7 @@ def _names(body: Watched, state: Any, params: Any) -> list[str]:
 
 def _clips(parts: list[Part], norms: Any) -> dict[str, tuple[str, str]]:
     """The factors by which members clip, and the norms of which they are ratios."""
-    clips = [part.name for part in parts if "clip" in part.path[-1] or "clip" in part.stage.call.factory.name]
+    clips = [part.name for part in parts if "clip" in part.path[-1] or "clip" in part.factory]
     pairs = {f"{name}/clip_factor": (f"{name}/norm_in", f"{name}/norm_out") for name in clips}
     return {name: pair for name, pair in pairs.items() if pair[0] in norms}
 
