@@ -148,6 +148,7 @@ from gradchain.slots import drop as drop
 from gradchain.slots import keep as keep
 from gradchain.slots import like_param as like_param
 from gradchain.slots import numbers as numbers
+from gradchain.slots import of_tree as of_tree
 from gradchain.slots import per_replica as per_replica
 from gradchain.slots import prepend as prepend
 from gradchain.slots import scalar as scalar

@@ -82,7 +82,8 @@ class Around(PerTree):
 
         def runner(tx: GradientTransformation) -> Callable:
             def update(g: Any, state: Any, p: Any = None, **changes: Any) -> tuple[Any, Any]:
-                u, new = run_inside(tx, g, state, p, extra | changes)
+                own = {"grad": g} if "grad" in tx.extras else {}  # to what it holds, its gradient is what it is given
+                u, new = run_inside(tx, g, state, p, extra | own | changes)
                 return u, in_containers_of(state, new)  # a rule may have to choose between the old one and the new
 
             return update

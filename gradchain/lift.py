@@ -208,7 +208,8 @@ class PerTree(Lift):
         """See ``Body``."""
         chosen = only(select(self.where, params), params)
         dtype = real_dtype(compute_dtype(*(jnp.result_type(x) for x in jax.tree.leaves(params))))
-        make = lambda s: s.make(jnp.zeros((), dtype)) if s.relation == "scalar" else jax.tree.map(s.make, chosen)
+        once = lambda s: s(size=s.size(chosen) if callable(s.size) else s.size).make(jnp.zeros((), dtype))
+        make = lambda s: once(s) if s.relation == "scalar" else jax.tree.map(s.make, chosen)
         return {name: make(slot) for name, slot in self.slots.items()}
 
     @classmethod

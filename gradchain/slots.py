@@ -19,7 +19,8 @@ class Slot:
     Attributes:
         relation: ``like_param``, ``drop``, ``keep``, ``prepend``, ``scalar``, ``shaped`` or ``per_replica``.
         size: the dimension that ``drop`` leaves out or ``keep`` keeps, or a function of the parameter's shape that
-            gives it; or the length that ``prepend`` puts in front; or the function of ``shaped``.
+            gives it; or the length that ``prepend`` puts in front; or the function of ``shaped``; or how many numbers
+            ``scalar`` is, or their shape, or in ``treewise`` a function of the parameters that gives it.
         real: whether the slot of a complex parameter is real.
         fill: the number that it starts as.
         copy: whether it starts as the parameter itself.
@@ -46,7 +47,7 @@ class Slot:
             return None
         size: Any = self.size(shape) if callable(self.size) else self.size
         if self.relation == "scalar":
-            return (size,) * (size > 0)
+            return size if isinstance(size, tuple) else (size,) * (size > 0)
         if self.relation == "shaped":
             return tuple(size)
         if self.relation == "prepend":
@@ -111,3 +112,8 @@ def prepend(size: int) -> Slot:
 def shaped(shape_of: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Slot:
     """A slot whose shape is a function of its parameter's: for what the other slots cannot say."""
     return Slot("shaped", shape_of)
+
+
+def of_tree(shape_of: Callable[[Any], tuple[int, ...]]) -> Slot:
+    """A slot of a ``treewise`` rule that is one array for the whole tree; its shape is a function of the parameters."""
+    return Slot("scalar", shape_of)

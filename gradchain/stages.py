@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gradchain.core import GradientTransformation
 
 LOCALITIES = ("element", "leaf", "matrix", "tree")
+FUNCTIONS = frozenset({"value_fn", "model_fn", "sampled_value_fn"})  # extra arguments that are functions of parameters
 _inside = contextvars.ContextVar("_inside", default=False)  # a member's own members see the extras of all
 
 
@@ -194,7 +195,8 @@ def run_stages(
 ) -> tuple[Any, dict]:
     """All members in order, together where they can; updates stay in the precision of the computation.
 
-    Leaves that a member freezes are holes for all of them.
+    Leaves that a member freezes are holes for all of them. Where a member asks for ``grad`` and there is none among the
+    extra arguments, it is what came in.
     """
     checks.check_not_swapped(set(members), updates, state)
     entries = state if isinstance(state, dict) else {}
@@ -205,6 +207,9 @@ def run_stages(
         checks.check_extras(extra, frozenset().union(*(s.body.extras for s in stages)))
     stateful = {s.name for s in stages if s.timed or s.body.slot_names}
     checks.check_state(stateful, set(members), state)
+    asks_grad = "grad" not in extra and any("grad" in s.body.extras for s in stages)
+    if asks_grad and not stages[0].body.unstacks:
+        extra = extra | {"grad": updates}
     frozen, given, own_params = frozen_by(stages, updates if params is None else params), updates, params
     if frozen is not None:
         updates, params = without(frozen, updates), without(frozen, params)
@@ -216,6 +221,7 @@ def run_stages(
         updates, news = together[0].body.run(together, updates, own, params, extra)
         if together[0].body.unstacks:
             checks.check_updates(updates, params)
+            extra = extra | ({"grad": updates} if asks_grad else {})
         for s, new in zip(together, news, strict=True):
             new_state[s.name] = _with_clock(s, increment(s.count) if s.timed else None, new)
     if frozen is not None:
@@ -242,8 +248,9 @@ def extra_for(mask: Any, params: Any, extra: dict) -> dict:
     own = dict(extra)
     if extra.get("grad") is not None:
         own["grad"] = only(mask, extra["grad"])
-    if callable(loss := extra.get("value_fn")) and params is not None:
-        own["value_fn"] = lambda p: loss(merge(mask, p, _up(params)))
+    for name in FUNCTIONS & extra.keys():
+        if callable(extra[name]) and params is not None:
+            own[name] = lambda p, *rest, of=extra[name]: of(merge(mask, p, _up(params)), *rest)
     return own
 
 

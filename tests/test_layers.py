@@ -29,6 +29,7 @@ ORDER = [
     "transforms",
     "wrappers",
     "optimizers",
+    "curvature",
     "telemetry",
     "losses",
     "config",
