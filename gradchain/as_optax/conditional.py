@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from gradchain.as_optax.adapters import with_extra_args_support
 from gradchain.as_optax.numerics import safe_increment
 from gradchain.as_optax.tree_utils import tree_cast_like, tree_zeros_like
-from gradchain.as_optax.wrappers import Pair, start_count
+from gradchain.as_optax.wrappers import Pair, named_pair, start_count
 from gradchain.trees import all_finite
 
 ConditionFn = Callable[..., Any]
@@ -57,22 +57,19 @@ def apply_if_finite(inner: Any, max_consecutive_errors: int) -> Pair:
         updates, new = _when(go_on, inner, tree_zeros_like, updates, state.inner_state, params, extra)
         return updates, ApplyIfFiniteState(errors, finite, jnp.where(finite, total, safe_increment(total)), new)
 
-    update.__qualname__ = "apply_if_finite"  # a pair is called by it in the state of a chain
-    return Pair(init, update)
+    return named_pair("apply_if_finite", init, update)
 
 
 def conditionally_transform(inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False) -> Pair:
     """``inner`` at the steps for which a function of the step says so; updates pass unchanged at others."""
     pair = _conditional(inner, should_transform_fn, forward_extra_args, lambda g: g, ConditionallyTransformState)
-    pair.update.__qualname__ = "conditionally_transform"
-    return pair
+    return named_pair("conditionally_transform", *pair)
 
 
 def conditionally_mask(inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False) -> Pair:
     """``inner`` at the steps for which a function of the step says so; zero updates at others."""
     pair = _conditional(inner, should_transform_fn, forward_extra_args, tree_zeros_like, ConditionallyMaskState)
-    pair.update.__qualname__ = "conditionally_mask"
-    return pair
+    return named_pair("conditionally_mask", *pair)
 
 
 def _conditional(inner: Any, condition: ConditionFn, forward: bool, otherwise: Callable, made: Callable) -> Pair:

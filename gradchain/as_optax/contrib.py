@@ -17,7 +17,7 @@ from gradchain.as_optax.adapters import (
     with_extra_args_support,
 )
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
-from gradchain.as_optax.wrappers import Pair
+from gradchain.as_optax.wrappers import Pair, named_pair
 from gradchain.core import GradientTransformation, chain
 from gradchain.optimizers import adam_recent, adam_variants, learning_rate_free, private
 from gradchain.optimizers import schedule_free as schedule_frees
@@ -95,8 +95,7 @@ def reduce_on_plateau(*args: Any, **kwargs: Any) -> Pair:
         updates, new = tx.update(updates, {"reduce_on_plateau": slots}, params, **extra)
         return updates, read(new)
 
-    update.__qualname__ = "reduce_on_plateau"
-    return Pair(lambda params: read(tx.init(params)), update)
+    return named_pair("reduce_on_plateau", lambda params: read(tx.init(params)), update)
 
 
 def adopt(
@@ -240,5 +239,5 @@ def split_real_and_imaginary(inner: Any) -> GradientTransformation:
         updates, state = inner.update(split(updates), state, split(params), **extra)
         return join(updates), state
 
-    update.__qualname__ = "split_real_and_imaginary"
-    return GradientTransformation(lambda params: inner.init(split(params)), update)
+    pair = named_pair("split_real_and_imaginary", lambda params: inner.init(split(params)), update)
+    return GradientTransformation(*pair)

@@ -17,7 +17,7 @@ from gradchain.as_optax.adapters import with_extra_args_support
 from gradchain.as_optax.base import ScalarOrSchedule, Schedule
 from gradchain.as_optax.numerics import safe_increment
 from gradchain.as_optax.tree_utils import tree_dtype
-from gradchain.as_optax.wrappers import Pair
+from gradchain.as_optax.wrappers import Pair, named_pair
 
 
 class StatefulSchedule:
@@ -122,8 +122,7 @@ def inject_hyperparams(
                 safe_increment(state.count), hyperparams, states, inner_state
             )
 
-        update.__qualname__ = "inject_hyperparams"
-        return Pair(init, update)
+        return named_pair("inject_hyperparams", init, update)
 
     return make
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradchain.as_optax.wrappers import Pair
+from gradchain.as_optax.wrappers import Pair, named_pair
 from gradchain.transforms.momentum import average_updates
 
 
@@ -32,8 +32,7 @@ def snapshot(measure_name: str, measure: Callable[[Any], Any]) -> Pair:
     def update(updates: Any, state: SnapshotState, params: Any = None) -> tuple[Any, SnapshotState]:
         return updates, SnapshotState({measure_name: measure(updates)})
 
-    update.__qualname__ = "snapshot"
-    return Pair(init, update)
+    return named_pair("snapshot", init, update)
 
 
 def monitor(measures: Mapping[str, Any]) -> Pair:
@@ -59,8 +58,7 @@ def monitor(measures: Mapping[str, Any]) -> Pair:
     def update(updates: Any, state: MonitorState, params: Any = None, **extra: Any) -> tuple[Any, MonitorState]:
         return updates, measured(updates, state.measure_states, params, extra)
 
-    update.__qualname__ = "monitor"
-    return Pair(init, update)
+    return named_pair("monitor", init, update)
 
 
 def _stateless(measure: Callable[[Any], Any]) -> Pair:

@@ -26,6 +26,12 @@ class Pair(NamedTuple):
     update: Callable[..., Any]
 
 
+def named_pair(name: str, init: Callable, update: Callable) -> Pair:
+    """A pair of functions whose state stands under a name in the state of a chain."""
+    update.__qualname__ = name
+    return Pair(init, update)
+
+
 def start_count() -> jax.Array:
     """A counter at its start."""
     return jnp.zeros([], jnp.int32)
@@ -43,12 +49,7 @@ def apply_every(k: int = 1) -> GradientTransformation:
         through = jax.tree.map(lambda a: jnp.where(is_end, a, jnp.zeros_like(a)), summed)
         return through, {"count": (state["count"] + 1) % k, "grad_acc": summed}
 
-    return _named("apply_every", init, update)
-
-
-def _named(name: str, init: Callable, update: Callable) -> GradientTransformation:
-    update.__qualname__ = name  # a pair is called by it in the state of a chain
-    return GradientTransformation(init, update)
+    return GradientTransformation(*named_pair("apply_every", init, update))
 
 
 def flatten(inner: Any) -> GradientTransformation:
@@ -63,7 +64,7 @@ def flatten(inner: Any) -> GradientTransformation:
         vector, state = inner.update(vector, state, None if params is None else ravel_pytree(params)[0], **extra)
         return unravel(vector), state
 
-    return _named("flatten", init, update)
+    return GradientTransformation(*named_pair("flatten", init, update))
 
 
 class LookaheadParams(NamedTuple):
