@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from gradchain.checks import check_at_least, check_params
 from gradchain.core import as_transformation
 from gradchain.rules import given, order, timing
 from gradchain.rules.case import Case, Finding, Found
+from gradchain.trees import shapes_of
 from gradchain.walk import walk
 
 #: What ``check`` runs; the names are those of the findings.
@@ -82,7 +82,6 @@ def check(tx: Any, params: Any = None, steps: int | None = None, passes: Collect
     if isinstance(passes, str):
         raise TypeError(f"check: passes is a collection of names, such as {('params', passes)!r}, not {passes!r}.")
     check_at_least("check", 1, steps=1 if steps is None else steps)
-    as_shape = lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x))
     shapes, found = None, Findings()
     try:  # whatever a member may raise is a finding
         parts = list(walk(tx))
@@ -91,7 +90,7 @@ def check(tx: Any, params: Any = None, steps: int | None = None, passes: Collect
     try:
         if params is not None:
             check_params(params)
-            shapes = jax.tree.map(as_shape, params)
+            shapes = shapes_of(params)
             parts, _ = list(walk(tx, None, shapes)), jax.eval_shape(tx.init, shapes)
     except Exception as error:
         found.append(Finding("mistake", "does_not_fit", "", f"init fails for these parameters: {error}"))

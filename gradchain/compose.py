@@ -61,7 +61,8 @@ def masked(inner: GradientTransformation, where: Any, others: GradientTransforma
         )
 
     members = {"inner": inner, "others": chain() if others is None else others}
-    return ByLabel(members, lambda tree: jax.tree.map(lambda x: "inner" if x else "others", select(where, tree)))
+    labels_of = lambda tree: jax.tree.map(lambda x: "inner" if x else "others", select(where, tree))
+    return ByLabel(members, labels_of, {"inner": where})
 
 
 @transform

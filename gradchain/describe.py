@@ -19,7 +19,7 @@ from gradchain.labels import ByLabel
 from gradchain.lift import Lift
 from gradchain.paths import named_leaves
 from gradchain.slots import Slot
-from gradchain.trees import only, select
+from gradchain.trees import only, select, shapes_of
 from gradchain.walk import Part, walk
 
 
@@ -210,7 +210,7 @@ def describe(tx: Any, params: Any) -> Description:
     """
     tx = as_transformation(tx, "describe: tx")
     check_params(params)
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)), params)
+    shapes = shapes_of(params)
     found = list(walk(tx, jax.eval_shape(tx.init, shapes), shapes))
     frozen = {path for path, flag in named_leaves(tx.frozen(shapes)) if flag}
     choices = [choice for part in found for choice in _choices(part, frozen)]
@@ -281,8 +281,9 @@ def short(x: Any, width: int = 60) -> str:
 def _choices(part: Part, frozen: set[str]) -> list[Choice]:
     body = part.body
     if isinstance(body, ByLabel):
-        rules = _rules(part)
-        made = [(name, rules.get(name, ""), mask) for name, mask in body.masks(part.params).items()]
+        rest = {"groups": "default", "masked": "the others"}.get(part.factory, "")
+        rule = lambda label: short(body.rules[label], 30) if label in body.rules else rest
+        made = [(label, rule(label), mask) for label, mask in body.masks(part.params).items()]
     elif isinstance(body, Lift) and body.where is not None:
         made = [("", short(body.where, 30), select(body.where, part.params))]
     else:
@@ -297,18 +298,6 @@ def _choice(part: Part, label: str, rule: str, tree: Any, frozen: set[str]) -> C
     is_frozen = freezes and frozen.issuperset(paths)  # and not at some steps only
     name = label + " (frozen)" * is_frozen if label else "frozen" if is_frozen else "chosen"
     return Choice(part.name, name, rule, paths, _parameters(tree))
-
-
-def _rules(part: Part) -> dict[str, str]:
-    """For each group what chooses its leaves."""
-    arguments, names = part.call.arguments, list(part.body.members)
-    if "rules" in arguments:
-        return {name: short(where, 30) for name, (where, _) in zip(names, arguments["rules"], strict=False)} | (
-            {} if arguments["default"] is None else {names[-1]: "default"}
-        )
-    if "where" in arguments:
-        return {"inner": short(arguments["where"], 30), "others": "the others"}
-    return {}
 
 
 def _groups(found: list[Part], shapes: Any, frozen: set[str]) -> dict[str, str]:

@@ -76,11 +76,12 @@ def groups(
         ['adamw_2', 'adamw']
     """
     members = _members(rules, default)
-    names = list(members)
+    last = None if default is None else list(members)[-1]
+    chosen_by = {name: where for name, (where, _) in zip(members, rules, strict=False)}
 
     def labels_of(tree: Any) -> Any:
-        labels = tree_map_live(lambda _: None if default is None else names[-1], tree)
-        for (where, _), name in reversed(list(zip(rules, names, strict=False))):
+        labels = tree_map_live(lambda _: last, tree)
+        for name, where in reversed(chosen_by.items()):
             choose = lambda _, fits, label, name=name: name if fits else label
             labels = tree_map_live(choose, tree, select(where, tree), labels)
         leaves, treedef = flatten(tree)
@@ -93,7 +94,7 @@ def groups(
             raise ValueError(f"groups: no rule fits {quote(left[:5])}{more}; add one, or a default=, such as freeze().")
         return labels
 
-    return ByLabel(members, labels_of)
+    return ByLabel(members, labels_of, chosen_by)
 
 
 def _members(rules: Any, default: GradientTransformation | None) -> dict[str, GradientTransformation]:

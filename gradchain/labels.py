@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from gradchain.core import GradientTransformation
 from gradchain.numerics import cast, compute_dtype
 from gradchain.paths import flatten, named_leaves
 from gradchain.stages import LOCALITIES, Body, Stage, checked_entries, extra_for, run_inside
-from gradchain.trees import map_leaves, merge, only, tree_map_live
+from gradchain.trees import Where, map_leaves, merge, only, tree_map_live
 
 
 class ByLabel(Body):
@@ -21,10 +22,17 @@ class ByLabel(Body):
     Attributes:
         members: the transformations.
         labels_of: from a tree to the tree of the labels of its leaves.
+        rules: the selection that chooses the leaves of a label; of the label that takes the rest there is none, and of
+            none where labels are given in another way.
     """
 
-    def __init__(self, members: dict[str, GradientTransformation], labels_of: Callable[[Any], Any]):
-        self.members, self.labels_of = members, labels_of
+    def __init__(
+        self,
+        members: dict[str, GradientTransformation],
+        labels_of: Callable[[Any], Any],
+        rules: Mapping[str, Where] = MappingProxyType({}),
+    ):
+        self.members, self.labels_of, self.rules = members, labels_of, rules
         self.locality = max((m.locality for m in members.values()), key=LOCALITIES.index, default="element")
         self.extras = frozenset().union(*(m.extras for m in members.values()))
         self.freezes = any(m.freezes for m in members.values())

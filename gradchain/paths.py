@@ -63,6 +63,12 @@ def entries(node: Any) -> dict[str, Any]:
     return dict(zip(names, node, strict=True))
 
 
+def is_watch(node: Any) -> bool:
+    """Whether a part of a state is that of a ``watch``."""
+    entry = entries(node)
+    return entry.keys() - {"inner"} == {"count", "metrics"} and "gradient_norm" in entries(entry["metrics"])
+
+
 def unboxed(x: Any) -> Any:
     """The array in a box around one, such as Flax's ``Variable``."""
     leaves = jax.tree.leaves(x)

@@ -247,6 +247,11 @@ def _is_finite(x: jax.Array) -> jax.Array:
     return jnp.stack([jnp.sum(part - part) == 0.0 for part in parts]).all().astype(jnp.float32)
 
 
+def shapes_of(tree: Any) -> Any:
+    """The shapes and dtypes of a tree of arrays or numbers, as a tree of ``jax.ShapeDtypeStruct``."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)), tree)
+
+
 def scale_tree(tree: Any, factor: Any) -> Any:
     """Every leaf times one scalar."""
     return map_leaves(lambda x: x * factor, tree)
@@ -279,6 +284,15 @@ def normal_like(key: jax.Array, tree: Any) -> Any:
     They are drawn in float32, so that they are the same in each precision, from a key that depends on a leaf's path
     alone: another leaf more or less changes nothing for this one. Inside ``shard_map`` each shard draws its own.
     """
+    return _draw_like(key, tree, jax.random.normal, 0.5**0.5)
+
+
+def signs_like(key: jax.Array, tree: Any) -> Any:
+    """Signs, 1 or -1, in the shapes of a tree; in complex leaves both parts have one. Drawn as in ``normal_like``."""
+    return _draw_like(key, tree, jax.random.rademacher, 1.0)
+
+
+def _draw_like(key: jax.Array, tree: Any, sample: Callable, part: float) -> Any:
     leaves, treedef = flatten(tree)
 
     def draw(path: str, x: Any) -> Any:
@@ -288,9 +302,9 @@ def normal_like(key: jax.Array, tree: Any) -> Any:
         for axis in sorted(varying_axes(x)):
             own = jax.random.fold_in(own, lax.axis_index(axis))
         if not jnp.iscomplexobj(x):
-            return jax.random.normal(own, x.shape, jnp.float32).astype(x.dtype)
-        parts = jax.random.normal(own, (2, *x.shape), jnp.float32)
-        return (jax.lax.complex(parts[0], parts[1]) * 0.5**0.5).astype(x.dtype)
+            return sample(own, x.shape, jnp.float32).astype(x.dtype)
+        parts = sample(own, (2, *x.shape), jnp.float32)
+        return (jax.lax.complex(parts[0], parts[1]) * part).astype(x.dtype)
 
     return treedef.unflatten([draw(path, x) for (path, _), x in zip(named_leaves(tree), leaves, strict=True)])
 

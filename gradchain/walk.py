@@ -105,6 +105,11 @@ class Part:
         own = {(self.above.position, self.branch)} if isinstance(self.above.body, ByLabel) else set()
         return self.above.labels | own
 
+    def is_inside(self, outer: Part) -> bool:
+        """Whether the other holds this one, however deep."""
+        depth = len(outer.position)
+        return len(self.position) > depth and self.position[:depth] == outer.position
+
     def precedes(self, other: Part) -> bool:
         """Whether updates go through this one first and then through the other."""
         for depth, (i, j) in enumerate(zip(self.position, other.position, strict=False)):

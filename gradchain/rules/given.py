@@ -14,7 +14,6 @@ from gradchain.labels import ByLabel
 from gradchain.lift import Lift
 from gradchain.rules.case import ADAPTIVE, Case, Found, argument
 from gradchain.trees import select
-from gradchain.walk import Part
 
 
 def missing_arguments(case: Case) -> Found:
@@ -63,21 +62,14 @@ def selects_nothing(case: Case) -> Found:
 def empty_group(case: Case) -> Found:
     """A group without a leaf."""
     for part in case.parts if jax.tree.leaves(case.params) else ():
-        masks = part.body.masks(part.params) if isinstance(part.body, ByLabel) else {}
-        rules = _rules(part, list(masks))
-        for label in [label for label, mask in masks.items() if not _any(mask) and label in rules]:
-            text = f"no leaf is in group {label!r}: no path fits, or an earlier rule takes them all."
-            yield "mistake" if _is_pattern(rules[label]) else "warning", part.name, text
-
-
-def _rules(part: Part, labels: list[str]) -> dict[str, Any]:
-    """For each group what chooses its leaves; without the one that takes all the others."""
-    arguments = part.call.arguments
-    if part.factory == "masked":
-        return {"inner": arguments["where"]}
-    if part.factory == "groups":
-        return {label: where for label, (where, _) in zip(labels, arguments["rules"], strict=False)}
-    return dict.fromkeys(labels)
+        if not isinstance(part.body, ByLabel):
+            continue
+        rules = part.body.rules
+        for label, mask in part.body.masks(part.params).items():
+            takes_the_rest = bool(rules) and label not in rules
+            if not _any(mask) and not takes_the_rest:
+                text = f"no leaf is in group {label!r}: no path fits, or an earlier rule takes them all."
+                yield "mistake" if _is_pattern(rules.get(label)) else "warning", part.name, text
 
 
 def _any(mask: Any) -> bool:

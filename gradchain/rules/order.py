@@ -27,7 +27,6 @@ from gradchain.rules.case import (
     rates,
     values,
 )
-from gradchain.walk import Part
 
 
 def no_learning_rate(case: Case) -> Found:
@@ -153,11 +152,7 @@ def momentum_twice(case: Case) -> Found:
 def clip_in_groups(case: Case) -> Found:
     """The global norm is that of one group."""
     for part in case.parts:
-        groups = [p for p in case.parts if p.factory in ("groups", "partition") and _is_inside(part, p)]
+        groups = [p for p in case.parts if p.factory in ("groups", "partition") and part.is_inside(p)]
         if part.factory in GLOBAL_CLIPS and groups:
             text = "inside a group the norm is that of the group alone."
             yield "warning", part.name, f"{text} To clip by the norm of all, put it before {groups[0].name}."
-
-
-def _is_inside(part: Part, outer: Part) -> bool:
-    return len(part.position) > len(outer.position) and part.position[: len(outer.position)] == outer.position

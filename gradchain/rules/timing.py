@@ -14,7 +14,7 @@ from gradchain.walk import Part
 def run_length(part: Part, parts: list[Part], steps: int) -> int | None:
     """How many steps a member makes in a run: fewer inside ``accumulate``; ``None`` if that is not known."""
     for outer in parts:
-        if outer.factory == "accumulate" and outer.position == part.position[: len(outer.position)] != part.position:
+        if outer.factory == "accumulate" and part.is_inside(outer):
             every = outer.call.arguments["every"]
             if not isinstance(every, int | float):
                 return None

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from gradchain.hyperparams import Hyperparams
-from gradchain.paths import entries, unboxed
+from gradchain.paths import entries, is_watch, unboxed
 from gradchain.telemetry.layers import TOTALS
 
 _COUNTERS = ("skipped", "dropped")
@@ -42,7 +42,7 @@ def metrics(state: Any) -> Hyperparams:
 
 def _search(node: Any, above: tuple[str, ...], found: dict[str, Any]) -> None:
     for name, below in entries(node).items():
-        if _is_watch(below):
+        if is_watch(below):
             above_watch = above if name == "watch" else (*above, name)
             entry = entries(below)
             found |= {"/".join((*above_watch, k)): unboxed(x) for k, x in entries(entry["metrics"]).items()}
@@ -51,11 +51,6 @@ def _search(node: Any, above: tuple[str, ...], found: dict[str, Any]) -> None:
             found["/".join((*above, name))] = unboxed(below)
         else:
             _search(below, (*above, name), found)
-
-
-def _is_watch(node: Any) -> bool:
-    entry = entries(node)
-    return entry.keys() - {"inner"} == {"count", "metrics"} and "gradient_norm" in entries(entry["metrics"])
 
 
 def _is_counter(x: Any) -> bool:
