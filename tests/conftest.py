@@ -1,6 +1,7 @@
 """JAX as all tests want it: the CPU as 8 devices, and no silent broadcasting or promotion."""
 
 import os
+import warnings
 
 # These tests compile thousands of small programs and run each for microseconds. Without LLVM's optimizations, and with
 # XLA's older code for fusions, that is three times faster. To test with the full ones: XLA_FLAGS= make test
@@ -21,6 +22,14 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 def without_jit():
     """One operation after another: to compile each of many trees would take most of the time."""
     with jax.disable_jit():
+        yield
+
+
+@pytest.fixture
+def jax_as_users_have_it():
+    """Broadcasting, promotion and warnings as they are without the settings above."""
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         yield
 
 

@@ -1,4 +1,4 @@
-"""Rows of accumulation; dropped micro-batches and the cost are tested in ``tests/test_accumulate.py``."""
+"""Rows of accumulation; ``tests/test_accumulate*.py`` test the cost, and which micro-batches are dropped."""
 
 import gradchain as gc
 from tests.references import recipes
