@@ -1,5 +1,6 @@
 """gradchain: optimizers for JAX as values, composed of small transformations."""
 
+from gradchain import curvature as curvature
 from gradchain import plot as plot
 from gradchain import projections as projections
 from gradchain.around import around as around
@@ -20,6 +21,12 @@ from gradchain.core import GradientTransformation as GradientTransformation
 from gradchain.core import chain as chain
 from gradchain.core import recipe as recipe
 from gradchain.core import transform as transform
+from gradchain.curvature.diagonal_directions import scale_by_adahessian as scale_by_adahessian
+from gradchain.curvature.diagonal_directions import scale_by_sophia as scale_by_sophia
+from gradchain.curvature.line_search.strong_wolfe import strong_wolfe as strong_wolfe
+from gradchain.curvature.recipes import adahessian as adahessian
+from gradchain.curvature.recipes import sophia as sophia
+from gradchain.curvature.search import reverse_communication as reverse_communication
 from gradchain.describe import Description as Description
 from gradchain.describe import describe as describe
 from gradchain.foreign_states import torch_state as torch_state

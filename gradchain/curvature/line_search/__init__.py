@@ -1,0 +1,9 @@
+"""Line searches: how far to go along a direction.
+
+A line search is two functions on numbers, which know nothing of trees:
+
+- ``start(value, slope, step, reference) -> m``: from the value and the slope at the start, the first step to try, and
+  the value that counts as no increase;
+- ``tell(m, value, slope) -> (m, took, over)``: what is learnt at ``m["step"]``; whether this step is the best so far;
+  whether the search is over.
+"""

@@ -1,0 +1,62 @@
+"""From a line search on numbers to a member of a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.checks import check_one_of
+from gradchain.curvature.search import Search
+from gradchain.numerics import safe_divide
+from gradchain.slots import like_param, numbers, scalar
+from gradchain.trees import dot, map_leaves, safe_norm, scale_tree
+
+
+def along(
+    start: Callable, tell: Callable, names: list[str], initial_step: Any = 1.0, guess: str = "unit", window: int = 1
+) -> Search:
+    """Lift a line search on numbers to a member of a chain; see ``gradchain.curvature.line_search``.
+
+    Where the update that it is given does not go downhill, it goes along the negative gradient. Its slots: the
+    accepted ``step``, its first order decrease ``gain``, and the last ``values``.
+
+    Args:
+        start: see there.
+        tell: see there.
+        names: those of the numbers that ``m`` holds, beside ``step``.
+        initial_step: the first step to try.
+        guess: ``"unit"``: each search begins with ``initial_step``; ``"previous"``: with the step that promises the
+            decrease of the last one, and the first with one as long as ``initial_step`` at most.
+        window: how many of the last values an increase is measured from: with 1, the last one.
+    """
+    check_one_of(None, ["unit", "previous"], guess=guess)
+
+    def begin(g: Any, s: dict, p: Any, value: Any, grad: Any) -> tuple[dict, Any]:
+        slope = dot(grad, g)
+        is_downhill = slope < 0
+        direction = map_leaves(lambda u, d: jnp.where(is_downhill, u, -d), g, grad)
+        slope = jnp.where(is_downhill, slope, -dot(grad, grad))
+        values = jnp.roll(s["values"], 1).at[0].set(value)
+        values = jnp.where(s["gain"] == 0, jnp.full_like(values, value), values)  # the first one
+        m = start(value, slope, first_step(s["gain"], slope, direction), jnp.max(values))
+        over = ~(jnp.isfinite(value) & jnp.isfinite(slope))
+        return {"direction": direction, "gain": s["gain"], "values": values, "slope": slope, **m}, over
+
+    def first_step(gain: Any, slope: Any, direction: Any) -> Any:
+        if guess == "unit":
+            return initial_step + jnp.zeros_like(slope)
+        short = initial_step * jnp.minimum(1.0, safe_divide(1.0, safe_norm(direction)))
+        return jnp.where(gain == 0, short, jnp.minimum(safe_divide(gain, slope), 1e3 * initial_step))
+
+    def trial(q: dict) -> Any:
+        return scale_tree(q["direction"], q["step"])
+
+    def on(q: dict, value: Any, grad: Any) -> tuple[dict, Any, Any]:
+        m, took, over = tell({k: q[k] for k in ["step", *names]}, value, dot(grad, q["direction"]))
+        gain = jnp.where(took, q["step"] * q["slope"], q["gain"])
+        return q | m | {"gain": gain}, took, over
+
+    working = dict.fromkeys(["slope", *names], scalar) | {"direction": like_param}
+    return Search(begin, trial, on, working, 2, step=scalar, gain=scalar, values=numbers(window))
