@@ -1,0 +1,67 @@
+"""Boxes: bounds on parameters, and what stays of a gradient at them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.trees import map_leaves
+
+
+def as_bounds(bounds: Any, params: Any) -> Any:
+    """The bounds of each parameter, two trees like ``params``; ``None`` if there are none.
+
+    Args:
+        bounds: ``(lower, upper)``, each a number, ``None``, or a tree that may be a prefix of ``params``.
+        params: a tree of real arrays.
+
+    Raises:
+        ValueError: if the bounds are no pair, or do not fit the parameters.
+        TypeError: for complex parameters, which have no order.
+    """
+    if bounds is None:
+        return None
+    if not isinstance(bounds, tuple) or len(bounds) != 2:
+        raise ValueError(f"minimize: bounds are a pair (lower, upper) of numbers or trees, not {bounds!r}.")
+    if any(jnp.iscomplexobj(x) for x in jax.tree.leaves(params)):
+        raise TypeError("minimize: complex parameters have no order, so there can be no bounds on them.")
+    return tuple(_per_leaf(b, params, fill) for b, fill in zip(bounds, (-jnp.inf, jnp.inf), strict=True))
+
+
+def _per_leaf(bound: Any, params: Any, fill: float) -> Any:
+    full = jax.tree.map(lambda x: fill if x is None else x, bound, is_leaf=lambda x: x is None)
+    try:
+        full = jax.tree.broadcast(full, params)
+        return jax.tree.map(lambda p, b: jnp.broadcast_to(jnp.asarray(b, p.dtype), p.shape), params, full)
+    except ValueError as error:
+        raise ValueError(f"minimize: the bounds do not fit the parameters: {error}") from None
+
+
+def is_infeasible(bounds: Any) -> jax.Array:
+    """Whether any lower bound is above its upper bound, or is not a number."""
+    if bounds is None:
+        return jnp.array(False)
+    wrong = [jnp.any(~(low <= high)) for low, high in zip(*map(jax.tree.leaves, bounds), strict=True)]
+    return jnp.any(jnp.stack(wrong)) if wrong else jnp.array(False)
+
+
+def projected(params: Any, bounds: Any) -> Any:
+    """The point of the box that is next to ``params``."""
+    return params if bounds is None else map_leaves(jnp.clip, params, *bounds)
+
+
+def masked_gradient(grad: Any, params: Any, bounds: Any) -> Any:
+    """The gradient without what pushes out of the box."""
+    if bounds is None:
+        return grad
+    inside = lambda g, p, low, high: jnp.where(((p <= low) & (g > 0)) | ((p >= high) & (g < 0)), jnp.zeros_like(g), g)
+    return map_leaves(inside, grad, params, *bounds)
+
+
+def projected_gradient(grad: Any, params: Any, bounds: Any) -> Any:
+    """How far a step along the negative gradient goes before it is out of the box: ``p - clip(p - g)``."""
+    if bounds is None:
+        return grad
+    return map_leaves(lambda g, p, low, high: p - jnp.clip(p - g, low, high), grad, params, *bounds)

@@ -1,0 +1,89 @@
+"""Directions from a gradient and a damped curvature matrix, which is made whole or only multiplied by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradchain.checks import check_at_least, check_one_of
+from gradchain.curvature.diagonals import diagonal
+from gradchain.curvature.estimates import by_parts
+from gradchain.curvature.flat import to_vector
+from gradchain.curvature.krylov import ConjugateGradientInfo, Operator, conjugate_gradient
+from gradchain.curvature.orthogonal import scaled
+from gradchain.curvature.products import dense
+from gradchain.numerics import largest, safe_divide
+from gradchain.trees import dot, map_leaves, safe_norm
+
+#: What a preconditioner may be: a name, or a function from parameters to an operator near the inverse matrix.
+Preconditioner = str | Callable[[Any], Operator] | None
+_SAMPLES = 10  # of Hutchinson's estimate: enough to tell the scales of the parameters
+
+
+def solve_dense(operator: Operator, g: Any, damping: Any) -> Any:
+    r"""The solution :math:`Q (\max(|\Lambda|, \delta) + \lambda)^{-1} Q^T g` with the whole matrix of an operator.
+
+    The least eigenvalue :math:`\delta` is what rounding makes of a zero.
+    """
+    vector, to_tree = to_vector(g)
+    if not vector.size:
+        return g
+    values, vectors = jnp.linalg.eigh(dense(operator, g))
+    sizes = jnp.abs(values)
+    least = vector.size * jnp.finfo(sizes.dtype).eps * jnp.max(sizes)
+    along = jnp.matmul(vectors.T, vector, precision=lax.Precision.HIGHEST)
+    inverse = safe_divide(along, jnp.maximum(sizes, least) + damping)
+    return to_tree(jnp.matmul(vectors, inverse, precision=lax.Precision.HIGHEST))
+
+
+def solve_cg(
+    operator: Operator,
+    g: Any,
+    p: Any,
+    damping: Any,
+    preconditioner: Preconditioner = None,
+    key: jax.Array | None = None,
+    **options: Any,
+) -> tuple[Any, ConjugateGradientInfo]:
+    """The solution by conjugate gradients at the parameters ``p``, with their ``options``, and how they ended."""
+    damped = lambda v: map_leaves(lambda x, v: x + damping * v, operator(v), v)
+    inverse = preconditioner(p) if callable(preconditioner) else None
+    if preconditioner == "hutchinson":
+        inverse = _inverse_diagonal(diagonal(damped, p, method="hutchinson", key=key, samples=_SAMPLES).value)
+    return conjugate_gradient(damped, g, preconditioner=inverse, **options)
+
+
+def _inverse_diagonal(diagonal: Any) -> Operator:
+    """Division by the magnitudes of an estimate; what is near zero counts as the rounding of the largest one."""
+    tops = [largest(x) for x in jax.tree.leaves(diagonal)]
+    top = jnp.max(jnp.stack(tops)) if tops else jnp.zeros(())
+    least = jnp.sqrt(jnp.finfo(top.dtype).eps) * top
+
+    def divide(x: jax.Array, size: jax.Array) -> jax.Array:
+        return safe_divide(x, jnp.maximum(jnp.abs(size), least)) + jnp.where(least > 0, 0.0, x)
+
+    return lambda r: map_leaves(lambda x, d: by_parts(divide, x, d), r, diagonal)
+
+
+def along_gradient(direction: Any, g: Any) -> Any:
+    """A direction if it goes uphill along the gradient ``g``; the gradient if it does not, or is no number."""
+    length = lambda tree: scaled(tree, safe_divide(1.0, safe_norm(tree)))  # of length 1: no square is too large
+    is_uphill = dot(length(direction), length(g)) > 0
+    return map_leaves(lambda d, g: jnp.where(is_uphill, d, g), direction, g)
+
+
+def forcing(g: Any) -> jax.Array:
+    r"""How accurate a truncated direction should be, :math:`\min(\frac12, \sqrt{\lVert g \rVert})`."""
+    return jnp.minimum(0.5, jnp.sqrt(safe_norm(g)))
+
+
+def check_cg(factory: str, damping: Any, tol: Any, max_steps: int | None, preconditioner: Preconditioner) -> None:
+    """Refuse arguments of a transformation that uses conjugate gradients."""
+    check_at_least(factory, 0, damping=damping, tol=tol)
+    check_at_least(factory, 1, max_steps=max_steps)
+    if isinstance(preconditioner, str):
+        check_one_of(factory, ["hutchinson"], preconditioner=preconditioner)

@@ -1,0 +1,92 @@
+"""How all eigenvalues of a symmetric operator on trees are distributed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradchain.checks import check_at_least
+from gradchain.curvature.spectrum import lanczos
+from gradchain.curvature.vectors import widened
+from gradchain.trees import normal_like
+
+
+class SpectralDensity(NamedTuple):
+    r"""How the eigenvalues of an operator are distributed, as ``spectral_density`` estimates it.
+
+    Attributes:
+        grid: eigenvalues, evenly spaced.
+        density: the share of all eigenvalues per unit around each; its integral is 1.
+        nodes: the Ritz values of each probe, of shape ``(probes, steps)``.
+        weights: what each counts; those of a probe sum to 1. The mean over probes of :math:`\sum_k w_k f(\theta_k)`
+            estimates :math:`\mathrm{tr} f(A) / n`.
+    """
+
+    grid: jax.Array
+    density: jax.Array
+    nodes: jax.Array
+    weights: jax.Array
+
+
+def spectral_density(
+    operator: Callable[[Any], Any],
+    like: Any,
+    *,
+    key: jax.Array,
+    steps: int = 64,
+    probes: int = 4,
+    points: int = 512,
+    width: float = 0.01,
+) -> SpectralDensity:
+    r"""The density of the eigenvalues of a symmetric operator, by stochastic Lanczos quadrature.
+
+    .. math::
+        \phi(t) = \frac{1}{\text{probes}} \sum_{\text{probes}} \sum_k w_k\, \mathcal N(t; \theta_k, \sigma^2)
+
+    Each probe is a random vector: the eigenvalues :math:`\theta_k` of its tridiagonal matrix count by the squares
+    :math:`w_k` of the first entries of their eigenvectors.
+
+    Args:
+        operator: a symmetric linear function of trees.
+        like: a tree of the form that ``operator`` takes.
+        key: the random key of the probes.
+        steps: products for each probe; so many vectors are kept in memory.
+        probes: the number of random vectors, one after another.
+        points: how many points the grid has.
+        width: the standard deviation :math:`\sigma` of each bump, as a share of the range of the eigenvalues.
+
+    Source: Ghorbani, Krishnan & Xiao, "An Investigation into Neural Net Optimization via Hessian Eigenvalue Density",
+    2019, https://arxiv.org/abs/1901.10159
+
+    Example:
+        >>> half_zero = lambda v: jnp.where(jnp.arange(100) < 50, 0.0, 1.0) * v
+        >>> found = spectral_density(half_zero, jnp.zeros(100), key=jax.random.key(0), steps=8, probes=20)
+        >>> print(f"{found.density[found.grid < 0.5].sum() / found.density.sum():.1f}")
+        0.5
+    """
+    check_at_least("spectral_density", 1, probes=probes)
+    check_at_least("spectral_density", 2, points=points)
+    like = widened(like)
+
+    def probe(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        nodes, vectors = lanczos(operator, normal_like(key, like), steps).eigh()
+        return nodes, jnp.square(vectors[0])
+
+    nodes, weights = lax.map(probe, jax.random.split(key, probes))
+    low, high = nodes.min(), nodes.max()
+    # One eigenvalue alone has no range: then its own size is one.
+    span = jnp.where(high > low, high - low, jnp.maximum(jnp.abs(high), 1.0))
+    sigma = width * span
+    grid = jnp.linspace(low - 5 * sigma, high + 5 * sigma, points).astype(nodes.dtype)
+    # Bump by bump, as points times bumps may be more than there is memory for.
+    bump = lambda total, one: (total + one[1] * _bell((grid - one[0]) / sigma), None)
+    density, _ = lax.scan(bump, jnp.zeros_like(grid), (nodes.ravel(), weights.ravel()))
+    return SpectralDensity(grid, density / (sigma * probes), nodes, weights)
+
+
+def _bell(x: jax.Array) -> jax.Array:
+    return jnp.exp(-0.5 * jnp.square(x)) / jnp.sqrt(2 * jnp.pi).astype(x.dtype)

@@ -1,0 +1,131 @@
+"""Averages over random vectors, with their standard errors, and what they are compared with: exact diagonals."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradchain.checks import check_at_least, check_one_of
+from gradchain.curvature.flat import to_vector
+from gradchain.curvature.orthogonal import orthonormal, without
+from gradchain.curvature.vectors import map_basis
+from gradchain.numerics import real_dtype, varying_axes
+from gradchain.paths import flatten, named_leaves
+from gradchain.trees import dot
+
+SAMPLES = 100
+CHUNK = 16  # products at a time
+
+
+class Estimate(NamedTuple):
+    """An estimate and how far off it may be.
+
+    Attributes:
+        value: a number, or a tree of them.
+        standard_error: of each number: the standard deviation of the samples over the root of how many there are.
+    """
+
+    value: Any
+    standard_error: Any
+
+
+def rademacher_like(key: jax.Array, tree: Any) -> Any:
+    """Random ones and minus ones in the form of a tree, of real and imaginary parts each.
+
+    They are drawn from a key that depends on a leaf's path alone, as ``normal_like`` does. Inside ``shard_map`` each
+    shard draws its own.
+
+    Example:
+        >>> print(rademacher_like(jax.random.key(0), {"a": jnp.zeros(4)})["a"])
+        [ 1. -1.  1. -1.]
+    """
+    leaves, treedef = flatten(tree)
+
+    def draw(path: str, x: Any) -> Any:
+        if x is None:
+            return None
+        own, dtype = jax.random.fold_in(key, zlib.crc32(path.encode())), real_dtype(x.dtype)
+        for axis in sorted(varying_axes(x)):
+            own = jax.random.fold_in(own, lax.axis_index(axis))
+        if not jnp.iscomplexobj(x):
+            return jax.random.rademacher(own, x.shape, dtype)
+        return lax.complex(*jax.random.rademacher(own, (2, *x.shape), dtype))
+
+    return treedef.unflatten([draw(path, x) for (path, _), x in zip(named_leaves(tree), leaves, strict=True)])
+
+
+def hutchinson_sample(operator: Callable[[Any], Any], like: Any, key: jax.Array) -> Any:
+    r"""One sample of a diagonal, :math:`z \odot A z`, whose mean it is."""
+    z = rademacher_like(key, like)
+    return jax.tree.map(lambda x, y: by_parts(jnp.multiply, x, y), z, operator(z))
+
+
+def by_parts(fun: Callable, *xs: jax.Array) -> jax.Array:
+    """A function of real arrays, for real and imaginary parts each."""
+    if not jnp.iscomplexobj(xs[0]):
+        return fun(*xs)
+    return lax.complex(fun(*(x.real for x in xs)), fun(*(x.imag for x in xs)))
+
+
+def average(sample: Callable[[jax.Array], Any], key: Any, samples: int | None) -> Estimate:
+    """The mean of ``sample(key)`` over keys, one after another; it keeps two trees, however many samples there are."""
+    number = samples or SAMPLES
+    zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(sample, key))
+
+    def add(i: Any, sums: tuple) -> tuple:
+        mean, spread = sums  # of what came before, and the sum of squared distances from it
+        x = sample(jax.random.fold_in(key, i))
+        count = 1.0 + i
+        gap = jax.tree.map(jnp.subtract, x, mean)
+        mean = jax.tree.map(lambda m, d: m + d / count.astype(real_dtype(d.dtype)), mean, gap)
+        square = lambda s, d, y, m: s + by_parts(jnp.multiply, d, y - m)
+        return mean, jax.tree.map(square, spread, gap, x, mean)
+
+    mean, spread = lax.fori_loop(0, number, add, (zero, zero))
+    error = lambda s: by_parts(lambda part: jnp.sqrt(part / (number * (number - 1))), s)
+    return Estimate(mean, jax.tree.map(error, spread))
+
+
+def exact_diagonal(form: Callable[[Any], jax.Array], like: Any, chunk: int | None) -> Estimate:
+    """The values of a quadratic form on the standard basis."""
+    to_tree = to_vector(like)[1]
+    found = to_tree(map_basis(form, like, chunk or CHUNK))
+    return Estimate(found, jax.tree.map(jnp.zeros_like, found))
+
+
+def hutch_plus_plus(operator: Callable[[Any], Any], like: Any, key: Any, samples: int | None) -> Estimate:
+    """The trace of what is in the span of some products, exactly, and an estimate of the rest."""
+    number = (samples or SAMPLES) // 3
+    sketch_key, rest_key = jax.random.split(key)
+    sketch = lax.map(lambda key: operator(rademacher_like(key, like)), jax.random.split(sketch_key, number))
+    basis = orthonormal(sketch)
+    inside = jnp.sum(lax.map(lambda q: dot(q, operator(q)), basis))
+
+    def outside(key: jax.Array) -> jax.Array:
+        z = without(basis, rademacher_like(key, like))
+        return dot(z, operator(z))
+
+    rest = average(outside, rest_key, number)
+    return Estimate(inside + rest.value, rest.standard_error)
+
+
+def check_method(
+    name: str, known: tuple[str, ...], method: str, key: Any, samples: int | None, chunk: int | None
+) -> None:
+    """A method is known, has what it needs, and nothing that it would not use."""
+    check_one_of(name, known, method=method)
+    if method == "exact":
+        if key is not None or samples is not None:
+            raise ValueError(f"{name}: method='exact' draws nothing; leave out key and samples, or name a method.")
+        check_at_least(name, 1, chunk=chunk)
+        return
+    if key is None:
+        raise ValueError(f"{name}: method={method!r} draws random vectors: give a key, such as jax.random.key(0).")
+    if chunk is not None:
+        raise ValueError(f"{name}: method={method!r} makes one product at a time: chunk={chunk!r} is for 'exact'.")
+    check_at_least(name, 6 if method == "hutch++" else 2, samples=samples)  # fewer have no standard error

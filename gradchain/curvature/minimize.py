@@ -1,0 +1,148 @@
+"""Minimize a function: a chain, its evaluations and its stopping in one compiled loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.checks import as_arrays, check_at_least, check_params
+from gradchain.core import GradientTransformation, as_transformation
+from gradchain.curvature.bounds import as_bounds
+from gradchain.curvature.callbacks import registered
+from gradchain.curvature.loop import Problem, Settings, Tolerance, solve
+from gradchain.curvature.recipes import lbfgs
+from gradchain.curvature.result import Result
+from gradchain.leaves import is_traced
+
+
+def minimize(
+    fun: Callable,
+    x0: Any,
+    tx: GradientTransformation | None = None,
+    *,
+    args: tuple = (),
+    has_aux: bool = False,
+    bounds: tuple[Any, Any] | None = None,
+    tol: float | Tolerance = 1e-6,
+    max_steps: int = 1000,
+    max_evals: int | None = None,
+    callback: Callable | None = None,
+    history: bool | str = False,
+    implicit_diff: bool = False,
+) -> Result:
+    r"""Find a minimum of a function of trees, with any chain, in one compiled loop.
+
+    Each turn of the loop evaluates the function and its gradient once: searches go on from turn to turn, so that many
+    starts under ``vmap`` do not wait for each other. It is compiled once for a function and the structure of its
+    arguments: what changes from call to call, data say, belongs into ``args`` (or into a ``functools.partial``), not
+    into a new function.
+
+    Args:
+        fun: ``fun(params, *args)``, a real scalar, or with ``has_aux`` a pair of it and a tree of arrays.
+        x0: where to start: a tree of floating arrays.
+        tx: what makes the steps: ``lbfgs()`` by default, any other recipe or chain. A line search or trust region at
+            its end is given its evaluations one by one; a chain without one has one evaluation a step.
+        args: further arguments of ``fun``: trees of arrays.
+        has_aux: whether ``fun`` returns something beside the value.
+        bounds: ``(lower, upper)``, each a number, ``None``, a tree like ``x0`` or a prefix of one. ``lbfgsb()`` is made
+            for them; for other chains each point is projected, and gradients that push out of the box are zero.
+        tol: a ``Tolerance``, or its ``grad``.
+        max_steps: after how many steps to stop.
+        max_evals: after how many evaluations to stop; ``None`` for no limit.
+        callback: called after each step with a dict of ``step``, ``evals``, ``value``, ``grad_norm`` and ``params``;
+            if it returns something true, the loop stops. See ``ProgressBar``.
+        history: ``True`` keeps the value, the norm of the gradient and the evaluations at each step, ``"params"`` the
+            points as well; numbers after the last step are NaN.
+        implicit_diff: whether the solution has derivatives with respect to ``args``, by the implicit function theorem.
+
+    Returns:
+        A ``Result``: the best point, and how it ended.
+
+    Raises:
+        TypeError: if ``fun`` does not return a real scalar, or the start holds integers.
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> import gradchain as gc
+        >>> loss = lambda x, center: jnp.sum((x - center) ** 2)
+        >>> result = gc.minimize(loss, jnp.zeros(2), args=(jnp.ones(2),))
+        >>> print(result.params, result.status.words)
+        [1. 1.] converged: the gradient is within the tolerance
+    """
+    tx = lbfgs() if tx is None else as_transformation(tx, "minimize: tx")
+    return run(
+        scalar_problem,
+        fun,
+        x0,
+        tx,
+        args=args,
+        bounds=bounds,
+        tol=tol,
+        max_evals=max_evals,
+        callback=callback,
+        settings=Settings(max_steps, history, has_aux=has_aux, implicit_diff=implicit_diff),
+    )
+
+
+def scalar_problem(fun: Callable, has_aux: bool) -> Problem:
+    """What ``minimize`` minimizes, of a function of the parameters alone."""
+
+    def value_and_aux(params: Any) -> tuple[Any, Any]:
+        value, aux = fun(params) if has_aux else (fun(params), None)
+        if jnp.shape(value) != () or not jnp.issubdtype(jnp.result_type(value), jnp.floating):
+            found = f"{jnp.result_type(value)}{list(jnp.shape(value))}"
+            raise TypeError(f"minimize: fun must return a real scalar, not {found}; a pair (scalar, aux) with has_aux.")
+        return value, aux
+
+    return Problem(value_and_aux, {"value_fn": lambda params: value_and_aux(params)[0]})
+
+
+def run(
+    problem: Callable,
+    fun: Callable,
+    x0: Any,
+    tx: GradientTransformation,
+    *,
+    args: Any,
+    bounds: Any,
+    tol: float | Tolerance,
+    max_evals: int | None,
+    callback: Callable | None,
+    settings: Settings,
+) -> Result:
+    """Check, compile and solve; ``problem`` says what is minimized of ``fun``, the rest is as for ``minimize``."""
+    check_at_least("minimize", 0, max_steps=settings.max_steps, max_evals=max_evals)
+    check_params(x0)
+    x0 = as_arrays(x0)
+    tol = tol if isinstance(tol, Tolerance) else Tolerance(tol)
+    data = (tuple(args), (), {})
+    if isinstance(fun, functools.partial):  # what it holds is data: only its function has to be the same
+        fun, data = fun.func, (tuple(args), fun.args, fun.keywords)
+    is_inside = is_traced(jax.tree.leaves((x0, tx, data, bounds)))
+    with registered(callback, forever=is_inside) as number:
+        settings = dataclasses.replace(settings, watched=callback is not None)
+        result = _compiled(problem, fun, settings, x0, tx, data, as_bounds(bounds, x0), tol, max_evals, number)
+        return result if callback is None or is_inside else jax.block_until_ready(result)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _compiled(
+    problem: Callable,
+    fun: Callable,
+    settings: Settings,
+    x0: Any,
+    tx: GradientTransformation,
+    data: tuple,
+    bounds: Any,
+    tol: Tolerance,
+    max_evals: Any,
+    number: Any,
+) -> Result:
+    args, first, named = data
+    own = problem(lambda params: fun(*first, params, *args, **named), settings.has_aux)
+    return solve(own, settings, x0, tx, bounds, tol, max_evals, number)

@@ -1,0 +1,236 @@
+"""Eigenvalues of symmetric operators on trees: Lanczos' method, power iteration, sharpness.
+
+An operator is a function from a tree to a tree of the same form, linear and symmetric, such as ``hessian_operator``
+makes. A tree ``like`` says that form; its values do not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradchain.checks import check_at_least
+from gradchain.curvature.orthogonal import combination, direction, empty_rows, scaled, with_row, without
+from gradchain.curvature.products import hessian_operator
+from gradchain.curvature.vectors import widened
+from gradchain.trees import dot, normal_like, safe_norm
+
+Operator = Callable[[Any], Any]
+
+
+class Lanczos(NamedTuple):
+    """What ``lanczos`` found.
+
+    Attributes:
+        alphas: the diagonal of the tridiagonal matrix, ``steps`` numbers.
+        betas: the numbers beside it, one less.
+        residual: the number that would come next: how far the basis is from being invariant.
+        basis: the orthonormal vectors, stacked along a first dimension of each leaf.
+    """
+
+    alphas: jax.Array
+    betas: jax.Array
+    residual: jax.Array
+    basis: Any
+
+    def eigh(self) -> tuple[jax.Array, jax.Array]:
+        """The eigenvalues, in ascending order, and eigenvectors, as columns, of the tridiagonal matrix."""
+        beside = jnp.diag(self.betas, 1)
+        return jnp.linalg.eigh(jnp.diag(self.alphas) + beside + beside.T)
+
+
+class RitzPairs(NamedTuple):
+    """Approximate eigenvalues and eigenvectors.
+
+    Attributes:
+        values: in ascending order.
+        vectors: stacked along a first dimension of each leaf.
+        errors: a bound for each value: so far away, at most, is an eigenvalue of the operator.
+    """
+
+    values: jax.Array
+    vectors: Any
+    errors: jax.Array
+
+
+def lanczos(operator: Operator, start: Any, steps: int) -> Lanczos:
+    r"""Project a symmetric operator on the Krylov space of a vector, by Lanczos' method.
+
+    .. math::
+        A Q = Q T + \beta_m q_{m+1} e_m^T, \quad q_1 = \frac{v}{\lVert v \rVert}
+
+    with :math:`T` tridiagonal. Each new vector is made orthogonal to all before, so that no eigenvalue appears twice.
+    If the space is exhausted before ``steps`` are made, the vectors that follow and their betas are zero, and their
+    alphas repeat the first: no eigenvalue of :math:`T` lies outside of the spectrum for it. A start of zero gives
+    zeros.
+
+    Args:
+        operator: a symmetric linear function of trees.
+        start: the vector :math:`v`.
+        steps: the number of products :math:`m`; so many vectors are kept in memory.
+
+    Source: Lanczos, "An Iteration Method for the Solution of the Eigenvalue Problem", 1950,
+    https://doi.org/10.6028/jres.045.026
+
+    Example:
+        >>> found = lanczos(lambda v: jnp.array([1.0, 2.0, 4.0]) * v, jnp.ones(3), 3)
+        >>> print(ritz_pairs(found).values.round(4))
+        [1. 2. 4.]
+    """
+    check_at_least("lanczos", 1, steps=steps)
+    first, _ = direction(widened(start))
+
+    def step(carry: tuple, i: jax.Array) -> tuple:
+        basis, q, alpha_0, largest = carry
+        basis = with_row(basis, i, q)
+        image = widened(operator(q))
+        alpha = dot(q, image)
+        alpha_0 = jnp.where(i == 0, alpha, alpha_0)
+        alpha = jnp.where(dot(q, q) > 0.5, alpha, alpha_0)
+        largest = jnp.maximum(largest, safe_norm(image))
+        negligible = 10 * jnp.finfo(largest.dtype).eps * largest
+        q, beta = direction(without(basis, image), negligible)
+        return (basis, q, alpha_0, largest), (alpha, beta)
+
+    zero = jnp.zeros_like(dot(first, first))
+    (basis, *_), (alphas, betas) = lax.scan(step, (empty_rows(first, steps), first, zero, zero), jnp.arange(steps))
+    return Lanczos(alphas, betas[:-1], betas[-1], basis)
+
+
+def ritz_pairs(found: Lanczos) -> RitzPairs:
+    """The eigenvalues of the tridiagonal matrix of ``lanczos``, and the vectors that belong to them.
+
+    Those at the ends of the spectrum come near to eigenvalues of the operator first.
+
+    Args:
+        found: what ``lanczos`` returned.
+
+    Example:
+        >>> pairs = ritz_pairs(lanczos(lambda v: jnp.array([1.0, 2.0, 9.0]) * v, jnp.ones(3), 3))
+        >>> print(jnp.abs(pairs.vectors[-1]).round(4))
+        [0. 0. 1.]
+    """
+    values, weights = found.eigh()
+    vectors = jax.vmap(combination, (1, None))(weights, found.basis)
+    return RitzPairs(values, vectors, jnp.abs(found.residual * weights[-1]))
+
+
+class ExtremeEigenvalues(NamedTuple):
+    """The two ends of a spectrum.
+
+    Attributes:
+        smallest: the smallest eigenvalue.
+        largest: the largest.
+        smallest_error: so far from ``smallest``, at most, there is an eigenvalue.
+        largest_error: likewise.
+    """
+
+    smallest: jax.Array
+    largest: jax.Array
+    smallest_error: jax.Array
+    largest_error: jax.Array
+
+
+def extreme_eigenvalues(operator: Operator, like: Any, *, key: jax.Array, steps: int = 32) -> ExtremeEigenvalues:
+    """The smallest and the largest eigenvalue of a symmetric operator, by Lanczos' method from a random start.
+
+    Args:
+        operator: a symmetric linear function of trees.
+        like: a tree of the form that ``operator`` takes.
+        key: the random key of the start.
+        steps: the number of products; so many vectors are kept in memory.
+
+    Example:
+        >>> found = extreme_eigenvalues(lambda v: jnp.arange(-3.0, 7.0) * v, jnp.zeros(10), key=jax.random.key(0))
+        >>> print(f"{found.smallest:.4f} {found.largest:.4f}")
+        -3.0000 6.0000
+    """
+    found = lanczos(operator, normal_like(key, widened(like)), steps)
+    values, weights = found.eigh()
+    errors = jnp.abs(found.residual * weights[-1])
+    return ExtremeEigenvalues(values[0], values[-1], errors[0], errors[-1])
+
+
+def sharpness(fun: Callable, params: Any, *args: Any, key: jax.Array, steps: int = 32) -> jax.Array:
+    r"""The largest eigenvalue of the Hessian of a loss, :math:`\lambda_{\max}(\nabla^2 f(p))`.
+
+    Gradient descent with the learning rate :math:`\eta` cannot stay where the sharpness is above :math:`2 / \eta`.
+
+    Args:
+        fun: from parameters, and ``args``, to a scalar.
+        params: the point, a tree.
+        args: what else ``fun`` takes.
+        key: the random key of the start.
+        steps: the number of Hessian-vector products, as for ``extreme_eigenvalues``.
+
+    Source: Cohen, Kaur, Li, Kolter & Talwalkar, "Gradient Descent on Neural Networks Typically Occurs at the Edge of
+    Stability", 2021, https://arxiv.org/abs/2103.00065
+
+    Example:
+        >>> loss = lambda p: 5 * p["a"] ** 2 + p["b"] ** 2
+        >>> print(f'{sharpness(loss, {"a": 1.0, "b": 2.0}, key=jax.random.key(0)):.3f}')
+        10.000
+    """
+    return extreme_eigenvalues(hessian_operator(fun, params, *args), params, key=key, steps=steps).largest
+
+
+class PowerIteration(NamedTuple):
+    r"""What ``power_iteration`` found.
+
+    Attributes:
+        value: the eigenvalue of the largest magnitude.
+        vector: its eigenvector, of norm 1.
+        error: the norm of :math:`A v - \lambda v`: so far from ``value``, at most, there is an eigenvalue.
+        steps: the number of products.
+    """
+
+    value: jax.Array
+    vector: Any
+    error: jax.Array
+    steps: jax.Array
+
+
+def power_iteration(
+    operator: Operator, like: Any, *, key: jax.Array, steps: int = 100, tol: float = 1e-4
+) -> PowerIteration:
+    r"""The eigenvalue of the largest magnitude, by multiplying a random vector again and again.
+
+    .. math::
+        v \leftarrow \frac{A v}{\lVert A v \rVert}, \quad \lambda = v^T A v
+
+    It keeps two vectors, where ``lanczos`` keeps one for each product, and needs many more products.
+
+    Args:
+        operator: a symmetric linear function of trees.
+        like: a tree of the form that ``operator`` takes.
+        key: the random key of the start.
+        steps: the number of products, at most.
+        tol: it stops when :math:`\lVert A v - \lambda v \rVert \le \mathrm{tol}\, |\lambda|`.
+
+    Source: von Mises & Pollaczek-Geiringer, "Praktische Verfahren der Gleichungsauflösung", 1929,
+    https://doi.org/10.1002/zamm.19290090206
+
+    Example:
+        >>> found = power_iteration(lambda v: jnp.array([1.0, -5.0]) * v, jnp.zeros(2), key=jax.random.key(0))
+        >>> print(f"{found.value:.4f}")
+        -5.0000
+    """
+    check_at_least("power_iteration", 1, steps=steps)
+    first, _ = direction(normal_like(key, widened(like)))
+
+    def step(found: tuple) -> tuple:
+        _, image, _, _, i = found
+        return *measured(direction(image)[0]), i + 1
+
+    def measured(q: Any) -> tuple:
+        image = widened(operator(q))
+        value = dot(q, image)
+        return q, image, value, safe_norm(jax.tree.map(jnp.subtract, image, scaled(q, value)))
+
+    unfinished = lambda found: (found[-1] < steps) & ~(found[3] <= tol * jnp.abs(found[2]))
+    q, _, value, error, count = lax.while_loop(unfinished, step, (*measured(first), jnp.int32(1)))
+    return PowerIteration(value, q, error, count)
