@@ -57,3 +57,13 @@ def other_like(tree, seed=0):
         return jnp.asarray(y * (0.6 + 0.8j) if jnp.iscomplexobj(x) else y, x.dtype)
 
     return jax.tree.map(draw, tree)
+
+
+def random_mask(data, tree):
+    """A tree of bools, drawn with the ``data`` of hypothesis."""
+    return jax.tree.map(lambda x: data.draw(st.booleans()), tree)
+
+
+def own_leaves(mask, tree):
+    """The leaves where a mask is true, with holes elsewhere."""
+    return jax.tree.map(lambda chosen, x: x if chosen else None, mask, tree)

@@ -13,6 +13,7 @@ from flax import nnx
 from flax.core import freeze
 
 import gradchain as gc
+from tests.checkpoints import through_msgpack, through_orbax
 
 Layer = collections.namedtuple("Layer", ["kernel", "bias"])
 PARAMS = {
@@ -37,18 +38,6 @@ TRANSFORMATIONS = {
     "wrappers": gc.lookahead(gc.accumulate(gc.sgd(RATE, momentum=0.9), every=3), sync_period=2),
     "stateless": gc.chain(gc.clip(1.0), gc.scale(-0.1)),
 }
-
-
-def through_orbax(state, folder):
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder / "state", state)
-        checkpointer.wait_until_finished()
-        return checkpointer.restore(folder / "state")
-
-
-def through_msgpack(state, folder):
-    (folder / "state").write_bytes(flax.serialization.to_bytes(state))
-    return flax.serialization.msgpack_restore((folder / "state").read_bytes())
 
 
 SERIALIZERS = [through_orbax, through_msgpack]

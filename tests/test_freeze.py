@@ -13,9 +13,9 @@ from jax.sharding import PartitionSpec as P
 
 import gradchain as gc
 from gradchain.paths import named_leaves
-from tests.random_trees import few, other_like, trees
+from tests.random_trees import few, other_like, own_leaves, random_mask, trees
 from tests.samples import assert_close, assert_identical, assert_same_type
-from tests.table import ROWS
+from tests.table import FOR_ANY_TREE
 
 LAYER = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
 PARAMS = {"encoder": LAYER, "head": LAYER}
@@ -213,20 +213,10 @@ def test_a_frozen_group_takes_no_memory():
 
 # -------------------------------------------------------------------------------------------------------- random ones
 
-usable = [row for row in ROWS if "takes_trees_of_every_kind" not in row.reasons and "value_fn" not in row.extra]
-
-
-def own_leaves(mask, tree):
-    return jax.tree.map(lambda chosen, x: x if chosen else None, mask, tree)
-
-
-def random_mask(data, params):
-    return jax.tree.map(lambda x: data.draw(st.booleans()), params)
-
 
 @jax.disable_jit()
 @few
-@given(st.sampled_from([row for row in usable if not row.make().freezes]), trees, st.data())
+@given(st.sampled_from([row for row in FOR_ANY_TREE if not row.make().freezes]), trees, st.data())
 def test_what_is_frozen_might_as_well_not_be_there(row, params, data):
     frozen, grads = random_mask(data, params), other_like(params)
     live = jax.tree.map(lambda flag: not flag, frozen)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import gradchain as gc
 from gradchain.paths import named_leaves
-from tests.random_trees import few, other_like, trees
+from tests.random_trees import few, other_like, own_leaves, random_mask, trees
 from tests.samples import assert_identical, assert_same_type
-from tests.table import ROWS
+from tests.table import FOR_ANY_TREE
 
 LAYER = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
 PARAMS = {"encoder": LAYER, "head": LAYER}
@@ -229,21 +229,13 @@ def test_it_prints_and_goes_through_json(tx):
 
 # -------------------------------------------------------------------------------------------------------- random ones
 
-usable = [row for row in ROWS if "takes_trees_of_every_kind" not in row.reasons and "value_fn" not in row.extra]
-
-
-def own_leaves(mask, tree):
-    return jax.tree.map(lambda chosen, x: x if chosen else None, mask, tree)
-
-
-def random_mask(data, params):
-    return jax.tree.map(lambda x: data.draw(st.booleans()), params)
-
 
 @jax.disable_jit()
 @few
 @given(
-    st.lists(st.sampled_from([row for row in usable if not row.make().label]), min_size=1, max_size=3), trees, st.data()
+    st.lists(st.sampled_from([row for row in FOR_ANY_TREE if not row.make().label]), min_size=1, max_size=3),
+    trees,
+    st.data(),
 )
 def test_each_group_is_as_if_it_were_alone(rows, params, data):
     masks = [random_mask(data, params) for _ in rows[1:]]

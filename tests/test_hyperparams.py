@@ -9,21 +9,7 @@ import pytest
 import gradchain as gc
 from tests import samples
 from tests.table import ROWS
-
-PARAMS = {"dense": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}, "head": {"kernel": jnp.ones((2, 1))}}
-ONES = jax.tree.map(jnp.ones_like, PARAMS)
-RATE = gc.linear_schedule(1.0, 0.0, 10)
-
-
-def run(tx, state, steps, params=PARAMS, grads=ONES):
-    for _ in range(steps):
-        params, state = tx.step(grads, state, params)
-    return params, state
-
-
-def values(state):
-    return state["tunable"]["hyperparams"]
-
+from tests.tuning import ONES, PARAMS, RATE, run
 
 # ----------------------------------------------------------------------------------------------------- what is in force
 

@@ -1,14 +1,14 @@
 """The laws over the table."""
 
 import sys
+from functools import partial
 
-import flax.serialization
 import jax.numpy as jnp
-import orbax.checkpoint as ocp
 import pytest
 
 from gradchain.call import FACTORIES
 from tests import laws, laws_sharded
+from tests.checkpoints import through_msgpack, through_orbax
 from tests.table import ROWS
 from tests.table_constraints import CONSTRAINTS, PENALTIES
 from tests.table_schedules import SCHEDULES, SELECTIONS
@@ -81,14 +81,5 @@ def test_trajectory(row, dtype, tolerance):
 @each_main_row
 def test_goes_on_from_a_checkpoint(row, tmp_path):
     skip_with_reason(row, "goes_on_from_a_checkpoint")
-
-    def through_msgpack(state):
-        return flax.serialization.msgpack_restore(flax.serialization.msgpack_serialize(state))
-
-    def through_orbax(state):
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(tmp_path / "state", {"state": state})
-            checkpointer.wait_until_finished()
-            return checkpointer.restore(tmp_path / "state")["state"]
-
-    laws.goes_on_from_a_checkpoint(row, [through_msgpack, through_orbax])
+    ways = [partial(save_and_restore, folder=tmp_path) for save_and_restore in (through_msgpack, through_orbax)]
+    laws.goes_on_from_a_checkpoint(row, ways)

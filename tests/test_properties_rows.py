@@ -12,15 +12,13 @@ from hypothesis import assume, given, settings
 import gradchain as gc
 from gradchain.call import FACTORIES
 from tests import own, samples
-from tests.random_trees import few, other_like, trees
+from tests.random_trees import few, other_like, own_leaves, random_mask, trees
 from tests.samples import assert_identical, assert_same_type, named
-from tests.table import ROWS
+from tests.table import FOR_ANY_TREE, ROWS
 
 pytestmark = pytest.mark.usefixtures("without_jit")
 fewer = settings(few, max_examples=20)
 
-# Gradients of examples have a dimension more than parameters: these rows are not for trees of any form.
-usable = [row for row in ROWS if "takes_trees_of_every_kind" not in row.reasons and "value_fn" not in row.extra]
 is_elementwise = lambda row: row.make().locality == "element"
 has_text = lambda row: "survives_json" not in row.reasons
 
@@ -40,13 +38,13 @@ def run(tx, params, extra, steps=2):
 
 
 @few
-@given(st.sampled_from(usable), trees)
+@given(st.sampled_from(FOR_ANY_TREE), trees)
 def test_a_transformation_takes_any_tree(row, params):
     run(row.make(), params, row.extra)
 
 
 @fewer
-@given(st.lists(st.sampled_from(usable), min_size=2, max_size=4), trees)
+@given(st.lists(st.sampled_from(FOR_ANY_TREE), min_size=2, max_size=4), trees)
 def test_a_chain_is_its_members_one_after_another(members, params):
     tx = gc.chain(*(row.make() for row in members))
     extra = {k: v for row in members for k, v in row.extra.items()}
@@ -59,7 +57,7 @@ def test_a_chain_is_its_members_one_after_another(members, params):
 
 
 @fewer
-@given(st.lists(st.sampled_from([row for row in usable if has_text(row)]), min_size=2, max_size=4))
+@given(st.lists(st.sampled_from([row for row in FOR_ANY_TREE if has_text(row)]), min_size=2, max_size=4))
 def test_a_chain_prints_as_its_recipe_and_survives_json(members):
     tx = gc.chain(*(row.make() for row in members)).named("all")
     assert eval(repr(tx), vars(gc) | vars(own)) == tx
@@ -69,14 +67,10 @@ def test_a_chain_prints_as_its_recipe_and_survives_json(members):
 # -------------------------------------------------------------------------------------------------------------- groups
 
 
-def own_leaves(mask, tree):
-    return jax.tree.map(lambda chosen, x: x if chosen else None, mask, tree)
-
-
 @few
-@given(st.sampled_from(usable), st.sampled_from(usable), trees, st.data())
+@given(st.sampled_from(FOR_ANY_TREE), st.sampled_from(FOR_ANY_TREE), trees, st.data())
 def test_each_group_is_as_if_it_were_alone(first, second, params, data):
-    mask = jax.tree.map(lambda x: data.draw(st.booleans()), params)
+    mask = random_mask(data, params)
     rest = jax.tree.map(lambda chosen: not chosen, mask)
     labels = jax.tree.map(lambda chosen: "yes" if chosen else "no", mask)
     members, extra, grads = {"yes": first.make(), "no": second.make()}, first.extra | second.extra, other_like(params)
@@ -106,7 +100,7 @@ def slots_of(state, params):
 
 
 @few
-@given(st.sampled_from([row for row in usable if is_elementwise(row)]), trees, st.integers(0, 99))
+@given(st.sampled_from([row for row in FOR_ANY_TREE if is_elementwise(row)]), trees, st.integers(0, 99))
 def test_rows_without_a_gradient_rest(row, params, seed):
     assume(isinstance(params, dict | list | tuple))  # else every slot of one number looks like the parameter
     inner, tx = row.make(), gc.lazy_rows(row.make())

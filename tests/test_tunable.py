@@ -1,11 +1,9 @@
 """Hyperparameters in the state: their names, what a change does, how precise they are, how they last."""
 
-import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import orbax.checkpoint as ocp
 import pytest
 from flax import nnx
 from flax.training.train_state import TrainState
@@ -15,22 +13,9 @@ import gradchain as gc
 from gradchain.walk import walk
 from gradchain.wrappers.tunable import hyperparameter_names
 from tests import samples
+from tests.checkpoints import through_msgpack, through_orbax
 from tests.table import ROWS
-
-PARAMS = {"dense": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}, "head": {"kernel": jnp.ones((2, 1))}}
-ONES = jax.tree.map(jnp.ones_like, PARAMS)
-RATE = gc.linear_schedule(1.0, 0.0, 10)
-
-
-def run(tx, state, steps, params=PARAMS, grads=ONES):
-    for _ in range(steps):
-        params, state = tx.step(grads, state, params)
-    return params, state
-
-
-def values(state):
-    return state["tunable"]["hyperparams"]
-
+from tests.tuning import ONES, PARAMS, RATE, run, values
 
 # ---------------------------------------------------------------------------------------------------------------- names
 
@@ -278,17 +263,6 @@ def test_a_number_that_was_put_in_without_an_array_is_taken():
 
 
 # ---------------------------------------------------------------------------------------------------------------- saved
-
-
-def through_orbax(state, folder):
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder / "state", state)
-        checkpointer.wait_until_finished()
-        return checkpointer.restore(folder / "state")
-
-
-def through_msgpack(state, folder):
-    return flax.serialization.msgpack_restore(flax.serialization.to_bytes(state))
 
 
 @pytest.mark.parametrize("save_and_restore", [through_orbax, through_msgpack])
