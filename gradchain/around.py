@@ -17,7 +17,7 @@ from gradchain.core import GradientTransformation
 from gradchain.lift import PerTree
 from gradchain.paths import in_containers_of
 from gradchain.slots import Slot
-from gradchain.stages import LOCALITIES, Body, Stage, run_inside
+from gradchain.stages import Body, Stage, run_inside, widest
 from gradchain.trees import map_leaves
 
 
@@ -57,8 +57,7 @@ class Around(PerTree):
     """A rule on whole trees around other transformations."""
 
     def __init__(self, rule: Callable, locality: str, members: dict[str, GradientTransformation], slots: dict):
-        widest = max([locality, *(m.locality for m in members.values())], key=LOCALITIES.index)
-        super().__init__(widest, rule, None, slots)
+        super().__init__(widest([locality, *(m.locality for m in members.values())]), rule, None, slots)
         self.members = members
         self.freezes = all(m.freezes for m in members.values())
         self.required -= members.keys()

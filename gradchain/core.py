@@ -16,7 +16,7 @@ from gradchain import checks
 from gradchain.call import Call, Factory, Schedule, as_number, decorator, is_call
 from gradchain.leaves import is_traced
 from gradchain.numerics import cast
-from gradchain.stages import LOCALITIES, free_name, frozen_by, init_stages, is_pair, run_stages, stages_at_start
+from gradchain.stages import free_name, frozen_by, init_stages, is_pair, run_stages, stages_at_start, widest
 from gradchain.trees import add_updates, tree_map_live
 
 P = ParamSpec("P")
@@ -143,7 +143,7 @@ class GradientTransformation(Call):
     @property
     def locality(self) -> str:
         """How far an output element looks, ``element``, ``leaf``, ``matrix`` or ``tree``; the widest of the members."""
-        return max((s.body.locality for s in stages_at_start(self.stages)), key=LOCALITIES.index, default="element")
+        return widest(s.body.locality for s in stages_at_start(self.stages))
 
     @property
     def extras(self) -> frozenset[str]:

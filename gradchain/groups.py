@@ -11,7 +11,7 @@ from gradchain.core import GradientTransformation, as_transformation, transform
 from gradchain.labels import ByLabel
 from gradchain.lift import PerLeaf
 from gradchain.paths import flatten, flatten_like, named_leaves
-from gradchain.stages import free_name
+from gradchain.stages import named_members
 from gradchain.trees import Where, select, tree_map_live
 
 
@@ -115,8 +115,5 @@ def _members(rules: Any, default: GradientTransformation | None) -> dict[str, Gr
                 raise TypeError(f"groups: in the rule {rule!r}: {error}") from None
         found.append(as_transformation(tx, f"groups: the second of the rule {rule!r}"))
     found += [] if default is None else [default]
-    named: dict[str, GradientTransformation] = {}
-    for member in reversed(found):  # the default has the plain name
-        name = free_name(member.label or member.factory.name, named)
-        named[name] = member.of(member.factory, member.arguments)
+    named = named_members(reversed(found))  # the default has the plain name
     return dict(reversed(named.items()))

@@ -10,10 +10,9 @@ import jax
 
 from gradchain.checks import quote
 from gradchain.core import GradientTransformation
-from gradchain.numerics import cast, compute_dtype
 from gradchain.paths import flatten, named_leaves
-from gradchain.stages import LOCALITIES, Body, Stage, checked_entries, extra_for, run_inside
-from gradchain.trees import Where, map_leaves, merge, only, tree_map_live
+from gradchain.stages import Body, Stage, checked_entries, extra_for, run_inside, widest
+from gradchain.trees import Where, merge, only, tree_map_live, widened
 
 
 class ByLabel(Body):
@@ -33,7 +32,7 @@ class ByLabel(Body):
         rules: Mapping[str, Where] = MappingProxyType({}),
     ):
         self.members, self.labels_of, self.rules = members, labels_of, rules
-        self.locality = max((m.locality for m in members.values()), key=LOCALITIES.index, default="element")
+        self.locality = widest(m.locality for m in members.values())
         self.extras = frozenset().union(*(m.extras for m in members.values()))
         self.freezes = any(m.freezes for m in members.values())
 
@@ -68,7 +67,7 @@ class ByLabel(Body):
         """See ``Body``."""
         (stage,), (state,), new_state = stages, states, {}
         state = checked_entries(stage, state)
-        updates = map_leaves(lambda g: cast(g, compute_dtype(g.dtype)), updates)  # rounded once, at the end
+        updates = widened(updates)  # rounded once, at the end
         for name, mask in stage.body.masks(updates if params is None else params).items():
             member = stage.body.members[name]
             own = None if params is None else only(mask, params)

@@ -32,7 +32,7 @@ from gradchain.numerics import cast, compute_dtype, real_dtype
 from gradchain.paths import flatten, flatten_like, named_leaves
 from gradchain.slots import Slot
 from gradchain.stages import Body, Stage
-from gradchain.trees import only, select
+from gradchain.trees import only, real_dtype_of, select
 
 GIVEN = frozenset({"g", "s", "p", "t", "dtypes"})  # what a rule is given by these names; others are extra arguments
 
@@ -207,7 +207,7 @@ class PerTree(Lift):
     def init(self, params: Any) -> dict:
         """See ``Body``."""
         chosen = only(select(self.where, params), params)
-        dtype = real_dtype(compute_dtype(*(jnp.result_type(x) for x in jax.tree.leaves(params))))
+        dtype = real_dtype_of(params)
         once = lambda s: s(size=s.size(chosen) if callable(s.size) else s.size).make(jnp.zeros((), dtype))
         make = lambda s: once(s) if s.relation == "scalar" else jax.tree.map(s.make, chosen)
         return {name: make(slot) for name, slot in self.slots.items()}

@@ -152,7 +152,8 @@ def shrink(size: Any, limit: Any) -> Any:
 
 def cast(x: jax.Array, dtype: Any) -> jax.Array:
     """``x`` in ``dtype``; ``x`` itself where it is so already, which costs nothing on thousands of tracers."""
-    return x if x.dtype == dtype and not x.weak_type else x.astype(dtype)
+    is_weak = getattr(x, "weak_type", False)  # a NumPy array never is
+    return x if x.dtype == dtype and not is_weak else x.astype(dtype)
 
 
 def increment(count: jax.Array) -> jax.Array:

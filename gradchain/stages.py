@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from gradchain import checks
 from gradchain.call import is_call
 from gradchain.numerics import compute_dtype, increment, real_dtype
-from gradchain.trees import is_tree_of_choices, merge, only, tree_map_live
+from gradchain.trees import is_tree_of_choices, merge, only, tree_map_live, widened
 
 if TYPE_CHECKING:
     from gradchain.core import GradientTransformation
@@ -57,6 +57,20 @@ def free_name(base: str, taken: Iterable[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
+def named_members(members: Iterable[GradientTransformation]) -> dict[str, GradientTransformation]:
+    """Members by the names of their states: the label, which is taken off, or else the name of the factory."""
+    named: dict[str, GradientTransformation] = {}
+    for member in members:
+        name = free_name(member.label or member.factory.name, named)
+        named[name] = member.of(member.factory, member.arguments)
+    return named
+
+
+def widest(localities: Iterable[str]) -> str:
+    """That of them which looks furthest."""
+    return max(localities, key=LOCALITIES.index, default="element")
+
+
 class Body:
     """What the factory of a transformation returns for given numbers: a lift, or a pair of functions."""
 
@@ -94,8 +108,8 @@ class PairBody(Body):
     """A pair of functions on whole trees: foreign, hand-written, or made by a wrapper around ``members``."""
 
     def __init__(self, init: Callable, update: Callable, members: list[GradientTransformation]):
-        self.init, self.update = lambda params: init(_up(params)), update
-        self.locality = max((m.locality for m in members), key=LOCALITIES.index, default="tree")
+        self.init, self.update = lambda params: init(widened(params)), update
+        self.locality = widest(m.locality for m in members) if members else "tree"
         parameters = list(inspect.signature(update).parameters.values())
         by_place = [p for p in parameters if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
         self.takes_params = len(by_place) > 2 or any(p.kind is p.VAR_POSITIONAL for p in by_place)
@@ -109,15 +123,10 @@ class PairBody(Body):
         """See ``Body``."""
         body = stages[0].body
         own = {k: v for k, v in extra.items() if k in body.extras or "*" in body.extras}
-        updates, params = _up(updates), _up(params) if body.takes_params else None
+        updates, params = widened(updates), widened(params) if body.takes_params else None
         with inside():
             updates, new = body.update(updates, states[0], *([params] if body.takes_params else []), **own)
         return updates, [new]
-
-
-def _up(tree: Any) -> Any:
-    """Arrays in the precision of the computation."""
-    return jax.tree.map(lambda x: x.astype(compute_dtype(x.dtype)), tree)
 
 
 class Stage:
@@ -250,7 +259,7 @@ def extra_for(mask: Any, params: Any, extra: dict) -> dict:
         own["grad"] = only(mask, extra["grad"])
     for name in FUNCTIONS & extra.keys():
         if callable(extra[name]) and params is not None:
-            own[name] = lambda p, *rest, of=extra[name]: of(merge(mask, p, _up(params)), *rest)
+            own[name] = lambda p, *rest, of=extra[name]: of(merge(mask, p, widened(params)), *rest)
     return own
 
 

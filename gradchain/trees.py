@@ -18,7 +18,7 @@ from jax import lax
 
 from gradchain.checks import check_apply
 from gradchain.leaves import is_traced, map_rows
-from gradchain.numerics import abs2, compute_dtype, safe_sqrt, varying_axes
+from gradchain.numerics import abs2, cast, compute_dtype, real_dtype, safe_sqrt, varying_axes
 from gradchain.paths import flatten, flatten_like, named_leaves
 
 Where: TypeAlias = Any
@@ -131,7 +131,7 @@ def global_norm(tree: Any) -> jax.Array:
 
 
 def _sum_of_squares(_: Any, x: jax.Array) -> list:
-    return [jnp.sum(abs2(x.astype(compute_dtype(x.dtype))))]
+    return [jnp.sum(abs2(widened(x)))]
 
 
 def sum_over_shards(scalars: list) -> jax.Array:
@@ -192,6 +192,16 @@ def _add(_: Any, p: jax.Array, u: jax.Array) -> list:
 
 
 _compiled_add = jax.jit(add_updates)
+
+
+def widened(tree: Any) -> Any:
+    """Arrays in the dtypes that are computed in: float32 at least."""
+    return jax.tree.map(lambda x: cast(x, compute_dtype(x.dtype)), tree)
+
+
+def real_dtype_of(tree: Any) -> jnp.dtype:
+    """The dtype of a real number about the whole tree: of the precision of its widest leaf, float32 at least."""
+    return real_dtype(compute_dtype(*(jnp.result_type(x) for x in jax.tree.leaves(tree))))
 
 
 def map_leaves(fun: Callable, tree: Any, *others: Any) -> Any:
@@ -287,7 +297,7 @@ def normal_like(key: jax.Array, tree: Any) -> Any:
     return _draw_like(key, tree, jax.random.normal, 0.5**0.5)
 
 
-def signs_like(key: jax.Array, tree: Any) -> Any:
+def rademacher_like(key: jax.Array, tree: Any) -> Any:
     """Signs, 1 or -1, in the shapes of a tree; in complex leaves both parts have one. Drawn as in ``normal_like``."""
     return _draw_like(key, tree, jax.random.rademacher, 1.0)
 

@@ -10,9 +10,9 @@ from jax import lax
 
 from gradchain.core import GradientTransformation
 from gradchain.labels import ByLabel
-from gradchain.numerics import abs2, compute_dtype, safe_divide, size, varying_axes
+from gradchain.numerics import abs2, safe_divide, size, varying_axes
 from gradchain.paths import flatten, flatten_like, named_leaves
-from gradchain.trees import map_leaves, value_per_leaf
+from gradchain.trees import map_leaves, value_per_leaf, widened
 from gradchain.walk import walk
 
 TOTALS = ("gradient_norm", "update_norm", "parameter_norm", "update_ratio")
@@ -53,7 +53,7 @@ class Layers:
 
     def squares(self, tree: Any) -> list:
         """The squared norm of each leaf, over all its shards inside ``shard_map``; 0 where there is none."""
-        wide = lambda x: jnp.sum(abs2(x.astype(compute_dtype(x.dtype))))
+        wide = lambda x: jnp.sum(abs2(widened(x)))
         column = flatten_like(self.treedef, map_leaves(wide, tree))
         buckets: dict[tuple, list[int]] = {}
         for i, x in enumerate(column):

@@ -11,11 +11,11 @@ from jax import lax
 from gradchain.checks import check_at_least
 from gradchain.core import GradientTransformation, transform
 from gradchain.hyperparams import hyperparams
-from gradchain.numerics import cast, compute_dtype, real_dtype, safe_divide
-from gradchain.stages import Body, Stage, inside, run_stages, stages_at_start
+from gradchain.numerics import cast, safe_divide
+from gradchain.stages import Body, Stage, inside, run_stages, unstacks
 from gradchain.telemetry.layers import Layers
 from gradchain.telemetry.meters import measured, meters, norm_at, run_with_meters, with_meters, without_meters
-from gradchain.trees import map_leaves, tree_map_live
+from gradchain.trees import map_leaves, real_dtype_of, tree_map_live
 from gradchain.walk import Part
 
 
@@ -93,13 +93,13 @@ class Watched(Body):
         self.inner, self.every = inner, every
         self.layers_of = lambda params: Layers(inner, by, healthy, relative, params)
         self.locality, self.extras, self.freezes = inner.locality, inner.extras, inner.freezes  # of its updates
-        self.unstacks = any(stage.body.unstacks for stage in stages_at_start(inner.stages)[:1])
+        self.unstacks = unstacks(inner)
 
     def init(self, params: Any) -> dict:
         """See ``Body``."""
         state = self.inner.init(params)
         names = _names(self, state, params)
-        entry = {"metrics": {name: jnp.zeros((), _dtype(params)) for name in names}, "inner": state}
+        entry = {"metrics": {name: jnp.zeros((), real_dtype_of(params)) for name in names}, "inner": state}
         return {k: v for k, v in entry.items() if v}
 
     @classmethod
@@ -128,10 +128,6 @@ def _after(always: jax.Array, updates: Any) -> Any:
     still has to read.
     """
     return map_leaves(lambda x: jnp.where(always, x, jnp.zeros_like(x)), updates)
-
-
-def _dtype(params: Any) -> Any:
-    return real_dtype(compute_dtype(*(x.dtype for x in jax.tree.leaves(params))))
 
 
 def _measured_run(

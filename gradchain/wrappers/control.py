@@ -16,11 +16,11 @@ from gradchain.checks import check_at_least, check_one_of, quote, shape_dtype
 from gradchain.core import GradientTransformation, chain, transform
 from gradchain.groups import freeze
 from gradchain.lift import GIVEN
-from gradchain.numerics import cast, compute_dtype, increment
+from gradchain.numerics import increment
 from gradchain.paths import flatten, named_leaves
 from gradchain.slots import counter
-from gradchain.stages import LOCALITIES, Body, Stage, checked_entries, free_name, run_inside
-from gradchain.trees import map_leaves
+from gradchain.stages import Body, Stage, checked_entries, named_members, run_inside, widest
+from gradchain.trees import map_leaves, widened
 from gradchain.walk import is_optimizer, walk
 
 
@@ -277,11 +277,7 @@ def parallel(*members: GradientTransformation, merge: Any = "sum") -> Any:
         raise ValueError("parallel: give one transformation or more.")
     if not callable(merge):
         check_one_of("parallel", ("sum", "mean"), merge=merge)
-    named: dict[str, GradientTransformation] = {}
-    for member in members:
-        name = free_name(member.label or member.factory.name, named)
-        named[name] = member.of(member.factory, member.arguments)
-    return SideBySide(named, merge)
+    return SideBySide(named_members(members), merge)
 
 
 class SideBySide(Body):
@@ -290,7 +286,7 @@ class SideBySide(Body):
     def __init__(self, members: dict[str, GradientTransformation], merge: Any):
         self.members, self.merge = members, merge
         own = "leaf" if callable(merge) else "element"
-        self.locality = max([own, *(m.locality for m in members.values())], key=LOCALITIES.index)
+        self.locality = widest([own, *(m.locality for m in members.values())])
         self.extras = frozenset().union(*(m.extras for m in members.values()))
         self.freezes = all(m.freezes for m in members.values())
 
@@ -314,7 +310,7 @@ class SideBySide(Body):
         """See ``Body``."""
         (stage,), (state,) = stages, states
         made, new_state, state = [], {}, checked_entries(stage, state)
-        updates = map_leaves(lambda g: cast(g, compute_dtype(g.dtype)), updates)  # rounded once, when all is merged
+        updates = widened(updates)  # rounded once, when all is merged
         for name, member in stage.body.members.items():
             update, new_state[name] = run_inside(member, updates, state.get(name, {}), params, extra)
             made.append(update)

@@ -11,10 +11,10 @@ from jax import lax
 from gradchain.around import Around, run_if
 from gradchain.core import GradientTransformation, transform
 from gradchain.leaves import map_rows
-from gradchain.numerics import abs2, compute_dtype, increment
+from gradchain.numerics import abs2, increment
 from gradchain.paths import entries, flatten, flatten_like, is_watch, named_leaves, unboxed
 from gradchain.slots import Slot, counter
-from gradchain.trees import all_finite, map_leaves, sum_over_shards
+from gradchain.trees import all_finite, map_leaves, sum_over_shards, widened
 
 
 @transform
@@ -148,11 +148,11 @@ def _is_surely_finite(moved: tuple, state: Any, dtypes: tuple) -> jax.Array:
     def size(kinds: tuple, u: jax.Array, *p: jax.Array) -> list:
         if all(float(jnp.finfo(kind).max) > 1e38 for kind in kinds):
             return [jnp.sum(abs2(u))]  # if that is finite, u is too small to make any finite parameter overflow
-        return [sum(jnp.sum(_wide(x)) for x in _as_stored(kinds, u, *p))]
+        return [sum(jnp.sum(widened(x)) for x in _as_stored(kinds, u, *p))]
 
     kinds, rows = _rows(moved, dtypes)
     numbers = [(x,) for x in jax.tree.leaves(state) if _is_number(x)]
-    sums = map_rows(size, kinds, rows) + map_rows(lambda _, x: [jnp.sum(_wide(x))], [None] * len(numbers), numbers)
+    sums = map_rows(size, kinds, rows) + map_rows(lambda _, x: [jnp.sum(widened(x))], [None] * len(numbers), numbers)
     return jnp.isfinite(sum_over_shards([row[0] for row in sums])) if sums else jnp.array(True)
 
 
@@ -195,10 +195,6 @@ def _as_stored(kinds: tuple, u: jax.Array, *p: jax.Array) -> list[jax.Array]:
 
 def _is_number(x: Any) -> bool:
     return x is not None and jnp.issubdtype(x.dtype, jnp.inexact)
-
-
-def _wide(x: jax.Array) -> jax.Array:
-    return x.astype(compute_dtype(x.dtype))
 
 
 def _ceased(new: jax.Array, old: jax.Array) -> jax.Array:

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from gradchain.checks import check_slots, quote
 from gradchain.core import GradientTransformation, transform
 from gradchain.leaves import is_traced
-from gradchain.numerics import compute_dtype, real_dtype
 from gradchain.paths import path_name
 from gradchain.stages import Body, Stage, free_name, run_inside, unstacks
+from gradchain.trees import real_dtype_of, widened
 
 
 @transform
@@ -71,7 +71,7 @@ class Tunable(Body):
 
     def init(self, params: Any) -> dict[str, Any]:
         """See ``Body``."""
-        dtype = real_dtype(compute_dtype(*(x.dtype for x in jax.tree.leaves(params))))
+        dtype = real_dtype_of(params)
         values = {k: jnp.asarray(v, dtype) for k, v in self.constants.items() if k in self.names}
         return _entry(values, self.members["inner"].init(params))
 
@@ -104,17 +104,13 @@ class Tunable(Body):
         """See ``Body``."""
         (stage,), (state,) = stages, states
         body = stage.body
-        values = {name: _up(jnp.asarray(value)) for name, value in body.check(stage.name, state).items()}
-        u, new = run_inside(body.tuned(values), jax.tree.map(_up, updates), state.get("inner", {}), params, extra)
+        values = {name: widened(jnp.asarray(value)) for name, value in body.check(stage.name, state).items()}
+        u, new = run_inside(body.tuned(values), widened(updates), state.get("inner", {}), params, extra)
         return u, [_entry(values, new)]
 
 
 def _entry(values: dict[str, Any], inner: Any) -> dict[str, Any]:
     return {"hyperparams": values} | ({"inner": inner} if inner else {})
-
-
-def _up(x: jax.Array) -> jax.Array:
-    return x.astype(compute_dtype(x.dtype))
 
 
 def hyperparameter_names(tx: GradientTransformation) -> list[str]:
