@@ -69,6 +69,11 @@ def is_watch(node: Any) -> bool:
     return entry.keys() - {"inner"} == {"count", "metrics"} and "gradient_norm" in entries(entry["metrics"])
 
 
+def is_meter(name: str, node: Any) -> bool:
+    """Whether a part of a state called ``name`` is what a ``watch`` reads one norm with."""
+    return str(name).endswith(("/in", "/out")) and isinstance(node, dict) and node.keys() == {"norm"}
+
+
 def unboxed(x: Any) -> Any:
     """The array in a box around one, such as Flax's ``Variable``."""
     leaves = jax.tree.leaves(x)

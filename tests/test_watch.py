@@ -380,3 +380,13 @@ def test_wrong_arguments_are_refused():
         tx.update(GRADS, tx.init(PARAMS))
     with pytest.raises(ValueError, match=r"no metrics of single layers; say watch\(..., by='path'\)"):
         gc.unhealthy_layers(gc.metrics(after(gc.watch(gc.sgd(0.1)))))
+
+
+@pytest.mark.parametrize("guard", [gc.skip_nonfinite, gc.skip_spikes])
+def test_a_norm_that_overflows_inside_a_guard_is_no_reason_to_skip(guard):
+    tx = guard(gc.chain(gc.clip(1.0), gc.sgd(0.1)))
+    params, huge = {"a": jnp.ones(3)}, {"a": jnp.full(3, 1e25)}
+    expected, _ = tx.update(huge, tx.init(params), params, value=1.0)
+    watched = gc.watch(tx, every=1)
+    found, _ = watched.update(huge, watched.init(params), params, value=1.0)
+    assert jnp.all(found["a"] == expected["a"]) and jnp.all(expected["a"] < 0)

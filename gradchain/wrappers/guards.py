@@ -12,7 +12,7 @@ from gradchain.around import Around, run_if
 from gradchain.core import GradientTransformation, transform
 from gradchain.leaves import map_rows
 from gradchain.numerics import abs2, increment
-from gradchain.paths import entries, flatten, flatten_like, is_watch, named_leaves, unboxed
+from gradchain.paths import entries, flatten, flatten_like, is_meter, is_watch, named_leaves, unboxed
 from gradchain.slots import Slot, counter
 from gradchain.trees import all_finite, map_leaves, sum_over_shards, widened
 
@@ -135,11 +135,12 @@ def guarded_step(
 
 
 def _without_metrics(state: Any) -> Any:
-    """The state with holes for what a ``watch`` in it shows: a norm may overflow where nothing else does."""
+    """The state without what a ``watch`` shows, in it or around it: a norm may overflow where nothing else does."""
     if not isinstance(state, dict):
         return state
     metrics = {"metrics": jax.tree.map(lambda _: None, state["metrics"])} if is_watch(state) else {}
-    return {name: _without_metrics(below) for name, below in (state | metrics).items()}
+    rest = {name: below for name, below in (state | metrics).items() if not is_meter(name, below)}
+    return {name: _without_metrics(below) for name, below in rest.items()}
 
 
 def _is_surely_finite(moved: tuple, state: Any, dtypes: tuple) -> jax.Array:
