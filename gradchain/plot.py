@@ -10,10 +10,12 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from gradchain.call import Schedule
 from gradchain.checks import quote
+from gradchain.curvature.density import SpectralDensity
 from gradchain.schedules.range_test import LearningRateRange
 from gradchain.telemetry.writers import History
 
@@ -83,10 +85,72 @@ def learning_rate_range(found: LearningRateRange, ax: Axes | None = None) -> Axe
     return ax
 
 
+def spectral_density(found: SpectralDensity, ax: Axes | None = None, **line: Any) -> Axes:
+    """Draw the density of eigenvalues, on a scale of powers of ten.
+
+    Args:
+        found: what ``gradchain.curvature.spectral_density`` returned.
+        ax: where to draw; by default on new axes.
+        line: how, as ``Axes.plot`` takes it: ``color=``, ``label=`` ...
+
+    Returns:
+        The axes. What is less than a hundred-thousandth of the highest density is below them.
+    """
+    ax = _axes(ax)
+    density = np.asarray(found.density, np.float64)
+    ax.plot(np.asarray(found.grid), density, **line)
+    heights = np.concatenate([curve.get_ydata() for curve in ax.lines])
+    ax.set(xlabel="eigenvalue", ylabel="density", yscale="log", ylim=(1e-5 * heights.max(), 3 * heights.max()))
+    return ax
+
+
 # ------------------------------------------------------------------------------------------------------------ metrics
 
 Columns = dict[str, np.ndarray]
 _TOTALS = ("gradient_norm", "update_norm", "parameter_norm")
+
+
+def trajectories(
+    fun: Callable,
+    paths: dict[str, Any],
+    x: tuple[float, float],
+    y: tuple[float, float],
+    ax: Axes | None = None,
+    levels: int = 24,
+) -> Axes:
+    """Draw a function of two numbers as contours, and the ways of minimizers over it.
+
+    Args:
+        fun: a function of an array of two numbers, which can be traced.
+        paths: by label the points of each way, arrays ``(steps, 2)``, as ``minimize(..., history="params")`` keeps
+            them; rows of NaN are left out.
+        x: the range of the first number.
+        y: the range of the second.
+        ax: where to draw; by default on new axes.
+        levels: the number of contours; their distances grow with the height.
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> import gradchain as gc
+        >>> bowl = lambda p: p[0] ** 2 + 4 * p[1] ** 2
+        >>> found = gc.minimize(bowl, jax.numpy.ones(2), history="params")
+        >>> paths = {"lbfgs": found.history["params"]}
+        >>> ax = gc.plot.trajectories(bowl, paths, (-2, 2), (-2, 2))  # doctest: +SKIP
+    """
+    ax = _axes(ax)
+    grid = np.stack(np.meshgrid(np.linspace(*x, 160), np.linspace(*y, 160)), axis=-1)
+    heights = np.asarray(jax.vmap(jax.vmap(fun))(grid), np.float64)
+    lowest = np.nanmin(heights)
+    shown = np.geomspace(1.0, 1.0 + np.nanmax(heights) - lowest, levels) - 1.0 + lowest
+    ax.contour(grid[..., 0], grid[..., 1], heights, np.unique(shown), colors="0.75", linewidths=0.6, linestyles="solid")
+    for label, path in paths.items():
+        points = np.asarray(path, np.float64)
+        points = points[np.isfinite(points).all(axis=1)]
+        ax.plot(*points.T, marker=".", markersize=4, linewidth=1.2, label=label)
+    ax.set(xlim=x, ylim=y)
+    return ax
 
 
 def plot_history(history: History | str | os.PathLike) -> Figure:

@@ -7,6 +7,7 @@ from gradchain.as_optax import contrib as contrib
 from gradchain.as_optax import losses as losses
 from gradchain.as_optax import projections as projections
 from gradchain.as_optax import schedules as schedules
+from gradchain.as_optax import second_order as second_order
 from gradchain.as_optax import transforms as transforms
 from gradchain.as_optax import tree as tree
 from gradchain.as_optax import tree_utils as tree_utils
@@ -37,6 +38,12 @@ from gradchain.as_optax.injecting import InjectStatefulHyperparamsState as Injec
 from gradchain.as_optax.injecting import WrappedSchedule as WrappedSchedule
 from gradchain.as_optax.injecting import inject_hyperparams as inject_hyperparams
 from gradchain.as_optax.injecting import inject_stateful_hyperparams as inject_stateful_hyperparams
+from gradchain.as_optax.line_search import ScaleByBacktrackingLinesearchState as ScaleByBacktrackingLinesearchState
+from gradchain.as_optax.line_search import ScaleByZoomLinesearchState as ScaleByZoomLinesearchState
+from gradchain.as_optax.line_search import ZoomLinesearchInfo as ZoomLinesearchInfo
+from gradchain.as_optax.line_search import scale_by_backtracking_linesearch as scale_by_backtracking_linesearch
+from gradchain.as_optax.line_search import scale_by_zoom_linesearch as scale_by_zoom_linesearch
+from gradchain.as_optax.line_search import value_and_grad_from_state as value_and_grad_from_state
 from gradchain.as_optax.losses import convex_kl_divergence as convex_kl_divergence
 from gradchain.as_optax.losses import cosine_distance as cosine_distance
 from gradchain.as_optax.losses import cosine_similarity as cosine_similarity
@@ -98,6 +105,9 @@ from gradchain.as_optax.optimizers import sign_sgd as sign_sgd
 from gradchain.as_optax.optimizers import signum as signum
 from gradchain.as_optax.optimizers import sm3 as sm3
 from gradchain.as_optax.optimizers import yogi as yogi
+from gradchain.as_optax.quasi_newton import ScaleByLBFGSState as ScaleByLBFGSState
+from gradchain.as_optax.quasi_newton import lbfgs as lbfgs
+from gradchain.as_optax.quasi_newton import scale_by_lbfgs as scale_by_lbfgs
 from gradchain.as_optax.scaling import centralize as centralize
 from gradchain.as_optax.scaling import identity as identity
 from gradchain.as_optax.scaling import normalize_by_update_norm as normalize_by_update_norm

@@ -17,6 +17,10 @@ from gradchain.as_optax.adapters import (
     with_extra_args_support,
 )
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
+from gradchain.as_optax.sophia import HutchinsonState as HutchinsonState
+from gradchain.as_optax.sophia import SophiaState as SophiaState
+from gradchain.as_optax.sophia import hutchinson_estimator_diag_hessian as hutchinson_estimator_diag_hessian
+from gradchain.as_optax.sophia import sophia as sophia
 from gradchain.as_optax.wrappers import Pair, named_pair
 from gradchain.core import GradientTransformation, chain
 from gradchain.optimizers import adam_recent, adam_variants, learning_rate_free, private

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradchain.core import GradientTransformation, chain
 from gradchain.trees import map_leaves
 
 
@@ -65,3 +66,15 @@ def projected_gradient(grad: Any, params: Any, bounds: Any) -> Any:
     if bounds is None:
         return grad
     return map_leaves(lambda g, p, low, high: p - jnp.clip(p - g, low, high), grad, params, *bounds)
+
+
+def kept_in_box(tx: GradientTransformation) -> GradientTransformation:
+    """A chain that ends in a search, whose direction leaves parameters on the bounds that hold them."""
+
+    def hold(updates: Any, state: Any, params: Any, *, bounds: Any, grad: Any) -> tuple[Any, Any]:
+        stays = lambda p, g, low, high: ((p <= low) | (p >= high)) & (g == 0)  # as ``masked_gradient`` leaves it
+        free = lambda u, *at: jnp.where(stays(*at), jnp.zeros_like(u), u)
+        return map_leaves(free, updates, params, grad, *bounds), state
+
+    *others, search = tx.stages.values()
+    return chain(*others, (lambda params: {}, hold), search)

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import io_callback
 
 _CALLBACKS: dict[int, Callable] = {}  # by number, so that another one does not compile the loop again
 _NUMBERS = itertools.count(1)
@@ -18,23 +17,48 @@ _NUMBERS = itertools.count(1)
 
 @contextlib.contextmanager
 def registered(callback: Callable | None, *, forever: bool) -> Iterator[int]:
-    """The number of a callback; ``forever``: for a loop that is being traced and runs later."""
-    number = next(_NUMBERS)
-    if callback is not None:
-        _CALLBACKS[number] = callback
+    """The number of a callback, until the block ends; what it raises is raised there.
+
+    Args:
+        callback: from a dict to whether to stop, or ``None``.
+        forever: for a loop that is being traced and runs later: then the callback is kept, and what it raises is an
+            error of the program.
+    """
+    if callback is None:
+        yield 0
+        return
+    number, raised = next(_NUMBERS), []
+
+    def call(told: dict) -> Any:
+        try:
+            return callback(told)
+        except BaseException as error:  # an interrupt as well: it ends the loop, which cannot be left in between
+            raised.append(error)
+            return True
+
+    _CALLBACKS[number] = callback if forever else call
     try:
         yield number
     finally:
         if not forever:
-            _CALLBACKS.pop(number, None)
+            del _CALLBACKS[number]
+    if raised:
+        raise raised[0]
 
 
-def tell_host(number: Any, told: dict) -> jax.Array:
-    """Call a registered callback; whether it wants the loop to stop."""
+def tell_host(number: Any, is_told: Any, told: dict) -> jax.Array:
+    """Call a registered callback, if a traced bool holds; whether it wants the loop to stop.
 
-    def call(number: Any, told: dict) -> Any:
-        callback = _CALLBACKS[int(number)]
-        plain = {k: x.item() if k != "params" and np.ndim(x) == 0 else x for k, x in told.items()}
-        return np.asarray(bool(callback(plain)))
+    Under ``vmap`` both branches of a condition are computed, so that it is asked here. The loop depends on the answer,
+    so that no call is left out.
+    """
 
-    return io_callback(call, jax.ShapeDtypeStruct((), jnp.bool_), number, told)
+    def call(number: Any, is_told: Any, told: dict) -> Any:
+        if not is_told:
+            return np.asarray(False)
+        told = jax.tree.map(np.asarray, told)
+        plain = {k: x.item() if k != "params" else x for k, x in told.items()}
+        return np.asarray(bool(_CALLBACKS[int(number)](plain)))
+
+    out = jax.ShapeDtypeStruct((), jnp.bool_)
+    return jax.pure_callback(call, out, number, is_told, told, vmap_method="sequential")

@@ -16,7 +16,7 @@ from gradchain.curvature.flat import to_vector
 from gradchain.curvature.krylov import ConjugateGradientInfo, Operator, conjugate_gradient
 from gradchain.curvature.orthogonal import scaled
 from gradchain.curvature.products import dense
-from gradchain.numerics import largest, safe_divide
+from gradchain.numerics import largest, safe_divide, varying_axes
 from gradchain.trees import dot, map_leaves, safe_norm
 
 #: What a preconditioner may be: a name, or a function from parameters to an operator near the inverse matrix.
@@ -25,19 +25,35 @@ _SAMPLES = 10  # of Hutchinson's estimate: enough to tell the scales of the para
 
 
 def solve_dense(operator: Operator, g: Any, damping: Any) -> Any:
-    r"""The solution :math:`Q (\max(|\Lambda|, \delta) + \lambda)^{-1} Q^T g` with the whole matrix of an operator.
+    r"""The solution :math:`Q (\max(|\Lambda|, \delta) + \lambda)^{-1} Q^T g` with the whole matrix of an operator."""
+    along, sizes, to_tree = diagonalized(operator, g)
+    return to_tree(safe_divide(along, sizes + damping))
 
-    The least eigenvalue :math:`\delta` is what rounding makes of a zero.
+
+def diagonalized(operator: Operator, g: Any) -> tuple[jax.Array, jax.Array, Callable[[jax.Array], Any]]:
+    r"""What ``g`` is along the eigenvectors of an operator, the magnitudes of its eigenvalues, and the way back.
+
+    The least magnitude is :math:`\delta`, what rounding makes of a zero.
     """
+    refuse_shards(g)
     vector, to_tree = to_vector(g)
     if not vector.size:
-        return g
+        return vector, vector, to_tree
     values, vectors = jnp.linalg.eigh(dense(operator, g))
     sizes = jnp.abs(values)
     least = vector.size * jnp.finfo(sizes.dtype).eps * jnp.max(sizes)
     along = jnp.matmul(vectors.T, vector, precision=lax.Precision.HIGHEST)
-    inverse = safe_divide(along, jnp.maximum(sizes, least) + damping)
-    return to_tree(jnp.matmul(vectors, inverse, precision=lax.Precision.HIGHEST))
+    back = lambda x: to_tree(jnp.matmul(vectors, x, precision=lax.Precision.HIGHEST))
+    return along, jnp.maximum(sizes, least), back
+
+
+def refuse_shards(g: Any) -> None:
+    """Raise where a leaf is one of several shards, of which no matrix of the whole can be made."""
+    if any(varying_axes(x) for x in jax.tree.leaves(g)):
+        raise ValueError(
+            "update: a dense curvature matrix is of whole parameters, but inside shard_map it is given shards. Use"
+            " scale_by_newton_cg, trust_region or solver='cg', or split the parameters with jax.jit and NamedSharding."
+        )
 
 
 def solve_cg(

@@ -78,8 +78,8 @@ def spectral_density(
 
     nodes, weights = lax.map(probe, jax.random.split(key, probes))
     low, high = nodes.min(), nodes.max()
-    # One eigenvalue alone has no range: then its own size is one.
-    span = jnp.where(high > low, high - low, jnp.maximum(jnp.abs(high), 1.0))
+    size = jnp.maximum(jnp.abs(low), jnp.abs(high))
+    span = jnp.maximum(high - low, 1e-3 * jnp.where(size > 0, size, 1.0))  # one eigenvalue alone has no range
     sigma = width * span
     grid = jnp.linspace(low - 5 * sigma, high + 5 * sigma, points).astype(nodes.dtype)
     # Bump by bump, as points times bumps may be more than there is memory for.

@@ -82,7 +82,7 @@ def average(sample: Callable[[jax.Array], Any], key: Any, samples: int | None) -
         x = sample(jax.random.fold_in(key, i))
         count = 1.0 + i
         gap = jax.tree.map(jnp.subtract, x, mean)
-        mean = jax.tree.map(lambda m, d: m + d / count.astype(real_dtype(d.dtype)), mean, gap)
+        mean = jax.tree.map(lambda m, d: m + d / count.astype(d.dtype), mean, gap)
         square = lambda s, d, y, m: s + by_parts(jnp.multiply, d, y - m)
         return mean, jax.tree.map(square, spread, gap, x, mean)
 
@@ -104,14 +104,17 @@ def hutch_plus_plus(operator: Callable[[Any], Any], like: Any, key: Any, samples
     sketch_key, rest_key = jax.random.split(key)
     sketch = lax.map(lambda key: operator(rademacher_like(key, like)), jax.random.split(sketch_key, number))
     basis = orthonormal(sketch)
-    inside = jnp.sum(lax.map(lambda q: dot(q, operator(q)), basis))
+
+    def inside(i: jax.Array) -> jax.Array:
+        q = jax.tree.map(lambda rows: rows[i], basis)
+        return dot(q, operator(q))
 
     def outside(key: jax.Array) -> jax.Array:
         z = without(basis, rademacher_like(key, like))
         return dot(z, operator(z))
 
     rest = average(outside, rest_key, number)
-    return Estimate(inside + rest.value, rest.standard_error)
+    return Estimate(jnp.sum(lax.map(inside, jnp.arange(number))) + rest.value, rest.standard_error)
 
 
 def check_method(

@@ -9,15 +9,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from gradchain.checks import as_arrays, check_at_least, check_params
+from gradchain.checks import as_arrays, check_at_least, shape_dtype
 from gradchain.core import GradientTransformation, as_transformation
 from gradchain.curvature.bounds import as_bounds
 from gradchain.curvature.callbacks import registered
-from gradchain.curvature.loop import Problem, Settings, Tolerance, solve
+from gradchain.curvature.implicit import differentiable_solve
+from gradchain.curvature.loop import Limits, Problem, Settings, Tolerance
 from gradchain.curvature.recipes import lbfgs
 from gradchain.curvature.result import Result
 from gradchain.leaves import is_traced
+from gradchain.numerics import cast
+from gradchain.paths import named_leaves
 
 
 def minimize(
@@ -117,32 +121,43 @@ def run(
 ) -> Result:
     """Check, compile and solve; ``problem`` says what is minimized of ``fun``, the rest is as for ``minimize``."""
     check_at_least("minimize", 0, max_steps=settings.max_steps, max_evals=max_evals)
-    check_params(x0)
-    x0 = as_arrays(x0)
-    tol = tol if isinstance(tol, Tolerance) else Tolerance(tol)
+    x0 = _checked_start(x0)
     data = (tuple(args), (), {})
     if isinstance(fun, functools.partial):  # what it holds is data: only its function has to be the same
         fun, data = fun.func, (tuple(args), fun.args, fun.keywords)
-    is_inside = is_traced(jax.tree.leaves((x0, tx, data, bounds)))
+    _check_hashable(fun)
+    tol = tol if isinstance(tol, Tolerance) else Tolerance(tol)
+    most = jnp.iinfo(jnp.int32).max
+    limits = (min(settings.max_steps or 0, most), most if max_evals is None else min(max_evals, most))
+    length = settings.max_steps if settings.history else None
+    settings = dataclasses.replace(settings, max_steps=length, watched=callback is not None)
+    is_inside = is_traced(jax.tree.leaves((x0, tx, data, bounds, tol)))
     with registered(callback, forever=is_inside) as number:
-        settings = dataclasses.replace(settings, watched=callback is not None)
-        result = _compiled(problem, fun, settings, x0, tx, data, as_bounds(bounds, x0), tol, max_evals, number)
+        limits = Limits(tol, *limits, number)
+        result = _compiled(problem, fun, settings, x0, tx, data, as_bounds(bounds, x0), limits)
         return result if callback is None or is_inside else jax.block_until_ready(result)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _compiled(
-    problem: Callable,
-    fun: Callable,
-    settings: Settings,
-    x0: Any,
-    tx: GradientTransformation,
-    data: tuple,
-    bounds: Any,
-    tol: Tolerance,
-    max_evals: Any,
-    number: Any,
-) -> Result:
-    args, first, named = data
-    own = problem(lambda params: fun(*first, params, *args, **named), settings.has_aux)
-    return solve(own, settings, x0, tx, bounds, tol, max_evals, number)
+_compiled = jax.jit(differentiable_solve, static_argnums=(0, 1, 2))
+
+
+def _checked_start(x0: Any) -> Any:
+    """The start as arrays that are not weakly typed."""
+    for path, x in named_leaves(x0):
+        if isinstance(x, bool | int | np.bool_ | np.integer) or getattr(x, "dtype", np.dtype(float)).kind in "iub":
+            raise TypeError(
+                f"minimize: x0 holds {shape_dtype(x)} at {path!r}. A start is of floating numbers, 1.0 instead of 1;"
+                " what is not to be moved belongs into args."
+            )
+    return jax.tree.map(lambda x: cast(x, x.dtype), as_arrays(x0))
+
+
+def _check_hashable(fun: Callable) -> None:
+    try:
+        hash(fun)
+    except TypeError:
+        raise TypeError(
+            f"minimize: fun is a {type(fun).__name__} that cannot be hashed, so that what is compiled for it cannot be"
+            " found again. Use a plain function, and pass what the object holds in args: minimize(lambda params, data:"
+            " ..., x0, args=(data,))."
+        ) from None

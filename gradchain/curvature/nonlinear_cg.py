@@ -89,7 +89,7 @@ def scale_by_nonlinear_cg(
     Raises:
         ValueError: if ``method`` is unknown or a number out of range.
 
-    Sources: Fletcher & Reeves, 1964, https://doi.org/10.1093/comjnl/7.2.149; Polak & Ribiere, 1969,
+    Source: Fletcher & Reeves, 1964, https://doi.org/10.1093/comjnl/7.2.149; Polak & Ribiere, 1969,
     https://doi.org/10.1051/m2an/196903R100351; Hestenes & Stiefel, 1952, https://doi.org/10.6028/jres.049.044; Dai &
     Yuan, 1999, https://doi.org/10.1137/S1052623497318992; Hager & Zhang, 2005, https://doi.org/10.1137/030601880;
     Powell, "Restart Procedures for the Conjugate Gradient Method", 1977, https://doi.org/10.1007/BF01593790

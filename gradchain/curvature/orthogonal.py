@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.numerics import real_dtype, safe_divide
-from gradchain.trees import safe_norm, sum_over_shards
+from gradchain.numerics import safe_divide
+from gradchain.trees import global_norm, sum_over_shards
 
 
 def scaled(tree: Any, factor: jax.Array) -> Any:
     """Every leaf times one real number, in the leaf's dtype."""
-    return jax.tree.map(lambda x: x * factor.astype(real_dtype(x.dtype)), tree)
+    return jax.tree.map(lambda x: x * factor.astype(x.dtype), tree)
 
 
 def combination(weights: jax.Array, rows: Any) -> Any:
@@ -51,7 +51,7 @@ def without(rows: Any, vector: Any) -> Any:
 
 def empty_rows(vector: Any, number: int) -> Any:
     """So many zeros in the form of a vector."""
-    return jax.tree.map(lambda x: jnp.zeros((number, *x.shape), x.dtype), vector)
+    return jax.tree.map(lambda x: jnp.broadcast_to(jnp.zeros_like(x), (number, *x.shape)), vector)
 
 
 def with_row(rows: Any, i: Any, vector: Any) -> Any:
@@ -61,8 +61,8 @@ def with_row(rows: Any, i: Any, vector: Any) -> Any:
 
 def direction(vector: Any, negligible: Any = 0.0) -> tuple[Any, jax.Array]:
     """A vector scaled to norm 1, and the norm that it had; zeros and 0 if that is negligible."""
-    size = safe_norm(vector)
-    size = jnp.where(size > negligible, size, jnp.zeros_like(size))
+    size = global_norm(vector)
+    size = jnp.where(size <= negligible, jnp.zeros_like(size), size)  # NaN stays
     return scaled(vector, safe_divide(jnp.ones_like(size), size)), size
 
 
@@ -72,7 +72,7 @@ def orthonormal(rows: Any) -> Any:
 
     def add(i: Any, basis: Any) -> Any:
         row = jax.tree.map(lambda q: q[i], rows)
-        size = safe_norm(row)
+        size = global_norm(row)
         new, _ = direction(without(basis, row), 10 * jnp.finfo(size.dtype).eps * size)
         return with_row(basis, i, new)
 

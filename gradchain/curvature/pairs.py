@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradchain.numerics import increment
+from gradchain.numerics import cast, increment
 from gradchain.slots import counter, like_param
 from gradchain.trees import map_leaves, sum_over_shards
 
@@ -33,12 +33,14 @@ class Pair(NamedTuple):
     is_good: jax.Array
 
 
-def next_pair(s: dict, p: Any, grad: Any) -> tuple[Pair, dict]:
+def next_pair(s: dict, g: Any, p: Any, grad: Any) -> tuple[Pair, dict]:
     """The pair that leads from the point in the slots ``s`` to the present one, and the slots of this one.
 
-    The angle between step and change decides, which is the same whatever the units of the loss and of the parameters
-    are. A point that is not finite is passed over.
+    It has the leaves and the dtypes of the updates ``g``. The angle between step and change decides whether it is good,
+    which is the same whatever the units of the loss and of the parameters are. A point that is not finite is passed
+    over.
     """
+    grad = map_leaves(lambda g, x: cast(x, g.dtype), g, grad)
     step, change = (map_leaves(lambda new, old: new - old, a, b) for a, b in ((p, s["params"]), (grad, s["grad"])))
     ss, sy, yy = dots((step, step), (step, change), (change, change))
     is_point = jnp.isfinite(ss + yy)

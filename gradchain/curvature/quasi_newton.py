@@ -21,7 +21,8 @@ from gradchain.core import transform
 from gradchain.curvature.flat import flat_size, to_vector
 from gradchain.curvature.pairs import POINT, Pair, downhill_or_gradient, first_scale, has_direction, next_pair
 from gradchain.lift import treewise
-from gradchain.numerics import increment, safe_divide, varying_axes
+from gradchain.numerics import compute_dtype, increment, safe_divide, varying_axes
+from gradchain.paths import flatten, flatten_like
 from gradchain.slots import counter, of_tree, prepend
 from gradchain.stages import Body
 from gradchain.trees import dot, map_leaves, scale_tree, sum_over_shards
@@ -52,7 +53,7 @@ def scale_by_lbfgs(memory_size: int = 10, form: str = "two_loop", scale_first: b
     Raises:
         ValueError: if ``memory_size`` is less than 1 or ``form`` unknown.
 
-    Sources: Liu & Nocedal, "On the Limited Memory BFGS Method for Large Scale Optimization", 1989,
+    Source: Liu & Nocedal, "On the Limited Memory BFGS Method for Large Scale Optimization", 1989,
     https://doi.org/10.1007/BF01589116; for the compact form, Byrd, Nocedal & Schnabel, "Representations of Quasi-Newton
     Matrices and Their Use in Limited Memory Methods", 1994, https://doi.org/10.1007/BF01582063
 
@@ -71,7 +72,7 @@ def scale_by_lbfgs(memory_size: int = 10, form: str = "two_loop", scale_first: b
     learn, multiply = (_learn, _two_loop) if form == "two_loop" else (_learn_products, _compact)
 
     def rule(g, s, p, grad):
-        pair, point = next_pair(s, p, grad)
+        pair, point = next_pair(s, g, p, grad)
         new = s | point | _remember(pair, s, learn)
         factor = first_scale(g, scale_first)
         direction, is_downhill = downhill_or_gradient(multiply(g, new, factor), g, factor)
@@ -107,7 +108,7 @@ def _learn(pair: Pair, place: Any, s: dict) -> dict:
 def _two_loop(g: Any, s: dict, factor: Any) -> Any:
     """The inverse Hessian times ``g``; Nocedal & Wright, "Numerical Optimization", algorithm 7.4."""
     size = s["sy"].shape[0]
-    rho = jnp.where(jnp.arange(size) < s["pairs"], safe_divide(1.0, s["sy"]), 0.0)
+    rho = jnp.where(jnp.arange(size, dtype=jnp.int32) < s["pairs"], safe_divide(1.0, s["sy"]), 0.0)
     newest = (s["pairs"] - 1) % size
     at = lambda ring, i: map_leaves(lambda x: lax.dynamic_index_in_dim(x, i, 0, keepdims=False), ring)
     add = lambda a, factor, b: map_leaves(lambda a, b: a + factor * b, a, b)
@@ -146,7 +147,7 @@ def _compact(g: Any, s: dict, factor: Any) -> Any:
             - \gamma Y R^{-1} S^T g
     """
     size = s["sy"].shape[0]
-    order = (s["pairs"] + jnp.arange(size)) % size  # the places that are free come first
+    order = (s["pairs"] + jnp.arange(size, dtype=jnp.int32)) % size  # the places that are free come first
     is_used = order < s["pairs"]
     vector = lambda x: jnp.where(is_used, x[order], 0.0)
     matrix = lambda x: jnp.where(is_used[:, None] & is_used[None, :], x[order][:, order], 0.0)
@@ -200,7 +201,7 @@ def scale_by_bfgs(scale_first: bool = True) -> Any:
     Args:
         scale_first: whether a gradient without pairs is scaled to a length of 1 at most; else it is taken as it is.
 
-    Sources: Broyden, 1970, https://doi.org/10.1093/imamat/6.1.76; Fletcher, 1970,
+    Source: Broyden, 1970, https://doi.org/10.1093/imamat/6.1.76; Fletcher, 1970,
     https://doi.org/10.1093/comjnl/13.3.317; Goldfarb, 1970, https://doi.org/10.1090/S0025-5718-1970-0258249-6; Shanno,
     1970, https://doi.org/10.1090/S0025-5718-1970-0274029-X; for the first matrix Nocedal & Wright, "Numerical
     Optimization", 2006, equation 6.20, https://doi.org/10.1007/978-0-387-40065-5
@@ -238,7 +239,7 @@ def scale_by_dfp(scale_first: bool = True) -> Any:
     Args:
         scale_first: see ``scale_by_bfgs``.
 
-    Sources: Davidon, "Variable Metric Method for Minimization", 1991 (written 1959), https://doi.org/10.1137/0801001;
+    Source: Davidon, "Variable Metric Method for Minimization", 1991 (written 1959), https://doi.org/10.1137/0801001;
     Fletcher & Powell, "A Rapidly Convergent Descent Method for Minimization", 1963,
     https://doi.org/10.1093/comjnl/6.2.163
 
@@ -263,10 +264,11 @@ def scale_by_dfp(scale_first: bool = True) -> Any:
 def _dense(name: str, with_pair: Callable, scale_first: bool) -> Body:
     """The transformation that keeps a dense inverse Hessian, which ``with_pair`` updates."""
 
-    def rule(g, s, p, grad):
+    def rule(g, s, p, grad, dtypes):
         _refuse_shards(name, g)
-        pair, point = next_pair(s, p, grad)
-        (step, _), (change, _), (vector, to_tree) = map(to_vector, (pair.step, pair.change, g))
+        pair, point = next_pair(s, g, p, grad)
+        in_place = lambda tree: to_vector(_with_zeros(tree, dtypes[1]))
+        (step, _), (change, _), (vector, to_tree) = map(in_place, (pair.step, pair.change, g))
         safe = lambda x: jnp.where(pair.is_good, x, jnp.ones_like(x))  # what is left out must not divide by zero
         step, change, sy, yy = map(safe, (step, change, pair.sy, pair.yy))
         start = sy / yy * jnp.eye(vector.size, dtype=vector.dtype)
@@ -275,6 +277,7 @@ def _dense(name: str, with_pair: Callable, scale_first: bool) -> Body:
         pairs = jnp.where(pair.is_good, increment(s["pairs"]), s["pairs"])
         factor = first_scale(g, scale_first)
         direction = to_tree(jnp.where(pairs > 0, _matmul(matrix, vector), factor * vector))
+        direction = map_leaves(lambda g, d: d, g, direction)
         direction, is_downhill = downhill_or_gradient(direction, g, factor)
         is_lost = ~is_downhill & has_direction(g)
         matrix, pairs = (jnp.where(is_lost, jnp.zeros_like(x), x) for x in (matrix, pairs))
@@ -282,6 +285,14 @@ def _dense(name: str, with_pair: Callable, scale_first: bool) -> Body:
 
     square = of_tree(lambda params: (flat_size(params), flat_size(params)))
     return treewise(rule, **POINT, pairs=counter, inverse_hessian=square)
+
+
+def _with_zeros(tree: Any, params: Any) -> Any:
+    """Zeros for parameters that have no gradient this time, whose places in the matrix stay theirs."""
+    zeros = lambda x: jnp.zeros(x.shape, compute_dtype(x.dtype))
+    leaves, treedef = flatten(params)
+    pairs = zip(leaves, flatten_like(treedef, tree), strict=True)
+    return treedef.unflatten([zeros(x) if own is None and x is not None else own for x, own in pairs])
 
 
 def _refuse_shards(name: str, tree: Any) -> None:

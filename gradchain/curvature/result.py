@@ -27,6 +27,8 @@ class Status(enum.IntEnum):
     INFEASIBLE = 9
     STOPPED = 10
 
+    __str__ = enum.Enum.__str__  # with its name, not as a number
+
     @property
     def words(self) -> str:
         """The status in words."""
@@ -45,7 +47,7 @@ WORDS = {
     Status.STALLED: "stalled: no step changes the parameters, or the value beyond rounding",
     Status.OUT_OF_STEPS: "out of steps",
     Status.OUT_OF_EVALS: "out of evaluations",
-    Status.LINE_SEARCH_FAILED: "the line search found no lower value, twice in a row",
+    Status.LINE_SEARCH_FAILED: "the search found no lower value, again and again",
     Status.NON_FINITE: "the value or the gradient is not finite",
     Status.UNBOUNDED: "the value falls without bound",
     Status.INFEASIBLE: "a lower bound is above its upper bound",

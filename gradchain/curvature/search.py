@@ -2,13 +2,15 @@
 
 A search is three functions on trees, which know nothing of who evaluates the loss:
 
-- ``begin(g, s, p, value, grad) -> (q, done)``: from the update so far, what it remembers, and the value and gradient
+- ``begin(g, s, p, value, grad) -> (q, over)``: from the update so far, what it remembers, and the value and gradient
   at ``p``, to the search, a dict of trees and scalars;
 - ``trial(q)``: the update to try, relative to ``p``;
-- ``tell(q, value, grad) -> (q, took, done)``: what is learnt from the value and gradient there; whether this trial
+- ``tell(q, value, grad) -> (q, took, over)``: what is learnt from the value and gradient there; whether this trial
   takes the place of the best one so far; whether the search is over.
 
-As a member of a chain it evaluates ``value_fn=`` itself. ``reverse_communication`` lets the caller do that.
+As a member of a chain it evaluates ``value_fn=`` itself. ``reverse_communication`` lets the caller do that, and
+``value_and_grad_from_state`` lets the caller have what it has evaluated. Trials are in float32 at least: parameters of
+less precision are rounded when the search is over.
 """
 
 from __future__ import annotations
@@ -28,10 +30,11 @@ from gradchain.lift import GIVEN, PerTree
 from gradchain.numerics import cast, increment
 from gradchain.slots import Slot, counter, like_param, scalar
 from gradchain.stages import Stage
-from gradchain.trees import map_leaves
+from gradchain.trees import all_finite, map_leaves
 
-#: What each search remembers of the point that it settled on, and how it came there.
-SETTLED = {"value": scalar, "grad": like_param, "evals": counter, "failed": counter}
+#: What each search remembers: the value, infinite before the first one, and the gradient at the point that it settled
+#: on; how often it has evaluated them; how many searches in a row found nothing.
+SETTLED = {"value": scalar(fill=jnp.inf), "grad": like_param, "evals": counter, "failed": counter}
 
 
 class Search(PerTree):
@@ -57,9 +60,8 @@ class Search(PerTree):
         real, evals = s["value"].dtype, s["evals"]
         if value is None:
             value, evals = value_fn(p), increment(evals)
-        here = {"value": _number(value, real), "grad": map_leaves(lambda u, x: cast(x, u.dtype), g, grad)}
-        q, over = self.begin(g=g, s=s, p=p, **here, value_fn=value_fn, **more)
-        q = like({k: q[k] for k in self.lasting | self.working}, q)
+        here = {"value": as_value(value, real), "grad": map_leaves(lambda u, x: cast(x, u.dtype), g, grad)}
+        q, over, is_usable = self.begun(s, here, g=g, p=p, value_fn=value_fn, **more)
 
         def go_on(carry: dict) -> dict:
             u = self.trial(carry["q"])
@@ -72,9 +74,21 @@ class Search(PerTree):
         best = like(here | {"u": map_leaves(jnp.zeros_like, g)}, here)
         carry = {"q": q, "over": over, "best": best, "found": jnp.array(False), "evals": evals}
         end = lax.while_loop(lambda carry: ~carry["over"], go_on, carry)
+        settled = choose(is_usable, like({k: end["best"][k] for k in here}, s), {k: s[k] for k in here})
         failed = jnp.where(end["found"], 0, increment(s["failed"]))
-        settled = {"value": end["best"]["value"], "grad": end["best"]["grad"], "evals": end["evals"], "failed": failed}
-        return end["best"]["u"], settled | {k: end["q"][k] for k in self.lasting}
+        lasting = {k: end["q"][k] for k in self.lasting}
+        return end["best"]["u"], settled | lasting | {"evals": end["evals"], "failed": failed}
+
+    def begun(self, s: dict, here: dict, **given: Any) -> tuple[dict, Any, Any]:
+        """A search from ``here``, whether it is over at once, and whether all that it begins with is finite.
+
+        What is not finite ends it and does not enter ``s``.
+        """
+        q, over = self.begin(s=s, **here, **given)
+        q = like({k: q[k] for k in self.lasting | self.working}, s | q)
+        old = {k: s[k] if k in s else jax.tree.map(jnp.zeros_like, x) for k, x in q.items()}
+        is_usable = all_finite(here | q)
+        return choose(is_usable, q, old), over | ~is_usable, is_usable
 
 
 def asking_for(rule: Callable, also: Callable) -> Callable:
@@ -106,13 +120,17 @@ def choose(flag: Any, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(flag, a, b), new, old)
 
 
-def _number(x: Any, dtype: Any) -> jax.Array:
+def as_value(x: Any, dtype: Any) -> jax.Array:
+    """What a loss returned, one number, in a dtype."""
+    shapes = [jnp.shape(x) for x in jax.tree.leaves(x)]
+    if shapes != [()]:
+        raise TypeError(f"update: value= and value_fn are one number, the loss, but here of shape {shapes}.")
     return lax.convert_element_type(x, dtype)
 
 
 def evaluate(value_fn: Callable, params: Any, dtype: Any) -> dict[str, Any]:
     """The ``value`` at ``params``, in a dtype, and the direction uphill, ``grad``."""
-    value, grad = jax.value_and_grad(lambda p: _number(value_fn(p), dtype))(params)
+    value, grad = jax.value_and_grad(lambda p: as_value(value_fn(p), dtype))(params)
     return {"value": value, "grad": map_leaves(jnp.conj, grad)}
 
 
@@ -159,34 +177,36 @@ def reverse_communication(tx: GradientTransformation) -> Any:
             f"reverse_communication: {tx!r} does not end in a search, such as strong_wolfe(): it needs no evaluations"
             " but that of the step, so use it as it is."
         )
-    kept = ("kept", "value", "grad")
 
-    def begin(s: dict, p: Any, inner: Callable, more: dict) -> dict:
+    def begin(s: dict, is_first: Any, inner: Callable, more: dict) -> dict:
         """The next search, from the best point of the last one."""
-        at, found = {k: s[k] for k in kept}, s["found"] > 0
-        value, grad = at["value"], at["grad"]
-        direction, state = inner(grad, s["inner"], at["kept"], value=value, grad=grad)
-        q, over = search.begin(g=direction, s=s, p=at["kept"], value=value, grad=grad, **more)
-        trial = map_leaves(jnp.add, at["kept"], search.trial(q))
-        marks = {
-            "over": over.astype(jnp.int32),
-            "found": jnp.zeros_like(s["found"]),
+        found, here = s["found"] > 0, {k: s[k] for k in ("value", "grad")}
+        s = s | {
             "steps": jnp.where(found, increment(s["steps"]), s["steps"]),
-            "failed": jnp.where(found | (s["evals"] == 0), 0, increment(s["failed"])),
+            "failed": jnp.where(found | is_first, 0, increment(s["failed"])),
+            "found": jnp.zeros_like(s["found"]),
         }
-        return like(s | marks | q | {"base": at["kept"], "trial": trial, "inner": state}, s)
+        direction, state = inner(s["grad"], s["inner"], s["kept"], **here)
+        q, over, _ = search.begun(s, here, g=direction, p=s["kept"], **more)
+        trial = map_leaves(lambda p, u: jnp.where(over, p, p + u), s["kept"], search.trial(q))
+        return s | q | {"over": over.astype(jnp.int32), "base": s["kept"], "trial": trial, "inner": state}
 
     def rule(g: Any, s: dict, p: Any, inner: Callable, value: Any, **more: Any) -> tuple[Any, dict]:
-        is_first, here = s["evals"] == 0, {"kept": p, "value": value, "grad": g}
-        q, took, over = search.tell({k: s[k] for k in search.lasting | search.working}, _number(value, real(s)), g)
-        took = took & ~is_first & (s["over"] == 0)
-        told = like(s | q, s) | choose(took | is_first, like(here, s), {k: s[k] for k in kept})
-        told = choose(is_first, s, told) | {k: told[k] for k in kept} | {"found": jnp.where(took, 1, s["found"])}
-        go_on = lambda: told | like({"trial": map_leaves(jnp.add, s["base"], search.trial(q))}, s)
-        new = lax.cond(is_first | over | (s["over"] > 0), lambda: begin(told, p, inner, more), go_on)
+        here = like({"kept": p, "value": as_value(value, s["value"].dtype), "grad": g}, s)
+        is_first, is_finite = jnp.isinf(s["value"]), all_finite(here)
+        is_trial = ~is_first & (s["over"] == 0)
+        old = {k: s[k] for k in search.lasting | search.working}
+        q, took, over = search.tell(old, here["value"], here["grad"])
+        took = is_finite & (is_first | is_trial & took)
+        told = s | choose(is_trial, like(q, old), old) | choose(took, here, {k: s[k] for k in here})
+        told |= {"found": jnp.where(is_trial & took, 1, s["found"])}
+
+        stay = lambda: s | {"trial": p, "failed": increment(s["failed"])}  # until there is a finite point to begin from
+        go_on = lambda: told | {"trial": map_leaves(jnp.add, s["base"], search.trial(q))}
+        following = lambda: lax.cond(is_trial & ~over, go_on, lambda: begin(told, is_first, inner, more))
+        new = lax.cond(is_first & ~is_finite, *(lambda branch=b: like(branch(), s) for b in (stay, following)))
         return map_leaves(jnp.subtract, new["trial"], p), new | {"evals": increment(s["evals"])}
 
-    real = lambda s: s["value"].dtype
     trees = dict.fromkeys(["base", "kept", "trial"], like_param(copy=True))
     counts = dict.fromkeys(["steps", "found", "over"], counter)
     parts: dict[str, Any] = SETTLED | trees | counts | search.lasting | search.working

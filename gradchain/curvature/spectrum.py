@@ -17,7 +17,7 @@ from gradchain.checks import check_at_least
 from gradchain.curvature.orthogonal import combination, direction, empty_rows, scaled, with_row, without
 from gradchain.curvature.products import hessian_operator
 from gradchain.curvature.vectors import widened
-from gradchain.trees import dot, normal_like, safe_norm
+from gradchain.trees import dot, global_norm, normal_like
 
 Operator = Callable[[Any], Any]
 
@@ -90,8 +90,8 @@ def lanczos(operator: Operator, start: Any, steps: int) -> Lanczos:
         image = widened(operator(q))
         alpha = dot(q, image)
         alpha_0 = jnp.where(i == 0, alpha, alpha_0)
-        alpha = jnp.where(dot(q, q) > 0.5, alpha, alpha_0)
-        largest = jnp.maximum(largest, safe_norm(image))
+        alpha = jnp.where(dot(q, q) < 0.5, alpha_0, alpha)
+        largest = jnp.maximum(largest, global_norm(image))
         negligible = 10 * jnp.finfo(largest.dtype).eps * largest
         q, beta = direction(without(basis, image), negligible)
         return (basis, q, alpha_0, largest), (alpha, beta)
@@ -229,7 +229,7 @@ def power_iteration(
     def measured(q: Any) -> tuple:
         image = widened(operator(q))
         value = dot(q, image)
-        return q, image, value, safe_norm(jax.tree.map(jnp.subtract, image, scaled(q, value)))
+        return q, image, value, global_norm(jax.tree.map(jnp.subtract, image, scaled(q, value)))
 
     unfinished = lambda found: (found[-1] < steps) & ~(found[3] <= tol * jnp.abs(found[2]))
     q, _, value, error, count = lax.while_loop(unfinished, step, (*measured(first), jnp.int32(1)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradchain.checks import check_one_of
+from gradchain.checks import check_at_least, check_one_of
 from gradchain.curvature.search import Search
 from gradchain.numerics import safe_divide
 from gradchain.slots import like_param, numbers, scalar
@@ -19,7 +19,8 @@ def along(
 ) -> Search:
     """Lift a line search on numbers to a member of a chain; see ``gradchain.curvature.line_search``.
 
-    Where the update that it is given does not go downhill, it goes along the negative gradient. Its slots: the
+    Where the update that it is given does not go downhill, or the last search failed, it goes along the negative
+    gradient, scaled to a length of 1 at most. A loss or slope that is not finite counts as too high. Its slots: the
     accepted ``step``, its first order decrease ``gain``, and the last ``values``.
 
     Args:
@@ -32,29 +33,35 @@ def along(
         window: how many of the last values an increase is measured from: with 1, the last one.
     """
     check_one_of(None, ["unit", "previous"], guess=guess)
+    check_at_least(None, 1, window=window)
 
     def begin(g: Any, s: dict, p: Any, value: Any, grad: Any) -> tuple[dict, Any]:
-        slope = dot(grad, g)
-        is_downhill = slope < 0
-        direction = map_leaves(lambda u, d: jnp.where(is_downhill, u, -d), g, grad)
-        slope = jnp.where(is_downhill, slope, -dot(grad, grad))
+        slope, length = dot(grad, g), safe_norm(grad)
+        is_downhill = (slope < 0) & jnp.isfinite(slope) & (s["failed"] == 0)
+        factor = jnp.minimum(1.0, safe_divide(1.0, length))
+        direction = map_leaves(lambda u, d: jnp.where(is_downhill, u, -factor * d), g, grad)
+        slope = jnp.where(is_downhill, slope, -jnp.minimum(length, 1.0) * length)
         values = jnp.roll(s["values"], 1).at[0].set(value)
         values = jnp.where(s["gain"] == 0, jnp.full_like(values, value), values)  # the first one
-        m = start(value, slope, first_step(s["gain"], slope, direction), jnp.max(values))
-        over = ~(jnp.isfinite(value) & jnp.isfinite(slope))
-        return {"direction": direction, "gain": s["gain"], "values": values, "slope": slope, **m}, over
+        m = start(value, slope, first_step(s, slope, direction), jnp.max(values))
+        over = slope == 0
+        step = jnp.where(over, 0.0, m["step"])
+        return m | {"direction": direction, "gain": s["gain"], "values": values, "slope": slope, "step": step}, over
 
-    def first_step(gain: Any, slope: Any, direction: Any) -> Any:
+    def first_step(s: dict, slope: Any, direction: Any) -> Any:
         if guess == "unit":
             return initial_step + jnp.zeros_like(slope)
         short = initial_step * jnp.minimum(1.0, safe_divide(1.0, safe_norm(direction)))
-        return jnp.where(gain == 0, short, jnp.minimum(safe_divide(gain, slope), 1e3 * initial_step))
+        return jnp.where(s["step"] == 0, short, jnp.minimum(safe_divide(s["gain"], slope), 10 * s["step"]))
 
     def trial(q: dict) -> Any:
         return scale_tree(q["direction"], q["step"])
 
     def on(q: dict, value: Any, grad: Any) -> tuple[dict, Any, Any]:
-        m, took, over = tell({k: q[k] for k in ["step", *names]}, value, dot(grad, q["direction"]))
+        slope = dot(grad, q["direction"])
+        is_number = jnp.isfinite(value) & jnp.isfinite(slope)
+        value, slope = jnp.where(is_number, value, jnp.finfo(value.dtype).max), jnp.where(is_number, slope, 0.0)
+        m, took, over = tell({k: q[k] for k in ["step", *names]}, value, slope)
         gain = jnp.where(took, q["step"] * q["slope"], q["gain"])
         return q | m | {"gain": gain}, took, over
 

@@ -42,7 +42,7 @@ def strong_wolfe(
 
     Args:
         c1: :math:`c_1`, in (0, 1/2).
-        c2: :math:`c_2`, in (:math:`c_1`, 1): 0.9 after Newton's and quasi-Newton directions, 0.1 after conjugate
+        c2: :math:`c_2`, in [:math:`c_1`, 1): 0.9 after Newton's and quasi-Newton directions, 0.1 after conjugate
             gradients.
         max_evals: how often a search may evaluate the loss and its gradient.
         initial_step: the first step to try, as a factor of the update.
@@ -67,8 +67,8 @@ def strong_wolfe(
     """
     check_at_least("strong_wolfe", 1, max_evals=max_evals)
     check_at_least("strong_wolfe", 0, initial_step=initial_step, max_step=max_step)
-    if isinstance(c1, float) and isinstance(c2, float) and not 0 < c1 < c2 < 1:
-        raise ValueError(f"strong_wolfe: 0 < c1 < c2 < 1 does not hold for c1={c1!r}, c2={c2!r}.")
+    if isinstance(c1, float) and isinstance(c2, float) and not (0 < c1 < 0.5 and c1 <= c2 < 1):
+        raise ValueError(f"strong_wolfe: 0 < c1 < 1/2 and c1 <= c2 < 1 does not hold for c1={c1!r}, c2={c2!r}.")
 
     def start(value: Any, slope: Any, step: Any, reference: Any) -> dict:
         zero = jnp.zeros_like(value)
@@ -79,9 +79,8 @@ def strong_wolfe(
 
     def tell(m: dict, value: Any, slope: Any) -> tuple[dict, Any, Any]:
         step, noise = m["step"], 10 * jnp.finfo(value.dtype).eps * jnp.abs(m["start"])
-        is_flat_fall = (value <= m["start"] + noise) & (slope <= (2 * c1 - 1) * m["slope"])
+        is_flat_fall = (jnp.abs(value - m["start"]) <= noise) & (slope <= (2 * c1 - 1) * m["slope"])
         falls = (value <= m["reference"] + c1 * step * m["slope"]) | is_flat_fall
-        falls = falls & jnp.isfinite(value) & jnp.isfinite(slope)
         is_last = (step >= max_step) & (slope < 0)
         accepted = falls & ((jnp.abs(slope) <= -c2 * m["slope"]) | is_last)
 

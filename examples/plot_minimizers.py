@@ -1,0 +1,111 @@
+"""
+How minimizers move
+===================
+
+Five ways to go downhill on four landscapes of two numbers, and the same five on a small network: what the curvature
+buys, and what it costs.
+"""
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+
+import gradchain as gc
+from gradchain import losses
+
+# %%
+# Four landscapes: a curved valley, a plain with steep walls, four minima of the same height, and a saddle between two.
+
+
+def rosenbrock(p):
+    return (1 - p[0]) ** 2 + 100 * (p[1] - p[0] ** 2) ** 2
+
+
+def beale(p):
+    return sum((c - p[0] * (1 - p[1] ** k)) ** 2 for k, c in ((1, 1.5), (2, 2.25), (3, 2.625)))
+
+
+def himmelblau(p):
+    return (p[0] ** 2 + p[1] - 11) ** 2 + (p[0] + p[1] ** 2 - 7) ** 2
+
+
+def saddle(p):
+    return p[0] ** 2 - p[1] ** 2 + p[1] ** 4 / 2
+
+
+LANDSCAPES = {
+    "Rosenbrock's valley": (rosenbrock, (-1.2, 1.0), (-1.8, 1.5), (-0.6, 1.8)),
+    "Beale's plain": (beale, (1.0, 1.0), (-0.5, 4.0), (-0.8, 1.6)),
+    "Himmelblau's four minima": (himmelblau, (0.3, 0.0), (-5.0, 5.0), (-5.0, 5.0)),
+    "a saddle": (saddle, (1.0, 1e-3), (-1.2, 1.2), (-1.4, 1.4)),
+}
+
+# %%
+# Each minimizer is a chain. ``minimize`` keeps the points of each step, and says how it ended.
+
+MINIMIZERS = {
+    "steepest descent": gc.chain(gc.scale(-1.0), gc.strong_wolfe(guess="previous")),
+    "Adam": gc.adam(0.05),
+    "conjugate gradients": gc.nonlinear_cg(),
+    "L-BFGS": gc.lbfgs(),
+    "trust region, Newton": gc.trust_region(),
+}
+
+fig, axes = plt.subplots(2, 2, figsize=(10, 9), layout="constrained")
+for ax, (title, (fun, start, x, y)) in zip(axes.flat, LANDSCAPES.items(), strict=True):
+    paths = {}
+    print(title)
+    for name, tx in MINIMIZERS.items():
+        found = gc.minimize(fun, jnp.array(start), tx, max_steps=400, tol=1e-4, history="params")
+        paths[name] = found.history["params"]
+        print(f"  {name:22} {int(found.evals):4} evaluations, value {float(found.value):9.2e}, {found.status.words}")
+    gc.plot.trajectories(fun, paths, x, y, ax)
+    ax.plot(*start, "ko", markersize=5)
+    ax.set(title=title)
+axes[0, 0].legend(frameon=False, fontsize="small")
+plt.show()
+
+# %%
+# A small network: 300 handwritten digits, one hidden layer, all examples at once. A product with the Hessian costs
+# about two gradients, so the curves are over the work that was done and not over steps.
+
+images, labels = load_digits(return_X_y=True)
+pixels, labels = jnp.asarray(images[:300] / 16, jnp.float32), jnp.asarray(labels[:300])
+keys = jax.random.split(jax.random.key(0))
+params = {
+    "hidden": {"kernel": jax.random.normal(keys[0], (64, 16)) / 8, "bias": jnp.zeros(16)},
+    "head": {"kernel": jax.random.normal(keys[1], (16, 10)) / 4, "bias": jnp.zeros(10)},
+}
+
+
+def loss(params, pixels, labels):
+    hidden = jnp.tanh(pixels @ params["hidden"]["kernel"] + params["hidden"]["bias"])
+    logits = hidden @ params["head"]["kernel"] + params["head"]["bias"]
+    fit = losses.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+    return fit + 1e-4 * sum(jnp.sum(jnp.square(x)) for x in jax.tree.leaves(params))
+
+
+BUDGET = 300  # gradients
+NETWORK = {
+    "gradient descent": (gc.sgd(0.5), 1),
+    "momentum": (gc.sgd(0.5, momentum=0.9), 1),
+    "Adam": (gc.adam(0.02), 1),
+    "conjugate gradients": (gc.nonlinear_cg(), 1),
+    "L-BFGS": (gc.lbfgs(), 1),
+    "trust region, Newton": (gc.trust_region(max_cg_steps=12), 25),  # at most 12 products, of two gradients each
+}
+
+_, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
+print("a small network, after the work of", BUDGET, "gradients")
+for name, (tx, work) in NETWORK.items():
+    found = gc.minimize(
+        loss, params, tx, args=(pixels, labels), max_evals=BUDGET // work, max_steps=BUDGET, history=True
+    )
+    values, evals = (np.asarray(found.history[k]) for k in ("value", "evals"))
+    ax.plot(evals * work, values, label=name)
+    print(f"  {name:22} loss {float(found.value):.4f}, {found.status.words}")
+ax.set(yscale="log", xlabel="work, in gradients", ylabel="loss", xlim=(0, BUDGET))
+ax.legend(frameon=False, fontsize="small")
+plt.show()

@@ -1,0 +1,77 @@
+"""L-BFGS under optax's names, with the fields of its state."""
+
+from typing import Any, NamedTuple
+
+from gradchain.as_optax.adapters import tolerant
+from gradchain.as_optax.base import ScalarOrSchedule
+from gradchain.as_optax.line_search import scale_by_zoom_linesearch
+from gradchain.as_optax.wrappers import Pair, named_pair
+from gradchain.core import GradientTransformation, chain
+from gradchain.curvature import quasi_newton
+from gradchain.numerics import safe_divide
+from gradchain.transforms.basic import identity, scale, scale_by_learning_rate
+
+
+class ScaleByLBFGSState(NamedTuple):
+    """What ``scale_by_lbfgs`` remembers; ``native`` is what ``gradchain.scale_by_lbfgs`` keeps beside it."""
+
+    count: Any
+    params: Any
+    updates: Any
+    diff_params_memory: Any
+    diff_updates_memory: Any
+    weights_memory: Any
+    native: Any
+
+
+_SLOTS = {
+    "count": "count",
+    "params": "params",
+    "updates": "grad",
+    "diff_params_memory": "s",
+    "diff_updates_memory": "y",
+}
+
+
+def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Pair:
+    """``gradchain.scale_by_lbfgs``, whose gradient is what ``update`` is called with.
+
+    Args:
+        memory_size: how many pairs of a step and a change of the gradient are remembered.
+        scale_init_precond: only ``True``.
+
+    Raises:
+        NotImplementedError: for ``scale_init_precond=False``.
+    """
+    if not scale_init_precond:
+        raise NotImplementedError("scale_by_lbfgs: scale_init_precond=False; the pairs begin with a scaled identity.")
+    tx = quasi_newton.scale_by_lbfgs(memory_size)
+
+    def read(state: dict) -> ScaleByLBFGSState:
+        native = dict(state["scale_by_lbfgs"])
+        known = {name: native.pop(slot) for name, slot in _SLOTS.items()}
+        return ScaleByLBFGSState(**known, weights_memory=safe_divide(1.0, native["sy"]), native=native)
+
+    def update(
+        updates: Any, state: ScaleByLBFGSState, params: Any = None, **extra: Any
+    ) -> tuple[Any, ScaleByLBFGSState]:
+        slots = state.native | {slot: getattr(state, name) for name, slot in _SLOTS.items()}
+        updates, new = tx.update(updates, {"scale_by_lbfgs": slots}, params)
+        return updates, read(new)
+
+    return named_pair("scale_by_lbfgs", lambda params: read(tx.init(params)), update)
+
+
+def lbfgs(
+    learning_rate: ScalarOrSchedule | None = None,
+    memory_size: int = 10,
+    scale_init_precond: bool = True,
+    linesearch: Any = scale_by_zoom_linesearch(20, initial_guess_strategy="one"),  # noqa: B008 (a value)
+) -> GradientTransformation:
+    """L-BFGS: ``scale_by_lbfgs``, a rate or -1, and a line search or none."""
+    if callable(learning_rate):
+        rate = scale_by_learning_rate(learning_rate)
+    else:  # which has no count, so that there is but one in the state
+        rate = scale(-1.0 if learning_rate is None else -learning_rate)
+    direction = GradientTransformation(*scale_by_lbfgs(memory_size, scale_init_precond))
+    return tolerant(chain(direction, rate, identity() if linesearch is None else linesearch))

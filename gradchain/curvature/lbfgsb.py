@@ -1,0 +1,172 @@
+"""L-BFGS in a box: the lowest point of the quadratic model along the projected gradient, and then beside it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradchain.checks import check_at_least
+from gradchain.core import transform
+from gradchain.curvature.flat import to_vector
+from gradchain.curvature.pairs import POINT, next_pair
+from gradchain.curvature.quasi_newton import _learn, _refuse_shards, _remember
+from gradchain.lift import treewise
+from gradchain.numerics import safe_divide
+from gradchain.slots import counter, numbers, prepend
+from gradchain.trees import map_leaves
+
+
+@transform
+def scale_by_lbfgsb(memory_size: int = 10) -> Any:
+    r"""From the lowest point that the model of L-BFGS has in a box, back to the parameters: minus that is the step.
+
+    The model is :math:`m(x) = \langle g, x - p \rangle + \tfrac12 \langle x - p, B (x - p) \rangle` with the matrix
+    :math:`B` of the last pairs (see ``scale_by_lbfgs``) in compact form. First comes its lowest point along the path
+    of the projected gradient, :math:`P(p - t g)`, up to the first minimum; then, with the parameters that have met
+    their bounds there kept on them, the lowest point of the others, projected into the box. The step to it may be
+    taken in part or whole, so a line search after it has a ``max_step`` of 1. Before the first pair :math:`B` is the
+    identity if all bounds are finite, else so much of it that the step is no longer than 1.
+
+    The box is an extra argument of ``update``: ``bounds=(lower, upper)``, two trees like the parameters, which
+    ``minimize(..., bounds=...)`` gives it; without it there are no bounds. The work is on one vector of all
+    parameters, with a sort of them; parameters must not be split by ``shard_map``.
+
+    Args:
+        memory_size: how many pairs are remembered.
+
+    Raises:
+        ValueError: if ``memory_size`` is less than 1.
+
+    Source: Byrd, Lu, Nocedal & Zhu, "A Limited Memory Algorithm for Bound Constrained Optimization", 1995,
+    https://doi.org/10.1137/0916069; the projection at the end: Morales & Nocedal, "Remark on Algorithm 778", 2011,
+    https://doi.org/10.1145/2049662.2049669
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx = gc.chain(scale_by_lbfgsb(), gc.scale(-1.0))
+        >>> params, grads = jnp.array([0.5, 0.5]), jnp.array([-0.3, 0.4])
+        >>> box = (jnp.zeros(2), jnp.array([0.6, 1.0]))
+        >>> print(tx.update(grads, tx.init(params), params, bounds=box)[0].round(3))
+        [ 0.1 -0.4]
+    """
+    check_at_least("scale_by_lbfgsb", 1, memory_size=memory_size)
+
+    def rule(g, s, p, grad, bounds=None):
+        _refuse_shards("scale_by_lbfgsb", g)
+        pair, point = next_pair(s, g, p, grad)
+        new = s | point | _remember(pair, s, _learn)
+        (x, to_tree), (slope, _) = to_vector(p), to_vector(g)
+        low, high = _box(bounds, p, x)
+        is_boxed = jnp.all(jnp.isfinite(low) & jnp.isfinite(high))
+        model = _model(new, jnp.where(is_boxed, 1.0, jnp.maximum(jnp.linalg.norm(slope), 1.0)))
+        target = _lowest(model, x, slope, low, high)
+        nearest = jnp.clip(x - slope / jnp.maximum(jnp.linalg.norm(slope), 1.0), low, high)
+        falls = jnp.dot(slope, target - x)
+        is_downhill = jnp.isfinite(falls) & (falls < 0)
+        is_lost = ~is_downhill & jnp.any(nearest != x)
+        step = to_tree(x - jnp.where(is_downhill, target, nearest))
+        return step, new | {"pairs": jnp.where(is_lost, 0, new["pairs"])}
+
+    rings = {"s": prepend(memory_size), "y": prepend(memory_size)}
+    return treewise(rule, **POINT, **rings, pairs=counter, sy=numbers(memory_size), yy=numbers(memory_size))
+
+
+def _box(bounds: Any, p: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    if bounds is None:
+        return jnp.full_like(x, -jnp.inf), jnp.full_like(x, jnp.inf)
+    low, high = (
+        to_vector(map_leaves(lambda p, b: jnp.broadcast_to(b, p.shape).astype(p.dtype), p, b))[0] for b in bounds
+    )
+    return low, high
+
+
+class Model(NamedTuple):
+    """The matrix :math:`B = theta I - W M W^T`; Byrd et al., equation 3.2."""
+
+    theta: jax.Array
+    w: jax.Array  # (n, 2m)
+    middle: jax.Array  # (2m, 2m)
+
+
+def _model(s: dict, start: jax.Array) -> Model:
+    """The matrix of the pairs in the rings; without a pair so many times the identity."""
+    size = s["sy"].shape[0]
+    order = (s["pairs"] + jnp.arange(size, dtype=jnp.int32)) % size  # oldest first; the places that are free before
+    is_used = order < s["pairs"]
+    rows = lambda ring: jnp.where(is_used[:, None], jax.vmap(lambda t: to_vector(t)[0])(ring)[order], 0.0)
+    steps, changes = rows(s["s"]), rows(s["y"])
+    newest = (s["pairs"] - 1) % size
+    theta = jnp.where(s["pairs"] > 0, safe_divide(s["yy"][newest], s["sy"][newest]), start)
+    free = jnp.diag(jnp.where(is_used, 0.0, 1.0).astype(start.dtype))
+    products = jnp.matmul(steps, changes.T, precision=lax.Precision.HIGHEST)
+    below = jnp.tril(products, -1)
+    top = jnp.concatenate([-jnp.diag(jnp.diag(products)) - free, below.T], axis=1)
+    squares = theta * jnp.matmul(steps, steps.T, precision=lax.Precision.HIGHEST) + free
+    middle = jnp.linalg.inv(jnp.concatenate([top, jnp.concatenate([below, squares], axis=1)]))
+    return Model(theta, jnp.concatenate([changes, theta * steps]).T, middle)
+
+
+def _lowest(model: Model, x: jax.Array, g: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+    """The point of the box at which the model is lowest, as far as one path and one subspace show it."""
+    time = jnp.where(
+        g < 0, (x - high) / jnp.where(g < 0, g, 1.0), jnp.where(g > 0, (x - low) / jnp.where(g > 0, g, 1.0), jnp.inf)
+    )
+    time = jnp.maximum(time, 0.0)  # when each parameter meets its bound along the negative gradient
+    end, c = _cauchy_time(model, x, g, low, high, time)
+    is_free = time > end
+    cauchy = jnp.where(is_free, jnp.clip(x - end * g, low, high), jnp.where(g < 0, high, jnp.where(g > 0, low, x)))
+    step = _subspace_step(model, g, cauchy - x, c, is_free)
+    inside = jnp.clip(cauchy + step, low, high)
+    room = jnp.where(step > 0, high - cauchy, low - cauchy)
+    share = jnp.min(jnp.where(is_free & (step != 0), room / jnp.where(step == 0, 1.0, step), 1.0), initial=1.0)
+    cut = jnp.clip(cauchy + jnp.where(is_free, jnp.clip(share, 0.0, 1.0) * step, 0.0), low, high)
+    return jnp.where(jnp.dot(g, inside - x) < 0, inside, cut)
+
+
+def _cauchy_time(model: Model, x: jax.Array, g: jax.Array, low: jax.Array, high: jax.Array, time: jax.Array) -> tuple:
+    """How far along the projected gradient the model falls, and :math:`W^T (x^c - x)`; Byrd et al., algorithm CP."""
+    theta, w, middle = model
+    order = jnp.argsort(time)
+    d = jnp.where(time > 0, -g, 0.0)
+    slope = -jnp.dot(d, d)
+    p = w.T @ d
+    curvature = -theta * slope - p @ middle @ p
+    ahead = lambda slope, curvature: jnp.where(
+        curvature > 0, -slope / jnp.where(curvature > 0, curvature, 1.0), jnp.inf
+    )
+    first = jnp.sum(time <= 0, dtype=jnp.int32)
+
+    def goes_on(at: tuple) -> jax.Array:
+        k, now, slope, curvature, _, _ = at
+        following = time[order[jnp.minimum(k, x.size - 1)]]
+        return (k < x.size) & jnp.isfinite(following) & (slope < 0) & (ahead(slope, curvature) >= following - now)
+
+    def meet(at: tuple) -> tuple:
+        k, now, slope, curvature, p, c = at
+        b = order[k]
+        passed, g_b, w_b = time[b] - now, g[b], w[b]
+        z_b = jnp.where(g_b < 0, high[b], low[b]) - x[b]
+        c = c + passed * p
+        slope = slope + passed * curvature + g_b**2 + theta * g_b * z_b - g_b * (w_b @ middle @ c)
+        curvature = curvature - theta * g_b**2 - 2 * g_b * (w_b @ middle @ p) - g_b**2 * (w_b @ middle @ w_b)
+        least = jnp.finfo(x.dtype).eps * theta * jnp.dot(g, g)
+        return k + 1, time[b], slope, jnp.maximum(curvature, least), p + g_b * w_b, c
+
+    start = (first, jnp.zeros_like(theta), slope, curvature, p, jnp.zeros_like(p))
+    _, now, slope, curvature, p, c = lax.while_loop(goes_on, meet, start) if x.size else start
+    more = jnp.where(slope < 0, ahead(slope, curvature), 0.0)
+    more = jnp.where(jnp.isfinite(more), more, 0.0)
+    return now + more, c + more * p
+
+
+def _subspace_step(model: Model, g: jax.Array, moved: jax.Array, c: jax.Array, is_free: jax.Array) -> jax.Array:
+    """The step to the lowest point among the free parameters; Byrd et al., the direct primal method."""
+    theta, w, middle = model
+    free = jnp.where(is_free[:, None], w, 0.0)
+    r = jnp.where(is_free, g + theta * moved - w @ (middle @ c), 0.0)
+    small = jnp.eye(c.size, dtype=c.dtype) - middle @ jnp.matmul(free.T, free, precision=lax.Precision.HIGHEST) / theta
+    v = jnp.linalg.solve(small, middle @ (free.T @ r))
+    return -r / theta - free @ v / theta**2

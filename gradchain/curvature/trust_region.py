@@ -1,0 +1,133 @@
+"""Trust regions: the best step within a ball in which a quadratic model is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.call import Hyper
+from gradchain.checks import check_at_least, check_one_of
+from gradchain.core import transform
+from gradchain.curvature.damped import diagonalized, forcing
+from gradchain.curvature.krylov import conjugate_gradient
+from gradchain.curvature.products import hessian_operator
+from gradchain.curvature.search import Search
+from gradchain.numerics import safe_divide, safe_sqrt
+from gradchain.slots import like_param, scalar
+from gradchain.trees import dot, safe_norm, scale_tree
+
+
+@transform
+def trust_region(
+    subproblem: str = "steihaug",
+    initial_radius: Hyper = 1.0,
+    max_radius: Hyper = 1e10,
+    eta: Hyper = 0.1,
+    tol: Hyper | None = None,
+    max_cg_steps: int | None = None,
+) -> Any:
+    r"""Newton's step within a trust region: a whole optimizer, which gives updates and not a direction.
+
+    .. math::
+        u = \arg\min_{\lVert u \rVert \le \Delta} \langle g, u \rangle + \tfrac12 \langle u, H u \rangle, \quad
+        \rho = \frac{f(p) - f(p + u)}{\text{what the model promises}}
+
+    A step is made if :math:`\rho > \eta`; else the parameters stay. The radius :math:`\Delta` falls to a quarter of the
+    step where :math:`\rho < 1/4`, and doubles where :math:`\rho > 3/4` on the boundary. Each update evaluates the loss
+    once, at the point that is tried, beside the products with the Hessian. Put nothing after it in a chain.
+
+    Args:
+        subproblem: ``"steihaug"``, conjugate gradients that stop on the boundary or at negative curvature; or
+            ``"dogleg"``, along the gradient and then towards Newton's point, with a Hessian that is made whole and
+            positive definite, for up to a few thousand parameters.
+        initial_radius: :math:`\Delta` at the start, in units of the parameters.
+        max_radius: the largest :math:`\Delta`.
+        eta: :math:`\eta`, in [0, 1/4).
+        tol: the accuracy of ``"steihaug"``, relative to the gradient. ``None``:
+            :math:`\min(\frac12, \sqrt{\lVert g \rVert})`.
+        max_cg_steps: the number of products, at most; ``None``: twice as many as there are parameters.
+
+    Raises:
+        ValueError: if an argument is out of range.
+        TypeError: if ``update`` is called without ``value_fn=`` or ``params``.
+
+    Source: Nocedal & Wright, "Numerical Optimization", 2006, algorithms 4.1 and 7.2; Steihaug, "The Conjugate Gradient
+    Method and Trust Regions in Large Scale Optimization", 1983, https://doi.org/10.1137/0720042; Powell, "A Hybrid
+    Method for Nonlinear Equations", 1970 (the dogleg)
+
+    Example:
+        >>> import gradchain as gc
+        >>> saddle = lambda p: p[0] ** 2 - p[1] ** 2 + p[1] ** 4
+        >>> result = gc.minimize(saddle, jnp.array([1.0, 0.01]), gc.trust_region())
+        >>> print(result.params.round(3), result.status.name)
+        [0.    0.707] CONVERGED_GRADIENT
+    """
+    check_one_of("trust_region", ["steihaug", "dogleg"], subproblem=subproblem)
+    check_at_least("trust_region", 0, initial_radius=initial_radius, max_radius=max_radius, eta=eta, tol=tol)
+    check_at_least("trust_region", 1, max_cg_steps=max_cg_steps)
+    if isinstance(eta, float) and eta >= 0.25:
+        raise ValueError(f"trust_region: eta must be less than 1/4, where the radius starts to fall, not {eta!r}.")
+    if subproblem == "dogleg" and not (tol is max_cg_steps is None):
+        raise ValueError("trust_region: tol and max_cg_steps are for subproblem='steihaug'; leave them out.")
+
+    def solve(multiply: Callable, grad: Any, radius: Any) -> tuple[Any, Any]:
+        """The opposite of the step, and the decrease that the model promises of it."""
+        if subproblem == "dogleg":
+            return _dogleg(multiply, grad, radius)
+        accuracy = forcing(grad) if tol is None else tol
+        x, info = conjugate_gradient(multiply, grad, tol=accuracy, max_steps=max_cg_steps, radius=radius)
+        return x, info.decrease
+
+    def begin(s: dict, p: Any, value: Any, grad: Any, value_fn: Callable) -> tuple[dict, Any]:
+        radius = jnp.minimum(jnp.where(s["radius"] > 0, s["radius"], initial_radius), max_radius)
+        x, promised = solve(hessian_operator(value_fn, p), grad, radius)
+        q = {"update": scale_tree(x, -1.0), "radius": radius, "before": value}
+        return q | {"promised": promised, "slope": -dot(grad, x)}, ~(promised > 0)
+
+    def tell(q: dict, value: Any, grad: Any) -> tuple[dict, Any, Any]:
+        rho, took = judged(q, value, grad, eta)
+        length = safe_norm(q["update"])
+        is_long = (rho > 0.75) & (length > 0.99 * q["radius"])
+        grown = jnp.where(is_long, 2 * q["radius"], q["radius"])
+        radius = jnp.maximum(jnp.where(rho < 0.25, 0.25 * length, grown), jnp.finfo(length.dtype).tiny)
+        return q | {"radius": radius}, took, jnp.array(True)
+
+    working = {"update": like_param, "before": scalar, "promised": scalar, "slope": scalar}
+    return Search(begin, lambda q: q["update"], tell, working, 40, radius=scalar)
+
+
+def judged(q: dict, value: Any, grad: Any, eta: Any) -> tuple[jax.Array, jax.Array]:
+    """The share of the promised decrease that has come true, and whether to take the step.
+
+    Where the promise is below the rounding of the value, the mean of the slopes at both ends says how far it fell, if
+    it has not risen beyond rounding. A point that is not finite keeps nothing.
+    """
+    noise = 8 * jnp.finfo(value.dtype).eps * jnp.abs(q["before"])
+    by_slopes = -0.5 * (q["slope"] + dot(grad, q["update"]))
+    is_hidden = (q["promised"] <= noise) & (value <= q["before"] + noise)
+    rho = safe_divide(jnp.where(is_hidden, by_slopes, q["before"] - value), q["promised"])
+    rho = jnp.where(jnp.isfinite(rho) & jnp.isfinite(dot(grad, grad)), rho, -1.0)
+    return rho, rho > eta
+
+
+def _dogleg(multiply: Callable, grad: Any, radius: Any) -> tuple[Any, Any]:
+    """The path from zero over the lowest point along the gradient to Newton's point, up to the boundary.
+
+    All of it in the basis of the eigenvectors, and with the magnitudes of the eigenvalues.
+    """
+    along, sizes, to_tree = diagonalized(multiply, grad)
+    length = safe_sqrt(jnp.sum(along**2))
+    unit = safe_divide(along, length)
+    curvature = jnp.sum(sizes * unit**2)
+    lowest = jnp.where(curvature > 0, safe_divide(length, curvature), radius)
+    cauchy = jnp.minimum(lowest, radius) * unit
+    newton = jnp.where(sizes > 0, safe_divide(along, sizes), cauchy)
+    rest = newton - cauchy
+    room, b = jnp.maximum(radius**2 - jnp.sum(cauchy**2), 0.0), jnp.maximum(jnp.sum(cauchy * rest), 0.0)
+    share = safe_divide(room, b + safe_sqrt(b**2 + jnp.sum(rest**2) * room))
+    is_inside = safe_sqrt(jnp.sum(newton**2)) <= radius
+    x = jnp.where(is_inside, newton, cauchy + jnp.minimum(share, 1.0) * rest)
+    return to_tree(x), jnp.sum(along * x) - 0.5 * jnp.sum(sizes * x**2)
