@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import gradchain
-from gradchain import losses
+from gradchain import curvature, losses
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -63,9 +63,10 @@ sphinx_gallery_conf = {
 
 
 def skip(app, what, name, thing, skipped, options):
-    """Of a module, show what is public: exported by `gradchain` or `gradchain.losses`, or a projection."""
-    is_public = hasattr(gradchain, name) or hasattr(losses, name) or name.startswith("projection_")
-    return skipped or (what == "module" and not is_public)
+    """Of a module, show what is public: exported by `gradchain`, its losses or its curvature, or a projection."""
+    is_public = any(hasattr(room, name) for room in (gradchain, losses, curvature)) or name.startswith("projection_")
+    of_a_tuple = thing is tuple.count or thing is tuple.index or type(thing).__name__ == "_tuplegetter"  # its fields
+    return skipped or (what == "module" and not is_public) or of_a_tuple
 
 
 def setup(app):

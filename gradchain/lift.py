@@ -114,7 +114,7 @@ class Lift(Body):
         if self.needs_step:
             given["t"] = (stage.count + 1).astype(real)
         for name in self.required - {"g"}:  # which may be a tree that is None
-            if given.get(name) is None and (name != "p" or jax.tree.leaves(given["g"])):
+            if given.get(name) is None and (name not in ("p", "grad") or jax.tree.leaves(given["g"])):
                 what = "params" if name == "p" else f"the extra argument {name!r}"
                 way_out = "params" if name == "p" else f"params, {name}=..."
                 raise TypeError(f"update: {stage.name!r} needs {what}: call update(grads, state, {way_out}).")

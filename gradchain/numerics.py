@@ -140,8 +140,9 @@ def safe_divide(x: Any, y: Any) -> jax.Array:
 
 
 def safe_sqrt(x: Any) -> jax.Array:
-    """The root of ``x``, and 0 where ``x`` is 0, with slopes that are numbers there too."""
-    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1.0)), jnp.zeros_like(x))
+    """The root of ``x``, and 0 where ``x`` is 0 or less, with slopes that are numbers there too; NaN stays."""
+    is_zero = x <= 0
+    return jnp.where(is_zero, jnp.zeros_like(x), jnp.sqrt(jnp.where(is_zero, 1.0, x)))
 
 
 def shrink(size: Any, limit: Any) -> Any:

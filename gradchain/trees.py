@@ -196,7 +196,8 @@ _compiled_add = jax.jit(add_updates)
 
 def widened(tree: Any) -> Any:
     """Arrays in the dtypes that are computed in: float32 at least."""
-    return jax.tree.map(lambda x: cast(x, compute_dtype(x.dtype)), tree)
+    as_array = lambda x: x if hasattr(x, "dtype") else jnp.asarray(x)
+    return jax.tree.map(lambda x: cast(as_array(x), compute_dtype(jnp.result_type(x))), tree)
 
 
 def real_dtype_of(tree: Any) -> jnp.dtype:
@@ -298,7 +299,12 @@ def normal_like(key: jax.Array, tree: Any) -> Any:
 
 
 def rademacher_like(key: jax.Array, tree: Any) -> Any:
-    """Signs, 1 or -1, in the shapes of a tree; in complex leaves both parts have one. Drawn as in ``normal_like``."""
+    """Random ones and minus ones in the form of a tree, of real and imaginary parts each; drawn as by ``normal_like``.
+
+    Example:
+        >>> print(rademacher_like(jax.random.key(0), {"a": jnp.zeros(4)})["a"])
+        [ 1. -1.  1. -1.]
+    """
     return _draw_like(key, tree, jax.random.rademacher, 1.0)
 
 

@@ -12,7 +12,6 @@ from gradchain.curvature.diagonals import hessian_diagonal as hessian_diagonal
 from gradchain.curvature.diagonals import hessian_trace as hessian_trace
 from gradchain.curvature.diagonals import trace as trace
 from gradchain.curvature.estimates import Estimate as Estimate
-from gradchain.curvature.estimates import rademacher_like as rademacher_like
 from gradchain.curvature.fisher import empirical_fisher_diagonal as empirical_fisher_diagonal
 from gradchain.curvature.fisher import empirical_fisher_operator as empirical_fisher_operator
 from gradchain.curvature.fisher import empirical_fisher_vector_product as empirical_fisher_vector_product
@@ -39,3 +38,4 @@ from gradchain.curvature.spectrum import lanczos as lanczos
 from gradchain.curvature.spectrum import power_iteration as power_iteration
 from gradchain.curvature.spectrum import ritz_pairs as ritz_pairs
 from gradchain.curvature.spectrum import sharpness as sharpness
+from gradchain.trees import rademacher_like as rademacher_like

@@ -11,8 +11,7 @@ from jax import lax
 
 from gradchain.checks import check_at_least
 from gradchain.curvature.spectrum import lanczos
-from gradchain.curvature.vectors import widened
-from gradchain.trees import normal_like
+from gradchain.trees import normal_like, widened
 
 
 class SpectralDensity(NamedTuple):

@@ -21,11 +21,10 @@ from gradchain.curvature.estimates import (
     exact_diagonal,
     hutch_plus_plus,
     hutchinson_sample,
-    rademacher_like,
 )
 from gradchain.curvature.products import gauss_newton_operator, hessian_operator, linearization
-from gradchain.curvature.vectors import map_basis, widened
-from gradchain.trees import dot
+from gradchain.curvature.vectors import map_basis
+from gradchain.trees import dot, rademacher_like, widened
 
 Operator = Callable[[Any], Any]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,9 +13,7 @@ from gradchain.checks import check_at_least, check_one_of
 from gradchain.curvature.flat import to_vector
 from gradchain.curvature.orthogonal import orthonormal, without
 from gradchain.curvature.vectors import map_basis
-from gradchain.numerics import real_dtype, varying_axes
-from gradchain.paths import flatten, named_leaves
-from gradchain.trees import dot
+from gradchain.trees import dot, rademacher_like
 
 SAMPLES = 100
 CHUNK = 16  # products at a time
@@ -32,31 +29,6 @@ class Estimate(NamedTuple):
 
     value: Any
     standard_error: Any
-
-
-def rademacher_like(key: jax.Array, tree: Any) -> Any:
-    """Random ones and minus ones in the form of a tree, of real and imaginary parts each.
-
-    They are drawn from a key that depends on a leaf's path alone, as ``normal_like`` does. Inside ``shard_map`` each
-    shard draws its own.
-
-    Example:
-        >>> print(rademacher_like(jax.random.key(0), {"a": jnp.zeros(4)})["a"])
-        [ 1. -1.  1. -1.]
-    """
-    leaves, treedef = flatten(tree)
-
-    def draw(path: str, x: Any) -> Any:
-        if x is None:
-            return None
-        own, dtype = jax.random.fold_in(key, zlib.crc32(path.encode())), real_dtype(x.dtype)
-        for axis in sorted(varying_axes(x)):
-            own = jax.random.fold_in(own, lax.axis_index(axis))
-        if not jnp.iscomplexobj(x):
-            return jax.random.rademacher(own, x.shape, dtype)
-        return lax.complex(*jax.random.rademacher(own, (2, *x.shape), dtype))
-
-    return treedef.unflatten([draw(path, x) for (path, _), x in zip(named_leaves(tree), leaves, strict=True)])
 
 
 def hutchinson_sample(operator: Callable[[Any], Any], like: Any, key: jax.Array) -> Any:

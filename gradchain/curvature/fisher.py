@@ -21,7 +21,7 @@ from gradchain.checks import check_at_least, check_one_of, shape_dtype
 from gradchain.curvature.diagonals import diagonal, gauss_newton_diagonal
 from gradchain.curvature.estimates import CHUNK, Estimate, average, by_parts, check_method
 from gradchain.curvature.products import gauss_newton_operator, linearization
-from gradchain.curvature.vectors import widened
+from gradchain.trees import widened
 
 # For targets y of an exponential family with natural parameters z, log p(y | z) = y z - A(z) + ..., so that the
 # gradient in z is y - A'(z), and the Fisher information is A''(z), whatever y is.

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.numerics import cast
+from gradchain.numerics import cast, varying_axes
 from gradchain.paths import flatten
 
 
@@ -51,6 +51,15 @@ def to_vector(tree: Any) -> tuple[jax.Array, Callable[[jax.Array], Any]]:
         return treedef.unflatten([take(x) for x in leaves])
 
     return jnp.concatenate(parts) if parts else jnp.zeros(0, dtype), to_tree
+
+
+def refuse_shards(tree: Any) -> None:
+    """Raise where a leaf is one of several shards, of which no matrix of the whole can be made."""
+    if any(varying_axes(x) for x in jax.tree.leaves(tree)):
+        raise ValueError(
+            "update: a dense matrix is of whole parameters, but inside shard_map it is given shards. Use lbfgs,"
+            " newton_cg or trust_region, or split the parameters with jax.jit and NamedSharding."
+        )
 
 
 def _parts(x: Any) -> tuple:

@@ -12,9 +12,9 @@ from jax import lax
 from gradchain.checks import check_at_least
 from gradchain.curvature.flat import flat_size
 from gradchain.curvature.orthogonal import scaled
-from gradchain.curvature.vectors import vector_like, widened
+from gradchain.curvature.vectors import vector_like
 from gradchain.numerics import safe_divide, safe_sqrt
-from gradchain.trees import dot, map_leaves, safe_norm
+from gradchain.trees import dot, map_leaves, safe_norm, widened
 
 Operator = Callable[[Any], Any]
 

@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.curvature.flat import to_vector
-from gradchain.curvature.vectors import map_basis, vector_like, widened
+from gradchain.curvature.vectors import map_basis, vector_like
+from gradchain.trees import widened
 
 
 def _conj(tree: Any) -> Any:

@@ -16,8 +16,7 @@ from jax import lax
 from gradchain.checks import check_at_least
 from gradchain.curvature.orthogonal import combination, direction, empty_rows, scaled, with_row, without
 from gradchain.curvature.products import hessian_operator
-from gradchain.curvature.vectors import widened
-from gradchain.trees import dot, global_norm, normal_like
+from gradchain.trees import dot, global_norm, normal_like, widened
 
 Operator = Callable[[Any], Any]
 

@@ -11,13 +11,9 @@ from jax import lax
 
 from gradchain.checks import quote, shape_dtype
 from gradchain.curvature.flat import to_vector
-from gradchain.numerics import cast, compute_dtype
+from gradchain.numerics import cast
 from gradchain.paths import named_leaves
-
-
-def widened(tree: Any) -> Any:
-    """``tree`` as arrays in float32 at least."""
-    return jax.tree.map(lambda x: cast(jnp.asarray(x), compute_dtype(jnp.result_type(x))), tree)
+from gradchain.trees import widened
 
 
 def vector_like(name: str, vector: Any, like: Any) -> Any:
