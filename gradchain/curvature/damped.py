@@ -12,11 +12,11 @@ from jax import lax
 from gradchain.checks import check_at_least, check_one_of
 from gradchain.curvature.diagonals import diagonal
 from gradchain.curvature.estimates import by_parts
-from gradchain.curvature.flat import to_vector
+from gradchain.curvature.flat import refuse_shards, to_vector
 from gradchain.curvature.krylov import ConjugateGradientInfo, Operator, conjugate_gradient
 from gradchain.curvature.orthogonal import scaled
 from gradchain.curvature.products import dense
-from gradchain.numerics import largest, safe_divide, varying_axes
+from gradchain.numerics import largest, safe_divide
 from gradchain.trees import dot, map_leaves, safe_norm
 
 #: What a preconditioner may be: a name, or a function from parameters to an operator near the inverse matrix.
@@ -47,15 +47,6 @@ def diagonalized(operator: Operator, g: Any) -> tuple[jax.Array, jax.Array, Call
     return along, jnp.maximum(sizes, least), back
 
 
-def refuse_shards(g: Any) -> None:
-    """Raise where a leaf is one of several shards, of which no matrix of the whole can be made."""
-    if any(varying_axes(x) for x in jax.tree.leaves(g)):
-        raise ValueError(
-            "update: a dense curvature matrix is of whole parameters, but inside shard_map it is given shards. Use"
-            " scale_by_newton_cg, trust_region or solver='cg', or split the parameters with jax.jit and NamedSharding."
-        )
-
-
 def solve_cg(
     operator: Operator,
     g: Any,
@@ -75,8 +66,7 @@ def solve_cg(
 
 def _inverse_diagonal(diagonal: Any) -> Operator:
     """Division by the magnitudes of an estimate; what is near zero counts as the rounding of the largest one."""
-    tops = [largest(x) for x in jax.tree.leaves(diagonal)]
-    top = jnp.max(jnp.stack(tops)) if tops else jnp.zeros(())
+    top = _largest(diagonal)
     least = jnp.sqrt(jnp.finfo(top.dtype).eps) * top
 
     def divide(x: jax.Array, size: jax.Array) -> jax.Array:
@@ -85,10 +75,16 @@ def _inverse_diagonal(diagonal: Any) -> Operator:
     return lambda r: map_leaves(lambda x, d: by_parts(divide, x, d), r, diagonal)
 
 
+def _largest(tree: Any) -> jax.Array:
+    """The largest magnitude in a tree; 0 where there is nothing."""
+    tops = [largest(x) for x in jax.tree.leaves(tree)]
+    return jnp.max(jnp.stack(tops)) if tops else jnp.zeros(())
+
+
 def along_gradient(direction: Any, g: Any) -> Any:
     """A direction if it goes uphill along the gradient ``g``; the gradient if it does not, or is no number."""
-    length = lambda tree: scaled(tree, safe_divide(1.0, safe_norm(tree)))  # of length 1: no square is too large
-    is_uphill = dot(length(direction), length(g)) > 0
+    around_1 = lambda tree: scaled(tree, safe_divide(1.0, _largest(tree)))  # no product is too large or small
+    is_uphill = dot(around_1(direction), around_1(g)) > 0
     return map_leaves(lambda d, g: jnp.where(is_uphill, d, g), direction, g)
 
 

@@ -10,11 +10,11 @@ from jax import lax
 
 from gradchain.checks import check_at_least
 from gradchain.core import transform
-from gradchain.curvature.flat import to_vector
+from gradchain.curvature.flat import refuse_shards, to_vector
 from gradchain.curvature.pairs import POINT, next_pair
-from gradchain.curvature.quasi_newton import _learn, _refuse_shards, _remember
+from gradchain.curvature.quasi_newton import learn, remember
 from gradchain.lift import treewise
-from gradchain.numerics import safe_divide
+from gradchain.numerics import largest, safe_divide
 from gradchain.slots import counter, numbers, prepend
 from gradchain.trees import map_leaves
 
@@ -55,19 +55,23 @@ def scale_by_lbfgsb(memory_size: int = 10) -> Any:
     check_at_least("scale_by_lbfgsb", 1, memory_size=memory_size)
 
     def rule(g, s, p, grad, bounds=None):
-        _refuse_shards("scale_by_lbfgsb", g)
+        refuse_shards(g)
         pair, point = next_pair(s, g, p, grad)
-        new = s | point | _remember(pair, s, _learn)
+        new = s | point | remember(pair, s, learn)
         (x, to_tree), (slope, _) = to_vector(p), to_vector(g)
-        low, high = _box(bounds, p, x)
-        is_boxed = jnp.all(jnp.isfinite(low) & jnp.isfinite(high))
-        model = _model(new, jnp.where(is_boxed, 1.0, jnp.maximum(jnp.linalg.norm(slope), 1.0)))
-        target = _lowest(model, x, slope, low, high)
-        nearest = jnp.clip(x - slope / jnp.maximum(jnp.linalg.norm(slope), 1.0), low, high)
-        falls = jnp.dot(slope, target - x)
+        if not x.size:
+            return g, new
+        room = tuple(bound - x for bound in _box(bounds, p, x))
+        size = largest(slope)
+        size = jnp.where(size > 0, size, 1.0)  # all is in proportion to it: squares of what is tiny stay numbers
+        unit, length = slope / size, jnp.maximum(size * jnp.linalg.norm(slope / size), 1.0)
+        is_boxed = jnp.all(jnp.isfinite(room[0]) & jnp.isfinite(room[1]))
+        lowest = _lowest(_model(new, jnp.where(is_boxed, 1.0, length), size), unit, *room)
+        nearest = jnp.clip(-slope / length, *room)
+        falls = jnp.dot(unit, lowest)
         is_downhill = jnp.isfinite(falls) & (falls < 0)
-        is_lost = ~is_downhill & jnp.any(nearest != x)
-        step = to_tree(x - jnp.where(is_downhill, target, nearest))
+        is_lost = ~is_downhill & jnp.any(nearest != 0)
+        step = to_tree(-jnp.where(is_downhill, lowest, nearest))
         return step, new | {"pairs": jnp.where(is_lost, 0, new["pairs"])}
 
     rings = {"s": prepend(memory_size), "y": prepend(memory_size)}
@@ -91,15 +95,20 @@ class Model(NamedTuple):
     middle: jax.Array  # (2m, 2m)
 
 
-def _model(s: dict, start: jax.Array) -> Model:
-    """The matrix of the pairs in the rings; without a pair so many times the identity."""
-    size = s["sy"].shape[0]
-    order = (s["pairs"] + jnp.arange(size, dtype=jnp.int32)) % size  # oldest first; the places that are free before
+def _model(s: dict, start: jax.Array, size: jax.Array) -> Model:
+    """The matrix of the pairs in the rings, over ``size``; without a pair ``start`` times the identity over it.
+
+    Each pair is scaled so that its inner product is 1, which changes nothing but the rounding.
+    """
+    memory = s["sy"].shape[0]
+    order = (s["pairs"] + jnp.arange(memory, dtype=jnp.int32)) % memory  # oldest first; before, the free places
     is_used = order < s["pairs"]
-    rows = lambda ring: jnp.where(is_used[:, None], jax.vmap(lambda t: to_vector(t)[0])(ring)[order], 0.0)
-    steps, changes = rows(s["s"]), rows(s["y"])
-    newest = (s["pairs"] - 1) % size
-    theta = jnp.where(s["pairs"] > 0, safe_divide(s["yy"][newest], s["sy"][newest]), start)
+    scales = jnp.where(is_used, 1 / jnp.sqrt(jnp.where(is_used, s["sy"][order], 1.0)), 0.0)
+    rows = lambda ring: scales[:, None] * jax.vmap(lambda t: to_vector(t)[0])(ring)[order]
+    root = jnp.sqrt(size)
+    steps, changes = rows(s["s"]) * root, rows(s["y"]) / root
+    newest = (s["pairs"] - 1) % memory
+    theta = jnp.where(s["pairs"] > 0, safe_divide(s["yy"][newest], s["sy"][newest]), start) / size
     free = jnp.diag(jnp.where(is_used, 0.0, 1.0).astype(start.dtype))
     products = jnp.matmul(steps, changes.T, precision=lax.Precision.HIGHEST)
     below = jnp.tril(products, -1)
@@ -109,56 +118,49 @@ def _model(s: dict, start: jax.Array) -> Model:
     return Model(theta, jnp.concatenate([changes, theta * steps]).T, middle)
 
 
-def _lowest(model: Model, x: jax.Array, g: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
-    """The point of the box at which the model is lowest, as far as one path and one subspace show it."""
-    time = jnp.where(
-        g < 0, (x - high) / jnp.where(g < 0, g, 1.0), jnp.where(g > 0, (x - low) / jnp.where(g > 0, g, 1.0), jnp.inf)
-    )
-    time = jnp.maximum(time, 0.0)  # when each parameter meets its bound along the negative gradient
-    end, c = _cauchy_time(model, x, g, low, high, time)
+def _lowest(model: Model, g: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+    """The step within the room at which the model is lowest, as far as one path and one subspace show it."""
+    goal = jnp.where(g < 0, high, jnp.where(g > 0, low, 0.0))
+    time = jnp.maximum(jnp.where(g == 0, jnp.inf, goal / jnp.where(g == 0, 1.0, -g)), 0.0)  # when it meets its bound
+    end, c = _cauchy_time(model, g, goal, time)
     is_free = time > end
-    cauchy = jnp.where(is_free, jnp.clip(x - end * g, low, high), jnp.where(g < 0, high, jnp.where(g > 0, low, x)))
-    step = _subspace_step(model, g, cauchy - x, c, is_free)
+    cauchy = jnp.where(is_free, jnp.clip(-end * g, low, high), goal)
+    step = _subspace_step(model, g, cauchy, c, is_free)
     inside = jnp.clip(cauchy + step, low, high)
     room = jnp.where(step > 0, high - cauchy, low - cauchy)
     share = jnp.min(jnp.where(is_free & (step != 0), room / jnp.where(step == 0, 1.0, step), 1.0), initial=1.0)
     cut = jnp.clip(cauchy + jnp.where(is_free, jnp.clip(share, 0.0, 1.0) * step, 0.0), low, high)
-    return jnp.where(jnp.dot(g, inside - x) < 0, inside, cut)
+    return jnp.where(jnp.dot(g, inside) < 0, inside, cut)
 
 
-def _cauchy_time(model: Model, x: jax.Array, g: jax.Array, low: jax.Array, high: jax.Array, time: jax.Array) -> tuple:
+def _cauchy_time(model: Model, g: jax.Array, goal: jax.Array, time: jax.Array) -> tuple[jax.Array, jax.Array]:
     """How far along the projected gradient the model falls, and :math:`W^T (x^c - x)`; Byrd et al., algorithm CP."""
     theta, w, middle = model
     order = jnp.argsort(time)
     d = jnp.where(time > 0, -g, 0.0)
-    slope = -jnp.dot(d, d)
     p = w.T @ d
-    curvature = -theta * slope - p @ middle @ p
-    ahead = lambda slope, curvature: jnp.where(
-        curvature > 0, -slope / jnp.where(curvature > 0, curvature, 1.0), jnp.inf
-    )
+    steepness = jnp.dot(d, d)
+    least = jnp.finfo(g.dtype).eps * theta * steepness
+    ahead = lambda slope, curvature: -slope / jnp.maximum(curvature, least)
     first = jnp.sum(time <= 0, dtype=jnp.int32)
 
     def goes_on(at: tuple) -> jax.Array:
         k, now, slope, curvature, _, _ = at
-        following = time[order[jnp.minimum(k, x.size - 1)]]
-        return (k < x.size) & jnp.isfinite(following) & (slope < 0) & (ahead(slope, curvature) >= following - now)
+        following = time[order[jnp.minimum(k, g.size - 1)]]
+        return (k < g.size) & jnp.isfinite(following) & (slope < 0) & (ahead(slope, curvature) >= following - now)
 
     def meet(at: tuple) -> tuple:
         k, now, slope, curvature, p, c = at
         b = order[k]
         passed, g_b, w_b = time[b] - now, g[b], w[b]
-        z_b = jnp.where(g_b < 0, high[b], low[b]) - x[b]
         c = c + passed * p
-        slope = slope + passed * curvature + g_b**2 + theta * g_b * z_b - g_b * (w_b @ middle @ c)
+        slope = slope + passed * curvature + g_b**2 + theta * g_b * goal[b] - g_b * (w_b @ middle @ c)
         curvature = curvature - theta * g_b**2 - 2 * g_b * (w_b @ middle @ p) - g_b**2 * (w_b @ middle @ w_b)
-        least = jnp.finfo(x.dtype).eps * theta * jnp.dot(g, g)
-        return k + 1, time[b], slope, jnp.maximum(curvature, least), p + g_b * w_b, c
+        return k + 1, time[b], slope, curvature, p + g_b * w_b, c
 
-    start = (first, jnp.zeros_like(theta), slope, curvature, p, jnp.zeros_like(p))
-    _, now, slope, curvature, p, c = lax.while_loop(goes_on, meet, start) if x.size else start
+    start = (first, jnp.zeros_like(theta), -steepness, theta * steepness - p @ middle @ p, p, jnp.zeros_like(p))
+    _, now, slope, curvature, p, c = lax.while_loop(goes_on, meet, start)
     more = jnp.where(slope < 0, ahead(slope, curvature), 0.0)
-    more = jnp.where(jnp.isfinite(more), more, 0.0)
     return now + more, c + more * p
 
 

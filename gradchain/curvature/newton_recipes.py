@@ -9,13 +9,9 @@ from gradchain.core import GradientTransformation, chain, recipe
 from gradchain.curvature.damped import Preconditioner
 from gradchain.curvature.gauss_newton import scale_by_gauss_newton, scale_by_natural_gradient
 from gradchain.curvature.hessian_free import scale_by_hessian_free
-from gradchain.curvature.line_search.strong_wolfe import strong_wolfe
 from gradchain.curvature.newton import scale_by_newton, scale_by_newton_cg
-from gradchain.transforms.basic import scale, scale_by_learning_rate
-
-
-def _searched(direction: GradientTransformation, line_search: GradientTransformation | None) -> Any:
-    return chain(direction, scale(-1.0), strong_wolfe() if line_search is None else line_search)
+from gradchain.curvature.recipes import searched
+from gradchain.transforms.basic import scale_by_learning_rate
 
 
 @recipe
@@ -37,7 +33,7 @@ def newton(damping: Hyper = 0.0, line_search: GradientTransformation | None = No
         >>> print(result.params.round(3))
         [1. 1.]
     """
-    return _searched(scale_by_newton(damping), line_search)
+    return searched(scale_by_newton(damping), line_search)
 
 
 @recipe
@@ -68,7 +64,7 @@ def newton_cg(
         >>> print(result.params.round(3))
         [1. 1.]
     """
-    return _searched(scale_by_newton_cg(tol, max_steps, damping, preconditioner), line_search)
+    return searched(scale_by_newton_cg(tol, max_steps, damping, preconditioner), line_search)
 
 
 @recipe
@@ -105,7 +101,7 @@ def gauss_newton(
         >>> print(tx.step(grads, tx.init(params), params, model_fn=residuals)[0].round())
         [1. 2.]
     """
-    return _searched(scale_by_gauss_newton(damping, tol, max_steps, preconditioner, solver), line_search)
+    return searched(scale_by_gauss_newton(damping, tol, max_steps, preconditioner, solver), line_search)
 
 
 @recipe
@@ -168,4 +164,4 @@ def hessian_free(
         >>> print(tx.step(params, tx.init(params), params, model_fn=lambda p: p)[0])
         [1.5]
     """
-    return _searched(scale_by_hessian_free(damping, decay, max_steps), line_search)
+    return searched(scale_by_hessian_free(damping, decay, max_steps), line_search)

@@ -18,10 +18,10 @@ from jax import lax
 
 from gradchain.checks import check_at_least, check_one_of
 from gradchain.core import transform
-from gradchain.curvature.flat import flat_size, to_vector
+from gradchain.curvature.flat import flat_size, refuse_shards, to_vector
 from gradchain.curvature.pairs import POINT, Pair, downhill_or_gradient, first_scale, has_direction, next_pair
 from gradchain.lift import treewise
-from gradchain.numerics import compute_dtype, increment, safe_divide, varying_axes
+from gradchain.numerics import compute_dtype, increment, safe_divide
 from gradchain.paths import flatten, flatten_like
 from gradchain.slots import counter, of_tree, prepend
 from gradchain.stages import Body
@@ -69,11 +69,11 @@ def scale_by_lbfgs(memory_size: int = 10, form: str = "two_loop", scale_first: b
     """
     check_at_least("scale_by_lbfgs", 1, memory_size=memory_size)
     check_one_of("scale_by_lbfgs", FORMS, form=form)
-    learn, multiply = (_learn, _two_loop) if form == "two_loop" else (_learn_products, _compact)
+    learn_from, multiply = (learn, _two_loop) if form == "two_loop" else (_learn_products, _compact)
 
     def rule(g, s, p, grad):
         pair, point = next_pair(s, g, p, grad)
-        new = s | point | _remember(pair, s, learn)
+        new = s | point | remember(pair, s, learn_from)
         factor = first_scale(g, scale_first)
         direction, is_downhill = downhill_or_gradient(multiply(g, new, factor), g, factor)
         is_lost = ~is_downhill & has_direction(g)
@@ -84,13 +84,13 @@ def scale_by_lbfgs(memory_size: int = 10, form: str = "two_loop", scale_first: b
     return treewise(rule, **POINT, **rings, pairs=counter, sy=small, yy=small)
 
 
-def _remember(pair: Pair, s: dict, learn: Callable) -> dict:
+def remember(pair: Pair, s: dict, learn_from: Callable) -> dict:
     """The slots of the pairs once one has taken the place of the oldest, if it is good."""
     size = s["sy"].shape[0]
     place, after = s["pairs"] % size, s["pairs"] + 1
     put = lambda ring, x: map_leaves(lambda ring, x: _put(ring, place, x, pair.is_good), ring, x)
     rings = {"s": put(s["s"], pair.step), "y": put(s["y"], pair.change)}
-    products = learn(pair, place, s | rings)
+    products = learn_from(pair, place, s | rings)
     after = jnp.where(after == 2 * size, size, after)  # as good a number: the same place, and no more pairs than size
     return rings | products | {"pairs": jnp.where(pair.is_good, after, s["pairs"])}
 
@@ -100,7 +100,7 @@ def _put(ring: jax.Array, place: Any, x: jax.Array, is_good: Any) -> jax.Array:
     return lax.dynamic_update_index_in_dim(ring, jnp.where(is_good, x, old), place, 0)
 
 
-def _learn(pair: Pair, place: Any, s: dict) -> dict:
+def learn(pair: Pair, place: Any, s: dict) -> dict:
     """Of each pair the products of its own step and change."""
     return {k: _put(s[k], place, x, pair.is_good) for k, x in (("sy", pair.sy), ("yy", pair.yy))}
 
@@ -222,7 +222,7 @@ def scale_by_bfgs(scale_first: bool = True) -> Any:
         across = jnp.outer(step, image)
         return matrix + ((sy + change @ image) / sy * jnp.outer(step, step) - across - across.T) / sy
 
-    return _dense("scale_by_bfgs", with_pair, scale_first)
+    return _dense(with_pair, scale_first)
 
 
 @transform
@@ -258,14 +258,14 @@ def scale_by_dfp(scale_first: bool = True) -> Any:
         image = _matmul(matrix, change)
         return matrix - jnp.outer(image, image) / (change @ image) + jnp.outer(step, step) / sy
 
-    return _dense("scale_by_dfp", with_pair, scale_first)
+    return _dense(with_pair, scale_first)
 
 
-def _dense(name: str, with_pair: Callable, scale_first: bool) -> Body:
+def _dense(with_pair: Callable, scale_first: bool) -> Body:
     """The transformation that keeps a dense inverse Hessian, which ``with_pair`` updates."""
 
     def rule(g, s, p, grad, dtypes):
-        _refuse_shards(name, g)
+        refuse_shards(g)
         pair, point = next_pair(s, g, p, grad)
         in_place = lambda tree: to_vector(_with_zeros(tree, dtypes[1]))
         (step, _), (change, _), (vector, to_tree) = map(in_place, (pair.step, pair.change, g))
@@ -293,11 +293,3 @@ def _with_zeros(tree: Any, params: Any) -> Any:
     leaves, treedef = flatten(params)
     pairs = zip(leaves, flatten_like(treedef, tree), strict=True)
     return treedef.unflatten([zeros(x) if own is None and x is not None else own for x, own in pairs])
-
-
-def _refuse_shards(name: str, tree: Any) -> None:
-    if any(varying_axes(x) for x in jax.tree.leaves(tree)):
-        raise ValueError(
-            f"{name}: its matrix is of whole parameters, but inside shard_map it is given shards. Use scale_by_lbfgs,"
-            " or split the parameters with jax.jit and NamedSharding."
-        )

@@ -15,6 +15,11 @@ from gradchain.transforms.basic import scale, scale_by_learning_rate
 from gradchain.transforms.decay import add_decayed_weights
 
 
+def searched(direction: GradientTransformation, line_search: GradientTransformation | None) -> Any:
+    """A direction, downhill, and how far to go along it: by ``strong_wolfe()`` unless something else is given."""
+    return chain(direction, scale(-1.0), strong_wolfe() if line_search is None else line_search)
+
+
 @recipe
 def sophia(
     learning_rate: Hyper,
@@ -129,7 +134,7 @@ def lbfgs(memory_size: int = 10, line_search: GradientTransformation | None = No
         >>> print(result.status.words)
         converged: the gradient is within the tolerance
     """
-    return _searched(scale_by_lbfgs(memory_size, form), line_search)
+    return searched(scale_by_lbfgs(memory_size, form), line_search)
 
 
 @recipe
@@ -150,7 +155,7 @@ def lbfgsb(memory_size: int = 10, line_search: GradientTransformation | None = N
         >>> print(gc.minimize(loss, jnp.zeros(2), gc.lbfgsb(), bounds=(0.0, 2.0)).params)
         [2. 2.]
     """
-    return _searched(scale_by_lbfgsb(memory_size), strong_wolfe(max_step=1.0) if line_search is None else line_search)
+    return searched(scale_by_lbfgsb(memory_size), strong_wolfe(max_step=1.0) if line_search is None else line_search)
 
 
 @recipe
@@ -173,7 +178,7 @@ def bfgs(line_search: GradientTransformation | None = None) -> Any:
         >>> print(result.params.round(3))
         [1. 1.]
     """
-    return _searched(scale_by_bfgs(), line_search)
+    return searched(scale_by_bfgs(), line_search)
 
 
 @recipe
@@ -195,7 +200,7 @@ def dfp(line_search: GradientTransformation | None = None) -> Any:
         >>> print(result.params.round(3))
         [1. 1.]
     """
-    return _searched(scale_by_dfp(), strong_wolfe(c2=0.1) if line_search is None else line_search)
+    return searched(scale_by_dfp(), strong_wolfe(c2=0.1) if line_search is None else line_search)
 
 
 @recipe
@@ -229,8 +234,4 @@ def nonlinear_cg(
         [1. 1.]
     """
     direction = scale_by_nonlinear_cg(method, restart_every, restart_threshold)
-    return _searched(direction, strong_wolfe(c2=0.1, guess="previous") if line_search is None else line_search)
-
-
-def _searched(direction: GradientTransformation, line_search: GradientTransformation | None) -> Any:
-    return chain(direction, scale(-1.0), strong_wolfe() if line_search is None else line_search)
+    return searched(direction, strong_wolfe(c2=0.1, guess="previous") if line_search is None else line_search)
