@@ -231,7 +231,8 @@ class Loop:
 
     def record(self, pages: dict, at: dict) -> dict:
         """The history with one more step."""
-        place = jnp.where(at["is_step"], at["steps"], self.settings.max_steps + 1)  # beyond the end: not at all
+        beyond = len(pages["value"])  # where nothing is written
+        place = jnp.where(at["is_step"], at["steps"], beyond)
         put = lambda page, x: page.at[place].set(x.astype(page.dtype), mode="drop")
         return {k: jax.tree.map(put, page, at[k]) for k, page in pages.items()}
 
