@@ -102,6 +102,20 @@ FAMILIES: dict[str, dict[str, str]] = {
         "optimistic_gradient_descent": "games and saddle points, where descent goes round in circles",
         "optimistic_adam": "adversarial networks",
     },
+    "Second order": {
+        "lbfgs": "smooth problems of any size and full batches: the first to try with `minimize`",
+        "lbfgsb": "the same with bounds",
+        "bfgs": "up to a thousand parameters or so: it keeps a whole matrix, and needs fewer steps than `lbfgs`",
+        "dfp": "what BFGS is compared with",
+        "nonlinear_cg": "smooth problems whose history does not fit: three vectors of memory",
+        "newton": "few parameters and a loss that can be differentiated twice: the fewest steps",
+        "newton_cg": "the same for many parameters: it multiplies by the Hessian and never makes it",
+        "gauss_newton": "least squares, and models with a convex loss of their outputs; `levenberg_marquardt` is safer",
+        "natural_gradient": "models of probabilities: steps that do not depend on the parameterisation",
+        "hessian_free": "networks in batches of thousands; it finds its damping by itself",
+        "sophia": "language models: clipped steps by a diagonal that is estimated now and then",
+        "adahessian": "as Adam, with the curvature's diagonal in the place of squared gradients; twice the time",
+    },
     "Privacy": {
         "dpsgd": "models that must not betray an example; account for the privacy yourself",
     },
@@ -137,18 +151,27 @@ WRAPPERS = {
 }
 
 #: What a wrapper needs that is neither a transformation nor a rate.
-ARGUMENTS = {"at": 100, "condition": gc.constant_schedule(1.0), "every": 4}
+ARGUMENTS = {"likelihood": "bernoulli", "at": 100, "condition": gc.constant_schedule(1.0), "every": 4}
 
 PARAMS = {"kernel": jax.ShapeDtypeStruct((1024, 1024), jnp.float32), "bias": jax.ShapeDtypeStruct((1024,), jnp.float32)}
 OTHER = {"kernel": jax.ShapeDtypeStruct((32, 2048), jnp.float32), "bias": jax.ShapeDtypeStruct((2048,), jnp.float32)}
 PER_EXAMPLE = jax.tree.map(lambda x: jax.ShapeDtypeStruct((2, *x.shape), x.dtype), PARAMS)
-EXTRAS = {"value": 1.0, "value_fn": lambda params: jnp.sum(params["bias"])}
+EXTRAS = {
+    "value": 1.0,
+    "value_fn": lambda params: jnp.sum(params["bias"]),
+    "model_fn": lambda params: params["bias"],
+}
 
 
 def names(folder: str) -> set[str]:
     """The transformations that the modules of a folder of gradchain define."""
     in_folder = {n: f for n, f in FACTORIES.items() if f.function.__module__.startswith(f"gradchain.{folder}.")}
     return {n for n, f in in_folder.items() if f.kind is gc.GradientTransformation}
+
+
+def recipes() -> set[str]:
+    """The recipes, of first and of second order."""
+    return names("optimizers") | {name for name in names("curvature") if FACTORIES[name].composite}
 
 
 def members(name: str) -> dict[str, gc.GradientTransformation]:
@@ -235,18 +258,18 @@ def table(entries: dict[str, str], first: str, second: str) -> list[str]:
     return [*head, *(row(call, when) for call, when in entries.items()), ""]
 
 
-def check(folder: str, entries: dict[str, str]) -> None:
-    """Raise an error unless the entries are the transformations of the folder."""
+def check(there: set[str], entries: dict[str, str]) -> None:
+    """Raise an error unless the entries are what is there."""
     known = {call.split("(")[0] for call in entries}
-    if missing := names(folder) - known:
+    if missing := there - known:
         raise ValueError(f"docs/catalogue.py does not say when to use {', '.join(sorted(missing))}")
-    if gone := known - names(folder):
+    if gone := known - there:
         raise ValueError(f"docs/catalogue.py has what gradchain lacks: {', '.join(sorted(gone))}")
 
 
 def optimizers() -> str:
     """The tables of the recipes, by family."""
-    check("optimizers", {call: when for family in FAMILIES.values() for call, when in family.items()})
+    check(recipes(), {call: when for family in FAMILIES.values() for call, when in family.items()})
     lines = []
     for family, entries in FAMILIES.items():
         lines += [f"### {family}", "", *table(entries, "optimizer", "bytes")]
@@ -255,7 +278,7 @@ def optimizers() -> str:
 
 def wrappers() -> str:
     """The table of the wrappers."""
-    check("wrappers", WRAPPERS)
+    check(names("wrappers"), WRAPPERS)
     return "\n".join(table(WRAPPERS, "wrapper", "more bytes"))
 
 

@@ -31,6 +31,7 @@ from gradchain.curvature.least_squares import least_squares as least_squares
 from gradchain.curvature.levenberg_marquardt import levenberg_marquardt as levenberg_marquardt
 from gradchain.curvature.line_search.backtracking import backtracking as backtracking
 from gradchain.curvature.line_search.hager_zhang import hager_zhang as hager_zhang
+from gradchain.curvature.line_search.stage import along as along
 from gradchain.curvature.line_search.strong_wolfe import strong_wolfe as strong_wolfe
 from gradchain.curvature.loop import Tolerance as Tolerance
 from gradchain.curvature.minimize import minimize as minimize

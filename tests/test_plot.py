@@ -56,6 +56,17 @@ def test_the_real_thing():
     assert gc.plot.learning_rate_range(found).lines
 
 
+def test_a_spectral_density_is_drawn_over_the_eigenvalues():
+    found = gc.curvature.SpectralDensity(np.array([0.0, 1.0, 2.0]), np.array([1e-9, 0.5, 10.0]), None, None)
+    ax = gc.plot.spectral_density(found, label="loss")
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[0, 1e-9], [1, 0.5], [2, 10.0]])
+    assert (ax.get_yscale(), ax.get_xlabel(), ax.lines[0].get_label()) == ("log", "eigenvalue", "loss")
+    np.testing.assert_allclose(ax.get_ylim(), [1e-4, 30.0])
+    lower = gc.curvature.SpectralDensity(np.array([0.0, 1.0]), np.array([1.0, 2.0]), None, None)
+    assert gc.plot.spectral_density(lower, ax) is ax
+    np.testing.assert_allclose(ax.get_ylim(), [1e-4, 30.0])  # of both
+
+
 def test_without_matplotlib_the_way_to_it_is_named(monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)

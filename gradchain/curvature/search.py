@@ -136,11 +136,13 @@ def evaluate(value_fn: Callable, params: Any, dtype: Any) -> dict[str, Any]:
 
 def last_search(tx: GradientTransformation) -> Search | None:
     """The search that a chain ends in; ``None`` if it ends in something else."""
-    if not tx.stages:
-        return None
-    name, call = list(tx.stages.items())[-1]
-    body = Stage(name, call, jnp.zeros((), jnp.int32)).body
-    return body if isinstance(body, Search) else None
+    stage = _last_stage(tx)
+    return stage.body if stage is not None and isinstance(stage.body, Search) else None
+
+
+def _last_stage(tx: GradientTransformation) -> Stage | None:
+    members = list(tx.stages.items())
+    return Stage(*members[-1], jnp.zeros((), jnp.int32)) if members else None
 
 
 @transform
@@ -158,7 +160,7 @@ def reverse_communication(tx: GradientTransformation) -> Any:
         tx: a chain whose last member is a line search or a trust region.
 
     Raises:
-        ValueError: if it ends in another member.
+        ValueError: if it ends in another member, or in a search with a schedule.
         TypeError: if ``update`` is called without ``value=`` or ``params``.
 
     Example:
@@ -171,14 +173,16 @@ def reverse_communication(tx: GradientTransformation) -> Any:
         >>> print(bool(loss(params) < 1e-10), state["reverse_communication"]["evals"])
         True 10
     """
-    search = last_search(tx)
-    if search is None:
+    stage = _last_stage(tx)
+    if stage is None or not isinstance(stage.body, Search):
         raise ValueError(
             f"reverse_communication: {tx!r} does not end in a search, such as strong_wolfe(): it needs no evaluations"
             " but that of the step, so use it as it is."
         )
+    if stage.timed:
+        raise ValueError(f"reverse_communication: {stage.call!r} has a schedule; a search in parts takes numbers only.")
 
-    def begin(s: dict, is_first: Any, inner: Callable, more: dict) -> dict:
+    def begin(search: Search, s: dict, is_first: Any, inner: Callable, more: dict) -> dict:
         """The next search, from the best point of the last one."""
         found, here = s["found"] > 0, {k: s[k] for k in ("value", "grad")}
         s = s | {
@@ -194,7 +198,7 @@ def reverse_communication(tx: GradientTransformation) -> Any:
     def rule(g: Any, s: dict, p: Any, inner: Callable, value: Any, **more: Any) -> tuple[Any, dict]:
         here = like({"kept": p, "value": as_value(value, s["value"].dtype), "grad": g}, s)
         is_first, is_finite = jnp.isinf(s["value"]), all_finite(here)
-        is_trial = ~is_first & (s["over"] == 0)
+        is_trial, search = ~is_first & (s["over"] == 0), stage.at(s["value"].dtype)
         old = {k: s[k] for k in search.lasting | search.working}
         q, took, over = search.tell(old, here["value"], here["grad"])
         took = is_finite & (is_first | is_trial & took)
@@ -203,11 +207,11 @@ def reverse_communication(tx: GradientTransformation) -> Any:
 
         stay = lambda: s | {"trial": p, "failed": increment(s["failed"])}  # until there is a finite point to begin from
         go_on = lambda: told | {"trial": map_leaves(jnp.add, s["base"], search.trial(q))}
-        following = lambda: lax.cond(is_trial & ~over, go_on, lambda: begin(told, is_first, inner, more))
+        following = lambda: lax.cond(is_trial & ~over, go_on, lambda: begin(search, told, is_first, inner, more))
         new = lax.cond(is_first & ~is_finite, *(lambda branch=b: like(branch(), s) for b in (stay, following)))
         return map_leaves(jnp.subtract, new["trial"], p), new | {"evals": increment(s["evals"])}
 
     trees = dict.fromkeys(["base", "kept", "trial"], like_param(copy=True))
     counts = dict.fromkeys(["steps", "found", "over"], counter)
-    parts: dict[str, Any] = SETTLED | trees | counts | search.lasting | search.working
-    return around(asking_for(rule, search.begin), inner=chain(*list(tx.stages.values())[:-1]), **parts)
+    parts: dict[str, Any] = SETTLED | trees | counts | stage.body.lasting | stage.body.working
+    return around(asking_for(rule, stage.body.begin), inner=chain(*list(tx.stages.values())[:-1]), **parts)

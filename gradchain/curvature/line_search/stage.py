@@ -31,6 +31,26 @@ def along(
         guess: ``"unit"``: each search begins with ``initial_step``; ``"previous"``: with the step that promises the
             decrease of the last one, and the first with one as long as ``initial_step`` at most.
         window: how many of the last values an increase is measured from: with 1, the last one.
+
+    Example:
+        >>> import jax
+        >>> import gradchain as gc
+        >>> @gc.transform
+        ... def exact():
+        ...     def start(value, slope, step, reference):
+        ...         return {"start": slope, "step": step}
+        ...
+        ...     def tell(m, value, slope):  # the slope of a parabola is a straight line
+        ...         is_end = jnp.abs(slope) < 1e-5 * jnp.abs(m["start"])
+        ...         best = m["step"] * m["start"] / (m["start"] - slope)
+        ...         return m | {"step": jnp.where(is_end, m["step"], best)}, is_end, is_end
+        ...
+        ...     return along(start, tell, ["start"])
+        >>> tx, params = gc.chain(gc.scale(-1.0), exact()), jnp.array([2.0])
+        >>> loss = lambda p: jnp.sum(3 * p**2)
+        >>> params, state = tx.step(jax.grad(loss)(params), tx.init(params), params, value_fn=loss)
+        >>> print(abs(params) < 1e-6, state["exact"]["evals"])
+        [ True] 3
     """
     check_one_of(None, ["unit", "previous"], guess=guess)
     check_at_least(None, 1, window=window)
