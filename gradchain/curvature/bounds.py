@@ -77,4 +77,4 @@ def kept_in_box(tx: GradientTransformation) -> GradientTransformation:
         return map_leaves(free, updates, params, grad, *bounds), state
 
     *others, search = tx.stages.values()
-    return chain(*others, (lambda params: {}, hold), search)
+    return chain(*others, GradientTransformation(lambda params: {}, hold), search)

@@ -12,11 +12,13 @@ from jax import lax
 from gradchain.call import Hyper
 from gradchain.checks import check_at_least, check_one_of
 from gradchain.core import transform
+from gradchain.curvature.boxed import cut, free_part
 from gradchain.curvature.damped import refuse_shards
-from gradchain.curvature.flat import flat_size, to_vector
+from gradchain.curvature.flat import to_vector
 from gradchain.curvature.search import Search
 from gradchain.curvature.trust_region import judged
-from gradchain.slots import like_param, of_tree, scalar
+from gradchain.slots import like_param, scalar
+from gradchain.trees import map_leaves
 
 
 @transform
@@ -33,6 +35,9 @@ def levenberg_marquardt(initial_damping: Hyper = 1e-3, scaling: str = "jacobian"
     solves by a QR decomposition of the whole Jacobian, so that nothing is squared. ``update`` needs the residuals as
     ``model_fn=`` and :math:`f` as ``value_fn=``; ``least_squares`` gives it both. Put nothing after it in a chain.
 
+    With bounds, ``bounds=(lower, upper)`` as ``least_squares`` gives them, parameters that their bounds hold stay
+    there, and the step of the others is cut at theirs.
+
     Args:
         initial_damping: :math:`\lambda` at the start, in units of :math:`D^2`'s share in :math:`J^T J`.
         scaling: what :math:`D` is: ``"jacobian"``, the largest norms that the columns of :math:`J` have had, so that
@@ -45,7 +50,8 @@ def levenberg_marquardt(initial_damping: Hyper = 1e-3, scaling: str = "jacobian"
 
     Source: Marquardt, "An Algorithm for Least-Squares Estimation of Nonlinear Parameters", 1963,
     https://doi.org/10.1137/0111030; Moré, "The Levenberg-Marquardt Algorithm: Implementation and Theory", 1978 (the
-    scaling); Nielsen, "Damping Parameter in Marquardt's Method", 1999 (the rule for :math:`\lambda`)
+    scaling); Nielsen, "Damping Parameter in Marquardt's Method", 1999 (the rule for :math:`\lambda`); Kanzow, Yamashita
+    & Fukushima, "Levenberg-Marquardt Methods with Strong Local Convergence Properties", 2004 (the projection)
 
     Example:
         >>> import gradchain as gc
@@ -60,22 +66,31 @@ def levenberg_marquardt(initial_damping: Hyper = 1e-3, scaling: str = "jacobian"
     if isinstance(eta, int | float) and eta >= 1:
         raise ValueError(f"levenberg_marquardt: eta must be less than 1, what a perfect model gives, not {eta!r}.")
 
-    def begin(s: dict, p: Any, value: Any, model_fn: Callable) -> tuple[dict, Any]:
+    def begin(s: dict, p: Any, value: Any, grad: Any, model_fn: Callable, bounds: Any = None) -> tuple[dict, Any]:
         jacobian, residuals = _jacobian(model_fn, p)
-        columns = jnp.sqrt(jnp.sum(jacobian**2, 0))
+        times = lambda x: jnp.matmul(jacobian, x, precision=lax.Precision.HIGHEST)
+        columns, before = jnp.sqrt(jnp.sum(jacobian**2, 0)), to_vector(s["scales"])[0]
+        to_tree = to_vector(p)[1]
         is_first = s["growth"] == 0
         if scaling == "jacobian":
-            scales = jnp.where(is_first & (columns == 0), 1.0, jnp.maximum(s["scales"], columns))
+            scales = jnp.where(is_first & (columns == 0), 1.0, jnp.maximum(before, columns))
         else:
             top = jnp.max(columns, initial=0.0)
-            scales = jnp.where(is_first, jnp.where(top > 0, top, 1.0), s["scales"])
+            scales = jnp.where(is_first, jnp.where(top > 0, top, 1.0), before)
         damping = jnp.where(is_first, jnp.asarray(initial_damping, columns.dtype), s["damping"])
-        x = _solve(jacobian, residuals, jnp.sqrt(damping) * scales)
-        curvature = jnp.sum(jnp.matmul(jacobian, x, precision=lax.Precision.HIGHEST) ** 2)
-        slope = -curvature - damping * jnp.sum((scales * x) ** 2)
-        promised = -slope - 0.5 * curvature
-        q = {"damping": damping, "growth": jnp.where(is_first, 2.0, s["growth"]), "scales": scales, "slope": slope}
-        return q | {"update": to_vector(p)[1](-x), "before": value, "promised": promised}, ~(promised > 0)
+        free = jacobian
+        if bounds is not None:
+            free = jacobian * to_vector(free_part(map_leaves(jnp.ones_like, p), p, grad, bounds))[0][None]
+        u = -_solve(free, residuals, jnp.sqrt(damping) * scales)
+        curvature = jnp.sum(times(u) ** 2)
+        slope = -curvature - damping * jnp.sum((scales * u) ** 2)
+        over = ~(slope < 0)
+        if bounds is not None:
+            u = to_vector(cut(to_tree(u), p, bounds))[0]
+            curvature, slope = jnp.sum(times(u) ** 2), jnp.sum(residuals * times(u))
+        q = {"damping": damping, "growth": jnp.where(is_first, 2.0, s["growth"]), "scales": to_tree(scales)}
+        q |= {"update": to_tree(u), "before": value, "promised": -slope - 0.5 * curvature, "slope": slope}
+        return q, over
 
     def tell(q: dict, value: Any, grad: Any) -> tuple[dict, Any, Any]:
         rho, took = judged(q, value, grad, eta)
@@ -86,7 +101,7 @@ def levenberg_marquardt(initial_damping: Hyper = 1e-3, scaling: str = "jacobian"
         return q | {"damping": jnp.clip(damping, least, 1 / least), "growth": growth}, took, jnp.array(True)
 
     working = {"update": like_param, "before": scalar, "promised": scalar, "slope": scalar}
-    lasting = {"damping": scalar, "growth": scalar, "scales": of_tree(lambda params: (flat_size(params),))}
+    lasting = {"damping": scalar, "growth": scalar, "scales": like_param}
     return Search(begin, lambda q: q["update"], tell, working, 30, **lasting)
 
 

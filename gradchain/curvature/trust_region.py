@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from gradchain.call import Hyper
 from gradchain.checks import check_at_least, check_one_of
 from gradchain.core import transform
-from gradchain.curvature.damped import diagonalized, forcing
+from gradchain.curvature.boxed import cut, free_part
+from gradchain.curvature.damped import diagonalized
 from gradchain.curvature.krylov import conjugate_gradient
 from gradchain.curvature.products import hessian_operator
 from gradchain.curvature.search import Search
@@ -39,6 +40,9 @@ def trust_region(
     step where :math:`\rho < 1/4`, and doubles where :math:`\rho > 3/4` on the boundary. Each update evaluates the loss
     once, at the point that is tried, beside the products with the Hessian. Put nothing after it in a chain.
 
+    With bounds, ``bounds=(lower, upper)`` as ``minimize`` gives them, parameters that their bounds hold stay there, and
+    the step of the others is cut at theirs.
+
     Args:
         subproblem: ``"steihaug"``, conjugate gradients that stop on the boundary or at negative curvature; or
             ``"dogleg"``, along the gradient and then towards Newton's point, with a Hessian that is made whole and
@@ -47,7 +51,8 @@ def trust_region(
         max_radius: the largest :math:`\Delta`.
         eta: :math:`\eta`, in [0, 1/4).
         tol: the accuracy of ``"steihaug"``, relative to the gradient. ``None``:
-            :math:`\min(\frac12, \sqrt{\lVert g \rVert})`.
+            :math:`\min(\frac12, \sqrt{\lVert g \rVert / \max(1, \lVert g_0 \rVert)})` with the first gradient
+            :math:`g_0`, coarse far from a minimum and finer near to it.
         max_cg_steps: the number of products, at most; ``None``: twice as many as there are parameters.
 
     Raises:
@@ -73,19 +78,33 @@ def trust_region(
     if subproblem == "dogleg" and not (tol is max_cg_steps is None):
         raise ValueError("trust_region: tol and max_cg_steps are for subproblem='steihaug'; leave them out.")
 
-    def solve(multiply: Callable, grad: Any, radius: Any) -> tuple[Any, Any]:
+    def solve(multiply: Callable, grad: Any, radius: Any, first: Any) -> tuple[Any, Any]:
         """The opposite of the step, and the decrease that the model promises of it."""
         if subproblem == "dogleg":
             return _dogleg(multiply, grad, radius)
-        accuracy = forcing(grad) if tol is None else tol
+        accuracy = jnp.minimum(0.5, jnp.sqrt(safe_norm(grad) / jnp.maximum(first, 1.0))) if tol is None else tol
         x, info = conjugate_gradient(multiply, grad, tol=accuracy, max_steps=max_cg_steps, radius=radius)
         return x, info.decrease
 
-    def begin(s: dict, p: Any, value: Any, grad: Any, value_fn: Callable) -> tuple[dict, Any]:
+    def begin(s: dict, p: Any, value: Any, grad: Any, value_fn: Callable, bounds: Any = None) -> tuple[dict, Any]:
         radius = jnp.minimum(jnp.where(s["radius"] > 0, s["radius"], initial_radius), max_radius)
-        x, promised = solve(hessian_operator(value_fn, p), grad, radius)
-        q = {"update": scale_tree(x, -1.0), "radius": radius, "before": value}
-        return q | {"promised": promised, "slope": -dot(grad, x)}, ~(promised > 0)
+        multiply, free = hessian_operator(value_fn, p), lambda tree: free_part(tree, p, grad, bounds)
+        first = jnp.where(s["radius"] > 0, s["first"], safe_norm(grad))
+        x, promised = solve(lambda v: free(multiply(free(v))), free(grad), radius, first)
+        u = scale_tree(x, -1.0)
+        over = ~(promised > 0)
+        if bounds is not None:
+            u = cut(u, p, bounds)
+            promised = -dot(grad, u) - 0.5 * dot(u, multiply(u))
+        q = {
+            "update": u,
+            "radius": radius,
+            "first": first,
+            "before": value,
+            "promised": promised,
+            "slope": dot(grad, u),
+        }
+        return q, over
 
     def tell(q: dict, value: Any, grad: Any) -> tuple[dict, Any, Any]:
         rho, took = judged(q, value, grad, eta)
@@ -96,7 +115,7 @@ def trust_region(
         return q | {"radius": radius}, took, jnp.array(True)
 
     working = {"update": like_param, "before": scalar, "promised": scalar, "slope": scalar}
-    return Search(begin, lambda q: q["update"], tell, working, 40, radius=scalar)
+    return Search(begin, lambda q: q["update"], tell, working, 40, radius=scalar, first=scalar)
 
 
 def judged(q: dict, value: Any, grad: Any, eta: Any) -> tuple[jax.Array, jax.Array]:
@@ -106,28 +125,30 @@ def judged(q: dict, value: Any, grad: Any, eta: Any) -> tuple[jax.Array, jax.Arr
     it has not risen beyond rounding. A point that is not finite keeps nothing.
     """
     noise = 8 * jnp.finfo(value.dtype).eps * jnp.abs(q["before"])
-    by_slopes = -0.5 * (q["slope"] + dot(grad, q["update"]))
+    by_slopes = -0.5 * (q["slope"] + dot(grad, q["update"]).astype(value.dtype))
     is_hidden = (q["promised"] <= noise) & (value <= q["before"] + noise)
     rho = safe_divide(jnp.where(is_hidden, by_slopes, q["before"] - value), q["promised"])
-    rho = jnp.where(jnp.isfinite(rho) & jnp.isfinite(dot(grad, grad)), rho, -1.0)
+    rho = jnp.where((q["promised"] > 0) & jnp.isfinite(rho) & jnp.isfinite(dot(grad, grad)), rho, -1.0)
     return rho, rho > eta
 
 
 def _dogleg(multiply: Callable, grad: Any, radius: Any) -> tuple[Any, Any]:
     """The path from zero over the lowest point along the gradient to Newton's point, up to the boundary.
 
-    All of it in the basis of the eigenvectors, and with the magnitudes of the eigenvalues.
+    All of it in the basis of the eigenvectors, with the magnitudes of the eigenvalues, and in proportion to the
+    gradient: squares of what is tiny or huge stay numbers when that has length 1.
     """
     along, sizes, to_tree = diagonalized(multiply, grad)
     length = safe_sqrt(jnp.sum(along**2))
-    unit = safe_divide(along, length)
+    unit, limit = safe_divide(along, length), safe_divide(radius, length)
     curvature = jnp.sum(sizes * unit**2)
-    lowest = jnp.where(curvature > 0, safe_divide(length, curvature), radius)
-    cauchy = jnp.minimum(lowest, radius) * unit
-    newton = jnp.where(sizes > 0, safe_divide(along, sizes), cauchy)
+    lowest = jnp.where(curvature > 0, safe_divide(jnp.ones_like(length), curvature), limit)
+    cauchy = jnp.minimum(lowest, limit) * unit
+    newton = jnp.where(sizes > 0, safe_divide(unit, sizes), cauchy)
     rest = newton - cauchy
-    room, b = jnp.maximum(radius**2 - jnp.sum(cauchy**2), 0.0), jnp.maximum(jnp.sum(cauchy * rest), 0.0)
+    room, b = jnp.maximum(limit**2 - jnp.sum(cauchy**2), 0.0), jnp.maximum(jnp.sum(cauchy * rest), 0.0)
     share = safe_divide(room, b + safe_sqrt(b**2 + jnp.sum(rest**2) * room))
-    is_inside = safe_sqrt(jnp.sum(newton**2)) <= radius
+    is_inside = safe_sqrt(jnp.sum(newton**2)) <= limit
     x = jnp.where(is_inside, newton, cauchy + jnp.minimum(share, 1.0) * rest)
-    return to_tree(x), jnp.sum(along * x) - 0.5 * jnp.sum(sizes * x**2)
+    promised = jnp.sum(unit * x) - 0.5 * jnp.sum(sizes * x**2)
+    return to_tree(length * x), promised * length * length
