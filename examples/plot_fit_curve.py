@@ -41,7 +41,7 @@ y = curve(truth, t) + 0.15 * rng.standard_normal(100)
 # of the residuals says with the Jacobian how sure it is.
 
 centers = jnp.sort(jnp.asarray(rng.uniform(0.0, 10.0, (60, 3)), float), 1)
-found = jax.vmap(lambda center: gc.least_squares(residuals, start(center), args=(t, y)))(centers)
+found = jax.vmap(lambda center: gc.least_squares(residuals, start(center), args=(t, y), max_steps=100))(centers)
 best = jnp.nanargmin(found.value)
 fitted = jax.tree.map(lambda x: x[best], found.params)
 is_best = np.asarray(found.value < 1.01 * found.value[best])

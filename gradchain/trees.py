@@ -18,7 +18,7 @@ from jax import lax
 
 from gradchain.checks import check_apply
 from gradchain.leaves import is_traced, map_rows
-from gradchain.numerics import abs2, cast, compute_dtype, real_dtype, safe_sqrt, varying_axes
+from gradchain.numerics import abs2, cast, compute_dtype, largest, real_dtype, safe_divide, safe_sqrt, varying_axes
 from gradchain.paths import flatten, flatten_like, named_leaves
 
 Where: TypeAlias = Any
@@ -125,7 +125,7 @@ def global_norm(tree: Any) -> jax.Array:
     """
     leaves = [jnp.asarray(x) for x in jax.tree.leaves(tree)]
     if not leaves:
-        return jnp.zeros(())
+        return jnp.zeros((), jnp.float32)
     rows = map_rows(_sum_of_squares, [None] * len(leaves), [(x,) for x in leaves])
     return jnp.sqrt(sum_over_shards([row[0] for row in rows]))
 
@@ -276,12 +276,26 @@ def dot(a: Any, b: Any) -> jax.Array:
         11.0
     """
     products = jax.tree.leaves(map_leaves(lambda x, y: jnp.sum((jnp.conj(x) * y).real), a, b))
-    return sum_over_shards(products) if products else jnp.zeros(())
+    return sum_over_shards(products) if products else jnp.zeros((), jnp.float32)
 
 
 def safe_norm(tree: Any) -> jax.Array:
     """The norm of a tree, as ``global_norm``, with a slope that is a number where it is zero."""
     return safe_sqrt(dot(tree, tree))
+
+
+def largest_in(tree: Any) -> jax.Array:
+    """The largest magnitude in a tree, 0 where there is nothing; not a number if there is one."""
+    tops = [largest(x) for x in jax.tree.leaves(tree)]
+    return jnp.max(jnp.stack([x.astype(jnp.result_type(*tops)) for x in tops])) if tops else jnp.zeros((), jnp.float32)
+
+
+def scaled_norm(tree: Any) -> jax.Array:
+    """The norm of a tree, as ``safe_norm``, also where squares of it are too large or too small for their dtype."""
+    tree = widened(tree)
+    top = largest_in(jax.tree.map(lax.stop_gradient, tree))
+    factor = safe_divide(jnp.ones_like(top), top)
+    return top * safe_norm(map_leaves(lambda x: x * factor.astype(x.dtype), tree))
 
 
 def step_key(seed: int, t: Any, key: Any = None) -> jax.Array:

@@ -98,6 +98,20 @@ def test_lower_precision_is_computed_in_float32():
     np.testing.assert_allclose(product["w"], np.exp([1.0, 2.0]) * [1, 2], rtol=1e-6)
 
 
+def test_outputs_of_lower_precision():
+    x = jnp.ones((3, 2))
+    model = lambda w: (x @ w).astype(jnp.bfloat16)
+    found = curvature.gauss_newton_diagonal(model, lambda y: jnp.sum(y**2), jnp.ones(2))
+    np.testing.assert_allclose(found.value, 6.0)
+    drawn = curvature.fisher_operator(model, jnp.ones(2), "normal", key=jax.random.key(0))(jnp.ones(2))
+    assert drawn.dtype == jnp.float32
+
+
+def test_a_chunk_of_none_is_refused():
+    with pytest.raises(ValueError, match="chunk must be 1 or more"):
+        curvature.dense(lambda v: v, jnp.zeros(2), chunk=0)
+
+
 @pytest.mark.parametrize("empty", [{}, {"a": None}, {"a": jnp.zeros((0, 2))}], ids=str)
 def test_nothing_has_a_matrix_of_no_rows(empty):
     operator = curvature.hessian_operator(lambda p: jnp.float32(1.0), empty)

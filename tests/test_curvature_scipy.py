@@ -107,6 +107,9 @@ def test_callbacks():
     [
         ({"method": "Nelder-Mead"}, ValueError, "there is no method 'Nelder-Mead' here, only 'BFGS'"),
         ({"constraints": [{}]}, ValueError, "constraints cannot be given"),
+        ({"constraints": scipy.optimize.LinearConstraint([1, 1])}, ValueError, "constraints cannot be given"),
+        ({"method": lambda fun, x0: None}, ValueError, "there is no method <function"),
+        ({"jac": "2-point"}, ValueError, "jac='2-point' cannot be given"),
         ({"hess": jax.hessian(booth)}, ValueError, "JAX computes it"),
         ({"options": {"ftol": 1e-3}}, ValueError, "BFGS has no option 'ftol'"),
         ({"bounds": [(0, 1)]}, ValueError, "1 pairs of bounds for 2 parameters"),

@@ -105,6 +105,27 @@ def test_a_space_that_is_exhausted_adds_no_eigenvalue(scale):
         assert all(np.isfinite(x).all() for x in found)
 
 
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_squares_of_eigenvalues_may_be_too_large_or_small_for_their_dtype(scale):
+    operator = lambda v: scale * jnp.arange(1.0, 11.0) * v
+    ends = curvature.extreme_eigenvalues(operator, jnp.zeros(10), key=KEY)
+    np.testing.assert_allclose(ends[:2], [scale, 10 * scale], rtol=1e-4)
+    powered = curvature.power_iteration(operator, jnp.zeros(10), key=KEY)
+    np.testing.assert_allclose(powered.value, 10 * scale, rtol=1e-3)
+
+
+def test_what_stands_in_for_eigenvalues_of_an_exhausted_space_says_so():
+    pairs = curvature.ritz_pairs(curvature.lanczos(lambda v: jnp.array([1.0, 2.0, 4.0]) * v, jnp.ones(3), 5))
+    is_one = np.isfinite(pairs.errors)
+    np.testing.assert_allclose(pairs.values[is_one], [1.0, 2.0, 4.0], rtol=1e-5)
+    assert not np.asarray(pairs.vectors)[~is_one].round(5).any()
+
+
+def test_a_density_of_no_width_is_refused():
+    with pytest.raises(ValueError, match="width must be more than 0"):
+        curvature.spectral_density(lambda v: v, jnp.zeros(3), key=KEY, width=0.0)
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0, -2.5])
 def test_a_multiple_of_the_identity(value):
     operator, like = lambda v: jax.tree.map(lambda x: value * x, v), {"a": jnp.zeros(4), "b": None}

@@ -287,6 +287,14 @@ def test_it_rises_where_the_loss_is_no_number():
     np.testing.assert_allclose(state["scale_by_hessian_free"]["damping_factor"], 1.5)
 
 
+def test_the_damping_stays_where_nothing_is_foretold_and_no_nan_is_remembered():
+    tx, p = gc.scale_by_hessian_free(), jnp.zeros(2)
+    _, state = tx.update(p, tx.init(p), p, model_fn=lambda p: p)
+    np.testing.assert_array_equal(state["scale_by_hessian_free"]["damping_factor"], 1.0)
+    _, state = tx.update(jnp.array([jnp.nan, 1.0]), state, p, model_fn=lambda p: p)
+    np.testing.assert_array_equal(state["scale_by_hessian_free"]["last"], 0.0)
+
+
 def test_a_warm_start_is_nearer_to_the_solution():
     with jax.enable_x64(True):
         scales = jnp.geomspace(1.0, 30.0, 20)
@@ -326,6 +334,11 @@ def test_hessian_free_fits_an_exponential():
 def test_wrong_arguments_are_named(make, words):
     with pytest.raises(ValueError, match=words):
         make().init(jnp.ones(2))
+
+
+def test_a_preconditioner_is_a_name_or_a_function():
+    with pytest.raises(TypeError, match="preconditioner must be None, 'hutchinson' or a function, not 3"):
+        gc.scale_by_gauss_newton(preconditioner=3).init(jnp.ones(2))  # pyright: ignore[reportArgumentType]
 
 
 def test_without_a_model_it_says_how_to_give_it():

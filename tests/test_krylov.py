@@ -117,13 +117,21 @@ def test_a_mixed_tree_in_half_precision_is_solved_in_float32():
     np.testing.assert_allclose(x["b"], 0.25)
 
 
-@pytest.mark.parametrize("size", [1e-18, 1e-6, 1.0, 1e18])
+@pytest.mark.parametrize("size", [1e-25, 1e-6, 1.0, 1e25])
 def test_the_size_of_the_right_hand_side_does_not_matter(size):
     matrix, b = definite(8, 10.0, dtype=np.float32)
     x, info = conjugate_gradient(times(matrix), size * b, tol=1e-6)
     expected, known = conjugate_gradient(times(matrix), b, tol=1e-6)
     np.testing.assert_allclose(x / size, expected, rtol=1e-4)
     assert abs(int(info.steps) - int(known.steps)) <= 1
+
+
+@pytest.mark.parametrize("size", [1e-20, 1e20])
+def test_a_radius_far_from_the_size_of_the_right_hand_side(size):
+    scales = jnp.arange(1.0, 9.0)
+    x, info = conjugate_gradient(lambda v: size * scales * v, size * jnp.ones(8), tol=1e-6, radius=10.0)
+    np.testing.assert_allclose(x, 1 / scales, rtol=1e-4)
+    assert not info.on_boundary
 
 
 # --------------------------------------------------------------------------------------------- what is not definite

@@ -198,6 +198,15 @@ def test_bounds():
     assert_close(result.params, {"a": 2.0 * jnp.ones(2), "b": jnp.ones(2)}, 1e-5)
 
 
+@pytest.mark.parametrize(
+    "tx", [gc.lbfgs(), gc.lbfgsb(), gc.trust_region(), gc.sgd(0.1)], ids=lambda tx: tx.factory.name
+)
+def test_bounds_in_half_precision(tx):
+    result = gc.minimize(bowl, jnp.zeros(2, jnp.bfloat16), tx, bounds=(-1.0, 0.5))
+    assert_close(result.params, jnp.full(2, 0.5, jnp.bfloat16), 0.0)
+    assert result.success
+
+
 def test_history():
     result = gc.minimize(rosenbrock, START, max_steps=50, history="params")
     steps, history = int(result.steps), result.history
@@ -283,6 +292,22 @@ def test_a_callback_of_a_traced_loop(within):
     assert len(seen) == len(set(seen)) == int(jnp.sum(result.steps + 1))
 
 
+@pytest.mark.parametrize("within", [jax.jit, jax.vmap])
+def test_a_callback_where_all_that_is_traced_is_closed_over(within):
+    seen = []
+    one = lambda center: gc.minimize(lambda p: jnp.sum((p - center) ** 2), START, callback=seen.append)
+    result = jax.block_until_ready(within(one)(jnp.ones(3) if within is jax.vmap else jnp.array(1.0)))
+    assert len(seen) == int(jnp.sum(result.steps + 1))
+
+
+def test_what_a_callback_raises_under_vmap_reaches_the_caller():
+    def fail(told):
+        raise KeyError("of my own")
+
+    with pytest.raises((KeyError, jax.errors.JaxRuntimeError), match="of my own"):
+        jax.block_until_ready(jax.vmap(lambda x: gc.minimize(bowl, x, callback=fail))(jnp.ones((3, 2))))
+
+
 def test_a_callback_of_a_plain_chain():
     seen = []
     gc.minimize(bowl, START, gc.sgd(0.1), max_steps=3, callback=seen.append)
@@ -362,6 +387,8 @@ class Unhashable:
         ((lambda p: p, START), TypeError, r"must return a real scalar, not float32\[2\]"),
         ((lambda p: jax.lax.complex(*p), START), TypeError, "must return a real scalar, not complex64"),
         ((bowl, START, gc.constant_schedule(0.1)), TypeError, "minimize: tx"),
+        ((lambda p: (bowl(p), p), START), TypeError, r"has_aux=False fun must return a real scalar, not \('float32"),
+        ((functools.partial(lambda p, act: bowl(act(p)), act=jnp.tanh), START), TypeError, "at 'partial/1/act'"),
     ],
 )
 def test_wrong_arguments(arguments, error, words):
@@ -377,6 +404,14 @@ def test_wrong_arguments(arguments, error, words):
         ({"history": "all"}, ValueError, "history must be one of"),
         ({"bounds": 1.0}, ValueError, "bounds are a pair"),
         ({"bounds": (jnp.zeros(3), None)}, ValueError, "do not fit"),
+        ({"bounds": (jnp.zeros(1), None)}, ValueError, r"shape \(1,\) for parameters of shape \(2,\)"),
+        ({"max_steps": None}, TypeError, "max_steps must be a whole number, not None"),
+        ({"max_evals": 2.5}, TypeError, "max_evals must be a whole number, not 2.5"),
+        ({"tol": float("nan")}, ValueError, "tol must be 0 or more, not nan"),
+        ({"tol": gc.Tolerance(value=-1.0)}, ValueError, "tol.value must be 0 or more"),
+        ({"args": jnp.ones(1)}, TypeError, r"args is a tuple, args=\(data,\) for one argument"),
+        ({"args": ({"by": "mean"},)}, TypeError, "there is a str at 'args/0/by'"),
+        ({"has_aux": True}, TypeError, r"has_aux=True fun must return a pair \(scalar, aux\), not float32\[\]"),
     ],
 )
 def test_wrong_settings(settings, error, words):

@@ -226,6 +226,15 @@ def test_a_stationary_saddle_is_left_as_it_is_and_its_neighbourhood_is_left(subp
 
 
 @each
+@pytest.mark.parametrize(("scale", "start"), [(1.0, 1e7), (1e-24, 0.0)])
+def test_squares_of_the_gradient_may_be_too_large_or_small_for_their_dtype(subproblem, scale, start):
+    loss = lambda p: scale * jnp.sum((p - 1.0) ** 4 + (p - 1.0) ** 2)
+    tx = gc.trust_region(subproblem, initial_radius=max(1.0, start))
+    result = gc.minimize(loss, jnp.full(3, start), tx, tol=1e-3 * scale, max_steps=100)
+    np.testing.assert_allclose(result.params, 1.0, atol=1e-2)
+
+
+@each
 def test_bounds_are_kept_and_the_others_go_on(subproblem):
     with jax.enable_x64(True):
         bounds = (np.array([-2.0, -0.5]), np.array([0.5, 2.0]))

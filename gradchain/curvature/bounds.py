@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core import GradientTransformation, chain
+from gradchain.numerics import cast
 from gradchain.trees import map_leaves
 
 
@@ -35,9 +36,16 @@ def _per_leaf(bound: Any, params: Any, fill: float) -> Any:
     full = jax.tree.map(lambda x: fill if x is None else x, bound, is_leaf=lambda x: x is None)
     try:
         full = jax.tree.broadcast(full, params)
-        return jax.tree.map(lambda p, b: jnp.broadcast_to(jnp.asarray(b, p.dtype), p.shape), params, full)
+        return jax.tree.map(_filled, params, full)
     except ValueError as error:
         raise ValueError(f"minimize: the bounds do not fit the parameters: {error}") from None
+
+
+def _filled(p: jax.Array, bound: Any) -> jax.Array:
+    bound = jnp.asarray(bound, p.dtype)
+    if bound.shape not in ((), p.shape):
+        raise ValueError(f"one of shape {bound.shape} for parameters of shape {p.shape}.")
+    return jnp.broadcast_to(bound, p.shape)
 
 
 def is_infeasible(bounds: Any) -> jax.Array:
@@ -50,7 +58,7 @@ def is_infeasible(bounds: Any) -> jax.Array:
 
 def projected(params: Any, bounds: Any) -> Any:
     """The point of the box that is next to ``params``."""
-    return params if bounds is None else map_leaves(jnp.clip, params, *bounds)
+    return params if bounds is None else map_leaves(jnp.clip, params, *in_dtypes_of(params, bounds))
 
 
 def masked_gradient(grad: Any, params: Any, bounds: Any) -> Any:
@@ -58,14 +66,20 @@ def masked_gradient(grad: Any, params: Any, bounds: Any) -> Any:
     if bounds is None:
         return grad
     inside = lambda g, p, low, high: jnp.where(((p <= low) & (g > 0)) | ((p >= high) & (g < 0)), jnp.zeros_like(g), g)
-    return map_leaves(inside, grad, params, *bounds)
+    return map_leaves(inside, grad, params, *in_dtypes_of(params, bounds))
 
 
 def projected_gradient(grad: Any, params: Any, bounds: Any) -> Any:
     """How far a step along the negative gradient goes before it is out of the box: ``p - clip(p - g)``."""
     if bounds is None:
         return grad
-    return map_leaves(lambda g, p, low, high: p - jnp.clip(p - g, low, high), grad, params, *bounds)
+    move = lambda g, p, low, high: p - jnp.clip(p - g, low, high)
+    return map_leaves(move, grad, params, *in_dtypes_of(params, bounds))
+
+
+def in_dtypes_of(params: Any, bounds: Any) -> Any:
+    """Bounds in the dtypes of ``params``, which may be wider than those that they were given in."""
+    return tuple(map_leaves(lambda p, b: cast(b, p.dtype), params, b) for b in bounds)
 
 
 def kept_in_box(tx: GradientTransformation) -> GradientTransformation:
@@ -74,7 +88,7 @@ def kept_in_box(tx: GradientTransformation) -> GradientTransformation:
     def hold(updates: Any, state: Any, params: Any, *, bounds: Any, grad: Any) -> tuple[Any, Any]:
         stays = lambda p, g, low, high: ((p <= low) | (p >= high)) & (g == 0)  # as ``masked_gradient`` leaves it
         free = lambda u, *at: jnp.where(stays(*at), jnp.zeros_like(u), u)
-        return map_leaves(free, updates, params, grad, *bounds), state
+        return map_leaves(free, updates, params, grad, *in_dtypes_of(params, bounds)), state
 
     *others, search = tx.stages.values()
     return chain(*others, GradientTransformation(lambda params: {}, hold), search)

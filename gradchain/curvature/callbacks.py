@@ -2,48 +2,55 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradchain.leaves import is_traced
+
 _CALLBACKS: dict[int, Callable] = {}  # by number, so that another one does not compile the loop again
 _NUMBERS = itertools.count(1)
 
 
-@contextlib.contextmanager
-def registered(callback: Callable | None, *, forever: bool) -> Iterator[int]:
-    """The number of a callback, until the block ends; what it raises is raised there.
+def with_callback(callback: Callable | None, solve: Callable[[int], Any]) -> Any:
+    """``solve(number)``, where ``number`` is that of a callback; what this raises is raised here.
+
+    Where all is being traced to run later, the callback is kept, and what it raises is an error of the program.
 
     Args:
         callback: from a dict to whether to stop, or ``None``.
-        forever: for a loop that is being traced and runs later: then the callback is kept, and what it raises is an
-            error of the program.
+        solve: from the number to arrays.
     """
     if callback is None:
-        yield 0
-        return
-    number, raised = next(_NUMBERS), []
+        return solve(0)
+    number, raised, kept = next(_NUMBERS), [], []
 
     def call(told: dict) -> Any:
         try:
             return callback(told)
         except BaseException as error:  # an interrupt as well: it ends the loop, which cannot be left in between
             raised.append(error)
+            if kept:
+                raise
             return True
 
-    _CALLBACKS[number] = callback if forever else call
+    _CALLBACKS[number] = call
     try:
-        yield number
+        result = solve(number)
+        if is_traced(jax.tree.leaves(result)):
+            kept.append(number)
+        else:
+            jax.block_until_ready(result)
     finally:
-        if not forever:
+        if not kept:
             del _CALLBACKS[number]
     if raised:
         raise raised[0]
+    return result
 
 
 def tell_host(number: Any, is_told: Any, told: dict) -> jax.Array:

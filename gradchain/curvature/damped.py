@@ -16,8 +16,8 @@ from gradchain.curvature.flat import refuse_shards, to_vector
 from gradchain.curvature.krylov import ConjugateGradientInfo, Operator, conjugate_gradient
 from gradchain.curvature.orthogonal import scaled
 from gradchain.curvature.products import dense
-from gradchain.numerics import largest, safe_divide
-from gradchain.trees import dot, map_leaves, safe_norm
+from gradchain.numerics import safe_divide
+from gradchain.trees import dot, largest_in, map_leaves, scaled_norm
 
 #: What a preconditioner may be: a name, or a function from parameters to an operator near the inverse matrix.
 Preconditioner = str | Callable[[Any], Operator] | None
@@ -66,7 +66,7 @@ def solve_cg(
 
 def _inverse_diagonal(diagonal: Any) -> Operator:
     """Division by the magnitudes of an estimate; what is near zero counts as the rounding of the largest one."""
-    top = _largest(diagonal)
+    top = largest_in(diagonal)
     least = jnp.sqrt(jnp.finfo(top.dtype).eps) * top
 
     def divide(x: jax.Array, size: jax.Array) -> jax.Array:
@@ -75,22 +75,16 @@ def _inverse_diagonal(diagonal: Any) -> Operator:
     return lambda r: map_leaves(lambda x, d: by_parts(divide, x, d), r, diagonal)
 
 
-def _largest(tree: Any) -> jax.Array:
-    """The largest magnitude in a tree; 0 where there is nothing."""
-    tops = [largest(x) for x in jax.tree.leaves(tree)]
-    return jnp.max(jnp.stack(tops)) if tops else jnp.zeros(())
-
-
 def along_gradient(direction: Any, g: Any) -> Any:
     """A direction if it goes uphill along the gradient ``g``; the gradient if it does not, or is no number."""
-    around_1 = lambda tree: scaled(tree, safe_divide(1.0, _largest(tree)))  # no product is too large or small
+    around_1 = lambda tree: scaled(tree, safe_divide(1.0, largest_in(tree)))  # no product is too large or small
     is_uphill = dot(around_1(direction), around_1(g)) > 0
     return map_leaves(lambda d, g: jnp.where(is_uphill, d, g), direction, g)
 
 
 def forcing(g: Any) -> jax.Array:
     r"""How accurate a truncated direction should be, :math:`\min(\frac12, \sqrt{\lVert g \rVert})`."""
-    return jnp.minimum(0.5, jnp.sqrt(safe_norm(g)))
+    return jnp.minimum(0.5, jnp.sqrt(scaled_norm(g)))
 
 
 def check_cg(factory: str, damping: Any, tol: Any, max_steps: int | None, preconditioner: Preconditioner) -> None:
@@ -99,3 +93,5 @@ def check_cg(factory: str, damping: Any, tol: Any, max_steps: int | None, precon
     check_at_least(factory, 1, max_steps=max_steps)
     if isinstance(preconditioner, str):
         check_one_of(factory, ["hutchinson"], preconditioner=preconditioner)
+    elif not (preconditioner is None or callable(preconditioner)):
+        raise TypeError(f"{factory}: preconditioner must be None, 'hutchinson' or a function, not {preconditioner!r}.")

@@ -69,6 +69,8 @@ def spectral_density(
     """
     check_at_least("spectral_density", 1, probes=probes)
     check_at_least("spectral_density", 2, points=points)
+    if isinstance(width, int | float) and not width > 0:
+        raise ValueError(f"spectral_density: width must be more than 0, not {width!r}.")
     like = widened(like)
 
     def probe(key: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -129,7 +129,7 @@ def gauss_newton_diagonal(
     loss_product = hessian_operator(loss_fn, at.outputs)
 
     def form(v: Any) -> jax.Array:  # without the way back through the model
-        outputs = at.forward(v)
+        outputs = widened(at.forward(v))
         return dot(outputs, loss_product(outputs))
 
     return exact_diagonal(form, widened(params), chunk)

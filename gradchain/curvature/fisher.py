@@ -83,7 +83,7 @@ def fisher_operator(
     slopes = jax.vmap(slope)(jax.random.split(key, samples or 1))
 
     def product(vector: Any) -> Any:
-        change = at.forward(vector)
+        change = widened(at.forward(vector))
         along = jnp.sum(slopes * change[None], axis=tuple(range(2, slopes.ndim)), keepdims=True)
         return at.adjoint(jnp.sum(slopes * along, axis=0) / (slopes.shape[0] * slopes.shape[1]))
 

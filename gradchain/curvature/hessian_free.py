@@ -17,7 +17,7 @@ from gradchain.curvature.products import gauss_newton_operator
 from gradchain.lift import treewise
 from gradchain.numerics import safe_divide
 from gradchain.slots import like_param, scalar
-from gradchain.trees import dot, map_leaves, scale_tree
+from gradchain.trees import all_finite, dot, map_leaves, scale_tree
 
 
 @transform
@@ -42,7 +42,9 @@ def scale_by_hessian_free(
 
     It takes ``model_fn=`` and ``loss_fn=`` as ``scale_by_gauss_newton`` does; the loss :math:`f` is
     ``loss_fn(model_fn(params))``, or ``value_fn=`` where that is given. Give all of them the same batch, a large one.
-    Where :math:`u` does not go uphill along the gradient, or is no number, it is the gradient itself.
+    Where :math:`u` does not go uphill along the gradient, or is no number, it is the gradient itself. What the model
+    foretells below the rounding of the loss leaves :math:`\lambda` as it is, and a gradient that is not finite leaves
+    no direction to start from.
 
     Args:
         damping: the first :math:`\lambda`, in units of the curvature; the state holds what it is multiplied by.
@@ -76,10 +78,13 @@ def scale_by_hessian_free(
         options = {"x0": scale_tree(s["last"], decay), "tol": 0.0, "max_steps": max_steps, "progress_tol": progress_tol}
         u, info = solve_cg(operator, g, p, strength, preconditioner, **options)
         promised = info.decrease + 0.5 * strength * dot(u, u)  # by the model without damping
-        kept = fun(p) - fun(map_leaves(lambda p, u: p - u, p, u))
-        factor = s["damping_factor"] * _adaptation(safe_divide(kept, promised))
-        u = along_gradient(u, g)
-        return u, {"last": u, "damping_factor": jnp.clip(factor, 1e-12, 1e12)}
+        value = fun(p)
+        kept = value - fun(map_leaves(lambda p, u: p - u, p, u))
+        is_hidden = jnp.abs(promised) <= 8 * jnp.finfo(promised.dtype).eps * jnp.abs(value)
+        factor = s["damping_factor"] * jnp.where(is_hidden, 1.0, _adaptation(safe_divide(kept, promised)))
+        u, is_number = along_gradient(u, g), all_finite(g)
+        last = map_leaves(lambda u, old: jnp.where(is_number, u, old), u, s["last"])
+        return u, {"last": last, "damping_factor": jnp.clip(factor, 1e-12, 1e12)}
 
     return treewise(rule, last=like_param, damping_factor=scalar(fill=1.0))
 

@@ -14,7 +14,7 @@ from gradchain.curvature.flat import flat_size
 from gradchain.curvature.orthogonal import scaled
 from gradchain.curvature.vectors import vector_like
 from gradchain.numerics import safe_divide, safe_sqrt
-from gradchain.trees import dot, map_leaves, safe_norm, widened
+from gradchain.trees import dot, map_leaves, safe_norm, scaled_norm, widened
 
 Operator = Callable[[Any], Any]
 
@@ -93,7 +93,7 @@ def conjugate_gradient(
     precondition = lambda r: vector_like("conjugate_gradient: preconditioner", (preconditioner or (lambda r: r))(r), r)
 
     # All is in proportion to b: squares of what is tiny or huge stay numbers when b has length 1.
-    size = safe_norm(b)
+    size = scaled_norm(b)
     unit = scaled(b, safe_divide(jnp.ones_like(size), size))
     tol = jnp.maximum(jnp.asarray(tol, size.dtype), jnp.finfo(size.dtype).eps)
     limit = None if radius is None else safe_divide(jnp.asarray(radius, size.dtype), size)
@@ -138,7 +138,7 @@ def conjugate_gradient(
 
     end = lax.while_loop(lambda at: ~at.is_done & (at.steps < max_steps), step, start())
     info = ConjugateGradientInfo(
-        end.steps, size * safe_norm(end.r), size * size * decrease(end.x, end.r), end.is_negative, end.is_outside
+        end.steps, size * safe_norm(end.r), size * (size * decrease(end.x, end.r)), end.is_negative, end.is_outside
     )
     return scaled(end.x, size), info
 
@@ -164,17 +164,17 @@ def _add(x: Any, factor: Any, y: Any) -> Any:
 
 def _first_length(at: _Iterate, image: Any) -> jax.Array:
     """How far to go along a first direction that has no minimum: by the size of the operator on it."""
-    size = safe_norm(at.d) * safe_norm(image)
-    length = safe_divide(at.rz, size)
+    length = safe_divide(safe_divide(at.rz, scaled_norm(at.d)), scaled_norm(image))
     return jnp.where((length > 0) & jnp.isfinite(length), length, jnp.ones_like(length))
 
 
 def _length_to(radius: jax.Array, x: Any, d: Any) -> jax.Array:
-    """The positive root of ``|x + length * d| = radius``."""
-    xd, dd = dot(x, d), dot(d, d)
-    room = jnp.maximum(radius**2 - dot(x, x), 0.0)
-    root = safe_sqrt(xd**2 + dd * room)
-    return jnp.where(xd > 0, safe_divide(room, xd + root), safe_divide(root - xd, dd))
+    """The positive root of ``|x + length * d| = radius``, from an ``x`` and a ``d`` of length 1 at most."""
+    size = scaled_norm(d)
+    x, d = (scaled(tree, safe_divide(jnp.ones_like(by), by)) for tree, by in ((x, radius), (d, size)))
+    along, room = dot(x, d), jnp.maximum(1.0 - dot(x, x), 0.0)
+    root = safe_sqrt(along**2 + room)
+    return jnp.where(along > 0, safe_divide(room, along + root), root - along) * safe_divide(radius, size)
 
 
 def _has_stalled(decreases: jax.Array, i: jax.Array, tol: Any) -> jax.Array:

@@ -16,8 +16,8 @@ from gradchain.curvature.bounds import is_infeasible, kept_in_box, masked_gradie
 from gradchain.curvature.callbacks import tell_host
 from gradchain.curvature.result import Result, Status
 from gradchain.curvature.search import choose, last_search, like, reverse_communication
-from gradchain.numerics import increment, largest
-from gradchain.trees import add_updates, dot, map_leaves, real_dtype_of, widened
+from gradchain.numerics import increment
+from gradchain.trees import add_updates, dot, largest_in, map_leaves, real_dtype_of, widened
 
 RECORDED = ("value", "grad_norm", "evals")
 IDLE_STEPS = 5  # in a row that change the value by no more than rounding, until it has stalled
@@ -208,19 +208,19 @@ class Loop:
     def least(self, at: dict) -> Any:
         """The relative change of the value that counts as none."""
         value = self.limits.tol.value
-        return 2 * jnp.finfo(at["value"].dtype).eps if value is None else value
+        return 2 * jnp.finfo(at["value"].dtype).eps if value is None else jnp.asarray(value, at["value"].dtype)
 
     def judge(self, at: dict, now: dict) -> jax.Array:
         """Whether to go on."""
         value, limits = at["value"], self.limits
         is_fine = jnp.isfinite(value) & jnp.isfinite(at["grad_norm"])
-        is_low = now["value"] < -jnp.sqrt(jnp.finfo(value.dtype).max)
+        is_low = now["value"] < -0.01 * jnp.finfo(value.dtype).max
         is_final = at["is_little"] if limits.tol.value is None else ~at.get("is_still", jnp.array(False))
         patience = STILL_STEPS if self.search is None else IDLE_STEPS
         ends = {
             Status.UNBOUNDED: is_low | at["is_away"],
             Status.NON_FINITE: at["is_step"] & ~is_fine,
-            Status.CONVERGED_GRADIENT: at["is_step"] & (at["grad_norm"] <= limits.tol.grad),
+            Status.CONVERGED_GRADIENT: at["is_step"] & (at["grad_norm"] <= jnp.asarray(limits.tol.grad, value.dtype)),
             Status.CONVERGED_VALUE: at["is_level"] & is_final,
             Status.STALLED: (at["idle"] >= patience) | at["has_failed"] & at["is_little"],
             Status.LINE_SEARCH_FAILED: at["has_failed"],
@@ -244,12 +244,6 @@ def _is_better(now: dict, best: dict) -> jax.Array:
         now["grad_norm"] < best["grad_norm"]
     )
     return jnp.isfinite(now["value"]) & ((now["value"] < best["value"]) & jnp.isfinite(now["grad_norm"]) | is_level)
-
-
-def largest_in(tree: Any) -> jax.Array:
-    """The largest magnitude in a tree; not a number if there is one."""
-    tops = [largest(x) for x in jax.tree.leaves(tree)]
-    return jnp.max(jnp.stack([x.astype(jnp.result_type(*tops)) for x in tops])) if tops else jnp.zeros(())
 
 
 def all_equal(a: Any, b: Any) -> jax.Array:

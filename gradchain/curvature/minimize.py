@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,12 +16,11 @@ import numpy as np
 from gradchain.checks import as_arrays, check_at_least, shape_dtype
 from gradchain.core import GradientTransformation, as_transformation
 from gradchain.curvature.bounds import as_bounds
-from gradchain.curvature.callbacks import registered
+from gradchain.curvature.callbacks import with_callback
 from gradchain.curvature.implicit import differentiable_solve
 from gradchain.curvature.loop import Limits, Problem, Settings, Tolerance
 from gradchain.curvature.recipes import lbfgs
 from gradchain.curvature.result import Result
-from gradchain.leaves import is_traced
 from gradchain.numerics import cast
 from gradchain.paths import named_leaves
 
@@ -59,16 +60,19 @@ def minimize(
         max_steps: after how many steps to stop.
         max_evals: after how many evaluations to stop; ``None`` for no limit.
         callback: called after each step with a dict of ``step``, ``evals``, ``value``, ``grad_norm`` and ``params``;
-            if it returns something true, the loop stops. See ``ProgressBar``.
+            if it returns something true, the loop stops. The points are arrays of NumPy; it must not compute with JAX,
+            which may be waiting for it. See ``ProgressBar``.
         history: ``True`` keeps the value, the norm of the gradient and the evaluations at each step, ``"params"`` the
             points as well; numbers after the last step are NaN.
-        implicit_diff: whether the solution has derivatives with respect to ``args``, by the implicit function theorem.
+        implicit_diff: whether the solution has derivatives with respect to ``args``, by the implicit function theorem;
+            not with respect to what ``fun`` closes over.
 
     Returns:
         A ``Result``: the best point, and how it ended.
 
     Raises:
-        TypeError: if ``fun`` does not return a real scalar, or the start holds integers.
+        TypeError: if ``fun`` does not return a real scalar, the start holds integers, or ``args`` something that is no
+            array.
         ValueError: if an argument is out of range.
 
     Example:
@@ -97,10 +101,12 @@ def scalar_problem(fun: Callable, has_aux: bool) -> Problem:
     """What ``minimize`` minimizes, of a function of the parameters alone."""
 
     def value_and_aux(params: Any) -> tuple[Any, Any]:
-        value, aux = fun(params) if has_aux else (fun(params), None)
-        if jnp.shape(value) != () or not jnp.issubdtype(jnp.result_type(value), jnp.floating):
-            found = f"{jnp.result_type(value)}{list(jnp.shape(value))}"
-            raise TypeError(f"minimize: fun must return a real scalar, not {found}; a pair (scalar, aux) with has_aux.")
+        made = fun(params)
+        is_pair = has_aux and isinstance(made, tuple | list) and len(made) == 2
+        value, aux = made if is_pair else (made, None)
+        if is_pair != has_aux or not _is_real_scalar(value):
+            needed, found = "a pair (scalar, aux)" if has_aux else "a real scalar", jax.tree.map(shape_dtype, made)
+            raise TypeError(f"minimize: with has_aux={has_aux} fun must return {needed}, not {found}.")
         return value, aux
 
     return Problem(value_and_aux, {"value_fn": lambda params: value_and_aux(params)[0]})
@@ -120,25 +126,34 @@ def run(
     settings: Settings,
 ) -> Result:
     """Check, compile and solve; ``problem`` says what is minimized of ``fun``, the rest is as for ``minimize``."""
-    check_at_least("minimize", 0, max_steps=settings.max_steps, max_evals=max_evals)
+    tol = tol if isinstance(tol, Tolerance) else Tolerance(tol)
+    tolerances = {"tol": tol.grad, "tol.value": tol.value}
+    check_at_least("minimize", 0, max_steps=settings.max_steps, max_evals=max_evals, **tolerances)
+    max_steps = _whole(max_steps=settings.max_steps)
+    max_evals = _whole(max_evals=sys.maxsize if max_evals is None else max_evals)
     x0 = _checked_start(x0)
+    if not isinstance(args, tuple | list):
+        raise TypeError(f"minimize: args is a tuple, args=(data,) for one argument, not a {type(args).__name__}.")
     data = (tuple(args), (), {})
     if isinstance(fun, functools.partial):  # what it holds is data: only its function has to be the same
         fun, data = fun.func, (tuple(args), fun.args, fun.keywords)
     _check_hashable(fun)
-    tol = tol if isinstance(tol, Tolerance) else Tolerance(tol)
-    most = jnp.iinfo(jnp.int32).max
-    limits = (min(settings.max_steps or 0, most), most if max_evals is None else min(max_evals, most))
-    length = settings.max_steps if settings.history else None
+    _check_arrays({"args": data[0], "partial": data[1:]})
+    length = max_steps if settings.history else None
     settings = dataclasses.replace(settings, max_steps=length, watched=callback is not None)
-    is_inside = is_traced(jax.tree.leaves((x0, tx, data, bounds, tol)))
-    with registered(callback, forever=is_inside) as number:
-        limits = Limits(tol, *limits, number)
-        result = _compiled(problem, fun, settings, x0, tx, data, as_bounds(bounds, x0), limits)
-        return result if callback is None or is_inside else jax.block_until_ready(result)
+    bounds = as_bounds(bounds, x0)
+    solved = lambda number: _compiled(
+        problem, fun, settings, x0, tx, data, bounds, Limits(tol, max_steps, max_evals, number)
+    )
+    return with_callback(callback, solved)
 
 
 _compiled = jax.jit(differentiable_solve, static_argnums=(0, 1, 2))
+
+
+def _is_real_scalar(x: Any) -> bool:
+    is_leaf = jax.tree_util.all_leaves([x])
+    return is_leaf and jnp.shape(x) == () and jnp.issubdtype(jnp.result_type(x), jnp.floating)
 
 
 def _checked_start(x0: Any) -> Any:
@@ -150,6 +165,25 @@ def _checked_start(x0: Any) -> Any:
                 " what is not to be moved belongs into args."
             )
     return jax.tree.map(lambda x: cast(x, x.dtype), as_arrays(x0))
+
+
+def _whole(**limit: Any) -> int:
+    """A whole number, or as many as there are."""
+    ((name, most),) = limit.items()
+    try:
+        return min(operator.index(most), jnp.iinfo(jnp.int32).max)
+    except TypeError:
+        raise TypeError(f"minimize: {name} must be a whole number, not {most!r}.") from None
+
+
+def _check_arrays(data: Any) -> None:
+    """Refuse what cannot be passed into a compiled function."""
+    for path, x in named_leaves(data):
+        if not (x is None or hasattr(x, "shape") or isinstance(x, int | float | complex)):
+            raise TypeError(
+                f"minimize: there is a {type(x).__name__} at {path!r}, but args, and what a functools.partial holds,"
+                " are arrays and numbers. Put what is none into a function of your own, def loss(params, data): ..."
+            )
 
 
 def _check_hashable(fun: Callable) -> None:

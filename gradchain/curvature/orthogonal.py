@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.numerics import safe_divide
-from gradchain.trees import global_norm, sum_over_shards
+from gradchain.trees import scaled_norm, sum_over_shards
 
 
 def scaled(tree: Any, factor: jax.Array) -> Any:
@@ -61,7 +61,7 @@ def with_row(rows: Any, i: Any, vector: Any) -> Any:
 
 def direction(vector: Any, negligible: Any = 0.0) -> tuple[Any, jax.Array]:
     """A vector scaled to norm 1, and the norm that it had; zeros and 0 if that is negligible."""
-    size = global_norm(vector)
+    size = scaled_norm(vector)
     size = jnp.where(size <= negligible, jnp.zeros_like(size), size)  # NaN stays
     return scaled(vector, safe_divide(jnp.ones_like(size), size)), size
 
@@ -72,7 +72,7 @@ def orthonormal(rows: Any) -> Any:
 
     def add(i: Any, basis: Any) -> Any:
         row = jax.tree.map(lambda q: q[i], rows)
-        size = global_norm(row)
+        size = scaled_norm(row)
         new, _ = direction(without(basis, row), 10 * jnp.finfo(size.dtype).eps * size)
         return with_row(basis, i, new)
 

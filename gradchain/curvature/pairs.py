@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradchain.numerics import cast, increment
 from gradchain.slots import counter, like_param
-from gradchain.trees import map_leaves, sum_over_shards
+from gradchain.trees import map_leaves, scaled_norm, sum_over_shards
 
 #: What is remembered of the last point; ``count`` counts the points.
 POINT = {"count": counter, "params": like_param, "grad": like_param}
@@ -64,15 +64,15 @@ def dots(*pairs: tuple[Any, Any]) -> jax.Array:
 
     trees = [tree for pair in pairs for tree in pair]
     products = jax.tree.leaves(map_leaves(of_leaf, *trees))
-    return sum_over_shards(products) if products else jnp.zeros(len(pairs))
+    return sum_over_shards(products) if products else jnp.zeros(len(pairs), jnp.float32)
 
 
 def first_scale(g: Any, scale_first: bool) -> Any:
     """The factor that makes a gradient no longer than 1; 1 if it is not asked for, or its length is not finite."""
     if not scale_first:
         return 1.0
-    (square,) = dots((g, g))
-    return jnp.where(jnp.isfinite(square), 1.0 / jnp.maximum(jnp.sqrt(square), 1.0), 1.0)
+    length = scaled_norm(g)
+    return jnp.where(jnp.isfinite(length), 1.0 / jnp.maximum(length, 1.0), 1.0)
 
 
 def downhill_or_gradient(direction: Any, g: Any, factor: Any = 1.0) -> tuple[Any, jax.Array]:

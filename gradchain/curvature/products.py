@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gradchain.checks import check_at_least
 from gradchain.curvature.flat import to_vector
 from gradchain.curvature.vectors import map_basis, vector_like
 from gradchain.trees import widened
@@ -235,4 +236,5 @@ def dense(operator: Callable[[Any], Any], like: Any, *, chunk: int = 16) -> jax.
         [[10.  6.]
          [ 6.  0.]]
     """
+    check_at_least("dense", 1, chunk=chunk)
     return map_basis(lambda vector: to_vector(operator(vector))[0], like, chunk).T

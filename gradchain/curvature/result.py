@@ -68,7 +68,8 @@ class Result:
         evals: how often the value and its gradient were computed, an int32.
         code: the number of the ``status``.
         history: a dict of arrays over the steps, the first for the start; ``None`` unless it was asked for.
-        aux: what the function returned beside the value at the best point; ``None`` without ``has_aux``.
+        aux: what the function returned beside the value at the best point; zeros if it was never evaluated, where
+            bounds are infeasible; ``None`` without ``has_aux``.
     """
 
     params: Any

@@ -31,9 +31,10 @@ class Method:
 
 
 COMMON = {"maxiter": None, "disp": False}
+LBFGSB = {"gtol": 1e-5, "ftol": 2.2e-9, "maxcor": 10, "maxfun": 15000, "maxiter": 15000}
 METHODS = {
     "BFGS": Method(lambda options: bfgs(), {"gtol": 1e-5}),
-    "L-BFGS-B": Method(lambda o: lbfgsb(o["maxcor"]), {"gtol": 1e-5, "ftol": 2.2e-9, "maxcor": 10, "maxfun": 15000}),
+    "L-BFGS-B": Method(lambda o: lbfgsb(o["maxcor"]), LBFGSB),
     "CG": Method(lambda options: nonlinear_cg(), {"gtol": 1e-5}),
     "Newton-CG": Method(lambda options: newton_cg(), {"gtol": 1e-5}),
     "dogleg": Method(lambda options: trust_region("dogleg"), {"gtol": 1e-4}),
@@ -131,19 +132,23 @@ def minimize(
         [1. 1.] True
     """
     for name, given in (
-        ("constraints", len(constraints) > 0),
+        ("constraints", bool(constraints)),
         ("hess", hess is not None),
         ("hessp", hessp is not None),
     ):
         if given:
             way_out = "use scipy.optimize.minimize." if name == "constraints" else "JAX computes it, leave it out."
             raise ValueError(f"minimize: {name} cannot be given here: {way_out}")
+    if not (jac is None or isinstance(jac, bool) or callable(jac)):
+        raise ValueError(f"minimize: jac={jac!r} cannot be given here: JAX computes the gradient, leave it out.")
     method = ("BFGS" if bounds is None else "L-BFGS-B") if method is None else method
     known = {name.lower(): name for name in METHODS}
-    if method.lower() not in known:
+    if not isinstance(method, str) or method.lower() not in known:
         raise ValueError(f"minimize: there is no method {method!r} here, only {quote(METHODS)}.")
     chosen = METHODS[known[method.lower()]]
-    defaults = COMMON | chosen.options | ({k: tol for k in ("gtol", "ftol") if k in chosen.options} if tol else {})
+    defaults = COMMON | chosen.options
+    if tol is not None:
+        defaults |= {k: tol for k in ("gtol", "ftol") if k in chosen.options}
     strange = (options or {}).keys() - defaults.keys()
     if strange:
         raise ValueError(f"minimize: {method} has no option {quote(strange)} here, only {quote(defaults)}.")

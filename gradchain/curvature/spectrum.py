@@ -16,7 +16,7 @@ from jax import lax
 from gradchain.checks import check_at_least
 from gradchain.curvature.orthogonal import combination, direction, empty_rows, scaled, with_row, without
 from gradchain.curvature.products import hessian_operator
-from gradchain.trees import dot, global_norm, normal_like, widened
+from gradchain.trees import dot, normal_like, scaled_norm, widened
 
 Operator = Callable[[Any], Any]
 
@@ -48,7 +48,8 @@ class RitzPairs(NamedTuple):
     Attributes:
         values: in ascending order.
         vectors: stacked along a first dimension of each leaf.
-        errors: a bound for each value: so far away, at most, is an eigenvalue of the operator.
+        errors: a bound for each value: so far away, at most, is an eigenvalue of the operator. Infinite for values that
+            stand in for those of an exhausted space, whose vectors are zero.
     """
 
     values: jax.Array
@@ -90,7 +91,7 @@ def lanczos(operator: Operator, start: Any, steps: int) -> Lanczos:
         alpha = dot(q, image)
         alpha_0 = jnp.where(i == 0, alpha, alpha_0)
         alpha = jnp.where(dot(q, q) < 0.5, alpha_0, alpha)
-        largest = jnp.maximum(largest, global_norm(image))
+        largest = jnp.maximum(largest, scaled_norm(image))
         negligible = 10 * jnp.finfo(largest.dtype).eps * largest
         q, beta = direction(without(basis, image), negligible)
         return (basis, q, alpha_0, largest), (alpha, beta)
@@ -115,7 +116,8 @@ def ritz_pairs(found: Lanczos) -> RitzPairs:
     """
     values, weights = found.eigh()
     vectors = jax.vmap(combination, (1, None))(weights, found.basis)
-    return RitzPairs(values, vectors, jnp.abs(found.residual * weights[-1]))
+    errors, squares = jnp.abs(found.residual * weights[-1]), jax.vmap(lambda v: dot(v, v))(vectors)
+    return RitzPairs(values, vectors, jnp.where(squares > 0.5, errors, jnp.inf))
 
 
 class ExtremeEigenvalues(NamedTuple):
@@ -228,7 +230,7 @@ def power_iteration(
     def measured(q: Any) -> tuple:
         image = widened(operator(q))
         value = dot(q, image)
-        return q, image, value, global_norm(jax.tree.map(jnp.subtract, image, scaled(q, value)))
+        return q, image, value, scaled_norm(jax.tree.map(jnp.subtract, image, scaled(q, value)))
 
     unfinished = lambda found: (found[-1] < steps) & ~(found[3] <= tol * jnp.abs(found[2]))
     q, _, value, error, count = lax.while_loop(unfinished, step, (*measured(first), jnp.int32(1)))

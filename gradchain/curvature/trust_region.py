@@ -18,7 +18,7 @@ from gradchain.curvature.products import hessian_operator
 from gradchain.curvature.search import Search
 from gradchain.numerics import safe_divide, safe_sqrt
 from gradchain.slots import like_param, scalar
-from gradchain.trees import dot, safe_norm, scale_tree
+from gradchain.trees import all_finite, dot, scale_tree, scaled_norm
 
 
 @transform
@@ -82,14 +82,14 @@ def trust_region(
         """The opposite of the step, and the decrease that the model promises of it."""
         if subproblem == "dogleg":
             return _dogleg(multiply, grad, radius)
-        accuracy = jnp.minimum(0.5, jnp.sqrt(safe_norm(grad) / jnp.maximum(first, 1.0))) if tol is None else tol
+        accuracy = jnp.minimum(0.5, jnp.sqrt(scaled_norm(grad) / jnp.maximum(first, 1.0))) if tol is None else tol
         x, info = conjugate_gradient(multiply, grad, tol=accuracy, max_steps=max_cg_steps, radius=radius)
         return x, info.decrease
 
     def begin(s: dict, p: Any, value: Any, grad: Any, value_fn: Callable, bounds: Any = None) -> tuple[dict, Any]:
         radius = jnp.minimum(jnp.where(s["radius"] > 0, s["radius"], initial_radius), max_radius)
         multiply, free = hessian_operator(value_fn, p), lambda tree: free_part(tree, p, grad, bounds)
-        first = jnp.where(s["radius"] > 0, s["first"], safe_norm(grad))
+        first = jnp.where(s["radius"] > 0, s["first"], scaled_norm(grad))
         x, promised = solve(lambda v: free(multiply(free(v))), free(grad), radius, first)
         u = scale_tree(x, -1.0)
         over = ~(promised > 0)
@@ -108,7 +108,7 @@ def trust_region(
 
     def tell(q: dict, value: Any, grad: Any) -> tuple[dict, Any, Any]:
         rho, took = judged(q, value, grad, eta)
-        length = safe_norm(q["update"])
+        length = scaled_norm(q["update"])
         is_long = (rho > 0.75) & (length > 0.99 * q["radius"])
         grown = jnp.where(is_long, 2 * q["radius"], q["radius"])
         radius = jnp.maximum(jnp.where(rho < 0.25, 0.25 * length, grown), jnp.finfo(length.dtype).tiny)
@@ -128,7 +128,7 @@ def judged(q: dict, value: Any, grad: Any, eta: Any) -> tuple[jax.Array, jax.Arr
     by_slopes = -0.5 * (q["slope"] + dot(grad, q["update"]).astype(value.dtype))
     is_hidden = (q["promised"] <= noise) & (value <= q["before"] + noise)
     rho = safe_divide(jnp.where(is_hidden, by_slopes, q["before"] - value), q["promised"])
-    rho = jnp.where((q["promised"] > 0) & jnp.isfinite(rho) & jnp.isfinite(dot(grad, grad)), rho, -1.0)
+    rho = jnp.where((q["promised"] > 0) & jnp.isfinite(rho) & all_finite(grad), rho, -1.0)
     return rho, rho > eta
 
 
@@ -139,16 +139,17 @@ def _dogleg(multiply: Callable, grad: Any, radius: Any) -> tuple[Any, Any]:
     gradient: squares of what is tiny or huge stay numbers when that has length 1.
     """
     along, sizes, to_tree = diagonalized(multiply, grad)
-    length = safe_sqrt(jnp.sum(along**2))
+    length = scaled_norm(along)
     unit, limit = safe_divide(along, length), safe_divide(radius, length)
     curvature = jnp.sum(sizes * unit**2)
     lowest = jnp.where(curvature > 0, safe_divide(jnp.ones_like(length), curvature), limit)
     cauchy = jnp.minimum(lowest, limit) * unit
     newton = jnp.where(sizes > 0, safe_divide(unit, sizes), cauchy)
     rest = newton - cauchy
-    room, b = jnp.maximum(limit**2 - jnp.sum(cauchy**2), 0.0), jnp.maximum(jnp.sum(cauchy * rest), 0.0)
-    share = safe_divide(room, b + safe_sqrt(b**2 + jnp.sum(rest**2) * room))
-    is_inside = safe_sqrt(jnp.sum(newton**2)) <= limit
+    near, far = safe_divide(cauchy, limit), safe_divide(rest, limit)
+    room, b = jnp.maximum(1.0 - jnp.sum(near**2), 0.0), jnp.maximum(jnp.sum(near * far), 0.0)
+    share = safe_divide(room, b + safe_sqrt(b**2 + jnp.sum(far**2) * room))
+    is_inside = scaled_norm(newton) <= limit
     x = jnp.where(is_inside, newton, cauchy + jnp.minimum(share, 1.0) * rest)
-    promised = jnp.sum(unit * x) - 0.5 * jnp.sum(sizes * x**2)
-    return to_tree(length * x), promised * length * length
+    promised = jnp.sum(unit * x) - 0.5 * jnp.sum((sizes * x) * x)
+    return to_tree(length * x), length * (length * promised)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 
 from gradchain.around import around
 from gradchain.call import Hyper
 from gradchain.checks import check_one_of
 from gradchain.core import GradientTransformation, transform
-from gradchain.numerics import largest, safe_divide
+from gradchain.numerics import safe_divide
 from gradchain.slots import like_param, scalar
 from gradchain.transforms.distance import grown, sum_of_magnitudes
-from gradchain.trees import dot, map_leaves, safe_norm, scale_tree
+from gradchain.trees import dot, largest_in, map_leaves, safe_norm, scale_tree
 
 
 @transform
@@ -99,11 +98,5 @@ def dadapt(
     return around(rule, inner=inner, sums=like_param, displacement=like_param, **numbers)
 
 
-def _largest(tree: Any) -> jax.Array:
-    """The largest magnitude in a tree."""
-    leaves = [largest(x) for x in jax.tree.leaves(tree)]
-    return jnp.max(jnp.stack(leaves)) if leaves else jnp.zeros(())
-
-
 #: How a distance is measured, and what bounds an inner product with it.
-_LENGTHS = {"euclidean": (safe_norm, safe_norm), "largest": (_largest, sum_of_magnitudes)}
+_LENGTHS = {"euclidean": (safe_norm, safe_norm), "largest": (largest_in, sum_of_magnitudes)}

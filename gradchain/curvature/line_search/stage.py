@@ -11,7 +11,7 @@ from gradchain.checks import check_at_least, check_one_of
 from gradchain.curvature.search import Search
 from gradchain.numerics import safe_divide
 from gradchain.slots import like_param, numbers, scalar
-from gradchain.trees import dot, map_leaves, safe_norm, scale_tree
+from gradchain.trees import dot, map_leaves, scale_tree, scaled_norm
 
 
 def along(
@@ -56,7 +56,7 @@ def along(
     check_at_least(None, 1, window=window)
 
     def begin(g: Any, s: dict, p: Any, value: Any, grad: Any) -> tuple[dict, Any]:
-        slope, length = dot(grad, g), safe_norm(grad)
+        slope, length = dot(grad, g), scaled_norm(grad)
         is_downhill = (slope < 0) & jnp.isfinite(slope) & (s["failed"] == 0)
         factor = jnp.minimum(1.0, safe_divide(1.0, length))
         direction = map_leaves(lambda u, d: jnp.where(is_downhill, u, -factor * d), g, grad)
@@ -71,7 +71,7 @@ def along(
     def first_step(s: dict, slope: Any, direction: Any) -> Any:
         if guess == "unit":
             return initial_step + jnp.zeros_like(slope)
-        short = initial_step * jnp.minimum(1.0, safe_divide(1.0, safe_norm(direction)))
+        short = initial_step * jnp.minimum(1.0, safe_divide(1.0, scaled_norm(direction)))
         return jnp.where(s["step"] == 0, short, jnp.minimum(safe_divide(s["gain"], slope), 10 * s["step"]))
 
     def trial(q: dict) -> Any:
