@@ -102,7 +102,7 @@ NETWORK = {
     "Adam": (gc.adam(0.02), 1),
     "conjugate gradients": (gc.nonlinear_cg(), 1),
     "L-BFGS": (gc.lbfgs(), 1),
-    "trust region, Newton": (gc.trust_region(max_cg_steps=12), 25),  # at most 12 products, of two gradients each
+    "trust region, Newton": (gc.trust_region(max_steps=12), 25),  # at most 12 products, of two gradients each
 }
 
 _, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")

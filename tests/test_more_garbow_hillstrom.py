@@ -36,7 +36,7 @@ TIGHT = gc.Tolerance(1e-9)
 def newton_cg(problem):
     # At Meyer's, of condition 1e13, directions that are solved to a half of the gradient lead to no end.
     tol = 1e-4 if problem.name == "meyer" else None
-    return minimized_by(lambda: gc.newton_cg(tol), TIGHT)(problem)
+    return minimized_by(lambda: gc.newton_cg(tol=tol), TIGHT)(problem)
 
 
 METHODS = {

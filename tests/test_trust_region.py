@@ -86,7 +86,7 @@ def bowl(p):
 def test_its_points_are_those_of_its_twin(subproblem, wide, tolerance):
     with jax.enable_x64(wide):
         p = {"real": samples.params(float), "complex": samples.params(complex, {"kernel": (2, 2)})}
-        more: dict[str, Any] = {"tol": 0.0, "max_cg_steps": 4} if subproblem == "steihaug" else {}
+        more: dict[str, Any] = {"tol": 0.0, "max_steps": 4} if subproblem == "steihaug" else {}
         points, states = go(gc.trust_region(subproblem, 0.2, 2.0, **more), p, loss_of_twins, 8)
         twin = {"steihaug": references.TrustRegion, "dogleg": references.Dogleg}[subproblem](0.2, 2.0)
         q, radii = samples.named(p), []
@@ -334,10 +334,10 @@ def test_inside_groups_the_others_stay():
     ("arguments", "message"),
     [
         ({"subproblem": "exact"}, r"subproblem must be one of 'steihaug', 'dogleg', not 'exact'"),
-        ({"initial_radius": -1.0}, "initial_radius must be 0 or more, not -1.0"),
+        ({"initial_radius": 0.0}, "initial_radius must be more than 0, not 0.0"),
         ({"eta": 0.25}, "eta must be less than 1/4, where the radius starts to fall, not 0.25"),
-        ({"max_cg_steps": 0}, "max_cg_steps must be 1 or more, not 0"),
-        ({"subproblem": "dogleg", "tol": 0.1}, "tol and max_cg_steps are for subproblem='steihaug'; leave them out"),
+        ({"max_steps": 0}, "max_steps must be 1 or more, not 0"),
+        ({"subproblem": "dogleg", "tol": 0.1}, "tol and max_steps are for subproblem='steihaug'; leave them out"),
     ],
 )
 def test_arguments_are_checked(arguments, message):

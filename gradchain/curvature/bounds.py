@@ -61,32 +61,40 @@ def projected(params: Any, bounds: Any) -> Any:
     return params if bounds is None else map_leaves(jnp.clip, params, *in_dtypes_of(params, bounds))
 
 
-def masked_gradient(grad: Any, params: Any, bounds: Any) -> Any:
-    """The gradient without what pushes out of the box."""
+def free_part(tree: Any, params: Any, grad: Any, bounds: Any) -> Any:
+    """A tree like the parameters, with zeros where a bound holds a parameter against the gradient."""
     if bounds is None:
-        return grad
-    inside = lambda g, p, low, high: jnp.where(((p <= low) & (g > 0)) | ((p >= high) & (g < 0)), jnp.zeros_like(g), g)
-    return map_leaves(inside, grad, params, *in_dtypes_of(params, bounds))
+        return tree
+
+    def free(x: jax.Array, p: jax.Array, g: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+        return jnp.where(((p <= low) & (g > 0)) | ((p >= high) & (g < 0)), jnp.zeros_like(x), x)
+
+    return map_leaves(free, tree, params, grad, *in_dtypes_of(params, bounds))
+
+
+def cut(u: Any, params: Any, bounds: Any) -> Any:
+    """As much of a step as stays in the box, parameter by parameter."""
+    if bounds is None:
+        return u
+    stay = lambda u, p, low, high: jnp.clip(p + u, low, high) - p
+    return map_leaves(stay, u, params, *in_dtypes_of(params, bounds))
 
 
 def projected_gradient(grad: Any, params: Any, bounds: Any) -> Any:
     """How far a step along the negative gradient goes before it is out of the box: ``p - clip(p - g)``."""
-    if bounds is None:
-        return grad
-    move = lambda g, p, low, high: p - jnp.clip(p - g, low, high)
-    return map_leaves(move, grad, params, *in_dtypes_of(params, bounds))
+    return map_leaves(jnp.negative, cut(map_leaves(jnp.negative, grad), params, bounds))
 
 
 def in_dtypes_of(params: Any, bounds: Any) -> Any:
     """Bounds in the dtypes of ``params``, which may be wider than those that they were given in."""
-    return tuple(map_leaves(lambda p, b: cast(b, p.dtype), params, b) for b in bounds)
+    return tuple(map_leaves(lambda p, b: cast(jnp.asarray(b), p.dtype), params, b) for b in bounds)
 
 
 def kept_in_box(tx: GradientTransformation) -> GradientTransformation:
     """A chain that ends in a search, whose direction leaves parameters on the bounds that hold them."""
 
     def hold(updates: Any, state: Any, params: Any, *, bounds: Any, grad: Any) -> tuple[Any, Any]:
-        stays = lambda p, g, low, high: ((p <= low) | (p >= high)) & (g == 0)  # as ``masked_gradient`` leaves it
+        stays = lambda p, g, low, high: ((p <= low) | (p >= high)) & (g == 0)  # as ``free_part`` leaves it
         free = lambda u, *at: jnp.where(stays(*at), jnp.zeros_like(u), u)
         return map_leaves(free, updates, params, grad, *in_dtypes_of(params, bounds)), state
 

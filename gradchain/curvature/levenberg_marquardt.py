@@ -12,7 +12,7 @@ from jax import lax
 from gradchain.call import Hyper
 from gradchain.checks import check_at_least, check_one_of
 from gradchain.core import transform
-from gradchain.curvature.boxed import cut, free_part
+from gradchain.curvature.bounds import cut, free_part
 from gradchain.curvature.damped import refuse_shards
 from gradchain.curvature.flat import to_vector
 from gradchain.curvature.search import Search

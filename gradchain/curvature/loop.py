@@ -12,7 +12,7 @@ from jax import lax
 
 from gradchain.checks import check_one_of
 from gradchain.core import GradientTransformation
-from gradchain.curvature.bounds import is_infeasible, kept_in_box, masked_gradient, projected, projected_gradient
+from gradchain.curvature.bounds import free_part, is_infeasible, kept_in_box, projected, projected_gradient
 from gradchain.curvature.callbacks import tell_host
 from gradchain.curvature.result import Result, Status
 from gradchain.curvature.search import choose, last_search, like, reverse_communication
@@ -175,7 +175,7 @@ class Loop:
         norm = largest_in(projected_gradient(grad, point, self.bounds))
         dtype = real_dtype_of(point)
         now = {"params": point, "value": value.astype(dtype), "grad_norm": norm.astype(dtype), "aux": aux}
-        return now, grad if self.handles_bounds else masked_gradient(grad, point, self.bounds)
+        return now, grad if self.handles_bounds else free_part(grad, point, grad, self.bounds)
 
     def move(self, c: dict, now: dict, grad: Any) -> tuple[Any, Any, dict]:
         """The next point, the next state, and what is known of the last step.

@@ -59,9 +59,9 @@ def scale_by_newton(damping: Hyper = 0.0) -> Any:
 
 @transform
 def scale_by_newton_cg(
+    damping: Hyper = 0.0,
     tol: Hyper | None = None,
     max_steps: int | None = None,
-    damping: Hyper = 0.0,
     preconditioner: Preconditioner = None,
     seed: int = 0,
 ) -> Any:
@@ -74,10 +74,10 @@ def scale_by_newton_cg(
     (preconditioned) gradient, as long as the size of the curvature along it says. See ``conjugate_gradient``.
 
     Args:
+        damping: :math:`\lambda`, in units of the curvature.
         tol: :math:`\epsilon`, the accuracy of the direction. ``None``: :math:`\min(\frac12, \sqrt{\lVert g \rVert})`,
             coarse far from a minimum and finer near to it, so that convergence is faster than linear.
         max_steps: the number of products, at most; ``None``: twice as many as there are parameters.
-        damping: :math:`\lambda`, in units of the curvature.
         preconditioner: ``"hutchinson"`` divides by the magnitudes of the Hessian's diagonal, estimated with 10
             products more; or a function from the parameters to a function of trees, symmetric and positive definite,
             that approximates the inverse Hessian.

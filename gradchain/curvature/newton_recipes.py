@@ -38,9 +38,9 @@ def newton(damping: Hyper = 0.0, line_search: GradientTransformation | None = No
 
 @recipe
 def newton_cg(
+    damping: Hyper = 0.0,
     tol: Hyper | None = None,
     max_steps: int | None = None,
-    damping: Hyper = 0.0,
     preconditioner: Preconditioner = None,
     line_search: GradientTransformation | None = None,
 ) -> Any:
@@ -49,9 +49,9 @@ def newton_cg(
     ``update`` needs the loss, ``value_fn=``.
 
     Args:
+        damping: what is added to the curvature.
         tol: the accuracy of the direction, relative to the gradient; ``None``: the finer, the smaller the gradient.
         max_steps: the number of Hessian-vector products for a direction, at most; ``None``: twice the parameters.
-        damping: what is added to the curvature.
         preconditioner: ``None``, ``"hutchinson"`` or a function; see ``scale_by_newton_cg``.
         line_search: what follows the direction, ``strong_wolfe()`` by default; ``scale(1.0)`` takes it as it is.
 
@@ -64,7 +64,7 @@ def newton_cg(
         >>> print(result.params.round(3))
         [1. 1.]
     """
-    return searched(scale_by_newton_cg(tol, max_steps, damping, preconditioner), line_search)
+    return searched(scale_by_newton_cg(damping, tol, max_steps, preconditioner), line_search)
 
 
 @recipe

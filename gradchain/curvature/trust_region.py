@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from gradchain.call import Hyper
 from gradchain.checks import check_at_least, check_one_of
 from gradchain.core import transform
-from gradchain.curvature.boxed import cut, free_part
+from gradchain.curvature.bounds import cut, free_part
 from gradchain.curvature.damped import diagonalized
 from gradchain.curvature.krylov import conjugate_gradient
 from gradchain.curvature.products import hessian_operator
@@ -28,7 +28,7 @@ def trust_region(
     max_radius: Hyper = 1e10,
     eta: Hyper = 0.1,
     tol: Hyper | None = None,
-    max_cg_steps: int | None = None,
+    max_steps: int | None = None,
 ) -> Any:
     r"""Newton's step within a trust region: a whole optimizer, which gives updates and not a direction.
 
@@ -53,7 +53,7 @@ def trust_region(
         tol: the accuracy of ``"steihaug"``, relative to the gradient. ``None``:
             :math:`\min(\frac12, \sqrt{\lVert g \rVert / \max(1, \lVert g_0 \rVert)})` with the first gradient
             :math:`g_0`, coarse far from a minimum and finer near to it.
-        max_cg_steps: the number of products, at most; ``None``: twice as many as there are parameters.
+        max_steps: the number of products, at most; ``None``: twice as many as there are parameters.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -71,19 +71,22 @@ def trust_region(
         [0.    0.707] CONVERGED_GRADIENT
     """
     check_one_of("trust_region", ["steihaug", "dogleg"], subproblem=subproblem)
-    check_at_least("trust_region", 0, initial_radius=initial_radius, max_radius=max_radius, eta=eta, tol=tol)
-    check_at_least("trust_region", 1, max_cg_steps=max_cg_steps)
+    check_at_least("trust_region", 0, eta=eta, tol=tol)
+    for name, radius in (("initial_radius", initial_radius), ("max_radius", max_radius)):
+        if isinstance(radius, float) and not radius > 0:
+            raise ValueError(f"trust_region: {name} must be more than 0, not {radius!r}.")
+    check_at_least("trust_region", 1, max_steps=max_steps)
     if isinstance(eta, float) and eta >= 0.25:
         raise ValueError(f"trust_region: eta must be less than 1/4, where the radius starts to fall, not {eta!r}.")
-    if subproblem == "dogleg" and not (tol is max_cg_steps is None):
-        raise ValueError("trust_region: tol and max_cg_steps are for subproblem='steihaug'; leave them out.")
+    if subproblem == "dogleg" and not (tol is max_steps is None):
+        raise ValueError("trust_region: tol and max_steps are for subproblem='steihaug'; leave them out.")
 
     def solve(multiply: Callable, grad: Any, radius: Any, first: Any) -> tuple[Any, Any]:
         """The opposite of the step, and the decrease that the model promises of it."""
         if subproblem == "dogleg":
             return _dogleg(multiply, grad, radius)
         accuracy = jnp.minimum(0.5, jnp.sqrt(scaled_norm(grad) / jnp.maximum(first, 1.0))) if tol is None else tol
-        x, info = conjugate_gradient(multiply, grad, tol=accuracy, max_steps=max_cg_steps, radius=radius)
+        x, info = conjugate_gradient(multiply, grad, tol=accuracy, max_steps=max_steps, radius=radius)
         return x, info.decrease
 
     def begin(s: dict, p: Any, value: Any, grad: Any, value_fn: Callable, bounds: Any = None) -> tuple[dict, Any]:

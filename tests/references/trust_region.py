@@ -44,7 +44,7 @@ class TrustRegion(Twin):
     max_radius: float = 1e10
     eta: float = 0.1
     tol: float = 0.0
-    max_cg_steps: int = 4
+    max_steps: int = 4
     radius: float = 0.0
 
     def multiply(self, p: Tree, v: Tree) -> Tree:
@@ -56,7 +56,7 @@ class TrustRegion(Twin):
     def solve(self, p: Tree, g: Tree, radius: float) -> Tree:
         u, r = zeros(g), g
         d = {k: -x for k, x in r.items()}
-        for _ in range(self.max_cg_steps):
+        for _ in range(self.max_steps):
             if norm(r) <= max(self.tol, np.finfo(np.float64).eps) * norm(g):
                 break
             image = self.multiply(p, d)

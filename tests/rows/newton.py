@@ -90,7 +90,7 @@ ROWS = [
     ),
     Row(
         "newton_cg",
-        lambda: gc.newton_cg(0.0, 4, 0.2, line_search=gc.scale(0.1)),
+        lambda: gc.newton_cg(0.2, 0.0, 4, line_search=gc.scale(0.1)),
         lambda: references.Descent(references.Truncated(references.bowl_curvature, 0.2)),
         needs_params=True,
         extra={"value_fn": bowl},

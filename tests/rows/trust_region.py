@@ -26,7 +26,7 @@ WHOLE = {"is_the_same_when_split_under_shard_map": "it makes a matrix of the who
 ROWS = [
     Row(
         "trust_region",
-        lambda: gc.trust_region(initial_radius=0.5, max_radius=20.0, tol=0.0, max_cg_steps=4),
+        lambda: gc.trust_region(initial_radius=0.5, max_radius=20.0, tol=0.0, max_steps=4),
         lambda: references.TrustRegion(initial_radius=0.5, max_radius=20.0),
         needs_params=True,
         extra={"value_fn": bowl},
