@@ -1,6 +1,7 @@
 """gradchain: optimizers for JAX as values, composed of small transformations."""
 
 from gradchain import curvature as curvature
+from gradchain import losses as losses
 from gradchain import plot as plot
 from gradchain import projections as projections
 from gradchain.around import around as around

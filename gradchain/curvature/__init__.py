@@ -4,6 +4,7 @@ The tools that look at a loss are here by name, ``gradchain.curvature.hessian_ve
 ``minimize`` are ``gradchain.lbfgs`` and so on, like all others.
 """
 
+from gradchain.curvature import scipy as scipy
 from gradchain.curvature.density import SpectralDensity as SpectralDensity
 from gradchain.curvature.density import spectral_density as spectral_density
 from gradchain.curvature.diagonals import diagonal as diagonal
