@@ -21,7 +21,7 @@ each_row = pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 # of their own: its trajectory is always tested, its form and its numbers in every dtype are slow tests.
 names = {row.name for row in ROWS}
 is_variant = lambda row: row.name.split("-")[0] in names - {row.name}
-is_recipe = lambda row: row.make().factory.composite
+is_recipe = lambda row: row.make().factory.composite and row.name.split("-")[0] != "chain"
 slow_if = lambda is_slow: [pytest.param(row, id=row.name, marks=[pytest.mark.slow] * is_slow(row)) for row in ROWS]
 each_direction = pytest.mark.parametrize("row", slow_if(is_recipe))
 each_main_row = pytest.mark.parametrize("row", slow_if(lambda row: is_variant(row) or is_recipe(row)))
