@@ -73,7 +73,7 @@ def test_the_value_and_aux_of_a_logistic_regression():
             start,
             args=(log_l2, jnp.asarray(X), y),
             has_aux=True,
-            tol=gc.Tolerance(1e-11, -1.0),
+            tol=gc.Tolerance(1e-11, 0.0),
             implicit_diff=True,
         )
         return jnp.stack([result.value, result.aux, result.params["w"][2]])
