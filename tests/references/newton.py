@@ -138,8 +138,10 @@ class HessianFree(Truncated):
 
         u = cg(apply, g, start, self.tol, self.max_steps)
         promised = dot(g, u) - 0.5 * dot(u, self.apply(p, u))
-        kept = self.loss(p) - self.loss({k: p[k] - u[k] for k in p})
-        ratio = kept / promised if promised else 0.5  # nothing is learnt of the damping where nothing is promised
+        value = self.loss(p)
+        kept = value - self.loss({k: p[k] - u[k] for k in p})
+        is_hidden = abs(promised) <= 8 * np.finfo(np.float64).eps * abs(value)  # nothing is learnt of the damping
+        ratio = 0.5 if is_hidden else kept / promised
         self.factor *= 2 / 3 if ratio > 0.75 else 1.0 if ratio >= 0.25 else 1.5
         self.last = u if dot(g, u) > 0 else g
         return self.last
