@@ -81,6 +81,7 @@ def test_plot_line_search(tmp_path):
     assert all(steps[0] == 5.8 and 1 < steps[-1] < 4 for steps in tried[4:])
 
 
+@pytest.mark.slow
 def test_plot_fit_curve(tmp_path):
     printed = run("plot_fit_curve.py", tmp_path)
     assert 1 < int(re.match(r"(\d+) of 60 starts", printed)[1]) < 60
@@ -134,6 +135,7 @@ def test_an_example_is_short_and_begins_with_a_title(path):
     assert len(text.splitlines()) <= 160
 
 
+@pytest.mark.slow
 def test_plot_minimizers(tmp_path):
     printed = run("plot_minimizers.py", tmp_path)
     evals = {}

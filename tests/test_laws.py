@@ -16,15 +16,15 @@ from tests.table_schedules import SCHEDULES, SELECTIONS
 DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64, jnp.complex64]
 LAWS_WITH_DTYPES = [laws.has_the_numbers_of_its_twin, laws.follows_its_twin]
 LAWS_WITH_FILES = [laws.goes_on_from_a_checkpoint]
-each_row = pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 # A variant has another formula in the same form: its form is a slow test. A recipe is a chain of members that have rows
 # of their own: its trajectory is always tested, its form and its numbers in every dtype are slow tests. So are those of
-# second order, whose loops are compiled for seconds each.
+# second order, whose loops are compiled for seconds each; there the trajectories of recipes are slow tests too.
 names = {row.name for row in ROWS}
 is_variant = lambda row: row.name.split("-")[0] in names - {row.name}
 is_recipe = lambda row: row.make().factory.composite and row.name.split("-")[0] != "chain"
 is_long = lambda row: row.make().factory.function.__module__.startswith("gradchain.curvature")
 slow_if = lambda is_slow: [pytest.param(row, id=row.name, marks=[pytest.mark.slow] * is_slow(row)) for row in ROWS]
+each_row = pytest.mark.parametrize("row", slow_if(lambda row: is_recipe(row) and is_long(row)))
 each_direction = pytest.mark.parametrize("row", slow_if(lambda row: is_recipe(row) or is_long(row)))
 each_main_row = pytest.mark.parametrize("row", slow_if(lambda row: is_variant(row) or is_recipe(row) or is_long(row)))
 LAWS = [*laws.LAWS, *laws_sharded.LAWS]
