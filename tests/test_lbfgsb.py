@@ -93,3 +93,16 @@ def test_bounds_that_do_not_fit(bounds, error, says):
 def test_complex_parameters_have_no_order():
     with pytest.raises(TypeError, match="no order"):
         gc.minimize(lambda p: jnp.sum(gc.abs2(p)), jnp.ones(2, jnp.complex64), bounds=(0.0, 1.0))
+
+
+def test_without_a_box_it_is_the_direction_of_lbfgs():
+    with jax.enable_x64(True):
+        ours, other = gc.scale_by_lbfgsb(4), gc.scale_by_lbfgs(4)
+        p = jnp.full(6, -1.0)
+        state, other_state = ours.init(p), other.init(p)
+        for _ in range(12):  # the memory is full three times over
+            g = jax.grad(valley)(p)
+            u, state = ours.update(g, state, p)
+            expected, other_state = other.update(g, other_state, p)
+            assert jnp.abs(u - expected).max() < 1e-8 * jnp.abs(expected).max()
+            p = p - 0.1 * expected
