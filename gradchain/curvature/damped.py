@@ -13,9 +13,10 @@ from gradchain.checks import check_at_least, check_one_of
 from gradchain.curvature.diagonals import diagonal
 from gradchain.curvature.estimates import by_parts
 from gradchain.curvature.flat import refuse_shards, to_vector
-from gradchain.curvature.krylov import ConjugateGradientInfo, Operator, conjugate_gradient
+from gradchain.curvature.krylov import ConjugateGradientInfo, conjugate_gradient
 from gradchain.curvature.orthogonal import scaled
 from gradchain.curvature.products import dense
+from gradchain.curvature.vectors import Operator
 from gradchain.numerics import safe_divide
 from gradchain.trees import dot, largest_in, map_leaves, scaled_norm
 

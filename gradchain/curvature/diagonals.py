@@ -23,10 +23,8 @@ from gradchain.curvature.estimates import (
     hutchinson_sample,
 )
 from gradchain.curvature.products import gauss_newton_operator, hessian_operator, linearization
-from gradchain.curvature.vectors import map_basis
+from gradchain.curvature.vectors import Operator, map_basis
 from gradchain.trees import dot, rademacher_like, widened
-
-Operator = Callable[[Any], Any]
 
 
 def diagonal(

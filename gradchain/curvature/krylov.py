@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -12,11 +11,9 @@ from jax import lax
 from gradchain.checks import check_at_least
 from gradchain.curvature.flat import flat_size
 from gradchain.curvature.orthogonal import scaled
-from gradchain.curvature.vectors import vector_like
+from gradchain.curvature.vectors import Operator, vector_like
 from gradchain.numerics import safe_divide, safe_sqrt
 from gradchain.trees import dot, map_leaves, safe_norm, scaled_norm, widened
-
-Operator = Callable[[Any], Any]
 
 
 class ConjugateGradientInfo(NamedTuple):

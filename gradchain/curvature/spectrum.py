@@ -16,9 +16,8 @@ from jax import lax
 from gradchain.checks import check_at_least
 from gradchain.curvature.orthogonal import combination, direction, empty_rows, scaled, with_row, without
 from gradchain.curvature.products import hessian_operator
+from gradchain.curvature.vectors import Operator
 from gradchain.trees import dot, normal_like, scaled_norm, widened
-
-Operator = Callable[[Any], Any]
 
 
 class Lanczos(NamedTuple):

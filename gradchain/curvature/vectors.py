@@ -15,6 +15,9 @@ from gradchain.numerics import cast
 from gradchain.paths import named_leaves
 from gradchain.trees import widened
 
+#: A linear function of trees.
+Operator = Callable[[Any], Any]
+
 
 def vector_like(name: str, vector: Any, like: Any) -> Any:
     """``vector`` in the dtypes of ``like``, whose structure and shapes it has to have; ``name`` begins an error."""
