@@ -2,7 +2,7 @@
 
 A rule names what it wants among ``g`` (the update so far), ``s`` (its slots, a dict), ``p`` (the parameter) and ``t``
 (the step, 1-based); any further argument is an extra argument of ``update``. It returns the new update, together with
-the new slots if it has any. The lift that is chosen says how far the rule looks:
+the new slots if it names ``s``. The lift that is chosen says how far the rule looks:
 
 ===============  ============================================================================  ========
 ``elementwise``  one array; each output element depends on the same element of the inputs      element
@@ -123,7 +123,7 @@ class Lift(Body):
         with mixed:
             made = self.rule(**{k: v for k, v in given.items() if k in self.names})
         own = given["s"].keys()
-        update, new = made if self.slots or own else (made, {})
+        update, new = made if own or "s" in self.names else (made, {})
         if not isinstance(new, dict) or new.keys() != own:
             raise ValueError(f"{stage.name}: the rule must return its slots {checks.quote(own)}, not {new!r}.")
         return update, new

@@ -33,16 +33,10 @@ def minimized_by(make, tol):
 TIGHT = gc.Tolerance(1e-9)
 
 
-def newton_cg(problem):
-    # At Meyer's, of condition 1e13, directions that are solved to a half of the gradient lead to no end.
-    tol = 1e-4 if problem.name == "meyer" else None
-    return minimized_by(lambda: gc.newton_cg(tol=tol), TIGHT)(problem)
-
-
 METHODS = {
     "lbfgs": minimized_by(gc.lbfgs, gc.Tolerance(1e-8)),
     "levenberg_marquardt": least_squares,
-    "newton_cg": newton_cg,
+    "newton_cg": minimized_by(gc.newton_cg, TIGHT),
     "trust_region": minimized_by(gc.trust_region, TIGHT),
     "trust_region-dogleg": minimized_by(lambda: gc.trust_region("dogleg"), TIGHT),
 }

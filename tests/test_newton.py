@@ -101,14 +101,23 @@ def test_newton_cg_without_truncation_is_newton():
         np.testing.assert_allclose(direction(gc.scale_by_newton_cg(tol=0.0), fun, x), expected, rtol=1e-9)
 
 
-def test_truncation_is_as_fine_as_the_gradient_says():
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_truncation_is_as_fine_as_the_gradient_has_become_small_in_any_unit_of_the_loss(unit):
     with jax.enable_x64(True):
         scales = jnp.geomspace(1.0, 100.0, 30)
-        for size, accuracy in ((10.0, 0.5), (1e-2, 0.1), (1e-6, 1e-3)):
-            x = size * jnp.ones(30) / scales / jnp.sqrt(30.0)  # a gradient of this norm
-            u = direction(gc.scale_by_newton_cg(), lambda x: 0.5 * jnp.sum(scales * x**2), x)
-            residual = float(jnp.linalg.norm(scales * (u - x)))
-            assert 1e-2 * accuracy * size < residual <= accuracy * size
+        fun, tx = lambda x: 0.5 * unit * jnp.sum(scales * x**2), gc.scale_by_newton_cg()
+        state = tx.init(jnp.ones(30))
+        for share, accuracy in ((1.0, 0.5), (1e-2, 0.1), (1e-6, 1e-3)):
+            x = share * jnp.ones(30) / scales  # the gradient shrinks to this share
+            u, state = tx.update(jax.grad(fun)(x), state, x, value_fn=fun)
+            residual = float(jnp.linalg.norm(scales * (u - x)) / jnp.linalg.norm(scales * x))
+            assert 0.01 * accuracy < residual <= accuracy
+
+
+def test_a_gradient_that_is_not_finite_is_not_the_first_one():
+    x, tx = jnp.ones(4), gc.scale_by_newton_cg()
+    _, state = tx.update(jnp.full(4, jnp.inf), tx.init(x), x, value_fn=rosenbrock)
+    assert state["scale_by_newton_cg"]["first_norm"] == 0
 
 
 def test_complex_parameters_are_pairs():

@@ -18,6 +18,7 @@ from gradchain.curvature.orthogonal import scaled
 from gradchain.curvature.products import dense
 from gradchain.curvature.vectors import Operator
 from gradchain.numerics import safe_divide
+from gradchain.slots import Slot, scalar
 from gradchain.trees import dot, largest_in, map_leaves, scaled_norm
 
 #: What a preconditioner may be: a name, or a function from parameters to an operator near the inverse matrix.
@@ -83,9 +84,22 @@ def along_gradient(direction: Any, g: Any) -> Any:
     return map_leaves(lambda d, g: jnp.where(is_uphill, d, g), direction, g)
 
 
-def forcing(g: Any) -> jax.Array:
-    r"""How accurate a truncated direction should be, :math:`\min(\frac12, \sqrt{\lVert g \rVert})`."""
-    return jnp.minimum(0.5, jnp.sqrt(scaled_norm(g)))
+def forcing(g: Any, s: dict, tol: Any) -> tuple[Any, dict]:
+    r"""How accurate a truncated direction should be, ``tol`` if it is given, and the slots of ``forced(tol)``.
+
+    Else :math:`\min(\frac12, \sqrt{\lVert g \rVert / \lVert g_0 \rVert})`: coarse far from a minimum and finer near to
+    it, so that convergence is faster than linear, and the same in whatever units the loss is.
+    """
+    if tol is not None:
+        return tol, {}
+    length = scaled_norm(g)
+    first = jnp.where((s["first_norm"] > 0) | ~jnp.isfinite(length), s["first_norm"], length)
+    return jnp.minimum(0.5, jnp.sqrt(safe_divide(length, first))), {"first_norm": first}
+
+
+def forced(tol: Any) -> dict[str, Slot]:
+    """What ``forcing`` remembers: the norm of the first gradient, 0 before there is one."""
+    return {} if tol is not None else {"first_norm": scalar}
 
 
 def check_cg(factory: str, damping: Any, tol: Any, max_steps: int | None, preconditioner: Preconditioner) -> None:

@@ -16,7 +16,7 @@ import jax
 from gradchain.call import Hyper
 from gradchain.checks import check_one_of
 from gradchain.core import transform
-from gradchain.curvature.damped import Preconditioner, along_gradient, check_cg, forcing, solve_cg, solve_dense
+from gradchain.curvature.damped import Preconditioner, along_gradient, check_cg, forced, forcing, solve_cg, solve_dense
 from gradchain.curvature.fisher import fisher_operator
 from gradchain.curvature.products import gauss_newton_operator
 from gradchain.lift import treewise
@@ -44,8 +44,8 @@ def scale_by_gauss_newton(
     Args:
         damping: :math:`\lambda`, in units of the curvature. With more parameters than outputs the matrix is singular:
             then it keeps the direction short.
-        tol: the accuracy of the direction, relative to the gradient. ``None``:
-            :math:`\min(\frac12, \sqrt{\lVert g \rVert})`. For ``solver="cg"``, as are the next two.
+        tol: the accuracy of the direction, relative to the gradient; ``None`` as for ``scale_by_newton_cg``. For
+            ``solver="cg"``, as are the next two.
         max_steps: the number of products, at most; ``None``: twice as many as there are parameters.
         preconditioner: ``None``, ``"hutchinson"`` or a function, as for ``scale_by_newton_cg``.
         solver: ``"cg"``, conjugate gradients on products with the matrix; or ``"dense"``, which makes the matrix whole
@@ -75,18 +75,19 @@ def scale_by_gauss_newton(
             "scale_by_gauss_newton: tol, max_steps and preconditioner are for solver='cg'; leave them out."
         )
 
-    def rule(g, p, model_fn, loss_fn=half_sum_of_squares, key=None):
+    def rule(g, s, p, model_fn, loss_fn=half_sum_of_squares, key=None):
         operator = gauss_newton_operator(model_fn, loss_fn, p)
         if solver == "dense":
-            return along_gradient(solve_dense(operator, g, damping), g)
-        accuracy = forcing(g) if tol is None else tol
+            return along_gradient(solve_dense(operator, g, damping), g), {}
+        accuracy, new = forcing(g, s, tol)
         u, _ = solve_cg(operator, g, p, damping, preconditioner, key, tol=accuracy, max_steps=max_steps)
-        return along_gradient(u, g)
+        return along_gradient(u, g), new
 
-    def rule_at_random(g, p, t, model_fn, loss_fn=half_sum_of_squares, key=None):
-        return rule(g, p, model_fn, loss_fn, step_key(seed, t, key))
+    def rule_at_random(g, s, p, t, model_fn, loss_fn=half_sum_of_squares, key=None):
+        return rule(g, s, p, model_fn, loss_fn, step_key(seed, t, key))
 
-    return treewise(rule_at_random if preconditioner == "hutchinson" else rule)
+    slots = forced(tol) if solver == "cg" else {}
+    return treewise(rule_at_random if preconditioner == "hutchinson" else rule, **slots)
 
 
 @transform

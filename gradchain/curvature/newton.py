@@ -12,7 +12,7 @@ from typing import Any
 from gradchain.call import Hyper
 from gradchain.checks import check_at_least
 from gradchain.core import transform
-from gradchain.curvature.damped import Preconditioner, along_gradient, check_cg, forcing, solve_cg, solve_dense
+from gradchain.curvature.damped import Preconditioner, along_gradient, check_cg, forced, forcing, solve_cg, solve_dense
 from gradchain.curvature.products import hessian_operator
 from gradchain.lift import treewise
 from gradchain.trees import step_key
@@ -75,7 +75,8 @@ def scale_by_newton_cg(
 
     Args:
         damping: :math:`\lambda`, in units of the curvature.
-        tol: :math:`\epsilon`, the accuracy of the direction. ``None``: :math:`\min(\frac12, \sqrt{\lVert g \rVert})`,
+        tol: :math:`\epsilon`, the accuracy of the direction. ``None``:
+            :math:`\min(\frac12, \sqrt{\lVert g \rVert / \lVert g_0 \rVert})` with the first gradient :math:`g_0`,
             coarse far from a minimum and finer near to it, so that convergence is faster than linear.
         max_steps: the number of products, at most; ``None``: twice as many as there are parameters.
         preconditioner: ``"hutchinson"`` divides by the magnitudes of the Hessian's diagonal, estimated with 10
@@ -100,13 +101,13 @@ def scale_by_newton_cg(
     """
     check_cg("scale_by_newton_cg", damping, tol, max_steps, preconditioner)
 
-    def rule(g, p, value_fn, key=None):
-        accuracy = forcing(g) if tol is None else tol
+    def rule(g, s, p, value_fn, key=None):
+        accuracy, new = forcing(g, s, tol)
         operator = hessian_operator(value_fn, p)
         u, _ = solve_cg(operator, g, p, damping, preconditioner, key, tol=accuracy, max_steps=max_steps)
-        return along_gradient(u, g)
+        return along_gradient(u, g), new
 
-    def rule_at_random(g, p, t, value_fn, key=None):
-        return rule(g, p, value_fn, step_key(seed, t, key))
+    def rule_at_random(g, s, p, t, value_fn, key=None):
+        return rule(g, s, p, value_fn, step_key(seed, t, key))
 
-    return treewise(rule_at_random if preconditioner == "hutchinson" else rule)
+    return treewise(rule_at_random if preconditioner == "hutchinson" else rule, **forced(tol))

@@ -12,7 +12,7 @@ from gradchain.call import Hyper
 from gradchain.checks import check_at_least, check_one_of
 from gradchain.core import transform
 from gradchain.curvature.bounds import cut, free_part
-from gradchain.curvature.damped import diagonalized
+from gradchain.curvature.damped import diagonalized, forced, forcing
 from gradchain.curvature.krylov import conjugate_gradient
 from gradchain.curvature.products import hessian_operator
 from gradchain.curvature.search import Search
@@ -51,8 +51,8 @@ def trust_region(
         max_radius: the largest :math:`\Delta`.
         eta: :math:`\eta`, in [0, 1/4).
         tol: the accuracy of ``"steihaug"``, relative to the gradient. ``None``:
-            :math:`\min(\frac12, \sqrt{\lVert g \rVert / \max(1, \lVert g_0 \rVert)})` with the first gradient
-            :math:`g_0`, coarse far from a minimum and finer near to it.
+            :math:`\min(\frac12, \sqrt{\lVert g \rVert / \lVert g_0 \rVert})` with the first gradient :math:`g_0`,
+            coarse far from a minimum and finer near to it.
         max_steps: the number of products, at most; ``None``: twice as many as there are parameters.
 
     Raises:
@@ -81,33 +81,27 @@ def trust_region(
     if subproblem == "dogleg" and not (tol is max_steps is None):
         raise ValueError("trust_region: tol and max_steps are for subproblem='steihaug'; leave them out.")
 
-    def solve(multiply: Callable, grad: Any, radius: Any, first: Any) -> tuple[Any, Any]:
-        """The opposite of the step, and the decrease that the model promises of it."""
-        if subproblem == "dogleg":
-            return _dogleg(multiply, grad, radius)
-        accuracy = jnp.minimum(0.5, jnp.sqrt(scaled_norm(grad) / jnp.maximum(first, 1.0))) if tol is None else tol
+    is_truncated = subproblem == "steihaug"
+
+    def solve(multiply: Callable, grad: Any, radius: Any, s: dict) -> tuple[Any, Any, dict]:
+        """The opposite of the step, the decrease that the model promises of it, and slots."""
+        if not is_truncated:
+            return *_dogleg(multiply, grad, radius), {}
+        accuracy, new = forcing(grad, s, tol)
         x, info = conjugate_gradient(multiply, grad, tol=accuracy, max_steps=max_steps, radius=radius)
-        return x, info.decrease
+        return x, info.decrease, new
 
     def begin(s: dict, p: Any, value: Any, grad: Any, value_fn: Callable, bounds: Any = None) -> tuple[dict, Any]:
         radius = jnp.minimum(jnp.where(s["radius"] > 0, s["radius"], initial_radius), max_radius)
         multiply, free = hessian_operator(value_fn, p), lambda tree: free_part(tree, p, grad, bounds)
-        first = jnp.where(s["radius"] > 0, s["first"], scaled_norm(grad))
-        x, promised = solve(lambda v: free(multiply(free(v))), free(grad), radius, first)
+        x, promised, new = solve(lambda v: free(multiply(free(v))), free(grad), radius, s)
         u = scale_tree(x, -1.0)
         over = ~(promised > 0)
         if bounds is not None:
             u = cut(u, p, bounds)
             promised = -dot(grad, u) - 0.5 * dot(u, multiply(u))
-        q = {
-            "update": u,
-            "radius": radius,
-            "first": first,
-            "before": value,
-            "promised": promised,
-            "slope": dot(grad, u),
-        }
-        return q, over
+        q = {"update": u, "radius": radius, "before": value, "promised": promised, "slope": dot(grad, u)}
+        return q | new, over
 
     def tell(q: dict, value: Any, grad: Any) -> tuple[dict, Any, Any]:
         rho, took = judged(q, value, grad, eta)
@@ -118,7 +112,8 @@ def trust_region(
         return q | {"radius": radius}, took, jnp.array(True)
 
     working = {"update": like_param, "before": scalar, "promised": scalar, "slope": scalar}
-    return Search(begin, lambda q: q["update"], tell, working, 40, radius=scalar, first=scalar)
+    lasting = {"radius": scalar} | (forced(tol) if is_truncated else {})
+    return Search(begin, lambda q: q["update"], tell, working, 40, **lasting)
 
 
 def judged(q: dict, value: Any, grad: Any, eta: Any) -> tuple[jax.Array, jax.Array]:
