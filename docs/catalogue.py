@@ -197,8 +197,14 @@ def bytes_per_parameter(tx: gc.GradientTransformation, params: dict = PARAMS) ->
 
 
 def memory(tx: gc.GradientTransformation, *inner: gc.GradientTransformation) -> str:
-    """Bytes per parameter beyond those of ``inner``; with a star if they depend on the shapes."""
+    """Bytes per parameter beyond those of ``inner``; with a star if they depend on the shapes.
+
+    Of a matrix for n parameters they are a multiple of n.
+    """
     more = lambda params: bytes_per_parameter(tx, params) - sum(bytes_per_parameter(x, params) for x in inner)
+    elements = sum(x.size for x in jax.tree.leaves(PARAMS))
+    if more(PARAMS) > elements:
+        return f"{round(more(PARAMS) / elements):g} n"
     number = f"{round(more(PARAMS), 2) + 0.0:g}".replace("-", "−")
     return number + r"\*" * (abs(more(PARAMS) - more(OTHER)) > 0.02)
 

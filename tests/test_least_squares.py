@@ -166,6 +166,9 @@ def test_the_solution_has_derivatives_with_respect_to_the_scale_and_the_data():
         ({"loss": "l1"}, ValueError, "loss must be one of 'linear', 'soft_l1', 'huber', 'cauchy', 'arctan', not 'l1'"),
         ({"f_scale": 0.1}, ValueError, "f_scale=0.1 is for robust losses; choose one"),
         ({"loss": "huber", "f_scale": 0.0}, ValueError, "f_scale must be more than 0, not 0.0"),
+        ({"max_steps": 1.5}, TypeError, "least_squares: max_steps must be a whole number, not 1.5"),
+        ({"history": "all"}, ValueError, "least_squares: history must be one of 'params', not 'all'"),
+        ({"bounds": 1.0}, ValueError, r"least_squares: bounds are a pair"),
     ],
 )
 def test_arguments_are_checked(options, error, message):

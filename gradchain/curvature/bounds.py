@@ -12,10 +12,11 @@ from gradchain.numerics import cast
 from gradchain.trees import map_leaves
 
 
-def as_bounds(bounds: Any, params: Any) -> Any:
+def as_bounds(caller: str, bounds: Any, params: Any) -> Any:
     """The bounds of each parameter, two trees like ``params``; ``None`` if there are none.
 
     Args:
+        caller: the function that errors name.
         bounds: ``(lower, upper)``, each a number, ``None``, or a tree that may be a prefix of ``params``.
         params: a tree of real arrays.
 
@@ -26,19 +27,19 @@ def as_bounds(bounds: Any, params: Any) -> Any:
     if bounds is None:
         return None
     if not isinstance(bounds, tuple) or len(bounds) != 2:
-        raise ValueError(f"minimize: bounds are a pair (lower, upper) of numbers or trees, not {bounds!r}.")
+        raise ValueError(f"{caller}: bounds are a pair (lower, upper) of numbers or trees, not {bounds!r}.")
     if any(jnp.iscomplexobj(x) for x in jax.tree.leaves(params)):
-        raise TypeError("minimize: complex parameters have no order, so there can be no bounds on them.")
-    return tuple(_per_leaf(b, params, fill) for b, fill in zip(bounds, (-jnp.inf, jnp.inf), strict=True))
+        raise TypeError(f"{caller}: complex parameters have no order, so there can be no bounds on them.")
+    return tuple(_per_leaf(caller, b, params, fill) for b, fill in zip(bounds, (-jnp.inf, jnp.inf), strict=True))
 
 
-def _per_leaf(bound: Any, params: Any, fill: float) -> Any:
+def _per_leaf(caller: str, bound: Any, params: Any, fill: float) -> Any:
     full = jax.tree.map(lambda x: fill if x is None else x, bound, is_leaf=lambda x: x is None)
     try:
         full = jax.tree.broadcast(full, params)
         return jax.tree.map(_filled, params, full)
     except ValueError as error:
-        raise ValueError(f"minimize: the bounds do not fit the parameters: {error}") from None
+        raise ValueError(f"{caller}: the bounds do not fit the parameters: {error}") from None
 
 
 def _filled(p: jax.Array, bound: Any) -> jax.Array:

@@ -61,9 +61,9 @@ def _derivatives(problem: Callable, fun: Callable, settings: Settings, primals: 
         return result, still
     if not settings.implicit_diff:
         raise TypeError(
-            "minimize: the result has no derivatives, since differentiating each turn of the loop would be slow and"
-            " wrong. Call it with implicit_diff=True for those of the solution with respect to args, by the implicit"
-            " function theorem; or put jax.lax.stop_gradient around what it is given."
+            "minimize, least_squares: the result has no derivatives, since differentiating each turn of the loop would"
+            " be slow and wrong. Call with implicit_diff=True for those of the solution with respect to args, by the"
+            " implicit function theorem; or put jax.lax.stop_gradient around what it is given."
         )
     (_, _, data, bounds, _), (_, _, data_dot, bounds_dot, _) = primals, jax.tree.map(_filled, primals, tangents)
     value_and_aux = lambda p, data: problem_of(problem, fun, data, settings).value_and_aux(p)

@@ -89,7 +89,7 @@ def least_squares(
     fun = residual_fn if loss == "linear" else robust(residual_fn, loss, f_scale, has_aux=has_aux)
     settings = Settings(max_steps, history, has_aux=has_aux, implicit_diff=implicit_diff)
     more = {"args": args, "bounds": bounds, "tol": tol, "max_evals": max_evals, "callback": callback}
-    return run(residual_problem, fun, x0, tx, settings=settings, **more)
+    return run("least_squares", residual_problem, fun, x0, tx, settings=settings, **more)
 
 
 def residual_problem(fun: Callable, has_aux: bool) -> Problem:

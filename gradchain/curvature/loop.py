@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.checks import check_one_of
 from gradchain.core import GradientTransformation
 from gradchain.curvature.bounds import free_part, is_infeasible, kept_in_box, projected, projected_gradient
 from gradchain.curvature.callbacks import tell_host
@@ -57,10 +56,6 @@ class Settings:
     has_aux: bool = False
     implicit_diff: bool = False
     watched: bool = False
-
-    def __post_init__(self):
-        if not isinstance(self.history, bool):
-            check_one_of("minimize", ["params"], history=self.history)
 
 
 @jax.tree_util.register_dataclass

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradchain.checks import as_arrays, check_at_least, shape_dtype
+from gradchain.checks import as_arrays, check_at_least, check_one_of, shape_dtype
 from gradchain.core import GradientTransformation, as_transformation
 from gradchain.curvature.bounds import as_bounds
 from gradchain.curvature.callbacks import with_callback
@@ -84,6 +84,7 @@ def minimize(
     """
     tx = lbfgs() if tx is None else as_transformation(tx, "minimize: tx")
     return run(
+        "minimize",
         scalar_problem,
         fun,
         x0,
@@ -113,6 +114,7 @@ def scalar_problem(fun: Callable, has_aux: bool) -> Problem:
 
 
 def run(
+    caller: str,
     problem: Callable,
     fun: Callable,
     x0: Any,
@@ -125,23 +127,31 @@ def run(
     callback: Callable | None,
     settings: Settings,
 ) -> Result:
-    """Check, compile and solve; ``problem`` says what is minimized of ``fun``, the rest is as for ``minimize``."""
+    """Check, compile and solve.
+
+    Args:
+        caller: the function that errors name.
+        problem: what is minimized, from ``fun`` and ``has_aux``.
+        fun: see ``minimize``, as for the others.
+    """
     tol = tol if isinstance(tol, Tolerance) else Tolerance(tol)
     tolerances = {"tol": tol.grad, "tol.value": tol.value}
-    check_at_least("minimize", 0, max_steps=settings.max_steps, max_evals=max_evals, **tolerances)
-    max_steps = _whole(max_steps=settings.max_steps)
-    max_evals = _whole(max_evals=sys.maxsize if max_evals is None else max_evals)
-    x0 = _checked_start(x0)
+    check_at_least(caller, 0, max_steps=settings.max_steps, max_evals=max_evals, **tolerances)
+    if not isinstance(settings.history, bool):
+        check_one_of(caller, ["params"], history=settings.history)
+    max_steps = _whole(caller, max_steps=settings.max_steps)
+    max_evals = _whole(caller, max_evals=sys.maxsize if max_evals is None else max_evals)
+    x0 = _checked_start(caller, x0)
     if not isinstance(args, tuple | list):
-        raise TypeError(f"minimize: args is a tuple, args=(data,) for one argument, not a {type(args).__name__}.")
+        raise TypeError(f"{caller}: args is a tuple, args=(data,) for one argument, not a {type(args).__name__}.")
     data = (tuple(args), (), {})
     if isinstance(fun, functools.partial):  # what it holds is data: only its function has to be the same
         fun, data = fun.func, (tuple(args), fun.args, fun.keywords)
-    _check_hashable(fun)
-    _check_arrays({"args": data[0], "partial": data[1:]})
+    _check_hashable(caller, fun)
+    _check_arrays(caller, {"args": data[0], "partial": data[1:]})
     length = max_steps if settings.history else None
     settings = dataclasses.replace(settings, max_steps=length, watched=callback is not None)
-    bounds = as_bounds(bounds, x0)
+    bounds = as_bounds(caller, bounds, x0)
     solved = lambda number: _compiled(
         problem, fun, settings, x0, tx, data, bounds, Limits(tol, max_steps, max_evals, number)
     )
@@ -156,42 +166,42 @@ def _is_real_scalar(x: Any) -> bool:
     return is_leaf and jnp.shape(x) == () and jnp.issubdtype(jnp.result_type(x), jnp.floating)
 
 
-def _checked_start(x0: Any) -> Any:
+def _checked_start(caller: str, x0: Any) -> Any:
     """The start as arrays that are not weakly typed."""
     for path, x in named_leaves(x0):
         if isinstance(x, bool | int | np.bool_ | np.integer) or getattr(x, "dtype", np.dtype(float)).kind in "iub":
             raise TypeError(
-                f"minimize: x0 holds {shape_dtype(x)} at {path!r}. A start is of floating numbers, 1.0 instead of 1;"
+                f"{caller}: x0 holds {shape_dtype(x)} at {path!r}. A start is of floating numbers, 1.0 instead of 1;"
                 " what is not to be moved belongs into args."
             )
     return jax.tree.map(lambda x: cast(x, x.dtype), as_arrays(x0))
 
 
-def _whole(**limit: Any) -> int:
+def _whole(caller: str, **limit: Any) -> int:
     """A whole number, or as many as there are."""
     ((name, most),) = limit.items()
     try:
         return min(operator.index(most), jnp.iinfo(jnp.int32).max)
     except TypeError:
-        raise TypeError(f"minimize: {name} must be a whole number, not {most!r}.") from None
+        raise TypeError(f"{caller}: {name} must be a whole number, not {most!r}.") from None
 
 
-def _check_arrays(data: Any) -> None:
+def _check_arrays(caller: str, data: Any) -> None:
     """Refuse what cannot be passed into a compiled function."""
     for path, x in named_leaves(data):
         if not (x is None or hasattr(x, "shape") or isinstance(x, int | float | complex)):
             raise TypeError(
-                f"minimize: there is a {type(x).__name__} at {path!r}, but args, and what a functools.partial holds,"
+                f"{caller}: there is a {type(x).__name__} at {path!r}, but args, and what a functools.partial holds,"
                 " are arrays and numbers. Put what is none into a function of your own, def loss(params, data): ..."
             )
 
 
-def _check_hashable(fun: Callable) -> None:
+def _check_hashable(caller: str, fun: Callable) -> None:
     try:
         hash(fun)
     except TypeError:
         raise TypeError(
-            f"minimize: fun is a {type(fun).__name__} that cannot be hashed, so that what is compiled for it cannot be"
-            " found again. Use a plain function, and pass what the object holds in args: minimize(lambda params, data:"
+            f"{caller}: fun is a {type(fun).__name__} that cannot be hashed, so that what is compiled for it cannot be"
+            f" found again. Use a plain function, and pass what the object holds in args: {caller}(lambda params, data:"
             " ..., x0, args=(data,))."
         ) from None

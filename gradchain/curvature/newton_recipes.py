@@ -43,6 +43,7 @@ def newton_cg(
     max_steps: int | None = None,
     preconditioner: Preconditioner = None,
     line_search: GradientTransformation | None = None,
+    seed: int = 0,
 ) -> Any:
     """Newton's method by conjugate gradients: ``scale_by_newton_cg``, then a line search.
 
@@ -50,10 +51,11 @@ def newton_cg(
 
     Args:
         damping: what is added to the curvature.
-        tol: the accuracy of the direction, relative to the gradient; ``None``: the finer, the smaller the gradient.
+        tol: the accuracy of the direction, relative to the gradient; ``None``: as ``scale_by_newton_cg`` chooses it.
         max_steps: the number of Hessian-vector products for a direction, at most; ``None``: twice the parameters.
         preconditioner: ``None``, ``"hutchinson"`` or a function; see ``scale_by_newton_cg``.
         line_search: what follows the direction, ``strong_wolfe()`` by default; ``scale(1.0)`` takes it as it is.
+        seed: chooses the random vectors of ``"hutchinson"``.
 
     Source: see ``scale_by_newton_cg``.
 
@@ -64,7 +66,7 @@ def newton_cg(
         >>> print(result.params.round(3))
         [1. 1.]
     """
-    return searched(scale_by_newton_cg(damping, tol, max_steps, preconditioner), line_search)
+    return searched(scale_by_newton_cg(damping, tol, max_steps, preconditioner, seed), line_search)
 
 
 @recipe
@@ -75,6 +77,7 @@ def gauss_newton(
     preconditioner: Preconditioner = None,
     solver: str = "cg",
     line_search: GradientTransformation | None = None,
+    seed: int = 0,
 ) -> Any:
     """The Gauss-Newton method: ``scale_by_gauss_newton``, then a line search.
 
@@ -83,11 +86,12 @@ def gauss_newton(
 
     Args:
         damping: what is added to the curvature.
-        tol: the accuracy of the direction, relative to the gradient; ``None``: the finer, the smaller the gradient.
+        tol: the accuracy of the direction, relative to the gradient; ``None``: as ``scale_by_gauss_newton`` chooses it.
         max_steps: the number of products for a direction, at most; ``None``: twice the parameters.
         preconditioner: ``None``, ``"hutchinson"`` or a function; see ``scale_by_newton_cg``.
         solver: ``"cg"``, or ``"dense"`` for few parameters.
         line_search: what follows the direction, ``strong_wolfe()`` by default; ``scale(1.0)`` takes it as it is.
+        seed: chooses the random vectors of ``"hutchinson"``.
 
     Source: see ``scale_by_gauss_newton``.
 
@@ -101,7 +105,7 @@ def gauss_newton(
         >>> print(tx.step(grads, tx.init(params), params, model_fn=residuals)[0].round())
         [1. 2.]
     """
-    return searched(scale_by_gauss_newton(damping, tol, max_steps, preconditioner, solver), line_search)
+    return searched(scale_by_gauss_newton(damping, tol, max_steps, preconditioner, solver, seed), line_search)
 
 
 @recipe

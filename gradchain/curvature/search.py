@@ -120,6 +120,12 @@ def choose(flag: Any, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(flag, a, b), new, old)
 
 
+def at_most_once(flag: Any, f: Callable, x: Any) -> Any:
+    """``f(x)`` where a traced bool holds, else ``x``: what a loop changes in place, ``lax.cond`` would copy."""
+    turn = lambda carry: (jnp.zeros_like(flag), like({"x": f(carry[1])}, {"x": x})["x"])
+    return lax.while_loop(lambda carry: carry[0], turn, (flag, x))[1]
+
+
 def as_value(x: Any, dtype: Any) -> jax.Array:
     """What a loss returned, one number, in a dtype."""
     shapes = [jnp.shape(x) for x in jax.tree.leaves(x)]
@@ -205,10 +211,10 @@ def reverse_communication(tx: GradientTransformation) -> Any:
         told = s | choose(is_trial, like(q, old), old) | choose(took, here, {k: s[k] for k in here})
         told |= {"found": jnp.where(is_trial & took, 1, s["found"])}
 
-        stay = lambda: s | {"trial": p, "failed": increment(s["failed"])}  # until there is a finite point to begin from
-        go_on = lambda: told | {"trial": map_leaves(jnp.add, s["base"], search.trial(q))}
-        following = lambda: lax.cond(is_trial & ~over, go_on, lambda: begin(search, told, is_first, inner, more))
-        new = lax.cond(is_first & ~is_finite, *(lambda branch=b: like(branch(), s) for b in (stay, following)))
+        stays, goes_on = is_first & ~is_finite, is_trial & ~over  # it stays until there is a finite point to begin from
+        trial = map_leaves(jnp.add, s["base"], search.trial(q))
+        told |= {"trial": choose(goes_on, trial, p), "failed": jnp.where(stays, increment(s["failed"]), s["failed"])}
+        new = at_most_once(~(goes_on | stays), lambda s: begin(search, s, is_first, inner, more), like(told, s))
         return map_leaves(jnp.subtract, new["trial"], p), new | {"evals": increment(s["evals"])}
 
     trees = dict.fromkeys(["base", "kept", "trial"], like_param(copy=True))

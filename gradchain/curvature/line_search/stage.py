@@ -54,6 +54,7 @@ def along(
     """
     check_one_of(None, ["unit", "previous"], guess=guess)
     check_at_least(None, 1, window=window)
+    names = list(dict.fromkeys(["slope", *names]))
 
     def begin(g: Any, s: dict, p: Any, value: Any, grad: Any) -> tuple[dict, Any]:
         slope, length = dot(grad, g), scaled_norm(grad)
@@ -66,7 +67,15 @@ def along(
         m = start(value, slope, first_step(s, slope, direction), jnp.max(values))
         over = slope == 0
         step = jnp.where(over, 0.0, m["step"])
-        return m | {"direction": direction, "gain": s["gain"], "values": values, "slope": slope, "step": step}, over
+        q = {"direction": direction, "gain": s["gain"], "values": values, "step": step}
+        return q | packed(m | {"slope": slope}), over
+
+    def packed(m: dict) -> dict:
+        """The numbers of a search in one array: compiling many small ones takes long."""
+        return {"numbers": jnp.stack([m[k] for k in names])}
+
+    def unpacked(q: dict) -> dict:
+        return dict(zip(names, q["numbers"], strict=True)) | {"step": q["step"]}
 
     def first_step(s: dict, slope: Any, direction: Any) -> Any:
         if guess == "unit":
@@ -81,9 +90,10 @@ def along(
         slope = dot(grad, q["direction"])
         is_number = jnp.isfinite(value) & jnp.isfinite(slope)
         value, slope = jnp.where(is_number, value, jnp.finfo(value.dtype).max), jnp.where(is_number, slope, 0.0)
-        m, took, over = tell({k: q[k] for k in ["step", *names]}, value, slope)
-        gain = jnp.where(took, q["step"] * q["slope"], q["gain"])
-        return q | m | {"gain": gain}, took, over
+        old = unpacked(q)
+        m, took, over = tell(old, value, slope)
+        gain = jnp.where(took, q["step"] * old["slope"], q["gain"])
+        return q | packed(old | m) | {"step": m["step"], "gain": gain}, took, over
 
-    working = dict.fromkeys(["slope", *names], scalar) | {"direction": like_param}
+    working = {"numbers": numbers(len(names)), "direction": like_param}
     return Search(begin, trial, on, working, 2, step=scalar, gain=scalar, values=numbers(window))
