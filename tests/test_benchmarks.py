@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from benchmarks import __main__ as command
+from benchmarks import time_large
 from benchmarks.cases import CASES, QUICK_CASES, TRANSFORMER, Case
 from benchmarks.frame import Contestant, Settings, interleave, per_call, summarize, table
 from benchmarks.measures import MEASURES, compilations
@@ -114,3 +115,13 @@ def test_torch_takes_part_where_it_is_installed():
     settings = dataclasses.replace(SETTINGS, libraries=SETTINGS.libraries | {"torch"})
     contestants = {r.contestant for r in command.run("adamw", "step", [TINY], settings)}
     assert contestants == {"gradchain", "optax", "torch fused", "torch foreach"}
+
+
+@pytest.mark.slow
+def test_every_method_for_many_parameters_goes_down():
+    start = float(time_large.ripples(jnp.ones(50), jnp.geomspace(1.0, 1e4, 50)))
+    _, _, _, *rows = time_large.measure(50, 1)
+    assert len(rows) == len(time_large.METHODS)
+    for row in rows:
+        evaluations, value = row.strip("| ").split(" | ")[-2:]
+        assert int(evaluations) > time_large.STEPS and float(value) < 0.01 * start
