@@ -25,6 +25,7 @@ def accuracy(printed):
     return float(re.search(r"^held-out accuracy: ([\d.]+)$", printed, re.MULTILINE)[1])
 
 
+@pytest.mark.slow
 def test_train_digits(tmp_path):
     printed = run("train_digits.py", tmp_path)
     assert accuracy(printed) >= 0.98
@@ -43,6 +44,7 @@ def test_train_linen(tmp_path):
     assert re.search(r"^scale_by_adam/mu/Dense_0/kernel ", printed, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_train_text(tmp_path):
     printed = run("train_text.py", tmp_path)
     found = re.findall(r"^(\w+) +(clipped|not clipped) *: loss ([\d.]+|nan)", printed, re.MULTILINE)
@@ -60,6 +62,7 @@ def test_plot_schedules(tmp_path):
     assert begin < below
 
 
+@pytest.mark.slow
 def test_plot_spectrum(tmp_path):
     printed = run("plot_spectrum.py", tmp_path)
     found = re.findall(r"^learning rate ([\d.]+): loss ([\d.]+), sharpness ([\d.]+)", printed, re.MULTILINE)
@@ -91,6 +94,7 @@ def test_plot_fit_curve(tmp_path):
     assert off["cauchy"] < 0.15 < 0.4 < off["squares"]
 
 
+@pytest.mark.slow
 def test_train_words(tmp_path):
     printed = run("train_words.py", tmp_path)
     found = re.findall(r"^(\w+) *: rare words ([\d.]+), all words ([\d.]+) nats; a row moves ([\d.]+)", printed, re.M)
@@ -111,6 +115,7 @@ def test_sweep_learning_rates(tmp_path):
     assert (tmp_path / "out" / "sweep_learning_rates.png").stat().st_size > 20_000
 
 
+@pytest.mark.slow
 def test_watch_training(tmp_path):
     printed = run("watch_training.py", tmp_path)
     found = re.findall(r"^(.+): loss ([\d.]+), held-out accuracy ([\d.]+); unhealthy at first: (.+)$", printed, re.M)

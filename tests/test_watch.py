@@ -52,10 +52,11 @@ def check_that_nothing_changes(row, steps=3):
 
 
 usable = [row for row in ROWS if "takes_trees_of_every_kind" not in row.reasons]
+of_first_order = [row for row in usable if "curvature" not in row.make().factory.function.__module__]
 
 
 @few
-@given(st.sampled_from(usable))
+@given(st.sampled_from(of_first_order))
 def test_updates_and_states_of_any_row_are_the_same_bit_for_bit(row):
     with jax.disable_jit():
         check_that_nothing_changes(row, steps=2)
