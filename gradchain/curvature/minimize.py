@@ -159,6 +159,7 @@ def run(
 
 
 _compiled = jax.jit(differentiable_solve, static_argnums=(0, 1, 2))
+_FLOAT, _MOST = np.dtype(float), np.iinfo(np.int32).max
 
 
 def _is_real_scalar(x: Any) -> bool:
@@ -168,32 +169,41 @@ def _is_real_scalar(x: Any) -> bool:
 
 def _checked_start(caller: str, x0: Any) -> Any:
     """The start as arrays that are not weakly typed."""
-    for path, x in named_leaves(x0):
-        if isinstance(x, bool | int | np.bool_ | np.integer) or getattr(x, "dtype", np.dtype(float)).kind in "iub":
-            raise TypeError(
-                f"{caller}: x0 holds {shape_dtype(x)} at {path!r}. A start is of floating numbers, 1.0 instead of 1;"
-                " what is not to be moved belongs into args."
-            )
+    for path, x in _those(_is_whole, x0):
+        raise TypeError(
+            f"{caller}: x0 holds {shape_dtype(x)} at {path!r}. A start is of floating numbers, 1.0 instead of 1;"
+            " what is not to be moved belongs into args."
+        )
     return jax.tree.map(lambda x: cast(x, x.dtype), as_arrays(x0))
+
+
+def _is_whole(x: Any) -> bool:
+    return isinstance(x, bool | int | np.bool_ | np.integer) or getattr(x, "dtype", _FLOAT).kind in "iub"
 
 
 def _whole(caller: str, **limit: Any) -> int:
     """A whole number, or as many as there are."""
     ((name, most),) = limit.items()
     try:
-        return min(operator.index(most), jnp.iinfo(jnp.int32).max)
+        return min(operator.index(most), _MOST)
     except TypeError:
         raise TypeError(f"{caller}: {name} must be a whole number, not {most!r}.") from None
 
 
 def _check_arrays(caller: str, data: Any) -> None:
     """Refuse what cannot be passed into a compiled function."""
-    for path, x in named_leaves(data):
-        if not (x is None or hasattr(x, "shape") or isinstance(x, int | float | complex)):
-            raise TypeError(
-                f"{caller}: there is a {type(x).__name__} at {path!r}, but args, and what a functools.partial holds,"
-                " are arrays and numbers. Put what is none into a function of your own, def loss(params, data): ..."
-            )
+    for path, x in _those(lambda x: not (hasattr(x, "shape") or isinstance(x, int | float | complex)), data):
+        raise TypeError(
+            f"{caller}: there is a {type(x).__name__} at {path!r}, but args, and what a functools.partial holds,"
+            " are arrays and numbers. Put what is none into a function of your own, def loss(params, data): ..."
+        )
+
+
+def _those(is_meant: Callable, tree: Any) -> list:
+    """Path and leaf of those of a kind; to name the paths of all of them takes long."""
+    if not any(is_meant(x) for x in jax.tree.leaves(tree)):
+        return []
+    return [(path, x) for path, x in named_leaves(tree) if x is not None and is_meant(x)]
 
 
 def _check_hashable(caller: str, fun: Callable) -> None:
