@@ -248,6 +248,15 @@ def test_inside_jit_the_status_is_a_number():
     assert code == gc.Status.CONVERGED_GRADIENT
 
 
+def test_results_say_first_how_they_ended():
+    one = lambda x: gc.minimize(bowl, x, max_steps=5, history=True)
+    shown = repr(one(START))
+    assert shown.startswith("Result(status=CONVERGED_GRADIENT, params=Array([1., 1.]")
+    assert shown.endswith(", history=['evals', 'grad_norm', 'value'])")
+    starts = jnp.array([[2.0, -1.0], [jnp.nan, 1.0], [1.0, 1.0]])
+    assert repr(jax.vmap(one)(starts)).startswith("Result(status=2 CONVERGED_GRADIENT + 1 NON_FINITE, params=")
+
+
 def test_statuses_have_words():
     for status in gc.Status:
         assert status.words
@@ -322,8 +331,10 @@ class Unhashable:
     ("arguments", "error", "words"),
     [
         ((Unhashable(), START), TypeError, "pass what the object holds in args"),
-        ((bowl, jnp.arange(2)), TypeError, r"x0 holds int32\[2\]"),
-        ((bowl, {"a": 1}), TypeError, "at 'a'"),
+        ((bowl, jnp.arange(2)), TypeError, r"x0 is int32\[2\]\. A start is of floating numbers"),
+        ((bowl, {"a": 1}), TypeError, r"x0 holds at 'a' int"),
+        ((3.0, START), TypeError, r"what it minimizes is a function of the parameters, not 3\.0"),
+        ((bowl, START, gc.gauss_newton()), TypeError, r"gauss_newton\(.*\) has to know the residuals"),
         ((lambda p: p, START), TypeError, r"must return a real scalar, not float32\[2\]"),
         ((lambda p: jax.lax.complex(*p), START), TypeError, "must return a real scalar, not complex64"),
         ((bowl, START, gc.constant_schedule(0.1)), TypeError, "minimize: tx"),

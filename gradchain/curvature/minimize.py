@@ -71,8 +71,8 @@ def minimize(
         A ``Result``: the best point, and how it ended.
 
     Raises:
-        TypeError: if ``fun`` does not return a real scalar, the start holds integers, or ``args`` something that is no
-            array.
+        TypeError: if ``fun`` does not return a real scalar, the start holds integers, ``args`` something that is no
+            array, or ``tx`` needs residuals.
         ValueError: if an argument is out of range.
 
     Example:
@@ -83,6 +83,11 @@ def minimize(
         [1. 1.] converged: the gradient is within the tolerance
     """
     tx = lbfgs() if tx is None else as_transformation(tx, "minimize: tx")
+    if "model_fn" in tx.extras:
+        raise TypeError(
+            f"minimize: {tx!r} has to know the residuals or outputs of which fun makes a number. Use"
+            " least_squares, or call its step with model_fn= in a loop of your own."
+        )
     return run(
         "minimize",
         scalar_problem,
@@ -134,6 +139,8 @@ def run(
         problem: what is minimized, from ``fun`` and ``has_aux``.
         fun: see ``minimize``, as for the others.
     """
+    if not callable(fun):
+        raise TypeError(f"{caller}: what it minimizes is a function of the parameters, not {fun!r}.")
     tol = tol if isinstance(tol, Tolerance) else Tolerance(tol)
     tolerances = {"tol": tol.grad, "tol.value": tol.value}
     check_at_least(caller, 0, max_steps=settings.max_steps, max_evals=max_evals, **tolerances)
@@ -170,9 +177,10 @@ def _is_real_scalar(x: Any) -> bool:
 def _checked_start(caller: str, x0: Any) -> Any:
     """The start as arrays that are not weakly typed."""
     for path, x in _those(_is_whole, x0):
+        found = f"holds at {path!r} {shape_dtype(x)}" if path else f"is {shape_dtype(x)}"
         raise TypeError(
-            f"{caller}: x0 holds {shape_dtype(x)} at {path!r}. A start is of floating numbers, 1.0 instead of 1;"
-            " what is not to be moved belongs into args."
+            f"{caller}: x0 {found}. A start is of floating numbers, 1.0 instead of 1; what is not to be moved belongs"
+            " into args."
         )
     return jax.tree.map(lambda x: cast(x, x.dtype), as_arrays(x0))
 

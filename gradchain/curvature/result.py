@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import enum
 from typing import Any
@@ -56,7 +57,7 @@ WORDS = {
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Result:
     """What ``minimize`` found; a pytree, so that it passes through ``jit`` and ``vmap``.
 
@@ -81,6 +82,13 @@ class Result:
     history: Any = None
     aux: Any = None
 
+    def __repr__(self) -> str:
+        """How it ended first, then what was found; of a history its names."""
+        found = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "code"}
+        found |= {"history": None if self.history is None else list(self.history)}
+        shown = {"status": self.status} | {k: x for k, x in found.items() if x is not None}
+        return f"Result({', '.join(f'{k}={_shown(x)}' for k, x in shown.items())})"
+
     @property
     def status(self) -> Any:
         """How it ended: a ``Status``; an array of them for many starts; inside ``jit`` the number."""
@@ -92,3 +100,13 @@ class Result:
     def success(self) -> Any:
         """Whether it converged."""
         return (self.code == Status.CONVERGED_GRADIENT) | (self.code == Status.CONVERGED_VALUE)
+
+
+def _shown(x: Any) -> str:
+    """One number as it is written, how many ended with which status, and anything else as it represents itself."""
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        return " + ".join(f"{n} {status.name}" for status, n in sorted(collections.Counter(x.flat).items()))
+    if isinstance(x, Status):
+        return x.name
+    is_number = isinstance(x, jax.Array) and not is_traced([x]) and x.ndim == 0
+    return f"{x.item():.6g}" if is_number else repr(x)
