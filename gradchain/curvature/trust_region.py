@@ -144,10 +144,11 @@ def _dogleg(multiply: Callable, grad: Any, radius: Any) -> tuple[Any, Any]:
     cauchy = jnp.minimum(lowest, limit) * unit
     newton = jnp.where(sizes > 0, safe_divide(unit, sizes), cauchy)
     rest = newton - cauchy
-    near, far = safe_divide(cauchy, limit), safe_divide(rest, limit)
-    room, b = jnp.maximum(1.0 - jnp.sum(near**2), 0.0), jnp.maximum(jnp.sum(near * far), 0.0)
-    share = safe_divide(room, b + safe_sqrt(b**2 + jnp.sum(far**2) * room))
+    distance = scaled_norm(rest)
+    near, direction = safe_divide(cauchy, limit), safe_divide(rest, distance)
+    room, b = jnp.maximum(1.0 - jnp.sum(near**2), 0.0), jnp.maximum(jnp.sum(near * direction), 0.0)
+    far = limit * safe_divide(room, b + safe_sqrt(b**2 + room))  # where it leaves the ball
     is_inside = scaled_norm(newton) <= limit
-    x = jnp.where(is_inside, newton, cauchy + jnp.minimum(share, 1.0) * rest)
+    x = jnp.where(is_inside, newton, cauchy + jnp.minimum(far, distance) * direction)
     promised = jnp.sum(unit * x) - 0.5 * jnp.sum((sizes * x) * x)
     return to_tree(length * x), length * (length * promised)

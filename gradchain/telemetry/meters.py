@@ -90,7 +90,7 @@ def _after(name: str) -> str:
 
 def measured(tx: GradientTransformation, state: Any = None) -> list[Part]:
     """The members between which meters can stand, however deep."""
-    return [part for part in walk(_metered(tx), state) if isinstance(part.call, Metered)]
+    return [part for part in walk(_metered(tx), state) if isinstance(part.chain, Metered)]
 
 
 def meters(parts: Iterable[Part]) -> Iterator[tuple[str, Path]]:

@@ -8,6 +8,7 @@ from tests.row import NO_NUMBERS, NO_OWN_NUMBERS, Row
 # Gradients that do not belong to a function make pairs whose step and change are nearly orthogonal: s'y is the small
 # sum of large numbers, and the matrix is ill-conditioned.
 ORTHOGONAL = 40.0
+LOOP = {"can_be_differentiated": "its breakpoints are gone through in a loop, which has no derivative backwards"}
 WHOLE = {"is_the_same_when_split_under_shard_map": "its matrix is of whole parameters, and shards are refused"}
 
 ROWS = [
@@ -89,7 +90,7 @@ ROWS = [
         lambda: references.Lbfgs(1),
         needs_params=True,
         tolerance=100.0,  # as its direction
-        reasons=NO_OWN_NUMBERS | WHOLE,
+        reasons=NO_OWN_NUMBERS | LOOP | WHOLE,
     ),
     Row(
         "bfgs",
