@@ -35,7 +35,7 @@ myst_heading_anchors = 3
 
 autodoc_default_options = {
     "members": True,
-    "inherited-members": True,
+    "inherited-members": "int",  # but those of numbers, which a Status is
     "special-members": "__call__",
     "exclude-members": "admit, of",
 }
