@@ -303,6 +303,22 @@ def test_new_data_compile_nothing():
     assert (len(traces), _compiled._cache_size(), compilations.count) == (before, size, 0)
 
 
+BUILT = []
+
+
+@gc.transform
+def counted_descent():
+    BUILT.append(1)
+    return gc.elementwise(lambda g: -0.1 * g)
+
+
+def test_a_call_that_is_compiled_already_builds_no_transformation():
+    for x in (START, 2.0 * START):
+        before = len(BUILT)
+        gc.minimize(bowl, x, counted_descent())
+    assert len(BUILT) == before > 0
+
+
 def test_it_is_counted():
     with Compilations() as compilations:
         gc.minimize(lambda p: bowl(p), START)
@@ -334,7 +350,7 @@ class Unhashable:
         ((bowl, jnp.arange(2)), TypeError, r"x0 is int32\[2\]\. A start is of floating numbers"),
         ((bowl, {"a": 1}), TypeError, r"x0 holds at 'a' int"),
         ((3.0, START), TypeError, r"what it minimizes is a function of the parameters, not 3\.0"),
-        ((bowl, START, gc.gauss_newton()), TypeError, r"gauss_newton\(.*\) has to know the residuals"),
+        ((bowl, START, gc.gauss_newton()), TypeError, "gauss_newton has to know the residuals"),
         ((lambda p: p, START), TypeError, r"must return a real scalar, not float32\[2\]"),
         ((lambda p: jax.lax.complex(*p), START), TypeError, "must return a real scalar, not complex64"),
         ((bowl, START, gc.constant_schedule(0.1)), TypeError, "minimize: tx"),

@@ -104,6 +104,11 @@ class Loop:
     """One turn: evaluate at the present point, and let the chain say where to go next."""
 
     def __init__(self, problem: Problem, settings: Settings, tx: GradientTransformation, bounds: Any, limits: Limits):
+        if "model_fn" in tx.extras and "model_fn" not in problem.functions:
+            raise TypeError(
+                f"minimize: {tx.factory.name} has to know the residuals or outputs of which fun makes a number. Use"
+                " least_squares, or call its step with model_fn= in a loop of your own."
+            )
         self.problem, self.settings, self.bounds, self.limits = problem, settings, bounds, limits
         self.search = last_search(tx)
         self.handles_bounds = "bounds" in tx.extras

@@ -83,11 +83,6 @@ def minimize(
         [1. 1.] converged: the gradient is within the tolerance
     """
     tx = lbfgs() if tx is None else as_transformation(tx, "minimize: tx")
-    if "model_fn" in tx.extras:
-        raise TypeError(
-            f"minimize: {tx!r} has to know the residuals or outputs of which fun makes a number. Use"
-            " least_squares, or call its step with model_fn= in a loop of your own."
-        )
     return run(
         "minimize",
         scalar_problem,
