@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import functools
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ import optax
 import scipy.optimize
 
 import gradchain as gc
+from benchmarks.frame import Contestant, interleave, per_call
 
 STEPS = 30
 
@@ -58,12 +58,14 @@ def with_optax(scales: jax.Array) -> tuple[float, int]:
     return float(value), int(evals)
 
 
+_value_and_grad = jax.jit(jax.value_and_grad(ripples))
+
+
 def with_scipy(scales: jax.Array) -> tuple[float, int]:
     """The same, with a jitted gradient; SciPy computes in float64."""
-    both = jax.jit(jax.value_and_grad(ripples))
 
     def fun(x: np.ndarray) -> tuple[float, np.ndarray]:
-        value, grad = both(jnp.asarray(x, jnp.float32), scales)
+        value, grad = _value_and_grad(jnp.asarray(x, jnp.float32), scales)
         return float(value), np.asarray(grad, np.float64)
 
     options = {"maxiter": STEPS, "maxcor": 10, "ftol": 0.0, "gtol": 0.0}
@@ -83,16 +85,12 @@ def measure(size: int, turns: int) -> list[str]:
     """A line for each method."""
     scales = jnp.geomspace(1.0, 1e4, size)
     ends = {name: method(scales) for name, method in METHODS.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in METHODS}
-    for _ in range(turns):
-        for name, method in METHODS.items():
-            start = time.perf_counter()
-            method(scales)
-            seconds[name].append(time.perf_counter() - start)
+    calls = {name: functools.partial(method, scales) for name, method in METHODS.items()}
+    samples = interleave([Contestant(name, per_call(call, 0.0), name) for name, call in calls.items()], turns)
     lines = [f"{size:,} parameters, {STEPS} steps", "| method | ms a step | ms an evaluation | evaluations | value |"]
     lines += ["|---|---|---|---|---|"]
     for name, (value, evals) in ends.items():
-        ms = 1e3 * statistics.median(seconds[name])
+        ms = statistics.median(samples[name]["step"])
         lines += [f"| {name} | {ms / STEPS:.2f} | {ms / evals:.2f} | {evals} | {value:.6g} |"]
     return lines
 
