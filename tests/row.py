@@ -42,6 +42,11 @@ class Row:
         """What ``samples.run`` has to be given beside trees."""
         return {"extra": tuple(self.extra.items())} if self.extra else {}
 
+    @property
+    def is_second_order(self) -> bool:
+        """Whether it is of ``gradchain.curvature``, whose loops take seconds to compile."""
+        return self.make().factory.function.__module__.startswith("gradchain.curvature")
+
 
 NO_NUMBERS = dict.fromkeys(
     ["takes_traced_numbers", "can_be_vmapped", "can_be_differentiated", "takes_schedules"], "it has no numbers"

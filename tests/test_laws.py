@@ -1,5 +1,6 @@
 """The laws over the table."""
 
+import operator
 import sys
 from functools import partial
 
@@ -22,7 +23,7 @@ LAWS_WITH_FILES = [laws.goes_on_from_a_checkpoint]
 names = {row.name for row in ROWS}
 is_variant = lambda row: row.name.split("-")[0] in names - {row.name}
 is_recipe = lambda row: row.make().factory.composite and row.name.split("-")[0] != "chain"
-is_long = lambda row: row.make().factory.function.__module__.startswith("gradchain.curvature")
+is_long = operator.attrgetter("is_second_order")
 slow_if = lambda is_slow: [pytest.param(row, id=row.name, marks=[pytest.mark.slow] * is_slow(row)) for row in ROWS]
 each_row = pytest.mark.parametrize("row", slow_if(lambda row: is_recipe(row) and is_long(row)))
 each_simple_row = pytest.mark.parametrize("row", slow_if(is_recipe))

@@ -120,9 +120,9 @@ def choose(flag: Any, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(flag, a, b), new, old)
 
 
-def at_most_once(flag: Any, f: Callable, x: Any) -> Any:
+def at_most_once(flag: Any, f: Callable, x: dict) -> dict:
     """``f(x)`` where a traced bool holds, else ``x``: what a loop changes in place, ``lax.cond`` would copy."""
-    turn = lambda carry: (jnp.zeros_like(flag), like({"x": f(carry[1])}, {"x": x})["x"])
+    turn = lambda carry: (jnp.zeros_like(flag), like(f(carry[1]), x))
     return lax.while_loop(lambda carry: carry[0], turn, (flag, x))[1]
 
 
