@@ -1,4 +1,6 @@
-"""``python -m benchmarks``: run, print a table for each measure, write all samples to ``out/bench/<time>.json``."""
+"""``python -m benchmarks``: run, print a table for each measure, write all samples to
+``out/bench/<time>.json``.
+"""
 
 from __future__ import annotations
 
@@ -63,24 +65,42 @@ def write(path: Path, settings: Settings, cases: Sequence[Case], results: Sequen
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser("python -m benchmarks", description="Time gradchain beside its peers.")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks", description="Time gradchain beside its peers."
+    )
     names = [*OPTIMIZERS, *MEASURES]
-    parser.add_argument("--only", action="append", choices=names, default=[], help="an optimizer or a measure")
-    parser.add_argument("--case", action="append", choices=CASES, default=[], help="a tree of parameters")
+    parser.add_argument(
+        "--only", action="append", choices=names, default=[], help="an optimizer or a measure"
+    )
+    parser.add_argument(
+        "--case", action="append", choices=CASES, default=[], help="a tree of parameters"
+    )
     parser.add_argument("--runs", type=int, help="turns that each contestant takes")
-    parser.add_argument("--quick", action="store_true", help="small trees, three turns: does it run at all?")
-    parser.add_argument("--out", type=Path, help="where the JSON goes; out/bench/<time>.json if not said")
+    parser.add_argument(
+        "--quick", action="store_true", help="small trees, three turns: does it run at all?"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="where the JSON goes; out/bench/<time>.json if not said"
+    )
     options = parser.parse_args(arguments)
 
     settings = Settings(runs=3, slow_runs=3, seconds=0.01) if options.quick else Settings()
     if options.runs:
         settings = dataclasses.replace(settings, runs=options.runs, slow_runs=options.runs)
-    cases = [c for c in (QUICK_CASES if options.quick else CASES).values() if c.name in (options.case or CASES)]
+    cases = [
+        c
+        for c in (QUICK_CASES if options.quick else CASES).values()
+        if c.name in (options.case or CASES)
+    ]
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H%M%SZ")
     path = options.out or Path("out/bench") / f"{stamp}.json"
 
     about = surroundings()
-    print(", ".join(f"{k} {v}" for k, v in about["versions"].items()), f"on {about['cpu_count']} CPUs,", about["date"])
+    print(
+        ", ".join(f"{k} {v}" for k, v in about["versions"].items()),
+        f"on {about['cpu_count']} CPUs,",
+        about["date"],
+    )
     for case in cases:
         print(f"  {case.name}: {case.title}")
     if not HAS_TORCH:
@@ -89,7 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for optimizer in [x for x in OPTIMIZERS if x in options.only] or OPTIMIZERS:
         for measure in [x for x in MEASURES if x in options.only] or MEASURES:
             found = run(optimizer, measure, cases, settings)
-            print(f"\n{optimizer} · {MEASURES[measure].title}{_note(MEASURES[measure], settings)}\n{table(found)}")
+            print(
+                f"\n{optimizer} · {MEASURES[measure].title}{_note(MEASURES[measure], settings)}\n{table(found)}"
+            )
             results += found
             write(path, settings, cases, results)  # as it goes: a run cut short keeps what it has
     print(f"\nall samples: {path}")

@@ -27,7 +27,9 @@ class Case:
     def arrays(self, seed: int) -> Any:
         """The tree as NumPy arrays of small normal numbers."""
         rng = np.random.default_rng(seed)
-        return jax.tree.map(lambda x: 0.02 * rng.standard_normal(x.shape, np.float32), self.structs())
+        return jax.tree.map(
+            lambda x: 0.02 * rng.standard_normal(x.shape, np.float32), self.structs()
+        )
 
 
 def one_leaf(size: int) -> dict:
@@ -72,5 +74,7 @@ QUICK_CASES = {  # the same trees, cut down, to see that all runs
     )
 }
 
-TRANSFORMER = Case("transformer", "a GPT-2 of 100 leaves, 18.9M parameters", partial(gpt2, 384, 8, 11_736, 512))
+TRANSFORMER = Case(
+    "transformer", "a GPT-2 of 100 leaves, 18.9M parameters", partial(gpt2, 384, 8, 11_736, 512)
+)
 COUNTED = Case("few_leaves", "6 leaves: counts are the same on any tree", partial(small_leaves, 3))

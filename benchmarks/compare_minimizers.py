@@ -1,7 +1,9 @@
-"""``python -m benchmarks.compare_minimizers``: iterations, evaluations and time of minimizers, side by side.
+"""``python -m benchmarks.compare_minimizers``: iterations, evaluations and time of minimizers, side
+by side.
 
-A method is a function of a problem that gives a ``Contender``: one function that runs it and one that runs it with all
-evaluations noted. The counts come from the noted run, once; the seconds from turns of the other, compiled before.
+A method is a function of a problem that gives a ``Contender``: one function that runs it and one
+that runs it with all evaluations noted. The counts come from the noted run, once; the seconds from
+turns of the other, compiled before.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from benchmarks.problems import PROBLEMS, VARIANTS, Problem
 from benchmarks.problems.__main__ import TIGHT
 from benchmarks.problems.trace import Run, Trace, run_scipy, scipy_function, summarize
 
-STEPS = 1000  # iterations that any method may take; optimistix counts each trial as one: it gets five times as many
+# iterations that any method may take; optimistix counts each trial as one: it gets five times as
+# many
+STEPS = 1000
 GRADIENT = 1e-8  # stop where no component of the gradient is larger: the same for all that test it
 
 
@@ -57,8 +61,12 @@ def scipy_bfgs(problem: Problem) -> Contender:
     )
 
 
-def compiled(problem: Problem, solve: Callable[[Callable, Callable, jax.Array], jax.Array]) -> Contender:
-    """A method of JAX: ``solve(fun, mark, x0)`` gives the value at the end and marks the value at each iterate."""
+def compiled(
+    problem: Problem, solve: Callable[[Callable, Callable, jax.Array], jax.Array]
+) -> Contender:
+    """A method of JAX: ``solve(fun, mark, x0)`` gives the value at the end and marks the value at
+    each iterate.
+    """
     start = jnp.asarray(problem.start)
     plain = jax.jit(lambda x: solve(problem.objective, lambda value: None, x))
 
@@ -101,7 +109,9 @@ def _optimistix(problem: Problem, method: str) -> Contender:
     import optimistix
 
     def solve(fun: Callable, mark: Callable, start: jax.Array) -> jax.Array:
-        def seen(**now: tuple[str, Any]) -> None:  # after each trial; a trial that is accepted is an iteration
+        def seen(
+            **now: tuple[str, Any],
+        ) -> None:  # after each trial; a trial that is accepted is an iteration
             accepted = jnp.all(now["y"][1] == now["y_last_accepted_step"][1])
             jax.lax.cond(accepted, lambda: mark(now["loss_this_step"][1]), lambda: None)
 
@@ -136,16 +146,22 @@ def gradchain_method(make: Callable[[], Any]) -> Callable[[Problem], Contender]:
 
     def method(problem: Problem) -> Contender:
         start, tx = jnp.asarray(problem.start), make()
-        settings: dict[str, Any] = dict(tol=gc.Tolerance(GRADIENT, value=0.0), max_steps=STEPS)
+        settings: dict[str, Any] = dict(
+            tol=gc.minimization.Tolerance(GRADIENT, value=0.0), max_steps=STEPS
+        )
 
         def traced(trace: Trace) -> Any:
-            found = gc.minimize(trace.tapped(problem.objective), start, tx, **settings, history=True)
+            found = gc.minimize(
+                trace.tapped(problem.objective), start, tx, **settings, history=True
+            )
             jax.effects_barrier()
             values = np.asarray(found.history["value"])  # the first is that of the start
             trace.iterates.extend(values[1 : int(found.steps) + 1].tolist())
             return found.value
 
-        run = lambda: jax.block_until_ready(gc.minimize(problem.objective, start, tx, **settings).value)
+        run = lambda: jax.block_until_ready(
+            gc.minimize(problem.objective, start, tx, **settings).value
+        )
         return Contender(run=run, traced=traced)
 
     return method
@@ -162,7 +178,9 @@ METHODS: dict[str, Callable[[Problem], Contender]] = {
 
 
 def compare(problem: Problem, methods: Sequence[str], turns: int) -> dict[str, Run]:
-    """Counts of each method, and the median of its seconds over turns that they take one after another."""
+    """Counts of each method, and the median of its seconds over turns that they take one after
+    another.
+    """
     contenders = {name: METHODS[name](problem) for name in methods}
     runs = {}
     for name, contender in contenders.items():
@@ -176,7 +194,9 @@ def compare(problem: Problem, methods: Sequence[str], turns: int) -> dict[str, R
             contenders[name].run()
             seconds[name].append(time.perf_counter() - begun)
     return {
-        name: dataclasses.replace(run, seconds=statistics.median(seconds[name][1:]) if turns else math.nan)
+        name: dataclasses.replace(
+            run, seconds=statistics.median(seconds[name][1:]) if turns else math.nan
+        )
         for name, run in runs.items()
     }
 
@@ -186,7 +206,10 @@ def line(problem: Problem, runs: dict[str, Run]) -> str:
     rows = []
     for name, run in runs.items():
         reached = "no" if run.reached is None else f"{run.reached:.6g}"
-        counts = [f"{getattr(run, f'{x}_to_target') or '-'} / {getattr(run, x)}" for x in ("iterations", "evaluations")]
+        counts = [
+            f"{getattr(run, f'{x}_to_target') or '-'} / {getattr(run, x)}"
+            for x in ("iterations", "evaluations")
+        ]
         rows.append(
             f"  {name:18}{run.value:16.9g} {reached:>12} {counts[0]:>14} {counts[1]:>14} {1e3 * run.seconds:9.2f}"
         )
@@ -194,12 +217,16 @@ def line(problem: Problem, runs: dict[str, Run]) -> str:
 
 
 def seconds_to_target(run: Run) -> float:
-    """Its share of the evaluations times the time of the whole run: criteria to stop have no part in it."""
+    """Its share of the evaluations times the time of the whole run: criteria to stop have no part
+    in it.
+    """
     return run.seconds * (run.evaluations_to_target or math.nan) / run.evaluations
 
 
 def totals(found: dict[str, dict[str, Run]], methods: Sequence[str], beside: str) -> str:
-    """For each method: problems solved, and ratios to another over those that both solved, at the same minimum."""
+    """For each method: problems solved, and ratios to another over those that both solved, at the
+    same minimum.
+    """
     rows = [
         f"{'method':20}{'solved':>8}   to {beside}: problems, median (largest) ratio of iterations, evaluations, time"
     ]
@@ -208,9 +235,15 @@ def totals(found: dict[str, dict[str, Run]], methods: Sequence[str], beside: str
         solved = sum(run.reached is not None for run, _ in pairs)
         both = [(a, b) for a, b in pairs if a.reached is not None and a.reached == b.reached]
         texts = []
-        for figure in (lambda r: r.iterations_to_target, lambda r: r.evaluations_to_target, seconds_to_target):
+        for figure in (
+            lambda r: r.iterations_to_target,
+            lambda r: r.evaluations_to_target,
+            seconds_to_target,
+        ):
             ratios = [figure(a) / figure(b) for a, b in both]
-            texts.append(f"{statistics.median(ratios):6.2f} ({max(ratios):6.2f})" if ratios else "-")
+            texts.append(
+                f"{statistics.median(ratios):6.2f} ({max(ratios):6.2f})" if ratios else "-"
+            )
         rows.append(f"{name:20}{solved:5}/{len(pairs)}   {len(both):3}  {'  '.join(texts)}")
     return "\n".join(rows)
 
@@ -218,17 +251,32 @@ def totals(found: dict[str, dict[str, Run]], methods: Sequence[str], beside: str
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser("python -m benchmarks.compare_minimizers", description=__doc__)
-    parser.add_argument("--only", action="append", choices=METHODS, default=[], help="a method; all if not said")
-    parser.add_argument("--number", action="append", type=int, default=[], help="a problem; 1 to 35 if not said")
-    parser.add_argument("--variants", action="store_true", help="also the problems at their other dimensions")
-    parser.add_argument("--turns", type=int, default=5, help="runs of each method to take the time of; 0: counts only")
+    parser.add_argument(
+        "--only", action="append", choices=METHODS, default=[], help="a method; all if not said"
+    )
+    parser.add_argument(
+        "--number", action="append", type=int, default=[], help="a problem; 1 to 35 if not said"
+    )
+    parser.add_argument(
+        "--variants", action="store_true", help="also the problems at their other dimensions"
+    )
+    parser.add_argument(
+        "--turns",
+        type=int,
+        default=5,
+        help="runs of each method to take the time of; 0: counts only",
+    )
     parser.add_argument("--out", type=Path, help="write all figures there as JSON")
     options = parser.parse_args(arguments)
     methods = [name for name in METHODS if name in (options.only or METHODS)]
     versions = {x: importlib.metadata.version(x) for x in ("scipy", "jax", "optax", "optimistix")}
     print(", ".join(f"{name} {version}" for name, version in versions.items()))
-    print("counts: until within 1e-6 of the minimum (1e-8 of 0) / until it stopped; time in ms of the whole run\n")
-    print(f"  {'method':18}{'value':>16} {'reached':>12} {'iterations':>14} {'evaluations':>14} {'ms':>9}")
+    print(
+        "counts: until within 1e-6 of the minimum (1e-8 of 0) / until it stopped; time in ms of the whole run\n"
+    )
+    print(
+        f"  {'method':18}{'value':>16} {'reached':>12} {'iterations':>14} {'evaluations':>14} {'ms':>9}"
+    )
     found: dict[str, dict[str, Run]] = {}
     with jax.enable_x64(True):
         for problem in (*PROBLEMS, *(VARIANTS if options.variants else ())):
@@ -238,7 +286,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     beside = "scipy L-BFGS-B" if "scipy L-BFGS-B" in methods else methods[0]
     print(f"\n{totals(found, methods, beside)}")
     if options.out:
-        runs = {title: {k: dataclasses.asdict(v) for k, v in runs.items()} for title, runs in found.items()}
+        runs = {
+            title: {k: dataclasses.asdict(v) for k, v in runs.items()}
+            for title, runs in found.items()
+        }
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps({"versions": versions, "runs": runs}, indent=1) + "\n")
 

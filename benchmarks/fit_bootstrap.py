@@ -1,9 +1,11 @@
-"""``python -m benchmarks.fit_bootstrap``: 1,000 logistic regressions at once, beside SciPy's one after another.
+"""``python -m benchmarks.fit_bootstrap``: 1,000 logistic regressions at once, beside SciPy's one
+after another.
 
-The data are scikit-learn's breast cancer, standardised: 569 examples, 30 features and an intercept. A bootstrap sample
-is a vector of weights, how often each example was drawn. Both minimize the same loss from zero to the same tolerance of
-the gradient: ``gradchain.minimize`` under one ``vmap``, SciPy's L-BFGS-B once for each sample, with a value and
-gradient that JAX has compiled. What compiling takes is measured apart.
+The data are scikit-learn's breast cancer, standardised: 569 examples, 30 features and an intercept.
+A bootstrap sample is a vector of weights, how often each example was drawn. Both minimize the same
+loss from zero to the same tolerance of the gradient: ``gradchain.minimize`` under one ``vmap``,
+SciPy's L-BFGS-B once for each sample, with a value and gradient that JAX has compiled. What
+compiling takes is measured apart.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ def load(samples: int, dtype: Any, seed: int = 0) -> tuple[jax.Array, jax.Array,
     """Features with a column of ones, labels of 1 and -1, and the weights of each bootstrap sample."""
     x, y = load_breast_cancer(return_X_y=True)
     x = np.column_stack([(x - x.mean(0)) / x.std(0), np.ones(len(x))])
-    drawn = np.random.default_rng(seed).multinomial(len(x), np.full(len(x), 1 / len(x)), size=samples)
+    drawn = np.random.default_rng(seed).multinomial(
+        len(x), np.full(len(x), 1 / len(x)), size=samples
+    )
     return jnp.asarray(x, dtype), jnp.asarray(2 * y - 1, dtype), jnp.asarray(drawn / len(x), dtype)
 
 
@@ -40,7 +44,9 @@ def loss(w: jax.Array, weights: jax.Array, x: jax.Array, y: jax.Array) -> jax.Ar
 
 def with_gradchain(x: jax.Array, y: jax.Array, tx: gc.GradientTransformation) -> Callable:
     """From the weights of all samples to all fits."""
-    one = lambda weights: gc.minimize(loss, jnp.zeros(x.shape[1], x.dtype), tx, args=(weights, x, y), tol=TOL)
+    one = lambda weights: gc.minimize(
+        loss, jnp.zeros(x.shape[1], x.dtype), tx, args=(weights, x, y), tol=TOL
+    )
     return jax.jit(jax.vmap(one))
 
 
@@ -66,7 +72,9 @@ def seconds(function: Callable) -> tuple[float, Any]:
 
 
 def run(samples: int, turns: int, tx: gc.GradientTransformation) -> dict[str, float]:
-    """Seconds of both, the medians of turns that they take one after another, and how far their fits are apart."""
+    """Seconds of both, the medians of turns that they take one after another, and how far their
+    fits are apart.
+    """
     x, y, weights = load(samples, jnp.result_type(float))
     ours, theirs = with_gradchain(x, y, tx), with_scipy(x, y)
     compiling, compiled = seconds(lambda: ours.lower(weights).compile())
@@ -84,7 +92,7 @@ def run(samples: int, turns: int, tx: gc.GradientTransformation) -> dict[str, fl
         "ratio": medians["scipy"] / medians["gradchain"],
         "compiling": compiling,
         "gap": float(gap),
-        "converged": float(np.mean(found.code == gc.Status.CONVERGED_GRADIENT)),
+        "converged": float(np.mean(found.code == gc.minimization.Status.CONVERGED_GRADIENT)),
         "evals": float(np.mean(found.evals)),
         "turns": float(np.max(found.evals)),
         "scipy evals": float(np.mean([fit.nfev for fit in fits])),

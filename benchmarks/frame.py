@@ -1,4 +1,6 @@
-"""How it is measured: contestants take turns in one process; medians, spreads and ratios go to a table and to JSON."""
+"""How it is measured: contestants take turns in one process; medians, spreads and ratios go to a
+table and to JSON.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ class Result:
 
 
 def per_call(call: Callable[[], Any], seconds: float) -> Callable[[], dict[str, float]]:
-    """A turn that repeats ``call``, which must wait for its own results, and gives the milliseconds of one call."""
+    """A turn that repeats ``call``, which must wait for its own results, and gives the milliseconds
+    of one call.
+    """
     count = 0
 
     def turn() -> dict[str, float]:
@@ -82,7 +86,9 @@ def _time(call: Callable[[], Any], count: int) -> float:
     return (time.perf_counter() - start) / count
 
 
-def interleave(contestants: Sequence[Contestant], runs: int, warm_up: int = 1) -> dict[str, dict[str, list[float]]]:
+def interleave(
+    contestants: Sequence[Contestant], runs: int, warm_up: int = 1
+) -> dict[str, dict[str, list[float]]]:
     """All turns of all contestants, A B C, B C A, C A B: ``{contestant: {column: samples}}``.
 
     In every round another one begins, so that nobody always follows the same neighbour.
@@ -99,13 +105,23 @@ def interleave(contestants: Sequence[Contestant], runs: int, warm_up: int = 1) -
 def summarize(
     contestants: Sequence[Contestant], samples: dict[str, dict[str, list[float]]], **labels: str
 ) -> list[Result]:
-    """Medians and quartiles, and the median of the ratios within each round: a slow minute of the machine cancels."""
+    """Medians and quartiles, and the median of the ratios within each round: a slow minute of the
+    machine cancels.
+    """
     results = []
     for contestant in contestants:
         for column, values in samples[contestant.name].items():
             base = samples.get(contestant.baseline, {}).get(column)
-            ratio = statistics.median(a / b for a, b in zip(values, base, strict=True)) if base and all(base) else None
-            low, _, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+            ratio = (
+                statistics.median(a / b for a, b in zip(values, base, strict=True))
+                if base and all(base)
+                else None
+            )
+            low, _, high = (
+                statistics.quantiles(values, n=4, method="inclusive")
+                if len(values) > 1
+                else values * 3
+            )
             results.append(
                 Result(
                     contestant=contestant.name,
@@ -133,11 +149,21 @@ def table(results: Sequence[Result]) -> str:
     for (case, contestant), cells in rows.items():
         baseline = next(iter(cells.values())).baseline
         texts = [_cell(cells[c]) if c in cells else "" for c in columns]
-        lines.append(["" if case == shown else case, contestant, *texts, "" if baseline == contestant else baseline])
+        lines.append(
+            [
+                "" if case == shown else case,
+                contestant,
+                *texts,
+                "" if baseline == contestant else baseline,
+            ]
+        )
         shown = case
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     align = [str.ljust, str.ljust, *[str.rjust] * len(columns), str.ljust]
-    texts = ["  ".join(f(x, w) for f, x, w in zip(align, line, widths, strict=True)).rstrip() for line in lines]
+    texts = [
+        "  ".join(f(x, w) for f, x, w in zip(align, line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
     rule = "  ".join("-" * w for w in widths)
     return "\n".join([texts[0], rule, *texts[1:]])
 

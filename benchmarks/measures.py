@@ -1,4 +1,6 @@
-"""What is measured. Each measure makes the contestants that take turns on one optimizer and one case."""
+"""What is measured. Each measure makes the contestants that take turns on one optimizer and one
+case.
+"""
 
 from __future__ import annotations
 
@@ -58,49 +60,75 @@ class _Jitted:
         self.grads, self.params, self.state = grads, params, tx.init(params)
 
     def __call__(self) -> None:
-        self.params, self.state = jax.block_until_ready(self.step(self.grads, self.state, self.params))
+        self.params, self.state = jax.block_until_ready(
+            self.step(self.grads, self.state, self.params)
+        )
 
 
 class _Eager(_Jitted):
     """The same without ``jit``, with another learning rate at every step."""
 
-    def __init__(self, library: str, make: Callable[[float], Any], grads: Any, params: Any, in_one: bool = False):
+    def __init__(
+        self,
+        library: str,
+        make: Callable[[float], Any],
+        grads: Any,
+        params: Any,
+        in_one: bool = False,
+    ):
         super().__init__(library, make(RATE), grads, params)
         rates = _rates()
 
         def step(grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
             tx = make(next(rates))
-            return tx.step(grads, state, params) if in_one else step_function(library, tx)(grads, state, params)
+            return (
+                tx.step(grads, state, params)
+                if in_one
+                else step_function(library, tx)(grads, state, params)
+            )
 
         self.step = step
 
 
-# ---------------------------------------------------------------------------------------------------------- times
+# -------------------------------------------------------------------------------------------- times
 
 
 def step_time(optimizer: Optimizer, case: Case, settings: Settings) -> list[Contestant]:
-    """One compiled step, update and apply. Torch's steps write in place; JAX's make new arrays, nothing is donated."""
+    """One compiled step, update and apply. Torch's steps write in place; JAX's make new arrays,
+    nothing is donated.
+    """
     grads, params = case.arrays(0), case.arrays(1)
     arrays = jax.tree.map(jnp.asarray, (grads, params))
     calls: dict[str, Callable] = {
-        name: _Jitted(name, make(RATE), *arrays) for name, make in _libraries(optimizer, settings).items()
+        name: _Jitted(name, make(RATE), *arrays)
+        for name, make in _libraries(optimizer, settings).items()
     }
-    # On an accelerator torch would need another device, other arrays and its own way to wait: only the CPU is compared.
-    if "torch" in settings.libraries and HAS_TORCH and optimizer.torch and jax.default_backend() == "cpu":
+    # On an accelerator torch would need another device, other arrays and its own way to wait: only
+    # the CPU is compared.
+    if (
+        "torch" in settings.libraries
+        and HAS_TORCH
+        and optimizer.torch
+        and jax.default_backend() == "cpu"
+    ):
         for mode in optimizer.torch_modes:
             calls[f"torch {mode}"] = torch_step(optimizer, mode, RATE, grads, params)
-    return [Contestant(name, per_call(call, settings.seconds), "optax") for name, call in calls.items()]
+    return [
+        Contestant(name, per_call(call, settings.seconds), "optax") for name, call in calls.items()
+    ]
 
 
 def compile_time(optimizer: Optimizer, case: Case, settings: Settings) -> list[Contestant]:
     """Tracing, lowering and compiling the step of ``step_time``, from cold caches.
 
-    A function is traced again whenever it is a new object, so each turn makes a new transformation and a new closure.
-    JAX also keeps the traces of inner functions (``jnp.where`` is one) and compiled programs by their text:
-    ``clear_caches`` empties both, so these too are paid for once in each turn, by everybody. What stays warm is Python
-    and XLA themselves. The compilation cache on disk is off (see ``benchmarks.__main__``).
+    A function is traced again whenever it is a new object, so each turn makes a new transformation
+    and a new closure. JAX also keeps the traces of inner functions (``jnp.where`` is one) and
+    compiled programs by their text: ``clear_caches`` empties both, so these too are paid for once
+    in each turn, by everybody. What stays warm is Python and XLA themselves. The compilation cache
+    on disk is off (see ``benchmarks.__main__``).
 
-    The last column is the processor time of the sum, of all threads: the one to trust on a busy machine.
+    The last column is the processor time of the sum, of all threads: the one to trust on a busy
+    machine.
     """
     structs = case.structs()
 
@@ -120,7 +148,13 @@ def compile_time(optimizer: Optimizer, case: Case, settings: Settings) -> list[C
             times.append(time.perf_counter())
             cpu = 1e3 * (time.process_time() - cpu)
             trace, lower, build = (1e3 * (b - a) for a, b in itertools.pairwise(times))
-            return {"trace": trace, "lower": lower, "compile": build, "sum": trace + lower + build, "CPU": cpu}
+            return {
+                "trace": trace,
+                "lower": lower,
+                "compile": build,
+                "sum": trace + lower + build,
+                "CPU": cpu,
+            }
 
         return Contestant(name, turn, "optax")
 
@@ -128,7 +162,9 @@ def compile_time(optimizer: Optimizer, case: Case, settings: Settings) -> list[C
 
 
 def eager_time(optimizer: Optimizer, case: Case, settings: Settings) -> list[Contestant]:
-    """One step outside ``jit``, with a new learning rate each time, beside the compiled step of the same library."""
+    """One step outside ``jit``, with a new learning rate each time, beside the compiled step of the
+    same library.
+    """
     arrays = jax.tree.map(jnp.asarray, (case.arrays(0), case.arrays(1)))
     turn = lambda call: per_call(call, settings.seconds)
     contestants = []
@@ -139,21 +175,29 @@ def eager_time(optimizer: Optimizer, case: Case, settings: Settings) -> list[Con
             Contestant(f"{name} update, apply_updates", turn(_Eager(name, make, *arrays)), jitted),
         ]
         if name == "gradchain":
-            contestants.append(Contestant(f"{name} tx.step", turn(_Eager(name, make, *arrays, in_one=True)), jitted))
+            contestants.append(
+                Contestant(
+                    f"{name} tx.step", turn(_Eager(name, make, *arrays, in_one=True)), jitted
+                )
+            )
     return contestants
 
 
-def accumulate_time(optimizer: Optimizer, case: Case, settings: Settings, every: int = 8) -> list[Contestant]:
+def accumulate_time(
+    optimizer: Optimizer, case: Case, settings: Settings, every: int = 8
+) -> list[Contestant]:
     """A cycle of micro-steps, of which the last makes a step: the mean, and the two kinds.
 
-    With parameters and state donated, as one trains, and without. Beside them the optimizer that makes a step each
-    time.
+    With parameters and state donated, as one trains, and without. Beside them the optimizer that
+    makes a step each time.
     """
     grads, params = jax.tree.map(jnp.asarray, (case.arrays(0), case.arrays(1)))
 
     def contestant(name: str, library: str, tx: Any, donate: bool) -> Contestant:
         update_and_apply = step_function(library, tx)
-        step = jax.jit(lambda p, s, g: update_and_apply(g, s, p), donate_argnums=(0, 1) if donate else ())
+        step = jax.jit(
+            lambda p, s, g: update_and_apply(g, s, p), donate_argnums=(0, 1) if donate else ()
+        )
         kept = jax.tree.map(lambda x: jnp.array(x, copy=True), (params, tx.init(params)))
 
         def turn() -> dict[str, float]:
@@ -163,7 +207,11 @@ def accumulate_time(optimizer: Optimizer, case: Case, settings: Settings, every:
                 start = time.perf_counter()
                 kept = jax.block_until_ready(step(*kept, grads))
                 times.append(1e3 * (time.perf_counter() - start))
-            return {"mean": sum(times) / every, "between": sum(times[:-1]) / (every - 1), "at a step": times[-1]}
+            return {
+                "mean": sum(times) / every,
+                "between": sum(times[:-1]) / (every - 1),
+                "at a step": times[-1],
+            }
 
         return Contestant(name, turn, "optax" if donate else "optax, not donated")
 
@@ -179,9 +227,11 @@ def accumulate_time(optimizer: Optimizer, case: Case, settings: Settings, every:
 
 
 def watch_time(optimizer: Optimizer, case: Case, settings: Settings) -> list[Contestant]:
-    """One compiled step of the optimizer alone and under ``watch``: where nothing is measured, where all is, the mean.
+    """One compiled step of the optimizer alone and under ``watch``: where nothing is measured,
+    where all is, the mean.
 
-    Nothing is donated, and each call is given the same arrays: the count in the state says whether a step is measured.
+    Nothing is donated, and each call is given the same arrays: the count in the state says whether
+    a step is measured.
     """
     grads, params = jax.tree.map(jnp.asarray, (case.arrays(0), case.arrays(1)))
     count = lambda state, n: state | {"watch": state["watch"] | {"count": jnp.array(n, jnp.int32)}}
@@ -200,7 +250,9 @@ def watch_time(optimizer: Optimizer, case: Case, settings: Settings) -> list[Con
     contestants = []
     for name, make in _libraries(optimizer, settings).items():
         state = make(RATE).init(params)
-        contestants.append(contestant(name, jax.jit(step_function(name, make(RATE))), (state, state), 1))
+        contestants.append(
+            contestant(name, jax.jit(step_function(name, make(RATE))), (state, state), 1)
+        )
     for every in (1, 10, 100):
         tx = gc.watch(optimizer.gradchain(RATE), every=every)
         state, step = tx.init(params), jax.jit(step_function("gradchain", tx))
@@ -210,7 +262,7 @@ def watch_time(optimizer: Optimizer, case: Case, settings: Settings) -> list[Con
     return contestants
 
 
-# --------------------------------------------------------------------------------------------------------- counts
+# ------------------------------------------------------------------------------------------- counts
 
 
 @contextmanager
@@ -238,8 +290,12 @@ def loop_compilations(eager: Callable[[], Any], steps: int = 100) -> int:
     return len(names)
 
 
-def count_traces(library: str, transformations: list[Any], grads: Any, params: Any, **jit_options: Any) -> int:
-    """How often a jitted step that takes each of ``transformations`` as its first argument is traced."""
+def count_traces(
+    library: str, transformations: list[Any], grads: Any, params: Any, **jit_options: Any
+) -> int:
+    """How often a jitted step that takes each of ``transformations`` as its first argument is
+    traced.
+    """
     traces = 0
 
     def step(tx: Any, grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
@@ -254,20 +310,26 @@ def count_traces(library: str, transformations: list[Any], grads: Any, params: A
 
 
 def counts(optimizer: Optimizer, case: Case, settings: Settings) -> list[Contestant]:
-    """Traces of a step that is given equal or similar transformations, and programs compiled by an eager loop."""
+    """Traces of a step that is given equal or similar transformations, and programs compiled by an
+    eager loop.
+    """
     arrays = jax.tree.map(jnp.asarray, (case.arrays(0), case.arrays(1)))
 
     def contestant(name: str, make: Callable[[float], Any]) -> Contestant:
         def turn() -> dict[str, float]:
             equal, rates = [make(RATE) for _ in range(3)], itertools.islice(_rates(), 10)
             found = {
-                "3 equal ones, static: traces": count_traces(name, equal, *arrays, static_argnums=0),
+                "3 equal ones, static: traces": count_traces(
+                    name, equal, *arrays, static_argnums=0
+                ),
                 "100 eager steps: programs": loop_compilations(_Eager(name, make, *arrays)),
             }
             if name == "gradchain":
                 as_arguments = count_traces(name, [make(rate) for rate in rates], *arrays)
                 found["10 rates, as an argument: traces"] = as_arguments
-                found["100 tx.step: programs"] = loop_compilations(_Eager(name, make, *arrays, in_one=True))
+                found["100 tx.step: programs"] = loop_compilations(
+                    _Eager(name, make, *arrays, in_one=True)
+                )
             return {k: float(v) for k, v in found.items()}
 
         return Contestant(name, turn, "optax")
@@ -278,9 +340,14 @@ def counts(optimizer: Optimizer, case: Case, settings: Settings) -> list[Contest
 MEASURES = {
     "step": Measure("one jitted step, update and apply: milliseconds", "ms", step_time),
     "compile": Measure(
-        "from Python to a compiled step: milliseconds", "ms", compile_time, runs=lambda settings: settings.slow_runs
+        "from Python to a compiled step: milliseconds",
+        "ms",
+        compile_time,
+        runs=lambda settings: settings.slow_runs,
     ),
-    "eager": Measure("one step outside jit, a new learning rate each time: milliseconds", "ms", eager_time),
+    "eager": Measure(
+        "one step outside jit, a new learning rate each time: milliseconds", "ms", eager_time
+    ),
     "accumulate": Measure(
         "a micro-step of eight that make a step, update and apply: milliseconds",
         "ms",
@@ -288,7 +355,9 @@ MEASURES = {
         cases=(TRANSFORMER,),
     ),
     "watch": Measure(
-        "one jitted step under watch: milliseconds between measurements, at one, and the mean", "ms", watch_time
+        "one jitted step under watch: milliseconds between measurements, at one, and the mean",
+        "ms",
+        watch_time,
     ),
     "counts": Measure(
         "traces and compilations that changing or equal transformations cost",

@@ -1,4 +1,6 @@
-"""What is compared: the same optimizer as gradchain, optax and torch spell it. A new optimizer is one more entry."""
+"""What is compared: the same optimizer as gradchain, optax and torch spell it. A new optimizer is
+one more entry.
+"""
 
 from __future__ import annotations
 
@@ -58,8 +60,12 @@ def step_function(library: str, tx: Any) -> Callable:
     return step
 
 
-def torch_step(optimizer: Optimizer, mode: str, lr: float, grads: Any, params: Any) -> Callable[[], None]:
-    """A function that makes one step of torch's optimizer, in place, with the gradients already set."""
+def torch_step(
+    optimizer: Optimizer, mode: str, lr: float, grads: Any, params: Any
+) -> Callable[[], None]:
+    """A function that makes one step of torch's optimizer, in place, with the gradients already
+    set.
+    """
     import torch
 
     assert optimizer.torch is not None

@@ -1,7 +1,8 @@
 """What a step of L-BFGS costs when there are many parameters: ``python -m benchmarks.time_large``.
 
-Each method takes the same number of steps on a bowl with ripples, of condition 1e4, in float32, remembering ten pairs.
-Contestants take turns; what is printed is the median of the turns, compiled before, for one step and one evaluation.
+Each method takes the same number of steps on a bowl with ripples, of condition 1e4, in float32,
+remembering ten pairs. Contestants take turns; what is printed is the median of the turns, compiled
+before, for one step and one evaluation.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def ripples(x: jax.Array, scales: jax.Array) -> jax.Array:
 def with_gradchain(form: str, scales: jax.Array) -> tuple[float, int]:
     """The value at the end, and the number of evaluations."""
     start = jnp.ones_like(scales)
-    result = gc.minimize(ripples, start, gc.lbfgs(form=form), args=(scales,), tol=0.0, max_steps=STEPS)
+    result = gc.minimize(
+        ripples, start, gc.lbfgs(form=form), args=(scales,), tol=0.0, max_steps=STEPS
+    )
     return float(result.value), int(result.evals)
 
 
@@ -69,7 +72,9 @@ def with_scipy(scales: jax.Array) -> tuple[float, int]:
         return float(value), np.asarray(grad, np.float64)
 
     options = {"maxiter": STEPS, "maxcor": 10, "ftol": 0.0, "gtol": 0.0}
-    result = scipy.optimize.minimize(fun, np.ones(len(scales)), jac=True, method="L-BFGS-B", options=options)
+    result = scipy.optimize.minimize(
+        fun, np.ones(len(scales)), jac=True, method="L-BFGS-B", options=options
+    )
     return float(result.fun), int(result.nfev)
 
 
@@ -86,8 +91,13 @@ def measure(size: int, turns: int) -> list[str]:
     scales = jnp.geomspace(1.0, 1e4, size)
     ends = {name: method(scales) for name, method in METHODS.items()}
     calls = {name: functools.partial(method, scales) for name, method in METHODS.items()}
-    samples = interleave([Contestant(name, per_call(call, 0.0), name) for name, call in calls.items()], turns)
-    lines = [f"{size:,} parameters, {STEPS} steps", "| method | ms a step | ms an evaluation | evaluations | value |"]
+    samples = interleave(
+        [Contestant(name, per_call(call, 0.0), name) for name, call in calls.items()], turns
+    )
+    lines = [
+        f"{size:,} parameters, {STEPS} steps",
+        "| method | ms a step | ms an evaluation | evaluations | value |",
+    ]
     lines += ["|---|---|---|---|---|"]
     for name, (value, evals) in ends.items():
         ms = statistics.median(samples[name]["step"])
@@ -96,8 +106,15 @@ def measure(size: int, turns: int) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=float, action="append", help="parameters; may be repeated (default 1e4 and 1e6)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--size",
+        type=float,
+        action="append",
+        help="parameters; may be repeated (default 1e4 and 1e6)",
+    )
     parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args(arguments)
     for size in options.size or [1e4, 1e6]:

@@ -1,6 +1,7 @@
 """What a Hessian-vector product costs, in gradients: ``python -m benchmarks.time_products``.
 
-The network is an MLP on scikit-learn's digits. Contestants take turns, and the fastest call of each counts.
+The network is an MLP on scikit-learn's digits. Contestants take turns, and the fastest call of each
+counts.
 """
 
 import time
@@ -59,7 +60,11 @@ def measure(x: jax.Array, y: jax.Array) -> str:
 def main() -> None:
     images, labels = load_digits(return_X_y=True)
     for number in (256, len(images)):
-        print(measure(jnp.asarray(images[:number] / 16, jnp.float32), jax.nn.one_hot(labels[:number], 10)))
+        print(
+            measure(
+                jnp.asarray(images[:number] / 16, jnp.float32), jax.nn.one_hot(labels[:number], 10)
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""The tables of the page "Which optimizer?": what each costs and needs is computed, when to use it is said here."""
+"""The tables of the page "Which optimizer?": what each costs and needs is computed, when to use it
+is said here.
+"""
 
 import inspect
 import re
@@ -8,9 +10,10 @@ import jax
 import jax.numpy as jnp
 
 import gradchain as gc
-from gradchain.call import FACTORIES
+from gradchain.core.call import FACTORIES
 
-#: When to use it, by family; a name may carry one option. A recipe that stands nowhere here is an error of the build.
+#: When to use it, by family; a name may carry one option. A recipe that stands nowhere here is an
+#: error of the build.
 FAMILIES: dict[str, dict[str, str]] = {
     "Gradient descent": {
         "sgd": "convex problems, and what others are compared with; deep networks want momentum",
@@ -151,10 +154,21 @@ WRAPPERS = {
 }
 
 #: What a wrapper needs that is neither a transformation nor a rate.
-ARGUMENTS = {"likelihood": "bernoulli", "at": 100, "condition": gc.constant_schedule(1.0), "every": 4}
+ARGUMENTS = {
+    "likelihood": "bernoulli",
+    "at": 100,
+    "condition": gc.constant_schedule(1.0),
+    "every": 4,
+}
 
-PARAMS = {"kernel": jax.ShapeDtypeStruct((1024, 1024), jnp.float32), "bias": jax.ShapeDtypeStruct((1024,), jnp.float32)}
-OTHER = {"kernel": jax.ShapeDtypeStruct((32, 2048), jnp.float32), "bias": jax.ShapeDtypeStruct((2048,), jnp.float32)}
+PARAMS = {
+    "kernel": jax.ShapeDtypeStruct((1024, 1024), jnp.float32),
+    "bias": jax.ShapeDtypeStruct((1024,), jnp.float32),
+}
+OTHER = {
+    "kernel": jax.ShapeDtypeStruct((32, 2048), jnp.float32),
+    "bias": jax.ShapeDtypeStruct((2048,), jnp.float32),
+}
 PER_EXAMPLE = jax.tree.map(lambda x: jax.ShapeDtypeStruct((2, *x.shape), x.dtype), PARAMS)
 EXTRAS = {
     "value": 1.0,
@@ -165,23 +179,33 @@ EXTRAS = {
 
 def names(folder: str) -> set[str]:
     """The transformations that the modules of a folder of gradchain define."""
-    in_folder = {n: f for n, f in FACTORIES.items() if f.function.__module__.startswith(f"gradchain.{folder}.")}
+    in_folder = {
+        n: f
+        for n, f in FACTORIES.items()
+        if f.function.__module__.startswith(f"gradchain.{folder}.")
+    }
     return {n for n, f in in_folder.items() if f.kind is gc.GradientTransformation}
 
 
 def recipes() -> set[str]:
     """The recipes, of first and of second order."""
-    return names("optimizers") | {name for name in names("curvature") if FACTORIES[name].composite}
+    return {name for name in names("optimizers") if FACTORIES[name].composite}
 
 
 def members(name: str) -> dict[str, gc.GradientTransformation]:
     """Adam for the first transformation that a wrapper takes, gradient descent for a second."""
-    takes = [p for p in FACTORIES[name].signature.parameters if FACTORIES[name].mentions(p, "GradientTransformation")]
+    takes = [
+        p
+        for p in FACTORIES[name].signature.parameters
+        if FACTORIES[name].mentions(p, "GradientTransformation")
+    ]
     return dict(zip(takes, (gc.adam(1e-3), gc.sgd(1e-3)), strict=False))
 
 
 def make(call: str, **given: object) -> gc.GradientTransformation:
-    """``name`` or ``name(option=number)`` as a value: what has no default is 0.001, or stands in ``ARGUMENTS``."""
+    """``name`` or ``name(option=number)`` as a value: what has no default is 0.001, or stands in
+    ``ARGUMENTS``.
+    """
     name, option, number = re.fullmatch(r"(\w+)(?:\((\w+)=([\d.]+)\))?", call).groups()
     parameters = FACTORIES[name].signature.parameters.values()
     required = {p.name: ARGUMENTS.get(p.name, 1e-3) for p in parameters if p.default is p.empty}
@@ -201,7 +225,9 @@ def memory(tx: gc.GradientTransformation, *inner: gc.GradientTransformation) -> 
 
     Of a matrix for n parameters they are a multiple of n.
     """
-    more = lambda params: bytes_per_parameter(tx, params) - sum(bytes_per_parameter(x, params) for x in inner)
+    more = lambda params: (
+        bytes_per_parameter(tx, params) - sum(bytes_per_parameter(x, params) for x in inner)
+    )
     elements = sum(x.size for x in jax.tree.leaves(PARAMS))
     if more(PARAMS) > elements:
         return f"{round(more(PARAMS) / elements):g} n"
@@ -224,12 +250,20 @@ def needs(tx: gc.GradientTransformation) -> list[str]:
     grads = PARAMS if works(PARAMS, PARAMS, known) else PER_EXAMPLE
     if not works(grads, PARAMS, known):
         raise ValueError(f"{tx!r} needs something that the catalogue does not know")
-    found = ["a gradient per example"] * (grads is PER_EXAMPLE) + ["`params`"] * (not works(grads, None, known))
-    return found + [f"`{k}=`" for k in known if not works(grads, PARAMS, {n: v for n, v in known.items() if n != k})]
+    found = ["a gradient per example"] * (grads is PER_EXAMPLE) + ["`params`"] * (
+        not works(grads, None, known)
+    )
+    return found + [
+        f"`{k}=`"
+        for k in known
+        if not works(grads, PARAMS, {n: v for n, v in known.items() if n != k})
+    ]
 
 
 def papers(name: str, seen: tuple[str, ...] = ()) -> dict[str, str]:
-    """The links after "Source:" in the docstring, and those of the factories named there, each with its year."""
+    """The links after "Source:" in the docstring, and those of the factories named there, each with
+    its year.
+    """
     source = (inspect.getdoc(getattr(gc, name)) or "").partition("Source:")[2].split("\n\n")[0]
     found, year = {}, "paper"
     for link, other, number in re.findall(
@@ -283,8 +317,8 @@ def optimizers() -> str:
 
 
 def wrappers() -> str:
-    """The table of the wrappers."""
-    check(names("wrappers"), WRAPPERS)
+    """The table of the wrappers; groups have a page of their own."""
+    check(names("wrappers") - {"groups", "freeze"}, WRAPPERS)
     return "\n".join(table(WRAPPERS, "wrapper", "more bytes"))
 
 

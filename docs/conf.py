@@ -2,9 +2,9 @@
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import gradchain
-from gradchain import curvature, losses
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -23,7 +23,13 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "generated", "gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.json"]
+exclude_patterns = [
+    "_build",
+    "generated",
+    "gallery/**/*.ipynb",
+    "gallery/**/*.py",
+    "gallery/**/*.json",
+]
 
 html_theme = "furo"
 html_title = f"gradchain {release}"
@@ -62,10 +68,18 @@ sphinx_gallery_conf = {
 }
 
 
+PUBLIC_ROOMS = [name for name in dir(gradchain) if isinstance(getattr(gradchain, name), ModuleType)]
+
+
 def skip(app, what, name, thing, skipped, options):
-    """Of a module, show what is public: exported by `gradchain`, its losses or its curvature, or a projection."""
-    is_public = any(hasattr(room, name) for room in (gradchain, losses, curvature)) or name.startswith("projection_")
-    of_a_tuple = thing is tuple.count or thing is tuple.index or type(thing).__name__ == "_tuplegetter"  # its fields
+    """Of a module, show what is public: exported by `gradchain`, its losses or its curvature, or a
+    projection.
+    """
+    rooms = (gradchain, *(getattr(gradchain, room) for room in PUBLIC_ROOMS))
+    is_public = any(hasattr(room, name) for room in rooms)
+    of_a_tuple = (
+        thing is tuple.count or thing is tuple.index or type(thing).__name__ == "_tuplegetter"
+    )  # its fields
     return skipped or (what == "module" and not is_public) or of_a_tuple
 
 

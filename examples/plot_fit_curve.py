@@ -2,8 +2,8 @@
 Fit a curve
 ===========
 
-Three peaks in a noisy spectrum, by least squares: from many starts at once, with how sure the parameters are, and with
-data that are wrong here and there.
+Three peaks in a noisy spectrum, by least squares: from many starts at once, with how sure the
+parameters are, and with data that are wrong here and there.
 """
 
 import jax
@@ -19,7 +19,9 @@ import gradchain as gc
 
 
 def curve(params, t):
-    peaks = params["height"] * jnp.exp(-0.5 * ((t[:, None] - params["center"]) / params["width"]) ** 2)
+    peaks = params["height"] * jnp.exp(
+        -0.5 * ((t[:, None] - params["center"]) / params["width"]) ** 2
+    )
     return params["ground"] + peaks.sum(1)
 
 
@@ -28,20 +30,29 @@ def residuals(params, t, y):
 
 
 def start(center):
-    return {"center": center, "ground": jnp.array(0.0), "height": jnp.ones(3), "width": jnp.full(3, 0.5)}
+    return {
+        "center": center,
+        "ground": jnp.array(0.0),
+        "height": jnp.ones(3),
+        "width": jnp.full(3, 0.5),
+    }
 
 
 rng = np.random.default_rng(0)
-truth = start(jnp.array([2.0, 4.6, 7.0])) | {"ground": jnp.array(0.5), "height": jnp.array([3.0, 2.0, 1.5])}
+truth = start(jnp.array([2.0, 4.6, 7.0])) | {
+    "ground": jnp.array(0.5),
+    "height": jnp.array([3.0, 2.0, 1.5]),
+}
 t = jnp.linspace(0.0, 10.0, 100)
 y = curve(truth, t) + 0.15 * rng.standard_normal(100)
 
-# %%
-# A sum of squares of peaks has many minima. From 60 starts, all in one compiled loop, the best is taken. What remains
-# of the residuals says with the Jacobian how sure it is.
+# %% A sum of squares of peaks has many minima. From 60 starts, all in one compiled loop, the best
+# is taken. What remains of the residuals says with the Jacobian how sure it is.
 
 centers = jnp.sort(jnp.asarray(rng.uniform(0.0, 10.0, (60, 3)), float), 1)
-found = jax.vmap(lambda center: gc.least_squares(residuals, start(center), args=(t, y), max_steps=100))(centers)
+found = jax.vmap(
+    lambda center: gc.least_squares(residuals, start(center), args=(t, y), max_steps=100)
+)(centers)
 best = jnp.nanargmin(found.value)
 fitted = jax.tree.map(lambda x: x[best], found.params)
 is_best = np.asarray(found.value < 1.01 * found.value[best])
@@ -54,8 +65,8 @@ errors = to_tree(jnp.sqrt(variance * jnp.diag(jnp.linalg.inv(jacobian.T @ jacobi
 for i in np.argsort(fitted["center"]):
     print(f"peak at {fitted['center'][i]:.3f} ± {errors['center'][i]:.3f}")
 
-# %%
-# Data that are far off pull a sum of squares with them, cosmic rays in a detector say. A robust loss lets them go.
+# %% Data that are far off pull a sum of squares with them, cosmic rays in a detector say. A robust
+# loss lets them go.
 
 hit = rng.choice(100, 15, replace=False)
 spoilt = y.at[hit].add(jnp.asarray(rng.uniform(1.0, 4.0, 15)))
@@ -70,7 +81,9 @@ for name, result in {"squares": plain, "cauchy": robust}.items():
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 left.semilogy(np.sort(found.value), "o", ms=4)
-left.set(title="where 60 starts end", xlabel="starts, the best first", ylabel="half the sum of squares")
+left.set(
+    title="where 60 starts end", xlabel="starts, the best first", ylabel="half the sum of squares"
+)
 right.plot(t, spoilt, ".", color="0.5", label="data")
 right.plot(t, curve(truth, t), color="0.8", lw=5, label="truth")
 right.plot(t, curve(plain.params, t), "--", label="squares")

@@ -2,7 +2,8 @@
 Which steps a line search accepts
 =================================
 
-A loss along one direction, the steps that meet the conditions of each search, and the steps that each one tries.
+A loss along one direction, the steps that meet the conditions of each search, and the steps that
+each one tries.
 """
 
 import jax
@@ -16,9 +17,8 @@ def loss(p):
     return (p - 2.4) ** 2 / 4 + 0.3 * jnp.cos(3 * p)
 
 
-# %%
-# The conditions compare the loss with lines from the start. Their numbers are larger here than in use, where nearly all
-# of the steps that go downhill are long enough and short enough.
+# %% The conditions compare the loss with lines from the start. Their numbers are larger here than
+# in use, where nearly all of the steps that go downhill are long enough and short enough.
 
 C1, C2 = 0.2, 0.5
 steps = jnp.linspace(0, 6, 1201)
@@ -55,15 +55,22 @@ def trials(search, first):
         tried.append(float(p))
 
 
-# %%
-# Above, the loss with the lines of the conditions; then where each of them holds; below, the trials in their order,
-# from a first step that is too short and from one that is too long. The last is accepted.
+# %% Above, the loss with the lines of the conditions; then where each of them holds; below, the
+# trials in their order, from a first step that is too short and from one that is too long. The last
+# is accepted.
 
-fig, (above, middle, *below) = plt.subplots(4, 1, figsize=(8, 9), sharex=True, height_ratios=(4, 2, 2, 2))
+fig, (above, middle, *below) = plt.subplots(
+    4, 1, figsize=(8, 9), sharex=True, height_ratios=(4, 2, 2, 2)
+)
 fig.set_layout_engine("constrained")
 above.plot(steps, values, "k", linewidth=2)
 for share, style in ((C1, "C0--"), (1 - C1, "C1--")):
-    above.plot(steps, start + share * steps * slope, style, label=f"from the start with {share:.1f} of its slope")
+    above.plot(
+        steps,
+        start + share * steps * slope,
+        style,
+        label=f"from the start with {share:.1f} of its slope",
+    )
 above.set(ylabel="loss", ylim=(-0.4, 2.4))
 above.legend(frameon=False)
 for i, holds in enumerate(CONDITIONS.values()):
@@ -77,7 +84,14 @@ for ax, first in zip(below, (0.25, 5.8), strict=True):
         ax.plot(tried[:-1], [-i] * (len(tried) - 1), f"C{i}o", fillstyle="none")
         ax.plot(tried[-1], -i, f"C{i}o")
         for number, step in enumerate(tried, start=1):
-            ax.annotate(str(number), (step, -i), (0, 5), textcoords="offset points", ha="center", fontsize="x-small")
+            ax.annotate(
+                str(number),
+                (step, -i),
+                (0, 5),
+                textcoords="offset points",
+                ha="center",
+                fontsize="x-small",
+            )
     ax.set(yticks=[-i for i in range(4)], yticklabels=SEARCHES, ylim=(-3.6, 0.8))
 below[-1].set(xlabel="step")
 plt.show()

@@ -2,8 +2,8 @@
 How minimizers move
 ===================
 
-Five ways to go downhill on four landscapes of two numbers, and the same five on a small network: what the curvature
-buys, and what it costs.
+Five ways to go downhill on four landscapes of two numbers, and the same five on a small network:
+what the curvature buys, and what it costs.
 """
 
 import jax
@@ -15,8 +15,8 @@ from sklearn.datasets import load_digits
 import gradchain as gc
 from gradchain import losses
 
-# %%
-# Four landscapes: a curved valley, a plain with steep walls, four minima of the same height, and a saddle between two.
+# %% Four landscapes: a curved valley, a plain with steep walls, four minima of the same height, and
+# a saddle between two.
 
 
 def rosenbrock(p):
@@ -42,9 +42,9 @@ LANDSCAPES = {
     "a saddle": (saddle, (1.0, 1e-3), (-1.2, 1.2), (-1.4, 1.4)),
 }
 
-# %%
-# Each minimizer is a chain. ``minimize`` keeps the points of each step, and says how it ended. The landscape is an
-# argument of one function, so that each loop is compiled once and not once for each of them.
+# %% Each minimizer is a chain. ``minimize`` keeps the points of each step, and says how it ended.
+# The landscape is an argument of one function, so that each loop is compiled once and not once for
+# each of them.
 
 
 def height(p, which):
@@ -66,18 +66,22 @@ for which, (ax, title) in enumerate(zip(axes.flat, LANDSCAPES, strict=True)):
     print(title)
     for name, tx in MINIMIZERS.items():
         start_at, data = jnp.array(start), (jnp.array(which),)
-        found = gc.minimize(height, start_at, tx, args=data, max_steps=400, tol=1e-4, history="params")
+        found = gc.minimize(
+            height, start_at, tx, args=data, max_steps=400, tol=1e-4, history="params"
+        )
         paths[name] = found.history["params"]
-        print(f"  {name:22} {int(found.evals):4} evaluations, value {float(found.value):9.2e}, {found.status.words}")
+        print(
+            f"  {name:22} {int(found.evals):4} evaluations, value {float(found.value):9.2e}, {found.status.words}"
+        )
     gc.plot.trajectories(fun, paths, x, y, ax)
     ax.plot(*start, "ko", markersize=5)
     ax.set(title=title)
 axes[0, 0].legend(frameon=False, fontsize="small")
 plt.show()
 
-# %%
-# A small network: 300 handwritten digits, one hidden layer, all examples at once. A product with the Hessian costs
-# about two gradients, so the curves are over the work that was done and not over steps.
+# %% A small network: 300 handwritten digits, one hidden layer, all examples at once. A product with
+# the Hessian costs about two gradients, so the curves are over the work that was done and not over
+# steps.
 
 images, labels = load_digits(return_X_y=True)
 pixels, labels = jnp.asarray(images[:300] / 16, jnp.float32), jnp.asarray(labels[:300])
@@ -102,14 +106,23 @@ NETWORK = {
     "Adam": (gc.adam(0.02), 1),
     "conjugate gradients": (gc.nonlinear_cg(), 1),
     "L-BFGS": (gc.lbfgs(), 1),
-    "trust region, Newton": (gc.trust_region(max_steps=12), 25),  # at most 12 products, of two gradients each
+    "trust region, Newton": (
+        gc.trust_region(max_steps=12),
+        25,
+    ),  # at most 12 products, of two gradients each
 }
 
 _, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
 print("a small network, after the work of", BUDGET, "gradients")
 for name, (tx, work) in NETWORK.items():
     found = gc.minimize(
-        loss, params, tx, args=(pixels, labels), max_evals=BUDGET // work, max_steps=BUDGET, history=True
+        loss,
+        params,
+        tx,
+        args=(pixels, labels),
+        max_evals=BUDGET // work,
+        max_steps=BUDGET,
+        history=True,
     )
     values, evals = (np.asarray(found.history[k]) for k in ("value", "evals"))
     ax.plot(evals * work, values, label=name)

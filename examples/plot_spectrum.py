@@ -2,7 +2,8 @@
 The spectrum of a loss
 ======================
 
-Gradient descent sharpens the loss until it can hardly stay stable; the density of all eigenvalues, before and after.
+Gradient descent sharpens the loss until it can hardly stay stable; the density of all eigenvalues,
+before and after.
 """
 
 import jax
@@ -33,10 +34,9 @@ def loss(params):
     return jnp.mean(jnp.sum((network.apply({"params": params}, x) - y) ** 2, axis=1)) / 2
 
 
-# %%
-# Gradient descent with each of three rates, and the largest eigenvalue of the Hessian along the way. It is found by 32
-# Hessian-vector products, and grows until it is near twice the inverse of the rate. There steps begin to overshoot: it
-# stays, while the loss goes on falling.
+# %% Gradient descent with each of three rates, and the largest eigenvalue of the Hessian along the
+# way. It is found by 32 Hessian-vector products, and grows until it is near twice the inverse of
+# the rate. There steps begin to overshoot: it stays, while the loss goes on falling.
 
 STEPS, EVERY = 2000, 40
 
@@ -64,21 +64,24 @@ for color, rate in (("C0", 0.1), ("C1", 0.25), ("C2", 0.35)):
     above.plot(range(0, STEPS, EVERY), losses, color=color, label=f"learning rate {rate}")
     below.plot(range(0, STEPS, EVERY), sharpness, color=color)
     below.axhline(2 / rate, color=color, linestyle="--", linewidth=0.8)
-    print(f"learning rate {rate}: loss {losses[-1]:.3f}, sharpness {sharpness[-1]:.2f}, 2 / rate {2 / rate:.2f}")
+    print(
+        f"learning rate {rate}: loss {losses[-1]:.3f}, sharpness {sharpness[-1]:.2f}, 2 / rate {2 / rate:.2f}"
+    )
 above.set(yscale="log", ylabel="loss")
 above.legend(frameon=False)
 below.set(xlabel="step", ylabel="sharpness (dashed: 2 / rate)", ylim=(0, 12))
 plt.show()
 
-# %%
-# All eigenvalues at once, as a density: most are near zero, and few stand out. In training those below zero almost
-# vanish.
+# %% All eigenvalues at once, as a density: most are near zero, and few stand out. In training those
+# below zero almost vanish.
 
 
 @jax.jit
 def density(params):
     operator = gc.curvature.hessian_operator(loss, params)
-    return gc.curvature.spectral_density(operator, params, key=jax.random.key(2), steps=60, probes=4, width=0.005)
+    return gc.curvature.spectral_density(
+        operator, params, key=jax.random.key(2), steps=60, probes=4, width=0.005
+    )
 
 
 fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")

@@ -2,9 +2,9 @@
 32 learning rates in one compiled program
 =========================================
 
-An optimizer is a tree of its hyperparameters: ``jax.vmap`` makes of Adam a population of Adams, one for each learning
-rate. A small MLP (Flax Linen) is trained on handwritten digits by all of them at once, in a program that is compiled
-once.
+An optimizer is a tree of its hyperparameters: ``jax.vmap`` makes of Adam a population of Adams, one
+for each learning rate. A small MLP (Flax Linen) is trained on handwritten digits by all of them at
+once, in a program that is compiled once.
 """
 
 from pathlib import Path
@@ -25,7 +25,9 @@ EPOCHS, BATCH = 20, 64
 rates = jnp.logspace(-5, 0, 32)
 
 images, labels = load_digits(return_X_y=True)
-split = train_test_split(images.astype(np.float32) / 16, labels, test_size=0.25, stratify=labels, random_state=0)
+split = train_test_split(
+    images.astype(np.float32) / 16, labels, test_size=0.25, stratify=labels, random_state=0
+)
 x, x_held, y, y_held = map(jnp.asarray, split)
 
 
@@ -49,7 +51,9 @@ def loss_fn(params: dict, x: jax.Array, y: jax.Array) -> jax.Array:
 traces = []
 
 
-def train_epoch(tx: gc.GradientTransformation, params: dict, state: dict, batches: jax.Array) -> tuple:
+def train_epoch(
+    tx: gc.GradientTransformation, params: dict, state: dict, batches: jax.Array
+) -> tuple:
     traces.append(tx)  # Python comes by here once for each program that is compiled
 
     def train_step(carry: tuple, batch: jax.Array) -> tuple:
@@ -61,9 +65,8 @@ def train_epoch(tx: gc.GradientTransformation, params: dict, state: dict, batche
     return params, state, losses
 
 
-# %%
-# The population: an Adam for each rate, and for each the same network to begin with. ``vmap`` over the optimizers, the
-# parameters and the states trains them all; the mini-batches are shared.
+# %% The population: an Adam for each rate, and for each the same network to begin with. ``vmap``
+# over the optimizers, the parameters and the states trains them all; the mini-batches are shared.
 
 population = jax.vmap(gc.adam)(rates)
 params = model.init(jax.random.key(0), x[:1])["params"]
@@ -73,7 +76,12 @@ train_all = jax.jit(jax.vmap(train_epoch, in_axes=(0, 0, 0, None)))
 
 shuffle = np.random.default_rng(0)
 history = []
-columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+columns = (
+    BarColumn(20),
+    MofNCompleteColumn(),
+    TimeElapsedColumn(),
+    TextColumn("{task.description}"),
+)
 with Progress(*columns) as progress:
     task = progress.add_task("", total=EPOCHS)
     for _ in range(EPOCHS):
@@ -81,7 +89,9 @@ with Progress(*columns) as progress:
         params, state, losses = train_all(population, params, state, batches)
         history.append(np.asarray(losses))
         epoch_loss = history[-1].mean(axis=1)
-        text = f"best mean loss {epoch_loss.min():.4f} at a rate of {rates[epoch_loss.argmin()]:.1e}"
+        text = (
+            f"best mean loss {epoch_loss.min():.4f} at a rate of {rates[epoch_loss.argmin()]:.1e}"
+        )
         progress.update(task, advance=1, description=text)
 
 held_loss = np.asarray(jax.vmap(loss_fn, in_axes=(0, None, None))(params, x_held, y_held))
@@ -97,17 +107,33 @@ print(f"held-out accuracy: {accuracy[best]:.4f}")
 
 curves = np.concatenate(history, axis=1)
 box = np.ones(21)
-smooth = lambda curve: np.convolve(curve, box, "same") / np.convolve(np.ones(len(curve)), box, "same")
+smooth = lambda curve: (
+    np.convolve(curve, box, "same") / np.convolve(np.ones(len(curve)), box, "same")
+)
 norm, colours = LogNorm(rates[0], rates[-1]), plt.get_cmap("viridis")
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, width_ratios=(3, 2), layout="constrained")
+fig, (left, right) = plt.subplots(
+    1, 2, figsize=(10, 4.2), sharey=True, width_ratios=(3, 2), layout="constrained"
+)
 for rate, curve in zip(rates, curves, strict=True):
     left.plot(smooth(curve), color=colours(norm(rate)), linewidth=1)
-left.set(xlabel="step", ylabel="cross-entropy loss", yscale="log", xlim=(0, curves.shape[1]), ylim=(5e-4, 10))
+left.set(
+    xlabel="step",
+    ylabel="cross-entropy loss",
+    yscale="log",
+    xlim=(0, curves.shape[1]),
+    ylim=(5e-4, 10),
+)
 left.set_title(f"while training: mean of {len(box)} steps")
 right.plot(rates, history[-1].mean(axis=1), color="0.6", label="training, last epoch")
 right.scatter(rates, held_loss, c=rates, norm=norm, cmap=colours, zorder=3, s=22, label="held-out")
-right.axvline(rates[best], color="0.3", linestyle="--", linewidth=0.8, label=f"best held-out: {rates[best]:.1e}")
+right.axvline(
+    rates[best],
+    color="0.3",
+    linestyle="--",
+    linewidth=0.8,
+    label=f"best held-out: {rates[best]:.1e}",
+)
 right.set(xlabel="learning rate", xscale="log")
 right.set_title("in the end")
 right.legend(frameon=False, loc="lower left")

@@ -2,9 +2,9 @@
 A small convolutional network with Flax NNX
 ===========================================
 
-Handwritten digits, 8 by 8 pixels, from scikit-learn. The optimizer is a chain of four members: clip the gradient, take
-Adam's direction, add weight decay on the kernels, scale by a learning rate that warms up and decays.
-``nnx.Optimizer`` takes it as it is.
+Handwritten digits, 8 by 8 pixels, from scikit-learn. The optimizer is a chain of four members: clip
+the gradient, take Adam's direction, add weight decay on the kernels, scale by a learning rate that
+warms up and decays. ``nnx.Optimizer`` takes it as it is.
 """
 
 from pathlib import Path
@@ -27,7 +27,9 @@ SEED, EPOCHS, BATCH = 0, 20, 64
 
 images, labels = load_digits(return_X_y=True)
 images = images.reshape(-1, 8, 8, 1).astype(np.float32) / 16
-x, x_held, y, y_held = train_test_split(images, labels, test_size=0.25, stratify=labels, random_state=SEED)
+x, x_held, y, y_held = train_test_split(
+    images, labels, test_size=0.25, stratify=labels, random_state=SEED
+)
 
 # %%
 # The model: two convolutions with batch norm, pooling, dropout, a linear layer.
@@ -50,11 +52,13 @@ class CNN(nnx.Module):
         return self.head(self.dropout(x.reshape(len(x), -1)))
 
 
-# %%
-# The optimizer. It is a value, and prints as the code that makes it; its state is a nested dict of arrays.
+# %% The optimizer. It is a value, and prints as the code that makes it; its state is a nested dict
+# of arrays.
 
 steps = EPOCHS * (len(x) // BATCH)
-learning_rate = gc.warmup_cosine_decay_schedule(0.0, 3e-3, warmup_steps=steps // 10, decay_steps=steps)
+learning_rate = gc.warmup_cosine_decay_schedule(
+    0.0, 3e-3, warmup_steps=steps // 10, decay_steps=steps
+)
 tx = gc.chain(
     gc.clip_by_global_norm(1.0),
     gc.scale_by_adam(),
@@ -91,7 +95,12 @@ def accuracy(model: CNN, x: jax.Array, y: jax.Array) -> jax.Array:
 # %%
 # Train on shuffled mini-batches.
 
-columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+columns = (
+    BarColumn(20),
+    MofNCompleteColumn(),
+    TimeElapsedColumn(),
+    TextColumn("{task.description}"),
+)
 shuffle = np.random.default_rng(SEED)
 history = []
 model.train()
@@ -115,7 +124,9 @@ loss, rate, norm = np.array(history).T
 box = np.ones(25)
 smooth = np.convolve(loss, box, "same") / np.convolve(np.ones(steps), box, "same")
 
-fig, axes = plt.subplots(3, 1, sharex=True, figsize=(8, 7), height_ratios=(2, 1, 1), layout="constrained")
+fig, axes = plt.subplots(
+    3, 1, sharex=True, figsize=(8, 7), height_ratios=(2, 1, 1), layout="constrained"
+)
 axes[0].plot(loss, color="C0", alpha=0.3, linewidth=0.8, label="each mini-batch")
 axes[0].plot(smooth, color="C0", linewidth=1.8, label=f"mean of {len(box)} steps")
 axes[0].set(ylabel="cross-entropy loss", yscale="log")

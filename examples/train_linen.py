@@ -2,8 +2,8 @@
 A small MLP with Flax Linen
 ===========================
 
-Linen's ``TrainState`` takes a gradchain optimizer as it is. Kernels decay and biases do not, chosen by path; the state
-of the optimizer is a nested dict with readable names.
+Linen's ``TrainState`` takes a gradchain optimizer as it is. Kernels decay and biases do not, chosen
+by path; the state of the optimizer is a nested dict with readable names.
 """
 
 import jax
@@ -18,7 +18,9 @@ import gradchain as gc
 EPOCHS, BATCH = 20, 64
 
 images, labels = load_digits(return_X_y=True)
-x, x_held, y, y_held = map(jnp.asarray, train_test_split(images / 16, labels, test_size=0.25, random_state=0))
+x, x_held, y, y_held = map(
+    jnp.asarray, train_test_split(images / 16, labels, test_size=0.25, random_state=0)
+)
 
 
 class MLP(nn.Module):

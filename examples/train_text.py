@@ -2,10 +2,11 @@
 Character models: RNN, LSTM and GRU, with and without clipping
 ==============================================================
 
-A recurrent network reads the documentation that ships with Python and predicts the next character. Back-propagation
-through time multiplies as many matrices as there are characters, so that now and then a gradient is a thousand times
-longer than the one before. Clipping by the global norm (Pascanu, Mikolov & Bengio, 2013) was invented for this:
-the same three networks are trained with it and without.
+A recurrent network reads the documentation that ships with Python and predicts the next character.
+Back-propagation through time multiplies as many matrices as there are characters, so that now and
+then a gradient is a thousand times longer than the one before. Clipping by the global norm
+(Pascanu, Mikolov & Bengio, 2013) was invented for this: the same three networks are trained with it
+and without.
 """
 
 from pathlib import Path
@@ -23,14 +24,16 @@ import gradchain as gc
 STEPS, BATCH, WINDOW, HIDDEN, RATE = 300, 32, 64, 96, 2.0
 CELLS = {"RNN": nnx.SimpleCell, "LSTM": nnx.OptimizedLSTMCell, "GRU": nnx.GRUCell}
 
-# %%
-# Data: 32 streams of characters, cut into windows. A window goes on where the last one ended, so the state of the
-# network is handed from window to window, but the gradient stops there: truncated back-propagation through time.
+# %% Data: 32 streams of characters, cut into windows. A window goes on where the last one ended, so
+# the state of the network is handed from window to window, but the gradient stops there: truncated
+# back-propagation through time.
 
 text = "".join(topics[name] for name in sorted(topics))
 letters, codes = np.unique(list(text), return_inverse=True)
 length = STEPS * WINDOW + 1
-streams = codes[: len(codes) // BATCH * BATCH].reshape(BATCH, -1)[:, np.arange(length) % (len(codes) // BATCH)]
+streams = codes[: len(codes) // BATCH * BATCH].reshape(BATCH, -1)[
+    :, np.arange(length) % (len(codes) // BATCH)
+]
 
 
 class CharacterModel(nnx.Module):
@@ -50,7 +53,9 @@ def loss_fn(model: CharacterModel, x: jax.Array, y: jax.Array, carry: tuple) -> 
 
 
 @nnx.jit
-def train_step(model: CharacterModel, optimizer: nnx.Optimizer, x: jax.Array, y: jax.Array, carry: tuple) -> tuple:
+def train_step(
+    model: CharacterModel, optimizer: nnx.Optimizer, x: jax.Array, y: jax.Array, carry: tuple
+) -> tuple:
     (loss, carry), grads = nnx.value_and_grad(loss_fn, has_aux=True)(model, x, y, carry)
     optimizer.update(model, grads)
     return loss, gc.global_norm(grads), carry
@@ -59,7 +64,10 @@ def train_step(model: CharacterModel, optimizer: nnx.Optimizer, x: jax.Array, y:
 # %%
 # Plain gradient descent at a high rate, and the same behind a clip. Nothing else differs.
 
-optimizers = {"clipped": gc.chain(gc.clip_by_global_norm(0.25), gc.sgd(RATE)), "not clipped": gc.sgd(RATE)}
+optimizers = {
+    "clipped": gc.chain(gc.clip_by_global_norm(0.25), gc.sgd(RATE)),
+    "not clipped": gc.sgd(RATE),
+}
 history = {}
 with Progress() as progress:
     for name, cell in CELLS.items():
@@ -71,21 +79,27 @@ with Progress() as progress:
             seen = []
             for t in range(0, STEPS * WINDOW, WINDOW):
                 window = streams[:, t : t + WINDOW + 1]
-                loss, norm, carry = train_step(model, optimizer, window[:, :-1], window[:, 1:], carry)
+                loss, norm, carry = train_step(
+                    model, optimizer, window[:, :-1], window[:, 1:], carry
+                )
                 seen.append((float(loss), float(norm)))
                 progress.advance(task)
             history[name, kind] = np.array(seen)
             loss, norm = history[name, kind].T
-            print(f"{name:4} {kind:11}: loss {loss[-20:].mean():.3f} nats, longest gradient {norm.max():.1e}")
+            print(
+                f"{name:4} {kind:11}: loss {loss[-20:].mean():.3f} nats, longest gradient {norm.max():.1e}"
+            )
 
-# %%
-# The plain recurrent network explodes: one long gradient throws it where it is worse than a guess, and it does not come
-# back. The gates of LSTM and GRU keep the products of matrices near one: here they do without a clip, and are then a
-# little faster, because a clip that is always at work is a smaller rate.
+# %% The plain recurrent network explodes: one long gradient throws it where it is worse than a
+# guess, and it does not come back. The gates of LSTM and GRU keep the products of matrices near
+# one: here they do without a clip, and are then a little faster, because a clip that is always at
+# work is a smaller rate.
 
 fig, axes = plt.subplots(2, 3, sharex=True, sharey="row", figsize=(10, 6), layout="constrained")
 for column, name in zip(axes.T, CELLS, strict=True):
-    for (kind, color), width in zip({"not clipped": "C3", "clipped": "C0"}.items(), (0.9, 1.4), strict=True):
+    for (kind, color), width in zip(
+        {"not clipped": "C3", "clipped": "C0"}.items(), (0.9, 1.4), strict=True
+    ):
         for ax, values in zip(column, history[name, kind].T, strict=True):
             ax.plot(values, color=color, linewidth=width, label=kind)
     column[0].axhline(np.log(len(letters)), color="0.3", linestyle=":", linewidth=0.8)
@@ -95,7 +109,9 @@ for column, name in zip(axes.T, CELLS, strict=True):
 axes[0, 0].set(ylabel="loss, nats per character", yscale="log")
 axes[1, 0].set(ylabel="gradient norm", yscale="log")
 axes[0, 0].legend(frameon=False)
-axes[0, 2].annotate("a guess", (STEPS, np.log(len(letters))), ha="right", va="bottom", color="0.3", fontsize=8)
+axes[0, 2].annotate(
+    "a guess", (STEPS, np.log(len(letters))), ha="right", va="bottom", color="0.3", fontsize=8
+)
 axes[1, 2].annotate("clipped above", (STEPS, 0.25), ha="right", va="top", color="0.3", fontsize=8)
 for ax in axes.flat:
     ax.grid(alpha=0.25)

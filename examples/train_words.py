@@ -2,10 +2,11 @@
 Rare words: Adagrad and lazy Adam beside Adam
 =============================================
 
-Most rows of an embedding have no gradient in most steps: their word is not in the batch. Adam moves them all the same,
-along the momentum of batches long past. ``lazy_adam`` leaves such rows and their moments as they are, and Adagrad,
-which has no momentum, keeps a large rate for rows that were rarely moved. A model of the next word, of the
-documentation that ships with Python, shows what that is worth, by how rare the word before it is.
+Most rows of an embedding have no gradient in most steps: their word is not in the batch. Adam moves
+them all the same, along the momentum of batches long past. ``lazy_adam`` leaves such rows and their
+moments as they are, and Adagrad, which has no momentum, keeps a large rate for rows that were
+rarely moved. A model of the next word, of the documentation that ships with Python, shows what that
+is worth, by how rare the word before it is.
 """
 
 import itertools
@@ -24,19 +25,22 @@ import gradchain as gc
 
 EPOCHS, BATCH, WIDTH, TARGETS = 3, 64, 64, 500
 
-# %%
-# Data: pairs of a word and the next. Every tenth pair is held out; the 500 most frequent words are told apart as
-# answers, all others are one.
+# %% Data: pairs of a word and the next. Every tenth pair is held out; the 500 most frequent words
+# are told apart as answers, all others are one.
 
 text = " ".join(topics[name] for name in sorted(topics)).lower()
-words, codes, counts = np.unique(re.findall(r"[a-z_]+|[^\sa-z_]", text), return_inverse=True, return_counts=True)
+words, codes, counts = np.unique(
+    re.findall(r"[a-z_]+|[^\sa-z_]", text), return_inverse=True, return_counts=True
+)
 rank = np.argsort(np.argsort(-counts, kind="stable"))
 pairs = np.stack([codes[:-1], np.minimum(rank[codes[1:]], TARGETS)], axis=1)
 held_out = np.arange(len(pairs)) % 10 == 0
 train, test = pairs[~held_out], pairs[held_out]
 seen = np.bincount(train[:, 0], minlength=len(words))
 steps = EPOCHS * (len(train) // BATCH)
-print(f"{len(words)} words, {np.mean(seen <= 10):.0%} of them seen ten times or less in {len(train)} pairs")
+print(
+    f"{len(words)} words, {np.mean(seen <= 10):.0%} of them seen ten times or less in {len(train)} pairs"
+)
 
 
 class NextWord(nnx.Module):
@@ -89,26 +93,34 @@ by_bin, drifts = {}, {}
 for name, tx in track(optimizers.items(), "training"):
     params, drifts[name] = fit(tx)
     loss = np.asarray(losses(nnx.merge(graph, params), test))
-    by_bin[name] = [loss[(frequency > a) & (frequency <= b)].mean() for a, b in itertools.pairwise(edges)]
+    by_bin[name] = [
+        loss[(frequency > a) & (frequency <= b)].mean() for a, b in itertools.pairwise(edges)
+    ]
     print(
         f"{name:9}: rare words {by_bin[name][0]:.3f}, all words {loss.mean():.3f} nats;"
         f" a row moves {drifts[name].mean():.2f} without a gradient"
     )
 
-# %%
-# Adagrad is ahead, most of all on rare words. Adam carries rows far in steps that say nothing of them; lazy Adam and
-# Adagrad do not, so that they need touch no more than the 64 rows of the batch, of 3,408. On this small text the drift
-# does Adam no harm, and lazy Adam is behind on the rarest words; where an embedding has a hundred million rows, what
-# costs is to touch all of them in each step.
+# %% Adagrad is ahead, most of all on rare words. Adam carries rows far in steps that say nothing of
+# them; lazy Adam and Adagrad do not, so that they need touch no more than the 64 rows of the batch,
+# of 3,408. On this small text the drift does Adam no harm, and lazy Adam is behind on the rarest
+# words; where an embedding has a hundred million rows, what costs is to touch all of them in each
+# step.
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 for i, (name, color) in enumerate({"adam": "C3", "lazy_adam": "C0", "adagrad": "C2"}.items()):
-    axes[0].bar(np.arange(len(names)) + 0.27 * (i - 1), by_bin[name], width=0.25, color=color, label=name)
+    axes[0].bar(
+        np.arange(len(names)) + 0.27 * (i - 1), by_bin[name], width=0.25, color=color, label=name
+    )
     steps_apart = np.unique(np.geomspace(1, 1000, 20).astype(int))
     drift = [np.mean(drifts[name][(seen >= a) & (seen <= 1.4 * a)]) for a in steps_apart]
     axes[1].plot(steps_apart, drift, "o-", color=color, markersize=4, label=name)
 axes[0].set_xticks(range(len(names)), names)
-axes[0].set(ylabel="held-out loss, nats", xlabel="times that the word was seen in training", ylim=(1.5, None))
+axes[0].set(
+    ylabel="held-out loss, nats",
+    xlabel="times that the word was seen in training",
+    ylim=(1.5, None),
+)
 axes[1].set(xscale="log", xlabel="times that the word was seen in training")
 axes[1].set(ylabel="length of the way of its row\nin steps without a gradient")
 axes[1].annotate("lazy_adam and adagrad: 0", (1, 0.3), color="0.3", fontsize=9)

@@ -2,9 +2,10 @@
 Watch a training run: a gradient that vanishes
 ==============================================
 
-A deep network of sigmoids learns nothing, and its loss does not say why. ``watch`` does: layer by layer the gradient
-fades on its way down, and what little arrives at the first layers is nothing beside what the last ones get. Rectifiers,
-and weights that start at the size that fits them, bring it through.
+A deep network of sigmoids learns nothing, and its loss does not say why. ``watch`` does: layer by
+layer the gradient fades on its way down, and what little arrives at the first layers is nothing
+beside what the last ones get. Rectifiers, and weights that start at the size that fits them, bring
+it through.
 """
 
 from collections.abc import Callable
@@ -27,21 +28,28 @@ train_x, train_y = x[~held_out], y[~held_out]
 def start(gain: float) -> dict:
     sizes = [x.shape[1], *[WIDTH] * DEPTH, 10]
     keys = jax.random.split(jax.random.key(0), DEPTH + 1)
-    layer = lambda key, m, n: {"kernel": gain * jax.random.normal(key, (m, n)) / m**0.5, "bias": jnp.zeros(n)}
+    layer = lambda key, m, n: {
+        "kernel": gain * jax.random.normal(key, (m, n)) / m**0.5,
+        "bias": jnp.zeros(n),
+    }
     return {f"layer_{i}": layer(key, *sizes[i : i + 2]) for i, key in enumerate(keys)}
 
 
 def logits(params: dict, x: jax.Array, activation: Callable) -> jax.Array:
     for i in range(DEPTH + 1):
-        x = (x if i == 0 else activation(x)) @ params[f"layer_{i}"]["kernel"] + params[f"layer_{i}"]["bias"]
+        x = (x if i == 0 else activation(x)) @ params[f"layer_{i}"]["kernel"] + params[
+            f"layer_{i}"
+        ]["bias"]
     return x
 
 
-# %%
-# An optimizer under watch is an optimizer like any other. What it measures is in its state, at the first step and each
-# tenth; ``by`` says that the kernel and the bias of a layer are measured together.
+# %% An optimizer under watch is an optimizer like any other. What it measures is in its state, at
+# the first step and each tenth; ``by`` says that the kernel and the bias of a layer are measured
+# together.
 
-tx = gc.chain(gc.clip_by_global_norm(1.0), gc.sgd(gc.warmup_cosine_decay_schedule(0.0, 0.1, 50, STEPS), 0.9))
+tx = gc.chain(
+    gc.clip_by_global_norm(1.0), gc.sgd(gc.warmup_cosine_decay_schedule(0.0, 0.1, 50, STEPS), 0.9)
+)
 tx = gc.watch(tx, every=EVERY, by=lambda path, leaf: path.split("/")[0])
 
 
@@ -59,17 +67,21 @@ def fit(name: str, activation: Callable, gain: float) -> None:
         (params, state), losses = jax.lax.scan(step, (params, state), jax.random.split(key, EVERY))
         return params, state, losses.mean()
 
-    params, history = start(gain), gc.History()
+    params, history = start(gain), gc.telemetry.History()
     state = tx.init(params)
-    with gc.LiveTable(["loss", "gradient_norm", "update_ratio", "*_factor", "*learning_rate", "vanishing"]) as table:
+    with gc.telemetry.LiveTable(
+        ["loss", "gradient_norm", "update_ratio", "*_factor", "*learning_rate", "vanishing"]
+    ) as table:
         for t in range(EVERY, STEPS + 1, EVERY):
             params, state, loss = ten_steps(params, state, jax.random.key(t))
             for writer in (table, history):
                 writer.write(t, {"loss": loss, **gc.metrics(state)})
             if t == EVERY:
-                first = gc.unhealthy_layers(gc.metrics(state))
+                first = gc.telemetry.unhealthy_layers(gc.metrics(state))
     accuracy = jnp.mean(jnp.argmax(logits(params, x[held_out], activation), 1) == y[held_out])
-    print(f"{name}: loss {loss:.3f}, held-out accuracy {accuracy:.3f}; unhealthy at first: {first or 'no layer'}")
+    print(
+        f"{name}: loss {loss:.3f}, held-out accuracy {accuracy:.3f}; unhealthy at first: {first or 'no layer'}"
+    )
 
     fig = gc.plot.plot_history(history)
     fig.suptitle(name)
@@ -83,8 +95,8 @@ def fit(name: str, activation: Callable, gain: float) -> None:
 
 fit("sigmoids", jax.nn.sigmoid, gain=1.0)
 
-# %%
-# Rectifiers, which let a gradient through, and weights larger by the root of two, since they let half of it through.
+# %% Rectifiers, which let a gradient through, and weights larger by the root of two, since they let
+# half of it through.
 
 fit("rectifiers and larger weights", jax.nn.relu, gain=2**0.5)
 plt.show()

@@ -1,351 +1,367 @@
 """gradchain: optimizers for JAX as values, composed of small transformations."""
 
-from gradchain import curvature as curvature
-from gradchain import losses as losses
-from gradchain import plot as plot
-from gradchain import projections as projections
-from gradchain.around import around as around
-from gradchain.around import run_if as run_if
-from gradchain.call import Hyper as Hyper
-from gradchain.call import Schedule as Schedule
-from gradchain.call import Selection as Selection
-from gradchain.call import schedule as schedule
-from gradchain.call import selection as selection
-from gradchain.check import check as check
-from gradchain.compose import masked as masked
-from gradchain.compose import ndim_at_least as ndim_at_least
-from gradchain.compose import partition as partition
-from gradchain.compose import path_matches as path_matches
-from gradchain.config import from_config as from_config
-from gradchain.config import to_config as to_config
-from gradchain.core import GradientTransformation as GradientTransformation
-from gradchain.core import chain as chain
-from gradchain.core import recipe as recipe
-from gradchain.core import transform as transform
-from gradchain.curvature.diagonal_directions import scale_by_adahessian as scale_by_adahessian
-from gradchain.curvature.diagonal_directions import scale_by_sophia as scale_by_sophia
-from gradchain.curvature.gauss_newton import scale_by_gauss_newton as scale_by_gauss_newton
-from gradchain.curvature.gauss_newton import scale_by_natural_gradient as scale_by_natural_gradient
-from gradchain.curvature.hessian_free import scale_by_hessian_free as scale_by_hessian_free
-from gradchain.curvature.lbfgsb import scale_by_lbfgsb as scale_by_lbfgsb
-from gradchain.curvature.least_squares import least_squares as least_squares
-from gradchain.curvature.levenberg_marquardt import levenberg_marquardt as levenberg_marquardt
-from gradchain.curvature.line_search.backtracking import backtracking as backtracking
-from gradchain.curvature.line_search.hager_zhang import hager_zhang as hager_zhang
-from gradchain.curvature.line_search.stage import along as along
-from gradchain.curvature.line_search.strong_wolfe import strong_wolfe as strong_wolfe
-from gradchain.curvature.loop import Tolerance as Tolerance
-from gradchain.curvature.minimize import minimize as minimize
-from gradchain.curvature.newton import scale_by_newton as scale_by_newton
-from gradchain.curvature.newton import scale_by_newton_cg as scale_by_newton_cg
-from gradchain.curvature.newton_recipes import gauss_newton as gauss_newton
-from gradchain.curvature.newton_recipes import hessian_free as hessian_free
-from gradchain.curvature.newton_recipes import natural_gradient as natural_gradient
-from gradchain.curvature.newton_recipes import newton as newton
-from gradchain.curvature.newton_recipes import newton_cg as newton_cg
-from gradchain.curvature.nonlinear_cg import scale_by_nonlinear_cg as scale_by_nonlinear_cg
-from gradchain.curvature.progress import ProgressBar as ProgressBar
-from gradchain.curvature.quasi_newton import scale_by_bfgs as scale_by_bfgs
-from gradchain.curvature.quasi_newton import scale_by_dfp as scale_by_dfp
-from gradchain.curvature.quasi_newton import scale_by_lbfgs as scale_by_lbfgs
-from gradchain.curvature.recipes import adahessian as adahessian
-from gradchain.curvature.recipes import bfgs as bfgs
-from gradchain.curvature.recipes import dfp as dfp
-from gradchain.curvature.recipes import lbfgs as lbfgs
-from gradchain.curvature.recipes import lbfgsb as lbfgsb
-from gradchain.curvature.recipes import nonlinear_cg as nonlinear_cg
-from gradchain.curvature.recipes import sophia as sophia
-from gradchain.curvature.result import Result as Result
-from gradchain.curvature.result import Status as Status
-from gradchain.curvature.reuse import value_and_grad_from_state as value_and_grad_from_state
-from gradchain.curvature.search import reverse_communication as reverse_communication
-from gradchain.curvature.trust_region import trust_region as trust_region
-from gradchain.describe import Description as Description
-from gradchain.describe import describe as describe
-from gradchain.foreign_states import torch_state as torch_state
-from gradchain.groups import freeze as freeze
-from gradchain.groups import groups as groups
-from gradchain.hyperparams import hyperparams as hyperparams
-from gradchain.lift import elementwise as elementwise
-from gradchain.lift import leafwise as leafwise
-from gradchain.lift import matrixwise as matrixwise
-from gradchain.lift import treewise as treewise
-from gradchain.numerics import abs2 as abs2
-from gradchain.numerics import debias as debias
-from gradchain.numerics import ema as ema
-from gradchain.numerics import max_along as max_along
-from gradchain.numerics import mean as mean
-from gradchain.numerics import mean_along as mean_along
-from gradchain.numerics import norm as norm
-from gradchain.numerics import safe_divide as safe_divide
-from gradchain.numerics import safe_sqrt as safe_sqrt
-from gradchain.numerics import size as size
-from gradchain.numerics import total as total
-from gradchain.numerics import total_along as total_along
-from gradchain.optimizers.adam import adam as adam
-from gradchain.optimizers.adam import adamax as adamax
-from gradchain.optimizers.adam import adamaxw as adamaxw
-from gradchain.optimizers.adam import adamw as adamw
-from gradchain.optimizers.adam import amsgrad as amsgrad
-from gradchain.optimizers.adam import nadam as nadam
-from gradchain.optimizers.adam import nadamw as nadamw
-from gradchain.optimizers.adam_recent import adamc as adamc
-from gradchain.optimizers.adam_recent import adan as adan
-from gradchain.optimizers.adam_recent import ademamix as ademamix
-from gradchain.optimizers.adam_recent import adopt as adopt
-from gradchain.optimizers.adam_recent import madgrad as madgrad
-from gradchain.optimizers.adam_recent import simplified_ademamix as simplified_ademamix
-from gradchain.optimizers.adam_variants import acprop as acprop
-from gradchain.optimizers.adam_variants import adabelief as adabelief
-from gradchain.optimizers.adam_variants import adabound as adabound
-from gradchain.optimizers.adam_variants import diffgrad as diffgrad
-from gradchain.optimizers.adam_variants import laprop as laprop
-from gradchain.optimizers.adam_variants import padam as padam
-from gradchain.optimizers.adam_variants import radam as radam
-from gradchain.optimizers.adam_variants import yogi as yogi
-from gradchain.optimizers.adaptive import adadelta as adadelta
-from gradchain.optimizers.adaptive import adagrad as adagrad
-from gradchain.optimizers.adaptive import ftrl as ftrl
-from gradchain.optimizers.adaptive import optimistic_adam as optimistic_adam
-from gradchain.optimizers.adaptive import qhadam as qhadam
-from gradchain.optimizers.adaptive import rmsprop as rmsprop
-from gradchain.optimizers.factored import adafactor as adafactor
-from gradchain.optimizers.factored import adam_mini as adam_mini
-from gradchain.optimizers.factored import amos as amos
-from gradchain.optimizers.factored import apollo as apollo
-from gradchain.optimizers.factored import came as came
-from gradchain.optimizers.factored import sm3 as sm3
-from gradchain.optimizers.layerwise import adamp as adamp
-from gradchain.optimizers.layerwise import fromage as fromage
-from gradchain.optimizers.layerwise import lamb as lamb
-from gradchain.optimizers.layerwise import lars as lars
-from gradchain.optimizers.layerwise import novograd as novograd
-from gradchain.optimizers.layerwise import sgdp as sgdp
-from gradchain.optimizers.lazy import lazy_adagrad as lazy_adagrad
-from gradchain.optimizers.lazy import lazy_adam as lazy_adam
-from gradchain.optimizers.learning_rate_free import cocob as cocob
-from gradchain.optimizers.learning_rate_free import dadapt_adamw as dadapt_adamw
-from gradchain.optimizers.learning_rate_free import dadapt_sgd as dadapt_sgd
-from gradchain.optimizers.learning_rate_free import dog as dog
-from gradchain.optimizers.learning_rate_free import dowg as dowg
-from gradchain.optimizers.learning_rate_free import momo as momo
-from gradchain.optimizers.learning_rate_free import momo_adam as momo_adam
-from gradchain.optimizers.learning_rate_free import prodigy as prodigy
-from gradchain.optimizers.momentum import aggmo as aggmo
-from gradchain.optimizers.momentum import asgd as asgd
-from gradchain.optimizers.momentum import noisy_sgd as noisy_sgd
-from gradchain.optimizers.momentum import optimistic_gradient_descent as optimistic_gradient_descent
-from gradchain.optimizers.momentum import polyak_sgd as polyak_sgd
-from gradchain.optimizers.momentum import qhm as qhm
-from gradchain.optimizers.momentum import rprop as rprop
-from gradchain.optimizers.momentum import sgd as sgd
-from gradchain.optimizers.private import dpsgd as dpsgd
-from gradchain.optimizers.schedule_free import schedule_free_adamw as schedule_free_adamw
-from gradchain.optimizers.schedule_free import schedule_free_sgd as schedule_free_sgd
-from gradchain.optimizers.sign import lion as lion
-from gradchain.optimizers.sign import sign_sgd as sign_sgd
-from gradchain.optimizers.sign import signum as signum
-from gradchain.optimizers.sign import tiger as tiger
-from gradchain.optimizers.stable import spam as spam
-from gradchain.optimizers.stable import stable_adamw as stable_adamw
-from gradchain.optimizers.stable import stable_spam as stable_spam
-from gradchain.rules.case import Finding as Finding
-from gradchain.schedules.algebra import clipped_schedule as clipped_schedule
+from types import ModuleType as _ModuleType
+
+from gradchain import (
+    checkpoints as checkpoints,
+    curvature as curvature,
+    inspection as inspection,
+    losses as losses,
+    minimization as minimization,
+    numerics as numerics,
+    plot as plot,
+    projections as projections,
+    schedules as schedules,
+    searches as searches,
+    telemetry as telemetry,
+    tree as tree,
+)
+from gradchain.checkpoints.adopt import adopt_state as adopt_state
+from gradchain.config import from_config as from_config, to_config as to_config
+from gradchain.core import slots as slots
+from gradchain.core.apply import apply_updates as apply_updates
+from gradchain.core.around import around as around, run_if as run_if
+from gradchain.core.call import Hyper as Hyper
+from gradchain.core.lift import (
+    elementwise as elementwise,
+    leafwise as leafwise,
+    matrixwise as matrixwise,
+    treewise as treewise,
+)
+from gradchain.core.partition import masked as masked, partition as partition
+from gradchain.core.schedule import Schedule as Schedule, schedule as schedule
+from gradchain.core.selection import (
+    Selection as Selection,
+    ndim_at_least as ndim_at_least,
+    path_matches as path_matches,
+    selection as selection,
+)
+from gradchain.core.transformation import (
+    GradientTransformation as GradientTransformation,
+    chain as chain,
+    recipe as recipe,
+    transform as transform,
+)
+from gradchain.core.types import Params as Params, State as State, Updates as Updates
+from gradchain.inspection.check import check as check
+from gradchain.inspection.describe import describe as describe
+from gradchain.inspection.hyperparams import hyperparams as hyperparams
+from gradchain.minimization.least_squares import least_squares as least_squares
+from gradchain.minimization.minimize import minimize as minimize
+from gradchain.optimizers.acprop import acprop as acprop, scale_by_acprop as scale_by_acprop
+from gradchain.optimizers.adabelief import (
+    adabelief as adabelief,
+    scale_by_belief as scale_by_belief,
+)
+from gradchain.optimizers.adabound import (
+    adabound as adabound,
+    scale_by_adabound as scale_by_adabound,
+)
+from gradchain.optimizers.adadelta import (
+    adadelta as adadelta,
+    scale_by_adadelta as scale_by_adadelta,
+)
+from gradchain.optimizers.adafactor import (
+    adafactor as adafactor,
+    scale_by_factored_rms as scale_by_factored_rms,
+)
+from gradchain.optimizers.adagrad import adagrad as adagrad, scale_by_rss as scale_by_rss
+from gradchain.optimizers.adam import (
+    adam as adam,
+    adamc as adamc,
+    adamw as adamw,
+    scale_by_adam as scale_by_adam,
+)
+from gradchain.optimizers.adam_mini import (
+    adam_mini as adam_mini,
+    scale_by_adam_mini as scale_by_adam_mini,
+)
+from gradchain.optimizers.adamax import (
+    adamax as adamax,
+    adamaxw as adamaxw,
+    scale_by_adamax as scale_by_adamax,
+)
+from gradchain.optimizers.adamp import adamp as adamp, sgdp as sgdp
+from gradchain.optimizers.adan import adan as adan, scale_by_adan as scale_by_adan
+from gradchain.optimizers.ademamix import (
+    ademamix as ademamix,
+    scale_by_ademamix as scale_by_ademamix,
+    scale_by_simplified_ademamix as scale_by_simplified_ademamix,
+    simplified_ademamix as simplified_ademamix,
+)
+from gradchain.optimizers.adopt import adopt as adopt, scale_by_adopt as scale_by_adopt
+from gradchain.optimizers.aggmo import aggmo as aggmo, scale_by_aggmo as scale_by_aggmo
+from gradchain.optimizers.amos import amos as amos, scale_by_amos as scale_by_amos
+from gradchain.optimizers.amsgrad import amsgrad as amsgrad, scale_by_amsgrad as scale_by_amsgrad
+from gradchain.optimizers.apollo import apollo as apollo, scale_by_apollo as scale_by_apollo
+from gradchain.optimizers.asgd import asgd as asgd, scale_by_asgd as scale_by_asgd
+from gradchain.optimizers.came import came as came, scale_by_came as scale_by_came
+from gradchain.optimizers.cocob import cocob as cocob, scale_by_cocob as scale_by_cocob
+from gradchain.optimizers.dadapt import (
+    dadapt_adamw as dadapt_adamw,
+    dadapt_sgd as dadapt_sgd,
+    scale_by_dadapt_adam as scale_by_dadapt_adam,
+)
+from gradchain.optimizers.diffgrad import (
+    diffgrad as diffgrad,
+    scale_by_diffgrad as scale_by_diffgrad,
+)
+from gradchain.optimizers.dog import (
+    dog as dog,
+    dowg as dowg,
+    scale_by_distance_over_gradients as scale_by_distance_over_gradients,
+    scale_by_dowg as scale_by_dowg,
+)
+from gradchain.optimizers.dpsgd import dpsgd as dpsgd
+from gradchain.optimizers.fromage import correct_growth as correct_growth, fromage as fromage
+from gradchain.optimizers.ftrl import ftrl as ftrl, scale_by_ftrl as scale_by_ftrl
+from gradchain.optimizers.lamb import lamb as lamb
+from gradchain.optimizers.laprop import laprop as laprop, scale_by_laprop as scale_by_laprop
+from gradchain.optimizers.lars import lars as lars
+from gradchain.optimizers.lazy_adam import lazy_adagrad as lazy_adagrad, lazy_adam as lazy_adam
+from gradchain.optimizers.lion import lion as lion, scale_by_lion as scale_by_lion, tiger as tiger
+from gradchain.optimizers.madgrad import madgrad as madgrad, scale_by_madgrad as scale_by_madgrad
+from gradchain.optimizers.momo import (
+    momo as momo,
+    momo_adam as momo_adam,
+    scale_by_momo as scale_by_momo,
+    scale_by_momo_adam as scale_by_momo_adam,
+)
+from gradchain.optimizers.nadam import (
+    nadam as nadam,
+    nadamw as nadamw,
+    scale_by_nadam as scale_by_nadam,
+)
+from gradchain.optimizers.novograd import (
+    novograd as novograd,
+    scale_by_novograd as scale_by_novograd,
+)
+from gradchain.optimizers.optimistic import (
+    optimistic_adam as optimistic_adam,
+    optimistic_gradient_descent as optimistic_gradient_descent,
+    scale_by_optimistic_gradient as scale_by_optimistic_gradient,
+)
+from gradchain.optimizers.padam import padam as padam, scale_by_padam as scale_by_padam
+from gradchain.optimizers.polyak_sgd import (
+    polyak_sgd as polyak_sgd,
+    scale_by_polyak as scale_by_polyak,
+)
+from gradchain.optimizers.prodigy import prodigy as prodigy, scale_by_prodigy as scale_by_prodigy
+from gradchain.optimizers.qhadam import qhadam as qhadam, scale_by_qhadam as scale_by_qhadam
+from gradchain.optimizers.qhm import qhm as qhm, scale_by_qhm as scale_by_qhm
+from gradchain.optimizers.radam import radam as radam, scale_by_radam as scale_by_radam
+from gradchain.optimizers.rmsprop import (
+    rmsprop as rmsprop,
+    scale_by_rms as scale_by_rms,
+    scale_by_stddev as scale_by_stddev,
+)
+from gradchain.optimizers.rprop import rprop as rprop, scale_by_rprop as scale_by_rprop
+from gradchain.optimizers.schedule_free import (
+    schedule_free_adamw as schedule_free_adamw,
+    schedule_free_sgd as schedule_free_sgd,
+)
+from gradchain.optimizers.second_order.adahessian import (
+    adahessian as adahessian,
+    scale_by_adahessian as scale_by_adahessian,
+)
+from gradchain.optimizers.second_order.bfgs import (
+    bfgs as bfgs,
+    dfp as dfp,
+    scale_by_bfgs as scale_by_bfgs,
+    scale_by_dfp as scale_by_dfp,
+)
+from gradchain.optimizers.second_order.gauss_newton import (
+    gauss_newton as gauss_newton,
+    natural_gradient as natural_gradient,
+    scale_by_gauss_newton as scale_by_gauss_newton,
+    scale_by_natural_gradient as scale_by_natural_gradient,
+)
+from gradchain.optimizers.second_order.hessian_free import (
+    hessian_free as hessian_free,
+    scale_by_hessian_free as scale_by_hessian_free,
+)
+from gradchain.optimizers.second_order.lbfgs import lbfgs as lbfgs, scale_by_lbfgs as scale_by_lbfgs
+from gradchain.optimizers.second_order.lbfgsb import (
+    lbfgsb as lbfgsb,
+    scale_by_lbfgsb as scale_by_lbfgsb,
+)
+from gradchain.optimizers.second_order.newton import (
+    newton as newton,
+    newton_cg as newton_cg,
+    scale_by_newton as scale_by_newton,
+    scale_by_newton_cg as scale_by_newton_cg,
+)
+from gradchain.optimizers.second_order.nonlinear_cg import (
+    nonlinear_cg as nonlinear_cg,
+    scale_by_nonlinear_cg as scale_by_nonlinear_cg,
+)
+from gradchain.optimizers.second_order.sophia import (
+    scale_by_sophia as scale_by_sophia,
+    sophia as sophia,
+)
+from gradchain.optimizers.sgd import noisy_sgd as noisy_sgd, sgd as sgd
+from gradchain.optimizers.sign_sgd import sign_sgd as sign_sgd, signum as signum
+from gradchain.optimizers.sm3 import scale_by_sm3 as scale_by_sm3, sm3 as sm3
+from gradchain.optimizers.spam import (
+    scale_by_spam as scale_by_spam,
+    scale_by_stable_spam as scale_by_stable_spam,
+    spam as spam,
+    stable_spam as stable_spam,
+)
+from gradchain.optimizers.stable_adamw import (
+    scale_by_stable_adam as scale_by_stable_adam,
+    stable_adamw as stable_adamw,
+)
+from gradchain.optimizers.yogi import scale_by_yogi as scale_by_yogi, yogi as yogi
 from gradchain.schedules.algebra import join_schedules as join_schedules
-from gradchain.schedules.algebra import product_schedule as product_schedule
-from gradchain.schedules.algebra import repeated_schedule as repeated_schedule
-from gradchain.schedules.algebra import shifted_schedule as shifted_schedule
-from gradchain.schedules.algebra import sum_schedule as sum_schedule
-from gradchain.schedules.algebra import until_schedule as until_schedule
-from gradchain.schedules.basic import constant_schedule as constant_schedule
-from gradchain.schedules.basic import cosine_decay_schedule as cosine_decay_schedule
-from gradchain.schedules.basic import exponential_decay as exponential_decay
-from gradchain.schedules.basic import linear_schedule as linear_schedule
-from gradchain.schedules.basic import polynomial_schedule as polynomial_schedule
-from gradchain.schedules.cycles import cosine_annealing_schedule as cosine_annealing_schedule
-from gradchain.schedules.cycles import cosine_restarts_schedule as cosine_restarts_schedule
-from gradchain.schedules.cycles import cyclic_schedule as cyclic_schedule
+from gradchain.schedules.basic import (
+    constant_schedule as constant_schedule,
+    cosine_decay_schedule as cosine_decay_schedule,
+    exponential_decay as exponential_decay,
+    linear_schedule as linear_schedule,
+    polynomial_schedule as polynomial_schedule,
+)
 from gradchain.schedules.cycles import sgdr_schedule as sgdr_schedule
-from gradchain.schedules.decay import chebyshev_schedule as chebyshev_schedule
-from gradchain.schedules.decay import inverse_time_decay_schedule as inverse_time_decay_schedule
-from gradchain.schedules.decay import multiplicative_schedule as multiplicative_schedule
-from gradchain.schedules.decay import rex_schedule as rex_schedule
-from gradchain.schedules.decay import sigmoid_schedule as sigmoid_schedule
-from gradchain.schedules.piecewise import cosine_onecycle_schedule as cosine_onecycle_schedule
-from gradchain.schedules.piecewise import linear_onecycle_schedule as linear_onecycle_schedule
-from gradchain.schedules.piecewise import piecewise_constant_schedule as piecewise_constant_schedule
-from gradchain.schedules.piecewise import piecewise_interpolate_schedule as piecewise_interpolate_schedule
-from gradchain.schedules.range_test import LearningRateRange as LearningRateRange
-from gradchain.schedules.range_test import find_learning_rate as find_learning_rate
-from gradchain.schedules.warmup import inverse_sqrt_schedule as inverse_sqrt_schedule
-from gradchain.schedules.warmup import warmup_constant_schedule as warmup_constant_schedule
-from gradchain.schedules.warmup import warmup_cosine_decay_schedule as warmup_cosine_decay_schedule
-from gradchain.schedules.warmup import warmup_exponential_decay_schedule as warmup_exponential_decay_schedule
-from gradchain.schedules.warmup import warmup_schedule as warmup_schedule
-from gradchain.schedules.warmup import warmup_stable_decay_schedule as warmup_stable_decay_schedule
-from gradchain.slots import counter as counter
-from gradchain.slots import drop as drop
-from gradchain.slots import keep as keep
-from gradchain.slots import like_param as like_param
-from gradchain.slots import numbers as numbers
-from gradchain.slots import of_tree as of_tree
-from gradchain.slots import per_replica as per_replica
-from gradchain.slots import prepend as prepend
-from gradchain.slots import scalar as scalar
-from gradchain.slots import shaped as shaped
-from gradchain.state import adopt_state as adopt_state
+from gradchain.schedules.piecewise import (
+    cosine_onecycle_schedule as cosine_onecycle_schedule,
+    linear_onecycle_schedule as linear_onecycle_schedule,
+    piecewise_constant_schedule as piecewise_constant_schedule,
+    piecewise_interpolate_schedule as piecewise_interpolate_schedule,
+)
+from gradchain.schedules.warmup import (
+    warmup_constant_schedule as warmup_constant_schedule,
+    warmup_cosine_decay_schedule as warmup_cosine_decay_schedule,
+    warmup_exponential_decay_schedule as warmup_exponential_decay_schedule,
+)
+from gradchain.searches.backtracking import backtracking as backtracking
+from gradchain.searches.hager_zhang import hager_zhang as hager_zhang
+from gradchain.searches.levenberg_marquardt import levenberg_marquardt as levenberg_marquardt
+from gradchain.searches.reuse import value_and_grad_from_state as value_and_grad_from_state
+from gradchain.searches.reverse_communication import reverse_communication as reverse_communication
+from gradchain.searches.strong_wolfe import strong_wolfe as strong_wolfe
+from gradchain.searches.trust_region import trust_region as trust_region
 from gradchain.telemetry.metrics import metrics as metrics
-from gradchain.telemetry.metrics import unhealthy_layers as unhealthy_layers
 from gradchain.telemetry.watch import watch as watch
-from gradchain.telemetry.writers import CsvWriter as CsvWriter
-from gradchain.telemetry.writers import History as History
-from gradchain.telemetry.writers import LiveTable as LiveTable
-from gradchain.telemetry.writers import TensorBoardWriter as TensorBoardWriter
-from gradchain.telemetry.writers import Writer as Writer
-from gradchain.transforms.adam import scale_by_adam as scale_by_adam
-from gradchain.transforms.adam import scale_by_adamax as scale_by_adamax
-from gradchain.transforms.adam import scale_by_amsgrad as scale_by_amsgrad
-from gradchain.transforms.adam import scale_by_belief as scale_by_belief
-from gradchain.transforms.adam import scale_by_diffgrad as scale_by_diffgrad
-from gradchain.transforms.adam import scale_by_nadam as scale_by_nadam
-from gradchain.transforms.adam import scale_by_radam as scale_by_radam
-from gradchain.transforms.adam import scale_by_yogi as scale_by_yogi
-from gradchain.transforms.adam_mini import scale_by_adam_mini as scale_by_adam_mini
-from gradchain.transforms.adam_recent import scale_by_acprop as scale_by_acprop
-from gradchain.transforms.adam_recent import scale_by_adabound as scale_by_adabound
-from gradchain.transforms.adam_recent import scale_by_adan as scale_by_adan
-from gradchain.transforms.adam_recent import scale_by_ademamix as scale_by_ademamix
-from gradchain.transforms.adam_recent import scale_by_adopt as scale_by_adopt
-from gradchain.transforms.adam_recent import scale_by_laprop as scale_by_laprop
-from gradchain.transforms.adam_recent import scale_by_padam as scale_by_padam
-from gradchain.transforms.adam_recent import scale_by_simplified_ademamix as scale_by_simplified_ademamix
-from gradchain.transforms.adaptive import scale_by_adadelta as scale_by_adadelta
-from gradchain.transforms.adaptive import scale_by_ftrl as scale_by_ftrl
-from gradchain.transforms.adaptive import scale_by_qhadam as scale_by_qhadam
-from gradchain.transforms.adaptive import scale_by_rms as scale_by_rms
-from gradchain.transforms.adaptive import scale_by_rss as scale_by_rss
-from gradchain.transforms.adaptive import scale_by_stddev as scale_by_stddev
-from gradchain.transforms.amos import scale_by_amos as scale_by_amos
-from gradchain.transforms.basic import identity as identity
-from gradchain.transforms.basic import scale as scale
-from gradchain.transforms.basic import scale_by_learning_rate as scale_by_learning_rate
-from gradchain.transforms.basic import scale_by_schedule as scale_by_schedule
-from gradchain.transforms.basic import stateless as stateless
-from gradchain.transforms.clip_history import clip_by_history as clip_by_history
-from gradchain.transforms.clip_history import clip_by_zscore as clip_by_zscore
-from gradchain.transforms.clipping import adaptive_grad_clip as adaptive_grad_clip
-from gradchain.transforms.clipping import clip as clip
-from gradchain.transforms.clipping import clip_by_block_rms as clip_by_block_rms
-from gradchain.transforms.clipping import clip_by_global_norm as clip_by_global_norm
-from gradchain.transforms.clipping import clip_by_norm as clip_by_norm
-from gradchain.transforms.coin_betting import scale_by_cocob as scale_by_cocob
-from gradchain.transforms.conflict import pcgrad as pcgrad
-from gradchain.transforms.decay import add_cautious_weight_decay as add_cautious_weight_decay
-from gradchain.transforms.decay import add_corrected_weight_decay as add_corrected_weight_decay
-from gradchain.transforms.decay import add_decayed_weights as add_decayed_weights
-from gradchain.transforms.decay import add_independent_weight_decay as add_independent_weight_decay
-from gradchain.transforms.decay import add_l1 as add_l1
-from gradchain.transforms.decay import decay_towards_initial as decay_towards_initial
-from gradchain.transforms.distance import scale_by_dadapt_adam as scale_by_dadapt_adam
-from gradchain.transforms.distance import scale_by_distance_over_gradients as scale_by_distance_over_gradients
-from gradchain.transforms.distance import scale_by_dowg as scale_by_dowg
-from gradchain.transforms.distance import scale_by_prodigy as scale_by_prodigy
-from gradchain.transforms.dual_averaging import scale_by_madgrad as scale_by_madgrad
-from gradchain.transforms.factored import scale_by_came as scale_by_came
-from gradchain.transforms.factored import scale_by_factored_rms as scale_by_factored_rms
-from gradchain.transforms.factored import scale_by_param_block_norm as scale_by_param_block_norm
-from gradchain.transforms.factored import scale_by_param_block_rms as scale_by_param_block_rms
-from gradchain.transforms.factored import scale_by_sm3 as scale_by_sm3
-from gradchain.transforms.layerwise import correct_growth as correct_growth
-from gradchain.transforms.layerwise import scale_by_novograd as scale_by_novograd
-from gradchain.transforms.low_rank import scale_by_apollo as scale_by_apollo
-from gradchain.transforms.model_based import scale_by_momo as scale_by_momo
-from gradchain.transforms.model_based import scale_by_momo_adam as scale_by_momo_adam
-from gradchain.transforms.momentum import add_momentum as add_momentum
-from gradchain.transforms.momentum import average_updates as average_updates
-from gradchain.transforms.momentum import scale_by_aggmo as scale_by_aggmo
-from gradchain.transforms.momentum import scale_by_asgd as scale_by_asgd
-from gradchain.transforms.momentum import scale_by_qhm as scale_by_qhm
-from gradchain.transforms.multipliers import layerwise_decay as layerwise_decay
-from gradchain.transforms.multipliers import scale_by_path as scale_by_path
+from gradchain.transforms import constraints as constraints, penalties as penalties
+from gradchain.transforms.adaptive_clipping import (
+    clip_by_history as clip_by_history,
+    clip_by_zscore as clip_by_zscore,
+)
+from gradchain.transforms.clipping import (
+    adaptive_grad_clip as adaptive_grad_clip,
+    clip as clip,
+    clip_by_block_rms as clip_by_block_rms,
+    clip_by_global_norm as clip_by_global_norm,
+    clip_by_norm as clip_by_norm,
+)
+from gradchain.transforms.constraints import project as project
+from gradchain.transforms.momentum import (
+    add_momentum as add_momentum,
+    average_updates as average_updates,
+)
+from gradchain.transforms.multipliers import (
+    layerwise_decay as layerwise_decay,
+    scale_by_path as scale_by_path,
+)
 from gradchain.transforms.noise import add_noise as add_noise
-from gradchain.transforms.optimistic import scale_by_optimistic_gradient as scale_by_optimistic_gradient
-from gradchain.transforms.per_example import differentially_private_aggregate as differentially_private_aggregate
-from gradchain.transforms.per_example import per_example_global_norm_clip as per_example_global_norm_clip
-from gradchain.transforms.per_example import per_example_layer_norm_clip as per_example_layer_norm_clip
+from gradchain.transforms.normalizing import (
+    centralize as centralize,
+    normalize as normalize,
+    normalize_by_update_norm as normalize_by_update_norm,
+    orthogonal_to_weights as orthogonal_to_weights,
+    scale_by_sign as scale_by_sign,
+    zero_nans as zero_nans,
+)
+from gradchain.transforms.pcgrad import pcgrad as pcgrad
+from gradchain.transforms.penalties import prox as prox
+from gradchain.transforms.per_example import (
+    differentially_private_aggregate as differentially_private_aggregate,
+    per_example_global_norm_clip as per_example_global_norm_clip,
+    per_example_layer_norm_clip as per_example_layer_norm_clip,
+)
 from gradchain.transforms.plateau import reduce_on_plateau as reduce_on_plateau
-from gradchain.transforms.polyak import scale_by_polyak as scale_by_polyak
-from gradchain.transforms.processing import centralize as centralize
-from gradchain.transforms.processing import normalize as normalize
-from gradchain.transforms.processing import normalize_by_update_norm as normalize_by_update_norm
-from gradchain.transforms.processing import orthogonal_to_weights as orthogonal_to_weights
-from gradchain.transforms.processing import scale_by_sign as scale_by_sign
-from gradchain.transforms.processing import zero_nans as zero_nans
-from gradchain.transforms.projection import Constraint as Constraint
-from gradchain.transforms.projection import box as box
-from gradchain.transforms.projection import constraint as constraint
-from gradchain.transforms.projection import halfspace as halfspace
-from gradchain.transforms.projection import hyperplane as hyperplane
-from gradchain.transforms.projection import l1_ball as l1_ball
-from gradchain.transforms.projection import l2_ball as l2_ball
-from gradchain.transforms.projection import l2_sphere as l2_sphere
-from gradchain.transforms.projection import linf_ball as linf_ball
-from gradchain.transforms.projection import non_negative as non_negative
-from gradchain.transforms.projection import project as project
-from gradchain.transforms.projection import simplex as simplex
-from gradchain.transforms.projection import spectral_ball as spectral_ball
-from gradchain.transforms.proximal import Penalty as Penalty
-from gradchain.transforms.proximal import elastic_net as elastic_net
-from gradchain.transforms.proximal import group_lasso as group_lasso
-from gradchain.transforms.proximal import l1 as l1
-from gradchain.transforms.proximal import nuclear_norm as nuclear_norm
-from gradchain.transforms.proximal import penalty as penalty
-from gradchain.transforms.proximal import prox as prox
-from gradchain.transforms.proximal import squared_l2 as squared_l2
-from gradchain.transforms.resilient import scale_by_rprop as scale_by_rprop
-from gradchain.transforms.sign import scale_by_lion as scale_by_lion
-from gradchain.transforms.stable import scale_by_spam as scale_by_spam
-from gradchain.transforms.stable import scale_by_stable_adam as scale_by_stable_adam
-from gradchain.transforms.stable import scale_by_stable_spam as scale_by_stable_spam
-from gradchain.transforms.trust import scale_by_trust_ratio as scale_by_trust_ratio
-from gradchain.trees import OfTree as OfTree
-from gradchain.trees import all_finite as all_finite
-from gradchain.trees import apply_updates as apply_updates
-from gradchain.trees import dot as dot
-from gradchain.trees import global_norm as global_norm
-from gradchain.trees import map_leaves as map_leaves
-from gradchain.trees import normal_like as normal_like
-from gradchain.trees import scale_tree as scale_tree
-from gradchain.trees import select as select
+from gradchain.transforms.scaling import (
+    identity as identity,
+    scale as scale,
+    scale_by_learning_rate as scale_by_learning_rate,
+    scale_by_schedule as scale_by_schedule,
+    stateless as stateless,
+)
+from gradchain.transforms.trust_ratio import (
+    scale_by_param_block_norm as scale_by_param_block_norm,
+    scale_by_param_block_rms as scale_by_param_block_rms,
+    scale_by_trust_ratio as scale_by_trust_ratio,
+)
+from gradchain.transforms.weight_decay import (
+    add_cautious_weight_decay as add_cautious_weight_decay,
+    add_corrected_weight_decay as add_corrected_weight_decay,
+    add_decayed_weights as add_decayed_weights,
+    add_independent_weight_decay as add_independent_weight_decay,
+    add_l1 as add_l1,
+    decay_towards_initial as decay_towards_initial,
+)
+from gradchain.tree.reductions import global_norm as global_norm
+from gradchain.tree.selecting import select as select
 from gradchain.wrappers.accumulate import accumulate as accumulate
-from gradchain.wrappers.averaging import average_weights as average_weights
-from gradchain.wrappers.averaging import eval_params as eval_params
-from gradchain.wrappers.cautious import cautious as cautious
-from gradchain.wrappers.cautious import grams as grams
-from gradchain.wrappers.control import apply_when as apply_when
-from gradchain.wrappers.control import parallel as parallel
-from gradchain.wrappers.control import switch as switch
+from gradchain.wrappers.averaging import (
+    average_weights as average_weights,
+    eval_params as eval_params,
+)
+from gradchain.wrappers.cautious import cautious as cautious, grams as grams
+from gradchain.wrappers.control import (
+    apply_when as apply_when,
+    parallel as parallel,
+    switch as switch,
+)
 from gradchain.wrappers.dadapt import dadapt as dadapt
-from gradchain.wrappers.gradient_filters import grokfast as grokfast
-from gradchain.wrappers.gradient_filters import grokfast_window as grokfast_window
-from gradchain.wrappers.gradient_filters import mars as mars
+from gradchain.wrappers.gradient_filters import (
+    grokfast as grokfast,
+    grokfast_window as grokfast_window,
+    mars as mars,
+)
 from gradchain.wrappers.graft import graft as graft
-from gradchain.wrappers.guards import bad_leaf as bad_leaf
-from gradchain.wrappers.guards import skip_nonfinite as skip_nonfinite
+from gradchain.wrappers.groups import freeze as freeze, groups as groups
+from gradchain.wrappers.guards import bad_leaf as bad_leaf, skip_nonfinite as skip_nonfinite
 from gradchain.wrappers.lazy import lazy_rows as lazy_rows
 from gradchain.wrappers.lookahead import lookahead as lookahead
-from gradchain.wrappers.loss_scale import dynamic_loss_scale as dynamic_loss_scale
-from gradchain.wrappers.loss_scale import loss_scale as loss_scale
+from gradchain.wrappers.loss_scale import (
+    dynamic_loss_scale as dynamic_loss_scale,
+    loss_scale as loss_scale,
+)
 from gradchain.wrappers.low_rank import low_rank as low_rank
 from gradchain.wrappers.mechanic import mechanize as mechanize
 from gradchain.wrappers.micro_batch import micro_batch as micro_batch
 from gradchain.wrappers.radial import remove_radial as remove_radial
 from gradchain.wrappers.schedule_free import schedule_free as schedule_free
-from gradchain.wrappers.sharpness import asam as asam
-from gradchain.wrappers.sharpness import looksam as looksam
-from gradchain.wrappers.sharpness import sam as sam
+from gradchain.wrappers.sharpness import asam as asam, looksam as looksam, sam as sam
 from gradchain.wrappers.spikes import skip_spikes as skip_spikes
-from gradchain.wrappers.tunable import set_hyperparams as set_hyperparams
-from gradchain.wrappers.tunable import tunable as tunable
+from gradchain.wrappers.tunable import set_hyperparams as set_hyperparams, tunable as tunable
 
 __version__ = "0.1.0"
+
+_PUBLIC_ROOMS = frozenset(
+    [
+        "as_optax",
+        "checkpoints",
+        "constraints",
+        "curvature",
+        "inspection",
+        "losses",
+        "minimization",
+        "numerics",
+        "penalties",
+        "plot",
+        "projections",
+        "schedules",
+        "searches",
+        "slots",
+        "telemetry",
+        "tree",
+    ]
+)
+
+
+def __dir__() -> list[str]:
+    """The public names: those of internal rooms are left out."""
+    is_public = lambda name, value: not isinstance(value, _ModuleType) or name in _PUBLIC_ROOMS
+    return [name for name, value in globals().items() if name[0] != "_" and is_public(name, value)]

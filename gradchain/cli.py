@@ -1,4 +1,6 @@
-"""The command line: what the library has, and what a config describes. ``gradchain --help`` says how it is called."""
+"""The command line: what the library has, and what a config describes. ``gradchain --help`` says
+how it is called.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,12 @@ import jax.numpy as jnp
 
 import gradchain
 from gradchain import plot
-from gradchain.call import FACTORIES, Call, Factory, Schedule
-from gradchain.check import check
 from gradchain.config import from_config, to_config
-from gradchain.core import GradientTransformation
-from gradchain.describe import describe, table
+from gradchain.core.call import FACTORIES, Call, Factory
+from gradchain.core.schedule import Schedule
+from gradchain.core.transformation import GradientTransformation
+from gradchain.inspection.check import check
+from gradchain.inspection.describe import describe, table
 
 KINDS = ("transforms", "wrappers", "recipes", "schedules")
 
@@ -60,7 +63,9 @@ def _write(text: str) -> None:
     try:
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)  # noqa: T201
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or Python tries again at its end
         if not isinstance(error, BrokenPipeError):  # who reads has seen enough
             raise BadInput(f"the output cannot be written: {error.strerror}") from error
 
@@ -81,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
         text = "a module that registers more names, imported first; may be repeated"
-        added.add_argument("--import", dest="imports", metavar="MODULE", action="append", default=[], help=text)
+        added.add_argument(
+            "--import", dest="imports", metavar="MODULE", action="append", default=[], help=text
+        )
         added.set_defaults(run=run)
         return added
 
@@ -89,13 +96,21 @@ def _parser() -> argparse.ArgumentParser:
     added = command("list", _list, "list the names that a config may use")
     added.add_argument("kind", nargs="?", choices=KINDS, help="one kind of them")
     added.add_argument("--json", action="store_true", help="print JSON")
-    added = command("show", _show, "print a config as a Python expression, and with all its arguments")
+    added = command(
+        "show", _show, "print a config as a Python expression, and with all its arguments"
+    )
     added.add_argument("config", metavar="CONFIG", help=config)
-    added = command("describe", _describe, "print what the state of a transformation takes, and what looks wrong")
+    added = command(
+        "describe",
+        _describe,
+        "print what the state of a transformation takes, and what looks wrong",
+    )
     added.add_argument("config", metavar="CONFIG", help=config)
     text = 'a file with the tree of shapes: [2, 3], or {"shape": [2, 3], "dtype": "bfloat16"}'
     added.add_argument("--params", metavar="SHAPES", required=True, help=text)
-    added.add_argument("--steps", type=_positive, metavar="N", help="the length of the run, to check schedules")
+    added.add_argument(
+        "--steps", type=_positive, metavar="N", help="the length of the run, to check schedules"
+    )
     text = "what update is given, by default: params"
     added.add_argument("--passes", nargs="+", metavar="NAME", default=["params"], help=text)
     added.add_argument("--json", action="store_true", help="print JSON")
@@ -106,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# ------------------------------------------------------------------------------------------------------------- commands
+# ----------------------------------------------------------------------------------------- commands
 
 
 def _list(arguments: argparse.Namespace) -> str:
@@ -114,9 +129,12 @@ def _list(arguments: argparse.Namespace) -> str:
     found = {kind: sorted(n for n, f in FACTORIES.items() if _kind(f) == kind) for kind in kinds}
     if arguments.json:
         entry = lambda kind, name: {"name": name, "kind": kind} | _facts(FACTORIES[name])
-        return json.dumps([entry(kind, name) for kind, names in found.items() for name in names], indent=2)
+        return json.dumps(
+            [entry(kind, name) for kind, names in found.items() for name in names], indent=2
+        )
     rows = {
-        kind: [(f"  {name}", _facts(FACTORIES[name])["summary"]) for name in names] for kind, names in found.items()
+        kind: [(f"  {name}", _facts(FACTORIES[name])["summary"]) for name in names]
+        for kind, names in found.items()
     }
     return "\n\n".join(table((kind, ""), rows[kind]) for kind in kinds)
 
@@ -126,14 +144,18 @@ def _kind(factory: Factory) -> str | None:
         return "schedules"
     if factory.kind is not GradientTransformation or factory.name == "GradientTransformation":
         return None
-    if any(factory.mentions(name, "GradientTransformation") for name in factory.signature.parameters):
+    if any(
+        factory.mentions(name, "GradientTransformation") for name in factory.signature.parameters
+    ):
         return "wrappers"
     return "recipes" if factory.composite else "transforms"
 
 
 def _facts(factory: Factory) -> dict[str, Any]:
     text = " ".join((inspect.getdoc(factory.function) or "").split("\n\n")[0].split())
-    text = re.sub(r": :math:.*", ".", re.split(r"(?<=\.) ", text)[0])  # without a formula at the end
+    text = re.sub(
+        r": :math:.*", ".", re.split(r"(?<=\.) ", text)[0]
+    )  # without a formula at the end
     text = re.sub(r":\w+:`([^`]*)`", r"\1", text).replace("``", "")
     text = re.sub(r"\\[lr]Vert ?", "|", text).replace("\\", "")
     bare = [str(p.replace(annotation=p.empty)) for p in factory.signature.parameters.values()]
@@ -157,7 +179,9 @@ def _describe(arguments: argparse.Namespace) -> str:
         try:
             description = describe(tx, shapes)
         except (ValueError, TypeError) as error:
-            raise BadInput(f"{_title(arguments.config)} does not fit {_title(arguments.params)}: {error}") from error
+            raise BadInput(
+                f"{_title(arguments.config)} does not fit {_title(arguments.params)}: {error}"
+            ) from error
         findings = check(tx, shapes, arguments.steps, tuple(arguments.passes))
     if not arguments.json:
         return f"{description}\n\n{findings}"
@@ -170,7 +194,9 @@ def _describe(arguments: argparse.Namespace) -> str:
 def _plot(arguments: argparse.Namespace) -> str:
     schedule = _load(arguments.config, Schedule)
     if not Path(arguments.out).suffix:
-        raise BadInput(f"--out {arguments.out!r} must end in the name of a format, as rate.png does")
+        raise BadInput(
+            f"--out {arguments.out!r} must end in the name of a format, as rate.png does"
+        )
     try:
         from matplotlib.figure import Figure  # without a window
     except ImportError as error:
@@ -181,11 +207,13 @@ def _plot(arguments: argparse.Namespace) -> str:
     try:
         figure.savefig(arguments.out)
     except (OSError, ValueError) as error:
-        raise BadInput(f"{arguments.out} cannot be written: {getattr(error, 'strerror', None) or error}") from error
+        raise BadInput(
+            f"{arguments.out} cannot be written: {getattr(error, 'strerror', None) or error}"
+        ) from error
     return arguments.out
 
 
-# ---------------------------------------------------------------------------------------------------------------- input
+# -------------------------------------------------------------------------------------------- input
 
 
 def _import(module: str) -> None:
@@ -212,7 +240,11 @@ def _load(name: str, kind: type) -> Any:
     if isinstance(value, Call):
         found = f"{value.factory.name!r} is a {type(value).__name__}"
         raise BadInput(f"{_title(name)}: {found}, but this command takes a {kind.__name__}")
-    example = '{"@schedule": "constant_schedule", ...}' if kind is Schedule else '{"@transform": "adam", ...}'
+    example = (
+        '{"@schedule": "constant_schedule", ...}'
+        if kind is Schedule
+        else '{"@transform": "adam", ...}'
+    )
     raise BadInput(f"{_title(name)}: this is no config, which is a mapping such as {example}")
 
 
@@ -229,7 +261,9 @@ def _read(name: str) -> Any:
     except OSError as error:
         raise BadInput(f"{_title(name)}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise BadInput(f"{_title(name)}: not a text file: {error.reason} at byte {error.start}") from error
+        raise BadInput(
+            f"{_title(name)}: not a text file: {error.reason} at byte {error.start}"
+        ) from error
     try:
         return _parse(name, text)
     except RecursionError as error:
@@ -237,13 +271,17 @@ def _read(name: str) -> Any:
 
 
 def _parse(name: str, text: str) -> Any:
-    is_json = name.endswith(".json") or (not name.endswith((".yaml", ".yml")) and text.lstrip()[:1] in ("{", "["))
+    is_json = name.endswith(".json") or (
+        not name.endswith((".yaml", ".yml")) and text.lstrip()[:1] in ("{", "[")
+    )
     if not is_json:
         return _read_yaml(_title(name), text)
     try:
         return json.loads(text, object_pairs_hook=_without_repeats)
     except json.JSONDecodeError as error:
-        raise BadInput(f"{_title(name)}, line {error.lineno}, column {error.colno}: {error.msg}") from error
+        raise BadInput(
+            f"{_title(name)}, line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from error
     except ValueError as error:
         raise BadInput(f"{_title(name)}: {error}") from error
 
@@ -260,12 +298,16 @@ def _without_repeats(pairs: list[tuple[Any, Any]]) -> dict:
 
 
 _MERGE = "tag:yaml.org,2002:merge"
+
 #: What is no text in YAML, with the characters that it may begin with.
 _PLAIN_YAML = {
     "null": (r"(~|null|)$", ["~", "n", ""]),
     "bool": (r"(true|false)$", list("tf")),
     "int": (r"[-+]?(0|[1-9][\d_]*)$", list("-+0123456789")),
-    "float": (r"([-+]?(\d[\d_]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?\.inf|\.nan)$", list("-+.0123456789")),
+    "float": (
+        r"([-+]?(\d[\d_]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?\.inf|\.nan)$",
+        list("-+.0123456789"),
+    ),
     "merge": (r"<<$", ["<"]),
 }
 
@@ -278,10 +320,14 @@ def _read_yaml(title: str, text: str) -> Any:
         raise BadInput(f"{title}: {text}") from error
 
     class Loader(yaml.SafeLoader):
-        """Safe, with the numbers and words of JSON: to YAML 1.1, 1e-3 is text, no is false, and 010 is eight."""
+        """Safe, with the numbers and words of JSON: to YAML 1.1, 1e-3 is text, no is false, and 010
+        is eight.
+        """
 
     def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict:
-        own = [(loader.construct_object(k, deep=True), None) for k, _ in node.value if k.tag != _MERGE]
+        own = [
+            (loader.construct_object(k, deep=True), None) for k, _ in node.value if k.tag != _MERGE
+        ]
         _without_repeats(own)
         loader.flatten_mapping(node)  # the keys of <<: *anchor, which its own override
         return dict(loader.construct_pairs(node, deep=True))
@@ -302,28 +348,42 @@ def _read_yaml(title: str, text: str) -> Any:
 
 def _shapes(name: str, node: Any, path: str) -> Any:
     """The tree of shapes that a file describes."""
-    is_leaf = isinstance(node, dict) and isinstance(node.get("shape"), list) and node.keys() <= {"shape", "dtype"}
+    is_leaf = (
+        isinstance(node, dict)
+        and isinstance(node.get("shape"), list)
+        and node.keys() <= {"shape", "dtype"}
+    )
     if isinstance(node, dict) and not is_leaf:
-        return {str(k): _shapes(name, v, f"{path}/{k}" if path else str(k)) for k, v in node.items()}
+        return {
+            str(k): _shapes(name, v, f"{path}/{k}" if path else str(k)) for k, v in node.items()
+        }
     if node is None:
         return None
     shape, dtype = (node["shape"], node.get("dtype", "float32")) if is_leaf else (node, "float32")
     if not (isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)):
         place = repr(path) if path else "the whole"
-        raise BadInput(f"{_title(name)}: {place} must be a shape, a list of sizes such as [2, 3], not {shape!r}")
+        raise BadInput(
+            f"{_title(name)}: {place} must be a shape, a list of sizes such as [2, 3], not {shape!r}"
+        )
     try:
         with jax.enable_x64(True):
-            jnp.result_type(found := jnp.dtype(str(dtype)))  # those of NumPy that JAX lacks are refused
+            jnp.result_type(
+                found := jnp.dtype(str(dtype))
+            )  # those of NumPy that JAX lacks are refused
         return jax.ShapeDtypeStruct(tuple(shape), found)
     except (TypeError, ValueError) as error:
-        close = difflib.get_close_matches(str(dtype), ("float16", "bfloat16", "float32", "float64", "complex64"), n=1)
+        close = difflib.get_close_matches(
+            str(dtype), ("float16", "bfloat16", "float32", "float64", "complex64"), n=1
+        )
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise BadInput(f"{_title(name)}: {path!r} has no dtype {dtype!r}{hint}") from error
 
 
 def _positive(text: str) -> int:
     if not (text.isdecimal() and len(text) < 11 and 0 < int(text) < 2**31):
-        raise argparse.ArgumentTypeError(f"must be a whole number above 0, and below 2 ** 31, not {text[:20]!r}")
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number above 0, and below 2 ** 31, not {text[:20]!r}"
+        )
     return int(text)
 
 

@@ -1,6 +1,7 @@
 """Values to and from plain data that JSON and YAML can hold.
 
-A config names registered factories and their arguments; reading one never runs code that it brings along.
+A config names registered factories and their arguments; reading one never runs code that it brings
+along.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import math
 import re
 from typing import Any
 
-from gradchain.call import FACTORIES, Call
-from gradchain.checks import quote
-from gradchain.core import GradientTransformation
+from gradchain.core.call import FACTORIES, Call
+from gradchain.core.errors import quote
+from gradchain.core.transformation import GradientTransformation
 
 
 def to_config(value: Any) -> Any:
@@ -24,8 +25,8 @@ def to_config(value: Any) -> Any:
         value: the value, or a container of values.
 
     Raises:
-        TypeError: naming the argument, if something has no name to be found by (a lambda, a foreign pair) or is an
-            array, a traced hyperparameter say.
+        TypeError: naming the argument, if something has no name to be found by (a lambda, a foreign
+            pair) or is an array, a traced hyperparameter say.
 
     Example:
         >>> import gradchain as gc
@@ -38,9 +39,13 @@ def to_config(value: Any) -> Any:
 def _encode(x: Any, place: str) -> Any:
     if isinstance(x, Call):
         if isinstance(x, GradientTransformation) and x.is_pair:
-            raise TypeError(f"to_config: {place} is a pair of functions, {x!r}; make it a factory with @transform.")
+            raise TypeError(
+                f"to_config: {place} is a pair of functions, {x!r}; make it a factory with @transform."
+            )
         named = {"@named": x.label} if x.label else {}
-        arguments = {k: _encode(v, f"argument {k!r} of {x.factory.name}") for k, v in x.arguments.items()}
+        arguments = {
+            k: _encode(v, f"argument {k!r} of {x.factory.name}") for k, v in x.arguments.items()
+        }
         return {x.tag: x.factory.name, **named, **arguments}
     if isinstance(x, float) and not math.isfinite(x):
         return {"@float": str(x)}
@@ -55,7 +60,9 @@ def _encode(x: Any, place: str) -> Any:
     if type(x) is dict:
         if all(isinstance(k, str) and not k.startswith("@") for k in x):
             return {k: _encode(v, f"{place} at {k!r}") for k, v in x.items()}
-        return {"@dict": [[_encode(k, place), _encode(v, f"{place} at {k!r}")] for k, v in x.items()]}
+        return {
+            "@dict": [[_encode(k, place), _encode(v, f"{place} at {k!r}")] for k, v in x.items()]
+        }
     raise TypeError(
         f"to_config: {place} is {x!r}, which has no name to be found by. Give a function one by decorating its factory"
         " with @gc.schedule or @gc.selection; make a traced number concrete."
@@ -66,8 +73,8 @@ def from_config(config: Any) -> Any:
     """The value that ``to_config`` was given.
 
     Args:
-        config: what ``to_config`` returned, perhaps after a round through JSON or YAML; arguments that are left out
-            take their defaults.
+        config: what ``to_config`` returned, perhaps after a round through JSON or YAML; arguments
+            that are left out take their defaults.
 
     Raises:
         ValueError: if it names a factory that is not registered.
@@ -87,7 +94,9 @@ def from_config(config: Any) -> Any:
         return {k: from_config(v) for k, v in config.items()}
     kinds = {factory.kind.tag: factory.kind for factory in FACTORIES.values()}
     if len(tags) > 1 or tags[0] not in (*kinds, *_PLAIN):
-        raise ValueError(f"from_config: unknown or mixed tags {quote(tags)}; known: {quote((*kinds, *_PLAIN))}.")
+        raise ValueError(
+            f"from_config: unknown or mixed tags {quote(tags)}; known: {quote((*kinds, *_PLAIN))}."
+        )
     (tag,) = tags
     if tag in _PLAIN:
         make, example = _PLAIN[tag]
@@ -95,7 +104,9 @@ def from_config(config: Any) -> Any:
         try:
             return make(value)
         except (TypeError, ValueError, re.error) as error:
-            raise ValueError(f"from_config: {tag!r} must be like {example}, not {value!r}: {error}.") from error
+            raise ValueError(
+                f"from_config: {tag!r} must be like {example}, not {value!r}: {error}."
+            ) from error
     return _call(kinds[tag], config[tag], {k: v for k, v in config.items() if k != tag})
 
 
@@ -105,7 +116,9 @@ def _call(kind: type[Call], name: str, config: dict[str, Any]) -> Any:
     if factory is None or factory.kind is not kind:
         known = sorted(n for n, f in FACTORIES.items() if f.kind is kind)
         close = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else "Import the module that registers it first."
+        hint = (
+            f"Did you mean {close[0]!r}?" if close else "Import the module that registers it first."
+        )
         raise ValueError(f"from_config: no {kind.__name__} named {name!r} is registered. {hint}")
     if kind is GradientTransformation and "update" in config:
         raise ValueError(f"from_config: {name!r} wraps functions, which no config can hold.")
@@ -114,7 +127,9 @@ def _call(kind: type[Call], name: str, config: dict[str, Any]) -> Any:
     for k in [p.name for p in factory.signature.parameters.values() if p.kind is p.VAR_POSITIONAL]:
         members = arguments.pop(k, ())
         if not isinstance(members, list | tuple):
-            raise TypeError(f"from_config: argument {k!r} of {name!r} must be a list, not {members!r}.")
+            raise TypeError(
+                f"from_config: argument {k!r} of {name!r} must be a list, not {members!r}."
+            )
     value = factory.bind(tuple(members), arguments)
     return value.named(label) if label else value
 

@@ -1,6 +1,7 @@
 """Pictures, drawn with matplotlib; ``pip install "gradchain[plot]"`` brings it.
 
-Each function draws on given axes, or on new ones, and returns them; ``plot_history`` makes a figure of several.
+Each function draws on given axes, or on new ones, and returns them; ``plot_history`` makes a figure
+of several.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from gradchain.call import Schedule
-from gradchain.checks import quote
+from gradchain.core.errors import quote
+from gradchain.core.schedule import Schedule
 from gradchain.curvature.density import SpectralDensity
 from gradchain.schedules.range_test import LearningRateRange
 from gradchain.telemetry.writers import History
@@ -37,7 +38,9 @@ def _pyplot() -> Any:
     return plt
 
 
-def schedule(schedule: Callable, steps: int | Sequence[int], ax: Axes | None = None, **line: Any) -> Axes:
+def schedule(
+    schedule: Callable, steps: int | Sequence[int], ax: Axes | None = None, **line: Any
+) -> Axes:
     """Draw a schedule, or any function of the step.
 
     Args:
@@ -55,7 +58,11 @@ def schedule(schedule: Callable, steps: int | Sequence[int], ax: Axes | None = N
     """
     ax = _axes(ax)
     counts = np.arange(steps) if isinstance(steps, int | np.integer) else np.asarray(steps)
-    values = schedule(counts) if isinstance(schedule, Schedule) else [schedule(int(count)) for count in counts]
+    values = (
+        schedule(counts)
+        if isinstance(schedule, Schedule)
+        else [schedule(int(count)) for count in counts]
+    )
     ax.plot(counts, np.asarray(values, np.float64), **line)
     ax.set(xlabel="step", ylabel="value")
     return ax
@@ -74,13 +81,20 @@ def learning_rate_range(found: LearningRateRange, ax: Axes | None = None) -> Axe
     ax = _axes(ax)
     ax.plot(found.rates, found.losses, color="C0", alpha=0.3, linewidth=0.8, label="loss")
     ax.plot(found.rates, found.smoothed, color="C0", linewidth=1.8, label="smoothed")
-    ax.axvline(found.steepest, color="C2", linestyle="--", label=f"steepest descent: {found.steepest:.1e}")
+    ax.axvline(
+        found.steepest, color="C2", linestyle="--", label=f"steepest descent: {found.steepest:.1e}"
+    )
     if found.decade_below is not None:
         ax.axvline(
-            found.decade_below, color="C1", linestyle=":", label=f"a tenth of the divergence: {found.decade_below:.1e}"
+            found.decade_below,
+            color="C1",
+            linestyle=":",
+            label=f"a tenth of the divergence: {found.decade_below:.1e}",
         )
     ax.set(xscale="log", xlabel="learning rate", ylabel="loss")
-    ax.set_ylim(top=found.smoothed.max() + 0.1 * np.ptp(found.smoothed))  # a single loss may be far above
+    ax.set_ylim(
+        top=found.smoothed.max() + 0.1 * np.ptp(found.smoothed)
+    )  # a single loss may be far above
     ax.legend(frameon=False)
     return ax
 
@@ -100,13 +114,19 @@ def spectral_density(found: SpectralDensity, ax: Axes | None = None, **line: Any
     density = np.asarray(found.density, np.float64)
     ax.plot(np.asarray(found.grid), density, **line)
     heights = np.concatenate([curve.get_ydata() for curve in ax.lines])
-    ax.set(xlabel="eigenvalue", ylabel="density", yscale="log", ylim=(1e-5 * heights.max(), 3 * heights.max()))
+    ax.set(
+        xlabel="eigenvalue",
+        ylabel="density",
+        yscale="log",
+        ylim=(1e-5 * heights.max(), 3 * heights.max()),
+    )
     return ax
 
 
-# ------------------------------------------------------------------------------------------------------------ metrics
+# ------------------------------------------------------------------------------------------ metrics
 
 Columns = dict[str, np.ndarray]
+
 _TOTALS = ("gradient_norm", "update_norm", "parameter_norm")
 
 
@@ -122,8 +142,8 @@ def trajectories(
 
     Args:
         fun: a function of an array of two numbers, which can be traced.
-        paths: by label the points of each way, arrays ``(steps, 2)``, as ``minimize(..., history="params")`` keeps
-            them; rows of NaN are left out.
+        paths: by label the points of each way, arrays ``(steps, 2)``, as ``minimize(...,
+            history="params")`` keeps them; rows of NaN are left out.
         x: the range of the first number.
         y: the range of the second.
         ax: where to draw; by default on new axes.
@@ -144,7 +164,15 @@ def trajectories(
     heights = np.asarray(jax.vmap(jax.vmap(fun))(grid), np.float64)
     lowest = np.nanmin(heights)
     shown = np.geomspace(1.0, 1.0 + np.nanmax(heights) - lowest, levels) - 1.0 + lowest
-    ax.contour(grid[..., 0], grid[..., 1], heights, np.unique(shown), colors="0.75", linewidths=0.6, linestyles="solid")
+    ax.contour(
+        grid[..., 0],
+        grid[..., 1],
+        heights,
+        np.unique(shown),
+        colors="0.75",
+        linewidths=0.6,
+        linestyles="solid",
+    )
     for label, path in paths.items():
         points = np.asarray(path, np.float64)
         points = points[np.isfinite(points).all(axis=1)]
@@ -156,11 +184,12 @@ def trajectories(
 def plot_history(history: History | str | os.PathLike) -> Figure:
     """Draw what was written of a training run: a panel for each kind of metric that is there.
 
-    The loss, which is all that is called ``loss`` or ends in ``_loss``, and the learning rate; the norms of gradients,
-    updates and parameters; the norm after each member of the chain; the factors by which members clip; the ratio of
-    updates to parameters; and of each layer, where ``watch`` has ``by=``, that ratio and the norm of its gradient, as
-    maps in which a cross is a layer that vanishes or explodes.
-    What is zero has no place on a scale of powers of ten: it is grey, or a gap.
+    The loss, which is all that is called ``loss`` or ends in ``_loss``, and the learning rate; the
+    norms of gradients, updates and parameters; the norm after each member of the chain; the factors
+    by which members clip; the ratio of updates to parameters; and of each layer, where ``watch``
+    has ``by=``, that ratio and the norm of its gradient, as maps in which a cross is a layer that
+    vanishes or explodes. What is zero has no place on a scale of powers of ten: it is grey, or a
+    gap.
 
     Args:
         history: a ``History``, or a file of ``CsvWriter``.
@@ -179,10 +208,17 @@ def plot_history(history: History | str | os.PathLike) -> Figure:
     steps, columns = history.steps, _columns(history)
     panels = [panel for panel in _PANELS if panel[1](columns)]
     if not panels:
-        raise ValueError(f"plot_history: there is no metric that it draws, such as 'loss', in {quote(history.names)}.")
+        raise ValueError(
+            f"plot_history: there is no metric that it draws, such as 'loss', in {quote(history.names)}."
+        )
     width, height = min(len(panels), 2), -(-len(panels) // 2)
     fig, grid = _pyplot().subplots(
-        height, width, figsize=(5.5 * width, 3.1 * height), sharex=True, squeeze=False, layout="constrained"
+        height,
+        width,
+        figsize=(5.5 * width, 3.1 * height),
+        sharex=True,
+        squeeze=False,
+        layout="constrained",
     )
     for ax, (title, choose, draw) in zip(grid.flat, panels, strict=False):
         draw(ax, steps, choose(columns), columns)
@@ -197,7 +233,9 @@ def plot_history(history: History | str | os.PathLike) -> Figure:
 
 def _columns(history: History) -> Columns:
     """The metrics by name, without the path of the wrapper in which the ``watch`` stands."""
-    above = next((n.removesuffix("update_ratio") for n in history.names if n.endswith("update_ratio")), "")
+    above = next(
+        (n.removesuffix("update_ratio") for n in history.names if n.endswith("update_ratio")), ""
+    )
     natural = lambda name: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", name)]
     return {name.removeprefix(above): history[name] for name in sorted(history.names, key=natural)}
 
@@ -213,7 +251,9 @@ def _named(ending: str) -> Callable[[Columns], Columns]:
 
 
 def _of_layers(kind: str) -> Callable[[Columns], Columns]:
-    return lambda columns: {k.removeprefix(f"{kind}/"): v for k, v in columns.items() if k.startswith(f"{kind}/")}
+    return lambda columns: {
+        k.removeprefix(f"{kind}/"): v for k, v in columns.items() if k.startswith(f"{kind}/")
+    }
 
 
 def _totals(columns: Columns) -> Columns:
@@ -229,9 +269,16 @@ def _losses(columns: Columns) -> Columns:
     return {name: values for name, values in columns.items() if is_loss(name)}
 
 
-def _lines(ax: Axes, steps: np.ndarray, chosen: Columns, columns: Columns, log: bool = True) -> None:
+def _lines(
+    ax: Axes, steps: np.ndarray, chosen: Columns, columns: Columns, log: bool = True
+) -> None:
     for name, values in chosen.items():
-        ax.plot(steps, np.where(values > 0, values, np.nan) if log else values, label=name, linewidth=1.3)
+        ax.plot(
+            steps,
+            np.where(values > 0, values, np.nan) if log else values,
+            label=name,
+            linewidth=1.3,
+        )
     if log and any((values > 0).any() for values in chosen.values()):
         ax.set_yscale("log")
     ax.grid(alpha=0.25)
@@ -259,18 +306,26 @@ def _factors(ax: Axes, steps: np.ndarray, chosen: Columns, columns: Columns) -> 
 
 
 def _map(ax: Axes, steps: np.ndarray, chosen: Columns, columns: Columns) -> None:
-    """A row for each layer, the first on top, in colours by powers of ten; crosses where a layer is unhealthy."""
+    """A row for each layer, the first on top, in colours by powers of ten; crosses where a layer is
+    unhealthy.
+    """
     from matplotlib.colors import LogNorm
 
     values = np.stack(list(chosen.values()))
     shown = np.ma.masked_where(~(np.isfinite(values) & (values > 0)), values)
     ax.set_facecolor("0.8")
-    ends = np.quantile(shown.compressed(), [0.02, 1.0]) if shown.count() else (1.0, 10.0)  # not a rate's end
+    ends = (
+        np.quantile(shown.compressed(), [0.02, 1.0]) if shown.count() else (1.0, 10.0)
+    )  # not a rate's end
     norm = LogNorm(*ends, clip=True)
-    mesh = ax.pcolormesh(steps, np.arange(len(values)), shown, norm=norm, cmap="viridis", shading="nearest")
+    mesh = ax.pcolormesh(
+        steps, np.arange(len(values)), shown, norm=norm, cmap="viridis", shading="nearest"
+    )
     ax.figure.colorbar(mesh, ax=ax, pad=0.02).ax.tick_params(labelsize=7)
     health = _of_layers("health")(columns)
-    rows, times = np.nonzero(np.nan_to_num([health.get(layer, np.zeros(len(steps))) for layer in chosen]))
+    rows, times = np.nonzero(
+        np.nan_to_num([health.get(layer, np.zeros(len(steps))) for layer in chosen])
+    )
     ax.plot(steps[times], rows, "x", color="C3", markersize=3, markeredgewidth=0.8)
     every = -(-len(chosen) // 20)
     ax.set_yticks(range(0, len(chosen), every), list(chosen)[::every], fontsize=7)

@@ -1,10 +1,11 @@
 """Plain functions on trees: the nearest point of a set.
 
-Each returns the point of the set that is nearest to a tree, taken as one long vector; complex numbers count as their
-two parts. As stages after an optimizer they are called ``gc.project(gc.simplex())`` and so on.
+Each returns the point of the set that is nearest to a tree, taken as one long vector; complex
+numbers count as their two parts. As stages after an optimizer they are called
+``gc.project(gc.constraints.simplex())`` and so on.
 
-``over`` says what one point is: ``WHOLE``, all leaves together, over all shards inside ``shard_map``; or, for a bare
-array, ``Along(dims)``, each slice along these dimensions on its own.
+``over`` says what one point is: ``WHOLE``, all leaves together, over all shards inside
+``shard_map``; or, for a bare array, ``Along(dims)``, each slice along these dimensions on its own.
 """
 
 from __future__ import annotations
@@ -17,12 +18,17 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.numerics import abs2, max_along, safe_divide, safe_sqrt, shrink, total_along, varying_axes
-from gradchain.trees import dot, map_leaves, sum_over_shards, tree_map_live, value_per_leaf
+from gradchain.numerics.arithmetic import abs2, safe_divide, safe_sqrt, shrink
+from gradchain.numerics.reductions import max_along, total_along, varying_axes
+from gradchain.tree.mapping import map_leaves, tree_map_live
+from gradchain.tree.reductions import dot, sum_over_shards
+from gradchain.tree.selecting import value_per_leaf
 
 
 class Along:
-    """Sums and maxima along some dimensions of an array, or of arrays of one shape; they stay, of length 1."""
+    """Sums and maxima along some dimensions of an array, or of arrays of one shape; they stay, of
+    length 1.
+    """
 
     def __init__(self, dims: int | tuple[int, ...]):
         self.dims = dims
@@ -79,7 +85,9 @@ def projection_box(tree: Any, lower: Any, upper: Any) -> Any:
         [0.  0.5 1. ]
     """
     parts = _parts(tree)
-    lower, upper = (value_per_leaf(bound, parts, "projection_box: the bound") for bound in (lower, upper))
+    lower, upper = (
+        value_per_leaf(bound, parts, "projection_box: the bound") for bound in (lower, upper)
+    )
     return _join(map_leaves(jnp.clip, parts, lower, upper), tree)
 
 
@@ -96,8 +104,8 @@ def projection_simplex(tree: Any, scale: Any = 1.0, *, over: Any = WHOLE) -> Any
         scale: the sum :math:`s \ge 0`.
         over: what one point is; see above.
 
-    Source: Michelot, "A finite algorithm for finding the projection of a point onto the canonical simplex of R^n",
-    1986, https://doi.org/10.1007/BF00938486
+    Source: Michelot, "A finite algorithm for finding the projection of a point onto the canonical
+    simplex of R^n", 1986, https://doi.org/10.1007/BF00938486
 
     Example:
         >>> print(projection_simplex(jnp.array([1.0, 0.5, -1.0])))
@@ -111,15 +119,19 @@ def projection_simplex(tree: Any, scale: Any = 1.0, *, over: Any = WHOLE) -> Any
 
 
 def _threshold(x: Any, scale: Any, over: Any) -> jax.Array:
-    r"""Where :math:`\sum_i \max(x_i - \tau, 0) = s`, for numbers :math:`x_i \le 0` of which one is 0.
+    r"""Where :math:`\sum_i \max(x_i - \tau, 0) = s`, for numbers :math:`x_i \le 0` of which one is
+    0.
 
-    Newton's method on a convex function that is made of straight pieces: it climbs to the answer and stands there.
+    Newton's method on a convex function that is made of straight pieces: it climbs to the answer
+    and stands there.
     """
 
     def newton(x: Any, threshold: jax.Array) -> jax.Array:
         above = map_leaves(lambda x: x > threshold, x)
         count = over.sum(map_leaves(lambda x, a: jnp.where(a, jnp.ones_like(x), 0), x, above))
-        return safe_divide(over.sum(map_leaves(lambda x, a: jnp.where(a, x, 0), x, above)) - scale, count)
+        return safe_divide(
+            over.sum(map_leaves(lambda x, a: jnp.where(a, x, 0), x, above)) - scale, count
+        )
 
     def climb(carry: tuple) -> tuple:
         _, threshold, n = carry
@@ -127,7 +139,9 @@ def _threshold(x: Any, scale: Any, over: Any) -> jax.Array:
 
     fixed, start = lax.stop_gradient(x), over.max(x) - lax.stop_gradient(scale)
     moves = lambda carry: jnp.any(carry[1] > carry[0]) & (carry[2] < 100)
-    _, threshold, _ = lax.while_loop(moves, climb, (start, jnp.maximum(newton(fixed, start), start), 0))
+    _, threshold, _ = lax.while_loop(
+        moves, climb, (start, jnp.maximum(newton(fixed, start), start), 0)
+    )
     return newton(x, threshold)  # once more, with slopes
 
 
@@ -140,8 +154,8 @@ def projection_l1_sphere(tree: Any, scale: Any = 1.0, *, over: Any = WHOLE) -> A
 def projection_l1_ball(tree: Any, scale: Any = 1.0, *, over: Any = WHOLE) -> Any:
     r"""The nearest point of :math:`\sum_i |x_i| \le s`.
 
-    Source: Duchi et al., "Efficient Projections onto the l1-Ball for Learning in High Dimensions", 2008,
-    https://doi.org/10.1145/1390156.1390191
+    Source: Duchi et al., "Efficient Projections onto the l1-Ball for Learning in High Dimensions",
+    2008, https://doi.org/10.1145/1390156.1390191
 
     Example:
         >>> print(projection_l1_ball(jnp.array([1.0, -0.5, 0.25])))
@@ -181,23 +195,31 @@ def projection_spectral_ball(tree: Any, scale: Any = 1.0) -> Any:
 
     The matrices of a leaf are its last two dimensions; a vector is a column.
     """
-    return map_leaves(lambda x: on_singular_values(lambda values: jnp.minimum(values, scale), x), tree)
+    return map_leaves(
+        lambda x: on_singular_values(lambda values: jnp.minimum(values, scale), x), tree
+    )
 
 
 def on_singular_values(function: Callable, x: jax.Array) -> jax.Array:
-    """The matrices of ``x`` with other singular values; those that it does not change stay as they are."""
+    """The matrices of ``x`` with other singular values; those that it does not change stay as they
+    are.
+    """
     if not x.size:
         return x
     matrices = x if x.ndim > 1 else x.reshape(-1, 1)
     left, values, right = jnp.linalg.svd(matrices, full_matrices=False)
     new = function(values)
-    made = jnp.matmul(left * new[..., None, :].astype(x.dtype), right, precision=lax.Precision.HIGHEST)
+    made = jnp.matmul(
+        left * new[..., None, :].astype(x.dtype), right, precision=lax.Precision.HIGHEST
+    )
     same = jnp.all(new == values, axis=-1)[..., None, None]
     return jnp.where(same, matrices, made).reshape(x.shape)
 
 
 def projection_vector(x: Any, a: Any) -> Any:
-    r"""The nearest point to ``x`` on the line of ``a``: :math:`a \langle a, x \rangle / \lVert a \rVert^2`."""
+    r"""The nearest point to ``x`` on the line of ``a``: :math:`a \langle a, x \rangle / \lVert a
+    \rVert^2`.
+    """
     factor = safe_divide(dot(a, x), dot(a, a))
     return map_leaves(lambda a: a * factor, a)
 
@@ -220,7 +242,9 @@ def projection_hyperplane(x: Any, a: Any, b: Any, *, over: Any = WHOLE) -> Any:
 
 
 def projection_halfspace(x: Any, a: Any, b: Any, *, over: Any = WHOLE) -> Any:
-    r"""The nearest point to ``x`` of :math:`\langle a, x \rangle \le b`; arguments as ``projection_hyperplane``."""
+    r"""The nearest point to ``x`` of :math:`\langle a, x \rangle \le b`; arguments as
+    ``projection_hyperplane``.
+    """
     factor = jnp.maximum(_excess(x, a, b, over), 0)
     return map_leaves(lambda x, a: x - factor * a, x, a)
 
@@ -232,9 +256,13 @@ def _excess(x: Any, a: Any, b: Any, over: Any) -> jax.Array:
 
 def _parts(tree: Any) -> Any:
     """The tree of tuples of real arrays: each leaf, or its real and imaginary part."""
-    return tree_map_live(lambda x: (x.real, x.imag) if jnp.iscomplexobj(x) else (jnp.asarray(x),), tree)
+    return tree_map_live(
+        lambda x: (x.real, x.imag) if jnp.iscomplexobj(x) else (jnp.asarray(x),), tree
+    )
 
 
 def _join(parts: Any, tree: Any) -> Any:
     """The opposite of ``_parts``, for the types of ``tree``."""
-    return tree_map_live(lambda _, part: lax.complex(*part) if len(part) == 2 else part[0], tree, parts)
+    return tree_map_live(
+        lambda _, part: lax.complex(*part) if len(part) == 2 else part[0], tree, parts
+    )

@@ -9,7 +9,9 @@ NAN, INF = float("nan"), float("inf")
 
 
 def train(tx, params, grads, state=None, **extra):
-    """Parameters and state after one step with each of the stacked gradients; ``extra`` is stacked too."""
+    """Parameters and state after one step with each of the stacked gradients; ``extra`` is stacked
+    too.
+    """
     state = tx.init(params) if state is None else state
     step = jax.jit(tx.step)
     for t in range(len(jax.tree.leaves(grads)[0])):
@@ -21,6 +23,8 @@ def updates_of(tx, grads, **extra):
     """The updates of a single number, one for each gradient."""
     params, state, made = jnp.zeros(()), tx.init(jnp.zeros(())), []
     for t, g in enumerate(grads):
-        u, state = tx.update(jnp.float32(g), state, params, **{k: jnp.float32(x[t]) for k, x in extra.items()})
+        u, state = tx.update(
+            jnp.float32(g), state, params, **{k: jnp.float32(x[t]) for k, x in extra.items()}
+        )
         made.append(float(u))
     return made, state["accumulate"]

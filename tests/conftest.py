@@ -3,9 +3,12 @@
 import os
 import warnings
 
-# These tests compile thousands of small programs and run each for microseconds. Without LLVM's optimizations, and with
-# XLA's older code for fusions, that is three times faster. To test with the full ones: XLA_FLAGS= make test
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+# These tests compile thousands of small programs and run each for microseconds. Without LLVM's
+# optimizations, and with XLA's older code for fusions, that is three times faster. To test with the
+# full ones: XLA_FLAGS= make test
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+)
 
 import jax
 import pytest
@@ -28,7 +31,11 @@ def without_jit():
 @pytest.fixture
 def jax_as_users_have_it():
     """Broadcasting, promotion and warnings as they are without the settings above."""
-    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"), warnings.catch_warnings():
+    with (
+        jax.numpy_rank_promotion("allow"),
+        jax.numpy_dtype_promotion("standard"),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         yield
 

@@ -1,4 +1,6 @@
-"""Functions with a Hessian that is known: of random trees, and of a small network on handwritten digits."""
+"""Functions with a Hessian that is known: of random trees, and of a small network on handwritten
+digits.
+"""
 
 import functools
 
@@ -9,16 +11,20 @@ import numpy as np
 from hypothesis import settings
 from sklearn.datasets import load_digits
 
-from gradchain.curvature.flat import to_vector
+from gradchain.curvature.vectors import to_vector
 from tests.random_trees import few, full_trees
 
-small_trees = full_trees.map(lambda tree: jax.tree.map(lambda x: x / 25, tree))  # where sines are smooth
+small_trees = full_trees.map(
+    lambda tree: jax.tree.map(lambda x: x / 25, tree)
+)  # where sines are smooth
 fewer = settings(few, max_examples=6)  # each tree compiles its own programs
 
 
 def wide(tree):
     """In float64 or complex128; x64 has to be on."""
-    return jax.tree.map(lambda x: x.astype(jnp.complex128 if jnp.iscomplexobj(x) else jnp.float64), tree)
+    return jax.tree.map(
+        lambda x: x.astype(jnp.complex128 if jnp.iscomplexobj(x) else jnp.float64), tree
+    )
 
 
 def of_vector(v):

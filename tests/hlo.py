@@ -1,10 +1,14 @@
-"""What a compiled program consists of: its computations, and which run only in a branch or in a loop."""
+"""What a compiled program consists of: its computations, and which run only in a branch or in a
+loop.
+"""
 
 import re
 
 
 def computations(program: str) -> dict[str, list[str]]:
-    """The lines of each computation of an optimized program, by its name; that of the whole is called ``ENTRY``."""
+    """The lines of each computation of an optimized program, by its name; that of the whole is
+    called ``ENTRY``.
+    """
     found: dict[str, list[str]] = {}
     for line in program.splitlines():
         head = re.match(r"(ENTRY )?%?([\w.\-]+) \(.*\{$", line)
@@ -16,10 +20,20 @@ def computations(program: str) -> dict[str, list[str]]:
 
 
 def below(program: str, *kinds: str) -> set[str]:
-    """The names of the computations that instructions of these kinds call, and of all that those call."""
+    """The names of the computations that instructions of these kinds call, and of all that those
+    call.
+    """
     parts = computations(program)
-    calls = lambda line: {name for name in re.findall(r"%([\w.\-]+)", line.partition("(")[2]) if name in parts}
-    todo = {name for lines in parts.values() for line in lines if is_a(line, *kinds) for name in calls(line)}
+    calls = lambda line: {
+        name for name in re.findall(r"%([\w.\-]+)", line.partition("(")[2]) if name in parts
+    }
+    todo = {
+        name
+        for lines in parts.values()
+        for line in lines
+        if is_a(line, *kinds)
+        for name in calls(line)
+    }
     done: set[str] = set()
     while todo:
         done |= todo
@@ -34,4 +48,9 @@ def is_a(line: str, *kinds: str) -> bool:
 
 def places(program: str, *kinds: str) -> list[str]:
     """The name of the computation of each instruction of these kinds."""
-    return [name for name, lines in computations(program).items() for line in lines if is_a(line, *kinds)]
+    return [
+        name
+        for name, lines in computations(program).items()
+        for line in lines
+        if is_a(line, *kinds)
+    ]

@@ -1,7 +1,7 @@
 """The laws that every transformation obeys; each is a function of a row of the table that asserts.
 
-Those of several devices are in ``laws_sharded``.
-One law of the design is not here yet: that storage policies apply. It comes with the storage policies.
+Those of several devices are in ``laws_sharded``. One law of the design is not here yet: that
+storage policies apply. It comes with the storage policies.
 """
 
 import json
@@ -18,14 +18,27 @@ import gradchain as gc
 from tests import own, samples
 from tests.references import schedules
 from tests.references.transforms import Scheduled
-from tests.samples import assert_close, assert_identical, assert_same_type, at, compiled_run, gradients, params
+from tests.samples import (
+    assert_close,
+    assert_identical,
+    assert_same_type,
+    at,
+    compiled_run,
+    gradients,
+    params,
+)
 from tests.table import Row
 
-# What float32 may lose between two ways to compile the same few operations: 8 roundings of 2^-24 and a few to spare.
+#: What a printed transformation may mention.
+NAMES = vars(gc) | vars(gc.schedules) | vars(gc.constraints) | vars(gc.penalties) | vars(own)
+
+# What float32 may lose between two ways to compile the same few operations: 8 roundings of 2^-24
+# and a few to spare.
 ROUNDING = 1e-6
 
-# As an argument of a compiled function, as it is outside jit, b2 = 0.999 is in float32, and 1 - b2 wrong by 1.3e-5 of
-# itself; so is the second moment that it weighs. Debiased by the same b2, the update does not show it.
+# As an argument of a compiled function, as it is outside jit, b2 = 0.999 is in float32, and 1 - b2
+# wrong by 1.3e-5 of itself; so is the second moment that it weighs. Debiased by the same b2, the
+# update does not show it.
 TRACED_DECAY = 2e-5
 
 
@@ -49,7 +62,7 @@ def is_a_plain_dict_of_names(row: Row) -> None:
         assert type(entry) is dict
         assert all(isinstance(name, str) for name in entry)
         for name, value in entry.items():
-            assert depth > 0 or name in row.make().stages
+            assert depth > 0 or name in row.make().members
             if isinstance(value, dict):
                 check(value, depth + 1)
 
@@ -75,7 +88,9 @@ def runs_alike_eagerly_compiled_and_in_a_scan(row: Row) -> None:
     assert_close(p, gc.apply_updates(p0, updates), row.tolerance * ROUNDING)
     assert_close(state_after_step, new_state, row.tolerance * TRACED_DECAY)
     with jax.disable_jit():
-        assert_close(tx.update(g, state, p0, **row.extra), (updates, new_state), row.tolerance * ROUNDING)
+        assert_close(
+            tx.update(g, state, p0, **row.extra), (updates, new_state), row.tolerance * ROUNDING
+        )
 
 
 def works_on_shapes_alone(row: Row) -> None:
@@ -115,7 +130,15 @@ def takes_trees_of_every_kind(row: Row) -> None:
     """Empty trees, a bare array, scalars, leaves of size zero, tuples and lists."""
     tx = row.make()
     scalar, none = jnp.float32(0.5), jnp.zeros((0,))
-    for tree in ({}, (), None, {"hole": None}, scalar, {"none": none}, [(scalar, none), jnp.ones((3, 2))]):
+    for tree in (
+        {},
+        (),
+        None,
+        {"hole": None},
+        scalar,
+        {"none": none},
+        [(scalar, none), jnp.ones((3, 2))],
+    ):
         state = tx.init(tree)
         updates, new_state = tx.update(tree, state, tree, **row.extra)
         assert_same_type(updates, tree)
@@ -123,9 +146,10 @@ def takes_trees_of_every_kind(row: Row) -> None:
         assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves((updates, new_state)))
 
 
-# "Tiny" squares to a number near the smallest normal one of the dtype that the rule computes in, "huge" to one near the
-# largest: beyond these the squares that most optimizers keep would not be numbers. For float16, which computes in
-# float32, they are near the ends of float16 itself, a factor short so that a sum of a few steps is in range.
+# "Tiny" squares to a number near the smallest normal one of the dtype that the rule computes in,
+# "huge" to one near the largest: beyond these the squares that most optimizers keep would not be
+# numbers. For float16, which computes in float32, they are near the ends of float16 itself, a
+# factor short so that a sum of a few steps is in range.
 SIZES = {
     jnp.float16: (6e-8, 1e4),
     jnp.bfloat16: (1e-18, 1e18),
@@ -139,10 +163,15 @@ def has_the_numbers_of_its_twin(row: Row, dtype: Any) -> None:
     """Finite, and within the rounding of the dtype, for gradients of every size."""
     with jax.enable_x64(dtype == jnp.float64):
         wide = dtype in (jnp.float64,)
-        # The result is rounded once to the dtype; a rule makes some roundings before, in float32 or float64.
+        # The result is rounded once to the dtype; a rule makes some roundings before, in float32 or
+        # float64.
         info, compute = jnp.finfo(dtype), jnp.finfo(jnp.float64 if wide else jnp.float32)
         # The twin's own 1 - 0.999^t has lost up to 1e-16 / 1e-3 itself.
-        rounding = row.float64 if wide else (info.eps / 2 if info.bits < 32 else 0.0) + 8 * row.tolerance * compute.eps
+        rounding = (
+            row.float64
+            if wide
+            else (info.eps / 2 if info.bits < 32 else 0.0) + 8 * row.tolerance * compute.eps
+        )
         least = float(info.smallest_subnormal) + float(compute.tiny)
         p, tx = params(dtype), row.make()
         for value in (0.0, 1.0, *SIZES[dtype]):
@@ -152,16 +181,18 @@ def has_the_numbers_of_its_twin(row: Row, dtype: Any) -> None:
             for x in jax.tree.leaves((updates, state)):
                 assert np.all(np.isfinite(x)), f"gradient {value}"
             for name, x in samples.named(updates).items():
-                assert np.all(np.abs(x - expected[name]) <= rounding * np.abs(expected[name]) + least), (
-                    f"gradient {value}, {name}: {x} for {expected[name]}"
-                )
+                assert np.all(
+                    np.abs(x - expected[name]) <= rounding * np.abs(expected[name]) + least
+                ), f"gradient {value}, {name}: {x} for {expected[name]}"
 
 
 def follows_its_twin(row: Row, dtype: Any, tolerance: float) -> None:
     with jax.enable_x64(dtype == jnp.float64):
         mix = lambda make, *a: {
             "real": make(dtype, *a),
-            "complex": make(jnp.complex128 if dtype == jnp.float64 else jnp.complex64, *a, {"kernel": (2, 2)}),
+            "complex": make(
+                jnp.complex128 if dtype == jnp.float64 else jnp.complex64, *a, {"kernel": (2, 2)}
+            ),
         }
         p, grads = mix(params), mix(gradients, 50)
         updates, p_end, _ = compiled_run(row.make(), p, grads, **row.run)
@@ -217,12 +248,12 @@ def is_stable_from_step_to_step(row: Row) -> None:
 
 def prints_as_its_recipe(row: Row) -> None:
     tx = row.make()
-    again = eval(repr(tx), vars(gc) | vars(own))
+    again = eval(repr(tx), NAMES)
     assert again == tx
     assert repr(again) == repr(tx)
     assert repr(tx).startswith(row.name.split("-")[0] + "(")
     labelled = tx.named("it")
-    assert eval(repr(labelled), vars(gc) | vars(own)) == labelled
+    assert eval(repr(labelled), NAMES) == labelled
 
 
 def survives_json(row: Row) -> None:
@@ -238,7 +269,9 @@ def takes_traced_numbers(row: Row) -> None:
     *updates_and_params, state = samples.run_with_argument(tx, p, grads, **row.run)
     assert_close(updates_and_params, list(expected[:2]), row.tolerance * ROUNDING)
     assert_close(state, expected[2], row.tolerance * TRACED_DECAY)
-    narrow = lambda x: jnp.float16(x) if x > 1e-4 else jnp.bfloat16(x)  # each for what the other cannot hold
+    narrow = lambda x: (
+        jnp.float16(x) if x > 1e-4 else jnp.bfloat16(x)
+    )  # each for what the other cannot hold
     as_narrow_arrays = jax.tree.map(narrow, tx)
     as_rounded_numbers = jax.tree.map(lambda x: float(narrow(x)), tx)
     assert_close(
@@ -252,9 +285,15 @@ def can_be_vmapped(row: Row) -> None:
     p, grads, tx = params(jnp.float32), gradients(jnp.float32), row.make()
     sweep = [jax.tree.map(lambda x, factor=factor: factor * x, tx) for factor in (1.0, 0.9, 0.5)]
     stacked = jax.tree.map(lambda *xs: jnp.asarray(xs), *sweep)
-    swept = jax.jit(jax.vmap(partial(samples.run, **row.run), in_axes=(0, None, None)))(stacked, p, grads)
+    swept = jax.jit(jax.vmap(partial(samples.run, **row.run), in_axes=(0, None, None)))(
+        stacked, p, grads
+    )
     for i, member in enumerate(sweep):
-        assert_close(at(i, swept), samples.run_with_argument(member, p, grads, **row.run), row.tolerance * ROUNDING)
+        assert_close(
+            at(i, swept),
+            samples.run_with_argument(member, p, grads, **row.run),
+            row.tolerance * ROUNDING,
+        )
 
 
 def can_be_differentiated(row: Row) -> None:
@@ -262,11 +301,15 @@ def can_be_differentiated(row: Row) -> None:
     with jax.enable_x64(True):
         shapes = {"bias": (3,), "kernel": (3, 2)}
         p, grads, tx = params(jnp.float64, shapes), gradients(jnp.float64, 2, shapes), row.make()
-        grads = jax.tree.map(lambda g: g + 0.3, grads)  # none is zero: Adam's root has no slope there
+        grads = jax.tree.map(
+            lambda g: g + 0.3, grads
+        )  # none is zero: Adam's root has no slope there
 
         @jax.jit
         def loss(tx: Any) -> jax.Array:
-            return sum(jnp.sum(x**2) for x in jax.tree.leaves(samples.run(tx, p, grads, **row.run)[1]))
+            return sum(
+                jnp.sum(x**2) for x in jax.tree.leaves(samples.run(tx, p, grads, **row.run)[1])
+            )
 
         slopes = jax.tree.leaves(jax.grad(loss)(tx))
         along = sum(slope * x for slope, x in zip(slopes, jax.tree.leaves(tx), strict=True))
@@ -275,8 +318,12 @@ def can_be_differentiated(row: Row) -> None:
 
 
 def _numbers(tx: Any) -> dict[str, Any]:
-    """The arguments of a call that may be schedules, with a number for each: where that is zero, one that is felt."""
-    found = {k: v for k, v in tx.arguments.items() if tx.factory.mentions(k, "Hyper") and v is not None}
+    """The arguments of a call that may be schedules, with a number for each: where that is zero,
+    one that is felt.
+    """
+    found = {
+        k: v for k, v in tx.arguments.items() if tx.factory.mentions(k, "Hyper") and v is not None
+    }
     return {k: 0.2 if callable(v) else v or 0.03 for k, v in found.items()}
 
 
@@ -287,10 +334,14 @@ def takes_schedules(row: Row) -> None:
     rates = {name: 0.95 - 0.05 * i for i, name in enumerate(numbers)}
     fading = {k: gc.exponential_decay(v, 3, rates[k]) for k, v in numbers.items()}
     fading_twin = {
-        k: partial(schedules.exponential_decay, init_value=v, transition_steps=3, decay_rate=rates[k])
+        k: partial(
+            schedules.exponential_decay, init_value=v, transition_steps=3, decay_rate=rates[k]
+        )
         for k, v in numbers.items()
     }
-    with jax.enable_x64(True):  # a decay near 1 that changes is ill-conditioned: 1 - 0.999 has but three digits less
+    with jax.enable_x64(
+        True
+    ):  # a decay near 1 that changes is ill-conditioned: 1 - 0.999 has but three digits less
         p, grads = params(jnp.float64), gradients(jnp.float64)
         updates, _, _ = compiled_run(tx.replace(**fading), p, grads, **row.run)
         expected, _ = samples.run_twin(Scheduled(row.twin(), **fading_twin), p, grads, **row.run)

@@ -1,12 +1,13 @@
-"""The laws of several devices: splitting the leaves over 8 of them, simulated, gives the unsharded answer."""
+"""The laws of several devices: splitting the leaves over 8 of them, simulated, gives the unsharded
+answer.
+"""
 
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
 import gradchain as gc
 from tests import samples
@@ -43,7 +44,9 @@ def _split_state(state: Any, split: Any) -> Any:
     """How a state is split: each slot as its parameter is, without a dimension or with one more."""
     names = lambda tree: {
         jax.tree_util.keystr(path, simple=True, separator="/"): x
-        for path, x in jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: isinstance(x, P | tuple))
+        for path, x in jax.tree_util.tree_leaves_with_path(
+            tree, is_leaf=lambda x: isinstance(x, P | tuple)
+        )
     }
     specs, shapes = names(split), names(SPLIT_SHAPES)
 
@@ -70,7 +73,9 @@ def is_the_same_when_split_under_jit(row: Row) -> None:
     expected = compiled_run(tx, p, grads, **row.run)
     split_p, split_grads = put(p, ()), put(grads, (None,))
     assert len(split_p["stack"].sharding.device_set) == 8
-    assert_close(compiled_run(tx, split_p, split_grads, **row.run), expected, row.tolerance * ROUNDING)
+    assert_close(
+        compiled_run(tx, split_p, split_grads, **row.run), expected, row.tolerance * ROUNDING
+    )
 
 
 def is_the_same_when_split_under_shard_map(row: Row) -> None:
@@ -79,9 +84,16 @@ def is_the_same_when_split_under_shard_map(row: Row) -> None:
     p, grads = params(jnp.float32, SPLIT_SHAPES), gradients(jnp.float32, shapes=SPLIT_SHAPES)
     specs = jax.tree.map(lambda spec: P(None, *spec), split), split, _split_state(tx.init(p), split)
     split_run = jax.jit(
-        jax.shard_map(partial(samples.run, tx, **row.run), mesh=mesh, in_specs=(split, specs[0]), out_specs=specs)
+        jax.shard_map(
+            partial(samples.run, tx, **row.run),
+            mesh=mesh,
+            in_specs=(split, specs[0]),
+            out_specs=specs,
+        )
     )
-    assert_close(split_run(p, grads), compiled_run(tx, p, grads, **row.run), row.tolerance * ROUNDING)
+    assert_close(
+        split_run(p, grads), compiled_run(tx, p, grads, **row.run), row.tolerance * ROUNDING
+    )
 
 
 LAWS = [is_the_same_when_split_under_jit, is_the_same_when_split_under_shard_map]

@@ -1,4 +1,6 @@
-"""Transformations as a user would define them, one per lift and two wrappers, with twins and functions for the rows."""
+"""Transformations as a user would define them, one per lift and two wrappers, with twins and
+functions for the rows.
+"""
 
 from dataclasses import dataclass, field
 
@@ -16,9 +18,12 @@ def average_recent(weight: gc.Hyper, pull: gc.Hyper):
 
     def rule(g, s, p):
         recent = jnp.concatenate([g[None], s["past"]])
-        return weight * jnp.mean(recent, axis=0) + pull * (p - s["start"]), {"past": recent[:2], "start": s["start"]}
+        return weight * jnp.mean(recent, axis=0) + pull * (p - s["start"]), {
+            "past": recent[:2],
+            "start": s["start"],
+        }
 
-    return gc.elementwise(rule, past=gc.prepend(2), start=gc.like_param(copy=True))
+    return gc.elementwise(rule, past=gc.slots.prepend(2), start=gc.slots.like_param(copy=True))
 
 
 @gc.transform
@@ -26,10 +31,10 @@ def normalize_leaf(keep: gc.Hyper, eps: gc.Hyper = 1e-6):
     """Each leaf over its norm, or over what is left of the longest norm that it had."""
 
     def rule(g, s):
-        longest = jnp.maximum(jnp.sqrt(gc.total(gc.abs2(g))), keep * s["longest"])
+        longest = jnp.maximum(jnp.sqrt(gc.numerics.total(gc.numerics.abs2(g))), keep * s["longest"])
         return g / (longest + eps), {"longest": longest}
 
-    return gc.leafwise(rule, longest=gc.scalar)
+    return gc.leafwise(rule, longest=gc.slots.scalar)
 
 
 @gc.transform
@@ -37,10 +42,10 @@ def normalize_rows(decay: gc.Hyper, eps: gc.Hyper = 1e-6):
     """Each row of a matrix over the root of the moving average of its square."""
 
     def rule(g, s):
-        rows = gc.ema(jnp.sum(gc.abs2(g), axis=-1), s["rows"], decay)
+        rows = gc.numerics.ema(jnp.sum(gc.numerics.abs2(g), axis=-1), s["rows"], decay)
         return g / (jnp.sqrt(rows)[..., None] + eps), {"rows": rows}
 
-    return gc.matrixwise(rule, where=gc.ndim_at_least(2), rows=gc.drop(-1)(real=True))
+    return gc.matrixwise(rule, where=gc.ndim_at_least(2), rows=gc.slots.drop(-1)(real=True))
 
 
 @gc.transform
@@ -48,11 +53,13 @@ def divide_by_mean_norm(decay: gc.Hyper):
     """This update and the last, over a moving average of the norm of all."""
 
     def rule(g, s, t):
-        length = gc.ema(gc.global_norm(g), s["length"], decay)
-        updates = jax.tree.map(lambda x, last: (x + last) / gc.debias(length, decay, t), g, s["last"])
+        length = gc.numerics.ema(gc.global_norm(g), s["length"], decay)
+        updates = jax.tree.map(
+            lambda x, last: (x + last) / gc.numerics.debias(length, decay, t), g, s["last"]
+        )
         return updates, {"length": length, "last": g}
 
-    return gc.treewise(rule, length=gc.scalar(fill=1.0), last=gc.per_replica)
+    return gc.treewise(rule, length=gc.slots.scalar(fill=1.0), last=gc.slots.per_replica)
 
 
 @gc.transform
@@ -61,10 +68,10 @@ def momentum_of_update(inner: gc.GradientTransformation, decay: gc.Hyper):
 
     def rule(g, s, p, inner):
         u, state = inner(g, s["inner"], p)
-        momentum = gc.map_leaves(lambda m, x: decay * m + x, s["momentum"], u)
+        momentum = gc.tree.map_leaves(lambda m, x: decay * m + x, s["momentum"], u)
         return momentum, {"momentum": momentum, "inner": state}
 
-    return gc.around(rule, inner=inner, momentum=gc.like_param)
+    return gc.around(rule, inner=inner, momentum=gc.slots.like_param)
 
 
 @gc.transform
@@ -73,7 +80,7 @@ def every_other(inner: gc.GradientTransformation):
 
     def rule(g, s, p, t, inner):
         run = lambda: inner(g, s["inner"], p)
-        skip = lambda: (gc.scale_tree(g, 0.0), s["inner"])
+        skip = lambda: (gc.tree.scale_tree(g, 0.0), s["inner"])
         u, state = jax.lax.cond(t % 2 == 0, run, skip)
         return u, {"inner": state}
 
@@ -101,7 +108,9 @@ def with_examples(inner: gc.GradientTransformation):
     """Make two gradients of one, for what wants a leading dimension of examples."""
 
     def rule(g, s, p, inner):
-        updates, new = inner(gc.map_leaves(lambda g, p: jnp.stack([g, g * p]), g, p), s.get("inner", {}), p)
+        updates, new = inner(
+            gc.tree.map_leaves(lambda g, p: jnp.stack([g, g * p]), g, p), s.get("inner", {}), p
+        )
         return updates, {"inner": new}
 
     return gc.around(rule, inner=inner)
@@ -144,7 +153,9 @@ class NormalizeLeaf(Twin):
     longest: dict = field(default_factory=dict)
 
     def update(self, g, p):
-        self.longest = {k: max(twins.norm({k: g[k]}), self.keep * self.longest.get(k, 0.0)) for k in g}
+        self.longest = {
+            k: max(twins.norm({k: g[k]}), self.keep * self.longest.get(k, 0.0)) for k in g
+        }
         return {k: g[k] / (self.longest[k] + self.eps) for k in g}
 
 
@@ -201,4 +212,6 @@ def add_to_sum(updates, state):
     is_hole = lambda x: x is None
     add = lambda g, s: s if g is None else 0.5 * s + g
     total = jax.tree.map(add, updates, state["sum"], is_leaf=is_hole)
-    return jax.tree.map(lambda g, s: None if g is None else s, updates, total, is_leaf=is_hole), {"sum": total}
+    return jax.tree.map(lambda g, s: None if g is None else s, updates, total, is_leaf=is_hole), {
+        "sum": total
+    }

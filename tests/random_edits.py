@@ -49,7 +49,12 @@ KINDS = {  # name, what makes it, slots of a leaf, other slots
         {"average_params"},
         {"count", "weight"},
     ),
-    "masked": ("masked", lambda inner: gc.masked(inner, re.compile("w|b"), gc.identity()), set(), set()),
+    "masked": (
+        "masked",
+        lambda inner: gc.masked(inner, re.compile("w|b"), gc.identity()),
+        set(),
+        set(),
+    ),
     "groups": ("groups", None, set(), set()),
 }
 PLAIN = ["adam", "momentum", "average", "lion", "rms", "rate", "scheduled", "clip"]
@@ -60,7 +65,11 @@ def build(chain):
     made = []
     for m in chain:
         if m.kind == "groups":
-            rules = [(re.compile(f"^({'|'.join(leaves)})$"), build(inner)) for leaves, inner in m.groups if leaves]
+            rules = [
+                (re.compile(f"^({'|'.join(leaves)})$"), build(inner))
+                for leaves, inner in m.groups
+                if leaves
+            ]
             tx = gc.groups(rules)
         else:
             tx = KINDS[m.kind][1](build(m.chain))
@@ -84,7 +93,11 @@ def slots(chain, leaves=tuple(SHAPES)):
         for slot in per_leaf:
             found.setdefault((m.name, slot), []).extend(leaves)
         inner = [(leaf for leaf in leaves if m.kind != "masked" or leaf in "wb")]
-        below = [(tuple(g), c) for g, c in m.groups] if m.kind == "groups" else [(tuple(inner[0]), m.chain)]
+        below = (
+            [(tuple(g), c) for g, c in m.groups]
+            if m.kind == "groups"
+            else [(tuple(inner[0]), m.chain)]
+        )
         for own, c in below:
             for key, held in slots(c, tuple(leaf for leaf in own if leaf in leaves)).items():
                 found.setdefault(key, []).extend(held)
@@ -135,19 +148,25 @@ def chains_and_edits(draw):
             leaf = draw(st.sampled_from(sorted(SHAPES)))
             to = draw(st.integers(0, len(groups) - 1))
             groups = [
-                (tuple(x for x in leaves if x != leaf) + (leaf,) * (i == to), c) for i, (leaves, c) in enumerate(groups)
+                (tuple(x for x in leaves if x != leaf) + (leaf,) * (i == to), c)
+                for i, (leaves, c) in enumerate(groups)
             ]
         elif what == "split" and len(groups[0][0]) > 1:
             leaves, inner = groups[0]
             groups = [(leaves[:1], inner), (leaves[1:], inner), *groups[1:]]
         elif what == "merge" and len(groups) > 1:
-            groups = [(groups[0][0] + groups[1][0], groups[draw(st.integers(0, 1))][1]), *groups[2:]]
+            groups = [
+                (groups[0][0] + groups[1][0], groups[draw(st.integers(0, 1))][1]),
+                *groups[2:],
+            ]
         return replace(m, groups=tuple(groups))
 
     def edit_of(chain, elsewhere):
         used = elsewhere | names(chain)
         i = draw(st.integers(0, max(len(chain) - 1, 0)))
-        what = draw(st.sampled_from(["insert", "remove", "reorder", "rename", "wrap", "unwrap", "group"]))
+        what = draw(
+            st.sampled_from(["insert", "remove", "reorder", "rename", "wrap", "unwrap", "group"])
+        )
         if what == "insert" or not chain:
             return (*chain[:i], member(used, 1), *chain[i:])
         m, rest = chain[i], (chain[:i], chain[i + 1 :])
@@ -178,16 +197,23 @@ def chains_and_edits(draw):
 
 
 def may_have_been_renamed(before, after):
-    """From the old to the new name of the members whose new name is recognised: alone in having just their slots."""
+    """From the old to the new name of the members whose new name is recognised: alone in having
+    just their slots.
+    """
 
     def has_state(chain):
-        return any(per_leaf or numbers for *_, per_leaf, numbers in (KINDS[m.kind] for m in everyone(chain)))
+        return any(
+            per_leaf or numbers
+            for *_, per_leaf, numbers in (KINDS[m.kind] for m in everyone(chain))
+        )
 
     def alone(chain, others):
         found = {}
         for m in everyone(chain):
             if m.name not in others:
-                found.setdefault(frozenset(KINDS[m.kind][2]), set()).add((m.ident, m.name, has_state(m.chain)))
+                found.setdefault(frozenset(KINDS[m.kind][2]), set()).add(
+                    (m.ident, m.name, has_state(m.chain))
+                )
         return {slots: next(iter(ms)) for slots, ms in found.items() if len(ms) == 1}
 
     names = [{m.name for m in everyone(chain)} for chain in (before, after)]

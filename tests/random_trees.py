@@ -1,4 +1,6 @@
-"""Random trees: nested dicts, lists and tuples with holes, scalars, leaves of size zero and several dtypes."""
+"""Random trees: nested dicts, lists and tuples with holes, scalars, leaves of size zero and several
+dtypes.
+"""
 
 import math
 
@@ -36,7 +38,9 @@ def _containers(inner):
 
 def trees_of(dtypes):
     """A whole tree that is None is refused, as an argument that was forgotten."""
-    return st.recursive(arrays(dtypes) | st.none(), _containers, max_leaves=6).filter(lambda tree: tree is not None)
+    return st.recursive(arrays(dtypes) | st.none(), _containers, max_leaves=6).filter(
+        lambda tree: tree is not None
+    )
 
 
 trees = trees_of(EVERY_DTYPE)

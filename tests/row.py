@@ -10,6 +10,8 @@ import gradchain as gc
 from tests.references import schedules
 from tests.references.transforms import Twin
 
+SECOND_ORDER = ("gradchain.optimizers.second_order", "gradchain.searches")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -44,18 +46,25 @@ class Row:
 
     @property
     def is_second_order(self) -> bool:
-        """Whether it is of ``gradchain.curvature``, whose loops take seconds to compile."""
-        return self.make().factory.function.__module__.startswith("gradchain.curvature")
+        """Whether it is of second order: its loops take seconds to compile."""
+        return self.make().factory.function.__module__.startswith(SECOND_ORDER)
 
 
 NO_NUMBERS = dict.fromkeys(
-    ["takes_traced_numbers", "can_be_vmapped", "can_be_differentiated", "takes_schedules"], "it has no numbers"
+    ["takes_traced_numbers", "can_be_vmapped", "can_be_differentiated", "takes_schedules"],
+    "it has no numbers",
 )
-NO_OWN_NUMBERS = {"takes_schedules": "its numbers are its members'; a member of this row is scheduled"}
-FUNCTION = dict.fromkeys(["prints_as_its_recipe", "survives_json"], "it holds a function, which has no text")
+NO_OWN_NUMBERS = {
+    "takes_schedules": "its numbers are its members'; a member of this row is scheduled"
+}
+FUNCTION = dict.fromkeys(
+    ["prints_as_its_recipe", "survives_json"], "it holds a function, which has no text"
+)
 
 warm_up = lambda: gc.linear_schedule(0.1, 0.3, 10)
 warm_up_twin = lambda t: schedules.linear(t, 0.1, 0.3, 10)
-warm_up_optax = lambda: lambda step: optax.linear_schedule(0.1, 0.3, 10)(step.astype(float))  # else it is in float32
+warm_up_optax = lambda: (
+    lambda step: optax.linear_schedule(0.1, 0.3, 10)(step.astype(float))
+)  # else it is in float32
 matrices = gc.ndim_at_least(2)
 is_matrix = lambda name, x: x.ndim >= 2

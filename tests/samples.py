@@ -27,7 +27,9 @@ def of_shapes(make: Any, shapes: Any = None) -> Any:
     """The tree of ``make(path, shape)``, with the holes of ``shapes``."""
     name = lambda path: jax.tree_util.keystr(path, simple=True, separator="/")
     one = lambda path, shape: None if shape is None else make(name(path), shape)
-    return jax.tree_util.tree_map_with_path(one, SHAPES if shapes is None else shapes, is_leaf=_is_shape)
+    return jax.tree_util.tree_map_with_path(
+        one, SHAPES if shapes is None else shapes, is_leaf=_is_shape
+    )
 
 
 def _draw(rng: np.random.Generator, shape: tuple, dtype: Any) -> np.ndarray:
@@ -42,7 +44,9 @@ def params(dtype: Any, shapes: Any = None, seed: int = 0) -> Any:
 
 
 def gradients(dtype: Any, steps: int = STEPS, shapes: Any = None, seed: int = 1) -> Any:
-    """Gradients of ``steps`` steps, stacked, with sizes that vary by orders of magnitude and some zeros."""
+    """Gradients of ``steps`` steps, stacked, with sizes that vary by orders of magnitude and some
+    zeros.
+    """
     rng = np.random.default_rng(seed)
 
     def make(path: str, shape: tuple) -> jax.Array:
@@ -71,7 +75,9 @@ def named(tree: Any) -> dict[str, np.ndarray]:
     return {name(path): wide(x) for path, x in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def run(tx: Any, params: Any, grads: Any, step: float = STEP, extra: tuple = ()) -> tuple[Any, Any, Any]:
+def run(
+    tx: Any, params: Any, grads: Any, step: float = STEP, extra: tuple = ()
+) -> tuple[Any, Any, Any]:
     """All steps in one scan: the stacked updates, the parameters and the state at the end.
 
     ``extra`` holds pairs of the name of an extra argument and its value, the same at each step.
@@ -92,7 +98,9 @@ compiled_run = jax.jit(
 run_with_argument = jax.jit(run, static_argnames="extra")
 
 
-def run_twin(twin: Any, params: Any, grads: Any, step: float = STEP, extra: tuple = ()) -> tuple[dict, dict]:
+def run_twin(
+    twin: Any, params: Any, grads: Any, step: float = STEP, extra: tuple = ()
+) -> tuple[dict, dict]:
     """The same for a twin, in float64: the stacked updates and the parameters at the end."""
     p, g = named(params), named(grads)
     twin.init(p)
@@ -113,7 +121,9 @@ def assert_same_type(a: Any, b: Any) -> None:
 def assert_identical(a: Any, b: Any) -> None:
     """Equal bit for bit."""
     assert jax.tree.structure(a) == jax.tree.structure(b)
-    for (path, x), y in zip(jax.tree_util.tree_leaves_with_path(a), jax.tree.leaves(b), strict=True):
+    for (path, x), y in zip(
+        jax.tree_util.tree_leaves_with_path(a), jax.tree.leaves(b), strict=True
+    ):
         x, y = np.asarray(x), np.asarray(y)
         assert (x.dtype, x.shape) == (y.dtype, y.shape), jax.tree_util.keystr(path)
         assert x.tobytes() == y.tobytes(), jax.tree_util.keystr(path)
@@ -122,8 +132,8 @@ def assert_identical(a: Any, b: Any) -> None:
 def assert_close(a: Any, b: Any, tolerance: float) -> None:
     """Equal leaf by leaf, within ``tolerance`` times the largest magnitude in the leaf.
 
-    The measure is of the whole leaf and not of each element: where a sum of past gradients cancels, its error is in
-    proportion to what was summed.
+    The measure is of the whole leaf and not of each element: where a sum of past gradients cancels,
+    its error is in proportion to what was summed.
     """
     a, b = named(a), named(b)
     assert a.keys() == b.keys()

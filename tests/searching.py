@@ -12,16 +12,20 @@ def _gamma(b):
 
 
 def _yanai(b1, b2):
-    return lambda a: _gamma(b1) * jnp.sqrt((1 - a) ** 2 + b2**2) + _gamma(b2) * jnp.sqrt(a**2 + b1**2)
+    return lambda a: (
+        _gamma(b1) * jnp.sqrt((1 - a) ** 2 + b2**2) + _gamma(b2) * jnp.sqrt(a**2 + b1**2)
+    )
 
 
 def _wiggly(a, b=0.01, waves=39):
-    bend = jnp.where(a <= 1 - b, 1 - a, jnp.where(a >= 1 + b, a - 1, (a - 1) ** 2 / (2 * b) + b / 2))
+    bend = jnp.where(
+        a <= 1 - b, 1 - a, jnp.where(a >= 1 + b, a - 1, (a - 1) ** 2 / (2 * b) + b / 2)
+    )
     return bend + 2 * (1 - b) / (waves * np.pi) * jnp.sin(waves * np.pi / 2 * a)
 
 
-#: Moré & Thuente, "Line Search Algorithms with Guaranteed Sufficient Decrease", 1994, section 5: functions 1 to 6, with
-#: c1, c2 and the first steps of their tables.
+#: Moré & Thuente, "Line Search Algorithms with Guaranteed Sufficient Decrease", 1994, section 5:
+#: functions 1 to 6, with c1, c2 and the first steps of their tables.
 MORE_THUENTE = [
     lambda a: -a / (a**2 + 2),
     lambda a: (a + 0.004) ** 5 - 2 * (a + 0.004) ** 4,
@@ -49,10 +53,14 @@ def uphill(function, params):
 
 
 def search(tx, function, params, direction=None):
-    """One search from ``params``; along the negative gradient if not said. The update, and the state at the end."""
+    """One search from ``params``; along the negative gradient if not said. The update, and the
+    state at the end.
+    """
     value, grads = uphill(function, params)
     direction = jax.tree.map(jnp.negative, grads) if direction is None else direction
-    update, state = tx.update(direction, tx.init(params), params, value=value, grad=grads, value_fn=function)
+    update, state = tx.update(
+        direction, tx.init(params), params, value=value, grad=grads, value_fn=function
+    )
     (entry,) = state.values()
     return update, entry
 

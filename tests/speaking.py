@@ -29,6 +29,8 @@ def steps(tx, fresh=PARAMS):
 
 
 def assert_close(made, expected, **tolerances):
-    made, expected = (jax.tree.map(lambda x: np.asarray(x, np.float64), t) for t in (made, expected))
+    made, expected = (
+        jax.tree.map(lambda x: np.asarray(x, np.float64), t) for t in (made, expected)
+    )
     assert jax.tree.structure(made) == jax.tree.structure(expected)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerances), made, expected)

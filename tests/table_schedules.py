@@ -25,7 +25,9 @@ DECAYS = [
         schedules.polynomial,
         optax.polynomial_schedule,
     ),
-    ScheduleRow("cosine_decay_schedule", dict(init_value=2.0, decay_steps=30), schedules.cosine_decay),
+    ScheduleRow(
+        "cosine_decay_schedule", dict(init_value=2.0, decay_steps=30), schedules.cosine_decay
+    ),
     ScheduleRow(
         "cosine_decay_schedule-to_a_share",
         dict(init_value=2.0, decay_steps=30, alpha=0.1, exponent=1.5),
@@ -34,7 +36,14 @@ DECAYS = [
     ),
     ScheduleRow(
         "warmup_cosine_decay_schedule",
-        dict(init_value=0.1, peak_value=2.0, warmup_steps=10, decay_steps=30, end_value=0.2, exponent=1.5),
+        dict(
+            init_value=0.1,
+            peak_value=2.0,
+            warmup_steps=10,
+            decay_steps=30,
+            end_value=0.2,
+            exponent=1.5,
+        ),
         schedules.warmup_cosine_decay,
         optax.warmup_cosine_decay_schedule,
     ),
@@ -63,7 +72,14 @@ DECAYS = [
     ),
     ScheduleRow(
         "polynomial_schedule-cycle",
-        dict(init_value=2.0, end_value=0.5, power=1.5, transition_steps=20, transition_begin=3, cycle=True),
+        dict(
+            init_value=2.0,
+            end_value=0.5,
+            power=1.5,
+            transition_steps=20,
+            transition_begin=3,
+            cycle=True,
+        ),
         schedules.polynomial,
     ),
     ScheduleRow(
@@ -146,11 +162,17 @@ DECAYS = [
         schedules.sigmoid,
     ),
     ScheduleRow("chebyshev_schedule", dict(init_value=0.5, steps=16), schedules.chebyshev),
-    ScheduleRow("chebyshev_schedule-11", dict(init_value=0.5, steps=11, low=0.2, high=3.0), schedules.chebyshev),
+    ScheduleRow(
+        "chebyshev_schedule-11",
+        dict(init_value=0.5, steps=11, low=0.2, high=3.0),
+        schedules.chebyshev,
+    ),
     ScheduleRow(
         "multiplicative_schedule",
         dict(init_value=2.0, factor=gc.linear_schedule(0.8, 1.1, 30), steps=40),
-        lambda t, **_: schedules.multiplicative(t, 2.0, lambda i: schedules.linear(i, 0.8, 1.1, 30), 40),
+        lambda t, **_: schedules.multiplicative(
+            t, 2.0, lambda i: schedules.linear(i, 0.8, 1.1, 30), 40
+        ),
         tolerance=5.0,  # a product of 40 factors, each of them rounded
     ),
 ]
@@ -168,6 +190,12 @@ class SelectionRow:
 
 
 SELECTIONS = [
-    SelectionRow("ndim_at_least", lambda: gc.ndim_at_least(2), {"dense/kernel", "empty", "stack/1"}),
-    SelectionRow("path_matches", lambda: gc.path_matches("^dense|/0$"), {"dense/bias", "dense/kernel", "stack/0"}),
+    SelectionRow(
+        "ndim_at_least", lambda: gc.ndim_at_least(2), {"dense/kernel", "empty", "stack/1"}
+    ),
+    SelectionRow(
+        "path_matches",
+        lambda: gc.path_matches("^dense|/0$"),
+        {"dense/bias", "dense/kernel", "stack/0"},
+    ),
 ]

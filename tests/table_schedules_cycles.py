@@ -6,7 +6,9 @@ from tests.references import schedules
 from tests.row_schedule import ScheduleRow
 
 ONE = dict(init_value=0.1, peak_value=2.0, warmup_steps=3, decay_steps=15)
-OTHER = dict(init_value=0.2, peak_value=1.0, warmup_steps=0, decay_steps=25, end_value=0.2, exponent=2.0)
+OTHER = dict(
+    init_value=0.2, peak_value=1.0, warmup_steps=0, decay_steps=25, end_value=0.2, exponent=2.0
+)
 CYCLES = [
     ScheduleRow(
         "piecewise_constant_schedule",
@@ -17,7 +19,11 @@ CYCLES = [
     *(
         ScheduleRow(
             f"piecewise_interpolate_schedule-{way}",
-            dict(interpolate_type=way, init_value=2.0, boundaries_and_scales={30: 0.1, 10: 1.5, 45: 2.0}),
+            dict(
+                interpolate_type=way,
+                init_value=2.0,
+                boundaries_and_scales={30: 0.1, 10: 1.5, 45: 2.0},
+            ),
             schedules.piecewise_interpolate,
             None if way == "square" else optax.piecewise_interpolate_schedule,
         )
@@ -26,7 +32,12 @@ CYCLES = [
     ScheduleRow(
         "linear_onecycle_schedule",
         dict(
-            transition_steps=50, peak_value=2.0, pct_start=0.23, pct_final=0.45, div_factor=10.0, final_div_factor=100.0
+            transition_steps=50,
+            peak_value=2.0,
+            pct_start=0.23,
+            pct_final=0.45,
+            div_factor=10.0,
+            final_div_factor=100.0,
         ),
         schedules.linear_onecycle,
         optax.linear_onecycle_schedule,
@@ -53,14 +64,20 @@ CYCLES = [
         schedules.cosine_annealing,
     ),
     ScheduleRow(
-        "cosine_restarts_schedule", dict(init_value=2.0, first_decay_steps=7, m_mult=0.8), schedules.cosine_restarts
+        "cosine_restarts_schedule",
+        dict(init_value=2.0, first_decay_steps=7, m_mult=0.8),
+        schedules.cosine_restarts,
     ),
     ScheduleRow(
         "cosine_restarts_schedule-longer",
-        dict(init_value=2.0, first_decay_steps=7, t_mult=2, m_mult=0.8, end_value=0.1, warmup_steps=3),
+        dict(
+            init_value=2.0, first_decay_steps=7, t_mult=2, m_mult=0.8, end_value=0.1, warmup_steps=3
+        ),
         schedules.cosine_restarts,
     ),
-    ScheduleRow("sgdr_schedule", dict(cosine_kwargs=[ONE, OTHER, ONE]), schedules.sgdr, optax.sgdr_schedule),
+    ScheduleRow(
+        "sgdr_schedule", dict(cosine_kwargs=[ONE, OTHER, ONE]), schedules.sgdr, optax.sgdr_schedule
+    ),
     ScheduleRow(
         "cyclic_schedule",
         dict(base_value=0.1, peak_value=2.0, rise_steps=5),
@@ -73,7 +90,9 @@ CYCLES = [
     ),
     ScheduleRow(
         "cyclic_schedule-exp_range",
-        dict(base_value=0.1, peak_value=2.0, rise_steps=5, fall_steps=8, mode="exp_range", gamma=0.9),
+        dict(
+            base_value=0.1, peak_value=2.0, rise_steps=5, fall_steps=8, mode="exp_range", gamma=0.9
+        ),
         schedules.cyclic,
     ),
 ]

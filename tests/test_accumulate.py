@@ -1,4 +1,6 @@
-"""Accumulation is the large batch, runs the inner transformation once in a cycle, and loses nothing to a bad batch."""
+"""Accumulation is the large batch, runs the inner transformation once in a cycle, and loses nothing
+to a bad batch.
+"""
 
 import functools
 
@@ -20,15 +22,20 @@ from tests.samples import assert_close, assert_identical, at
 
 @functools.cache
 def program(k=8):
-    """A compiled step of adamw every ``k`` micro-steps, which is given its buffers, beside the plain one."""
+    """A compiled step of adamw every ``k`` micro-steps, which is given its buffers, beside the
+    plain one.
+    """
     params = {"kernel": jnp.ones((512, 256)), "bias": jnp.ones(256)}
-    # Donated buffers and results of the same type are paired in order: parameters and state go in as they come out.
-    step = lambda tx: jax.jit(lambda params, state, grads: tx.step(grads, state, params), donate_argnums=(0, 1))
+    # Donated buffers and results of the same type are paired in order: parameters and state go in
+    # as they come out.
+    step = lambda tx: jax.jit(
+        lambda params, state, grads: tx.step(grads, state, params), donate_argnums=(0, 1)
+    )
     transformations = gc.accumulate(gc.adamw(1e-3), k), gc.adamw(1e-3)
     return [step(tx).lower(params, tx.init(params), params).compile() for tx in transformations]
 
 
-# --------------------------------------------------------------------------------------------------- one inner update
+# --------------------------------------------------------------------------------- one inner update
 
 
 def test_the_inner_update_stands_once_in_the_program_and_only_in_a_branch():
@@ -66,7 +73,9 @@ def test_a_micro_step_that_is_given_its_buffers_copies_nothing_and_makes_none():
     tree = (512 * 256 + 256) * 4
     memory = compiled.memory_analysis()
     assert memory.temp_size_in_bytes < tree / 100
-    assert memory.argument_size_in_bytes - memory.alias_size_in_bytes < tree + 100  # all but the gradient
+    assert (
+        memory.argument_size_in_bytes - memory.alias_size_in_bytes < tree + 100
+    )  # all but the gradient
     copied = [line for lines in hlo.computations(compiled.as_text()).values() for line in lines]
     assert not [line for line in copied if hlo.is_a(line, "copy") and "[]" not in line]
 
@@ -74,7 +83,10 @@ def test_a_micro_step_that_is_given_its_buffers_copies_nothing_and_makes_none():
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.complex64])
 def test_there_is_one_accumulator_in_float32(dtype):
     params = samples.params(dtype)
-    state, inner = gc.accumulate(gc.adamw(0.1), 4).init(params)["accumulate"], gc.adamw(0.1).init(params)
+    state, inner = (
+        gc.accumulate(gc.adamw(0.1), 4).init(params)["accumulate"],
+        gc.adamw(0.1).init(params),
+    )
     assert {k: x.dtype.name for k, x in state.items() if k not in ("gradient_sum", "inner")} == {
         "count": "int32",
         "micro_step": "int32",
@@ -88,7 +100,9 @@ def test_there_is_one_accumulator_in_float32(dtype):
 
 
 def test_small_gradients_in_bfloat16_are_added_up_in_float32():
-    grads = jnp.concatenate([jnp.ones((1, 2)), jnp.full((255, 2), 2.0**-9)]).astype(jnp.bfloat16)  # 1 + 2^-9 is 1 there
+    grads = jnp.concatenate([jnp.ones((1, 2)), jnp.full((255, 2), 2.0**-9)]).astype(
+        jnp.bfloat16
+    )  # 1 + 2^-9 is 1 there
     tx = gc.accumulate(gc.scale(256.0), 256)
     _, state = train(tx, jnp.zeros(2, jnp.bfloat16), grads[:-1])
     update, _ = tx.update(grads[-1], state, jnp.zeros(2, jnp.bfloat16))
@@ -96,7 +110,7 @@ def test_small_gradients_in_bfloat16_are_added_up_in_float32():
     np.testing.assert_array_equal(update, jnp.bfloat16(1 + 255 * 2.0**-9))
 
 
-# ---------------------------------------------------------------------------------------------------- the large batch
+# ---------------------------------------------------------------------------------- the large batch
 
 
 @pytest.mark.parametrize(
@@ -121,7 +135,9 @@ def test_it_is_the_large_batch(inner):
         large, inner_state = inner.step(grad(large, x[t], y[t]), inner_state, large)
         for i in range(8):
             before = small
-            small, state = tx.step(grad(small, x[t, 8 * i : 8 * i + 8], y[t, 8 * i : 8 * i + 8]), state, small)
+            small, state = tx.step(
+                grad(small, x[t, 8 * i : 8 * i + 8], y[t, 8 * i : 8 * i + 8]), state, small
+            )
             if i < 7:
                 assert_identical(small, before)
     assert_close(small, large, 1e-6)
@@ -160,14 +176,23 @@ def test_an_inner_pair_of_optax_takes_part():
     assert_close(theirs, ours, 1e-5)  # optax takes 1 - b^t in float32
 
 
-# ------------------------------------------------------------------------------------------------------------- clocks
+# ------------------------------------------------------------------------------------------- clocks
 
 
 def test_the_value_reaches_the_inner_transformation_as_a_mean():
     tx = gc.accumulate(gc.reduce_on_plateau(0.5, patience=1), 4)
     made, state = updates_of(tx, [1.0] * 8, value=[1.0, 2.0, 3.0, 4.0, 2.6, 2.6, 2.6, 2.6])
     assert float(state["inner"]["reduce_on_plateau"]["best"]) == 2.5
-    assert made == [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.5]  # 2.6 is no improvement, 4.0 before it would make it one
+    assert made == [
+        0.0,
+        0.0,
+        0.0,
+        1.0,
+        0.0,
+        0.0,
+        0.0,
+        0.5,
+    ]  # 2.6 is no improvement, 4.0 before it would make it one
     _, state = updates_of(tx, [1.0, NAN, 1.0, 1.0], value=[1.0, 100.0, 2.0, 3.0])
     assert float(state["inner"]["reduce_on_plateau"]["best"]) == 2.0
 
@@ -236,21 +261,27 @@ def test_another_number_of_micro_steps_is_no_other_program():
     assert len(traces) == 1
 
 
-# ------------------------------------------------------------------------------------------------------ other company
+# ------------------------------------------------------------------------------------ other company
 
 
 def test_groups_accumulate_on_their_own():
     params = {"kernel": jnp.zeros(2), "bias": jnp.zeros(2)}
-    tx = gc.groups([("kernel", gc.accumulate(gc.sgd(1.0), 3))], default=gc.accumulate(gc.sgd(1.0), 2))
+    tx = gc.groups(
+        [("kernel", gc.accumulate(gc.sgd(1.0), 3))], default=gc.accumulate(gc.sgd(1.0), 2)
+    )
     grads = {"kernel": jnp.array([1.0, NAN, 3.0, 0.0]), "bias": jnp.array([1.0, 3.0, 5.0, NAN])}
     params, state = train(tx, params, jax.tree.map(lambda g: jnp.stack([g, g], axis=1), grads))
     assert_identical(params, {"kernel": jnp.full(2, -2.0), "bias": jnp.full(2, -2.0 - 5.0)})
-    dropped = [x for path, x in jax.tree_util.tree_leaves_with_path(state) if "dropped" in str(path)]
+    dropped = [
+        x for path, x in jax.tree_util.tree_leaves_with_path(state) if "dropped" in str(path)
+    ]
     assert [int(x) for x in dropped] == [1, 1]
 
 
 def test_one_in_another():
-    made, _ = updates_of(gc.accumulate(gc.accumulate(gc.scale(1.0), 2), 2), [1.0, 3.0, 5.0, 7.0, NAN, NAN, 1.0, 1.0])
+    made, _ = updates_of(
+        gc.accumulate(gc.accumulate(gc.scale(1.0), 2), 2), [1.0, 3.0, 5.0, 7.0, NAN, NAN, 1.0, 1.0]
+    )
     assert made == [0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 0.0]
 
 
@@ -294,7 +325,9 @@ def test_it_goes_on_from_a_checkpoint_in_the_middle_bit_for_bit():
     params, grads = samples.params(jnp.float32, shapes), samples.gradients(jnp.float32, 12, shapes)
     grads["dense"]["bias"] = grads["dense"]["bias"].at[4].set(NAN)
     tx = gc.accumulate(gc.adamw(gc.linear_schedule(0.1, 0.2, 9)), 4)
-    first, rest = (jax.tree.map(lambda x, part=part: x[part], grads) for part in (slice(6), slice(6, None)))
+    first, rest = (
+        jax.tree.map(lambda x, part=part: x[part], grads) for part in (slice(6), slice(6, None))
+    )
     middle, state = train(tx, params, first)
     assert int(state["accumulate"]["micro_step"]) == 2
     restored = flax.serialization.msgpack_restore(flax.serialization.to_bytes(state))

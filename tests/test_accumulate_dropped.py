@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import NamedSharding, PartitionSpec as P
 
 import gradchain as gc
 from tests import samples
@@ -15,7 +14,9 @@ from tests.samples import assert_close, assert_identical
 
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])
 def test_a_micro_batch_that_is_not_finite_is_dropped_and_counted(bad):
-    made, state = updates_of(gc.accumulate(gc.scale(1.0), 4), [1.0, bad, 2.0, 6.0, 1.0, 2.0, 3.0, 4.0])
+    made, state = updates_of(
+        gc.accumulate(gc.scale(1.0), 4), [1.0, bad, 2.0, 6.0, 1.0, 2.0, 3.0, 4.0]
+    )
     assert made == [0.0, 0.0, 0.0, 3.0, 0.0, 0.0, 0.0, 2.5]
     assert (int(state["dropped"]), int(state["count"])) == (1, 2)
     assert np.all([np.isfinite(x) for x in jax.tree.leaves(state)])
@@ -34,14 +35,19 @@ def test_one_bad_number_drops_the_micro_batch_of_all_leaves():
 
 
 def test_where_all_are_dropped_no_step_is_made():
-    params, tx = samples.params(jnp.float32), gc.accumulate(gc.adamw(gc.linear_schedule(0.1, 0.2, 9)), 3)
+    params, tx = (
+        samples.params(jnp.float32),
+        gc.accumulate(gc.adamw(gc.linear_schedule(0.1, 0.2, 9)), 3),
+    )
     good = samples.gradients(jnp.float32, 3)
     params, state = train(tx, params, good)
     bad = jax.tree.map(lambda g: g * NAN, good)
     same, after = train(tx, params, bad, state)
     assert_identical(same, params)
     assert_identical(after["accumulate"]["inner"], state["accumulate"]["inner"])
-    assert {k: int(after["accumulate"][k]) for k in ("count", "micro_step", "taken", "dropped")} == {
+    assert {
+        k: int(after["accumulate"][k]) for k in ("count", "micro_step", "taken", "dropped")
+    } == {
         "count": 1,
         "micro_step": 0,
         "taken": 0,
@@ -113,7 +119,9 @@ def test_a_bad_number_on_one_device_drops_the_micro_batch_on_all(way):
     params, step = put(params), tx.step
     if way == "shard_map":
         split = jax.tree.map(lambda x: P("data") if x.ndim else P(), state)
-        step = jax.shard_map(step, mesh=mesh, in_specs=(P("data"), split, P("data")), out_specs=(P("data"), split))
+        step = jax.shard_map(
+            step, mesh=mesh, in_specs=(P("data"), split, P("data")), out_specs=(P("data"), split)
+        )
     for g in grads:
         params, state = jax.jit(step)(put(g), state, params)
         assert params.sharding.spec == P("data")

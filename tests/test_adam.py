@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradchain as gc
-from gradchain.transforms.adam import averaged_length
+from gradchain.optimizers.radam import averaged_length
 
 
 def run(tx, grads, params=0.0):
@@ -28,7 +28,9 @@ def test_the_averaged_length_has_all_digits(b2, dtype, tolerance):
         for t in (1, 2, 5, 6, 30, 1000, 4000):
             power = Fraction(b2) ** t
             exact = float(2 / (1 - Fraction(b2)) - 1 - 2 * t * power / (1 - power))
-            np.testing.assert_allclose(averaged_length(b2, jnp.asarray(t, dtype)), exact, rtol=tolerance)
+            np.testing.assert_allclose(
+                averaged_length(b2, jnp.asarray(t, dtype)), exact, rtol=tolerance
+            )
 
 
 def test_radam_rectifies_from_the_sixth_step_on():
@@ -51,12 +53,17 @@ def test_the_momentum_product_of_nadam_is_one_number_per_parameter_and_there_onl
 
 def test_nadam_with_a_very_fast_warm_up_is_nadam_without():
     grads = [1.0, -0.5, 2.0, 0.1]
-    np.testing.assert_allclose(run(gc.nadam(0.1, momentum_decay=1e6), grads), run(gc.nadam(0.1), grads), rtol=1e-6)
+    np.testing.assert_allclose(
+        run(gc.nadam(0.1, momentum_decay=1e6), grads), run(gc.nadam(0.1), grads), rtol=1e-6
+    )
 
 
 def test_amsgrad_never_speeds_up_again():
     grads = [100.0] + [1.0] * 20
-    ams, plain = run(gc.scale_by_amsgrad(b1=0.0, b2=0.5), grads), run(gc.scale_by_adam(b1=0.0, b2=0.5), grads)
+    ams, plain = (
+        run(gc.scale_by_amsgrad(b1=0.0, b2=0.5), grads),
+        run(gc.scale_by_adam(b1=0.0, b2=0.5), grads),
+    )
     np.testing.assert_allclose(ams[-1], 0.01, rtol=1e-5)
     np.testing.assert_allclose(plain[-1], 1.0, rtol=0.01)
 
@@ -65,13 +72,17 @@ def test_adabound_begins_as_adam_and_ends_as_sgd():
     tx = gc.scale_by_adabound(b1=0.0, b2=0.9, final_scale=0.5, gamma=10.0)
     np.testing.assert_allclose(run(tx, [3.0] * 2000)[-1], 1.5, rtol=1e-3)
     free = gc.scale_by_adabound(b1=0.0, b2=0.9, gamma=1e-9)
-    np.testing.assert_allclose(run(free, [3.0, -4.0]), run(gc.scale_by_adam(b1=0.0, b2=0.9), [3.0, -4.0]), rtol=1e-5)
+    np.testing.assert_allclose(
+        run(free, [3.0, -4.0]), run(gc.scale_by_adam(b1=0.0, b2=0.9), [3.0, -4.0]), rtol=1e-5
+    )
 
 
 def test_padam_goes_from_sgd_to_adam():
     grads = [3.0, -4.0, 0.5]
     adam = run(gc.scale_by_adam(), grads)
-    np.testing.assert_allclose(run(gc.scale_by_padam(partial=0.5, amsgrad=False), grads), adam, rtol=1e-5)
+    np.testing.assert_allclose(
+        run(gc.scale_by_padam(partial=0.5, amsgrad=False), grads), adam, rtol=1e-5
+    )
     sgd = gc.scale_by_padam(b2=0.0, partial=0.0)  # which leaves Adam's corrected first moment
     np.testing.assert_allclose(run(sgd, grads)[0], 3.0, rtol=1e-6)
 
@@ -91,7 +102,9 @@ def test_a_schedule_bounds_the_steps_of_adopt():
 def test_adan_sees_no_difference_at_the_first_step():
     np.testing.assert_allclose(run(gc.scale_by_adan(), [2.0, 2.0]), 1.0, rtol=1e-6)
     ahead = run(gc.scale_by_adan(b1=0.0, b2=0.5, b3=0.0), [2.0, 4.0])[1]
-    np.testing.assert_allclose(ahead, (4.0 + 0.5 * (0.5 * 2.0 / 0.75)) / (4.0 + 0.5 * 2.0), rtol=1e-6)
+    np.testing.assert_allclose(
+        ahead, (4.0 + 0.5 * (0.5 * 2.0 / 0.75)) / (4.0 + 0.5 * 2.0), rtol=1e-6
+    )
 
 
 def test_adamc_decays_by_the_square_of_the_rate():

@@ -35,7 +35,9 @@ def test_ftrl_makes_parameters_exactly_zero_where_gradients_are_small():
     assert params[1] == 0
 
 
-@pytest.mark.parametrize("rate", [0.3, gc.cosine_decay_schedule(0.3, 10), gc.linear_schedule(0.0, 0.3, 10)])
+@pytest.mark.parametrize(
+    "rate", [0.3, gc.cosine_decay_schedule(0.3, 10), gc.linear_schedule(0.0, 0.3, 10)]
+)
 def test_ftrl_without_penalties_is_adagrad_in_float64(rate):
     with jax.enable_x64(True):
         start = jnp.array([1.0, -0.5])

@@ -1,4 +1,6 @@
-"""A state carried over to an edited chain keeps what both have, and the report accounts for every array."""
+"""A state carried over to an edited chain keeps what both have, and the report accounts for every
+array.
+"""
 
 import re
 
@@ -9,10 +11,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import gradchain as gc
-from gradchain.foreign_states import read
-from gradchain.paths import named_leaves
+from gradchain.checkpoints.foreign import read
+from gradchain.tree.paths import named_leaves
 from tests import samples
-from tests.random_edits import KINDS, RATE, SHAPES, build, chains_and_edits, everyone, may_have_been_renamed, slots
+from tests.random_edits import (
+    KINDS,
+    RATE,
+    SHAPES,
+    build,
+    chains_and_edits,
+    everyone,
+    may_have_been_renamed,
+    slots,
+)
 
 PARAMS = {name: np.ones(shape, np.float32) for name, shape in SHAPES.items()}
 
@@ -30,17 +41,22 @@ def assert_accounts_for_all(report, old, new):
 
 
 def numbered(state):
-    """The state with numbers that tell its arrays apart: each array of a leaf its own, a number that of its stage."""
+    """The state with numbers that tell its arrays apart: each array of a leaf its own, a number
+    that of its stage.
+    """
     leaves, treedef = jax.tree.flatten(state)
     named = list(live(state))
     tags = {stage: 1000 + i for i, stage in enumerate(sorted({p.split("/")[-2] for p in named}))}
     own = lambda i, path: i + 1 if path.split("/")[-1] in SHAPES else tags[path.split("/")[-2]]
     return treedef.unflatten(
-        [np.full(x.shape, own(i, p), x.dtype) for i, (p, x) in enumerate(zip(named, leaves, strict=True))]
+        [
+            np.full(x.shape, own(i, p), x.dtype)
+            for i, (p, x) in enumerate(zip(named, leaves, strict=True))
+        ]
     )
 
 
-# ------------------------------------------------------------------------------------------------------ random edits
+# ------------------------------------------------------------------------------------- random edits
 
 
 def check_edit(edits):
@@ -54,7 +70,10 @@ def check_edit(edits):
     ends = lambda named, *end: [p for p in named if f"/{p}".endswith("/" + "/".join(end))]
 
     held, renamed = slots(before), may_have_been_renamed(before, after)
-    new_name = {name: name for name in {m.name for m in everyone(before)} & {m.name for m in everyone(after)}} | renamed
+    new_name = {
+        name: name
+        for name in {m.name for m in everyone(before)} & {m.name for m in everyone(after)}
+    } | renamed
     kept = set()
     for (name, slot), leaves in held.items():
         wanted = slots(after).get((new_name.get(name), slot), [])
@@ -66,7 +85,12 @@ def check_edit(edits):
     for m in everyone(after):
         _, _, per_leaf, numbers = KINDS[m.kind]
         for number in numbers:
-            sources = [p for name, new in new_name.items() if new == m.name for p in ends(was, name, number)]
+            sources = [
+                p
+                for name, new in new_name.items()
+                if new == m.name
+                for p in ends(was, name, number)
+            ]
             for path in ends(now, m.name, number):
                 entry = path.removesuffix(f"/{number}")
                 if sources and (entry in kept or not (per_leaf or m.name in renamed.values())):
@@ -78,7 +102,9 @@ def check_edit(edits):
     return report
 
 
-few = settings(deadline=None, max_examples=100, derandomize=True, suppress_health_check=list(HealthCheck))
+few = settings(
+    deadline=None, max_examples=100, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 
 
 @few
@@ -94,7 +120,7 @@ def test_no_slot_is_lost_in_10000_random_edits(edits):
     check_edit(edits)
 
 
-# ------------------------------------------------------------------------------------------------------- one by one
+# --------------------------------------------------------------------------------------- one by one
 
 
 def adopted(after, before, **changes):
@@ -130,7 +156,10 @@ def test_wrap_and_unwrap(name):
     tx = gc.adamw(0.1)
     around = WRAPPED[name](tx)
     wrapped, unwrapped = adopted(around, tx), adopted(tx, around)
-    assert set(wrapped.sources.values()) == ADAM | {"scale_by_adam/count", "scale_by_learning_rate/count"}
+    assert set(wrapped.sources.values()) == ADAM | {
+        "scale_by_adam/count",
+        "scale_by_learning_rate/count",
+    }
     assert set(unwrapped.kept) == ADAM | {"scale_by_adam/count", "scale_by_learning_rate/count"}
     assert not wrapped.dropped and not unwrapped.new
 
@@ -145,7 +174,9 @@ def test_what_only_has_the_name_of_a_stage_is_not_its_state():
 
 def test_no_edit_that_leaves_the_slots_as_they_are_changes_anything():
     before = gc.adamw(0.1)
-    as_chain = gc.chain(gc.scale_by_adam(), gc.add_decayed_weights(0.1), gc.scale_by_learning_rate(0.1))
+    as_chain = gc.chain(
+        gc.scale_by_adam(), gc.add_decayed_weights(0.1), gc.scale_by_learning_rate(0.1)
+    )
     for after in (gc.adamw(RATE), gc.chain(gc.clip(1.0), before), as_chain, before.replace(b1=0.8)):
         report = adopted(after, before)
         assert len(report.kept) == 8 and not report.new and not report.dropped
@@ -153,7 +184,9 @@ def test_no_edit_that_leaves_the_slots_as_they_are_changes_anything():
 
 
 def test_a_schedule_of_another_number_begins_at_its_first_step():
-    assert adopted(gc.adamw(0.1, weight_decay=RATE), gc.adamw(0.1)).new == ["add_decayed_weights/count"]
+    assert adopted(gc.adamw(0.1, weight_decay=RATE), gc.adamw(0.1)).new == [
+        "add_decayed_weights/count"
+    ]
 
 
 def test_another_transformation_is_no_renamed_one():
@@ -187,7 +220,9 @@ def test_a_clock_goes_with_the_slots_of_its_stage():
     twice = gc.chain(gc.masked(gc.scale_by_adam(), "w"), gc.adam(0.1))
     state, _ = gc.adopt_state(twice, old, PARAMS)
     assert state["scale_by_adam"]["count"] == 5
-    assert state["masked"]["inner"]["scale_by_adam"]["count"] == 0  # its moments are zero: corrected as at the start
+    assert (
+        state["masked"]["inner"]["scale_by_adam"]["count"] == 0
+    )  # its moments are zero: corrected as at the start
 
 
 def test_groups_that_split_and_meet():
@@ -197,11 +232,15 @@ def test_groups_that_split_and_meet():
     state, report = gc.adopt_state(split, old, PARAMS)
     assert [int(x) for path, x in live(state).items() if path.endswith("count")] == [5] * 4
     assert not report.new and not report.dropped
-    donated = jax.jit(lambda s: jax.tree.map(lambda x: x + x, s), donate_argnums=0)(state)  # no buffer is there twice
+    donated = jax.jit(lambda s: jax.tree.map(lambda x: x + x, s), donate_argnums=0)(
+        state
+    )  # no buffer is there twice
     state = jax.tree.map(lambda x: x // 2 if x.dtype == jnp.int32 else x, donated)
     back, report = gc.adopt_state(whole, state, PARAMS)
     assert back["scale_by_adam"]["count"] == 5 and not report.new
-    assert {path.split("/")[-1] for path in report.dropped} == {"count"}  # of two clocks that show the same
+    assert {path.split("/")[-1] for path in report.dropped} == {
+        "count"
+    }  # of two clocks that show the same
     state["groups"]["adamw_2"]["scale_by_adam"]["count"] += 1
     message = "'scale_by_adam/count' could come from 'groups/adamw.*/scale_by_adam/count = 5', .* = 6' alike"
     with pytest.raises(ValueError, match=message):
@@ -210,7 +249,9 @@ def test_groups_that_split_and_meet():
 
 def test_a_group_takes_the_clock_from_which_its_slots_come():
     """Not that of the group whose name it has now."""
-    before = gc.partition({"a": gc.adam(0.1), "b": gc.adam(0.1)}, lambda path, x: "a" if path == "w" else "b")
+    before = gc.partition(
+        {"a": gc.adam(0.1), "b": gc.adam(0.1)}, lambda path, x: "a" if path == "w" else "b"
+    )
     old = before.init(PARAMS)
     for label, count in (("a", 5), ("b", 7)):
         for stage in old["partition"][label].values():
@@ -227,10 +268,13 @@ def test_ambiguity_is_an_error_that_names_both():
         gc.scale_by_adam(),
         gc.chain(gc.chain(gc.scale_by_adam()).named("a"), gc.chain(gc.scale_by_adam()).named("b")),
     )
-    with pytest.raises(ValueError, match=r"'scale_by_adam/mu/b' could come from 'a/.*mu/b', 'b/.*mu/b' alike"):
+    with pytest.raises(
+        ValueError, match=r"'scale_by_adam/mu/b' could come from 'a/.*mu/b', 'b/.*mu/b' alike"
+    ):
         gc.adopt_state(one, two.init(PARAMS), PARAMS)
     with pytest.raises(
-        ValueError, match=r"'scale_by_adam/mu/b' of the old state could go to 'a/.*mu/b', 'b/.*mu/b' alike"
+        ValueError,
+        match=r"'scale_by_adam/mu/b' of the old state could go to 'a/.*mu/b', 'b/.*mu/b' alike",
     ):
         gc.adopt_state(two, one.init(PARAMS), PARAMS)
     old = two.init(PARAMS)
@@ -243,7 +287,10 @@ def test_the_nearest_of_several_is_taken():
     report = adopted(gc.accumulate(inner, every=2), inner)
     assert not report.dropped
     assert report.sources["accumulate/inner/scale_by_adam/mu/w"] == "scale_by_adam/mu/w"
-    assert report.sources["accumulate/inner/masked/inner/scale_by_adam/mu/w"] == "masked/inner/scale_by_adam/mu/w"
+    assert (
+        report.sources["accumulate/inner/masked/inner/scale_by_adam/mu/w"]
+        == "masked/inner/scale_by_adam/mu/w"
+    )
 
 
 def test_another_shape_or_leaf_starts_new():
@@ -256,9 +303,13 @@ def test_another_shape_or_leaf_starts_new():
 
 def test_another_dtype_is_cast_and_noted():
     tx = gc.scale_by_adam()
-    old = jax.tree.map(lambda x: np.asarray(x, np.float64) if x.ndim else x, numbered(tx.init(PARAMS)))
+    old = jax.tree.map(
+        lambda x: np.asarray(x, np.float64) if x.ndim else x, numbered(tx.init(PARAMS))
+    )
     state, report = gc.adopt_state(tx, old, PARAMS)
-    assert {x.dtype for x in jax.tree.leaves(state["scale_by_adam"]["mu"])} == {jnp.dtype(jnp.float32)}
+    assert {x.dtype for x in jax.tree.leaves(state["scale_by_adam"]["mu"])} == {
+        jnp.dtype(jnp.float32)
+    }
     assert "cast from float64" in str(report)
     of_complex, report = gc.adopt_state(tx, jax.tree.map(lambda x: x + 0j, old), PARAMS)
     assert not report.kept and "was complex128" in str(report)
@@ -297,7 +348,9 @@ def test_shapes_alone_give_the_report():
     assert all(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(state))
 
 
-@pytest.mark.parametrize("params", [np.ones((), np.float32), [np.ones(2, np.float32), (np.ones(3, np.float32),)]])
+@pytest.mark.parametrize(
+    "params", [np.ones((), np.float32), [np.ones(2, np.float32), (np.ones(3, np.float32),)]]
+)
 def test_other_trees_of_parameters(params):
     tx = gc.adam(0.1)
     state, report = gc.adopt_state(gc.lookahead(tx), tx.init(params), params)
@@ -315,7 +368,9 @@ def test_a_wrapper_written_as_a_pair():
             updates, new = inner.update(updates, state["inner"], params)
             return updates, {"calls": state["calls"] + 1, "inner": new}
 
-        return gc.GradientTransformation(lambda p: {"calls": jnp.zeros((), jnp.int32), "inner": inner.init(p)}, update)
+        return gc.GradientTransformation(
+            lambda p: {"calls": jnp.zeros((), jnp.int32), "inner": inner.init(p)}, update
+        )
 
     tx = gc.adam(0.1)
     report = adopted(twice(tx), tx)
@@ -326,7 +381,10 @@ def test_a_wrapper_written_as_a_pair():
 def test_of_two_that_share_as_many_names_the_one_with_fewer_others_is_taken():
     old = gc.lookahead(gc.chain(gc.masked(gc.scale_by_adam(), re.compile(".")), gc.scale_by_adam()))
     report = adopted(gc.accumulate(gc.scale_by_adam(), every=2), old)
-    assert report.sources["accumulate/inner/scale_by_adam/mu/w"] == "lookahead/inner/scale_by_adam/mu/w"
+    assert (
+        report.sources["accumulate/inner/scale_by_adam/mu/w"]
+        == "lookahead/inner/scale_by_adam/mu/w"
+    )
 
 
 def test_what_only_has_the_name_of_a_stage_is_no_rival_of_it():

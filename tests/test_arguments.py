@@ -1,4 +1,6 @@
-"""Arguments of factories: default values, which rows of the table mostly replace, and what recipes do with theirs."""
+"""Arguments of factories: default values, which rows of the table mostly replace, and what recipes
+do with theirs.
+"""
 
 import inspect
 import warnings
@@ -7,10 +9,11 @@ import optax
 import optax.contrib
 import pytest
 
-from gradchain.call import FACTORIES
+from gradchain.core.call import FACTORIES
 from tests.table import ROWS
 
-# Where a default is not that of optax, of the twin, or of the member of a recipe that has an argument of this name.
+# Where a default is not that of optax, of the twin, or of the member of a recipe that has an
+# argument of this name.
 OF_OPTAX = {
     ("adadelta", "learning_rate"): "it is 1 in the paper; optax has no rate by default",
     ("adan", "eps_root"): "the paper has none",
@@ -35,7 +38,11 @@ OF_MEMBERS = {
     ("novograd", "eps"): "as in optax, where the two differ too",
     ("fromage", "min_norm"): "as in optax",
 }
-FREE = {"learning_rate", "weight_decay", "seed"}  # what is up to the user, and in twins often nothing
+FREE = {
+    "learning_rate",
+    "weight_decay",
+    "seed",
+}  # what is up to the user, and in twins often nothing
 
 
 def defaults(signature):
@@ -44,9 +51,16 @@ def defaults(signature):
 
 def differences(name, theirs, exceptions):
     """The arguments that have a number by default in both, and not the same."""
-    ours, allowed = defaults(FACTORIES[name].signature), {k for factory, k in exceptions if factory == name}
+    ours, allowed = (
+        defaults(FACTORIES[name].signature),
+        {k for factory, k in exceptions if factory == name},
+    )
     is_number = lambda x: isinstance(x, int | float) and not isinstance(x, bool)
-    both = [k for k in ours.keys() & theirs.keys() - allowed if is_number(ours[k]) and is_number(theirs[k])]
+    both = [
+        k
+        for k in ours.keys() & theirs.keys() - allowed
+        if is_number(ours[k]) and is_number(theirs[k])
+    ]
     return {k: (ours[k], theirs[k]) for k in both if ours[k] != theirs[k]}
 
 
@@ -67,7 +81,9 @@ def test_defaults_are_those_of_optax(name):
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_defaults_are_those_of_the_twin(row):
     twin = defaults(inspect.signature(type(row.twin()).__init__))
-    assert differences(name_of(row), {k: v for k, v in twin.items() if k not in FREE}, OF_TWINS) == {}
+    assert (
+        differences(name_of(row), {k: v for k, v in twin.items() if k not in FREE}, OF_TWINS) == {}
+    )
 
 
 recipes = [row for row in ROWS if row.make().factory.composite and name_of(row) != "chain"]
@@ -76,7 +92,7 @@ each_recipe = pytest.mark.parametrize("row", recipes, ids=[row.name for row in r
 
 @each_recipe
 def test_defaults_are_those_of_the_members(row):
-    for member in row.make().stages.values():
+    for member in row.make().members.values():
         assert differences(name_of(row), defaults(member.factory.signature), OF_MEMBERS) == {}
 
 
@@ -86,7 +102,11 @@ def another(value):
         return not value
     if isinstance(value, int | float):
         return value + 1 if isinstance(value, int) else 0.5 * value + 0.0625
-    return tuple(x if isinstance(x, str) else another(x) for x in value) if isinstance(value, tuple) else None
+    return (
+        tuple(x if isinstance(x, str) else another(x) for x in value)
+        if isinstance(value, tuple)
+        else None
+    )
 
 
 @each_recipe
@@ -97,4 +117,4 @@ def test_a_recipe_hands_every_argument_on(row):
     changes = {k: "nothing" if k == "where" else another(v) for k, v in tx.arguments.items()}
     for name, value in changes.items():
         if value is not None:
-            assert tx.replace(**{name: value}).stages != tx.stages, name
+            assert tx.replace(**{name: value}).members != tx.members, name

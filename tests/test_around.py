@@ -1,4 +1,6 @@
-"""The lift around other transformations: what a rule sees, where the states stand, which extra arguments pass."""
+"""The lift around other transformations: what a rule sees, where the states stand, which extra
+arguments pass.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +22,7 @@ def sum_of_two(first: gc.GradientTransformation, second: gc.GradientTransformati
     def rule(g, s, first, second, p=None):
         a, first_state = first(g, s["first"], p)
         b, second_state = second(g, s["second"], p)
-        return gc.map_leaves(jnp.add, a, b), {"first": first_state, "second": second_state}
+        return gc.tree.map_leaves(jnp.add, a, b), {"first": first_state, "second": second_state}
 
     return gc.around(rule, locality="element", first=first, second=second)
 
@@ -38,7 +40,7 @@ def with_value(inner: gc.GradientTransformation, factor: gc.Hyper):
 
 @gc.transform
 def scale_by_value():
-    return gc.treewise(lambda g, value: gc.scale_tree(g, value))
+    return gc.treewise(lambda g, value: gc.tree.scale_tree(g, value))
 
 
 def test_the_states_of_the_members_stand_beside_the_slots():
@@ -46,7 +48,10 @@ def test_the_states_of_the_members_stand_beside_the_slots():
     state = tx.init(P)
     assert state.keys() == {"momentum_of_update"}
     assert state["momentum_of_update"].keys() == {"inner", "momentum"}
-    assert state["momentum_of_update"]["inner"].keys() == {"scale_by_adam", "scale_by_learning_rate"}
+    assert state["momentum_of_update"]["inner"].keys() == {
+        "scale_by_adam",
+        "scale_by_learning_rate",
+    }
 
 
 def test_a_member_without_a_state_has_no_entry():
@@ -112,11 +117,15 @@ def every_second_call(inner: gc.GradientTransformation, factor: gc.Hyper = 1.0):
 
     def rule(g, s, p, inner):
         runs = s["calls"] % 2 == 1
-        scaled = lambda: gc.map_leaves(lambda x: factor * x, g)
+        scaled = lambda: gc.tree.map_leaves(lambda x: factor * x, g)
         u, new = gc.run_if(runs, lambda: inner(scaled(), s["inner"], p), g, s["inner"])
-        return u, {"count": s["count"] + runs.astype(jnp.int32), "calls": s["calls"] + 1, "inner": new}
+        return u, {
+            "count": s["count"] + runs.astype(jnp.int32),
+            "calls": s["calls"] + 1,
+            "inner": new,
+        }
 
-    return gc.around(rule, inner=inner, count=gc.counter, calls=gc.counter)
+    return gc.around(rule, inner=inner, count=gc.slots.counter, calls=gc.slots.counter)
 
 
 def test_a_slot_called_count_is_a_clock_that_the_rule_keeps():
@@ -128,7 +137,9 @@ def test_a_slot_called_count_is_a_clock_that_the_rule_keeps():
         updates, state = tx.update(G, state, P)
         sizes.append(float(jnp.max(jnp.abs(updates["kernel"]))))
         if call % 2:
-            right, expected = adam.update(gc.map_leaves(lambda x, k=call // 2: (k + 1.0) * x, G), expected, P)
+            right, expected = adam.update(
+                gc.tree.map_leaves(lambda x, k=call // 2: (k + 1.0) * x, G), expected, P
+            )
             np.testing.assert_allclose(updates["kernel"], right["kernel"], rtol=1e-6)
     assert sizes[0::2] == [0, 0, 0] and min(sizes[1::2]) > 0.9
     assert state["every_second_call"]["count"] == 3 and state["every_second_call"]["calls"] == 6

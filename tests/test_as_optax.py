@@ -151,9 +151,12 @@ FUNCTIONS = [
 
 @pytest.mark.parametrize("call", TRANSFORMATIONS)
 def test_a_transformation_makes_the_same_updates(call):
-    # A slot in bfloat16 is rounded from what is computed in float32 here; optax rounds in between, too.
+    # A slot in bfloat16 is rounded from what is computed in float32 here; optax rounds in between,
+    # too.
     tolerance = 3e-2 if "bfloat16" in call else 2e-5
-    assert_close(steps(evaluate(call, spoken)), steps(evaluate(call, optax)), rtol=tolerance, atol=1e-6)
+    assert_close(
+        steps(evaluate(call, spoken)), steps(evaluate(call, optax)), rtol=tolerance, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("call", FUNCTIONS)
@@ -166,10 +169,15 @@ def test_a_function_gives_the_same(call):
 
 
 def test_what_comes_out_is_a_transformation_of_gradchain():
-    for call in ("adam(0.1)", "chain(optax.clip(1.0), optax.adam(0.1))", "masked(optax.adam(0.1), MASK)", "clip(1.0)"):
+    for call in (
+        "adam(0.1)",
+        "chain(optax.clip(1.0), optax.adam(0.1))",
+        "masked(optax.adam(0.1), MASK)",
+        "clip(1.0)",
+    ):
         assert isinstance(evaluate(f"optax.{call}", spoken), gc.GradientTransformation)
     assert spoken.adam(0.1) == spoken.adam(0.1)
-    assert list(spoken.adamw(0.1, mask=MASK).stages)[:3] == list(gc.adamw(0.1).stages)
+    assert list(spoken.adamw(0.1, mask=MASK).members)[:3] == list(gc.adamw(0.1).members)
     assert "scale_by_adam" in spoken.chain(spoken.clip(1.0), spoken.adam(0.1)).init(PARAMS)
 
 
@@ -187,14 +195,19 @@ def test_a_dtype_of_storage_is_honoured():
     assert {x.dtype for x in jax.tree.leaves(mu)} == {jnp.dtype(jnp.bfloat16)}
     _, new = spoken.adamw(0.1, mu_dtype=jnp.bfloat16).update(GRADS[0], state, PARAMS)
     assert jax.tree.map(jnp.result_type, new) == jax.tree.map(jnp.result_type, state)
-    assert {x.dtype for x in jax.tree.leaves(spoken.tree.get(new, "nu"))} == {jnp.dtype(jnp.float32)}
+    assert {x.dtype for x in jax.tree.leaves(spoken.tree.get(new, "nu"))} == {
+        jnp.dtype(jnp.float32)
+    }
 
 
 @pytest.mark.parametrize(
     ("call", "error"),
     [
         ("optax.scale_by_lion(mode='smooth')", NotImplementedError),
-        ("optax.masked(optax.sgd(0.1), MASK, mask_compatible_extra_args=True)", NotImplementedError),
+        (
+            "optax.masked(optax.sgd(0.1), MASK, mask_compatible_extra_args=True)",
+            NotImplementedError,
+        ),
         ("optax.scale_by_factored_rms(decay_rate_fn=lambda *args: 0.9)", NotImplementedError),
         ("optax.contrib.galore(0.1, weight_dimension_numbers=lambda p: p)", NotImplementedError),
         ("optax.add_noise(0.1, 0.5, jax.random.key(0))", TypeError),
@@ -267,20 +280,28 @@ def test_a_pair_without_a_state_takes_anything_empty_for_it():
         spoken.adam(0.1).update(GRADS[0], None)
 
 
-@pytest.mark.parametrize("name", ["contrib", "losses", "projections", "schedules", "transforms", "tree", "tree_utils"])
+@pytest.mark.parametrize(
+    "name", ["contrib", "losses", "projections", "schedules", "transforms", "tree", "tree_utils"]
+)
 def test_submodules_are_modules_with_only_names_of_optax(name):
     module = importlib.import_module(f"gradchain.as_optax.{name}")
     assert getattr(spoken, name) is module
     ours = {k for k in getattr(module, "__all__", vars(module)) if not k.startswith("_")}
     theirs = set(dir(getattr(optax, name)))
-    helpers = {k for k in ours - theirs if getattr(vars(module)[k], "__module__", "") == module.__name__}
+    helpers = {
+        k for k in ours - theirs if getattr(vars(module)[k], "__module__", "") == module.__name__
+    }
     assert helpers == set()
 
 
-@pytest.mark.parametrize("name", ["", ".contrib", ".losses", ".projections", ".schedules", ".tree", ".tree_utils"])
+@pytest.mark.parametrize(
+    "name", ["", ".contrib", ".losses", ".projections", ".schedules", ".tree", ".tree_utils"]
+)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_arguments_have_the_order_and_the_default_numbers_of_optax(name):
-    modules = [importlib.import_module(package + name) for package in ("gradchain.as_optax", "optax")]
+    modules = [
+        importlib.import_module(package + name) for package in ("gradchain.as_optax", "optax")
+    ]
     compared = 0
     for function in vars(modules[0]).keys() & vars(modules[1]).keys():
         pair = [getattr(module, function) for module in modules]
@@ -289,7 +310,9 @@ def test_arguments_have_the_order_and_the_default_numbers_of_optax(name):
         ours, theirs = (inspect.signature(f).parameters for f in pair)
         order = [k for k, p in theirs.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
         assert list(ours)[: len(order)] == order, function
-        numbers = {k: p.default for k, p in theirs.items() if isinstance(p.default, int | float | str)}
+        numbers = {
+            k: p.default for k, p in theirs.items() if isinstance(p.default, int | float | str)
+        }
         assert {k: ours[k].default for k in numbers if k in ours} == numbers, function
         compared += 1
     assert compared
@@ -297,7 +320,10 @@ def test_arguments_have_the_order_and_the_default_numbers_of_optax(name):
 
 def test_skipping_large_updates_goes_by_the_squared_norm():
     for limit in (1.0, 10.0, 1e5):
-        pair = [m.skip_large_updates(GRADS[3], 0, PARAMS, max_squared_norm=limit) for m in (spoken, optax)]
+        pair = [
+            m.skip_large_updates(GRADS[3], 0, PARAMS, max_squared_norm=limit)
+            for m in (spoken, optax)
+        ]
         assert pair[0][0] == pair[1][0]
         np.testing.assert_allclose(*(state["norm_squared"] for _, state in pair), rtol=1e-6)
 

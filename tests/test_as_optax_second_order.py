@@ -18,7 +18,11 @@ pytestmark = pytest.mark.usefixtures("jax_as_users_have_it")
 def curved(params):
     """A smooth function with numbers beside the diagonal of its Hessian."""
     kernel, bias = params["dense"]["kernel"], params["dense"]["bias"]
-    return jnp.sum(jnp.log(jnp.cosh(kernel @ bias - 1.0))) + 0.1 * jnp.sum(kernel**2) + jnp.sum((bias - 0.3) ** 2)
+    return (
+        jnp.sum(jnp.log(jnp.cosh(kernel @ bias - 1.0)))
+        + 0.1 * jnp.sum(kernel**2)
+        + jnp.sum((bias - 0.3) ** 2)
+    )
 
 
 def rosenbrock(x):
@@ -39,14 +43,18 @@ def run(module, tx, fun=curved, params=PARAMS, steps=6, **extra):
     value_and_grad = jax.jit(jax.value_and_grad(fun))
     for _ in range(steps):
         value, grad = value_and_grad(params)
-        given = {k: v(fun) for k, v in extra.items()} if extra else {"value": value, "grad": grad, "value_fn": fun}
+        given = (
+            {k: v(fun) for k, v in extra.items()}
+            if extra
+            else {"value": value, "grad": grad, "value_fn": fun}
+        )
         updates, state = tx.update(grad, state, params, **given)
         params = module.apply_updates(params, updates)
         seen.append(params)
     return seen
 
 
-# ------------------------------------------------------------------------------------------------------ Sophia
+# ------------------------------------------------------------------------------------------- Sophia
 
 OWN_KEY = "optax.contrib.hutchinson_estimator_diag_hessian(jax.random.PRNGKey(3))"
 
@@ -83,7 +91,7 @@ def test_sophia_has_the_fields_of_its_state_and_prints_its_win_rate(capfd):
         tx.update(grads, state, params)
 
 
-# ------------------------------------------------------------------------------------------------ second_order
+# ------------------------------------------------------------------------------------- second_order
 
 
 def mean_squares(params, inputs, targets):
@@ -91,13 +99,25 @@ def mean_squares(params, inputs, targets):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("call", ["hvp(loss, v, params, *data)", "hessian_diag(loss, params, *data)"])
+@pytest.mark.parametrize(
+    "call", ["hvp(loss, v, params, *data)", "hessian_diag(loss, params, *data)"]
+)
 def test_curvature_of_a_loss_is_the_same(call):
-    names = {"loss": mean_squares, "v": jnp.arange(8.0), "params": PARAMS["dense"] | {"kernel": jnp.ones((3, 2)) / 2}}
+    names = {
+        "loss": mean_squares,
+        "v": jnp.arange(8.0),
+        "params": PARAMS["dense"] | {"kernel": jnp.ones((3, 2)) / 2},
+    }
     names |= {"data": (jax.random.normal(jax.random.key(0), (5, 3)), jnp.ones((5, 2)))}
-    made, expected = (eval(f"second_order.{call}", {"second_order": m.second_order} | names) for m in (spoken, optax))
+    made, expected = (
+        eval(f"second_order.{call}", {"second_order": m.second_order} | names)
+        for m in (spoken, optax)
+    )
     assert_close(made, expected, rtol=1e-5, atol=1e-6)
-    fisher = [m.second_order.fisher_diag(mean_squares, names["params"], *names["data"]) for m in (spoken, optax)]
+    fisher = [
+        m.second_order.fisher_diag(mean_squares, names["params"], *names["data"])
+        for m in (spoken, optax)
+    ]
     assert_close(*fisher, rtol=1e-5)
 
 
@@ -108,7 +128,7 @@ def test_the_submodule_has_only_names_of_optax():
     assert own == {"hvp", "hessian_diag", "fisher_diag"}
 
 
-# ------------------------------------------------------------------------------------------------ line searches
+# ------------------------------------------------------------------------------------ line searches
 
 
 @pytest.mark.parametrize(
@@ -132,15 +152,30 @@ def test_backtracking_makes_the_same_steps(call, fun):
     ("increase_factor", "slope_rtol", "atol", "rtol"),
     list(itertools.product([1.0, 1.5, float("inf")], [1e-4, 0.0], [1e-4, 0.0], [1e-4, 0.0])),
 )
-def test_backtracking_ends_where_the_loss_has_fallen_enough(increase_factor, slope_rtol, atol, rtol):
+def test_backtracking_ends_where_the_loss_has_fallen_enough(
+    increase_factor, slope_rtol, atol, rtol
+):
     start = jax.random.normal(jax.random.key(1), (16,))
-    numbers = {"slope_rtol": slope_rtol, "increase_factor": increase_factor, "atol": atol, "rtol": rtol}
-    tx = spoken.chain(spoken.sgd(1.0), spoken.scale_by_backtracking_linesearch(max_backtracking_steps=50, **numbers))
+    numbers = {
+        "slope_rtol": slope_rtol,
+        "increase_factor": increase_factor,
+        "atol": atol,
+        "rtol": rtol,
+    }
+    tx = spoken.chain(
+        spoken.sgd(1.0),
+        spoken.scale_by_backtracking_linesearch(max_backtracking_steps=50, **numbers),
+    )
     value, grad = jax.value_and_grad(rosenbrock)(start)
-    updates, state = tx.update(grad, tx.init(start), start, value=value, grad=grad, value_fn=rosenbrock)
+    updates, state = tx.update(
+        grad, tx.init(start), start, value=value, grad=grad, value_fn=rosenbrock
+    )
     rate = spoken.tree.get(state, "learning_rate")
     assert 0 < rate <= 1
-    assert rosenbrock(start + updates) <= (1 + rtol) * value - slope_rtol * rate * jnp.sum(grad**2) + atol
+    assert (
+        rosenbrock(start + updates)
+        <= (1 + rtol) * value - slope_rtol * rate * jnp.sum(grad**2) + atol
+    )
     assert spoken.tree.get(state, "decrease_error") <= atol
 
 
@@ -148,13 +183,17 @@ def test_backtracking_says_why_it_made_no_step(capfd):
     tx = spoken.scale_by_backtracking_linesearch(3, verbose=True)
     params = jnp.array([1.0])
     fun = lambda p: jnp.where(p[0] == 1.0, 0.0, jnp.nan)
-    updates, state = tx.update(-params, tx.init(params), params, value=0.0, grad=params, value_fn=fun)
+    updates, state = tx.update(
+        -params, tx.init(params), params, value=0.0, grad=params, value_fn=fun
+    )
     jax.effects_barrier()
     assert "scale_by_backtracking_linesearch: the conditions are not met" in capfd.readouterr().out
     assert updates[0] == 0.0 == state.learning_rate
     assert jnp.isinf(state.info.decrease_error)
     assert state.info.num_linesearch_steps == 4
-    updates, state = tx.update(-params, state, params, value=0.5, grad=params, value_fn=lambda p: p[0] ** 2 / 2)
+    updates, state = tx.update(
+        -params, state, params, value=0.5, grad=params, value_fn=lambda p: p[0] ** 2 / 2
+    )
     assert updates[0] == -1.0  # it begins anew
 
 
@@ -163,7 +202,9 @@ def test_backtracking_says_why_it_made_no_step(capfd):
 def test_the_zoom_search_meets_the_wolfe_conditions(fun, guess):
     tx = spoken.chain(
         spoken.sgd(1.0),
-        spoken.scale_by_zoom_linesearch(max_linesearch_steps=30, curv_rtol=0.5, initial_guess_strategy=guess),
+        spoken.scale_by_zoom_linesearch(
+            max_linesearch_steps=30, curv_rtol=0.5, initial_guess_strategy=guess
+        ),
     )
     params = jax.random.normal(jax.random.key(0), (2,))
     state = tx.init(params)
@@ -176,7 +217,11 @@ def test_the_zoom_search_meets_the_wolfe_conditions(fun, guess):
         assert spoken.tree.get(state, "value") <= value - 1e-4 * rate * jnp.sum(grad**2)
         assert jnp.abs(jnp.sum(there * grad)) <= 0.5 * jnp.sum(grad**2)
         np.testing.assert_allclose(there, jax.grad(fun)(params), rtol=1e-3, atol=1e-3)
-        assert spoken.tree.get(state, "decrease_error") == spoken.tree.get(state, "curvature_error") == 0
+        assert (
+            spoken.tree.get(state, "decrease_error")
+            == spoken.tree.get(state, "curvature_error")
+            == 0
+        )
         assert spoken.tree.get(state, "num_linesearch_steps") <= 30
 
 
@@ -253,7 +298,7 @@ def test_what_is_not_there_is_an_error(call, error):
         evaluate(call, spoken)
 
 
-# ------------------------------------------------------------------------------------------------------ L-BFGS
+# ------------------------------------------------------------------------------------------- L-BFGS
 
 
 @pytest.mark.parametrize(
@@ -295,21 +340,30 @@ def test_the_loop_of_the_documentation_runs():
     assert state["scale_by_lbfgs"].diff_params_memory.shape == (10, 8)
 
 
-@pytest.mark.parametrize("call", ["optax.scale_by_backtracking_linesearch(20)", "optax.scale_by_zoom_linesearch(20)"])
+@pytest.mark.parametrize(
+    "call", ["optax.scale_by_backtracking_linesearch(20)", "optax.scale_by_zoom_linesearch(20)"]
+)
 def test_complex_parameters_go_as_their_parts_do(call):
     matrix = jnp.array([[1.0, -2.0], [3.0, 4.0], [-4.0 + 2.0j, 5.0 - 3.0j]])
     fun = lambda z: jnp.sum(jnp.abs(matrix @ z - 1.0) ** 2)
     of_parts = lambda x: fun(jax.lax.complex(x[0], x[1]))
     ends = []
-    for loss, start in ((fun, jnp.array([1.0 - 1.0j, 1.0j])), (of_parts, jnp.array([[1.0, 0.0], [-1.0, 1.0]]))):
+    for loss, start in (
+        (fun, jnp.array([1.0 - 1.0j, 1.0j])),
+        (of_parts, jnp.array([[1.0, 0.0], [-1.0, 1.0]])),
+    ):
         tx = spoken.lbfgs(linesearch=evaluate(call, spoken))
         params, state = start, tx.init(start)
         for _ in range(4):
             value, grad = jax.value_and_grad(loss)(params)
-            updates, state = tx.update(grad.conj(), state, params, value=value, grad=grad.conj(), value_fn=loss)
+            updates, state = tx.update(
+                grad.conj(), state, params, value=value, grad=grad.conj(), value_fn=loss
+            )
             params = spoken.apply_updates(params, updates)
         ends.append(params)
-    np.testing.assert_allclose(jnp.stack([ends[0].real, ends[0].imag]), ends[1], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        jnp.stack([ends[0].real, ends[0].imag]), ends[1], rtol=1e-3, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.complex64])

@@ -54,9 +54,13 @@ def test_trees_and_states_are_searched_and_set():
     assert spoken.tree.get(state, "nu") is state["scale_by_adam"]["nu"]
     assert spoken.tree.get(state, "nothing", default=3) == 3
     with pytest.raises(KeyError, match="multiple"):
-        spoken.tree.get(spoken.named_chain(("a", spoken.adam(0.1)), ("b", spoken.adam(0.1))).init(PARAMS), "mu")
+        spoken.tree.get(
+            spoken.named_chain(("a", spoken.adam(0.1)), ("b", spoken.adam(0.1))).init(PARAMS), "mu"
+        )
     new = spoken.tree.set(state, count=jnp.array(7))
-    assert new["scale_by_adam"]["count"] == 7 and jax.tree.structure(new) == jax.tree.structure(state)
+    assert new["scale_by_adam"]["count"] == 7 and jax.tree.structure(new) == jax.tree.structure(
+        state
+    )
     with pytest.raises(KeyError, match="no values"):
         spoken.tree.set(state, nothing=1)
 
@@ -92,7 +96,11 @@ def test_errors_in_a_row_are_read_from_the_state():
     state, bad = tx.init(PARAMS), jax.tree.map(lambda g: g * jnp.inf, GRADS[0])
     for grads in (GRADS[0], bad, bad):
         _, state = jax.jit(tx.update)(grads, state, PARAMS)
-    assert (int(state.notfinite_count), bool(state.last_finite), int(state.total_notfinite)) == (2, False, 2)
+    assert (int(state.notfinite_count), bool(state.last_finite), int(state.total_notfinite)) == (
+        2,
+        False,
+        2,
+    )
     assert state.inner_state["scale_by_adam"]["count"] == 1
     assert "apply_if_finite" in spoken.chain(tx, spoken.scale(2.0)).init(PARAMS)
 
@@ -114,14 +122,19 @@ def test_a_condition_on_the_step_and_on_extra_arguments(name):
 
 def test_a_plateau_is_seen_in_the_state():
     values = (3.0, 2.0, 2.0, 2.5, 1.0, 1.0, 1.0, 1.0)
-    for arguments in ({"patience": 2, "cooldown": 1}, {"patience": 1, "accumulation_size": 2, "factor": 0.5}):
+    for arguments in (
+        {"patience": 2, "cooldown": 1},
+        {"patience": 1, "accumulation_size": 2, "factor": 0.5},
+    ):
         made = []
         for module in (spoken, optax):
             tx = module.contrib.reduce_on_plateau(**arguments)
             state, seen = tx.init(PARAMS), []
             for value in values:
                 updates, state = tx.update(GRADS[0], state, PARAMS, value=jnp.array(value))
-                seen.append((updates, state.scale, state.plateau_count, state.cooldown_count, state.count))
+                seen.append(
+                    (updates, state.scale, state.plateau_count, state.cooldown_count, state.count)
+                )
             made.append(seen)
         assert_close(*made, rtol=1e-6)
 
@@ -159,7 +172,9 @@ def test_measurements_are_found_by_name():
         state = tx.init(PARAMS)
         for grads in GRADS:
             _, state = tx.update(grads, state, PARAMS)
-            seen.append([module.tree.get(state, name) for name in ("before", "after", "is_large", "biased")])
+            seen.append(
+                [module.tree.get(state, name) for name in ("before", "after", "is_large", "biased")]
+            )
         made.append(seen)
     assert_close(*made, rtol=1e-5)
 

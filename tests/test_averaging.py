@@ -1,4 +1,6 @@
-"""Averages are sums over the history, and the weights to evaluate with are found wherever they are kept."""
+"""Averages are sums over the history, and the weights to evaluate with are found wherever they are
+kept.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +26,7 @@ def train(tx, params, steps, grads=None):
     return params, state, kept
 
 
-# ------------------------------------------------------------------------------------------------------- what they are
+# ------------------------------------------------------------------------------------ what they are
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,9 @@ def test_an_average_is_the_weighted_sum_of_all_parameters_that_count(arguments):
             p = {k: p[k] + u[k] for k in p}
             expected = twin.average()
             for name, x in named(kept[t]).items():
-                np.testing.assert_allclose(x, expected[name], rtol=1e-12, err_msg=f"step {t + 1}, {name}")
+                np.testing.assert_allclose(
+                    x, expected[name], rtol=1e-12, err_msg=f"step {t + 1}, {name}"
+                )
 
 
 def test_the_weights_of_a_power_average_are_powers():
@@ -63,7 +67,8 @@ def test_the_weights_of_a_power_average_are_powers():
     for i in (20, 40):
         grads = jnp.zeros((n, 1)).at[i].set(-1.0)
         weight_of.append(float(train(tx, jnp.zeros(1), n, grads)[2][-1][0]))
-    # An impulse at step i + 1 is in all parameters from there on: the sum of i^2 / sum of all, (n^3 - i^3) / n^3.
+    # An impulse at step i + 1 is in all parameters from there on: the sum of i^2 / sum of all, (n^3
+    # - i^3) / n^3.
     np.testing.assert_allclose(weight_of, [1 - (i / n) ** 3 for i in (20, 40)], atol=0.02)
 
 
@@ -100,7 +105,7 @@ def test_an_average_of_bfloat16_parameters_is_kept_in_float32():
     assert gc.eval_params(state, params).dtype == jnp.bfloat16
 
 
-# ------------------------------------------------------------------------------------------------------ where they are
+# ----------------------------------------------------------------------------------- where they are
 
 AVERAGE = lambda inner: gc.average_weights(inner, 0.9)
 KEEPERS = {
@@ -159,9 +164,14 @@ def test_leaves_that_have_no_average_are_the_parameters():
 
 def test_two_groups_have_averages_of_their_own():
     params = samples.params(jnp.float32)
-    groups = gc.partition({"matrices": AVERAGE(gc.sgd(0.1)), "rest": gc.lookahead(gc.sgd(0.1), 2)}, own.group_of)
+    groups = gc.partition(
+        {"matrices": AVERAGE(gc.sgd(0.1)), "rest": gc.lookahead(gc.sgd(0.1), 2)}, own.group_of
+    )
     _, _, kept = train(groups, params, 3)
-    average, slow = train(AVERAGE(gc.sgd(0.1)), params, 3)[2][-1], train(gc.lookahead(gc.sgd(0.1), 2), params, 3)[2][-1]
+    average, slow = (
+        train(AVERAGE(gc.sgd(0.1)), params, 3)[2][-1],
+        train(gc.lookahead(gc.sgd(0.1), 2), params, 3)[2][-1],
+    )
     for name, x in named(kept[-1]).items():
         np.testing.assert_allclose(x, named(average if x.ndim > 1 else slow)[name], rtol=1e-6)
 
@@ -189,12 +199,22 @@ def test_parameters_may_be_called_as_slots_are():
 
 def test_of_an_average_in_another_the_outer_one_is_taken():
     params = samples.params(jnp.float32)
-    for outer, inner in ((AVERAGE, KEEPERS["slow"]), (KEEPERS["slow"], AVERAGE), (AVERAGE, KEEPERS["schedule_free"])):
+    for outer, inner in (
+        (AVERAGE, KEEPERS["slow"]),
+        (KEEPERS["slow"], AVERAGE),
+        (AVERAGE, KEEPERS["schedule_free"]),
+    ):
         tx = outer(inner(gc.sgd(0.1)))
         _, state, kept = train(tx, params, 3)
         (entry,) = state.values()
-        samples.assert_identical(kept[-1], entry["average_params" if outer is AVERAGE else "slow_params"])
-        assert_close(gc.eval_params(entry["inner"], params), train(inner(gc.sgd(0.1)), params, 3)[2][-1], np.inf)
+        samples.assert_identical(
+            kept[-1], entry["average_params" if outer is AVERAGE else "slow_params"]
+        )
+        assert_close(
+            gc.eval_params(entry["inner"], params),
+            train(inner(gc.sgd(0.1)), params, 3)[2][-1],
+            np.inf,
+        )
 
 
 def test_two_averages_side_by_side_are_refused():
@@ -209,7 +229,9 @@ def test_they_are_found_in_a_foreign_wrapper(keeper):
     params, tx = {"w": jnp.full(2, 3.0)}, KEEPERS[keeper](gc.sgd(0.1))
     grads = jax.tree.map(lambda x: jnp.ones((3, 2)), params)
     _, _, expected = train(tx, params, 3, grads)
-    foreign = optax.apply_if_finite(optax.chain(optax.clip(9.0), optax.GradientTransformation(tx.init, tx.update)), 2)
+    foreign = optax.apply_if_finite(
+        optax.chain(optax.clip(9.0), optax.GradientTransformation(tx.init, tx.update)), 2
+    )
     state, update = foreign.init(params), jax.jit(foreign.update)
     for t in range(3):
         updates, state = update(at(t, grads), state, params)
@@ -232,9 +254,13 @@ def test_schedule_free_of_optax_keeps_the_same():
 def test_a_slot_that_is_merely_slow_is_not_taken():
     @gc.transform
     def slow_momentum_in_averaging():
-        return gc.elementwise(lambda g, s: (g, {"slow": gc.ema(g, s["slow"], 0.9)}), slow=gc.like_param)
+        return gc.elementwise(
+            lambda g, s: (g, {"slow": gc.numerics.ema(g, s["slow"], 0.9)}), slow=gc.slots.like_param
+        )
 
-    trained, _, kept = train(gc.chain(slow_momentum_in_averaging(), gc.sgd(0.1)), samples.params(jnp.float32), 3)
+    trained, _, kept = train(
+        gc.chain(slow_momentum_in_averaging(), gc.sgd(0.1)), samples.params(jnp.float32), 3
+    )
     samples.assert_identical(kept[-1], trained)
 
 
@@ -249,7 +275,9 @@ def test_they_are_found_under_jit_and_in_a_state_that_was_restored():
     trained, state, kept = train(tx, params, 3)
     assert_close(jax.jit(gc.eval_params)(state, trained), kept[-1], 1e-6)
     restored = {"schedule_free": state["schedule_free"] | {"z": dict(state["schedule_free"]["z"])}}
-    restored["schedule_free"]["z"]["stack"] = dict(zip("01", state["schedule_free"]["z"]["stack"], strict=True))
+    restored["schedule_free"]["z"]["stack"] = dict(
+        zip("01", state["schedule_free"]["z"]["stack"], strict=True)
+    )
     samples.assert_identical(gc.eval_params(restored, trained), kept[-1])
 
 

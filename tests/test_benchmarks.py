@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks import __main__ as command
-from benchmarks import time_large
+from benchmarks import __main__ as command, time_large
 from benchmarks.cases import CASES, QUICK_CASES, TRANSFORMER, Case
 from benchmarks.frame import Contestant, Settings, interleave, per_call, summarize, table
 from benchmarks.measures import MEASURES, compilations
@@ -28,7 +27,10 @@ def standard_promotion():
 
 def test_the_trees_are_as_large_as_their_titles_say():
     cases = CASES | {"transformer": TRANSFORMER}
-    sizes = {name: [math.prod(x.shape) for x in jax.tree.leaves(case.structs())] for name, case in cases.items()}
+    sizes = {
+        name: [math.prod(x.shape) for x in jax.tree.leaves(case.structs())]
+        for name, case in cases.items()
+    }
     assert sizes["one_leaf"] == [2**25]
     assert len(sizes["gpt2"]) == 100 and 29.9e6 < sum(sizes["gpt2"]) < 30.1e6
     assert len(sizes["small_leaves"]) == 2000 and sum(sizes["small_leaves"]) == 72_000
@@ -62,7 +64,9 @@ def test_a_turn_repeats_a_short_call():
     assert turn()["step"] >= 0 and len(calls) > 4
 
 
-@pytest.mark.parametrize("measure", [name for name, measure in MEASURES.items() if measure.unit == "ms"])
+@pytest.mark.parametrize(
+    "measure", [name for name, measure in MEASURES.items() if measure.unit == "ms"]
+)
 def test_every_timed_measure_runs(measure, monkeypatch):
     monkeypatch.setitem(MEASURES, measure, dataclasses.replace(MEASURES[measure], cases=()))
     results = command.run("adamw", measure, [TINY], SETTINGS)
@@ -76,7 +80,11 @@ def test_every_timed_measure_runs(measure, monkeypatch):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_counts_are_as_promised(name):
-    found = {r.column: r.median for r in command.run(name, "counts", [], SETTINGS) if r.contestant == "gradchain"}
+    found = {
+        r.column: r.median
+        for r in command.run(name, "counts", [], SETTINGS)
+        if r.contestant == "gradchain"
+    }
     assert found.pop("3 equal ones, static: traces") == 1
     assert found.pop("10 rates, as an argument: traces") == 1
     assert found.pop("100 eager steps: programs") <= 2
@@ -95,9 +103,15 @@ def test_compilations_are_seen_only_while_asked_for():
 
 def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
     path = tmp_path / "deep" / "bench.json"
-    command.main(["--quick", "--runs", "1", "--only", "counts", "--only", "adamw", "--out", str(path)])
+    command.main(
+        ["--quick", "--runs", "1", "--only", "counts", "--only", "adamw", "--out", str(path)]
+    )
     written = json.loads(path.read_text())
-    assert written["versions"]["optax"] and written["cpu_count"] >= 1 and written["date"].startswith("20")
+    assert (
+        written["versions"]["optax"]
+        and written["cpu_count"] >= 1
+        and written["date"].startswith("20")
+    )
     assert {r["measure"] for r in written["results"]} == {"counts"}
     assert {r["contestant"] for r in written["results"]} == {"gradchain", "optax"}
     assert "few_leaves" in capsys.readouterr().out

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gradchain as gc
-from gradchain.call import FACTORIES
+from gradchain.core.call import FACTORIES
 
 PARAMS = {"w": jnp.ones((2, 2)), "b": jnp.zeros(2)}
 GRADS = jax.tree.map(lambda p: 0.1 + p, PARAMS)
@@ -35,7 +35,9 @@ def test_a_concrete_number_is_kept_as_a_python_float(number):
     assert gc.sgd(number) == gc.sgd(1.0)
 
 
-@pytest.mark.parametrize("wrong", ["one", None, jax.random.key(0), np.arange(2), jnp.arange(2)], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", ["one", None, jax.random.key(0), np.arange(2), jnp.arange(2)], ids=repr
+)
 def test_an_integer_is_asked_for_by_name(wrong):
     with pytest.raises(TypeError, match="add_noise: argument 'seed' must be an integer"):
         gc.add_noise(0.1, 0.5, wrong)
@@ -80,7 +82,9 @@ def test_replace_leaves_the_original_alone():
     assert tx == gc.sgd(0.1)
 
 
-@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize(
+    "clone", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
 def test_it_can_be_copied(clone):
     tx = gc.chain(gc.clip(1.0), gc.adamw(gc.linear_schedule(0.1, 0.0, 10)).named("inner"))
     assert clone(tx) == tx
@@ -93,7 +97,9 @@ def test_it_prints_so_that_it_can_be_pasted_back():
 
 
 def test_a_long_one_is_shown_on_several_lines():
-    tx = gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(gc.linear_schedule(0.1, 0.0, 10)).named("x"))
+    tx = gc.chain(
+        gc.clip_by_global_norm(1.0), gc.adamw(gc.linear_schedule(0.1, 0.0, 10)).named("x")
+    )
     assert str(gc.clip(1.0)) == repr(gc.clip(1.0))
     assert str(tx).splitlines()[:2] == ["chain(", "    clip_by_global_norm(max_norm=1.0, eps=0.0),"]
     assert max(map(len, str(tx).splitlines())) < 120
@@ -138,7 +144,9 @@ def test_a_name_clash_raises():
         return gc.elementwise(lambda g: g)
 
     first = FACTORIES["taken_in_call"]
-    with pytest.raises(ValueError, match=r"'taken_in_call' is registered already, by .*choose another"):
+    with pytest.raises(
+        ValueError, match=r"'taken_in_call' is registered already, by .*choose another"
+    ):
         other_factory_called("taken_in_call")
     assert FACTORIES["taken_in_call"] is first
 

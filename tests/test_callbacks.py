@@ -25,13 +25,17 @@ def test_a_callback_sees_each_step_once_and_in_order():
     steps = int(result.steps)
     assert [told["step"] for told in seen] == list(range(steps + 1))
     for name in ("value", "grad_norm", "evals"):
-        np.testing.assert_array_equal([told[name] for told in seen], result.history[name][: steps + 1])
-    assert_close(np.stack([told["params"] for told in seen]), result.history["params"][: steps + 1], 0.0)
+        np.testing.assert_array_equal(
+            [told[name] for told in seen], result.history[name][: steps + 1]
+        )
+    assert_close(
+        np.stack([told["params"] for told in seen]), result.history["params"][: steps + 1], 0.0
+    )
 
 
 def test_a_callback_stops():
     result = gc.minimize(rosenbrock, START, callback=lambda told: told["step"] >= 3)
-    assert (result.status, result.steps) == (gc.Status.STOPPED, 3)
+    assert (result.status, result.steps) == (gc.minimization.Status.STOPPED, 3)
 
 
 @pytest.mark.parametrize("kind", [KeyError, KeyboardInterrupt])
@@ -57,8 +61,12 @@ def test_a_callback_of_a_traced_loop(within):
 @pytest.mark.parametrize("within", [jax.jit, jax.vmap])
 def test_a_callback_where_all_that_is_traced_is_closed_over(within):
     seen = []
-    one = lambda center: gc.minimize(lambda p: jnp.sum((p - center) ** 2), START, callback=seen.append)
-    result = jax.block_until_ready(within(one)(jnp.ones(3) if within is jax.vmap else jnp.array(1.0)))
+    one = lambda center: gc.minimize(
+        lambda p: jnp.sum((p - center) ** 2), START, callback=seen.append
+    )
+    result = jax.block_until_ready(
+        within(one)(jnp.ones(3) if within is jax.vmap else jnp.array(1.0))
+    )
     assert len(seen) == int(jnp.sum(result.steps + 1))
 
 
@@ -67,7 +75,9 @@ def test_what_a_callback_raises_under_vmap_reaches_the_caller():
         raise KeyError("of my own")
 
     with pytest.raises((KeyError, jax.errors.JaxRuntimeError), match="of my own"):
-        jax.block_until_ready(jax.vmap(lambda x: gc.minimize(bowl, x, callback=fail))(jnp.ones((3, 2))))
+        jax.block_until_ready(
+            jax.vmap(lambda x: gc.minimize(bowl, x, callback=fail))(jnp.ones((3, 2)))
+        )
 
 
 def test_a_callback_of_a_plain_chain():

@@ -1,14 +1,17 @@
-"""The catalogue knows each optimizer and what it costs, and the API pages show each public name once."""
+"""The catalogue knows each optimizer and what it costs, and the API pages show each public name
+once.
+"""
 
 import ast
 import importlib.util
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import gradchain as gc
-from gradchain import curvature, losses, plot, projections
 
 DOCS = Path(__file__).parent.parent / "docs"
 SPEC = importlib.util.spec_from_file_location("catalogue", DOCS / "catalogue.py")
@@ -20,7 +23,7 @@ CALLS = [call for family in catalogue.FAMILIES.values() for call in family]
 
 def test_every_recipe_and_every_wrapper_is_in_the_catalogue():
     assert not catalogue.recipes() - {call.split("(")[0] for call in CALLS}
-    assert not catalogue.names("wrappers") - set(catalogue.WRAPPERS)
+    assert not catalogue.names("wrappers") - {"groups", "freeze"} - set(catalogue.WRAPPERS)
     assert {"adamw", "sgd", "dpsgd", "lbfgs"} < catalogue.recipes()  # the test can fail
     assert {"sam", "graft"} < catalogue.names("wrappers")
 
@@ -94,7 +97,9 @@ def test_links_end_where_they_should():
     }
     assert "https://doi.org/10.1016/0041-5553(64)90137-5" in catalogue.papers("sgd")
     everything = [link for name in catalogue.names("optimizers") for link in catalogue.papers(name)]
-    assert not [link for link in everything if link[-1] in ".,;" or link.count("(") != link.count(")")]
+    assert not [
+        link for link in everything if link[-1] in ".,;" or link.count("(") != link.count(")")
+    ]
 
 
 def test_the_page_takes_the_tables_in(tmp_path):
@@ -102,23 +107,39 @@ def test_the_page_takes_the_tables_in(tmp_path):
     page = (DOCS / "which_optimizer.md").read_text()
     for file in tmp_path.iterdir():
         assert f"{{include}} generated/{file.name}" in page
-    assert "`lion <gradchain.optimizers.sign.lion>` | 4 | `params` |" in (tmp_path / "optimizers.md").read_text()
+    assert (
+        "`lion <gradchain.optimizers.lion.lion>` | 4 | `params` |"
+        in (tmp_path / "optimizers.md").read_text()
+    )
 
 
-# -------------------------------------------------------------------------------------------------------- the pages
+# ---------------------------------------------------------------------------------------- the pages
 
 
 def exported() -> dict[str, str]:
     """The public names, by where they come from."""
     found = {}
-    for file in (gc.__file__, losses.__file__, curvature.__file__):
-        for node in ast.parse(Path(file).read_text()).body:
-            if isinstance(node, ast.ImportFrom) and node.module != "gradchain":
-                found |= {f"{node.module}.{alias.name}": alias.name for alias in node.names}
-    plots = [n for n, f in vars(plot).items() if n[0] != "_" and getattr(f, "__module__", "") == plot.__name__]
-    found |= {f"{plot.__name__}.{n}": n for n in plots}
-    found |= {f"{projections.__name__}.{n}": n for n in vars(projections) if n.startswith("projection_")}
+    rooms = [
+        getattr(gc, name)
+        for name in set(dir(gc)) - {"as_optax"}
+        if isinstance(getattr(gc, name), ModuleType)
+    ]
+    folders = [room for room in (gc, *rooms) if room.__file__.endswith("__init__.py")]
+    for folder in folders:
+        for node in ast.parse(Path(folder.__file__).read_text()).body:
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("gradchain."):
+                names = {f"{node.module}.{alias.name}": alias.name for alias in node.names}
+                found |= {k: v for k, v in names.items() if k not in sys.modules}
+    for room in rooms:
+        if room not in folders:
+            public = {n: x for n, x in vars(room).items() if n[0] != "_" and is_defined_in(room, x)}
+            found |= {f"{room.__name__}.{n}": n for n in public}
     return found
+
+
+def is_defined_in(module: ModuleType, x: object) -> bool:
+    """Whether a class or function comes from a module; what decorators make has its function's name."""
+    return getattr(x, "__module__", None) == module.__name__
 
 
 def documented() -> list[str]:
@@ -136,12 +157,19 @@ def test_every_public_name_is_on_just_one_api_page():
 
 
 def test_the_names_are_found():
-    assert {"gradchain.core.chain", "gradchain.losses.regression.l2_loss", "gradchain.plot.schedule"} < set(exported())
+    assert {
+        "gradchain.core.transformation.chain",
+        "gradchain.losses.regression.l2_loss",
+        "gradchain.plot.schedule",
+    } < set(exported())
     assert len(exported()) > 200
 
 
 def test_no_module_is_shown_in_vain():
-    modules = {name.rpartition(".")[0] for name in exported()} | {"gradchain.as_optax"}
+    modules = {name.rpartition(".")[0] for name in exported()} | {
+        "gradchain.as_optax",
+        "gradchain.minimization.scipy",
+    }
     assert {name for name in SHOWN if name not in exported()} <= modules
 
 

@@ -32,9 +32,13 @@ TRANSFORMATIONS = {
     "sgd": gc.sgd(RATE, momentum=0.9, nesterov=True),
     "named": gc.chain(gc.add_momentum(0.5), gc.add_momentum(0.9), gc.adam(RATE).named("fine")),
     "scheduled b1": gc.adam(0.1, b1=gc.linear_schedule(0.5, 0.9, 6)),
-    "groups": gc.groups([("head/*", gc.freeze()), ("*bias", {"weight_decay": 0.0})], default=gc.adamw(RATE)),
+    "groups": gc.groups(
+        [("head/*", gc.freeze()), ("*bias", {"weight_decay": 0.0})], default=gc.adamw(RATE)
+    ),
     "freeze": gc.chain(gc.clip_by_global_norm(1.0), gc.freeze("dense/bias"), gc.adamw(RATE)),
-    "accumulate": gc.accumulate(gc.chain(gc.freeze("head/*"), gc.adamw(RATE)), every=3),  # in the middle of a step
+    "accumulate": gc.accumulate(
+        gc.chain(gc.freeze("head/*"), gc.adamw(RATE)), every=3
+    ),  # in the middle of a step
     "wrappers": gc.lookahead(gc.accumulate(gc.sgd(RATE, momentum=0.9), every=3), sync_period=2),
     "stateless": gc.chain(gc.clip(1.0), gc.scale(-0.1)),
 }
@@ -45,7 +49,9 @@ SERIALIZERS = [through_orbax, through_msgpack]
 
 @jax.jit
 def train_step(tx, params, state):
-    grads = jax.grad(lambda p: sum(jnp.sum(gc.abs2(jnp.sin(3.0 * x))) for x in jax.tree.leaves(p)))(params)
+    grads = jax.grad(
+        lambda p: sum(jnp.sum(gc.numerics.abs2(jnp.sin(3.0 * x))) for x in jax.tree.leaves(p))
+    )(params)
     updates, state = tx.update(grads, state, params)
     return gc.apply_updates(params, updates), state
 
@@ -70,7 +76,10 @@ def assert_identical(a, b):
 
 
 def paths(state):
-    return {jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in jax.tree.leaves_with_path(state)}
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, _ in jax.tree.leaves_with_path(state)
+    }
 
 
 @pytest.mark.parametrize("serialize", SERIALIZERS)
@@ -84,7 +93,9 @@ def test_a_state_without_arrays_goes_through_msgpack(tmp_path):  # orbax writes 
 
 
 @pytest.mark.parametrize("serialize", SERIALIZERS)
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.complex64], ids=lambda x: x.__name__)
+@pytest.mark.parametrize(
+    "dtype", [jnp.bfloat16, jnp.float16, jnp.complex64], ids=lambda x: x.__name__
+)
 def test_in_every_precision(dtype, serialize, tmp_path):
     params = jax.tree.map(lambda x: x.astype(dtype), PARAMS)
     assert_goes_on(gc.sgd(RATE, momentum=0.9), params, serialize, tmp_path)
@@ -174,7 +185,9 @@ ADAM_PATHS = {
     ids=repr,
 )
 def test_no_path_moves(tx):
-    """Nor with a clip in front, a schedule in the place of a number, nor with the way that the chain is written."""
+    """Nor with a clip in front, a schedule in the place of a number, nor with the way that the
+    chain is written.
+    """
     assert paths(tx.init(PARAMS)) == ADAM_PATHS
 
 
@@ -196,7 +209,9 @@ def test_a_restored_state_goes_on_in_an_edited_chain(name, serialize, tmp_path):
     params, before = CONTAINERS[name], gc.adamw(0.1)
     after = gc.accumulate(gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(RATE)), every=2)
     params, state = train(before, params, before.init(params), 2)
-    (one, report), (other, _) = (gc.adopt_state(after, x, params) for x in (serialize(state, tmp_path), state))
+    (one, report), (other, _) = (
+        gc.adopt_state(after, x, params) for x in (serialize(state, tmp_path), state)
+    )
     assert not report.dropped and not report.reshaped
     assert {path.split("/")[1] for path in report.kept} == {"inner"}
     assert_identical(train(after, params, one, 2), train(after, params, other, 2))
@@ -214,7 +229,11 @@ def test_a_state_of_optax_that_a_serializer_made_plain(serialize, tmp_path):
 
 @pytest.mark.parametrize(
     "wrap",
-    [gc.skip_nonfinite, gc.dynamic_loss_scale, lambda tx: gc.skip_nonfinite(gc.accumulate(tx, every=1))],
+    [
+        gc.skip_nonfinite,
+        gc.dynamic_loss_scale,
+        lambda tx: gc.skip_nonfinite(gc.accumulate(tx, every=1)),
+    ],
 )
 def test_parameters_in_a_list_go_on_from_messagepack_inside_a_condition(wrap):
     params = [jnp.full(2, float(i)) for i in range(12)]

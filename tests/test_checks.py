@@ -22,12 +22,21 @@ def says(error, *parts):
 
 
 def test_a_gradient_is_never_broadcast_to_its_parameter():
-    with says(ValueError, "'encoder/kernel'", r"float32\[2,1\]", r"float32\[2,2\]", "Nothing is broadcast", "argnums"):
+    with says(
+        ValueError,
+        "'encoder/kernel'",
+        r"float32\[2,1\]",
+        r"float32\[2,2\]",
+        "Nothing is broadcast",
+        "argnums",
+    ):
         TX.update(with_kernel(jnp.ones((2, 1))), STATE, PARAMS)
 
 
 def test_a_parameter_never_grows_to_its_gradient():
-    with says(ValueError, "'head'", r"float32\[2,2\]", r"parameter float32\[2,1\]", "Nothing is broadcast"):
+    with says(
+        ValueError, "'head'", r"float32\[2,2\]", r"parameter float32\[2,1\]", "Nothing is broadcast"
+    ):
         TX.update({**GRADS, "head": jnp.ones((2, 2))}, STATE, PARAMS)
 
 
@@ -45,12 +54,24 @@ def test_apply_updates_never_broadcasts():
 def test_without_params_the_shape_is_checked_against_the_state():
     adam = gc.scale_by_adam()
     state = adam.init(PARAMS)
-    with says(ValueError, "'scale_by_adam'", "slot 'mu'", "'head'", r"shape \[2, 2\]", "other parameters", "init"):
+    with says(
+        ValueError,
+        "'scale_by_adam'",
+        "slot 'mu'",
+        "'head'",
+        r"shape \[2, 2\]",
+        "other parameters",
+        "init",
+    ):
         adam.update({**GRADS, "head": jnp.ones((2, 2))}, state)
 
 
 def test_a_missing_leaf_is_named():
-    with says(ValueError, "Missing in updates: 'encoder/bias', 'encoder/kernel'", "gradients of these parameters"):
+    with says(
+        ValueError,
+        "Missing in updates: 'encoder/bias', 'encoder/kernel'",
+        "gradients of these parameters",
+    ):
         TX.update({"head": GRADS["head"], "encoder": {}}, STATE, PARAMS)
 
 
@@ -88,9 +109,17 @@ def test_a_value_function_is_tolerated_and_runs_uncompiled():
     TX.update(GRADS, STATE, PARAMS, value_fn=lambda params: 0.0)
 
 
-@pytest.mark.parametrize("leaf", [jnp.arange(3), jnp.array([True]), 3], ids=["int", "bool", "python int"])
+@pytest.mark.parametrize(
+    "leaf", [jnp.arange(3), jnp.array([True]), 3], ids=["int", "bool", "python int"]
+)
 def test_integer_parameters_are_refused_with_their_path(leaf):
-    with says(TypeError, "'embedding/ids'", "(?:int32|bool)", "no gradient can update", "None in the place"):
+    with says(
+        TypeError,
+        "'embedding/ids'",
+        "(?:int32|bool)",
+        "no gradient can update",
+        "None in the place",
+    ):
         TX.init({"embedding": {"ids": leaf, "table": jnp.ones(2)}})
 
 
@@ -111,13 +140,23 @@ def test_a_gradient_where_the_parameter_is_a_hole_is_refused():
 
 def test_the_state_of_another_chain_is_recognised():
     other = gc.sgd(0.1, momentum=0.9).init(PARAMS)
-    with says(ValueError, "another transformation", "lacks 'scale_by_adam'", "has 'add_momentum'", r"init\(params\)"):
+    with says(
+        ValueError,
+        "another transformation",
+        "lacks 'scale_by_adam'",
+        "has 'add_momentum'",
+        r"init\(params\)",
+    ):
         TX.update(GRADS, other, PARAMS)
 
 
 def test_the_state_of_another_member_is_recognised():
     with says(ValueError, "'scale_by_adam'", "has 'count', 'mu'", "needs 'count', 'mu', 'nu'"):
-        TX.update(GRADS, {**STATE, "scale_by_adam": {"count": jnp.zeros((), jnp.int32), "mu": GRADS}}, PARAMS)
+        TX.update(
+            GRADS,
+            {**STATE, "scale_by_adam": {"count": jnp.zeros((), jnp.int32), "mu": GRADS}},
+            PARAMS,
+        )
 
 
 def test_no_state_at_all_is_recognised():
@@ -152,7 +191,10 @@ def test_a_matrix_rule_refuses_a_vector_with_its_path():
 @pytest.mark.parametrize(
     ("make", "parts"),
     [
-        (lambda: gc.sgd("fast"), ["sgd", "'learning_rate'", "'fast'", "number or a function of the step"]),
+        (
+            lambda: gc.sgd("fast"),
+            ["sgd", "'learning_rate'", "'fast'", "number or a function of the step"],
+        ),
         (lambda: gc.adam(True), ["adam", "'learning_rate'", "True"]),
         (lambda: gc.adam(None), ["adam", "'learning_rate'", "None"]),
         (lambda: gc.adam(1e-3, beta1=0.9), ["adam", "'beta1'", r"adam\(learning_rate"]),
@@ -160,8 +202,14 @@ def test_a_matrix_rule_refuses_a_vector_with_its_path():
         (lambda: gc.chain(gc.clip(1.0), 3), ["chain", "transformation", "3"]),
         (lambda: gc.chain(gc.constant_schedule(1.0)), ["chain", "scale_by_schedule"]),
         (lambda: gc.adam(1e-3).replace(lr=1), ["no member has an argument 'lr'", "scale_by_adam"]),
-        (lambda: gc.chain(gc.sgd(1.0), gc.sgd(1.0)).replace(learning_rate=1), ["2 members have", "learning_rate"]),
-        (lambda: gc.linear_schedule(0.0, 1.0, 5).replace(steps=3), ["no argument 'steps'", "transition_steps"]),
+        (
+            lambda: gc.chain(gc.sgd(1.0), gc.sgd(1.0)).replace(learning_rate=1),
+            ["2 members have", "learning_rate"],
+        ),
+        (
+            lambda: gc.linear_schedule(0.0, 1.0, 5).replace(steps=3),
+            ["no argument 'steps'", "transition_steps"],
+        ),
         (lambda: gc.masked(gc.clip(1.0), {"a": {1, 2}}), ["masked", "'where'", "hashed"]),
     ],
 )
@@ -184,7 +232,7 @@ def test_an_unknown_member_lists_the_members():
 def test_a_rule_that_forgets_a_slot_is_told():
     @gc.transform
     def forgetful_in_checks():
-        return gc.elementwise(lambda g, s: (g, {}), mu=gc.like_param)
+        return gc.elementwise(lambda g, s: (g, {}), mu=gc.slots.like_param)
 
     tx = forgetful_in_checks()
     with says(ValueError, "forgetful_in_checks", "must return its slots 'mu'"):

@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 
 import gradchain as gc
-from gradchain.call import FACTORIES
 from gradchain.cli import main
+from gradchain.core.call import FACTORIES
 
 PAGE = Path(__file__).parent.parent / "docs" / "command_line.md"
 ADAMW = gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(gc.cosine_decay_schedule(1e-3, 100)))
-SHAPES = {"dense": {"bias": [4], "kernel": {"shape": [3, 4], "dtype": "bfloat16"}}, "step": {"shape": []}, "hole": None}
+SHAPES = {
+    "dense": {"bias": [4], "kernel": {"shape": [3, 4], "dtype": "bfloat16"}},
+    "step": {"shape": []},
+    "hole": None,
+}
 PNG = b"\x89PNG"
 
 
@@ -25,14 +29,18 @@ def folder(tmp_path, monkeypatch):
     """A folder to work in, with a config of each kind."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "adamw.json").write_text(json.dumps(gc.to_config(ADAMW)))
-    (tmp_path / "rate.json").write_text(json.dumps(gc.to_config(gc.cosine_decay_schedule(1e-3, 100))))
+    (tmp_path / "rate.json").write_text(
+        json.dumps(gc.to_config(gc.cosine_decay_schedule(1e-3, 100)))
+    )
     (tmp_path / "shapes.json").write_text(json.dumps(SHAPES))
     return tmp_path
 
 
 def run(*argv):
     """A command in a process of its own."""
-    found = subprocess.run([sys.executable, "-m", "gradchain", *argv], capture_output=True, text=True, timeout=300)
+    found = subprocess.run(
+        [sys.executable, "-m", "gradchain", *argv], capture_output=True, text=True, timeout=300
+    )
     return found.returncode, found.stdout, found.stderr
 
 
@@ -40,18 +48,22 @@ def refused(capsys, *argv):
     """The line on stderr of a command that is refused."""
     assert main(argv) == 2
     out, err = capsys.readouterr()
-    assert out == "" and err.startswith("gradchain: ") and err.endswith("\n") and err.count("\n") == 1
+    assert (
+        out == "" and err.startswith("gradchain: ") and err.endswith("\n") and err.count("\n") == 1
+    )
     return err.removeprefix("gradchain: ").strip()
 
 
-# ---------------------------------------------------------------------------------------------- once as a process each
+# --------------------------------------------------------------------------- once as a process each
 
 
 def test_list_as_a_process(folder):
     code, out, err = run("list", "wrappers")
     assert (code, err) == (0, "")
     assert re.search(
-        r"^  lookahead +Every few steps, draw slow weights towards the fast ones and go on from there\.$", out, re.M
+        r"^  lookahead +Every few steps, draw slow weights towards the fast ones and go on from there\.$",
+        out,
+        re.M,
     )
     assert out.isascii() or "\x1b" not in out
 
@@ -67,7 +79,9 @@ def test_show_as_a_process(folder):
 def test_describe_as_a_process(folder):
     code, out, err = run("describe", "adamw.json", "--params", "shapes.json")
     assert (code, err) == (0, "")
-    assert out.startswith("3 leaves, 17 parameters: 44 B\nstate: 144 B, 3.27 times the parameters\n")
+    assert out.startswith(
+        "3 leaves, 17 parameters: 44 B\nstate: 144 B, 3.27 times the parameters\n"
+    )
     assert "note: decays_vectors at add_decayed_weights" in out
 
 
@@ -83,7 +97,9 @@ def test_bad_input_as_a_process(folder):
 
 def test_a_reader_that_stops_is_no_error(folder):
     writer = subprocess.Popen(
-        [sys.executable, "-m", "gradchain", "list", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "gradchain", "list", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     writer.stdout.readline()
     writer.stdout.close()
@@ -92,7 +108,7 @@ def test_a_reader_that_stops_is_no_error(folder):
     assert writer.wait(timeout=300) == 0
 
 
-# ----------------------------------------------------------------------------------------------------------------- list
+# --------------------------------------------------------------------------------------------- list
 
 
 def test_every_public_factory_is_listed_once(capsys):
@@ -125,7 +141,7 @@ def test_summaries_are_one_plain_sentence(capsys):
             assert text and "``" not in text and ":math:" not in text and "\n" not in text, entry
 
 
-# ------------------------------------------------------------------------------------------- show, and its input
+# ------------------------------------------------------------------------------ show, and its input
 
 
 @pytest.mark.parametrize(
@@ -140,9 +156,7 @@ def test_show_takes_any_value_with_a_config(value, tmp_path, capsys):
 
 @pytest.mark.parametrize("stdin", [False, True])
 def test_yaml(stdin, tmp_path, monkeypatch, capsys):
-    text = (
-        '# an optimizer\n"@transform": adam\nlearning_rate: 1e-3\nb2: {"@schedule": constant_schedule, value: 5E-1}\n'
-    )
+    text = '# an optimizer\n"@transform": adam\nlearning_rate: 1e-3\nb2: {"@schedule": constant_schedule, value: 5E-1}\n'
     (tmp_path / "adam.yaml").write_text(text)
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
     assert main(["show", "-" if stdin else str(tmp_path / "adam.yaml")]) == 0
@@ -155,27 +169,63 @@ ZERO_PERIOD = gc.to_config(gc.lookahead(gc.sgd(0.1))) | {"sync_period": 0}
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.json", '{"@transform": "adamv"}', "a.json: from_config: no .* named 'adamv' .* Did you mean 'adam'"),
-        ("a.json", '{"@schedule": "cosine_decay"}', "a.json: .* Did you mean 'cosine_decay_schedule'"),
-        ("a.json", '{"@transform": "adam",\n "b1": 0.9,}', r"a.json, line 2, column \d+: .*double quotes"),
-        ("a.json", '{"@transform": "adam", "rate": 0.1}', "a.json: adam: there is no argument 'rate'. It is called"),
-        ("a.json", '{"@transform": "adam", "learning_rate": "x"}', "a.json: adam: argument .* must be a number"),
+        (
+            "a.json",
+            '{"@transform": "adamv"}',
+            "a.json: from_config: no .* named 'adamv' .* Did you mean 'adam'",
+        ),
+        (
+            "a.json",
+            '{"@schedule": "cosine_decay"}',
+            "a.json: .* Did you mean 'cosine_decay_schedule'",
+        ),
+        (
+            "a.json",
+            '{"@transform": "adam",\n "b1": 0.9,}',
+            r"a.json, line 2, column \d+: .*double quotes",
+        ),
+        (
+            "a.json",
+            '{"@transform": "adam", "rate": 0.1}',
+            "a.json: adam: there is no argument 'rate'. It is called",
+        ),
+        (
+            "a.json",
+            '{"@transform": "adam", "learning_rate": "x"}',
+            "a.json: adam: argument .* must be a number",
+        ),
         ("a.json", json.dumps(ZERO_PERIOD), "a.json: lookahead: sync_period must be 1 or more"),
-        ("a.json", '{"@transform": "adam", "b1": 1, "b1": 2}', "a.json: the key 'b1' is given twice"),
+        (
+            "a.json",
+            '{"@transform": "adam", "b1": 1, "b1": 2}',
+            "a.json: the key 'b1' is given twice",
+        ),
         ("a.json", "[1, 2]", "a.json: this is no config, which is a mapping such as"),
         ("a.json", "", "a.json, line 1, column 1: Expecting value"),
         ("a.yaml", '"@transform": adam\nb1: [1, 2', "a.yaml, line 2: .*expected ',' or ']'"),
         ("a.yaml", "@transform: adam", "a.yaml, line 1: .*put quotes around what begins with @"),
         ("a.yml", "a: 1\na: 2", "a.yml: the key 'a' is given twice"),
-        ("a.yaml", "a: !!python/object:os.system {}", "a.yaml, line 1: could not determine a constructor"),
+        (
+            "a.yaml",
+            "a: !!python/object:os.system {}",
+            "a.yaml, line 1: could not determine a constructor",
+        ),
         ("a.yaml", '"@transform": adam\n1: 2', "a.yaml: .*1"),
         ("a.yaml", "", "a.yaml: this is no config"),
         ("a.yaml", "? [a, b]\n: 1", r"a.yaml: the key \['a', 'b'\] is not text"),
         ("a.yaml", "true: 1", "a.yaml: the key True is not text; put quotes around it"),
         ("a.yaml", "1: 2\n'1': 3", "a.yaml: the key '1' is given twice"),
-        ("a.yaml", '"@transform": adam\nlearning_rate: no', "a.yaml: adam: argument .* must be a number .*, not 'no'"),
+        (
+            "a.yaml",
+            '"@transform": adam\nlearning_rate: no',
+            "a.yaml: adam: argument .* must be a number .*, not 'no'",
+        ),
         ("a.json", "[" * 100_000, "a.json: nested too deep"),
-        ("a.json", '{"@transform": ["adam"]}', "a.json: from_config: no .* named .* Did you mean 'adam'"),
+        (
+            "a.json",
+            '{"@transform": ["adam"]}',
+            "a.json: from_config: no .* named .* Did you mean 'adam'",
+        ),
         (
             "a.json",
             '{"@transform": "chain", "members": {"@transform": "clip", "max_delta": 1}}',
@@ -186,8 +236,16 @@ ZERO_PERIOD = gc.to_config(gc.lookahead(gc.sgd(0.1))) | {"sync_period": 0}
             '{"@transform": "chain", "members": null}',
             "argument 'members' of 'chain' must be a list, not None",
         ),
-        ("a.json", '{"@transform": "freeze", "where": {"@regex": "ab"}}', "'@regex' must be like .*, not 'ab'"),
-        ("a.json", '{"@transform": "freeze", "where": {"@regex": ["[", 0]}}', "'@regex' .* unterminated character set"),
+        (
+            "a.json",
+            '{"@transform": "freeze", "where": {"@regex": "ab"}}',
+            "'@regex' must be like .*, not 'ab'",
+        ),
+        (
+            "a.json",
+            '{"@transform": "freeze", "where": {"@regex": ["[", 0]}}',
+            "'@regex' .* unterminated character set",
+        ),
     ],
 )
 def test_bad_configs(name, text, message, tmp_path, monkeypatch, capsys):
@@ -226,16 +284,28 @@ def test_a_closed_stdin(monkeypatch, capsys):
 
 def test_what_stdout_cannot_hold(folder):
     """A disk that is full is said; a letter that an encoding lacks is written as its number."""
-    (folder / "frozen.json").write_text(json.dumps(gc.to_config(gc.chain(gc.freeze("\u043a"), gc.sgd(0.1)))))
+    (folder / "frozen.json").write_text(
+        json.dumps(gc.to_config(gc.chain(gc.freeze("\u043a"), gc.sgd(0.1))))
+    )
     (folder / "shapes.json").write_text('{"\u043a": [1], "a": [1]}')
-    command = [sys.executable, "-m", "gradchain", "describe", "frozen.json", "--params", "shapes.json"]
+    command = [
+        sys.executable,
+        "-m",
+        "gradchain",
+        "describe",
+        "frozen.json",
+        "--params",
+        "shapes.json",
+    ]
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     found = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert (found.returncode, found.stderr) == (0, "") and "\\u043a" in found.stdout
     full = Path("/dev/full")
     if full.exists():
         with full.open("w") as out:
-            found = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=300)
+            found = subprocess.run(
+                command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=300
+            )
         line = "gradchain: the output cannot be written: No space left on device\n"
         assert (found.returncode, found.stderr) == (2, line)
 
@@ -270,11 +340,14 @@ def test_names_of_ones_own_are_imported(folder, capsys):
     assert "--import ends_in_a_test: 3" in refused(capsys, "list", "--import", "ends_in_a_test")
 
 
-# ------------------------------------------------------------------------------------------------------ describe
+# ----------------------------------------------------------------------------------------- describe
 
 
 def test_describe_as_json(folder, capsys):
-    assert main(["describe", "adamw.json", "--params", "shapes.json", "--json", "--steps", "1000"]) == 0
+    assert (
+        main(["describe", "adamw.json", "--params", "shapes.json", "--json", "--steps", "1000"])
+        == 0
+    )
     found = json.loads(capsys.readouterr().out)
     assert (found["leaves"], found["total_bytes"], found["needs"]) == (3, 144, ["params"])
     assert found["groups"] == {"dense/bias": "all", "dense/kernel": "all", "step": "all"}
@@ -295,7 +368,10 @@ def test_describe_is_told_what_update_is_given(folder, capsys):
         ({"a": {"b": 3}}, "'a/b' must be a shape, a list of sizes such as [2, 3], not 3"),
         ({"a": [2, -1]}, "'a' must be a shape"),
         ({"a": [2.0]}, "'a' must be a shape"),
-        ({"a": {"shape": [2], "dtype": "bfloat"}}, "'a' has no dtype 'bfloat'; did you mean 'bfloat16'?"),
+        (
+            {"a": {"shape": [2], "dtype": "bfloat"}},
+            "'a' has no dtype 'bfloat'; did you mean 'bfloat16'?",
+        ),
         ({"a": {"shape": [2], "dtype": None}}, "'a' has no dtype None"),
         ({"a": {"shape": [2], "dtype": "datetime64"}}, "'a' has no dtype 'datetime64'"),
         ({"a": None}, "bad.json: there is no shape in it"),
@@ -330,19 +406,23 @@ def test_wrong_kinds_of_config(folder, capsys):
     )
 
 
-# -------------------------------------------------------------------------------------------- plot, and the rest
+# ------------------------------------------------------------------------------- plot, and the rest
 
 
 def test_bad_plots(folder, capsys, monkeypatch):
     plot = ("plot", "rate.json", "--steps", "5", "--out")
-    assert "a.nothing cannot be written: Format 'nothing' is not supported" in refused(capsys, *plot, "a.nothing")
+    assert "a.nothing cannot be written: Format 'nothing' is not supported" in refused(
+        capsys, *plot, "a.nothing"
+    )
     assert "no/a.png cannot be written: No such file" in refused(capsys, *plot, "no/a.png")
     assert "must end in the name of a format" in refused(capsys, *plot, "folder")
     for steps in ("0", "-1", "many", "9" * 5000):
         assert "--steps: must be a whole number above 0" in refused(
             capsys, "plot", "rate.json", f"--steps={steps}", "--out", "a"
         )
-    assert main(["plot", "rate.json", "--steps", "2000000000", "--out", "long.png"]) == 0  # not point by point
+    assert (
+        main(["plot", "rate.json", "--steps", "2000000000", "--out", "long.png"]) == 0
+    )  # not point by point
     capsys.readouterr()
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert 'pip install "gradchain[plot]"' in refused(capsys, *plot, "a.png")
@@ -364,7 +444,10 @@ def test_bad_commands(argv, message, capsys):
 
 
 def test_help_and_version(capsys):
-    for argv, text in ((["--version"], f"gradchain {gc.__version__}"), (["plot", "--help"], "draw a schedule")):
+    for argv, text in (
+        (["--version"], f"gradchain {gc.__version__}"),
+        (["plot", "--help"], "draw a schedule"),
+    ):
         with pytest.raises(SystemExit) as end:
             main(argv)
         assert end.value.code == 0 and text in capsys.readouterr().out
@@ -388,7 +471,9 @@ def test_the_session_on_the_page_is_real(tmp_path, monkeypatch, capsys):
 
 
 def _same(found, shown):
-    """Whether an output is as shown, where a line of three dots stands for any lines; columns may be wider."""
+    """Whether an output is as shown, where a line of three dots stands for any lines; columns may
+    be wider.
+    """
     escape = lambda text: re.sub(r"(\\ )+", " +", re.escape(text))
     pattern = ".*".join(map(escape, re.split(r"^\.\.\.\n", shown, flags=re.M)))
     return re.fullmatch(pattern, found, re.S) is not None

@@ -11,11 +11,17 @@ import gradchain as gc
 VALUES = [
     gc.chain(),
     gc.chain(gc.clip(1.0).named("soft"), gc.adamw(1e-3, where=gc.ndim_at_least(2))),
-    gc.sgd(gc.join_schedules([gc.linear_schedule(0.0, 1.0, 5), gc.constant_schedule(1.0)], (5,)), momentum=0.9),
+    gc.sgd(
+        gc.join_schedules([gc.linear_schedule(0.0, 1.0, 5), gc.constant_schedule(1.0)], (5,)),
+        momentum=0.9,
+    ),
     gc.scale(gc.piecewise_constant_schedule(1.0, {10: 0.5, 20: 0.1})),
     gc.clip(float("inf")),
     gc.masked(gc.adam(1e-3), {"a": [True, False], "b": (False,)}, others=gc.freeze()),
-    gc.partition({"clip": gc.clip(1.0), "rest": gc.chain(gc.sgd(0.1), gc.scale(2.0))}, {"w": "clip", "b": "rest"}),
+    gc.partition(
+        {"clip": gc.clip(1.0), "rest": gc.chain(gc.sgd(0.1), gc.scale(2.0))},
+        {"w": "clip", "b": "rest"},
+    ),
     gc.add_decayed_weights(0.1, gc.path_matches("kernel$")),
     gc.warmup_cosine_decay_schedule(0.0, 1.0, 10, 100),
     gc.ndim_at_least(3),
@@ -39,7 +45,9 @@ def test_a_config_reads_like_the_call():
 
 def test_what_is_left_out_takes_its_default():
     assert gc.from_config({"@transform": "adam", "learning_rate": 1}) == gc.adam(1.0)
-    assert gc.from_config({"@transform": "chain", "members": [{"@transform": "identity"}]}) == gc.chain(gc.identity())
+    assert gc.from_config(
+        {"@transform": "chain", "members": [{"@transform": "identity"}]}
+    ) == gc.chain(gc.identity())
 
 
 @pytest.mark.parametrize(
@@ -47,7 +55,10 @@ def test_what_is_left_out_takes_its_default():
     [
         (gc.sgd(lambda step: 0.1), "'learning_rate' of sgd is <function.*@gc.schedule"),
         (gc.masked(gc.clip(1.0), lambda path, leaf: True), "'where' of masked.*@gc.selection"),
-        (gc.GradientTransformation(lambda p: {}, lambda g, s: (g, s)), "pair of functions.*@transform"),
+        (
+            gc.GradientTransformation(lambda p: {}, lambda g, s: (g, s)),
+            "pair of functions.*@transform",
+        ),
         (gc.chain((lambda p: {}, lambda g, s: (g, s))), "pair of functions"),
     ],
 )

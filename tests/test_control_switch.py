@@ -16,7 +16,9 @@ from tests.samples import assert_close, assert_identical
 
 def test_a_switch_to_the_same_with_all_slots_changes_nothing():
     carry = ("mu", "nu", "count")
-    made, state = steps(gc.switch(gc.adam(0.1), at=3, then=gc.adamw(0.1, weight_decay=0.0), carry=carry))
+    made, state = steps(
+        gc.switch(gc.adam(0.1), at=3, then=gc.adamw(0.1, weight_decay=0.0), carry=carry)
+    )
     expected, end = steps(gc.adam(0.1))
     assert_identical(made, expected)
     then = state["switch"]["then"]
@@ -40,7 +42,10 @@ def test_without_carry_the_second_starts_anew():
     [
         gc.lookahead(gc.sgd(0.1), sync_period=2),
         gc.schedule_free(gc.sgd(0.1), 0.1),
-        gc.chain(gc.clip(1.0), gc.tunable(gc.groups([("head", gc.lookahead(gc.adam(0.1), 1))], default=gc.freeze()))),
+        gc.chain(
+            gc.clip(1.0),
+            gc.tunable(gc.groups([("head", gc.lookahead(gc.adam(0.1), 1))], default=gc.freeze())),
+        ),
         gc.mechanize(gc.sgd(1.0)),
     ],
     ids=lambda tx: tx.factory.name,
@@ -59,11 +64,15 @@ def test_hyperparameters_that_were_set_before_its_time_stay():
     tx = gc.switch(gc.sgd(0.5), at=1, then=gc.tunable(gc.sgd(0.1)))
     state = gc.set_hyperparams(tx.init(PARAMS), learning_rate=2.0)
     _, state = tx.update(PARAMS, state, PARAMS)
-    assert_close(tx.update(PARAMS, state, PARAMS)[0], jax.tree.map(lambda p: -2.0 * p, PARAMS), 1e-6)
+    assert_close(
+        tx.update(PARAMS, state, PARAMS)[0], jax.tree.map(lambda p: -2.0 * p, PARAMS), 1e-6
+    )
 
 
 def test_a_slot_is_handed_over_under_another_name():
-    made, state = steps(gc.switch(gc.scale_by_adam(0.8), at=2, then=gc.add_momentum(0.5), carry={"mu": "momentum"}))
+    made, state = steps(
+        gc.switch(gc.scale_by_adam(0.8), at=2, then=gc.add_momentum(0.5), carry={"mu": "momentum"})
+    )
     _, before = steps(gc.scale_by_adam(0.8), GRADS[:2])
     mu = before["scale_by_adam"]["mu"]
     assert_close(made[2], jax.tree.map(lambda m, g: 0.5 * m + g, mu, GRADS[2]), 1e-6)
@@ -105,17 +114,24 @@ def test_slots_are_found_inside_wrappers_and_groups():
         taken = groups[name]["scale_by_adam"]["mu"][leaf]
         np.testing.assert_allclose(taken, b1 * mu[leaf] + (1 - b1) * GRADS[1][leaf], rtol=1e-5)
     with pytest.raises(
-        ValueError, match="which of 'groups/adam_2/scale_by_adam/mu', 'groups/adam/scale_by_adam/mu' in"
+        ValueError,
+        match="which of 'groups/adam_2/scale_by_adam/mu', 'groups/adam/scale_by_adam/mu' in",
     ):
         gc.switch(parted, at=1, then=whole, carry=("mu",)).init(PARAMS)
     _, state = steps(
-        gc.switch(parted, at=1, then=parted.replace(default=gc.adam(0.2)), carry=("mu", "count")), GRADS[:2]
+        gc.switch(parted, at=1, then=parted.replace(default=gc.adam(0.2)), carry=("mu", "count")),
+        GRADS[:2],
     )
     assert int(state["switch"]["then"]["groups"]["adam_2"]["scale_by_adam"]["count"]) == 2
 
 
 def test_a_leaf_that_was_frozen_starts_anew():
-    tx = gc.switch(gc.chain(gc.freeze("trunk"), gc.adam(0.1)), at=2, then=gc.adam(0.1), carry=("mu", "nu", "count"))
+    tx = gc.switch(
+        gc.chain(gc.freeze("trunk"), gc.adam(0.1)),
+        at=2,
+        then=gc.adam(0.1),
+        carry=("mu", "nu", "count"),
+    )
     assert not tx.freezes
     made, state = steps(tx, GRADS[:3])
     assert all(bool(jnp.all(u["trunk"] == 0)) for u in made[:2])
@@ -129,15 +145,25 @@ def test_a_leaf_that_was_frozen_starts_anew():
 def test_a_slot_keeps_the_precision_of_its_new_place():
     params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), PARAMS)
     grads = [jax.tree.map(lambda x: x.astype(jnp.bfloat16), g) for g in GRADS]
-    _, state = steps(gc.switch(gc.scale_by_adam(), at=1, then=gc.scale_by_adam(), carry=("mu",)), grads, params)
+    _, state = steps(
+        gc.switch(gc.scale_by_adam(), at=1, then=gc.scale_by_adam(), carry=("mu",)), grads, params
+    )
     assert state["switch"]["then"]["scale_by_adam"]["mu"]["head"].dtype == jnp.float32
 
 
 def test_a_foreign_pair_may_come_first_or_last():
-    for tx in (gc.switch(optax.sgd(0.1), at=1, then=gc.sgd(0.2)), gc.switch(gc.sgd(0.1), at=1, then=optax.sgd(0.2))):
+    for tx in (
+        gc.switch(optax.sgd(0.1), at=1, then=gc.sgd(0.2)),
+        gc.switch(gc.sgd(0.1), at=1, then=optax.sgd(0.2)),
+    ):
         made, _ = steps(tx, GRADS[:2])
         assert_close(
-            made, [jax.tree.map(lambda g: -0.1 * g, GRADS[0]), jax.tree.map(lambda g: -0.2 * g, GRADS[1])], 1e-6
+            made,
+            [
+                jax.tree.map(lambda g: -0.1 * g, GRADS[0]),
+                jax.tree.map(lambda g: -0.2 * g, GRADS[1]),
+            ],
+            1e-6,
         )
 
 
@@ -150,7 +176,12 @@ def test_a_foreign_pair_may_come_first_or_last():
             ("mu",),
             "'then' has no slot 'mu' to carry; its slots are 'scale_by_learning_rate/c",
         ),
-        (gc.sgd(0.1), gc.adam(0.1), ("mu",), r"'first' has no slot 'mu'.* carry=\{'mu': 'momentum'\}"),
+        (
+            gc.sgd(0.1),
+            gc.adam(0.1),
+            ("mu",),
+            r"'first' has no slot 'mu'.* carry=\{'mu': 'momentum'\}",
+        ),
         (gc.adam(0.1), gc.sgd(0.1, 0.9), {"mu": "m"}, "'then' has no slot 'm'"),
         (gc.adam(0.1), gc.adam(0.1), ("adam/mu",), "'first' has no slot 'adam/mu'"),
         (
@@ -173,14 +204,18 @@ def test_what_cannot_be_carried_is_refused_by_init(first, then, carry, match):
         gc.switch(first, at=1, then=then, carry=carry).init(PARAMS)
 
 
-@pytest.mark.parametrize(("at", "match"), [(-1, "0 or more, not -1"), (2.5, "a whole number, not 2.5")])
+@pytest.mark.parametrize(
+    ("at", "match"), [(-1, "0 or more, not -1"), (2.5, "a whole number, not 2.5")]
+)
 def test_the_step_of_a_switch_can_be_reached(at, match):
     with pytest.raises(ValueError, match=f"switch: at must be {match}"):
         gc.switch(gc.sgd(0.1), at=at, then=gc.sgd(0.1)).init(PARAMS)
 
 
 def test_one_slot_to_carry_needs_no_tuple():
-    one, same = (gc.switch(gc.scale_by_adam(), 2, gc.scale_by_adam(), carry) for carry in ("mu", ("mu",)))
+    one, same = (
+        gc.switch(gc.scale_by_adam(), 2, gc.scale_by_adam(), carry) for carry in ("mu", ("mu",))
+    )
     assert_identical(steps(one)[0], steps(same)[0])
 
 

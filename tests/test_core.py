@@ -23,14 +23,15 @@ def standard_promotion():
 
 def paths(state):
     return {
-        jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in jax.tree_util.tree_leaves_with_path(state)
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, _ in jax.tree_util.tree_leaves_with_path(state)
     }
 
 
 def test_nested_chains_and_recipes_are_seen_through():
     flat = gc.chain(gc.clip(1.0), gc.scale_by_adam(), gc.scale_by_learning_rate(0.1))
     nested = gc.chain(gc.chain(gc.clip(1.0)), gc.chain(gc.adam(0.1), gc.chain()))
-    assert list(nested.stages) == list(flat.stages)
+    assert list(nested.members) == list(flat.members)
     assert paths(nested.init(PARAMS)) == paths(flat.init(PARAMS))
     jax.tree.map(
         np.testing.assert_array_equal,
@@ -53,7 +54,7 @@ def test_members_without_a_state_leave_no_entry():
 
 def test_a_repeated_member_gets_a_number_and_a_named_one_its_name():
     tx = gc.chain(gc.add_momentum(0.9), gc.add_momentum(0.5), gc.add_momentum(0.1).named("slow"))
-    assert list(tx.stages) == ["add_momentum", "add_momentum_2", "slow"]
+    assert list(tx.members) == ["add_momentum", "add_momentum_2", "slow"]
     assert set(tx.init(PARAMS)) == {"add_momentum", "add_momentum_2", "slow"}
 
 
@@ -75,7 +76,9 @@ def test_a_clip_before_adamw_moves_no_path():
 
 
 def test_a_schedule_in_the_place_of_a_constant_rate_moves_no_path():
-    assert paths(gc.sgd(0.1).init(PARAMS)) == paths(gc.sgd(gc.linear_schedule(0.1, 0.0, 10)).init(PARAMS))
+    assert paths(gc.sgd(0.1).init(PARAMS)) == paths(
+        gc.sgd(gc.linear_schedule(0.1, 0.0, 10)).init(PARAMS)
+    )
 
 
 def test_replace_reaches_into_the_members():
@@ -85,12 +88,17 @@ def test_replace_reaches_into_the_members():
 
 def test_replace_takes_a_member_by_name():
     tx = gc.chain(gc.clip(1.0), gc.scale(2.0)).replace(clip=gc.identity())
-    assert list(tx.stages) == ["identity", "scale"]
+    assert list(tx.members) == ["identity", "scale"]
 
 
 def test_insert_before_puts_a_member_in():
     tx = gc.adamw(0.1).insert_before("add_decayed_weights", gc.clip(1.0))
-    assert list(tx.stages) == ["scale_by_adam", "clip", "add_decayed_weights", "scale_by_learning_rate"]
+    assert list(tx.members) == [
+        "scale_by_adam",
+        "clip",
+        "add_decayed_weights",
+        "scale_by_learning_rate",
+    ]
     with pytest.raises(KeyError, match="no member named 'clip'"):
         gc.adamw(0.1).insert_before("clip", gc.clip(1.0))
 
@@ -114,7 +122,9 @@ def test_step_is_update_then_apply():
     state = tx.init(PARAMS)
     updates, after = tx.update(GRADS, state, PARAMS)
     jax.tree.map(
-        np.testing.assert_array_equal, tx.step(GRADS, state, PARAMS), (gc.apply_updates(PARAMS, updates), after)
+        np.testing.assert_array_equal,
+        tx.step(GRADS, state, PARAMS),
+        (gc.apply_updates(PARAMS, updates), after),
     )
 
 
@@ -123,7 +133,9 @@ def test_an_eager_loop_with_a_changing_learning_rate_compiles_twice():
     state = gc.adamw(1.0).init(params)
     compilations = []
     jax.monitoring.register_event_duration_secs_listener(
-        lambda name, *_, **__: compilations.append(name) if name.endswith("backend_compile_duration") else None
+        lambda name, *_, **__: (
+            compilations.append(name) if name.endswith("backend_compile_duration") else None
+        )
     )
     for step in range(100):
         updates, state = gc.adamw(1e-3 * (step + 1)).update(params, state, params)
@@ -205,11 +217,16 @@ def test_an_optax_optimizer_as_the_only_member_is_itself():
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, (), [gc.adam(0.1)], {"a": gc.adam(0.1)}, 3, gc.adam], ids=lambda x: type(x).__name__
+    "wrong",
+    [None, (), [gc.adam(0.1)], {"a": gc.adam(0.1)}, 3, gc.adam],
+    ids=lambda x: type(x).__name__,
 )
 @pytest.mark.parametrize(
     ("make", "where"),
-    [(lambda x: gc.accumulate(x, 2), "accumulate: argument 'inner'"), (gc.chain, "chain: argument 'members'")],
+    [
+        (lambda x: gc.accumulate(x, 2), "accumulate: argument 'inner'"),
+        (gc.chain, "chain: argument 'members'"),
+    ],
 )
 def test_what_is_no_member_is_refused_where_it_is_written(make, where, wrong):
     with pytest.raises(TypeError, match=f"{where} must be a transformation"):
@@ -217,7 +234,10 @@ def test_what_is_no_member_is_refused_where_it_is_written(make, where, wrong):
 
 
 def test_a_hand_written_pair_is_wrapped():
-    pair = (lambda params: {"seen": jnp.zeros(())}, lambda g, s, p=None: (g, {"seen": s["seen"] + 1}))
+    pair = (
+        lambda params: {"seen": jnp.zeros(())},
+        lambda g, s, p=None: (g, {"seen": s["seen"] + 1}),
+    )
     tx = gc.chain(gc.GradientTransformation(*pair).named("mine"), pair)
     _, state = tx.update(GRADS, tx.init(PARAMS))
     assert [float(entry["seen"]) for entry in state.values()] == [1.0, 1.0]
@@ -231,7 +251,9 @@ def test_a_pair_of_two_arguments_gets_no_params():
 
 
 def test_a_pair_of_two_arguments_may_name_an_extra_one():
-    tx = gc.chain((lambda params: (), lambda g, s, *, value: (jax.tree.map(lambda x: value * x, g), s)))
+    tx = gc.chain(
+        (lambda params: (), lambda g, s, *, value: (jax.tree.map(lambda x: value * x, g), s))
+    )
     assert tx.update(GRADS, tx.init(PARAMS), PARAMS, value=2.0)[0]["b"][0] == pytest.approx(0.2)
 
 
@@ -240,7 +262,10 @@ def test_extra_arguments_reach_whoever_names_them():
     def scale_by_value_in_core():
         return gc.elementwise(lambda g, value: g * value)
 
-    foreign = (lambda params: (), lambda g, s, p=None, *, boost=1.0: (jax.tree.map(lambda x: x * boost, g), s))
+    foreign = (
+        lambda params: (),
+        lambda g, s, p=None, *, boost=1.0: (jax.tree.map(lambda x: x * boost, g), s),
+    )
     tx = gc.chain(gc.masked(scale_by_value_in_core(), "b"), gc.clip(100.0), foreign)
     updates, _ = tx.update(GRADS, tx.init(PARAMS), PARAMS, value=3.0, boost=2.0)
     assert updates["b"][0] == pytest.approx(0.6) and updates["w"][0, 0] == pytest.approx(2.2)

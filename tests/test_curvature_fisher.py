@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gradchain import curvature, losses
-from gradchain.curvature.flat import to_vector
+from gradchain.curvature.vectors import to_vector
 from tests.curved import digits
 
 KEY = jax.random.key(0)
@@ -29,7 +29,9 @@ def model(p):
 
 
 def fisher_twin(likelihood, params):
-    """The definition, target by target where they can be counted: the mean over examples of E[g g^T], in float64."""
+    """The definition, target by target where they can be counted: the mean over examples of E[g
+    g^T], in float64.
+    """
     start, to_tree = to_vector(params)
     outputs = np.asarray(model(params), np.float64)
     jacobian = np.asarray(jax.jacobian(lambda v: model(to_tree(v)))(start), np.float64)
@@ -46,7 +48,9 @@ def fisher_twin(likelihood, params):
             counts = np.arange(60)
             factorials = np.array([np.prod(np.arange(1.0, k + 1)) for k in counts])
             rates = np.exp(z)[:, None]
-            inner = np.diag(np.sum(np.exp(-rates) * rates**counts / factorials * (counts - rates) ** 2, 1))
+            inner = np.diag(
+                np.sum(np.exp(-rates) * rates**counts / factorials * (counts - rates) ** 2, 1)
+            )
         else:
             inner = np.eye(len(z))
         total += j.T @ inner @ j
@@ -60,23 +64,31 @@ def test_the_true_fisher_matrix(likelihood):
     found = curvature.dense(curvature.fisher_operator(model, params, likelihood), params)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     product = curvature.fisher_vector_product(model, params, params, likelihood)
-    np.testing.assert_allclose(to_vector(product)[0], expected @ to_vector(params)[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        to_vector(product)[0], expected @ to_vector(params)[0], rtol=1e-4, atol=1e-5
+    )
     diagonal = curvature.fisher_diagonal(model, params, likelihood)
-    np.testing.assert_allclose(to_vector(diagonal.value)[0], np.diag(expected), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        to_vector(diagonal.value)[0], np.diag(expected), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_targets_that_are_drawn(likelihood):
     params = params_of(likelihood)
     expected = fisher_twin(likelihood, params)
-    draw = lambda key: curvature.dense(curvature.fisher_operator(model, params, likelihood, key=key, samples=5), params)
+    draw = lambda key: curvature.dense(
+        curvature.fisher_operator(model, params, likelihood, key=key, samples=5), params
+    )
     found = np.asarray(jax.jit(jax.vmap(draw))(jax.random.split(KEY, 400)))
     error = found.std(0) / 20
     assert (np.abs(found.mean(0) - expected) <= 4.5 * error + 1e-6).all()
     assert (np.linalg.eigvalsh(found[0]) > -1e-4).all()
     for method in ("sampled", "hutchinson"):
         diagonal = jax.jit(
-            lambda key, m=method: curvature.fisher_diagonal(model, params, likelihood, method=m, key=key, samples=3000)
+            lambda key, m=method: curvature.fisher_diagonal(
+                model, params, likelihood, method=m, key=key, samples=3000
+            )
         )(KEY)
         off = np.abs(to_vector(diagonal.value)[0] - np.diag(expected))
         assert (off < 4 * to_vector(diagonal.standard_error)[0]).all()
@@ -100,7 +112,7 @@ def test_more_dimensions_belong_to_an_example():
     np.testing.assert_allclose(found, np.einsum("nti,ntj->ij", x, x) / 4, rtol=1e-4, atol=1e-5)
 
 
-# ------------------------------------------------------------------------------------------------------ the empirical
+# ------------------------------------------------------------------------------------ the empirical
 
 
 def example_loss(p, x, targets):
@@ -112,12 +124,17 @@ def test_the_empirical_fisher_matrix(chunk):
     params, targets = params_of("normal"), {"y": X[:, :2]}
     start, to_tree = to_vector(params)
     grads = np.stack(
-        [jax.grad(lambda v, i=i: example_loss(to_tree(v), X[i], {"y": X[i, :2]}))(start) for i in range(7)]
+        [
+            jax.grad(lambda v, i=i: example_loss(to_tree(v), X[i], {"y": X[i, :2]}))(start)
+            for i in range(7)
+        ]
     )
     expected = grads.T @ grads / 7
     diagonal = curvature.empirical_fisher_diagonal(example_loss, params, X, targets, chunk=chunk)
     np.testing.assert_allclose(to_vector(diagonal)[0], np.diag(expected), rtol=1e-4)
-    found = curvature.dense(curvature.empirical_fisher_operator(example_loss, params, X, targets), params)
+    found = curvature.dense(
+        curvature.empirical_fisher_operator(example_loss, params, X, targets), params
+    )
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     product = curvature.empirical_fisher_vector_product(example_loss, params, params, X, targets)
     np.testing.assert_allclose(to_vector(product)[0], expected @ start, rtol=1e-4, atol=1e-5)
@@ -137,7 +154,9 @@ def test_of_complex_parameters():
 def test_with_a_model_of_linen_and_of_nnx():
     model, _, params = digits(64)
     found = jax.jit(lambda p: curvature.fisher_vector_product(model, p, p, "categorical"))(params)
-    drawn = jax.jit(lambda p: curvature.fisher_vector_product(model, p, p, "categorical", key=KEY, samples=500))(params)
+    drawn = jax.jit(
+        lambda p: curvature.fisher_vector_product(model, p, p, "categorical", key=KEY, samples=500)
+    )(params)
     a, b = to_vector(found)[0], to_vector(drawn)[0]
     assert np.linalg.norm(a - b) < 0.1 * np.linalg.norm(a)
     graph, state = nnx.split(nnx.Linear(3, 2, rngs=nnx.Rngs(0)))
@@ -145,33 +164,47 @@ def test_with_a_model_of_linen_and_of_nnx():
     np.testing.assert_allclose(nnx.to_pure_dict(diagonal)["bias"], 1.0, rtol=1e-6)
 
 
-# -------------------------------------------------------------------------------------------------------- what is wrong
+# ------------------------------------------------------------------------------------ what is wrong
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: curvature.fisher_operator(model, params_of("normal"), "gauss"), "likelihood must be one of 'categ"),
+        (
+            lambda: curvature.fisher_operator(model, params_of("normal"), "gauss"),
+            "likelihood must be one of 'categ",
+        ),
         (
             lambda: curvature.fisher_operator(lambda p: p, jnp.ones(3), "categorical"),
             r"gives float32\[3\]; 'categorical'",
         ),
-        (lambda: curvature.fisher_operator(lambda p: {"a": p}, jnp.ones(3), "normal"), "the model gives dict"),
+        (
+            lambda: curvature.fisher_operator(lambda p: {"a": p}, jnp.ones(3), "normal"),
+            "the model gives dict",
+        ),
         (
             lambda: curvature.fisher_operator(lambda p: p, jnp.ones(3), "normal", samples=3),
             "samples=3 are drawn with a",
         ),
         (
-            lambda: curvature.fisher_operator(lambda p: p, jnp.ones(3), "normal", key=KEY, samples=0),
+            lambda: curvature.fisher_operator(
+                lambda p: p, jnp.ones(3), "normal", key=KEY, samples=0
+            ),
             "must be 1 or more",
         ),
-        (lambda: curvature.fisher_diagonal(lambda p: p, jnp.ones(3), "normal", method="sampled"), "give a key"),
+        (
+            lambda: curvature.fisher_diagonal(lambda p: p, jnp.ones(3), "normal", method="sampled"),
+            "give a key",
+        ),
         (lambda: curvature.empirical_fisher_operator(example_loss, {}), "the batch holds nothing"),
         (
             lambda: curvature.empirical_fisher_diagonal(example_loss, {}, jnp.ones(2), jnp.ones(3)),
             r"\[2\], float32\[3\]",
         ),
-        (lambda: curvature.empirical_fisher_diagonal(example_loss, {}, jnp.ones(())), "first dimension counts"),
+        (
+            lambda: curvature.empirical_fisher_diagonal(example_loss, {}, jnp.ones(())),
+            "first dimension counts",
+        ),
     ],
 )
 def test_what_is_refused(call, message):

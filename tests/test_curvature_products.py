@@ -10,7 +10,7 @@ from hypothesis import given
 
 import gradchain as gc
 from gradchain import curvature
-from gradchain.curvature.flat import to_vector
+from gradchain.curvature.vectors import to_vector
 from tests.curved import digits, fewer, flat, of_tree, of_vector, small_trees, wide
 from tests.random_trees import other_like
 
@@ -32,7 +32,10 @@ def test_the_hessian_of_a_tree_is_that_of_its_numbers(tree):
 def model(tree):
     """A tree of outputs, one of them complex, in which every number meets some others."""
     v = to_vector(tree)[0]
-    return {"a": jnp.sin(v) * jnp.roll(v, 1), "b": [jax.lax.complex(jnp.cos(v), v**2), None, jnp.sum(v)]}
+    return {
+        "a": jnp.sin(v) * jnp.roll(v, 1),
+        "b": [jax.lax.complex(jnp.cos(v), v**2), None, jnp.sum(v)],
+    }
 
 
 @given(small_trees, st.integers(0, 9))
@@ -52,14 +55,21 @@ def test_jacobians_and_gauss_newton(tree, seed):
         close(curvature.vector_jacobian_product(model, tree, change), jacobian.T @ flat(change))
         hessian = np.asarray(jax.hessian(of_vector)(to_vector(model(tree))[0]))
         gauss_newton = jacobian.T @ hessian @ jacobian
-        close(curvature.gauss_newton_vector_product(model, of_tree, tree, vector), gauss_newton @ flat(vector))
+        close(
+            curvature.gauss_newton_vector_product(model, of_tree, tree, vector),
+            gauss_newton @ flat(vector),
+        )
 
 
 def test_what_else_a_function_takes():
     fun = lambda p, x, y: jnp.sum(jnp.sin(p * x) * y)
-    p, v, x, y = (jnp.asarray(np.random.default_rng(i).standard_normal(3), jnp.float32) for i in range(4))
+    p, v, x, y = (
+        jnp.asarray(np.random.default_rng(i).standard_normal(3), jnp.float32) for i in range(4)
+    )
     expected = jax.hessian(fun)(p, x, y) @ v
-    np.testing.assert_allclose(curvature.hessian_vector_product(fun, p, v, x, y), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        curvature.hessian_vector_product(fun, p, v, x, y), expected, rtol=1e-5
+    )
     np.testing.assert_allclose(curvature.hessian_operator(fun, p, x, y)(v), expected, rtol=1e-5)
     model = lambda p, x: p * x
     np.testing.assert_allclose(curvature.jacobian_vector_product(model, p, v, x), v * x, rtol=1e-5)
@@ -74,8 +84,13 @@ def test_a_product_costs_at_most_two_and_a_half_gradients():
     model, loss_of_outputs, params = digits()
     loss = lambda p: loss_of_outputs(model(p))
     gradient = flops(jax.grad(loss), params)
-    assert gradient > 2 * 2 * 256 * 2368  # both matrices are counted, forwards and for their gradients
-    assert flops(lambda p, v: curvature.hessian_vector_product(loss, p, v), params, params) <= 2.5 * gradient
+    assert (
+        gradient > 2 * 2 * 256 * 2368
+    )  # both matrices are counted, forwards and for their gradients
+    assert (
+        flops(lambda p, v: curvature.hessian_vector_product(loss, p, v), params, params)
+        <= 2.5 * gradient
+    )
     many = lambda p, vs: jax.lax.map(curvature.hessian_operator(loss, p), vs)
     assert flops(many, params, jax.tree.map(lambda x: x[None], params)) <= 2.5 * gradient
 
@@ -103,7 +118,9 @@ def test_outputs_of_lower_precision():
     model = lambda w: (x @ w).astype(jnp.bfloat16)
     found = curvature.gauss_newton_diagonal(model, lambda y: jnp.sum(y**2), jnp.ones(2))
     np.testing.assert_allclose(found.value, 6.0)
-    drawn = curvature.fisher_operator(model, jnp.ones(2), "normal", key=jax.random.key(0))(jnp.ones(2))
+    drawn = curvature.fisher_operator(model, jnp.ones(2), "normal", key=jax.random.key(0))(
+        jnp.ones(2)
+    )
     assert drawn.dtype == jnp.float32
 
 
@@ -140,7 +157,10 @@ def test_under_jit_and_vmap():
     for i in range(3):
         one = {"a": params["a"][i]}
         np.testing.assert_allclose(
-            found["a"][i], curvature.hessian_vector_product(of_tree, one, one)["a"], rtol=1e-5, atol=1e-5
+            found["a"][i],
+            curvature.hessian_vector_product(of_tree, one, one)["a"],
+            rtol=1e-5,
+            atol=1e-5,
         )
 
 
@@ -152,6 +172,6 @@ def test_with_a_model_of_nnx():
     found = curvature.hessian_vector_product(lambda p: square(model_fn(p)), params, params)
     linear = curvature.gauss_newton_vector_product(model_fn, square, params, params)
     assert jax.tree.structure(found) == jax.tree.structure(params)
-    gc.map_leaves(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, linear)
+    gc.tree.map_leaves(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, linear)
     kernel = nnx.to_pure_dict(params)["kernel"]
     np.testing.assert_allclose(nnx.to_pure_dict(found)["kernel"], x.T @ x @ kernel, rtol=1e-5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from gradchain.curvature.scipy import METHODS, minimize
+from gradchain.minimization.scipy import METHODS, minimize
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,17 @@ def test_the_minima_of_scipy(method, fun):
     found = minimize(fun, [0.8, 0.9], method=method)
     assert found.success == expected.success is True
     np.testing.assert_allclose(found.x, expected.x, atol=1e-3)
-    assert found.keys() >= {"x", "fun", "jac", "nit", "nfev", "njev", "status", "success", "message"}
+    assert found.keys() >= {
+        "x",
+        "fun",
+        "jac",
+        "nit",
+        "nfev",
+        "njev",
+        "status",
+        "success",
+        "message",
+    }
     np.testing.assert_allclose(found.fun, fun(found.x), atol=1e-12)
     np.testing.assert_allclose(found["jac"], jax.grad(fun)(found.x), atol=1e-9)
     assert found.status == 0
@@ -52,14 +62,20 @@ def test_the_minima_of_scipy(method, fun):
 def test_args_and_the_default_method():
     scale = np.array([1.0, 10.0, 100.0])
     expected = scipy.optimize.minimize(scaled, np.zeros(3), args=(scale, 2.0))
-    np.testing.assert_allclose(minimize(scaled, np.zeros(3), args=(scale, 2.0)).x, expected.x, atol=1e-4)
+    np.testing.assert_allclose(
+        minimize(scaled, np.zeros(3), args=(scale, 2.0)).x, expected.x, atol=1e-4
+    )
     np.testing.assert_allclose(minimize(scaled, np.zeros(3), args=scale).x, np.ones(3), atol=1e-4)
 
 
-@pytest.mark.parametrize("bounds", [[(None, 0.5), (0.4, None)], scipy.optimize.Bounds([-np.inf, 0.4], [0.5, np.inf])])
+@pytest.mark.parametrize(
+    "bounds", [[(None, 0.5), (0.4, None)], scipy.optimize.Bounds([-np.inf, 0.4], [0.5, np.inf])]
+)
 def test_bounds(bounds):
     expected = scipy.optimize.minimize(rosenbrock, [0.0, 1.0], bounds=bounds)
-    np.testing.assert_allclose(minimize(rosenbrock, [0.0, 1.0], bounds=bounds).x, expected.x, atol=1e-4)
+    np.testing.assert_allclose(
+        minimize(rosenbrock, [0.0, 1.0], bounds=bounds).x, expected.x, atol=1e-4
+    )
 
 
 def test_a_gradient_that_is_given_is_used():
@@ -80,7 +96,10 @@ def test_options_and_messages():
     assert (found.nit, found.status, found.success, found.message) == (3, 1, False, "out of steps")
     found = minimize(rosenbrock, [-1.2, 1.0], method="l-bfgs-b", options={"maxfun": 5, "maxcor": 3})
     assert (found.nfev, found.status) == (5, 1)
-    assert minimize(rosenbrock, [-1.2, 1.0], tol=1e-1).nit < minimize(rosenbrock, [-1.2, 1.0], tol=1e-9).nit
+    assert (
+        minimize(rosenbrock, [-1.2, 1.0], tol=1e-1).nit
+        < minimize(rosenbrock, [-1.2, 1.0], tol=1e-9).nit
+    )
 
 
 def test_disp_prints(capsys):
@@ -105,9 +124,17 @@ def test_callbacks():
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({"method": "Nelder-Mead"}, ValueError, "there is no method 'Nelder-Mead' here, only 'BFGS'"),
+        (
+            {"method": "Nelder-Mead"},
+            ValueError,
+            "there is no method 'Nelder-Mead' here, only 'BFGS'",
+        ),
         ({"constraints": [{}]}, ValueError, "constraints cannot be given"),
-        ({"constraints": scipy.optimize.LinearConstraint([1, 1])}, ValueError, "constraints cannot be given"),
+        (
+            {"constraints": scipy.optimize.LinearConstraint([1, 1])},
+            ValueError,
+            "constraints cannot be given",
+        ),
         ({"method": lambda fun, x0: None}, ValueError, "there is no method <function"),
         ({"jac": "2-point"}, ValueError, "jac='2-point' cannot be given"),
         ({"hess": jax.hessian(booth)}, ValueError, "JAX computes it"),

@@ -6,11 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
-from jax.sharding import AxisType
-from jax.sharding import PartitionSpec as P
+from jax.sharding import AxisType, PartitionSpec as P
 
 from gradchain import curvature
-from gradchain.curvature.flat import to_vector
+from gradchain.curvature.vectors import to_vector
 from tests.curved import digits, fewer, matrix, of_tree, of_vector, small_trees, wide
 
 KEY = jax.random.key(0)
@@ -52,7 +51,9 @@ def test_the_ends_of_the_spectrum_of_a_tree(tree):
     with jax.enable_x64(True):
         tree = wide(tree)
         vector, _ = to_vector(tree)
-        expected = np.linalg.eigvalsh(jax.hessian(of_vector)(vector)) if vector.size else np.zeros(1)
+        expected = (
+            np.linalg.eigvalsh(jax.hessian(of_vector)(vector)) if vector.size else np.zeros(1)
+        )
         operator = curvature.hessian_operator(of_tree, tree)
         found = curvature.extreme_eigenvalues(operator, tree, key=KEY, steps=vector.size + 3)
         scale = max(1.0, np.abs(expected).max())
@@ -101,7 +102,9 @@ def test_a_space_that_is_exhausted_adds_no_eigenvalue(scale):
         # and what was added counts for nothing in a quadrature
         v = np.arange(1.0, 7.0)
         mean = np.sum(values * v**2) / np.sum(v**2)
-        np.testing.assert_allclose(np.sum(np.square(weights[0]) * np.asarray(ritz)), mean, rtol=1e-5)
+        np.testing.assert_allclose(
+            np.sum(np.square(weights[0]) * np.asarray(ritz)), mean, rtol=1e-5
+        )
         assert all(np.isfinite(x).all() for x in found)
 
 
@@ -115,7 +118,9 @@ def test_squares_of_eigenvalues_may_be_too_large_or_small_for_their_dtype(scale)
 
 
 def test_what_stands_in_for_eigenvalues_of_an_exhausted_space_says_so():
-    pairs = curvature.ritz_pairs(curvature.lanczos(lambda v: jnp.array([1.0, 2.0, 4.0]) * v, jnp.ones(3), 5))
+    pairs = curvature.ritz_pairs(
+        curvature.lanczos(lambda v: jnp.array([1.0, 2.0, 4.0]) * v, jnp.ones(3), 5)
+    )
     is_one = np.isfinite(pairs.errors)
     np.testing.assert_allclose(pairs.values[is_one], [1.0, 2.0, 4.0], rtol=1e-5)
     assert not np.asarray(pairs.vectors)[~is_one].round(5).any()
@@ -154,7 +159,9 @@ def test_numbers_that_are_not_finite_are_shown():
 
 def test_power_iteration_finds_the_largest_magnitude_and_stops():
     values = jnp.array([3.0, -4.0, 1.0])
-    found = jax.jit(lambda: curvature.power_iteration(lambda v: values * v, jnp.zeros(3), key=KEY, tol=1e-3))()
+    found = jax.jit(
+        lambda: curvature.power_iteration(lambda v: values * v, jnp.zeros(3), key=KEY, tol=1e-3)
+    )()
     assert abs(found.value + 4) <= found.error <= 4e-3
     assert 10 < found.steps < 60
     np.testing.assert_allclose(np.abs(found.vector), [0, 1, 0], atol=1e-2)
@@ -178,12 +185,16 @@ def test_a_quadrature_has_the_moments_of_its_probe():
 def test_the_density_of_a_known_spectrum():
     values = jnp.concatenate([jnp.full(300, 0.0), jnp.full(90, 1.0), jnp.full(10, 4.0)])
     density = jax.jit(
-        lambda: curvature.spectral_density(lambda v: values * v, jnp.zeros(400), key=KEY, steps=10, probes=30)
+        lambda: curvature.spectral_density(
+            lambda v: values * v, jnp.zeros(400), key=KEY, steps=10, probes=30
+        )
     )
     found = density()
     step = found.grid[1] - found.grid[0]
     share = lambda low, high: found.density[(found.grid > low) & (found.grid < high)].sum() * step
-    np.testing.assert_allclose([share(-1, 0.5), share(0.5, 2), share(2, 5)], [0.75, 0.225, 0.025], atol=0.02)
+    np.testing.assert_allclose(
+        [share(-1, 0.5), share(0.5, 2), share(2, 5)], [0.75, 0.225, 0.025], atol=0.02
+    )
     assert found.nodes.shape == found.weights.shape == (30, 10)
     assert found.grid.shape == (512,)
 
@@ -207,7 +218,9 @@ def test_sharpness_under_vmap_and_with_a_model_of_nnx():
     x = jnp.arange(12.0).reshape(4, 3) / 10
     loss = lambda p, scale: 0.5 * scale * jnp.sum(nnx.merge(graph, p)(x) ** 2)
     scales = jnp.array([1.0, 2.0, 4.0])
-    found = jax.vmap(lambda scale: curvature.sharpness(loss, params, scale, key=KEY, steps=5))(scales)
+    found = jax.vmap(lambda scale: curvature.sharpness(loss, params, scale, key=KEY, steps=5))(
+        scales
+    )
     np.testing.assert_allclose(found, scales * np.linalg.eigvalsh(x.T @ x)[-1], rtol=1e-5)
 
 

@@ -1,14 +1,15 @@
-"""Sixteen defects that were seen in optimizer libraries for JAX, and that are none here; one test for each."""
+"""Sixteen defects that were seen in optimizer libraries for JAX, and that are none here; one test
+for each.
+"""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import NamedSharding, PartitionSpec as P
 
 import gradchain as gc
-from gradchain.paths import named_leaves
+from gradchain.tree.paths import named_leaves
 
 PARAMS = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
 GRADS = {"kernel": jnp.full((2, 2), 0.5), "bias": jnp.full(2, 2.0)}
@@ -51,7 +52,12 @@ def test_03_a_zero_gradient_in_float16_gives_a_zero_update():
 def test_04_a_micro_batch_that_is_not_finite_is_dropped():
     tx = gc.accumulate(gc.sgd(1.0), every=2)
     state, params = tx.init(PARAMS), PARAMS
-    for factor in (jnp.nan, 1.0, 3.0, 5.0):  # the first step has one good micro-batch, the second two
+    for factor in (
+        jnp.nan,
+        1.0,
+        3.0,
+        5.0,
+    ):  # the first step has one good micro-batch, the second two
         grads = jax.tree.map(lambda g, factor=factor: factor * g, GRADS)
         params, state = tx.step(grads, state, params)
     np.testing.assert_allclose(params["bias"], 1.0 - 2.0 - 8.0)
@@ -89,9 +95,15 @@ def test_06_metrics_keep_the_structure_of_the_state():
 
 @pytest.mark.parametrize("shapes", [((2, 1), (2, 2)), ((2, 2), (2, 1)), ((), (2,)), ((2,), (1, 2))])
 def test_07_nothing_is_broadcast(shapes):
-    tx, grad, param = gc.sgd(0.1), {"layer": {"w": jnp.ones(shapes[0])}}, {"layer": {"w": jnp.ones(shapes[1])}}
+    tx, grad, param = (
+        gc.sgd(0.1),
+        {"layer": {"w": jnp.ones(shapes[0])}},
+        {"layer": {"w": jnp.ones(shapes[1])}},
+    )
     for run in (tx.update, tx.step, lambda grads, state, params: gc.apply_updates(params, grads)):
-        with pytest.raises(ValueError, match=r"'layer/w': the update is float32.*Nothing is broadcast"):
+        with pytest.raises(
+            ValueError, match=r"'layer/w': the update is float32.*Nothing is broadcast"
+        ):
             run(grad, tx.init(param), param)
 
 
@@ -123,11 +135,16 @@ def test_10_a_state_never_overrides_the_code():
 
 
 def test_11_moments_are_split_as_their_parameters():
-    """``init`` runs as it stands, on an ordinary mesh. What L-BFGS keeps of the past comes with L-BFGS."""
+    """``init`` runs as it stands, on an ordinary mesh. What L-BFGS keeps of the past comes with
+    L-BFGS.
+    """
     mesh = jax.make_mesh((8,), ("a",), axis_types=(jax.sharding.AxisType.Auto,))
     split = NamedSharding(mesh, P("a"))
     params = {"embedding": jax.device_put(jnp.ones((16, 4)), split)}
-    for tx in (gc.adamw(0.1), gc.chain(gc.clip_by_global_norm(1.0), gc.groups([], default=gc.lookahead(gc.adam(0.1))))):
+    for tx in (
+        gc.adamw(0.1),
+        gc.chain(gc.clip_by_global_norm(1.0), gc.groups([], default=gc.lookahead(gc.adam(0.1)))),
+    ):
         state = tx.init(params)
         _, after = jax.jit(tx.step)(params, state, params)
         for path, x in (*named_leaves(state), *named_leaves(after)):
@@ -139,13 +156,20 @@ def test_12_a_clip_or_a_schedule_moves_no_path():
     tx = gc.adamw(0.1)
     expected = paths(tx.init(PARAMS))
     scheduled = gc.adamw(gc.linear_schedule(0.1, 0.0, 10))
-    for edited in (gc.chain(gc.clip_by_global_norm(1.0), tx), scheduled, tx.replace(learning_rate=lambda step: 0.1)):
+    for edited in (
+        gc.chain(gc.clip_by_global_norm(1.0), tx),
+        scheduled,
+        tx.replace(learning_rate=lambda step: 0.1),
+    ):
         assert paths(edited.init(PARAMS)) == expected
 
 
 def test_13_frozen_gradients_are_in_no_norm():
     grads = {"kernel": jnp.full((2, 2), 100.0), "bias": jnp.array([6.0, 8.0])}
-    for rest in (gc.groups([("kernel", gc.freeze())], default=gc.sgd(1.0)), gc.chain(gc.freeze("kernel"), gc.sgd(1.0))):
+    for rest in (
+        gc.groups([("kernel", gc.freeze())], default=gc.sgd(1.0)),
+        gc.chain(gc.freeze("kernel"), gc.sgd(1.0)),
+    ):
         tx = gc.chain(gc.clip_by_global_norm(1.0), rest)
         updates, _ = tx.update(grads, tx.init(PARAMS), PARAMS)
         np.testing.assert_allclose(updates["bias"], [-0.6, -0.8], rtol=1e-6)
@@ -161,7 +185,9 @@ def test_14_a_misspelt_argument_is_an_error():
 
 @pytest.mark.parametrize("boundaries", [[], [1, 2], [1, 2, 3]])
 def test_15_a_list_of_the_wrong_length_is_refused(boundaries):
-    """Too short and too long alike. The coefficients of Muon, where the two were confused, come with Muon."""
+    """Too short and too long alike. The coefficients of Muon, where the two were confused, come
+    with Muon.
+    """
     halves = [gc.constant_schedule(1.0), gc.constant_schedule(0.5)]
     assert float(gc.join_schedules(halves, [1])(5)) == 0.5
     with pytest.raises(ValueError, match="join_schedules"):
@@ -169,7 +195,9 @@ def test_15_a_list_of_the_wrong_length_is_refused(boundaries):
 
 
 def test_16_the_leaves_that_a_mask_leaves_out_do_not_get_their_raw_gradients():
-    """A whole optimizer for some leaves says what becomes of the others; descent never turns into ascent."""
+    """A whole optimizer for some leaves says what becomes of the others; descent never turns into
+    ascent.
+    """
     with pytest.raises(ValueError, match=r"others=freeze\(\)"):
         gc.masked(gc.sgd(0.1), "kernel").init(PARAMS)
     tx = gc.masked(gc.sgd(0.1), "kernel", others=gc.freeze())

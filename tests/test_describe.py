@@ -11,12 +11,16 @@ import pytest
 from hypothesis import given, settings
 
 import gradchain as gc
-from gradchain.describe import short
-from gradchain.paths import named_leaves
+from gradchain.inspection.describe import short
+from gradchain.tree.paths import named_leaves
 from tests.random_trees import trees
 from tests.table import ROWS
 
-PARAMS = {"body": {"bias": jnp.ones(4), "kernel": jnp.ones((3, 4))}, "head": {"kernel": jnp.ones((4, 1))}, "hole": None}
+PARAMS = {
+    "body": {"bias": jnp.ones(4), "kernel": jnp.ones((3, 4))},
+    "head": {"kernel": jnp.ones((4, 1))},
+    "hole": None,
+}
 RULES = [("body/bias", gc.freeze()), ("body/*", {"learning_rate": 0.1})]
 
 
@@ -31,7 +35,10 @@ def shapes(tree):
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_bytes_are_those_of_the_state(row):
     tx = row.make()
-    params = {"dense": {"bias": jnp.ones(4, jnp.bfloat16), "kernel": jnp.ones((3, 4))}, "scale": jnp.ones((2, 2))}
+    params = {
+        "dense": {"bias": jnp.ones(4, jnp.bfloat16), "kernel": jnp.ones((3, 4))},
+        "scale": jnp.ones((2, 2)),
+    }
     try:
         state = tx.init(params)
     except ValueError:
@@ -39,16 +46,21 @@ def test_bytes_are_those_of_the_state(row):
     found = gc.describe(tx, params)
     assert found.total_bytes == size(state)
     assert found == gc.describe(tx, shapes(params))
-    assert str(found).count("\n") > len(found.stages)
+    assert str(found).count("\n") > len(found.members)
 
 
 @given(trees)
 @settings(max_examples=30, deadline=None)
 def test_bytes_of_any_tree(tree):
-    tx = gc.chain(gc.clip_by_global_norm(1.0), gc.accumulate(gc.adamw(0.1, where=gc.ndim_at_least(2)), 2))
+    tx = gc.chain(
+        gc.clip_by_global_norm(1.0), gc.accumulate(gc.adamw(0.1, where=gc.ndim_at_least(2)), 2)
+    )
     found = gc.describe(tx, tree)
     assert found.total_bytes == size(tx.init(tree))
-    assert (found.leaves, found.parameters) == (len(jax.tree.leaves(tree)), sum(map(jnp.size, jax.tree.leaves(tree))))
+    assert (found.leaves, found.parameters) == (
+        len(jax.tree.leaves(tree)),
+        sum(map(jnp.size, jax.tree.leaves(tree))),
+    )
     assert found.parameter_bytes == size(jax.tree.map(jnp.asarray, tree))
     assert len(found.groups) == found.leaves
 
@@ -57,29 +69,43 @@ def test_seventy_billion_parameters_are_described_without_one_array():
     block = {"attention": (8192, 4 * 8192), "mlp": (8192, 3 * 28672), "norm": (2, 8192)}
     params = {
         "embed": jax.ShapeDtypeStruct((128256, 8192), jnp.bfloat16),
-        **{f"layers_{i}": {k: jax.ShapeDtypeStruct(v, jnp.bfloat16) for k, v in block.items()} for i in range(72)},
+        **{
+            f"layers_{i}": {k: jax.ShapeDtypeStruct(v, jnp.bfloat16) for k, v in block.items()}
+            for i in range(72)
+        },
     }
-    tx = gc.chain(gc.clip_by_global_norm(1.0), gc.groups([("*norm", {"weight_decay": 0.0})], default=gc.adamw(1e-3)))
+    tx = gc.chain(
+        gc.clip_by_global_norm(1.0),
+        gc.groups([("*norm", {"weight_decay": 0.0})], default=gc.adamw(1e-3)),
+    )
     before = len(jax.live_arrays())
     found = gc.describe(tx, params)
     assert len(jax.live_arrays()) == before
     assert found.parameters > 70e9
     assert found.parameter_bytes == 2 * found.parameters
-    assert found.total_bytes == 2 * 4 * found.parameters + 4 * 4  # two moments in float32, two clocks in two groups
+    assert (
+        found.total_bytes == 2 * 4 * found.parameters + 4 * 4
+    )  # two moments in float32, two clocks in two groups
     assert re.search(r"^state: 5\d\d\.\d GiB, 4\.00 times the parameters$", str(found), re.M)
 
 
 def test_members_however_deep():
-    found = gc.describe(gc.chain(gc.clip(1.0), gc.accumulate(gc.lookahead(gc.adam(0.1)), 2)), PARAMS)
-    assert [(s.name, s.depth) for s in found.stages] == [
+    found = gc.describe(
+        gc.chain(gc.clip(1.0), gc.accumulate(gc.lookahead(gc.adam(0.1)), 2)), PARAMS
+    )
+    assert [(s.name, s.depth) for s in found.members] == [
         ("clip", 0),
         ("accumulate", 0),
         ("accumulate/inner/lookahead", 1),
         ("accumulate/inner/lookahead/inner/scale_by_adam", 2),
         ("accumulate/inner/lookahead/inner/scale_by_learning_rate", 2),
     ]
-    lookahead = found.stages[2]
-    assert lookahead.hyperparameters == {"sync_period": "5", "slow_step_size": "0.5", "reset_state": "False"}
+    lookahead = found.members[2]
+    assert lookahead.hyperparameters == {
+        "sync_period": "5",
+        "slow_step_size": "0.5",
+        "reset_state": "False",
+    }
     assert [(s.name, s.relation) for s in lookahead.slots] == [
         ("count", "counter"),
         ("slow_params", "like_param, a copy"),
@@ -89,18 +115,25 @@ def test_members_however_deep():
 
 def test_slots_say_how_they_relate_to_a_parameter():
     params = {"w": jax.ShapeDtypeStruct((256, 512), jnp.bfloat16)}
-    slots = {s.name: s for stage in gc.describe(gc.adafactor(0.1), params).stages for s in stage.slots}
+    slots = {
+        s.name: s for stage in gc.describe(gc.adafactor(0.1), params).members for s in stage.slots
+    }
     assert slots["v_row"].relation.startswith("drop") and slots["v_row"].dtypes == ("float32",)
     assert {slots["v_row"].bytes, slots["v_col"].bytes} == {4 * 256, 4 * 512}
-    mechanic = gc.describe(gc.mechanize(gc.sgd(0.1)), params).stages[0]
+    mechanic = gc.describe(gc.mechanize(gc.sgd(0.1)), params).members[0]
     assert [s.relation for s in mechanic.slots if s.name == "r"] == ["scalar(6)"]
 
 
 def test_a_schedule_prints_as_itself_and_long_values_are_cut():
-    (stage,) = gc.describe(gc.sgd(gc.linear_schedule(0.0, 1.0, 10)), PARAMS).stages
-    assert stage.hyperparameters["learning_rate"].startswith("linear_schedule(init_value=0.0, end_value=1.0, trans")
+    (stage,) = gc.describe(gc.sgd(gc.linear_schedule(0.0, 1.0, 10)), PARAMS).members
+    assert stage.hyperparameters["learning_rate"].startswith(
+        "linear_schedule(init_value=0.0, end_value=1.0, trans"
+    )
     assert short("a" * 100) == "'" + "a" * 56 + "..."
-    assert short(lambda x: x, 100) == "test_a_schedule_prints_as_itself_and_long_values_are_cut.<lambda>"
+    assert (
+        short(lambda x: x, 100)
+        == "test_a_schedule_prints_as_itself_and_long_values_are_cut.<lambda>"
+    )
     assert short([optax.sgd(0.1)]).count(" at 0x") == 0
 
 
@@ -118,12 +151,19 @@ def test_groups_are_resolved():
 def test_every_kind_of_choice_is_resolved():
     tx = gc.chain(
         gc.freeze("head/*"),
-        gc.partition({"a": gc.masked(gc.clip(1.0), "*kernel"), "b": gc.clip(2.0)}, lambda path, x: "ab"[x.ndim == 1]),
+        gc.partition(
+            {"a": gc.masked(gc.clip(1.0), "*kernel"), "b": gc.clip(2.0)},
+            lambda path, x: "ab"[x.ndim == 1],
+        ),
         gc.adamw(0.1, where=gc.ndim_at_least(2)),
         gc.masked(gc.scale(2.0), "*bias", gc.scale(3.0)),
     )
     found = gc.describe(tx, PARAMS)
-    assert found.groups == {"body/bias": "b, inner", "body/kernel": "a/inner, others", "head/kernel": "frozen"}
+    assert found.groups == {
+        "body/bias": "b, inner",
+        "body/kernel": "a/inner, others",
+        "head/kernel": "frozen",
+    }
     rows = {(c.stage, c.name): (c.rule, c.leaves) for c in found.choices}
     assert rows["freeze", "frozen"] == ("'head/*'", ("head/kernel",))
     assert rows["add_decayed_weights", "chosen"] == ("ndim_at_least(ndim=2)", ("body/kernel",))
@@ -144,8 +184,10 @@ def test_many_leaves_are_shown_by_example():
 def test_a_foreign_pair_is_measured_by_its_init():
     for tx in (optax.adam(0.1), gc.chain(optax.adam(0.1), gc.clip(1.0))):
         found = gc.describe(tx, PARAMS)
-        assert found.total_bytes == size(optax.adam(0.1).init({k: v for k, v in PARAMS.items() if v is not None}))
-        assert found.stages[0].slots[0].dtypes == ("int32", "float32")
+        assert found.total_bytes == size(
+            optax.adam(0.1).init({k: v for k, v in PARAMS.items() if v is not None})
+        )
+        assert found.members[0].slots[0].dtypes == ("int32", "float32")
         assert found.takes == ("*",) and "passes any extra argument on" in str(found)
 
 
@@ -165,7 +207,7 @@ def test_it_is_plain_data():
 def test_no_parameters_and_no_members():
     assert gc.describe(gc.adam(0.1), {}).total_bytes == 8
     found = gc.describe(gc.chain(), PARAMS)
-    assert (found.stages, found.total_bytes) == ((), 0)
+    assert (found.members, found.total_bytes) == ((), 0)
     assert "state: 0 B, 0.00 times the parameters" in str(found)
 
 
@@ -185,7 +227,9 @@ def test_what_does_not_fit_is_an_error():
         gc.apply_when(lambda step: step < 3, gc.sgd(0.1)),  # which freezes all at the others
         gc.switch(gc.chain(gc.freeze("head/*"), gc.sgd(0.1)), at=2, then=gc.sgd(0.1)),
         gc.parallel(gc.freeze("head/*"), gc.sgd(0.1)),
-        gc.apply_when(lambda step: step < 3, gc.groups([("head/*", gc.freeze())], default=gc.sgd(0.1))),
+        gc.apply_when(
+            lambda step: step < 3, gc.groups([("head/*", gc.freeze())], default=gc.sgd(0.1))
+        ),
         gc.chain(gc.freeze("head/*"), gc.freeze("*kernel"), gc.sgd(0.1)),
         gc.groups([("head/*", gc.freeze())], default=gc.chain(gc.freeze("*bias"), gc.sgd(0.1))),
     ],

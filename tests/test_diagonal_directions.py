@@ -12,12 +12,14 @@ from sklearn.datasets import load_digits
 
 import gradchain as gc
 from gradchain import losses
-from gradchain.trees import rademacher_like
+from gradchain.tree.random import rademacher_like
 
 
 def tangled(params):
     """A function whose Hessian has numbers beside its diagonal."""
-    return jnp.sum(jnp.tanh(params["a"]) * params["b"] ** 2) + jnp.sum(jnp.outer(params["a"], params["b"]) ** 2)
+    return jnp.sum(jnp.tanh(params["a"]) * params["b"] ** 2) + jnp.sum(
+        jnp.outer(params["a"], params["b"]) ** 2
+    )
 
 
 PARAMS = {"a": jnp.array([0.5, -1.0]), "b": jnp.array([0.3, 2.0])}
@@ -55,14 +57,20 @@ TRANSFORMATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("tx", "extra"), TRANSFORMATIONS, ids=["hutchinson", "sampled", "adahessian"])
+@pytest.mark.parametrize(
+    ("tx", "extra"), TRANSFORMATIONS, ids=["hutchinson", "sampled", "adahessian"]
+)
 def test_the_loss_is_differentiated_inside_a_conditional_only(tx, extra):
-    program = jax.make_jaxpr(lambda g, s, p: tx.update(g, s, p, **extra))(GRADS, tx.init(PARAMS), PARAMS)
+    program = jax.make_jaxpr(lambda g, s, p: tx.update(g, s, p, **extra))(
+        GRADS, tx.init(PARAMS), PARAMS
+    )
     places = {inside for name, inside in named_primitives(program.jaxpr) if name == "tanh"}
     assert places == {True}
 
 
-@pytest.mark.parametrize(("tx", "extra"), TRANSFORMATIONS, ids=["hutchinson", "sampled", "adahessian"])
+@pytest.mark.parametrize(
+    ("tx", "extra"), TRANSFORMATIONS, ids=["hutchinson", "sampled", "adahessian"]
+)
 def test_an_estimate_is_made_every_so_many_steps(tx, extra):
     tx, state, changed = tx.replace(update_every=3), tx.init(PARAMS), []
     for _ in range(8):
@@ -91,12 +99,16 @@ def test_sampled_labels_estimate_the_gauss_newton_diagonal():
         labels = jax.random.categorical(key, jax.lax.stop_gradient(logits))
         return losses.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
-    def value_fn(flat):  # linear in its logits: its Hessian, which no label is in, is the Gauss-Newton matrix
+    def value_fn(
+        flat,
+    ):  # linear in its logits: its Hessian, which no label is in, is the Gauss-Newton matrix
         logits = x @ flat.reshape(3, 4)
         return losses.softmax_cross_entropy_with_integer_labels(logits, jnp.zeros(8, int)).mean()
 
     tx = gc.scale_by_sophia(b2=0.0, estimator="gauss_newton_bartlett", batch_size=8)
-    one = lambda key: slot(tx.update(params, tx.init(params), params, sampled_value_fn=sampled_value_fn, key=key)[1])
+    one = lambda key: slot(
+        tx.update(params, tx.init(params), params, sampled_value_fn=sampled_value_fn, key=key)[1]
+    )
     samples = jax.vmap(one)(jax.random.split(jax.random.key(0), 4000))["kernel"]
     exact = jnp.diag(jax.hessian(value_fn)(params["kernel"].ravel())).reshape(3, 4)
     assert jnp.all(samples >= 0)
@@ -107,7 +119,9 @@ def test_signs_do_not_depend_on_precision_or_on_other_leaves():
     key, shape = jax.random.key(3), (4, 3)
     signs = rademacher_like(key, {"a": jnp.zeros(shape)})["a"]
     assert set(np.unique(signs)) == {-1.0, 1.0}
-    more = rademacher_like(key, {"0": jnp.zeros(2), "a": jnp.zeros(shape, jnp.bfloat16), "hole": None})
+    more = rademacher_like(
+        key, {"0": jnp.zeros(2), "a": jnp.zeros(shape, jnp.bfloat16), "hole": None}
+    )
     np.testing.assert_array_equal(more["a"].astype(jnp.float32), signs)
     assert more["hole"] is None
     both = rademacher_like(key, jnp.zeros(1000, jnp.complex64))
@@ -126,23 +140,35 @@ def test_an_estimate_that_is_not_finite_leaves_the_average():
 
 
 @pytest.mark.parametrize(
-    ("average", "dims"), [("spatial", (0, 1)), ("spatial_last", (2, 3)), (None, ())], ids=["spatial", "last", "none"]
+    ("average", "dims"),
+    [("spatial", (0, 1)), ("spatial_last", (2, 3)), (None, ())],
+    ids=["spatial", "last", "none"],
 )
 def test_adahessian_averages_over_the_space_of_a_kernel(average, dims):
-    params = {"kernel": jax.random.normal(jax.random.key(0), (3, 3, 2, 4)), "stack": jnp.ones((3, 2, 4))}
+    params = {
+        "kernel": jax.random.normal(jax.random.key(0), (3, 3, 2, 4)),
+        "stack": jnp.ones((3, 2, 4)),
+    }
     value_fn = lambda p: sum(jnp.sum(x**4) / 12.0 for x in p.values())
     tx = gc.scale_by_adahessian(b2=0.0, average=average)
     nu = slot(tx.update(params, tx.init(params), params, value_fn=value_fn)[1])
     mean = jnp.mean(params["kernel"] ** 2, dims, keepdims=True) if dims else params["kernel"] ** 2
-    np.testing.assert_allclose(nu["kernel"], jnp.broadcast_to(mean**2, nu["kernel"].shape), rtol=1e-5)
+    np.testing.assert_allclose(
+        nu["kernel"], jnp.broadcast_to(mean**2, nu["kernel"].shape), rtol=1e-5
+    )
     np.testing.assert_allclose(nu["stack"], 1.0, rtol=1e-6)
 
 
 def test_each_group_differentiates_the_whole_loss():
-    alone, extra = gc.scale_by_sophia(b1=0.0, b2=0.0, gamma=1.0), {"value_fn": lambda p: p["a"] ** 2 * p["b"] ** 2}
+    alone, extra = (
+        gc.scale_by_sophia(b1=0.0, b2=0.0, gamma=1.0),
+        {"value_fn": lambda p: p["a"] ** 2 * p["b"] ** 2},
+    )
     tx = gc.groups([("a", alone)], default=gc.sgd(1.0))
     params = {"a": jnp.array(2.0), "b": jnp.array(3.0)}
-    updates, _ = tx.update({"a": jnp.array(9.0), "b": jnp.array(1.0)}, tx.init(params), params, **extra)
+    updates, _ = tx.update(
+        {"a": jnp.array(9.0), "b": jnp.array(1.0)}, tx.init(params), params, **extra
+    )
     assert updates["a"] == 0.5  # the gradient over 2 b^2
     assert updates["b"] == -1.0
 
@@ -150,12 +176,30 @@ def test_each_group_differentiates_the_whole_loss():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: gc.scale_by_sophia(update_every=0).init({}), "update_every must be 1 or more, not 0"),
-        (lambda: gc.scale_by_sophia(estimator="exact").init({}), "estimator must be one of .*, not 'exact'"),
-        (lambda: gc.scale_by_sophia(batch_size=8).init({}), "batch_size=8; .* 'hutchinson' has no use for one"),
-        (lambda: gc.sophia(0.1, estimator="gauss_newton_bartlett").init({}), "batch_size=None; .* needs the number"),
-        (lambda: gc.scale_by_adahessian(average="all").init({}), "average must be one of .*, not 'all'"),
-        (lambda: gc.adahessian(0.1, update_every=0).init({}), "update_every must be 1 or more, not 0"),
+        (
+            lambda: gc.scale_by_sophia(update_every=0).init({}),
+            "update_every must be 1 or more, not 0",
+        ),
+        (
+            lambda: gc.scale_by_sophia(estimator="exact").init({}),
+            "estimator must be one of .*, not 'exact'",
+        ),
+        (
+            lambda: gc.scale_by_sophia(batch_size=8).init({}),
+            "batch_size=8; .* 'hutchinson' has no use for one",
+        ),
+        (
+            lambda: gc.sophia(0.1, estimator="gauss_newton_bartlett").init({}),
+            "batch_size=None; .* needs the number",
+        ),
+        (
+            lambda: gc.scale_by_adahessian(average="all").init({}),
+            "average must be one of .*, not 'all'",
+        ),
+        (
+            lambda: gc.adahessian(0.1, update_every=0).init({}),
+            "update_every must be 1 or more, not 0",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(make, message):
@@ -176,7 +220,7 @@ def test_the_function_that_is_missing_is_named(tx, name):
         tx.update(GRADS, tx.init(PARAMS), PARAMS)
 
 
-# ------------------------------------------------------------------------------------------------- what they are for
+# -------------------------------------------------------------------------------- what they are for
 
 
 SCALES = jnp.array([1e-2, 1.0, 1e2])
@@ -184,7 +228,9 @@ START = jnp.array([1e2, 1.0, 1e-2])
 
 
 def badly_scaled(params):
-    """Curvatures that are ten thousand times apart, along directions that are not quite those of the parameters."""
+    """Curvatures that are ten thousand times apart, along directions that are not quite those of
+    the parameters.
+    """
     return 0.5 * jnp.sum(SCALES * params**2) + 0.05 * jnp.sum(jnp.sqrt(SCALES) * params) ** 2
 
 
@@ -193,17 +239,29 @@ def steps_until_small(tx):
 
     def step(carry):
         t, params, state = carry
-        params, state = tx.step(jax.grad(badly_scaled)(params), state, params, value_fn=badly_scaled)
+        params, state = tx.step(
+            jax.grad(badly_scaled)(params), state, params, value_fn=badly_scaled
+        )
         return t + 1, params, state
 
-    goes_on = lambda carry: (carry[0] < 2000) & (badly_scaled(carry[1]) > 1e-4 * badly_scaled(START))
-    return int(jax.jit(lambda: jax.lax.while_loop(goes_on, step, (jnp.array(0), START, tx.init(START)))[0])())
+    goes_on = lambda carry: (
+        (carry[0] < 2000) & (badly_scaled(carry[1]) > 1e-4 * badly_scaled(START))
+    )
+    return int(
+        jax.jit(
+            lambda: jax.lax.while_loop(goes_on, step, (jnp.array(0), START, tx.init(START)))[0]
+        )()
+    )
 
 
 def test_curvature_saves_steps_on_a_badly_scaled_problem():
     fewest = lambda make: min(steps_until_small(make(rate)) for rate in (0.3, 1.0, 3.0))
     adamw = fewest(lambda rate: gc.adamw(rate, weight_decay=0.0))
-    assert fewest(lambda rate: gc.sophia(rate, b1=0.9, b2=0.5, weight_decay=0.0, gamma=1.0)) < adamw < 2000
+    assert (
+        fewest(lambda rate: gc.sophia(rate, b1=0.9, b2=0.5, weight_decay=0.0, gamma=1.0))
+        < adamw
+        < 2000
+    )
     assert fewest(lambda rate: gc.adahessian(rate, weight_decay=0.0)) < adamw
 
 
@@ -238,7 +296,11 @@ def test_a_flax_network_learns_digits(name):
         drawn = jax.random.categorical(key, jax.lax.stop_gradient(logits))
         return losses.softmax_cross_entropy_with_integer_labels(logits, drawn).mean()
 
-    extra = {"sampled_value_fn": sampled_value_fn} if name == "sophia-sampled" else {"value_fn": value_fn}
+    extra = (
+        {"sampled_value_fn": sampled_value_fn}
+        if name == "sophia-sampled"
+        else {"value_fn": value_fn}
+    )
 
     @jax.jit
     def train_step(state):
@@ -247,7 +309,10 @@ def test_a_flax_network_learns_digits(name):
         params = gc.apply_updates(state.params, updates)
         return state.replace(step=state.step + 1, params=params, opt_state=opt_state), value
 
-    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):  # Flax's layers broadcast
+    with (
+        jax.numpy_rank_promotion("allow"),
+        jax.numpy_dtype_promotion("standard"),
+    ):  # Flax's layers broadcast
         seen = []
         for _ in range(60):
             state, value = train_step(state)

@@ -1,4 +1,6 @@
-"""The code of the README and of the docs runs: scripts as they stand, examples with the output that they show."""
+"""The code of the README and of the docs runs: scripts as they stand, examples with the output that
+they show.
+"""
 
 import doctest
 import re

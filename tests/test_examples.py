@@ -16,7 +16,9 @@ def run(name, folder):
     env = os.environ | {"MPLBACKEND": "Agg", "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "error"}
     env.pop("XLA_FLAGS", None)  # those of the tests are for programs that run for microseconds
     command = [sys.executable, str(EXAMPLES / name)]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -29,7 +31,9 @@ def accuracy(printed):
 def test_train_digits(tmp_path):
     printed = run("train_digits.py", tmp_path)
     assert accuracy(printed) >= 0.98
-    assert printed.startswith("chain(\n    clip_by_global_norm(max_norm=1.0, eps=0.0),\n    scale_by_adam(")
+    assert printed.startswith(
+        "chain(\n    clip_by_global_norm(max_norm=1.0, eps=0.0),\n    scale_by_adam("
+    )
     assert re.search(r"^optimizer state: [\d,]+ bytes$", printed, re.MULTILINE)
     assert re.search(r"loss [\d.]+ +rate [\d.e+-]+ +gradient norm [\d.]+", printed)
     picture = (tmp_path / "out" / "train_digits.png").read_bytes()
@@ -57,7 +61,9 @@ def test_train_text(tmp_path):
 
 def test_plot_schedules(tmp_path):
     printed = run("plot_schedules.py", tmp_path)
-    begin, below = map(float, re.search(r"begin with ([\d.]+), stay below ([\d.]+)", printed).groups())
+    begin, below = map(
+        float, re.search(r"begin with ([\d.]+), stay below ([\d.]+)", printed).groups()
+    )
     assert 0.01 < begin < 1
     assert begin < below
 
@@ -65,12 +71,17 @@ def test_plot_schedules(tmp_path):
 @pytest.mark.slow
 def test_plot_spectrum(tmp_path):
     printed = run("plot_spectrum.py", tmp_path)
-    found = re.findall(r"^learning rate ([\d.]+): loss ([\d.]+), sharpness ([\d.]+)", printed, re.MULTILINE)
+    found = re.findall(
+        r"^learning rate ([\d.]+): loss ([\d.]+), sharpness ([\d.]+)", printed, re.MULTILINE
+    )
     gentle, middle, hasty = ([float(x) for x in row] for row in found)
     assert gentle[2] < 10  # far below 2 / 0.1
     assert abs(hasty[2] - 2 / hasty[0]) < 0.5
     assert hasty[1] < middle[1] < gentle[1] < 0.1
-    ends = {k: float(v) for k, v in re.findall(r"^(.+): eigenvalues from ([-\d.]+)", printed, re.MULTILINE)}
+    ends = {
+        k: float(v)
+        for k, v in re.findall(r"^(.+): eigenvalues from ([-\d.]+)", printed, re.MULTILINE)
+    }
     assert ends["at the start"] < -0.5 < ends["after training"]
 
 
@@ -78,7 +89,12 @@ def test_plot_line_search(tmp_path):
     printed = run("plot_line_search.py", tmp_path)
     found = re.findall(r"^(\w+).* tries ([\d., ]+)$", printed, re.MULTILINE)
     tried = [[float(step) for step in steps.split(", ")] for _, steps in found]
-    assert [name for name, _ in found] == ["backtracking", "backtracking", "hager_zhang", "strong_wolfe"] * 2
+    assert [name for name, _ in found] == [
+        "backtracking",
+        "backtracking",
+        "hager_zhang",
+        "strong_wolfe",
+    ] * 2
     assert tried[0] == [0.25]  # which Armijo's condition does not find too short
     assert all(steps[0] == 0.25 and 1 < steps[-1] < 4 for steps in tried[1:4])
     assert all(steps[0] == 5.8 and 1 < steps[-1] < 4 for steps in tried[4:])
@@ -89,15 +105,25 @@ def test_plot_fit_curve(tmp_path):
     printed = run("plot_fit_curve.py", tmp_path)
     assert 1 < int(re.match(r"(\d+) of 60 starts", printed)[1]) < 60
     found = re.findall(r"^peak at ([\d.]+) ± ([\d.]+)$", printed, re.MULTILINE)
-    assert all(abs(float(x) - center) < 3 * float(error) for (x, error), center in zip(found, (2, 4.6, 7), strict=True))
-    off = {name: float(x) for name, x in re.findall(r"^(\w+) +is off by ([\d.]+)", printed, re.MULTILINE)}
+    assert all(
+        abs(float(x) - center) < 3 * float(error)
+        for (x, error), center in zip(found, (2, 4.6, 7), strict=True)
+    )
+    off = {
+        name: float(x)
+        for name, x in re.findall(r"^(\w+) +is off by ([\d.]+)", printed, re.MULTILINE)
+    }
     assert off["cauchy"] < 0.15 < 0.4 < off["squares"]
 
 
 @pytest.mark.slow
 def test_train_words(tmp_path):
     printed = run("train_words.py", tmp_path)
-    found = re.findall(r"^(\w+) *: rare words ([\d.]+), all words ([\d.]+) nats; a row moves ([\d.]+)", printed, re.M)
+    found = re.findall(
+        r"^(\w+) *: rare words ([\d.]+), all words ([\d.]+) nats; a row moves ([\d.]+)",
+        printed,
+        re.M,
+    )
     rare, loss, drift = ({name: float(row[i]) for name, *row in found} for i in range(3))
     assert loss.keys() == {"adam", "lazy_adam", "adagrad"}
     assert all(x < 3.1 for x in loss.values())
@@ -118,13 +144,20 @@ def test_sweep_learning_rates(tmp_path):
 @pytest.mark.slow
 def test_watch_training(tmp_path):
     printed = run("watch_training.py", tmp_path)
-    found = re.findall(r"^(.+): loss ([\d.]+), held-out accuracy ([\d.]+); unhealthy at first: (.+)$", printed, re.M)
+    found = re.findall(
+        r"^(.+): loss ([\d.]+), held-out accuracy ([\d.]+); unhealthy at first: (.+)$",
+        printed,
+        re.M,
+    )
     sigmoids, rectifiers = ((float(row[1]), float(row[2]), row[3]) for row in found)
     assert sigmoids[0] > 2.2
     assert sigmoids[2].startswith("{'layer_0': 'vanishing'")
     assert rectifiers[1] > 0.93
     assert rectifiers[2] == "no layer"
-    assert all((tmp_path / "out" / f"watch_{name}.png").stat().st_size > 20_000 for name in ("sigmoids", "rectifiers"))
+    assert all(
+        (tmp_path / "out" / f"watch_{name}.png").stat().st_size > 20_000
+        for name in ("sigmoids", "rectifiers")
+    )
 
 
 def test_every_example_is_run_here():
@@ -145,7 +178,9 @@ def test_plot_minimizers(tmp_path):
     printed = run("plot_minimizers.py", tmp_path)
     evals = {}
     for title, part in re.findall(r"^(\S.*)\n((?:  .*\n)+)", printed, re.MULTILINE):
-        evals[title] = {k: int(n) for k, n in re.findall(r"^  (.*?) +(\d+) evaluations", part, re.MULTILINE)}
+        evals[title] = {
+            k: int(n) for k, n in re.findall(r"^  (.*?) +(\d+) evaluations", part, re.MULTILINE)
+        }
     valley = evals["Rosenbrock's valley"]
     assert valley["L-BFGS"] < valley["conjugate gradients"] < valley["steepest descent"]
     losses = dict(re.findall(r"^  (.*?) +loss ([\d.]+)", printed, re.MULTILINE))

@@ -1,4 +1,6 @@
-"""What keeps less than one second moment for each weight: slots, errors, and optax where the laws do not ask."""
+"""What keeps less than one second moment for each weight: slots, errors, and optax where the laws
+do not ask.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +28,10 @@ def both(ours, theirs, dtype=jnp.float64, steps=20):
     ("ours", "theirs"),
     [
         ({}, {}),
-        ({"momentum": 0.8, "weight_decay_rate": 0.01}, {"momentum": 0.8, "weight_decay_rate": 0.01}),
+        (
+            {"momentum": 0.8, "weight_decay_rate": 0.01},
+            {"momentum": 0.8, "weight_decay_rate": 0.01},
+        ),
         ({"clipping_threshold": None}, {"clipping_threshold": None}),
         (
             {"multiply_by_parameter_scale": False, "factored": False},
@@ -35,7 +40,10 @@ def both(ours, theirs, dtype=jnp.float64, steps=20):
     ],
 )
 def test_adafactor_is_that_of_optax_but_for_its_decay_in_float32(ours, theirs):
-    ours, theirs = gc.adafactor(0.05, 2, **ours), optax.adafactor(0.05, 2, **theirs, dtype_momentum=jnp.float64)
+    ours, theirs = (
+        gc.adafactor(0.05, 2, **ours),
+        optax.adafactor(0.05, 2, **theirs, dtype_momentum=jnp.float64),
+    )
     samples.assert_close(*both(ours, theirs), 1e-6)
 
 
@@ -52,7 +60,9 @@ def test_the_largest_dimensions_are_factored_unless_the_last_are_asked_for():
     state = gc.scale_by_factored_rms(min_dim_size_to_factor=3).init(p)["scale_by_factored_rms"]
     assert (state["v_row"]["a"].shape, state["v_col"]["a"].shape) == ((5, 2), (2, 7))
     assert jax.tree.map(jnp.shape, state["v"]) == {"a": None, "b": (2, 2), "c": (9,)}
-    state = gc.scale_by_factored_rms(min_dim_size_to_factor=2, dims="last").init(p)["scale_by_factored_rms"]
+    state = gc.scale_by_factored_rms(min_dim_size_to_factor=2, dims="last").init(p)[
+        "scale_by_factored_rms"
+    ]
     assert (state["v_row"]["a"].shape, state["v_col"]["a"].shape) == ((5, 2), (5, 7))
 
 
@@ -62,7 +72,9 @@ def test_a_row_without_a_gradient_beside_a_huge_one_has_a_zero_update():
     np.testing.assert_allclose(tx.update(g, tx.init(g))[0], [[0.0, 0.0], [1.0, 1.0]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("make", [gc.scale_by_factored_rms, lambda dims: gc.adafactor(0.1, dims=dims)])
+@pytest.mark.parametrize(
+    "make", [gc.scale_by_factored_rms, lambda dims: gc.adafactor(0.1, dims=dims)]
+)
 def test_other_dimensions_are_refused(make):
     with pytest.raises(ValueError, match="dims must be one of 'largest', 'last', not 'first'"):
         make(dims="first").init(jnp.zeros((2, 2)))
@@ -76,25 +88,37 @@ def test_sm3_keeps_a_vector_for_each_dimension_and_takes_up_to_six():
     assert shapes["single"] == {"a": None, "b": ()}
     assert shapes["axis_0"]["b"] is None
     tx.init(jnp.zeros((1,) * 6))
-    with pytest.raises(ValueError, match=r"shape \[1, 1, 1, 1, 1, 1, 1\] has more than 6 dimensions"):
+    with pytest.raises(
+        ValueError, match=r"shape \[1, 1, 1, 1, 1, 1, 1\] has more than 6 dimensions"
+    ):
         tx.init(jnp.zeros((1,) * 7))
 
 
 def test_adam_mini_keeps_one_number_for_each_block():
     p = {"bias": jnp.zeros(4), "kernel": jnp.zeros((3, 4)), "attention": jnp.zeros((3, 2, 5))}
-    nu = lambda block: jax.tree.map(jnp.shape, gc.scale_by_adam_mini(block=block).init(p)["scale_by_adam_mini"]["nu"])
+    nu = lambda block: jax.tree.map(
+        jnp.shape, gc.scale_by_adam_mini(block=block).init(p)["scale_by_adam_mini"]["nu"]
+    )
     assert nu("output") == {"bias": (), "kernel": (4,), "attention": (3, 5)}
     assert nu("row") == {"bias": (), "kernel": (3,), "attention": (3, 2)}
     assert nu("leaf") == {"bias": (), "kernel": (), "attention": ()}
-    assert nu(lambda shape: (0, -1) if len(shape) > 2 else ()) == {"bias": (4,), "kernel": (3, 4), "attention": (2,)}
-    with pytest.raises(ValueError, match="block must be one of 'output', 'row', 'leaf', not 'head'"):
+    assert nu(lambda shape: (0, -1) if len(shape) > 2 else ()) == {
+        "bias": (4,),
+        "kernel": (3, 4),
+        "attention": (2,),
+    }
+    with pytest.raises(
+        ValueError, match="block must be one of 'output', 'row', 'leaf', not 'head'"
+    ):
         gc.scale_by_adam_mini(block="head").init(p)
 
 
 def test_adam_mini_with_a_block_for_each_element_is_adam():
     mini, adam = gc.scale_by_adam_mini(block=no_dims), gc.scale_by_adam()
     p, grads = samples.params(jnp.float32, SHAPES), samples.gradients(jnp.float32, shapes=SHAPES)
-    samples.assert_close(samples.compiled_run(mini, p, grads)[0], samples.compiled_run(adam, p, grads)[0], 1e-6)
+    samples.assert_close(
+        samples.compiled_run(mini, p, grads)[0], samples.compiled_run(adam, p, grads)[0], 1e-6
+    )
 
 
 def no_dims(shape):

@@ -1,11 +1,12 @@
-"""Flax's training loops take a transformation as it is: Linen's ``TrainState`` and ``nnx.Optimizer``."""
+"""Flax's training loops take a transformation as it is: Linen's ``TrainState`` and
+``nnx.Optimizer``.
+"""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
-from flax import nnx, struct
+from flax import linen as nn, nnx, struct
 from flax.core import FrozenDict, freeze
 from flax.training.train_state import TrainState
 
@@ -32,7 +33,10 @@ def cross_entropy(logits):
 
 
 def state_paths(state):
-    return {jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in jax.tree.leaves_with_path(state)}
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, _ in jax.tree.leaves_with_path(state)
+    }
 
 
 def assert_equal(a, b):
@@ -40,7 +44,7 @@ def assert_equal(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-# ---------------------------------------------------------------------------------------------------------- Linen
+# -------------------------------------------------------------------------------------------- Linen
 
 
 class LinenCNN(nn.Module):
@@ -54,7 +58,9 @@ LINEN = LinenCNN()
 
 
 def linen_state(tx):
-    return TrainState.create(apply_fn=LINEN.apply, params=LINEN.init(jax.random.key(0), X)["params"], tx=tx)
+    return TrainState.create(
+        apply_fn=LINEN.apply, params=LINEN.init(jax.random.key(0), X)["params"], tx=tx
+    )
 
 
 def linen_loss(params):
@@ -87,7 +93,11 @@ def test_train_state_trains_and_does_not_retrace_for_an_equal_transformation():
 
 def test_the_state_of_a_train_state_has_the_paths_of_the_parameters():
     paths = state_paths(linen_state(make_tx()).opt_state)
-    assert {"scale_by_adam/count", "scale_by_adam/mu/conv/kernel", "scale_by_adam/nu/head/bias"} <= paths
+    assert {
+        "scale_by_adam/count",
+        "scale_by_adam/mu/conv/kernel",
+        "scale_by_adam/nu/head/bias",
+    } <= paths
 
 
 def test_a_train_state_follows_plain_jax():
@@ -108,7 +118,9 @@ def test_a_train_state_follows_plain_jax():
 
 
 def test_a_train_state_goes_through_scan():
-    state, losses = jax.lax.scan(lambda state, _: linen_step(state), linen_state(make_tx()), length=20)
+    state, losses = jax.lax.scan(
+        lambda state, _: linen_step(state), linen_state(make_tx()), length=20
+    )
     assert losses[-1] < losses[0]
     assert state.step == 20
 
@@ -135,7 +147,9 @@ def test_partitioned_boxes_stay_and_add_nothing_to_a_path():
 
     @jax.jit
     def step(state):
-        grads = jax.grad(lambda p: (model.apply({"params": p}, jnp.ones((1, 2))) ** 2).sum())(state.params)
+        grads = jax.grad(lambda p: (model.apply({"params": p}, jnp.ones((1, 2))) ** 2).sum())(
+            state.params
+        )
         return state.apply_gradients(grads=grads)
 
     new = step(step(state))
@@ -163,7 +177,7 @@ def test_a_value_that_is_one_of_several_is_no_box():
     assert seen == ["attention/query", "attention/value", "boxed", "dict/value"]
 
 
-# ------------------------------------------------------------------------------------------------------------ NNX
+# ---------------------------------------------------------------------------------------------- NNX
 
 
 class CNN(nnx.Module):
@@ -230,7 +244,11 @@ def test_the_schedule_is_followed_in_an_nnx_optimizer():
 def test_the_state_of_an_nnx_optimizer_has_the_paths_of_the_parameters():
     optimizer, *_ = nnx_updates(make_tx(), steps=1)
     paths = state_paths(nnx.as_pure(optimizer.opt_state))
-    assert {"scale_by_adam/count", "scale_by_adam/mu/conv/kernel", "scale_by_adam/nu/heads/1/bias"} <= paths
+    assert {
+        "scale_by_adam/count",
+        "scale_by_adam/mu/conv/kernel",
+        "scale_by_adam/nu/heads/1/bias",
+    } <= paths
 
 
 def test_nnx_jit_does_not_retrace_for_an_equal_transformation():
@@ -257,7 +275,11 @@ def test_an_nnx_optimizer_follows_plain_jax():
     for _ in range(5):
         optimizer.update(model, nnx.grad(lambda m: loss_fn(m.kernel[...], m.bias[...]))(model))
         params, state = tx.step(jax.grad(lambda p: loss_fn(**p))(params), state, params)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), nnx.to_pure_dict(nnx.state(model)), params)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6),
+        nnx.to_pure_dict(nnx.state(model)),
+        params,
+    )
 
 
 DECAY_ONLY = gc.chain(gc.scale(0.0), gc.add_decayed_weights(0.1), gc.scale_by_learning_rate(0.1))
@@ -276,7 +298,9 @@ def test_weight_decay_reaches_what_is_selected_in_an_nnx_state(where, chosen):
     tx = DECAY_ONLY.replace(add_decayed_weights=gc.add_decayed_weights(0.1, where))
     _, before, after = nnx_updates(tx, steps=2)
     for path in before:
-        np.testing.assert_allclose(after[path], before[path] * (0.99**2 if path in chosen else 1.0), rtol=1e-6)
+        np.testing.assert_allclose(
+            after[path], before[path] * (0.99**2 if path in chosen else 1.0), rtol=1e-6
+        )
 
 
 @pytest.mark.parametrize(("where", "chosen"), SELECTIONS)
@@ -325,7 +349,9 @@ def test_low_precision_parameters_keep_float32_state():
     assert losses[-1] < losses[0]
     assert {x.dtype for x in after.values()} == {jnp.dtype(jnp.bfloat16)}
     moments = nnx.as_pure(optimizer.opt_state)["scale_by_adam"]
-    assert {x.dtype for x in jax.tree.leaves((moments["mu"], moments["nu"]))} == {jnp.dtype(jnp.float32)}
+    assert {x.dtype for x in jax.tree.leaves((moments["mu"], moments["nu"]))} == {
+        jnp.dtype(jnp.float32)
+    }
 
 
 def test_a_concrete_array_as_a_learning_rate_is_no_array_to_nnx():

@@ -1,4 +1,6 @@
-"""Transformations where others expect optax's, and optax's in our chains; Flax has ``tests/test_flax.py``."""
+"""Transformations where others expect optax's, and optax's in our chains; Flax has
+``tests/test_flax.py``.
+"""
 
 import equinox as eqx
 import jax
@@ -45,7 +47,7 @@ def train(tx, steps=100, params=PARAMS, apply=optax.apply_updates, **extra):
     return params, state
 
 
-# ------------------------------------------------------------------------------------------------------------- optax
+# -------------------------------------------------------------------------------------------- optax
 
 MEMBERS = {
     "clip_by_global_norm": lambda: (optax.clip_by_global_norm(0.5), gc.clip_by_global_norm(0.5)),
@@ -65,8 +67,12 @@ def test_any_mixture_in_either_chain_is_the_same(chain, theirs):
     order = ["clip_by_global_norm", "adam", "weight decay", "schedule", "learning_rate"]
     flags = [theirs >> i & 1 for i in (0, 1, 2)] + [theirs & 1, theirs >> 1 & 1]
     expected, _ = train(optax.chain(*(MEMBERS[name]()[0] for name in order)))
-    mixed, _ = train(chain(*(MEMBERS[name]()[1 - flag] for name, flag in zip(order, flags, strict=True))))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), mixed, expected)
+    mixed, _ = train(
+        chain(*(MEMBERS[name]()[1 - flag] for name, flag in zip(order, flags, strict=True)))
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), mixed, expected
+    )
 
 
 def test_a_frozen_leaf_leaves_the_norm_of_their_clip_too():
@@ -123,7 +129,9 @@ def test_wrappers_of_optax_take_ours():
     assert loss(params.slow) < 1e-3
     masked, _ = train(optax.masked(gc.adam(0.1), {"kernel": True, "bias": True}))
     assert loss(masked) < 0.1
-    labelled, _ = train(optax.multi_transform({"a": gc.sgd(0.1), "b": gc.freeze()}, {"kernel": "a", "bias": "b"}))
+    labelled, _ = train(
+        optax.multi_transform({"a": gc.sgd(0.1), "b": gc.freeze()}, {"kernel": "a", "bias": "b"})
+    )
     np.testing.assert_allclose(labelled["kernel"], TARGET, atol=1e-3)
     assert jnp.array_equal(labelled["bias"], PARAMS["bias"])
 
@@ -131,7 +139,9 @@ def test_wrappers_of_optax_take_ours():
 def test_extra_arguments_pass_through_chains_of_optax():
     ours = gc.sam(gc.sgd(0.1))
     with pytest.raises(TypeError, match="'sam' needs the extra argument 'value_fn'"):
-        train(optax.chain(optax.scale(1.0), ours), value_fn=loss)  # handed on to members of one class only
+        train(
+            optax.chain(optax.scale(1.0), ours), value_fn=loss
+        )  # handed on to members of one class only
     tx = optax.chain(optax.scale(1.0), optax.GradientTransformationExtraArgs(*ours))
     assert loss(train(tx, value_fn=loss)[0]) < 0.1
     tx = gc.chain(gc.sgd(1.0), optax.contrib.reduce_on_plateau(factor=0.1, patience=1))
@@ -162,12 +172,16 @@ def test_line_search_of_optax_sees_frozen_parameters():
     assert jnp.array_equal(params["bias"], PARAMS["bias"])
 
 
-# ------------------------------------------------------------------------------------------------- optimistix, numpyro
+# ------------------------------------------------------------------------------ optimistix, numpyro
 
 
 @pytest.mark.parametrize(
     "tx",
-    [gc.adam(0.1), gc.chain(gc.clip_by_global_norm(1.0), gc.sgd(0.2, momentum=0.5)), gc.lookahead(gc.adam(0.1))],
+    [
+        gc.adam(0.1),
+        gc.chain(gc.clip_by_global_norm(1.0), gc.sgd(0.2, momentum=0.5)),
+        gc.lookahead(gc.adam(0.1)),
+    ],
     ids=["adam", "chain", "lookahead"],
 )
 def test_optimistix_minimises_with_ours(tx):
@@ -181,7 +195,9 @@ def test_optimistix_minimises_with_ours(tx):
 def test_optimistix_hands_the_loss_to_who_asks_and_leaves_frozen_leaves():
     tx = gc.groups([("bias", gc.freeze())], default=gc.sam(gc.adam(0.1), rho=0.01))
     solver = optimistix.OptaxMinimiser(tx, rtol=1e-4, atol=1e-4)
-    solution = optimistix.minimise(lambda y, args: loss(y), solver, PARAMS, max_steps=2000, throw=False)
+    solution = optimistix.minimise(
+        lambda y, args: loss(y), solver, PARAMS, max_steps=2000, throw=False
+    )
     np.testing.assert_allclose(solution.value["kernel"], TARGET, atol=0.02)
     assert jnp.array_equal(solution.value["bias"], PARAMS["bias"])
 
@@ -212,7 +228,7 @@ def test_numpyro_infers_with_ours(run):
     assert guide.median(params)["mean"] == pytest.approx(float(data.sum()) / 5.01, abs=0.1)
 
 
-# ----------------------------------------------------------------------------------------------------------- Equinox
+# ------------------------------------------------------------------------------------------ Equinox
 
 X = jax.random.normal(jax.random.key(1), (16, 2))
 Y = jnp.sum(X**2, axis=1)
@@ -267,7 +283,9 @@ def test_a_transformation_is_a_field_and_an_argument_of_equinox():
     assert len(traces) == 1
 
 
-@pytest.mark.parametrize("tx", [gc.adam(0.1), gc.lookahead(gc.groups([("a", {"b1": 0.8})], default=gc.adam(0.1)))])
+@pytest.mark.parametrize(
+    "tx", [gc.adam(0.1), gc.lookahead(gc.groups([("a", {"b1": 0.8})], default=gc.adam(0.1)))]
+)
 def test_a_mask_of_a_transformation_is_a_tree_of_the_same_structure(tx):
     """Equinox cuts whatever it is given into arrays and the rest, and puts it together again."""
     mask = jax.tree.map(eqx.is_array, tx)

@@ -6,13 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
+from hypothesis import given, strategies as st
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
 import gradchain as gc
-from gradchain.paths import named_leaves
+from gradchain.tree.paths import named_leaves
 from tests.random_trees import few, other_like, own_leaves, random_mask, trees
 from tests.samples import assert_close, assert_identical, assert_same_type
 from tests.table import FOR_ANY_TREE
@@ -21,7 +19,10 @@ LAYER = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
 PARAMS = {"encoder": LAYER, "head": LAYER}
 
 HUGE = jax.tree.map(lambda x: 100.0 * x, LAYER)
-GRADS = {"encoder": HUGE, "head": {"kernel": jnp.full((2, 2), 3.0), "bias": jnp.array([0.0, 8.0])}}  # head: norm 10
+GRADS = {
+    "encoder": HUGE,
+    "head": {"kernel": jnp.full((2, 2), 3.0), "bias": jnp.array([0.0, 8.0])},
+}  # head: norm 10
 FROZEN = [("encoder/*", gc.freeze())]
 CLIP = gc.clip_by_global_norm(1.0)
 rest = lambda path, x: "frozen" if path.startswith("encoder") else "live"
@@ -29,29 +30,45 @@ WAYS = {
     "chain": lambda: gc.chain(CLIP, gc.freeze("encoder/*")),
     "first in the chain": lambda: gc.chain(gc.freeze("encoder/*"), CLIP),
     "groups": lambda: gc.chain(CLIP, gc.groups(FROZEN, default=gc.identity())),
-    "groups of a chain": lambda: gc.chain(CLIP, gc.groups([("head/*", gc.identity())], default=gc.freeze())),
+    "groups of a chain": lambda: gc.chain(
+        CLIP, gc.groups([("head/*", gc.identity())], default=gc.freeze())
+    ),
     "part of a group": lambda: gc.chain(CLIP, gc.groups([("*", gc.freeze("encoder/*"))])),
-    "partition": lambda: gc.chain(CLIP, gc.partition({"frozen": gc.freeze(), "live": gc.identity()}, rest)),
+    "partition": lambda: gc.chain(
+        CLIP, gc.partition({"frozen": gc.freeze(), "live": gc.identity()}, rest)
+    ),
     "masked": lambda: gc.chain(CLIP, gc.masked(gc.identity(), "head/*", gc.freeze())),
     "masked freeze": lambda: gc.chain(CLIP, gc.masked(gc.freeze(), "encoder/*")),
     "named": lambda: gc.chain(CLIP, gc.chain(gc.identity(), gc.freeze("encoder/*")).named("inner")),
-    "clip named": lambda: gc.chain(CLIP.named("clip"), gc.chain(gc.freeze("encoder/*")).named("inner")),
+    "clip named": lambda: gc.chain(
+        CLIP.named("clip"), gc.chain(gc.freeze("encoder/*")).named("inner")
+    ),
     "lookahead": lambda: gc.chain(CLIP, gc.lookahead(gc.groups(FROZEN, default=gc.identity()))),
     "around": lambda: gc.lookahead(gc.chain(CLIP, gc.groups(FROZEN, default=gc.identity()))),
     "average": lambda: gc.chain(CLIP, gc.average_weights(gc.chain(gc.freeze("encoder/*")), 0.9)),
-    "accumulate": lambda: gc.chain(CLIP, gc.accumulate(gc.groups(FROZEN, default=gc.identity()), every=1)),
-    "accumulated": lambda: gc.accumulate(gc.chain(CLIP, gc.groups(FROZEN, default=gc.identity())), every=1),
-    "nested groups": lambda: gc.chain(CLIP, gc.groups([("*", gc.groups(FROZEN, default=gc.identity()))])),
+    "accumulate": lambda: gc.chain(
+        CLIP, gc.accumulate(gc.groups(FROZEN, default=gc.identity()), every=1)
+    ),
+    "accumulated": lambda: gc.accumulate(
+        gc.chain(CLIP, gc.groups(FROZEN, default=gc.identity())), every=1
+    ),
+    "nested groups": lambda: gc.chain(
+        CLIP, gc.groups([("*", gc.groups(FROZEN, default=gc.identity()))])
+    ),
 }
 needs_params = {"lookahead", "around", "average", "accumulate", "accumulated"}
 each_way = pytest.mark.parametrize("way", WAYS)
 
 
 def check_live(updates, grads):
-    """The live gradient has norm 10 and is clipped to 1; the frozen one, and what it holds, is not there."""
+    """The live gradient has norm 10 and is clipped to 1; the frozen one, and what it holds, is not
+    there.
+    """
     assert_same_type(updates, grads)
     live = jax.tree.map(lambda g: 0.1 * g.astype(jnp.float32), GRADS["head"])
-    assert_close(updates["head"], live, 0.01 if grads["head"]["bias"].dtype == jnp.bfloat16 else 1e-6)
+    assert_close(
+        updates["head"], live, 0.01 if grads["head"]["bias"].dtype == jnp.bfloat16 else 1e-6
+    )
     for x in jax.tree.leaves(updates["encoder"]):
         assert np.asarray(x, np.float32).tobytes() == bytes(4 * x.size), "not a true zero"
 
@@ -102,14 +119,18 @@ def test_sharded_leaves_are_frozen_alike(way):
     params, grads = wide(PARAMS), wide(GRADS)
     layer = {"kernel": P("a", "b"), "bias": P("b")}
     split = {"encoder": layer, "head": layer}
-    put = lambda tree: jax.tree.map(lambda x, spec: jax.device_put(x, NamedSharding(mesh, spec)), tree, split)
+    put = lambda tree: jax.tree.map(
+        lambda x, spec: jax.device_put(x, NamedSharding(mesh, spec)), tree, split
+    )
     run = lambda params, grads: tx.update(grads, tx.init(params), params)[0]
     expected = run(params, grads)
     for x in jax.tree.leaves(expected["encoder"]):
         assert not x.any()
     assert float(gc.global_norm(expected["head"])) == pytest.approx(1.0, rel=1e-6)
     by_jit = jax.jit(run)(put(params), put(grads))
-    by_shard_map = jax.jit(jax.shard_map(run, mesh=mesh, in_specs=(split, split), out_specs=split))(params, grads)
+    by_shard_map = jax.jit(jax.shard_map(run, mesh=mesh, in_specs=(split, split), out_specs=split))(
+        params, grads
+    )
     assert_close(by_jit, expected, 1e-6)
     assert_close(by_shard_map, expected, 1e-6)
 
@@ -124,7 +145,9 @@ def test_zeros_of_frozen_leaves_keep_the_sharding_under_jit():
 
 
 @pytest.mark.parametrize("with_params", [True, False])
-@pytest.mark.parametrize("freeze", [gc.freeze("encoder/*"), gc.groups(FROZEN, default=gc.identity())])
+@pytest.mark.parametrize(
+    "freeze", [gc.freeze("encoder/*"), gc.groups(FROZEN, default=gc.identity())]
+)
 def test_frozen_gradients_of_examples_are_in_no_norm(freeze, with_params):
     tx = gc.chain(gc.differentially_private_aggregate(1.0, 0.0), freeze)
     examples = jax.tree.map(lambda g: jnp.stack([g, -g, g]), GRADS)
@@ -176,7 +199,9 @@ def test_the_gradient_as_an_extra_argument_is_cut_alike():
 
 
 def test_a_wrapper_of_two_freezes_what_both_freeze():
-    both = gc.graft(gc.chain(gc.sgd(1.0), gc.freeze("encoder/*")), gc.chain(gc.sgd(1.0), gc.freeze("*")))
+    both = gc.graft(
+        gc.chain(gc.sgd(1.0), gc.freeze("encoder/*")), gc.chain(gc.sgd(1.0), gc.freeze("*"))
+    )
     assert both.frozen(PARAMS)["encoder"] == {"kernel": True, "bias": True}
     assert both.frozen(PARAMS)["head"] == {"kernel": False, "bias": False}
 
@@ -211,7 +236,7 @@ def test_a_frozen_group_takes_no_memory():
     assert size(tx.init(PARAMS)) == 2 * size(PARAMS["head"]) + 2 * 4  # moments and two clocks
 
 
-# -------------------------------------------------------------------------------------------------------- random ones
+# -------------------------------------------------------------------------------------- random ones
 
 
 @jax.disable_jit()
@@ -220,7 +245,9 @@ def test_a_frozen_group_takes_no_memory():
 def test_what_is_frozen_might_as_well_not_be_there(row, params, data):
     frozen, grads = random_mask(data, params), other_like(params)
     live = jax.tree.map(lambda flag: not flag, frozen)
-    bad = jax.tree.map(lambda flag, g: g * jnp.asarray(jnp.nan, g.dtype) if flag else g, frozen, grads)
+    bad = jax.tree.map(
+        lambda flag, g: g * jnp.asarray(jnp.nan, g.dtype) if flag else g, frozen, grads
+    )
     alone = row.make()
     p = own_leaves(live, params)
     state = alone.init(p)
@@ -230,5 +257,7 @@ def test_what_is_frozen_might_as_well_not_be_there(row, params, data):
     updates, new = tx.update(bad, tx.init(params), params, **row.extra)
     assert_same_type(updates, grads)
     assert_identical(own_leaves(live, updates), expected)
-    assert_identical(own_leaves(frozen, updates), own_leaves(frozen, jax.tree.map(jnp.zeros_like, params)))
+    assert_identical(
+        own_leaves(frozen, updates), own_leaves(frozen, jax.tree.map(jnp.zeros_like, params))
+    )
     assert_identical(jax.tree.leaves(new), jax.tree.leaves(expected_state))

@@ -1,4 +1,6 @@
-"""Gauss-Newton and natural gradient directions on least squares and on a model of digits; Hessian-free optimization."""
+"""Gauss-Newton and natural gradient directions on least squares and on a model of digits;
+Hessian-free optimization.
+"""
 
 import flax.linen as nn
 import jax
@@ -10,7 +12,7 @@ from sklearn.datasets import load_digits
 import gradchain as gc
 from gradchain import losses
 from gradchain.curvature import dense, fisher_operator, gauss_newton_operator
-from gradchain.curvature.flat import to_vector
+from gradchain.curvature.vectors import to_vector
 
 
 def residuals(p):
@@ -43,7 +45,9 @@ each_solver = pytest.mark.parametrize("solver", BOTH)
 def test_is_the_least_squares_solution_of_the_linear_model(solver):
     with jax.enable_x64(True):
         p = start()
-        jacobian = np.stack([np.asarray(x) for x in jax.tree.leaves(jax.jacobian(residuals)(p))], axis=1)
+        jacobian = np.stack(
+            [np.asarray(x) for x in jax.tree.leaves(jax.jacobian(residuals)(p))], axis=1
+        )
         expected = np.linalg.lstsq(jacobian, np.asarray(residuals(p)))[0]
         found = direction(BOTH[solver], jax.grad(half_square)(p), p, model_fn=residuals)
         np.testing.assert_allclose(vector(found), expected, rtol=1e-7)
@@ -77,19 +81,26 @@ def test_without_damping_a_singular_matrix_still_gives_the_shortest_solution(sol
         model = lambda p: jnp.stack([p[0] + p[1] - 3.0])
         p = jnp.array([1.0, 5.0])
         g = jax.grad(lambda p: 0.5 * jnp.sum(model(p) ** 2))(p)
-        np.testing.assert_allclose(direction(BOTH[solver], g, p, model_fn=model), [1.5, 1.5], rtol=1e-6)
+        np.testing.assert_allclose(
+            direction(BOTH[solver], g, p, model_fn=model), [1.5, 1.5], rtol=1e-6
+        )
 
 
 @each_solver
 def test_another_loss_weighs_the_outputs(solver):
     with jax.enable_x64(True):
         rng = np.random.default_rng(0)
-        x, y = jnp.asarray(rng.standard_normal((20, 3))), jnp.asarray(rng.integers(0, 2, 20).astype(float))
+        x, y = (
+            jnp.asarray(rng.standard_normal((20, 3))),
+            jnp.asarray(rng.integers(0, 2, 20).astype(float)),
+        )
         model = lambda w: x @ w
         loss = lambda z: jnp.mean(jax.nn.softplus(z) - y * z)
         w = jnp.asarray(rng.standard_normal(3))
         fun = lambda w: loss(model(w))
-        expected = np.linalg.solve(jax.hessian(fun)(w), jax.grad(fun)(w))  # of a linear model it is the Hessian
+        expected = np.linalg.solve(
+            jax.hessian(fun)(w), jax.grad(fun)(w)
+        )  # of a linear model it is the Hessian
         found = direction(BOTH[solver], jax.grad(fun)(w), w, model_fn=model, loss_fn=loss)
         np.testing.assert_allclose(found, expected, rtol=1e-8)
 
@@ -127,15 +138,19 @@ def test_a_group_of_its_own_sees_the_model_with_the_others_where_they_are():
         linear = np.stack([jacobian["rest"], jacobian["size"]], axis=1)
         expected = np.linalg.lstsq(linear, np.asarray(residuals(p)))[0]
         assert new["rate"] == p["rate"]
-        np.testing.assert_allclose([p["rest"] - new["rest"], p["size"] - new["size"]], expected, rtol=1e-8)
+        np.testing.assert_allclose(
+            [p["rest"] - new["rest"], p["size"] - new["size"]], expected, rtol=1e-8
+        )
 
 
-# ------------------------------------------------------------------------------------------------- natural gradient
+# --------------------------------------------------------------------------------- natural gradient
 
 NEGATIVE_LOG_LIKELIHOODS = {
     "categorical": lambda z, y: -jnp.mean(jax.nn.log_softmax(z)[jnp.arange(len(y)), y]),
     "normal": lambda z, y: 0.5 * jnp.mean(jnp.sum((z - y[:, None].astype(z.dtype)) ** 2, -1)),
-    "bernoulli": lambda z, y: jnp.mean(jnp.sum(jax.nn.softplus(z) - jnp.sign(y)[:, None].astype(z.dtype) * z, -1)),
+    "bernoulli": lambda z, y: jnp.mean(
+        jnp.sum(jax.nn.softplus(z) - jnp.sign(y)[:, None].astype(z.dtype) * z, -1)
+    ),
     "poisson": lambda z, y: jnp.mean(jnp.sum(jnp.exp(z) - y[:, None].astype(z.dtype) * z, -1)),
 }
 
@@ -192,13 +207,19 @@ def test_does_not_depend_on_the_parameterisation():
 
         def gap(tx):
             one = after(tx, model, w)
-            return float(jnp.max(jnp.abs(one - after(tx, lambda v: model(change @ v), jnp.linalg.solve(change, w)))))
+            return float(
+                jnp.max(
+                    jnp.abs(
+                        one - after(tx, lambda v: model(change @ v), jnp.linalg.solve(change, w))
+                    )
+                )
+            )
 
         assert gap(gc.natural_gradient(0.3, "poisson", damping=0.0, tol=0.0)) < 1e-8
         assert gap(plain_descent()) > 0.1
 
 
-# ---------------------------------------------------------------------------------------------------- a model of digits
+# -------------------------------------------------------------------------------- a model of digits
 
 
 class Network(nn.Module):
@@ -259,7 +280,7 @@ def test_the_matrix_of_the_digits_is_never_negative(digits):
     assert found.smallest > -1e-5 * found.largest
 
 
-# ------------------------------------------------------------------------------------------------------ Hessian-free
+# ------------------------------------------------------------------------------------- Hessian-free
 
 
 def test_the_damping_falls_where_the_model_foretells_the_loss():
@@ -268,7 +289,9 @@ def test_the_damping_falls_where_the_model_foretells_the_loss():
         state = tx.init(p)
         for k in range(3):
             _, state = tx.update(p, state, p, model_fn=lambda p: p)
-            np.testing.assert_allclose(state["scale_by_hessian_free"]["damping_factor"], (2 / 3) ** (k + 1))
+            np.testing.assert_allclose(
+                state["scale_by_hessian_free"]["damping_factor"], (2 / 3) ** (k + 1)
+            )
 
 
 def test_it_rises_where_the_loss_is_worse_than_foretold():
@@ -314,7 +337,11 @@ def test_hessian_free_fits_an_exponential():
     with jax.enable_x64(True):
         tx, p = gc.hessian_free(), start()
         state = tx.init(p)
-        step = jax.jit(lambda p, s: tx.step(jax.grad(half_square)(p), s, p, model_fn=residuals, value_fn=half_square))
+        step = jax.jit(
+            lambda p, s: tx.step(
+                jax.grad(half_square)(p), s, p, model_fn=residuals, value_fn=half_square
+            )
+        )
         for _ in range(40):
             p, state = step(p, state)
         np.testing.assert_allclose(vector(p), [-1.5, 0.5, 2.0], rtol=1e-5)
@@ -337,7 +364,9 @@ def test_wrong_arguments_are_named(make, words):
 
 
 def test_a_preconditioner_is_a_name_or_a_function():
-    with pytest.raises(TypeError, match="preconditioner must be None, 'hutchinson' or a function, not 3"):
+    with pytest.raises(
+        TypeError, match="preconditioner must be None, 'hutchinson' or a function, not 3"
+    ):
         gc.scale_by_gauss_newton(preconditioner=3).init(jnp.ones(2))  # pyright: ignore[reportArgumentType]
 
 

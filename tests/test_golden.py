@@ -14,9 +14,13 @@ from tests import golden
 from tests.golden.case import gradients, start
 
 HERE = Path(golden.__file__).parent
-FAMILIES = sorted(m.name.removeprefix("cases_") for m in pkgutil.iter_modules([str(HERE)]) if "cases_" in m.name)
+FAMILIES = sorted(
+    m.name.removeprefix("cases_") for m in pkgutil.iter_modules([str(HERE)]) if "cases_" in m.name
+)
 DATA = {family: json.loads((HERE / f"{family}.json").read_text()) for family in FAMILIES}
-CASES = [(f, case) for f in FAMILIES for case in importlib.import_module(f"tests.golden.cases_{f}").CASES]
+CASES = [
+    (f, case) for f in FAMILIES for case in importlib.import_module(f"tests.golden.cases_{f}").CASES
+]
 
 
 @pytest.mark.parametrize(("family", "case"), CASES, ids=[f"{f}-{case.name}" for f, case in CASES])
@@ -30,8 +34,12 @@ def test_follows_the_recorded_trajectory(family, case):
         state = tx.init(params)
         step = jax.jit(tx.step)
         for t, grads in enumerate(gradients(), start=1):
-            params, state = step({name: jnp.asarray(g, jnp.float64) for name, g in grads.items()}, state, params)
+            params, state = step(
+                {name: jnp.asarray(g, jnp.float64) for name, g in grads.items()}, state, params
+            )
             for name, expected in recorded["params"].get(str(t), {}).items():
                 expected = np.asarray(expected)
-                error = np.max(np.abs(np.asarray(params[name]) - expected)) / np.max(np.abs(expected))
+                error = np.max(np.abs(np.asarray(params[name]) - expected)) / np.max(
+                    np.abs(expected)
+                )
                 assert error <= case.tolerance, f"step {t}, {name}: {error:.1e}"

@@ -32,7 +32,9 @@ def test_slopes_go_through_a_clip_that_does_not_bind():
     np.testing.assert_allclose(slope(jnp.array([1.0, 2.0])), [2.0, 4.0])
 
 
-@pytest.mark.parametrize("shape", [(), (4,), (4, 1), (4, 3), (2, 4, 3), (2, 2, 4, 3), (2, 2, 2, 4, 3)])
+@pytest.mark.parametrize(
+    "shape", [(), (4,), (4, 1), (4, 3), (2, 4, 3), (2, 2, 4, 3), (2, 2, 2, 4, 3)]
+)
 def test_units_are_those_of_optax(shape):
     rng = np.random.default_rng(0)
     p, g = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for _ in range(2))
@@ -43,7 +45,9 @@ def test_units_are_those_of_optax(shape):
 
 def test_a_unit_may_be_a_row():
     g, p = jnp.array([[3.0, 4.0], [0.0, 0.1]]), jnp.array([[1.0, 0.0], [1.0, 0.0]])
-    np.testing.assert_allclose(once(gc.adaptive_grad_clip(1.0, axis=1), g, p), [[0.6, 0.8], [0.0, 0.1]], rtol=1e-6)
+    np.testing.assert_allclose(
+        once(gc.adaptive_grad_clip(1.0, axis=1), g, p), [[0.6, 0.8], [0.0, 0.1]], rtol=1e-6
+    )
 
 
 def test_history_forgets_after_its_window():
@@ -115,9 +119,21 @@ def factors(tx):
 
 def test_depths_come_from_paths_globs_or_a_function():
     found = factors(gc.layerwise_decay(0.5))
-    assert found == {"embed": 1.0, "layers_0": 0.5**11, "layers_1": 0.5**10, "layers_11": 1.0, "head": 1.0}
+    assert found == {
+        "embed": 1.0,
+        "layers_0": 0.5**11,
+        "layers_1": 0.5**10,
+        "layers_11": 1.0,
+        "head": 1.0,
+    }
     found = factors(gc.layerwise_decay(0.5, {"embed/*": -1}, last=12))
-    assert found == {"embed": 0.5**13, "layers_0": 0.5**12, "layers_1": 0.5**11, "layers_11": 0.5, "head": 1.0}
+    assert found == {
+        "embed": 0.5**13,
+        "layers_0": 0.5**12,
+        "layers_1": 0.5**11,
+        "layers_11": 0.5,
+        "head": 1.0,
+    }
     found = factors(gc.layerwise_decay(0.5, lambda path: 0 if "layers" in path else 1))
     assert found == {"embed": 1.0, "layers_0": 0.5, "layers_1": 0.5, "layers_11": 0.5, "head": 1.0}
 

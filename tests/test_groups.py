@@ -6,11 +6,10 @@ import re
 import jax
 import jax.numpy as jnp
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import gradchain as gc
-from gradchain.paths import named_leaves
+from gradchain.tree.paths import named_leaves
 from tests.random_trees import few, other_like, own_leaves, random_mask, trees
 from tests.samples import assert_identical, assert_same_type
 from tests.table import FOR_ANY_TREE
@@ -31,7 +30,7 @@ def group_of_each(tx, params=PARAMS):
     return {path: round(float(x.ravel()[0]), 6) for path, x in named_leaves(made) if x is not None}
 
 
-# ------------------------------------------------------------------------------------------------------------- rules
+# -------------------------------------------------------------------------------------------- rules
 
 
 @pytest.mark.parametrize(
@@ -57,8 +56,18 @@ def test_a_rule_fits_the_leaves_that_it_selects(where, chosen):
 
 
 def test_the_first_rule_that_fits_is_taken():
-    rules = [("encoder/bias", gc.sgd(1.0)), ("encoder/*", gc.sgd(2.0)), ("*bias", gc.sgd(3.0)), ("*", gc.sgd(4.0))]
-    expected = {"encoder/bias": -1.0, "encoder/kernel": -2.0, "head/bias": -3.0, "head/kernel": -4.0}
+    rules = [
+        ("encoder/bias", gc.sgd(1.0)),
+        ("encoder/*", gc.sgd(2.0)),
+        ("*bias", gc.sgd(3.0)),
+        ("*", gc.sgd(4.0)),
+    ]
+    expected = {
+        "encoder/bias": -1.0,
+        "encoder/kernel": -2.0,
+        "head/bias": -3.0,
+        "head/kernel": -4.0,
+    }
     assert group_of_each(gc.groups(rules)) == expected
 
 
@@ -69,17 +78,26 @@ def test_rules_may_be_tuples_and_members_foreign_pairs():
 
 
 def test_a_group_has_a_state_of_its_own_under_the_name_of_its_member():
-    rules = [("encoder/*", gc.freeze()), ("*bias", {"weight_decay": 0.0}), ("head/*", gc.adam(0.1).named("head"))]
+    rules = [
+        ("encoder/*", gc.freeze()),
+        ("*bias", {"weight_decay": 0.0}),
+        ("head/*", gc.adam(0.1).named("head")),
+    ]
     tx = gc.groups(rules, default=gc.adamw(0.1))
     state = tx.init(PARAMS)["groups"]
-    own = lambda name: {path for path, x in named_leaves(state[name]["scale_by_adam"]["mu"]) if x is not None}
+    own = lambda name: {
+        path for path, x in named_leaves(state[name]["scale_by_adam"]["mu"]) if x is not None
+    }
     assert list(state) == ["adamw_2", "head", "adamw"]
     assert (own("adamw_2"), own("head"), own("adamw")) == ({"head/bias"}, {"head/kernel"}, set())
 
 
 def test_a_leaf_without_a_rule_is_an_error_that_names_it():
     tx = gc.groups([("*bias", gc.sgd(1.0))])
-    with pytest.raises(ValueError, match=r"no rule fits 'encoder/kernel', 'head/kernel'; add one, or a default=, such"):
+    with pytest.raises(
+        ValueError,
+        match=r"no rule fits 'encoder/kernel', 'head/kernel'; add one, or a default=, such",
+    ):
         tx.init(PARAMS)
     with pytest.raises(ValueError, match="no rule fits 'encoder/kernel'"):
         tx.update(ONES, {}, PARAMS)
@@ -89,13 +107,20 @@ def test_a_leaf_without_a_rule_is_an_error_that_names_it():
 
 
 def test_a_leaf_that_a_function_gives_no_label_is_an_error():
-    with pytest.raises(ValueError, match="'encoder/bias' has the label None, but transforms has only 'matrices'"):
-        gc.partition({"matrices": gc.sgd(0.1)}, lambda path, x: "matrices" if x.ndim > 1 else None).init(PARAMS)
+    with pytest.raises(
+        ValueError, match="'encoder/bias' has the label None, but transforms has only 'matrices'"
+    ):
+        gc.partition(
+            {"matrices": gc.sgd(0.1)}, lambda path, x: "matrices" if x.ndim > 1 else None
+        ).init(PARAMS)
 
 
 @pytest.mark.parametrize("transforms", [[gc.sgd(0.1)], {1: gc.sgd(0.1)}], ids=repr)
 def test_transforms_are_a_dict_by_label(transforms):
-    with pytest.raises(TypeError, match="partition: transforms are a dict of transformations by label, a string, not"):
+    with pytest.raises(
+        TypeError,
+        match="partition: transforms are a dict of transformations by label, a string, not",
+    ):
         gc.partition(transforms, 1).init(PARAMS)
 
 
@@ -107,7 +132,9 @@ def test_a_function_may_choose_by_what_it_returns():
 
 
 @pytest.mark.parametrize(
-    "where", [("encoder/*", "*bias"), ["*bias"], {"*bias"}, lambda path, x: "*bias"], ids=lambda x: type(x).__name__
+    "where",
+    [("encoder/*", "*bias"), ["*bias"], {"*bias"}, lambda path, x: "*bias"],
+    ids=lambda x: type(x).__name__,
 )
 def test_globs_are_given_one_at_a_time(where):
     with pytest.raises(TypeError, match=r"globs on paths are given one at a time|cannot be hashed"):
@@ -116,7 +143,9 @@ def test_globs_are_given_one_at_a_time(where):
 
 def test_the_state_of_a_group_that_is_not_there_is_an_error():
     two, one = (gc.groups(rules, default=gc.adam(0.1)) for rules in ([("*bias", gc.adam(0.1))], []))
-    with pytest.raises(ValueError, match="the state of 'groups' has 'adam', 'adam_2', but its members are 'adam'"):
+    with pytest.raises(
+        ValueError, match="the state of 'groups' has 'adam', 'adam_2', but its members are 'adam'"
+    ):
         one.update(PARAMS, two.init(PARAMS), PARAMS)
 
 
@@ -138,15 +167,31 @@ def test_no_leaves_need_no_rule(tree):
 @pytest.mark.parametrize(
     ("rules", "default", "message"),
     [
-        ([("*", {"learning_rate": 1.0})], None, "changes the default, but there is none; give default="),
-        ([("*", {"learning_rat": 1.0})], gc.sgd(0.1), r"in the rule \('\*', {'learning_rat': 1.0}\).*'learning_rat'"),
-        ([("*", gc.sgd(0.1), 3)], None, r"a rule is a pair \(where, transformation or dict of changes\), not \('\*'"),
+        (
+            [("*", {"learning_rate": 1.0})],
+            None,
+            "changes the default, but there is none; give default=",
+        ),
+        (
+            [("*", {"learning_rat": 1.0})],
+            gc.sgd(0.1),
+            r"in the rule \('\*', {'learning_rat': 1.0}\).*'learning_rat'",
+        ),
+        (
+            [("*", gc.sgd(0.1), 3)],
+            None,
+            r"a rule is a pair \(where, transformation or dict of changes\), not \('\*'",
+        ),
         (["*"], gc.sgd(0.1), "a rule is a pair .*not '\\*'"),
         ({"*": gc.sgd(0.1)}, None, "a rule is a pair"),
         ([("*", 3)], None, r"the second of the rule \('\*', 3\) must be a transformation"),
         ([("*", None)], None, "the second of the rule .* must be a transformation"),
         ([(3, gc.sgd(0.1))], gc.sgd(0.1), "3 does not choose leaves"),
-        ([({"encoder": "*bias", "head": False}, gc.sgd(0.1))], gc.sgd(0.1), "a tree of bools holds '\\*bias'"),
+        (
+            [({"encoder": "*bias", "head": False}, gc.sgd(0.1))],
+            gc.sgd(0.1),
+            "a tree of bools holds '\\*bias'",
+        ),
         ([("*", gc.linear_schedule(1.0, 0.0, 5))], None, "Wrap a schedule in scale_by_schedule"),
     ],
 )
@@ -160,13 +205,17 @@ def test_a_tree_of_bools_that_does_not_fit_is_an_error():
         gc.groups([({"encoder": True}, gc.freeze())], default=gc.sgd(0.1)).init(PARAMS)
 
 
-# --------------------------------------------------------------------------------------------------------- overrides
+# ---------------------------------------------------------------------------------------- overrides
 
 
 def test_overrides_change_the_default_and_leave_the_rest():
-    default = gc.chain(gc.scale_by_adam(b1=0.8), gc.add_decayed_weights(0.1), gc.scale_by_learning_rate(0.2))
+    default = gc.chain(
+        gc.scale_by_adam(b1=0.8), gc.add_decayed_weights(0.1), gc.scale_by_learning_rate(0.2)
+    )
     tx = gc.groups([("*bias", {"weight_decay": 0.0, "learning_rate": 0.4})], default=default)
-    alike = gc.groups([("*bias", default.replace(weight_decay=0.0, learning_rate=0.4))], default=default)
+    alike = gc.groups(
+        [("*bias", default.replace(weight_decay=0.0, learning_rate=0.4))], default=default
+    )
     assert_identical(update(tx), update(alike))
 
 
@@ -177,7 +226,9 @@ def test_an_override_replaces_a_member_by_its_name():
 
 
 def test_overrides_are_scheduled():
-    tx = gc.groups([("*bias", {"learning_rate": gc.linear_schedule(1.0, 0.0, 4)})], default=gc.sgd(2.0))
+    tx = gc.groups(
+        [("*bias", {"learning_rate": gc.linear_schedule(1.0, 0.0, 4)})], default=gc.sgd(2.0)
+    )
     state, rates = tx.init(PARAMS), []
     for _ in range(3):
         updates, state = tx.update(ONES, state, PARAMS)
@@ -198,24 +249,37 @@ def test_overrides_are_hyperparameters():
     assert float(total(tx)) == -(8 * 2.0 + 4 * 0.5)
     assert float(total(jax.tree.map(lambda x: 2 * x, tx))) == -2 * (8 * 2.0 + 4 * 0.5)
     assert len(traces) == 1
-    slope = jax.grad(lambda rate: total(gc.groups([("*bias", {"learning_rate": rate})], default=gc.sgd(2.0))))
+    slope = jax.grad(
+        lambda rate: total(gc.groups([("*bias", {"learning_rate": rate})], default=gc.sgd(2.0)))
+    )
     assert float(slope(0.5)) == -4.0
 
 
 def test_replace_reaches_the_default_and_so_all_overrides_of_it():
     tx = gc.groups([("*bias", {"weight_decay": 0.0})], default=gc.adamw(0.1))
-    assert tx.replace(learning_rate=0.2) == gc.groups([("*bias", {"weight_decay": 0.0})], default=gc.adamw(0.2))
+    assert tx.replace(learning_rate=0.2) == gc.groups(
+        [("*bias", {"weight_decay": 0.0})], default=gc.adamw(0.2)
+    )
 
 
 @pytest.mark.parametrize(
     "tx",
     [
         gc.groups([]),
-        gc.groups([("encoder/*", gc.freeze()), ("*bias", {"weight_decay": 0.0})], default=gc.adamw(1e-3)),
-        gc.groups([(re.compile("bias$", re.IGNORECASE), {"learning_rate": 0.1})], default=gc.sgd(1.0)),
-        gc.groups([(gc.ndim_at_least(2), {"learning_rate": gc.linear_schedule(0.1, 0.0, 9)})], default=gc.sgd(1.0)),
+        gc.groups(
+            [("encoder/*", gc.freeze()), ("*bias", {"weight_decay": 0.0})], default=gc.adamw(1e-3)
+        ),
+        gc.groups(
+            [(re.compile("bias$", re.IGNORECASE), {"learning_rate": 0.1})], default=gc.sgd(1.0)
+        ),
+        gc.groups(
+            [(gc.ndim_at_least(2), {"learning_rate": gc.linear_schedule(0.1, 0.0, 9)})],
+            default=gc.sgd(1.0),
+        ),
         gc.groups([(IS_BIAS, gc.freeze("*x"))], default=gc.sgd(1.0)).named("mine"),
-        gc.chain(gc.clip_by_global_norm(1.0), gc.groups((("*bias", gc.freeze()),), default=gc.sgd(1.0))),
+        gc.chain(
+            gc.clip_by_global_norm(1.0), gc.groups((("*bias", gc.freeze()),), default=gc.sgd(1.0))
+        ),
         gc.freeze(re.compile("^embed")),
     ],
 )
@@ -227,13 +291,17 @@ def test_it_prints_and_goes_through_json(tx):
     assert hash(gc.from_config(config)) == hash(tx)
 
 
-# -------------------------------------------------------------------------------------------------------- random ones
+# -------------------------------------------------------------------------------------- random ones
 
 
 @jax.disable_jit()
 @few
 @given(
-    st.lists(st.sampled_from([row for row in FOR_ANY_TREE if not row.make().label]), min_size=1, max_size=3),
+    st.lists(
+        st.sampled_from([row for row in FOR_ANY_TREE if not row.make().label]),
+        min_size=1,
+        max_size=3,
+    ),
     trees,
     st.data(),
 )
@@ -253,7 +321,9 @@ def test_each_group_is_as_if_it_were_alone(rows, params, data):
         left = jax.tree.map(lambda free, fits: free and not fits, left, mask)
         p, member = own_leaves(chosen, params), members[i]
         own = {k: v for k, v in extra.items() if k in member.extras or "*" in member.extras}
-        expected, expected_state = member.update(own_leaves(chosen, grads), member.init(p), p, **own)
+        expected, expected_state = member.update(
+            own_leaves(chosen, grads), member.init(p), p, **own
+        )
         assert_identical(own_leaves(chosen, made), expected)
         assert_identical(new.get("groups", {}).get(f"group_{i}", {}), expected_state)
 
@@ -263,5 +333,7 @@ def test_five_paths_without_a_rule_are_named_all_and_of_six_one_is_counted():
     of = lambda names: {name: jnp.ones(1) for name in names}
     with pytest.raises(ValueError, match="no rule fits 'a', 'b', 'c', 'd', 'e'; add one"):
         tx.init(of("abcde"))
-    with pytest.raises(ValueError, match="no rule fits 'a', 'b', 'c', 'd', 'e' and 1 more; add one"):
+    with pytest.raises(
+        ValueError, match="no rule fits 'a', 'b', 'c', 'd', 'e' and 1 more; add one"
+    ):
         tx.init(of("abcdef"))

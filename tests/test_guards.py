@@ -1,4 +1,6 @@
-"""Guards: nothing that is not finite gets in, what is left out is counted, and all else is as without them."""
+"""Guards: nothing that is not finite gets in, what is left out is counted, and all else is as
+without them.
+"""
 
 import hypothesis.strategies as st
 import jax
@@ -18,13 +20,16 @@ fewer = settings(few, max_examples=15)
 INF, NAN = float("inf"), float("nan")
 GUARDS = [
     pytest.param(lambda tx: gc.skip_nonfinite(tx), id="skip_nonfinite"),
-    pytest.param(lambda tx: gc.dynamic_loss_scale(tx, initial_scale=1.0, max_scale=1.0), id="dynamic_loss_scale"),
+    pytest.param(
+        lambda tx: gc.dynamic_loss_scale(tx, initial_scale=1.0, max_scale=1.0),
+        id="dynamic_loss_scale",
+    ),
     pytest.param(lambda tx: gc.skip_spikes(tx), id="skip_spikes"),
 ]
 each_guard = pytest.mark.parametrize("guard", GUARDS)
 
 
-# ------------------------------------------------------------------------------------------------------- what all share
+# ----------------------------------------------------------------------------------- what all share
 
 
 @each_guard
@@ -47,7 +52,9 @@ def test_a_bad_step_is_no_step(guard, bad):
 @each_guard
 def test_a_loss_that_is_not_finite_is_a_bad_step(guard):
     tx, params = guard(gc.sgd(0.1, 0.9)), jnp.ones(2)
-    made = [run(tx, [jnp.ones(2)], params, value=jnp.float32(value))[0] for value in (1.0, NAN, INF)]
+    made = [
+        run(tx, [jnp.ones(2)], params, value=jnp.float32(value))[0] for value in (1.0, NAN, INF)
+    ]
     assert [counts(state) for _, state in made] == [(0, 0), (1, 1), (1, 1)]
     assert_identical(made[1][0], params)
 
@@ -63,7 +70,9 @@ def test_the_loss_reaches_what_is_inside(guard):
 
 @each_guard
 def test_parameters_never_overflow(guard):
-    """A finite update is left out where it would make a parameter infinite, in the dtype that this is kept in."""
+    """A finite update is left out where it would make a parameter infinite, in the dtype that this
+    is kept in.
+    """
     for dtype, size, gradient in ((jnp.float32, 3e38, 3e37), (jnp.float16, 6e4, 4e3)):
         params = jnp.full(2, size, dtype)
         made = run(guard(gc.sgd(-1.0)), [jnp.full(2, gradient, dtype)] * 3, params)
@@ -117,7 +126,9 @@ def test_frozen_leaves_have_no_part(guard):
     frozen = gc.groups([("encoder", gc.freeze())], default=gc.adam(0.1))
     for tx in (guard(frozen), gc.chain(guard(gc.adam(0.1)), gc.freeze("encoder"))):
         state = tx.init(params)
-        updates, state = tx.update({"encoder": jnp.full(2, NAN), "head": jnp.ones(2)}, state, params)
+        updates, state = tx.update(
+            {"encoder": jnp.full(2, NAN), "head": jnp.ones(2)}, state, params
+        )
         np.testing.assert_array_equal(updates["encoder"], [0.0, 0.0])
         assert np.all(updates["head"] < 0)
         assert counts(state) == (0, 0)
@@ -125,7 +136,12 @@ def test_frozen_leaves_have_no_part(guard):
 
 @each_guard
 def test_the_inner_update_is_computed_once_and_in_a_branch(guard):
-    tx, calls = guard(gc.GradientTransformation(lambda p: {}, lambda g, s, p=None: (calls.append(0) or g, s))), []
+    tx, calls = (
+        guard(
+            gc.GradientTransformation(lambda p: {}, lambda g, s, p=None: (calls.append(0) or g, s))
+        ),
+        [],
+    )
     p = jnp.ones(3)
     jaxpr = jax.make_jaxpr(tx.update)(p, tx.init(p), p)
     assert len(calls) == 1
@@ -136,20 +152,25 @@ def test_the_inner_update_is_computed_once_and_in_a_branch(guard):
 def test_a_scan_is_the_loop(guard):
     tx, params = guard(gc.adam(0.1)), jnp.ones(2)
     grads = jnp.array([[1.0, 2.0], [1.0, NAN], [INF, 0.0], [0.5, 0.5]])
-    (p, state), _ = jax.lax.scan(lambda c, g: (tx.step(g, c[1], c[0]), None), (params, tx.init(params)), grads)
+    (p, state), _ = jax.lax.scan(
+        lambda c, g: (tx.step(g, c[1], c[0]), None), (params, tx.init(params)), grads
+    )
     made = run(tx, list(grads), params)
     assert_close((p, state), made[-1], 1e-6)
     assert counts(state) == (2, 0)
 
 
 def test_guards_inside_guards():
-    tx, params = gc.skip_nonfinite(gc.dynamic_loss_scale(gc.skip_spikes(gc.adam(0.1)), 4.0)), jnp.ones(2)
+    tx, params = (
+        gc.skip_nonfinite(gc.dynamic_loss_scale(gc.skip_spikes(gc.adam(0.1)), 4.0)),
+        jnp.ones(2),
+    )
     made = run(tx, [jnp.ones(2), jnp.full(2, NAN), jnp.ones(2)], params)
     assert counts(made[-1][1]) == (1, 0)
     assert float(gc.loss_scale(made[-1][1])) == 4.0  # the outer one let nothing of the bad step in
 
 
-# ------------------------------------------------------------------------------------------------------------ any chain
+# ---------------------------------------------------------------------------------------- any chain
 
 # Recipes and directions that need neither an extra argument nor matrices.
 plain = [
@@ -215,15 +236,22 @@ class TestAnyChain:
         check_that_nothing_gets_in(members, grads, gc.skip_nonfinite)
 
 
-# -------------------------------------------------------------------------------------------------- where a leaf is bad
+# ------------------------------------------------------------------------------ where a leaf is bad
 
 
-LAYERS = {"bias": jnp.ones(2), "hole": None, "layers": [{"kernel": jnp.ones((2, 2))}, {"kernel": jnp.ones((2, 2))}]}
+LAYERS = {
+    "bias": jnp.ones(2),
+    "hole": None,
+    "layers": [{"kernel": jnp.ones((2, 2))}, {"kernel": jnp.ones((2, 2))}],
+}
 ONES = jax.tree.map(jnp.ones_like, LAYERS)
 
 
 def with_bad(number, *layers):
-    bad = [{"kernel": x["kernel"] * (number if i in layers else 1.0)} for i, x in enumerate(ONES["layers"])]
+    bad = [
+        {"kernel": x["kernel"] * (number if i in layers else 1.0)}
+        for i, x in enumerate(ONES["layers"])
+    ]
     return {**ONES, "layers": bad}
 
 
@@ -264,7 +292,10 @@ def test_a_parameter_that_would_overflow_and_a_bad_loss_are_found():
 
 def test_a_guard_in_a_chain_and_in_a_group_is_found():
     guard = gc.skip_nonfinite(gc.adam(0.1))
-    for tx in (gc.chain(gc.scale(2.0), guard), gc.groups([("layers/*", guard)], default=gc.sgd(0.1))):
+    for tx in (
+        gc.chain(gc.scale(2.0), guard),
+        gc.groups([("layers/*", guard)], default=gc.sgd(0.1)),
+    ):
         _, state = tx.update(with_bad(NAN, 1), tx.init(LAYERS), LAYERS)
         assert gc.bad_leaf(state, LAYERS) == "layers/1/kernel"
 
@@ -291,14 +322,18 @@ def test_a_state_without_a_guard_says_so():
 def test_the_first_leaf_and_then_another_and_the_first_again():
     params = {"a": jnp.ones(2), "b": jnp.ones(2)}
     spoiled = lambda name: params | {name: jnp.array([1.0, NAN])}
-    seen = run(gc.skip_nonfinite(gc.sgd(0.1)), [spoiled("a"), spoiled("b"), params, spoiled("a")], params)
+    seen = run(
+        gc.skip_nonfinite(gc.sgd(0.1)), [spoiled("a"), spoiled("b"), params, spoiled("a")], params
+    )
     assert [gc.bad_leaf(state, params) for _, state in seen] == ["a", "b", "b", "a"]
 
 
 def test_a_watch_inside_shows_what_overflows_and_changes_nothing():
     """The square of 1e25 is no number in float32, but the clip makes a step of it."""
     params = {"w": jnp.ones(3)}
-    clipped = gc.chain(gc.clip_by_global_norm(1.0), gc.scale_by_adam(), gc.scale_by_learning_rate(0.1))
+    clipped = gc.chain(
+        gc.clip_by_global_norm(1.0), gc.scale_by_adam(), gc.scale_by_learning_rate(0.1)
+    )
     plain, watched = gc.skip_nonfinite(clipped), gc.skip_nonfinite(gc.watch(clipped, every=1))
     huge = {"w": jnp.array([1e25, 0.0, -1e25])}
     expected, _ = plain.step(huge, plain.init(params), params)

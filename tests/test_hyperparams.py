@@ -11,7 +11,7 @@ from tests import samples
 from tests.table import ROWS
 from tests.tuning import ONES, PARAMS, RATE, run
 
-# ----------------------------------------------------------------------------------------------------- what is in force
+# --------------------------------------------------------------------------------- what is in force
 
 
 def test_every_number_of_a_chain_has_a_name():
@@ -61,7 +61,9 @@ def test_it_is_what_the_next_update_uses(tx, name):
         rate = gc.hyperparams(tx, state)[name]
         updates, state = tx.update(ONES, state, params)
         params = gc.apply_updates(params, updates)
-        if jnp.any(updates["head"]["kernel"] != 0):  # which it is not while micro-batches are collected
+        if jnp.any(
+            updates["head"]["kernel"] != 0
+        ):  # which it is not while micro-batches are collected
             np.testing.assert_allclose(updates["head"]["kernel"], -rate, rtol=1e-6)
             seen += 1
     assert seen == (3 if tx.factory.name == "accumulate" else 6)
@@ -82,21 +84,28 @@ def test_a_clock_counts_the_steps_that_were_made():
 
 
 def test_each_group_has_its_own():
-    tx = gc.groups([("*bias", {"learning_rate": 0.5}), ("head/*", gc.freeze())], default=gc.adamw(RATE))
+    tx = gc.groups(
+        [("*bias", {"learning_rate": 0.5}), ("head/*", gc.freeze())], default=gc.adamw(RATE)
+    )
     now = gc.hyperparams(tx, tx.init(PARAMS))
     assert now["adamw/scale_by_learning_rate/learning_rate"] == 1.0
     assert now["groups/adamw_2/scale_by_learning_rate/learning_rate"] == 0.5
     with pytest.raises(
-        KeyError, match=r"'learning_rate' is the end of 2 names.*groups/adamw_2/scale_by_learning_rate/"
+        KeyError,
+        match=r"'learning_rate' is the end of 2 names.*groups/adamw_2/scale_by_learning_rate/",
     ):
         now["learning_rate"]
-    with pytest.raises(KeyError, match="no hyperparameter is called 'lr'; there are 'step', 'groups/adamw"):
+    with pytest.raises(
+        KeyError, match="no hyperparameter is called 'lr'; there are 'step', 'groups/adamw"
+    ):
         now["lr"]
 
 
 def test_numbers_in_tuples_and_of_constraints_have_names_too():
     tx = gc.chain(
-        gc.aggmo(0.1, decays=(0.0, 0.5)), gc.project(gc.l2_ball(RATE)), gc.prox(gc.elastic_net(0.1, 0.2), 0.5)
+        gc.aggmo(0.1, decays=(0.0, 0.5)),
+        gc.project(gc.constraints.l2_ball(RATE)),
+        gc.prox(gc.penalties.elastic_net(0.1, 0.2), 0.5),
     )
     now = gc.hyperparams(tx, run(tx, tx.init(PARAMS), 2)[1])
     assert now["scale_by_aggmo/decays/1"] == 0.5
@@ -105,7 +114,10 @@ def test_numbers_in_tuples_and_of_constraints_have_names_too():
 
 
 def test_what_is_not_a_number_in_force_has_no_name():
-    tx = gc.chain(gc.lookahead(gc.sgd(0.1), sync_period=3), gc.apply_when(gc.constant_schedule(1.0), gc.clip(1.0)))
+    tx = gc.chain(
+        gc.lookahead(gc.sgd(0.1), sync_period=3),
+        gc.apply_when(gc.constant_schedule(1.0), gc.clip(1.0)),
+    )
     now = gc.hyperparams(tx, tx.init(PARAMS))
     assert not [k for k in now if "condition" in k or "sync_period" in k]
     assert now["slow_step_size"] == 0.5
@@ -130,7 +142,10 @@ def test_it_works_under_jit_and_leaves_it():
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        (gc.sgd(0.1).init(PARAMS), "no 'scale_by_adam/count': it belongs to another transformation"),
+        (
+            gc.sgd(0.1).init(PARAMS),
+            "no 'scale_by_adam/count': it belongs to another transformation",
+        ),
         ({}, "no 'scale_by_adam/count'"),
     ],
 )
@@ -155,12 +170,15 @@ def test_any_transformation_can_be_read(row):
     assert not [k for k in now if k.startswith("/") or "//" in k]
 
 
-# --------------------------------------------------------------------------------------- the transformation as argument
+# ------------------------------------------------------------------- the transformation as argument
 
 X = jnp.linspace(-1.0, 1.0, 24).reshape(12, 2)
 Y = jnp.sin(3.0 * X[:, :1])
 TRAINING, HELD_OUT = (X[:8], Y[:8]), (X[8:], Y[8:])
-START = {"kernel": jnp.array([[0.3, -0.2, 0.5], [0.1, 0.4, -0.3]]), "head": jnp.array([[0.2], [-0.5], [0.4]])}
+START = {
+    "kernel": jnp.array([[0.3, -0.2, 0.5], [0.1, 0.4, -0.3]]),
+    "head": jnp.array([[0.2], [-0.5], [0.4]]),
+}
 
 
 def fit_loss(params, x, y):
@@ -195,7 +213,9 @@ def test_ten_rates_one_trace():
 
 def test_a_population_is_a_vmap_over_transformations():
     rates, b1s = jnp.array([0.01, 0.1, 0.3]), jnp.array([0.5, 0.9, 0.0])
-    population = jax.vmap(lambda rate, b1: gc.chain(gc.clip_by_global_norm(1.0), gc.adam(rate, b1)))(rates, b1s)
+    population = jax.vmap(
+        lambda rate, b1: gc.chain(gc.clip_by_global_norm(1.0), gc.adam(rate, b1))
+    )(rates, b1s)
     swept, losses = jax.jit(jax.vmap(fit, in_axes=(0, None)))(population, START)
     assert losses.shape == (3, 8)
     for i in range(3):

@@ -25,11 +25,13 @@ def ridge(w, log_l2, x, y):
 
 def logistic(params, log_l2, x, y):
     logits = x @ params["w"] + params["b"]
-    return jnp.mean(jnp.logaddexp(0.0, logits) - y * logits) + jnp.exp(log_l2) * jnp.sum(params["w"] ** 2)
+    return jnp.mean(jnp.logaddexp(0.0, logits) - y * logits) + jnp.exp(log_l2) * jnp.sum(
+        params["w"] ** 2
+    )
 
 
 def solve(log_l2, fun=ridge, start=None, **settings):
-    settings = {"implicit_diff": True, "tol": gc.Tolerance(1e-11, 0.0), **settings}
+    settings = {"implicit_diff": True, "tol": gc.minimization.Tolerance(1e-11, 0.0), **settings}
     start = jnp.zeros(5) if start is None else start
     return gc.minimize(fun, start, args=(log_l2, jnp.asarray(X), jnp.asarray(Y)), **settings)
 
@@ -92,13 +94,17 @@ def test_data_in_a_partial_and_integers_beside():
         functools.partial(fun, scale), jnp.zeros(2), args=(jnp.array(2),), implicit_diff=True
     )
     with jax.numpy_dtype_promotion("standard"):
-        np.testing.assert_allclose(jax.jacrev(lambda s: found(s).params)(3.0), jnp.ones(2), rtol=1e-8)
+        np.testing.assert_allclose(
+            jax.jacrev(lambda s: found(s).params)(3.0), jnp.ones(2), rtol=1e-8
+        )
 
 
 def test_parameters_at_a_bound_move_with_the_bound():
     def found(target, low):
         loss = lambda p, target: jnp.sum((p - target) ** 2) + p[0] * p[1]
-        return gc.minimize(loss, jnp.ones(2), args=(target,), bounds=(low, None), tol=1e-11, implicit_diff=True).params
+        return gc.minimize(
+            loss, jnp.ones(2), args=(target,), bounds=(low, None), tol=1e-11, implicit_diff=True
+        ).params
 
     target, low = jnp.array([-3.0, 2.0]), 0.5
     by_target, by_low = jax.jacrev(found, (0, 1))(target, low)
@@ -111,14 +117,18 @@ def test_complex_parameters():
         rest = p - target * (1.0 + 2.0j)
         return jnp.sum(rest.real**2 + rest.imag**2)
 
-    found = lambda t: gc.minimize(loss, jnp.zeros(2, jnp.complex128), args=(t,), implicit_diff=True).params
+    found = lambda t: (
+        gc.minimize(loss, jnp.zeros(2, jnp.complex128), args=(t,), implicit_diff=True).params
+    )
     slope = jax.jvp(found, (2.0,), (1.0,))[1]
     np.testing.assert_allclose(slope, [1.0 + 2.0j] * 2, rtol=1e-6)
 
 
 def test_the_start_and_the_rate_have_no_influence():
     def found(start, rate):
-        return jnp.sum(gc.minimize(ridge, start, gc.sgd(rate), args=(0.3, X, Y), implicit_diff=True).params)
+        return jnp.sum(
+            gc.minimize(ridge, start, gc.sgd(rate), args=(0.3, X, Y), implicit_diff=True).params
+        )
 
     by_start, by_rate = jax.grad(found, (0, 1))(jnp.zeros(5), 0.01)
     assert not jnp.any(by_start)
@@ -149,5 +159,7 @@ def test_without_the_flag_what_is_constant_is_no_error():
 def test_with_a_callback():
     seen = []
     found = lambda log_l2: solve(log_l2, callback=seen.append).value
-    np.testing.assert_allclose(jax.grad(found)(0.3), difference(lambda x: solve(x).value, 0.3), rtol=1e-6)
+    np.testing.assert_allclose(
+        jax.grad(found)(0.3), difference(lambda x: solve(x).value, 0.3), rtol=1e-6
+    )
     assert [told["step"] for told in seen] == list(range(len(seen)))

@@ -1,4 +1,6 @@
-"""A process that is killed again and again while it writes checkpoints ends where an undisturbed one does."""
+"""A process that is killed again and again while it writes checkpoints ends where an undisturbed
+one does.
+"""
 
 import os
 import random
@@ -16,7 +18,9 @@ SCRIPT = ROOT / "tests" / "crash_training.py"
 def start(folder):
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(SCRIPT), str(folder)]
-    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 def run_to_the_end(folder):

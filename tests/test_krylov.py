@@ -5,12 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse.linalg
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import gradchain as gc
 from gradchain.curvature import conjugate_gradient, dense, hessian_operator
-from gradchain.curvature.flat import to_vector
+from gradchain.curvature.vectors import to_vector
 
 
 def definite(n, condition=1e3, seed=0, dtype=np.float64):
@@ -46,10 +45,14 @@ def test_makes_the_iterates_of_scipy():
     with jax.enable_x64(True):
         matrix, b = definite(20)
         scale = jnp.diagonal(matrix)
-        preconditioner = scipy.sparse.linalg.LinearOperator((20, 20), lambda r: r / np.asarray(scale))
+        preconditioner = scipy.sparse.linalg.LinearOperator(
+            (20, 20), lambda r: r / np.asarray(scale)
+        )
         for own, theirs in ((None, None), (lambda r: r / scale, preconditioner)):
             for steps in (1, 2, 5, 10):
-                x, info = conjugate_gradient(times(matrix), b, preconditioner=own, tol=0.0, max_steps=steps)
+                x, info = conjugate_gradient(
+                    times(matrix), b, preconditioner=own, tol=0.0, max_steps=steps
+                )
                 expected, _ = scipy.sparse.linalg.cg(
                     np.asarray(matrix), np.asarray(b), rtol=0.0, maxiter=steps, M=theirs
                 )
@@ -63,7 +66,9 @@ def test_stops_at_the_tolerance_where_scipy_does():
     with jax.enable_x64(True):
         matrix, b = definite(40, 100.0)
         counted = []
-        scipy.sparse.linalg.cg(np.asarray(matrix), np.asarray(b), rtol=1e-3, callback=counted.append)
+        scipy.sparse.linalg.cg(
+            np.asarray(matrix), np.asarray(b), rtol=1e-3, callback=counted.append
+        )
         x, info = conjugate_gradient(times(matrix), b, tol=1e-3)
         assert info.steps == len(counted)
         assert norm(b - matrix @ x) <= 1e-3 * norm(b)
@@ -78,25 +83,37 @@ def test_starts_where_it_is_told():
         np.testing.assert_allclose(info.decrease, 0.5 * b @ solution, rtol=1e-8)
         start = solution + 0.1 * b
         x, _ = conjugate_gradient(times(matrix), b, start, tol=0.0, max_steps=3)
-        expected, _ = scipy.sparse.linalg.cg(np.asarray(matrix), np.asarray(b), np.asarray(start), rtol=0, maxiter=3)
+        expected, _ = scipy.sparse.linalg.cg(
+            np.asarray(matrix), np.asarray(b), np.asarray(start), rtol=0, maxiter=3
+        )
         np.testing.assert_allclose(x, expected, rtol=1e-8)
 
 
 def test_a_preconditioner_that_is_the_inverse_needs_one_step():
     with jax.enable_x64(True):
         matrix, b = definite(10)
-        x, info = conjugate_gradient(times(matrix), b, preconditioner=lambda r: jnp.linalg.solve(matrix, r))
+        x, info = conjugate_gradient(
+            times(matrix), b, preconditioner=lambda r: jnp.linalg.solve(matrix, r)
+        )
         assert info.steps == 1
         np.testing.assert_allclose(x, np.linalg.solve(matrix, b), rtol=1e-9)
 
 
 def test_trees_with_complex_leaves_are_pairs_of_real_numbers():
     with jax.enable_x64(True):
-        params = {"a": jnp.array([1.0 + 2.0j, -0.5j]), "b": [jnp.array([0.3, 0.7]), None], "c": jnp.zeros((0, 2))}
+        params = {
+            "a": jnp.array([1.0 + 2.0j, -0.5j]),
+            "b": [jnp.array([0.3, 0.7]), None],
+            "c": jnp.zeros((0, 2)),
+        }
 
         def fun(p):
             mixed = p["a"].conj() * p["b"][0].astype(complex)
-            return jnp.sum(gc.abs2(p["a"]) ** 2) + jnp.sum(jnp.cosh(p["b"][0])) + 0.1 * gc.abs2(mixed.sum())
+            return (
+                jnp.sum(gc.numerics.abs2(p["a"]) ** 2)
+                + jnp.sum(jnp.cosh(p["b"][0]))
+                + 0.1 * gc.numerics.abs2(mixed.sum())
+            )
 
         operator = hessian_operator(fun, params)
         b = jax.tree.map(lambda x: x + 1, params)
@@ -129,12 +146,14 @@ def test_the_size_of_the_right_hand_side_does_not_matter(size):
 @pytest.mark.parametrize("size", [1e-20, 1e20])
 def test_a_radius_far_from_the_size_of_the_right_hand_side(size):
     scales = jnp.arange(1.0, 9.0)
-    x, info = conjugate_gradient(lambda v: size * scales * v, size * jnp.ones(8), tol=1e-6, radius=10.0)
+    x, info = conjugate_gradient(
+        lambda v: size * scales * v, size * jnp.ones(8), tol=1e-6, radius=10.0
+    )
     np.testing.assert_allclose(x, 1 / scales, rtol=1e-4)
     assert not info.on_boundary
 
 
-# --------------------------------------------------------------------------------------------- what is not definite
+# ----------------------------------------------------------------------------- what is not definite
 
 
 def test_a_first_direction_of_negative_curvature_is_taken_by_its_size():
@@ -165,7 +184,9 @@ def test_an_operator_that_says_nothing_gives_the_right_hand_side(value):
 
 
 def test_an_operator_that_breaks_later_keeps_what_was_found():
-    operator = lambda v: jnp.where(jnp.abs(v[0]) > jnp.abs(v[1]), jnp.array([1.0, 3.0]) * v, jnp.nan)
+    operator = lambda v: jnp.where(
+        jnp.abs(v[0]) > jnp.abs(v[1]), jnp.array([1.0, 3.0]) * v, jnp.nan
+    )
     x, info = conjugate_gradient(operator, jnp.array([3.0, 2.0]), tol=0.0)
     assert info.steps == 2
     assert np.all(np.isfinite(x))
@@ -180,7 +201,7 @@ def test_nothing_is_solved_by_nothing(b):
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(x))
 
 
-# --------------------------------------------------------------------------------------------------- trust regions
+# ------------------------------------------------------------------------------------ trust regions
 
 
 def steihaug(matrix, b, radius, tol, steps=100):
@@ -228,7 +249,7 @@ def test_a_radius_of_zero_stays():
     assert info.on_boundary
 
 
-# -------------------------------------------------------------------------------------------------------- stopping
+# ----------------------------------------------------------------------------------------- stopping
 
 
 def test_stops_when_the_model_has_stopped_to_fall():
@@ -238,8 +259,12 @@ def test_stops_when_the_model_has_stopped_to_fall():
         values, epsilon = [0.0], 1e-2
         model = lambda x: 0.5 * x @ np.asarray(matrix) @ x - np.asarray(b) @ x
         keep = lambda x: values.append(model(x))
-        scipy.sparse.linalg.cg(np.asarray(matrix), np.asarray(b), rtol=1e-12, maxiter=100, callback=keep)
-        is_over = lambda i, k: i > k and values[i] < 0 and (values[i] - values[i - k]) / values[i] < k * epsilon
+        scipy.sparse.linalg.cg(
+            np.asarray(matrix), np.asarray(b), rtol=1e-12, maxiter=100, callback=keep
+        )
+        is_over = lambda i, k: (
+            i > k and values[i] < 0 and (values[i] - values[i - k]) / values[i] < k * epsilon
+        )
         expected = next(i for i in range(len(values)) if is_over(i, max(10, i // 10)))
         _, info = conjugate_gradient(times(matrix), b, tol=0.0, max_steps=100, progress_tol=epsilon)
         assert 10 < expected < 60
@@ -250,7 +275,9 @@ def test_many_at_once_stop_each_for_itself():
     with jax.enable_x64(True):
         pairs = [definite(6, condition, seed) for seed, condition in enumerate((1.5, 30.0, 1e4))]
         solve = lambda matrix, b: conjugate_gradient(lambda v: matrix @ v, b, tol=1e-4)
-        xs, infos = jax.vmap(solve)(jnp.stack([m for m, _ in pairs]), jnp.stack([b for _, b in pairs]))
+        xs, infos = jax.vmap(solve)(
+            jnp.stack([m for m, _ in pairs]), jnp.stack([b for _, b in pairs])
+        )
         for i, (matrix, b) in enumerate(pairs):
             x, info = solve(matrix, b)
             np.testing.assert_allclose(xs[i], x, rtol=1e-6)
@@ -265,7 +292,9 @@ def test_is_one_loop_that_is_traced_once():
         traces.append(1)
         return 2.0 * v
 
-    text = str(jax.make_jaxpr(lambda b: conjugate_gradient(operator, b, max_steps=1000))(jnp.ones(4)))
+    text = str(
+        jax.make_jaxpr(lambda b: conjugate_gradient(operator, b, max_steps=1000))(jnp.ones(4))
+    )
     assert text.count("while[") == 1
     assert len(traces) <= 2  # JAX may trace a loop's body again to settle its types
 

@@ -7,7 +7,7 @@ from functools import partial
 import jax.numpy as jnp
 import pytest
 
-from gradchain.call import FACTORIES
+from gradchain.core.call import FACTORIES
 from tests import laws, laws_sharded
 from tests.checkpoints import through_msgpack, through_orbax
 from tests.table import ROWS
@@ -17,18 +17,23 @@ from tests.table_schedules import SCHEDULES, SELECTIONS
 DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64, jnp.complex64]
 LAWS_WITH_DTYPES = [laws.has_the_numbers_of_its_twin, laws.follows_its_twin]
 LAWS_WITH_FILES = [laws.goes_on_from_a_checkpoint]
-# A variant has another formula in the same form: its form is a slow test. A recipe is a chain of members that have rows
-# of their own: its trajectory in float64 is always tested; that in float32, its form and its numbers in every dtype are
-# slow tests. So are those of second order, whose loops are compiled for seconds each; there all of recipes is slow.
+# A variant has another formula in the same form: its form is a slow test. A recipe is a chain of
+# members that have rows of their own: its trajectory in float64 is always tested; that in float32,
+# its form and its numbers in every dtype are slow tests. So are those of second order, whose loops
+# are compiled for seconds each; there all of recipes is slow.
 names = {row.name for row in ROWS}
 is_variant = lambda row: row.name.split("-")[0] in names - {row.name}
 is_recipe = lambda row: row.make().factory.composite and row.name.split("-")[0] != "chain"
 is_long = operator.attrgetter("is_second_order")
-slow_if = lambda is_slow: [pytest.param(row, id=row.name, marks=[pytest.mark.slow] * is_slow(row)) for row in ROWS]
+slow_if = lambda is_slow: [
+    pytest.param(row, id=row.name, marks=[pytest.mark.slow] * is_slow(row)) for row in ROWS
+]
 each_row = pytest.mark.parametrize("row", slow_if(lambda row: is_recipe(row) and is_long(row)))
 each_simple_row = pytest.mark.parametrize("row", slow_if(is_recipe))
 each_direction = pytest.mark.parametrize("row", slow_if(lambda row: is_recipe(row) or is_long(row)))
-each_main_row = pytest.mark.parametrize("row", slow_if(lambda row: is_variant(row) or is_recipe(row) or is_long(row)))
+each_main_row = pytest.mark.parametrize(
+    "row", slow_if(lambda row: is_variant(row) or is_recipe(row) or is_long(row))
+)
 LAWS = [*laws.LAWS, *laws_sharded.LAWS]
 each_law = pytest.mark.parametrize("law", LAWS, ids=[law.__name__ for law in LAWS])
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=[dtype.__name__ for dtype in DTYPES])
@@ -41,9 +46,17 @@ def skip_with_reason(row, law):
 
 def test_every_factory_has_a_row():
     modules = {name: f.function.__module__ for name, f in FACTORIES.items()}
-    ours = {name for name, module in modules.items() if module.startswith("gradchain.") and ".as_optax" not in module}
-    ours = {name for name in ours if hasattr(sys.modules[modules[name]], name)}  # not those of a docstring's example
-    with_a_row = {row.name.split("-")[0] for row in (*ROWS, *SCHEDULES, *SELECTIONS, *CONSTRAINTS, *PENALTIES)}
+    ours = {
+        name
+        for name, module in modules.items()
+        if module.startswith("gradchain.") and ".as_optax" not in module
+    }
+    ours = {
+        name for name in ours if hasattr(sys.modules[modules[name]], name)
+    }  # not those of a docstring's example
+    with_a_row = {
+        row.name.split("-")[0] for row in (*ROWS, *SCHEDULES, *SELECTIONS, *CONSTRAINTS, *PENALTIES)
+    }
     assert ours - with_a_row == set()
 
 
@@ -88,5 +101,8 @@ def test_trajectory_in_float64(row):
 @each_main_row
 def test_goes_on_from_a_checkpoint(row, tmp_path):
     skip_with_reason(row, "goes_on_from_a_checkpoint")
-    ways = [partial(save_and_restore, folder=tmp_path) for save_and_restore in (through_msgpack, through_orbax)]
+    ways = [
+        partial(save_and_restore, folder=tmp_path)
+        for save_and_restore in (through_msgpack, through_orbax)
+    ]
     laws.goes_on_from_a_checkpoint(row, ways)

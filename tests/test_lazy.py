@@ -19,7 +19,12 @@ RESTS = {"table": np.array([1, 3]), "deep": np.array([0, 2])}
 
 @pytest.mark.parametrize(
     "inner",
-    [gc.adamw(0.1), gc.sgd(0.1, 0.9), own.average_recent(0.5, 0.1), gc.chain(gc.clip(1.0), gc.adagrad(0.1, 0.0))],
+    [
+        gc.adamw(0.1),
+        gc.sgd(0.1, 0.9),
+        own.average_recent(0.5, 0.1),
+        gc.chain(gc.clip(1.0), gc.adagrad(0.1, 0.0)),
+    ],
 )
 def test_resting_rows_keep_their_slots_and_have_no_update(inner):
     tx = gc.lazy_rows(inner)
@@ -37,7 +42,9 @@ def test_resting_rows_keep_their_slots_and_have_no_update(inner):
         ]
         states = (leaves(before), leaves(after), leaves({"lazy_rows": {"inner": expected_state}}))
         for old, new, eager in zip(*states, strict=True):
-            rows_of = lambda x, which, name=name: np.take(np.asarray(x), which, axis=x.ndim - P[name].ndim)
+            rows_of = lambda x, which, name=name: np.take(
+                np.asarray(x), which, axis=x.ndim - P[name].ndim
+            )
             np.testing.assert_array_equal(rows_of(new, rows), rows_of(old, rows))
             np.testing.assert_allclose(rows_of(new, others), rows_of(eager, others), rtol=1e-6)
     np.testing.assert_allclose(updates["bias"], expected["bias"], rtol=1e-6)
@@ -64,7 +71,9 @@ def test_a_bare_array_and_tuples_have_rows_too():
 
 def test_a_row_whose_gradient_is_not_a_number_does_not_rest():
     tx, g = gc.lazy_rows(gc.scale(1.0)), jnp.array([[0.0, jnp.nan], [0.0, 0.0]])
-    np.testing.assert_array_equal(tx.update(g, tx.init(g))[0], np.array([[0.0, np.nan], [0.0, 0.0]]))
+    np.testing.assert_array_equal(
+        tx.update(g, tx.init(g))[0], np.array([[0.0, np.nan], [0.0, 0.0]])
+    )
 
 
 def test_what_looks_at_more_than_one_element_is_refused():
@@ -75,5 +84,7 @@ def test_what_looks_at_more_than_one_element_is_refused():
 def test_lazy_adagrad_is_adagrad():
     """A zero gradient adds nothing to a sum of squares and moves nothing."""
     p, grads = samples.params(jnp.float32), samples.gradients(jnp.float32)
-    lazy, eager = (samples.compiled_run(tx, p, grads) for tx in (gc.lazy_adagrad(0.1), gc.adagrad(0.1)))
+    lazy, eager = (
+        samples.compiled_run(tx, p, grads) for tx in (gc.lazy_adagrad(0.1), gc.adagrad(0.1))
+    )
     samples.assert_close(lazy[:2], eager[:2], 1e-6)

@@ -1,4 +1,6 @@
-"""What methods without a learning rate promise: no tuning, no scale of the loss, and a distance that is a bound."""
+"""What methods without a learning rate promise: no tuning, no scale of the loss, and a distance
+that is a bound.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +42,9 @@ def descend(tx, steps, factor=1.0):
         params, state = tx.step(grads, state, params, **extra)
         return (params, state), (value, params)
 
-    (_, state), (values, path) = jax.jit(lambda: jax.lax.scan(body, (start, tx.init(start)), length=steps))()
+    (_, state), (values, path) = jax.jit(
+        lambda: jax.lax.scan(body, (start, tx.init(start)), length=steps)
+    )()
     return values, path, state
 
 
@@ -50,8 +54,8 @@ def downhill(direction):
 
 like_adam = {"distance": "largest", "decay": 0.999**0.5}
 
-# As they are made without tuning, and how far 40 steps may be from those on a loss 100 times as large: nothing, or what
-# epsilon = 1e-8 does beside gradients of order 1.
+# As they are made without tuning, and how far 40 steps may be from those on a loss 100 times as
+# large: nothing, or what epsilon = 1e-8 does beside gradients of order 1.
 UNTUNED = {
     "dadapt": (lambda: downhill(gc.dadapt(gc.identity())), 1e-12),
     "dadapt-adam": (lambda: downhill(gc.dadapt(gc.scale_by_adam(), **like_adam)), 1e-6),
@@ -60,7 +64,10 @@ UNTUNED = {
     "prodigy": (lambda: gc.prodigy(), 1e-6),
     "dog": (lambda: gc.dog(), 1e-8),
     "dog-layer_wise": (lambda: gc.dog(layer_wise=True), 1e-8),
-    "dowg": (lambda: gc.dowg(), 2e-2),  # its epsilon is 1e-4, beside a root that starts at 1e-2 times the gradient
+    "dowg": (
+        lambda: gc.dowg(),
+        2e-2,
+    ),  # its epsilon is 1e-4, beside a root that starts at 1e-2 times the gradient
     "cocob": (lambda: gc.cocob(), 1e-12),
     "mechanize": (lambda: gc.mechanize(gc.adam(1.0)), 1e-6),
     "momo": (lambda: gc.momo(1e3), 1e-12),  # no step is cut
@@ -86,7 +93,9 @@ def test_it_converges_without_tuning(name):
 
 
 def change_by_scale(tx):
-    once, hundredfold = (joined(jax.tree.map(lambda x: x[-1], descend(tx, 40, c)[1])) for c in (1.0, 100.0))
+    once, hundredfold = (
+        joined(jax.tree.map(lambda x: x[-1], descend(tx, 40, c)[1])) for c in (1.0, 100.0)
+    )
     return float(jnp.max(jnp.abs(once - hundredfold)) / jnp.max(jnp.abs(once)))
 
 
@@ -106,7 +115,7 @@ def test_the_scale_of_the_loss_matters_to_sgd_and_to_mechanic_around_it():
     assert change_by_scale(gc.mechanize(gc.sgd(1.0))) > 0.1
 
 
-# ------------------------------------------------------------------------------------------------------ D-Adaptation
+# ------------------------------------------------------------------------------------- D-Adaptation
 
 
 def test_dadapt_around_the_gradient_is_gradient_descent_with_d_adaptation():
@@ -141,7 +150,9 @@ def test_dadapt_never_thinks_the_solution_further_than_it_is(inner, distance, tr
 
 
 def test_dadapt_around_adam_is_dadapt_adamw_up_to_how_it_measures_the_way():
-    """The first step is the same; the distances that they find, not step by step but in the end, are close."""
+    """The first step is the same; the distances that they find, not step by step but in the end,
+    are close.
+    """
     at_first = lambda path: jax.tree.map(lambda x: x[0], path)
     around_adam = gc.dadapt(gc.scale_by_adam(b1=0.0), **like_adam)
     ours, theirs = downhill(gc.chain(around_adam, gc.average_updates(0.9))), gc.dadapt_adamw()
@@ -177,10 +188,12 @@ def test_an_unknown_measure_of_distance_is_refused():
         gc.dadapt(gc.identity(), distance="l2").init(jnp.zeros(2))
 
 
-# --------------------------------------------------------------------------------------------- distance over gradients
+# -------------------------------------------------------------------------- distance over gradients
 
 
-@pytest.mark.parametrize("make", [lambda layers: gc.dog(layer_wise=layers), lambda layers: gc.dowg(layer_wise=layers)])
+@pytest.mark.parametrize(
+    "make", [lambda layers: gc.dog(layer_wise=layers), lambda layers: gc.dowg(layer_wise=layers)]
+)
 def test_layer_wise_each_leaf_is_on_its_own(make):
     params = {"a": jnp.ones(2), "b": jnp.full(3, 5.0)}
     grads = {"a": jnp.array([1.0, -2.0]), "b": jnp.array([0.1, 0.2, 0.3])}
@@ -198,7 +211,10 @@ def test_layer_wise_it_is_that_of_optax():
     theirs = optax.scale_by_distance_over_gradients(0.1, param_dtype=float)
     p, state, their_state = SOLUTION, ours.init(SOLUTION), theirs.init(SOLUTION)
     for _ in range(20):
-        grads = {"bias": jnp.asarray(RNG.standard_normal(2)), "kernel": jnp.asarray(RNG.standard_normal((2, 2)))}
+        grads = {
+            "bias": jnp.asarray(RNG.standard_normal(2)),
+            "kernel": jnp.asarray(RNG.standard_normal((2, 2))),
+        }
         updates, state = ours.update(grads, state, p)
         with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
             expected, their_state = theirs.update(grads, their_state, p)
@@ -207,13 +223,17 @@ def test_layer_wise_it_is_that_of_optax():
 
 
 def test_dog_refuses_a_first_step_that_it_does_not_know():
-    with pytest.raises(ValueError, match="one of 'distance', 'learning_rate', 'heuristic', not 'guess'"):
+    with pytest.raises(
+        ValueError, match="one of 'distance', 'learning_rate', 'heuristic', not 'guess'"
+    ):
         gc.dog(init_step=("guess", 1.0)).init(jnp.zeros(2))
     with pytest.raises(ValueError, match="init_distance or init_learning_rate, not both"):
-        gc.scale_by_distance_over_gradients(init_distance=1.0, init_learning_rate=1.0).init(jnp.zeros(2))
+        gc.scale_by_distance_over_gradients(init_distance=1.0, init_learning_rate=1.0).init(
+            jnp.zeros(2)
+        )
 
 
-# --------------------------------------------------------------------------------------------------- Mechanic and MoMo
+# -------------------------------------------------------------------------------- Mechanic and MoMo
 
 
 def test_mechanic_hands_extra_arguments_on():

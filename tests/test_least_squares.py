@@ -9,7 +9,7 @@ import pytest
 import scipy.optimize
 
 import gradchain as gc
-from gradchain.curvature.robust import SHARES, Robust
+from gradchain.minimization.robust import SHARES, Robust
 
 RNG = np.random.default_rng(0)
 X = np.linspace(0.0, 3.0, 25)
@@ -33,12 +33,19 @@ def of_scipy(y, **options):
 
 
 def fit(y, tx=None, **options):
-    return gc.least_squares(decay, jnp.asarray(START), tx, args=(jnp.asarray(X), jnp.asarray(y)), **options)
+    return gc.least_squares(
+        decay, jnp.asarray(START), tx, args=(jnp.asarray(X), jnp.asarray(y)), **options
+    )
 
 
 @pytest.mark.parametrize(
     "make",
-    [gc.levenberg_marquardt, lambda: gc.gauss_newton(line_search=gc.strong_wolfe()), gc.lbfgs, gc.trust_region],
+    [
+        gc.levenberg_marquardt,
+        lambda: gc.gauss_newton(line_search=gc.strong_wolfe()),
+        gc.lbfgs,
+        gc.trust_region,
+    ],
     ids=["levenberg_marquardt", "gauss_newton", "lbfgs", "trust_region"],
 )
 def test_each_method_finds_the_minimum_of_scipy(make):
@@ -53,7 +60,10 @@ def test_each_method_finds_the_minimum_of_scipy(make):
 def test_a_robust_loss_is_that_of_scipy(loss):
     with jax.enable_x64(True):
         y = Y + OUTLIERS
-        found, expected = fit(y, loss=loss, f_scale=0.1, tol=1e-9), of_scipy(y, loss=loss, f_scale=0.1)
+        found, expected = (
+            fit(y, loss=loss, f_scale=0.1, tol=1e-9),
+            of_scipy(y, loss=loss, f_scale=0.1),
+        )
         assert found.status.is_success
         np.testing.assert_allclose(found.value, expected.cost, rtol=1e-10)
         np.testing.assert_allclose(found.params, expected.x, rtol=1e-5)
@@ -113,7 +123,9 @@ def test_a_partial_function_may_be_robust():
         y = jnp.asarray(Y + OUTLIERS)
         named = functools.partial(decay, x=jnp.asarray(X), y=y)
         found = gc.least_squares(named, jnp.asarray(START), loss="cauchy", f_scale=0.1, tol=1e-9)
-        np.testing.assert_allclose(found.params, fit(y, loss="cauchy", f_scale=0.1, tol=1e-9).params, rtol=1e-8)
+        np.testing.assert_allclose(
+            found.params, fit(y, loss="cauchy", f_scale=0.1, tol=1e-9).params, rtol=1e-8
+        )
 
 
 def test_residuals_may_be_any_tree_with_something_beside():
@@ -132,14 +144,18 @@ def test_residuals_may_be_any_tree_with_something_beside():
 
 def test_a_tree_without_parameters_has_converged():
     found = gc.least_squares(lambda p: jnp.array([1.0, 2.0]), {"none": jnp.zeros((0,))})
-    assert (found.status, float(found.value)) == (gc.Status.CONVERGED_GRADIENT, 2.5)
+    assert (found.status, float(found.value)) == (gc.minimization.Status.CONVERGED_GRADIENT, 2.5)
 
 
 @pytest.mark.parametrize("make", [gc.levenberg_marquardt, gc.trust_region, gc.lbfgs])
 def test_parameters_stay_within_bounds(make):
     with jax.enable_x64(True):
         found = fit(
-            Y, make(), bounds=(jnp.array([0.0, 0.0, -0.5]), jnp.array([1.8, 5.0, 0.4])), tol=1e-9, max_steps=500
+            Y,
+            make(),
+            bounds=(jnp.array([0.0, 0.0, -0.5]), jnp.array([1.8, 5.0, 0.4])),
+            tol=1e-9,
+            max_steps=500,
         )
         expected = of_scipy(Y, bounds=([0.0, 0.0, -0.5], [1.8, 5.0, 0.4]))
         assert np.any(np.isclose(expected.x, [1.8, 5.0, 0.4]))
@@ -163,11 +179,19 @@ def test_the_solution_has_derivatives_with_respect_to_the_scale_and_the_data():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"loss": "l1"}, ValueError, "loss must be one of 'linear', 'soft_l1', 'huber', 'cauchy', 'arctan', not 'l1'"),
+        (
+            {"loss": "l1"},
+            ValueError,
+            "loss must be one of 'linear', 'soft_l1', 'huber', 'cauchy', 'arctan', not 'l1'",
+        ),
         ({"f_scale": 0.1}, ValueError, "f_scale=0.1 is for robust losses; choose one"),
         ({"loss": "huber", "f_scale": 0.0}, ValueError, "f_scale must be more than 0, not 0.0"),
         ({"max_steps": 1.5}, TypeError, "least_squares: max_steps must be a whole number, not 1.5"),
-        ({"history": "all"}, ValueError, "least_squares: history must be one of 'params', not 'all'"),
+        (
+            {"history": "all"},
+            ValueError,
+            "least_squares: history must be one of 'params', not 'all'",
+        ),
         ({"bounds": 1.0}, ValueError, r"least_squares: bounds are a pair"),
     ],
 )

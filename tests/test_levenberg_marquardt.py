@@ -1,12 +1,13 @@
-"""Levenberg and Marquardt's method: its numbers, what it does with a bad step, and where it may be used."""
+"""Levenberg and Marquardt's method: its numbers, what it does with a bad step, and where it may be
+used.
+"""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
-from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh, PartitionSpec as P
 
 import gradchain as gc
 from tests.references.trust_region import textbook_run
@@ -34,7 +35,7 @@ def rosenbrock(p):
 
 
 def functions(residuals):
-    half = lambda p: 0.5 * sum(jnp.sum(gc.abs2(r)) for r in jax.tree.leaves(residuals(p)))
+    half = lambda p: 0.5 * sum(jnp.sum(gc.numerics.abs2(r)) for r in jax.tree.leaves(residuals(p)))
     return {"model_fn": residuals, "value_fn": half}
 
 
@@ -61,13 +62,17 @@ def test_its_points_are_those_of_the_textbook(start):
         points, states = go(gc.levenberg_marquardt(), jnp.asarray(start), decay, 8)
         expected = textbook_run(decay_numpy, decay_jacobian, np.asarray(start), 8)
         np.testing.assert_allclose(points, [p for p, _ in expected], rtol=1e-9)
-        np.testing.assert_allclose(entry(states)["damping"][:6], [d for _, d in expected][:6], rtol=1e-6)
+        np.testing.assert_allclose(
+            entry(states)["damping"][:6], [d for _, d in expected][:6], rtol=1e-6
+        )
 
 
 def test_it_finds_the_minimum_of_minpack():
     with jax.enable_x64(True):
         found = gc.least_squares(decay, jnp.array([5.0, 3.0, -2.0]), tol=1e-10)
-        expected = scipy.optimize.least_squares(decay_numpy, [5.0, 3.0, -2.0], method="lm", xtol=1e-14, ftol=1e-14)
+        expected = scipy.optimize.least_squares(
+            decay_numpy, [5.0, 3.0, -2.0], method="lm", xtol=1e-14, ftol=1e-14
+        )
         assert found.status.is_success
         np.testing.assert_allclose(found.params, expected.x, rtol=1e-7)
         np.testing.assert_allclose(found.value, expected.cost, rtol=1e-12)
@@ -103,7 +108,7 @@ def test_a_start_that_is_no_number_does_not_enter_the_state():
     np.testing.assert_array_equal(points, [[-1.0]] * 2)
     for name in ("damping", "growth", "scales"):
         np.testing.assert_array_equal(entry(states)[name][-1], entry(tx.init(p))[name])
-    assert gc.least_squares(wall, p).status is gc.Status.NON_FINITE
+    assert gc.least_squares(wall, p).status is gc.minimization.Status.NON_FINITE
 
 
 def test_a_stationary_point_is_left_as_it_is():
@@ -112,7 +117,7 @@ def test_a_stationary_point_is_left_as_it_is():
     np.testing.assert_array_equal(points, np.zeros((2, 2)))
     assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(states))
     result = gc.least_squares(hill, jnp.zeros(2))
-    assert (result.status, int(result.steps)) == (gc.Status.CONVERGED_GRADIENT, 0)
+    assert (result.status, int(result.steps)) == (gc.minimization.Status.CONVERGED_GRADIENT, 0)
 
 
 @pytest.mark.parametrize("scaling", ["jacobian", "none"])
@@ -128,7 +133,9 @@ def test_a_stationary_point_is_left_as_it_is():
 )
 def test_a_singular_jacobian(residuals, scaling):
     with jax.enable_x64(True):
-        result = gc.least_squares(residuals, jnp.array([0.5, 0.25, -1.0]), gc.levenberg_marquardt(1e-3, scaling))
+        result = gc.least_squares(
+            residuals, jnp.array([0.5, 0.25, -1.0]), gc.levenberg_marquardt(1e-3, scaling)
+        )
         assert result.status.is_success
         assert result.value < 1e-12
         assert np.all(np.abs(result.params) < 10)
@@ -140,7 +147,9 @@ def test_units_of_the_parameters_do_not_matter():
         points, _ = go(gc.levenberg_marquardt(), start, decay, 10)
         scaled, _ = go(gc.levenberg_marquardt(), start / units, lambda p: decay(p * units), 10)
         np.testing.assert_allclose(scaled * units[None], points, rtol=1e-6)
-        other, _ = go(gc.levenberg_marquardt(scaling="none"), start / units, lambda p: decay(p * units), 10)
+        other, _ = go(
+            gc.levenberg_marquardt(scaling="none"), start / units, lambda p: decay(p * units), 10
+        )
         assert np.max(np.abs(other * units[None] - points)) > 1e-3
 
 
@@ -149,7 +158,11 @@ def test_complex_parameters_solve_a_complex_system():
         rng = np.random.default_rng(0)
         numbers = rng.standard_normal((5, 4)) + 1j * rng.standard_normal((5, 4))
         a, b = numbers[:, :3], numbers[:, 3]
-        start = {"x": jnp.zeros(2, complex), "y": [None, jnp.zeros((), complex)], "none": jnp.zeros((0, 2))}
+        start = {
+            "x": jnp.zeros(2, complex),
+            "y": [None, jnp.zeros((), complex)],
+            "none": jnp.zeros((0, 2)),
+        }
         vector = lambda p: jnp.concatenate([p["x"], p["y"][1][None]])
         found = gc.least_squares(lambda p: jnp.asarray(a) @ vector(p) - b, start, tol=1e-10)
         np.testing.assert_allclose(vector(found.params), np.linalg.lstsq(a, b)[0], rtol=1e-8)
@@ -161,7 +174,9 @@ def test_parameters_of_little_precision_go_as_far_as_it_lets_them(dtype):
     found = gc.least_squares(decay, jnp.array([1.5, 1.0, 0.0], dtype), max_steps=50)
     assert found.params.dtype == dtype
     expected = scipy.optimize.least_squares(decay_numpy, [1.0, 1.0, 0.0], method="lm").x
-    np.testing.assert_allclose(np.asarray(found.params, float), expected, atol=4 * float(jnp.finfo(dtype).eps))
+    np.testing.assert_allclose(
+        np.asarray(found.params, float), expected, atol=4 * float(jnp.finfo(dtype).eps)
+    )
 
 
 def test_many_starts_at_once():
@@ -196,8 +211,14 @@ def test_the_caller_may_evaluate():
         p = start = jnp.array([-1.2, 1.0])
         points, _ = go(gc.levenberg_marquardt(), start, rosenbrock, 12)
         tx = gc.reverse_communication(gc.levenberg_marquardt())
-        state, value_and_grad = tx.init(p), jax.jit(jax.value_and_grad(functions(rosenbrock)["value_fn"]))
-        step, kept = jax.jit(lambda *args, value: tx.step(*args, value=value, model_fn=rosenbrock)), []
+        state, value_and_grad = (
+            tx.init(p),
+            jax.jit(jax.value_and_grad(functions(rosenbrock)["value_fn"])),
+        )
+        step, kept = (
+            jax.jit(lambda *args, value: tx.step(*args, value=value, model_fn=rosenbrock)),
+            [],
+        )
         for _ in range(13):
             value, grads = value_and_grad(p)
             p, state = step(grads, state, p, value=value)
@@ -213,7 +234,9 @@ def test_inside_groups_the_others_stay():
         residuals = lambda p: decay(jnp.concatenate([p["free"], p["fixed"][None]]))
         points, _ = go(tx, p, residuals, 15)
         small = lambda q: decay_numpy(np.array([*q, 0.3]))
-        expected = scipy.optimize.least_squares(small, [1.0, 1.0], method="lm", xtol=1e-14, ftol=1e-14).x
+        expected = scipy.optimize.least_squares(
+            small, [1.0, 1.0], method="lm", xtol=1e-14, ftol=1e-14
+        ).x
         np.testing.assert_array_equal(points["fixed"], np.full(15, 0.3))
         np.testing.assert_allclose(points["free"][-1], expected, rtol=1e-7)
 
@@ -224,7 +247,7 @@ def test_shards_are_refused():
 
     def step(p):
         extra = functions(lambda p: p - 1.0)
-        total = lambda p: gc.total(extra["value_fn"](p))
+        total = lambda p: gc.numerics.total(extra["value_fn"](p))
         return tx.step(p, tx.init(p), p, value_fn=total, model_fn=extra["model_fn"])[0]
 
     with pytest.raises(ValueError, match="it is given shards"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradchain as gc
-from gradchain.leaves import BLOCK, map_rows
+from gradchain.tree.mapping import BLOCK, map_rows
 
 
 def lifted(name, lift, rule, **kwargs):
@@ -26,9 +26,12 @@ def test_a_rule_is_traced_once_for_each_shape_and_dtype():
         seen.append((g.shape, g.dtype))
         return s["m"] + g, {"m": g}
 
-    tx = lifted("counting_in_lift", gc.elementwise, rule, m=gc.like_param)
+    tx = lifted("counting_in_lift", gc.elementwise, rule, m=gc.slots.like_param)
     params = {
-        f"layer{i}": {"w": jnp.ones((3, 2)), "b": jnp.ones(2, jnp.bfloat16 if i % 2 else jnp.float32)}
+        f"layer{i}": {
+            "w": jnp.ones((3, 2)),
+            "b": jnp.ones(2, jnp.bfloat16 if i % 2 else jnp.float32),
+        }
         for i in range(80)
     }
     jax.make_jaxpr(tx.update)(params, tx.init(params))
@@ -41,7 +44,9 @@ def test_consecutive_members_run_as_one_function_of_a_leaf():
     state = tx.init(params)
     jaxpr = jax.make_jaxpr(lambda g, s, p: tx.update(g, s, p))(params, state, params)
     per_leaf = len(jaxpr.jaxpr.eqns) / len(params)
-    assert per_leaf < 16  # Adam 12, decay 2, rate 1; the bias corrections are made once for all leaves
+    assert (
+        per_leaf < 16
+    )  # Adam 12, decay 2, rate 1; the bias corrections are made once for all leaves
 
 
 def test_scalars_are_computed_once_for_all_leaves():
@@ -69,7 +74,7 @@ def test_a_rule_computes_in_float32_and_slots_are_stored_in_it():
         assert g.dtype == p.dtype == s["m"].dtype == jnp.float32
         return g, {"m": s["m"] + g}
 
-    tx = lifted("upcasting_in_lift", gc.elementwise, rule, m=gc.like_param)
+    tx = lifted("upcasting_in_lift", gc.elementwise, rule, m=gc.slots.like_param)
     params = jnp.ones(3, jnp.bfloat16)
     updates, state = tx.update(params, tx.init(params), params)
     assert updates.dtype == jnp.bfloat16
@@ -88,12 +93,12 @@ def test_float64_parameters_compute_in_float64():
 @pytest.mark.parametrize(
     ("slot", "shape"),
     [
-        (gc.like_param, (3, 4)),
-        (gc.drop(0), (4,)),
-        (gc.drop(-1), (3,)),
-        (gc.prepend(5), (5, 3, 4)),
-        (gc.scalar, ()),
-        (gc.per_replica, (3, 4)),
+        (gc.slots.like_param, (3, 4)),
+        (gc.slots.drop(0), (4,)),
+        (gc.slots.drop(-1), (3,)),
+        (gc.slots.prepend(5), (5, 3, 4)),
+        (gc.slots.scalar, ()),
+        (gc.slots.per_replica, (3, 4)),
     ],
 )
 def test_a_slot_has_the_shape_that_it_declares(slot, shape):
@@ -107,7 +112,11 @@ def test_a_slot_has_the_shape_that_it_declares(slot, shape):
 def test_a_slot_may_start_as_a_number_or_as_the_parameter():
     params = jnp.array([1.0, 2.0], jnp.bfloat16)
     tx = lifted(
-        "filled_in_lift", gc.elementwise, lambda g, s: (g, s), a=gc.like_param(fill=0.5), z=gc.like_param(copy=True)
+        "filled_in_lift",
+        gc.elementwise,
+        lambda g, s: (g, s),
+        a=gc.slots.like_param(fill=0.5),
+        z=gc.slots.like_param(copy=True),
     )
     state = tx.init(params)["filled_in_lift"]
     assert state["a"].tolist() == [0.5, 0.5] and state["z"].tolist() == [1.0, 2.0]
@@ -116,7 +125,9 @@ def test_a_slot_may_start_as_a_number_or_as_the_parameter():
 
 def test_a_copied_slot_is_no_alias_of_its_parameter():
     params = jnp.array([1.0, 2.0])
-    tx = lifted("copied_in_lift", gc.elementwise, lambda g, s: (g, s), z=gc.like_param(copy=True))
+    tx = lifted(
+        "copied_in_lift", gc.elementwise, lambda g, s: (g, s), z=gc.slots.like_param(copy=True)
+    )
     slot = tx.init(params)["copied_in_lift"]["z"]
     assert slot.unsafe_buffer_pointer() != params.unsafe_buffer_pointer()
 
@@ -128,8 +139,15 @@ def test_a_matrix_rule_sees_batches_of_equal_matrices():
         shapes.append((g.shape, s["rows"].shape, p.shape))
         return g + s["rows"][..., None], {"rows": s["rows"] + 1.0}
 
-    tx = lifted("batched_in_lift", gc.matrixwise, rule, where=gc.ndim_at_least(2), rows=gc.drop(-1))
-    params = {"a": jnp.ones((2, 3)), "stack": jnp.ones((4, 2, 3)), "b": jnp.ones(3), "other": jnp.ones((3, 3))}
+    tx = lifted(
+        "batched_in_lift", gc.matrixwise, rule, where=gc.ndim_at_least(2), rows=gc.slots.drop(-1)
+    )
+    params = {
+        "a": jnp.ones((2, 3)),
+        "stack": jnp.ones((4, 2, 3)),
+        "b": jnp.ones(3),
+        "other": jnp.ones((3, 3)),
+    }
     state = tx.init(params)
     assert jax.tree.map(jnp.shape, state["batched_in_lift"]["rows"]) == {
         "a": (2,),
@@ -149,7 +167,7 @@ def test_a_tree_rule_sees_holes_where_it_is_not_for_a_leaf():
         assert g["b"] is None
         return jax.tree.map(lambda x: 2 * x, g), {"n": s["n"] + 1.0}
 
-    tx = lifted("selective_in_lift", gc.treewise, rule, where="w", n=gc.scalar)
+    tx = lifted("selective_in_lift", gc.treewise, rule, where="w", n=gc.slots.scalar)
     params = {"w": jnp.ones(2), "b": jnp.ones(2)}
     updates, state = tx.update(params, tx.init(params))
     assert updates["w"][0] == 2.0 and updates["b"][0] == 1.0
@@ -183,8 +201,12 @@ def test_a_hole_in_the_gradients_keeps_the_state_of_its_leaf():
     np.testing.assert_array_equal(
         after["scale_by_adam"]["mu"]["encoder"]["w"], state["scale_by_adam"]["mu"]["encoder"]["w"]
     )
-    np.testing.assert_array_equal(gc.apply_updates(params, updates)["encoder"]["w"], params["encoder"]["w"])
-    assert not np.array_equal(after["scale_by_adam"]["mu"]["head"], state["scale_by_adam"]["mu"]["head"])
+    np.testing.assert_array_equal(
+        gc.apply_updates(params, updates)["encoder"]["w"], params["encoder"]["w"]
+    )
+    assert not np.array_equal(
+        after["scale_by_adam"]["mu"]["head"], state["scale_by_adam"]["mu"]["head"]
+    )
 
 
 def test_a_rule_sees_the_slots_that_its_leaf_has():
@@ -193,7 +215,10 @@ def test_a_rule_sees_the_slots_that_its_leaf_has():
         return g, {k: v + 1 for k, v in s.items()}
 
     is_matrix = lambda shape: len(shape) == 2
-    slots = {"rows": gc.drop(-1)(exists=is_matrix), "all": gc.like_param(exists=lambda shape: not is_matrix(shape))}
+    slots = {
+        "rows": gc.slots.drop(-1)(exists=is_matrix),
+        "all": gc.slots.like_param(exists=lambda shape: not is_matrix(shape)),
+    }
     tx = lifted("some_slots_in_lift", gc.leafwise, rule, whole=True, **slots)
     params = {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3), "scale": jnp.ones(())}
     state = tx.init(params)
@@ -205,8 +230,12 @@ def test_a_rule_sees_the_slots_that_its_leaf_has():
         assert own["all"]["kernel"] is None
         np.testing.assert_array_equal(own["rows"]["kernel"], np.full(2, count))
         np.testing.assert_array_equal(own["all"]["bias"], np.full(3, count))
-    with pytest.raises(ValueError, match="in slot 'rows' for 'bias', whose update has no such slot"):
-        tx.update(params, {"some_slots_in_lift": {**own, "rows": {**own["rows"], "bias": jnp.ones(2)}}})
+    with pytest.raises(
+        ValueError, match="in slot 'rows' for 'bias', whose update has no such slot"
+    ):
+        tx.update(
+            params, {"some_slots_in_lift": {**own, "rows": {**own["rows"], "bias": jnp.ones(2)}}}
+        )
 
 
 def test_slots_keep_their_names_whatever_their_order():
@@ -215,7 +244,13 @@ def test_slots_keep_their_names_whatever_their_order():
     def rule(g, s):
         return s["z"] - s["a"], {"z": s["z"] + 2, "a": s["a"] + 1}
 
-    tx = lifted("unsorted_in_lift", gc.elementwise, rule, z=gc.like_param, a=gc.like_param(fill=1.0))
+    tx = lifted(
+        "unsorted_in_lift",
+        gc.elementwise,
+        rule,
+        z=gc.slots.like_param,
+        a=gc.slots.like_param(fill=1.0),
+    )
     state = tx.init(jnp.zeros(2))
     for expected in (-1.0, 0.0, 1.0):
         updates, state = jax.jit(tx.update)(jnp.zeros(2), state)
@@ -224,19 +259,23 @@ def test_slots_keep_their_names_whatever_their_order():
 
 def test_map_leaves_keeps_holes_and_returns_as_many_trees_as_the_function():
     tree = {"a": jnp.ones(2), "b": None, "c": jnp.zeros(3)}
-    twice = gc.map_leaves(lambda x: 2 * x, tree)
+    twice = gc.tree.map_leaves(lambda x: 2 * x, tree)
     assert twice["b"] is None
     np.testing.assert_array_equal(twice["a"], 2.0)
-    up, down = jax.jit(lambda t: gc.map_leaves(lambda x, y: (x + y, x - y), t, t))(tree)
+    up, down = jax.jit(lambda t: gc.tree.map_leaves(lambda x, y: (x + y, x - y), t, t))(tree)
     np.testing.assert_array_equal(up["a"], 2.0)
     np.testing.assert_array_equal(down["a"], 0.0)
-    assert gc.map_leaves(lambda x: x, {}) == {}
+    assert gc.tree.map_leaves(lambda x: x, {}) == {}
 
 
 def test_noise_of_a_leaf_depends_on_its_path_alone():
     key = jax.random.key(0)
-    both = gc.normal_like(key, {"a": jnp.zeros(3), "b": jnp.zeros(3), "c": jnp.zeros(1000, jnp.complex64)})
-    alone = gc.normal_like(key, {"b": jnp.zeros(3, jnp.float64 if jax.config.jax_enable_x64 else jnp.float32)})
+    both = gc.tree.normal_like(
+        key, {"a": jnp.zeros(3), "b": jnp.zeros(3), "c": jnp.zeros(1000, jnp.complex64)}
+    )
+    alone = gc.tree.normal_like(
+        key, {"b": jnp.zeros(3, jnp.float64 if jax.config.jax_enable_x64 else jnp.float32)}
+    )
     np.testing.assert_array_equal(both["b"], alone["b"])
     assert not np.any(np.asarray(both["a"]) == both["b"])
     np.testing.assert_allclose(np.mean(np.abs(both["c"]) ** 2), 1.0, rtol=0.1)
@@ -244,6 +283,6 @@ def test_noise_of_a_leaf_depends_on_its_path_alone():
 
 def test_the_inner_product_of_trees_is_real():
     a = {"x": jnp.array([1.0 + 2.0j, 3.0], jnp.complex64), "y": jnp.array([2.0])}
-    np.testing.assert_allclose(gc.dot(a, a), gc.global_norm(a) ** 2, rtol=1e-6)
-    assert gc.dot(a, a).dtype == jnp.float32
-    assert gc.dot({}, {}) == 0
+    np.testing.assert_allclose(gc.tree.dot(a, a), gc.global_norm(a) ** 2, rtol=1e-6)
+    assert gc.tree.dot(a, a).dtype == jnp.float32
+    assert gc.tree.dot({}, {}) == 0

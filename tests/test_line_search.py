@@ -1,4 +1,6 @@
-"""Line searches along recorded functions and along what goes wrong; their conditions hold where they end."""
+"""Line searches along recorded functions and along what goes wrong; their conditions hold where
+they end.
+"""
 
 import functools
 import math
@@ -16,21 +18,44 @@ from tests.searching import C1, C2, FIRST, MORE_THUENTE, SEARCHES, entry_of, sea
 
 each_search = pytest.mark.parametrize("name", SEARCHES)
 
-# ------------------------------------------------------------------------------------- the functions of Moré & Thuente
+# ------------------------------------------------------------------ the functions of Moré & Thuente
 
-#: Evaluations from the first steps 1e-3, 1e-1, 1e1 and 1e3. Theirs, by their own search for the strong conditions, are
-#: 6 3 1 4, 12 8 8 11, 12 12 10 13, 4 1 3 4, 6 3 7 8 and 13 11 8 11.
+#: Evaluations from the first steps 1e-3, 1e-1, 1e1 and 1e3. Theirs, by their own search for the
+#: strong conditions, are 6 3 1 4, 12 8 8 11, 12 12 10 13, 4 1 3 4, 6 3 7 8 and 13 11 8 11.
 EVALS = {
-    "strong_wolfe": [[5, 3, 1, 4], [13, 12, 14, 14], [11, 11, 2, 4], [3, 1, 3, 5], [5, 3, 7, 9], [9, 6, 7, 9]],
-    "hager_zhang": [[6, 3, 1, 1], [8, 7, 10, 19], [8, 4, 6, 6], [3, 1, 4, 8], [4, 1, 4, 8], [12, 13, 8, 10]],
+    "strong_wolfe": [
+        [5, 3, 1, 4],
+        [13, 12, 14, 14],
+        [11, 11, 2, 4],
+        [3, 1, 3, 5],
+        [5, 3, 7, 9],
+        [9, 6, 7, 9],
+    ],
+    "hager_zhang": [
+        [6, 3, 1, 1],
+        [8, 7, 10, 19],
+        [8, 4, 6, 6],
+        [3, 1, 4, 8],
+        [4, 1, 4, 8],
+        [12, 13, 8, 10],
+    ],
     "armijo": [[1, 1, 1, 6], [1, 1, 2, 4], [1, 1, 2, 4], [1, 1, 3, 5], [1, 1, 3, 5], [1, 1, 3, 5]],
-    "goldstein": [[7, 1, 1, 6], [37, 31, 27, 29], [16, 12, 8, 10], [1, 1, 3, 5], [1, 1, 3, 5], [1, 1, 3, 5]],
+    "goldstein": [
+        [7, 1, 1, 6],
+        [37, 31, 27, 29],
+        [16, 12, 8, 10],
+        [1, 1, 3, 5],
+        [1, 1, 3, 5],
+        [1, 1, 3, 5],
+    ],
 }
 MAKE = {  # by c1, c2 and the first step
     "strong_wolfe": lambda c1, c2, first: gc.strong_wolfe(c1, c2, initial_step=first),
     "hager_zhang": lambda c1, c2, first: gc.hager_zhang(c1, c2, initial_step=first),
     "armijo": lambda c1, c2, first: gc.backtracking("armijo", c1, max_evals=40, initial_step=first),
-    "goldstein": lambda c1, c2, first: gc.backtracking("goldstein", c1, max_evals=40, initial_step=first),
+    "goldstein": lambda c1, c2, first: gc.backtracking(
+        "goldstein", c1, max_evals=40, initial_step=first
+    ),
 }
 TWINS = {
     "strong_wolfe": lambda c1, c2: references.StrongWolfe(c1, c2=c2),
@@ -42,8 +67,12 @@ TWINS = {
 
 @functools.cache
 def along_all(name):
-    """Per function and first step: the step, evaluations, failures, values and slopes at the start and the end."""
-    grid = [(i, c1, c2, first) for i, (c1, c2) in enumerate(zip(C1, C2, strict=True)) for first in FIRST]
+    """Per function and first step: the step, evaluations, failures, values and slopes at the start
+    and the end.
+    """
+    grid = [
+        (i, c1, c2, first) for i, (c1, c2) in enumerate(zip(C1, C2, strict=True)) for first in FIRST
+    ]
 
     def one(i, c1, c2, first):
         function = lambda p: jax.lax.switch(i, MORE_THUENTE, p)
@@ -52,7 +81,9 @@ def along_all(name):
 
     with jax.enable_x64(True):
         columns = [jnp.asarray(column) for column in zip(*grid, strict=True)]
-        return jax.tree.map(lambda x: np.asarray(x).reshape(6, 4, *x.shape[1:]), jax.jit(jax.vmap(one))(*columns))
+        return jax.tree.map(
+            lambda x: np.asarray(x).reshape(6, 4, *x.shape[1:]), jax.jit(jax.vmap(one))(*columns)
+        )
 
 
 def meets(name, c1, c2, step, value, slope, value_there, slope_there):
@@ -77,7 +108,9 @@ def test_searches_end_where_their_conditions_hold(name):
     for i in range(6):
         value, slope = (x[i] for x in found["start"])
         ends = (found[k][i] for k in ("value", "grad"))
-        assert np.all(meets(name, C1[i], C2[i], found["step"][i], value, slope, *ends)), f"function {i + 1}"
+        assert np.all(meets(name, C1[i], C2[i], found["step"][i], value, slope, *ends)), (
+            f"function {i + 1}"
+        )
 
 
 @each_search
@@ -103,7 +136,7 @@ def test_value_and_gradient_that_are_handed_on_are_those_at_the_end():
             np.testing.assert_allclose(found["grad"][i], slope, rtol=1e-12, atol=1e-15)
 
 
-# ------------------------------------------------------------------------------------------------------ what goes wrong
+# ---------------------------------------------------------------------------------- what goes wrong
 
 
 def compiled(tx, function):
@@ -118,7 +151,9 @@ def test_steps_come_back_from_where_the_loss_is_no_number(name):
     assert entry["value"] < barrier(3.0)
     assert entry["failed"] == 0
     overflow = lambda p: jnp.exp(p**2)  # infinite, as its slope, from 10 on
-    update, entry = compiled(SEARCHES[name](initial_step=1000.0), overflow)(jnp.float32(1.0), jnp.float32(-1.0))
+    update, entry = compiled(SEARCHES[name](initial_step=1000.0), overflow)(
+        jnp.float32(1.0), jnp.float32(-1.0)
+    )
     assert entry["value"] < math.e
     assert abs(1 + update) < 1
 
@@ -188,7 +223,9 @@ def test_a_search_after_one_that_failed_goes_along_the_gradient(name):
     cliff = lambda p: jnp.where(p["x"] > 0, 1.0, 0.0) - 1e-3 * p["x"] + 3 * p["y"] ** 2
     tx, p = SEARCHES[name](max_evals=3), {"x": jnp.float32(0.0), "y": jnp.float32(1.0)}
     direction, state = {"x": jnp.float32(1.0), "y": jnp.float32(0.0)}, tx.init(p)
-    step = jax.jit(lambda state, p: tx.step(direction, state, p, grad=uphill(cliff, p)[1], value_fn=cliff))
+    step = jax.jit(
+        lambda state, p: tx.step(direction, state, p, grad=uphill(cliff, p)[1], value_fn=cliff)
+    )
     first, state = step(state, p)
     assert first == p
     assert entry_of(state)["failed"] == 1
@@ -237,11 +274,13 @@ def test_arguments_out_of_range_are_refused():
             make().init(jnp.ones(1))
 
 
-# --------------------------------------------------------------------------------------------------- what they are for
+# -------------------------------------------------------------------------------- what they are for
 
 
 def test_a_window_lets_the_loss_rise():
-    """From the floor of a valley with a step that is too long: up to 4, less than the 9 of two steps before."""
+    """From the floor of a valley with a step that is too long: up to 4, less than the 9 of two
+    steps before.
+    """
     tx, p = gc.backtracking(window=3, interpolate=False), jnp.float32(3.0)
     parabola, values = lambda p: p**2, []
     state = tx.init(p)
@@ -267,7 +306,10 @@ def test_a_guess_from_the_last_step_saves_evaluations():
         (entry,) = state.values()
         return entry["evals"], loss(p)
 
-    unit, previous = (evals(gc.chain(gc.scale(-1.0), gc.strong_wolfe(guess=guess))) for guess in ("unit", "previous"))
+    unit, previous = (
+        evals(gc.chain(gc.scale(-1.0), gc.strong_wolfe(guess=guess)))
+        for guess in ("unit", "previous")
+    )
     assert int(previous[0]) < 0.75 * int(unit[0])
     assert max(previous[1], unit[1]) < 0.44  # a thousandth of the start
 
@@ -275,14 +317,18 @@ def test_a_guess_from_the_last_step_saves_evaluations():
 @hypothesis.settings(max_examples=200, deadline=None)
 @hypothesis.given(
     name=st.sampled_from(sorted(SEARCHES)),
-    waves=st.lists(st.tuples(st.floats(-2, 2), st.floats(0.1, 3), st.floats(-3, 3)), min_size=3, max_size=3),
+    waves=st.lists(
+        st.tuples(st.floats(-2, 2), st.floats(0.1, 3), st.floats(-3, 3)), min_size=3, max_size=3
+    ),
     curvature=st.floats(0.1, 10),
     first=st.floats(-3, 3),
 )
 def test_random_functions(name, waves, curvature, first):
     """A bowl with waves: where a search says that it found something its conditions hold."""
     evals = 40
-    step, value, slope, entry = _searched(name, jnp.asarray(waves), jnp.asarray(curvature), jnp.asarray(10.0**first))
+    step, value, slope, entry = _searched(
+        name, jnp.asarray(waves), jnp.asarray(curvature), jnp.asarray(10.0**first)
+    )
     if abs(slope) < 1e-6:
         return
     assert entry["failed"] == 0
@@ -302,8 +348,12 @@ def _searched(*arguments):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _search_waves(name, waves, curvature, first):
-    function = lambda p: curvature * p**2 / 2 + jnp.sum(waves[:, 0] * jnp.sin(waves[:, 1] * p + waves[:, 2]))
+    function = lambda p: (
+        curvature * p**2 / 2 + jnp.sum(waves[:, 0] * jnp.sin(waves[:, 1] * p + waves[:, 2]))
+    )
     start = jnp.ones((), curvature.dtype)
     value, slope = jax.value_and_grad(function)(start)
-    _, entry = search(SEARCHES[name](max_evals=40, initial_step=first), function, start, -jnp.sign(slope))
+    _, entry = search(
+        SEARCHES[name](max_evals=40, initial_step=first), function, start, -jnp.sign(slope)
+    )
     return entry["step"], value, slope, entry

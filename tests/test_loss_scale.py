@@ -7,8 +7,7 @@ import pytest
 
 import gradchain as gc
 from tests.guarding import counts, own, run
-from tests.references import guards as references
-from tests.references import recipes
+from tests.references import guards as references, recipes
 
 INF = float("inf")
 
@@ -50,21 +49,27 @@ def test_its_scales_are_those_of_torch():
     assert min(theirs) < 2**12 < 2**14 < max(theirs)  # it went down and up
 
 
-@pytest.mark.parametrize("arguments", [{}, {"min_scale": 2.0**14, "max_scale": 2.0**17}, {"growth_factor": 3.0}])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"min_scale": 2.0**14, "max_scale": 2.0**17}, {"growth_factor": 3.0}]
+)
 def test_its_scales_are_those_of_its_twin(arguments):
     arguments = {"growth_interval": 4, **arguments}
     twin = references.LossScale(recipes.Sgd(0.1), **arguments)
     twin.init({"": np.zeros(1)})
     for is_bad in OVERFLOWS:
         twin.update({"": np.full(1, INF if is_bad else 1.0)}, {"": np.zeros(1)})
-    assert scales_of(gc.dynamic_loss_scale(gc.sgd(0.1), **arguments), OVERFLOWS) == pytest.approx(twin.scales[1:])
+    assert scales_of(gc.dynamic_loss_scale(gc.sgd(0.1), **arguments), OVERFLOWS) == pytest.approx(
+        twin.scales[1:]
+    )
     assert len(set(twin.scales)) > 3
 
 
 def data():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((64, 4))
-    return jnp.asarray(x, jnp.float16), jnp.asarray(np.sin(x @ rng.standard_normal((4, 1))), jnp.float16)
+    return jnp.asarray(x, jnp.float16), jnp.asarray(
+        np.sin(x @ rng.standard_normal((4, 1))), jnp.float16
+    )
 
 
 def network(seed=0):
@@ -79,7 +84,9 @@ def loss(params, scale, size=1.0):
     half = jax.tree.map(lambda p: p.astype(jnp.float16), params)
     error = jnp.tanh(x @ half["w1"]) @ half["w2"] - y
     # The scale goes in before the error is squared and summed in half precision.
-    return jnp.sum((error * (scale * size / error.size).astype(jnp.float16)) * error).astype(jnp.float32)
+    return jnp.sum((error * (scale * size / error.size).astype(jnp.float16)) * error).astype(
+        jnp.float32
+    )
 
 
 def train(tx, scale_of, size, steps=200):
@@ -90,7 +97,9 @@ def train(tx, scale_of, size, steps=200):
         return (params, state), scale_of(state)
 
     params = network()
-    (params, state), scales = jax.jit(lambda c: jax.lax.scan(step, c, None, steps))((params, tx.init(params)))
+    (params, state), scales = jax.jit(lambda c: jax.lax.scan(step, c, None, steps))(
+        (params, tx.init(params))
+    )
     return float(loss(params, jnp.float32(1.0))), state, np.asarray(scales)
 
 
@@ -98,7 +107,9 @@ def test_half_precision_trains_only_with_the_scale():
     optimizer = gc.sgd(1e6, 0.9)  # the rate undoes the size of the loss
     start = float(loss(network(), jnp.float32(1.0)))
     without, _, _ = train(optimizer, lambda _: jnp.float32(1.0), 1e-7)
-    scaled, state, _ = train(gc.dynamic_loss_scale(optimizer, 2.0**13, growth_interval=50), gc.loss_scale, 1e-7)
+    scaled, state, _ = train(
+        gc.dynamic_loss_scale(optimizer, 2.0**13, growth_interval=50), gc.loss_scale, 1e-7
+    )
     assert without == start
     assert scaled < 0.1 * start
     assert counts(state)[0] == 0
@@ -127,7 +138,12 @@ def test_around_accumulation_each_micro_batch_counts():
 
 def test_the_scale_is_found_once_or_not_at_all():
     scaled, params = gc.dynamic_loss_scale(gc.adam(0.1), 4.0), {"loss_scale": jnp.ones(2)}
-    for tx in (scaled, gc.chain(gc.clip(1.0), scaled), gc.accumulate(scaled, every=2), gc.skip_nonfinite(scaled)):
+    for tx in (
+        scaled,
+        gc.chain(gc.clip(1.0), scaled),
+        gc.accumulate(scaled, every=2),
+        gc.skip_nonfinite(scaled),
+    ):
         assert float(gc.loss_scale(tx.init(params))) == 4.0
         assert float(jax.jit(gc.loss_scale)(tx.init(params))) == 4.0
     with pytest.raises(ValueError, match=r"use dynamic_loss_scale\(tx\)"):

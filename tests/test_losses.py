@@ -1,4 +1,6 @@
-"""The losses: their numbers against twins and against optax, their slopes, their shapes and their extremes."""
+"""The losses: their numbers against twins and against optax, their slopes, their shapes and their
+extremes.
+"""
 
 import functools
 import warnings
@@ -30,11 +32,20 @@ bits = lambda *shape: RNG.integers(0, 2, shape).astype(float)
 one_hot = lambda classes, *shape: np.eye(classes)[labels(classes, *shape)]
 words = np.array([[1, 2, 2], [2, 1, 0]])
 part = functools.partial
-ctc_args = (normal(2, 5, 3), np.array([[0.0] * 5, [0, 0, 0, 0, 1]]), words, np.array([[0.0, 0, 0], [0, 0, 1]]))
+ctc_args = (
+    normal(2, 5, 3),
+    np.array([[0.0] * 5, [0, 0, 0, 0, 1]]),
+    words,
+    np.array([[0.0, 0, 0], [0, 0, 1]]),
+)
 
 #: name: loss, twin, arguments, the same in optax or None where it is its own name
 CASES = {
-    "softmax_cross_entropy": (losses.softmax_cross_entropy, twins.cross_entropy, (normal(4, 3), probabilities(4, 3))),
+    "softmax_cross_entropy": (
+        losses.softmax_cross_entropy,
+        twins.cross_entropy,
+        (normal(4, 3), probabilities(4, 3)),
+    ),
     "softmax_cross_entropy_with_integer_labels": (
         losses.softmax_cross_entropy_with_integer_labels,
         twins.integer_cross_entropy,
@@ -45,7 +56,11 @@ CASES = {
         part(twins.poly, epsilon=-0.5),
         (normal(4, 3), probabilities(4, 3)),
     ),
-    "sigmoid_binary_cross_entropy": (losses.sigmoid_binary_cross_entropy, twins.binary, (normal(4, 3), bits(4, 3))),
+    "sigmoid_binary_cross_entropy": (
+        losses.sigmoid_binary_cross_entropy,
+        twins.binary,
+        (normal(4, 3), bits(4, 3)),
+    ),
     "sigmoid_focal_loss": (
         part(losses.sigmoid_focal_loss, alpha=0.3, gamma=1.5),
         part(twins.focal, alpha=0.3, gamma=1.5),
@@ -63,12 +78,28 @@ CASES = {
     ),
     "squared_error": (losses.squared_error, twins.squared, (normal(4), normal(4))),
     "l2_loss": (losses.l2_loss, twins.half_squared, (normal(4), normal(4))),
-    "huber_loss": (part(losses.huber_loss, delta=1.5), part(twins.huber, delta=1.5), (normal(9), normal(9))),
+    "huber_loss": (
+        part(losses.huber_loss, delta=1.5),
+        part(twins.huber, delta=1.5),
+        (normal(9), normal(9)),
+    ),
     "log_cosh": (losses.log_cosh, twins.log_cosh, (normal(9), normal(9))),
     "cosine_similarity": (losses.cosine_similarity, twins.cosine, (normal(4, 3), normal(4, 3))),
-    "cosine_distance": (losses.cosine_distance, lambda x, y: 1 - twins.cosine(x, y), (normal(4, 3), normal(4, 3))),
-    "smooth_labels": (part(losses.smooth_labels, alpha=0.1), part(twins.smooth, alpha=0.1), (probabilities(4, 3),)),
-    "kl_divergence": (losses.kl_divergence, twins.divergence, (log_probabilities(4, 3), probabilities(4, 3))),
+    "cosine_distance": (
+        losses.cosine_distance,
+        lambda x, y: 1 - twins.cosine(x, y),
+        (normal(4, 3), normal(4, 3)),
+    ),
+    "smooth_labels": (
+        part(losses.smooth_labels, alpha=0.1),
+        part(twins.smooth, alpha=0.1),
+        (probabilities(4, 3),),
+    ),
+    "kl_divergence": (
+        losses.kl_divergence,
+        twins.divergence,
+        (log_probabilities(4, 3), probabilities(4, 3)),
+    ),
     "kl_divergence_with_log_targets": (
         losses.kl_divergence_with_log_targets,
         lambda lp, ly: twins.divergence(lp, np.exp(ly)),
@@ -82,7 +113,11 @@ CASES = {
     "hinge_loss": (losses.hinge_loss, twins.hinge, (normal(9), signs(9))),
     "perceptron_loss": (losses.perceptron_loss, twins.perceptron, (normal(9), signs(9))),
     "sparsemax_loss": (losses.sparsemax_loss, twins.binary_sparsemax, (normal(9), bits(9))),
-    "multiclass_hinge_loss": (losses.multiclass_hinge_loss, twins.multiclass_hinge, (normal(4, 3), labels(3, 4))),
+    "multiclass_hinge_loss": (
+        losses.multiclass_hinge_loss,
+        twins.multiclass_hinge,
+        (normal(4, 3), labels(3, 4)),
+    ),
     "multiclass_perceptron_loss": (
         losses.multiclass_perceptron_loss,
         twins.multiclass_perceptron,
@@ -126,15 +161,23 @@ each_case = pytest.mark.parametrize("name", CASES)
 
 
 def arrays(name, dtype):
-    cast = lambda x: jnp.asarray(x, dtype) if np.issubdtype(x.dtype, np.floating) else jnp.asarray(x)
+    cast = lambda x: (
+        jnp.asarray(x, dtype) if np.issubdtype(x.dtype, np.floating) else jnp.asarray(x)
+    )
     loss, twin, args = CASES[name]
     if name == "make_fenchel_young_loss":
-        return (lambda x, y: loss(x, jax.nn.one_hot(y, 3, dtype=dtype))), twin, [cast(a) for a in args]
+        return (
+            (lambda x, y: loss(x, jax.nn.one_hot(y, 3, dtype=dtype))),
+            twin,
+            [cast(a) for a in args],
+        )
     return loss, twin, [cast(a) for a in args]
 
 
 def test_every_loss_has_a_case():
-    public = {name for name in dir(losses) if callable(getattr(losses, name)) and not name.startswith("_")}
+    public = {
+        name for name in dir(losses) if callable(getattr(losses, name)) and not name.startswith("_")
+    }
     assert public - REACHED_BY_OTHERS == {name.split(",")[0] for name in CASES}
 
 
@@ -152,7 +195,9 @@ def test_has_the_numbers_of_its_twin(name):
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_keeps_the_dtype(name, dtype):
     loss, _, args = arrays(name, dtype)
-    wide = arrays(name, jnp.float32)[0](*[x.astype(jnp.float32) if x.dtype == dtype else x for x in args])
+    wide = arrays(name, jnp.float32)[0](
+        *[x.astype(jnp.float32) if x.dtype == dtype else x for x in args]
+    )
     made = loss(*args)
     assert made.dtype == dtype
     np.testing.assert_array_equal(made, wide.astype(dtype))  # computed in float32, rounded once
@@ -175,7 +220,11 @@ def test_equals_optax(name):
     elif name == "ranking_softmax_loss":
         theirs, args = lambda x, y, w: optax.losses.ranking_softmax_loss(x, y, weights=w), args
     keywords = loss.keywords if isinstance(loss, part) else {}
-    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"), warnings.catch_warnings():
+    with (
+        jax.numpy_rank_promotion("allow"),
+        jax.numpy_dtype_promotion("standard"),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         if name == "triplet_margin_loss":  # optax's odd powers keep the sign of a difference
             keywords = keywords | {"norm_degree": 2}
@@ -184,7 +233,7 @@ def test_equals_optax(name):
     np.testing.assert_allclose(loss(*map(jnp.asarray, args)), expected, rtol=1e-9, atol=1e-12)
 
 
-# ------------------------------------------------------------------------------------------------ extremes
+# ----------------------------------------------------------------------------------------- extremes
 
 FAR = {
     "softmax_cross_entropy": ([1e4, -1e4, 0.0], [0.0, 1.0, 0.0]),
@@ -222,21 +271,29 @@ def test_is_finite_far_out(name, dtype):
 
 def test_log_cosh_has_all_digits_near_zero_and_far():
     x = jnp.array([1e-4, 0.5, 1.5, 1e4], jnp.float32)
-    expected = [np.log1p(2 * np.sinh(v / 2) ** 2) if v < 100 else v - np.log(2) for v in np.float64(x)]
+    expected = [
+        np.log1p(2 * np.sinh(v / 2) ** 2) if v < 100 else v - np.log(2) for v in np.float64(x)
+    ]
     np.testing.assert_allclose(losses.log_cosh(x), expected, rtol=1e-6)
-    np.testing.assert_allclose(jax.grad(lambda x: losses.log_cosh(x).sum())(x), np.tanh(np.float64(x)), rtol=1e-6)
+    np.testing.assert_allclose(
+        jax.grad(lambda x: losses.log_cosh(x).sum())(x), np.tanh(np.float64(x)), rtol=1e-6
+    )
 
 
 def test_a_sure_prediction_costs_its_last_digits():
     x = jnp.array([20.0, -20.0], jnp.float32)
-    np.testing.assert_allclose(losses.sigmoid_binary_cross_entropy(x, jnp.array([1, 0])), np.exp(-20.0), rtol=1e-6)
+    np.testing.assert_allclose(
+        losses.sigmoid_binary_cross_entropy(x, jnp.array([1, 0])), np.exp(-20.0), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_focal_slopes_are_numbers_for_any_power(gamma):
     x = jnp.array([-200.0, -1.0, 0.0, 200.0])
     for y in (0.0, 1.0, 0.5):
-        slope = jax.grad(lambda x, y=y: losses.sigmoid_focal_loss(x, jnp.full(4, y), gamma=gamma).sum())(x)
+        slope = jax.grad(
+            lambda x, y=y: losses.sigmoid_focal_loss(x, jnp.full(4, y), gamma=gamma).sum()
+        )(x)
         assert jnp.all(jnp.isfinite(slope)), (gamma, y, slope)
 
 
@@ -254,25 +311,37 @@ def test_a_zero_vector_has_no_direction():
 
 
 def test_slopes_of_kl_are_numbers_at_zero_probability():
-    slope = jax.grad(losses.kl_divergence, argnums=1)(jnp.log(jnp.array([0.5, 0.5])), jnp.array([1.0, 0.0]))
+    slope = jax.grad(losses.kl_divergence, argnums=1)(
+        jnp.log(jnp.array([0.5, 0.5])), jnp.array([1.0, 0.0])
+    )
     assert jnp.all(jnp.isfinite(slope))
 
 
-# ------------------------------------------------------------------------------------------- masks and axes
+# ----------------------------------------------------------------------------------- masks and axes
 
 
 @pytest.mark.parametrize(
-    "name", ["softmax_cross_entropy", "poly_loss_cross_entropy", "kl_divergence", "generalized_kl_divergence"]
+    "name",
+    [
+        "softmax_cross_entropy",
+        "poly_loss_cross_entropy",
+        "kl_divergence",
+        "generalized_kl_divergence",
+    ],
 )
 def test_a_mask_leaves_elements_out(name):
     loss = getattr(losses, name)
     x, y = jnp.asarray(log_probabilities(5)), jnp.asarray(probabilities(5))
     mask = jnp.array([True, False, True, True, False])
     np.testing.assert_allclose(loss(x, y, where=mask), loss(x[mask], y[mask]), rtol=1e-12)
-    np.testing.assert_allclose(loss(x.at[1].set(jnp.nan), y, where=mask), loss(x[mask], y[mask]), rtol=1e-12)
+    np.testing.assert_allclose(
+        loss(x.at[1].set(jnp.nan), y, where=mask), loss(x[mask], y[mask]), rtol=1e-12
+    )
 
 
-@pytest.mark.parametrize("name", ["softmax_cross_entropy", "softmax_cross_entropy_with_integer_labels"])
+@pytest.mark.parametrize(
+    "name", ["softmax_cross_entropy", "softmax_cross_entropy_with_integer_labels"]
+)
 def test_an_empty_mask_costs_nothing_and_has_no_slope(name):
     y = jnp.array([0, 1]) if name.endswith("labels") else jnp.eye(2)
     loss = lambda x: getattr(losses, name)(x, y, where=jnp.array([True, False]))
@@ -286,7 +355,9 @@ def test_an_empty_mask_costs_nothing_and_has_no_slope(name):
 def test_axes_are_the_last_after_moving(axis):
     x, y = jnp.asarray(normal(2, 3, 4)), jnp.asarray(probabilities(2, 3, 4))
     axes = range(3) if axis is None else (axis,) if isinstance(axis, int) else axis
-    flat = lambda a: (m := jnp.moveaxis(a, axes, range(-len(axes), 0))).reshape(*m.shape[: 3 - len(axes)], -1)
+    flat = lambda a: (m := jnp.moveaxis(a, axes, range(-len(axes), 0))).reshape(
+        *m.shape[: 3 - len(axes)], -1
+    )
     for loss in (losses.softmax_cross_entropy, losses.kl_divergence, losses.cosine_similarity):
         np.testing.assert_allclose(loss(x, y, axis=axis), loss(flat(x), flat(y)), rtol=1e-12)
 
@@ -294,11 +365,15 @@ def test_axes_are_the_last_after_moving(axis):
 def test_labels_over_several_axes_count_through_them():
     x = jnp.asarray(normal(2, 3, 4))
     made = losses.softmax_cross_entropy_with_integer_labels(x, jnp.array([5, 11]), axis=(1, 2))
-    np.testing.assert_allclose(made, twins.integer_cross_entropy(np.reshape(x, (2, 12)), np.array([5, 11])), rtol=1e-12)
+    np.testing.assert_allclose(
+        made, twins.integer_cross_entropy(np.reshape(x, (2, 12)), np.array([5, 11])), rtol=1e-12
+    )
 
 
 def test_smoothing_shares_among_the_classes_that_there_are():
-    made = losses.smooth_labels(jnp.array([1.0, 0.0, 0.0]), 0.5, where=jnp.array([True, True, False]))
+    made = losses.smooth_labels(
+        jnp.array([1.0, 0.0, 0.0]), 0.5, where=jnp.array([True, True, False])
+    )
     np.testing.assert_allclose(made, [0.75, 0.25, 0.25])
 
 
@@ -312,10 +387,12 @@ def test_ranking_leaves_lists_and_items_out():
     assert losses.ranking_softmax_loss(x, y, where=jnp.zeros_like(mask)) == 0
 
 
-# ------------------------------------------------------------------------------------------------ what is wrong
+# ------------------------------------------------------------------------------------ what is wrong
 
 
-@pytest.mark.parametrize("name", ["squared_error", "l2_loss", "huber_loss", "log_cosh", "hinge_loss"])
+@pytest.mark.parametrize(
+    "name", ["squared_error", "l2_loss", "huber_loss", "log_cosh", "hinge_loss"]
+)
 def test_nothing_is_broadcast_to_a_matrix(name):
     with pytest.raises(ValueError, match=r"\[3, 1\], the predictions \[3\]"):
         getattr(losses, name)(jnp.zeros(3), jnp.zeros((3, 1)))
@@ -349,11 +426,17 @@ def test_without_pairs_or_without_others_there_is_nothing_to_tell():
 
 @pytest.mark.parametrize(
     ("logits", "paddings", "words", "missing"),
-    [((2, 5), (2, 5), (2, 3), (2, 3)), ((2, 5, 3), (2, 4), (2, 3), (2, 3)), ((2, 5, 3), (2, 5), (1, 3), (1, 3))],
+    [
+        ((2, 5), (2, 5), (2, 3), (2, 3)),
+        ((2, 5, 3), (2, 4), (2, 3), (2, 3)),
+        ((2, 5, 3), (2, 5), (1, 3), (1, 3)),
+    ],
 )
 def test_ctc_refuses_shapes_that_do_not_fit(logits, paddings, words, missing):
     with pytest.raises(ValueError, match="ctc_loss"):
-        losses.ctc_loss(jnp.zeros(logits), jnp.zeros(paddings), jnp.zeros(words, int), jnp.zeros(missing))
+        losses.ctc_loss(
+            jnp.zeros(logits), jnp.zeros(paddings), jnp.zeros(words, int), jnp.zeros(missing)
+        )
 
 
 def test_ctc_probabilities_equal_those_of_optax():

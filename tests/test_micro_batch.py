@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import NamedSharding, PartitionSpec as P
 
 import gradchain as gc
 from tests import hlo
@@ -22,10 +21,12 @@ def loss_fn(params, batch):
 def make(dtype=jnp.float32, layers=3, width=16, n=32):
     keys = jax.random.split(jax.random.key(0), layers + 2)
     params = [0.3 * jax.random.normal(key, (width, width), dtype) for key in keys[2:]]
-    return params, {k: jax.random.normal(key, (n, width), dtype) for k, key in zip("xy", keys, strict=False)}
+    return params, {
+        k: jax.random.normal(key, (n, width), dtype) for k, key in zip("xy", keys, strict=False)
+    }
 
 
-# ----------------------------------------------------------------------------------------------------- what it returns
+# ---------------------------------------------------------------------------------- what it returns
 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 32])
@@ -39,7 +40,9 @@ def test_it_is_the_whole_batch(count):
 
 def test_outside_jit_it_is_the_same():
     params, batch = make()
-    assert_close(gc.micro_batch(loss_fn, 4)(params, batch), jax.value_and_grad(loss_fn)(params, batch), 1e-6)
+    assert_close(
+        gc.micro_batch(loss_fn, 4)(params, batch), jax.value_and_grad(loss_fn)(params, batch), 1e-6
+    )
 
 
 def test_in_float64_it_is_exact():
@@ -52,7 +55,9 @@ def test_in_float64_it_is_exact():
 
 def test_sums_are_made_in_float32_and_come_back_in_the_dtype_of_the_parameters():
     w = jnp.zeros((), jnp.bfloat16)
-    x = jnp.concatenate([jnp.full(1, 256.0), jnp.ones(255)]).astype(jnp.bfloat16)  # in bfloat16, 256 + 1 is 256
+    x = jnp.concatenate([jnp.full(1, 256.0), jnp.ones(255)]).astype(
+        jnp.bfloat16
+    )  # in bfloat16, 256 + 1 is 256
     loss = lambda w, x: (1 + w) * x[0]
     value, grad = gc.micro_batch(loss, 256)(w, x)
     assert value.dtype == grad.dtype == jnp.bfloat16
@@ -63,7 +68,11 @@ def test_sums_are_made_in_float32_and_come_back_in_the_dtype_of_the_parameters()
 @pytest.mark.parametrize("argnums", [0, 1, -2, (0, 1), (1, 0), [1]])
 def test_argnums_are_those_of_value_and_grad(argnums):
     loss = lambda scale, w, x: jnp.mean((scale["s"] * x @ w) ** 2)
-    args = {"s": jnp.float32(2.0)}, jnp.linspace(0.0, 1.0, 6), jnp.linspace(-1.0, 2.0, 48).reshape(8, 6)
+    args = (
+        {"s": jnp.float32(2.0)},
+        jnp.linspace(0.0, 1.0, 6),
+        jnp.linspace(-1.0, 2.0, 48).reshape(8, 6),
+    )
     expected = jax.value_and_grad(loss, argnums)(*args)
     assert_close(gc.micro_batch(loss, 4, argnums=argnums, batch_argnums=2)(*args), expected, 1e-6)
 
@@ -84,7 +93,9 @@ def test_further_output_is_stacked_and_in_order():
     x = jnp.arange(8.0)
     (value, aux), grad = jax.jit(gc.micro_batch(loss, 4, has_aux=True))(jnp.float32(2.0), x)
     assert (float(value), float(grad)) == (7.0, 3.5)
-    np.testing.assert_array_equal(aux["mean"], [2.0, 3.0, 4.0, 5.0])  # micro-batch i is every fourth example from i on
+    np.testing.assert_array_equal(
+        aux["mean"], [2.0, 3.0, 4.0, 5.0]
+    )  # micro-batch i is every fourth example from i on
     np.testing.assert_array_equal(aux["each"].swapaxes(0, 1).reshape(-1), 10 * x)
 
 
@@ -124,7 +135,7 @@ def test_a_step_is_that_of_accumulate():
     assert_close((small, state["accumulate"]["inner"]), (large, inner_state), 1e-6)
 
 
-# ------------------------------------------------------------------------------------------------------- what it costs
+# ------------------------------------------------------------------------------------ what it costs
 
 
 @pytest.mark.parametrize("has_aux", [False, True])
@@ -143,7 +154,9 @@ def test_the_loss_is_traced_once(has_aux):
 
 def test_activations_are_those_of_one_micro_batch():
     params, batch = make(layers=6, width=64, n=4096)
-    temporary = lambda f: jax.jit(f).lower(params, batch).compile().memory_analysis().temp_size_in_bytes
+    temporary = lambda f: (
+        jax.jit(f).lower(params, batch).compile().memory_analysis().temp_size_in_bytes
+    )
     whole, parts = temporary(jax.value_and_grad(loss_fn)), temporary(gc.micro_batch(loss_fn, 16))
     own = sum(x.nbytes for x in jax.tree.leaves((params, batch)))
     assert whole > 6 * 4096 * 64 * 4  # all layers of all examples
@@ -188,21 +201,28 @@ def test_under_shard_map_there_is_one_reduction_after_the_loop():
 def test_under_shard_map_with_parameters_in_common_the_gradient_is_the_sum_that_jax_makes():
     params, batch = make(n=64)
     mesh, batch_split = split(batch)
-    on_mesh = lambda f: jax.jit(jax.shard_map(f, mesh=mesh, in_specs=(P(), P("data")), out_specs=(P("data"), P())))
+    on_mesh = lambda f: jax.jit(
+        jax.shard_map(f, mesh=mesh, in_specs=(P(), P("data")), out_specs=(P("data"), P()))
+    )
     lead = lambda f: lambda *args: (lambda value, grads: (value[None], grads))(*f(*args))
     found = on_mesh(lead(gc.micro_batch(loss_fn, 8)))(params, batch_split)
     assert_close(found, on_mesh(lead(jax.value_and_grad(loss_fn)))(params, batch_split), 1e-6)
 
 
-# -------------------------------------------------------------------------------------------------------- wrong calls
+# -------------------------------------------------------------------------------------- wrong calls
 
 
 def test_a_batch_that_cannot_be_divided_is_named():
     loss = lambda params, images, *rest: jnp.float32(0.0)
     step, w = gc.micro_batch(loss, 4), jnp.ones(2)
-    with pytest.raises(ValueError, match=r"'deep/x' in argument 'images' has shape \[6, 2\].*divide into 4 micro-ba"):
+    with pytest.raises(
+        ValueError,
+        match=r"'deep/x' in argument 'images' has shape \[6, 2\].*divide into 4 micro-ba",
+    ):
         step(w, {"deep": {"x": jnp.ones((6, 2))}, "y": jnp.ones(8)})
-    with pytest.raises(ValueError, match=r"argument 'images' has shape \[\], .* pass it by keyword"):
+    with pytest.raises(
+        ValueError, match=r"argument 'images' has shape \[\], .* pass it by keyword"
+    ):
         step(w, 3.0)
     with pytest.raises(ValueError, match=r"argument 2 has shape \[7\]"):
         step(w, jnp.ones(8), jnp.ones(7))
@@ -212,9 +232,14 @@ def test_other_wrong_calls():
     params, batch = make()
     with pytest.raises(ValueError, match="micro_batch: count must be 1 or more, not 0"):
         gc.micro_batch(loss_fn, 0)
-    with pytest.raises(ValueError, match="no positional argument is a batch; what is passed by keyword is not divided"):
+    with pytest.raises(
+        ValueError,
+        match="no positional argument is a batch; what is passed by keyword is not divided",
+    ):
         gc.micro_batch(loss_fn, 4)(params, batch=batch)
-    with pytest.raises(ValueError, match="argnums 0 and batch_argnums \\(0, 1\\) name the same argument"):
+    with pytest.raises(
+        ValueError, match="argnums 0 and batch_argnums \\(0, 1\\) name the same argument"
+    ):
         gc.micro_batch(loss_fn, 4, batch_argnums=(0, 1))(params, batch)
 
 

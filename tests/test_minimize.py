@@ -10,7 +10,7 @@ import pytest
 from jax import monitoring
 
 import gradchain as gc
-from gradchain.curvature.minimize import _compiled
+from gradchain.minimization.minimize import _compiled
 from tests.samples import assert_close
 
 START = jnp.array([2.0, -1.0])
@@ -36,18 +36,28 @@ def cliff(p):
 
 ENDS = {
     "converged by gradient": (rosenbrock, START, {}, "CONVERGED_GRADIENT"),
-    "converged by value": (lambda p: 1e3 + jnp.sum(jnp.cosh(p)), START, {"tol": 0.0}, "CONVERGED_VALUE"),
+    "converged by value": (
+        lambda p: 1e3 + jnp.sum(jnp.cosh(p)),
+        START,
+        {"tol": 0.0},
+        "CONVERGED_VALUE",
+    ),
     "converged by a value of one's own": (
         lambda p: jnp.sum(p**4),
         START,
-        {"tol": gc.Tolerance(0.0, 0.9)},
+        {"tol": gc.minimization.Tolerance(0.0, 0.9)},
         "CONVERGED_VALUE",
     ),
     "flat": (lambda p: 3.0 + 0.0 * jnp.sum(p), START, {}, "CONVERGED_GRADIENT"),
     "NaN everywhere": (lambda p: jnp.nan * jnp.sum(p), START, {}, "NON_FINITE"),
     "NaN at the start": (lambda p: jnp.sum(jnp.sqrt(p)), START, {}, "NON_FINITE"),
     "infinite at the start": (lambda p: jnp.sum(1.0 / jnp.abs(p)), jnp.zeros(2), {}, "NON_FINITE"),
-    "NaN on the way": (lambda p: jnp.sum(jnp.log(p) + 1 / p), jnp.array([5.0, 0.5]), {}, "CONVERGED_GRADIENT"),
+    "NaN on the way": (
+        lambda p: jnp.sum(jnp.log(p) + 1 / p),
+        jnp.array([5.0, 0.5]),
+        {},
+        "CONVERGED_GRADIENT",
+    ),
     "NaN where it goes down": (cliff, jnp.array([5.0, 0.8]), {}, "STALLED"),
     "a corner": (lambda p: jnp.sum(jnp.abs(p)), jnp.array([1.0, 0.3]), {}, "LINE_SEARCH_FAILED"),
     "a gradient that lies": (jax.custom_jvp(lambda p: jnp.sum(p**2)), START, {}, "STALLED"),
@@ -71,7 +81,7 @@ ENDS["a gradient that lies"][0].defjvps(lambda t, value, p: -2.0 * jnp.vdot(p, t
 def test_how_it_ends(name):
     fun, start, settings, status = ENDS[name]
     result = gc.minimize(fun, start, **settings)
-    assert result.status is gc.Status[status]
+    assert result.status is gc.minimization.Status[status]
     assert result.success == result.status.is_success
     if status != "INFEASIBLE":
         np.testing.assert_allclose(result.value, fun(result.params), rtol=1e-6, atol=1e-12)
@@ -86,27 +96,31 @@ def test_it_ends_where_the_limits_say():
     result = gc.minimize(rosenbrock, START, max_evals=7, tol=0.0)
     assert result.evals == 7
     result = gc.minimize(rosenbrock, START, max_steps=4, tol=0.0)
-    assert (result.steps, result.status) == (4, gc.Status.OUT_OF_STEPS)
+    assert (result.steps, result.status) == (4, gc.minimization.Status.OUT_OF_STEPS)
 
 
 def test_in_float64_linear_and_concave_are_unbounded():
     with jax.enable_x64(True):
         for fun in (jnp.sum, lambda p: -jnp.sum(p**2)):
-            assert gc.minimize(fun, jnp.array([2.0, -1.0])).status is gc.Status.UNBOUNDED
+            assert (
+                gc.minimize(fun, jnp.array([2.0, -1.0])).status is gc.minimization.Status.UNBOUNDED
+            )
 
 
 def test_a_minimum_far_away_is_no_abyss():
     result = gc.minimize(lambda p: jnp.sum(jnp.sqrt(1.0 + (p - 1e9) ** 2)), jnp.zeros(2))
-    assert result.status is not gc.Status.UNBOUNDED
+    assert result.status is not gc.minimization.Status.UNBOUNDED
     np.testing.assert_allclose(result.params, 1e9, rtol=1e-3)
 
 
-# ------------------------------------------------------------------------------------------------------- parameters
+# --------------------------------------------------------------------------------------- parameters
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.complex64])
 def test_parameters_of_each_dtype(dtype):
-    result = gc.minimize(lambda p: jnp.sum(jnp.square(jnp.abs(p - jnp.ones_like(p)))), START.astype(dtype))
+    result = gc.minimize(
+        lambda p: jnp.sum(jnp.square(jnp.abs(p - jnp.ones_like(p)))), START.astype(dtype)
+    )
     assert result.params.dtype == dtype
     assert result.success
     np.testing.assert_allclose(np.asarray(result.params, np.complex64), 1.0, atol=1e-3)
@@ -120,12 +134,14 @@ def test_complex_parameters_go_downhill():
 
 def test_trees_with_holes_and_scalars_of_python():
     start = {"a": 3.0, "hole": None, "b": [np.zeros(2, np.float32), jnp.zeros((0, 2))]}
-    result = gc.minimize(lambda p: (p["a"] - 1.0) ** 2 + bowl(p["b"][0]) + jnp.sum(p["b"][1]), start)
+    result = gc.minimize(
+        lambda p: (p["a"] - 1.0) ** 2 + bowl(p["b"][0]) + jnp.sum(p["b"][1]), start
+    )
     assert jax.tree.structure(result.params) == jax.tree.structure(start)
     assert_close(result.params["b"][0], jnp.ones(2), 1e-5)
 
 
-# ---------------------------------------------------------------------------------------------------------- methods
+# ------------------------------------------------------------------------------------------ methods
 
 
 def in_groups():
@@ -151,15 +167,21 @@ def test_methods(name):
     loss = lambda p: bowl(p["a"]) + jnp.sum(jnp.cosh(p["b"]))
     with jax.numpy_dtype_promotion("standard"):  # for optax
         result = gc.minimize(loss, {"a": START, "b": START}, METHODS[name](), tol=1e-4)
-    assert result.status is gc.Status.CONVERGED_GRADIENT
+    assert result.status is gc.minimization.Status.CONVERGED_GRADIENT
     assert_close(result.params["a"], jnp.ones(2), 1e-3)
     assert jnp.max(jnp.abs(result.params["b"])) < 1e-3
 
 
 def test_the_best_point_is_returned_and_what_belongs_to_it():
     """Of a rate that is too large: the start."""
-    result = gc.minimize(lambda p: (bowl(p), {"at": 2.0 * p}), START, gc.sgd(1.1), has_aux=True, max_steps=20)
-    assert (result.status, result.steps, result.evals) == (gc.Status.OUT_OF_STEPS, 20, 21)
+    result = gc.minimize(
+        lambda p: (bowl(p), {"at": 2.0 * p}), START, gc.sgd(1.1), has_aux=True, max_steps=20
+    )
+    assert (result.status, result.steps, result.evals) == (
+        gc.minimization.Status.OUT_OF_STEPS,
+        20,
+        21,
+    )
     assert_close(result.params, START, 0.0)
     assert_close(result.aux["at"], 2.0 * START, 0.0)
     assert result.value == bowl(START)
@@ -167,16 +189,16 @@ def test_the_best_point_is_returned_and_what_belongs_to_it():
 
 def test_a_method_that_does_not_move_is_stalled():
     result = gc.minimize(bowl, START, gc.sgd(0.0))
-    assert result.status is gc.Status.STALLED
+    assert result.status is gc.minimization.Status.STALLED
 
 
 def test_what_diverges_is_not_finite_or_unbounded():
     result = gc.minimize(bowl, START, gc.sgd(10.0))
-    assert result.status is gc.Status.NON_FINITE
+    assert result.status is gc.minimization.Status.NON_FINITE
     assert_close(result.params, START, 0.0)
 
 
-# ------------------------------------------------------------------------------------------------------------- data
+# --------------------------------------------------------------------------------------------- data
 
 
 def test_args_partials_and_aux():
@@ -193,7 +215,9 @@ def test_bounds():
     np.testing.assert_allclose(result.params, [0.5, 0.25], rtol=1e-4)
     assert result.success
     result = gc.minimize(
-        lambda p: bowl(p["a"]) + bowl(p["b"]), {"a": START, "b": START}, bounds=({"a": 2.0, "b": None}, 3.0)
+        lambda p: bowl(p["a"]) + bowl(p["b"]),
+        {"a": START, "b": START},
+        bounds=({"a": 2.0, "b": None}, 3.0),
     )
     assert_close(result.params, {"a": 2.0 * jnp.ones(2), "b": jnp.ones(2)}, 1e-5)
 
@@ -213,17 +237,24 @@ def test_history():
     assert history["params"].shape == (51, 2)
     assert_close(history["params"][0], START, 0.0)
     np.testing.assert_allclose(
-        history["value"][: steps + 1], jax.vmap(rosenbrock)(history["params"][: steps + 1]), rtol=1e-3, atol=1e-8
+        history["value"][: steps + 1],
+        jax.vmap(rosenbrock)(history["params"][: steps + 1]),
+        rtol=1e-3,
+        atol=1e-8,
     )
     assert np.all(np.diff(history["value"][: steps + 1]) < 0)
     assert np.all(np.isnan(history["value"][steps + 1 :]))
     assert history["evals"][steps] == float(result.evals)
     assert history["grad_norm"][steps] == result.grad_norm
-    assert gc.minimize(rosenbrock, START, max_steps=50, history=True).history.keys() == {"value", "grad_norm", "evals"}
+    assert gc.minimize(rosenbrock, START, max_steps=50, history=True).history.keys() == {
+        "value",
+        "grad_norm",
+        "evals",
+    }
     assert gc.minimize(rosenbrock, START).history is None
 
 
-# ------------------------------------------------------------------------------------------------------------- vmap
+# --------------------------------------------------------------------------------------------- vmap
 
 
 def test_many_starts_are_as_one_by_one():
@@ -236,16 +267,18 @@ def test_many_starts_are_as_one_by_one():
             assert many.status[i] is alone.status
             assert (many.steps[i], many.evals[i]) == (alone.steps, alone.evals)
             np.testing.assert_allclose(many.params[i], alone.params, rtol=1e-6)
-            np.testing.assert_allclose(many.history["value"][i], alone.history["value"], rtol=1e-4, atol=1e-12)
+            np.testing.assert_allclose(
+                many.history["value"][i], alone.history["value"], rtol=1e-4, atol=1e-12
+            )
         assert len(set(many.status)) == 3
         assert many.success.tolist() == [s.is_success for s in many.status]
 
 
 def test_inside_jit_the_status_is_a_number():
     result = jax.jit(lambda x: gc.minimize(bowl, x))(START)
-    assert result.status is gc.Status.CONVERGED_GRADIENT
+    assert result.status is gc.minimization.Status.CONVERGED_GRADIENT
     code = jax.jit(lambda x: gc.minimize(bowl, x).status)(START)
-    assert code == gc.Status.CONVERGED_GRADIENT
+    assert code == gc.minimization.Status.CONVERGED_GRADIENT
 
 
 def test_results_say_first_how_they_ended():
@@ -254,16 +287,18 @@ def test_results_say_first_how_they_ended():
     assert shown.startswith("Result(status=CONVERGED_GRADIENT, params=Array([1., 1.]")
     assert shown.endswith(", history=['evals', 'grad_norm', 'value'])")
     starts = jnp.array([[2.0, -1.0], [jnp.nan, 1.0], [1.0, 1.0]])
-    assert repr(jax.vmap(one)(starts)).startswith("Result(status=2 CONVERGED_GRADIENT + 1 NON_FINITE, params=")
+    assert repr(jax.vmap(one)(starts)).startswith(
+        "Result(status=2 CONVERGED_GRADIENT + 1 NON_FINITE, params="
+    )
 
 
 def test_statuses_have_words():
-    for status in gc.Status:
+    for status in gc.minimization.Status:
         assert status.words
-    assert str(gc.Status.STALLED) == "Status.STALLED"
+    assert str(gc.minimization.Status.STALLED) == "Status.STALLED"
 
 
-# ------------------------------------------------------------------------------------------------------ compilation
+# -------------------------------------------------------------------------------------- compilation
 
 
 class Compilations:
@@ -326,14 +361,16 @@ def test_it_is_counted():
 
 
 def test_another_callback_or_rate_compiles_nothing():
-    run = lambda callback, rate: gc.minimize(bowl, START, gc.sgd(rate), callback=callback, max_steps=5)
+    run = lambda callback, rate: gc.minimize(
+        bowl, START, gc.sgd(rate), callback=callback, max_steps=5
+    )
     run(lambda told: None, 0.1)
     size = _compiled._cache_size()
     run([].append, 0.01)
     assert _compiled._cache_size() == size
 
 
-# ----------------------------------------------------------------------------------------------------------- errors
+# ------------------------------------------------------------------------------------------- errors
 
 
 class Unhashable:
@@ -352,10 +389,22 @@ class Unhashable:
         ((3.0, START), TypeError, r"what it minimizes is a function of the parameters, not 3\.0"),
         ((bowl, START, gc.gauss_newton()), TypeError, "gauss_newton has to know the residuals"),
         ((lambda p: p, START), TypeError, r"must return a real scalar, not float32\[2\]"),
-        ((lambda p: jax.lax.complex(*p), START), TypeError, "must return a real scalar, not complex64"),
+        (
+            (lambda p: jax.lax.complex(*p), START),
+            TypeError,
+            "must return a real scalar, not complex64",
+        ),
         ((bowl, START, gc.constant_schedule(0.1)), TypeError, "minimize: tx"),
-        ((lambda p: (bowl(p), p), START), TypeError, r"has_aux=False fun must return a real scalar, not \('float32"),
-        ((functools.partial(lambda p, act: bowl(act(p)), act=jnp.tanh), START), TypeError, "at 'partial/1/act'"),
+        (
+            (lambda p: (bowl(p), p), START),
+            TypeError,
+            r"has_aux=False fun must return a real scalar, not \('float32",
+        ),
+        (
+            (functools.partial(lambda p, act: bowl(act(p)), act=jnp.tanh), START),
+            TypeError,
+            "at 'partial/1/act'",
+        ),
     ],
 )
 def test_wrong_arguments(arguments, error, words):
@@ -371,14 +420,22 @@ def test_wrong_arguments(arguments, error, words):
         ({"history": "all"}, ValueError, "history must be one of"),
         ({"bounds": 1.0}, ValueError, "bounds are a pair"),
         ({"bounds": (jnp.zeros(3), None)}, ValueError, "do not fit"),
-        ({"bounds": (jnp.zeros(1), None)}, ValueError, r"shape \(1,\) for parameters of shape \(2,\)"),
+        (
+            {"bounds": (jnp.zeros(1), None)},
+            ValueError,
+            r"shape \(1,\) for parameters of shape \(2,\)",
+        ),
         ({"max_steps": None}, TypeError, "max_steps must be a whole number, not None"),
         ({"max_evals": 2.5}, TypeError, "max_evals must be a whole number, not 2.5"),
         ({"tol": float("nan")}, ValueError, "tol must be 0 or more, not nan"),
-        ({"tol": gc.Tolerance(value=-1.0)}, ValueError, "tol.value must be 0 or more"),
+        ({"tol": gc.minimization.Tolerance(value=-1.0)}, ValueError, "tol.value must be 0 or more"),
         ({"args": jnp.ones(1)}, TypeError, r"args is a tuple, args=\(data,\) for one argument"),
         ({"args": ({"by": "mean"},)}, TypeError, "there is a str at 'args/0/by'"),
-        ({"has_aux": True}, TypeError, r"has_aux=True fun must return a pair \(scalar, aux\), not float32\[\]"),
+        (
+            {"has_aux": True},
+            TypeError,
+            r"has_aux=True fun must return a pair \(scalar, aux\), not float32\[\]",
+        ),
     ],
 )
 def test_wrong_settings(settings, error, words):

@@ -1,4 +1,6 @@
-"""What the table does not say of gradient descent: its averages, its noise, what it refuses, where optax differs."""
+"""What the table does not say of gradient descent: its averages, its noise, what it refuses, where
+optax differs.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +18,12 @@ def test_asgd_averages_the_iterates_after_t0():
     for t in range(1, 9):
         params, state = tx.step(jnp.sin(params + t), state, params)
         iterates.append(params)
-        since = [params] if t <= 5 else iterates[4:]  # torch's t0: step t0 + 3 is the first that averages two
-        np.testing.assert_allclose(state["scale_by_asgd"]["average_params"], np.mean(since, axis=0), rtol=1e-6)
+        since = (
+            [params] if t <= 5 else iterates[4:]
+        )  # torch's t0: step t0 + 3 is the first that averages two
+        np.testing.assert_allclose(
+            state["scale_by_asgd"]["average_params"], np.mean(since, axis=0), rtol=1e-6
+        )
 
 
 def test_the_average_of_asgd_is_that_of_torch():
@@ -34,7 +40,9 @@ def test_the_average_of_asgd_is_that_of_torch():
             params, state = tx.step(jnp.asarray(g), state, params)
             # torch keeps the rate in its default dtype
             np.testing.assert_allclose(
-                state["scale_by_asgd"]["average_params"], optimizer.state[theirs]["ax"].numpy(), rtol=1e-6
+                state["scale_by_asgd"]["average_params"],
+                optimizer.state[theirs]["ax"].numpy(),
+                rtol=1e-6,
             )
 
 
@@ -45,9 +53,16 @@ def test_noise_depends_on_seed_step_and_path_alone():
     second, _ = tx.update(g, state)
     np.testing.assert_allclose(jnp.std(first["a"]), 2.0, rtol=0.1)
     np.testing.assert_allclose(jnp.std(second["a"]), 2.0 / 2**0.5, rtol=0.1)
-    draws = [first["a"], first["b"], second["a"], gc.add_noise(4.0, 1.0, seed=2).update(g, tx.init(g))[0]["a"]]
+    draws = [
+        first["a"],
+        first["b"],
+        second["a"],
+        gc.add_noise(4.0, 1.0, seed=2).update(g, tx.init(g))[0]["a"],
+    ]
     assert np.all(np.abs(np.corrcoef(draws) - np.eye(4)) < 0.15)
-    np.testing.assert_array_equal(tx.update({"a": g["a"]}, tx.init({"a": g["a"]}))[0]["a"], first["a"])
+    np.testing.assert_array_equal(
+        tx.update({"a": g["a"]}, tx.init({"a": g["a"]}))[0]["a"], first["a"]
+    )
 
 
 def test_noise_takes_a_key():
@@ -80,15 +95,24 @@ def test_polyak_scales_the_step_by_the_scaling_where_optax_divides_by_it():
     g, params = jnp.array([2.0]), jnp.zeros(1)
     tx, theirs = gc.polyak_sgd(10.0, scaling=0.5), optax.polyak_sgd(10.0, scaling=0.5)
     np.testing.assert_allclose(tx.update(g, tx.init(params), value=1.0)[0], -0.5 * 0.25 * g)
-    with jax.numpy_dtype_promotion("standard"):  # optax scales the gradient before it takes its norm
-        np.testing.assert_allclose(theirs.update(g, theirs.init(params), value=1.0)[0], -(1 / 0.5) * 0.25 * g)
+    with jax.numpy_dtype_promotion(
+        "standard"
+    ):  # optax scales the gradient before it takes its norm
+        np.testing.assert_allclose(
+            theirs.update(g, theirs.init(params), value=1.0)[0], -(1 / 0.5) * 0.25 * g
+        )
 
 
 def test_rprop_steps_at_once_where_optax_steps_one_update_later():
     params = jnp.zeros(1)
     ours, theirs = gc.rprop(0.1), optax.rprop(0.1)
     state, their_state = ours.init(params), theirs.init(params)
-    for g, u, their_u in ((3.0, -0.1, 0.0), (1.0, -0.12, -0.1), (-1.0, 0.0, 0.0), (-1.0, 0.06, 0.0)):
+    for g, u, their_u in (
+        (3.0, -0.1, 0.0),
+        (1.0, -0.12, -0.1),
+        (-1.0, 0.0, 0.0),
+        (-1.0, 0.06, 0.0),
+    ):
         update, state = ours.update(jnp.array([g]), state)
         with jax.numpy_dtype_promotion("standard"):
             their_update, their_state = theirs.update(jnp.array([g]), their_state)

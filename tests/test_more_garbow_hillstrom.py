@@ -7,8 +7,8 @@ import pytest
 import gradchain as gc
 from benchmarks.problems import PROBLEMS
 
-# Rosenbrock; a local minimum beside the global one; a Hessian that is singular at the minimum; residuals that stay
-# large; fewer parameters in effect than there are.
+# Rosenbrock; a local minimum beside the global one; a Hessian that is singular at the minimum;
+# residuals that stay large; fewer parameters in effect than there are.
 QUICK = (1, 2, 13, 16, 33)
 
 
@@ -17,24 +17,28 @@ def squares(residual_fn):
 
 
 def least_squares(problem):
-    tol = gc.Tolerance(1e-10, 0.0)
-    result = gc.least_squares(problem.residuals, jnp.asarray(problem.start), tol=tol, max_steps=3000)
+    tol = gc.minimization.Tolerance(1e-10, 0.0)
+    result = gc.least_squares(
+        problem.residuals, jnp.asarray(problem.start), tol=tol, max_steps=3000
+    )
     return 2 * float(result.value), result
 
 
 def minimized_by(make, tol):
     def solve(problem):
-        result = gc.minimize(squares(problem.residuals), jnp.asarray(problem.start), make(), tol=tol, max_steps=5000)
+        result = gc.minimize(
+            squares(problem.residuals), jnp.asarray(problem.start), make(), tol=tol, max_steps=5000
+        )
         return float(result.value), result
 
     return solve
 
 
-TIGHT = gc.Tolerance(1e-9)
+TIGHT = gc.minimization.Tolerance(1e-9)
 
 
 METHODS = {
-    "lbfgs": minimized_by(gc.lbfgs, gc.Tolerance(1e-8)),
+    "lbfgs": minimized_by(gc.lbfgs, gc.minimization.Tolerance(1e-8)),
     "levenberg_marquardt": least_squares,
     "newton_cg": minimized_by(gc.newton_cg, TIGHT),
     "trust_region": minimized_by(gc.trust_region, TIGHT),
@@ -43,7 +47,10 @@ METHODS = {
 is_quick = lambda method, problem: problem.number in QUICK and "-" not in method
 CASES = [
     pytest.param(
-        method, problem, id=f"{method}-{problem.number}", marks=[pytest.mark.slow] * (not is_quick(method, problem))
+        method,
+        problem,
+        id=f"{method}-{problem.number}",
+        marks=[pytest.mark.slow] * (not is_quick(method, problem)),
     )
     for method in METHODS
     for problem in PROBLEMS
@@ -57,7 +64,7 @@ def test_a_published_minimum_is_reached(method, problem):
         assert problem.reached(value) is not None, (
             f"{problem.title}: {value} for {problem.minima}, {result.status.words}"
         )
-        assert result.status is not gc.Status.OUT_OF_STEPS
+        assert result.status is not gc.minimization.Status.OUT_OF_STEPS
 
 
 def test_all_problems_are_there():

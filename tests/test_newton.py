@@ -1,4 +1,6 @@
-"""Newton's directions on functions: quadratic convergence, saddles, negative curvature, what is no number."""
+"""Newton's directions on functions: quadratic convergence, saddles, negative curvature, what is no
+number.
+"""
 
 import itertools
 
@@ -9,7 +11,7 @@ import pytest
 
 import gradchain as gc
 from gradchain.curvature import dense, hessian_operator
-from gradchain.curvature.flat import to_vector
+from gradchain.curvature.vectors import to_vector
 
 
 def rosenbrock(x):
@@ -36,8 +38,14 @@ def descend(tx, fun, params, steps):
     return norms, params
 
 
-METHODS = [gc.scale_by_newton(), gc.scale_by_newton_cg(), gc.scale_by_newton_cg(preconditioner="hutchinson")]
-each_method = pytest.mark.parametrize("tx", METHODS, ids=["newton", "newton_cg", "newton_cg-hutchinson"])
+METHODS = [
+    gc.scale_by_newton(),
+    gc.scale_by_newton_cg(),
+    gc.scale_by_newton_cg(preconditioner="hutchinson"),
+]
+each_method = pytest.mark.parametrize(
+    "tx", METHODS, ids=["newton", "newton_cg", "newton_cg-hutchinson"]
+)
 
 
 @each_method
@@ -82,7 +90,10 @@ def test_goes_downhill_where_the_hessian_is_indefinite(tx):
 def test_newton_solves_with_magnitudes_of_eigenvalues():
     with jax.enable_x64(True):
         rng = np.random.default_rng(1)
-        params = {"a": jnp.asarray(rng.standard_normal((2, 2))), "b": [jnp.asarray(rng.standard_normal(3)), None]}
+        params = {
+            "a": jnp.asarray(rng.standard_normal((2, 2))),
+            "b": [jnp.asarray(rng.standard_normal(3)), None],
+        }
         fun = lambda p: jnp.sum(jnp.sin(p["a"] @ p["a"])) + jnp.sum(p["b"][0] ** 3) * p["a"][0, 0]
         values, vectors = np.linalg.eigh(dense(hessian_operator(fun, params), params))
         assert values[0] < -0.1
@@ -98,7 +109,9 @@ def test_newton_cg_without_truncation_is_newton():
         fun = lambda x: rosenbrock(x) + 50 * jnp.sum((x - 1) ** 2)
         expected = jnp.linalg.solve(jax.hessian(fun)(x), jax.grad(fun)(x))
         np.testing.assert_allclose(direction(gc.scale_by_newton(), fun, x), expected, rtol=1e-9)
-        np.testing.assert_allclose(direction(gc.scale_by_newton_cg(tol=0.0), fun, x), expected, rtol=1e-9)
+        np.testing.assert_allclose(
+            direction(gc.scale_by_newton_cg(tol=0.0), fun, x), expected, rtol=1e-9
+        )
 
 
 @pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
@@ -122,7 +135,7 @@ def test_a_gradient_that_is_not_finite_is_not_the_first_one():
 
 def test_complex_parameters_are_pairs():
     with jax.enable_x64(True):
-        fun = lambda z: jnp.sum(gc.abs2(z - (1 + 2j)) + 0.1 * gc.abs2(z) ** 2)
+        fun = lambda z: jnp.sum(gc.numerics.abs2(z - (1 + 2j)) + 0.1 * gc.numerics.abs2(z) ** 2)
         pair = lambda x: fun(jax.lax.complex(x[0], x[1]))
         z = jnp.array([0.3 - 0.2j, 1.0 + 0.5j])
         x = jnp.stack([z.real, z.imag])
@@ -134,7 +147,10 @@ def test_complex_parameters_are_pairs():
 
 @each_method
 def test_where_the_curvature_is_nothing_or_no_number_it_is_the_gradient(tx):
-    for fun in (lambda x: 3.0 * jnp.sum(x), lambda x: jnp.sum(x * jnp.sqrt(jnp.abs(x)))):  # linear; infinite at zero
+    for fun in (
+        lambda x: 3.0 * jnp.sum(x),
+        lambda x: jnp.sum(x * jnp.sqrt(jnp.abs(x))),
+    ):  # linear; infinite at zero
         x, g = jnp.zeros(2), jnp.array([3.0, -1.0])
         u, _ = tx.update(g, tx.init(x), x, value_fn=fun)
         np.testing.assert_allclose(u, g, rtol=1e-6)
@@ -162,7 +178,9 @@ def test_hutchinson_helps_where_scales_differ():
 
 def test_hutchinsons_vectors_depend_on_seed_step_and_key():
     x, fun = jnp.array([-1.2, 1.0, 0.5]), rosenbrock
-    tx = lambda seed: gc.scale_by_newton_cg(tol=0.0, max_steps=1, preconditioner="hutchinson", seed=seed)
+    tx = lambda seed: gc.scale_by_newton_cg(
+        tol=0.0, max_steps=1, preconditioner="hutchinson", seed=seed
+    )
     g = jax.grad(fun)(x)
     first, state = tx(0).update(g, tx(0).init(x), x, value_fn=fun)
     again, _ = tx(0).update(g, tx(0).init(x), x, value_fn=fun)
@@ -210,7 +228,7 @@ def test_a_group_of_its_own_leaves_the_other_leaves_where_they_are():
 def test_shards_are_refused_by_what_makes_a_whole_matrix():
     mesh = jax.make_mesh((8,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
     tx, x, spec = gc.scale_by_newton(), jnp.ones(8), jax.sharding.PartitionSpec("x")
-    fun = lambda x: gc.total(x**2)
+    fun = lambda x: gc.numerics.total(x**2)
     update = lambda x: tx.update(x, {}, x, value_fn=fun)[0]
     with pytest.raises(ValueError, match="inside shard_map it is given shards"):
         jax.shard_map(update, mesh=mesh, in_specs=spec, out_specs=spec)(x)
@@ -230,7 +248,10 @@ def test_with_a_line_search_it_minimizes_rosenbrocks_function(tx):
         (lambda: gc.scale_by_newton(-1.0), "damping must be 0 or more"),
         (lambda: gc.scale_by_newton_cg(tol=-1.0), "tol must be 0 or more"),
         (lambda: gc.scale_by_newton_cg(max_steps=0), "max_steps must be 1 or more"),
-        (lambda: gc.scale_by_newton_cg(preconditioner="jacobi"), "preconditioner must be one of 'hutchinson'"),
+        (
+            lambda: gc.scale_by_newton_cg(preconditioner="jacobi"),
+            "preconditioner must be one of 'hutchinson'",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(make, words):

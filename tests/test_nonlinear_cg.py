@@ -1,4 +1,6 @@
-"""Nonlinear conjugate gradients: linear ones on a quadratic, when they start again, and what leaves no trace."""
+"""Nonlinear conjugate gradients: linear ones on a quadratic, when they start again, and what leaves
+no trace.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradchain as gc
-from gradchain.curvature.nonlinear_cg import METHODS
+from gradchain.optimizers.second_order.nonlinear_cg import METHODS
 from tests.samples import assert_identical
 from tests.test_quasi_newton import N, conjugate_gradients, exact_steps, hessian
 
@@ -41,9 +43,12 @@ def test_numbers_by_hand():
         "hager_zhang": 4.0,  # g'p = 0
     }
     for method, beta in expected.items():
-        (_, d), _ = directions(gc.scale_by_nonlinear_cg(method), [jnp.array([1.0, 0.0]), jnp.array([0.0, 2.0])])
+        (_, d), _ = directions(
+            gc.scale_by_nonlinear_cg(method), [jnp.array([1.0, 0.0]), jnp.array([0.0, 2.0])]
+        )
         np.testing.assert_allclose(d, [beta, 2.0], rtol=1e-6, err_msg=method)
-    # g = (0.5, 2): y = (-0.5, 2), g'y = 3.75, p'y = 0.5, y'y = 4.25, p'g = -0.5; beta = (3.75 + 8.5) / 0.5 for the last
+    # g = (0.5, 2): y = (-0.5, 2), g'y = 3.75, p'y = 0.5, y'y = 4.25, p'g = -0.5; beta = (3.75 +
+    # 8.5) / 0.5 for the last
     expected = {
         "polak_ribiere": 3.75,
         "fletcher_reeves": 4.25,
@@ -52,7 +57,9 @@ def test_numbers_by_hand():
         "hager_zhang": 24.5,
     }
     for method, beta in expected.items():
-        (_, d), _ = directions(gc.scale_by_nonlinear_cg(method), [jnp.array([1.0, 0.0]), jnp.array([0.5, 2.0])])
+        (_, d), _ = directions(
+            gc.scale_by_nonlinear_cg(method), [jnp.array([1.0, 0.0]), jnp.array([0.5, 2.0])]
+        )
         np.testing.assert_allclose(d, [0.5 + beta, 2.0], rtol=1e-6, err_msg=method)
 
 
@@ -60,8 +67,11 @@ def test_polak_ribiere_is_never_below_zero_and_hager_zhang_not_far():
     first, shorter = jnp.array([1.0, 0.0]), jnp.array([0.5, 0.0])  # g'y = -0.25
     (_, d), _ = directions(gc.scale_by_nonlinear_cg(), [first, shorter])
     np.testing.assert_array_equal(d, shorter)
-    # g = (-3, 100): y = (-4, 100), g'y = 10012, p'y = 4, y'y = 10016, p'g = 3; beta = (10012 - 15024) / 4 = -1253
-    (_, d), _ = directions(gc.scale_by_nonlinear_cg("hager_zhang"), [first, jnp.array([-3.0, 100.0])])
+    # g = (-3, 100): y = (-4, 100), g'y = 10012, p'y = 4, y'y = 10016, p'g = 3; beta = (10012 -
+    # 15024) / 4 = -1253
+    (_, d), _ = directions(
+        gc.scale_by_nonlinear_cg("hager_zhang"), [first, jnp.array([-3.0, 100.0])]
+    )
     np.testing.assert_allclose(d, [-103.0, 100.0], rtol=1e-6)  # -1 / 0.01 instead
 
 
@@ -76,14 +86,19 @@ def test_a_direction_that_does_not_go_downhill_is_the_gradient(method):
     g = jnp.array([1.0, 0.9])
     u, state = gc.scale_by_nonlinear_cg(method).update(g, state)
     assert jnp.vdot(u, g) > 0
-    if method in ("polak_ribiere", "fletcher_reeves"):  # of the others beta is below zero: downhill, but far
+    if method in (
+        "polak_ribiere",
+        "fletcher_reeves",
+    ):  # of the others beta is below zero: downhill, but far
         np.testing.assert_array_equal(u, g)
         assert state["scale_by_nonlinear_cg"]["since_start"] == 1
 
 
 def test_it_starts_again_every_so_often():
     rng = np.random.default_rng(0)
-    gradients = [jnp.asarray(rng.standard_normal(50), jnp.float32) for _ in range(7)]  # nearly orthogonal
+    gradients = [
+        jnp.asarray(rng.standard_normal(50), jnp.float32) for _ in range(7)
+    ]  # nearly orthogonal
     tx = gc.scale_by_nonlinear_cg("fletcher_reeves", restart_every=3)
     made, state = directions(tx, gradients)
     starts = [bool(np.array_equal(u, g)) for u, g in zip(made, gradients, strict=True)]
@@ -115,13 +130,17 @@ def test_a_gradient_that_is_not_finite_leaves_no_trace(method):
 
 @each
 def test_zero_gradients_are_zero_directions(method):
-    made, _ = directions(gc.scale_by_nonlinear_cg(method), [jnp.ones(2), jnp.zeros(2), jnp.zeros(2), jnp.ones(2)])
+    made, _ = directions(
+        gc.scale_by_nonlinear_cg(method), [jnp.ones(2), jnp.zeros(2), jnp.zeros(2), jnp.ones(2)]
+    )
     np.testing.assert_array_equal(made[1:3], 0.0)
     np.testing.assert_array_equal(made[3], 1.0)
 
 
 def test_arguments_that_make_no_sense():
-    with pytest.raises(ValueError, match=r"method must be one of 'polak_ribiere', .*, not 'newton'"):
+    with pytest.raises(
+        ValueError, match=r"method must be one of 'polak_ribiere', .*, not 'newton'"
+    ):
         gc.scale_by_nonlinear_cg("newton").init(jnp.ones(2))
     with pytest.raises(ValueError, match="restart_every must be 1 or more, not 0"):
         gc.scale_by_nonlinear_cg(restart_every=0).init(jnp.ones(2))

@@ -10,12 +10,19 @@ import optax
 import pytest
 
 import gradchain as gc
-from gradchain.call import FACTORIES
+from gradchain.core.call import FACTORIES
 from tests import samples
 from tests.table import ROWS
 
-RECIPES = {name for name, f in FACTORIES.items() if f.function.__module__.startswith("gradchain.optimizers")}
-SHAPES = {name: shape for name, shape in samples.SHAPES.items() if name != "hole"}  # optax takes no holes everywhere
+is_first_order_recipe = lambda f: (
+    f.composite
+    and f.function.__module__.startswith("gradchain.optimizers")
+    and ".second_order" not in f.function.__module__
+)
+RECIPES = {name for name, f in FACTORIES.items() if is_first_order_recipe(f)}
+SHAPES = {
+    name: shape for name, shape in samples.SHAPES.items() if name != "hole"
+}  # optax takes no holes everywhere
 comparable = [row for row in ROWS if row.optax is not None]
 each_row = pytest.mark.parametrize("row", comparable, ids=[row.name for row in comparable])
 
@@ -33,12 +40,16 @@ def run(tx, params, grads, step, extra):
 
 
 def both(row, dtype):
-    """Updates, parameters and state after 200 steps, ours and theirs, and the parameters of the twin."""
+    """Updates, parameters and state after 200 steps, ours and theirs, and the parameters of the
+    twin.
+    """
     step = 1.0 if row.name.split("-")[0] in RECIPES else samples.STEP
     p, grads = samples.params(dtype, SHAPES), samples.gradients(dtype, 200, SHAPES)
     ours = samples.compiled_run(row.make(), p, grads, step, **row.run)
     with in_optax():
-        theirs = jax.jit(partial(run, extra=row.extra), static_argnums=0)(row.optax(), p, grads, step)
+        theirs = jax.jit(partial(run, extra=row.extra), static_argnums=0)(
+            row.optax(), p, grads, step
+        )
     return ours, theirs, samples.run_twin(row.twin(), p, grads, step, **row.run)[1]
 
 
@@ -52,14 +63,16 @@ def in_optax():
 @each_row
 def test_200_steps_in_float32_end_where_those_of_optax_do(row):
     (_, ours, _), (_, theirs, _), exact = both(row, jnp.float32)
-    # With b2 = 0.999 optax is further than 1e-6 from the truth: it takes 1 - b2**t in float32, where five of the seven
-    # digits cancel at first. What is more than 1e-6 between us has to be its own error.
+    # With b2 = 0.999 optax is further than 1e-6 from the truth: it takes 1 - b2**t in float32,
+    # where five of the seven digits cancel at first. What is more than 1e-6 between us has to be
+    # its own error.
     ours, theirs = samples.named(ours), samples.named(theirs)
     for name, x in ours.items():
         size = np.max(np.abs(exact[name]), initial=0.0)
-        assert np.all(np.abs(x - theirs[name]) <= row.tolerance * 1e-6 * size + np.abs(theirs[name] - exact[name])), (
-            name
-        )
+        assert np.all(
+            np.abs(x - theirs[name])
+            <= row.tolerance * 1e-6 * size + np.abs(theirs[name] - exact[name])
+        ), name
         assert np.all(np.abs(x - theirs[name]) <= row.tolerance * 1e-5 * size), name
 
 
@@ -71,7 +84,7 @@ def test_200_steps_in_float64_are_those_of_optax(row):
         samples.assert_close(p, expected, row.tolerance * 1e-12)
 
 
-# ------------------------------------------------------------------------------------------- where ours is not theirs
+# ------------------------------------------------------------------------- where ours is not theirs
 
 
 def nu_after_3000_steps(tx, find, dtype):
@@ -81,13 +94,17 @@ def nu_after_3000_steps(tx, find, dtype):
 
 
 def test_the_second_moment_of_bfloat16_parameters_grows_because_slots_are_float32():
-    nu = nu_after_3000_steps(gc.scale_by_adam(), lambda state: state["scale_by_adam"]["nu"], jnp.bfloat16)
+    nu = nu_after_3000_steps(
+        gc.scale_by_adam(), lambda state: state["scale_by_adam"]["nu"], jnp.bfloat16
+    )
     assert nu.dtype == jnp.float32
     np.testing.assert_allclose(nu, 1 - 0.999**3000, rtol=0.01)
     np.testing.assert_allclose(nu, 0.950, rtol=0.01)
     with in_optax():
         stuck = nu_after_3000_steps(optax.scale_by_adam(), lambda state: state.nu, jnp.bfloat16)
-    np.testing.assert_allclose(stuck.astype(jnp.float32), 0.5, rtol=0.01)  # b2 nu + (1 - b2) g^2 rounds to nu
+    np.testing.assert_allclose(
+        stuck.astype(jnp.float32), 0.5, rtol=0.01
+    )  # b2 nu + (1 - b2) g^2 rounds to nu
 
 
 def test_a_zero_gradient_in_float16_is_a_zero_update_because_eps_is_float32():
@@ -98,7 +115,9 @@ def test_a_zero_gradient_in_float16_is_a_zero_update_because_eps_is_float32():
     assert np.all(np.asarray(update) == 0)
     with in_optax():
         theirs = optax.adam(1e-3)
-        assert np.all(np.isnan(theirs.update(jnp.zeros_like(p), theirs.init(p), p)[0]))  # eps = 1e-8 rounds to 0
+        assert np.all(
+            np.isnan(theirs.update(jnp.zeros_like(p), theirs.init(p), p)[0])
+        )  # eps = 1e-8 rounds to 0
 
 
 def test_b2_stays_what_it_is_beside_bfloat16_because_numbers_are_never_narrowed():
@@ -130,14 +149,18 @@ def test_the_first_step_of_adam_has_all_digits_because_of_expm1():
 def test_clip_bounds_both_parts_of_a_complex_number_which_optax_does_not_take():
     g = jnp.array([3.0 - 0.5j, 0.1 + 2.0j], jnp.complex64)
     tx = gc.clip(1.0)
-    np.testing.assert_array_equal(tx.update(g, tx.init(g))[0], np.array([1.0 - 0.5j, 0.1 + 1.0j], np.complex64))
+    np.testing.assert_array_equal(
+        tx.update(g, tx.init(g))[0], np.array([1.0 - 0.5j, 0.1 + 1.0j], np.complex64)
+    )
     with in_optax(), pytest.raises(ValueError, match="complex"):
         optax.clip(1.0).update(g, optax.EmptyState())
 
 
 def test_masked_refuses_to_leave_raw_gradients_as_updates():
     p = {"bias": jnp.ones(2), "kernel": jnp.ones((2, 2))}
-    with pytest.raises(ValueError, match=r"would get their raw gradients as updates. Say others=freeze\(\)"):
+    with pytest.raises(
+        ValueError, match=r"would get their raw gradients as updates. Say others=freeze\(\)"
+    ):
         gc.masked(gc.sgd(0.1), "*kernel").init(p)
     theirs = optax.masked(optax.sgd(0.1), {"bias": False, "kernel": True})
     updates, _ = theirs.update(p, theirs.init(p), p)

@@ -1,4 +1,6 @@
-"""Gradients of single examples and of several losses: clipped, hidden in noise, freed from each other."""
+"""Gradients of single examples and of several losses: clipped, hidden in noise, freed from each
+other.
+"""
 
 from functools import partial
 
@@ -64,13 +66,20 @@ def test_noise_has_the_deviation_that_is_asked_for_and_differs_from_step_to_step
     assert float(jnp.mean(seen[0] * seen[1])) == pytest.approx(0.0, abs=0.1)
     other = tx.replace(seed=1).update(jnp.zeros((5, 100, 100)), tx.init(params), params)[0]
     assert not np.allclose(other, seen[0])
-    keyed = [tx.update(jnp.zeros((5, 100, 100)), state, params, key=jax.random.key(7))[0] for _ in range(2)]
+    keyed = [
+        tx.update(jnp.zeros((5, 100, 100)), state, params, key=jax.random.key(7))[0]
+        for _ in range(2)
+    ]
     np.testing.assert_array_equal(*keyed)
 
 
 def test_a_chain_with_a_name_of_its_own_takes_them_too():
     tx = gc.chain(gc.differentially_private_aggregate(1.0, 0.0), gc.sgd(1.0))
-    for named in (tx.named("private"), gc.chain(tx.named("private"), gc.scale(1.0)), gc.tunable(tx.named("private"))):
+    for named in (
+        tx.named("private"),
+        gc.chain(tx.named("private"), gc.scale(1.0)),
+        gc.tunable(tx.named("private")),
+    ):
         updates, _ = named.update(GRADS, named.init(PARAMS), PARAMS)
         assert_close(updates, tx.update(GRADS, tx.init(PARAMS), PARAMS)[0])
 
@@ -139,7 +148,9 @@ def test_conflicts_of_four_losses_go_in_the_order_of_the_key():
     g = {"a": jnp.asarray(grads[:, :2], jnp.float32), "b": jnp.asarray(grads[:, 2:], jnp.float32)}
     updates, _ = tx.update(g, tx.init(params), params, key=key)
     expected = surgery(grads, np.asarray(orders))
-    np.testing.assert_allclose(np.concatenate([updates["a"], updates["b"]]), expected, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        np.concatenate([updates["a"], updates["b"]]), expected, rtol=2e-5, atol=1e-6
+    )
     assert not np.allclose(expected, np.sum(grads, axis=0))
 
 

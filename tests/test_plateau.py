@@ -38,18 +38,32 @@ def test_it_is_that_of_torch(case):
     assert len(set(recorded)) > 2
     with jax.enable_x64(True):
         ours = golden.RATE * scales(case.ours(), [golden.loss(t) for t in range(golden.STEPS)])
-    np.testing.assert_allclose(ours[:-1], recorded[1:], rtol=1e-12)  # theirs is seen before the step
+    np.testing.assert_allclose(
+        ours[:-1], recorded[1:], rtol=1e-12
+    )  # theirs is seen before the step
 
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_it_follows_its_twin_and_optax(size):
     values = [golden.loss(t) for t in range(100)]
-    arguments = dict(factor=0.5, patience=2, rtol=0.01, atol=0.001, cooldown=2, accumulation_size=size, min_scale=0.01)
+    arguments = dict(
+        factor=0.5,
+        patience=2,
+        rtol=0.01,
+        atol=0.001,
+        cooldown=2,
+        accumulation_size=size,
+        min_scale=0.01,
+    )
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         ours = scales(gc.reduce_on_plateau(**arguments), values)
-        theirs = scales(gc.GradientTransformation(*optax.contrib.reduce_on_plateau(**arguments)), values)
+        theirs = scales(
+            gc.GradientTransformation(*optax.contrib.reduce_on_plateau(**arguments)), values
+        )
     assert len(set(ours)) > 2
-    np.testing.assert_allclose(ours, scales_of_twin(ReduceOnPlateau(**arguments), values), rtol=1e-12)
+    np.testing.assert_allclose(
+        ours, scales_of_twin(ReduceOnPlateau(**arguments), values), rtol=1e-12
+    )
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
@@ -59,7 +73,9 @@ def test_a_value_that_is_not_finite_spoils_its_window_and_no_other(bad, size):
     values = [3.0, 3.0, 2.0, bad, 2.0, 2.0, 1.0, 1.0, bad, 1.0, bad, 1.0]
     arguments = dict(factor=0.5, patience=2, accumulation_size=size)
     ours = scales(gc.reduce_on_plateau(**arguments), values)
-    np.testing.assert_allclose(ours, scales_of_twin(ReduceOnPlateau(**arguments), values), rtol=1e-6)
+    np.testing.assert_allclose(
+        ours, scales_of_twin(ReduceOnPlateau(**arguments), values), rtol=1e-6
+    )
     assert ours[-1] == (0.125 if size == 1 else 0.5)
 
 

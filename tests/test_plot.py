@@ -10,7 +10,7 @@ import pytest
 import gradchain as gc
 
 mpl.use("Agg")
-FOUND = gc.LearningRateRange(
+FOUND = gc.schedules.LearningRateRange(
     rates=np.array([0.01, 0.1, 1.0]),
     losses=np.array([3.0, 2.0, 4.0]),
     smoothed=np.array([3.0, 2.5, 3.2]),
@@ -42,25 +42,38 @@ def test_a_range_test_is_drawn_over_the_rate():
     np.testing.assert_allclose(ax.lines[0].get_xydata(), np.stack([FOUND.rates, FOUND.losses], 1))
     np.testing.assert_allclose(ax.lines[1].get_xydata(), np.stack([FOUND.rates, FOUND.smoothed], 1))
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == ["loss", "smoothed", "steepest descent: 1.0e-01", "a tenth of the divergence: 1.0e+00"]
+    assert labels == [
+        "loss",
+        "smoothed",
+        "steepest descent: 1.0e-01",
+        "a tenth of the divergence: 1.0e+00",
+    ]
 
 
 def test_what_did_not_diverge_has_no_line_of_it():
-    calm = gc.LearningRateRange(FOUND.rates, FOUND.losses, FOUND.smoothed, FOUND.steepest, None)
+    calm = gc.schedules.LearningRateRange(
+        FOUND.rates, FOUND.losses, FOUND.smoothed, FOUND.steepest, None
+    )
     assert len(gc.plot.learning_rate_range(calm).lines) == 3
 
 
 def test_the_real_thing():
     loss_and_grad = jax.value_and_grad(lambda w, batch: batch * w**2)
-    found = gc.find_learning_rate(loss_and_grad, 1.0, gc.sgd, [1.0], low=1e-3, steps=30)
+    found = gc.schedules.find_learning_rate(loss_and_grad, 1.0, gc.sgd, [1.0], low=1e-3, steps=30)
     assert gc.plot.learning_rate_range(found).lines
 
 
 def test_a_spectral_density_is_drawn_over_the_eigenvalues():
-    found = gc.curvature.SpectralDensity(np.array([0.0, 1.0, 2.0]), np.array([1e-9, 0.5, 10.0]), None, None)
+    found = gc.curvature.SpectralDensity(
+        np.array([0.0, 1.0, 2.0]), np.array([1e-9, 0.5, 10.0]), None, None
+    )
     ax = gc.plot.spectral_density(found, label="loss")
     np.testing.assert_allclose(ax.lines[0].get_xydata(), [[0, 1e-9], [1, 0.5], [2, 10.0]])
-    assert (ax.get_yscale(), ax.get_xlabel(), ax.lines[0].get_label()) == ("log", "eigenvalue", "loss")
+    assert (ax.get_yscale(), ax.get_xlabel(), ax.lines[0].get_label()) == (
+        "log",
+        "eigenvalue",
+        "loss",
+    )
     np.testing.assert_allclose(ax.get_ylim(), [1e-4, 30.0])
     lower = gc.curvature.SpectralDensity(np.array([0.0, 1.0]), np.array([1.0, 2.0]), None, None)
     assert gc.plot.spectral_density(lower, ax) is ax
@@ -71,18 +84,24 @@ def test_without_matplotlib_the_way_to_it_is_named(monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r'Pictures need matplotlib: pip install "gradchain\[plot\]"'):
+    with pytest.raises(
+        ImportError, match=r'Pictures need matplotlib: pip install "gradchain\[plot\]"'
+    ):
         gc.plot.schedule(gc.constant_schedule(1.0), 5)
 
 
-# ----------------------------------------------------------------------------------------------------- metrics
+# ------------------------------------------------------------------------------------------ metrics
 
 
 def watched(by, steps=6):
     """The history of a few steps; that of the last layer explodes in the end."""
-    tx = gc.watch(gc.chain(gc.clip_by_global_norm(1.0), gc.sgd(gc.linear_schedule(0.1, 0.0, steps))), every=1, by=by)
+    tx = gc.watch(
+        gc.chain(gc.clip_by_global_norm(1.0), gc.sgd(gc.linear_schedule(0.1, 0.0, steps))),
+        every=1,
+        by=by,
+    )
     params = {f"layer_{i}": np.ones(2, np.float32) for i in (2, 10, 1)}
-    state, history = tx.init(params), gc.History()
+    state, history = tx.init(params), gc.telemetry.History()
     for t in range(1, steps + 1):
         grads = params | {"layer_10": np.full(2, np.inf if t == steps else 1.0, np.float32)}
         params, state = tx.step(params, state, params)[0], tx.update(grads, state, params)[1]
@@ -109,12 +128,21 @@ def test_a_history_has_a_panel_for_each_kind_of_metric(tmp_path):
     np.testing.assert_allclose(loss.lines[0].get_xydata()[:, 1], history["loss"])
     assert [line.get_label() for line in norms.lines] == ["gradient", "update", "parameter"]
     np.testing.assert_allclose(norms.lines[0].get_ydata(), history["gradient_norm"])
-    assert [line.get_label() for line in members.lines] == ["clip_by_global_norm", "scale_by_learning_rate"]
+    assert [line.get_label() for line in members.lines] == [
+        "clip_by_global_norm",
+        "scale_by_learning_rate",
+    ]
     np.testing.assert_allclose(factor.lines[0].get_ydata(), history["clip_factor"])
-    assert [text.get_text() for text in ratio.get_yticklabels()] == ["layer_1", "layer_2", "layer_10"]
+    assert [text.get_text() for text in ratio.get_yticklabels()] == [
+        "layer_1",
+        "layer_2",
+        "layer_10",
+    ]
     values = gradient.collections[0].get_array()
     np.testing.assert_allclose(values[:, 0], 2**0.5, rtol=1e-6)
-    np.testing.assert_array_equal(values.mask[:, -1], [False, False, True])  # what is not finite has no colour
+    np.testing.assert_array_equal(
+        values.mask[:, -1], [False, False, True]
+    )  # what is not finite has no colour
     np.testing.assert_array_equal(gradient.lines[0].get_xydata(), [[6, 2]])  # but a cross
     rates = next(ax for ax in fig.axes if ax.get_ylabel() == "learning rate")
     np.testing.assert_allclose(rates.lines[0].get_ydata(), history["learning_rate"])
@@ -122,16 +150,18 @@ def test_a_history_has_a_panel_for_each_kind_of_metric(tmp_path):
 
 
 def test_a_history_is_drawn_from_a_file_and_from_inside_a_wrapper(tmp_path):
-    with gc.CsvWriter(tmp_path / "run.csv") as writer:
+    with gc.telemetry.CsvWriter(tmp_path / "run.csv") as writer:
         for step, metrics in watched(None):
-            writer.write(step, {f"accumulate/inner/{k}" if k != "loss" else k: v for k, v in metrics.items()})
+            writer.write(
+                step, {f"accumulate/inner/{k}" if k != "loss" else k: v for k, v in metrics.items()}
+            )
     fig = gc.plot.plot_history(tmp_path / "run.csv")
     assert titles(fig)[1] == "norms"
     assert titles(fig)[-1] == "norm of update over norm of parameters"
 
 
 def test_a_history_of_a_loss_alone_is_one_panel():
-    history = gc.History()
+    history = gc.telemetry.History()
     history.write(1, {"train_loss": 1.0, "test_loss": 2.0})
     fig = gc.plot.plot_history(history)
     (ax,) = fig.axes
@@ -140,7 +170,7 @@ def test_a_history_of_a_loss_alone_is_one_panel():
 
 @pytest.mark.parametrize("value", [0.0, np.nan, 3.0])
 def test_layers_whose_numbers_are_all_alike_are_drawn_too(value):
-    history = gc.History()
+    history = gc.telemetry.History()
     for step in (1, 2):
         history.write(step, {"gradient_norm/a": value, "gradient_norm/b": value})
     fig = gc.plot.plot_history(history)
@@ -149,21 +179,29 @@ def test_layers_whose_numbers_are_all_alike_are_drawn_too(value):
 
 
 def test_a_history_of_nothing_that_is_drawn_is_refused():
-    history = gc.History()
+    history = gc.telemetry.History()
     history.write(1, {"accuracy": 1.0})
     with pytest.raises(ValueError, match="no metric that it draws, such as 'loss', in 'accuracy'"):
         gc.plot.plot_history(history)
 
 
 def test_a_loss_is_what_is_called_so():
-    history = gc.History()
-    history.write(1, {"loss/train": 1.0, "test/total_loss": 2.0, "dynamic_loss_scale/skipped": 3.0, "loss_scale": 4.0})
+    history = gc.telemetry.History()
+    history.write(
+        1,
+        {
+            "loss/train": 1.0,
+            "test/total_loss": 2.0,
+            "dynamic_loss_scale/skipped": 3.0,
+            "loss_scale": 4.0,
+        },
+    )
     (ax,) = [ax for ax in gc.plot.plot_history(history).axes if ax.get_title()]
     assert [line.get_label() for line in ax.lines] == ["loss/train", "test/total_loss"]
 
 
 def test_a_step_without_health_has_no_cross():
-    history = gc.History()
+    history = gc.telemetry.History()
     for step in (1, 2):
         history.write(step, {"gradient_norm/a": 1.0} | ({"health/a": 1.0} if step == 1 else {}))
     (ax,) = [ax for ax in gc.plot.plot_history(history).axes if ax.get_title()]

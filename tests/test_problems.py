@@ -1,4 +1,6 @@
-"""The problems of Moré, Garbow and Hillstrom are those of the paper, and their minima are what is said."""
+"""The problems of Moré, Garbow and Hillstrom are those of the paper, and their minima are what is
+said.
+"""
 
 import dataclasses
 import functools
@@ -48,7 +50,9 @@ def objective(problem: Problem, x: np.ndarray) -> float:
 def test_residuals_are_those_of_the_twin(problem: Problem):
     rng = np.random.default_rng(problem.number)
     for spread in (0.0, 0.1, 0.3):
-        x = problem.start * (1 + spread * rng.uniform(-1, 1, problem.n)) + 0.1 * spread * rng.uniform(-1, 1, problem.n)
+        x = problem.start * (
+            1 + spread * rng.uniform(-1, 1, problem.n)
+        ) + 0.1 * spread * rng.uniform(-1, 1, problem.n)
         residuals, _ = compiled(problem)(x)
         expected = twin.residuals(problem.number, x, problem.m)
         assert residuals.shape == (problem.m,) and residuals.dtype == np.float64
@@ -82,7 +86,11 @@ VALUES = {3: 1.14, 4: 1.00e12, 5: 14.2, 9: 3.89e-6, 11: 12.1, 12: 1.03e3, 14: 1.
 # The same at other dimensions: residuals, start, value.
 LARGE = {
     "extended rosenbrock": (variable.extended_rosenbrock, np.tile([-1.2, 1.0], 20), 484.0),
-    "extended powell singular": (variable.extended_powell, np.tile([3.0, -1.0, 0.0, 1.0], 15), 3.23e3),
+    "extended powell singular": (
+        variable.extended_powell,
+        np.tile([3.0, -1.0, 0.0, 1.0], 15),
+        3.23e3,
+    ),
     "penalty 1": (variable.penalty_1, np.arange(1.0, 61), 5.45e9),
     "penalty 2": (variable.penalty_2, np.full(65, 0.5), 2.87e5),
     "variably dimensioned": (variable.variably_dimensioned, 1 - np.arange(1, 41) / 40, 9.39e10),
@@ -117,7 +125,9 @@ def polish(problem: Problem, x: np.ndarray) -> np.ndarray:
 
 
 def descend(problem: Problem) -> np.ndarray:
-    """The end of SciPy's BFGS from the standard start: it keeps to the valley where others jump out."""
+    """The end of SciPy's BFGS from the standard start: it keeps to the valley where others jump
+    out.
+    """
 
     def value_and_grad(x):
         residuals, jacobian = compiled(problem)(x)
@@ -131,10 +141,14 @@ ELSEWHERE = {
     ("freudenstein and roth (2, 2)", 0.0): lambda problem: polish(problem, np.array([6.0, 5.0])),
     ("biggs exp6 (6, 13)", 5.655649925500e-3): descend,
     ("trigonometric (10, 10)", 0.0): lambda problem: np.zeros(10),
-    ("brown almost-linear (10, 10)", 1.0): lambda problem: polish(problem, np.array([0.0] * 9 + [11.0])),
+    ("brown almost-linear (10, 10)", 1.0): lambda problem: polish(
+        problem, np.array([0.0] * 9 + [11.0])
+    ),
 }
 MINIMA = [(problem, minimum) for problem in ALL for minimum in problem.minima]
-each_minimum = pytest.mark.parametrize(("problem", "minimum"), MINIMA, ids=lambda x: getattr(x, "title", x))
+each_minimum = pytest.mark.parametrize(
+    ("problem", "minimum"), MINIMA, ids=lambda x: getattr(x, "title", x)
+)
 
 
 @each_minimum
@@ -149,7 +163,9 @@ def test_minima_are_stationary_points_of_that_value(problem: Problem, minimum: f
     assert value == pytest.approx(minimum, rel=1e-8)
     residuals, jacobian = compiled(problem)(x)
     lengths = np.linalg.norm(jacobian, axis=0) * np.linalg.norm(residuals)
-    assert (np.abs(residuals @ jacobian) <= 1e-6 * lengths).all()  # at right angles to each column, whatever its scale
+    assert (
+        np.abs(residuals @ jacobian) <= 1e-6 * lengths
+    ).all()  # at right angles to each column, whatever its scale
 
 
 @each
@@ -161,17 +177,23 @@ def test_digits_are_the_published_ones(problem: Problem):
             last = unit * 10.0 ** -len(digits.partition(".")[2])
             short = unit * float(digits)
             # Cut off, except that of Biggs, which is rounded up.
-            assert short <= minimum < short + last or (problem.name == "biggs exp6" and abs(minimum - short) < last / 2)
+            assert short <= minimum < short + last or (
+                problem.name == "biggs exp6" and abs(minimum - short) < last / 2
+            )
 
 
 def test_other_minima_are_there_and_do_not_count():
-    trigonometric, chebyquad = (problem for problem in VARIANTS if problem.n == 10 and problem.others)
+    trigonometric, chebyquad = (
+        problem for problem in VARIANTS if problem.n == 10 and problem.others
+    )
     inside = np.random.default_rng(0).uniform(0, 1, 10)
     bard, far = BY_NUMBER[8], np.array([np.mean(twin.BARD), -1e8, -1e8])
     for problem, x in ((trigonometric, polish(trigonometric, trigonometric.start)), (bard, far)):
         assert objective(problem, x) == pytest.approx(problem.others[0], rel=1e-6)
         assert problem.reached(objective(problem, x)) is None
-    assert objective(chebyquad, polish(chebyquad, inside)) == pytest.approx(chebyquad.others[0], rel=1e-9)
+    assert objective(chebyquad, polish(chebyquad, inside)) == pytest.approx(
+        chebyquad.others[0], rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("minimum", [0.0, 85822.2])
@@ -184,13 +206,30 @@ def test_a_minimum_is_reached_within_its_tolerance(minimum):
 
 def test_the_figures_of_a_run():
     problem = BY_NUMBER[2]  # minima: 0, 48.98...
-    trace = Trace(evaluated=[400.0, 900.0, 60.0, 48.98425367924, 70.0, 1.0, 1e-9, 1e-20], iterates=[60.0, 1.0, 1e-20])
-    assert trace.best() == [(1, 400.0), (3, 60.0), (4, 48.98425367924), (6, 1.0), (7, 1e-9), (8, 1e-20)]
+    trace = Trace(
+        evaluated=[400.0, 900.0, 60.0, 48.98425367924, 70.0, 1.0, 1e-9, 1e-20],
+        iterates=[60.0, 1.0, 1e-20],
+    )
+    assert trace.best() == [
+        (1, 400.0),
+        (3, 60.0),
+        (4, 48.98425367924),
+        (6, 1.0),
+        (7, 1e-9),
+        (8, 1e-20),
+    ]
     run = summarize(problem, 1e-20, trace)
     assert (run.reached, run.iterations, run.evaluations) == (0.0, 3, 8)
-    assert (run.iterations_to_target, run.evaluations_to_target) == (3, 7)  # the other minimum was only passed
+    assert (run.iterations_to_target, run.evaluations_to_target) == (
+        3,
+        7,
+    )  # the other minimum was only passed
     lost = summarize(problem, 1.0, trace)
-    assert (lost.reached, lost.iterations_to_target, lost.evaluations_to_target) == (None, None, None)
+    assert (lost.reached, lost.iterations_to_target, lost.evaluations_to_target) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_every_evaluation_in_a_compiled_loop_is_noted_once():
@@ -213,18 +252,27 @@ def test_the_baseline_is_what_scipy_does():
     baseline = read()
     assert baseline["origin"]["tight"] == TIGHT and baseline["origin"]["default"] == MEMORY
     assert set(baseline["problems"]) == {problem.title for problem in ALL}
-    for number in (1, 16, 31):  # short runs: in long ones, another version's rounding changes the counts
+    for number in (
+        1,
+        16,
+        31,
+    ):  # short runs: in long ones, another version's rounding changes the counts
         problem = BY_NUMBER[number]
         trace = Trace()
         result = run_scipy(scipy_function(problem), problem.start, TIGHT, trace)
         run = summarize(problem, float(result.fun), trace)
         recorded = baseline["problems"][problem.title]["tight"]
         assert run.reached == recorded["reached"] is not None
-        assert run.evaluations_to_target == pytest.approx(recorded["evaluations_to_target"], rel=0.1)
+        assert run.evaluations_to_target == pytest.approx(
+            recorded["evaluations_to_target"], rel=0.1
+        )
         assert run.iterations_to_target == pytest.approx(recorded["iterations_to_target"], rel=0.1)
         best = dict(map(tuple, recorded["best"]))
         target = problem.reached(recorded["value"]) + tolerance(recorded["reached"])
-        assert min(k for k, value in best.items() if value <= target) == recorded["evaluations_to_target"]
+        assert (
+            min(k for k, value in best.items() if value <= target)
+            == recorded["evaluations_to_target"]
+        )
     solved = [p for p in PROBLEMS if baseline["problems"][p.title]["tight"]["reached"] is not None]
     assert len(solved) == 32
 
@@ -233,7 +281,11 @@ def test_minimizers_are_compared_by_the_evaluations_that_they_make():
     problem = BY_NUMBER[31]
     names = ["scipy L-BFGS-B", "gradchain lbfgs"]
     runs = compare_minimizers.compare(problem, names, turns=0)
-    found = gc.minimize(problem.objective, jnp.asarray(problem.start), tol=gc.Tolerance(1e-8, value=0.0))
+    found = gc.minimize(
+        problem.objective,
+        jnp.asarray(problem.start),
+        tol=gc.minimization.Tolerance(1e-8, value=0.0),
+    )
     ours, theirs = runs["gradchain lbfgs"], runs["scipy L-BFGS-B"]
     assert (ours.iterations, ours.evaluations) == (found.steps, found.evals)
     assert ours.reached == theirs.reached == 0.0

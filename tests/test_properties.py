@@ -19,10 +19,13 @@ pytestmark = pytest.mark.usefixtures("without_jit")
 transformations = st.sampled_from(
     [
         gc.adamw(0.1, where="*kernel*"),
-        gc.chain(gc.clip_by_global_norm(1.0), gc.sgd(gc.linear_schedule(0.0, 1.0, 3), 0.9, nesterov=True)),
+        gc.chain(
+            gc.clip_by_global_norm(1.0), gc.sgd(gc.linear_schedule(0.0, 1.0, 3), 0.9, nesterov=True)
+        ),
         gc.masked(gc.scale_by_rms(), gc.ndim_at_least(2), gc.scale_by_rss()),
         gc.partition(
-            {"0": gc.adam(0.1), "1": gc.scale_by_adam(), "2": gc.clip(1.0)}, lambda path, x: str(min(x.ndim, 2))
+            {"0": gc.adam(0.1), "1": gc.scale_by_adam(), "2": gc.clip(1.0)},
+            lambda path, x: str(min(x.ndim, 2)),
         ),
     ]
 )
@@ -47,18 +50,26 @@ def test_structure_shapes_and_dtypes_are_kept(tx, params):
 def test_updates_are_added_and_rounded_once(params):
     rng = np.random.default_rng(0)
     updates = jax.tree.map(lambda p: jnp.asarray(rng.standard_normal(p.shape), p.dtype), params)
-    expected = jax.tree.map(lambda p, u: (named(p)[""] + named(u)[""]).astype(p.dtype), params, updates)
+    expected = jax.tree.map(
+        lambda p, u: (named(p)[""] + named(u)[""]).astype(p.dtype), params, updates
+    )
     new = gc.apply_updates(params, updates)
     assert_same_type(new, params)
     for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(expected), strict=True):
-        # The sum of two numbers of 24 bits may be rounded to float32 before it is rounded to its dtype.
-        np.testing.assert_allclose(named(a)[""], named(b)[""], rtol=float(jnp.finfo(a.dtype).eps), atol=0)
+        # The sum of two numbers of 24 bits may be rounded to float32 before it is rounded to its
+        # dtype.
+        np.testing.assert_allclose(
+            named(a)[""], named(b)[""], rtol=float(jnp.finfo(a.dtype).eps), atol=0
+        )
 
 
 @few
 @given(trees)
 def test_updates_that_are_wider_than_parameters_are_not_rounded_before(params):
-    rng, wide = np.random.default_rng(0), lambda p: jnp.complex64 if jnp.iscomplexobj(p) else jnp.float32
+    rng, wide = (
+        np.random.default_rng(0),
+        lambda p: jnp.complex64 if jnp.iscomplexobj(p) else jnp.float32,
+    )
     params = other_like(params)
     updates = jax.tree.map(lambda p: jnp.asarray(rng.standard_normal(p.shape), wide(p)), params)
     expected = jax.tree.map(lambda p, u: (p.astype(u.dtype) + u).astype(p.dtype), params, updates)
@@ -94,7 +105,9 @@ def test_clip_by_global_norm_bounds_the_norm_and_keeps_the_direction(tree, max_n
 def test_select_by_glob_matches_paths(tree, glob):
     chosen = gc.select(glob, tree)
     assert jax.tree.structure(chosen) == jax.tree.structure(tree)
-    assert {k: bool(v) for k, v in named(chosen).items()} == {k: fnmatch.fnmatchcase(k, glob) for k in named(tree)}
+    assert {k: bool(v) for k, v in named(chosen).items()} == {
+        k: fnmatch.fnmatchcase(k, glob) for k in named(tree)
+    }
 
 
 @few
@@ -118,7 +131,10 @@ def test_masked_applies_to_the_selected_leaves_only(tree, others):
     rest = 0.0 if others == gc.freeze() else 1.0
     expected = jax.tree.map(lambda x: x * (-2.0 if x.ndim >= 2 else rest), tree)
     assert_same_type(updates, tree)
-    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(updates), jax.tree.leaves(expected), strict=True))
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(jax.tree.leaves(updates), jax.tree.leaves(expected), strict=True)
+    )
 
 
 @few
@@ -137,9 +153,12 @@ def test_partition_gives_each_leaf_to_its_group(tree):
     labels = jax.tree.map(lambda x: label("", x), tree)
     expected = jax.tree.map(lambda x, name: x * factors[name], tree, labels)
     for param_labels in (label, labels):
-        tx = gc.partition({name: gc.scale(factor) for name, factor in factors.items()}, param_labels)
+        tx = gc.partition(
+            {name: gc.scale(factor) for name, factor in factors.items()}, param_labels
+        )
         updates, _ = tx.update(tree, tx.init(tree), tree)
         assert_same_type(updates, tree)
         assert all(
-            np.array_equal(a, b) for a, b in zip(jax.tree.leaves(updates), jax.tree.leaves(expected), strict=True)
+            np.array_equal(a, b)
+            for a, b in zip(jax.tree.leaves(updates), jax.tree.leaves(expected), strict=True)
         )

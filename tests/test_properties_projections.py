@@ -56,7 +56,9 @@ def test_a_projection_of_a_tree_is_that_of_one_long_vector(tree, name):
     if name == "simplex" and np.iscomplexobj(numbers):  # where they count as their two parts
         tree = jax.tree.map(lambda x: (x.real, jnp.imag(x)), tree)
         numbers = flat(tree)
-    whole = PROJECTIONS[name](jnp.asarray(numbers, jnp.complex64 if np.iscomplexobj(numbers) else jnp.float32))
+    whole = PROJECTIONS[name](
+        jnp.asarray(numbers, jnp.complex64 if np.iscomplexobj(numbers) else jnp.float32)
+    )
     np.testing.assert_allclose(flat(PROJECTIONS[name](tree)), whole, rtol=1e-5, atol=1e-4)
 
 

@@ -1,4 +1,6 @@
-"""Quasi-Newton directions on functions: what they converge to, whose numbers they have, and which pairs they refuse."""
+"""Quasi-Newton directions on functions: what they converge to, whose numbers they have, and which
+pairs they refuse.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ import pytest
 import scipy.optimize
 
 import gradchain as gc
-from gradchain.curvature.flat import to_vector
+from gradchain.curvature.vectors import to_vector
 from tests.samples import assert_close, assert_identical
 
 N = 6
@@ -24,7 +26,12 @@ def hessian(size=N, condition=100.0, seed=0):
 
 def tree(x):
     """The same numbers in leaves of several kinds."""
-    return {"a": x[0], "b": [x[1:3], jnp.zeros((0, 2), x.dtype)], "hole": None, "c": x[3:].reshape(3, -1)}
+    return {
+        "a": x[0],
+        "b": [x[1:3], jnp.zeros((0, 2), x.dtype)],
+        "hole": None,
+        "c": x[3:].reshape(3, -1),
+    }
 
 
 def entry(state):
@@ -42,7 +49,9 @@ def exact_steps(tx, a, x, steps):
         u, state = tx.update(to_tree(g), state, to_tree(x))
         d = to_vector(u)[0]
         curvature = d @ a @ d
-        return x - jnp.where(curvature > 0, g @ d / jnp.where(curvature > 0, curvature, 1.0), 0.0) * d, state
+        return x - jnp.where(
+            curvature > 0, g @ d / jnp.where(curvature > 0, curvature, 1.0), 0.0
+        ) * d, state
 
     points, state = [x], tx.init(to_tree(x))
     for _ in range(steps):
@@ -101,7 +110,10 @@ def fixed_steps(tx, loss, p, steps, rate):
 def test_both_forms_are_the_same_also_once_the_ring_is_full():
     with jax.enable_x64(True):
         p = tree(jnp.linspace(-1.0, 1.5, N))
-        ends = [fixed_steps(gc.scale_by_lbfgs(4, form), rosenbrock, p, 60, 0.2) for form in ("two_loop", "compact")]
+        ends = [
+            fixed_steps(gc.scale_by_lbfgs(4, form), rosenbrock, p, 60, 0.2)
+            for form in ("two_loop", "compact")
+        ]
         (points, state), (others, other) = ends
         assert entry(state)["pairs"] == entry(other)["pairs"]
         assert entry(state)["pairs"] >= 4
@@ -112,7 +124,10 @@ def test_both_forms_are_the_same_also_once_the_ring_is_full():
 def logistic(p):
     """A convex loss, on which every step makes a pair."""
     rng = np.random.default_rng(0)
-    inputs, signs = jnp.asarray(rng.standard_normal((40, N))), jnp.asarray(rng.choice([-1.0, 1.0], 40))
+    inputs, signs = (
+        jnp.asarray(rng.standard_normal((40, N))),
+        jnp.asarray(rng.choice([-1.0, 1.0], 40)),
+    )
     x = to_vector(p)[0]
     return jnp.sum(jnp.logaddexp(0.0, -signs * (inputs @ x))) + 0.05 * x @ x
 
@@ -140,7 +155,9 @@ def test_the_product_is_that_of_scipy(form):
             last = x, g
             x = x + rng.standard_normal(N)
         s, y = (np.stack(column) for column in zip(*pairs[-5:], strict=True))
-        gamma = s[-1] @ y[-1] / (y[-1] @ y[-1])  # SciPy begins with the identity: other units of the parameters
+        gamma = (
+            s[-1] @ y[-1] / (y[-1] @ y[-1])
+        )  # SciPy begins with the identity: other units of the parameters
         root = np.sqrt(gamma)
         product = scipy.optimize.LbfgsInvHessProduct(s / root, y * root)
         np.testing.assert_allclose(u, gamma * product.matvec(last[1]), rtol=1e-10)
@@ -148,7 +165,9 @@ def test_the_product_is_that_of_scipy(form):
 
 @pytest.mark.parametrize("make", [gc.scale_by_bfgs, gc.scale_by_dfp])
 def test_the_dense_matrix_is_that_of_scipy(make):
-    """SciPy has DFP's formula as the other half of its own: H of one is B of the other with s and y exchanged."""
+    """SciPy has DFP's formula as the other half of its own: H of one is B of the other with s and y
+    exchanged.
+    """
     with jax.enable_x64(True):
         is_bfgs = make is gc.scale_by_bfgs
         theirs = scipy.optimize.BFGS(init_scale=1.0)
@@ -166,10 +185,12 @@ def test_the_dense_matrix_is_that_of_scipy(make):
                 theirs.update(*((s, y) if is_bfgs else (y, s)))
             last = x, g
             x = x + rng.standard_normal(N)
-        np.testing.assert_allclose(entry(state)["inverse_hessian"], theirs.get_matrix(), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            entry(state)["inverse_hessian"], theirs.get_matrix(), rtol=1e-9, atol=1e-12
+        )
 
 
-# ------------------------------------------------------------------------------------------------- pairs and refusals
+# ------------------------------------------------------------------------------- pairs and refusals
 
 
 def start(tx, steps=3):
@@ -238,7 +259,9 @@ def test_parameters_that_are_not_finite_leave_no_trace(tx):
 
 @each
 def test_the_units_of_the_loss_do_not_matter(tx):
-    """In float32 a threshold of s'y / y'y itself would refuse each pair of a loss whose Hessian is 1e9."""
+    """In float32 a threshold of s'y / y'y itself would refuse each pair of a loss whose Hessian is
+    1e9.
+    """
     ends = []
     for unit in (1.0, 1e9, 1e-9):
         a, x = jnp.asarray(hessian(condition=4.0), jnp.float32), jnp.arange(1.0, N + 1)
@@ -256,7 +279,9 @@ def test_a_direction_that_does_not_go_downhill_empties_the_memory(form):
     tx = gc.scale_by_lbfgs(4, form)
     x, g, state = start(tx)
     _, state = tx.update(g, state, x)
-    state["scale_by_lbfgs"]["sy"] = -state["scale_by_lbfgs"]["sy"]  # as rounding does it only after much bad luck
+    state["scale_by_lbfgs"]["sy"] = -state["scale_by_lbfgs"][
+        "sy"
+    ]  # as rounding does it only after much bad luck
     u, after = tx.update(g, state, x)
     assert after["scale_by_lbfgs"]["pairs"] == 0
     np.testing.assert_allclose(u, g / jnp.maximum(jnp.linalg.norm(g), 1.0), rtol=1e-6)
@@ -296,7 +321,9 @@ def test_pairs_are_of_the_gradient_of_the_loss_whatever_stands_before(tx):
         expected, own = tx.update(a @ x, own, x)
         assert_close(pairs_of(tx, {"": next(iter(state.values()))}), pairs_of(tx, own), 1e-6)
         x = x - 0.5 * expected
-    np.testing.assert_allclose(u / jnp.linalg.norm(u), expected / jnp.linalg.norm(expected), rtol=1e-4)
+    np.testing.assert_allclose(
+        u / jnp.linalg.norm(u), expected / jnp.linalg.norm(expected), rtol=1e-4
+    )
 
 
 def test_arguments_that_make_no_sense():
@@ -308,18 +335,26 @@ def test_arguments_that_make_no_sense():
         gc.scale_by_lbfgs().update(jnp.ones(2), gc.scale_by_lbfgs().init(jnp.ones(2)))
 
 
-# --------------------------------------------------------------------------------------------------------- the recipes
+# -------------------------------------------------------------------------------------- the recipes
 
 
 @pytest.mark.parametrize(
     ("make", "most"),
-    [(gc.lbfgs, 50), (gc.bfgs, 50), (gc.dfp, 60), (gc.nonlinear_cg, 120), (lambda: gc.lbfgs(form="compact"), 50)],
+    [
+        (gc.lbfgs, 50),
+        (gc.bfgs, 50),
+        (gc.dfp, 60),
+        (gc.nonlinear_cg, 120),
+        (lambda: gc.lbfgs(form="compact"), 50),
+    ],
     ids=["lbfgs", "bfgs", "dfp", "nonlinear_cg", "compact"],
 )
 def test_recipes_minimize_the_banana(make, most):
     with jax.enable_x64(True):
         tx, p = make(), {"a": jnp.array(-1.2), "b": jnp.ones(2), "hole": None}
-        step = jax.jit(lambda p, state: tx.step(jax.grad(rosenbrock)(p), state, p, value_fn=rosenbrock))
+        step = jax.jit(
+            lambda p, state: tx.step(jax.grad(rosenbrock)(p), state, p, value_fn=rosenbrock)
+        )
         state = tx.init(p)
         for _ in range(most):
             p, state = step(p, state)
@@ -328,8 +363,12 @@ def test_recipes_minimize_the_banana(make, most):
 
 
 def test_a_recipe_takes_any_line_search_and_a_fixed_rate():
-    assert list(gc.lbfgs(5, gc.backtracking()).stages) == ["scale_by_lbfgs", "scale", "backtracking"]
-    assert list(gc.bfgs(gc.hager_zhang()).stages) == ["scale_by_bfgs", "scale", "hager_zhang"]
+    assert list(gc.lbfgs(5, gc.backtracking()).members) == [
+        "scale_by_lbfgs",
+        "scale",
+        "backtracking",
+    ]
+    assert list(gc.bfgs(gc.hager_zhang()).members) == ["scale_by_bfgs", "scale", "hager_zhang"]
     fixed = gc.chain(gc.lbfgs(3, gc.scale(0.5)))
     p, state = tree(jnp.linspace(-1.0, 1.0, N, dtype=jnp.float32)), None
     assert fixed == gc.chain(gc.lbfgs(3).replace(line_search=gc.scale(0.5)))

@@ -1,12 +1,13 @@
-"""L-BFGS with parameters that are split over 8 devices: its history is split too, and the points stay the same."""
+"""L-BFGS with parameters that are split over 8 devices: its history is split too, and the points
+stay the same.
+"""
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import pytest
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
 import gradchain as gc
 from tests.hlo import places
@@ -26,8 +27,10 @@ def mesh_and_params() -> tuple[Mesh, dict]:
 
 
 def chained(p):
-    """A loss that sees each leaf alone, so that shards need no others: of all shards inside ``shard_map``."""
-    wave = lambda x: gc.total(jnp.sqrt(1 + (x - 0.5) ** 2) + 0.1 * x**4)
+    """A loss that sees each leaf alone, so that shards need no others: of all shards inside
+    ``shard_map``.
+    """
+    wave = lambda x: gc.numerics.total(jnp.sqrt(1 + (x - 0.5) ** 2) + 0.1 * x**4)
     return sum(wave(x) for x in jax.tree.leaves(p))
 
 
@@ -44,7 +47,9 @@ def test_split_under_jit_the_history_is_split_and_the_points_are_the_same(form):
     assert_close(split, jax.tree.map(lambda x: x[-1], expected), 1e-6)
     for slot in ("s", "y"):
         for name, ring in state["scale_by_lbfgs"][slot].items():
-            assert ring.sharding.is_equivalent_to(NamedSharding(mesh, P(None, *SPECS[name])), ring.ndim), name
+            assert ring.sharding.is_equivalent_to(
+                NamedSharding(mesh, P(None, *SPECS[name])), ring.ndim
+            ), name
     kernel = state["scale_by_lbfgs"]["s"]["kernel"]
     assert {shard.data.shape for shard in kernel.addressable_shards} == {(4, 2, 2)}
     program = step.lower(split, state).compile().as_text()
@@ -89,7 +94,10 @@ def test_the_compact_form_reduces_as_often_whatever_the_memory():
 def test_a_dense_matrix_refuses_shards(make):
     mesh, p = mesh_and_params()
     run = jax.shard_map(
-        lambda p: fixed_steps(make(), chained, p, 2, 0.5)[0], mesh=mesh, in_specs=(SPECS,), out_specs=P()
+        lambda p: fixed_steps(make(), chained, p, 2, 0.5)[0],
+        mesh=mesh,
+        in_specs=(SPECS,),
+        out_specs=P(),
     )
     with pytest.raises(ValueError, match="inside shard_map it is given shards"):
         jax.eval_shape(run, p)

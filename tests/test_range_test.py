@@ -19,7 +19,7 @@ def loss(params, batch):
 
 
 def find(make=gc.sgd, batches=(1.0,), **arguments):
-    return gc.find_learning_rate(jax.value_and_grad(loss), P, make, batches, **arguments)
+    return gc.schedules.find_learning_rate(jax.value_and_grad(loss), P, make, batches, **arguments)
 
 
 def test_it_trains_with_rates_that_grow_by_a_factor():
@@ -68,7 +68,9 @@ def test_batches_start_anew_and_one_step_is_compiled():
         return loss(params, batch)
 
     batches = iter([1.0, 2.0, 3.0])
-    found = gc.find_learning_rate(jax.value_and_grad(counted), P, gc.adam, batches, low=1e-9, high=1e-8, steps=7)
+    found = gc.schedules.find_learning_rate(
+        jax.value_and_grad(counted), P, gc.adam, batches, low=1e-9, high=1e-8, steps=7
+    )
     sizes = [float(loss(P, b)) for b in (1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 1.0)]
     np.testing.assert_allclose(found.losses, sizes, rtol=1e-5)
     assert len(traces) == 1

@@ -11,7 +11,11 @@ import pytest
 import gradchain as gc
 
 STEPS = np.arange(40)
-A, B, C = gc.linear_schedule(0.1, 2.0, 30), gc.cosine_annealing_schedule(1.0, 13), gc.rex_schedule(0.5, 10)
+A, B, C = (
+    gc.linear_schedule(0.1, 2.0, 30),
+    gc.schedules.cosine_annealing_schedule(1.0, 13),
+    gc.schedules.rex_schedule(0.5, 10),
+)
 
 
 def plain(step):
@@ -43,8 +47,14 @@ MADE = {
     "until": (A.until(7), a[np.minimum(STEPS, 7)]),
     "a until 7 | b": (A.until(7) | B, np.where(STEPS < 7, a, after(B, -7))),
     "a until 7 | number": (A.until(7) | 0.3, np.where(STEPS < 7, a, 0.3)),
-    "three": (A.until(7) | B.until(5) | C, np.select([STEPS < 7, STEPS < 12], [a, after(B, -7)], after(C, -12))),
-    "nested": (A.until(7) | (B.until(5) | C), np.select([STEPS < 7, STEPS < 12], [a, after(B, -7)], after(C, -12))),
+    "three": (
+        A.until(7) | B.until(5) | C,
+        np.select([STEPS < 7, STEPS < 12], [a, after(B, -7)], after(C, -12)),
+    ),
+    "nested": (
+        A.until(7) | (B.until(5) | C),
+        np.select([STEPS < 7, STEPS < 12], [a, after(B, -7)], after(C, -12)),
+    ),
     "cut short": ((A.until(7) | B).until(5) | C, np.where(STEPS < 5, a, after(C, -5))),
     "all": (
         (2 * (A + 1).until(9) - 0.5).clip(0.0, 3.5).repeat(20),
@@ -58,7 +68,9 @@ def test_what_operators_make_is_a_schedule_like_any_other(name):
     made, expected = MADE[name]
     assert isinstance(made, gc.Schedule)
     np.testing.assert_allclose(made(STEPS), expected, atol=1e-6)
-    np.testing.assert_allclose([made(int(t)) for t in (0, 6, 7, 39)], expected[[0, 6, 7, 39]], atol=1e-6)
+    np.testing.assert_allclose(
+        [made(int(t)) for t in (0, 6, 7, 39)], expected[[0, 6, 7, 39]], atol=1e-6
+    )
     assert eval(repr(made), vars(gc)) == made
     assert gc.from_config(json.loads(json.dumps(gc.to_config(made)))) == made
     assert pickle.loads(pickle.dumps(made)) == made
@@ -77,7 +89,7 @@ def test_what_operators_make_is_a_schedule_like_any_other(name):
         (A * plain, a * p),
         (plain * A, a * p),
         (A.until(7) | plain, np.where(STEPS < 7, a, 0.1 * (STEPS - 7))),
-        (gc.until_schedule(plain, 7) | A, np.where(STEPS < 7, p, after(A, -7))),
+        (gc.schedules.until_schedule(plain, 7) | A, np.where(STEPS < 7, p, after(A, -7))),
     ],
 )
 def test_a_plain_function_is_an_operand(made, expected):
@@ -85,10 +97,12 @@ def test_a_plain_function_is_an_operand(made, expected):
     np.testing.assert_allclose(jax.jit(lambda t: made(t))(5), expected[5], atol=1e-6)
 
 
-@pytest.mark.parametrize("two", [2, 2.0, np.float64(2), np.float32(2), np.array(2.0), jnp.float32(2)])
+@pytest.mark.parametrize(
+    "two", [2, 2.0, np.float64(2), np.float32(2), np.array(2.0), jnp.float32(2)]
+)
 def test_a_number_of_any_kind_is_an_operand(two):
-    assert two * A == 2 * A == gc.product_schedule(2.0, A)
-    assert A * two == gc.product_schedule(A, 2.0)
+    assert two * A == 2 * A == gc.schedules.product_schedule(2.0, A)
+    assert A * two == gc.schedules.product_schedule(A, 2.0)
     assert two + A == 2 + A
     assert A - two == A + -2.0
 
@@ -111,11 +125,23 @@ def test_one_schedule_alone_can_be_continued():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: A | B, TypeError, r"When does linear_schedule\(.*\) end\? Say first.until\(steps\) \| second"),
+        (
+            lambda: A | B,
+            TypeError,
+            r"When does linear_schedule\(.*\) end\? Say first.until\(steps\) \| second",
+        ),
         (lambda: plain | A, TypeError, r"Say until_schedule\(first, steps\) \| second"),
         (lambda: 0.5 | A, TypeError, r"When does 0.5 end\?"),
-        (lambda: A + "b", TypeError, r"sum_schedule: argument 'second' must be a number or a function of the step"),
-        (lambda: A * jnp.ones(3), TypeError, r"product_schedule: argument 'second' must be a number"),
+        (
+            lambda: A + "b",
+            TypeError,
+            r"sum_schedule: argument 'second' must be a number or a function of the step",
+        ),
+        (
+            lambda: A * jnp.ones(3),
+            TypeError,
+            r"product_schedule: argument 'second' must be a number",
+        ),
         (lambda: A.until(-1), ValueError, r"until_schedule: steps must be 0 or more"),
         (lambda: A.repeat(0), ValueError, r"repeated_schedule: steps must be 1 or more"),
     ],

@@ -33,7 +33,10 @@ def test_weights_follow_the_largest_rate_and_the_step():
     with jax.enable_x64(True):
         rates = [0.1, 0.4, 0.2, 0.3]
         rate = lambda step: jnp.asarray(rates)[step.astype(int)]
-        tx, y = gc.schedule_free(gc.sgd(rate), rate, 0.8, 2.0, weight_step_power=1.0), jnp.array([2.0, -1.0])
+        tx, y = (
+            gc.schedule_free(gc.sgd(rate), rate, 0.8, 2.0, weight_step_power=1.0),
+            jnp.array([2.0, -1.0]),
+        )
         state, x, z, weights = tx.init(y), np.asarray(y), np.asarray(y), []
         for t in range(4):
             z = z - rates[t] * np.asarray(slope(y))
@@ -61,7 +64,10 @@ def test_a_scheduled_b1_does_not_disturb_the_average():
     ("ours", "theirs"),
     [
         (gc.schedule_free_sgd(0.3, b1=0.8), optax.contrib.schedule_free_sgd(0.3, b1=0.8)),
-        (gc.schedule_free_adamw(0.1, weight_decay=0.1), optax.contrib.schedule_free_adamw(0.1, weight_decay=0.1)),
+        (
+            gc.schedule_free_adamw(0.1, weight_decay=0.1),
+            optax.contrib.schedule_free_adamw(0.1, weight_decay=0.1),
+        ),
     ],
     ids=["sgd", "adamw"],
 )

@@ -1,4 +1,6 @@
-"""Searches as members of chains: evaluations are counted and used again, by the stage itself or by the caller."""
+"""Searches as members of chains: evaluations are counted and used again, by the stage itself or by
+the caller.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -31,12 +33,14 @@ def counted(function):
     return told, points
 
 
-# --------------------------------------------------------------------------------------------- evaluations are counted
+# -------------------------------------------------------------------------- evaluations are counted
 
 
 @each_search
 def test_evaluations_are_counted_and_used_again(name):
-    """With the value and gradient from the state there is one evaluation at the start, and else those of the stage."""
+    """With the value and gradient from the state there is one evaluation at the start, and else
+    those of the stage.
+    """
     with jax.enable_x64(True):
         loss, points = counted(rosenbrock)
         tx, p = newton_like(SEARCHES[name]()), jnp.asarray(START)
@@ -74,7 +78,9 @@ def test_the_caller_may_evaluate_instead(name):
     with jax.enable_x64(True):
         tx, p = newton_like(SEARCHES[name]()), jnp.asarray(START)
         nested = jax.jit(
-            lambda p, state, value: tx.step(uphill(rosenbrock, p)[1], state, p, value=value, value_fn=rosenbrock)
+            lambda p, state, value: tx.step(
+                uphill(rosenbrock, p)[1], state, p, value=value, value_fn=rosenbrock
+            )
         )
         state, value, accepted = tx.init(p), rosenbrock(p), []
         for _ in range(12):
@@ -99,7 +105,9 @@ def test_the_caller_may_evaluate_instead(name):
                 found.append((int(entry["evals"]) - 1, entry["kept"], float(entry["value"])))
         np.testing.assert_array_equal(asked[0], START)
         assert len(found) == len(accepted)
-        for (evals, point, value), (evals_here, point_here, value_here) in zip(accepted, found, strict=True):
+        for (evals, point, value), (evals_here, point_here, value_here) in zip(
+            accepted, found, strict=True
+        ):
             assert evals == evals_here
             np.testing.assert_allclose(point_here, point, rtol=1e-6)
             np.testing.assert_allclose(value_here, value, rtol=1e-5)
@@ -107,8 +115,13 @@ def test_the_caller_may_evaluate_instead(name):
 
 
 def test_the_caller_learns_of_searches_that_fail():
-    """A gradient that points away from where the loss falls, so that no step is found, nor by the gradient itself."""
-    tx, p = gc.reverse_communication(gc.chain(gc.scale(-1.0), gc.strong_wolfe(max_evals=3))), jnp.ones(2)
+    """A gradient that points away from where the loss falls, so that no step is found, nor by the
+    gradient itself.
+    """
+    tx, p = (
+        gc.reverse_communication(gc.chain(gc.scale(-1.0), gc.strong_wolfe(max_evals=3))),
+        jnp.ones(2),
+    )
     step = jax.jit(lambda p, state: tx.step(-2 * p, state, p, value=jnp.sum(p**2)))
     state, failed = tx.init(p), []
     for _ in range(9):
@@ -137,7 +150,9 @@ def test_the_caller_waits_for_a_finite_start(bad):
     entry = state["reverse_communication"]
     assert entry["failed"] == 0
     assert np.any(p != 1.0)
-    p, state = step(p, state, jnp.float32(bad), jnp.ones(2))  # of a trial it is as good as any that is too high
+    p, state = step(
+        p, state, jnp.float32(bad), jnp.ones(2)
+    )  # of a trial it is as good as any that is too high
     np.testing.assert_array_equal(state["reverse_communication"]["kept"], 1.0)
     assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves((p, state)))
 
@@ -151,7 +166,7 @@ def test_the_caller_is_asked_for_no_other_point_where_the_gradient_is_zero():
         assert state["reverse_communication"]["failed"] == count
 
 
-# ------------------------------------------------------------------------------------------- from the state of a search
+# ----------------------------------------------------------------------- from the state of a search
 
 
 def test_what_the_state_cannot_have_is_computed():
@@ -170,7 +185,9 @@ def test_what_the_state_cannot_have_is_computed():
     ]:
         value, grads = uphill(loss, p)
         extra = {"value": value} | ({} if tx.extras == {"value"} else {"value_fn": loss})
-        p, state = jax.jit(lambda g, p, tx=tx, extra=extra: tx.step(g, tx.init(p), p, **extra))(grads, p)
+        p, state = jax.jit(lambda g, p, tx=tx, extra=extra: tx.step(g, tx.init(p), p, **extra))(
+            grads, p
+        )
         (value, grads), expected = value_and_grad(p, state=state), uphill(loss, p)
         np.testing.assert_array_equal(value, expected[0])
         jax.tree.map(np.testing.assert_array_equal, grads, expected[1])
@@ -196,13 +213,17 @@ def test_the_state_is_read_however_deep_it_lies_and_not_after_a_failure():
     assert value == 6.0
 
 
-# ------------------------------------------------------------------------------------------ of every form, in any place
+# ---------------------------------------------------------------------- of every form, in any place
 
 
 def sums(p):
     """A bowl around 1 for trees of any kind."""
     return sum(
-        (jnp.sum(gc.abs2(x - jnp.ones((), x.dtype))).astype(jnp.float32) for x in jax.tree.leaves(p)), jnp.float32(0)
+        (
+            jnp.sum(gc.numerics.abs2(x - jnp.ones((), x.dtype))).astype(jnp.float32)
+            for x in jax.tree.leaves(p)
+        ),
+        jnp.float32(0),
     )
 
 
@@ -238,7 +259,7 @@ def test_parameters_of_every_dtype_and_form(name):
 
 def test_complex_parameters_find_their_minimum():
     target = jnp.array([1.0 + 2.0j, -0.5j])
-    loss = lambda p: jnp.sum(gc.abs2(p - target) ** 2)
+    loss = lambda p: jnp.sum(gc.numerics.abs2(p - target) ** 2)
     tx, p = newton_like(gc.strong_wolfe()), jnp.array([0.5 - 1.0j, 2.0 + 1.0j])
     value_and_grad = gc.value_and_grad_from_state(loss)
 
@@ -273,7 +294,11 @@ def test_many_starts_at_once_are_those_one_by_one(way):
         starts = jnp.asarray(np.random.default_rng(0).uniform(-2, 2, (5, 2)))
         together, alone = jax.jit(jax.vmap(go))(starts), jax.jit(go)
         for i, start in enumerate(starts):
-            jax.tree.map(lambda x, y, i=i: np.testing.assert_allclose(x[i], y, rtol=1e-6), together, alone(start))
+            jax.tree.map(
+                lambda x, y, i=i: np.testing.assert_allclose(x[i], y, rtol=1e-6),
+                together,
+                alone(start),
+            )
 
 
 def test_a_search_in_a_group_sees_the_loss_of_all_parameters():
@@ -315,7 +340,7 @@ def test_a_step_of_a_loop_traces_the_loss_a_few_times_and_the_loop_once():
     assert len(traces) == first <= 4
 
 
-# ----------------------------------------------------------------------------------------------------------- mistakes
+# ----------------------------------------------------------------------------------------- mistakes
 
 
 def test_mistakes_are_named():
@@ -336,4 +361,6 @@ def test_mistakes_are_named():
     with pytest.raises(ValueError, match="does not end in a search"):
         gc.reverse_communication(gc.chain()).init(p)
     with pytest.raises(ValueError, match="has a schedule"):
-        gc.reverse_communication(gc.strong_wolfe(initial_step=gc.linear_schedule(1.0, 0.5, 10))).init(p)
+        gc.reverse_communication(
+            gc.strong_wolfe(initial_step=gc.linear_schedule(1.0, 0.5, 10))
+        ).init(p)

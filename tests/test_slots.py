@@ -7,19 +7,19 @@ import pytest
 import gradchain as gc
 
 SHAPES = [
-    (gc.like_param, (2, 3, 4), (2, 3, 4)),
-    (gc.per_replica, (2, 3, 4), (2, 3, 4)),
-    (gc.scalar, (2, 3, 4), ()),
-    (gc.prepend(5), (2, 3), (5, 2, 3)),
-    (gc.prepend(5), (), (5,)),
-    (gc.drop(0), (2, 3, 4), (3, 4)),
-    (gc.drop(1), (2, 3, 4), (2, 4)),
-    (gc.drop(-1), (2, 3, 4), (2, 3)),
-    (gc.drop(lambda shape: shape.index(max(shape))), (2, 4, 3), (2, 3)),
-    (gc.keep(1), (2, 3, 4), (3,)),
-    (gc.keep(-1), (2, 3, 4), (4,)),
-    (gc.keep(lambda shape: shape.index(max(shape))), (2, 4, 3), (4,)),
-    (gc.like_param(exists=lambda shape: len(shape) == 2), (2, 3), (2, 3)),
+    (gc.slots.like_param, (2, 3, 4), (2, 3, 4)),
+    (gc.slots.per_replica, (2, 3, 4), (2, 3, 4)),
+    (gc.slots.scalar, (2, 3, 4), ()),
+    (gc.slots.prepend(5), (2, 3), (5, 2, 3)),
+    (gc.slots.prepend(5), (), (5,)),
+    (gc.slots.drop(0), (2, 3, 4), (3, 4)),
+    (gc.slots.drop(1), (2, 3, 4), (2, 4)),
+    (gc.slots.drop(-1), (2, 3, 4), (2, 3)),
+    (gc.slots.drop(lambda shape: shape.index(max(shape))), (2, 4, 3), (2, 3)),
+    (gc.slots.keep(1), (2, 3, 4), (3,)),
+    (gc.slots.keep(-1), (2, 3, 4), (4,)),
+    (gc.slots.keep(lambda shape: shape.index(max(shape))), (2, 4, 3), (4,)),
+    (gc.slots.like_param(exists=lambda shape: len(shape) == 2), (2, 3), (2, 3)),
 ]
 
 
@@ -30,15 +30,18 @@ def test_the_shape_of_a_slot_follows_from_its_relation(slot, shape, expected):
 
 
 def test_a_slot_may_be_for_some_shapes_only():
-    slot = gc.keep(2)(exists=lambda shape: len(shape) > 2)
+    slot = gc.slots.keep(2)(exists=lambda shape: len(shape) > 2)
     assert slot.shape((2, 3)) is None
     assert slot.make(jnp.ones((2, 3))) is None
     assert slot.make(jnp.ones((2, 3, 4))).shape == (4,)
 
 
-@pytest.mark.parametrize("slot", [gc.drop(2), gc.drop(-3), gc.keep(2)])
+@pytest.mark.parametrize("slot", [gc.slots.drop(2), gc.slots.drop(-3), gc.slots.keep(2)])
 def test_a_dimension_that_a_parameter_lacks_cannot_be_dropped(slot):
-    with pytest.raises(ValueError, match=r"(drop|keep)\((2|-3)\): a parameter of shape \[2, 3\] has no such dimension"):
+    with pytest.raises(
+        ValueError,
+        match=r"(drop|keep)\((2|-3)\): a parameter of shape \[2, 3\] has no such dimension",
+    ):
         slot.make(jnp.ones((2, 3)))
 
 
@@ -53,31 +56,33 @@ DTYPES = [
 @pytest.mark.parametrize(("dtype", "expected", "real"), DTYPES)
 def test_a_slot_has_the_precision_of_the_computation(dtype, expected, real):
     param = jnp.ones((2, 3), dtype)
-    assert gc.like_param.make(param).dtype == expected
-    assert gc.like_param(real=True).make(param).dtype == real
-    assert gc.prepend(2)(real=True).make(param).dtype == real
-    assert gc.scalar.make(param).dtype == real
+    assert gc.slots.like_param.make(param).dtype == expected
+    assert gc.slots.like_param(real=True).make(param).dtype == real
+    assert gc.slots.prepend(2)(real=True).make(param).dtype == real
+    assert gc.slots.scalar.make(param).dtype == real
 
 
 def test_a_slot_starts_at_its_fill_or_as_its_parameter():
     param = jnp.arange(3.0)
-    np.testing.assert_array_equal(gc.like_param.make(param), 0.0)
-    np.testing.assert_array_equal(gc.like_param(fill=0.5).make(param), 0.5)
-    np.testing.assert_array_equal(gc.scalar(fill=jnp.float32(2.0)).make(param), 2.0)
-    copy = gc.like_param(copy=True).make(param)
+    np.testing.assert_array_equal(gc.slots.like_param.make(param), 0.0)
+    np.testing.assert_array_equal(gc.slots.like_param(fill=0.5).make(param), 0.5)
+    np.testing.assert_array_equal(gc.slots.scalar(fill=jnp.float32(2.0)).make(param), 2.0)
+    copy = gc.slots.like_param(copy=True).make(param)
     np.testing.assert_array_equal(copy, param)
     assert copy is not param
 
 
 def test_squares_of_complex_gradients_are_kept_real():
     param = jnp.ones(2, jnp.complex64)
-    state = gc.chain(gc.scale_by_adam(), gc.scale_by_rms(), gc.scale_by_rss(), gc.add_momentum()).init(param)
+    state = gc.chain(
+        gc.scale_by_adam(), gc.scale_by_rms(), gc.scale_by_rss(), gc.add_momentum()
+    ).init(param)
     kinds = {slot: x.dtype.kind for entry in state.values() for slot, x in entry.items()}
     assert kinds == {"count": "i", "mu": "c", "nu": "f", "sum_of_squares": "f", "momentum": "c"}
 
 
 def test_a_slot_may_have_any_shape_that_follows_from_that_of_its_parameter():
-    slot = gc.shaped(lambda shape: (*shape[:-2], 5, shape[-1]))(real=True)
+    slot = gc.slots.shaped(lambda shape: (*shape[:-2], 5, shape[-1]))(real=True)
     assert slot.shape((2, 3, 4)) == (2, 5, 4)
     made = slot.make(jnp.ones((3, 4), jnp.complex64))
     assert (made.shape, made.dtype) == ((5, 4), jnp.float32)
@@ -85,5 +90,5 @@ def test_a_slot_may_have_any_shape_that_follows_from_that_of_its_parameter():
 
 def test_a_counter_is_an_integer_in_every_precision():
     for dtype in (jnp.float16, jnp.float32, jnp.complex64):
-        made = gc.counter.make(jnp.zeros((), dtype))
+        made = gc.slots.counter.make(jnp.zeros((), dtype))
         assert made.dtype == jnp.int32 and made.shape == () and made == 0

@@ -6,8 +6,7 @@ import pytest
 
 import gradchain as gc
 from tests.guarding import counts, own, run
-from tests.references import guards as references
-from tests.references import recipes
+from tests.references import guards as references, recipes
 from tests.samples import assert_identical
 
 INF, NAN = float("inf"), float("nan")
@@ -25,7 +24,12 @@ def skips(tx, grads):
 def test_a_spike_is_left_out_and_does_not_move_the_statistics():
     tx = gc.skip_spikes(gc.sgd(0.1), warmup_steps=4)
     usual = norms(1.0, 1.1, 0.9, 1.05, 0.95)
-    assert skips(tx, [*usual, *norms(30.0, 1.0, 1.7, 4.0)]) == [False] * 5 + [True, False, False, True]
+    assert skips(tx, [*usual, *norms(30.0, 1.0, 1.7, 4.0)]) == [False] * 5 + [
+        True,
+        False,
+        False,
+        True,
+    ]
     without = run(tx, usual, jnp.zeros(2))[-1][1]
     after = run(tx, [*usual, *norms(30.0)], jnp.zeros(2))[-1][1]
     for slot in ("mean", "variance", "taken"):
@@ -59,13 +63,19 @@ def test_a_smaller_norm_is_no_spike_and_a_shrinking_one_is_followed():
 @pytest.mark.parametrize("seed", range(3))
 def test_its_choices_are_those_of_its_twin(seed):
     rng = np.random.default_rng(seed)
-    sizes = np.exp(0.3 * rng.standard_normal(200) + 3.0 * (rng.random(200) < 0.1) + 2.0 * (np.arange(200) > 120))
+    sizes = np.exp(
+        0.3 * rng.standard_normal(200)
+        + 3.0 * (rng.random(200) < 0.1)
+        + 2.0 * (np.arange(200) > 120)
+    )
     arguments = {"threshold": 3.0, "decay": 0.95, "warmup_steps": 10, "max_skips_in_a_row": 3}
     twin, zero = references.SkipSpikes(recipes.Sgd(0.1), **arguments), {"": np.zeros(2)}
     twin.init(zero)
     for size in sizes:
         twin.update({"": np.array([0.6, 0.8]) * size}, zero)
-    assert skips(gc.skip_spikes(gc.sgd(0.1), **arguments), norms(*sizes)) == [not made for made in twin.made]
+    assert skips(gc.skip_spikes(gc.sgd(0.1), **arguments), norms(*sizes)) == [
+        not made for made in twin.made
+    ]
     assert 5 < sum(not made for made in twin.made) < 60
 
 

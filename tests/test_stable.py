@@ -17,7 +17,10 @@ def after_quiet_steps(tx, spike, steps=30):
 
 def test_a_spike_moves_stable_adam_much_less_than_adam():
     spike = jnp.full(4, 1000.0)
-    stable, plain = (after_quiet_steps(tx(b2=0.99), spike)[0] for tx in (gc.scale_by_stable_adam, gc.scale_by_adam))
+    stable, plain = (
+        after_quiet_steps(tx(b2=0.99), spike)[0]
+        for tx in (gc.scale_by_stable_adam, gc.scale_by_adam)
+    )
     assert np.all(stable < 0.25 * plain)
 
 
@@ -47,7 +50,9 @@ def test_spam_forgets_and_starts_slowly():
         sizes.append(float(u[0]))
     np.testing.assert_allclose(sizes[:4], 1.0, rtol=1e-5)
     assert sizes[4] < 0.7 * sizes[3]
-    np.testing.assert_allclose(sizes[4] / sizes[3], (0.1 / (1 - 0.9**5)) / (1e-3 / (1 - 0.999**5)) ** 0.5 * 0.155, 0.01)
+    np.testing.assert_allclose(
+        sizes[4] / sizes[3], (0.1 / (1 - 0.9**5)) / (1e-3 / (1 - 0.999**5)) ** 0.5 * 0.155, 0.01
+    )
 
 
 def test_stable_spam_leaves_a_leaf_without_a_gradient_alone():

@@ -1,4 +1,6 @@
-"""The same rules say the same of a model in every kind of tree: Flax's, Equinox's, dataclasses, named tuples."""
+"""The same rules say the same of a model in every kind of tree: Flax's, Equinox's, dataclasses,
+named tuples.
+"""
 
 import re
 from collections import namedtuple
@@ -10,18 +12,20 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import pytest
-from flax import linen as nn
-from flax import nnx
+from flax import linen as nn, nnx
 from flax.core import FrozenDict
 
 import gradchain as gc
-from gradchain.paths import named_leaves
+from gradchain.tree.paths import named_leaves
 from tests.samples import assert_identical
 
 LAYER = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
 PARAMS = {"encoder": LAYER, "head": LAYER}
 HUGE = jax.tree.map(lambda x: 100.0 * x, LAYER)
-GRADS = {"encoder": HUGE, "head": {"kernel": jnp.full((2, 2), 3.0), "bias": jnp.array([0.0, 8.0])}}  # head: norm 10
+GRADS = {
+    "encoder": HUGE,
+    "head": {"kernel": jnp.full((2, 2), 3.0), "bias": jnp.array([0.0, 8.0])},
+}  # head: norm 10
 CLIP = gc.clip_by_global_norm(1.0)
 
 
@@ -75,7 +79,9 @@ class FlaxModel:
 
 TupleLayer = namedtuple("TupleLayer", ["kernel", "bias"])
 TupleModel = namedtuple("TupleModel", ["encoder", "head"])
-nested = lambda outer, inner: lambda tree: outer(**{name: inner(**layer) for name, layer in tree.items()})
+nested = lambda outer, inner: (
+    lambda tree: outer(**{name: inner(**layer) for name, layer in tree.items()})
+)
 CONTAINERS = {
     "dict": dict,
     "FrozenDict": FrozenDict,
@@ -101,9 +107,19 @@ def test_paths_are_the_same_in_every_kind_of_tree(make):
     "tx",
     [
         gc.chain(CLIP, gc.freeze("encoder/*"), gc.adamw(0.1)),
-        gc.chain(CLIP, gc.groups([("encoder/*", gc.freeze()), ("*bias", {"weight_decay": 0.0})], gc.adamw(0.1))),
-        gc.groups([(re.compile("^encoder/kernel$"), gc.freeze()), ("encoder/*", gc.sgd(0.1, 0.9))], gc.adam(0.1)),
-        gc.lookahead(gc.groups([(gc.path_matches("bias"), gc.freeze())], gc.sgd(0.1)), sync_period=2),
+        gc.chain(
+            CLIP,
+            gc.groups(
+                [("encoder/*", gc.freeze()), ("*bias", {"weight_decay": 0.0})], gc.adamw(0.1)
+            ),
+        ),
+        gc.groups(
+            [(re.compile("^encoder/kernel$"), gc.freeze()), ("encoder/*", gc.sgd(0.1, 0.9))],
+            gc.adam(0.1),
+        ),
+        gc.lookahead(
+            gc.groups([(gc.path_matches("bias"), gc.freeze())], gc.sgd(0.1)), sync_period=2
+        ),
     ],
     ids=["freeze", "groups", "regex", "lookahead"],
 )
@@ -133,7 +149,10 @@ def test_a_mask_of_the_same_kind_says_the_same(make):
 
 def test_what_is_no_array_is_refused_by_name():
     model = nested(EquinoxModel, EquinoxLayer)(PARAMS)
-    tx, params = gc.groups([("encoder/*", gc.freeze())], default=gc.adam(0.1)), eqx.filter(model, eqx.is_array)
+    tx, params = (
+        gc.groups([("encoder/*", gc.freeze())], default=gc.adam(0.1)),
+        eqx.filter(model, eqx.is_array),
+    )
     way_out = "not an array. Give it only the arrays.*eqx.filter"
     with pytest.raises(TypeError, match=f"init: 'encoder/activation' is a .*{way_out}"):
         tx.init(model)

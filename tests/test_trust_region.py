@@ -1,4 +1,6 @@
-"""Trust regions: the steps solve their subproblem, bad ones shrink the radius, and rounding does not mislead them."""
+"""Trust regions: the steps solve their subproblem, bad ones shrink the radius, and rounding does
+not mislead them.
+"""
 
 from typing import Any
 
@@ -38,13 +40,18 @@ def first_steps(subproblem, matrix, g, radii):
 
 
 def exact(matrix, g, radius):
-    """The best point within the radius, by bisection of the secular equation (Moré & Sorensen, 1983)"""
+    """The best point within the radius, by bisection of the secular equation (Moré & Sorensen,
+    1983)
+    """
     values, vectors = np.linalg.eigh(matrix)
     along = vectors.T @ g
     point = lambda shift: -along / (values + shift)
     if values[0] > 0 and np.linalg.norm(point(0.0)) <= radius:
         return vectors @ point(0.0)
-    low, high = max(0.0, -values[0]), max(0.0, -values[0]) + np.linalg.norm(g) / radius + np.abs(values).max()
+    low, high = (
+        max(0.0, -values[0]),
+        max(0.0, -values[0]) + np.linalg.norm(g) / radius + np.abs(values).max(),
+    )
     for _ in range(200):
         middle = (low + high) / 2
         low, high = (middle, high) if np.linalg.norm(point(middle)) > radius else (low, middle)
@@ -77,18 +84,22 @@ def rosenbrock(p):
 
 def bowl(p):
     """Convex, with its minimum at 1"""
-    sums = [jnp.sum(jnp.sqrt(1 + gc.abs2(x - 1.0))) for x in jax.tree.leaves(p)]
+    sums = [jnp.sum(jnp.sqrt(1 + gc.numerics.abs2(x - 1.0))) for x in jax.tree.leaves(p)]
     return sum(sums[1:], sums[0]) if sums else jnp.zeros(())
 
 
-@pytest.mark.parametrize(("wide", "tolerance"), [(False, 1e-5), (True, 1e-12)], ids=["float32", "float64"])
+@pytest.mark.parametrize(
+    ("wide", "tolerance"), [(False, 1e-5), (True, 1e-12)], ids=["float32", "float64"]
+)
 @each
 def test_its_points_are_those_of_its_twin(subproblem, wide, tolerance):
     with jax.enable_x64(wide):
         p = {"real": samples.params(float), "complex": samples.params(complex, {"kernel": (2, 2)})}
         more: dict[str, Any] = {"tol": 0.0, "max_steps": 4} if subproblem == "steihaug" else {}
         points, states = go(gc.trust_region(subproblem, 0.2, 2.0, **more), p, loss_of_twins, 8)
-        twin = {"steihaug": references.TrustRegion, "dogleg": references.Dogleg}[subproblem](0.2, 2.0)
+        twin = {"steihaug": references.TrustRegion, "dogleg": references.Dogleg}[subproblem](
+            0.2, 2.0
+        )
         q, radii = samples.named(p), []
         for t in range(8):
             q = references.plus(q, 1.0, twin.update(references.uphill(q), q))
@@ -102,20 +113,31 @@ def test_its_points_are_those_of_its_twin(subproblem, wide, tolerance):
 
 @pytest.mark.parametrize("seed", range(3))
 @each
-def test_the_step_of_a_convex_model_is_newtons_within_the_radius_and_on_the_boundary_beyond(subproblem, seed):
+def test_the_step_of_a_convex_model_is_newtons_within_the_radius_and_on_the_boundary_beyond(
+    subproblem, seed
+):
     with jax.enable_x64(True):
-        matrix, g = symmetric(seed, np.geomspace(0.5, 20, 6)), np.random.default_rng(seed + 9).standard_normal(6)
+        matrix, g = (
+            symmetric(seed, np.geomspace(0.5, 20, 6)),
+            np.random.default_rng(seed + 9).standard_normal(6),
+        )
         newton = -np.linalg.solve(matrix, g)
         for radius, x in zip(RADII, first_steps(subproblem, matrix, g, RADII), strict=True):
             if np.linalg.norm(newton) <= radius:
                 np.testing.assert_allclose(x, newton, rtol=1e-9)
             else:
                 np.testing.assert_allclose(np.linalg.norm(x), radius, rtol=1e-12)
-            best, cauchy = exact(matrix, g, radius), -g * min(radius / np.linalg.norm(g), g @ g / (g @ matrix @ g))
+            best, cauchy = (
+                exact(matrix, g, radius),
+                -g * min(radius / np.linalg.norm(g), g @ g / (g @ matrix @ g)),
+            )
             decrease = -model(matrix, g, x)
             assert decrease >= -model(matrix, g, cauchy) - 1e-12
-            # Yuan, "On the truncated conjugate gradient method", 2000: at least half of what is possible
-            assert -model(matrix, g, best) + 1e-12 >= decrease >= -0.5 * model(matrix, g, best) - 1e-12
+            # Yuan, "On the truncated conjugate gradient method", 2000: at least half of what is
+            # possible
+            assert (
+                -model(matrix, g, best) + 1e-12 >= decrease >= -0.5 * model(matrix, g, best) - 1e-12
+            )
 
 
 def test_the_dogleg_is_the_best_point_of_its_path():
@@ -133,7 +155,10 @@ def test_the_dogleg_is_the_best_point_of_its_path():
 
 def test_where_the_model_curves_down_conjugate_gradients_go_to_the_boundary():
     with jax.enable_x64(True):
-        matrix, g = symmetric(1, [-3.0, -0.1, 0.5, 2.0, 7.0]), np.random.default_rng(5).standard_normal(5)
+        matrix, g = (
+            symmetric(1, [-3.0, -0.1, 0.5, 2.0, 7.0]),
+            np.random.default_rng(5).standard_normal(5),
+        )
         for radius, x in zip(RADII, first_steps("steihaug", matrix, g, RADII), strict=True):
             np.testing.assert_allclose(np.linalg.norm(x), radius, rtol=1e-12)
             assert model(matrix, g, x) <= model(matrix, g, -radius * g / np.linalg.norm(g)) + 1e-12
@@ -141,9 +166,14 @@ def test_where_the_model_curves_down_conjugate_gradients_go_to_the_boundary():
 
 def test_where_the_model_curves_down_the_dogleg_takes_the_sizes_of_the_curvatures():
     with jax.enable_x64(True):
-        values, g = np.array([-3.0, -0.1, 0.5, 2.0, 7.0]), np.random.default_rng(5).standard_normal(5)
+        values, g = (
+            np.array([-3.0, -0.1, 0.5, 2.0, 7.0]),
+            np.random.default_rng(5).standard_normal(5),
+        )
         indefinite, positive = symmetric(1, values), symmetric(1, np.abs(values))
-        for a, b in zip(*(first_steps("dogleg", m, g, RADII) for m in (indefinite, positive)), strict=True):
+        for a, b in zip(
+            *(first_steps("dogleg", m, g, RADII) for m in (indefinite, positive)), strict=True
+        ):
             np.testing.assert_allclose(a, b, rtol=1e-9)
 
 
@@ -151,7 +181,9 @@ def test_where_the_model_curves_down_the_dogleg_takes_the_sizes_of_the_curvature
 def test_a_loss_without_curvature_is_followed_to_the_boundary(subproblem):
     with jax.enable_x64(True):
         g = np.array([3.0, -4.0])
-        for radius, x in zip(RADII, first_steps(subproblem, np.zeros((2, 2)), g, RADII), strict=True):
+        for radius, x in zip(
+            RADII, first_steps(subproblem, np.zeros((2, 2)), g, RADII), strict=True
+        ):
             np.testing.assert_allclose(x, -radius * g / 5, rtol=1e-12)
 
 
@@ -170,13 +202,17 @@ def test_it_finds_the_minimum_of_scipy(subproblem, method):
 
 
 @each
-def test_a_rejected_step_leaves_the_parameters_and_shrinks_the_radius_to_a_quarter_of_it(subproblem):
+def test_a_rejected_step_leaves_the_parameters_and_shrinks_the_radius_to_a_quarter_of_it(
+    subproblem,
+):
     with jax.enable_x64(True):
         cliff = lambda p: jnp.sum(jnp.where(p < -0.02, 1e3, p**2 - 2 * p + 3.0 * p * (1 + p)))
         points, states = go(gc.trust_region(subproblem), jnp.array([0.0]), cliff, 3)
         np.testing.assert_array_equal(points[:2], np.zeros((2, 1)))
         lengths = np.array([1.0, 1.0, 1.0]) / 8  # Newton's step
-        np.testing.assert_allclose(entry(states)["radius"][:2], [lengths[0] / 4, lengths[0] / 16], rtol=1e-9)
+        np.testing.assert_allclose(
+            entry(states)["radius"][:2], [lengths[0] / 4, lengths[0] / 16], rtol=1e-9
+        )
         np.testing.assert_array_equal(entry(states)["failed"], [1, 2, 0])
         np.testing.assert_allclose(points[2], [-lengths[0] / 16], rtol=1e-9)
 
@@ -185,7 +221,9 @@ def test_the_radius_doubles_on_the_boundary_up_to_the_largest():
     _, states = go(gc.trust_region(max_radius=3.0), jnp.full(2, 50.0), lambda p: jnp.sum(p**2), 3)
     np.testing.assert_allclose(entry(states)["radius"], [2.0, 4.0, 6.0])
     points, _ = go(gc.trust_region(max_radius=3.0), jnp.full(2, 50.0), lambda p: jnp.sum(p**2), 4)
-    np.testing.assert_allclose(np.linalg.norm(np.diff(points, axis=0), axis=1), [2.0, 3.0, 3.0], rtol=1e-5)
+    np.testing.assert_allclose(
+        np.linalg.norm(np.diff(points, axis=0), axis=1), [2.0, 3.0, 3.0], rtol=1e-5
+    )
 
 
 @each
@@ -211,7 +249,7 @@ def test_a_start_that_is_no_number_does_not_enter_the_state():
     np.testing.assert_array_equal(entry(states)["radius"], 0.0)
     np.testing.assert_array_equal(entry(states)["grad"], 0.0)
     result = gc.minimize(lambda p: jnp.sum(p - jnp.log(p)), p, tx)
-    assert result.status is gc.Status.NON_FINITE
+    assert result.status is gc.minimization.Status.NON_FINITE
 
 
 @each
@@ -227,7 +265,9 @@ def test_a_stationary_saddle_is_left_as_it_is_and_its_neighbourhood_is_left(subp
 
 @each
 @pytest.mark.parametrize(("scale", "start"), [(1.0, 1e7), (1e-24, 0.0)])
-def test_squares_of_the_gradient_may_be_too_large_or_small_for_their_dtype(subproblem, scale, start):
+def test_squares_of_the_gradient_may_be_too_large_or_small_for_their_dtype(
+    subproblem, scale, start
+):
     loss = lambda p: scale * jnp.sum((p - 1.0) ** 4 + (p - 1.0) ** 2)
     tx = gc.trust_region(subproblem, initial_radius=max(1.0, start))
     result = gc.minimize(loss, jnp.full(3, start), tx, tol=1e-3 * scale, max_steps=100)
@@ -240,10 +280,14 @@ def test_bounds_are_kept_and_the_others_go_on(subproblem):
         bounds = (np.array([-2.0, -0.5]), np.array([0.5, 2.0]))
         for start in ([-1.2, 1.0], [0.5, 2.0], [-2.0, -0.5]):
             x0 = np.array(start)
-            found = gc.minimize(rosenbrock, x0, gc.trust_region(subproblem), bounds=bounds, tol=1e-9)
+            found = gc.minimize(
+                rosenbrock, x0, gc.trust_region(subproblem), bounds=bounds, tol=1e-9
+            )
             assert found.status.is_success
             np.testing.assert_allclose(found.params, [0.5, 0.25], rtol=1e-8)
-            far = gc.minimize(lambda x: jnp.sum((x - jnp.array([3.0, 1.0])) ** 2) + x[0] * x[1], x0, bounds=bounds)
+            far = gc.minimize(
+                lambda x: jnp.sum((x - jnp.array([3.0, 1.0])) ** 2) + x[0] * x[1], x0, bounds=bounds
+            )
             near = gc.minimize(
                 lambda x: jnp.sum((x - jnp.array([3.0, 1.0])) ** 2) + x[0] * x[1],
                 x0,
@@ -255,7 +299,12 @@ def test_bounds_are_kept_and_the_others_go_on(subproblem):
 
 def test_trees_with_holes_complex_leaves_and_leaves_of_size_zero():
     with jax.enable_x64(True):
-        start = {"a": jnp.array([3.0, -1.0]), "hole": None, "none": jnp.zeros((0, 2)), "c": jnp.array(2.0 - 3.0j)}
+        start = {
+            "a": jnp.array([3.0, -1.0]),
+            "hole": None,
+            "none": jnp.zeros((0, 2)),
+            "c": jnp.array(2.0 - 3.0j),
+        }
         for tx in (gc.trust_region(), gc.trust_region("dogleg")):
             result = gc.minimize(bowl, start, tx)
             assert result.params["hole"] is None
@@ -264,17 +313,21 @@ def test_trees_with_holes_complex_leaves_and_leaves_of_size_zero():
 
 
 @each
-@pytest.mark.parametrize("tree", [{}, None, {"none": jnp.zeros((0, 2))}], ids=["empty", "hole", "size_zero"])
+@pytest.mark.parametrize(
+    "tree", [{}, None, {"none": jnp.zeros((0, 2))}], ids=["empty", "hole", "size_zero"]
+)
 def test_a_tree_without_numbers_has_converged(tree, subproblem):
     result = gc.minimize(bowl, tree, gc.trust_region(subproblem))
-    assert (result.status, int(result.steps)) == (gc.Status.CONVERGED_GRADIENT, 0)
+    assert (result.status, int(result.steps)) == (gc.minimization.Status.CONVERGED_GRADIENT, 0)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
 def test_parameters_of_little_precision_go_as_far_as_it_lets_them(dtype):
     result = gc.minimize(bowl, jnp.array([3.0, -2.0], dtype), gc.trust_region(), max_steps=50)
     assert result.params.dtype == dtype
-    np.testing.assert_allclose(np.asarray(result.params, float), 1.0, atol=2 * float(jnp.finfo(dtype).eps))
+    np.testing.assert_allclose(
+        np.asarray(result.params, float), 1.0, atol=2 * float(jnp.finfo(dtype).eps)
+    )
 
 
 def test_many_starts_at_once():
@@ -312,7 +365,10 @@ def test_the_caller_may_evaluate():
         points, _ = go(gc.trust_region(), start, rosenbrock, 12)
         tx = gc.reverse_communication(gc.trust_region())
         state, value_and_grad = tx.init(p), jax.jit(jax.value_and_grad(rosenbrock))
-        step, kept = jax.jit(lambda *args, value: tx.step(*args, value=value, value_fn=rosenbrock)), []
+        step, kept = (
+            jax.jit(lambda *args, value: tx.step(*args, value=value, value_fn=rosenbrock)),
+            [],
+        )
         for _ in range(13):
             value, grads = value_and_grad(p)
             p, state = step(grads, state, p, value=value)
@@ -337,7 +393,10 @@ def test_inside_groups_the_others_stay():
         ({"initial_radius": 0.0}, "initial_radius must be more than 0, not 0.0"),
         ({"eta": 0.25}, "eta must be less than 1/4, where the radius starts to fall, not 0.25"),
         ({"max_steps": 0}, "max_steps must be 1 or more, not 0"),
-        ({"subproblem": "dogleg", "tol": 0.1}, "tol and max_steps are for subproblem='steihaug'; leave them out"),
+        (
+            {"subproblem": "dogleg", "tol": 0.1},
+            "tol and max_steps are for subproblem='steihaug'; leave them out",
+        ),
     ],
 )
 def test_arguments_are_checked(arguments, message):

@@ -1,4 +1,6 @@
-"""Hyperparameters in the state: their names, what a change does, how precise they are, how they last."""
+"""Hyperparameters in the state: their names, what a change does, how precise they are, how they
+last.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -10,14 +12,14 @@ from flax.training.train_state import TrainState
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import gradchain as gc
-from gradchain.walk import walk
+from gradchain.core.walk import walk
 from gradchain.wrappers.tunable import hyperparameter_names
 from tests import samples
 from tests.checkpoints import through_msgpack, through_orbax
 from tests.table import ROWS
 from tests.tuning import ONES, PARAMS, RATE, run, values
 
-# ---------------------------------------------------------------------------------------------------------------- names
+# -------------------------------------------------------------------------------------------- names
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,9 @@ def test_some_of_them_are_chosen():
     tx = gc.tunable(gc.adamw(0.1), ("learning_rate", "b1"))
     assert list(values(tx.init(PARAMS))) == ["learning_rate", "b1"]
     assert list(values(gc.tunable(gc.adamw(0.1), names="b1").init(PARAMS))) == ["b1"]
-    with pytest.raises(ValueError, match="no hyperparameter 'lr', only 'learning_rate', 'b1', 'b2'"):
+    with pytest.raises(
+        ValueError, match="no hyperparameter 'lr', only 'learning_rate', 'b1', 'b2'"
+    ):
         gc.tunable(gc.adamw(0.1), ("lr",)).init(PARAMS)
     with pytest.raises(ValueError, match=r"identity\(\) has no hyperparameter"):
         gc.tunable(gc.identity()).init(PARAMS)
@@ -75,7 +79,7 @@ def test_some_of_them_are_chosen():
         gc.tunable(optax.sgd(0.1)).init(PARAMS)
 
 
-# -------------------------------------------------------------------------------------------------------------- changed
+# ------------------------------------------------------------------------------------------ changed
 
 
 def set_in_the_dict(state, **new):
@@ -106,14 +110,18 @@ def test_a_change_is_as_if_the_code_had_changed_and_traces_nothing(change):
     expected, _ = run(after, old, 3, params=expected)
     samples.assert_close(params, expected, 1e-6)
     with pytest.raises(AssertionError):
-        samples.assert_close(params, run(before, old, 3, params=run(before, before.init(PARAMS), 3)[0])[0], 1e-3)
+        samples.assert_close(
+            params, run(before, old, 3, params=run(before, before.init(PARAMS), 3)[0])[0], 1e-3
+        )
 
 
 def test_an_eager_loop_with_changes_compiles_once():
     tx, params = gc.tunable(gc.adam(0.1)), {"only in this test": jnp.ones((7, 3))}
     state, compilations = tx.init(params), []
     jax.monitoring.register_event_duration_secs_listener(
-        lambda name, *_, **__: compilations.append(name) if name.endswith("backend_compile_duration") else None
+        lambda name, *_, **__: (
+            compilations.append(name) if name.endswith("backend_compile_duration") else None
+        )
     )
     for i in range(5):
         values(state)["learning_rate"] = np.float32(0.1 / (1 + i))
@@ -130,7 +138,9 @@ def test_many_steps_in_one_scan_with_a_rate_of_its_own_each():
         return tx.step(ONES, state, params), gc.hyperparams(tx, state)["learning_rate"]
 
     rates = jnp.array([0.5, 0.25, 0.125])
-    (params, state), seen = jax.jit(lambda carry: jax.lax.scan(step, carry, rates))((PARAMS, tx.init(PARAMS)))
+    (params, state), seen = jax.jit(lambda carry: jax.lax.scan(step, carry, rates))(
+        (PARAMS, tx.init(PARAMS))
+    )
     np.testing.assert_array_equal(params["head"]["kernel"], 1 - 0.875)
     np.testing.assert_array_equal(seen, rates)
     assert values(state)["learning_rate"] == 0.125
@@ -147,7 +157,9 @@ def test_a_population_in_one_state():
     for i, rate in enumerate(rates):
         one = gc.adam(rate)
         samples.assert_close(samples.at(i, params), run(one, one.init(PARAMS), 3)[0], 1e-6)
-    np.testing.assert_array_equal(jax.vmap(lambda state: gc.hyperparams(tx, state))(state)["learning_rate"], rates)
+    np.testing.assert_array_equal(
+        jax.vmap(lambda state: gc.hyperparams(tx, state))(state)["learning_rate"], rates
+    )
 
 
 def test_a_number_of_a_schedule_is_changed():
@@ -159,7 +171,9 @@ def test_a_number_of_a_schedule_is_changed():
 
 def test_with_frozen_leaves_and_groups_inside():
     inner = gc.chain(
-        gc.freeze("dense/*"), gc.clip_by_global_norm(1.0), gc.groups([("*bias", gc.freeze())], default=gc.sgd(0.5))
+        gc.freeze("dense/*"),
+        gc.clip_by_global_norm(1.0),
+        gc.groups([("*bias", gc.freeze())], default=gc.sgd(0.5)),
     )
     tx, grads = gc.tunable(inner), {**ONES, "dense": jax.tree.map(lambda x: 100 * x, ONES["dense"])}
     state = gc.set_hyperparams(tx.init(PARAMS), learning_rate=0.25)
@@ -170,7 +184,9 @@ def test_with_frozen_leaves_and_groups_inside():
 
 
 def test_a_tunable_in_each_group():
-    tx = gc.groups([("*bias", gc.tunable(gc.sgd(0.1)))], default=gc.tunable(gc.sgd(0.2, 0.9)).named("rest"))
+    tx = gc.groups(
+        [("*bias", gc.tunable(gc.sgd(0.1)))], default=gc.tunable(gc.sgd(0.2, 0.9)).named("rest")
+    )
     state = gc.set_hyperparams(tx.init(PARAMS), learning_rate=1.0, momentum=0.0)
     updates, _ = tx.update(ONES, state, PARAMS)
     samples.assert_close(updates, jax.tree.map(lambda x: -x, ONES), 0.0)
@@ -186,7 +202,9 @@ def test_of_shapes_alone_the_members_are_those_of_the_code():
     assert part.stage.numbers["learning_rate"] == 0.1
 
 
-@pytest.mark.parametrize("wrap", [gc.lookahead, lambda tx: gc.accumulate(tx, every=1), lambda tx: tx.named("it")])
+@pytest.mark.parametrize(
+    "wrap", [gc.lookahead, lambda tx: gc.accumulate(tx, every=1), lambda tx: tx.named("it")]
+)
 def test_it_is_found_inside_wrappers(wrap):
     tx = wrap(gc.tunable(gc.sgd(0.1)))
     state = gc.set_hyperparams(tx.init(PARAMS), learning_rate=0.5)
@@ -197,18 +215,22 @@ def test_it_is_found_inside_wrappers(wrap):
 def test_a_gradient_per_example_and_extra_arguments_go_in():
     tx = gc.tunable(gc.dpsgd(0.5, l2_norm_clip=1.0, noise_multiplier=0.0))
     grads = jax.tree.map(lambda x: jnp.stack([x, 3 * x]), PARAMS)
-    expected, _ = gc.dpsgd(0.25, 1.0, 0.0).update(grads, gc.dpsgd(0.25, 1.0, 0.0).init(PARAMS), PARAMS)
+    expected, _ = gc.dpsgd(0.25, 1.0, 0.0).update(
+        grads, gc.dpsgd(0.25, 1.0, 0.0).init(PARAMS), PARAMS
+    )
     updates, _ = tx.update(grads, gc.set_hyperparams(tx.init(PARAMS), learning_rate=0.25), PARAMS)
     samples.assert_close(updates, expected, 1e-6)
 
     polyak = gc.tunable(gc.polyak_sgd(max_learning_rate=10.0))
     updates, _ = polyak.update(ONES, polyak.init(PARAMS), PARAMS, value=jnp.float32(20.0))
-    np.testing.assert_allclose(updates["head"]["kernel"], -2.0, rtol=1e-5)  # 20 / |1|^2 of ten elements
+    np.testing.assert_allclose(
+        updates["head"]["kernel"], -2.0, rtol=1e-5
+    )  # 20 / |1|^2 of ten elements
     with pytest.raises(TypeError, match="Did you mean 'value'"):
         polyak.update(ONES, polyak.init(PARAMS), PARAMS, valeu=jnp.float32(1.0))
 
 
-# -------------------------------------------------------------------------------------------------------------- numbers
+# ------------------------------------------------------------------------------------------ numbers
 
 
 def test_it_follows_inject_hyperparams_of_optax():
@@ -234,7 +256,9 @@ def test_it_follows_inject_hyperparams_of_optax():
     }
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.float64, jnp.complex64])
+@pytest.mark.parametrize(
+    "dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.float64, jnp.complex64]
+)
 def test_they_are_never_below_float32(dtype):
     """In bfloat16 b2 = 0.999 would be 1 and the first update not a number."""
     with jax.enable_x64(dtype == jnp.float64):
@@ -245,7 +269,9 @@ def test_they_are_never_below_float32(dtype):
         expected, _ = gc.adam(1e-3).update(p, gc.adam(1e-3).init(p), p)
         samples.assert_close(updates, expected, 1e-6)
         for held in (values(state), values(new)):
-            assert {x.dtype for x in held.values()} == {jnp.dtype(jnp.float64 if dtype == jnp.float64 else jnp.float32)}
+            assert {x.dtype for x in held.values()} == {
+                jnp.dtype(jnp.float64 if dtype == jnp.float64 else jnp.float32)
+            }
             assert float(held["b2"]) == pytest.approx(0.999, rel=1e-7)
         lowered = gc.set_hyperparams(new, b2=jnp.bfloat16(0.5))
         assert values(lowered)["b2"].dtype == values(new)["b2"].dtype
@@ -262,7 +288,7 @@ def test_a_number_that_was_put_in_without_an_array_is_taken():
         assert jax.typeof(values(new)["learning_rate"]) == jax.typeof(jnp.zeros((), jnp.float32))
 
 
-# ---------------------------------------------------------------------------------------------------------------- saved
+# -------------------------------------------------------------------------------------------- saved
 
 
 @pytest.mark.parametrize("save_and_restore", [through_orbax, through_msgpack])
@@ -290,7 +316,9 @@ def test_a_state_decides_in_a_tunable_and_the_code_everywhere_else(tmp_path):
 
 def test_the_state_of_another_tunable_is_an_error():
     tx, other = gc.tunable(gc.adam(0.1)), gc.tunable(gc.adam(0.1), ("b1",))
-    with pytest.raises(ValueError, match="state of 'tunable/hyperparams' has 'b1' but needs 'b1', 'b2', 'eps'"):
+    with pytest.raises(
+        ValueError, match="state of 'tunable/hyperparams' has 'b1' but needs 'b1', 'b2', 'eps'"
+    ):
         tx.update(ONES, other.init(PARAMS), PARAMS)
     with pytest.raises(ValueError, match="'tunable/hyperparams' has 'b1' but needs"):
         gc.hyperparams(tx, other.init(PARAMS))
@@ -299,11 +327,13 @@ def test_the_state_of_another_tunable_is_an_error():
     state = tx.init(PARAMS)
     values(state)["b1"] = jnp.ones(1)
     for use in (lambda: tx.update(ONES, state, PARAMS), lambda: gc.hyperparams(tx, state)):
-        with pytest.raises(ValueError, match=r"'b1' in the state of 'tunable' has shape \[1\], not \[\].*jax.vmap"):
+        with pytest.raises(
+            ValueError, match=r"'b1' in the state of 'tunable' has shape \[1\], not \[\].*jax.vmap"
+        ):
             use()
 
 
-# ------------------------------------------------------------------------------------------------------ set_hyperparams
+# ---------------------------------------------------------------------------------- set_hyperparams
 
 
 def test_the_old_state_stays():
@@ -314,7 +344,9 @@ def test_the_old_state_stays():
 
 def test_dtype_and_sharding_stay():
     mesh = Mesh(np.array(jax.devices()), ("x",))
-    state = jax.device_put(gc.tunable(gc.sgd(0.1)).init(PARAMS), NamedSharding(mesh, PartitionSpec()))
+    state = jax.device_put(
+        gc.tunable(gc.sgd(0.1)).init(PARAMS), NamedSharding(mesh, PartitionSpec())
+    )
     new = values(gc.set_hyperparams(state, learning_rate=np.float64(0.5)))["learning_rate"]
     assert new.dtype == jnp.float32
     assert new.sharding == values(state)["learning_rate"].sharding
@@ -326,13 +358,23 @@ def test_dtype_and_sharding_stay():
 @pytest.mark.parametrize(
     ("name", "value", "error", "message"),
     [
-        ("lr", 0.1, ValueError, "no tunable in this state has 'lr'; there are 'learning_rate', 'momentum'"),
+        (
+            "lr",
+            0.1,
+            ValueError,
+            "no tunable in this state has 'lr'; there are 'learning_rate', 'momentum'",
+        ),
         ("momentum", jnp.ones(2), ValueError, r"momentum must have shape \[\], not \[2\]"),
         ("momentum", float("nan"), ValueError, "momentum is not a number"),
         ("momentum", "0.9", TypeError, "momentum must be a number, not '0.9'"),
         ("momentum", None, TypeError, "momentum must be a number, not None"),
         ("momentum", True, TypeError, "momentum must be a number, not True"),
-        ("learning_rate", RATE, TypeError, "learning_rate must be a number, not linear_schedule.*value at this step"),
+        (
+            "learning_rate",
+            RATE,
+            TypeError,
+            "learning_rate must be a number, not linear_schedule.*value at this step",
+        ),
     ],
 )
 def test_what_cannot_be_set(name, value, error, message):
@@ -341,18 +383,22 @@ def test_what_cannot_be_set(name, value, error, message):
 
 
 def test_a_state_without_a_tunable():
-    with pytest.raises(ValueError, match="no tunable in this state has 'learning_rate'; there are none"):
+    with pytest.raises(
+        ValueError, match="no tunable in this state has 'learning_rate'; there are none"
+    ):
         gc.set_hyperparams(gc.sgd(0.1).init(PARAMS), learning_rate=0.5)
 
 
 def test_in_a_train_state_of_linen():
     tx = gc.chain(gc.clip(1.0), gc.tunable(gc.sgd(0.1)))
-    state = gc.set_hyperparams(TrainState.create(apply_fn=None, params=PARAMS, tx=tx), learning_rate=0.5)
+    state = gc.set_hyperparams(
+        TrainState.create(apply_fn=None, params=PARAMS, tx=tx), learning_rate=0.5
+    )
     assert state.apply_gradients(grads=ONES).params["head"]["kernel"][0] == 0.5
     chained = optax.chain(optax.clip(1.0), gc.tunable(gc.sgd(0.1)))
-    assert gc.set_hyperparams(chained.init(PARAMS), learning_rate=0.5)[1]["tunable"]["hyperparams"] == {
-        "learning_rate": 0.5
-    }
+    assert gc.set_hyperparams(chained.init(PARAMS), learning_rate=0.5)[1]["tunable"][
+        "hyperparams"
+    ] == {"learning_rate": 0.5}
 
 
 def test_in_an_optimizer_of_nnx():

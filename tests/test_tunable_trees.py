@@ -23,6 +23,8 @@ def test_parameters_that_are_called_hyperparams_are_none():
 
 def test_a_member_that_is_called_like_an_argument_keeps_a_name_of_its_own():
     rate = gc.linear_schedule(0.5, 0.75, 4)
-    tx = gc.tunable(gc.chain(gc.lookahead(own_start(2.0).named("slow_step_size"), 5, rate), own_start(3.0)))
+    tx = gc.tunable(
+        gc.chain(gc.lookahead(own_start(2.0).named("slow_step_size"), 5, rate), own_start(3.0))
+    )
     values = tx.init(jnp.ones(2))["tunable"]["hyperparams"]
     assert sorted(map(float, values.values())) == [0.5, 0.75, 2.0, 3.0]

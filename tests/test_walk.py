@@ -6,10 +6,13 @@ import optax
 import pytest
 
 import gradchain as gc
-from gradchain.paths import named_leaves
-from gradchain.walk import walk
+from gradchain.core.walk import walk
+from gradchain.tree.paths import named_leaves
 
-PARAMS = {"dense": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}, "head": {"kernel": jnp.ones((2, 1))}}
+PARAMS = {
+    "dense": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)},
+    "head": {"kernel": jnp.ones((2, 1))},
+}
 RATE = gc.linear_schedule(1.0, 0.0, 10)
 
 
@@ -21,19 +24,27 @@ def names(tx):
     ("tx", "expected"),
     [
         (gc.adam(0.1), ["scale_by_adam", "scale_by_learning_rate"]),
-        (gc.chain(gc.clip(1.0), gc.clip(2.0).named("tight"), gc.clip(3.0)), ["clip", "tight", "clip_2"]),
-        (gc.chain(gc.sgd(0.1).named("all"), gc.clip(1.0)), ["all", "all/scale_by_learning_rate", "clip"]),
+        (
+            gc.chain(gc.clip(1.0), gc.clip(2.0).named("tight"), gc.clip(3.0)),
+            ["clip", "tight", "clip_2"],
+        ),
+        (
+            gc.chain(gc.sgd(0.1).named("all"), gc.clip(1.0)),
+            ["all", "all/scale_by_learning_rate", "clip"],
+        ),
         (gc.chain(), []),
         (optax.sgd(0.1), None),
     ],
 )
 def test_members_of_a_chain(tx, expected):
     tx = gc.chain(tx)
-    assert names(tx) == (list(tx.stages) if expected is None else expected)
+    assert names(tx) == (list(tx.members) if expected is None else expected)
 
 
 def test_members_of_wrappers_and_groups():
-    inner = gc.groups([("head/*", gc.freeze()), ("*bias", {"learning_rate": 0.1})], default=gc.sgd(0.2))
+    inner = gc.groups(
+        [("head/*", gc.freeze()), ("*bias", {"learning_rate": 0.1})], default=gc.sgd(0.2)
+    )
     assert names(gc.accumulate(gc.chain(gc.clip(1.0), inner), every=2)) == [
         "accumulate",
         "accumulate/inner/clip",
@@ -50,7 +61,8 @@ def test_members_of_wrappers_and_groups():
         gc.chain(gc.clip(1.0), gc.adamw(RATE)),
         gc.accumulate(gc.lookahead(gc.adam(RATE)), every=2),
         gc.partition(
-            {"a": gc.adam(RATE), "b": gc.sgd(0.1, momentum=0.9).named("slow")}, lambda path, x: "ab"[x.ndim > 1]
+            {"a": gc.adam(RATE), "b": gc.sgd(0.1, momentum=0.9).named("slow")},
+            lambda path, x: "ab"[x.ndim > 1],
         ),
         gc.groups([("head/*", gc.freeze())], default=gc.chain(gc.adam(RATE)).named("rest")),
         gc.masked(gc.scale_by_adam(), "*kernel"),
@@ -71,9 +83,16 @@ def test_each_entry_is_what_stands_under_its_path(tx):
 
 def test_no_slot_stands_outside():
     """What walk finds and the names of members are all that a state holds."""
-    tx = gc.accumulate(gc.groups([("*bias", gc.adam(0.1))], default=gc.lookahead(gc.adamw(RATE))), every=2)
+    tx = gc.accumulate(
+        gc.groups([("*bias", gc.adam(0.1))], default=gc.lookahead(gc.adamw(RATE))), every=2
+    )
     state = tx.init(PARAMS)
-    slots = [part.entry[name] for part in walk(tx, state) for name in part.entry if name not in part.stage.body.members]
+    slots = [
+        part.entry[name]
+        for part in walk(tx, state)
+        for name in part.entry
+        if name not in part.stage.body.members
+    ]
     assert len(jax.tree.leaves(slots)) == len(jax.tree.leaves(state))
 
 
@@ -83,12 +102,16 @@ def test_schedules_are_evaluated_at_the_clock_of_their_member():
     for _ in range(4):
         params, state = tx.step(PARAMS, state, params)
     numbers = {part.name: part.stage.numbers for part in walk(tx, state)}
-    assert float(numbers["accumulate/inner/scale_by_learning_rate"]["learning_rate"]) == pytest.approx(0.8)
+    assert float(
+        numbers["accumulate/inner/scale_by_learning_rate"]["learning_rate"]
+    ) == pytest.approx(0.8)
 
 
 def test_it_works_under_a_trace():
     tx = gc.adam(RATE)
-    read = lambda state: [p.stage.numbers["learning_rate"] for p in walk(tx, state) if "scale_by_lea" in p.name]
+    read = lambda state: [
+        p.stage.numbers["learning_rate"] for p in walk(tx, state) if "scale_by_lea" in p.name
+    ]
     assert float(jax.jit(read)(tx.init(PARAMS))[0]) == 1.0
 
 
@@ -99,9 +122,12 @@ def test_the_shapes_of_a_state_will_do():
     assert parts[0].entry["mu"]["head"]["kernel"].shape == (2, 1)
 
 
-# ------------------------------------------------------------------------------------------------ where they stand
+# --------------------------------------------------------------------------------- where they stand
 
-TREE = {"body": {"bias": jnp.ones(2), "kernel": jnp.ones((2, 2))}, "head": {"kernel": jnp.ones((2, 1))}}
+TREE = {
+    "body": {"bias": jnp.ones(2), "kernel": jnp.ones((2, 2))},
+    "head": {"kernel": jnp.ones((2, 1))},
+}
 
 
 def by_name(tx, params=None):
@@ -121,11 +147,14 @@ def test_what_comes_before_what():
     inner = gc.graft(magnitude=gc.chain(gc.clip(1.0), gc.scale(2.0)), direction=gc.scale_by_sign())
     at = by_name(gc.chain(gc.centralize(), gc.accumulate(inner, 2), gc.sgd(0.1)))
     clip, scale, sign = (
-        at[f"accumulate/inner/graft/{x}"] for x in ("magnitude/clip", "magnitude/scale", "direction/scale_by_sign")
+        at[f"accumulate/inner/graft/{x}"]
+        for x in ("magnitude/clip", "magnitude/scale", "direction/scale_by_sign")
     )
     assert clip.precedes(scale) and not scale.precedes(clip)
     assert not clip.precedes(sign) and not sign.precedes(clip), "they stand side by side"
-    assert not at["accumulate"].precedes(clip) and not clip.precedes(at["accumulate"]), "one is inside the other"
+    assert not at["accumulate"].precedes(clip) and not clip.precedes(at["accumulate"]), (
+        "one is inside the other"
+    )
     for part in (clip, sign, at["accumulate"]):
         assert at["centralize"].precedes(part) and part.precedes(at["scale_by_learning_rate"])
 
@@ -144,7 +173,9 @@ def test_groups_in_a_row_meet_where_a_leaf_goes_through_both():
 
 def test_which_leaves_reach_a_member():
     rules = [("*bias", {"learning_rate": 0.2})]
-    at = by_name(gc.chain(gc.clip(1.0), gc.groups(rules, default=gc.sgd(0.1)), gc.freeze("head/*")), TREE)
+    at = by_name(
+        gc.chain(gc.clip(1.0), gc.groups(rules, default=gc.sgd(0.1)), gc.freeze("head/*")), TREE
+    )
     assert reached(at["clip"]) == ["body/bias", "body/kernel"]
     assert reached(at["freeze"]) == ["body/bias", "body/kernel", "head/kernel"]
     assert reached(at["groups/sgd/scale_by_learning_rate"]) == ["body/kernel"]
@@ -156,15 +187,29 @@ def test_members_of_one_recipe_of_the_library_are_known_by_it():
     recipe = {name: part.recipe for name, part in at.items()}
     assert recipe["clip"] is recipe["clip_2"] is None
     assert recipe["scale_by_adam"] == recipe["scale_by_learning_rate"] is not None
-    assert recipe["remove_radial/inner/scale_by_adam"] == recipe["scale_by_learning_rate_2"] is not None
     assert (
-        len({recipe["scale_by_learning_rate"], recipe["scale_by_learning_rate_2"], recipe["scale_by_learning_rate_3"]})
+        recipe["remove_radial/inner/scale_by_adam"]
+        == recipe["scale_by_learning_rate_2"]
+        is not None
+    )
+    assert (
+        len(
+            {
+                recipe["scale_by_learning_rate"],
+                recipe["scale_by_learning_rate_2"],
+                recipe["scale_by_learning_rate_3"],
+            }
+        )
         == 3
     )
 
 
 def test_what_update_must_be_given():
-    at = by_name(gc.chain(gc.accumulate(gc.momo(), 2), gc.noisy_sgd(0.1), gc.sam(gc.sgd(0.1)), optax.sgd(0.1)))
+    at = by_name(
+        gc.chain(
+            gc.accumulate(gc.momo(), 2), gc.noisy_sgd(0.1), gc.sam(gc.sgd(0.1)), optax.sgd(0.1)
+        )
+    )
     assert at["accumulate/inner/scale_by_momo"].needs == {"params", "value"}
     assert (at["add_noise"].needs, at["add_noise"].takes) == (set(), {"key"})
     assert at["sam"].needs == {"params", "value_fn"}
@@ -174,7 +219,11 @@ def test_what_update_must_be_given():
 
 def test_what_freezes_sees_all_leaves_and_others_see_the_rest():
     at = by_name(gc.chain(gc.freeze("head/*"), gc.freeze("*kernel"), gc.sgd(0.1)), TREE)
-    assert reached(at["freeze"]) == reached(at["freeze_2"]) == ["body/bias", "body/kernel", "head/kernel"]
+    assert (
+        reached(at["freeze"])
+        == reached(at["freeze_2"])
+        == ["body/bias", "body/kernel", "head/kernel"]
+    )
     assert reached(at["scale_by_learning_rate"]) == ["body/bias"]
 
 

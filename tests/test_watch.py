@@ -1,4 +1,6 @@
-"""What watch measures is right, costs nothing where it is not, and changes nothing of what it watches."""
+"""What watch measures is right, costs nothing where it is not, and changes nothing of what it
+watches.
+"""
 
 import re
 
@@ -14,7 +16,7 @@ from flax.training.train_state import TrainState
 from hypothesis import given
 
 import gradchain as gc
-from gradchain.walk import walk
+from gradchain.core.walk import walk
 from tests import hlo, samples
 from tests.random_trees import few
 from tests.references.transforms import norm
@@ -32,13 +34,16 @@ def same(a, b):
         np.testing.assert_array_equal(x, y)
 
 
-# ------------------------------------------------------------------------------------------ it changes nothing
+# ------------------------------------------------------------------------------- it changes nothing
 
 
 def check_that_nothing_changes(row, steps=3):
     tx = row.make()
     shapes = {"dense": {"bias": (3,), "kernel": (3, 2)}, "hole": None, "stack": [(3,), (2, 3, 2)]}
-    params, grads = samples.params(jnp.float32, shapes), samples.gradients(jnp.float32, shapes=shapes)
+    params, grads = (
+        samples.params(jnp.float32, shapes),
+        samples.gradients(jnp.float32, shapes=shapes),
+    )
     for watched in (gc.watch(tx, every=1, by="path"), gc.watch(tx, every=2)):
         state, expected_state = watched.init(params), tx.init(params)
         assert state["watch"].get("inner", {}).keys() == expected_state.keys()
@@ -92,7 +97,10 @@ def test_a_wrapper_that_hides_its_members_is_measured_as_one():
 
 
 def test_groups_that_replace_a_whole_member_are_measured():
-    tx = gc.groups([("b", {"scale_by_adam": gc.scale(2.0)})], default=gc.chain(gc.scale_by_adam(), gc.scale(-1.0)))
+    tx = gc.groups(
+        [("b", {"scale_by_adam": gc.scale(2.0)})],
+        default=gc.chain(gc.scale_by_adam(), gc.scale(-1.0)),
+    )
     found = measured(gc.watch(tx))
     assert found["groups/chain_2/scale/norm_out"] == 8.0
 
@@ -102,17 +110,21 @@ def test_what_a_wrapper_makes_for_itself_is_not_measured():
     assert "apply_when/inner/scale_by_learning_rate/norm_in" in measured(tx)
 
 
-# ----------------------------------------------------------------------------------------------------- the numbers
+# -------------------------------------------------------------------------------------- the numbers
 
 
 def test_norms_are_those_of_a_slow_count():
-    tx = gc.chain(gc.clip_by_global_norm(2.0), gc.scale_by_adam(), gc.add_decayed_weights(0.1), gc.sgd(RATE))
+    tx = gc.chain(
+        gc.clip_by_global_norm(2.0), gc.scale_by_adam(), gc.add_decayed_weights(0.1), gc.sgd(RATE)
+    )
     found = measured(gc.watch(tx, every=1), steps=3)
     state, u = after(tx, steps=2), GRADS
-    for name, member in tx.stages.items():
+    for name, member in tx.members.items():
         np.testing.assert_allclose(found[f"{name}/norm_in"], norm(named(u)), rtol=2e-5)
         u, _ = member.update(u, {k: v for k, v in state.items() if k == name}, PARAMS)
-        np.testing.assert_allclose(found[f"{name}/norm_out"], norm(named(u)), rtol=2e-5)  # b2 is in float32
+        np.testing.assert_allclose(
+            found[f"{name}/norm_out"], norm(named(u)), rtol=2e-5
+        )  # b2 is in float32
     length, weights = norm(named(GRADS)), norm(named(PARAMS))
     expected = {
         "step": 3.0,
@@ -134,7 +146,10 @@ def test_norms_are_those_of_a_slow_count():
 
 def test_members_of_wrappers_chains_and_groups_are_measured():
     rules = [("b", gc.freeze()), ("*bias", gc.scale(2.0))]
-    tx = gc.chain(gc.accumulate(gc.groups(rules, default=gc.sgd(0.5)), 1), gc.chain(gc.scale(-3.0)).named("end"))
+    tx = gc.chain(
+        gc.accumulate(gc.groups(rules, default=gc.sgd(0.5)), 1),
+        gc.chain(gc.scale(-3.0)).named("end"),
+    )
     found = measured(gc.watch(tx))
     assert {k.removesuffix("/norm_out") for k in found if k.endswith("/norm_out")} == {
         "accumulate",
@@ -145,14 +160,20 @@ def test_members_of_wrappers_chains_and_groups_are_measured():
         "end",
         "end/scale",
     }
-    np.testing.assert_allclose(found["accumulate/inner/groups/scale/scale/norm_out"], 2 * 0.5**0.5, rtol=1e-6)
-    np.testing.assert_allclose(found["accumulate/inner/groups/sgd/scale_by_learning_rate/norm_out"], 1.5, rtol=1e-6)
+    np.testing.assert_allclose(
+        found["accumulate/inner/groups/scale/scale/norm_out"], 2 * 0.5**0.5, rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        found["accumulate/inner/groups/sgd/scale_by_learning_rate/norm_out"], 1.5, rtol=1e-6
+    )
     np.testing.assert_allclose(found["end/scale/norm_in"], (2.0 + 2.25) ** 0.5, rtol=1e-6)
     assert found["accumulate/inner/groups/freeze/freeze/norm_in"] == 0.0
 
 
 def test_a_clip_that_does_nothing_has_the_factor_one():
-    assert measured(gc.watch(gc.clip_by_global_norm(100.0)))["clip_by_global_norm/clip_factor"] == 1.0
+    assert (
+        measured(gc.watch(gc.clip_by_global_norm(100.0)))["clip_by_global_norm/clip_factor"] == 1.0
+    )
     zero = jax.tree.map(jnp.zeros_like, GRADS)
     assert measured(gc.watch(gc.clip(1.0)), grads=zero)["clip/clip_factor"] == 1.0
     assert measured(gc.watch(gc.scale(0.5).named("my_clip")))["my_clip/clip_factor"] == 0.5
@@ -164,7 +185,9 @@ def test_the_gradient_of_examples_is_measured_as_their_mean():
     found = measured(tx, grads=examples)
     np.testing.assert_allclose(found["gradient_norm"], 2 * norm(named(GRADS)), rtol=1e-6)
     assert "differentially_private_aggregate/norm_in" not in found
-    np.testing.assert_allclose(found["differentially_private_aggregate/norm_out"], found["gradient_norm"], rtol=1e-6)
+    np.testing.assert_allclose(
+        found["differentially_private_aggregate/norm_out"], found["gradient_norm"], rtol=1e-6
+    )
 
 
 def test_numbers_have_the_precision_of_the_computation():
@@ -183,7 +206,7 @@ def test_complex_gradients():
     assert found["gradient_norm"] == found["parameter_norm/w"] == 5.0
 
 
-# ----------------------------------------------------------------------------------------------------- every
+# -------------------------------------------------------------------------------------------- every
 
 
 def test_the_first_step_and_each_nth_are_measured():
@@ -208,7 +231,10 @@ def test_inside_accumulate_it_counts_the_steps_that_are_made():
 
 
 def test_around_accumulate_a_step_that_is_made_is_measured_where_the_periods_meet():
-    found = [measured(gc.watch(gc.accumulate(gc.sgd(1.0), 2), every=3), steps=t)["update_norm"] for t in (1, 3, 6)]
+    found = [
+        measured(gc.watch(gc.accumulate(gc.sgd(1.0), 2), every=3), steps=t)["update_norm"]
+        for t in (1, 3, 6)
+    ]
     np.testing.assert_allclose(found, [0.0, 0.0, norm(named(GRADS))], rtol=1e-6)
 
 
@@ -230,7 +256,7 @@ def test_a_scan_of_a_hundred_steps_returns_the_metrics_of_each():
     np.testing.assert_array_equal(stacked["step"], expected)
 
 
-# ----------------------------------------------------------------------------------------------------- what it costs
+# ------------------------------------------------------------------------------------ what it costs
 
 
 def compiled(tx, **options):
@@ -241,7 +267,8 @@ def compiled(tx, **options):
 def instructions(program):
     """All that is computed, without where in the source it was said."""
     return {
-        name: [re.sub(r", metadata=\{.*?\}", "", x) for x in lines] for name, lines in hlo.computations(program).items()
+        name: [re.sub(r", metadata=\{.*?\}", "", x) for x in lines]
+        for name, lines in hlo.computations(program).items()
     }
 
 
@@ -273,7 +300,9 @@ def test_every_step_there_is_one_run():
 
 
 def test_no_donated_buffer_is_copied_for_it():
-    copies = lambda tx: len(re.findall(r"f32\[[\d,]+\]\S* copy\(", compiled(tx, donate_argnums=(1, 2))))
+    copies = lambda tx: len(
+        re.findall(r"f32\[[\d,]+\]\S* copy\(", compiled(tx, donate_argnums=(1, 2)))
+    )
     assert copies(gc.watch(gc.adamw(RATE))) <= copies(gc.adamw(RATE))
 
 
@@ -292,14 +321,16 @@ def test_an_equal_watch_adds_no_trace_and_a_rate_no_compilation():
     assert len(traces) == 1
 
 
-# ----------------------------------------------------------------------------------------------------- reading
+# ------------------------------------------------------------------------------------------ reading
 
 
 def test_skipped_steps_are_counted_with_a_watch_and_without():
     bad = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), GRADS)
     plain = gc.accumulate(gc.sgd(0.1), 2)
     assert dict(gc.metrics(after(plain, grads=bad))) == {"accumulate/dropped": 1}
-    assert gc.metrics(after(gc.watch(plain, every=100), steps=3, grads=bad))["accumulate/dropped"] == 3
+    assert (
+        gc.metrics(after(gc.watch(plain, every=100), steps=3, grads=bad))["accumulate/dropped"] == 3
+    )
     guarded = gc.watch(gc.skip_nonfinite(gc.adam(0.1)), every=100)
     assert gc.metrics(after(guarded, steps=3, grads=bad))["skip_nonfinite/skipped"] == 3
 
@@ -310,10 +341,14 @@ def test_parameters_that_are_called_like_counters_are_none():
 
 
 def test_several_watches_have_names_of_their_own():
-    tx = gc.chain(gc.watch(gc.scale(2.0)), gc.watch(gc.scale(3.0)), gc.watch(gc.scale(5.0)).named("third"))
+    tx = gc.chain(
+        gc.watch(gc.scale(2.0)), gc.watch(gc.scale(3.0)), gc.watch(gc.scale(5.0)).named("third")
+    )
     found = measured(tx)
     for prefix, factor in (("", 2.0), ("watch_2/", 6.0), ("third/", 30.0)):
-        np.testing.assert_allclose(found[f"{prefix}update_norm"] / found["gradient_norm"], factor, rtol=1e-6)
+        np.testing.assert_allclose(
+            found[f"{prefix}update_norm"] / found["gradient_norm"], factor, rtol=1e-6
+        )
 
 
 def test_a_watch_in_a_watch_measures_what_it_holds_itself():
@@ -362,25 +397,31 @@ def test_walk_sees_what_is_watched():
     assert names == ["watch", "watch/inner/clip", "watch/inner/scale_by_learning_rate"]
 
 
-# ----------------------------------------------------------------------------------------------------- wrong calls
+# -------------------------------------------------------------------------------------- wrong calls
 
 
 def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="watch: every must be 1 or more, not 0"):
         gc.watch(gc.sgd(0.1), every=0).init(PARAMS)
-    with pytest.raises(ValueError, match="watch: by must be 'path', 'group', a function of path and leaf"):
+    with pytest.raises(
+        ValueError, match="watch: by must be 'path', 'group', a function of path and leaf"
+    ):
         gc.watch(gc.sgd(0.1), by="layer").init(PARAMS)
     with pytest.raises(ValueError, match="by='group' needs groups"):
         gc.watch(gc.sgd(0.1), by="group").init(PARAMS)
     with pytest.raises(TypeError, match="for 'a/bias' it gave 2"):
         gc.watch(gc.sgd(0.1), by=lambda path, leaf: len(leaf.shape) + 1).init(PARAMS)
-    with pytest.raises(ValueError, match=r"healthy must be a pair, the least and the largest.*not 0\.5"):
+    with pytest.raises(
+        ValueError, match=r"healthy must be a pair, the least and the largest.*not 0\.5"
+    ):
         gc.watch(gc.sgd(0.1), healthy=0.5).init(PARAMS)
     tx = gc.watch(gc.sgd(0.1))
     with pytest.raises(TypeError, match="update: 'watch' needs params"):
         tx.update(GRADS, tx.init(PARAMS))
-    with pytest.raises(ValueError, match=r"no metrics of single layers; say watch\(..., by='path'\)"):
-        gc.unhealthy_layers(gc.metrics(after(gc.watch(gc.sgd(0.1)))))
+    with pytest.raises(
+        ValueError, match=r"no metrics of single layers; say watch\(..., by='path'\)"
+    ):
+        gc.telemetry.unhealthy_layers(gc.metrics(after(gc.watch(gc.sgd(0.1)))))
 
 
 @pytest.mark.parametrize("guard", [gc.skip_nonfinite, gc.skip_spikes])

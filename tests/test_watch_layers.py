@@ -17,7 +17,9 @@ def test_by_path_each_leaf_is_a_layer():
         np.testing.assert_allclose(found[f"gradient_norm/{layer}"], length, rtol=1e-6)
         np.testing.assert_allclose(found[f"update_norm/{layer}"], length / 2, rtol=1e-6)
         np.testing.assert_allclose(found[f"parameter_norm/{layer}"], weights[layer], rtol=1e-6)
-        np.testing.assert_allclose(found[f"update_ratio/{layer}"], length / 2 / weights[layer], rtol=1e-6)
+        np.testing.assert_allclose(
+            found[f"update_ratio/{layer}"], length / 2 / weights[layer], rtol=1e-6
+        )
         assert found[f"health/{layer}"] == 0.0
 
 
@@ -27,7 +29,9 @@ def test_by_path_each_leaf_is_a_layer():
     ids=["function", "tree", "groups"],
 )
 def test_layers_of_several_leaves(by):
-    tx = gc.chain(gc.clip(10.0), gc.partition({"a": gc.sgd(0.5), "b": gc.sgd(1.0)}, {"a": "a", "b": "b"}))
+    tx = gc.chain(
+        gc.clip(10.0), gc.partition({"a": gc.sgd(0.5), "b": gc.sgd(1.0)}, {"a": "a", "b": "b"})
+    )
     found = measured(gc.watch(tx, by=by))
     assert {k for k in found if k.startswith("health")} == {"health/a", "health/b"}
     np.testing.assert_allclose(found["gradient_norm/a"], 9.5**0.5, rtol=1e-6)
@@ -36,11 +40,19 @@ def test_layers_of_several_leaves(by):
 
 
 def test_a_frozen_leaf_takes_part_in_nothing():
-    tx = gc.groups([("a*", gc.freeze())], default=gc.chain(gc.clip_by_global_norm(1.0), gc.sgd(1.0)))
+    tx = gc.groups(
+        [("a*", gc.freeze())], default=gc.chain(gc.clip_by_global_norm(1.0), gc.sgd(1.0))
+    )
     grads = GRADS | {"a": jax.tree.map(lambda x: 100 * x, GRADS["a"])}
     found = measured(gc.watch(tx, by="path"), grads=grads)
-    assert (found["gradient_norm"], found["update_norm"], found["parameter_norm"]) == (4.0, 1.0, 6.0)
-    assert {k.split("/", 1)[1] for k in found if k.startswith(("gradient_norm/", "health/"))} == {"b"}
+    assert (found["gradient_norm"], found["update_norm"], found["parameter_norm"]) == (
+        4.0,
+        1.0,
+        6.0,
+    )
+    assert {k.split("/", 1)[1] for k in found if k.startswith(("gradient_norm/", "health/"))} == {
+        "b"
+    }
     by_group = measured(gc.watch(tx, by="group"), grads=grads)
     assert {k for k in by_group if k.startswith("health/")} == {"health/chain"}
 
@@ -68,17 +80,21 @@ def test_a_leaf_without_a_gradient_is_neither_dead_nor_counted():
     ],
 )
 def test_layers_that_vanish_or_explode_are_found(sizes, expected):
-    params = {f"layer_{i}": jnp.ones((i + 1, 2)) for i in range(4)}  # it goes by the size of an element
+    params = {
+        f"layer_{i}": jnp.ones((i + 1, 2)) for i in range(4)
+    }  # it goes by the size of an element
     grads = {f"layer_{i}": jnp.full((i + 1, 2), size) for i, size in enumerate(sizes)}
     found = gc.metrics(after(gc.watch(gc.sgd(1.0), by="path"), grads=grads, params=params))
-    assert gc.unhealthy_layers(found) == {f"layer_{i}": what for i, what in expected.items()}
+    assert gc.telemetry.unhealthy_layers(found) == {
+        f"layer_{i}": what for i, what in expected.items()
+    }
     assert found["vanishing"] == list(expected.values()).count("vanishing")
     assert found["exploding"] == list(expected.values()).count("exploding")
 
 
 def test_bounds_of_ones_own_and_in_units_of_the_gradient():
     grads = {"x": jnp.array([0.1]), "y": jnp.array([1.0]), "z": jnp.array([1.0])}
-    find = lambda **options: gc.unhealthy_layers(
+    find = lambda **options: gc.telemetry.unhealthy_layers(
         gc.metrics(after(gc.watch(gc.sgd(1.0), by="path", **options), grads=grads, params=grads))
     )
     assert find() == {}
@@ -88,7 +104,8 @@ def test_bounds_of_ones_own_and_in_units_of_the_gradient():
 
 def test_a_norm_that_is_not_finite_is_shown_as_it_is():
     found = measured(
-        gc.watch(gc.chain(gc.clip(1.0), gc.sgd(1.0)), by="path"), grads=GRADS | {"b": jnp.array([jnp.inf])}
+        gc.watch(gc.chain(gc.clip(1.0), gc.sgd(1.0)), by="path"),
+        grads=GRADS | {"b": jnp.array([jnp.inf])},
     )
     assert found["gradient_norm"] == found["gradient_norm/b"] == np.inf
     assert np.isfinite(found["gradient_norm/a/bias"])
@@ -100,9 +117,12 @@ def test_a_norm_that_is_not_finite_is_shown_as_it_is():
 def test_a_layer_may_be_called_health():
     params = {"health": {"kernel": jnp.ones(2)}, "other": jnp.ones(2), "third": jnp.ones(2)}
     tx = gc.watch(gc.sgd(0.1), by="path")
-    assert gc.unhealthy_layers(gc.metrics(tx.update(params, tx.init(params), params)[1])) == {}
+    assert (
+        gc.telemetry.unhealthy_layers(gc.metrics(tx.update(params, tx.init(params), params)[1]))
+        == {}
+    )
     grads = params | {"health": {"kernel": jnp.full(2, 1e-9)}}
-    found = gc.unhealthy_layers(gc.metrics(tx.update(grads, tx.init(params), params)[1]))
+    found = gc.telemetry.unhealthy_layers(gc.metrics(tx.update(grads, tx.init(params), params)[1]))
     assert found == {"health/kernel": "vanishing"}
 
 

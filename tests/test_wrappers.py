@@ -18,7 +18,7 @@ def run(tx, params, grads):
     return params, state
 
 
-# ------------------------------------------------------------------------------------------------------ up or downhill
+# ----------------------------------------------------------------------------------- up or downhill
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_cautious_judges_gradients_whose_product_is_too_small_for_a_number():
     np.testing.assert_array_equal(tx.update(g, tx.init(g))[0], g)
 
 
-# ----------------------------------------------------------------------------------------------------------- in company
+# --------------------------------------------------------------------------------------- in company
 
 WRAPPERS = {
     "cautious": gc.cautious,
@@ -97,7 +97,9 @@ def bowl(params):
     return sum(jnp.sum((x - 1.0) ** 2) for x in jax.tree.leaves(params))
 
 
-@pytest.mark.parametrize("inner", [gc.sgd(0.05), gc.adamw(0.05), gc.lion(0.02)], ids=lambda tx: tx.factory.name)
+@pytest.mark.parametrize(
+    "inner", [gc.sgd(0.05), gc.adamw(0.05), gc.lion(0.02)], ids=lambda tx: tx.factory.name
+)
 @pytest.mark.parametrize("name", WRAPPERS)
 def test_a_wrapper_trains_with_any_optimizer(name, inner):
     tx = WRAPPERS[name](inner)
@@ -118,7 +120,9 @@ def test_a_wrapper_trains_with_any_optimizer(name, inner):
 
 
 @pytest.mark.parametrize("outer", WRAPPERS)
-@pytest.mark.parametrize("name", ["cautious", "mars", "lookahead", "schedule_free", "average_weights", "sam"])
+@pytest.mark.parametrize(
+    "name", ["cautious", "mars", "lookahead", "schedule_free", "average_weights", "sam"]
+)
 def test_wrappers_go_around_each_other(name, outer):
     tx = WRAPPERS[outer](WRAPPERS[name](gc.adamw(0.1)))
     params = {"a": jnp.zeros(3), "b": 3.0 * jnp.ones((2, 2))}
@@ -143,23 +147,30 @@ def test_a_wrapper_takes_a_pair_of_optax(name):
 
 
 def test_wrappers_work_in_groups():
-    tx = gc.partition({"matrices": gc.lookahead(gc.adamw(0.1), 2), "rest": gc.cautious(gc.sgd(0.1))}, own.group_of)
+    tx = gc.partition(
+        {"matrices": gc.lookahead(gc.adamw(0.1), 2), "rest": gc.cautious(gc.sgd(0.1))}, own.group_of
+    )
     p, grads = samples.params(jnp.float32), samples.gradients(jnp.float32)
     _, state = run(tx, p, grads)
     assert set(state["partition"]) == {"matrices", "rest"}
     assert state["partition"]["matrices"]["lookahead"]["slow_params"]["dense"]["bias"] is None
 
 
-# ------------------------------------------------------------------------------------------------- lookahead and graft
+# ------------------------------------------------------------------------------ lookahead and graft
 
 
 def test_what_lookahead_starts_anew_starts_where_the_parameters_are():
-    tx, params = gc.lookahead(gc.average_weights(gc.sgd(1.0), 0.5, debias=False), 2, reset_state=True), jnp.zeros(1)
+    tx, params = (
+        gc.lookahead(gc.average_weights(gc.sgd(1.0), 0.5, debias=False), 2, reset_state=True),
+        jnp.zeros(1),
+    )
     state = tx.init(params)
     for _ in range(2):
         params, state = tx.step(jnp.array([-1.0]), state, params)
     np.testing.assert_allclose(params, 1.0)
-    np.testing.assert_allclose(state["lookahead"]["inner"]["average_weights"]["average_params"], 1.0)
+    np.testing.assert_allclose(
+        state["lookahead"]["inner"]["average_weights"]["average_params"], 1.0
+    )
 
 
 @pytest.mark.parametrize("reset_state", [False, True])
@@ -208,10 +219,14 @@ def test_graft_has_the_norms_of_one_and_the_directions_of_the_other():
         length = np.linalg.norm(samples.named(m)[name])
         np.testing.assert_allclose(np.linalg.norm(u), length, rtol=1e-5)
         direction = samples.named(d)[name]
-        np.testing.assert_allclose(np.vdot(u, direction), length * np.linalg.norm(direction), rtol=1e-5)
+        np.testing.assert_allclose(
+            np.vdot(u, direction), length * np.linalg.norm(direction), rtol=1e-5
+        )
     u = update(gc.graft(gc.sgd(0.3), gc.adam(0.1), per_leaf=False))
     np.testing.assert_allclose(gc.global_norm(u), gc.global_norm(m), rtol=1e-5)
-    samples.assert_close(gc.map_leaves(lambda x: x * (gc.global_norm(d) / gc.global_norm(u)), u), d, 1e-5)
+    samples.assert_close(
+        gc.tree.map_leaves(lambda x: x * (gc.global_norm(d) / gc.global_norm(u)), u), d, 1e-5
+    )
 
 
 def test_grokfast_over_a_window_waits_until_it_is_full():

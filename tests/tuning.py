@@ -5,7 +5,10 @@ import jax.numpy as jnp
 
 import gradchain as gc
 
-PARAMS = {"dense": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}, "head": {"kernel": jnp.ones((2, 1))}}
+PARAMS = {
+    "dense": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)},
+    "head": {"kernel": jnp.ones((2, 1))},
+}
 ONES = jax.tree.map(jnp.ones_like, PARAMS)
 RATE = gc.linear_schedule(1.0, 0.0, 10)
 

@@ -6,8 +6,14 @@ import numpy as np
 
 import gradchain as gc
 
-PARAMS = {"a": {"kernel": jnp.array([[3.0, 0.0], [0.0, 4.0]]), "bias": jnp.array([2.0, 2.0])}, "b": jnp.array([6.0])}
-GRADS = {"a": {"kernel": jnp.array([[1.0, 2.0], [2.0, 0.0]]), "bias": jnp.array([0.5, -0.5])}, "b": jnp.array([4.0])}
+PARAMS = {
+    "a": {"kernel": jnp.array([[3.0, 0.0], [0.0, 4.0]]), "bias": jnp.array([2.0, 2.0])},
+    "b": jnp.array([6.0]),
+}
+GRADS = {
+    "a": {"kernel": jnp.array([[1.0, 2.0], [2.0, 0.0]]), "bias": jnp.array([0.5, -0.5])},
+    "b": jnp.array([4.0]),
+}
 
 
 def after(tx, steps=1, grads=GRADS, params=PARAMS, **extra):

@@ -1,8 +1,9 @@
 """The test problems of Moré, Garbow and Hillstrom, from the formulas of their paper.
 
-J. J. Moré, B. S. Garbow and K. E. Hillstrom, Testing unconstrained optimization software, ACM Transactions on
-Mathematical Software 7(1), 1981, 17-41. ``PROBLEMS`` holds all 35 in their order; ``VARIANTS`` some of them again, at
-other dimensions for which the minimum is known. They want float64: ``with jax.enable_x64(True)``.
+J. J. Moré, B. S. Garbow and K. E. Hillstrom, Testing unconstrained optimization software, ACM
+Transactions on Mathematical Software 7(1), 1981, 17-41. ``PROBLEMS`` holds all 35 in their order;
+``VARIANTS`` some of them again, at other dimensions for which the minimum is known. They want
+float64: ``with jax.enable_x64(True)``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def _problem(
 ) -> Problem:
     minima = {0.0: "0"} if minima is None else minima
     start = np.asarray(start, np.float64)
-    return Problem(name, number, residuals, start, m, tuple(minima), tuple(minima.values()), others, note)
+    return Problem(
+        name, number, residuals, start, m, tuple(minima), tuple(minima.values()), others, note
+    )
 
 
 def _steps(n: int) -> np.ndarray:
@@ -38,11 +41,22 @@ def _steps(n: int) -> np.ndarray:
 
 
 def _linear(n: int, m: int) -> tuple[Problem, ...]:
-    full, one, zeros = m - n, m * (m - 1) / (2 * (2 * m + 1)), (m**2 + 3 * m - 6) / (2 * (2 * m - 3))
+    full, one, zeros = (
+        m - n,
+        m * (m - 1) / (2 * (2 * m + 1)),
+        (m**2 + 3 * m - 6) / (2 * (2 * m - 3)),
+    )
     ones = np.ones(n)
     return (
         _problem(32, "linear, full rank", variable.linear_full_rank(m), ones, m, {full: "m - n"}),
-        _problem(33, "linear, rank 1", variable.linear_rank_1(m), ones, m, {one: "m (m - 1) / (2 (2 m + 1))"}),
+        _problem(
+            33,
+            "linear, rank 1",
+            variable.linear_rank_1(m),
+            ones,
+            m,
+            {one: "m (m - 1) / (2 (2 m + 1))"},
+        ),
         _problem(
             34,
             "linear, rank 1 with zero columns and rows",
@@ -57,12 +71,24 @@ def _linear(n: int, m: int) -> tuple[Problem, ...]:
 PROBLEMS = (
     _problem(1, "rosenbrock", small.rosenbrock, [-1.2, 1], 2),
     _problem(
-        2, "freudenstein and roth", small.freudenstein_roth, [0.5, -2], 2, {0.0: "0", 48.98425367924: "48.9842..."}
+        2,
+        "freudenstein and roth",
+        small.freudenstein_roth,
+        [0.5, -2],
+        2,
+        {0.0: "0", 48.98425367924: "48.9842..."},
     ),
     _problem(3, "powell badly scaled", small.powell_badly_scaled, [0, 1], 2),
     _problem(4, "brown badly scaled", small.brown_badly_scaled, [1, 1], 3),
     _problem(5, "beale", small.beale, [1, 1], 3),
-    _problem(6, "jennrich and sampson", small.jennrich_sampson, [0.3, 0.4], 10, {124.3621823556: "124.362..."}),
+    _problem(
+        6,
+        "jennrich and sampson",
+        small.jennrich_sampson,
+        [0.3, 0.4],
+        10,
+        {124.3621823556: "124.362..."},
+    ),
     _problem(7, "helical valley", small.helical_valley, [-1, 0, 0], 3),
     _problem(
         8,
@@ -93,7 +119,14 @@ PROBLEMS = (
         note="the paper prints |y m i x2| where |y - x2| makes its minimum of 0 at (50, 25, 1.5) true",
     ),
     _problem(12, "box three-dimensional", small.box, [0, 10, 20], 10),
-    _problem(13, "powell singular", small.powell_singular, [3, -1, 0, 1], 4, note="the Hessian at 0 has rank 2"),
+    _problem(
+        13,
+        "powell singular",
+        small.powell_singular,
+        [3, -1, 0, 1],
+        4,
+        note="the Hessian at 0 has rank 2",
+    ),
     _problem(14, "wood", small.wood, [-3, -1, -3, -1], 6),
     _problem(
         15,
@@ -105,8 +138,22 @@ PROBLEMS = (
         (1.027343048695e-3,),
         "the paper also lists 1.02734...e-3, approached as x1 goes to +, x3 and x4 to -infinity",
     ),
-    _problem(16, "brown and dennis", small.brown_dennis, [25, 5, -5, -1], 20, {85822.20162636: "85822.2..."}),
-    _problem(17, "osborne 1", small.osborne_1, [0.5, 1.5, -1, 0.01, 0.02], 33, {5.464894697483e-5: "5.46489...e-5"}),
+    _problem(
+        16,
+        "brown and dennis",
+        small.brown_dennis,
+        [25, 5, -5, -1],
+        20,
+        {85822.20162636: "85822.2..."},
+    ),
+    _problem(
+        17,
+        "osborne 1",
+        small.osborne_1,
+        [0.5, 1.5, -1, 0.01, 0.02],
+        33,
+        {5.464894697483e-5: "5.46489...e-5"},
+    ),
     _problem(
         18,
         "biggs exp6",
@@ -127,9 +174,25 @@ PROBLEMS = (
     _problem(20, "watson", variable.watson, np.zeros(6), 31, {2.287670053552e-3: "2.28767...e-3"}),
     _problem(21, "extended rosenbrock", variable.extended_rosenbrock, [-1.2, 1] * 5, 10),
     _problem(22, "extended powell singular", variable.extended_powell, [3, -1, 0, 1] * 3, 12),
-    _problem(23, "penalty 1", variable.penalty_1, np.arange(1, 11), 11, {7.087651467090e-5: "7.08765...e-5"}),
-    _problem(24, "penalty 2", variable.penalty_2, np.full(4, 0.5), 8, {9.376293007355e-6: "9.37629...e-6"}),
-    _problem(25, "variably dimensioned", variable.variably_dimensioned, 1 - np.arange(1, 11) / 10, 12),
+    _problem(
+        23,
+        "penalty 1",
+        variable.penalty_1,
+        np.arange(1, 11),
+        11,
+        {7.087651467090e-5: "7.08765...e-5"},
+    ),
+    _problem(
+        24,
+        "penalty 2",
+        variable.penalty_2,
+        np.full(4, 0.5),
+        8,
+        {9.376293007355e-6: "9.37629...e-6"},
+    ),
+    _problem(
+        25, "variably dimensioned", variable.variably_dimensioned, 1 - np.arange(1, 11) / 10, 12
+    ),
     _problem(
         26,
         "trigonometric",
@@ -138,13 +201,34 @@ PROBLEMS = (
         9,
         note="at most dimensions, descent from the start ends in a local minimum near 1e-5 instead of at 0; not at 9",
     ),
-    _problem(27, "brown almost-linear", variable.brown_almost_linear, np.full(10, 0.5), 10, {0.0: "0", 1.0: "1"}),
-    _problem(28, "discrete boundary value", variable.discrete_boundary_value, _steps(10) * (_steps(10) - 1), 10),
-    _problem(29, "discrete integral equation", variable.discrete_integral_equation, _steps(10) * (_steps(10) - 1), 10),
+    _problem(
+        27,
+        "brown almost-linear",
+        variable.brown_almost_linear,
+        np.full(10, 0.5),
+        10,
+        {0.0: "0", 1.0: "1"},
+    ),
+    _problem(
+        28,
+        "discrete boundary value",
+        variable.discrete_boundary_value,
+        _steps(10) * (_steps(10) - 1),
+        10,
+    ),
+    _problem(
+        29,
+        "discrete integral equation",
+        variable.discrete_integral_equation,
+        _steps(10) * (_steps(10) - 1),
+        10,
+    ),
     _problem(30, "broyden tridiagonal", variable.broyden_tridiagonal, -np.ones(10), 10),
     _problem(31, "broyden banded", variable.broyden_banded, -np.ones(10), 10),
     *_linear(5, 10),
-    _problem(35, "chebyquad", variable.chebyquad, _steps(8), 8, {3.516873725678e-3: "3.51687...e-3"}),
+    _problem(
+        35, "chebyquad", variable.chebyquad, _steps(8), 8, {3.516873725678e-3: "3.51687...e-3"}
+    ),
 )
 
 VARIANTS = (
@@ -158,12 +242,39 @@ VARIANTS = (
         {4.7223811e-10: "4.72238...e-10"},
         note="so ill-conditioned that quasi-Newton methods stall above 1e-9",
     ),
-    _problem(23, "penalty 1", variable.penalty_1, np.arange(1, 5), 5, {2.249977500900e-5: "2.24997...e-5"}),
-    _problem(24, "penalty 2", variable.penalty_2, np.full(10, 0.5), 20, {2.936605374567e-4: "2.93660...e-4"}),
-    _problem(26, "trigonometric", variable.trigonometric, np.full(10, 0.1), 10, others=(2.795056121879e-5,)),
+    _problem(
+        23,
+        "penalty 1",
+        variable.penalty_1,
+        np.arange(1, 5),
+        5,
+        {2.249977500900e-5: "2.24997...e-5"},
+    ),
+    _problem(
+        24,
+        "penalty 2",
+        variable.penalty_2,
+        np.full(10, 0.5),
+        20,
+        {2.936605374567e-4: "2.93660...e-4"},
+    ),
+    _problem(
+        26,
+        "trigonometric",
+        variable.trigonometric,
+        np.full(10, 0.1),
+        10,
+        others=(2.795056121879e-5,),
+    ),
     *_linear(5, 50),
     _problem(35, "chebyquad", variable.chebyquad, _steps(9), 9),
     _problem(
-        35, "chebyquad", variable.chebyquad, _steps(10), 10, {6.503954800882e-3: "6.50395...e-3"}, (4.7727136965e-3,)
+        35,
+        "chebyquad",
+        variable.chebyquad,
+        _steps(10),
+        10,
+        {6.503954800882e-3: "6.50395...e-3"},
+        (4.7727136965e-3,),
     ),
 )

@@ -1,4 +1,6 @@
-"""``python -m benchmarks.problems``: SciPy's L-BFGS-B on each problem; ``--record`` keeps it as the baseline."""
+"""``python -m benchmarks.problems``: SciPy's L-BFGS-B on each problem; ``--record`` keeps it as the
+baseline.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,16 @@ from benchmarks.problems.trace import Trace, run_scipy, scipy_function, summariz
 
 BASELINE = Path(__file__).with_name("scipy_baseline.json")
 MEMORY = {"maxcor": 10}
-TIGHT = MEMORY | {"ftol": 0.0, "gtol": 1e-8}  # goes on as long as the value falls: the target decides, not its criteria
+TIGHT = MEMORY | {
+    "ftol": 0.0,
+    "gtol": 1e-8,
+}  # goes on as long as the value falls: the target decides, not its criteria
 
 
 def record(problem: Problem) -> dict[str, Any]:
-    """The figures of a run with tight criteria, with all its improvements, and of one with SciPy's own."""
+    """The figures of a run with tight criteria, with all its improvements, and of one with SciPy's
+    own.
+    """
     function = scipy_function(problem)
     figures = {}
     for name, options in (("tight", TIGHT), ("default", MEMORY)):
@@ -44,10 +51,19 @@ def read() -> dict[str, Any]:
 
 def write(figures: dict[str, Any]) -> None:
     """A line for each problem, after the line that says where the figures are from."""
-    origin = {name: importlib.metadata.version(name) for name in ("scipy", "jax", "jaxlib", "numpy")}
-    origin |= {"python": platform.python_version(), "machine": platform.machine(), "tight": TIGHT, "default": MEMORY}
+    origin = {
+        name: importlib.metadata.version(name) for name in ("scipy", "jax", "jaxlib", "numpy")
+    }
+    origin |= {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "tight": TIGHT,
+        "default": MEMORY,
+    }
     lines = ",\n".join(f"{json.dumps(title)}: {json.dumps(run)}" for title, run in figures.items())
-    BASELINE.write_text(f'{{"method": "L-BFGS-B",\n"origin": {json.dumps(origin)},\n"problems": {{\n{lines}\n}}}}\n')
+    BASELINE.write_text(
+        f'{{"method": "L-BFGS-B",\n"origin": {json.dumps(origin)},\n"problems": {{\n{lines}\n}}}}\n'
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -56,14 +72,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--record", action="store_true", help=f"write {BASELINE.name}")
     options = parser.parse_args(arguments)
     figures = {}
-    print(f"{'problem (n, m)':50}{'value':>20} {'reached':>12} {'iterations':>17} {'evaluations':>17}  by default")
+    print(
+        f"{'problem (n, m)':50}{'value':>20} {'reached':>12} {'iterations':>17} {'evaluations':>17}  by default"
+    )
     with jax.enable_x64(True):
         for problem in (*PROBLEMS, *VARIANTS):
             figures[problem.title] = found = record(problem)
             run, default = found["tight"], found["default"]
             reached = "no" if run["reached"] is None else f"{run['reached']:.6g}"
-            counts = [f"{run[f'{x}_to_target'] or '-'} / {run[x]}" for x in ("iterations", "evaluations")]
-            usual = f"{default['value']:.4g} after {default['iterations']}, {default['evaluations']}"
+            counts = [
+                f"{run[f'{x}_to_target'] or '-'} / {run[x]}" for x in ("iterations", "evaluations")
+            ]
+            usual = (
+                f"{default['value']:.4g} after {default['iterations']}, {default['evaluations']}"
+            )
             print(
                 f"{problem.number:2} {problem.title:47}{run['value']:20.12g} {reached:>12}"
                 f" {counts[0]:>17} {counts[1]:>17}  {usual}"

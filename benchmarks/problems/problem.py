@@ -25,9 +25,11 @@ class Problem:
         residuals: ``x -> f``, a vector of length n to one of length m, in the dtype of ``x``.
         start: the standard starting point, in float64.
         m: the number of residuals.
-        minima: values of minima to reach: those of the paper, computed to more digits than it prints.
+        minima: values of minima to reach: those of the paper, computed to more digits than it
+            prints.
         published: the same as the paper prints them.
-        others: values of further local minima: not in the paper, or listed there as approached at infinity.
+        others: values of further local minima: not in the paper, or listed there as approached at
+            infinity.
         note: what one has to know.
     """
 

@@ -1,6 +1,7 @@
 """Problems 1 to 19: those of a fixed number of parameters.
 
-Each function holds the formula of the paper; the indices of the paper begin at 1, so that ``x1`` is ``x[0]``.
+Each function holds the formula of the paper; the indices of the paper begin at 1, so that ``x1`` is
+``x[0]``.
 """
 
 from __future__ import annotations
@@ -12,8 +13,34 @@ import numpy as np
 from benchmarks.problems.problem import counting, like
 
 BARD = (0.14, 0.18, 0.22, 0.25, 0.29, 0.32, 0.35, 0.39, 0.37, 0.58, 0.73, 0.96, 1.34, 2.10, 4.39)
-GAUSSIAN = (0.0009, 0.0044, 0.0175, 0.0540, 0.1295, 0.2420, 0.3521, 0.3989)  # then the same backwards
-MEYER = (34780, 28610, 23650, 19630, 16370, 13720, 11540, 9744, 8261, 7030, 6005, 5147, 4427, 3820, 3307, 2872)
+GAUSSIAN = (
+    0.0009,
+    0.0044,
+    0.0175,
+    0.0540,
+    0.1295,
+    0.2420,
+    0.3521,
+    0.3989,
+)  # then the same backwards
+MEYER = (
+    34780,
+    28610,
+    23650,
+    19630,
+    16370,
+    13720,
+    11540,
+    9744,
+    8261,
+    7030,
+    6005,
+    5147,
+    4427,
+    3820,
+    3307,
+    2872,
+)
 KOWALIK_Y = (0.1957, 0.1947, 0.1735, 0.1600, 0.0844, 0.0627, 0.0456, 0.0342, 0.0323, 0.0235, 0.0246)
 KOWALIK_U = (4, 2, 1, 0.5, 0.25, 0.167, 0.125, 0.1, 0.0833, 0.0714, 0.0625)
 OSBORNE_1 = (
@@ -96,7 +123,9 @@ def box(x: jax.Array) -> jax.Array:
 
 def powell_singular(x: jax.Array) -> jax.Array:
     x1, x2, x3, x4 = x
-    return jnp.stack([x1 + 10 * x2, 5**0.5 * (x3 - x4), (x2 - 2 * x3) ** 2, 10**0.5 * (x1 - x4) ** 2])
+    return jnp.stack(
+        [x1 + 10 * x2, 5**0.5 * (x3 - x4), (x2 - 2 * x3) ** 2, 10**0.5 * (x1 - x4) ** 2]
+    )
 
 
 def wood(x: jax.Array) -> jax.Array:

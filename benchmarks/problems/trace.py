@@ -1,4 +1,6 @@
-"""What a run of a minimizer was like: the value at each evaluation and at each iterate, and what follows from them."""
+"""What a run of a minimizer was like: the value at each evaluation and at each iterate, and what
+follows from them.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Trace:
         jax.debug.callback(lambda v: self.iterates.append(float(v)), value, ordered=True)
 
     def best(self) -> list[tuple[int, float]]:
-        """The evaluations that were better than all before: ``[(number, value), ...]``, counted from 1."""
+        """The evaluations that were better than all before: ``[(number, value), ...]``, counted
+        from 1.
+        """
         found, low = [], math.inf
         for number, value in enumerate(self.evaluated, start=1):
             if value < low:
@@ -58,7 +62,8 @@ class Run:
         reached: the published minimum that this is, or None.
         iterations: all that it made before it stopped by its own criterion.
         evaluations: the same of the objective.
-        iterations_to_target: those until a value was first within the tolerance of ``reached``, or None.
+        iterations_to_target: those until a value was first within the tolerance of ``reached``, or
+            None.
         evaluations_to_target: the same of the objective.
         seconds: the time of the whole run, without compiling.
     """
@@ -75,7 +80,8 @@ class Run:
 def summarize(problem: Problem, value: float, trace: Trace, seconds: float = math.nan) -> Run:
     """The figures of a run that ended at ``value``.
 
-    The target is the minimum at which the run ended: one that it only passed on its way down is not reached.
+    The target is the minimum at which the run ended: one that it only passed on its way down is not
+    reached.
     """
     reached = problem.reached(value)
     return Run(

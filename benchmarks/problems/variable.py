@@ -1,6 +1,7 @@
 """Problems 20 to 35: those of any number of parameters, at dimensions that the paper names or uses.
 
-Each function holds the formula of the paper, whose indices begin at 1; where m is free, a function makes the residuals.
+Each function holds the formula of the paper, whose indices begin at 1; where m is free, a function
+makes the residuals.
 """
 
 from __future__ import annotations

@@ -1,194 +1,221 @@
 """The dialect of optax: existing code runs with ``import gradchain.as_optax as optax``.
 
-Names and arguments are those of optax 0.2.8; the transformations are gradchain's, and so are their states.
+Names and arguments are those of optax 0.2.8; the transformations are gradchain's, and so are their
+states.
 """
 
-from gradchain.as_optax import contrib as contrib
-from gradchain.as_optax import losses as losses
-from gradchain.as_optax import projections as projections
-from gradchain.as_optax import schedules as schedules
-from gradchain.as_optax import second_order as second_order
-from gradchain.as_optax import transforms as transforms
-from gradchain.as_optax import tree as tree
-from gradchain.as_optax import tree_utils as tree_utils
-from gradchain.as_optax.adapters import with_extra_args_support as with_extra_args_support
-from gradchain.as_optax.base import ArrayTree as ArrayTree
-from gradchain.as_optax.base import EmptyState as EmptyState
-from gradchain.as_optax.base import GradientTransformation as GradientTransformation
-from gradchain.as_optax.base import GradientTransformationExtraArgs as GradientTransformationExtraArgs
-from gradchain.as_optax.base import MaskedNode as MaskedNode
-from gradchain.as_optax.base import MaskOrFn as MaskOrFn
-from gradchain.as_optax.base import OptState as OptState
-from gradchain.as_optax.base import Params as Params
-from gradchain.as_optax.base import ScalarOrSchedule as ScalarOrSchedule
-from gradchain.as_optax.base import Schedule as Schedule
-from gradchain.as_optax.base import TransformInitFn as TransformInitFn
-from gradchain.as_optax.base import TransformUpdateExtraArgsFn as TransformUpdateExtraArgsFn
-from gradchain.as_optax.base import TransformUpdateFn as TransformUpdateFn
-from gradchain.as_optax.base import Updates as Updates
-from gradchain.as_optax.base import init_empty_state as init_empty_state
-from gradchain.as_optax.combining import chain as chain
-from gradchain.as_optax.combining import freeze as freeze
-from gradchain.as_optax.combining import masked as masked
-from gradchain.as_optax.combining import multi_transform as multi_transform
-from gradchain.as_optax.combining import named_chain as named_chain
-from gradchain.as_optax.combining import partition as partition
-from gradchain.as_optax.combining import selective_transform as selective_transform
-from gradchain.as_optax.injecting import InjectStatefulHyperparamsState as InjectStatefulHyperparamsState
-from gradchain.as_optax.injecting import WrappedSchedule as WrappedSchedule
-from gradchain.as_optax.injecting import inject_hyperparams as inject_hyperparams
-from gradchain.as_optax.injecting import inject_stateful_hyperparams as inject_stateful_hyperparams
-from gradchain.as_optax.line_search import ScaleByBacktrackingLinesearchState as ScaleByBacktrackingLinesearchState
-from gradchain.as_optax.line_search import ScaleByZoomLinesearchState as ScaleByZoomLinesearchState
-from gradchain.as_optax.line_search import ZoomLinesearchInfo as ZoomLinesearchInfo
-from gradchain.as_optax.line_search import scale_by_backtracking_linesearch as scale_by_backtracking_linesearch
-from gradchain.as_optax.line_search import scale_by_zoom_linesearch as scale_by_zoom_linesearch
-from gradchain.as_optax.line_search import value_and_grad_from_state as value_and_grad_from_state
-from gradchain.as_optax.losses import convex_kl_divergence as convex_kl_divergence
-from gradchain.as_optax.losses import cosine_distance as cosine_distance
-from gradchain.as_optax.losses import cosine_similarity as cosine_similarity
-from gradchain.as_optax.losses import ctc_loss as ctc_loss
-from gradchain.as_optax.losses import ctc_loss_with_forward_probs as ctc_loss_with_forward_probs
-from gradchain.as_optax.losses import generalized_kl_divergence as generalized_kl_divergence
-from gradchain.as_optax.losses import hinge_loss as hinge_loss
-from gradchain.as_optax.losses import huber_loss as huber_loss
-from gradchain.as_optax.losses import kl_divergence as kl_divergence
-from gradchain.as_optax.losses import l2_loss as l2_loss
-from gradchain.as_optax.losses import log_cosh as log_cosh
-from gradchain.as_optax.losses import ntxent as ntxent
-from gradchain.as_optax.losses import safe_softmax_cross_entropy as safe_softmax_cross_entropy
-from gradchain.as_optax.losses import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
-from gradchain.as_optax.losses import sigmoid_focal_loss as sigmoid_focal_loss
-from gradchain.as_optax.losses import smooth_labels as smooth_labels
-from gradchain.as_optax.losses import softmax_cross_entropy as softmax_cross_entropy
-from gradchain.as_optax.losses import (
-    softmax_cross_entropy_with_integer_labels as softmax_cross_entropy_with_integer_labels,
+from gradchain.as_optax import (
+    contrib as contrib,
+    losses as losses,
+    projections as projections,
+    schedules as schedules,
+    second_order as second_order,
+    transforms as transforms,
+    tree as tree,
+    tree_utils as tree_utils,
 )
-from gradchain.as_optax.losses import squared_error as squared_error
-from gradchain.as_optax.numerics import bias_correction as bias_correction
-from gradchain.as_optax.numerics import safe_increment as safe_increment
-from gradchain.as_optax.numerics import safe_int32_increment as safe_int32_increment
-from gradchain.as_optax.numerics import safe_norm as safe_norm
-from gradchain.as_optax.numerics import safe_root_mean_squares as safe_root_mean_squares
-from gradchain.as_optax.numerics import scale_gradient as scale_gradient
-from gradchain.as_optax.numerics import tree_map_params as tree_map_params
-from gradchain.as_optax.numerics import update_infinity_moment as update_infinity_moment
-from gradchain.as_optax.numerics import update_moment as update_moment
-from gradchain.as_optax.numerics import update_moment_per_elem_norm as update_moment_per_elem_norm
-from gradchain.as_optax.optimizers import adabelief as adabelief
-from gradchain.as_optax.optimizers import adadelta as adadelta
-from gradchain.as_optax.optimizers import adafactor as adafactor
-from gradchain.as_optax.optimizers import adagrad as adagrad
-from gradchain.as_optax.optimizers import adam as adam
-from gradchain.as_optax.optimizers import adamax as adamax
-from gradchain.as_optax.optimizers import adamaxw as adamaxw
-from gradchain.as_optax.optimizers import adamw as adamw
-from gradchain.as_optax.optimizers import adan as adan
-from gradchain.as_optax.optimizers import amsgrad as amsgrad
-from gradchain.as_optax.optimizers import fromage as fromage
-from gradchain.as_optax.optimizers import lamb as lamb
-from gradchain.as_optax.optimizers import lars as lars
-from gradchain.as_optax.optimizers import lion as lion
-from gradchain.as_optax.optimizers import nadam as nadam
-from gradchain.as_optax.optimizers import nadamw as nadamw
-from gradchain.as_optax.optimizers import noisy_sgd as noisy_sgd
-from gradchain.as_optax.optimizers import novograd as novograd
-from gradchain.as_optax.optimizers import optimistic_adam as optimistic_adam
-from gradchain.as_optax.optimizers import optimistic_adam_v2 as optimistic_adam_v2
-from gradchain.as_optax.optimizers import optimistic_gradient_descent as optimistic_gradient_descent
-from gradchain.as_optax.optimizers import polyak_sgd as polyak_sgd
-from gradchain.as_optax.optimizers import radam as radam
-from gradchain.as_optax.optimizers import rmsprop as rmsprop
-from gradchain.as_optax.optimizers import rprop as rprop
-from gradchain.as_optax.optimizers import sgd as sgd
-from gradchain.as_optax.optimizers import sign_sgd as sign_sgd
-from gradchain.as_optax.optimizers import signum as signum
-from gradchain.as_optax.optimizers import sm3 as sm3
-from gradchain.as_optax.optimizers import yogi as yogi
-from gradchain.as_optax.quasi_newton import ScaleByLBFGSState as ScaleByLBFGSState
-from gradchain.as_optax.quasi_newton import lbfgs as lbfgs
-from gradchain.as_optax.quasi_newton import scale_by_lbfgs as scale_by_lbfgs
-from gradchain.as_optax.scaling import centralize as centralize
-from gradchain.as_optax.scaling import identity as identity
-from gradchain.as_optax.scaling import normalize_by_update_norm as normalize_by_update_norm
-from gradchain.as_optax.scaling import scale as scale
-from gradchain.as_optax.scaling import scale_by_adadelta as scale_by_adadelta
-from gradchain.as_optax.scaling import scale_by_adam as scale_by_adam
-from gradchain.as_optax.scaling import scale_by_adamax as scale_by_adamax
-from gradchain.as_optax.scaling import scale_by_adan as scale_by_adan
-from gradchain.as_optax.scaling import scale_by_amsgrad as scale_by_amsgrad
-from gradchain.as_optax.scaling import scale_by_belief as scale_by_belief
-from gradchain.as_optax.scaling import scale_by_distance_over_gradients as scale_by_distance_over_gradients
-from gradchain.as_optax.scaling import scale_by_factored_rms as scale_by_factored_rms
-from gradchain.as_optax.scaling import scale_by_learning_rate as scale_by_learning_rate
-from gradchain.as_optax.scaling import scale_by_lion as scale_by_lion
-from gradchain.as_optax.scaling import scale_by_novograd as scale_by_novograd
-from gradchain.as_optax.scaling import scale_by_optimistic_gradient as scale_by_optimistic_gradient
-from gradchain.as_optax.scaling import scale_by_param_block_norm as scale_by_param_block_norm
-from gradchain.as_optax.scaling import scale_by_param_block_rms as scale_by_param_block_rms
-from gradchain.as_optax.scaling import scale_by_polyak as scale_by_polyak
-from gradchain.as_optax.scaling import scale_by_radam as scale_by_radam
-from gradchain.as_optax.scaling import scale_by_rms as scale_by_rms
-from gradchain.as_optax.scaling import scale_by_rprop as scale_by_rprop
-from gradchain.as_optax.scaling import scale_by_rss as scale_by_rss
-from gradchain.as_optax.scaling import scale_by_schedule as scale_by_schedule
-from gradchain.as_optax.scaling import scale_by_sign as scale_by_sign
-from gradchain.as_optax.scaling import scale_by_sm3 as scale_by_sm3
-from gradchain.as_optax.scaling import scale_by_stddev as scale_by_stddev
-from gradchain.as_optax.scaling import scale_by_trust_ratio as scale_by_trust_ratio
-from gradchain.as_optax.scaling import scale_by_yogi as scale_by_yogi
-from gradchain.as_optax.scaling import set_to_zero as set_to_zero
-from gradchain.as_optax.scaling import stateless as stateless
-from gradchain.as_optax.scaling import stateless_with_tree_map as stateless_with_tree_map
-from gradchain.as_optax.schedules import constant_schedule as constant_schedule
-from gradchain.as_optax.schedules import cosine_decay_schedule as cosine_decay_schedule
-from gradchain.as_optax.schedules import cosine_onecycle_schedule as cosine_onecycle_schedule
-from gradchain.as_optax.schedules import exponential_decay as exponential_decay
-from gradchain.as_optax.schedules import join_schedules as join_schedules
-from gradchain.as_optax.schedules import linear_onecycle_schedule as linear_onecycle_schedule
-from gradchain.as_optax.schedules import linear_schedule as linear_schedule
-from gradchain.as_optax.schedules import piecewise_constant_schedule as piecewise_constant_schedule
-from gradchain.as_optax.schedules import piecewise_interpolate_schedule as piecewise_interpolate_schedule
-from gradchain.as_optax.schedules import polynomial_schedule as polynomial_schedule
-from gradchain.as_optax.schedules import sgdr_schedule as sgdr_schedule
-from gradchain.as_optax.schedules import warmup_constant_schedule as warmup_constant_schedule
-from gradchain.as_optax.schedules import warmup_cosine_decay_schedule as warmup_cosine_decay_schedule
-from gradchain.as_optax.schedules import warmup_exponential_decay_schedule as warmup_exponential_decay_schedule
-from gradchain.as_optax.transforms import ApplyIfFiniteState as ApplyIfFiniteState
-from gradchain.as_optax.transforms import ConditionallyMaskState as ConditionallyMaskState
-from gradchain.as_optax.transforms import ConditionallyTransformState as ConditionallyTransformState
-from gradchain.as_optax.transforms import MonitorState as MonitorState
-from gradchain.as_optax.transforms import MultiSteps as MultiSteps
-from gradchain.as_optax.transforms import ShouldSkipUpdateFunction as ShouldSkipUpdateFunction
-from gradchain.as_optax.transforms import SnapshotState as SnapshotState
-from gradchain.as_optax.transforms import adaptive_grad_clip as adaptive_grad_clip
-from gradchain.as_optax.transforms import add_decayed_weights as add_decayed_weights
-from gradchain.as_optax.transforms import add_noise as add_noise
-from gradchain.as_optax.transforms import apply_if_finite as apply_if_finite
-from gradchain.as_optax.transforms import clip as clip
-from gradchain.as_optax.transforms import clip_by_block_rms as clip_by_block_rms
-from gradchain.as_optax.transforms import clip_by_global_norm as clip_by_global_norm
-from gradchain.as_optax.transforms import conditionally_mask as conditionally_mask
-from gradchain.as_optax.transforms import conditionally_transform as conditionally_transform
-from gradchain.as_optax.transforms import ema as ema
-from gradchain.as_optax.transforms import flatten as flatten
-from gradchain.as_optax.transforms import keep_params_nonnegative as keep_params_nonnegative
-from gradchain.as_optax.transforms import measure_with_ema as measure_with_ema
-from gradchain.as_optax.transforms import monitor as monitor
-from gradchain.as_optax.transforms import per_example_global_norm_clip as per_example_global_norm_clip
-from gradchain.as_optax.transforms import per_example_layer_norm_clip as per_example_layer_norm_clip
-from gradchain.as_optax.transforms import skip_large_updates as skip_large_updates
-from gradchain.as_optax.transforms import skip_not_finite as skip_not_finite
-from gradchain.as_optax.transforms import snapshot as snapshot
-from gradchain.as_optax.transforms import trace as trace
-from gradchain.as_optax.transforms import zero_nans as zero_nans
-from gradchain.as_optax.updates import apply_updates as apply_updates
-from gradchain.as_optax.updates import global_norm as global_norm
-from gradchain.as_optax.updates import incremental_update as incremental_update
-from gradchain.as_optax.updates import periodic_update as periodic_update
-from gradchain.as_optax.wrappers import LookaheadParams as LookaheadParams
-from gradchain.as_optax.wrappers import apply_every as apply_every
-from gradchain.as_optax.wrappers import lookahead as lookahead
+from gradchain.as_optax.adapters import with_extra_args_support as with_extra_args_support
+from gradchain.as_optax.base import (
+    ArrayTree as ArrayTree,
+    EmptyState as EmptyState,
+    GradientTransformation as GradientTransformation,
+    GradientTransformationExtraArgs as GradientTransformationExtraArgs,
+    MaskedNode as MaskedNode,
+    MaskOrFn as MaskOrFn,
+    OptState as OptState,
+    Params as Params,
+    ScalarOrSchedule as ScalarOrSchedule,
+    Schedule as Schedule,
+    TransformInitFn as TransformInitFn,
+    TransformUpdateExtraArgsFn as TransformUpdateExtraArgsFn,
+    TransformUpdateFn as TransformUpdateFn,
+    Updates as Updates,
+    init_empty_state as init_empty_state,
+)
+from gradchain.as_optax.combining import (
+    chain as chain,
+    freeze as freeze,
+    masked as masked,
+    multi_transform as multi_transform,
+    named_chain as named_chain,
+    partition as partition,
+    selective_transform as selective_transform,
+)
+from gradchain.as_optax.injecting import (
+    InjectStatefulHyperparamsState as InjectStatefulHyperparamsState,
+    WrappedSchedule as WrappedSchedule,
+    inject_hyperparams as inject_hyperparams,
+    inject_stateful_hyperparams as inject_stateful_hyperparams,
+)
+from gradchain.as_optax.line_search import (
+    ScaleByBacktrackingLinesearchState as ScaleByBacktrackingLinesearchState,
+    ScaleByZoomLinesearchState as ScaleByZoomLinesearchState,
+    ZoomLinesearchInfo as ZoomLinesearchInfo,
+    scale_by_backtracking_linesearch as scale_by_backtracking_linesearch,
+    scale_by_zoom_linesearch as scale_by_zoom_linesearch,
+    value_and_grad_from_state as value_and_grad_from_state,
+)
+from gradchain.as_optax.losses import (
+    convex_kl_divergence as convex_kl_divergence,
+    cosine_distance as cosine_distance,
+    cosine_similarity as cosine_similarity,
+    ctc_loss as ctc_loss,
+    ctc_loss_with_forward_probs as ctc_loss_with_forward_probs,
+    generalized_kl_divergence as generalized_kl_divergence,
+    hinge_loss as hinge_loss,
+    huber_loss as huber_loss,
+    kl_divergence as kl_divergence,
+    l2_loss as l2_loss,
+    log_cosh as log_cosh,
+    ntxent as ntxent,
+    safe_softmax_cross_entropy as safe_softmax_cross_entropy,
+    sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy,
+    sigmoid_focal_loss as sigmoid_focal_loss,
+    smooth_labels as smooth_labels,
+    softmax_cross_entropy as softmax_cross_entropy,
+    softmax_cross_entropy_with_integer_labels as softmax_cross_entropy_with_integer_labels,
+    squared_error as squared_error,
+)
+from gradchain.as_optax.numerics import (
+    bias_correction as bias_correction,
+    safe_increment as safe_increment,
+    safe_int32_increment as safe_int32_increment,
+    safe_norm as safe_norm,
+    safe_root_mean_squares as safe_root_mean_squares,
+    scale_gradient as scale_gradient,
+    tree_map_params as tree_map_params,
+    update_infinity_moment as update_infinity_moment,
+    update_moment as update_moment,
+    update_moment_per_elem_norm as update_moment_per_elem_norm,
+)
+from gradchain.as_optax.optimizers import (
+    adabelief as adabelief,
+    adadelta as adadelta,
+    adafactor as adafactor,
+    adagrad as adagrad,
+    adam as adam,
+    adamax as adamax,
+    adamaxw as adamaxw,
+    adamw as adamw,
+    adan as adan,
+    amsgrad as amsgrad,
+    fromage as fromage,
+    lamb as lamb,
+    lars as lars,
+    lion as lion,
+    nadam as nadam,
+    nadamw as nadamw,
+    noisy_sgd as noisy_sgd,
+    novograd as novograd,
+    optimistic_adam as optimistic_adam,
+    optimistic_adam_v2 as optimistic_adam_v2,
+    optimistic_gradient_descent as optimistic_gradient_descent,
+    polyak_sgd as polyak_sgd,
+    radam as radam,
+    rmsprop as rmsprop,
+    rprop as rprop,
+    sgd as sgd,
+    sign_sgd as sign_sgd,
+    signum as signum,
+    sm3 as sm3,
+    yogi as yogi,
+)
+from gradchain.as_optax.quasi_newton import (
+    ScaleByLBFGSState as ScaleByLBFGSState,
+    lbfgs as lbfgs,
+    scale_by_lbfgs as scale_by_lbfgs,
+)
+from gradchain.as_optax.scaling import (
+    centralize as centralize,
+    identity as identity,
+    normalize_by_update_norm as normalize_by_update_norm,
+    scale as scale,
+    scale_by_adadelta as scale_by_adadelta,
+    scale_by_adam as scale_by_adam,
+    scale_by_adamax as scale_by_adamax,
+    scale_by_adan as scale_by_adan,
+    scale_by_amsgrad as scale_by_amsgrad,
+    scale_by_belief as scale_by_belief,
+    scale_by_distance_over_gradients as scale_by_distance_over_gradients,
+    scale_by_factored_rms as scale_by_factored_rms,
+    scale_by_learning_rate as scale_by_learning_rate,
+    scale_by_lion as scale_by_lion,
+    scale_by_novograd as scale_by_novograd,
+    scale_by_optimistic_gradient as scale_by_optimistic_gradient,
+    scale_by_param_block_norm as scale_by_param_block_norm,
+    scale_by_param_block_rms as scale_by_param_block_rms,
+    scale_by_polyak as scale_by_polyak,
+    scale_by_radam as scale_by_radam,
+    scale_by_rms as scale_by_rms,
+    scale_by_rprop as scale_by_rprop,
+    scale_by_rss as scale_by_rss,
+    scale_by_schedule as scale_by_schedule,
+    scale_by_sign as scale_by_sign,
+    scale_by_sm3 as scale_by_sm3,
+    scale_by_stddev as scale_by_stddev,
+    scale_by_trust_ratio as scale_by_trust_ratio,
+    scale_by_yogi as scale_by_yogi,
+    set_to_zero as set_to_zero,
+    stateless as stateless,
+    stateless_with_tree_map as stateless_with_tree_map,
+)
+from gradchain.as_optax.schedules import (
+    constant_schedule as constant_schedule,
+    cosine_decay_schedule as cosine_decay_schedule,
+    cosine_onecycle_schedule as cosine_onecycle_schedule,
+    exponential_decay as exponential_decay,
+    join_schedules as join_schedules,
+    linear_onecycle_schedule as linear_onecycle_schedule,
+    linear_schedule as linear_schedule,
+    piecewise_constant_schedule as piecewise_constant_schedule,
+    piecewise_interpolate_schedule as piecewise_interpolate_schedule,
+    polynomial_schedule as polynomial_schedule,
+    sgdr_schedule as sgdr_schedule,
+    warmup_constant_schedule as warmup_constant_schedule,
+    warmup_cosine_decay_schedule as warmup_cosine_decay_schedule,
+    warmup_exponential_decay_schedule as warmup_exponential_decay_schedule,
+)
+from gradchain.as_optax.transforms import (
+    ApplyIfFiniteState as ApplyIfFiniteState,
+    ConditionallyMaskState as ConditionallyMaskState,
+    ConditionallyTransformState as ConditionallyTransformState,
+    MonitorState as MonitorState,
+    MultiSteps as MultiSteps,
+    ShouldSkipUpdateFunction as ShouldSkipUpdateFunction,
+    SnapshotState as SnapshotState,
+    adaptive_grad_clip as adaptive_grad_clip,
+    add_decayed_weights as add_decayed_weights,
+    add_noise as add_noise,
+    apply_if_finite as apply_if_finite,
+    clip as clip,
+    clip_by_block_rms as clip_by_block_rms,
+    clip_by_global_norm as clip_by_global_norm,
+    conditionally_mask as conditionally_mask,
+    conditionally_transform as conditionally_transform,
+    ema as ema,
+    flatten as flatten,
+    keep_params_nonnegative as keep_params_nonnegative,
+    measure_with_ema as measure_with_ema,
+    monitor as monitor,
+    per_example_global_norm_clip as per_example_global_norm_clip,
+    per_example_layer_norm_clip as per_example_layer_norm_clip,
+    skip_large_updates as skip_large_updates,
+    skip_not_finite as skip_not_finite,
+    snapshot as snapshot,
+    trace as trace,
+    zero_nans as zero_nans,
+)
+from gradchain.as_optax.updates import (
+    apply_updates as apply_updates,
+    global_norm as global_norm,
+    incremental_update as incremental_update,
+    periodic_update as periodic_update,
+)
+from gradchain.as_optax.wrappers import (
+    LookaheadParams as LookaheadParams,
+    apply_every as apply_every,
+    lookahead as lookahead,
+)
 
 __version__ = "0.2.8"
 """The version of optax whose dialect this is."""

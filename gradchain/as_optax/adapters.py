@@ -1,4 +1,6 @@
-"""How a factory of gradchain is called in optax's way: other places of arguments, masks, dtypes, any extra argument."""
+"""How a factory of gradchain is called in optax's way: other places of arguments, masks, dtypes,
+any extra argument.
+"""
 
 import inspect
 from collections.abc import Callable
@@ -8,9 +10,14 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
-from gradchain.core import GradientTransformation, as_transformation, chain, transform
-from gradchain.lift import elementwise
-from gradchain.trees import OfTree
+from gradchain.core.lift import elementwise
+from gradchain.core.transformation import (
+    GradientTransformation,
+    as_transformation,
+    chain,
+    transform,
+)
+from gradchain.tree.selecting import OfTree
 
 
 @transform
@@ -23,17 +30,24 @@ def any_extra_args() -> Any:
 
 def tolerant(tx: GradientTransformation) -> GradientTransformation:
     """The transformation whose ``update`` may be given any extra argument."""
-    return tx if any(m.factory.name == "any_extra_args" for m in tx.stages.values()) else chain(tx, any_extra_args())
+    return (
+        tx
+        if any(m.factory.name == "any_extra_args" for m in tx.members.values())
+        else chain(tx, any_extra_args())
+    )
 
 
 def with_extra_args_support(tx: Any) -> GradientTransformation:
-    """``tx``, or the pair ``tx``, as a transformation whose ``update`` may be given any extra argument."""
+    """``tx``, or the pair ``tx``, as a transformation whose ``update`` may be given any extra
+    argument.
+    """
     return tolerant(as_transformation(tx, "with_extra_args_support"))
 
 
 @transform
 def stored_as(inner: GradientTransformation, slots: tuple[str, ...], dtype: str) -> Any:
-    """Keep the slots of these names in another dtype; they are still computed with in float32 at least.
+    """Keep the slots of these names in another dtype; they are still computed with in float32 at
+    least.
 
     Args:
         inner: the transformation.
@@ -46,17 +60,31 @@ def stored_as(inner: GradientTransformation, slots: tuple[str, ...], dtype: str)
 
     def init(params: Any) -> Any:
         state = inner.init(params)
-        found = [name for entry in state.values() for name in slots if isinstance(entry, dict) and name in entry]
+        found = [
+            name
+            for entry in state.values()
+            for name in slots
+            if isinstance(entry, dict) and name in entry
+        ]
         if not found:
-            raise ValueError(f"{inner!r} keeps nothing called {' or '.join(slots)} whose dtype could be {dtype}.")
-        cast = lambda name, tree: jax.tree.map(lambda x: x.astype(dtype), tree) if name in slots else tree
-        return {k: {name: cast(name, tree) for name, tree in entry.items()} for k, entry in state.items()}
+            raise ValueError(
+                f"{inner!r} keeps nothing called {' or '.join(slots)} whose dtype could be {dtype}."
+            )
+        cast = lambda name, tree: (
+            jax.tree.map(lambda x: x.astype(dtype), tree) if name in slots else tree
+        )
+        return {
+            k: {name: cast(name, tree) for name, tree in entry.items()}
+            for k, entry in state.items()
+        }
 
     return init, inner.update
 
 
 def where_of(mask: MaskOrFn) -> Any:
-    """A mask as a selection: a function of the tree says so; a module that is callable and a tree is a tree."""
+    """A mask as a selection: a function of the tree says so; a module that is callable and a tree
+    is a tree.
+    """
     if not callable(mask):
         return mask
     return OfTree(mask if jax.tree_util.all_leaves([mask]) else lambda tree: mask)
@@ -71,7 +99,8 @@ def speak(
     name: str | None = None,
     **defaults: Any,
 ) -> Callable[..., GradientTransformation]:
-    """``factory`` called with optax's arguments, and by keyword with those that optax does not have.
+    """``factory`` called with optax's arguments, and by keyword with those that optax does not
+    have.
 
     Args:
         factory: the factory; arguments of the same name are the same.
@@ -92,7 +121,9 @@ def speak(
         is_hyper = argument in own and "Hyper" in str(own[argument].annotation)
         annotation = ScalarOrSchedule if is_hyper else inspect.Parameter.empty
         parameters.append(
-            inspect.Parameter(argument, kind, default=defaults.get(argument, default), annotation=annotation)
+            inspect.Parameter(
+                argument, kind, default=defaults.get(argument, default), annotation=annotation
+            )
         )
     known = {p.name for p in parameters} | set(masks.values())
     further = [p for p in own.values() if p.name not in known and p.kind is not p.VAR_POSITIONAL]
@@ -116,7 +147,9 @@ def speak(
     return make
 
 
-def tolerantly(factory: Callable[..., GradientTransformation]) -> Callable[..., GradientTransformation]:
+def tolerantly(
+    factory: Callable[..., GradientTransformation],
+) -> Callable[..., GradientTransformation]:
     """``factory`` with its own arguments, whose transformations take any extra argument."""
     names, keyword_only = [], False
     for name, parameter in inspect.signature(factory).parameters.items():
@@ -129,7 +162,8 @@ def as_seed(key: Any, seed: Any = None, otherwise: int = 0) -> int:
     """The seed that an integer key, or one by its old name, stands for.
 
     Raises:
-        TypeError: for a random key, which would have to be in the state; give one to each ``update`` instead.
+        TypeError: for a random key, which would have to be in the state; give one to each
+            ``update`` instead.
     """
     if seed is not None and key is not None:
         raise ValueError("Only one of seed or key can be specified.")
@@ -137,5 +171,7 @@ def as_seed(key: Any, seed: Any = None, otherwise: int = 0) -> int:
     if number is None:
         return otherwise
     if not jnp.issubdtype(jnp.result_type(number), jnp.integer) or jnp.ndim(number):
-        raise TypeError("key must be an integer, the seed; or give a key to each update, update(..., key=key).")
+        raise TypeError(
+            "key must be an integer, the seed; or give a key to each update, update(..., key=key)."
+        )
     return int(number)

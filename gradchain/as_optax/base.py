@@ -5,20 +5,29 @@ from typing import Any, NamedTuple
 
 import jax
 
-from gradchain.core import GradientTransformation as GradientTransformation
+from gradchain.core.transformation import GradientTransformation as GradientTransformation
 
 GradientTransformationExtraArgs = GradientTransformation
 """Any transformation may take extra arguments: there is one class."""
 
 ArrayTree = Any
+
 Params = Any
+
 Updates = Any
+
 OptState = Any
+
 TransformInitFn = Callable[..., Any]
+
 TransformUpdateFn = Callable[..., Any]
+
 TransformUpdateExtraArgsFn = Callable[..., Any]
+
 MaskOrFn = Any
+
 Schedule = Callable[[Any], Any]
+
 ScalarOrSchedule = float | jax.Array | Schedule
 
 
@@ -27,7 +36,9 @@ class EmptyState(NamedTuple):
 
 
 class MaskedNode(NamedTuple):
-    """A place without a leaf, in trees of the user's own making; transformations here leave ``None``."""
+    """A place without a leaf, in trees of the user's own making; transformations here leave
+    ``None``.
+    """
 
 
 def init_empty_state(params: Params) -> EmptyState:

@@ -6,29 +6,37 @@ from typing import Any
 
 import jax
 
-from gradchain import compose, core
 from gradchain.as_optax.adapters import tolerant, where_of
 from gradchain.as_optax.base import MaskOrFn
-from gradchain.core import GradientTransformation, as_transformation
-from gradchain.groups import freeze as freeze_leaves
-from gradchain.transforms.basic import identity
-from gradchain.trees import OfTree
+from gradchain.core.partition import masked as native_masked, partition as native_partition
+from gradchain.core.transformation import (
+    GradientTransformation,
+    as_transformation,
+    chain as native_chain,
+)
+from gradchain.transforms.scaling import identity
+from gradchain.tree.selecting import OfTree
+from gradchain.wrappers.groups import freeze as freeze_leaves
 
 
 def chain(*args: Any) -> GradientTransformation:
     """Transformations in order; ``update`` takes any extra argument."""
-    return tolerant(core.chain(*args))
+    return tolerant(native_chain(*args))
 
 
 def named_chain(*args: tuple[str, Any]) -> GradientTransformation:
     """Transformations in order, each with the name of its entry in the state."""
-    return chain(*(as_transformation(tx, f"named_chain: {name!r}").named(name) for name, tx in args))
+    return chain(
+        *(as_transformation(tx, f"named_chain: {name!r}").named(name) for name, tx in args)
+    )
 
 
-def masked(inner: Any, mask: MaskOrFn, *, mask_compatible_extra_args: bool = False) -> GradientTransformation:
+def masked(
+    inner: Any, mask: MaskOrFn, *, mask_compatible_extra_args: bool = False
+) -> GradientTransformation:
     """``inner`` where a mask is true; other updates pass unchanged."""
     _refuse_masked_extra_args(mask_compatible_extra_args)
-    return tolerant(compose.masked(inner, where_of(mask), identity()))
+    return tolerant(native_masked(inner, where_of(mask), identity()))
 
 
 @dataclass(frozen=True)
@@ -43,13 +51,15 @@ class _Labels(OfTree):
 def partition(
     transforms: Mapping[Any, Any], param_labels: Any, *, mask_compatible_extra_args: bool = False
 ) -> GradientTransformation:
-    """A transformation for each label; labels are a tree, or a function of the parameters that gives one."""
+    """A transformation for each label; labels are a tree, or a function of the parameters that
+    gives one.
+    """
     _refuse_masked_extra_args(mask_compatible_extra_args)
     by_text = {str(label): tx for label, tx in transforms.items()}
     if len(by_text) < len(transforms):
         raise ValueError(f"partition: labels that read the same, among {list(transforms)!r}.")
     labels = _Labels(param_labels) if callable(param_labels) else jax.tree.map(str, param_labels)
-    return tolerant(compose.partition(by_text, labels))
+    return tolerant(native_partition(by_text, labels))
 
 
 multi_transform = partition
@@ -57,7 +67,9 @@ multi_transform = partition
 
 def _refuse_masked_extra_args(wanted: bool) -> None:
     if wanted:
-        raise NotImplementedError("mask_compatible_extra_args: extra arguments are passed on whole, never masked.")
+        raise NotImplementedError(
+            "mask_compatible_extra_args: extra arguments are passed on whole, never masked."
+        )
 
 
 def freeze(mask: Any) -> GradientTransformation:
@@ -69,5 +81,7 @@ def selective_transform(optimizer: Any, *, freeze_mask: Any) -> GradientTransfor
     """An optimizer for the parameters where a mask is false; the others are frozen."""
     labels = lambda mask: jax.tree.map(lambda frozen: "freeze" if frozen else "train", mask)
     wanted = where_of(freeze_mask)
-    chosen = _Labels(lambda tree: labels(wanted(tree))) if isinstance(wanted, OfTree) else labels(wanted)
-    return tolerant(compose.partition({"train": optimizer, "freeze": freeze_leaves()}, chosen))
+    chosen = (
+        _Labels(lambda tree: labels(wanted(tree))) if isinstance(wanted, OfTree) else labels(wanted)
+    )
+    return tolerant(native_partition({"train": optimizer, "freeze": freeze_leaves()}, chosen))

@@ -13,13 +13,15 @@ from gradchain.as_optax.adapters import with_extra_args_support
 from gradchain.as_optax.numerics import safe_increment
 from gradchain.as_optax.tree_utils import tree_cast_like, tree_zeros_like
 from gradchain.as_optax.wrappers import Pair, named_pair, start_count
-from gradchain.trees import all_finite
+from gradchain.tree.reductions import all_finite
 
 ConditionFn = Callable[..., Any]
 
 
 class ApplyIfFiniteState(NamedTuple):
-    """What ``apply_if_finite`` remembers: the bad gradients in a row, whether the last was good, and all the bad."""
+    """What ``apply_if_finite`` remembers: the bad gradients in a row, whether the last was good,
+    and all the bad.
+    """
 
     notfinite_count: Any
     last_finite: Any
@@ -42,7 +44,9 @@ class ConditionallyMaskState(NamedTuple):
 
 
 def apply_if_finite(inner: Any, max_consecutive_errors: int) -> Pair:
-    """Zero updates, and the state as it was, where a gradient is not finite, unless that goes on for too long."""
+    """Zero updates, and the state as it was, where a gradient is not finite, unless that goes on
+    for too long.
+    """
     inner = with_extra_args_support(inner)
 
     def init(params: Any) -> ApplyIfFiniteState:
@@ -54,25 +58,41 @@ def apply_if_finite(inner: Any, max_consecutive_errors: int) -> Pair:
         finite, total = all_finite(updates), state.total_notfinite
         errors = jnp.where(finite, 0, safe_increment(state.notfinite_count))
         go_on = finite | (errors > max_consecutive_errors)
-        updates, new = _when(go_on, inner, tree_zeros_like, updates, state.inner_state, params, extra)
-        return updates, ApplyIfFiniteState(errors, finite, jnp.where(finite, total, safe_increment(total)), new)
+        updates, new = _when(
+            go_on, inner, tree_zeros_like, updates, state.inner_state, params, extra
+        )
+        return updates, ApplyIfFiniteState(
+            errors, finite, jnp.where(finite, total, safe_increment(total)), new
+        )
 
     return named_pair("apply_if_finite", init, update)
 
 
-def conditionally_transform(inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False) -> Pair:
-    """``inner`` at the steps for which a function of the step says so; updates pass unchanged at others."""
-    pair = _conditional(inner, should_transform_fn, forward_extra_args, lambda g: g, ConditionallyTransformState)
+def conditionally_transform(
+    inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False
+) -> Pair:
+    """``inner`` at the steps for which a function of the step says so; updates pass unchanged at
+    others.
+    """
+    pair = _conditional(
+        inner, should_transform_fn, forward_extra_args, lambda g: g, ConditionallyTransformState
+    )
     return named_pair("conditionally_transform", *pair)
 
 
-def conditionally_mask(inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False) -> Pair:
+def conditionally_mask(
+    inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False
+) -> Pair:
     """``inner`` at the steps for which a function of the step says so; zero updates at others."""
-    pair = _conditional(inner, should_transform_fn, forward_extra_args, tree_zeros_like, ConditionallyMaskState)
+    pair = _conditional(
+        inner, should_transform_fn, forward_extra_args, tree_zeros_like, ConditionallyMaskState
+    )
     return named_pair("conditionally_mask", *pair)
 
 
-def _conditional(inner: Any, condition: ConditionFn, forward: bool, otherwise: Callable, made: Callable) -> Pair:
+def _conditional(
+    inner: Any, condition: ConditionFn, forward: bool, otherwise: Callable, made: Callable
+) -> Pair:
     inner = with_extra_args_support(inner)
 
     def init(params: Any) -> Any:
@@ -86,6 +106,16 @@ def _conditional(inner: Any, condition: ConditionFn, forward: bool, otherwise: C
     return Pair(init, update)
 
 
-def _when(condition: Any, inner: Any, otherwise: Callable, updates: Any, state: Any, params: Any, extra: dict) -> Any:
+def _when(
+    condition: Any,
+    inner: Any,
+    otherwise: Callable,
+    updates: Any,
+    state: Any,
+    params: Any,
+    extra: dict,
+) -> Any:
     run = lambda: inner.update(updates, state, params, **extra)
-    return jax.lax.cond(condition, run, lambda: (tree_cast_like(otherwise(updates), jax.eval_shape(run)[0]), state))
+    return jax.lax.cond(
+        condition, run, lambda: (tree_cast_like(otherwise(updates), jax.eval_shape(run)[0]), state)
+    )

@@ -17,54 +17,105 @@ from gradchain.as_optax.adapters import (
     with_extra_args_support,
 )
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
-from gradchain.as_optax.sophia import HutchinsonState as HutchinsonState
-from gradchain.as_optax.sophia import SophiaState as SophiaState
-from gradchain.as_optax.sophia import hutchinson_estimator_diag_hessian as hutchinson_estimator_diag_hessian
-from gradchain.as_optax.sophia import sophia as sophia
+from gradchain.as_optax.sophia import (
+    HutchinsonState as HutchinsonState,
+    SophiaState as SophiaState,
+    hutchinson_estimator_diag_hessian as hutchinson_estimator_diag_hessian,
+    sophia as sophia,
+)
 from gradchain.as_optax.wrappers import Pair, named_pair
-from gradchain.core import GradientTransformation, chain
-from gradchain.optimizers import adam_recent, adam_variants, learning_rate_free, private
-from gradchain.optimizers import schedule_free as schedule_frees
-from gradchain.transforms import adam_recent as directions
-from gradchain.transforms import dual_averaging, per_example, plateau
-from gradchain.transforms.adam import scale_by_adam
-from gradchain.transforms.basic import scale_by_learning_rate
-from gradchain.transforms.coin_betting import scale_by_cocob as scale_by_cocob
-from gradchain.transforms.decay import add_decayed_weights
-from gradchain.transforms.processing import normalize as normalize
-from gradchain.wrappers import low_rank, mechanic
-from gradchain.wrappers import schedule_free as schedule_free_wrapper
+from gradchain.core.transformation import GradientTransformation, chain
+from gradchain.optimizers.acprop import (
+    acprop as native_acprop,
+    scale_by_acprop as native_scale_by_acprop,
+)
+from gradchain.optimizers.adam import scale_by_adam
+from gradchain.optimizers.ademamix import (
+    ademamix as native_ademamix,
+    scale_by_ademamix as native_scale_by_ademamix,
+    scale_by_simplified_ademamix as native_scale_by_simplified_ademamix,
+    simplified_ademamix as native_simplified_ademamix,
+)
+from gradchain.optimizers.adopt import scale_by_adopt as native_scale_by_adopt
+from gradchain.optimizers.cocob import cocob as native_cocob, scale_by_cocob as scale_by_cocob
+from gradchain.optimizers.dadapt import dadapt_adamw as native_dadapt_adamw
+from gradchain.optimizers.dog import dog as native_dog, dowg as native_dowg
+from gradchain.optimizers.dpsgd import dpsgd as native_dpsgd
+from gradchain.optimizers.madgrad import (
+    madgrad as native_madgrad,
+    scale_by_madgrad as native_scale_by_madgrad,
+)
+from gradchain.optimizers.momo import momo as native_momo, momo_adam as native_momo_adam
+from gradchain.optimizers.prodigy import prodigy as native_prodigy
+from gradchain.optimizers.schedule_free import (
+    schedule_free_adamw as native_schedule_free_adamw,
+    schedule_free_sgd as native_schedule_free_sgd,
+)
+from gradchain.transforms.normalizing import normalize as normalize
+from gradchain.transforms.per_example import (
+    differentially_private_aggregate as native_differentially_private_aggregate,
+)
+from gradchain.transforms.plateau import WORST, reduce_on_plateau as native_reduce_on_plateau
+from gradchain.transforms.scaling import scale_by_learning_rate
+from gradchain.transforms.weight_decay import add_decayed_weights
 from gradchain.wrappers.averaging import eval_params
+from gradchain.wrappers.low_rank import low_rank as native_low_rank
+from gradchain.wrappers.mechanic import mechanize as native_mechanize
+from gradchain.wrappers.schedule_free import schedule_free as native_schedule_free
 
 _MASK, _MU = {"mask": "where"}, {"mu_dtype": "mu"}
-acprop = speak(adam_variants.acprop, "learning_rate b1 b2 eps eps_root weight_decay mask", masks=_MASK)
-scale_by_acprop = speak(directions.scale_by_acprop, "b1 b2 eps eps_root")
+
+acprop = speak(native_acprop, "learning_rate b1 b2 eps eps_root weight_decay mask", masks=_MASK)
+
+scale_by_acprop = speak(native_scale_by_acprop, "b1 b2 eps eps_root")
+
 ademamix = speak(
-    adam_recent.ademamix,
+    native_ademamix,
     "learning_rate b1 b2 b3 alpha eps eps_root mu_dtype weight_decay mask",
     masks=_MASK,
     dtypes=_MU,
 )
-scale_by_ademamix = speak(directions.scale_by_ademamix, "b1 b2 b3 alpha eps eps_root mu_dtype", dtypes=_MU)
-simplified_ademamix = speak(
-    adam_recent.simplified_ademamix, "learning_rate b1 b2 alpha eps eps_root weight_decay mask", masks=_MASK
+
+scale_by_ademamix = speak(
+    native_scale_by_ademamix, "b1 b2 b3 alpha eps eps_root mu_dtype", dtypes=_MU
 )
-scale_by_simplified_ademamix = speak(directions.scale_by_simplified_ademamix, "b1 b2 alpha eps eps_root")
-cocob = speak(learning_rate_free.cocob, "learning_rate alpha eps weight_decay mask", masks=_MASK)
-dadapt_adamw = speak(learning_rate_free.dadapt_adamw, "learning_rate betas eps estim_lr0 weight_decay")
+
+simplified_ademamix = speak(
+    native_simplified_ademamix,
+    "learning_rate b1 b2 alpha eps eps_root weight_decay mask",
+    masks=_MASK,
+)
+
+scale_by_simplified_ademamix = speak(
+    native_scale_by_simplified_ademamix, "b1 b2 alpha eps eps_root"
+)
+
+cocob = speak(native_cocob, "learning_rate alpha eps weight_decay mask", masks=_MASK)
+
+dadapt_adamw = speak(native_dadapt_adamw, "learning_rate betas eps estim_lr0 weight_decay")
+
 prodigy = speak(
-    learning_rate_free.prodigy,
+    native_prodigy,
     "learning_rate betas beta3 eps estim_lr0 estim_lr_coef weight_decay safeguard_warmup",
 )
-dog = speak(learning_rate_free.dog, "learning_rate init_step eps weight_decay mask", masks=_MASK)
-dowg = speak(learning_rate_free.dowg, "learning_rate init_estim_sq_dist eps weight_decay mask", masks=_MASK)
-madgrad = speak(adam_recent.madgrad, "learning_rate momentum weight_decay eps")
-scale_by_madgrad = tolerantly(dual_averaging.scale_by_madgrad)
-momo = tolerantly(learning_rate_free.momo)
-momo_adam = tolerantly(learning_rate_free.momo_adam)
-mechanize = tolerantly(mechanic.mechanize)
-dpsgd = speak(private.dpsgd, "learning_rate l2_norm_clip noise_multiplier seed momentum nesterov")
-_reduce_on_plateau = tolerantly(plateau.reduce_on_plateau)
+
+dog = speak(native_dog, "learning_rate init_step eps weight_decay mask", masks=_MASK)
+
+dowg = speak(native_dowg, "learning_rate init_estim_sq_dist eps weight_decay mask", masks=_MASK)
+
+madgrad = speak(native_madgrad, "learning_rate momentum weight_decay eps")
+
+scale_by_madgrad = tolerantly(native_scale_by_madgrad)
+
+momo = tolerantly(native_momo)
+
+momo_adam = tolerantly(native_momo_adam)
+
+mechanize = tolerantly(native_mechanize)
+
+dpsgd = speak(native_dpsgd, "learning_rate l2_norm_clip noise_multiplier seed momentum nesterov")
+
+_reduce_on_plateau = tolerantly(native_reduce_on_plateau)
 
 
 class ReduceLROnPlateauState(NamedTuple):
@@ -94,7 +145,7 @@ def reduce_on_plateau(*args: Any, **kwargs: Any) -> Pair:
     def update(
         updates: Any, state: ReduceLROnPlateauState, params: Any = None, **extra: Any
     ) -> tuple[Any, ReduceLROnPlateauState]:
-        best = jnp.minimum(state.best_value, plateau.WORST)  # in optax, infinity stands for none
+        best = jnp.minimum(state.best_value, WORST)  # in optax, infinity stands for none
         slots = dict(zip(_SLOTS, state._replace(best_value=best), strict=True))
         updates, new = tx.update(updates, {"reduce_on_plateau": slots}, params, **extra)
         return updates, read(new)
@@ -115,7 +166,13 @@ def adopt(
 ) -> GradientTransformation:
     """ADOPT; see ``scale_by_adopt``."""
     direction = scale_by_adopt(
-        b1, b2, eps, mu_dtype, nesterov=nesterov, use_clipping=use_clipping, clip_value_fn=clip_value_fn
+        b1,
+        b2,
+        eps,
+        mu_dtype,
+        nesterov=nesterov,
+        use_clipping=use_clipping,
+        clip_value_fn=clip_value_fn,
     )
     return tolerant(chain(direction, scale_by_learning_rate(learning_rate)))
 
@@ -132,7 +189,7 @@ def scale_by_adopt(
 ) -> GradientTransformation:
     """ADOPT's direction, clipped at ``clip_value_fn`` of the step, by default its fourth root."""
     bound = clip_value_fn if use_clipping else float("inf")
-    tx = directions.scale_by_adopt(b1, b2, eps, bound, nesterov=nesterov)
+    tx = native_scale_by_adopt(b1, b2, eps, bound, nesterov=nesterov)
     return tolerant(tx if mu_dtype is None else stored_as(tx, ("mu",), jnp.dtype(mu_dtype).name))
 
 
@@ -140,7 +197,7 @@ def differentially_private_aggregate(
     l2_norm_clip: float, noise_multiplier: float, key: Any = None, *, seed: int | None = None
 ) -> GradientTransformation:
     """The noisy mean of clipped gradients of single examples; ``key`` is an integer, the seed."""
-    tx = per_example.differentially_private_aggregate(l2_norm_clip, noise_multiplier, as_seed(key, seed))
+    tx = native_differentially_private_aggregate(l2_norm_clip, noise_multiplier, as_seed(key, seed))
     return tolerant(tx)
 
 
@@ -155,7 +212,9 @@ def galore(
     weight_dimension_numbers: Any = None,
 ) -> GradientTransformation:
     """GaLore: ``scale_by_galore``, decoupled weight decay, then the learning rate."""
-    direction = scale_by_galore(rank, update_proj_gap, scale, base_optimizer, weight_dimension_numbers)
+    direction = scale_by_galore(
+        rank, update_proj_gap, scale, base_optimizer, weight_dimension_numbers
+    )
     decay = add_decayed_weights(weight_decay, where_of(mask))
     return tolerant(chain(direction, decay, scale_by_learning_rate(learning_rate)))
 
@@ -167,11 +226,15 @@ def scale_by_galore(
     base_optimizer: Any = None,
     weight_dimension_numbers: Any = None,
 ) -> GradientTransformation:
-    """A direction in the span of the leading singular vectors, by default Adam's; matrices are the last two dims."""
+    """A direction in the span of the leading singular vectors, by default Adam's; matrices are the
+    last two dims.
+    """
     if weight_dimension_numbers is not None:
-        raise NotImplementedError("scale_by_galore: weight_dimension_numbers; matrices are the last two dimensions.")
+        raise NotImplementedError(
+            "scale_by_galore: weight_dimension_numbers; matrices are the last two dimensions."
+        )
     inner = scale_by_adam() if base_optimizer is None else base_optimizer
-    return tolerant(low_rank.low_rank(inner, rank, update_proj_gap, scale))
+    return tolerant(native_low_rank(inner, rank, update_proj_gap, scale))
 
 
 def schedule_free(
@@ -182,7 +245,7 @@ def schedule_free(
     state_dtype: Any = None,
 ) -> GradientTransformation:
     """Schedule-free learning around an optimizer."""
-    tx = schedule_free_wrapper.schedule_free(base_optimizer, learning_rate, b1, weight_lr_power)
+    tx = native_schedule_free(base_optimizer, learning_rate, b1, weight_lr_power)
     return _stored(tx, state_dtype)
 
 
@@ -200,7 +263,9 @@ def schedule_free_sgd(
 ) -> GradientTransformation:
     """Schedule-free gradient descent."""
     return _stored(
-        schedule_frees.schedule_free_sgd(learning_rate, warmup_steps or 0, b1, weight_decay, weight_lr_power),
+        native_schedule_free_sgd(
+            learning_rate, warmup_steps or 0, b1, weight_decay, weight_lr_power
+        ),
         state_dtype,
     )
 
@@ -217,7 +282,9 @@ def schedule_free_adamw(
 ) -> GradientTransformation:
     """Schedule-free AdamW."""
     numbers = (b1, b2, eps, weight_decay, weight_lr_power)
-    return _stored(schedule_frees.schedule_free_adamw(learning_rate, warmup_steps or 0, *numbers), state_dtype)
+    return _stored(
+        native_schedule_free_adamw(learning_rate, warmup_steps or 0, *numbers), state_dtype
+    )
 
 
 def schedule_free_eval_params(state: Any, params: Any) -> Any:
@@ -235,9 +302,13 @@ class _Parts(NamedTuple):
 def split_real_and_imaginary(inner: Any) -> GradientTransformation:
     """``inner`` on the real and the imaginary parts of complex leaves, as leaves of their own."""
     inner = with_extra_args_support(inner)
-    split = lambda tree: jax.tree.map(lambda x: _Parts(x.real, x.imag) if jnp.iscomplexobj(x) else x, tree)
+    split = lambda tree: jax.tree.map(
+        lambda x: _Parts(x.real, x.imag) if jnp.iscomplexobj(x) else x, tree
+    )
     is_split = lambda x: isinstance(x, _Parts)
-    join = lambda tree: jax.tree.map(lambda x: jax.lax.complex(*x) if is_split(x) else x, tree, is_leaf=is_split)
+    join = lambda tree: jax.tree.map(
+        lambda x: jax.lax.complex(*x) if is_split(x) else x, tree, is_leaf=is_split
+    )
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         updates, state = inner.update(split(updates), state, split(params), **extra)

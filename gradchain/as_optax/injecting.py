@@ -1,7 +1,7 @@
 """Hyperparameters in the state, for code that reads and sets them there.
 
-A transformation of gradchain is itself a tree of its hyperparameters: ``tx.replace(learning_rate=...)`` needs neither
-this nor another compilation.
+A transformation of gradchain is itself a tree of its hyperparameters:
+``tx.replace(learning_rate=...)`` needs neither this nor another compilation.
 """
 
 import functools
@@ -21,7 +21,9 @@ from gradchain.as_optax.wrappers import Pair, named_pair
 
 
 class StatefulSchedule:
-    """The base of schedules with a state: ``init()``, ``update(state, **extra)`` and ``schedule(state, **extra)``."""
+    """The base of schedules with a state: ``init()``, ``update(state, **extra)`` and
+    ``schedule(state, **extra)``.
+    """
 
     def init(self) -> Any:
         """The first state."""
@@ -71,9 +73,12 @@ class InjectStatefulHyperparamsState(NamedTuple):
 
 
 def inject_hyperparams(
-    inner_factory: Callable[..., Any], static_args: str | Iterable[str] = (), hyperparam_dtype: Any = None
+    inner_factory: Callable[..., Any],
+    static_args: str | Iterable[str] = (),
+    hyperparam_dtype: Any = None,
 ) -> Callable[..., Pair]:
-    """A factory whose transformations keep their numbers in the state, under ``hyperparams``, and use them from there.
+    """A factory whose transformations keep their numbers in the state, under ``hyperparams``, and
+    use them from there.
 
     Args:
         inner_factory: the factory.
@@ -93,11 +98,19 @@ def inject_hyperparams(
     def make(*args: Any, **kwargs: Any) -> Pair:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        given = {k: v for k, v in bound.arguments.items() if k not in static and not isinstance(v, bool)}
+        given = {
+            k: v for k, v in bound.arguments.items() if k not in static and not isinstance(v, bool)
+        }
         given = {k: v for k, v in given.items() if not declared or k in declared}
         schedules = {k: _schedule(v) for k, v in given.items() if callable(v)}
-        numbers = {k: v for k, v in given.items() if isinstance(v, int | float | np.ndarray) or _is_numeric_array(v)}
-        fixed = {k: v for k, v in bound.arguments.items() if k not in schedules and k not in numbers}
+        numbers = {
+            k: v
+            for k, v in given.items()
+            if isinstance(v, int | float | np.ndarray) or _is_numeric_array(v)
+        }
+        fixed = {
+            k: v for k, v in bound.arguments.items() if k not in schedules and k not in numbers
+        }
         inner = lambda hyperparams: with_extra_args_support(inner_factory(**fixed, **hyperparams))
 
         def cast(values: dict, params: Any) -> dict:
@@ -116,8 +129,12 @@ def inject_hyperparams(
         ) -> tuple[Any, InjectStatefulHyperparamsState]:
             now = {k: s(state.hyperparams_states[k], **extra) for k, s in schedules.items()}
             hyperparams = cast(state.hyperparams | now, params)
-            updates, inner_state = inner(hyperparams).update(updates, state.inner_state, params, **extra)
-            states = {k: s.update(state.hyperparams_states[k], **extra) for k, s in schedules.items()}
+            updates, inner_state = inner(hyperparams).update(
+                updates, state.inner_state, params, **extra
+            )
+            states = {
+                k: s.update(state.hyperparams_states[k], **extra) for k, s in schedules.items()
+            }
             return updates, InjectStatefulHyperparamsState(
                 safe_increment(state.count), hyperparams, states, inner_state
             )
@@ -147,7 +164,9 @@ def _as_array(x: Any, dtype: Any) -> jax.Array:
 
 
 def inject_stateful_hyperparams(
-    inner_factory: Callable[..., Any], static_args: str | Iterable[str] = (), hyperparam_dtype: Any = None
+    inner_factory: Callable[..., Any],
+    static_args: str | Iterable[str] = (),
+    hyperparam_dtype: Any = None,
 ) -> Callable[..., Pair]:
     """The same as ``inject_hyperparams``."""
     return inject_hyperparams(inner_factory, static_args, hyperparam_dtype)

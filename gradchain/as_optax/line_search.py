@@ -1,6 +1,8 @@
-"""Line searches under optax's names, whose states hold the rate, the value and the gradient where it ended.
+"""Line searches under optax's names, whose states hold the rate, the value and the gradient where
+it ended.
 
-A complex gradient is given as for every other transformation, uphill; that in the state is as ``jax.grad`` has it.
+A complex gradient is given as for every other transformation, uphill; that in the state is as
+``jax.grad`` has it.
 """
 
 import inspect
@@ -11,11 +13,18 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.as_optax.tree_utils import tree_cast_like, tree_conj, tree_get, tree_scale, tree_zeros_like
+from gradchain.as_optax.tree_utils import (
+    tree_cast_like,
+    tree_conj,
+    tree_get,
+    tree_scale,
+    tree_zeros_like,
+)
 from gradchain.as_optax.wrappers import Pair, named_pair, start_count
-from gradchain.curvature.line_search.strong_wolfe import strong_wolfe
-from gradchain.numerics import compute_dtype, real_dtype
-from gradchain.trees import add_updates, dot
+from gradchain.core.apply import add_updates
+from gradchain.numerics.arithmetic import compute_dtype, real_dtype
+from gradchain.searches.strong_wolfe import strong_wolfe
+from gradchain.tree.reductions import dot
 
 
 class BacktrackingLinesearchInfo(NamedTuple):
@@ -35,7 +44,9 @@ class ScaleByBacktrackingLinesearchState(NamedTuple):
 
 
 class ZoomLinesearchInfo(NamedTuple):
-    """How a search for the Wolfe conditions went: evaluations, and by how much the point that it took misses them."""
+    """How a search for the Wolfe conditions went: evaluations, and by how much the point that it
+    took misses them.
+    """
 
     num_linesearch_steps: Any
     decrease_error: Any
@@ -62,10 +73,11 @@ def scale_by_backtracking_linesearch(
     store_grad: bool = False,
     verbose: bool = False,
 ) -> Pair:
-    """Shrink the update until the loss falls in proportion to the slope, from a rate a little above the last one.
+    """Shrink the update until the loss falls in proportion to the slope, from a rate a little above
+    the last one.
 
-    ``update`` is given ``value=``, ``grad=``, ``value_fn=`` and what else ``value_fn`` names. A rate that was 0, since
-    no trial was finite, starts anew at ``max_learning_rate``.
+    ``update`` is given ``value=``, ``grad=``, ``value_fn=`` and what else ``value_fn`` names. A
+    rate that was 0, since no trial was finite, starts anew at ``max_learning_rate``.
 
     Args:
         max_backtracking_steps: how often the rate may shrink.
@@ -82,10 +94,19 @@ def scale_by_backtracking_linesearch(
     def init(params: Any) -> ScaleByBacktrackingLinesearchState:
         one, infinity = _ones_and_infinities(params)
         info = BacktrackingLinesearchInfo(start_count(), infinity)
-        return ScaleByBacktrackingLinesearchState(one, infinity, tree_zeros_like(params) if store_grad else None, info)
+        return ScaleByBacktrackingLinesearchState(
+            one, infinity, tree_zeros_like(params) if store_grad else None, info
+        )
 
     def update(
-        updates: Any, state: Any, params: Any = None, *, value: Any, grad: Any, value_fn: Callable, **extra: Any
+        updates: Any,
+        state: Any,
+        params: Any = None,
+        *,
+        value: Any,
+        grad: Any,
+        value_fn: Callable,
+        **extra: Any,
     ) -> tuple[Any, ScaleByBacktrackingLinesearchState]:
         fun, real = _closed("scale_by_backtracking_linesearch", value_fn, extra), state.value.dtype
         number = lambda x: lax.convert_element_type(x, real)
@@ -105,10 +126,17 @@ def scale_by_backtracking_linesearch(
         goes_on = lambda carry: ~(carry[3] <= number(atol)) & (carry[0] <= max_backtracking_steps)
         largest, last = number(max_learning_rate), state.learning_rate
         first = jnp.where(last > 0, jnp.minimum(number(increase_factor) * last, largest), largest)
-        tries, rate, there, error = lax.while_loop(goes_on, shrink, (start_count(), first, start, number(jnp.inf)))
+        tries, rate, there, error = lax.while_loop(
+            goes_on, shrink, (start_count(), first, start, number(jnp.inf))
+        )
         rate = jnp.where(jnp.isinf(error), 0, rate).astype(real)
         if verbose:
-            _print_if(error > number(atol), "scale_by_backtracking_linesearch", rate=rate, decrease_error=error)
+            _print_if(
+                error > number(atol),
+                "scale_by_backtracking_linesearch",
+                rate=rate,
+                decrease_error=error,
+            )
         stored = tree_cast_like(jax.grad(fun)(at(rate)), params) if store_grad else None
         info = BacktrackingLinesearchInfo(tries, error)
         new = ScaleByBacktrackingLinesearchState(rate, there, stored, info)
@@ -145,11 +173,13 @@ def scale_by_zoom_linesearch(
         curv_rtol: the largest slope, relative to the slope at the start.
         approx_dec_rtol: only its default: rounding decides when the slopes stand for the fall.
         stepsize_precision: only its default: rounding decides when the bracket is narrow.
-        initial_guess_strategy: whether each search begins with 1, ``"one"``, or with the last rate, ``"keep"``.
+        initial_guess_strategy: whether each search begins with 1, ``"one"``, or with the last rate,
+            ``"keep"``.
         verbose: whether to print when the conditions are not met.
 
     Raises:
-        NotImplementedError: for another value of what has only its default, or ``curv_rtol`` of 1 or more.
+        NotImplementedError: for another value of what has only its default, or ``curv_rtol`` of 1
+            or more.
         ValueError: if ``initial_guess_strategy`` is neither.
     """
     given = {
@@ -164,9 +194,13 @@ def scale_by_zoom_linesearch(
                 f"scale_by_zoom_linesearch: {name}={given[name]!r}; strong_wolfe has no such number."
             )
     if isinstance(curv_rtol, float) and curv_rtol >= 1:
-        raise NotImplementedError(f"scale_by_zoom_linesearch: curv_rtol={curv_rtol!r}; use the backtracking search.")
+        raise NotImplementedError(
+            f"scale_by_zoom_linesearch: curv_rtol={curv_rtol!r}; use the backtracking search."
+        )
     if initial_guess_strategy not in ("one", "keep"):
-        raise ValueError(f"Unknown initial guess strategy: {initial_guess_strategy!r}; it is 'one' or 'keep'.")
+        raise ValueError(
+            f"Unknown initial guess strategy: {initial_guess_strategy!r}; it is 'one' or 'keep'."
+        )
     numbers = {"c1": slope_rtol, "c2": curv_rtol, "max_evals": max_linesearch_steps}
     numbers |= {} if max_learning_rate is None else {"max_step": max_learning_rate}
 
@@ -176,7 +210,14 @@ def scale_by_zoom_linesearch(
         return ScaleByZoomLinesearchState(one, infinity, tree_zeros_like(params), info)
 
     def update(
-        updates: Any, state: Any, params: Any = None, *, value: Any, grad: Any, value_fn: Callable, **extra: Any
+        updates: Any,
+        state: Any,
+        params: Any = None,
+        *,
+        value: Any,
+        grad: Any,
+        value_fn: Callable,
+        **extra: Any,
     ) -> tuple[Any, ScaleByZoomLinesearchState]:
         fun, last = _closed("scale_by_zoom_linesearch", value_fn, extra), state.learning_rate
         first = jnp.where(last > 0, last, 1) if initial_guess_strategy == "keep" else 1.0
@@ -186,20 +227,32 @@ def scale_by_zoom_linesearch(
         rate, there = end["step"].astype(real), end["value"].astype(real)
         slopes = [dot(updates, x).astype(real) for x in (grad, end["grad"])]
         rise = there - lax.convert_element_type(value, real)
-        nearly = jnp.maximum(slopes[1] - (2 * slope_rtol - 1) * slopes[0], rise - 1e-6 * jnp.abs(there))
-        fall = jnp.minimum(rise - slope_rtol * rate * slopes[0], nearly)  # which stands for it near rounding
-        errors = [jnp.maximum(x, 0).astype(real) for x in (fall, jnp.abs(slopes[1]) - curv_rtol * jnp.abs(slopes[0]))]
+        nearly = jnp.maximum(
+            slopes[1] - (2 * slope_rtol - 1) * slopes[0], rise - 1e-6 * jnp.abs(there)
+        )
+        fall = jnp.minimum(
+            rise - slope_rtol * rate * slopes[0], nearly
+        )  # which stands for it near rounding
+        errors = [
+            jnp.maximum(x, 0).astype(real)
+            for x in (fall, jnp.abs(slopes[1]) - curv_rtol * jnp.abs(slopes[0]))
+        ]
         if verbose:
             words = dict(zip(("decrease_error", "curvature_error"), errors, strict=True))
-            _print_if((errors[0] > 0) | (errors[1] > 0), "scale_by_zoom_linesearch", rate=rate, **words)
+            _print_if(
+                (errors[0] > 0) | (errors[1] > 0), "scale_by_zoom_linesearch", rate=rate, **words
+            )
         info = ZoomLinesearchInfo(end["evals"], *errors)
-        return u, ScaleByZoomLinesearchState(rate, there, tree_cast_like(tree_conj(end["grad"]), params), info)
+        return u, ScaleByZoomLinesearchState(
+            rate, there, tree_cast_like(tree_conj(end["grad"]), params), info
+        )
 
     return named_pair("scale_by_zoom_linesearch", init, update)
 
 
 def value_and_grad_from_state(value_fn: Callable) -> Callable:
-    """``jax.value_and_grad`` that takes what a line search left in ``state=``, if it is finite, and evaluates nothing.
+    """``jax.value_and_grad`` that takes what a line search left in ``state=``, if it is finite, and
+    evaluates nothing.
 
     Raises:
         ValueError: if the state has no value, or no gradient.
@@ -213,7 +266,9 @@ def value_and_grad_from_state(value_fn: Callable) -> Callable:
                 "value_and_grad_from_state: the state has no value and gradient; a line search keeps them, the"
                 " backtracking one with store_grad=True."
             )
-        evaluate = lambda: tree_cast_like(jax.value_and_grad(value_fn)(params, *args, **kwargs), (value, grad))
+        evaluate = lambda: tree_cast_like(
+            jax.value_and_grad(value_fn)(params, *args, **kwargs), (value, grad)
+        )
         return lax.cond(jnp.isfinite(value), lambda: (value, grad), evaluate)
 
     return value_and_grad
@@ -233,10 +288,14 @@ def _closed(name: str, fun: Callable, extra: dict) -> Callable:
     parameters = inspect.signature(fun).parameters
     unknown = sorted(extra.keys() - parameters.keys())
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        raise TypeError(f"{name}: Unexpected keyword arguments {unknown}, which value_fn does not name.")
+        raise TypeError(
+            f"{name}: Unexpected keyword arguments {unknown}, which value_fn does not name."
+        )
     return lambda params: fun(params, **extra)
 
 
 def _print_if(condition: Any, name: str, **numbers: Any) -> None:
-    text = f"INFO: {name}: the conditions are not met; " + ", ".join(f"{k} {{{k}}}" for k in numbers)
+    text = f"INFO: {name}: the conditions are not met; " + ", ".join(
+        f"{k} {{{k}}}" for k in numbers
+    )
     lax.cond(condition, lambda: jax.debug.print(text, **numbers), lambda: None)

@@ -1,4 +1,6 @@
-"""Measurements of the updates between two members of a chain, kept in the state; ``gradchain.watch`` is ours."""
+"""Measurements of the updates between two members of a chain, kept in the state;
+``gradchain.watch`` is ours.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -41,28 +43,37 @@ def monitor(measures: Mapping[str, Any]) -> Pair:
     The state has its structure from the first: before the first update the measurements are zeros.
 
     Args:
-        measures: for each name a function of the updates, or a pair of functions such as ``measure_with_ema`` makes,
-            whose updates are the measurement.
+        measures: for each name a function of the updates, or a pair of functions such as
+            ``measure_with_ema`` makes, whose updates are the measurement.
     """
     pairs = {name: _stateless(m) if callable(m) else m for name, m in measures.items()}
 
     def measured(updates: Any, states: tuple, params: Any, extra: dict) -> MonitorState:
-        made = [p.update(updates, s, params, **extra) for p, s in zip(pairs.values(), states, strict=True)]
-        return MonitorState(dict(zip(pairs, (m for m, _ in made), strict=True)), tuple(new for _, new in made))
+        made = [
+            p.update(updates, s, params, **extra)
+            for p, s in zip(pairs.values(), states, strict=True)
+        ]
+        return MonitorState(
+            dict(zip(pairs, (m for m, _ in made), strict=True)), tuple(new for _, new in made)
+        )
 
     def init(params: Any) -> MonitorState:
         states = tuple(pair.init(params) for pair in pairs.values())
         shapes = jax.eval_shape(lambda: measured(params, states, params, {})).measurements
         return MonitorState(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes), states)
 
-    def update(updates: Any, state: MonitorState, params: Any = None, **extra: Any) -> tuple[Any, MonitorState]:
+    def update(
+        updates: Any, state: MonitorState, params: Any = None, **extra: Any
+    ) -> tuple[Any, MonitorState]:
         return updates, measured(updates, state.measure_states, params, extra)
 
     return named_pair("monitor", init, update)
 
 
 def _stateless(measure: Callable[[Any], Any]) -> Pair:
-    return Pair(lambda params: (), lambda updates, state, params=None, **extra: (measure(updates), state))
+    return Pair(
+        lambda params: (), lambda updates, state, params=None, **extra: (measure(updates), state)
+    )
 
 
 def measure_with_ema(
@@ -72,7 +83,10 @@ def measure_with_ema(
     average = average_updates(decay, debias)
 
     def as_numbers(updates: Any) -> Any:
-        return jax.tree.map(lambda x: jnp.asarray(x, accumulator_dtype or jnp.result_type(x, float)), measure(updates))
+        return jax.tree.map(
+            lambda x: jnp.asarray(x, accumulator_dtype or jnp.result_type(x, float)),
+            measure(updates),
+        )
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         return average.update(as_numbers(updates), state)

@@ -5,12 +5,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.as_optax.tree_utils import tree_bias_correction as bias_correction
-from gradchain.as_optax.tree_utils import tree_map_params as tree_map_params
-from gradchain.as_optax.tree_utils import tree_update_infinity_moment as update_infinity_moment
-from gradchain.as_optax.tree_utils import tree_update_moment as update_moment
-from gradchain.as_optax.tree_utils import tree_update_moment_per_elem_norm as update_moment_per_elem_norm
-from gradchain.numerics import abs2
+from gradchain.as_optax.tree_utils import (
+    tree_bias_correction as bias_correction,
+    tree_map_params as tree_map_params,
+    tree_update_infinity_moment as update_infinity_moment,
+    tree_update_moment as update_moment,
+    tree_update_moment_per_elem_norm as update_moment_per_elem_norm,
+)
+from gradchain.numerics.arithmetic import abs2
 
 __all__ = [
     "bias_correction",
@@ -30,7 +32,9 @@ def safe_increment(count: Any) -> jax.Array:
     """``count + 1``, staying at the largest value of its dtype, integer or floating."""
     count = jnp.asarray(count)
     limits = jnp.iinfo if jnp.issubdtype(count.dtype, jnp.integer) else jnp.finfo
-    if not jnp.issubdtype(count.dtype, jnp.number) or jnp.issubdtype(count.dtype, jnp.complexfloating):
+    if not jnp.issubdtype(count.dtype, jnp.number) or jnp.issubdtype(
+        count.dtype, jnp.complexfloating
+    ):
         raise ValueError(f"Cannot safely increment given dtype {count.dtype}.")
     top = jnp.asarray(limits(count.dtype).max, count.dtype)
     return jnp.where(count < top, count + jnp.ones_like(count), top)
@@ -41,7 +45,13 @@ def safe_int32_increment(count: Any) -> jax.Array:
     return safe_increment(count)
 
 
-def safe_norm(x: Any, min_norm: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> jax.Array:  # noqa: A002
+def safe_norm(
+    x: Any,
+    min_norm: Any,
+    ord: Any = None,  # noqa: A002
+    axis: Any = None,
+    keepdims: bool = False,
+) -> jax.Array:
     """``jnp.linalg.norm``, at least ``min_norm``, with slopes of 0 where that is the case."""
     norm = jnp.linalg.norm(x, ord, axis, keepdims=True)
     is_small = norm <= min_norm

@@ -7,18 +7,38 @@ import jax.numpy as jnp
 
 from gradchain.as_optax.adapters import as_seed, speak, stored_as, tolerant, tolerantly, where_of
 from gradchain.as_optax.base import ScalarOrSchedule
-from gradchain.call import Hyper
-from gradchain.core import GradientTransformation, chain
-from gradchain.optimizers import adam as adams
-from gradchain.optimizers import adam_recent, adam_variants, adaptive, layerwise, sign
-from gradchain.optimizers import factored as factored_optimizers
-from gradchain.optimizers import momentum as momentum_optimizers
-from gradchain.transforms.basic import scale, scale_by_learning_rate, scale_by_schedule
+from gradchain.core.call import Hyper
+from gradchain.core.transformation import GradientTransformation, chain
+from gradchain.optimizers.adabelief import adabelief as native_adabelief
+from gradchain.optimizers.adadelta import adadelta as native_adadelta
+from gradchain.optimizers.adafactor import scale_by_factored_rms
+from gradchain.optimizers.adagrad import adagrad as native_adagrad
+from gradchain.optimizers.adam import adam as native_adam, adamw as native_adamw
+from gradchain.optimizers.adamax import adamax as native_adamax, adamaxw as native_adamaxw
+from gradchain.optimizers.adan import adan as native_adan
+from gradchain.optimizers.amsgrad import amsgrad as native_amsgrad
+from gradchain.optimizers.fromage import fromage as native_fromage
+from gradchain.optimizers.lamb import lamb as native_lamb
+from gradchain.optimizers.lion import lion as native_lion
+from gradchain.optimizers.nadam import nadam as native_nadam, nadamw as native_nadamw
+from gradchain.optimizers.novograd import novograd as native_novograd
+from gradchain.optimizers.optimistic import (
+    optimistic_adam as native_optimistic_adam,
+    optimistic_gradient_descent as native_optimistic_gradient_descent,
+)
+from gradchain.optimizers.polyak_sgd import polyak_sgd as native_polyak_sgd
+from gradchain.optimizers.radam import radam as native_radam
+from gradchain.optimizers.rmsprop import rmsprop as native_rmsprop
+from gradchain.optimizers.rprop import rprop as native_rprop
+from gradchain.optimizers.sgd import noisy_sgd as native_noisy_sgd, sgd as native_sgd
+from gradchain.optimizers.sign_sgd import sign_sgd as native_sign_sgd, signum as native_signum
+from gradchain.optimizers.sm3 import sm3 as native_sm3
+from gradchain.optimizers.yogi import yogi as native_yogi
 from gradchain.transforms.clipping import clip_by_block_rms
-from gradchain.transforms.decay import add_decayed_weights
-from gradchain.transforms.factored import scale_by_factored_rms, scale_by_param_block_rms
 from gradchain.transforms.momentum import add_momentum, average_updates
-from gradchain.transforms.trust import scale_by_trust_ratio
+from gradchain.transforms.scaling import scale, scale_by_learning_rate, scale_by_schedule
+from gradchain.transforms.trust_ratio import scale_by_param_block_rms, scale_by_trust_ratio
+from gradchain.transforms.weight_decay import add_decayed_weights
 
 
 def _adam(
@@ -30,7 +50,9 @@ def _adam(
     nesterov: bool = False,
 ) -> GradientTransformation:
     """Adam, or with ``nesterov=True`` NAdam."""
-    return (adams.nadam if nesterov else adams.adam)(learning_rate, b1, b2, eps, eps_root=eps_root)
+    return (native_nadam if nesterov else native_adam)(
+        learning_rate, b1, b2, eps, eps_root=eps_root
+    )
 
 
 def _adamw(
@@ -44,16 +66,28 @@ def _adamw(
     nesterov: bool = False,
 ) -> GradientTransformation:
     """AdamW, or with ``nesterov=True`` NAdamW."""
-    factory = adams.nadamw if nesterov else adams.adamw
+    factory = native_nadamw if nesterov else native_adamw
     return factory(learning_rate, b1, b2, eps, weight_decay, where, eps_root=eps_root)
 
 
 _ADAM = "learning_rate b1 b2 eps eps_root mu_dtype"
+
 _MU = {"mu_dtype": "mu"}
+
 _TRACE = {"accumulator_dtype": "momentum"}
+
 adam = speak(_adam, f"{_ADAM} * nesterov", dtypes=_MU, name="adam")
-adamw = speak(_adamw, f"{_ADAM} weight_decay mask * nesterov", dtypes=_MU, masks={"mask": "where"}, name="adamw")
+
+adamw = speak(
+    _adamw,
+    f"{_ADAM} weight_decay mask * nesterov",
+    dtypes=_MU,
+    masks={"mask": "where"},
+    name="adamw",
+)
+
 nadam = speak(_adam, f"{_ADAM} * nesterov", dtypes=_MU, name="nadam", nesterov=True)
+
 nadamw = speak(
     _adamw,
     f"{_ADAM} weight_decay mask * nesterov",
@@ -62,33 +96,67 @@ nadamw = speak(
     name="nadamw",
     nesterov=True,
 )
-adamax = tolerantly(adams.adamax)
-adamaxw = speak(adams.adamaxw, "learning_rate b1 b2 eps weight_decay mask", masks={"mask": "where"})
-amsgrad = speak(adams.amsgrad, f"{_ADAM} bias_correction_mu bias_correction_nu", dtypes=_MU)
-adabelief = speak(adam_variants.adabelief, "learning_rate b1 b2 eps eps_root * nesterov")
-radam = speak(adam_variants.radam, "learning_rate b1 b2 eps eps_root threshold * nesterov")
-yogi = speak(adam_variants.yogi, "learning_rate b1 b2 eps")
-adan = speak(
-    adam_recent.adan, "learning_rate b1 b2 b3 eps eps_root weight_decay mask", masks={"mask": "where"}, eps_root=1e-8
+
+adamax = tolerantly(native_adamax)
+
+adamaxw = speak(
+    native_adamaxw, "learning_rate b1 b2 eps weight_decay mask", masks={"mask": "where"}
 )
-lamb = speak(layerwise.lamb, "learning_rate b1 b2 eps eps_root weight_decay mask", masks={"mask": "where"})
-novograd = speak(layerwise.novograd, "learning_rate b1 b2 eps eps_root weight_decay")
-fromage = tolerantly(layerwise.fromage)
-lion = speak(sign.lion, "learning_rate b1 b2 mu_dtype weight_decay mask", dtypes=_MU, masks={"mask": "where"})
-sign_sgd = tolerantly(sign.sign_sgd)
-signum = speak(sign.signum, "learning_rate beta accumulator_dtype", dtypes={"accumulator_dtype": "average"})
-adagrad = speak(adaptive.adagrad, "learning_rate initial_accumulator_value eps")
-rmsprop = tolerantly(adaptive.rmsprop)
+
+amsgrad = speak(native_amsgrad, f"{_ADAM} bias_correction_mu bias_correction_nu", dtypes=_MU)
+
+adabelief = speak(native_adabelief, "learning_rate b1 b2 eps eps_root * nesterov")
+
+radam = speak(native_radam, "learning_rate b1 b2 eps eps_root threshold * nesterov")
+
+yogi = speak(native_yogi, "learning_rate b1 b2 eps")
+
+adan = speak(
+    native_adan,
+    "learning_rate b1 b2 b3 eps eps_root weight_decay mask",
+    masks={"mask": "where"},
+    eps_root=1e-8,
+)
+
+lamb = speak(
+    native_lamb, "learning_rate b1 b2 eps eps_root weight_decay mask", masks={"mask": "where"}
+)
+
+novograd = speak(native_novograd, "learning_rate b1 b2 eps eps_root weight_decay")
+
+fromage = tolerantly(native_fromage)
+
+lion = speak(
+    native_lion,
+    "learning_rate b1 b2 mu_dtype weight_decay mask",
+    dtypes=_MU,
+    masks={"mask": "where"},
+)
+
+sign_sgd = tolerantly(native_sign_sgd)
+
+signum = speak(
+    native_signum, "learning_rate beta accumulator_dtype", dtypes={"accumulator_dtype": "average"}
+)
+
+adagrad = speak(native_adagrad, "learning_rate initial_accumulator_value eps")
+
+rmsprop = tolerantly(native_rmsprop)
+
 sgd = speak(
-    momentum_optimizers.sgd,
+    native_sgd,
     "learning_rate momentum nesterov accumulator_dtype",
     dtypes={"accumulator_dtype": "momentum"},
 )
-polyak_sgd = tolerantly(momentum_optimizers.polyak_sgd)
-rprop = tolerantly(momentum_optimizers.rprop)
-optimistic_gradient_descent = tolerantly(momentum_optimizers.optimistic_gradient_descent)
+
+polyak_sgd = tolerantly(native_polyak_sgd)
+
+rprop = tolerantly(native_rprop)
+
+optimistic_gradient_descent = tolerantly(native_optimistic_gradient_descent)
+
 optimistic_adam_v2 = speak(
-    adaptive.optimistic_adam,
+    native_optimistic_adam,
     "learning_rate * alpha beta b1 b2 eps eps_root mu_dtype nesterov",
     dtypes=_MU,
     name="optimistic_adam_v2",
@@ -104,7 +172,7 @@ def adadelta(
 ) -> GradientTransformation:
     """Adadelta; without a learning rate it is 1."""
     rate = 1.0 if learning_rate is None else learning_rate
-    return tolerant(adaptive.adadelta(rate, rho, eps, weight_decay, where_of(weight_decay_mask)))
+    return tolerant(native_adadelta(rate, rho, eps, weight_decay, where_of(weight_decay_mask)))
 
 
 def adafactor(
@@ -121,8 +189,12 @@ def adafactor(
     factored: bool = True,
     weight_decay_mask: Any = None,
 ) -> GradientTransformation:
-    """Adafactor, as a chain of what its arguments ask for; weight decay is not multiplied by the learning rate."""
-    members = [scale_by_factored_rms(factored, decay_rate, decay_offset, min_dim_size_to_factor, eps)]
+    """Adafactor, as a chain of what its arguments ask for; weight decay is not multiplied by the
+    learning rate.
+    """
+    members = [
+        scale_by_factored_rms(factored, decay_rate, decay_offset, min_dim_size_to_factor, eps)
+    ]
     if clipping_threshold is not None:
         members.append(clip_by_block_rms(clipping_threshold))
     if learning_rate is not None:
@@ -132,7 +204,11 @@ def adafactor(
     if momentum is not None:
         average = average_updates(momentum, debias=False)
         is_plain = dtype_momentum is None or jnp.dtype(dtype_momentum) == jnp.float32
-        members.append(average if is_plain else stored_as(average, ("average",), jnp.dtype(dtype_momentum).name))
+        members.append(
+            average
+            if is_plain
+            else stored_as(average, ("average",), jnp.dtype(dtype_momentum).name)
+        )
     if weight_decay_rate is not None:
         members.append(add_decayed_weights(weight_decay_rate, where_of(weight_decay_mask)))
     return tolerant(chain(*members, scale(-1.0)))
@@ -165,14 +241,19 @@ def lars(
 
 def sm3(learning_rate: ScalarOrSchedule, momentum: float = 0.9) -> GradientTransformation:
     """SM3 with momentum."""
-    return tolerant(factored_optimizers.sm3(learning_rate, momentum))
+    return tolerant(native_sm3(learning_rate, momentum))
 
 
 def noisy_sgd(
-    learning_rate: ScalarOrSchedule, eta: float = 0.01, gamma: float = 0.55, key: Any = None, *, seed: int | None = None
+    learning_rate: ScalarOrSchedule,
+    eta: float = 0.01,
+    gamma: float = 0.55,
+    key: Any = None,
+    *,
+    seed: int | None = None,
 ) -> GradientTransformation:
     """Gradient descent with noise that fades; ``key`` is an integer, the seed."""
-    return tolerant(momentum_optimizers.noisy_sgd(learning_rate, eta, gamma, as_seed(key, seed)))
+    return tolerant(native_noisy_sgd(learning_rate, eta, gamma, as_seed(key, seed)))
 
 
 def optimistic_adam(
@@ -186,8 +267,12 @@ def optimistic_adam(
     *,
     nesterov: bool = True,
 ) -> GradientTransformation:
-    """Optimistic Adam with the rate as ``alpha`` and the optimism, by default the rate, as ``beta``."""
-    warnings.warn("optimistic_adam: use `optimistic_adam_v2` instead.", DeprecationWarning, stacklevel=2)
+    """Optimistic Adam with the rate as ``alpha`` and the optimism, by default the rate, as
+    ``beta``.
+    """
+    warnings.warn(
+        "optimistic_adam: use `optimistic_adam_v2` instead.", DeprecationWarning, stacklevel=2
+    )
     rates = (learning_rate, learning_rate if optimism is None else optimism)
     return optimistic_adam_v2(
         1.0,

@@ -6,14 +6,16 @@ from gradchain.as_optax.adapters import tolerant
 from gradchain.as_optax.base import ScalarOrSchedule
 from gradchain.as_optax.line_search import scale_by_zoom_linesearch
 from gradchain.as_optax.wrappers import Pair, named_pair
-from gradchain.core import GradientTransformation, chain
-from gradchain.curvature import quasi_newton
-from gradchain.numerics import safe_divide
-from gradchain.transforms.basic import identity, scale, scale_by_learning_rate
+from gradchain.core.transformation import GradientTransformation, chain
+from gradchain.numerics.arithmetic import safe_divide
+from gradchain.optimizers.second_order.lbfgs import scale_by_lbfgs as native_scale_by_lbfgs
+from gradchain.transforms.scaling import identity, scale, scale_by_learning_rate
 
 
 class ScaleByLBFGSState(NamedTuple):
-    """What ``scale_by_lbfgs`` remembers; ``native`` is what ``gradchain.scale_by_lbfgs`` keeps beside it."""
+    """What ``scale_by_lbfgs`` remembers; ``native`` is what ``gradchain.scale_by_lbfgs`` keeps
+    beside it.
+    """
 
     count: Any
     params: Any
@@ -44,13 +46,17 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Pa
         NotImplementedError: for ``scale_init_precond=False``.
     """
     if not scale_init_precond:
-        raise NotImplementedError("scale_by_lbfgs: scale_init_precond=False; the pairs begin with a scaled identity.")
-    tx = quasi_newton.scale_by_lbfgs(memory_size)
+        raise NotImplementedError(
+            "scale_by_lbfgs: scale_init_precond=False; the pairs begin with a scaled identity."
+        )
+    tx = native_scale_by_lbfgs(memory_size)
 
     def read(state: dict) -> ScaleByLBFGSState:
         native = dict(state["scale_by_lbfgs"])
         known = {name: native.pop(slot) for name, slot in _SLOTS.items()}
-        return ScaleByLBFGSState(**known, weights_memory=safe_divide(1.0, native["sy"]), native=native)
+        return ScaleByLBFGSState(
+            **known, weights_memory=safe_divide(1.0, native["sy"]), native=native
+        )
 
     def update(
         updates: Any, state: ScaleByLBFGSState, params: Any = None, **extra: Any

@@ -1,22 +1,30 @@
 """``optax.schedules``."""
 
 from gradchain.as_optax.base import Schedule as Schedule
-from gradchain.as_optax.injecting import InjectStatefulHyperparamsState as InjectStatefulHyperparamsState
-from gradchain.as_optax.injecting import StatefulSchedule as StatefulSchedule
-from gradchain.as_optax.injecting import WrappedSchedule as WrappedSchedule
-from gradchain.as_optax.injecting import inject_hyperparams as inject_hyperparams
-from gradchain.as_optax.injecting import inject_stateful_hyperparams as inject_stateful_hyperparams
+from gradchain.as_optax.injecting import (
+    InjectStatefulHyperparamsState as InjectStatefulHyperparamsState,
+    StatefulSchedule as StatefulSchedule,
+    WrappedSchedule as WrappedSchedule,
+    inject_hyperparams as inject_hyperparams,
+    inject_stateful_hyperparams as inject_stateful_hyperparams,
+)
 from gradchain.schedules.algebra import join_schedules as join_schedules
-from gradchain.schedules.basic import constant_schedule as constant_schedule
-from gradchain.schedules.basic import cosine_decay_schedule as cosine_decay_schedule
-from gradchain.schedules.basic import exponential_decay as exponential_decay
-from gradchain.schedules.basic import linear_schedule as linear_schedule
-from gradchain.schedules.basic import polynomial_schedule as polynomial_schedule
+from gradchain.schedules.basic import (
+    constant_schedule as constant_schedule,
+    cosine_decay_schedule as cosine_decay_schedule,
+    exponential_decay as exponential_decay,
+    linear_schedule as linear_schedule,
+    polynomial_schedule as polynomial_schedule,
+)
 from gradchain.schedules.cycles import sgdr_schedule as sgdr_schedule
-from gradchain.schedules.piecewise import cosine_onecycle_schedule as cosine_onecycle_schedule
-from gradchain.schedules.piecewise import linear_onecycle_schedule as linear_onecycle_schedule
-from gradchain.schedules.piecewise import piecewise_constant_schedule as piecewise_constant_schedule
-from gradchain.schedules.piecewise import piecewise_interpolate_schedule as piecewise_interpolate_schedule
-from gradchain.schedules.warmup import warmup_constant_schedule as warmup_constant_schedule
-from gradchain.schedules.warmup import warmup_cosine_decay_schedule as warmup_cosine_decay_schedule
-from gradchain.schedules.warmup import warmup_exponential_decay_schedule as warmup_exponential_decay_schedule
+from gradchain.schedules.piecewise import (
+    cosine_onecycle_schedule as cosine_onecycle_schedule,
+    linear_onecycle_schedule as linear_onecycle_schedule,
+    piecewise_constant_schedule as piecewise_constant_schedule,
+    piecewise_interpolate_schedule as piecewise_interpolate_schedule,
+)
+from gradchain.schedules.warmup import (
+    warmup_constant_schedule as warmup_constant_schedule,
+    warmup_cosine_decay_schedule as warmup_cosine_decay_schedule,
+    warmup_exponential_decay_schedule as warmup_exponential_decay_schedule,
+)

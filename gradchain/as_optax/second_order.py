@@ -1,4 +1,5 @@
-"""``optax.second_order``: what it has of a loss ``f(params, inputs, targets)``, on vectors of all parameters.
+"""``optax.second_order``: what it has of a loss ``f(params, inputs, targets)``, on vectors of all
+parameters.
 
 ``gradchain.curvature`` has the same and more of any function of trees.
 """
@@ -24,6 +25,8 @@ def hessian_diag(loss: Callable, params: Any, inputs: Any, targets: Any) -> jax.
     return ravel_pytree(hessian_diagonal(loss, params, inputs, targets).value)[0]
 
 
-def fisher_diag(negative_log_likelihood: Callable, params: Any, inputs: Any, targets: Any) -> jax.Array:
+def fisher_diag(
+    negative_log_likelihood: Callable, params: Any, inputs: Any, targets: Any
+) -> jax.Array:
     """The squared gradient of a loss, as a vector."""
     return jnp.square(ravel_pytree(jax.grad(negative_log_likelihood)(params, inputs, targets))[0])

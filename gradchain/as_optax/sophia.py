@@ -1,4 +1,5 @@
-"""Sophia as optax defines it: it divides by the average of the steps before, and debiases the momentum.
+"""Sophia as optax defines it: it divides by the average of the steps before, and debiases the
+momentum.
 
 ``gradchain.scale_by_sophia`` is as the paper has it.
 """
@@ -23,10 +24,10 @@ from gradchain.as_optax.tree_utils import (
     tree_zeros_like,
 )
 from gradchain.as_optax.wrappers import Pair, named_pair, start_count
-from gradchain.core import GradientTransformation, chain
+from gradchain.core.transformation import GradientTransformation, chain
 from gradchain.curvature.products import hessian_vector_product
-from gradchain.transforms.basic import scale_by_learning_rate
-from gradchain.transforms.decay import add_decayed_weights
+from gradchain.transforms.scaling import scale_by_learning_rate
+from gradchain.transforms.weight_decay import add_decayed_weights
 
 
 class HutchinsonState(NamedTuple):
@@ -36,7 +37,8 @@ class HutchinsonState(NamedTuple):
 
 
 def hutchinson_estimator_diag_hessian(random_seed: Any = None) -> Pair:
-    """For ``sophia``: an estimate of the Hessian's diagonal at ``params`` in the place of the updates.
+    """For ``sophia``: an estimate of the Hessian's diagonal at ``params`` in the place of the
+    updates.
 
     Args:
         random_seed: a random key, which is in the state.
@@ -47,14 +49,18 @@ def hutchinson_estimator_diag_hessian(random_seed: Any = None) -> Pair:
     ) -> tuple[Any, HutchinsonState]:
         for name, given in (("params", params), ("obj_fn", obj_fn)):
             if given is None:
-                raise ValueError(f"hutchinson_estimator_diag_hessian: update has to be given {name}=.")
+                raise ValueError(
+                    f"hutchinson_estimator_diag_hessian: update has to be given {name}=."
+                )
         key, own = jax.random.split(state.key)
         signs = tree_random_like(own, params, jax.random.rademacher, dtype=jnp.float32)
         signs = tree_cast(signs, tree_dtype(params, "lowest"))
         products = hessian_vector_product(obj_fn, params, signs)
         return tree_cast_like(tree_mul(products, signs), params), HutchinsonState(key)
 
-    start = lambda params: HutchinsonState(jax.random.PRNGKey(0) if random_seed is None else random_seed)
+    start = lambda params: HutchinsonState(
+        jax.random.PRNGKey(0) if random_seed is None else random_seed
+    )
     return named_pair("hutchinson_estimator_diag_hessian", start, update)
 
 
@@ -79,7 +85,9 @@ def scale_by_sophia(
     verbose: bool = False,
     print_win_rate_every_n_steps: Any = 0,
 ) -> Pair:
-    """Sophia's direction; ``update`` is given what ``hessian_diagonal_fn`` asks for, by default ``obj_fn=``."""
+    """Sophia's direction; ``update`` is given what ``hessian_diagonal_fn`` asks for, by default
+    ``obj_fn=``.
+    """
     diagonal = with_extra_args_support(hessian_diagonal_fn or hutchinson_estimator_diag_hessian())
 
     def init(params: Any) -> SophiaState:
@@ -88,12 +96,16 @@ def scale_by_sophia(
 
     def clip(u: Any, count: jax.Array) -> Any:
         if verbose:
-            inside = sum(jnp.sum(jnp.abs(x) < clip_threshold) for x in jax.tree.leaves(u)) / tree_size(u)
+            inside = sum(
+                jnp.sum(jnp.abs(x) < clip_threshold) for x in jax.tree.leaves(u)
+            ) / tree_size(u)
             show = lambda: jax.debug.print("Sophia optimizer win rate: {}", inside)
             jax.lax.cond(count % print_win_rate_every_n_steps == 0, show, lambda: None)
         return jax.tree.map(lambda x: jnp.clip(x, -clip_threshold, clip_threshold), u)
 
-    def update(updates: Any, state: SophiaState, params: Any = None, **extra: Any) -> tuple[Any, SophiaState]:
+    def update(
+        updates: Any, state: SophiaState, params: Any = None, **extra: Any
+    ) -> tuple[Any, SophiaState]:
         if params is None:
             raise ValueError("scale_by_sophia: update has to be given params.")
         count = safe_increment(state.count)
@@ -131,6 +143,8 @@ def sophia(
     """Sophia: ``scale_by_sophia``, decoupled weight decay, then the learning rate."""
     numbers = (b1, b2, eps, gamma, clip_threshold, update_interval)
     printing = (verbose, print_win_rate_every_n_steps)
-    direction = GradientTransformation(*scale_by_sophia(*numbers, hessian_diagonal_fn, mu_dtype, *printing))
+    direction = GradientTransformation(
+        *scale_by_sophia(*numbers, hessian_diagonal_fn, mu_dtype, *printing)
+    )
     decay = add_decayed_weights(weight_decay, where_of(weight_decay_mask))
     return tolerant(chain(direction, decay, scale_by_learning_rate(learning_rate)))

@@ -6,67 +6,93 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.as_optax.adapters import as_seed, speak, stored_as, where_of
-from gradchain.as_optax.base import EmptyState as EmptyState
-from gradchain.as_optax.base import MaskedNode as MaskedNode
-from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
-from gradchain.as_optax.combining import chain as chain
-from gradchain.as_optax.combining import freeze as freeze
-from gradchain.as_optax.combining import masked as masked
-from gradchain.as_optax.combining import named_chain as named_chain
-from gradchain.as_optax.combining import partition as partition
-from gradchain.as_optax.combining import selective_transform as selective_transform
-from gradchain.as_optax.conditional import ApplyIfFiniteState as ApplyIfFiniteState
-from gradchain.as_optax.conditional import ConditionallyMaskState as ConditionallyMaskState
-from gradchain.as_optax.conditional import ConditionallyTransformState as ConditionallyTransformState
-from gradchain.as_optax.conditional import ConditionFn as ConditionFn
-from gradchain.as_optax.conditional import apply_if_finite as apply_if_finite
-from gradchain.as_optax.conditional import conditionally_mask as conditionally_mask
-from gradchain.as_optax.conditional import conditionally_transform as conditionally_transform
-from gradchain.as_optax.monitoring import MonitorState as MonitorState
-from gradchain.as_optax.monitoring import SnapshotState as SnapshotState
-from gradchain.as_optax.monitoring import measure_with_ema as measure_with_ema
-from gradchain.as_optax.monitoring import monitor as monitor
-from gradchain.as_optax.monitoring import snapshot as snapshot
-from gradchain.as_optax.wrappers import MultiSteps as MultiSteps
-from gradchain.as_optax.wrappers import ShouldSkipUpdateFunction as ShouldSkipUpdateFunction
-from gradchain.as_optax.wrappers import flatten as flatten
-from gradchain.as_optax.wrappers import skip_large_updates as skip_large_updates
-from gradchain.as_optax.wrappers import skip_not_finite as skip_not_finite
-from gradchain.core import GradientTransformation
-from gradchain.numerics import abs2, total_along
-from gradchain.transforms import decay as decays
-from gradchain.transforms import momentum, noise
-from gradchain.transforms.basic import stateless
-from gradchain.transforms.clipping import adaptive_grad_clip as adaptive_grad_clip
-from gradchain.transforms.clipping import clip as clip
-from gradchain.transforms.clipping import clip_by_block_rms as clip_by_block_rms
-from gradchain.transforms.clipping import clip_by_global_norm as clip_by_global_norm
-from gradchain.transforms.clipping import unit_dims
-from gradchain.transforms.per_example import per_example_global_norm_clip as per_example_global_norm_clip
-from gradchain.transforms.per_example import per_example_layer_norm_clip as per_example_layer_norm_clip
-from gradchain.transforms.processing import zero_nans as zero_nans
-from gradchain.trees import tree_map_live
+from gradchain.as_optax.base import (
+    EmptyState as EmptyState,
+    MaskedNode as MaskedNode,
+    MaskOrFn,
+    ScalarOrSchedule,
+)
+from gradchain.as_optax.combining import (
+    chain as chain,
+    freeze as freeze,
+    masked as masked,
+    named_chain as named_chain,
+    partition as partition,
+    selective_transform as selective_transform,
+)
+from gradchain.as_optax.conditional import (
+    ApplyIfFiniteState as ApplyIfFiniteState,
+    ConditionallyMaskState as ConditionallyMaskState,
+    ConditionallyTransformState as ConditionallyTransformState,
+    ConditionFn as ConditionFn,
+    apply_if_finite as apply_if_finite,
+    conditionally_mask as conditionally_mask,
+    conditionally_transform as conditionally_transform,
+)
+from gradchain.as_optax.monitoring import (
+    MonitorState as MonitorState,
+    SnapshotState as SnapshotState,
+    measure_with_ema as measure_with_ema,
+    monitor as monitor,
+    snapshot as snapshot,
+)
+from gradchain.as_optax.wrappers import (
+    MultiSteps as MultiSteps,
+    ShouldSkipUpdateFunction as ShouldSkipUpdateFunction,
+    flatten as flatten,
+    skip_large_updates as skip_large_updates,
+    skip_not_finite as skip_not_finite,
+)
+from gradchain.core.transformation import GradientTransformation
+from gradchain.numerics.arithmetic import abs2
+from gradchain.numerics.reductions import total_along
+from gradchain.transforms.clipping import (
+    adaptive_grad_clip as adaptive_grad_clip,
+    clip as clip,
+    clip_by_block_rms as clip_by_block_rms,
+    clip_by_global_norm as clip_by_global_norm,
+    unit_dims,
+)
+from gradchain.transforms.momentum import add_momentum, average_updates
+from gradchain.transforms.noise import add_noise as native_add_noise
+from gradchain.transforms.normalizing import zero_nans as zero_nans
+from gradchain.transforms.per_example import (
+    per_example_global_norm_clip as per_example_global_norm_clip,
+    per_example_layer_norm_clip as per_example_layer_norm_clip,
+)
+from gradchain.transforms.scaling import stateless
+from gradchain.transforms.weight_decay import add_decayed_weights as native_add_decayed_weights
+from gradchain.tree.mapping import tree_map_live
 
 _ACCUMULATOR = {"accumulator_dtype": "momentum"}
-trace = speak(momentum.add_momentum, "decay nesterov accumulator_dtype", dtypes=_ACCUMULATOR, name="trace")
+
+trace = speak(add_momentum, "decay nesterov accumulator_dtype", dtypes=_ACCUMULATOR, name="trace")
 
 
-def ema(decay: ScalarOrSchedule, debias: bool = True, accumulator_dtype: Any = None) -> GradientTransformation:
+def ema(
+    decay: ScalarOrSchedule, debias: bool = True, accumulator_dtype: Any = None
+) -> GradientTransformation:
     """The moving average of the updates."""
-    tx = momentum.average_updates(decay, debias)
-    return tx if accumulator_dtype is None else stored_as(tx, ("average",), jnp.dtype(accumulator_dtype).name)
+    tx = average_updates(decay, debias)
+    return (
+        tx
+        if accumulator_dtype is None
+        else stored_as(tx, ("average",), jnp.dtype(accumulator_dtype).name)
+    )
 
 
-def add_decayed_weights(weight_decay: ScalarOrSchedule = 0.0, mask: MaskOrFn = None) -> GradientTransformation:
+def add_decayed_weights(
+    weight_decay: ScalarOrSchedule = 0.0, mask: MaskOrFn = None
+) -> GradientTransformation:
     """Add a multiple of the parameters, where a mask is true."""
-    return decays.add_decayed_weights(weight_decay, where_of(mask))
+    return native_add_decayed_weights(weight_decay, where_of(mask))
 
 
 def add_noise(
     eta: ScalarOrSchedule, gamma: ScalarOrSchedule, key: Any = None, *, seed: int | None = None
 ) -> GradientTransformation:
     """Add noise that fades; ``key`` is an integer, the seed."""
-    return noise.add_noise(eta, gamma, as_seed(key, seed))
+    return native_add_noise(eta, gamma, as_seed(key, seed))
 
 
 def keep_params_nonnegative() -> GradientTransformation:
@@ -91,5 +117,7 @@ def unitwise_norm(x: Any, axis: int | tuple[int, ...] | None = None) -> jax.Arra
 def unitwise_clip(g_norm: Any, max_norm: Any, grad: Any, div_eps: Any = 1e-6) -> jax.Array:
     """A gradient with the norms of its units brought down to a bound; all of one shape."""
     if not jnp.shape(g_norm) == jnp.shape(max_norm) == jnp.shape(grad):
-        raise ValueError(f"unitwise_clip: shapes {jnp.shape(g_norm)}, {jnp.shape(max_norm)}, {jnp.shape(grad)}.")
+        raise ValueError(
+            f"unitwise_clip: shapes {jnp.shape(g_norm)}, {jnp.shape(max_norm)}, {jnp.shape(grad)}."
+        )
     return jnp.where(g_norm < max_norm, grad, grad * (max_norm / jnp.maximum(g_norm, div_eps)))

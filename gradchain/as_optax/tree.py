@@ -2,41 +2,43 @@
 
 # ruff: noqa: A004
 
-from gradchain.as_optax.tree_utils import tree_add as add
-from gradchain.as_optax.tree_utils import tree_add_scale as add_scale
-from gradchain.as_optax.tree_utils import tree_allclose as allclose
-from gradchain.as_optax.tree_utils import tree_batch_shape as batch_shape
-from gradchain.as_optax.tree_utils import tree_bias_correction as bias_correction
-from gradchain.as_optax.tree_utils import tree_cast as cast
-from gradchain.as_optax.tree_utils import tree_cast_like as cast_like
-from gradchain.as_optax.tree_utils import tree_clip as clip
-from gradchain.as_optax.tree_utils import tree_conj as conj
-from gradchain.as_optax.tree_utils import tree_div as div
-from gradchain.as_optax.tree_utils import tree_dtype as dtype
-from gradchain.as_optax.tree_utils import tree_full_like as full_like
-from gradchain.as_optax.tree_utils import tree_get as get
-from gradchain.as_optax.tree_utils import tree_get_all_with_path as get_all_with_path
-from gradchain.as_optax.tree_utils import tree_map_params as map_params
-from gradchain.as_optax.tree_utils import tree_max as max
-from gradchain.as_optax.tree_utils import tree_min as min
-from gradchain.as_optax.tree_utils import tree_mul as mul
-from gradchain.as_optax.tree_utils import tree_norm as norm
-from gradchain.as_optax.tree_utils import tree_ones_like as ones_like
-from gradchain.as_optax.tree_utils import tree_random_like as random_like
-from gradchain.as_optax.tree_utils import tree_real as real
-from gradchain.as_optax.tree_utils import tree_scale as scale
-from gradchain.as_optax.tree_utils import tree_set as set
-from gradchain.as_optax.tree_utils import tree_size as size
-from gradchain.as_optax.tree_utils import tree_split_key_like as split_key_like
-from gradchain.as_optax.tree_utils import tree_sub as sub
-from gradchain.as_optax.tree_utils import tree_sum as sum
-from gradchain.as_optax.tree_utils import tree_unwrap_random_key_data as unwrap_random_key_data
-from gradchain.as_optax.tree_utils import tree_update_infinity_moment as update_infinity_moment
-from gradchain.as_optax.tree_utils import tree_update_moment as update_moment
-from gradchain.as_optax.tree_utils import tree_update_moment_per_elem_norm as update_moment_per_elem_norm
-from gradchain.as_optax.tree_utils import tree_vdot as vdot
-from gradchain.as_optax.tree_utils import tree_where as where
-from gradchain.as_optax.tree_utils import tree_zeros_like as zeros_like
+from gradchain.as_optax.tree_utils import (
+    tree_add as add,
+    tree_add_scale as add_scale,
+    tree_allclose as allclose,
+    tree_batch_shape as batch_shape,
+    tree_bias_correction as bias_correction,
+    tree_cast as cast,
+    tree_cast_like as cast_like,
+    tree_clip as clip,
+    tree_conj as conj,
+    tree_div as div,
+    tree_dtype as dtype,
+    tree_full_like as full_like,
+    tree_get as get,
+    tree_get_all_with_path as get_all_with_path,
+    tree_map_params as map_params,
+    tree_max as max,
+    tree_min as min,
+    tree_mul as mul,
+    tree_norm as norm,
+    tree_ones_like as ones_like,
+    tree_random_like as random_like,
+    tree_real as real,
+    tree_scale as scale,
+    tree_set as set,
+    tree_size as size,
+    tree_split_key_like as split_key_like,
+    tree_sub as sub,
+    tree_sum as sum,
+    tree_unwrap_random_key_data as unwrap_random_key_data,
+    tree_update_infinity_moment as update_infinity_moment,
+    tree_update_moment as update_moment,
+    tree_update_moment_per_elem_norm as update_moment_per_elem_norm,
+    tree_vdot as vdot,
+    tree_where as where,
+    tree_zeros_like as zeros_like,
+)
 
 __all__ = [
     "add",

@@ -10,13 +10,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.numerics import abs2
-from gradchain.trees import tree_map_live
+from gradchain.numerics.arithmetic import abs2
+from gradchain.tree.mapping import tree_map_live
 
 
 def tree_add(tree_x: Any, tree_y: Any, *other_trees: Any) -> Any:
     """The sum of two or more trees."""
-    return jax.tree.map(lambda *leaves: functools.reduce(operator.add, leaves), tree_x, tree_y, *other_trees)
+    return jax.tree.map(
+        lambda *leaves: functools.reduce(operator.add, leaves), tree_x, tree_y, *other_trees
+    )
 
 
 def tree_sub(tree_x: Any, tree_y: Any) -> Any:
@@ -60,12 +62,16 @@ def tree_sum(tree: Any, associative_reduction: bool = False) -> Any:
 
 def tree_max(tree: Any) -> Any:
     """The largest element, minus infinity if there is none."""
-    return functools.reduce(jnp.maximum, [jnp.max(x) for x in jax.tree.leaves(tree) if jnp.size(x)], -jnp.inf)
+    return functools.reduce(
+        jnp.maximum, [jnp.max(x) for x in jax.tree.leaves(tree) if jnp.size(x)], -jnp.inf
+    )
 
 
 def tree_min(tree: Any) -> Any:
     """The smallest element, infinity if there is none."""
-    return functools.reduce(jnp.minimum, [jnp.min(x) for x in jax.tree.leaves(tree) if jnp.size(x)], jnp.inf)
+    return functools.reduce(
+        jnp.minimum, [jnp.min(x) for x in jax.tree.leaves(tree) if jnp.size(x)], jnp.inf
+    )
 
 
 def tree_size(tree: Any) -> int:
@@ -84,7 +90,9 @@ def tree_real(tree: Any) -> Any:
 
 
 def tree_norm(tree: Any, ord: Any = None, squared: bool = False) -> jax.Array:  # noqa: A002
-    """The norm of all elements together: Euclidean, ``ord=1``, or the largest magnitude with ``ord="inf"``."""
+    """The norm of all elements together: Euclidean, ``ord=1``, or the largest magnitude with
+    ``ord="inf"``.
+    """
     if ord is None or ord == 2:
         square = jnp.asarray(tree_sum(jax.tree.map(lambda x: abs2(jnp.asarray(x)), tree)))
         return square if squared else jnp.sqrt(square)
@@ -127,7 +135,9 @@ def tree_where(condition: Any, tree_x: Any, tree_y: Any) -> Any:
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), tree_x, tree_y)
 
 
-def tree_allclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
+def tree_allclose(
+    a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False
+) -> Any:
     """Whether two trees are equal within tolerances."""
     close = jax.tree.map(lambda x, y: jnp.allclose(x, y, rtol, atol, equal_nan), a, b)
     return functools.reduce(operator.and_, jax.tree.leaves(close), True)
@@ -163,29 +173,41 @@ def tree_cast(tree: Any, dtype: Any) -> Any:
 
 def tree_cast_like(tree: Any, other_tree: Any) -> Any:
     """Each leaf in the dtype of another tree's."""
-    return jax.tree.map(lambda x, o: x.astype(o.dtype) if hasattr(o, "dtype") else x, tree, other_tree)
+    return jax.tree.map(
+        lambda x, o: x.astype(o.dtype) if hasattr(o, "dtype") else x, tree, other_tree
+    )
 
 
 def tree_dtype(tree: Any, mixed_dtype_handler: str | None = None) -> Any:
-    """The dtype of the leaves; where they differ the ``"promote"``d, ``"highest"`` or ``"lowest"``, else an error."""
+    """The dtype of the leaves; where they differ the ``"promote"``d, ``"highest"`` or ``"lowest"``,
+    else an error.
+    """
     dtypes = [jnp.result_type(x) for x in jax.tree.leaves(tree)] or [jnp.result_type(float)]
     if mixed_dtype_handler is None:
         if len(set(dtypes)) > 1:
-            raise ValueError(f"Expected dtype={dtypes[0]!r} for all leaves but got {sorted({d.name for d in dtypes})}.")
+            raise ValueError(
+                f"Expected dtype={dtypes[0]!r} for all leaves but got {sorted({d.name for d in dtypes})}."
+            )
         return dtypes[0]
     if mixed_dtype_handler == "promote":
         return functools.reduce(jnp.promote_types, dtypes)
     if mixed_dtype_handler in ("highest", "lowest"):
-        return functools.reduce(lambda a, b: _ordered(a, b)[mixed_dtype_handler == "highest"], dtypes)
+        return functools.reduce(
+            lambda a, b: _ordered(a, b)[mixed_dtype_handler == "highest"], dtypes
+        )
     choices = "None, 'promote', 'highest', 'lowest'"
-    raise ValueError(f"Invalid value for mixed_dtype_handler={mixed_dtype_handler!r}, possible values are: {choices}.")
+    raise ValueError(
+        f"Invalid value for mixed_dtype_handler={mixed_dtype_handler!r}, possible values are: {choices}."
+    )
 
 
 def _ordered(a: Any, b: Any) -> tuple[Any, Any]:
     """Two dtypes, the one that promotes to the other first."""
     wide = jnp.promote_types(a, b)
     if wide not in (a, b):
-        raise ValueError(f"Cannot compare dtype of dtype1={a!r} and dtype2={b!r}: neither promotes to the other.")
+        raise ValueError(
+            f"Cannot compare dtype of dtype1={a!r} and dtype2={b!r}: neither promotes to the other."
+        )
     return (b, a) if wide == a else (a, b)
 
 
@@ -196,7 +218,10 @@ def tree_split_key_like(rng_key: jax.Array, target_tree: Any) -> Any:
 
 
 def tree_random_like(
-    rng_key: jax.Array, target_tree: Any, sampler: Callable[..., Any] = jax.random.normal, dtype: Any = None
+    rng_key: jax.Array,
+    target_tree: Any,
+    sampler: Callable[..., Any] = jax.random.normal,
+    dtype: Any = None,
 ) -> Any:
     """Random numbers in the shapes, dtypes and shardings of a tree."""
     takes_sharding = "out_sharding" in inspect.signature(sampler).parameters
@@ -217,7 +242,9 @@ def tree_unwrap_random_key_data(input_tree: Any) -> Any:
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class _Params:
-    """A stand-in for parameters, a tree without leaves: what a state derives from them stays recognisable."""
+    """A stand-in for parameters, a tree without leaves: what a state derives from them stays
+    recognisable.
+    """
 
 
 def tree_map_params(
@@ -275,8 +302,12 @@ def _children(node: Any) -> list[tuple[Any, Any, Any]]:
     return [(getattr(path[0], "name", None), path[0], value) for path, value in one_level]
 
 
-def tree_get_all_with_path(tree: Any, key: Any, filtering: Callable[..., bool] | None = None) -> list:
-    """All values under a name, of a dict's key, a named tuple's field or a named tuple, each with its path."""
+def tree_get_all_with_path(
+    tree: Any, key: Any, filtering: Callable[..., bool] | None = None
+) -> list:
+    """All values under a name, of a dict's key, a named tuple's field or a named tuple, each with
+    its path.
+    """
     found = []
 
     def walk(path: tuple, node: Any) -> None:
@@ -291,7 +322,9 @@ def tree_get_all_with_path(tree: Any, key: Any, filtering: Callable[..., bool] |
     return [pair for pair in found if filtering is None or filtering(*pair)]
 
 
-def tree_get(tree: Any, key: Any, default: Any = None, filtering: Callable[..., bool] | None = None) -> Any:
+def tree_get(
+    tree: Any, key: Any, default: Any = None, filtering: Callable[..., bool] | None = None
+) -> Any:
     """The one value under a name; see ``tree_get_all_with_path``.
 
     Raises:

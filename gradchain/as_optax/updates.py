@@ -5,9 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.trees import apply_updates as apply_updates
-from gradchain.trees import global_norm as _global_norm
-from gradchain.trees import tree_map_live
+from gradchain.core.apply import apply_updates as apply_updates
+from gradchain.tree.mapping import tree_map_live
+from gradchain.tree.reductions import global_norm as _global_norm
 
 
 def global_norm(updates: Any) -> jax.Array:
@@ -17,9 +17,13 @@ def global_norm(updates: Any) -> jax.Array:
 
 def incremental_update(new_tensors: Any, old_tensors: Any, step_size: Any) -> Any:
     """A part of the way from old to new: an average of parameters, a target network."""
-    return tree_map_live(lambda new, old: step_size * new + (1.0 - step_size) * old, new_tensors, old_tensors)
+    return tree_map_live(
+        lambda new, old: step_size * new + (1.0 - step_size) * old, new_tensors, old_tensors
+    )
 
 
 def periodic_update(new_tensors: Any, old_tensors: Any, steps: Any, update_period: Any) -> Any:
     """The new in every period's first step, else the old."""
-    return jax.lax.cond(jnp.mod(steps, update_period) == 0, lambda: new_tensors, lambda: old_tensors)
+    return jax.lax.cond(
+        jnp.mod(steps, update_period) == 0, lambda: new_tensors, lambda: old_tensors
+    )

@@ -1,7 +1,7 @@
 """Pairs of functions around other transformations.
 
-``MultiSteps`` and ``lookahead`` keep a state of their own making, or take parameters that the gradients do not match;
-the others are transformations like any.
+``MultiSteps`` and ``lookahead`` keep a state of their own making, or take parameters that the
+gradients do not match; the others are transformations like any.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from gradchain.as_optax.adapters import with_extra_args_support
 from gradchain.as_optax.numerics import safe_increment
 from gradchain.as_optax.tree_utils import tree_cast, tree_cast_like, tree_zeros_like
-from gradchain.core import GradientTransformation
+from gradchain.core.transformation import GradientTransformation
 
 ShouldSkipUpdateFunction = Callable[..., Any]
 
@@ -45,7 +45,9 @@ def apply_every(k: int = 1) -> GradientTransformation:
 
     def update(updates: Any, state: dict, params: Any = None) -> tuple[Any, dict]:
         is_start, is_end = state["count"] % k == 0, state["count"] % k == k - 1
-        summed = jax.tree.map(lambda g, a: g + jnp.where(is_start, 0.0, a), updates, state["grad_acc"])
+        summed = jax.tree.map(
+            lambda g, a: g + jnp.where(is_start, 0.0, a), updates, state["grad_acc"]
+        )
         through = jax.tree.map(lambda a: jnp.where(is_end, a, jnp.zeros_like(a)), summed)
         return through, {"count": (state["count"] + 1) % k, "grad_acc": summed}
 
@@ -61,7 +63,9 @@ def flatten(inner: Any) -> GradientTransformation:
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         vector, unravel = ravel_pytree(updates)
-        vector, state = inner.update(vector, state, None if params is None else ravel_pytree(params)[0], **extra)
+        vector, state = inner.update(
+            vector, state, None if params is None else ravel_pytree(params)[0], **extra
+        )
         return unravel(vector), state
 
     return GradientTransformation(*named_pair("flatten", init, update))
@@ -79,25 +83,35 @@ class LookaheadParams(NamedTuple):
         return cls(fast=params, slow=params)
 
 
-def lookahead(fast_optimizer: Any, sync_period: int, slow_step_size: Any, reset_state: bool = False) -> Pair:
-    """An optimizer whose parameters go back, once in a period, a part of the way to where they began it.
+def lookahead(
+    fast_optimizer: Any, sync_period: int, slow_step_size: Any, reset_state: bool = False
+) -> Pair:
+    """An optimizer whose parameters go back, once in a period, a part of the way to where they
+    began it.
 
-    It updates ``LookaheadParams``, from gradients with respect to the fast ones. ``gradchain.lookahead`` keeps the slow
-    ones in its state, and leaves the parameters as they are.
+    It updates ``LookaheadParams``, from gradients with respect to the fast ones.
+    ``gradchain.lookahead`` keeps the slow ones in its state, and leaves the parameters as they are.
     """
     if sync_period < 1:
         raise ValueError(f"Synchronization period must be >= 1, not {sync_period}.")
     inner = with_extra_args_support(fast_optimizer)
 
     def init(params: Any) -> dict:
-        return {"fast_state": inner.init(getattr(params, "fast", params)), "steps_since_sync": start_count()}
+        return {
+            "fast_state": inner.init(getattr(params, "fast", params)),
+            "steps_since_sync": start_count(),
+        }
 
-    def update(updates: Any, state: dict, params: Any = None, **extra: Any) -> tuple[LookaheadParams, dict]:
+    def update(
+        updates: Any, state: dict, params: Any = None, **extra: Any
+    ) -> tuple[LookaheadParams, dict]:
         updates, fast_state = inner.update(updates, state["fast_state"], params.fast, **extra)
         sync = state["steps_since_sync"] == sync_period - 1
         ahead = jax.tree.map(lambda f, u, s: f + u - s, params.fast, updates, params.slow)
         slow = jax.tree.map(lambda d: jnp.where(sync, slow_step_size * d, jnp.zeros_like(d)), ahead)
-        fast = jax.tree.map(lambda u, d: jnp.where(sync, u - (1 - slow_step_size) * d, u), updates, ahead)
+        fast = jax.tree.map(
+            lambda u, d: jnp.where(sync, u - (1 - slow_step_size) * d, u), updates, ahead
+        )
         if reset_state:
             start = inner.init(params.fast)
             fast_state = jax.tree.map(lambda new, old: jnp.where(sync, old, new), fast_state, start)
@@ -107,7 +121,7 @@ def lookahead(fast_optimizer: Any, sync_period: int, slow_step_size: Any, reset_
     return Pair(init, update)
 
 
-# ------------------------------------------------------------------------------------------- gradients added up
+# ------------------------------------------------------------------------------- gradients added up
 
 
 class _Accumulated(NamedTuple):
@@ -127,8 +141,8 @@ class MultiSteps:
         opt: the optimizer.
         every_k_schedule: how many gradients make a step; a number, or a function of the steps made.
         use_grad_mean: whether to use the mean of the gradients, else their sum.
-        should_skip_update_fn: ``f(updates, gradient_step, params)`` to whether to leave a gradient out, and a state of
-            its own; ``skip_not_finite`` and ``skip_large_updates`` are such.
+        should_skip_update_fn: ``f(updates, gradient_step, params)`` to whether to leave a gradient
+            out, and a state of its own; ``skip_not_finite`` and ``skip_large_updates`` are such.
         accumulator_dtype: the dtype in which gradients are added up.
     """
 
@@ -141,7 +155,9 @@ class MultiSteps:
         accumulator_dtype: Any = jnp.float32,
     ):
         self._opt = with_extra_args_support(opt)
-        self._every_k: Callable = every_k_schedule if callable(every_k_schedule) else lambda step: every_k_schedule
+        self._every_k: Callable = (
+            every_k_schedule if callable(every_k_schedule) else lambda step: every_k_schedule
+        )
         self._use_mean, self._dtype = use_grad_mean, accumulator_dtype
         self._should_skip = should_skip_update_fn or (lambda *args: (jnp.array(False), ()))
 
@@ -154,7 +170,13 @@ class MultiSteps:
         """The state before the first gradient."""
         zeros = tree_zeros_like(params)
         skip = self._should_skip(zeros, start_count(), params)[1]
-        return _Accumulated(start_count(), start_count(), self._opt.init(params), tree_cast(zeros, self._dtype), skip)
+        return _Accumulated(
+            start_count(),
+            start_count(),
+            self._opt.init(params),
+            tree_cast(zeros, self._dtype),
+            skip,
+        )
 
     def update(
         self, updates: Any, state: _Accumulated, params: Any = None, **extra_args: Any
@@ -162,19 +184,28 @@ class MultiSteps:
         """The updates of the optimizer, or zeros, and the next state."""
         skip, skip_state = self._should_skip(updates, state.gradient_step, params)
         if (skip.dtype, skip.shape) != (jnp.bool_, ()):
-            raise ValueError(f"should_skip_update_fn should return a boolean scalar, not {skip.dtype}{skip.shape}.")
+            raise ValueError(
+                f"should_skip_update_fn should return a boolean scalar, not {skip.dtype}{skip.shape}."
+            )
         k = self._every_k(state.gradient_step)
         share = lambda g, a: (g - a) / (state.mini_step + 1) if self._use_mean else g
         add = lambda g, a: jnp.where(skip, a, a + share(g.astype(a.dtype), a).astype(a.dtype))
         acc = jax.tree.map(add, updates, state.acc_grads)
         is_full = ~skip & (state.mini_step == k - 1)
-        step = lambda: self._opt.update(tree_cast_like(acc, updates), state.inner_opt_state, params, **extra_args)
+        step = lambda: self._opt.update(
+            tree_cast_like(acc, updates), state.inner_opt_state, params, **extra_args
+        )
         shapes = jax.eval_shape(step)
-        wait = lambda: (tree_zeros_like(shapes[0]), tree_cast_like(state.inner_opt_state, shapes[1]))
+        wait = lambda: (
+            tree_zeros_like(shapes[0]),
+            tree_cast_like(state.inner_opt_state, shapes[1]),
+        )
         new_updates, inner = jax.lax.cond(is_full, step, wait)
         return new_updates, _Accumulated(
             mini_step=jnp.where(skip, state.mini_step, (state.mini_step + 1) % k),
-            gradient_step=jnp.where(is_full, safe_increment(state.gradient_step), state.gradient_step),
+            gradient_step=jnp.where(
+                is_full, safe_increment(state.gradient_step), state.gradient_step
+            ),
             inner_opt_state=inner,
             acc_grads=jax.tree.map(lambda a: jnp.where(is_full, jnp.zeros_like(a), a), acc),
             skip_state=skip_state,
@@ -195,7 +226,9 @@ def skip_not_finite(updates: Any, gradient_step: Any, params: Any) -> tuple[jax.
     return count > 0, {"should_skip": count > 0, "num_not_finite": count}
 
 
-def skip_large_updates(updates: Any, gradient_step: Any, params: Any, max_squared_norm: Any) -> tuple[jax.Array, dict]:
+def skip_large_updates(
+    updates: Any, gradient_step: Any, params: Any, max_squared_norm: Any
+) -> tuple[jax.Array, dict]:
     """For ``MultiSteps``: leave out a gradient whose squared norm is too large or no number."""
     square = sum((jnp.sum(g**2) for g in jax.tree.leaves(updates)), jnp.zeros([]))
     skip = ~(square < max_squared_norm)

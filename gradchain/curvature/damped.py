@@ -1,4 +1,6 @@
-"""Directions from a gradient and a damped curvature matrix, which is made whole or only multiplied by."""
+"""Directions from a gradient and a damped curvature matrix, which is made whole or only multiplied
+by.
+"""
 
 from __future__ import annotations
 
@@ -9,31 +11,38 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.checks import check_at_least, check_one_of
+from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.slots import Slot, scalar
+from gradchain.curvature.conjugate_gradient import ConjugateGradientInfo, conjugate_gradient
 from gradchain.curvature.diagonals import diagonal
 from gradchain.curvature.estimates import by_parts
-from gradchain.curvature.flat import refuse_shards, to_vector
-from gradchain.curvature.krylov import ConjugateGradientInfo, conjugate_gradient
 from gradchain.curvature.orthogonal import scaled
 from gradchain.curvature.products import dense
-from gradchain.curvature.vectors import Operator
-from gradchain.numerics import safe_divide
-from gradchain.slots import Slot, scalar
-from gradchain.trees import dot, largest_in, map_leaves, scaled_norm
+from gradchain.curvature.vectors import Operator, refuse_shards, to_vector
+from gradchain.numerics.arithmetic import safe_divide
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.reductions import dot, largest_in, scaled_norm
 
-#: What a preconditioner may be: a name, or a function from parameters to an operator near the inverse matrix.
+#: What a preconditioner may be: a name, or a function from parameters to an operator near the
+#: inverse matrix.
 Preconditioner = str | Callable[[Any], Operator] | None
+
 _SAMPLES = 10  # of Hutchinson's estimate: enough to tell the scales of the parameters
 
 
 def solve_dense(operator: Operator, g: Any, damping: Any) -> Any:
-    r"""The solution :math:`Q (\max(|\Lambda|, \delta) + \lambda)^{-1} Q^T g` with the whole matrix of an operator."""
+    r"""The solution :math:`Q (\max(|\Lambda|, \delta) + \lambda)^{-1} Q^T g` with the whole matrix
+    of an operator.
+    """
     along, sizes, to_tree = diagonalized(operator, g)
     return to_tree(safe_divide(along, sizes + damping))
 
 
-def diagonalized(operator: Operator, g: Any) -> tuple[jax.Array, jax.Array, Callable[[jax.Array], Any]]:
-    r"""What ``g`` is along the eigenvectors of an operator, the magnitudes of its eigenvalues, and the way back.
+def diagonalized(
+    operator: Operator, g: Any
+) -> tuple[jax.Array, jax.Array, Callable[[jax.Array], Any]]:
+    r"""What ``g`` is along the eigenvectors of an operator, the magnitudes of its eigenvalues, and
+    the way back.
 
     The least magnitude is :math:`\delta`, what rounding makes of a zero.
     """
@@ -58,16 +67,22 @@ def solve_cg(
     key: jax.Array | None = None,
     **options: Any,
 ) -> tuple[Any, ConjugateGradientInfo]:
-    """The solution by conjugate gradients at the parameters ``p``, with their ``options``, and how they ended."""
+    """The solution by conjugate gradients at the parameters ``p``, with their ``options``, and how
+    they ended.
+    """
     damped = lambda v: map_leaves(lambda x, v: x + damping * v, operator(v), v)
     inverse = preconditioner(p) if callable(preconditioner) else None
     if preconditioner == "hutchinson":
-        inverse = _inverse_diagonal(diagonal(damped, p, method="hutchinson", key=key, samples=_SAMPLES).value)
+        inverse = _inverse_diagonal(
+            diagonal(damped, p, method="hutchinson", key=key, samples=_SAMPLES).value
+        )
     return conjugate_gradient(damped, g, preconditioner=inverse, **options)
 
 
 def _inverse_diagonal(diagonal: Any) -> Operator:
-    """Division by the magnitudes of an estimate; what is near zero counts as the rounding of the largest one."""
+    """Division by the magnitudes of an estimate; what is near zero counts as the rounding of the
+    largest one.
+    """
     top = largest_in(diagonal)
     least = jnp.sqrt(jnp.finfo(top.dtype).eps) * top
 
@@ -78,17 +93,23 @@ def _inverse_diagonal(diagonal: Any) -> Operator:
 
 
 def along_gradient(direction: Any, g: Any) -> Any:
-    """A direction if it goes uphill along the gradient ``g``; the gradient if it does not, or is no number."""
-    around_1 = lambda tree: scaled(tree, safe_divide(1.0, largest_in(tree)))  # no product is too large or small
+    """A direction if it goes uphill along the gradient ``g``; the gradient if it does not, or is no
+    number.
+    """
+    around_1 = lambda tree: scaled(
+        tree, safe_divide(1.0, largest_in(tree))
+    )  # no product is too large or small
     is_uphill = dot(around_1(direction), around_1(g)) > 0
     return map_leaves(lambda d, g: jnp.where(is_uphill, d, g), direction, g)
 
 
 def forcing(g: Any, s: dict, tol: Any) -> tuple[Any, dict]:
-    r"""How accurate a truncated direction should be, ``tol`` if it is given, and the slots of ``forced(tol)``.
+    r"""How accurate a truncated direction should be, ``tol`` if it is given, and the slots of
+    ``forced(tol)``.
 
-    Else :math:`\min(\frac12, \sqrt{\lVert g \rVert / \lVert g_0 \rVert})`: coarse far from a minimum and finer near to
-    it, so that convergence is faster than linear, and the same in whatever units the loss is.
+    Else :math:`\min(\frac12, \sqrt{\lVert g \rVert / \lVert g_0 \rVert})`: coarse far from a
+    minimum and finer near to it, so that convergence is faster than linear, and the same in
+    whatever units the loss is.
     """
     if tol is not None:
         return tol, {}
@@ -102,11 +123,15 @@ def forced(tol: Any) -> dict[str, Slot]:
     return {} if tol is not None else {"first_norm": scalar}
 
 
-def check_cg(factory: str, damping: Any, tol: Any, max_steps: int | None, preconditioner: Preconditioner) -> None:
+def check_cg(
+    factory: str, damping: Any, tol: Any, max_steps: int | None, preconditioner: Preconditioner
+) -> None:
     """Refuse arguments of a transformation that uses conjugate gradients."""
     check_at_least(factory, 0, damping=damping, tol=tol)
     check_at_least(factory, 1, max_steps=max_steps)
     if isinstance(preconditioner, str):
         check_one_of(factory, ["hutchinson"], preconditioner=preconditioner)
     elif not (preconditioner is None or callable(preconditioner)):
-        raise TypeError(f"{factory}: preconditioner must be None, 'hutchinson' or a function, not {preconditioner!r}.")
+        raise TypeError(
+            f"{factory}: preconditioner must be None, 'hutchinson' or a function, not {preconditioner!r}."
+        )

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.checks import check_at_least
+from gradchain.core.errors import check_at_least
 from gradchain.curvature.spectrum import lanczos
-from gradchain.trees import normal_like, widened
+from gradchain.tree.mapping import widened
+from gradchain.tree.random import normal_like
 
 
 class SpectralDensity(NamedTuple):
@@ -21,8 +22,8 @@ class SpectralDensity(NamedTuple):
         grid: eigenvalues, evenly spaced.
         density: the share of all eigenvalues per unit around each; its integral is 1.
         nodes: the Ritz values of each probe, of shape ``(probes, steps)``.
-        weights: what each counts; those of a probe sum to 1. The mean over probes of :math:`\sum_k w_k f(\theta_k)`
-            estimates :math:`\mathrm{tr} f(A) / n`.
+        weights: what each counts; those of a probe sum to 1. The mean over probes of :math:`\sum_k
+            w_k f(\theta_k)` estimates :math:`\mathrm{tr} f(A) / n`.
     """
 
     grid: jax.Array
@@ -44,9 +45,11 @@ def spectral_density(
     r"""The density of the eigenvalues of a symmetric operator, by stochastic Lanczos quadrature.
 
     .. math::
-        \phi(t) = \frac{1}{\text{probes}} \sum_{\text{probes}} \sum_k w_k\, \mathcal N(t; \theta_k, \sigma^2)
+        \phi(t) = \frac{1}{\text{probes}} \sum_{\text{probes}} \sum_k w_k\, \mathcal N(t; \theta_k,
+        \sigma^2)
 
-    Each probe is a random vector: the eigenvalues :math:`\theta_k` of its tridiagonal matrix count by the squares
+    Each probe is a random vector: the eigenvalues :math:`\theta_k` of its tridiagonal matrix count
+    by the squares
     :math:`w_k` of the first entries of their eigenvectors.
 
     Args:
@@ -56,10 +59,11 @@ def spectral_density(
         steps: products for each probe; so many vectors are kept in memory.
         probes: the number of random vectors, one after another.
         points: how many points the grid has.
-        width: the standard deviation :math:`\sigma` of each bump, as a share of the range of the eigenvalues.
+        width: the standard deviation :math:`\sigma` of each bump, as a share of the range of the
+            eigenvalues.
 
-    Source: Ghorbani, Krishnan & Xiao, "An Investigation into Neural Net Optimization via Hessian Eigenvalue Density",
-    2019, https://arxiv.org/abs/1901.10159
+    Source: Ghorbani, Krishnan & Xiao, "An Investigation into Neural Net Optimization via Hessian
+    Eigenvalue Density", 2019, https://arxiv.org/abs/1901.10159
 
     Example:
         >>> half_zero = lambda v: jnp.where(jnp.arange(100) < 50, 0.0, 1.0) * v
@@ -80,7 +84,9 @@ def spectral_density(
     nodes, weights = lax.map(probe, jax.random.split(key, probes))
     low, high = nodes.min(), nodes.max()
     size = jnp.maximum(jnp.abs(low), jnp.abs(high))
-    span = jnp.maximum(high - low, 1e-3 * jnp.where(size > 0, size, 1.0))  # one eigenvalue alone has no range
+    span = jnp.maximum(
+        high - low, 1e-3 * jnp.where(size > 0, size, 1.0)
+    )  # one eigenvalue alone has no range
     sigma = width * span
     grid = jnp.linspace(low - 5 * sigma, high + 5 * sigma, points).astype(nodes.dtype)
     # Bump by bump, as points times bumps may be more than there is memory for.

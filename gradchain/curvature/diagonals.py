@@ -1,8 +1,9 @@
-"""Diagonals and traces of symmetric operators on trees: exact, one product for each number, or estimated.
+"""Diagonals and traces of symmetric operators on trees: exact, one product for each number, or
+estimated.
 
-Every function returns an ``Estimate``; what is exact has a standard error of zero.
-A complex parameter is a pair of reals: its place on a diagonal holds the entry of its real part, and ``1j`` times that
-of its imaginary part.
+Every function returns an ``Estimate``; what is exact has a standard error of zero. A complex
+parameter is a pair of reals: its place on a diagonal holds the entry of its real part, and ``1j``
+times that of its imaginary part.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from gradchain.curvature.estimates import (
 )
 from gradchain.curvature.products import gauss_newton_operator, hessian_operator, linearization
 from gradchain.curvature.vectors import Operator, map_basis
-from gradchain.trees import dot, rademacher_like, widened
+from gradchain.tree.mapping import widened
+from gradchain.tree.random import rademacher_like
+from gradchain.tree.reductions import dot
 
 
 def diagonal(
@@ -41,11 +44,12 @@ def diagonal(
     Args:
         operator: a symmetric linear function of trees.
         like: a tree of the form that it takes.
-        method: ``"exact"`` makes a product for each number of the tree; ``"hutchinson"`` averages :math:`z \odot A z`
-            over random vectors :math:`z` of ones and minus ones.
+        method: ``"exact"`` makes a product for each number of the tree; ``"hutchinson"`` averages
+            :math:`z \odot A z` over random vectors :math:`z` of ones and minus ones.
         key: the random key, for ``"hutchinson"``.
         samples: the number of random vectors, 100 if not given.
-        chunk: how many products of ``"exact"`` are made at a time, 16 if not given: it takes the memory of so many.
+        chunk: how many products of ``"exact"`` are made at a time, 16 if not given: it takes the
+            memory of so many.
 
     Returns:
         Trees like ``like``.
@@ -83,7 +87,8 @@ def hessian_diagonal(
         method: ``"exact"`` or ``"hutchinson"``, as for ``diagonal``.
         key: the random key, for ``"hutchinson"``.
         samples: the number of random vectors, 100 if not given.
-        chunk: how many products of ``"exact"`` are made at a time, 16 if not given: it takes the memory of so many.
+        chunk: how many products of ``"exact"`` are made at a time, 16 if not given: it takes the
+            memory of so many.
 
     Example:
         >>> print(hessian_diagonal(lambda p: jnp.sum(p**3), jnp.array([1.0, 2.0])).value)
@@ -112,7 +117,8 @@ def gauss_newton_diagonal(
         method: ``"exact"`` or ``"hutchinson"``, as for ``diagonal``.
         key: the random key, for ``"hutchinson"``.
         samples: the number of random vectors, 100 if not given.
-        chunk: how many products of ``"exact"`` are made at a time, 16 if not given: it takes the memory of so many.
+        chunk: how many products of ``"exact"`` are made at a time, 16 if not given: it takes the
+            memory of so many.
 
     Example:
         >>> half_square = lambda y: 0.5 * jnp.sum(y**2)
@@ -144,8 +150,9 @@ def trace(
 ) -> Estimate:
     r"""The trace of a symmetric operator.
 
-    ``"hutchinson"`` averages :math:`z^T A z` over random vectors of ones and minus ones. ``"hutch++"`` spends a third
-    of its products on a basis :math:`Q` of the largest eigenvalues, whose part is then exact, and estimates the rest:
+    ``"hutchinson"`` averages :math:`z^T A z` over random vectors of ones and minus ones.
+    ``"hutch++"`` spends a third of its products on a basis :math:`Q` of the largest eigenvalues,
+    whose part is then exact, and estimates the rest:
 
     .. math::
         \mathrm{tr}(Q^T A Q) + \mathrm{E}\,[ z^T (I - Q Q^T)\, A\, (I - Q Q^T) z ]
@@ -153,11 +160,13 @@ def trace(
     Args:
         operator: a symmetric linear function of trees.
         like: a tree of the form that it takes.
-        method: ``"hutchinson"``, ``"hutch++"`` or ``"exact"``, which makes a product for each number of the tree.
+        method: ``"hutchinson"``, ``"hutch++"`` or ``"exact"``, which makes a product for each
+            number of the tree.
         key: the random key, for both estimates.
-        samples: how many products an estimate makes, 100 if not given. ``"hutch++"`` keeps a third of so many vectors
-            in memory.
-        chunk: how many products of ``"exact"`` are made at a time, 16 if not given: it takes the memory of so many.
+        samples: how many products an estimate makes, 100 if not given. ``"hutch++"`` keeps a third
+            of so many vectors in memory.
+        chunk: how many products of ``"exact"`` are made at a time, 16 if not given: it takes the
+            memory of so many.
 
     Source: Meyer, Musco, Musco & Woodruff, "Hutch++: Optimal Stochastic Trace Estimation", 2021,
     https://arxiv.org/abs/2010.09649
@@ -200,7 +209,8 @@ def hessian_trace(
         method: ``"hutchinson"``, ``"hutch++"`` or ``"exact"``, as for ``trace``.
         key: the random key, for both estimates.
         samples: how many products an estimate makes, 100 if not given.
-        chunk: how many products of ``"exact"`` are made at a time, 16 if not given: it takes the memory of so many.
+        chunk: how many products of ``"exact"`` are made at a time, 16 if not given: it takes the
+            memory of so many.
 
     Example:
         >>> print(hessian_trace(lambda p: jnp.sum(p**3), jnp.array([1.0, 2.0]), method="exact").value)

@@ -1,4 +1,6 @@
-"""Averages over random vectors, with their standard errors, and what they are compared with: exact diagonals."""
+"""Averages over random vectors, with their standard errors, and what they are compared with: exact
+diagonals.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.checks import check_at_least, check_one_of
-from gradchain.curvature.flat import to_vector
+from gradchain.core.errors import check_at_least, check_one_of
 from gradchain.curvature.orthogonal import orthonormal, without
-from gradchain.curvature.vectors import map_basis
-from gradchain.trees import dot, rademacher_like
+from gradchain.curvature.vectors import map_basis, to_vector
+from gradchain.tree.random import rademacher_like
+from gradchain.tree.reductions import dot
 
 SAMPLES = 100
+
 CHUNK = 16  # products at a time
 
 
@@ -24,7 +27,8 @@ class Estimate(NamedTuple):
 
     Attributes:
         value: a number, or a tree of them.
-        standard_error: of each number: the standard deviation of the samples over the root of how many there are.
+        standard_error: of each number: the standard deviation of the samples over the root of how
+            many there are.
     """
 
     value: Any
@@ -45,7 +49,9 @@ def by_parts(fun: Callable, *xs: jax.Array) -> jax.Array:
 
 
 def average(sample: Callable[[jax.Array], Any], key: Any, samples: int | None) -> Estimate:
-    """The mean of ``sample(key)`` over keys, one after another; it keeps two trees, however many samples there are."""
+    """The mean of ``sample(key)`` over keys, one after another; it keeps two trees, however many
+    samples there are.
+    """
     number = samples or SAMPLES
     zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(sample, key))
 
@@ -70,11 +76,15 @@ def exact_diagonal(form: Callable[[Any], jax.Array], like: Any, chunk: int | Non
     return Estimate(found, jax.tree.map(jnp.zeros_like, found))
 
 
-def hutch_plus_plus(operator: Callable[[Any], Any], like: Any, key: Any, samples: int | None) -> Estimate:
+def hutch_plus_plus(
+    operator: Callable[[Any], Any], like: Any, key: Any, samples: int | None
+) -> Estimate:
     """The trace of what is in the span of some products, exactly, and an estimate of the rest."""
     number = (samples or SAMPLES) // 3
     sketch_key, rest_key = jax.random.split(key)
-    sketch = lax.map(lambda key: operator(rademacher_like(key, like)), jax.random.split(sketch_key, number))
+    sketch = lax.map(
+        lambda key: operator(rademacher_like(key, like)), jax.random.split(sketch_key, number)
+    )
     basis = orthonormal(sketch)
 
     def inside(i: jax.Array) -> jax.Array:
@@ -96,11 +106,19 @@ def check_method(
     check_one_of(name, known, method=method)
     if method == "exact":
         if key is not None or samples is not None:
-            raise ValueError(f"{name}: method='exact' draws nothing; leave out key and samples, or name a method.")
+            raise ValueError(
+                f"{name}: method='exact' draws nothing; leave out key and samples, or name a method."
+            )
         check_at_least(name, 1, chunk=chunk)
         return
     if key is None:
-        raise ValueError(f"{name}: method={method!r} draws random vectors: give a key, such as jax.random.key(0).")
+        raise ValueError(
+            f"{name}: method={method!r} draws random vectors: give a key, such as jax.random.key(0)."
+        )
     if chunk is not None:
-        raise ValueError(f"{name}: method={method!r} makes one product at a time: chunk={chunk!r} is for 'exact'.")
-    check_at_least(name, 6 if method == "hutch++" else 2, samples=samples)  # fewer have no standard error
+        raise ValueError(
+            f"{name}: method={method!r} makes one product at a time: chunk={chunk!r} is for 'exact'."
+        )
+    check_at_least(
+        name, 6 if method == "hutch++" else 2, samples=samples
+    )  # fewer have no standard error

@@ -1,11 +1,12 @@
 r"""The Fisher information of a model, as products, diagonals and, by ``dense``, whole matrices.
 
-Of the *true* Fisher matrix the targets are drawn from the model itself: it is the expectation, over targets from
-:math:`p(y \mid z)` at the model's outputs :math:`z`, of :math:`g g^T`, where :math:`g` is the gradient of the
-log-likelihood. For the likelihoods here it is also the Gauss-Newton matrix. Of the *empirical* Fisher matrix the
-targets are those of the data, and it is neither.
+Of the *true* Fisher matrix the targets are drawn from the model itself: it is the expectation, over
+targets from :math:`p(y \mid z)` at the model's outputs :math:`z`, of :math:`g g^T`, where :math:`g`
+is the gradient of the log-likelihood. For the likelihoods here it is also the Gauss-Newton matrix.
+Of the *empirical* Fisher matrix the targets are those of the data, and it is neither.
 
-All are means over examples; the log-likelihood of one example is the sum over whatever an example holds.
+All are means over examples; the log-likelihood of one example is the sum over whatever an example
+holds.
 """
 
 from __future__ import annotations
@@ -17,22 +18,25 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.checks import check_at_least, check_one_of, shape_dtype
+from gradchain.core.errors import check_at_least, check_one_of, shape_dtype
 from gradchain.curvature.diagonals import diagonal, gauss_newton_diagonal
 from gradchain.curvature.estimates import CHUNK, Estimate, average, by_parts, check_method
 from gradchain.curvature.products import gauss_newton_operator, linearization
-from gradchain.trees import widened
+from gradchain.tree.mapping import widened
 
-# For targets y of an exponential family with natural parameters z, log p(y | z) = y z - A(z) + ..., so that the
-# gradient in z is y - A'(z), and the Fisher information is A''(z), whatever y is.
+# For targets y of an exponential family with natural parameters z, log p(y | z) = y z - A(z) + ...,
+# so that the gradient in z is y - A'(z), and the Fisher information is A''(z), whatever y is.
 _LOG_PARTITION: dict[str, Callable] = {
     "categorical": lambda z: jax.nn.logsumexp(z, axis=-1),
     "normal": lambda z: 0.5 * jnp.square(z),
     "bernoulli": jax.nn.softplus,
     "poisson": jnp.exp,
 }
+
 _DRAW: dict[str, Callable] = {
-    "categorical": lambda key, z: jax.nn.one_hot(jax.random.categorical(key, z), z.shape[-1], dtype=z.dtype),
+    "categorical": lambda key, z: jax.nn.one_hot(
+        jax.random.categorical(key, z), z.shape[-1], dtype=z.dtype
+    ),
     "normal": lambda key, z: z + jax.random.normal(key, z.shape, z.dtype),
     "bernoulli": lambda key, z: jax.random.bernoulli(key, jax.nn.sigmoid(z)).astype(z.dtype),
     "poisson": lambda key, z: jax.random.poisson(key, jnp.exp(z)).astype(z.dtype),
@@ -56,18 +60,20 @@ def fisher_operator(
     Without a key the expectation is exact; with one it is a mean over targets that are drawn.
 
     Args:
-        model_fn: from parameters to the outputs :math:`z` for a batch, one array; the first dimension counts the
-            examples.
+        model_fn: from parameters to the outputs :math:`z` for a batch, one array; the first
+            dimension counts the examples.
         params: the point, a tree.
-        likelihood: what the outputs are: ``"categorical"``, logits with the classes along the last dimension;
-            ``"normal"``, means of a variance of 1; ``"bernoulli"``, logits; ``"poisson"``, logarithms of rates.
+        likelihood: what the outputs are: ``"categorical"``, logits with the classes along the last
+            dimension; ``"normal"``, means of a variance of 1; ``"bernoulli"``, logits;
+            ``"poisson"``, logarithms of rates.
         key: the random key of the targets.
         samples: how many targets are drawn for each example, 1 if not given.
 
     Returns:
         A function from a tree like ``params`` to another one.
 
-    Source: Amari, "Natural Gradient Works Efficiently in Learning", 1998, https://doi.org/10.1162/089976698300017746
+    Source: Amari, "Natural Gradient Works Efficiently in Learning", 1998,
+    https://doi.org/10.1162/089976698300017746
 
     Example:
         >>> x = jnp.array([[1.0, 0.0], [0.0, 2.0]])
@@ -76,7 +82,9 @@ def fisher_operator(
     """
     if key is None:
         _check_nothing_drawn("fisher_operator", samples)
-        return gauss_newton_operator(model_fn, _mean_log_partition("fisher_operator", likelihood), params)
+        return gauss_newton_operator(
+            model_fn, _mean_log_partition("fisher_operator", likelihood), params
+        )
     check_at_least("fisher_operator", 1, samples=1 if samples is None else samples)
     at = linearization(model_fn, params)
     slope = _slopes("fisher_operator", likelihood, at.outputs)
@@ -102,7 +110,8 @@ def fisher_vector_product(
     """The product of the true Fisher matrix and a vector; see ``fisher_operator``.
 
     Args:
-        model_fn: from parameters to the outputs for a batch, one array; the first dimension counts the examples.
+        model_fn: from parameters to the outputs for a batch, one array; the first dimension counts
+            the examples.
         params: the point, a tree.
         vector: a tree like ``params``.
         likelihood: ``"categorical"``, ``"normal"``, ``"bernoulli"`` or ``"poisson"``.
@@ -130,18 +139,22 @@ def fisher_diagonal(
     r"""The diagonal of the true Fisher matrix.
 
     Args:
-        model_fn: from parameters to the outputs for a batch, one array; the first dimension counts the examples.
+        model_fn: from parameters to the outputs for a batch, one array; the first dimension counts
+            the examples.
         params: the point, a tree.
-        likelihood: ``"categorical"``, ``"normal"``, ``"bernoulli"`` or ``"poisson"``, as for ``fisher_operator``.
-        method: ``"exact"``, one product for each parameter; ``"hutchinson"``, as for ``diagonal``; or ``"sampled"``,
-            which draws a target for each example and takes :math:`\frac{1}{n} (\sum_i g_i)^2`: a gradient for each
-            sample, never negative, unbiased as targets of different examples are independent.
+        likelihood: ``"categorical"``, ``"normal"``, ``"bernoulli"`` or ``"poisson"``, as for
+            ``fisher_operator``.
+        method: ``"exact"``, one product for each parameter; ``"hutchinson"``, as for ``diagonal``;
+            or ``"sampled"``, which draws a target for each example and takes :math:`\frac{1}{n}
+            (\sum_i g_i)^2`: a gradient for each sample, never negative, unbiased as targets of
+            different examples are independent.
         key: the random key, for the estimates.
         samples: the number of random vectors or of draws, 100 if not given.
-        chunk: how many products of ``"exact"`` are made at a time, 16 if not given: it takes the memory of so many.
+        chunk: how many products of ``"exact"`` are made at a time, 16 if not given: it takes the
+            memory of so many.
 
-    Source: Liu, Li, Hall, Liang & Ma, "Sophia: A Scalable Stochastic Second-order Optimizer for Language Model
-    Pre-training", 2023, https://arxiv.org/abs/2305.14342, for ``"sampled"``
+    Source: Liu, Li, Hall, Liang & Ma, "Sophia: A Scalable Stochastic Second-order Optimizer for
+    Language Model Pre-training", 2023, https://arxiv.org/abs/2305.14342, for ``"sampled"``
 
     Example:
         >>> x = jnp.array([[1.0, 0.0], [0.0, 2.0]])
@@ -153,7 +166,13 @@ def fisher_diagonal(
         loss_fn = _mean_log_partition("fisher_diagonal", likelihood)
         return gauss_newton_diagonal(model_fn, loss_fn, params, chunk=chunk)
     if method == "hutchinson":
-        return diagonal(fisher_operator(model_fn, params, likelihood), params, method=method, key=key, samples=samples)
+        return diagonal(
+            fisher_operator(model_fn, params, likelihood),
+            params,
+            method=method,
+            key=key,
+            samples=samples,
+        )
     at = linearization(model_fn, params)
     slope = _slopes("fisher_diagonal", likelihood, at.outputs)
 
@@ -173,15 +192,16 @@ def empirical_fisher_operator(loss_fn: Callable, params: Any, *batch: Any) -> Ca
     No gradient of a single example is kept: a product takes the memory of a gradient of the batch.
 
     Args:
-        loss_fn: from parameters and the parts of one example to its loss, the negative logarithm of its likelihood.
+        loss_fn: from parameters and the parts of one example to its loss, the negative logarithm of
+            its likelihood.
         params: the point, a tree.
         batch: trees of arrays whose first dimension counts the examples.
 
     Returns:
         A function from a tree like ``params`` to another one.
 
-    Source: Kunstner, Balles & Hennig, "Limitations of the Empirical Fisher Approximation for Natural Gradient Descent",
-    2019, https://arxiv.org/abs/1905.12558
+    Source: Kunstner, Balles & Hennig, "Limitations of the Empirical Fisher Approximation for
+    Natural Gradient Descent", 2019, https://arxiv.org/abs/1905.12558
 
     Example:
         >>> loss = lambda w, x, y: 0.5 * (x * w - y) ** 2
@@ -194,8 +214,11 @@ def empirical_fisher_operator(loss_fn: Callable, params: Any, *batch: Any) -> Ca
     return lambda vector: at.adjoint(at.forward(vector) / number)
 
 
-def empirical_fisher_vector_product(loss_fn: Callable, params: Any, vector: Any, *batch: Any) -> Any:
-    """The product of the empirical Fisher matrix of a batch and a vector; see ``empirical_fisher_operator``.
+def empirical_fisher_vector_product(
+    loss_fn: Callable, params: Any, vector: Any, *batch: Any
+) -> Any:
+    """The product of the empirical Fisher matrix of a batch and a vector; see
+    ``empirical_fisher_operator``.
 
     Args:
         loss_fn: from parameters and the parts of one example to its loss.
@@ -211,8 +234,11 @@ def empirical_fisher_vector_product(loss_fn: Callable, params: Any, vector: Any,
     return empirical_fisher_operator(loss_fn, params, *batch)(vector)
 
 
-def empirical_fisher_diagonal(loss_fn: Callable, params: Any, *batch: Any, chunk: int = CHUNK) -> Any:
-    r"""The diagonal of the empirical Fisher matrix of a batch: the mean of the squared gradients of its examples.
+def empirical_fisher_diagonal(
+    loss_fn: Callable, params: Any, *batch: Any, chunk: int = CHUNK
+) -> Any:
+    r"""The diagonal of the empirical Fisher matrix of a batch: the mean of the squared gradients of
+    its examples.
 
     Args:
         loss_fn: from parameters and the parts of one example to its loss.
@@ -245,7 +271,7 @@ def empirical_fisher_diagonal(loss_fn: Callable, params: Any, *batch: Any, chunk
     return jax.tree.map(lambda x: x / number, total)
 
 
-# ------------------------------------------------------------------------------------------------------------- checks
+# ------------------------------------------------------------------------------------------- checks
 
 
 def _examples(name: str, batch: tuple) -> int:
@@ -254,19 +280,28 @@ def _examples(name: str, batch: tuple) -> int:
     numbers = {jnp.shape(x)[0] if jnp.ndim(x) else 0 for x in leaves}
     if len(numbers) != 1 or 0 in numbers:
         shapes = ", ".join(shape_dtype(jnp.asarray(x)) for x in leaves[:5]) or "nothing"
-        raise ValueError(f"{name}: the batch holds {shapes}. Give arrays whose first dimension counts the examples.")
+        raise ValueError(
+            f"{name}: the batch holds {shapes}. Give arrays whose first dimension counts the examples."
+        )
     return numbers.pop()
 
 
 def _check_nothing_drawn(name: str, samples: int | None) -> None:
     if samples is not None:
-        raise ValueError(f"{name}: samples={samples!r} are drawn with a key: give one, or leave out samples.")
+        raise ValueError(
+            f"{name}: samples={samples!r} are drawn with a key: give one, or leave out samples."
+        )
 
 
 def _check_outputs(name: str, likelihood: str, outputs: Any) -> None:
     check_one_of(name, _LOG_PARTITION, likelihood=likelihood)
     least = 2 if likelihood == "categorical" else 1
-    if not hasattr(outputs, "shape") or outputs.ndim < least or outputs.dtype.kind == "c" or not outputs.size:
+    if (
+        not hasattr(outputs, "shape")
+        or outputs.ndim < least
+        or outputs.dtype.kind == "c"
+        or not outputs.size
+    ):
         found = shape_dtype(outputs)
         raise ValueError(
             f"{name}: the model gives {found}; {likelihood!r} takes real numbers of {least} dimensions"
@@ -283,7 +318,9 @@ def _mean_log_partition(name: str, likelihood: str) -> Callable[[jax.Array], jax
 
 
 def _slopes(name: str, likelihood: str, outputs: jax.Array) -> Callable[[jax.Array], jax.Array]:
-    """From a key to the gradients, in the outputs, of the negative logarithm of the likelihood of drawn targets."""
+    """From a key to the gradients, in the outputs, of the negative logarithm of the likelihood of
+    drawn targets.
+    """
     _check_outputs(name, likelihood, outputs)
     outputs = widened(outputs)
     means = jax.grad(lambda z: jnp.sum(_LOG_PARTITION[likelihood](z)))(outputs)

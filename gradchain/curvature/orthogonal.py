@@ -1,4 +1,5 @@
-"""Several trees of one form, stacked along a first dimension of each leaf: rows that are made orthogonal.
+"""Several trees of one form, stacked along a first dimension of each leaf: rows that are made
+orthogonal.
 
 Everything is done leaf by leaf and reduced over all shards inside ``shard_map``.
 """
@@ -11,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.numerics import safe_divide
-from gradchain.trees import scaled_norm, sum_over_shards
+from gradchain.numerics.arithmetic import safe_divide
+from gradchain.tree.reductions import scaled_norm, sum_over_shards
 
 
 def scaled(tree: Any, factor: jax.Array) -> Any:

@@ -1,13 +1,15 @@
-r"""Products with the Hessian, the Gauss-Newton matrix and the Jacobian of a function of a tree, never made whole.
+r"""Products with the Hessian, the Gauss-Newton matrix and the Jacobian of a function of a tree,
+never made whole.
 
-``*_operator`` functions do the work that does not depend on the vector once, and return a function from vector to
-product: what Lanczos' method, conjugate gradients and estimators of traces multiply by. ``*_vector_product`` functions
-make one product.
+``*_operator`` functions do the work that does not depend on the vector once, and return a function
+from vector to product: what Lanczos' method, conjugate gradients and estimators of traces multiply
+by. ``*_vector_product`` functions make one product.
 
-Parameters and vectors are taken in float32 at least, and so are the results. ``None`` leaves are holes: they take no
-part. A complex parameter is the pair of its real and imaginary parts: vectors are complex numbers :math:`x + iy` that
-stand for such pairs, inner products are :math:`\mathrm{Re}\, \bar a^T b`, and every operator here is linear and
-adjoint in that sense, with real factors.
+Parameters and vectors are taken in float32 at least, and so are the results. ``None`` leaves are
+holes: they take no part. A complex parameter is the pair of its real and imaginary parts: vectors
+are complex numbers :math:`x + iy` that stand for such pairs, inner products are
+:math:`\mathrm{Re}\, \bar a^T b`, and every operator here is linear and adjoint in that sense, with
+real factors.
 """
 
 from __future__ import annotations
@@ -18,10 +20,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradchain.checks import check_at_least
-from gradchain.curvature.flat import to_vector
-from gradchain.curvature.vectors import map_basis, vector_like
-from gradchain.trees import widened
+from gradchain.core.errors import check_at_least
+from gradchain.curvature.vectors import map_basis, to_vector, vector_like
+from gradchain.tree.mapping import widened
 
 
 def _conj(tree: Any) -> Any:
@@ -33,14 +34,15 @@ def _uphill(fun: Callable, args: tuple) -> Callable:
     return lambda params: _conj(jax.grad(fun)(params, *args))
 
 
-# ----------------------------------------------------------------------------------------------------------- Hessians
+# ----------------------------------------------------------------------------------------- Hessians
 
 
 def hessian_operator(fun: Callable, params: Any, *args: Any) -> Callable[[Any], Any]:
-    r"""The Hessian of a function at a point, as a function from vector to product :math:`v \mapsto \nabla^2 f(p) v`.
+    r"""The Hessian of a function at a point, as a function from vector to product :math:`v \mapsto
+    \nabla^2 f(p) v`.
 
-    The gradient is linearised once: each product then costs about one gradient, and the intermediate results of the
-    network are kept in memory for as long as the operator is.
+    The gradient is linearised once: each product then costs about one gradient, and the
+    intermediate results of the network are kept in memory for as long as the operator is.
 
     Args:
         fun: from parameters, and ``args``, to a scalar.
@@ -50,7 +52,8 @@ def hessian_operator(fun: Callable, params: Any, *args: Any) -> Callable[[Any], 
     Returns:
         A function from a tree like ``params`` to another one.
 
-    Source: Pearlmutter, "Fast Exact Multiplication by the Hessian", 1994, https://doi.org/10.1162/neco.1994.6.1.147
+    Source: Pearlmutter, "Fast Exact Multiplication by the Hessian", 1994,
+    https://doi.org/10.1162/neco.1994.6.1.147
 
     Example:
         >>> product = hessian_operator(lambda p: p["a"] ** 2 * p["b"], {"a": 3.0, "b": 5.0})
@@ -65,7 +68,8 @@ def hessian_operator(fun: Callable, params: Any, *args: Any) -> Callable[[Any], 
 def hessian_vector_product(fun: Callable, params: Any, vector: Any, *args: Any) -> Any:
     r"""The product :math:`\nabla^2 f(p) v`, by a derivative of the gradient along ``vector``.
 
-    It costs about two gradients. Where many products are needed at one point, see ``hessian_operator``.
+    It costs about two gradients. Where many products are needed at one point, see
+    ``hessian_operator``.
 
     Args:
         fun: from parameters, and ``args``, to a scalar.
@@ -76,17 +80,20 @@ def hessian_vector_product(fun: Callable, params: Any, vector: Any, *args: Any) 
     Raises:
         ValueError: naming the path, if ``vector`` is not like ``params``.
 
-    Source: Pearlmutter, "Fast Exact Multiplication by the Hessian", 1994, https://doi.org/10.1162/neco.1994.6.1.147
+    Source: Pearlmutter, "Fast Exact Multiplication by the Hessian", 1994,
+    https://doi.org/10.1162/neco.1994.6.1.147
 
     Example:
         >>> print(hessian_vector_product(lambda x: jnp.sum(x**3), jnp.array([1.0, 2.0]), jnp.array([1.0, -1.0])))
         [  6. -12.]
     """
     params = widened(params)
-    return jax.jvp(_uphill(fun, args), (params,), (vector_like("hessian_vector_product", vector, params),))[1]
+    return jax.jvp(
+        _uphill(fun, args), (params,), (vector_like("hessian_vector_product", vector, params),)
+    )[1]
 
 
-# ---------------------------------------------------------------------------------------------------------- Jacobians
+# ---------------------------------------------------------------------------------------- Jacobians
 
 
 class Linearization(NamedTuple):
@@ -104,7 +111,8 @@ class Linearization(NamedTuple):
 
 
 def linearization(fun: Callable, params: Any, *args: Any) -> Linearization:
-    r"""A function's value at a point, and products with its Jacobian :math:`J` and the adjoint :math:`J^*`.
+    r"""A function's value at a point, and products with its Jacobian :math:`J` and the adjoint
+    :math:`J^*`.
 
     The function itself is evaluated once, however many products follow.
 
@@ -126,7 +134,9 @@ def linearization(fun: Callable, params: Any, *args: Any) -> Linearization:
         # JAX transposes without a conjugate: the adjoint has one on both sides.
         return _conj(transpose(_conj(vector_like("linearization.adjoint", cotangent, outputs)))[0])
 
-    return Linearization(outputs, lambda v: forward(vector_like("linearization.forward", v, params)), adjoint)
+    return Linearization(
+        outputs, lambda v: forward(vector_like("linearization.forward", v, params)), adjoint
+    )
 
 
 def jacobian_vector_product(fun: Callable, params: Any, vector: Any, *args: Any) -> Any:
@@ -160,8 +170,8 @@ def vector_jacobian_product(fun: Callable, params: Any, vector: Any, *args: Any)
         args: what else ``fun`` takes.
 
     Returns:
-        A tree like ``params``. For complex parameters it is the direction uphill of :math:`\langle u, f \rangle`, the
-        conjugate of what ``jax.vjp`` gives.
+        A tree like ``params``. For complex parameters it is the direction uphill of :math:`\langle
+        u, f \rangle`, the conjugate of what ``jax.vjp`` gives.
 
     Example:
         >>> print(vector_jacobian_product(jnp.cumsum, jnp.zeros(3), jnp.array([0.0, 1.0, 0.0])))
@@ -171,15 +181,18 @@ def vector_jacobian_product(fun: Callable, params: Any, vector: Any, *args: Any)
     return _conj(transpose(_conj(vector_like("vector_jacobian_product", vector, outputs)))[0])
 
 
-# ------------------------------------------------------------------------------------------------------- Gauss-Newton
+# ------------------------------------------------------------------------------------- Gauss-Newton
 
 
-def gauss_newton_operator(model_fn: Callable, loss_fn: Callable, params: Any) -> Callable[[Any], Any]:
+def gauss_newton_operator(
+    model_fn: Callable, loss_fn: Callable, params: Any
+) -> Callable[[Any], Any]:
     r"""The generalised Gauss-Newton matrix at a point, as a function :math:`v \mapsto J^* H J v`.
 
-    :math:`J` is the Jacobian of the model's outputs and :math:`H` the Hessian of the loss in them: what remains of the
-    Hessian of ``loss_fn(model_fn(params))`` without the curvature of the model. It has no negative eigenvalue where the
-    loss is convex in the outputs. The model is linearised once.
+    :math:`J` is the Jacobian of the model's outputs and :math:`H` the Hessian of the loss in them:
+    what remains of the Hessian of ``loss_fn(model_fn(params))`` without the curvature of the model.
+    It has no negative eigenvalue where the loss is convex in the outputs. The model is linearised
+    once.
 
     Args:
         model_fn: from parameters to a tree of outputs.
@@ -189,8 +202,8 @@ def gauss_newton_operator(model_fn: Callable, loss_fn: Callable, params: Any) ->
     Returns:
         A function from a tree like ``params`` to another one.
 
-    Source: Schraudolph, "Fast Curvature Matrix-Vector Products for Second-Order Gradient Descent", 2002,
-    https://doi.org/10.1162/08997660260028683
+    Source: Schraudolph, "Fast Curvature Matrix-Vector Products for Second-Order Gradient Descent",
+    2002, https://doi.org/10.1162/08997660260028683
 
     Example:
         >>> product = gauss_newton_operator(lambda p: p**2, lambda y: jnp.sum(y**2), jnp.array([1.0, 3.0]))
@@ -202,8 +215,11 @@ def gauss_newton_operator(model_fn: Callable, loss_fn: Callable, params: Any) ->
     return lambda vector: at.adjoint(loss_product(at.forward(vector)))
 
 
-def gauss_newton_vector_product(model_fn: Callable, loss_fn: Callable, params: Any, vector: Any) -> Any:
-    r"""The product :math:`J^* H J v` with the generalised Gauss-Newton matrix; see ``gauss_newton_operator``.
+def gauss_newton_vector_product(
+    model_fn: Callable, loss_fn: Callable, params: Any, vector: Any
+) -> Any:
+    r"""The product :math:`J^* H J v` with the generalised Gauss-Newton matrix; see
+    ``gauss_newton_operator``.
 
     Args:
         model_fn: from parameters to a tree of outputs.
@@ -224,8 +240,8 @@ def dense(operator: Callable[[Any], Any], like: Any, *, chunk: int = 16) -> jax.
 
     Args:
         operator: a linear function from trees like ``like`` to such trees.
-        like: a tree of arrays. Its numbers are counted leaf by leaf; of a complex leaf first all real parts, then all
-            imaginary ones.
+        like: a tree of arrays. Its numbers are counted leaf by leaf; of a complex leaf first all
+            real parts, then all imaginary ones.
         chunk: how many columns are made at a time: the memory of so many products.
 
     Returns:

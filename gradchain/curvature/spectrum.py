@@ -1,7 +1,7 @@
 """Eigenvalues of symmetric operators on trees: Lanczos' method, power iteration, sharpness.
 
-An operator is a function from a tree to a tree of the same form, linear and symmetric, such as ``hessian_operator``
-makes. A tree ``like`` says that form; its values do not matter.
+An operator is a function from a tree to a tree of the same form, linear and symmetric, such as
+``hessian_operator`` makes. A tree ``like`` says that form; its values do not matter.
 """
 
 from __future__ import annotations
@@ -13,11 +13,20 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.checks import check_at_least
-from gradchain.curvature.orthogonal import combination, direction, empty_rows, scaled, with_row, without
+from gradchain.core.errors import check_at_least
+from gradchain.curvature.orthogonal import (
+    combination,
+    direction,
+    empty_rows,
+    scaled,
+    with_row,
+    without,
+)
 from gradchain.curvature.products import hessian_operator
 from gradchain.curvature.vectors import Operator
-from gradchain.trees import dot, normal_like, scaled_norm, widened
+from gradchain.tree.mapping import widened
+from gradchain.tree.random import normal_like
+from gradchain.tree.reductions import dot, scaled_norm
 
 
 class Lanczos(NamedTuple):
@@ -36,7 +45,9 @@ class Lanczos(NamedTuple):
     basis: Any
 
     def eigh(self) -> tuple[jax.Array, jax.Array]:
-        """The eigenvalues, in ascending order, and eigenvectors, as columns, of the tridiagonal matrix."""
+        """The eigenvalues, in ascending order, and eigenvectors, as columns, of the tridiagonal
+        matrix.
+        """
         beside = jnp.diag(self.betas, 1)
         return jnp.linalg.eigh(jnp.diag(self.alphas) + beside + beside.T)
 
@@ -47,8 +58,9 @@ class RitzPairs(NamedTuple):
     Attributes:
         values: in ascending order.
         vectors: stacked along a first dimension of each leaf.
-        errors: a bound for each value: so far away, at most, is an eigenvalue of the operator. Infinite for values that
-            stand in for those of an exhausted space, whose vectors are zero.
+        errors: a bound for each value: so far away, at most, is an eigenvalue of the operator.
+            Infinite for values that stand in for those of an exhausted space, whose vectors are
+            zero.
     """
 
     values: jax.Array
@@ -62,10 +74,10 @@ def lanczos(operator: Operator, start: Any, steps: int) -> Lanczos:
     .. math::
         A Q = Q T + \beta_m q_{m+1} e_m^T, \quad q_1 = \frac{v}{\lVert v \rVert}
 
-    with :math:`T` tridiagonal. Each new vector is made orthogonal to all before, so that no eigenvalue appears twice.
-    If the space is exhausted before ``steps`` are made, the vectors that follow and their betas are zero, and their
-    alphas repeat the first: no eigenvalue of :math:`T` lies outside of the spectrum for it. A start of zero gives
-    zeros.
+    with :math:`T` tridiagonal. Each new vector is made orthogonal to all before, so that no
+    eigenvalue appears twice. If the space is exhausted before ``steps`` are made, the vectors that
+    follow and their betas are zero, and their alphas repeat the first: no eigenvalue of :math:`T`
+    lies outside of the spectrum for it. A start of zero gives zeros.
 
     Args:
         operator: a symmetric linear function of trees.
@@ -96,12 +108,15 @@ def lanczos(operator: Operator, start: Any, steps: int) -> Lanczos:
         return (basis, q, alpha_0, largest), (alpha, beta)
 
     zero = jnp.zeros_like(dot(first, first))
-    (basis, *_), (alphas, betas) = lax.scan(step, (empty_rows(first, steps), first, zero, zero), jnp.arange(steps))
+    (basis, *_), (alphas, betas) = lax.scan(
+        step, (empty_rows(first, steps), first, zero, zero), jnp.arange(steps)
+    )
     return Lanczos(alphas, betas[:-1], betas[-1], basis)
 
 
 def ritz_pairs(found: Lanczos) -> RitzPairs:
-    """The eigenvalues of the tridiagonal matrix of ``lanczos``, and the vectors that belong to them.
+    """The eigenvalues of the tridiagonal matrix of ``lanczos``, and the vectors that belong to
+    them.
 
     Those at the ends of the spectrum come near to eigenvalues of the operator first.
 
@@ -135,8 +150,11 @@ class ExtremeEigenvalues(NamedTuple):
     largest_error: jax.Array
 
 
-def extreme_eigenvalues(operator: Operator, like: Any, *, key: jax.Array, steps: int = 32) -> ExtremeEigenvalues:
-    """The smallest and the largest eigenvalue of a symmetric operator, by Lanczos' method from a random start.
+def extreme_eigenvalues(
+    operator: Operator, like: Any, *, key: jax.Array, steps: int = 32
+) -> ExtremeEigenvalues:
+    """The smallest and the largest eigenvalue of a symmetric operator, by Lanczos' method from a
+    random start.
 
     Args:
         operator: a symmetric linear function of trees.
@@ -158,7 +176,8 @@ def extreme_eigenvalues(operator: Operator, like: Any, *, key: jax.Array, steps:
 def sharpness(fun: Callable, params: Any, *args: Any, key: jax.Array, steps: int = 32) -> jax.Array:
     r"""The largest eigenvalue of the Hessian of a loss, :math:`\lambda_{\max}(\nabla^2 f(p))`.
 
-    Gradient descent with the learning rate :math:`\eta` cannot stay where the sharpness is above :math:`2 / \eta`.
+    Gradient descent with the learning rate :math:`\eta` cannot stay where the sharpness is above
+    :math:`2 / \eta`.
 
     Args:
         fun: from parameters, and ``args``, to a scalar.
@@ -167,15 +186,17 @@ def sharpness(fun: Callable, params: Any, *args: Any, key: jax.Array, steps: int
         key: the random key of the start.
         steps: the number of Hessian-vector products, as for ``extreme_eigenvalues``.
 
-    Source: Cohen, Kaur, Li, Kolter & Talwalkar, "Gradient Descent on Neural Networks Typically Occurs at the Edge of
-    Stability", 2021, https://arxiv.org/abs/2103.00065
+    Source: Cohen, Kaur, Li, Kolter & Talwalkar, "Gradient Descent on Neural Networks Typically
+    Occurs at the Edge of Stability", 2021, https://arxiv.org/abs/2103.00065
 
     Example:
         >>> loss = lambda p: 5 * p["a"] ** 2 + p["b"] ** 2
         >>> print(f'{sharpness(loss, {"a": 1.0, "b": 2.0}, key=jax.random.key(0)):.3f}')
         10.000
     """
-    return extreme_eigenvalues(hessian_operator(fun, params, *args), params, key=key, steps=steps).largest
+    return extreme_eigenvalues(
+        hessian_operator(fun, params, *args), params, key=key, steps=steps
+    ).largest
 
 
 class PowerIteration(NamedTuple):
@@ -184,7 +205,8 @@ class PowerIteration(NamedTuple):
     Attributes:
         value: the eigenvalue of the largest magnitude.
         vector: its eigenvector, of norm 1.
-        error: the norm of :math:`A v - \lambda v`: so far from ``value``, at most, there is an eigenvalue.
+        error: the norm of :math:`A v - \lambda v`: so far from ``value``, at most, there is an
+            eigenvalue.
         steps: the number of products.
     """
 
@@ -202,7 +224,8 @@ def power_iteration(
     .. math::
         v \leftarrow \frac{A v}{\lVert A v \rVert}, \quad \lambda = v^T A v
 
-    It keeps two vectors, where ``lanczos`` keeps one for each product, and needs many more products.
+    It keeps two vectors, where ``lanczos`` keeps one for each product, and needs many more
+    products.
 
     Args:
         operator: a symmetric linear function of trees.

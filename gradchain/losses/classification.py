@@ -14,22 +14,28 @@ def _log_softmax(logits: jax.Array, axis: Axis, where: Any) -> jax.Array:
     """Log probabilities among what ``where`` includes, 0 elsewhere."""
     if where is None:
         return jax.nn.log_softmax(logits, axis)
-    anything = where | ~jnp.any(where, axis, keepdims=True)  # a row without a class gets all, and counts for nothing
+    anything = where | ~jnp.any(
+        where, axis, keepdims=True
+    )  # a row without a class gets all, and counts for nothing
     logits = jnp.where(anything, logits, 0.0)
     return jnp.where(where, jax.nn.log_softmax(logits, axis, where=anything), 0.0)
 
 
 @precise("logits")
-def softmax_cross_entropy(logits: Any, labels: Any, axis: Axis = -1, where: Any = None) -> jax.Array:
+def softmax_cross_entropy(
+    logits: Any, labels: Any, axis: Axis = -1, where: Any = None
+) -> jax.Array:
     r"""The cross entropy of softmax probabilities, :math:`-\sum_j y_j \log \mathrm{softmax}(x)_j`.
 
     A class of probability 0 under both counts nothing, so that a logit may be minus infinity.
 
     Args:
         logits: the logits :math:`x`, classes along ``axis``.
-        labels: the probabilities :math:`y`, one-hot labels say, of a shape that broadcasts to that of the logits.
+        labels: the probabilities :math:`y`, one-hot labels say, of a shape that broadcasts to that
+            of the logits.
         axis: the dimension or dimensions of the classes; ``None``: all.
-        where: which elements take part: a mask like the logits, or one without ``axis``. Where none does it is 0.
+        where: which elements take part: a mask like the logits, or one without ``axis``. Where none
+            does it is 0.
 
     Raises:
         TypeError: if logits are not of a floating dtype.
@@ -49,13 +55,16 @@ def softmax_cross_entropy(logits: Any, labels: Any, axis: Axis = -1, where: Any 
 def softmax_cross_entropy_with_integer_labels(
     logits: Any, labels: Any, axis: int | tuple[int, ...] = -1, where: Any = None
 ) -> jax.Array:
-    r"""The cross entropy of softmax probabilities for a class given by its number, :math:`-\log \mathrm{softmax}(x)_y`.
+    r"""The cross entropy of softmax probabilities for a class given by its number, :math:`-\log
+    \mathrm{softmax}(x)_y`.
 
     Args:
         logits: the logits :math:`x`, classes along ``axis``.
         labels: integers in ``[0, number of classes)``, of the shape of the logits without ``axis``.
-        axis: the dimension of the classes; with several, a label counts through them in the given order.
-        where: which elements take part: a mask like the logits, or one without ``axis``. Where none does it is 0.
+        axis: the dimension of the classes; with several, a label counts through them in the given
+            order.
+        where: which elements take part: a mask like the logits, or one without ``axis``. Where none
+            does it is 0.
 
     Raises:
         TypeError: if logits are not floating, or labels not integers.
@@ -81,17 +90,19 @@ def softmax_cross_entropy_with_integer_labels(
 def poly_loss_cross_entropy(
     logits: Any, labels: Any, *, epsilon: Any = 2.0, axis: Axis = -1, where: Any = None
 ) -> jax.Array:
-    r"""Cross entropy plus a linear term, :math:`-\sum_j y_j \log p_j + \epsilon \sum_j y_j (1 - p_j)`.
+    r"""Cross entropy plus a linear term, :math:`-\sum_j y_j \log p_j + \epsilon \sum_j y_j (1 -
+    p_j)`.
 
     Args:
         logits: as for ``softmax_cross_entropy``.
         labels: as for ``softmax_cross_entropy``.
-        epsilon: the factor :math:`\epsilon` of the linear term; the paper has 2 for ImageNet, -1 for detection.
+        epsilon: the factor :math:`\epsilon` of the linear term; the paper has 2 for ImageNet, -1
+            for detection.
         axis: as for ``softmax_cross_entropy``.
         where: as for ``softmax_cross_entropy``.
 
-    Source: Leng et al., "PolyLoss: A Polynomial Expansion Perspective of Classification Loss Functions", 2022,
-    https://arxiv.org/abs/2204.12511
+    Source: Leng et al., "PolyLoss: A Polynomial Expansion Perspective of Classification Loss
+    Functions", 2022, https://arxiv.org/abs/2204.12511
 
     Example:
         >>> print(poly_loss_cross_entropy(jnp.zeros(2), jnp.array([1.0, 0.0]), epsilon=1.0))
@@ -105,11 +116,13 @@ def poly_loss_cross_entropy(
 
 @precise("logits")
 def sigmoid_binary_cross_entropy(logits: Any, labels: Any) -> jax.Array:
-    r"""The cross entropy of sigmoid probabilities, :math:`-y \log \sigma(x) - (1 - y) \log \sigma(-x)`, by element.
+    r"""The cross entropy of sigmoid probabilities, :math:`-y \log \sigma(x) - (1 - y) \log
+    \sigma(-x)`, by element.
 
     Args:
         logits: the logits :math:`x` of independent yes-or-no questions.
-        labels: 0 and 1, as numbers of any dtype or bools, or probabilities; of a shape that broadcasts to the logits'.
+        labels: 0 and 1, as numbers of any dtype or bools, or probabilities; of a shape that
+            broadcasts to the logits'.
 
     Raises:
         TypeError: if logits are not of a floating dtype.
@@ -124,8 +137,11 @@ def sigmoid_binary_cross_entropy(logits: Any, labels: Any) -> jax.Array:
 
 
 @precise("logits")
-def sigmoid_focal_loss(logits: Any, labels: Any, *, alpha: Any = None, gamma: Any = 2.0) -> jax.Array:
-    r"""Binary cross entropy that counts easy examples less: :math:`-\alpha_y (1 - p_y)^\gamma \log p_y`, by element.
+def sigmoid_focal_loss(
+    logits: Any, labels: Any, *, alpha: Any = None, gamma: Any = 2.0
+) -> jax.Array:
+    r"""Binary cross entropy that counts easy examples less: :math:`-\alpha_y (1 - p_y)^\gamma \log
+    p_y`, by element.
 
     :math:`p_y` is the probability that the prediction gives to the truth; its complement is a logarithm until the end,
     so that powers below 1 have slopes that are numbers.
@@ -136,7 +152,8 @@ def sigmoid_focal_loss(logits: Any, labels: Any, *, alpha: Any = None, gamma: An
         alpha: the weight of label 1, that of label 0 being the rest to 1; by default both are 1.
         gamma: the exponent :math:`\gamma \ge 0`.
 
-    Source: Lin et al., "Focal Loss for Dense Object Detection", 2017, https://arxiv.org/abs/1708.02002
+    Source: Lin et al., "Focal Loss for Dense Object Detection", 2017,
+    https://arxiv.org/abs/1708.02002
 
     Example:
         >>> print(sigmoid_focal_loss(jnp.array([0.0]), jnp.array([1])))
@@ -154,15 +171,16 @@ def sigmoid_focal_loss(logits: Any, labels: Any, *, alpha: Any = None, gamma: An
 def ranking_softmax_loss(
     logits: Any, labels: Any, *, where: Any = None, weights: Any = None, reduce_fn: Any = jnp.mean
 ) -> jax.Array:
-    r"""The softmax cross entropy of a list of items, :math:`-\sum_i w_i y_i \log \mathrm{softmax}(x)_i`.
+    r"""The softmax cross entropy of a list of items, :math:`-\sum_i w_i y_i \log
+    \mathrm{softmax}(x)_i`.
 
     Args:
         logits: the scores :math:`x` of the items of a list, along the last dimension.
         labels: the relevance :math:`y` of each item.
         where: which items there are.
         weights: the weights :math:`w`, by default 1.
-        reduce_fn: what makes one number of all lists, ``f(losses, where=...)``; ``None``: nothing, one loss for each
-            list, 0 for a list without items.
+        reduce_fn: what makes one number of all lists, ``f(losses, where=...)``; ``None``: nothing,
+            one loss for each list, 0 for a list without items.
 
     Source: Cao et al., "Learning to Rank: From Pairwise Approach to Listwise Approach", 2007,
     https://doi.org/10.1145/1273496.1273513
@@ -181,4 +199,8 @@ def ranking_softmax_loss(
         return reduce_fn(losses)
     alive = jnp.any(mask, -1)
     reduced = reduce_fn(losses, where=alive)
-    return jnp.where(jnp.any(alive), reduced, jnp.zeros_like(reduced)) if reduce_fn is jnp.mean else reduced
+    return (
+        jnp.where(jnp.any(alive), reduced, jnp.zeros_like(reduced))
+        if reduce_fn is jnp.mean
+        else reduced
+    )

@@ -30,8 +30,8 @@ def ntxent(embeddings: Any, labels: Any, temperature: Any = 0.07) -> jax.Array:
     Raises:
         ValueError: if there are not as many labels as embeddings.
 
-    Source: Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", 2020,
-    https://arxiv.org/abs/2002.05709
+    Source: Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations",
+    2020, https://arxiv.org/abs/2002.05709
 
     Example:
         >>> print(ntxent(jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 0, 1]), temperature=1.0))
@@ -45,7 +45,8 @@ def ntxent(embeddings: Any, labels: Any, temperature: Any = 0.07) -> jax.Array:
     similarity = cosine_similarity(rows, jnp.swapaxes(rows, 0, 1)) / temperature
     equal = labels[:, None] == labels[None, :]
     pairs = equal & ~jnp.eye(n, dtype=bool)
-    # The others in front of one: log(1 + e^(others - own)). Without others there is nothing to tell apart.
+    # The others in front of one: log(1 + e^(others - own)). Without others there is nothing to tell
+    # apart.
     alone = jnp.all(equal, 1, keepdims=True)
     others = jax.nn.logsumexp(similarity, axis=1, keepdims=True, where=~equal | alone)
     losses = jnp.where(pairs & ~alone, jax.nn.softplus(others - similarity), 0.0)
@@ -62,7 +63,8 @@ def triplet_margin_loss(
     margin: Any = 1.0,
     eps: Any = 1e-6,
 ) -> jax.Array:
-    r"""How far a negative is from being further away than a positive by a margin: :math:`\max(0, d_+ - d_- + m)`.
+    r"""How far a negative is from being further away than a positive by a margin: :math:`\max(0,
+    d_+ - d_- + m)`.
 
     :math:`d = (\epsilon + \sum_i |a_i - b_i|^p)^{1/p}` is the distance from the anchor.
 
@@ -75,8 +77,8 @@ def triplet_margin_loss(
         margin: the margin :math:`m \ge 0`, in the units of the vectors.
         eps: :math:`\epsilon > 0` keeps slopes finite where two vectors are equal.
 
-    Source: Balntas et al., "Learning local feature descriptors with triplets and shallow convolutional neural
-    networks", 2016, https://doi.org/10.5244/C.30.119
+    Source: Balntas et al., "Learning local feature descriptors with triplets and shallow
+    convolutional neural networks", 2016, https://doi.org/10.5244/C.30.119
 
     Example:
         >>> print(triplet_margin_loss(jnp.zeros(2), jnp.array([3.0, 4.0]), jnp.array([0.0, 4.5]), eps=0.0))

@@ -11,16 +11,21 @@ from gradchain.losses.inputs import Axis, like, mask_like, precise, total_where
 
 
 @precise("log_predictions", "targets")
-def kl_divergence(log_predictions: Any, targets: Any, axis: Axis = -1, where: Any = None) -> jax.Array:
-    r"""The Kullback-Leibler divergence :math:`\sum_j y_j (\log y_j - \log p_j)`, where :math:`0 \log 0 = 0`.
+def kl_divergence(
+    log_predictions: Any, targets: Any, axis: Axis = -1, where: Any = None
+) -> jax.Array:
+    r"""The Kullback-Leibler divergence :math:`\sum_j y_j (\log y_j - \log p_j)`, where :math:`0
+    \log 0 = 0`.
 
     Args:
         log_predictions: the logarithms :math:`\log p` of predicted probabilities, along ``axis``.
-        targets: the true probabilities :math:`y`, of a shape that broadcasts to that of the predictions.
+        targets: the true probabilities :math:`y`, of a shape that broadcasts to that of the
+            predictions.
         axis: the dimension or dimensions to sum over; ``None``: all.
         where: which elements take part.
 
-    Source: Kullback & Leibler, "On Information and Sufficiency", 1951, https://doi.org/10.1214/aoms/1177729694
+    Source: Kullback & Leibler, "On Information and Sufficiency", 1951,
+    https://doi.org/10.1214/aoms/1177729694
 
     Example:
         >>> print(kl_divergence(jnp.log(jnp.array([0.5, 0.5])), jnp.array([1.0, 0.0])))
@@ -28,7 +33,9 @@ def kl_divergence(log_predictions: Any, targets: Any, axis: Axis = -1, where: An
     """
     y, where = like(log_predictions, targets), mask_like(where, log_predictions, axis)
     log_y = jnp.log(jnp.where(y > 0, y, 1.0))
-    log_p = jnp.where(y == 0, jnp.where(log_predictions == -jnp.inf, 0.0, log_predictions), log_predictions)
+    log_p = jnp.where(
+        y == 0, jnp.where(log_predictions == -jnp.inf, 0.0, log_predictions), log_predictions
+    )
     return total_where(y * (log_y - log_p), axis, where)
 
 
@@ -56,8 +63,11 @@ def kl_divergence_with_log_targets(
 
 
 @precise("log_predictions", "targets")
-def generalized_kl_divergence(log_predictions: Any, targets: Any, axis: Axis = -1, where: Any = None) -> jax.Array:
-    r"""The divergence of measures that need not sum to 1, :math:`\sum_j y_j (\log y_j - \log p_j) + p_j - y_j`.
+def generalized_kl_divergence(
+    log_predictions: Any, targets: Any, axis: Axis = -1, where: Any = None
+) -> jax.Array:
+    r"""The divergence of measures that need not sum to 1, :math:`\sum_j y_j (\log y_j - \log p_j) +
+    p_j - y_j`.
 
     Args:
         log_predictions: as for ``kl_divergence``.
@@ -73,4 +83,6 @@ def generalized_kl_divergence(log_predictions: Any, targets: Any, axis: Axis = -
         0.307
     """
     y, where = like(log_predictions, targets), mask_like(where, log_predictions, axis)
-    return kl_divergence(log_predictions, y, axis, where) + total_where(jnp.exp(log_predictions) - y, axis, where)
+    return kl_divergence(log_predictions, y, axis, where) + total_where(
+        jnp.exp(log_predictions) - y, axis, where
+    )

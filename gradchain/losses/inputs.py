@@ -1,4 +1,6 @@
-"""What the losses have in common: the precision that they compute in, and the shapes that they accept."""
+"""What the losses have in common: the precision that they compute in, and the shapes that they
+accept.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,18 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import jax.numpy as jnp
 
-from gradchain.numerics import compute_dtype
+from gradchain.numerics.arithmetic import compute_dtype
 
 P = ParamSpec("P")
+
 R = TypeVar("R")
+
 Axis = int | tuple[int, ...] | None
 
 
 def precise(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a loss: the arguments called ``names`` must be floating, and are computed on in float32 at least.
+    """Decorate a loss: the arguments called ``names`` must be floating, and are computed on in
+    float32 at least.
 
     What comes out has the dtype of the first of them.
     """
@@ -29,10 +34,16 @@ def precise(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @functools.wraps(loss)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             bound = signature.bind(*args, **kwargs)
-            given = {k: jnp.asarray(bound.arguments[k]) for k in names if bound.arguments.get(k) is not None}
+            given = {
+                k: jnp.asarray(bound.arguments[k])
+                for k in names
+                if bound.arguments.get(k) is not None
+            }
             for name, x in given.items():
                 if not jnp.issubdtype(x.dtype, jnp.floating):
-                    raise TypeError(f"{loss_name}: {name} must be of a floating dtype, not {x.dtype}.")
+                    raise TypeError(
+                        f"{loss_name}: {name} must be of a floating dtype, not {x.dtype}."
+                    )
             wide = compute_dtype(*(x.dtype for x in given.values()))
             bound.arguments |= {k: x.astype(wide) for k, x in given.items()}
             dtype = given[names[0]].dtype
@@ -46,8 +57,8 @@ def precise(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 def like(predictions: jax.Array, targets: Any, name: str = "targets") -> jax.Array:
     """Targets in the dtype and the shape of the predictions.
 
-    They are repeated along dimensions that they lack; predictions are not, so that ``(n,)`` against ``(n, 1)`` is an
-    error and never a matrix.
+    They are repeated along dimensions that they lack; predictions are not, so that ``(n,)`` against
+    ``(n, 1)`` is an error and never a matrix.
     """
     targets = jnp.asarray(targets).astype(predictions.dtype)
     try:
@@ -68,7 +79,9 @@ def mask_like(where: Any, x: jax.Array, axis: Axis) -> jax.Array | None:
 
 
 def total_where(x: jax.Array, axis: Axis, where: Any = None) -> jax.Array:
-    """The sum along ``axis`` of what ``where`` includes; slopes are numbers where it excludes something infinite."""
+    """The sum along ``axis`` of what ``where`` includes; slopes are numbers where it excludes
+    something infinite.
+    """
     return jnp.sum(x if where is None else jnp.where(where, x, 0.0), axis)
 
 

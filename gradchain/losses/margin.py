@@ -57,7 +57,8 @@ def sparsemax_loss(logits: Any, labels: Any) -> jax.Array:
         logits: the scores :math:`x`.
         labels: 0 or 1, of a shape that broadcasts to that of the scores.
 
-    Source: Blondel, Martins & Niculae, "Learning with Fenchel-Young Losses", 2020, https://arxiv.org/abs/1901.02324
+    Source: Blondel, Martins & Niculae, "Learning with Fenchel-Young Losses", 2020,
+    https://arxiv.org/abs/1901.02324
 
     Example:
         >>> print(sparsemax_loss(jnp.array([0.0, 2.0, -3.0]), jnp.array([1, 1, 1])))
@@ -76,8 +77,8 @@ def multiclass_hinge_loss(scores: Any, labels: Any) -> jax.Array:
         scores: the scores :math:`s`, classes along the last dimension.
         labels: integers :math:`y`, of the shape of the scores without the last dimension.
 
-    Source: Crammer & Singer, "On the Algorithmic Implementation of Multiclass Kernel-based Vector Machines", 2001,
-    https://jmlr.org/papers/v2/crammer01a.html
+    Source: Crammer & Singer, "On the Algorithmic Implementation of Multiclass Kernel-based Vector
+    Machines", 2001, https://jmlr.org/papers/v2/crammer01a.html
 
     Example:
         >>> print(multiclass_hinge_loss(jnp.array([[2.0, 1.5]]), jnp.array([0])))
@@ -95,7 +96,8 @@ def multiclass_perceptron_loss(scores: Any, labels: Any) -> jax.Array:
         scores: as for ``multiclass_hinge_loss``.
         labels: as for ``multiclass_hinge_loss``.
 
-    Source: Collins, "Discriminative Training Methods for Hidden Markov Models", 2002, https://aclanthology.org/W02-1001
+    Source: Collins, "Discriminative Training Methods for Hidden Markov Models", 2002,
+    https://aclanthology.org/W02-1001
 
     Example:
         >>> print(multiclass_perceptron_loss(jnp.array([[2.0, 1.5]]), jnp.array([1])))
@@ -106,7 +108,8 @@ def multiclass_perceptron_loss(scores: Any, labels: Any) -> jax.Array:
 
 @precise("scores")
 def multiclass_sparsemax_loss(scores: Any, labels: Any) -> jax.Array:
-    r"""The loss of sparsemax, the nearest point :math:`p` of the simplex: :math:`p^T s + (1 - p^T p)/2 - s_y`.
+    r"""The loss of sparsemax, the nearest point :math:`p` of the simplex: :math:`p^T s + (1 - p^T
+    p)/2 - s_y`.
 
     Args:
         scores: as for ``multiclass_hinge_loss``.
@@ -127,13 +130,14 @@ def make_fenchel_young_loss(max_fun: Callable[..., Any]) -> Callable[..., jax.Ar
     r"""A loss from a function that stands for a maximum: :math:`\max(s) - \langle y, s \rangle`.
 
     Args:
-        max_fun: from a vector of scores, and further arguments, to a number: ``logsumexp`` gives the cross entropy of
-            softmax up to a constant.
+        max_fun: from a vector of scores, and further arguments, to a number: ``logsumexp`` gives
+            the cross entropy of softmax up to a constant.
 
     Returns:
         ``loss(scores, targets, *args, **kwargs)``, scores along the last dimension.
 
-    Source: Blondel, Martins & Niculae, "Learning with Fenchel-Young Losses", 2020, https://arxiv.org/abs/1901.02324
+    Source: Blondel, Martins & Niculae, "Learning with Fenchel-Young Losses", 2020,
+    https://arxiv.org/abs/1901.02324
 
     Example:
         >>> loss = make_fenchel_young_loss(jax.nn.logsumexp)

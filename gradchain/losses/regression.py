@@ -20,7 +20,8 @@ def squared_error(predictions: Any, targets: Any = None) -> jax.Array:
 
     Args:
         predictions: of any shape.
-        targets: of the same shape, or of one that broadcasts to it; by default zero, so that predictions are errors.
+        targets: of the same shape, or of one that broadcasts to it; by default zero, so that
+            predictions are errors.
 
     Raises:
         TypeError: if predictions are not of a floating dtype.
@@ -53,14 +54,16 @@ def huber_loss(predictions: Any, targets: Any = None, *, delta: Any = 1.0) -> ja
     r"""Quadratic for small errors, linear for large ones.
 
     .. math::
-        \ell(e) = \begin{cases} e^2 / 2 & |e| \le \delta \\ \delta (|e| - \delta / 2) & |e| > \delta \end{cases}
+        \ell(e) = \begin{cases} e^2 / 2 & |e| \le \delta \\ \delta (|e| - \delta / 2) & |e| > \delta
+        \end{cases}
 
     Args:
         predictions: as for ``squared_error``.
         targets: as for ``squared_error``.
         delta: the error at which it becomes linear, positive, in the units of the predictions.
 
-    Source: Huber, "Robust Estimation of a Location Parameter", 1964, https://doi.org/10.1214/aoms/1177703732
+    Source: Huber, "Robust Estimation of a Location Parameter", 1964,
+    https://doi.org/10.1214/aoms/1177703732
 
     Example:
         >>> print(huber_loss(jnp.array([0.5, 3.0])))
@@ -73,7 +76,8 @@ def huber_loss(predictions: Any, targets: Any = None, *, delta: Any = 1.0) -> ja
 
 @precise("predictions")
 def log_cosh(predictions: Any, targets: Any = None) -> jax.Array:
-    r"""The logarithm of the hyperbolic cosine of the error: near :math:`e^2/2`, then :math:`|e| - \log 2`.
+    r"""The logarithm of the hyperbolic cosine of the error: near :math:`e^2/2`, then :math:`|e| -
+    \log 2`.
 
     Accurate to the last digits for errors of any size, and its slope :math:`\tanh e` too.
 
@@ -81,8 +85,8 @@ def log_cosh(predictions: Any, targets: Any = None) -> jax.Array:
         predictions: as for ``squared_error``.
         targets: as for ``squared_error``.
 
-    Source: Chen, Chen & Koch-Janusz, "Log Hyperbolic Cosine Loss Improves Variational Auto-Encoder", 2019,
-    https://openreview.net/forum?id=rkglvsC9Ym
+    Source: Chen, Chen & Koch-Janusz, "Log Hyperbolic Cosine Loss Improves Variational
+    Auto-Encoder", 2019, https://openreview.net/forum?id=rkglvsC9Ym
 
     Example:
         >>> print(log_cosh(jnp.array([0.0, 1e4])).round(2))
@@ -100,7 +104,8 @@ def log_cosh(predictions: Any, targets: Any = None) -> jax.Array:
 def cosine_similarity(
     predictions: Any, targets: Any, *, epsilon: Any = 0.0, axis: Axis = -1, where: Any = None
 ) -> jax.Array:
-    r"""The cosine of the angle between two vectors, :math:`\langle a, b \rangle / (\lVert a \rVert \lVert b \rVert)`.
+    r"""The cosine of the angle between two vectors, :math:`\langle a, b \rangle / (\lVert a \rVert
+    \lVert b \rVert)`.
 
     It is 0, with slopes of 0, where a vector is zero.
 
@@ -154,7 +159,8 @@ def cosine_distance(
 
 @precise("labels")
 def smooth_labels(labels: Any, alpha: Any, *, axis: Axis = -1, where: Any = None) -> jax.Array:
-    r"""Mix labels with the uniform distribution: :math:`(1 - \alpha) y + \alpha / K` for :math:`K` classes.
+    r"""Mix labels with the uniform distribution: :math:`(1 - \alpha) y + \alpha / K` for :math:`K`
+    classes.
 
     Args:
         labels: one-hot labels or probabilities, along ``axis``.

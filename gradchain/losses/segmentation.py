@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.leaves import is_traced
 from gradchain.losses.inputs import like, precise
+from gradchain.tree.mapping import is_traced
 
 
 @precise("predictions")
@@ -30,42 +30,53 @@ def dice_loss(
     .. math::
         1 - \frac{TP + s}{TP + \alpha FP + \beta FN + s}
 
-    with soft counts of true positives, false positives and false negatives over the places of an image. With
+    with soft counts of true positives, false positives and false negatives over the places of an
+    image. With
     :math:`\alpha = \beta = 1/2` it is the Dice loss, else Tversky's.
 
     Args:
-        predictions: logits of shape ``(batch, ..., classes)``; one class is a yes or no, whose dimension may lack.
+        predictions: logits of shape ``(batch, ..., classes)``; one class is a yes or no, whose
+            dimension may lack.
         targets: one-hot labels of the same shape.
         class_weights: a weight for each class.
         smooth: the number :math:`s` that keeps the fraction a number where there is nothing.
         alpha: the weight :math:`\alpha` of false positives.
         beta: the weight :math:`\beta` of false negatives.
-        apply_softmax: whether predictions are logits (softmax, or a sigmoid for one class) or already probabilities.
+        apply_softmax: whether predictions are logits (softmax, or a sigmoid for one class) or
+            already probabilities.
         reduction: ``"mean"`` or ``"sum"`` over classes, or ``"none"``.
         ignore_background: whether to leave out class 0, if there are others.
         axis: the dimensions of places, by default all between the first and the last.
 
     Raises:
-        ValueError: if shapes do not fit, or ``apply_softmax=False`` and predictions are not probabilities.
+        ValueError: if shapes do not fit, or ``apply_softmax=False`` and predictions are not
+            probabilities.
 
-    Source: Milletari, Navab & Ahmadi, "V-Net", 2016, https://arxiv.org/abs/1606.04797; Salehi, Erdogmus & Gholipour,
-    "Tversky Loss Function for Image Segmentation", 2017, https://arxiv.org/abs/1706.05721
+    Source: Milletari, Navab & Ahmadi, "V-Net", 2016, https://arxiv.org/abs/1606.04797; Salehi,
+    Erdogmus & Gholipour, "Tversky Loss Function for Image Segmentation", 2017,
+    https://arxiv.org/abs/1706.05721
 
     Example:
         >>> print(dice_loss(jnp.zeros((1, 4, 1)), jnp.ones((1, 4, 1))))
         [0.25]
     """
     if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"dice_loss: reduction must be 'mean', 'sum' or 'none', not {reduction!r}.")
+        raise ValueError(
+            f"dice_loss: reduction must be 'mean', 'sum' or 'none', not {reduction!r}."
+        )
     targets = jnp.asarray(targets)
     predictions = predictions[..., None] if predictions.ndim == targets.ndim - 1 else predictions
     targets = targets[..., None] if targets.ndim == predictions.ndim - 1 else targets
     if targets.shape != predictions.shape:
-        raise ValueError(f"dice_loss: predictions {list(predictions.shape)}, targets {list(targets.shape)}.")
+        raise ValueError(
+            f"dice_loss: predictions {list(predictions.shape)}, targets {list(targets.shape)}."
+        )
     p, y = _probabilities(predictions, apply_softmax), like(predictions, targets)
     places = tuple(range(1, p.ndim - 1)) if axis is None else axis
     hits, predicted, true = (jnp.sum(x, places) for x in (p * y, p, y))
-    loss = 1.0 - (hits + smooth) / (hits + alpha * (predicted - hits) + beta * (true - hits) + smooth)
+    loss = 1.0 - (hits + smooth) / (
+        hits + alpha * (predicted - hits) + beta * (true - hits) + smooth
+    )
     if class_weights is not None:
         loss = loss * like(loss, class_weights, "class_weights")
     if ignore_background and loss.shape[-1] > 1:
@@ -78,9 +89,15 @@ def _probabilities(predictions: jax.Array, are_logits: bool) -> jax.Array:
     if are_logits:
         return jax.nn.sigmoid(predictions) if is_binary else jax.nn.softmax(predictions, -1)
     if not is_traced([predictions]):
-        sums = jnp.clip(predictions, 0.0, 1.0) - predictions if is_binary else jnp.sum(predictions, -1) - 1.0
+        sums = (
+            jnp.clip(predictions, 0.0, 1.0) - predictions
+            if is_binary
+            else jnp.sum(predictions, -1) - 1.0
+        )
         if bool(jnp.any(jnp.abs(sums) > 1e-5)):
-            raise ValueError("dice_loss: with apply_softmax=False predictions must be valid probability distributions.")
+            raise ValueError(
+                "dice_loss: with apply_softmax=False predictions must be valid probability distributions."
+            )
     return predictions
 
 
@@ -93,7 +110,8 @@ def multiclass_generalized_dice_loss(
     apply_softmax: bool = True,
     ignore_background: bool = False,
 ) -> jax.Array:
-    """The mean Dice loss with each class weighted by the inverse square of its frequency among the targets.
+    """The mean Dice loss with each class weighted by the inverse square of its frequency among the
+    targets.
 
     Args:
         predictions: as for ``dice_loss``.
@@ -125,7 +143,9 @@ def multiclass_generalized_dice_loss(
 
 
 @precise("predictions")
-def binary_dice_loss(predictions: Any, targets: Any, *, smooth: Any = 1.0, apply_sigmoid: bool = True) -> jax.Array:
+def binary_dice_loss(
+    predictions: Any, targets: Any, *, smooth: Any = 1.0, apply_sigmoid: bool = True
+) -> jax.Array:
     """The Dice loss of a yes or no at each place, one number for each image.
 
     Args:

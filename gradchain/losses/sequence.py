@@ -22,26 +22,30 @@ def ctc_loss_with_forward_probs(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     r"""The CTC loss, and the probabilities that it is made from.
 
-    An alignment gives each frame a label or a blank. :math:`\alpha^B_t(n)` is the probability of all alignments of
-    the first :math:`t` frames that have passed :math:`n` labels and end in a blank, :math:`\alpha^L_t(n)` of those
-    that end in label :math:`n`. The loss is :math:`-\log (\alpha^B_T(N) + \alpha^L_T(N))`.
+    An alignment gives each frame a label or a blank. :math:`\alpha^B_t(n)` is the probability of
+    all alignments of the first :math:`t` frames that have passed :math:`n` labels and end in a
+    blank, :math:`\alpha^L_t(n)` of those that end in label :math:`n`. The loss is :math:`-\log
+    (\alpha^B_T(N) + \alpha^L_T(N))`.
 
     Args:
         logits: of shape ``(batch, frames, classes)``, the blank among the classes.
         logit_paddings: of shape ``(batch, frames)``; 1 where a frame is padding, else 0.
         labels: integers of shape ``(batch, labels)``.
-        label_paddings: of shape ``(batch, labels)``; 1 where a label is padding, which must stand at the end, else 0.
+        label_paddings: of shape ``(batch, labels)``; 1 where a label is padding, which must stand
+            at the end, else 0.
         blank_id: the class that is the blank.
         log_epsilon: the number that stands for the logarithm of 0.
 
     Returns:
-        The losses, of shape ``(batch,)``; the logarithms of :math:`\alpha^B`, of shape ``(frames, batch, labels + 1)``,
-        in whose last frame :math:`\alpha^L` is added; those of :math:`\alpha^L`, of shape ``(frames, batch, labels)``.
+        The losses, of shape ``(batch,)``; the logarithms of :math:`\alpha^B`, of shape ``(frames,
+        batch, labels + 1)``, in whose last frame :math:`\alpha^L` is added; those of
+        :math:`\alpha^L`, of shape ``(frames, batch, labels)``.
 
     Raises:
         ValueError: if shapes do not fit.
 
-    Source: Graves et al., "Connectionist Temporal Classification", 2006, https://doi.org/10.1145/1143844.1143891
+    Source: Graves et al., "Connectionist Temporal Classification", 2006,
+    https://doi.org/10.1145/1143844.1143891
 
     Example:
         >>> loss, _, _ = ctc_loss_with_forward_probs(jnp.zeros((1, 2, 2)), jnp.zeros((1, 2)), jnp.ones((1, 1), int),
@@ -59,14 +63,19 @@ def ctc_loss_with_forward_probs(
 
     nothing = jnp.full((labels.shape[0], 1), log_epsilon, log_p.dtype)
     never = jnp.broadcast_to(nothing, labels.shape)
-    repeats = jnp.pad(labels[:, 1:] == labels[:, :-1], ((0, 0), (1, 0)))  # between equal labels stands a blank
+    repeats = jnp.pad(
+        labels[:, 1:] == labels[:, :-1], ((0, 0), (1, 0))
+    )  # between equal labels stands a blank
 
     def frame(before: tuple, now: tuple) -> tuple:
         (blank, label), (log_blank, log_label, is_padding) = before, now
         previous = jnp.where(repeats, log_epsilon, jnp.concatenate([nothing, label[:, :-1]], 1))
         to_label = jnp.logaddexp(jnp.logaddexp(label, blank[:, :-1]), previous) + log_label
         to_blank = jnp.logaddexp(blank, jnp.concatenate([nothing, label], 1)) + log_blank
-        after = jnp.where(is_padding[:, None], blank, to_blank), jnp.where(is_padding[:, None], label, to_label)
+        after = (
+            jnp.where(is_padding[:, None], blank, to_blank),
+            jnp.where(is_padding[:, None], label, to_label),
+        )
         return after, after
 
     start = jnp.concatenate([jnp.zeros_like(nothing), never], 1), never
@@ -77,7 +86,9 @@ def ctc_loss_with_forward_probs(
     return losses, blanks.at[-1].set(either), emitted
 
 
-def _check(logits: jax.Array, logit_paddings: jax.Array, labels: jax.Array, label_paddings: jax.Array) -> None:
+def _check(
+    logits: jax.Array, logit_paddings: jax.Array, labels: jax.Array, label_paddings: jax.Array
+) -> None:
     if logits.ndim != 3 or labels.ndim != 2 or labels.shape[0] != logits.shape[0]:
         raise ValueError(
             "ctc_loss: logits have shape (batch, frames, classes) and labels (batch, labels), not"
@@ -99,7 +110,8 @@ def ctc_loss(
     blank_id: int = 0,
     log_epsilon: Any = -1e5,
 ) -> jax.Array:
-    """The CTC loss of each sequence: how improbable all alignments of labels to frames are together.
+    """The CTC loss of each sequence: how improbable all alignments of labels to frames are
+    together.
 
     Args:
         logits: as for ``ctc_loss_with_forward_probs``.

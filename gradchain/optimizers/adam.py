@@ -1,18 +1,79 @@
-"""Adam and what keeps its name."""
+"""Adam (Kingma & Ba, 2015), AdamW and AdamC."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from gradchain.call import Hyper
-from gradchain.core import chain, recipe
-from gradchain.transforms.adam import scale_by_adam, scale_by_adamax, scale_by_amsgrad, scale_by_nadam
-from gradchain.transforms.basic import scale_by_learning_rate
-from gradchain.transforms.decay import add_decayed_weights
+import jax
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.lift import elementwise
+from gradchain.core.slots import like_param
+from gradchain.core.transformation import chain, recipe, transform
+from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.transforms.scaling import scale_by_learning_rate
+from gradchain.transforms.weight_decay import add_corrected_weight_decay, add_decayed_weights
+
+
+@transform
+def scale_by_adam(
+    b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, *, eps_root: Hyper = 0.0
+) -> Any:
+    r"""Adam's direction.
+
+    .. math::
+        m \leftarrow \beta_1 m + (1-\beta_1) g, \quad v \leftarrow \beta_2 v + (1-\beta_2) |g|^2,
+        \quad u = \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t) + \epsilon_r} + \epsilon}
+
+    Args:
+        b1: decay :math:`\beta_1` of the first moment ``mu``, in [0, 1).
+        b2: decay :math:`\beta_2` of the second moment ``nu``, in [0, 1).
+        eps: :math:`\epsilon`, in the units of the gradient, bounds the direction where gradients
+            vanish.
+        eps_root: :math:`\epsilon_r` under the root; positive where one differentiates through an
+            update.
+
+    Source: Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015,
+    https://arxiv.org/abs/1412.6980
+
+    Example:
+        >>> tx = scale_by_adam()
+        >>> print(tx.update(jnp.array([3.0, -0.1]), tx.init(jnp.zeros(2)))[0].round(3))
+        [ 1. -1.]
+    """
+
+    def rule(g, s, t):
+        mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
+        variance = debias(nu, b2, t)
+        if not (isinstance(eps_root, float) and eps_root == 0):
+            variance = variance + eps_root
+        return debias(mu, b1, t) / (jnp.sqrt(variance) + eps), {"mu": mu, "nu": nu}
+
+    return elementwise(rule, mu=like_param, nu=like_param(real=True))
+
+
+def lookahead(mu: Any, g: Any, b1: Any, t: Any) -> Any:
+    """Nesterov's first moment: the one of the next step, with this gradient in the place of the
+    next one.
+    """
+    return b1 * debias(mu, b1, t + 1) + (1 - b1) * debias(g, b1, t)
+
+
+def bias_corrections(b1: Any, b2: Any, t: Any) -> jax.Array:
+    """The factor that both of Adam's bias corrections are together, outside the root."""
+    return debias(1.0, b1, t) / jnp.sqrt(debias(1.0, b2, t))
 
 
 @recipe
-def adam(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, *, eps_root: Hyper = 0.0) -> Any:
+def adam(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-8,
+    *,
+    eps_root: Hyper = 0.0,
+) -> Any:
     """Adam: ``scale_by_adam``, then the learning rate.
 
     Args:
@@ -31,7 +92,9 @@ def adam(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 
         >>> print(params)
         [0.9]
     """
-    return chain(scale_by_adam(b1, b2, eps, eps_root=eps_root), scale_by_learning_rate(learning_rate))
+    return chain(
+        scale_by_adam(b1, b2, eps, eps_root=eps_root), scale_by_learning_rate(learning_rate)
+    )
 
 
 @recipe
@@ -45,7 +108,8 @@ def adamw(
     *,
     eps_root: Hyper = 0.0,
 ) -> Any:
-    """Adam with decoupled weight decay: ``scale_by_adam``, ``add_decayed_weights``, then the learning rate.
+    """Adam with decoupled weight decay: ``scale_by_adam``, ``add_decayed_weights``, then the
+    learning rate.
 
     Args:
         learning_rate: the rate, or its schedule.
@@ -66,47 +130,15 @@ def adamw(
         [0.75]
     """
     direction = scale_by_adam(b1, b2, eps, eps_root=eps_root)
-    return chain(direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate))
-
-
-@recipe
-def nadam(
-    learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    *,
-    eps_root: Hyper = 0.0,
-    momentum_decay: Hyper | None = None,
-) -> Any:
-    """Adam with Nesterov's look-ahead: ``scale_by_nadam``, then the learning rate.
-
-    Args:
-        learning_rate: the rate, or its schedule.
-        b1: decay of the first moment.
-        b2: decay of the second moment.
-        eps: bounds the direction where gradients vanish.
-        eps_root: as ``eps``, under the root.
-        momentum_decay: how fast the momentum warms up, 0.004 in the paper and in PyTorch; ``None`` keeps it constant.
-
-    Source: see ``scale_by_nadam``.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> tx, params = nadam(0.1, b1=0.0), jnp.array([1.0])
-        >>> params, state = tx.step(jnp.array([2.0]), tx.init(params), params)
-        >>> print(params)
-        [0.9]
-    """
     return chain(
-        scale_by_nadam(b1, b2, eps, eps_root=eps_root, momentum_decay=momentum_decay),
-        scale_by_learning_rate(learning_rate),
+        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
     )
 
 
 @recipe
-def nadamw(
+def adamc(
     learning_rate: Hyper,
+    max_learning_rate: Hyper,
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
@@ -114,127 +146,30 @@ def nadamw(
     where: Any = None,
     *,
     eps_root: Hyper = 0.0,
-    momentum_decay: Hyper | None = None,
 ) -> Any:
-    """NAdam with decoupled weight decay: ``scale_by_nadam``, ``add_decayed_weights``, then the learning rate.
+    """AdamW whose decay fades with the rate: ``scale_by_adam``, ``add_corrected_weight_decay``,
+    then the learning rate.
 
     Args:
         learning_rate: the rate, or its schedule.
+        max_learning_rate: the largest value of the schedule.
         b1: decay of the first moment.
         b2: decay of the second moment.
         eps: bounds the direction where gradients vanish.
-        weight_decay: the decay, multiplied by the learning rate.
-        where: the leaves that decay; see ``add_decayed_weights``.
+        weight_decay: the decay where the rate is largest, multiplied by the learning rate.
+        where: the leaves that decay: in the paper those that a normalisation follows, where the
+            others decay plainly.
         eps_root: as ``eps``, under the root.
-        momentum_decay: how fast the momentum warms up, 0.004 in the paper and in PyTorch; ``None`` keeps it constant.
 
-    Source: see ``scale_by_nadam`` and ``add_decayed_weights``.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> tx, params = nadamw(0.125, b1=0.0, weight_decay=1.0), jnp.array([1.0])
-        >>> params, state = tx.step(jnp.array([2.0]), tx.init(params), params)
-        >>> print(params)
-        [0.75]
-    """
-    direction = scale_by_nadam(b1, b2, eps, eps_root=eps_root, momentum_decay=momentum_decay)
-    return chain(direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate))
-
-
-@recipe
-def adamax(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> Any:
-    """Adam with the largest of the recent gradients for the second moment: ``scale_by_adamax``, then the learning rate.
-
-    Args:
-        learning_rate: the rate, or its schedule.
-        b1: decay of the first moment.
-        b2: decay of the largest magnitude.
-        eps: bounds the direction where gradients vanish.
-
-    Source: see ``scale_by_adamax``.
+    Source: see ``scale_by_adam`` and ``add_corrected_weight_decay``.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> tx, params = adamax(0.1), jnp.array([1.0])
+        >>> tx, params = adamc(0.125, max_learning_rate=0.25, weight_decay=1.0), jnp.array([1.0])
         >>> params, state = tx.step(jnp.array([2.0]), tx.init(params), params)
         >>> print(params)
-        [0.9]
+        [0.8125]
     """
-    return chain(scale_by_adamax(b1, b2, eps), scale_by_learning_rate(learning_rate))
-
-
-@recipe
-def adamaxw(
-    learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 1e-4,
-    where: Any = None,
-) -> Any:
-    """Adamax with decoupled weight decay: ``scale_by_adamax``, ``add_decayed_weights``, then the learning rate.
-
-    Args:
-        learning_rate: the rate, or its schedule.
-        b1: decay of the first moment.
-        b2: decay of the largest magnitude.
-        eps: bounds the direction where gradients vanish.
-        weight_decay: the decay, multiplied by the learning rate.
-        where: the leaves that decay; see ``add_decayed_weights``.
-
-    Source: see ``scale_by_adamax`` and ``add_decayed_weights``.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> tx, params = adamaxw(0.125, weight_decay=1.0), jnp.array([1.0])
-        >>> params, state = tx.step(jnp.array([2.0]), tx.init(params), params)
-        >>> print(params)
-        [0.75]
-    """
-    direction = scale_by_adamax(b1, b2, eps)
-    return chain(direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate))
-
-
-@recipe
-def amsgrad(
-    learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    *,
-    eps_root: Hyper = 0.0,
-    bias_correction_mu: bool = True,
-    bias_correction_nu: bool = True,
-    max_first: bool = False,
-) -> Any:
-    """Adam with a second moment that never shrinks: ``scale_by_amsgrad``, then the learning rate.
-
-    Args:
-        learning_rate: the rate, or its schedule.
-        b1: decay of the first moment.
-        b2: decay of the second moment.
-        eps: bounds the direction where gradients vanish.
-        eps_root: as ``eps``, under the root.
-        bias_correction_mu: whether the first moment is corrected for its start.
-        bias_correction_nu: whether the second moment is.
-        max_first: whether the largest is taken of raw moments and then corrected, as in PyTorch.
-
-    Source: see ``scale_by_amsgrad``.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> tx, params = amsgrad(0.1), jnp.array([1.0])
-        >>> params, state = tx.step(jnp.array([2.0]), tx.init(params), params)
-        >>> print(params)
-        [0.9]
-    """
-    direction = scale_by_amsgrad(
-        b1,
-        b2,
-        eps,
-        eps_root=eps_root,
-        bias_correction_mu=bias_correction_mu,
-        bias_correction_nu=bias_correction_nu,
-        max_first=max_first,
-    )
-    return chain(direction, scale_by_learning_rate(learning_rate))
+    direction = scale_by_adam(b1, b2, eps, eps_root=eps_root)
+    decay = add_corrected_weight_decay(weight_decay, learning_rate, max_learning_rate, where)
+    return chain(direction, decay, scale_by_learning_rate(learning_rate))

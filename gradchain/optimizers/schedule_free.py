@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from gradchain.call import Hyper
-from gradchain.core import chain, recipe
-from gradchain.transforms.adaptive import scale_by_rms
-from gradchain.transforms.basic import scale_by_learning_rate
-from gradchain.transforms.decay import add_decayed_weights
+from gradchain.core.call import Hyper
+from gradchain.core.transformation import chain, recipe
+from gradchain.optimizers.rmsprop import scale_by_rms
+from gradchain.transforms.scaling import scale_by_learning_rate
+from gradchain.transforms.weight_decay import add_decayed_weights
 from gradchain.wrappers.schedule_free import schedule_free
 
 
@@ -27,7 +27,8 @@ def schedule_free_sgd(
 
     Args:
         learning_rate: the rate, or its schedule.
-        warmup_steps: over how many steps the rate rises linearly from a first step that is not zero.
+        warmup_steps: over how many steps the rate rises linearly from a first step that is not
+            zero.
         b1: the share of the average in the parameters, in (0, 1].
         weight_decay: the decay, multiplied by the learning rate; ``None``: none.
         weight_lr_power: the power of the largest rate in the weights of the average.
@@ -62,12 +63,15 @@ def schedule_free_adamw(
     where: Any = None,
     weight_step_power: Hyper = 0.0,
 ) -> Any:
-    """Schedule-free AdamW: ``schedule_free`` around Adam's second moment, weight decay and the learning rate.
+    """Schedule-free AdamW: ``schedule_free`` around Adam's second moment, weight decay and the
+    learning rate.
 
     Args:
         learning_rate: the rate, or its schedule.
-        warmup_steps: over how many steps the rate rises linearly from a first step that is not zero.
-        b1: the share of the average in the parameters, in (0, 1]; it takes the place of the first moment.
+        warmup_steps: over how many steps the rate rises linearly from a first step that is not
+            zero.
+        b1: the share of the average in the parameters, in (0, 1]; it takes the place of the first
+            moment.
         b2: decay of the second moment.
         eps: bounds the direction where gradients vanish.
         weight_decay: the decay, multiplied by the learning rate.
@@ -85,6 +89,8 @@ def schedule_free_adamw(
         [0.5]
     """
     direction = scale_by_rms(b2, eps, eps_in_sqrt=False, bias_correction=True)
-    inner = chain(direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate))
+    inner = chain(
+        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
+    )
     numbers = {"weight_step_power": weight_step_power, "warmup_steps": warmup_steps}
     return chain(schedule_free(inner, learning_rate, b1, weight_lr_power, **numbers))

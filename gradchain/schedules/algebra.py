@@ -10,7 +10,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradchain.call import Hyper, schedule
+from gradchain.core.call import Hyper
+from gradchain.core.schedule import schedule
 from gradchain.schedules.shapes import at_least, value_at
 
 
@@ -24,7 +25,7 @@ def sum_schedule(step: Any, first: Hyper, second: Hyper) -> Any:
 
     Example:
         >>> import gradchain as gc
-        >>> gc.rex_schedule(1.0, 10) + 0.5
+        >>> gc.schedules.rex_schedule(1.0, 10) + 0.5
         sum_schedule(first=rex_schedule(init_value=1.0, decay_steps=10, end_value=0.0), second=0.5)
     """
     return value_at(first, step) + value_at(second, step)
@@ -48,7 +49,9 @@ def product_schedule(step: Any, first: Hyper, second: Hyper) -> Any:
 
 
 @schedule
-def clipped_schedule(step: Any, schedule: Hyper, low: Hyper | None = None, high: Hyper | None = None) -> Any:
+def clipped_schedule(
+    step: Any, schedule: Hyper, low: Hyper | None = None, high: Hyper | None = None
+) -> Any:
     """A schedule held between two bounds, ``schedule.clip(low, high)``.
 
     Args:
@@ -106,7 +109,8 @@ def repeated_schedule(step: Any, schedule: Callable, steps: int) -> Any:
 def until_schedule(step: Any, schedule: Callable, steps: int) -> Any:
     """A schedule up to a step and its value there from then on, ``schedule.until(steps)``.
 
-    With ``|`` another schedule goes on from there, counting its steps from 0: ``a.until(100) | b.until(50) | c``.
+    With ``|`` another schedule goes on from there, counting its steps from 0: ``a.until(100) |
+    b.until(50) | c``.
 
     Args:
         schedule: the schedule, or any function of the step.
@@ -134,7 +138,8 @@ def join_schedules(step: Any, schedules: Sequence[Callable], boundaries: Sequenc
         boundaries: the steps at which the second, the third ... begin; increasing.
 
     Raises:
-        ValueError: if the numbers of schedules and boundaries do not fit, or boundaries do not increase.
+        ValueError: if the numbers of schedules and boundaries do not fit, or boundaries do not
+            increase.
 
     Example:
         >>> import gradchain as gc
@@ -143,7 +148,9 @@ def join_schedules(step: Any, schedules: Sequence[Callable], boundaries: Sequenc
         0.5
     """
     if len(boundaries) != len(schedules) - 1:
-        raise ValueError(f"boundaries must be one fewer than schedules: {len(boundaries)} for {len(schedules)}.")
+        raise ValueError(
+            f"boundaries must be one fewer than schedules: {len(boundaries)} for {len(schedules)}."
+        )
     if list(boundaries) != sorted(set(boundaries)):
         raise ValueError(f"boundaries must increase, not {boundaries!r}.")
     value = value_at(schedules[0], step)

@@ -1,6 +1,7 @@
 """Functions of the step that remember how they were made.
 
-Each is called with the number of completed updates, 0 at the first. A schedule can stand wherever a hyperparameter can.
+Each is called with the number of completed updates, 0 at the first. A schedule can stand wherever a
+hyperparameter can.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradchain.call import Hyper, schedule
+from gradchain.core.call import Hyper
+from gradchain.core.schedule import schedule
 from gradchain.schedules.shapes import at_least, positive, turn
 
 
@@ -47,8 +49,8 @@ def polynomial_schedule(
         power: the exponent :math:`q`.
         transition_steps: the length :math:`T \ge 1`, in steps.
         transition_begin: the beginning :math:`t_0`, in steps.
-        cycle: whether, instead of staying at the end, :math:`T` is doubled, then trebled ... each time it is over, so
-            that the value leaps up and decays again to the same end.
+        cycle: whether, instead of staying at the end, :math:`T` is doubled, then trebled ... each
+            time it is over, so that the value leaps up and decays again to the same end.
 
     Raises:
         ValueError: if a number of steps is out of range.
@@ -60,7 +62,11 @@ def polynomial_schedule(
     at_least(1, transition_steps=transition_steps)
     at_least(0, transition_begin=transition_begin)
     passed = jnp.maximum(step - transition_begin, 0.0)
-    length = transition_steps * jnp.maximum(jnp.ceil(passed / transition_steps), 1.0) if cycle else transition_steps
+    length = (
+        transition_steps * jnp.maximum(jnp.ceil(passed / transition_steps), 1.0)
+        if cycle
+        else transition_steps
+    )
     left = 1.0 - jnp.minimum(passed / length, 1.0)
     return (init_value - end_value) * left**power + end_value
 
@@ -86,8 +92,12 @@ def linear_schedule(
     """
     at_least(1, transition_steps=transition_steps)
     at_least(0, transition_begin=transition_begin)
-    done = jnp.clip(step - transition_begin, 0.0, transition_steps)  # in steps: all digits near either end
-    return init_value * ((transition_steps - done) / transition_steps) + end_value * (done / transition_steps)
+    done = jnp.clip(
+        step - transition_begin, 0.0, transition_steps
+    )  # in steps: all digits near either end
+    return init_value * ((transition_steps - done) / transition_steps) + end_value * (
+        done / transition_steps
+    )
 
 
 @schedule
@@ -130,7 +140,8 @@ def exponential_decay(
     staircase: bool = False,
     end_value: Hyper | None = None,
 ) -> Any:
-    r"""Multiply by a rate once in so many steps: :math:`y = a\,r^{(t - t_0)/T}`, and :math:`a` before :math:`t_0`.
+    r"""Multiply by a rate once in so many steps: :math:`y = a\,r^{(t - t_0)/T}`, and :math:`a`
+    before :math:`t_0`.
 
     Args:
         init_value: the value :math:`a` up to the beginning.
@@ -138,7 +149,8 @@ def exponential_decay(
         decay_rate: the rate :math:`r > 0`; above 1 the value grows.
         transition_begin: the beginning :math:`t_0`, in steps.
         staircase: whether to multiply at whole multiples of :math:`T` only.
-        end_value: a bound that the value does not pass, below it when it decays, above when it grows.
+        end_value: a bound that the value does not pass, below it when it decays, above when it
+            grows.
 
     Raises:
         ValueError: if a number of steps is out of range.
@@ -147,7 +159,9 @@ def exponential_decay(
         >>> print(exponential_decay(1.0, transition_steps=10, decay_rate=0.25)(5))
         0.5
     """
-    return exponential(step, init_value, transition_steps, decay_rate, transition_begin, staircase, end_value)
+    return exponential(
+        step, init_value, transition_steps, decay_rate, transition_begin, staircase, end_value
+    )
 
 
 def exponential(
@@ -163,7 +177,9 @@ def exponential(
     at_least(1, transition_steps=transition_steps)
     at_least(0, transition_begin=transition_begin)
     positive(decay_rate=decay_rate)
-    value = init_value * decay_rate ** transitions(step, transition_steps, transition_begin, staircase)
+    value = init_value * decay_rate ** transitions(
+        step, transition_steps, transition_begin, staircase
+    )
     if end_value is None:
         return value
     return jnp.where(decay_rate < 1.0, jnp.maximum(value, end_value), jnp.minimum(value, end_value))

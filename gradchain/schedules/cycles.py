@@ -7,14 +7,18 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradchain.call import Hyper, schedule
+from gradchain.core.call import Hyper
+from gradchain.core.schedule import schedule
 from gradchain.schedules.shapes import at_least, between, one_of, share, turn, whole
 from gradchain.schedules.warmup import warmup_cosine
 
 
 @schedule
-def cosine_annealing_schedule(step: Any, init_value: Hyper, half_period: int, end_value: Hyper = 0.0) -> Any:
-    r"""A cosine wave between two values, :math:`y = b + (a - b)\frac{1 + \cos(\pi t / T)}{2}`: down and up again.
+def cosine_annealing_schedule(
+    step: Any, init_value: Hyper, half_period: int, end_value: Hyper = 0.0
+) -> Any:
+    r"""A cosine wave between two values, :math:`y = b + (a - b)\frac{1 + \cos(\pi t / T)}{2}`: down
+    and up again.
 
     Args:
         init_value: the value :math:`a` at the start and after each whole period.
@@ -46,7 +50,8 @@ def cosine_restarts_schedule(
     end_value: Hyper = 0.0,
     warmup_steps: int = 0,
 ) -> Any:
-    r"""Decays along half a cosine without end, each perhaps longer than the one before and from less high (SGDR).
+    r"""Decays along half a cosine without end, each perhaps longer than the one before and from
+    less high (SGDR).
 
     Args:
         init_value: the value from which the first decays.
@@ -54,7 +59,8 @@ def cosine_restarts_schedule(
         t_mult: how many times the decay is longer each time, an integer of 1 or more.
         m_mult: the factor of the height each time.
         end_value: the value to which all decay.
-        warmup_steps: the steps in which each first rises, in a straight line from ``end_value``; they stay as many.
+        warmup_steps: the steps in which each first rises, in a straight line from ``end_value``;
+            they stay as many.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -70,15 +76,21 @@ def cosine_restarts_schedule(
     whole(1, first_decay_steps=first_decay_steps, t_mult=t_mult)
     whole(0, warmup_steps=warmup_steps)
     if first_decay_steps <= warmup_steps:
-        raise ValueError(f"first_decay_steps includes the warm-up: {first_decay_steps} for {warmup_steps=}.")
+        raise ValueError(
+            f"first_decay_steps includes the warm-up: {first_decay_steps} for {warmup_steps=}."
+        )
     if t_mult == 1:
         number, within = turn(step, first_decay_steps)
         length = first_decay_steps
     else:
-        starts, lengths = (jnp.asarray(x, step.dtype) for x in _cycles(first_decay_steps, t_mult, warmup_steps))
+        starts, lengths = (
+            jnp.asarray(x, step.dtype) for x in _cycles(first_decay_steps, t_mult, warmup_steps)
+        )
         index = jnp.searchsorted(starts, step, side="right") - 1
         number, within, length = index.astype(step.dtype), step - starts[index], lengths[index]
-    return warmup_cosine(within, end_value, init_value * m_mult**number, warmup_steps, length, end_value)
+    return warmup_cosine(
+        within, end_value, init_value * m_mult**number, warmup_steps, length, end_value
+    )
 
 
 def _cycles(first: int, mult: int, warmup: int) -> tuple[list[float], list[float]]:
@@ -95,8 +107,8 @@ def sgdr_schedule(step: Any, cosine_kwargs: Sequence[dict[str, Any]]) -> Any:
     """Decays with a warm-up, one after another, each with arguments of its own (SGDR).
 
     Args:
-        cosine_kwargs: the arguments of ``warmup_cosine_decay_schedule`` for each; the next begins after
-            ``decay_steps``.
+        cosine_kwargs: the arguments of ``warmup_cosine_decay_schedule`` for each; the next begins
+            after ``decay_steps``.
 
     Raises:
         ValueError: if there are none, or an argument is out of range.
@@ -131,17 +143,19 @@ def cyclic_schedule(
 
     Args:
         base_value: the value at the feet.
-        peak_value: the value at the top; below ``base_value`` for a momentum that goes against its rate.
+        peak_value: the value at the top; below ``base_value`` for a momentum that goes against its
+            rate.
         rise_steps: the steps of a rise, 1 or more.
         fall_steps: the steps of a fall, 1 or more; by default as many.
-        mode: how the height changes: ``"triangular"`` not at all, ``"triangular2"`` by half after each cycle,
-            ``"exp_range"`` by the factor ``gamma`` at each step.
+        mode: how the height changes: ``"triangular"`` not at all, ``"triangular2"`` by half after
+            each cycle, ``"exp_range"`` by the factor ``gamma`` at each step.
         gamma: that factor, positive.
 
     Raises:
         ValueError: if an argument is out of range.
 
-    Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2017, https://arxiv.org/abs/1506.01186
+    Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2017,
+    https://arxiv.org/abs/1506.01186
 
     Example:
         >>> print(cyclic_schedule(0.0, 1.0, rise_steps=2)(jnp.arange(6)))
@@ -151,7 +165,9 @@ def cyclic_schedule(
     fall_steps = rise_steps if fall_steps is None else fall_steps
     at_least(1, rise_steps=rise_steps, fall_steps=fall_steps)
     number, within = turn(step, rise_steps + fall_steps)
-    height = jnp.where(within <= rise_steps, within / rise_steps, 1.0 - (within - rise_steps) / fall_steps)
+    height = jnp.where(
+        within <= rise_steps, within / rise_steps, 1.0 - (within - rise_steps) / fall_steps
+    )
     if mode == "triangular2":
         height = height * 0.5**number
     if mode == "exp_range":

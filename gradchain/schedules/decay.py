@@ -8,7 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.call import Hyper, schedule
+from gradchain.core.call import Hyper
+from gradchain.core.schedule import schedule
 from gradchain.schedules.basic import transitions
 from gradchain.schedules.shapes import at_least, between, positive, share, value_at, whole
 
@@ -23,7 +24,8 @@ def inverse_time_decay_schedule(
     staircase: bool = False,
     power: Hyper = 1.0,
 ) -> Any:
-    r"""Decay with the inverse of the time: :math:`y = a / (1 + r (t - t_0)/T)^q`, and :math:`a` before :math:`t_0`.
+    r"""Decay with the inverse of the time: :math:`y = a / (1 + r (t - t_0)/T)^q`, and :math:`a`
+    before :math:`t_0`.
 
     Args:
         init_value: the value :math:`a` up to the beginning.
@@ -31,13 +33,14 @@ def inverse_time_decay_schedule(
         decay_rate: the rate :math:`r \ge 0`.
         transition_begin: the beginning :math:`t_0`, in steps.
         staircase: whether to decay at whole multiples of :math:`T` only.
-        power: the exponent :math:`q`; between 1/2 (not included) and 1, sums of values have no bound and sums of
-            their squares have one.
+        power: the exponent :math:`q`; between 1/2 (not included) and 1, sums of values have no
+            bound and sums of their squares have one.
 
     Raises:
         ValueError: if an argument is out of range.
 
-    Source: Robbins & Monro, "A Stochastic Approximation Method", 1951, https://doi.org/10.1214/aoms/1177729586
+    Source: Robbins & Monro, "A Stochastic Approximation Method", 1951,
+    https://doi.org/10.1214/aoms/1177729586
 
     Example:
         >>> print(inverse_time_decay_schedule(1.0, transition_steps=10, decay_rate=1.0)(30))
@@ -45,14 +48,19 @@ def inverse_time_decay_schedule(
     """
     at_least(1, transition_steps=transition_steps)
     at_least(0, transition_begin=transition_begin, decay_rate=decay_rate)
-    return init_value / (1.0 + decay_rate * transitions(step, transition_steps, transition_begin, staircase)) ** power
+    return (
+        init_value
+        / (1.0 + decay_rate * transitions(step, transition_steps, transition_begin, staircase))
+        ** power
+    )
 
 
 @schedule
 def rex_schedule(step: Any, init_value: Hyper, decay_steps: int, end_value: Hyper = 0.0) -> Any:
     r"""Decay slowly at first and steeply at the end, made for small budgets (REX).
 
-    What is left of the way is :math:`\frac{1 - \tau}{1/2 + (1 - \tau)/2}` with :math:`\tau = t/T`, at most 1.
+    What is left of the way is :math:`\frac{1 - \tau}{1/2 + (1 - \tau)/2}` with :math:`\tau = t/T`,
+    at most 1.
 
     Args:
         init_value: the value at the start.
@@ -62,8 +70,8 @@ def rex_schedule(step: Any, init_value: Hyper, decay_steps: int, end_value: Hype
     Raises:
         ValueError: if ``decay_steps`` is less than 1.
 
-    Source: Chen, Wolfe & Kyrillidis, "REX: Revisiting Budgeted Training with an Improved Schedule", 2022,
-    https://arxiv.org/abs/2107.04197
+    Source: Chen, Wolfe & Kyrillidis, "REX: Revisiting Budgeted Training with an Improved Schedule",
+    2022, https://arxiv.org/abs/2107.04197
 
     Example:
         >>> print(rex_schedule(1.0, decay_steps=10)(5).round(4))
@@ -85,8 +93,8 @@ def sigmoid_schedule(
 ) -> Any:
     r"""From one value to another along a logistic curve, slow at both ends.
 
-    The way done is :math:`\sigma(k(\tau - 1/2))`, stretched to reach from 0 to 1; :math:`\tau` is the share of the time
-    that has passed.
+    The way done is :math:`\sigma(k(\tau - 1/2))`, stretched to reach from 0 to 1; :math:`\tau` is
+    the share of the time that has passed.
 
     Args:
         init_value: the value up to the beginning.
@@ -108,16 +116,23 @@ def sigmoid_schedule(
     positive(steepness=steepness)
     # In tanh(x / 2) = 2 sigma(x) - 1, whose ends are exact.
     half = jnp.tanh(0.5 * steepness * (share(step, transition_begin, transition_steps) - 0.5))
-    return between(init_value, end_value, 0.5 + 0.5 * half / jnp.tanh(jnp.asarray(0.25 * steepness, step.dtype)))
+    return between(
+        init_value,
+        end_value,
+        0.5 + 0.5 * half / jnp.tanh(jnp.asarray(0.25 * steepness, step.dtype)),
+    )
 
 
 @schedule
-def chebyshev_schedule(step: Any, init_value: Hyper, steps: int, low: Hyper = 0.05, high: Hyper = 1.0) -> Any:
-    r"""The inverse nodes of Chebyshev's polynomial in fractal order: a few large steps among many small ones, repeated.
+def chebyshev_schedule(
+    step: Any, init_value: Hyper, steps: int, low: Hyper = 0.05, high: Hyper = 1.0
+) -> Any:
+    r"""The inverse nodes of Chebyshev's polynomial in fractal order: a few large steps among many
+    small ones, repeated.
 
-    Gradient descent with the rates :math:`a / \gamma_i`,
-    :math:`\gamma_i = \frac{M + m}{2} - \frac{M - m}{2} \cos \frac{(i - 1/2)\pi}{T}`, is the fastest in :math:`T` steps
-    on a quadratic whose curvatures are :math:`a` times numbers between :math:`m` and :math:`M`; the order keeps it
+    Gradient descent with the rates :math:`a / \gamma_i`, :math:`\gamma_i = \frac{M + m}{2} -
+    \frac{M - m}{2} \cos \frac{(i - 1/2)\pi}{T}`, is the fastest in :math:`T` steps on a quadratic
+    whose curvatures are :math:`a` times numbers between :math:`m` and :math:`M`; the order keeps it
     stable.
 
     Args:

@@ -1,4 +1,6 @@
-"""Schedules through given points: constant between them, or on a line or a cosine from one to the next."""
+"""Schedules through given points: constant between them, or on a line or a cosine from one to the
+next.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradchain.call import Hyper, schedule
+from gradchain.core.call import Hyper
+from gradchain.core.schedule import schedule
 from gradchain.schedules.shapes import SHAPES, at_least, at_most, one_of, positive, through
 
 
@@ -36,14 +39,19 @@ def piecewise_constant_schedule(
 
 @schedule
 def piecewise_interpolate_schedule(
-    step: Any, interpolate_type: str, init_value: Hyper, boundaries_and_scales: dict[int, float] | None = None
+    step: Any,
+    interpolate_type: str,
+    init_value: Hyper,
+    boundaries_and_scales: dict[int, float] | None = None,
 ) -> Any:
     """From boundary to boundary without leaps: at each, all factors so far are reached.
 
     Args:
-        interpolate_type: the way between boundaries, ``"linear"``, ``"cosine"``, ``"sqrt"`` or ``"square"``.
+        interpolate_type: the way between boundaries, ``"linear"``, ``"cosine"``, ``"sqrt"`` or
+            ``"square"``.
         init_value: the value at the start.
-        boundaries_and_scales: from a step to the factor between the value there and the value at the boundary before.
+        boundaries_and_scales: from a step to the factor between the value there and the value at
+            the boundary before.
 
     Raises:
         ValueError: if the type is unknown or a factor is negative.
@@ -78,24 +86,25 @@ def linear_onecycle_schedule(
     final_div_factor: Hyper = 1e4,
     inclusive: bool = False,
 ) -> Any:
-    r"""One cycle of straight lines: up to the peak, down to where it started, and on to almost nothing.
+    r"""One cycle of straight lines: up to the peak, down to where it started, and on to almost
+    nothing.
 
     Args:
         transition_steps: the length :math:`T \ge 1` of the whole, in steps.
         peak_value: the greatest value.
         pct_start: the share of the steps after which the peak is reached, in [0, 1].
-        pct_final: the share of the steps after which it is back where it started, in [0, 1]; ``None``: from the peak
-            straight to the end.
+        pct_final: the share of the steps after which it is back where it started, in [0, 1];
+            ``None``: from the peak straight to the end.
         div_factor: the peak is so many times the first value.
         final_div_factor: the first value is so many times the last.
-        inclusive: whether the last value is that of step :math:`T - 1`, so that :math:`T` steps see both ends, as in
-            torch's ``OneCycleLR``; else that of step :math:`T`.
+        inclusive: whether the last value is that of step :math:`T - 1`, so that :math:`T` steps see
+            both ends, as in torch's ``OneCycleLR``; else that of step :math:`T`.
 
     Raises:
         ValueError: if an argument is out of range, or ``pct_final`` is less than ``pct_start``.
 
-    Source: Smith & Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates", 2019,
-    https://arxiv.org/abs/1708.07120
+    Source: Smith & Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large
+    Learning Rates", 2019, https://arxiv.org/abs/1708.07120
 
     Example:
         >>> rate = linear_onecycle_schedule(100, peak_value=1.0)
@@ -103,7 +112,16 @@ def linear_onecycle_schedule(
         0.04 1.0 0.04
     """
     shares = (pct_start, pct_final)
-    return _onecycle(step, "linear", transition_steps, peak_value, shares, div_factor, final_div_factor, inclusive)
+    return _onecycle(
+        step,
+        "linear",
+        transition_steps,
+        peak_value,
+        shares,
+        div_factor,
+        final_div_factor,
+        inclusive,
+    )
 
 
 @schedule
@@ -125,8 +143,8 @@ def cosine_onecycle_schedule(
         pct_start: the share of the steps after which the peak is reached, in [0, 1].
         div_factor: the peak is so many times the first value.
         final_div_factor: the first value is so many times the last.
-        pct_final: the share of the steps after which it is back where it started, in [0, 1]; ``None``: from the peak
-            straight to the end.
+        pct_final: the share of the steps after which it is back where it started, in [0, 1];
+            ``None``: from the peak straight to the end.
         inclusive: see ``linear_onecycle_schedule``.
 
     Raises:
@@ -140,7 +158,16 @@ def cosine_onecycle_schedule(
         0.04 1.0 0.5
     """
     shares = (pct_start, pct_final)
-    return _onecycle(step, "cosine", transition_steps, peak_value, shares, div_factor, final_div_factor, inclusive)
+    return _onecycle(
+        step,
+        "cosine",
+        transition_steps,
+        peak_value,
+        shares,
+        div_factor,
+        final_div_factor,
+        inclusive,
+    )
 
 
 def _onecycle(
@@ -168,7 +195,11 @@ def _onecycle(
     else:
         end, top = transition_steps, _whole(pct_start * transition_steps)
         back = None if pct_final is None else _whole(pct_final * transition_steps)
-    points = [(top, peak_value), *([] if back is None else [(back, first)]), (end, first / final_div_factor)]
+    points = [
+        (top, peak_value),
+        *([] if back is None else [(back, first)]),
+        (end, first / final_div_factor),
+    ]
     return through(step, first, points, shape)
 
 

@@ -1,4 +1,6 @@
-"""The learning-rate range test: train for a moment while the rate grows from far too small to far too large."""
+"""The learning-rate range test: train for a moment while the rate grows from far too small to far
+too large.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from gradchain.core import as_transformation
+from gradchain.core.transformation import as_transformation
 from gradchain.schedules.basic import exponential_decay
 from gradchain.schedules.shapes import at_least, positive
 
@@ -23,7 +25,8 @@ class LearningRateRange:
         rates: the learning rate of each step, up to the divergence.
         losses: the loss before each step.
         smoothed: their moving average, without the pull towards zero at its start.
-        steepest: the rate at which the smoothed loss fell fastest, by factors of the rate: a good one to begin with.
+        steepest: the rate at which the smoothed loss fell fastest, by factors of the rate: a good
+            one to begin with.
         diverged: the rate at which the loss diverged; ``None`` if it did not.
     """
 
@@ -50,30 +53,35 @@ def find_learning_rate(
     smoothing: float = 0.9,
     divergence: float = 4.0,
 ) -> LearningRateRange:
-    r"""Train for some steps while the learning rate grows exponentially, and see where the loss falls and diverges.
+    r"""Train for some steps while the learning rate grows exponentially, and see where the loss
+    falls and diverges.
 
-    The parameters that are passed in stay as they are. One step is compiled, once; the loss is looked at after each.
+    The parameters that are passed in stay as they are. One step is compiled, once; the loss is
+    looked at after each.
 
     Args:
-        loss_and_grad: ``loss_and_grad(params, batch) -> (loss, gradients)``: ``jax.value_and_grad`` of a loss.
+        loss_and_grad: ``loss_and_grad(params, batch) -> (loss, gradients)``: ``jax.value_and_grad``
+            of a loss.
         params: the parameters to start from.
-        make: the optimizer as a function of its learning rate, ``gradchain.adam`` say; it may need the loss, as
-            ``value=`` or ``value_fn=``.
+        make: the optimizer as a function of its learning rate, ``gradchain.adam`` say; it may need
+            the loss, as ``value=`` or ``value_fn=``.
         batches: what to train on; if it ends before the steps do, it starts anew.
         low: the learning rate of the first step.
         high: the learning rate of the last step, if the loss does not diverge before.
         steps: the number of steps, 2 or more.
         smoothing: the decay of the moving average of the losses, in [0, 1).
-        divergence: the loss has diverged once its average is above the least so far by ``divergence - 1`` times the
-            size of the first loss, or once a loss is not finite.
+        divergence: the loss has diverged once its average is above the least so far by ``divergence
+            - 1`` times the size of the first loss, or once a loss is not finite.
 
     Returns:
         The rates and losses, and the rates that they suggest.
 
     Raises:
-        ValueError: if an argument is out of range, there are no batches, or the first loss is not finite.
+        ValueError: if an argument is out of range, there are no batches, or the first loss is not
+            finite.
 
-    Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2017, https://arxiv.org/abs/1506.01186
+    Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2017,
+    https://arxiv.org/abs/1506.01186
 
     Example:
         >>> import gradchain as gc
@@ -86,7 +94,9 @@ def find_learning_rate(
     at_least(2, steps=steps)
     at_least(0, smoothing=smoothing)
     if low >= high or smoothing >= 1:
-        raise ValueError(f"low must be less than high, and smoothing less than 1, not {low=}, {high=}, {smoothing=}.")
+        raise ValueError(
+            f"low must be less than high, and smoothing less than 1, not {low=}, {high=}, {smoothing=}."
+        )
     schedule = exponential_decay(low, steps - 1, high / low)
     tx = as_transformation(make(schedule), "find_learning_rate: what 'make' returns")
 
@@ -107,15 +117,23 @@ def find_learning_rate(
         loss = float(loss)
         average = smoothing * average + (1 - smoothing) * loss
         level = average / (1 - smoothing**count)
-        if not np.isfinite(loss) or (losses and level > min(smoothed) + (divergence - 1) * abs(losses[0])):
+        if not np.isfinite(loss) or (
+            losses and level > min(smoothed) + (divergence - 1) * abs(losses[0])
+        ):
             diverged = rate
             break
         losses.append(loss)
         smoothed.append(level)
     if not losses:
-        raise ValueError("find_learning_rate: the first loss is not finite; begin with other parameters.")
+        raise ValueError(
+            "find_learning_rate: the first loss is not finite; begin with other parameters."
+        )
     rates = rates[: len(losses)]
-    memory = min(round(smoothing / (1 - smoothing)), len(rates) // 2)  # an average of fewer losses is mere noise
+    memory = min(
+        round(smoothing / (1 - smoothing)), len(rates) // 2
+    )  # an average of fewer losses is mere noise
     slopes = np.gradient(smoothed, np.log(rates)) if len(rates) > 1 else np.zeros(1)
     steepest = rates[memory + int(np.argmin(slopes[memory:]))]
-    return LearningRateRange(np.array(rates), np.array(losses), np.array(smoothed), steepest, diverged)
+    return LearningRateRange(
+        np.array(rates), np.array(losses), np.array(smoothed), steepest, diverged
+    )

@@ -9,9 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.checks import check_at_least, check_one_of
+from gradchain.core.errors import check_at_least, check_one_of
 
-#: From the share of the time that has passed to the share of the way that is done; both go from 0 to 1.
+#: From the share of the time that has passed to the share of the way that is done; both go from 0
+#: to 1.
 SHAPES: dict[str, Callable] = {
     "linear": lambda passed: passed,
     "cosine": lambda passed: 0.5 * (1.0 - jnp.cos(jnp.pi * passed)),
@@ -19,9 +20,9 @@ SHAPES: dict[str, Callable] = {
     "square": jnp.square,
 }
 
-
 # ``Schedule.checked`` puts the name of the factory before what these raise.
 at_least = partial(check_at_least, None)
+
 one_of = partial(check_one_of, None)
 
 
@@ -58,7 +59,9 @@ def between(start: Any, end: Any, passed: jax.Array, shape: str = "linear") -> j
     return start * (1.0 - done) + end * done
 
 
-def through(step: jax.Array, start: Any, points: Iterable[tuple[Any, Any]], shape: str) -> jax.Array:
+def through(
+    step: jax.Array, start: Any, points: Iterable[tuple[Any, Any]], shape: str
+) -> jax.Array:
     """The value on the way from ``start`` through ``(step, value)`` points, held after the last."""
     value, begin = jnp.full_like(step, start), 0
     for end, target in points:
@@ -74,8 +77,12 @@ def turn(step: jax.Array, period: Any) -> tuple[jax.Array, jax.Array]:
 
 
 def value_at(schedule: Any, step: jax.Array) -> jax.Array:
-    """The value of a schedule, of a plain function of the step, or of a number, in the precision of the step."""
+    """The value of a schedule, of a plain function of the step, or of a number, in the precision of
+    the step.
+    """
     value = jnp.asarray(schedule(step) if callable(schedule) else schedule)
     if value.shape not in ((), step.shape):
-        raise ValueError(f"{schedule!r} gives an array of shape {list(value.shape)}, not a number, at a step.")
+        raise ValueError(
+            f"{schedule!r} gives an array of shape {list(value.shape)}, not a number, at a step."
+        )
     return jnp.broadcast_to(value.astype(step.dtype), step.shape)

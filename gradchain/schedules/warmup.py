@@ -7,7 +7,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradchain.call import Hyper, schedule
+from gradchain.core.call import Hyper
+from gradchain.core.schedule import schedule
 from gradchain.schedules.basic import exponential
 from gradchain.schedules.shapes import SHAPES, at_least, between, one_of, positive, share, value_at
 
@@ -18,32 +19,40 @@ def warmup_schedule(
 ) -> Any:
     r"""A rise to where a schedule begins, then that schedule, counting from 0.
 
-    To let a schedule run while it is warmed up, multiply: ``linear_schedule(0.0, 1.0, 100) * schedule``.
+    To let a schedule run while it is warmed up, multiply: ``linear_schedule(0.0, 1.0, 100) *
+    schedule``.
 
     Args:
         schedule: the schedule, or any function of the step.
         warmup_steps: the length of the warm-up, in steps, 0 or more.
         init_value: the value at the start.
-        shape: the way up: with :math:`\tau` the share of the warm-up that has passed, ``"linear"`` is :math:`\tau`,
-            ``"cosine"`` :math:`(1 - \cos \pi\tau)/2`, ``"sqrt"`` :math:`\sqrt\tau` and ``"square"`` :math:`\tau^2`.
+        shape: the way up: with :math:`\tau` the share of the warm-up that has passed, ``"linear"``
+            is :math:`\tau`, ``"cosine"`` :math:`(1 - \cos \pi\tau)/2`, ``"sqrt"`` :math:`\sqrt\tau`
+            and ``"square"`` :math:`\tau^2`.
 
     Raises:
         ValueError: if ``warmup_steps`` is negative or the shape is unknown.
 
     Example:
         >>> import gradchain as gc
-        >>> rate = warmup_schedule(gc.rex_schedule(1.0, 100), warmup_steps=10)
+        >>> rate = warmup_schedule(gc.schedules.rex_schedule(1.0, 100), warmup_steps=10)
         >>> print(rate(5), rate(10), rate(110))
         0.5 1.0 0.0
     """
     at_least(0, warmup_steps=warmup_steps)
     one_of(SHAPES, shape=shape)
-    risen = between(init_value, value_at(schedule, jnp.zeros_like(step)), share(step, 0, warmup_steps), shape)
-    return jnp.where(step < warmup_steps, risen, value_at(schedule, jnp.maximum(step - warmup_steps, 0.0)))
+    risen = between(
+        init_value, value_at(schedule, jnp.zeros_like(step)), share(step, 0, warmup_steps), shape
+    )
+    return jnp.where(
+        step < warmup_steps, risen, value_at(schedule, jnp.maximum(step - warmup_steps, 0.0))
+    )
 
 
 @schedule
-def warmup_constant_schedule(step: Any, init_value: Hyper, peak_value: Hyper, warmup_steps: int) -> Any:
+def warmup_constant_schedule(
+    step: Any, init_value: Hyper, peak_value: Hyper, warmup_steps: int
+) -> Any:
     """A straight warm-up, then a constant.
 
     Args:
@@ -78,7 +87,8 @@ def warmup_cosine_decay_schedule(
         init_value: the value at the start.
         peak_value: the value at the end of the warm-up.
         warmup_steps: the length of the warm-up, in steps, 0 or more.
-        decay_steps: the length of the whole, warm-up included, in steps, more than ``warmup_steps``.
+        decay_steps: the length of the whole, warm-up included, in steps, more than
+            ``warmup_steps``.
         end_value: the value from ``decay_steps`` on.
         exponent: the exponent of the cosine's wave.
 
@@ -92,7 +102,9 @@ def warmup_cosine_decay_schedule(
         >>> print(learning_rate(5), learning_rate(10))
         0.25 0.5
     """
-    return warmup_cosine(step, init_value, peak_value, warmup_steps, decay_steps, end_value, exponent)
+    return warmup_cosine(
+        step, init_value, peak_value, warmup_steps, decay_steps, end_value, exponent
+    )
 
 
 def warmup_cosine(
@@ -105,8 +117,14 @@ def warmup_cosine(
     exponent: Any = 1.0,
 ) -> Any:
     """The value of ``warmup_cosine_decay_schedule``."""
-    if isinstance(decay_steps, int) and isinstance(warmup_steps, int) and decay_steps <= warmup_steps:
-        raise ValueError(f"decay_steps includes the warm-up: {decay_steps} must be more than {warmup_steps=}.")
+    if (
+        isinstance(decay_steps, int)
+        and isinstance(warmup_steps, int)
+        and decay_steps <= warmup_steps
+    ):
+        raise ValueError(
+            f"decay_steps includes the warm-up: {decay_steps} must be more than {warmup_steps=}."
+        )
     left = 1.0 - share(step, warmup_steps, decay_steps - warmup_steps)
     wave = (0.5 * (1.0 + jnp.cos(jnp.pi * (1.0 - left)))) ** exponent
     decayed = (peak_value - end_value) * wave + end_value
@@ -146,7 +164,9 @@ def warmup_exponential_decay_schedule(
         0.5 1.0 0.5
     """
     after = step - warmup_steps
-    decayed = exponential(after, peak_value, transition_steps, decay_rate, transition_begin, staircase, end_value)
+    decayed = exponential(
+        after, peak_value, transition_steps, decay_rate, transition_begin, staircase, end_value
+    )
     return _warmed_up(step, init_value, peak_value, warmup_steps, decayed)
 
 
@@ -161,7 +181,8 @@ def warmup_stable_decay_schedule(
     end_value: Hyper = 0.0,
     shape: str = "sqrt",
 ) -> Any:
-    r"""A straight warm-up, a constant, and a decay that can be put off as long as training goes on (WSD).
+    r"""A straight warm-up, a constant, and a decay that can be put off as long as training goes on
+    (WSD).
 
     Args:
         init_value: the value at the start.
@@ -170,16 +191,18 @@ def warmup_stable_decay_schedule(
         stable_steps: the length of the constant, in steps, 0 or more.
         decay_steps: the length of the decay, in steps, 1 or more.
         end_value: the value at the end of the decay and after it.
-        shape: the way down: with :math:`\tau` the share of the decay that has passed, what is left is, for ``"sqrt"``,
+        shape: the way down: with :math:`\tau` the share of the decay that has passed, what is left
+            is, for ``"sqrt"``,
             :math:`1 - \sqrt\tau`, for ``"linear"`` :math:`1 - \tau`, for ``"cosine"`` :math:`(1 + \cos \pi\tau)/2` and
             for ``"square"`` :math:`1 - \tau^2`.
 
     Raises:
         ValueError: if a number of steps is out of range or the shape is unknown.
 
-    Source: Hu et al., "MiniCPM: Unveiling the Potential of Small Language Models with Scalable Training Strategies",
-    2024, https://arxiv.org/abs/2404.06395; the root is of Hägele et al., "Scaling Laws and Compute-Optimal Training
-    Beyond Fixed Training Durations", 2024, https://arxiv.org/abs/2405.18392
+    Source: Hu et al., "MiniCPM: Unveiling the Potential of Small Language Models with Scalable
+    Training Strategies", 2024, https://arxiv.org/abs/2404.06395; the root is of Hägele et al.,
+    "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", 2024,
+    https://arxiv.org/abs/2405.18392
 
     Example:
         >>> rate = warmup_stable_decay_schedule(0.0, 1.0, 10, 70, 20)
@@ -189,13 +212,19 @@ def warmup_stable_decay_schedule(
     at_least(0, stable_steps=stable_steps)
     at_least(1, decay_steps=decay_steps)
     one_of(SHAPES, shape=shape)
-    decayed = between(peak_value, end_value, share(step, warmup_steps + stable_steps, decay_steps), shape)
+    decayed = between(
+        peak_value, end_value, share(step, warmup_steps + stable_steps, decay_steps), shape
+    )
     return _warmed_up(step, init_value, peak_value, warmup_steps, decayed)
 
 
 @schedule
 def inverse_sqrt_schedule(
-    step: Any, init_value: Hyper, peak_value: Hyper, warmup_steps: int, timescale: Hyper | None = None
+    step: Any,
+    init_value: Hyper,
+    peak_value: Hyper,
+    warmup_steps: int,
+    timescale: Hyper | None = None,
 ) -> Any:
     r"""A straight warm-up, then a decay with the inverse root of the step.
 
@@ -205,13 +234,14 @@ def inverse_sqrt_schedule(
         init_value: the value at the start.
         peak_value: the value :math:`p` at the end of the warm-up.
         warmup_steps: the length :math:`w` of the warm-up, in steps, 0 or more.
-        timescale: :math:`s > 0`, in steps: when so many have passed, the square has halved; by default :math:`w`, at
-            least 1, which makes it :math:`p \sqrt{w / t}`.
+        timescale: :math:`s > 0`, in steps: when so many have passed, the square has halved; by
+            default :math:`w`, at least 1, which makes it :math:`p \sqrt{w / t}`.
 
     Raises:
         ValueError: if an argument is out of range.
 
-    Source: Vaswani et al., "Attention Is All You Need", 2017, https://arxiv.org/abs/1706.03762, where :math:`p` is
+    Source: Vaswani et al., "Attention Is All You Need", 2017, https://arxiv.org/abs/1706.03762,
+    where :math:`p` is
     :math:`1/\sqrt{d w}` for models of width :math:`d`, and the first step is 1: ``.shift(-1)``.
 
     Example:
@@ -227,6 +257,10 @@ def inverse_sqrt_schedule(
 
 
 def _warmed_up(step: Any, init_value: Any, peak_value: Any, warmup_steps: Any, after: Any) -> Any:
-    """What comes ``after``, with a straight line from ``init_value`` to ``peak_value`` in its place at first."""
+    """What comes ``after``, with a straight line from ``init_value`` to ``peak_value`` in its place
+    at first.
+    """
     at_least(0, warmup_steps=warmup_steps)
-    return jnp.where(step < warmup_steps, between(init_value, peak_value, share(step, 0, warmup_steps)), after)
+    return jnp.where(
+        step < warmup_steps, between(init_value, peak_value, share(step, 0, warmup_steps)), after
+    )

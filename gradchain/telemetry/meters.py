@@ -1,7 +1,8 @@
 """Meters between the members of a transformation, however deep: each takes the norm of what passes.
 
-A meter is a member like any other, whose state is the norm. It stands in a chain only while an update is measured, and
-only where the state has a place for it: a transformation and its state are the same with meters and without.
+A meter is a member like any other, whose state is the norm. It stands in a chain only while an
+update is measured, and only where the state has a place for it: a transformation and its state are
+the same with meters and without.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from typing import Any, TypeAlias
 import jax
 from jax import lax
 
-from gradchain.call import is_call
-from gradchain.core import GradientTransformation
-from gradchain.numerics import cast
-from gradchain.stages import run_stages
-from gradchain.trees import global_norm, tree_map_live
-from gradchain.walk import Part, walk
+from gradchain.core.call import is_call
+from gradchain.core.run import run_stages
+from gradchain.core.transformation import GradientTransformation
+from gradchain.core.walk import Part, walk
+from gradchain.numerics.arithmetic import cast
+from gradchain.tree.mapping import tree_map_live
+from gradchain.tree.reductions import global_norm
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -32,7 +34,8 @@ _METER = GradientTransformation(lambda params: {}, _read)
 class Metered(GradientTransformation):
     """A transformation that runs with meters where its state has places for them; else as it is.
 
-    So are its members, and theirs: all that came as arguments. What a wrapper makes for itself is not.
+    So are its members, and theirs: all that came as arguments. What a wrapper makes for itself is
+    not.
     """
 
     __slots__ = ()
@@ -42,9 +45,9 @@ class Metered(GradientTransformation):
         return _metered(super().replace(**changes))
 
     @property
-    def stages(self) -> dict[str, Any]:
+    def members(self) -> dict[str, Any]:
         """See ``GradientTransformation``."""
-        return {name: _with_metered_members(call) for name, call in super().stages.items()}
+        return {name: _with_metered_members(call) for name, call in super().members.items()}
 
     def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         """See ``GradientTransformation``."""
@@ -60,7 +63,9 @@ def _metered(tx: GradientTransformation) -> Metered:
 
 def _with_metered_members(call: GradientTransformation) -> Metered:
     arguments = call.arguments
-    if not call.factory.composite and call.factory.name != "watch":  # which measures what it holds itself
+    if (
+        not call.factory.composite and call.factory.name != "watch"
+    ):  # which measures what it holds itself
         swap = lambda x: _metered(x) if isinstance(x, GradientTransformation) else x
         arguments = jax.tree.map(swap, arguments, is_leaf=is_call)
     return Metered.of(call.factory, arguments, call.label)
@@ -71,13 +76,13 @@ def run_with_meters(
 ) -> tuple[Any, dict]:
     """Run the members of ``tx``, and between them the meters for which ``state`` has a place."""
     members: dict[str, GradientTransformation] = {}
-    for name, call in _metered(tx).stages.items():
+    for name, call in _metered(tx).members.items():
         around = {_before(name): _METER, name: call, _after(name): _METER}
         members |= {k: v for k, v in around.items() if k == name or k in state}
     return run_stages(members, updates, state, params, extra)
 
 
-# -------------------------------------------------------------------------------------------- their places in a state
+# -------------------------------------------------------------------------- their places in a state
 
 
 def _before(name: str) -> str:
@@ -96,8 +101,8 @@ def measured(tx: GradientTransformation, state: Any = None) -> list[Part]:
 def meters(parts: Iterable[Part]) -> Iterator[tuple[str, Path]]:
     """The name of each norm, ``scale_by_adam/norm_in``, and the path of its meter in a state.
 
-    What comes out of a member goes into the next, so one meter has two names. What takes gradients of single examples
-    has no norm of what goes in.
+    What comes out of a member goes into the next, so one meter has two names. What takes gradients
+    of single examples has no norm of what goes in.
     """
     last: dict[Path, str] = {}  # the last member of each chain
     for part in parts:
@@ -105,7 +110,10 @@ def meters(parts: Iterable[Part]) -> Iterator[tuple[str, Path]]:
         chain, previous = tuple(above), last.get(tuple(above))
         last[chain] = name
         if not part.stage.body.unstacks:
-            yield f"{part.name}/norm_in", (*chain, _before(name) if previous is None else _after(previous))
+            yield (
+                f"{part.name}/norm_in",
+                (*chain, _before(name) if previous is None else _after(previous)),
+            )
         yield f"{part.name}/norm_out", (*chain, _after(name))
 
 
@@ -122,7 +130,9 @@ def _put(tree: dict, path: Path, entry: dict) -> dict:
 
 
 def without_meters(state: Any, paths: Iterable[Path]) -> Any:
-    """The state without the places of meters, and without the entries that were there for them alone."""
+    """The state without the places of meters, and without the entries that were there for them
+    alone.
+    """
     for path in paths:
         state = _drop(state, path)
     return state

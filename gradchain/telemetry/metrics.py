@@ -7,8 +7,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradchain.hyperparams import Hyperparams
-from gradchain.paths import entries, is_watch, unboxed
+from gradchain.core.entries import entries, is_watch, unboxed
+from gradchain.inspection.hyperparams import Hyperparams
 from gradchain.telemetry.layers import TOTALS
 
 _COUNTERS = ("skipped", "dropped")
@@ -17,17 +17,19 @@ _COUNTERS = ("skipped", "dropped")
 def metrics(state: Any) -> Hyperparams:
     """What ``watch`` measured, and what was skipped, by name: a flat dict of numbers.
 
-    It works inside ``jit`` and ``scan``, where it can be returned step by step, and outside; on the state of any chain
-    in which a ``watch`` stands somewhere, with all that is in it; also as ``nnx.Optimizer`` and ``TrainState`` hold
-    it. Counters of skipped steps, slots called ``skipped`` or ``dropped``, are found without a ``watch`` too and are
-    always those of this state: ``accumulate/dropped``.
+    It works inside ``jit`` and ``scan``, where it can be returned step by step, and outside; on the
+    state of any chain in which a ``watch`` stands somewhere, with all that is in it; also as
+    ``nnx.Optimizer`` and ``TrainState`` hold it. Counters of skipped steps, slots called
+    ``skipped`` or ``dropped``, are found without a ``watch`` too and are always those of this
+    state: ``accumulate/dropped``.
 
     Args:
         state: what ``init`` or ``update`` returned.
 
     Returns:
-        The metrics by name; the end of a name will do where only one ends so: ``metrics(state)["learning_rate"]``.
-        Those of a ``watch`` inside a wrapper have its path in front: ``accumulate/inner/gradient_norm``.
+        The metrics by name; the end of a name will do where only one ends so:
+        ``metrics(state)["learning_rate"]``. Those of a ``watch`` inside a wrapper have its path in
+        front: ``accumulate/inner/gradient_norm``.
 
     Example:
         >>> import gradchain as gc
@@ -45,7 +47,10 @@ def _search(node: Any, above: tuple[str, ...], found: dict[str, Any]) -> None:
         if is_watch(below):
             above_watch = above if name == "watch" else (*above, name)
             entry = entries(below)
-            found |= {"/".join((*above_watch, k)): unboxed(x) for k, x in entries(entry["metrics"]).items()}
+            found |= {
+                "/".join((*above_watch, k)): unboxed(x)
+                for k, x in entries(entry["metrics"]).items()
+            }
             _search(entry.get("inner", {}), above_watch, found)
         elif name in _COUNTERS and _is_counter(unboxed(below)):
             found["/".join((*above, name))] = unboxed(below)
@@ -76,8 +81,12 @@ def unhealthy_layers(metrics: Mapping[str, Any]) -> dict[str, str]:
     health = {}
     for name, x in metrics.items():
         above, is_health, layer = f"/{name}".partition("/health/")
-        if is_health and set(TOTALS).isdisjoint(above.split("/")):  # a layer may be called health too
+        if is_health and set(TOTALS).isdisjoint(
+            above.split("/")
+        ):  # a layer may be called health too
             health[layer] = float(x)
     if not health:
-        raise ValueError("unhealthy_layers: no metrics of single layers; say watch(..., by='path').")
+        raise ValueError(
+            "unhealthy_layers: no metrics of single layers; say watch(..., by='path')."
+        )
     return {layer: "vanishing" if x < 0 else "exploding" for layer, x in health.items() if x != 0}

@@ -1,4 +1,6 @@
-"""Watching a transformation: what goes through each member, and how layers fare, as numbers in its state."""
+"""Watching a transformation: what goes through each member, and how layers fare, as numbers in its
+state.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,23 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.checks import check_at_least
-from gradchain.core import GradientTransformation, transform
-from gradchain.hyperparams import hyperparams
-from gradchain.numerics import cast, safe_divide
-from gradchain.stages import Body, Stage, inside, run_stages, unstacks
+from gradchain.core.errors import check_at_least
+from gradchain.core.run import run_stages
+from gradchain.core.stage import Body, Stage, inside, unstacks
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.walk import Part
+from gradchain.inspection.hyperparams import hyperparams
+from gradchain.numerics.arithmetic import cast, safe_divide
 from gradchain.telemetry.layers import Layers
-from gradchain.telemetry.meters import measured, meters, norm_at, run_with_meters, with_meters, without_meters
-from gradchain.trees import map_leaves, real_dtype_of, tree_map_live
-from gradchain.walk import Part
+from gradchain.telemetry.meters import (
+    measured,
+    meters,
+    norm_at,
+    run_with_meters,
+    with_meters,
+    without_meters,
+)
+from gradchain.tree.mapping import map_leaves, real_dtype_of, tree_map_live
 
 
 @transform
@@ -29,39 +39,45 @@ def watch(
 ) -> Any:
     r"""Measure what goes through ``inner``: ``metrics`` reads it from the state.
 
-    Updates are those of ``inner``, bit for bit. Beside its state stand the metrics, one number each, under names that
-    are the same from ``init`` on:
+    Updates are those of ``inner``, bit for bit. Beside its state stand the metrics, one number
+    each, under names that are the same from ``init`` on:
 
-    - ``gradient_norm``, ``update_norm`` and ``parameter_norm``, of all leaves together, and ``update_ratio``, the
-      second over the third (0 where that is 0);
-    - for each member, however deep, ``scale_by_adam/norm_in`` and ``scale_by_adam/norm_out``, and its numbers as they
-      are at this step: ``scale_by_learning_rate/learning_rate``; for one with *clip* in its name
-      ``clip_by_global_norm/clip_factor``, the norm that it left over the norm that came in;
-    - ``vanishing`` and ``exploding``, the number of layers whose gradient is too small or too large, see ``healthy``;
-    - with ``by``, for each layer ``gradient_norm/<layer>``, ``update_norm/<layer>``, ``parameter_norm/<layer>``,
-      ``update_ratio/<layer>`` and ``health/<layer>``: -1 if it vanishes, 1 if it explodes, else 0;
+    - ``gradient_norm``, ``update_norm`` and ``parameter_norm``, of all leaves together, and
+      ``update_ratio``, the second over the third (0 where that is 0);
+    - for each member, however deep, ``scale_by_adam/norm_in`` and ``scale_by_adam/norm_out``, and
+      its numbers as they are at this step: ``scale_by_learning_rate/learning_rate``; for one with
+      *clip* in its name ``clip_by_global_norm/clip_factor``, the norm that it left over the norm
+      that came in;
+    - ``vanishing`` and ``exploding``, the number of layers whose gradient is too small or too
+      large, see ``healthy``;
+    - with ``by``, for each layer ``gradient_norm/<layer>``, ``update_norm/<layer>``,
+      ``parameter_norm/<layer>``, ``update_ratio/<layer>`` and ``health/<layer>``: -1 if it
+      vanishes, 1 if it explodes, else 0;
     - ``step``: which update they are of, 1 for the first.
 
     Leaves that are frozen take part in nothing. A norm that is not finite is shown as it is.
 
-    The first update is measured and each ``every``-th, by a second run of ``inner`` whose updates are thrown away;
-    between, the metrics stay as they are and cost next to nothing. With ``every=1`` there is but one run. To measure
-    takes about as long as an update, of the optimizer alone, so that the default costs a hundredth of that. Around
-    ``accumulate`` it counts micro-steps; ``accumulate(watch(tx), 8)`` counts steps.
+    The first update is measured and each ``every``-th, by a second run of ``inner`` whose updates
+    are thrown away; between, the metrics stay as they are and cost next to nothing. With
+    ``every=1`` there is but one run. To measure takes about as long as an update, of the optimizer
+    alone, so that the default costs a hundredth of that. Around ``accumulate`` it counts
+    micro-steps; ``accumulate(watch(tx), 8)`` counts steps.
 
     Args:
         inner: the transformation, most often a whole optimizer.
         every: of how many updates one is measured, besides the first.
-        by: what a layer is: ``"path"``, each leaf; ``"group"``, the groups of ``groups``, ``partition`` or ``masked``;
-            ``f(path, leaf) -> name``; or a tree of names. By default each leaf, without metrics of its own.
-        healthy: the least and the largest root mean square of a layer's gradient that is neither vanishing nor
-            exploding, in units of the upper quartile of all layers whose gradient is finite and not zero; of three or
-            more, for of two the smaller is taken for the usual one.
+        by: what a layer is: ``"path"``, each leaf; ``"group"``, the groups of ``groups``,
+            ``partition`` or ``masked``; ``f(path, leaf) -> name``; or a tree of names. By default
+            each leaf, without metrics of its own.
+        healthy: the least and the largest root mean square of a layer's gradient that is neither
+            vanishing nor exploding, in units of the upper quartile of all layers whose gradient is
+            finite and not zero; of three or more, for of two the smaller is taken for the usual
+            one.
         relative: whether ``healthy`` is in those units; else it is in units of the gradient.
 
     Raises:
-        ValueError: if ``every`` is less than 1, ``by`` is another string, there are no groups for ``by="group"``, or
-            ``healthy`` is no pair.
+        ValueError: if ``every`` is less than 1, ``by`` is another string, there are no groups for
+            ``by="group"``, or ``healthy`` is no pair.
         TypeError: if ``update`` is called without ``params``.
 
     Example:
@@ -77,9 +93,13 @@ def watch(
     """
     check_at_least("watch", 1, every=every)
     if isinstance(by, str) and by not in ("path", "group"):
-        raise ValueError(f"watch: by must be 'path', 'group', a function of path and leaf, or a tree, not {by!r}.")
+        raise ValueError(
+            f"watch: by must be 'path', 'group', a function of path and leaf, or a tree, not {by!r}."
+        )
     if not (isinstance(healthy, tuple | list) and len(healthy) == 2):
-        raise ValueError(f"watch: healthy must be a pair, the least and the largest that is healthy, not {healthy!r}.")
+        raise ValueError(
+            f"watch: healthy must be a pair, the least and the largest that is healthy, not {healthy!r}."
+        )
     return Watched(inner, every, by, healthy, relative)
 
 
@@ -88,27 +108,40 @@ class Watched(Body):
 
     needs_step = True
 
-    def __init__(self, inner: GradientTransformation, every: int, by: Any, healthy: Any, relative: bool):
+    def __init__(
+        self, inner: GradientTransformation, every: int, by: Any, healthy: Any, relative: bool
+    ):
         self.members = {"inner": inner}
         self.inner, self.every = inner, every
         self.layers_of = lambda params: Layers(inner, by, healthy, relative, params)
-        self.locality, self.extras, self.freezes = inner.locality, inner.extras, inner.freezes  # of its updates
+        self.locality, self.extras, self.freezes = (
+            inner.locality,
+            inner.extras,
+            inner.freezes,
+        )  # of its updates
         self.unstacks = unstacks(inner)
 
     def init(self, params: Any) -> dict:
         """See ``Body``."""
         state = self.inner.init(params)
         names = _names(self, state, params)
-        entry = {"metrics": {name: jnp.zeros((), real_dtype_of(params)) for name in names}, "inner": state}
+        entry = {
+            "metrics": {name: jnp.zeros((), real_dtype_of(params)) for name in names},
+            "inner": state,
+        }
         return {k: v for k, v in entry.items() if v}
 
     @classmethod
-    def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
+    def run(
+        cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict
+    ) -> tuple[Any, list]:
         """See ``Body``."""
         (stage,), (entry,) = stages, states
         body, old, state = stage.body, entry["metrics"], entry.get("inner", {})
         if params is None and jax.tree.leaves(updates):
-            raise TypeError(f"update: {stage.name!r} needs params: call update(grads, state, params).")
+            raise TypeError(
+                f"update: {stage.name!r} needs params: call update(grads, state, params)."
+            )
         run = lambda: _measured_run(body, stage.count, updates, state, params, extra, old)
         with inside():
             if body.every == 1:
@@ -117,15 +150,19 @@ class Watched(Body):
                 due = (stage.count == 0) | ((stage.count + 1) % body.every == 0)
                 metrics = lax.cond(due, lambda: run()[2], lambda: old)
                 updates = _after(metrics["step"] >= 0, updates)
-                new_updates, new_state = run_stages(body.inner.stages, updates, state, params, extra)
-        return new_updates, [{k: v for k, v in {"metrics": metrics, "inner": new_state}.items() if k in entry or v}]
+                new_updates, new_state = run_stages(
+                    body.inner.members, updates, state, params, extra
+                )
+        return new_updates, [
+            {k: v for k, v in {"metrics": metrics, "inner": new_state}.items() if k in entry or v}
+        ]
 
 
 def _after(always: jax.Array, updates: Any) -> Any:
     """The updates as they are, but not before a condition is known, which always holds.
 
-    Without it the compiler may run the update before the measurement and, where the state is donated, copy what that
-    still has to read.
+    Without it the compiler may run the update before the measurement and, where the state is
+    donated, copy what that still has to read.
     """
     return map_leaves(lambda x: jnp.where(always, x, jnp.zeros_like(x)), updates)
 
@@ -140,19 +177,31 @@ def _measured_run(
     new_updates, new_state = run_with_meters(body.inner, updates, ready, params, extra)
     metrics: dict[str, Any] = {name: norm_at(new_state, path) for name, path in places.items()}
     for name, (before, after) in _clips(parts, metrics).items():
-        metrics[name] = jnp.where(metrics[before] == 0, 1.0, safe_divide(metrics[after], metrics[before]))
+        metrics[name] = jnp.where(
+            metrics[before] == 0, 1.0, safe_divide(metrics[after], metrics[before])
+        )
     gradients = tree_map_live(lambda x: jnp.mean(x, axis=0), updates) if body.unstacks else updates
     metrics |= _numbers(body.inner, state) | {"step": count + 1}
     metrics |= body.layers_of(params).measure(gradients, new_updates, params)
     settle = lambda x, like: cast(lax.stop_gradient(jnp.asarray(x)), like.dtype)
-    return new_updates, without_meters(new_state, places.values()), {k: settle(metrics[k], old[k]) for k in old}
+    return (
+        new_updates,
+        without_meters(new_state, places.values()),
+        {k: settle(metrics[k], old[k]) for k in old},
+    )
 
 
 def _names(body: Watched, state: Any, params: Any) -> list[str]:
     """The names of all metrics."""
     parts = measured(body.inner, state)
     norms = [name for name, _ in meters(parts)]
-    return [*norms, *_clips(parts, norms), *_numbers(body.inner, state), "step", *body.layers_of(params).names]
+    return [
+        *norms,
+        *_clips(parts, norms),
+        *_numbers(body.inner, state),
+        "step",
+        *body.layers_of(params).names,
+    ]
 
 
 def _clips(parts: list[Part], norms: Any) -> dict[str, tuple[str, str]]:
@@ -165,4 +214,6 @@ def _clips(parts: list[Part], norms: Any) -> dict[str, tuple[str, str]]:
 def _numbers(tx: GradientTransformation, state: Any) -> dict[str, Any]:
     """The hyperparameters of each member at this step."""
     found = hyperparams(tx, state).items()
-    return {name: x for name, x in found if f"/{name}".rpartition("/")[2] != "step" and jnp.ndim(x) == 0}
+    return {
+        name: x for name, x in found if f"/{name}".rpartition("/")[2] != "step" and jnp.ndim(x) == 0
+    }

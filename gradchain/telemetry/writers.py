@@ -1,8 +1,9 @@
 """Where metrics go: a table on the screen, event files of TensorBoard, a CSV file, memory.
 
-A writer takes the numbers of one step, ``writer.write(step, metrics)``, and is closed at the end, as ``with`` does::
+A writer takes the numbers of one step, ``writer.write(step, metrics)``, and is closed at the end,
+as ``with`` does::
 
-    with gc.CsvWriter("run.csv") as writer:
+    with gc.telemetry.CsvWriter("run.csv") as writer:
         for step in range(1, steps + 1):
             ...
             if step % 100 == 0:
@@ -24,7 +25,7 @@ from typing import Any, Self
 import jax.numpy as jnp
 import numpy as np
 
-from gradchain.checks import quote
+from gradchain.core.errors import quote
 
 
 class Writer:
@@ -53,8 +54,12 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
                 f"write: {name!r} has shape {list(x.shape)}, but a writer takes one number by name. Of the metrics of a"
                 " scan, write each step, or make a History.stacked(metrics)."
             )
-        if not any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
-            raise TypeError(f"write: {name!r} is {metrics[name]!r}, but a writer takes one number by name.")
+        if not any(
+            jnp.issubdtype(x.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)
+        ):
+            raise TypeError(
+                f"write: {name!r} is {metrics[name]!r}, but a writer takes one number by name."
+            )
     return {name: float(x) for name, x in found.items()}
 
 
@@ -65,10 +70,11 @@ def _whole_rows(path: Path) -> str:
 
 
 class CsvWriter(Writer):
-    """A CSV file with a row for each step: ``step`` and the metrics of the first row, in their order.
+    """A CSV file with a row for each step: ``step`` and the metrics of the first row, in their
+    order.
 
-    Each row is on disk before ``write`` returns. Where the file is there already, rows are added to it, and a last row
-    that was cut short is dropped.
+    Each row is on disk before ``write`` returns. Where the file is there already, rows are added to
+    it, and a last row that was cut short is dropped.
 
     Args:
         path: the file; folders on the way to it are made.
@@ -107,12 +113,15 @@ class CsvWriter(Writer):
                 " which got no number. A file has the same metrics in every row: write these to another file."
             )
         with open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows([names] * is_new + [[row[name] for name in names]])
+            csv.writer(file, lineterminator="\n").writerows(
+                [names] * is_new + [[row[name] for name in names]]
+            )
         self._names = names
 
 
 class TensorBoardWriter(Writer):
-    """Event files that TensorBoard shows; ``pip install "gradchain[telemetry]"`` brings what writes them.
+    """Event files that TensorBoard shows; ``pip install "gradchain[telemetry]"`` brings what writes
+    them.
 
     Args:
         folder: the folder of the run; ``tensorboard --logdir`` takes it or one above.
@@ -125,7 +134,9 @@ class TensorBoardWriter(Writer):
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
-            raise ImportError('TensorBoardWriter needs tensorboardX: pip install "gradchain[telemetry]".') from error
+            raise ImportError(
+                'TensorBoardWriter needs tensorboardX: pip install "gradchain[telemetry]".'
+            ) from error
         self._writer = SummaryWriter(str(folder))
 
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
@@ -140,13 +151,15 @@ class TensorBoardWriter(Writer):
 
 
 class LiveTable(Writer):
-    """A table on the screen that is redrawn at each step; ``pip install "gradchain[telemetry]"`` brings rich.
+    """A table on the screen that is redrawn at each step; ``pip install "gradchain[telemetry]"``
+    brings rich.
 
-    A row shows the number now and how it came there. Where the output is no terminal, the last table alone is printed.
+    A row shows the number now and how it came there. Where the output is no terminal, the last
+    table alone is printed.
 
     Args:
-        show: globs on names that say what is shown; by default all that has no ``/`` in its name, learning rates,
-            clip factors and counters of skipped steps.
+        show: globs on names that say what is shown; by default all that has no ``/`` in its name,
+            learning rates, clip factors and counters of skipped steps.
         width: how many of the last steps a row shows.
         console: a ``rich.console.Console`` of your own.
     """
@@ -155,7 +168,9 @@ class LiveTable(Writer):
         try:
             from rich.live import Live
         except ImportError as error:
-            raise ImportError('LiveTable needs rich: pip install "gradchain[telemetry]".') from error
+            raise ImportError(
+                'LiveTable needs rich: pip install "gradchain[telemetry]".'
+            ) from error
         self.show, self.width, self.history = show, width, History()
         self._live = Live(self.table(), console=console, auto_refresh=False)
         self._live.start()
@@ -185,7 +200,9 @@ class LiveTable(Writer):
     def _shows(self, name: str) -> bool:
         if self.show is not None:
             return any(fnmatch.fnmatchcase(name, glob) for glob in self.show)
-        return "/" not in name or name.endswith(("/learning_rate", "/clip_factor", "/skipped", "/dropped"))
+        return "/" not in name or name.endswith(
+            ("/learning_rate", "/clip_factor", "/skipped", "/dropped")
+        )
 
     def close(self) -> None:
         """See ``Writer``."""
@@ -203,10 +220,11 @@ def _spark(values: np.ndarray) -> str:
 
 
 class History(Writer):
-    """Metrics in memory, as columns: ``history["gradient_norm"]`` is an array with a number for each step.
+    """Metrics in memory, as columns: ``history["gradient_norm"]`` is an array with a number for
+    each step.
 
-    A number that was not given at a step is NaN there. A step that is not after the last, of a run that went on from a
-    checkpoint, takes the place of it and of all that came after.
+    A number that was not given at a step is NaN there. A step that is not after the last, of a run
+    that went on from a checkpoint, takes the place of it and of all that came after.
 
     Example:
         >>> history = History()
@@ -230,11 +248,15 @@ class History(Writer):
 
     @classmethod
     def stacked(cls, metrics: Mapping[str, Any], first: int = 1) -> Self:
-        """The history of a ``scan`` that returned the metrics of each step, the first of which is step ``first``."""
+        """The history of a ``scan`` that returned the metrics of each step, the first of which is
+        step ``first``.
+        """
         columns = {name: np.asarray(x) for name, x in metrics.items()}
         lengths = {x.shape for x in columns.values()}
         if any(len(shape) != 1 for shape in lengths) or len(lengths) > 1:
-            raise ValueError(f"History.stacked: each metric has one number for each step, but shapes are {lengths}.")
+            raise ValueError(
+                f"History.stacked: each metric has one number for each step, but shapes are {lengths}."
+            )
         history = cls()
         for i in range(max((shape[0] for shape in lengths), default=0)):
             history.write(first + i, {name: x[i] for name, x in columns.items()})
@@ -246,7 +268,9 @@ class History(Writer):
         history = cls()
         for row in csv.DictReader(io.StringIO(_whole_rows(Path(path)), newline="")):
             if "step" not in row:
-                raise ValueError(f"History.read: {str(path)!r} has no column 'step', only {quote(row)}.")
+                raise ValueError(
+                    f"History.read: {str(path)!r} has no column 'step', only {quote(row)}."
+                )
             step = int(row.pop("step"))
             history.write(step, {name: float(x) for name, x in row.items()})
         return history
@@ -263,9 +287,15 @@ class History(Writer):
 
     def __getitem__(self, name: str) -> np.ndarray:
         """The numbers of one metric; the end of a name will do where only one ends so."""
-        ends = [name] if name in self._names else [full for full in self._names if full.endswith(f"/{name}")]
+        ends = (
+            [name]
+            if name in self._names
+            else [full for full in self._names if full.endswith(f"/{name}")]
+        )
         if len(ends) != 1:
-            raise KeyError(f"{len(ends)} metrics are called {name!r}; there are {quote(self._names)}.")
+            raise KeyError(
+                f"{len(ends)} metrics are called {name!r}; there are {quote(self._names)}."
+            )
         return np.array([row.get(ends[0], np.nan) for _, row in self._rows])
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, float]]]:

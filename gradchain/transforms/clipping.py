@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.call import Hyper
-from gradchain.core import transform
-from gradchain.lift import elementwise, leafwise, treewise
-from gradchain.numerics import abs2, mean, norm, real_dtype, safe_sqrt, shrink, total_along
-from gradchain.trees import dot, map_leaves, scale_tree
+from gradchain.core.call import Hyper
+from gradchain.core.lift import elementwise, leafwise, treewise
+from gradchain.core.transformation import transform
+from gradchain.numerics.arithmetic import abs2, real_dtype, safe_sqrt, shrink
+from gradchain.numerics.reductions import mean, norm, total_along
+from gradchain.tree.mapping import map_leaves, scale_tree
+from gradchain.tree.reductions import dot
 
 
 @transform
@@ -38,10 +40,12 @@ def clip_parts(x: jax.Array, bound: Any) -> jax.Array:
 
 @transform
 def clip_by_norm(max_norm: Hyper) -> Any:
-    r"""Scale each leaf down whose norm is too large: :math:`u = g \min(1, m / \lVert g \rVert)`, leaf by leaf.
+    r"""Scale each leaf down whose norm is too large: :math:`u = g \min(1, m / \lVert g \rVert)`,
+    leaf by leaf.
 
     Args:
-        max_norm: the largest norm :math:`m` of a leaf that passes unchanged, in the units of the gradient.
+        max_norm: the largest norm :math:`m` of a leaf that passes unchanged, in the units of the
+            gradient.
 
     Example:
         >>> tx = clip_by_norm(1.0)
@@ -53,10 +57,12 @@ def clip_by_norm(max_norm: Hyper) -> Any:
 
 @transform
 def clip_by_block_rms(threshold: Hyper) -> Any:
-    r"""Scale each leaf down whose root mean square is too large: :math:`u = g \min(1, d / \mathrm{rms}(g))`.
+    r"""Scale each leaf down whose root mean square is too large: :math:`u = g \min(1, d /
+    \mathrm{rms}(g))`.
 
     Args:
-        threshold: the largest root mean square :math:`d` that passes unchanged, in the units of the update.
+        threshold: the largest root mean square :math:`d` that passes unchanged, in the units of the
+            update.
 
     Source: Shazeer & Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018,
     https://arxiv.org/abs/1804.04235
@@ -76,15 +82,16 @@ def clip_by_global_norm(max_norm: Hyper, eps: Hyper = 0.0) -> Any:
     .. math::
         u = g \min\!\left(1, \frac{m}{\lVert g \rVert + \epsilon}\right)
 
-    The norm is over all leaves, and over all shards inside ``shard_map``. It is right also where its square is larger
-    than the dtype can hold.
+    The norm is over all leaves, and over all shards inside ``shard_map``. It is right also where
+    its square is larger than the dtype can hold.
 
     Args:
         max_norm: the largest norm :math:`m` that passes unchanged, in the units of the gradient.
-        eps: :math:`\epsilon`, in the units of the gradient; torch's ``clip_grad_norm_`` has ``1e-6``.
+        eps: :math:`\epsilon`, in the units of the gradient; torch's ``clip_grad_norm_`` has
+            ``1e-6``.
 
-    Source: Pascanu, Mikolov & Bengio, "On the difficulty of training recurrent neural networks", 2013,
-    https://arxiv.org/abs/1211.5063
+    Source: Pascanu, Mikolov & Bengio, "On the difficulty of training recurrent neural networks",
+    2013, https://arxiv.org/abs/1211.5063
 
     Example:
         >>> tx = clip_by_global_norm(1.0)
@@ -101,22 +108,24 @@ def adaptive_grad_clip(clipping: Hyper, eps: Hyper = 1e-3, axis: Any = None) -> 
     r"""Bound the update of each unit by the size of its weights.
 
     .. math::
-        u_i = g_i \min\!\left(1, \frac{\lambda \max(\lVert p_i \rVert, \epsilon)}{\lVert g_i \rVert}\right)
+        u_i = g_i \min\!\left(1, \frac{\lambda \max(\lVert p_i \rVert, \epsilon)}{\lVert g_i
+        \rVert}\right)
 
-    A unit :math:`i` is what feeds one output: a column of a matrix ``(inputs, outputs)``, a filter of a convolution
-    ``(height, width, inputs, outputs)``; a vector is one unit.
+    A unit :math:`i` is what feeds one output: a column of a matrix ``(inputs, outputs)``, a filter
+    of a convolution ``(height, width, inputs, outputs)``; a vector is one unit.
 
     Args:
         clipping: the largest ratio :math:`\lambda` of update to weights, 0.01 say.
         eps: the least norm :math:`\epsilon` that weights are taken for, in their units.
-        axis: the dimensions that one unit spans, an int or a tuple. ``None``: all of a vector; the first of a matrix
-            or a stack ``(inputs, heads, outputs)``; all but the last of a larger array.
+        axis: the dimensions that one unit spans, an int or a tuple. ``None``: all of a vector; the
+            first of a matrix or a stack ``(inputs, heads, outputs)``; all but the last of a larger
+            array.
 
     Raises:
         TypeError: if ``update`` is called without ``params``.
 
-    Source: Brock et al., "High-Performance Large-Scale Image Recognition Without Normalization", 2021,
-    https://arxiv.org/abs/2102.06171
+    Source: Brock et al., "High-Performance Large-Scale Image Recognition Without Normalization",
+    2021, https://arxiv.org/abs/2102.06171
 
     Example:
         >>> tx, params = adaptive_grad_clip(0.5), jnp.array([[3.0, 0.0], [4.0, 1.0]])
@@ -146,7 +155,8 @@ def large_norm(tree: Any) -> jax.Array:
     square = dot(tree, tree)
 
     def of_small() -> jax.Array:
-        # The factor is hidden from the compiler, which would take its square out of the sum of squares.
+        # The factor is hidden from the compiler, which would take its square out of the sum of
+        # squares.
         factor = lambda x: lax.optimization_barrier(jnp.asarray(2.0**-80, real_dtype(x.dtype)))
         small = map_leaves(lambda x: x * factor(x), tree)
         return jnp.sqrt(dot(small, small)) * 2.0**80

@@ -9,13 +9,13 @@ from typing import Any
 
 import jax
 
-from gradchain.call import Hyper
-from gradchain.core import transform
-from gradchain.lift import treewise
-from gradchain.numerics import real_dtype
-from gradchain.paths import named_leaves
-from gradchain.stages import Body
-from gradchain.trees import value_per_leaf
+from gradchain.core.call import Hyper
+from gradchain.core.lift import treewise
+from gradchain.core.stage import Body
+from gradchain.core.transformation import transform
+from gradchain.numerics.arithmetic import real_dtype
+from gradchain.tree.paths import named_leaves
+from gradchain.tree.selecting import value_per_leaf
 
 
 @transform
@@ -23,8 +23,8 @@ def scale_by_path(factors: dict[str, Any], default: Hyper = 1.0) -> Any:
     """Multiply the update of each leaf by the factor of the glob that its path matches.
 
     Args:
-        factors: from a glob on paths such as ``"*/kernel"`` to a number; ``*`` crosses ``/``. Of several globs that
-            match the longest counts.
+        factors: from a glob on paths such as ``"*/kernel"`` to a number; ``*`` crosses ``/``. Of
+            several globs that match the longest counts.
         default: the factor of leaves that match none.
 
     Example:
@@ -40,27 +40,31 @@ def scale_by_path(factors: dict[str, Any], default: Hyper = 1.0) -> Any:
 
 
 def _of_longest(choices: dict[str, Any], path: str, default: Any) -> Any:
-    """What the longest glob that matches has been given. A dict that went through ``jit`` has lost its order."""
+    """What the longest glob that matches has been given. A dict that went through ``jit`` has lost
+    its order.
+    """
     matching = [glob for glob in choices if fnmatch.fnmatchcase(path, glob)]
     return choices[max(matching, key=len)] if matching else default
 
 
 @transform
 def layerwise_decay(decay: Hyper, depth: Any = None, last: int | None = None) -> Any:
-    r"""Multiply the update of each leaf by :math:`\gamma^{D - d}` where :math:`d` is the depth of its layer.
+    r"""Multiply the update of each leaf by :math:`\gamma^{D - d}` where :math:`d` is the depth of
+    its layer.
 
-    The deepest layer, of depth :math:`D`, has the whole learning rate, and each one before it less. It stands anywhere
-    after an adaptive direction.
+    The deepest layer, of depth :math:`D`, has the whole learning rate, and each one before it less.
+    It stands anywhere after an adaptive direction.
 
     Args:
         decay: the factor :math:`\gamma` from one layer to that before, 0.8 say.
-        depth: the depth of a leaf: ``f(path) -> int | None``, or a dict from globs on paths to depths, for those that
-            the default gets wrong; that is the first number of the path, 3 for ``encoder/layers_3/kernel``. A leaf
-            without a depth has the factor 1: where the embeddings come before layer 0, say ``{"*embed*": -1}``.
+        depth: the depth of a leaf: ``f(path) -> int | None``, or a dict from globs on paths to
+            depths, for those that the default gets wrong; that is the first number of the path, 3
+            for ``encoder/layers_3/kernel``. A leaf without a depth has the factor 1: where the
+            embeddings come before layer 0, say ``{"*embed*": -1}``.
         last: the depth :math:`D`, by default the largest that is found.
 
-    Source: Clark et al., "ELECTRA: Pre-training Text Encoders as Discriminators Rather Than Generators", 2020,
-    https://arxiv.org/abs/2003.10555
+    Source: Clark et al., "ELECTRA: Pre-training Text Encoders as Discriminators Rather Than
+    Generators", 2020, https://arxiv.org/abs/2003.10555
 
     Example:
         >>> import jax.numpy as jnp
@@ -79,7 +83,9 @@ def layerwise_decay(decay: Hyper, depth: Any = None, last: int | None = None) ->
 
     def factors(tree: Any) -> Any:
         depths = {path: depth_of(path) for path, x in named_leaves(tree) if x is not None}
-        deepest = max((d for d in depths.values() if d is not None), default=0) if last is None else last
+        deepest = (
+            max((d for d in depths.values() if d is not None), default=0) if last is None else last
+        )
         below = {path: 0 if d is None else deepest - d for path, d in depths.items()}
         powers = {n: decay**n if n else 1.0 for n in set(below.values())}
         return value_per_leaf(lambda path, _: powers[below[path]], tree, "layerwise_decay")
@@ -94,5 +100,7 @@ def _each_by(factors_of: Callable) -> Body:
         return x * (factor.astype(real_dtype(x.dtype)) if isinstance(factor, jax.Array) else factor)
 
     body = treewise(lambda g: jax.tree.map(scaled, g, factors_of(g)))
-    body.locality = "element"  # a leaf's elements do not look at each other, nor does a leaf at another
+    body.locality = (
+        "element"  # a leaf's elements do not look at each other, nor does a leaf at another
+    )
     return body

@@ -6,26 +6,28 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradchain.call import Hyper
-from gradchain.core import transform
-from gradchain.lift import treewise
-from gradchain.trees import map_leaves, normal_like, step_key
+from gradchain.core.call import Hyper
+from gradchain.core.lift import treewise
+from gradchain.core.transformation import transform
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.random import normal_like, step_key
 
 
 @transform
 def add_noise(eta: Hyper = 0.01, gamma: Hyper = 0.55, seed: int = 0) -> Any:
-    r"""Add normal noise whose variance fades: :math:`u = g + \sqrt{\eta / t^{\gamma}}\, n`, :math:`n \sim N(0, 1)`.
+    r"""Add normal noise whose variance fades: :math:`u = g + \sqrt{\eta / t^{\gamma}}\, n`,
+    :math:`n \sim N(0, 1)`.
 
-    The noise of a step depends on the seed, the step and the path of a leaf alone. ``update(..., key=key)`` draws from
-    a key of your own instead.
+    The noise of a step depends on the seed, the step and the path of a leaf alone. ``update(...,
+    key=key)`` draws from a key of your own instead.
 
     Args:
         eta: the variance :math:`\eta \ge 0` at the first step, in squared units of the gradient.
         gamma: the power :math:`\gamma` with which it fades.
         seed: chooses the noise.
 
-    Source: Neelakantan et al., "Adding Gradient Noise Improves Learning for Very Deep Networks", 2015,
-    https://arxiv.org/abs/1511.06807
+    Source: Neelakantan et al., "Adding Gradient Noise Improves Learning for Very Deep Networks",
+    2015, https://arxiv.org/abs/1511.06807
 
     Example:
         >>> tx = add_noise(eta=1.0)
@@ -35,6 +37,8 @@ def add_noise(eta: Hyper = 0.01, gamma: Hyper = 0.55, seed: int = 0) -> Any:
 
     def rule(g, t, key=None):
         deviation = jnp.sqrt(eta / t**gamma)
-        return map_leaves(lambda x, noise: x + deviation * noise, g, normal_like(step_key(seed, t, key), g))
+        return map_leaves(
+            lambda x, noise: x + deviation * noise, g, normal_like(step_key(seed, t, key), g)
+        )
 
     return treewise(rule)

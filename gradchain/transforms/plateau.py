@@ -6,12 +6,12 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradchain.call import Hyper
-from gradchain.checks import check_at_least
-from gradchain.core import transform
-from gradchain.lift import treewise
-from gradchain.slots import scalar
-from gradchain.trees import map_leaves
+from gradchain.core.call import Hyper
+from gradchain.core.errors import check_at_least
+from gradchain.core.lift import treewise
+from gradchain.core.slots import scalar
+from gradchain.core.transformation import transform
+from gradchain.tree.mapping import map_leaves
 
 #: Stands for the best value before there is one; a finite number, so that the state holds no other.
 WORST = float(jnp.finfo(jnp.float32).max)
@@ -27,21 +27,24 @@ def reduce_on_plateau(
     accumulation_size: int = 1,
     min_scale: Hyper = 0.0,
 ) -> Any:
-    r"""Scale the updates by a number that falls by a factor each time that ``value=`` has stopped getting better.
+    r"""Scale the updates by a number that falls by a factor each time that ``value=`` has stopped
+    getting better.
 
-    The mean :math:`m` of the values of a window is an improvement if it is less than
-    :math:`b - \rho |b| - \alpha`, where :math:`b` is the best mean so far. After ``patience`` windows in a row without
-    one the scale is multiplied by the factor, at once. A window that holds a value that is not finite is one without an
-    improvement, whatever the others are, and never becomes the best. For a value that should rise, give its negative.
+    The mean :math:`m` of the values of a window is an improvement if it is less than :math:`b -
+    \rho |b| - \alpha`, where :math:`b` is the best mean so far. After ``patience`` windows in a row
+    without one the scale is multiplied by the factor, at once. A window that holds a value that is
+    not finite is one without an improvement, whatever the others are, and never becomes the best.
+    For a value that should rise, give its negative.
 
     Args:
         factor: what the scale is multiplied by, in (0, 1).
-        patience: how many windows without an improvement, 1 or more. torch counts those that it bears: one less.
+        patience: how many windows without an improvement, 1 or more. torch counts those that it
+            bears: one less.
         rtol: :math:`\rho`, the share of the best value that an improvement has to be.
         atol: :math:`\alpha`, what it has to be in units of the value.
         cooldown: the windows after a reduction that are not counted.
-        accumulation_size: the updates in a window: 1 where ``value`` is that of held-out data, more for the losses of
-            mini-batches.
+        accumulation_size: the updates in a window: 1 where ``value`` is that of held-out data, more
+            for the losses of mini-batches.
         min_scale: below this the scale does not fall.
 
     Raises:

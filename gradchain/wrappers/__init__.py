@@ -1,1 +1,3 @@
-"""Transformations around others: they change what goes in, what comes out, or which weights are evaluated."""
+"""Transformations around others: they change what goes in, what comes out, or which weights are
+evaluated.
+"""

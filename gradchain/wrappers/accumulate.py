@@ -7,13 +7,14 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.around import around
-from gradchain.call import Hyper
-from gradchain.checks import check_at_least
-from gradchain.core import GradientTransformation, transform
-from gradchain.numerics import cast, increment
-from gradchain.slots import counter, like_param, scalar
-from gradchain.trees import all_finite, map_leaves
+from gradchain.core.around import around
+from gradchain.core.call import Hyper
+from gradchain.core.errors import check_at_least
+from gradchain.core.slots import counter, like_param, scalar
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.numerics.arithmetic import cast, increment
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.reductions import all_finite
 
 
 @transform
@@ -24,17 +25,18 @@ def accumulate(inner: GradientTransformation, every: Hyper) -> Any:
         a \leftarrow a + g; \qquad \text{every } k \text{ micro-steps}\quad
         u = \text{inner}(a / n),\ a \leftarrow 0; \qquad \text{else}\quad u = 0
 
-    ``inner`` runs on every :math:`k`-th micro-step alone, and its clock counts its own steps. There is one accumulator,
-    in float32 at least. A micro-batch whose gradient, or ``value``, is not finite is left out of the mean, so that
-    :math:`n \le k`, and counted in the slot ``dropped``; if all are, no step is made. ``value=`` reaches ``inner`` as
-    the mean over the micro-batches; other extra arguments as they are at the last of them. Pass ``value=`` at all
-    micro-batches of a step or at none; a leaf without a gradient, ``None``, should have none at all of them. Under
-    ``vmap`` both cases are computed each time.
+    ``inner`` runs on every :math:`k`-th micro-step alone, and its clock counts its own steps. There
+    is one accumulator, in float32 at least. A micro-batch whose gradient, or ``value``, is not
+    finite is left out of the mean, so that :math:`n \le k`, and counted in the slot ``dropped``; if
+    all are, no step is made. ``value=`` reaches ``inner`` as the mean over the micro-batches; other
+    extra arguments as they are at the last of them. Pass ``value=`` at all micro-batches of a step
+    or at none; a leaf without a gradient, ``None``, should have none at all of them. Under ``vmap``
+    both cases are computed each time.
 
     Args:
         inner: the transformation, most often a whole optimizer.
-        every: the number :math:`k \ge 1` of micro-batches in a step, or its schedule as a function of the steps made;
-            rounded to a whole number.
+        every: the number :math:`k \ge 1` of micro-batches in a step, or its schedule as a function
+            of the steps made; rounded to a whole number.
 
     Raises:
         ValueError: if ``every`` is less than 1.
@@ -61,13 +63,16 @@ def accumulate(inner: GradientTransformation, every: Hyper) -> Any:
         steps = last & (taken > 0)
 
         def run(total, state):
-            share = 1 / taken.astype(value_sum.dtype)  # a product is made where it is used; a quotient is stored
+            share = 1 / taken.astype(
+                value_sum.dtype
+            )  # a product is made where it is used; a quotient is stored
             mean = {} if value is None else {"value": value_sum * share}
             u, new = inner(map_leaves(lambda a: a * share, total), state, p, **mean)
             return map_leaves(lambda u, a: cast(u, a.dtype), u, total), new
 
-        # One buffer holds the sum or, at a step, the update: no branch has anything to copy or to make. It is not set
-        # back to zero after a step, which would be one more pass over it, but ignored by the next micro-step.
+        # One buffer holds the sum or, at a step, the update: no branch has anything to copy or to
+        # make. It is not set back to zero after a step, which would be one more pass over it, but
+        # ignored by the next micro-step.
         total = map_leaves(add, g, s["gradient_sum"])
         total, new = lax.cond(steps, run, lambda total, state: (total, state), total, s["inner"])
         return map_leaves(lambda x: jnp.where(steps, x, 0.0), total), {

@@ -7,14 +7,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.around import around
-from gradchain.call import Hyper
-from gradchain.checks import check_at_least
-from gradchain.core import GradientTransformation, transform
-from gradchain.numerics import compute_dtype
-from gradchain.paths import entries, flatten, named_leaves
-from gradchain.slots import like_param, scalar
-from gradchain.trees import map_leaves
+from gradchain.core.around import around
+from gradchain.core.call import Hyper
+from gradchain.core.entries import entries
+from gradchain.core.errors import check_at_least
+from gradchain.core.slots import like_param, scalar
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.numerics.arithmetic import compute_dtype
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.paths import flatten, named_leaves
 
 
 @transform
@@ -32,29 +33,34 @@ def average_weights(
     .. math::
         \bar p \leftarrow \bar p + w_n\, (p + u - \bar p)
 
-    The updates are those of ``inner``; ``eval_params`` finds the average. The :math:`n`-th parameters that count have
-    the weight
+    The updates are those of ``inner``; ``eval_params`` finds the average. The :math:`n`-th
+    parameters that count have the weight
 
     - :math:`w_n = 1/n`: all are equal, as in stochastic weight averaging;
-    - :math:`w_n = (1-d) / (1-d^n)` with ``decay``: an exponential moving average without a pull towards its start;
-    - :math:`w_n = 1 - (1 - 1/n)^{\gamma+1}` with ``power``: an average over a fixed share of the training, in which the
+    - :math:`w_n = (1-d) / (1-d^n)` with ``decay``: an exponential moving average without a pull
+      towards its start;
+    - :math:`w_n = 1 - (1 - 1/n)^{\gamma+1}` with ``power``: an average over a fixed share of the
+      training, in which the
       :math:`i`-th parameters weigh about :math:`i^\gamma`.
 
     Args:
-        inner: a whole optimizer, whose updates are added to the parameters as they leave this wrapper.
+        inner: a whole optimizer, whose updates are added to the parameters as they leave this
+            wrapper.
         decay: the decay :math:`d` in [0, 1), or its schedule.
         power: the power :math:`\gamma \ge 0`.
         start: the first step that counts; until then the average is the present parameters.
         every: of how many steps one counts.
-        debias: whether a moving average forgets where it started; else it starts as a copy of the first parameters,
-            with :math:`w_n = 1-d`.
+        debias: whether a moving average forgets where it started; else it starts as a copy of the
+            first parameters, with :math:`w_n = 1-d`.
 
     Raises:
-        ValueError: if both ``decay`` and ``power`` are given, or ``start`` or ``every`` is less than 1.
+        ValueError: if both ``decay`` and ``power`` are given, or ``start`` or ``every`` is less
+            than 1.
 
-    Source: Polyak & Juditsky, 1992, https://doi.org/10.1137/0330046; Izmailov et al., "Averaging Weights Leads to Wider
-    Optima and Better Generalization", 2018, https://arxiv.org/abs/1803.05407; for ``power``: Karras et al., "Analyzing
-    and Improving the Training Dynamics of Diffusion Models", 2024, https://arxiv.org/abs/2312.02696
+    Source: Polyak & Juditsky, 1992, https://doi.org/10.1137/0330046; Izmailov et al., "Averaging
+    Weights Leads to Wider Optima and Better Generalization", 2018,
+    https://arxiv.org/abs/1803.05407; for ``power``: Karras et al., "Analyzing and Improving the
+    Training Dynamics of Diffusion Models", 2024, https://arxiv.org/abs/2312.02696
 
     Example:
         >>> import gradchain as gc
@@ -66,7 +72,9 @@ def average_weights(
         [3.] [2.]
     """
     if decay is not None and power is not None:
-        raise ValueError("average_weights: decay and power are two kinds of average; give one of them.")
+        raise ValueError(
+            "average_weights: decay and power are two kinds of average; give one of them."
+        )
     check_at_least("average_weights", 1, start=start, every=every)
     has_sum = decay is not None and debias
 
@@ -87,10 +95,16 @@ def average_weights(
         w = jnp.where(counts, w, jnp.where(step < 0, 1.0, 0.0)).astype(t.dtype)
         follow = lambda u, p, mean: mean + w * ((p - mean) + u)
         sums = {k: jnp.where(counts, new_sum, s[k]) for k, new_sum in sums.items()}
-        return u, {"average_params": map_leaves(follow, u, p, s["average_params"]), **sums, "inner": new}
+        return u, {
+            "average_params": map_leaves(follow, u, p, s["average_params"]),
+            **sums,
+            "inner": new,
+        }
 
     sums = {"weight": scalar} if has_sum else {}
-    return around(rule, locality="element", inner=inner, average_params=like_param(copy=True), **sums)
+    return around(
+        rule, locality="element", inner=inner, average_params=like_param(copy=True), **sums
+    )
 
 
 def _share(n: jax.Array, power: Any) -> jax.Array:
@@ -99,16 +113,18 @@ def _share(n: jax.Array, power: Any) -> jax.Array:
     return jnp.where(n > 1, -jnp.expm1((power + 1) * jnp.log1p(-1 / later)), 1.0)
 
 
-# ----------------------------------------------------------------------------------------- the weights to evaluate with
+# --------------------------------------------------------------------- the weights to evaluate with
 
 
 def eval_params(state: Any, params: Any) -> Any:
-    r"""The weights to evaluate with: the average, or the slow weights, that the state of a transformation keeps.
+    r"""The weights to evaluate with: the average, or the slow weights, that the state of a
+    transformation keeps.
 
-    They are found in any chain, group or wrapper, foreign ones too: the averages of ``average_weights``, the slow
-    weights of ``lookahead``, the average :math:`x` of ``schedule_free``; of any transformation, a slot called
-    ``average_params``. Where there are none, and for leaves that have none, they are the parameters themselves. Of an
-    average inside another wrapper's average the outer one is taken.
+    They are found in any chain, group or wrapper, foreign ones too: the averages of
+    ``average_weights``, the slow weights of ``lookahead``, the average :math:`x` of
+    ``schedule_free``; of any transformation, a slot called ``average_params``. Where there are
+    none, and for leaves that have none, they are the parameters themselves. Of an average inside
+    another wrapper's average the outer one is taken.
 
     Args:
         state: what ``init`` or ``update`` returned.
@@ -118,7 +134,8 @@ def eval_params(state: Any, params: Any) -> Any:
         A tree like ``params``, each leaf in its parameter's dtype.
 
     Raises:
-        ValueError: naming the path, if two averages stand side by side for one leaf, or one inside a ``switch``.
+        ValueError: naming the path, if two averages stand side by side for one leaf, or one inside
+            a ``switch``.
 
     Example:
         >>> import gradchain as gc
@@ -133,10 +150,16 @@ def eval_params(state: Any, params: Any) -> Any:
     return flatten(params)[1].unflatten([as_own(path, x) for path, x in named_leaves(params)])
 
 
-def _search(node: Any, params: dict[str, Any], taken: frozenset[str], found: dict[str, Any]) -> None:
-    """Put into ``found`` the weights in ``node``, by path, but for the paths ``taken`` by what is around it."""
+def _search(
+    node: Any, params: dict[str, Any], taken: frozenset[str], found: dict[str, Any]
+) -> None:
+    """Put into ``found`` the weights in ``node``, by path, but for the paths ``taken`` by what is
+    around it.
+    """
     node = entries(node)
-    slots = {name: leaves for name, tree in node.items() if (leaves := _slot(tree, params)) is not None}
+    slots = {
+        name: leaves for name, tree in node.items() if (leaves := _slot(tree, params)) is not None
+    }
     own = {path: x for path, x in _weights(node, slots, params).items() if path not in taken}
     for path in own:
         if path in found:
@@ -157,7 +180,9 @@ def _search(node: Any, params: dict[str, Any], taken: frozenset[str], found: dic
 
 
 def _slot(tree: Any, params: dict[str, Any]) -> dict[str, Any] | None:
-    """The leaves of ``tree`` by path if it is a tree of parameters, perhaps with holes; else it is a state."""
+    """The leaves of ``tree`` by path if it is a tree of parameters, perhaps with holes; else it is
+    a state.
+    """
     leaves = {path: x for path, x in named_leaves(tree) if x is not None}
     return leaves if leaves.keys() <= params.keys() else None
 
@@ -166,7 +191,12 @@ def _weights(node: dict, slots: dict[str, dict], params: dict[str, Any]) -> dict
     """The weights to evaluate with that one entry of a state holds itself."""
     if "z" in slots and "b1" in node:  # schedule_free
         ahead = 1 / node["b1"] - 1
-        wide = {path: params[path].astype(compute_dtype(z.dtype, params[path].dtype)) for path, z in slots["z"].items()}
-        return {path: y + ahead.astype(y.dtype) * (y - slots["z"][path]) for path, y in wide.items()}
+        wide = {
+            path: params[path].astype(compute_dtype(z.dtype, params[path].dtype))
+            for path, z in slots["z"].items()
+        }
+        return {
+            path: y + ahead.astype(y.dtype) * (y - slots["z"][path]) for path, y in wide.items()
+        }
     kept = slots.get("average_params", slots.get("slow_params", {}))
     return {path: x for path, x in kept.items() if jnp.shape(x) == jnp.shape(params[path])}

@@ -7,17 +7,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.around import around
-from gradchain.call import Hyper
-from gradchain.core import GradientTransformation, transform
-from gradchain.numerics import mean, size, total
-from gradchain.trees import map_leaves
+from gradchain.core.around import around
+from gradchain.core.call import Hyper
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.numerics.reductions import mean, size, total
+from gradchain.tree.mapping import map_leaves
 
 
 def points_downhill(tx: GradientTransformation) -> bool:
-    """Whether a learning rate is among the stages of ``tx``, or of what they hold: then its updates go downhill."""
-    for stage in tx.of(tx.factory, tx.arguments).stages.values():
-        below = [stage] if stage.factory.composite else stage.members  # a chain with a name of its own is one stage
+    """Whether a learning rate is among the stages of ``tx``, or of what they hold: then its updates
+    go downhill.
+    """
+    for stage in tx.of(tx.factory, tx.arguments).members.values():
+        below = (
+            [stage] if stage.factory.composite else stage.inner
+        )  # a chain with a name of its own is one stage
         if stage.factory.name == "scale_by_learning_rate" or any(map(points_downhill, below)):
             return True
     return False
@@ -28,31 +32,37 @@ def _sign(inner: GradientTransformation, downhill: bool | None) -> float:
 
 
 def _agreement(u: jax.Array, g: jax.Array) -> jax.Array:
-    """Positive where both point the same way; of their signs, whose product does not vanish where both are small."""
+    """Positive where both point the same way; of their signs, whose product does not vanish where
+    both are small.
+    """
     return (jnp.conj(jnp.sign(g)) * jnp.sign(u)).real
 
 
 @transform
-def cautious(inner: GradientTransformation, floor: Hyper | None = None, downhill: bool | None = None) -> Any:
+def cautious(
+    inner: GradientTransformation, floor: Hyper | None = None, downhill: bool | None = None
+) -> Any:
     r"""Drop the elements of an update that go against the gradient, and scale up the rest.
 
     .. math::
         m = [\mathrm{Re}(\bar g\, d) > 0], \quad u = \frac{n}{\sum m + 1}\, m\, d
 
-    Here :math:`d` is the direction of ``inner``, uphill like a gradient, and :math:`n` the number of elements of its
-    leaf. A whole optimizer goes downhill, :math:`-d`, and is judged accordingly. With weight decay inside ``inner`` the
-    decay is judged too; the authors have it outside:
+    Here :math:`d` is the direction of ``inner``, uphill like a gradient, and :math:`n` the number
+    of elements of its leaf. A whole optimizer goes downhill, :math:`-d`, and is judged accordingly.
+    With weight decay inside ``inner`` the decay is judged too; the authors have it outside:
     ``chain(cautious(scale_by_adam()), add_decayed_weights(0.1), scale_by_learning_rate(1e-3))``.
 
     Args:
         inner: a direction, or a whole optimizer.
-        floor: with a number :math:`f`, the factor is :math:`1 / \max(\bar m, f)` with the mean :math:`\bar m` of the
-            mask, as in the code of the authors, where :math:`f` is 0.001; ``None``: the factor above.
+        floor: with a number :math:`f`, the factor is :math:`1 / \max(\bar m, f)` with the mean
+            :math:`\bar m` of the mask, as in the code of the authors, where :math:`f` is 0.001;
+            ``None``: the factor above.
         downhill: whether the updates of ``inner`` go downhill; ``None``: they do if there is a
-            ``scale_by_learning_rate`` in it. To be said of a foreign pair that is a whole optimizer.
+            ``scale_by_learning_rate`` in it. To be said of a foreign pair that is a whole
+            optimizer.
 
-    Source: Liang, Chen, Liu & Liu, "Cautious Optimizers: Improving Training with One Line of Code", 2024,
-    https://arxiv.org/abs/2411.16085
+    Source: Liang, Chen, Liu & Liu, "Cautious Optimizers: Improving Training with One Line of Code",
+    2024, https://arxiv.org/abs/2411.16085
 
     Example:
         >>> import gradchain as gc
@@ -66,7 +76,9 @@ def cautious(inner: GradientTransformation, floor: Hyper | None = None, downhill
     def masked(u, g):
         agrees = sign * _agreement(u, g) > 0
         mask = agrees.astype(u.real.dtype)
-        factor = size(u) / (total(mask) + 1) if floor is None else 1 / jnp.maximum(mean(mask), floor)
+        factor = (
+            size(u) / (total(mask) + 1) if floor is None else 1 / jnp.maximum(mean(mask), floor)
+        )
         return jnp.where(agrees, factor * u, jnp.zeros_like(u))
 
     def rule(g, s, inner, p=None):
@@ -78,10 +90,12 @@ def cautious(inner: GradientTransformation, floor: Hyper | None = None, downhill
 
 @transform
 def grams(inner: GradientTransformation, downhill: bool | None = None) -> Any:
-    r"""The magnitude of an update with the sign of the gradient: :math:`u = |d| \operatorname{sign}(g)`.
+    r"""The magnitude of an update with the sign of the gradient: :math:`u = |d|
+    \operatorname{sign}(g)`.
 
-    A whole optimizer goes downhill: :math:`u = -|d| \operatorname{sign}(g)`. The sign of a complex number is the number
-    of magnitude 1 in its direction. The authors have weight decay outside, as for ``cautious``.
+    A whole optimizer goes downhill: :math:`u = -|d| \operatorname{sign}(g)`. The sign of a complex
+    number is the number of magnitude 1 in its direction. The authors have weight decay outside, as
+    for ``cautious``.
 
     Args:
         inner: a direction, or a whole optimizer.

@@ -11,38 +11,45 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.around import around
-from gradchain.checks import check_at_least, check_one_of, quote, shape_dtype
-from gradchain.core import GradientTransformation, chain, transform
-from gradchain.groups import freeze
-from gradchain.lift import GIVEN
-from gradchain.numerics import increment
-from gradchain.paths import flatten, named_leaves
-from gradchain.slots import counter
-from gradchain.stages import Body, Stage, checked_entries, named_members, run_inside, widest
-from gradchain.trees import map_leaves, widened
-from gradchain.walk import is_optimizer, walk
+from gradchain.core.around import around
+from gradchain.core.errors import check_at_least, check_one_of, quote, shape_dtype
+from gradchain.core.lift import GIVEN
+from gradchain.core.run import checked_entries
+from gradchain.core.slots import counter
+from gradchain.core.stage import Body, Stage, named_members, run_inside, widest
+from gradchain.core.transformation import GradientTransformation, chain, transform
+from gradchain.core.walk import is_optimizer, walk
+from gradchain.numerics.arithmetic import increment
+from gradchain.tree.mapping import map_leaves, widened
+from gradchain.tree.paths import flatten, named_leaves
+from gradchain.wrappers.groups import freeze
 
 
 @transform
-def apply_when(condition: Any, inner: GradientTransformation, others: GradientTransformation | None = None) -> Any:
+def apply_when(
+    condition: Any, inner: GradientTransformation, others: GradientTransformation | None = None
+) -> Any:
     r"""Apply ``inner`` at the steps at which a condition holds, and ``others`` at the rest.
 
     .. math::
-        u = \begin{cases} \text{inner}(g) & \text{if } c(t) \\ \text{others}(g) & \text{else} \end{cases}
+        u = \begin{cases} \text{inner}(g) & \text{if } c(t) \\ \text{others}(g) & \text{else}
+        \end{cases}
 
-    Just one of the two runs, and the state of the other stays as it is: the clock of ``inner`` counts the steps at
-    which it ran. The condition sees the step of the whole, which counts every call.
+    Just one of the two runs, and the state of the other stays as it is: the clock of ``inner``
+    counts the steps at which it ran. The condition sees the step of the whole, which counts every
+    call.
 
     Args:
-        condition: a function of the step, 0 at first, that gives a bool. What else it names are extra arguments of
-            ``update``: ``lambda step, value: value < 10.0``. A schedule holds where it is above 0.
+        condition: a function of the step, 0 at first, that gives a bool. What else it names are
+            extra arguments of ``update``: ``lambda step, value: value < 10.0``. A schedule holds
+            where it is above 0.
         inner: the transformation.
-        others: what updates go through where the condition does not hold: by default nothing, or ``freeze()``, so that
-            the parameters stay, if ``inner`` is a whole optimizer.
+        others: what updates go through where the condition does not hold: by default nothing, or
+            ``freeze()``, so that the parameters stay, if ``inner`` is a whole optimizer.
 
     Raises:
-        TypeError: if ``condition`` is not a function, or asks for more than the step and extra arguments.
+        TypeError: if ``condition`` is not a function, or asks for more than the step and extra
+            arguments.
         ValueError: if it gives more than one number.
 
     Example:
@@ -68,7 +75,9 @@ def apply_when(condition: Any, inner: GradientTransformation, others: GradientTr
             u, new = others(g, s["others"], p)
             return u, s["inner"], new
 
-        u, new_inner, new_others = lax.cond(_holds(condition(s["count"], **extra)), run_inner, run_others)
+        u, new_inner, new_others = lax.cond(
+            _holds(condition(s["count"], **extra)), run_inner, run_others
+        )
         return u, {"count": increment(s["count"]), "inner": new_inner, "others": new_others}
 
     signature = inspect.signature(rule)
@@ -80,21 +89,29 @@ def apply_when(condition: Any, inner: GradientTransformation, others: GradientTr
 def _holds(value: Any) -> jax.Array:
     """A condition's value as one bool."""
     if value is None:
-        raise ValueError("apply_when: condition must give one bool at a step, but returned nothing.")
+        raise ValueError(
+            "apply_when: condition must give one bool at a step, but returned nothing."
+        )
     value = jnp.asarray(value)
     if value.shape:
-        raise ValueError(f"apply_when: condition must give one bool at a step, not an array of shape {value.shape}.")
+        raise ValueError(
+            f"apply_when: condition must give one bool at a step, not an array of shape {value.shape}."
+        )
     return value if value.dtype == jnp.bool_ else value > 0
 
 
 def _asked_by(condition: Any) -> list[inspect.Parameter]:
     """The extra arguments that a condition names beside the step."""
     if not callable(condition):
-        raise TypeError(f"apply_when: condition must be a function of the step that gives a bool, not {condition!r}.")
+        raise TypeError(
+            f"apply_when: condition must be a function of the step that gives a bool, not {condition!r}."
+        )
     try:
         _, *others = inspect.signature(condition).parameters.values()
     except ValueError:
-        raise TypeError(f"apply_when: condition must be a function of the step; {condition!r} takes none.") from None
+        raise TypeError(
+            f"apply_when: condition must be a function of the step; {condition!r} takes none."
+        ) from None
     for p in others:
         is_named = p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) or p.default is not p.empty
         if not is_named or p.name in GIVEN | {"params", "inner", "others"}:
@@ -115,24 +132,27 @@ def switch(
     r"""Use one transformation up to a step, and another from there on.
 
     .. math::
-        u_t = \begin{cases} \text{first}(g_t) & t < n \\ \text{then}(g_t) & t \ge n \end{cases} \qquad t = 0, 1, \dots
+        u_t = \begin{cases} \text{first}(g_t) & t < n \\ \text{then}(g_t) & t \ge n \end{cases}
+        \qquad t = 0, 1, \dots
 
-    Just one of the two runs. The state keeps both, ``then``'s as it starts until its time comes; its clocks count from
-    there, and what starts as the parameters, such as the slow weights of ``lookahead``, starts as those of that step.
-    Slots are handed over on request. Where several have one name, those of stages of the same name belong
-    together. A leaf for which ``first`` keeps nothing, a frozen one say, starts anew.
+    Just one of the two runs. The state keeps both, ``then``'s as it starts until its time comes;
+    its clocks count from there, and what starts as the parameters, such as the slow weights of
+    ``lookahead``, starts as those of that step. Slots are handed over on request. Where several
+    have one name, those of stages of the same name belong together. A leaf for which ``first``
+    keeps nothing, a frozen one say, starts anew.
 
     Args:
         first: what updates go through before.
         at: the step :math:`n \ge 0` of the change, the number of updates that ``first`` makes.
         then: what updates go through from there on.
         carry: the names of the slots that ``then`` takes over from ``first``, clocks among them:
-            ``("mu", "nu", "count")``. With the name of its stage before it, ``"scale_by_adam/count"``, a slot is this
-            one alone. A dict gives the old name and the new: ``{"mu": "momentum"}``.
+            ``("mu", "nu", "count")``. With the name of its stage before it,
+            ``"scale_by_adam/count"``, a slot is this one alone. A dict gives the old name and the
+            new: ``{"mu": "momentum"}``.
 
     Raises:
-        ValueError: if ``at`` is negative or not a whole number; by ``init``, if a slot of ``carry`` is missing in one
-            of them, is not the only one in question, or has another shape.
+        ValueError: if ``at`` is negative or not a whole number; by ``init``, if a slot of ``carry``
+            is missing in one of them, is not the only one in question, or has another shape.
 
     Example:
         >>> import gradchain as gc
@@ -183,7 +203,12 @@ def _slots(tx: GradientTransformation, state: Any) -> dict[tuple[str, ...], Any]
     """All slots of a state by their paths."""
     parts = [part for part in walk(tx, state) if isinstance(part.entry, dict)]
     known = lambda part: part.entry if "" in part.stage.body.members else part.stage.body.members
-    return {(*part.path, k): slot for part in parts for k, slot in part.entry.items() if k not in known(part)}
+    return {
+        (*part.path, k): slot
+        for part in parts
+        for k, slot in part.entry.items()
+        if k not in known(part)
+    }
 
 
 def _copies(tx: GradientTransformation, state: Any) -> dict[tuple[str, ...], Any]:
@@ -206,7 +231,9 @@ def _called(name: str, slots: dict, which: str) -> dict:
 
 
 def _source(path: tuple[str, ...], given: dict, taken: dict) -> tuple[str, Any]:
-    """The slot that goes over to ``path``, with its own path: of the same stage where there are several."""
+    """The slot that goes over to ``path``, with its own path: of the same stage where there are
+    several.
+    """
     for same in (
         [p for p in given if p[:-1] == path[:-1]],
         [p for p in given if p[-2] == path[-2]],
@@ -238,7 +265,9 @@ def _taken_over(path: tuple[str, ...], source: tuple[str, Any], slot: Any) -> An
 
     leaves = named_leaves(slot)
     if old and not any(place in old for place, _ in leaves):
-        raise ValueError(f"switch: {source[0]!r} in 'first' and {'/'.join(path)!r} in 'then' have no leaf in common.")
+        raise ValueError(
+            f"switch: {source[0]!r} in 'first' and {'/'.join(path)!r} in 'then' have no leaf in common."
+        )
     return flatten(slot)[1].unflatten([take(place, x) for place, x in leaves])
 
 
@@ -254,14 +283,15 @@ def parallel(*members: GradientTransformation, merge: Any = "sum") -> Any:
     .. math::
         u = m\bigl(\text{tx}_1(g), \dots, \text{tx}_k(g)\bigr)
 
-    The state has an entry for each, under its name: the one given with ``named``, else that of its factory, with ``_2``
-    for a second.
+    The state has an entry for each, under its name: the one given with ``named``, else that of its
+    factory, with ``_2`` for a second.
 
     Args:
-        members: the transformations :math:`\text{tx}_i`. A share of each is said by a member of its own:
-            ``parallel(chain(scale_by_adam(), scale(0.7)), chain(scale_by_sign(), scale(0.3)))``.
-        merge: ``"sum"``, ``"mean"``, or a function :math:`m` of one array from each that gives an array of their shape;
-            it is called leaf by leaf.
+        members: the transformations :math:`\text{tx}_i`. A share of each is said by a member of its
+            own: ``parallel(chain(scale_by_adam(), scale(0.7)), chain(scale_by_sign(),
+            scale(0.3)))``.
+        merge: ``"sum"``, ``"mean"``, or a function :math:`m` of one array from each that gives an
+            array of their shape; it is called leaf by leaf.
 
     Raises:
         ValueError: if there are no members, or ``merge`` is another string or gives another shape.
@@ -302,16 +332,24 @@ class SideBySide(Body):
             return total / len(updates) if self.merge == "mean" else total
         made = jnp.asarray(self.merge(*updates))
         if made.shape != updates[0].shape:
-            raise ValueError(f"parallel: merge made shape {made.shape} from updates of {updates[0].shape}.")
+            raise ValueError(
+                f"parallel: merge made shape {made.shape} from updates of {updates[0].shape}."
+            )
         return made.astype(updates[0].dtype)
 
     @classmethod
-    def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
+    def run(
+        cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict
+    ) -> tuple[Any, list]:
         """See ``Body``."""
         (stage,), (state,) = stages, states
         made, new_state, state = [], {}, checked_entries(stage, state)
         updates = widened(updates)  # rounded once, when all is merged
         for name, member in stage.body.members.items():
-            update, new_state[name] = run_inside(member, updates, state.get(name, {}), params, extra)
+            update, new_state[name] = run_inside(
+                member, updates, state.get(name, {}), params, extra
+            )
             made.append(update)
-        return map_leaves(stage.body.merged, *made), [{name: new for name, new in new_state.items() if new}]
+        return map_leaves(stage.body.merged, *made), [
+            {name: new for name, new in new_state.items() if new}
+        ]

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 
-from gradchain.around import around
-from gradchain.call import Hyper
-from gradchain.checks import check_one_of
-from gradchain.core import GradientTransformation, transform
-from gradchain.numerics import safe_divide
-from gradchain.slots import like_param, scalar
-from gradchain.transforms.distance import grown, sum_of_magnitudes
-from gradchain.trees import dot, largest_in, map_leaves, safe_norm, scale_tree
+from gradchain.core.around import around
+from gradchain.core.call import Hyper
+from gradchain.core.errors import check_one_of
+from gradchain.core.slots import like_param, scalar
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.numerics.arithmetic import safe_divide
+from gradchain.tree.mapping import map_leaves, scale_tree
+from gradchain.tree.reductions import dot, largest_in, safe_norm, sum_of_magnitudes
+
+
+def grown(distance: jax.Array, estimate: jax.Array, growth_rate: Any) -> jax.Array:
+    """The distance, which never shrinks, after a new estimate."""
+    return jnp.maximum(
+        distance, estimate if growth_rate is None else jnp.minimum(estimate, growth_rate * distance)
+    )
 
 
 @transform
@@ -27,49 +35,55 @@ def dadapt(
     distance: Literal["euclidean", "largest"] = "euclidean",
     growth_rate: Hyper | None = None,
 ) -> Any:
-    r"""D-Adaptation: follow a direction at a rate that is the distance to the solution, as far as it is known.
+    r"""D-Adaptation: follow a direction at a rate that is the distance to the solution, as far as
+    it is known.
 
-    Where :math:`g_t` is the gradient, :math:`u_t` what ``inner`` makes of it, and :math:`u_1` its first direction,
+    Where :math:`g_t` is the gradient, :math:`u_t` what ``inner`` makes of it, and :math:`u_1` its
+    first direction,
 
     .. math::
-        \lambda_t &= \eta_t\, d_t / \lVert u_1 \rVert, \quad
-        r \leftarrow \rho\, r + \lambda_t \langle g_t, y \rangle, \quad
-        s \leftarrow \rho\, s + \lambda_t g_t, \quad
-        y \leftarrow \rho\, y + \lambda_t u_t \\
-        d_{t+1} &= \max(d_t, c\, r / \lVert s \rVert_*), \quad \text{and the update is } \lambda_t u_t.
+        \lambda_t &= \eta_t\, d_t / \lVert u_1 \rVert, \quad r \leftarrow \rho\, r + \lambda_t
+        \langle g_t, y \rangle, \quad s \leftarrow \rho\, s + \lambda_t g_t, \quad y \leftarrow
+        \rho\, y + \lambda_t u_t \\ d_{t+1} &= \max(d_t, c\, r / \lVert s \rVert_*), \quad \text{and
+        the update is } \lambda_t u_t.
 
-    Why: the solution :math:`x_*` of a convex problem has
-    :math:`\sum_k \lambda_k \langle g_k, x_k - x_* \rangle \ge 0`. If :math:`x_k = x_0 - y_k`, then
-    :math:`\sum_k \lambda_k \langle g_k, y_k \rangle \le \langle \sum_k \lambda_k g_k, x_0 - x_* \rangle`, which is at
-    most :math:`\lVert s \rVert_* \lVert x_0 - x_* \rVert`: with :math:`c = \rho = 1` no estimate is above the true
+    Why: the solution :math:`x_*` of a convex problem has :math:`\sum_k \lambda_k \langle g_k, x_k -
+    x_* \rangle \ge 0`. If :math:`x_k = x_0 - y_k`, then :math:`\sum_k \lambda_k \langle g_k, y_k
+    \rangle \le \langle \sum_k \lambda_k g_k, x_0 - x_* \rangle`, which is at most :math:`\lVert s
+    \rVert_* \lVert x_0 - x_* \rVert`: with :math:`c = \rho = 1` no estimate is above the true
     distance, whatever the directions are.
 
-    Around ``identity()`` :math:`y` is :math:`s`: this is gradient descent with D-Adaptation, and with
-    ``estim_lr_coef=2`` and ``average_updates`` after it the authors' SGD, ``dadapt_sgd``. Around
-    ``scale_by_adam(b1=0.0)`` with ``distance="largest"``, ``decay=0.999**0.5`` and ``average_updates`` after it, it is
-    their Adam except that :math:`y` holds the directions as they were taken, where theirs is :math:`s` divided by the
-    latest root of the second moment, without a bias correction, and their division comes after the moving average.
-    What is left when a direction is not known to be a division is the bound above. ``dadapt_adamw`` is theirs to the
+    Around ``identity()`` :math:`y` is :math:`s`: this is gradient descent with D-Adaptation, and
+    with ``estim_lr_coef=2`` and ``average_updates`` after it the authors' SGD, ``dadapt_sgd``.
+    Around ``scale_by_adam(b1=0.0)`` with ``distance="largest"``, ``decay=0.999**0.5`` and
+    ``average_updates`` after it, it is their Adam except that :math:`y` holds the directions as
+    they were taken, where theirs is :math:`s` divided by the latest root of the second moment,
+    without a bias correction, and their division comes after the moving average. What is left when
+    a direction is not known to be a division is the bound above. ``dadapt_adamw`` is theirs to the
     letter. A momentum inside works too, but a direction that lags learns less.
 
-    Put what belongs to the step inside, a weight decay say: ``dadapt(chain(scale_by_adam(), add_decayed_weights(0.1)),
+    Put what belongs to the step inside, a weight decay say: ``dadapt(chain(scale_by_adam(),
+    add_decayed_weights(0.1)),
     ...)``. The steps do not change when the loss is multiplied by a number, as far as :math:`u_t / \lVert u_1 \rVert`
     does not.
 
     Args:
         inner: the direction, uphill; any transformation of first order.
-        learning_rate: the factor :math:`\eta` of the estimated distance, or its schedule with a peak of 1.
+        learning_rate: the factor :math:`\eta` of the estimated distance, or its schedule with a
+            peak of 1.
         estim_lr0: the distance at the start, below the true one, in the units of the parameters.
         estim_lr_coef: the factor :math:`c` of the estimate; up to 2 is in use.
         decay: :math:`\rho`, how much of the sums a step keeps; 1 for all.
-        distance: how distances are measured, ``euclidean`` or by the ``largest`` coordinate; :math:`\lVert s \rVert_*`
-            is then the Euclidean norm, or the sum of magnitudes.
-        growth_rate: how many times its value the distance may become in one step; ``None`` sets no bound.
+        distance: how distances are measured, ``euclidean`` or by the ``largest`` coordinate;
+            :math:`\lVert s \rVert_*` is then the Euclidean norm, or the sum of magnitudes.
+        growth_rate: how many times its value the distance may become in one step; ``None`` sets no
+            bound.
 
     Raises:
         ValueError: if ``distance`` is neither.
 
-    Source: Defazio & Mishchenko, "Learning-Rate-Free Learning by D-Adaptation", 2023, https://arxiv.org/abs/2301.07733
+    Source: Defazio & Mishchenko, "Learning-Rate-Free Learning by D-Adaptation", 2023,
+    https://arxiv.org/abs/2301.07733
 
     Example:
         >>> import gradchain as gc
@@ -82,7 +96,9 @@ def dadapt(
 
     def rule(g, s, inner, p=None):
         u, inner_state = inner(g, s["inner"], p)
-        unit = jnp.where(s["unit"] == 0, length(u), s["unit"])  # of the first direction that is not zero
+        unit = jnp.where(
+            s["unit"] == 0, length(u), s["unit"]
+        )  # of the first direction that is not zero
         rate = safe_divide(learning_rate * s["distance"], unit)
         numerator = decay * s["numerator"] + rate * dot(g, s["displacement"])
         sums = map_leaves(lambda g, old: decay * old + rate * g, g, s["sums"])
@@ -94,7 +110,11 @@ def dadapt(
             "inner": inner_state,
         }
 
-    numbers: dict[str, Any] = {"distance": scalar(fill=estim_lr0), "numerator": scalar, "unit": scalar}
+    numbers: dict[str, Any] = {
+        "distance": scalar(fill=estim_lr0),
+        "numerator": scalar,
+        "unit": scalar,
+    }
     return around(rule, inner=inner, sums=like_param, displacement=like_param, **numbers)
 
 

@@ -7,13 +7,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.around import around
-from gradchain.call import Hyper
-from gradchain.checks import check_at_least
-from gradchain.core import GradientTransformation, transform
-from gradchain.numerics import ema, norm, shrink
-from gradchain.slots import like_param, prepend
-from gradchain.trees import global_norm, map_leaves, scale_tree
+from gradchain.core.around import around
+from gradchain.core.call import Hyper
+from gradchain.core.errors import check_at_least
+from gradchain.core.slots import like_param, prepend
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.numerics.arithmetic import ema, shrink
+from gradchain.numerics.reductions import norm
+from gradchain.tree.mapping import map_leaves, scale_tree
+from gradchain.tree.reductions import global_norm
 
 
 @transform
@@ -29,17 +31,20 @@ def mars(
     .. math::
         c_t = g_t + \gamma \frac{\beta_1}{1-\beta_1} (g_t - g_{t-1}), \quad g_0 = 0
 
-    then clipped to a norm. This is the form without a second gradient of the old parameters on the new batch.
+    then clipped to a norm. This is the form without a second gradient of the old parameters on the
+    new batch.
 
     Args:
         inner: what gets the corrected gradient; the authors take Adam, Lion or Shampoo.
         gamma: the strength :math:`\gamma` of the correction; 0 leaves the gradient as it is.
         b1: the decay :math:`\beta_1` of the first moment in ``inner``.
-        max_norm: the largest norm that passes unchanged, in the units of the gradient; ``None``: no clipping.
-        per_leaf: whether each leaf has a norm of its own, as in the code of the authors; else there is one of all.
+        max_norm: the largest norm that passes unchanged, in the units of the gradient; ``None``: no
+            clipping.
+        per_leaf: whether each leaf has a norm of its own, as in the code of the authors; else there
+            is one of all.
 
-    Source: Yuan, Liu, Wu, Zhou & Gu, "MARS: Unleashing the Power of Variance Reduction for Training Large Models",
-    2024, https://arxiv.org/abs/2411.10438
+    Source: Yuan, Liu, Wu, Zhou & Gu, "MARS: Unleashing the Power of Variance Reduction for Training
+    Large Models", 2024, https://arxiv.org/abs/2411.10438
 
     Example:
         >>> import gradchain as gc
@@ -79,8 +84,8 @@ def grokfast(inner: GradientTransformation, alpha: Hyper = 0.98, lamb: Hyper = 2
         alpha: the decay :math:`\alpha` in [0, 1).
         lamb: the factor :math:`\lambda` of the slow part.
 
-    Source: Lee, Kang, Kim & Lee, "Grokfast: Accelerated Grokking by Amplifying Slow Gradients", 2024,
-    https://arxiv.org/abs/2405.20233
+    Source: Lee, Kang, Kim & Lee, "Grokfast: Accelerated Grokking by Amplifying Slow Gradients",
+    2024, https://arxiv.org/abs/2405.20233
 
     Example:
         >>> import gradchain as gc
@@ -102,7 +107,8 @@ def grokfast(inner: GradientTransformation, alpha: Hyper = 0.98, lamb: Hyper = 2
 def grokfast_window(
     inner: GradientTransformation, window_size: int = 100, lamb: Hyper = 5.0, warmup: bool = True
 ) -> Any:
-    r"""Amplify the slow part of the gradient, the mean of the last :math:`w` gradients, this one included.
+    r"""Amplify the slow part of the gradient, the mean of the last :math:`w` gradients, this one
+    included.
 
     .. math::
         \hat g_t = g_t + \frac{\lambda}{w} \sum_{i=0}^{w-1} g_{t-i}
@@ -113,7 +119,8 @@ def grokfast_window(
         inner: what gets :math:`\hat g`.
         window_size: how many gradients :math:`w`.
         lamb: the factor :math:`\lambda` of the slow part.
-        warmup: whether the gradient stays as it is until the window is full; else the mean is of those that are there.
+        warmup: whether the gradient stays as it is until the window is full; else the mean is of
+            those that are there.
 
     Raises:
         ValueError: if ``window_size`` is less than 1.
@@ -135,7 +142,9 @@ def grokfast_window(
         put = lambda g, window: jax.lax.dynamic_update_index_in_dim(window, g, place, 0)
         window = map_leaves(put, g, s["window"])
         weight = jnp.where(t < window_size, 0.0, lamb / there) if warmup else lamb / there
-        u, new = inner(map_leaves(lambda g, w: g + weight * jnp.sum(w, axis=0), g, window), s["inner"], p)
+        u, new = inner(
+            map_leaves(lambda g, w: g + weight * jnp.sum(w, axis=0), g, window), s["inner"], p
+        )
         return u, {"window": window, "inner": new}
 
     return around(rule, locality="element", inner=inner, window=prepend(window_size))

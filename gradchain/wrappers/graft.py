@@ -4,29 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from gradchain.around import around
-from gradchain.core import GradientTransformation, transform
-from gradchain.numerics import norm, safe_divide
-from gradchain.trees import global_norm, map_leaves, scale_tree
+from gradchain.core.around import around
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.numerics.arithmetic import safe_divide
+from gradchain.numerics.reductions import norm
+from gradchain.tree.mapping import map_leaves, scale_tree
+from gradchain.tree.reductions import global_norm
 
 
 @transform
-def graft(magnitude: GradientTransformation, direction: GradientTransformation, per_leaf: bool = True) -> Any:
+def graft(
+    magnitude: GradientTransformation, direction: GradientTransformation, per_leaf: bool = True
+) -> Any:
     r"""Give the update of one transformation the norm of another's.
 
     .. math::
         u = \frac{\lVert m \rVert}{\lVert d \rVert}\, d
 
-    Both see the same gradients. Where :math:`d` is zero the update is zero. Let only ``direction`` say where to go: two
-    whole optimizers, or two directions.
+    Both see the same gradients. Where :math:`d` is zero the update is zero. Let only ``direction``
+    say where to go: two whole optimizers, or two directions.
 
     Args:
         magnitude: the transformation whose updates :math:`m` have the length.
         direction: the transformation whose updates :math:`d` have the direction.
         per_leaf: whether each leaf has a norm of its own; else there is one of all.
 
-    Source: Agarwal, Anil, Hazan, Koren & Zhang, "Disentangling Adaptive Gradient Methods from Learning Rates", 2020,
-    https://arxiv.org/abs/2002.11803
+    Source: Agarwal, Anil, Hazan, Koren & Zhang, "Disentangling Adaptive Gradient Methods from
+    Learning Rates", 2020, https://arxiv.org/abs/2002.11803
 
     Example:
         >>> import gradchain as gc

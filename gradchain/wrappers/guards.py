@@ -8,25 +8,28 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.around import Around, run_if
-from gradchain.core import GradientTransformation, transform
-from gradchain.leaves import map_rows
-from gradchain.numerics import abs2, increment
-from gradchain.paths import entries, flatten, flatten_like, is_meter, is_watch, named_leaves, unboxed
-from gradchain.slots import Slot, counter
-from gradchain.trees import all_finite, map_leaves, sum_over_shards, widened
+from gradchain.core.around import Around, run_if
+from gradchain.core.entries import entries, is_meter, is_watch, unboxed
+from gradchain.core.slots import Slot, counter
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.numerics.arithmetic import abs2, increment
+from gradchain.tree.mapping import map_leaves, map_rows, widened
+from gradchain.tree.paths import flatten, flatten_like, named_leaves
+from gradchain.tree.reductions import all_finite, sum_over_shards
 
 
 @transform
 def skip_nonfinite(inner: GradientTransformation) -> Any:
     """Leave out each step that has anything non-finite in it, and count it.
 
-    If a gradient, or ``value``, is not finite, the update is zero, and the state of ``inner`` stays as it is, its clock
-    included. So it does where the gradient is finite but the step is not: where a number of the update, of the state,
-    or of the parameters after it would cease to be finite, as when the square of a gradient overflows.
+    If a gradient, or ``value``, is not finite, the update is zero, and the state of ``inner`` stays
+    as it is, its clock included. So it does where the gradient is finite but the step is not: where
+    a number of the update, of the state, or of the parameters after it would cease to be finite, as
+    when the square of a gradient overflows.
 
-    It never gives up by itself. To stop a run that is beyond hope, look at the slot ``skipped_in_a_row``; the slot
-    ``skipped`` counts all steps left out so far, and ``bad_leaf`` says where the last of them was bad.
+    It never gives up by itself. To stop a run that is beyond hope, look at the slot
+    ``skipped_in_a_row``; the slot ``skipped`` counts all steps left out so far, and ``bad_leaf``
+    says where the last of them was bad.
 
     Args:
         inner: the transformation, most often a whole optimizer: what comes after it is not guarded.
@@ -51,13 +54,14 @@ def skip_nonfinite(inner: GradientTransformation) -> Any:
 def bad_leaf(state: Any, params: Any) -> str | None:
     """Where the last step that a guard left out was bad first; ``None`` if no step was.
 
-    It is the path of a parameter, the first whose gradient was not finite; if all were, the first that would not have
-    been so itself, or whose update would not. Else it is the place in the inner state that would not have been, such as
-    ``scale_by_adam/nu/layers_3/kernel``, or ``value`` if all else was well.
+    It is the path of a parameter, the first whose gradient was not finite; if all were, the first
+    that would not have been so itself, or whose update would not. Else it is the place in the inner
+    state that would not have been, such as ``scale_by_adam/nu/layers_3/kernel``, or ``value`` if
+    all else was well.
 
     Args:
-        state: what ``init`` or ``update`` returned, outside ``jit``. Of several guards the outermost one that found
-            something answers.
+        state: what ``init`` or ``update`` returned, outside ``jit``. Of several guards the
+            outermost one that found something answers.
         params: the parameters.
 
     Raises:
@@ -73,7 +77,9 @@ def bad_leaf(state: Any, params: Any) -> str | None:
     """
     found = entries_with("bad_leaf", state)
     if not found:
-        raise ValueError("bad_leaf: there is no guard in this state; put one around the optimizer: skip_nonfinite(tx).")
+        raise ValueError(
+            "bad_leaf: there is no guard in this state; put one around the optimizer: skip_nonfinite(tx)."
+        )
     for entry in found:
         places = [*named_leaves(params), *named_leaves(entry.get("inner", {})), ("value", None)]
         number = int(unboxed(entry["bad_leaf"]))
@@ -82,7 +88,7 @@ def bad_leaf(state: Any, params: Any) -> str | None:
     return None
 
 
-# ------------------------------------------------------------------------------------------------- what guards share
+# -------------------------------------------------------------------------------- what guards share
 
 
 class Guard(Around):
@@ -113,13 +119,16 @@ def guarded_step(
     Returns:
         The update, the new slots, those of the caller's own aside, and whether the step was made.
     """
-    # Only what is finite reaches ``inner``, and its result is looked at before anything takes it in.
+    # Only what is finite reaches ``inner``, and its result is looked at before anything takes it
+    # in.
     starts = all_finite((g, value)) & allowed
     u, new = run_if(starts, lambda: inner(g, s["inner"], p), g, s["inner"])
     is_well = lambda: (jnp.array(True), jnp.array(-1, jnp.int32))
     states = _without_metrics(new), _without_metrics(s["inner"])
     look_closer = lambda: _examine(g, value, (u, p), states, dtypes)
-    sound, first = lax.cond(starts & _is_surely_finite((u, p), states[0], dtypes), is_well, look_closer)
+    sound, first = lax.cond(
+        starts & _is_surely_finite((u, p), states[0], dtypes), is_well, look_closer
+    )
     made = starts & sound
     keep = lambda new, old: jnp.where(made, new, old)
     return (
@@ -135,7 +144,9 @@ def guarded_step(
 
 
 def _without_metrics(state: Any) -> Any:
-    """The state without what a ``watch`` shows, in it or around it: a norm may overflow where nothing else does."""
+    """The state without what a ``watch`` shows, in it or around it: a norm may overflow where
+    nothing else does.
+    """
     if not isinstance(state, dict):
         return state
     metrics = {"metrics": jax.tree.map(lambda _: None, state["metrics"])} if is_watch(state) else {}
@@ -144,24 +155,32 @@ def _without_metrics(state: Any) -> Any:
 
 
 def _is_surely_finite(moved: tuple, state: Any, dtypes: tuple) -> jax.Array:
-    """A test that costs least: a sum that is finite has no number that is not; large numbers may fail it."""
+    """A test that costs least: a sum that is finite has no number that is not; large numbers may
+    fail it.
+    """
 
     def size(kinds: tuple, u: jax.Array, *p: jax.Array) -> list:
         if all(float(jnp.finfo(kind).max) > 1e38 for kind in kinds):
-            return [jnp.sum(abs2(u))]  # if that is finite, u is too small to make any finite parameter overflow
+            return [
+                jnp.sum(abs2(u))
+            ]  # if that is finite, u is too small to make any finite parameter overflow
         return [sum(jnp.sum(widened(x)) for x in _as_stored(kinds, u, *p))]
 
     kinds, rows = _rows(moved, dtypes)
     numbers = [(x,) for x in jax.tree.leaves(state) if _is_number(x)]
-    sums = map_rows(size, kinds, rows) + map_rows(lambda _, x: [jnp.sum(widened(x))], [None] * len(numbers), numbers)
+    sums = map_rows(size, kinds, rows) + map_rows(
+        lambda _, x: [jnp.sum(widened(x))], [None] * len(numbers), numbers
+    )
     return jnp.isfinite(sum_over_shards([row[0] for row in sums])) if sums else jnp.array(True)
 
 
-def _examine(g: Any, value: Any, moved: tuple, states: tuple, dtypes: tuple) -> tuple[jax.Array, jax.Array]:
+def _examine(
+    g: Any, value: Any, moved: tuple, states: tuple, dtypes: tuple
+) -> tuple[jax.Array, jax.Array]:
     """Whether all is finite, and the number of the first leaf that is not.
 
-    Leaves are counted with the holes, first those of the gradients, then those of the state; the loss comes last. What
-    held an infinity before may hold one again, such as a best value so far.
+    Leaves are counted with the holes, first those of the gradients, then those of the state; the
+    loss comes last. What held an infinity before may hold one again, such as a best value so far.
     """
 
     def spoiled(kinds: tuple, g: jax.Array, u: jax.Array, *p: jax.Array) -> list:
@@ -173,20 +192,28 @@ def _examine(g: Any, value: Any, moved: tuple, states: tuple, dtypes: tuple) -> 
     of_live = iter(map_rows(spoiled, kinds, [(x, *row) for x, row in zip(live, rows, strict=True)]))
     pairs = list(zip(*(flatten(state)[0] for state in states), strict=True))
     numbers = [pair for pair in pairs if _is_number(pair[0])]
-    of_state = iter(map_rows(lambda _, new, old: [_ceased(new, old)], [None] * len(numbers), numbers))
+    of_state = iter(
+        map_rows(lambda _, new, old: [_ceased(new, old)], [None] * len(numbers), numbers)
+    )
     bad = [jnp.zeros(()) if x is None else sum_over_shards(next(of_live)) for x in leaves]
-    bad += [sum_over_shards(next(of_state)) if _is_number(new) else jnp.zeros(()) for new, _ in pairs]
+    bad += [
+        sum_over_shards(next(of_state)) if _is_number(new) else jnp.zeros(()) for new, _ in pairs
+    ]
     flags = jnp.stack([*(x > 0 for x in bad), ~all_finite(value)])
     return ~flags.any(), jnp.where(flags.any(), jnp.argmax(flags).astype(jnp.int32), -1)
 
 
 def _rows(moved: tuple, dtypes: tuple) -> tuple[list, list]:
-    """For each leaf that has an update: the dtypes in which update and parameter are kept, and both; or one of each."""
+    """For each leaf that has an update: the dtypes in which update and parameter are kept, and
+    both; or one of each.
+    """
     leaves, treedef = flatten(moved[0])
     columns = [flatten_like(treedef, tree) for tree in (*dtypes, *moved)]
     live = [[column[i] for column in columns] for i, x in enumerate(leaves) if x is not None]
     pair = lambda first, second: (first,) if second is None else (first, second)
-    return [pair(g.dtype, None if p is None else p.dtype) for g, p, _, _ in live], [pair(u, p) for _, _, u, p in live]
+    return [pair(g.dtype, None if p is None else p.dtype) for g, p, _, _ in live], [
+        pair(u, p) for _, _, u, p in live
+    ]
 
 
 def _as_stored(kinds: tuple, u: jax.Array, *p: jax.Array) -> list[jax.Array]:

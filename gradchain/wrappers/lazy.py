@@ -7,19 +7,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain import checks
-from gradchain.around import around
-from gradchain.core import GradientTransformation, transform
-from gradchain.paths import flatten, flatten_like
-from gradchain.trees import map_leaves
+from gradchain.core import errors
+from gradchain.core.around import around
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.paths import flatten, flatten_like
 
 
 @transform
 def lazy_rows(inner: GradientTransformation) -> Any:
-    """Apply ``inner``, but leave rows alone whose gradient is all zero: their slots stay and their update is zero.
+    """Apply ``inner``, but leave rows alone whose gradient is all zero: their slots stay and their
+    update is zero.
 
-    A row is an index of the first dimension of a leaf of two dimensions or more; other leaves are as with ``inner``
-    alone. The step of ``inner`` counts all updates.
+    A row is an index of the first dimension of a leaf of two dimensions or more; other leaves are
+    as with ``inner`` alone. The step of ``inner`` counts all updates.
 
     Args:
         inner: a transformation or a whole optimizer in which each element goes its own way.
@@ -54,15 +55,25 @@ def lazy_rows(inner: GradientTransformation) -> Any:
 
 def _alive(x: jax.Array) -> jax.Array:
     """Which rows have a gradient; true for a leaf without rows."""
-    return jnp.any(x != 0, axis=tuple(range(1, x.ndim)), keepdims=True) if x.ndim > 1 else jnp.array(True)
+    return (
+        jnp.any(x != 0, axis=tuple(range(1, x.ndim)), keepdims=True)
+        if x.ndim > 1
+        else jnp.array(True)
+    )
 
 
 def _merged(alive: Any, g: Any, new: Any, old: Any) -> Any:
-    """The state ``new`` where rows are alive and ``old`` where not, in every slot that is shaped as the parameters."""
+    """The state ``new`` where rows are alive and ``old`` where not, in every slot that is shaped as
+    the parameters.
+    """
     if not _is_slot(g, new):
-        return {k: _merged(alive, g, v, old[k]) for k, v in new.items()} if isinstance(new, dict) else new
+        return (
+            {k: _merged(alive, g, v, old[k]) for k, v in new.items()}
+            if isinstance(new, dict)
+            else new
+        )
     treedef = flatten(g)[1]
-    old = treedef.unflatten(checks.slot_leaves("lazy_rows", "inner", treedef, g, old))
+    old = treedef.unflatten(errors.slot_leaves("lazy_rows", "inner", treedef, g, old))
     return map_leaves(_merged_rows, new, old, alive, g)
 
 
@@ -72,15 +83,21 @@ def _is_slot(g: Any, tree: Any) -> bool:
         found = flatten_like(treedef, tree)
     except (ValueError, TypeError, KeyError):
         return False
-    return all(x is None or y is None or _has_rows_of(x, y) for x, y in zip(leaves, found, strict=True))
+    return all(
+        x is None or y is None or _has_rows_of(x, y) for x, y in zip(leaves, found, strict=True)
+    )
 
 
 def _has_rows_of(x: jax.Array, y: Any) -> bool:
     return hasattr(y, "shape") and y.shape[max(y.ndim - x.ndim, 0) :] == x.shape
 
 
-def _merged_rows(new: jax.Array, old: jax.Array, alive: jax.Array | None, x: jax.Array | None) -> jax.Array:
+def _merged_rows(
+    new: jax.Array, old: jax.Array, alive: jax.Array | None, x: jax.Array | None
+) -> jax.Array:
     if alive is None or x is None or x.ndim < 2:
         return new
-    in_front = (1,) * (new.ndim - x.ndim)  # a slot may have dimensions before those of its parameter
+    in_front = (1,) * (
+        new.ndim - x.ndim
+    )  # a slot may have dimensions before those of its parameter
     return jnp.where(alive.reshape(in_front + alive.shape), new, old)

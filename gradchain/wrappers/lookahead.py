@@ -7,29 +7,35 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.around import around
-from gradchain.call import Hyper
-from gradchain.checks import check_at_least
-from gradchain.core import GradientTransformation, transform
-from gradchain.paths import named_leaves
-from gradchain.slots import like_param
-from gradchain.trees import map_leaves
+from gradchain.core.around import around
+from gradchain.core.call import Hyper
+from gradchain.core.errors import check_at_least
+from gradchain.core.slots import like_param
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.paths import named_leaves
 
 
 @transform
 def lookahead(
-    inner: GradientTransformation, sync_period: int = 5, slow_step_size: Hyper = 0.5, reset_state: bool = False
+    inner: GradientTransformation,
+    sync_period: int = 5,
+    slow_step_size: Hyper = 0.5,
+    reset_state: bool = False,
 ) -> Any:
     r"""Every few steps, draw slow weights towards the fast ones and go on from there.
 
     .. math::
-        \phi \leftarrow \phi + \alpha (\theta - \phi), \quad \theta \leftarrow \phi \qquad \text{every } k \text{ steps}
+        \phi \leftarrow \phi + \alpha (\theta - \phi), \quad \theta \leftarrow \phi \qquad
+        \text{every } k \text{ steps}
 
-    The parameters are the fast weights :math:`\theta`, which ``inner`` moves; the state keeps the slow ones
+    The parameters are the fast weights :math:`\theta`, which ``inner`` moves; the state keeps the
+    slow ones
     :math:`\phi`, with which to evaluate: ``eval_params`` finds them.
 
     Args:
-        inner: a whole optimizer, whose updates are added to the parameters as they leave this wrapper.
+        inner: a whole optimizer, whose updates are added to the parameters as they leave this
+            wrapper.
         sync_period: how many steps :math:`k \ge 1` from one meeting to the next.
         slow_step_size: how far :math:`\alpha` in (0, 1] the slow weights go.
         reset_state: whether ``inner`` starts anew after each meeting.
@@ -60,14 +66,18 @@ def lookahead(
         follow = lambda d, slow: jnp.where(meet, slow + slow_step_size * d, slow)
         u, slow = map_leaves(back, u, ahead), map_leaves(follow, ahead, s["slow_params"])
         if reset_state:
-            new = _choose(meet, start_anew(slow), new)  # where they meet, the slow weights are the parameters
+            new = _choose(
+                meet, start_anew(slow), new
+            )  # where they meet, the slow weights are the parameters
         return u, {"slow_params": slow, "inner": new}
 
     return around(rule, locality="element", inner=inner, slow_params=like_param(copy=True))
 
 
 def _choose(condition: jax.Array, chosen: Any, other: Any) -> Any:
-    """``chosen`` where the condition holds, leaf by leaf of ``other``; a leaf that ``chosen`` lacks stays."""
+    """``chosen`` where the condition holds, leaf by leaf of ``other``; a leaf that ``chosen`` lacks
+    stays.
+    """
     by_path = dict(named_leaves(chosen))
     found = [by_path.get(path) for path, _ in named_leaves(other)]
     pick = lambda x, new: x if new is None else jnp.where(condition, new, x)

@@ -7,12 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.call import Hyper
-from gradchain.checks import check_at_least
-from gradchain.core import GradientTransformation, transform
-from gradchain.paths import unboxed
-from gradchain.slots import counter, scalar
-from gradchain.trees import map_leaves
+from gradchain.core.call import Hyper
+from gradchain.core.entries import unboxed
+from gradchain.core.errors import check_at_least
+from gradchain.core.slots import counter, scalar
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.tree.mapping import map_leaves
 from gradchain.wrappers.guards import Guard, entries_with, guarded_step
 
 
@@ -26,21 +26,24 @@ def dynamic_loss_scale(
     min_scale: Hyper = 1.0,
     max_scale: Hyper = 2.0**24,
 ) -> Any:
-    r"""Take gradients of a scaled loss, undo the scale, leave out steps that overflow, and find the largest scale.
+    r"""Take gradients of a scaled loss, undo the scale, leave out steps that overflow, and find the
+    largest scale.
 
     .. math::
-        u = \text{inner}(g / \sigma); \qquad \sigma \leftarrow \begin{cases} \beta \sigma & \text{step left out} \\
-        \gamma \sigma & n \text{ steps in a row made} \\ \sigma & \text{else} \end{cases}
+        u = \text{inner}(g / \sigma); \qquad \sigma \leftarrow \begin{cases} \beta \sigma &
+        \text{step left out} \\ \gamma \sigma & n \text{ steps in a row made} \\ \sigma &
+        \text{else} \end{cases}
 
-    Multiply the loss, in float32, with the present scale :math:`\sigma`, which ``loss_scale(state)`` gives, and pass
-    the gradients as they are. They are divided in float32 and tested once, as by ``skip_nonfinite``. A step that is
-    left out is counted in the slots ``skipped`` and ``skipped_in_a_row``. If ``value=`` is passed, it is the loss
-    without the scale.
+    Multiply the loss, in float32, with the present scale :math:`\sigma`, which
+    ``loss_scale(state)`` gives, and pass the gradients as they are. They are divided in float32 and
+    tested once, as by ``skip_nonfinite``. A step that is left out is counted in the slots
+    ``skipped`` and ``skipped_in_a_row``. If ``value=`` is passed, it is the loss without the scale.
 
     Args:
         inner: the transformation, most often a whole optimizer.
         initial_scale: the scale :math:`\sigma` of the first step.
-        growth_factor: what it is multiplied by (:math:`\gamma \ge 1`) after ``growth_interval`` steps in a row.
+        growth_factor: what it is multiplied by (:math:`\gamma \ge 1`) after ``growth_interval``
+            steps in a row.
         backoff_factor: what it is multiplied by (:math:`\beta` in (0, 1)) when a step is left out.
         growth_interval: how many steps in a row (:math:`n \ge 1`) have to be made before it grows.
         min_scale: below this it does not fall.
@@ -61,9 +64,13 @@ def dynamic_loss_scale(
         >>> print(params, loss_scale(state))
         [2.] 512.0
     """
-    check_at_least("dynamic_loss_scale", 1, growth_interval=growth_interval, growth_factor=growth_factor)
+    check_at_least(
+        "dynamic_loss_scale", 1, growth_interval=growth_interval, growth_factor=growth_factor
+    )
     if isinstance(backoff_factor, float) and not 0 < backoff_factor < 1:
-        raise ValueError(f"dynamic_loss_scale: backoff_factor must be between 0 and 1, not {backoff_factor!r}.")
+        raise ValueError(
+            f"dynamic_loss_scale: backoff_factor must be between 0 and 1, not {backoff_factor!r}."
+        )
     for name, scale in (("initial_scale", initial_scale), ("min_scale", min_scale)):
         if isinstance(scale, int | float) and not scale > 0:
             raise ValueError(f"dynamic_loss_scale: {name} must be greater than 0, not {scale!r}.")
@@ -88,7 +95,8 @@ def dynamic_loss_scale(
 
 
 def loss_scale(state: Any) -> jax.Array:
-    """The number to multiply the loss with, which ``dynamic_loss_scale`` keeps in any part of a state.
+    """The number to multiply the loss with, which ``dynamic_loss_scale`` keeps in any part of a
+    state.
 
     Args:
         state: what ``init`` or ``update`` returned, inside ``jit`` or outside.
@@ -103,6 +111,12 @@ def loss_scale(state: Any) -> jax.Array:
     """
     found = [unboxed(entry["loss_scale"]) for entry in entries_with("loss_scale", state)]
     if len(found) != 1:
-        way_out = "put dynamic_loss_scale around the whole optimizer, once" if found else "use dynamic_loss_scale(tx)"
-        raise ValueError(f"loss_scale: {len(found)} parts of this state keep a scale of the loss; {way_out}.")
+        way_out = (
+            "put dynamic_loss_scale around the whole optimizer, once"
+            if found
+            else "use dynamic_loss_scale(tx)"
+        )
+        raise ValueError(
+            f"loss_scale: {len(found)} parts of this state keep a scale of the loss; {way_out}."
+        )
     return found[0]

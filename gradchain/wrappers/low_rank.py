@@ -8,14 +8,20 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.around import Around
-from gradchain.call import Hyper
-from gradchain.checks import check_at_least, check_one_of
-from gradchain.core import GradientTransformation, transform
-from gradchain.lift import PerTree
-from gradchain.slots import shaped
-from gradchain.transforms.low_rank import is_wide_enough
-from gradchain.trees import map_leaves, tree_map_live
+from gradchain.core.around import Around
+from gradchain.core.call import Hyper
+from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.lift import PerTree
+from gradchain.core.slots import shaped
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.tree.mapping import map_leaves, tree_map_live
+
+
+def is_wide_enough(shape: tuple[int, ...], rank: int) -> bool:
+    """Whether the matrices of a leaf, its last two dimensions, have more than ``rank`` rows and
+    columns.
+    """
+    return len(shape) >= 2 and min(shape[-2:]) > rank
 
 
 @transform
@@ -26,34 +32,36 @@ def low_rank(
     scale: Hyper = 1.0,
     compress: str = "longer",
 ) -> Any:
-    r"""Apply ``inner`` to matrices projected to the ``rank`` leading singular vectors of their gradient (GaLore).
+    r"""Apply ``inner`` to matrices projected to the ``rank`` leading singular vectors of their
+    gradient (GaLore).
 
     .. math::
         R = P^* g, \quad u = \alpha P\, \mathrm{inner}(R), \quad
         P = \text{the first columns of } U, \; g = U \Sigma V^*
 
-    or :math:`R = g P`, :math:`u = \alpha\, \mathrm{inner}(R) P^*` with the columns of :math:`V`. The basis :math:`P` is
-    found anew each ``update_every`` steps; a gradient that is zero leaves it as it is. The largest element of each of
-    its columns is positive, so that it does not change its sign from one time to the next.
+    or :math:`R = g P`, :math:`u = \alpha\, \mathrm{inner}(R) P^*` with the columns of :math:`V`.
+    The basis :math:`P` is found anew each ``update_every`` steps; a gradient that is zero leaves it
+    as it is. The largest element of each of its columns is positive, so that it does not change its
+    sign from one time to the next.
 
-    Matrices are the last two dimensions of a leaf. Where they are not both longer than ``rank``, and for vectors,
-    ``inner`` sees the leaf as it is.
+    Matrices are the last two dimensions of a leaf. Where they are not both longer than ``rank``,
+    and for vectors, ``inner`` sees the leaf as it is.
 
     Args:
-        inner: what is done in the subspace, such as ``scale_by_adam()``; its state has the shapes of the projected
-            leaves. It is given the parameters projected too: weight decay, which is meant for all of them, belongs
-            behind this.
+        inner: what is done in the subspace, such as ``scale_by_adam()``; its state has the shapes
+            of the projected leaves. It is given the parameters projected too: weight decay, which
+            is meant for all of them, belongs behind this.
         rank: the number of directions that is kept.
         update_every: steps for which a basis stays.
         scale: the factor :math:`\alpha` of what comes back from the subspace.
-        compress: which dimension becomes ``rank`` long: the ``"longer"`` one, or the ``"shorter"`` as in the paper,
-            with a smaller basis and a larger state.
+        compress: which dimension becomes ``rank`` long: the ``"longer"`` one, or the ``"shorter"``
+            as in the paper, with a smaller basis and a larger state.
 
     Raises:
         ValueError: if ``compress`` is neither, or ``rank`` or ``update_every`` is less than 1.
 
-    Source: Zhao et al., "GaLore: Memory-Efficient LLM Training by Gradient Low-Rank Projection", 2024,
-    https://arxiv.org/abs/2403.03507
+    Source: Zhao et al., "GaLore: Memory-Efficient LLM Training by Gradient Low-Rank Projection",
+    2024, https://arxiv.org/abs/2403.03507
 
     Example:
         >>> import gradchain as gc
@@ -81,7 +89,9 @@ def low_rank(
         return scale * (basis @ low if is_left(x.shape) else low @ _adjoint(basis))
 
     def rule(g, s, t, inner, p=None):
-        fresh = lambda: map_leaves(lambda old, x: _leading(x, rank, is_left(x.shape), old), s["basis"], g)
+        fresh = lambda: map_leaves(
+            lambda old, x: _leading(x, rank, is_left(x.shape), old), s["basis"], g
+        )
         basis = lax.cond((t - 1) % update_every == 0, fresh, lambda: s["basis"])
         low = lambda tree: map_leaves(lambda x, b: x if b is None else down(b, x), tree, basis)
         u, new = inner(low(g), s["inner"], None if p is None else low(p))

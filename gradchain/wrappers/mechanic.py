@@ -7,13 +7,14 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from gradchain.around import around
-from gradchain.call import Hyper
-from gradchain.checks import check_at_least
-from gradchain.core import GradientTransformation, transform
-from gradchain.numerics import safe_sqrt
-from gradchain.slots import like_param, numbers
-from gradchain.trees import dot, global_norm, map_leaves, scale_tree
+from gradchain.core.around import around
+from gradchain.core.call import Hyper
+from gradchain.core.errors import check_at_least
+from gradchain.core.slots import like_param, numbers
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.numerics.arithmetic import safe_sqrt
+from gradchain.tree.mapping import map_leaves, scale_tree
+from gradchain.tree.reductions import dot, global_norm
 
 
 @transform
@@ -26,8 +27,9 @@ def mechanize(
 ) -> Any:
     r"""Mechanic: the updates of an optimizer, all of them so far, times a scale that is learnt.
 
-    Parameters are :math:`x_t = x_0 - s_t \Delta_t`, where :math:`-\Delta_t` is the sum of what the optimizer returned
-    and :math:`s_t = \sum_i s_i` a sum of scales, one for each decay :math:`\beta_i = 1 - 10^{-i}`. With
+    Parameters are :math:`x_t = x_0 - s_t \Delta_t`, where :math:`-\Delta_t` is the sum of what the
+    optimizer returned and :math:`s_t = \sum_i s_i` a sum of scales, one for each decay
+    :math:`\beta_i = 1 - 10^{-i}`. With
     :math:`h = \langle g_t + w\,s_t \frac{\lVert g_t \rVert}{\lVert x_t \rVert + \epsilon} x_t, \Delta_t \rangle`, each
     scale is a gambler's:
 
@@ -37,9 +39,9 @@ def mechanize(
         v_i \leftarrow \beta_i^2 v_i + h^2 \\
         s_i &= \frac{s_0 m_i / n + \max(r_i, 0)}{\sqrt{v_i} + \epsilon}
 
-    The bet on :math:`h` is bounded by the :math:`m_i` of the steps before. Schedules go into the optimizer, with a peak
-    of 1. The steps do not change when the loss is multiplied by a number if those of the optimizer do not, as with
-    Adam, and :math:`|h|` is far above :math:`\epsilon`.
+    The bet on :math:`h` is bounded by the :math:`m_i` of the steps before. Schedules go into the
+    optimizer, with a peak of 1. The steps do not change when the loss is multiplied by a number if
+    those of the optimizer do not, as with Adam, and :math:`|h|` is far above :math:`\epsilon`.
 
     Args:
         base_optimizer: what is scaled: a whole optimizer, its updates point downhill.
@@ -52,7 +54,8 @@ def mechanize(
         ValueError: if ``num_betas`` is less than 1.
         TypeError: if ``update`` is called without ``params``.
 
-    Source: Cutkosky, Defazio & Mehta, "Mechanic: A Learning Rate Tuner", 2023, https://arxiv.org/abs/2306.00144
+    Source: Cutkosky, Defazio & Mehta, "Mechanic: A Learning Rate Tuner", 2023,
+    https://arxiv.org/abs/2306.00144
 
     Example:
         >>> import gradchain as gc
@@ -70,16 +73,26 @@ def mechanize(
         h = dot(map_leaves(lambda g, p: g + pull * p, g, p), behind)
         scales = _bet(s, h, _decays(num_betas).astype(h.dtype), eps, s_init)
         new_total = jnp.sum(scales["s"])
-        updates = map_leaves(lambda back, behind, u: back - new_total * (behind - u), back, behind, u)
+        updates = map_leaves(
+            lambda back, behind, u: back - new_total * (behind - u), back, behind, u
+        )
         return updates, {"start": s["start"], **scales, "base_optimizer": inner_state}
 
     row = numbers(num_betas)
-    slots: dict[str, Any] = {"start": like_param(copy=True), "r": row, "m": row, "v": row, "s": row(fill=s_init)}
+    slots: dict[str, Any] = {
+        "start": like_param(copy=True),
+        "r": row,
+        "m": row,
+        "v": row,
+        "s": row(fill=s_init),
+    }
     return around(rule, base_optimizer=base_optimizer, **slots)
 
 
 def _bet(s: dict, h: Any, betas: Any, eps: Any, s_init: Any) -> dict:
-    """The gamblers after a round that paid ``h``: reward, largest round, squares, and the scale that they stake."""
+    """The gamblers after a round that paid ``h``: reward, largest round, squares, and the scale
+    that they stake.
+    """
     reward = betas * s["r"] + jnp.clip(h, -s["m"], s["m"]) * s["s"]
     largest = jnp.maximum(betas * s["m"], jnp.abs(h) + eps)
     squares = betas**2 * s["v"] + h**2

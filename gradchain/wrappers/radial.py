@@ -8,11 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.around import around
-from gradchain.call import Hyper
-from gradchain.core import GradientTransformation, transform
-from gradchain.numerics import abs2, max_along, safe_divide, size_along, total_along
-from gradchain.trees import map_leaves
+from gradchain.core.around import around
+from gradchain.core.call import Hyper
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.numerics.arithmetic import abs2, safe_divide
+from gradchain.numerics.reductions import max_along, size_along, total_along
+from gradchain.tree.mapping import map_leaves
 
 
 @transform
@@ -26,27 +27,30 @@ def remove_radial(
 ) -> Any:
     r"""Project the updates of scale-invariant weights across them.
 
-    Behind a normalisation the length of a weight has no effect, and its gradient is orthogonal to it; momentum makes
-    updates that are not, and the weight grows. A leaf of two or more dimensions counts as scale-invariant where
-    gradient and weight are nearly orthogonal, :math:`|\cos(g, p)| < \delta / \sqrt{n}`, in each channel of :math:`n`
-    elements or, failing that, as a whole; then
+    Behind a normalisation the length of a weight has no effect, and its gradient is orthogonal to
+    it; momentum makes updates that are not, and the weight grows. A leaf of two or more dimensions
+    counts as scale-invariant where gradient and weight are nearly orthogonal, :math:`|\cos(g, p)| <
+    \delta / \sqrt{n}`, in each channel of :math:`n` elements or, failing that, as a whole; then
 
     .. math::
-        u \leftarrow u - \hat p\,\langle \hat p, u \rangle, \qquad \hat p = \frac{p}{\lVert p \rVert + \epsilon}
+        u \leftarrow u - \hat p\,\langle \hat p, u \rangle, \qquad \hat p = \frac{p}{\lVert p \rVert
+        + \epsilon}
 
     Args:
         inner: what makes the direction, ``scale_by_adam()`` say, before the learning rate.
         delta: the threshold :math:`\delta`.
-        weight_decay: the decay :math:`\lambda`, added as :math:`\lambda p` and so multiplied by the learning rate.
+        weight_decay: the decay :math:`\lambda`, added as :math:`\lambda p` and so multiplied by the
+            learning rate.
         wd_ratio: the factor on the decay of scale-invariant leaves.
         eps: :math:`\epsilon`, in the units of the weights.
-        channel_axis: the dimension that counts channels: the last in Flax's kernels, the first in torch's.
+        channel_axis: the dimension that counts channels: the last in Flax's kernels, the first in
+            torch's.
 
     Raises:
         TypeError: if ``update`` is called without ``params``.
 
-    Source: Heo et al., "AdamP: Slowing Down the Slowdown for Momentum Optimizers on Scale-invariant Weights", 2021,
-    https://arxiv.org/abs/2006.08217
+    Source: Heo et al., "AdamP: Slowing Down the Slowdown for Momentum Optimizers on Scale-invariant
+    Weights", 2021, https://arxiv.org/abs/2006.08217
 
     Example:
         >>> from gradchain.transforms.momentum import add_momentum
@@ -64,14 +68,20 @@ def remove_radial(
         products = (jnp.conj(g) * p).real, abs2(g), abs2(p), (jnp.conj(p) * u).real
 
         def view(dims: tuple) -> tuple[jax.Array, jax.Array]:
-            """Whether the weights of a view are scale-invariant, and how much of them the update holds."""
+            """Whether the weights of a view are scale-invariant, and how much of them the update
+            holds.
+            """
             gp, gg, pp, pu = (total_along(x, dims) for x in products)
             cosine = jnp.abs(safe_divide(gp, jnp.sqrt(gg) * jnp.sqrt(pp)))
             length = jnp.sqrt(pp) + eps
-            return max_along(cosine, everywhere) < delta / math.sqrt(size_along(p, dims)), pu / length / length
+            return max_along(cosine, everywhere) < delta / math.sqrt(
+                size_along(p, dims)
+            ), pu / length / length
 
         (by_channel, of_channels), (as_whole, of_whole) = view(across), view(everywhere)
-        radial = jnp.where(by_channel, of_channels, jnp.where(as_whole, of_whole, jnp.zeros_like(of_whole)))
+        radial = jnp.where(
+            by_channel, of_channels, jnp.where(as_whole, of_whole, jnp.zeros_like(of_whole))
+        )
         decay = weight_decay * jnp.where(by_channel | as_whole, wd_ratio, 1.0)
         return u + (decay - radial) * p
 

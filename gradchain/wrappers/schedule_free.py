@@ -6,12 +6,12 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradchain.around import around
-from gradchain.call import Hyper
-from gradchain.core import GradientTransformation, transform
-from gradchain.numerics import safe_divide
-from gradchain.slots import like_param, scalar
-from gradchain.trees import map_leaves
+from gradchain.core.around import around
+from gradchain.core.call import Hyper
+from gradchain.core.slots import like_param, scalar
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.numerics.arithmetic import safe_divide
+from gradchain.tree.mapping import map_leaves
 
 
 @transform
@@ -32,18 +32,21 @@ def schedule_free(
             w_t = t^r \gamma_{\max}^p, \\
         y_{t+1} &= (1-\beta_1) z_{t+1} + \beta_1 x_{t+1}
 
-    Here :math:`u_t(y_t)` is the update of ``inner`` and :math:`\gamma_{\max}` the largest learning rate so far. The
-    parameters are :math:`y`; the state keeps :math:`z` and :math:`\beta_1`, from which ``eval_params`` finds
+    Here :math:`u_t(y_t)` is the update of ``inner`` and :math:`\gamma_{\max}` the largest learning
+    rate so far. The parameters are :math:`y`; the state keeps :math:`z` and :math:`\beta_1`, from
+    which ``eval_params`` finds
     :math:`x = (y - (1-\beta_1) z) / \beta_1`.
 
     Args:
-        inner: a whole optimizer without momentum, whose updates are added to the parameters as they leave this wrapper.
-        learning_rate: that of ``inner``, or its schedule; it only weighs the average. A decay is not needed.
+        inner: a whole optimizer without momentum, whose updates are added to the parameters as they
+            leave this wrapper.
+        learning_rate: that of ``inner``, or its schedule; it only weighs the average. A decay is
+            not needed.
         b1: the share :math:`\beta_1` of the average in the parameters, in (0, 1].
         weight_lr_power: the power :math:`p` of the largest rate in the weights.
         weight_step_power: the power :math:`r` of the step in the weights.
-        warmup_steps: over how many steps the rate rises linearly: both ``learning_rate`` and the updates of ``inner``
-            are multiplied by :math:`\min(1, t / \mathrm{warmup})`.
+        warmup_steps: over how many steps the rate rises linearly: both ``learning_rate`` and the
+            updates of ``inner`` are multiplied by :math:`\min(1, t / \mathrm{warmup})`.
 
     Raises:
         ValueError: if ``b1`` is zero, where the average could not be told from the parameters.
@@ -70,7 +73,8 @@ def schedule_free(
         weight = t**weight_step_power * largest**weight_lr_power
         weight_sum = s["weight_sum"] + weight
         c = safe_divide(weight, weight_sum)
-        # The new y less the old one, with x eliminated: no difference of nearly equal numbers is left but z - y.
+        # The new y less the old one, with x eliminated: no difference of nearly equal numbers is
+        # left but z - y.
         change = b1 / s["b1"]  # 1 unless b1 is scheduled
         forward = warmup * ((1 - b1) + b1 * c)
         pull = (1 - change) + change * c

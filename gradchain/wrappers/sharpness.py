@@ -1,12 +1,13 @@
 """Sharpness-aware minimization: the gradient of a point uphill, where the loss is worse.
 
-These wrappers evaluate the loss a second time. They are given it as ``value_fn=``, a function of the parameters that
-closes over the batch: ``tx.update(grads, state, params, value_fn=lambda params: loss(params, batch))``. It is called
-with parameters in float32 at least, and with ``None`` where a gradient is ``None``. Parameters that are frozen, or in
-another group, stay where they are.
+These wrappers evaluate the loss a second time. They are given it as ``value_fn=``, a function of
+the parameters that closes over the batch: ``tx.update(grads, state, params, value_fn=lambda params:
+loss(params, batch))``. It is called with parameters in float32 at least, and with ``None`` where a
+gradient is ``None``. Parameters that are frozen, or in another group, stay where they are.
 
-For complex parameters ``jax.grad`` gives the conjugate of the direction uphill. Gradients that are given to ``update``
-are conjugated already, as for every other transformation; that of ``value_fn`` these wrappers conjugate themselves.
+For complex parameters ``jax.grad`` gives the conjugate of the direction uphill. Gradients that are
+given to ``update`` are conjugated already, as for every other transformation; that of ``value_fn``
+these wrappers conjugate themselves.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.around import around
-from gradchain.call import Hyper
-from gradchain.checks import check_at_least
-from gradchain.core import GradientTransformation, transform
-from gradchain.numerics import safe_divide
-from gradchain.slots import like_param
-from gradchain.trees import dot, global_norm, map_leaves, scale_tree
+from gradchain.core.around import around
+from gradchain.core.call import Hyper
+from gradchain.core.errors import check_at_least
+from gradchain.core.slots import like_param
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.numerics.arithmetic import safe_divide
+from gradchain.tree.mapping import map_leaves, scale_tree
+from gradchain.tree.reductions import dot, global_norm
 
 
 def _uphill(value_fn: Callable, p: Any, step: Any) -> Any:
@@ -44,14 +46,15 @@ def sam(inner: GradientTransformation, rho: Hyper = 0.05) -> Any:
     .. math::
         \epsilon = \rho \frac{g}{\lVert g \rVert}, \quad \hat g = \nabla f(p + \epsilon)
 
-    The norm is over all leaves. ``update`` needs the loss, ``value_fn=``; see ``gradchain.wrappers.sharpness``.
+    The norm is over all leaves. ``update`` needs the loss, ``value_fn=``; see
+    ``gradchain.wrappers.sharpness``.
 
     Args:
         inner: a whole optimizer or a direction, which gets :math:`\hat g`.
         rho: the radius :math:`\rho`, in units of the parameters.
 
-    Source: Foret, Kleiner, Mobahi & Neyshabur, "Sharpness-Aware Minimization for Efficiently Improving Generalization",
-    2021, https://arxiv.org/abs/2010.01412
+    Source: Foret, Kleiner, Mobahi & Neyshabur, "Sharpness-Aware Minimization for Efficiently
+    Improving Generalization", 2021, https://arxiv.org/abs/2010.01412
 
     Example:
         >>> import gradchain as gc
@@ -74,15 +77,16 @@ def asam(inner: GradientTransformation, rho: Hyper = 0.5, eta: Hyper = 0.01) -> 
     r"""``sam`` in a neighbourhood that has the scale of each parameter.
 
     .. math::
-        T = |p| + \eta, \quad \epsilon = \rho \frac{T^2 g}{\lVert T g \rVert}, \quad \hat g = \nabla f(p + \epsilon)
+        T = |p| + \eta, \quad \epsilon = \rho \frac{T^2 g}{\lVert T g \rVert}, \quad \hat g = \nabla
+        f(p + \epsilon)
 
     Args:
         inner: a whole optimizer or a direction, which gets :math:`\hat g`.
         rho: the radius :math:`\rho`, without units: it is relative to the parameters.
         eta: :math:`\eta`, in units of the parameters, keeps the neighbourhood of a zero open.
 
-    Source: Kwon, Kim, Park & Choi, "ASAM: Adaptive Sharpness-Aware Minimization for Scale-Invariant Learning of Deep
-    Neural Networks", 2021, https://arxiv.org/abs/2102.11600
+    Source: Kwon, Kim, Park & Choi, "ASAM: Adaptive Sharpness-Aware Minimization for Scale-Invariant
+    Learning of Deep Neural Networks", 2021, https://arxiv.org/abs/2102.11600
 
     Example:
         >>> import gradchain as gc
@@ -95,7 +99,9 @@ def asam(inner: GradientTransformation, rho: Hyper = 0.5, eta: Hyper = 0.01) -> 
 
     def rule(g, s, p, value_fn, inner):
         stretch = lambda x, p: (jnp.abs(p) + eta) * x
-        scaled = map_leaves(stretch, _of_length(g, 1.0), p)  # of length 1, so that small gradients keep their squares
+        scaled = map_leaves(
+            stretch, _of_length(g, 1.0), p
+        )  # of length 1, so that small gradients keep their squares
         step = map_leaves(stretch, _of_length(scaled, rho), p)
         u, new = inner(_uphill(value_fn, p, step), s["inner"], p)
         return u, {"inner": new}
@@ -104,11 +110,14 @@ def asam(inner: GradientTransformation, rho: Hyper = 0.5, eta: Hyper = 0.01) -> 
 
 
 @transform
-def looksam(inner: GradientTransformation, rho: Hyper = 0.1, alpha: Hyper = 0.7, every: int = 10) -> Any:
+def looksam(
+    inner: GradientTransformation, rho: Hyper = 0.1, alpha: Hyper = 0.7, every: int = 10
+) -> Any:
     r"""``sam`` with a second gradient every few steps only.
 
-    At the first step and each ``every`` steps after, ``inner`` gets :math:`\hat g` of ``sam``, and the part of it that
-    is orthogonal to the gradient is kept; at the other steps it is added to the gradient in proportion:
+    At the first step and each ``every`` steps after, ``inner`` gets :math:`\hat g` of ``sam``, and
+    the part of it that is orthogonal to the gradient is kept; at the other steps it is added to the
+    gradient in proportion:
 
     .. math::
         v = \hat g - \frac{\langle g, \hat g \rangle}{\lVert g \rVert^2} g, \qquad
@@ -125,8 +134,8 @@ def looksam(inner: GradientTransformation, rho: Hyper = 0.1, alpha: Hyper = 0.7,
     Raises:
         ValueError: if ``every`` is less than 1.
 
-    Source: Liu, Mai, Chen, Hsieh & You, "Towards Efficient and Scalable Sharpness-Aware Minimization", 2022,
-    https://arxiv.org/abs/2203.02714
+    Source: Liu, Mai, Chen, Hsieh & You, "Towards Efficient and Scalable Sharpness-Aware
+    Minimization", 2022, https://arxiv.org/abs/2203.02714
 
     Example:
         >>> import gradchain as gc

@@ -9,29 +9,30 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.checks import check_slots, quote
-from gradchain.core import GradientTransformation, transform
-from gradchain.leaves import is_traced
-from gradchain.paths import path_name
-from gradchain.stages import Body, Stage, free_name, run_inside, unstacks
-from gradchain.trees import real_dtype_of, widened
+from gradchain.core.errors import check_slots, quote
+from gradchain.core.stage import Body, Stage, free_name, run_inside, unstacks
+from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.tree.mapping import is_traced, real_dtype_of, widened
+from gradchain.tree.paths import path_name
 
 
 @transform
 def tunable(inner: GradientTransformation, names: tuple[str, ...] | None = None) -> Any:
     """Keep the hyperparameters of ``inner`` in the state, by name, and use them from there.
 
-    ``init`` copies them from the code; after that the state alone decides, also one from a checkpoint. Everywhere else
-    in the library it is the other way round: constants never enter a state, and what is in the code holds. They can be
-    changed between two steps, with ``set_hyperparams`` or in the dict itself, and nothing compiles again.
+    ``init`` copies them from the code; after that the state alone decides, also one from a
+    checkpoint. Everywhere else in the library it is the other way round: constants never enter a
+    state, and what is in the code holds. They can be changed between two steps, with
+    ``set_hyperparams`` or in the dict itself, and nothing compiles again.
 
-    A name is that of the argument: ``learning_rate``; of a number in a schedule it is ``learning_rate/peak_value``.
-    Where two members have the same, the name of the member stands before it: ``adamw/eps``,
-    ``clip_by_global_norm/eps``.
+    A name is that of the argument: ``learning_rate``; of a number in a schedule it is
+    ``learning_rate/peak_value``. Where two members have the same, the name of the member stands
+    before it: ``adamw/eps``, ``clip_by_global_norm/eps``.
 
     Args:
         inner: the transformation, most often a whole optimizer.
-        names: the hyperparameters that go into the state, by default all; the others stay as they are in the code.
+        names: the hyperparameters that go into the state, by default all; the others stay as they
+            are in the code.
 
     Raises:
         ValueError: if ``inner`` has no such hyperparameter, or none at all.
@@ -60,9 +61,13 @@ class Tunable(Body):
     def __init__(self, inner: GradientTransformation, names: Any):
         leaves, self.treedef = jax.tree.flatten(inner)
         self.constants = dict(zip(hyperparameter_names(inner), leaves, strict=True))
-        self.names = frozenset(self.constants if names is None else [names] if isinstance(names, str) else names)
+        self.names = frozenset(
+            self.constants if names is None else [names] if isinstance(names, str) else names
+        )
         if strange := self.names - self.constants.keys():
-            raise ValueError(f"tunable: no hyperparameter {quote(sorted(strange))}, only {quote(self.constants)}.")
+            raise ValueError(
+                f"tunable: no hyperparameter {quote(sorted(strange))}, only {quote(self.constants)}."
+            )
         if not self.names:
             raise ValueError(f"tunable: {inner!r} has no hyperparameter; pass it without tunable.")
         self.members = {"inner": inner}
@@ -76,7 +81,9 @@ class Tunable(Body):
         return _entry(values, self.members["inner"].init(params))
 
     def parts(self, entry: Any) -> Iterator[tuple[str, GradientTransformation, Any]]:
-        """See ``Body``; the member has the hyperparameters of the state, where they are more than shapes."""
+        """See ``Body``; the member has the hyperparameters of the state, where they are more than
+        shapes.
+        """
         values = self.check("tunable", entry) if entry else {}
         known = {k: v for k, v in values.items() if not isinstance(v, jax.ShapeDtypeStruct)}
         yield "inner", self.tuned(known), entry.get("inner", {})
@@ -100,12 +107,19 @@ class Tunable(Body):
         return values
 
     @classmethod
-    def run(cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict) -> tuple[Any, list]:
+    def run(
+        cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict
+    ) -> tuple[Any, list]:
         """See ``Body``."""
         (stage,), (state,) = stages, states
         body = stage.body
-        values = {name: widened(jnp.asarray(value)) for name, value in body.check(stage.name, state).items()}
-        u, new = run_inside(body.tuned(values), widened(updates), state.get("inner", {}), params, extra)
+        values = {
+            name: widened(jnp.asarray(value))
+            for name, value in body.check(stage.name, state).items()
+        }
+        u, new = run_inside(
+            body.tuned(values), widened(updates), state.get("inner", {}), params, extra
+        )
         return u, [_entry(values, new)]
 
 
@@ -124,18 +138,26 @@ def hyperparameter_names(tx: GradientTransformation) -> list[str]:
     places = list(_places(tx, ()))
     ends = lambda place: ["/".join(place[i:]) for i in reversed(range(len(place)))]
     times = collections.Counter(end for place in places for end in ends(place))
-    return [next((end for end in ends(place) if times[end] == 1), "/".join(place)) for place in places]
+    return [
+        next((end for end in ends(place) if times[end] == 1), "/".join(place)) for place in places
+    ]
 
 
 def _places(tx: GradientTransformation, above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """For each leaf, in order, the names of the members that it is in, and its path in the arguments of the last."""
+    """For each leaf, in order, the names of the members that it is in, and its path in the
+    arguments of the last.
+    """
     taken = set(tx.arguments)
     is_member = lambda x: isinstance(x, GradientTransformation) and x is not tx
     for path, x in jax.tree_util.tree_leaves_with_path(tx, is_leaf=is_member):
         if not is_member(x):
             yield (*above, path_name(path))
             continue
-        label = path[-1].key if isinstance(path[-1], jax.tree_util.DictKey) else x.label or x.factory.name
+        label = (
+            path[-1].key
+            if isinstance(path[-1], jax.tree_util.DictKey)
+            else x.label or x.factory.name
+        )
         name = free_name(str(label), taken)
         taken.add(name)
         yield from _places(x, (*above, name))
@@ -144,16 +166,17 @@ def _places(tx: GradientTransformation, above: tuple[str, ...]) -> Iterator[tupl
 def set_hyperparams(state: Any, **values: Any) -> Any:
     """The state with other hyperparameters, wherever a ``tunable`` in it has them.
 
-    Dtypes and shardings stay, so that a compiled step is not compiled again. It also takes a tree that holds a state,
-    a Flax ``TrainState`` say, and works under ``jit``. Names that are no Python names are given as
-    ``**{"learning_rate/peak_value": 1e-3}``.
+    Dtypes and shardings stay, so that a compiled step is not compiled again. It also takes a tree
+    that holds a state, a Flax ``TrainState`` say, and works under ``jit``. Names that are no Python
+    names are given as ``**{"learning_rate/peak_value": 1e-3}``.
 
     Args:
         state: the state of a chain with a ``tunable`` anywhere in it.
         values: the new values by name: a number each, or for states stacked by ``vmap`` an array.
 
     Raises:
-        ValueError: if no ``tunable`` in the state has a name, or a value has another shape or is not a number.
+        ValueError: if no ``tunable`` in the state has a name, or a value has another shape or is
+            not a number.
 
     Example:
         >>> import gradchain as gc
@@ -167,18 +190,27 @@ def set_hyperparams(state: Any, **values: Any) -> Any:
         if not _is_entry(x):
             return x
         known.update(dict.fromkeys(x["hyperparams"]))
-        new = {k: _like(k, values[k], old) if k in values else old for k, old in x["hyperparams"].items()}
+        new = {
+            k: _like(k, values[k], old) if k in values else old
+            for k, old in x["hyperparams"].items()
+        }
         return _entry(new, jax.tree.map(change, x.get("inner", {}), is_leaf=_is_entry))
 
     result = jax.tree.map(change, state, is_leaf=_is_entry)
     if strange := values.keys() - known.keys():
-        raise ValueError(f"set_hyperparams: no tunable in this state has {quote(strange)}; there are {quote(known)}.")
+        raise ValueError(
+            f"set_hyperparams: no tunable in this state has {quote(strange)}; there are {quote(known)}."
+        )
     return result
 
 
 def _is_entry(x: Any) -> bool:
     """Whether ``x`` is the state of a ``tunable``."""
-    return isinstance(x, dict) and isinstance(x.get("hyperparams"), dict) and x.keys() <= {"hyperparams", "inner"}
+    return (
+        isinstance(x, dict)
+        and isinstance(x.get("hyperparams"), dict)
+        and x.keys() <= {"hyperparams", "inner"}
+    )
 
 
 def _like(name: str, value: Any, old: Any) -> jax.Array:
@@ -188,7 +220,9 @@ def _like(name: str, value: Any, old: Any) -> jax.Array:
         raise TypeError(f"set_hyperparams: {name} must be a number, not {value!r}{hint}.")
     new = jnp.asarray(value, old.dtype)
     if new.shape != old.shape:
-        raise ValueError(f"set_hyperparams: {name} must have shape {list(old.shape)}, not {list(new.shape)}.")
+        raise ValueError(
+            f"set_hyperparams: {name} must have shape {list(old.shape)}, not {list(new.shape)}."
+        )
     if is_traced([new, old]):
         return new
     if jnp.isnan(new).any():

@@ -45,7 +45,10 @@ def gradients() -> list[dict[str, np.ndarray]]:
     """The gradient of each step: of varying size, the same whatever the parameters are."""
     rng = np.random.default_rng(1)
     sizes = np.exp(rng.standard_normal(STEPS))
-    return [{name: size * rng.standard_normal(shape) for name, shape in SHAPES.items()} for size in sizes]
+    return [
+        {name: size * rng.standard_normal(shape) for name, shape in SHAPES.items()}
+        for size in sizes
+    ]
 
 
 def made_by(package: str, name: str, **arguments: Any) -> Callable[[list], Any]:
@@ -53,7 +56,9 @@ def made_by(package: str, name: str, **arguments: Any) -> Callable[[list], Any]:
     return lambda params: getattr(importlib.import_module(package), name)(params, **arguments)
 
 
-def made_and_told(package: str, origin: str, name: str, **arguments: Any) -> tuple[Callable[[list], Any], str]:
+def made_and_told(
+    package: str, origin: str, name: str, **arguments: Any
+) -> tuple[Callable[[list], Any], str]:
     """The same, and the call in words, after the package and its version."""
     told = ", ".join(f"{k}={v!r}" for k, v in arguments.items())
     return made_by(package, name, **arguments), f"{origin}{name}({told})"

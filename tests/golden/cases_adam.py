@@ -11,7 +11,11 @@ theirs = partial(made_and_told, "torch.optim", TORCH)
 
 CASES = [
     Case("adam", lambda: gc.adam(0.01, eps=1e-3), *theirs("Adam", lr=0.01, eps=1e-3)),
-    Case("adamw", lambda: gc.adamw(0.01, weight_decay=0.1), *theirs("AdamW", lr=0.01, weight_decay=0.1)),
+    Case(
+        "adamw",
+        lambda: gc.adamw(0.01, weight_decay=0.1),
+        *theirs("AdamW", lr=0.01, weight_decay=0.1),
+    ),
     Case(
         "amsgrad",
         lambda: gc.amsgrad(0.01, b2=0.9, max_first=True),
@@ -24,5 +28,9 @@ CASES = [
         lambda: gc.nadamw(0.01, weight_decay=0.1, momentum_decay=0.004),
         *theirs("NAdam", lr=0.01, weight_decay=0.1, decoupled_weight_decay=True),
     ),
-    Case("radam", lambda: gc.radam(0.01, eps=1e-3, debias_eps=True), *theirs("RAdam", lr=0.01, eps=1e-3)),
+    Case(
+        "radam",
+        lambda: gc.radam(0.01, eps=1e-3, debias_eps=True),
+        *theirs("RAdam", lr=0.01, eps=1e-3),
+    ),
 ]

@@ -13,7 +13,9 @@ def adopt_from_one(params):
     """The bound of their step t is that of the paper's step t - 1."""
     import pytorch_optimizer
 
-    return pytorch_optimizer.ADOPT(params, lr=0.01, betas=(0.9, 0.99), clip_lambda=lambda step: (step - 1) ** 0.25)
+    return pytorch_optimizer.ADOPT(
+        params, lr=0.01, betas=(0.9, 0.99), clip_lambda=lambda step: (step - 1) ** 0.25
+    )
 
 
 def adamc_with_falling_rate(params):
@@ -27,24 +29,44 @@ def adamc_with_falling_rate(params):
     return optimizer
 
 
-# Their SimplifiedAdEMAMix averages where the paper sums, and corrects the second moment by its square root too little,
-# at each step another number: as rates both can be taken back.
+# Their SimplifiedAdEMAMix averages where the paper sums, and corrects the second moment by its
+# square root too little, at each step another number: as rates both can be taken back.
 def uncorrected(step):
     return 0.01 * (1 - 0.95) / (1 - 0.9 ** (step.astype(float) + 1))
 
 
 CASES = [
     Case("adabelief", lambda: gc.adabelief(0.01), *theirs("AdaBelief", lr=0.01)),
-    Case("adabelief-eps", lambda: gc.adabelief(0.01, eps=1e-3, eps_root=1e-3), *theirs("AdaBelief", lr=0.01, eps=1e-3)),
+    Case(
+        "adabelief-eps",
+        lambda: gc.adabelief(0.01, eps=1e-3, eps_root=1e-3),
+        *theirs("AdaBelief", lr=0.01, eps=1e-3),
+    ),
     Case("yogi", lambda: gc.yogi(0.01), *theirs("Yogi", lr=0.01)),
     # They add 1e-15 to each second moment under its root.
-    Case("adabound", lambda: gc.adabound(0.01, final_scale=10.0), *theirs("AdaBound", lr=0.01, final_lr=0.1)),
+    Case(
+        "adabound",
+        lambda: gc.adabound(0.01, final_scale=10.0),
+        *theirs("AdaBound", lr=0.01, final_lr=0.1),
+    ),
     Case(
         "adabound-amsbound",
         lambda: gc.adabound(0.01, 0.9, 0.9, 1e-3, final_scale=1.0, gamma=0.1, amsbound=True),
-        *theirs("AdaBound", lr=0.01, final_lr=0.01, betas=(0.9, 0.9), gamma=0.1, ams_bound=True, eps=1e-3),
+        *theirs(
+            "AdaBound",
+            lr=0.01,
+            final_lr=0.01,
+            betas=(0.9, 0.9),
+            gamma=0.1,
+            ams_bound=True,
+            eps=1e-3,
+        ),
     ),
-    Case("padam", lambda: gc.padam(0.01, partial=0.25, amsgrad=False), *theirs("PAdam", lr=0.01, partial=0.25)),
+    Case(
+        "padam",
+        lambda: gc.padam(0.01, partial=0.25, amsgrad=False),
+        *theirs("PAdam", lr=0.01, partial=0.25),
+    ),
     Case("laprop", lambda: gc.laprop(0.01), *theirs("LaProp", lr=0.01)),
     Case("adan", lambda: gc.adan(0.01), *theirs("Adan", lr=0.01)),
     Case(
@@ -66,14 +88,22 @@ CASES = [
     Case(
         "simplified_ademamix",
         lambda: gc.simplified_ademamix(uncorrected, b1=0.95, b2=0.9, alpha=2.0 / (1 - 0.95)),
-        *theirs("SimplifiedAdEMAMix", lr=0.01, betas=(0.95, 0.9), alpha=2.0, beta1_warmup=None, foreach=False),
+        *theirs(
+            "SimplifiedAdEMAMix",
+            lr=0.01,
+            betas=(0.95, 0.9),
+            alpha=2.0,
+            beta1_warmup=None,
+            foreach=False,
+        ),
     ),
     # They correct eps with the second moment, and add 1e-15 to that.
     Case(
         "adamc",
         lambda: gc.adamc(gc.linear_schedule(0.01, 0.001, 50), 0.01, eps=1e-15, weight_decay=0.1),
         adamc_with_falling_rate,
-        ORIGIN + "AdamC(lr=0.01, weight_decay=0.1, eps=1e-15), normalized, with LinearLR(1.0, 0.1, total_iters=50)",
+        ORIGIN
+        + "AdamC(lr=0.01, weight_decay=0.1, eps=1e-15), normalized, with LinearLR(1.0, 0.1, total_iters=50)",
     ),
     Case("madgrad", lambda: gc.madgrad(0.01), *theirs("MADGRAD", lr=0.01)),
     Case(

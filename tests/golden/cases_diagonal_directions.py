@@ -1,7 +1,8 @@
 """What divides by the Hessian's diagonal.
 
-To the gradient of a step, which does not depend on the parameters, comes that of a sum over all parameters: its Hessian
-is diagonal, so that any vector of random signs gives its diagonal exactly, and both implementations the same.
+To the gradient of a step, which does not depend on the parameters, comes that of a sum over all
+parameters: its Hessian is diagonal, so that any vector of random signs gives its diagonal exactly,
+and both implementations the same.
 """
 
 import jax
@@ -20,7 +21,7 @@ def on_a_bowl(inner: gc.GradientTransformation):
     """``inner`` with the gradients and the Hessian of the bowl beside what it is given."""
 
     def rule(g, s, p, inner):
-        grads = gc.map_leaves(jnp.add, g, jax.grad(bowl)(p))
+        grads = gc.tree.map_leaves(jnp.add, g, jax.grad(bowl)(p))
         u, new = inner(grads, s["inner"], p, value_fn=bowl)
         return u, {"inner": new}
 
@@ -48,7 +49,12 @@ class OnABowl:
 def sophia(params):
     from pytorch_optimizer import SophiaH
 
-    own = {"betas": (0.96, 0.5), "p": 2.0, "weight_decay": 0.1, "hessian_distribution": "rademacher"}
+    own = {
+        "betas": (0.96, 0.5),
+        "p": 2.0,
+        "weight_decay": 0.1,
+        "hessian_distribution": "rademacher",
+    }
     return OnABowl(SophiaH(params, lr=0.05, **own))
 
 
@@ -59,7 +65,9 @@ def adahessian(params):
 
 
 CASES = [
-    Case(  # it clips at p where ours clips at 1: the rate is lr * p, and eps and the decay are scaled with it
+    # it clips at p where ours clips at 1: the rate is lr * p, and eps and the decay are scaled with
+    # it
+    Case(
         "sophia",
         lambda: on_a_bowl(gc.sophia(0.1, b2=0.5, eps=2e-12, weight_decay=0.05, gamma=2.0)),
         sophia,

@@ -2,9 +2,10 @@
 
 Left out, because the definitions differ:
 
-- APOLLO scales the projected gradient and projects it back, where the paper scales the gradient itself; its projection
-  is random.
-- GaLore finds its basis in float32, and again at each multiple of the gap instead of one step later.
+- APOLLO scales the projected gradient and projects it back, where the paper scales the gradient
+  itself; its projection is random.
+- GaLore finds its basis in float32, and again at each multiple of the gap instead of one step
+  later.
 """
 
 from types import SimpleNamespace
@@ -26,7 +27,9 @@ def adafactor_momentum(params):
     import torch
     from pytorch_optimizer import AdaFactor
 
-    return AdaFactor(params, lr=0.05, betas=(0.9, 0.999), relative_step=False, momentum_dtype=torch.float64)
+    return AdaFactor(
+        params, lr=0.05, betas=(0.9, 0.999), relative_step=False, momentum_dtype=torch.float64
+    )
 
 
 def adafactor_torch(params):
@@ -65,7 +68,9 @@ def size_of_amos(shape):
 def adam_mini(params):
     from pytorch_optimizer import AdamMini
 
-    model: Any = SimpleNamespace(named_parameters=lambda: [("bias", params[0]), ("kernel", params[1])])
+    model: Any = SimpleNamespace(
+        named_parameters=lambda: [("bias", params[0]), ("kernel", params[1])]
+    )
     return AdamMini(model, lr=0.01, weight_decay=0.1)
 
 
@@ -118,7 +123,9 @@ CASES = [
     ),
     Case(
         "adafactor-torch",
-        lambda: gc.adafactor(torch_rate, 1, weight_decay_rate=0.2 * 0.1, eps=2.0**-104, dims="last", add_eps=False),
+        lambda: gc.adafactor(
+            torch_rate, 1, weight_decay_rate=0.2 * 0.1, eps=2.0**-104, dims="last", add_eps=False
+        ),
         adafactor_torch,
         "torch 2.13.0, Adafactor(lr=0.2, weight_decay=0.1)",
     ),

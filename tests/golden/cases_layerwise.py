@@ -11,7 +11,8 @@ PACKAGE = "pytorch_optimizer 4.1.0"
 theirs = partial(made_by, "pytorch_optimizer")
 
 
-# Theirs divides the decay of SGDP by 1 - momentum, and adds the eps of AdamP before the bias correction.
+# Theirs divides the decay of SGDP by 1 - momentum, and adds the eps of AdamP before the bias
+# correction.
 CASES = [
     Case(
         "lion",

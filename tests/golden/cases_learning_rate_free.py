@@ -1,8 +1,8 @@
 """Methods without a learning rate.
 
-The distances at the start are large: from 1e-6, fifty steps would hardly move. ``DAdaptSGD`` measures the first
-gradient in float32, which is 5e-9 here. ``DAdaptAdaGrad`` has no counterpart: its estimate is another one, of dual
-averaging.
+The distances at the start are large: from 1e-6, fifty steps would hardly move. ``DAdaptSGD``
+measures the first gradient in float32, which is 5e-9 here. ``DAdaptAdaGrad`` has no counterpart:
+its estimate is another one, of dual averaging.
 """
 
 from functools import partial
@@ -55,13 +55,27 @@ CASES = [
     ),
     Case(
         "prodigy-plain",
-        lambda: gc.prodigy(0.5, (0.8, 0.95), 0.9, 1e-6, 1e-2, 20.0, safeguard_warmup=True, bias_correction=False),
-        theirs("Prodigy", lr=0.5, betas=(0.8, 0.95), beta3=0.9, eps=1e-6, d0=1e-2, d_coef=20.0, safeguard_warmup=True),
+        lambda: gc.prodigy(
+            0.5, (0.8, 0.95), 0.9, 1e-6, 1e-2, 20.0, safeguard_warmup=True, bias_correction=False
+        ),
+        theirs(
+            "Prodigy",
+            lr=0.5,
+            betas=(0.8, 0.95),
+            beta3=0.9,
+            eps=1e-6,
+            d0=1e-2,
+            d_coef=20.0,
+            safeguard_warmup=True,
+        ),
         "pytorch_optimizer 4.1.0, Prodigy(lr=0.5, betas=(0.8, 0.95), beta3=0.9, eps=1e-6, d0=1e-2, d_coef=20.0,"
         " safeguard_warmup=True)",
     ),
     Case(
-        "dog", lambda: gc.dog(init_step=("heuristic", 0.01)), authors("DoG"), "dog-optimizer 1.0.3, DoG(reps_rel=0.01)"
+        "dog",
+        lambda: gc.dog(init_step=("heuristic", 0.01)),
+        authors("DoG"),
+        "dog-optimizer 1.0.3, DoG(reps_rel=0.01)",
     ),
     Case(
         "dog-layer_wise",

@@ -69,5 +69,10 @@ CASES = [
         aggmo,
         "pytorch_optimizer 4.1.0, AggMo(lr=0.01, betas=(0.0, 0.9, 0.99))",
     ),
-    Case("qhm", lambda: gc.qhm(0.1), qhm, "pytorch_optimizer 4.1.0, QHM(lr=0.1, momentum=0.999, nu=0.7)"),
+    Case(
+        "qhm",
+        lambda: gc.qhm(0.1),
+        qhm,
+        "pytorch_optimizer 4.1.0, QHM(lr=0.1, momentum=0.999, nu=0.7)",
+    ),
 ]

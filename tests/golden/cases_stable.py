@@ -14,7 +14,15 @@ def spam(params):
     from pytorch_optimizer import SPAM
 
     # Its eps is not bias-corrected with the second moment.
-    return SPAM(params, lr=0.01, eps=1e-30, threshold=4, grad_accu_steps=4, warmup_epoch=5, update_proj_gap=20)
+    return SPAM(
+        params,
+        lr=0.01,
+        eps=1e-30,
+        threshold=4,
+        grad_accu_steps=4,
+        warmup_epoch=5,
+        update_proj_gap=20,
+    )
 
 
 def stable_spam(params):
@@ -32,7 +40,9 @@ CASES = [
     ),
     Case(
         "spam",
-        lambda: gc.spam(0.01, eps=1e-30, threshold=4.0, reset_every=20, warmup_steps=5, clip_after=4),
+        lambda: gc.spam(
+            0.01, eps=1e-30, threshold=4.0, reset_every=20, warmup_steps=5, clip_after=4
+        ),
         spam,
         "pytorch_optimizer 4.1.0, SPAM(lr=0.01, eps=1e-30, threshold=4, grad_accu_steps=4, warmup_epoch=5,"
         " update_proj_gap=20)",

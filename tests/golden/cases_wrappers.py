@@ -33,7 +33,9 @@ def sgd(params):
 
 
 def after(direction, weight_decay=0.1):
-    return gc.chain(direction, gc.add_decayed_weights(weight_decay), gc.scale_by_learning_rate(0.01))
+    return gc.chain(
+        direction, gc.add_decayed_weights(weight_decay), gc.scale_by_learning_rate(0.01)
+    )
 
 
 PEER = "pytorch_optimizer 4.1.0"
@@ -46,7 +48,8 @@ CASES = [
         theirs("MARS", **MARS),
         f"{PEER}, MARS(lr=0.01, betas=(0.9, 0.99), gamma=0.1, optimize_1d=True, weight_decay=0.1, eps=1e-30)",
     ),
-    # Theirs masks the first moment of the corrected gradient by the raw gradient: cautious around mars.
+    # Theirs masks the first moment of the corrected gradient by the raw gradient: cautious around
+    # mars.
     Case(
         "cautious-mars",
         lambda: after(gc.cautious(gc.mars(gc.scale_by_adam(0.9, 0.99, TINY), 0.1, 0.9))),
@@ -69,7 +72,14 @@ CASES = [
     Case(
         "grokfast",
         lambda: after(gc.grokfast(gc.scale_by_adam(0.9, 0.99, TINY), 0.9, 2.0)),
-        theirs("GrokFastAdamW", lr=0.01, weight_decay=0.1, grokfast_alpha=0.9, normalize_lr=False, eps=TINY),
+        theirs(
+            "GrokFastAdamW",
+            lr=0.01,
+            weight_decay=0.1,
+            grokfast_alpha=0.9,
+            normalize_lr=False,
+            eps=TINY,
+        ),
         f"{PEER}, GrokFastAdamW(lr=0.01, weight_decay=0.1, grokfast_alpha=0.9, normalize_lr=False, eps=1e-30)",
     ),
     Case(

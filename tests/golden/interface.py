@@ -15,7 +15,7 @@ import jax
 
 import gradchain as gc
 from gradchain import as_optax, curvature, losses
-from gradchain.call import FACTORIES
+from gradchain.core.call import FACTORIES
 from tests import samples
 from tests.table import ROWS
 
@@ -48,8 +48,14 @@ def tags() -> dict[str, str]:
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     is_ours = lambda f: f.function.__module__.startswith("gradchain.")
-    public = {k: f for k, f in FACTORIES.items() if is_ours(f) and ".as_optax" not in f.function.__module__}
-    return {k: f"{f.kind.tag} {', '.join(f.signature.parameters)}" for k, f in sorted(public.items())}
+    public = {
+        k: f
+        for k, f in FACTORIES.items()
+        if is_ours(f) and ".as_optax" not in f.function.__module__
+    }
+    return {
+        k: f"{f.kind.tag} {', '.join(f.signature.parameters)}" for k, f in sorted(public.items())
+    }
 
 
 def states() -> dict[str, list[str]]:

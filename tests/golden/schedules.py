@@ -1,7 +1,7 @@
 """Schedules of others, recorded as data: ``python -m tests.golden.schedules torch``.
 
-So are those of ``pytorch_optimizer`` and ``keras`` (with ``KERAS_BACKEND=numpy``). Each needs the package that it
-names, which the tests do not, and leaves the data of the others as they are.
+So are those of ``pytorch_optimizer`` and ``keras`` (with ``KERAS_BACKEND=numpy``). Each needs the
+package that it names, which the tests do not, and leaves the data of the others as they are.
 """
 
 import json
@@ -23,7 +23,8 @@ RATE = 0.3  # of the optimizer that torch schedules
 class ScheduleCase:
     """A recorded schedule: who makes it, and ours that has to have the same values.
 
-    ``call`` is evaluated with the names of the package's module of schedules; ``key`` says which number is recorded.
+    ``call`` is evaluated with the names of the package's module of schedules; ``key`` says which
+    number is recorded.
     """
 
     package: str
@@ -54,10 +55,19 @@ MOMENTA = "base_momentum=0.8, max_momentum=0.95"
 CYCLIC = "CyclicLR(o, 0.1, 0.8, step_size_up=4, step_size_down=7"
 CASES = [
     torch("LambdaLR(o, falling)", lambda: RATE * (gc.constant_schedule(1.0) * falling)),
-    torch("MultiplicativeLR(o, falling)", lambda: gc.multiplicative_schedule(RATE, falling, 50)),
+    torch(
+        "MultiplicativeLR(o, falling)",
+        lambda: gc.schedules.multiplicative_schedule(RATE, falling, 50),
+    ),
     torch("StepLR(o, 7, gamma=0.5)", lambda: gc.exponential_decay(RATE, 7, 0.5, staircase=True)),
-    torch("MultiStepLR(o, [5, 20], gamma=0.5)", lambda: gc.piecewise_constant_schedule(RATE, {5: 0.5, 20: 0.5})),
-    torch("ConstantLR(o, factor=0.25, total_iters=7)", lambda: gc.piecewise_constant_schedule(RATE / 4, {7: 4.0})),
+    torch(
+        "MultiStepLR(o, [5, 20], gamma=0.5)",
+        lambda: gc.piecewise_constant_schedule(RATE, {5: 0.5, 20: 0.5}),
+    ),
+    torch(
+        "ConstantLR(o, factor=0.25, total_iters=7)",
+        lambda: gc.piecewise_constant_schedule(RATE / 4, {7: 4.0}),
+    ),
     torch(
         "LinearLR(o, start_factor=0.25, end_factor=0.9, total_iters=12)",
         lambda: RATE * gc.linear_schedule(0.25, 0.9, 12),
@@ -72,24 +82,27 @@ CASES = [
         lambda: gc.linear_schedule(0.1, 1.0, 10) * gc.exponential_decay(RATE, 1, 0.9),
     ),
     torch("PolynomialLR(o, 20, power=2.0)", lambda: gc.polynomial_schedule(RATE, 0.0, 2.0, 20)),
-    torch("CosineAnnealingLR(o, 11, eta_min=0.01)", lambda: gc.cosine_annealing_schedule(RATE, 11, 0.01)),
+    torch(
+        "CosineAnnealingLR(o, 11, eta_min=0.01)",
+        lambda: gc.schedules.cosine_annealing_schedule(RATE, 11, 0.01),
+    ),
     torch(
         "CosineAnnealingWarmRestarts(o, 9, eta_min=0.01)",
-        lambda: gc.cosine_restarts_schedule(RATE, 9, end_value=0.01),
+        lambda: gc.schedules.cosine_restarts_schedule(RATE, 9, end_value=0.01),
     ),
     torch(
         "CosineAnnealingWarmRestarts(o, 7, 2, eta_min=0.01)",
-        lambda: gc.cosine_restarts_schedule(RATE, 7, 2, end_value=0.01),
+        lambda: gc.schedules.cosine_restarts_schedule(RATE, 7, 2, end_value=0.01),
     ),
-    torch(f"{CYCLIC}, {MOMENTA})", lambda: gc.cyclic_schedule(0.1, 0.8, 4, 7)),
+    torch(f"{CYCLIC}, {MOMENTA})", lambda: gc.schedules.cyclic_schedule(0.1, 0.8, 4, 7)),
     torch(
         f"{CYCLIC}, {MOMENTA}, mode='triangular2')",
-        lambda: gc.cyclic_schedule(0.95, 0.8, 4, 7, "triangular2"),
+        lambda: gc.schedules.cyclic_schedule(0.95, 0.8, 4, 7, "triangular2"),
         key="momentum",
     ),
     torch(
         f"{CYCLIC}, {MOMENTA}, mode='exp_range', gamma=0.97)",
-        lambda: gc.cyclic_schedule(0.1, 0.8, 4, 7, "exp_range", 0.97),
+        lambda: gc.schedules.cyclic_schedule(0.1, 0.8, 4, 7, "exp_range", 0.97),
     ),
     torch(
         f"{ONECYCLE})",
@@ -125,18 +138,20 @@ CASES = [
     ScheduleCase(
         "pytorch_optimizer",
         "CosineAnnealingWarmupRestarts(o, 11, 2, 0.8, 0.1, 4, 0.7)",
-        lambda: gc.cosine_restarts_schedule(0.8, 11, 2, 0.7, 0.1, 4),
+        lambda: gc.schedules.cosine_restarts_schedule(0.8, 11, 2, 0.7, 0.1, 4),
     ),
     ScheduleCase(  # theirs spends its first value when it is made
         "pytorch_optimizer",
         "REXScheduler(o, 40, 0.8, 0.1)",
-        lambda: gc.rex_schedule(0.8, 40, 0.1).shift(-1),
+        lambda: gc.schedules.rex_schedule(0.8, 40, 0.1).shift(-1),
     ),
     *(
         ScheduleCase(
             "pytorch_optimizer",
             f"get_wsd_schedule(o, 8, 20, 15, {least}, cooldown_type='{theirs}')",
-            lambda shape=shape, end=RATE * least: gc.warmup_stable_decay_schedule(0.0, RATE, 8, 20, 15, end, shape),
+            lambda shape=shape, end=RATE * least: gc.schedules.warmup_stable_decay_schedule(
+                0.0, RATE, 8, 20, 15, end, shape
+            ),
         )  # the end is that of theirs only where it is 0, but for the cosine
         for theirs, shape, least in (
             ("cosine", "cosine", 0.2),
@@ -145,7 +160,11 @@ CASES = [
             ("linear", "linear", 0.0),
         )
     ),
-    ScheduleCase("pytorch_optimizer", "get_chebyshev_perm_steps(64)", lambda: gc.chebyshev_schedule(1.0, 64)),
+    ScheduleCase(
+        "pytorch_optimizer",
+        "get_chebyshev_perm_steps(64)",
+        lambda: gc.schedules.chebyshev_schedule(1.0, 64),
+    ),
     ScheduleCase(
         "keras",
         "CosineDecay(0.05, 30, alpha=0.1, warmup_target=0.8, warmup_steps=8)",
@@ -154,25 +173,33 @@ CASES = [
     ScheduleCase(
         "keras",
         "CosineDecayRestarts(0.8, 7, t_mul=2.0, m_mul=0.7)",
-        lambda: gc.cosine_restarts_schedule(0.8, 7, 2, 0.7),
+        lambda: gc.schedules.cosine_restarts_schedule(0.8, 7, 2, 0.7),
     ),
     ScheduleCase(
         "keras",
         "ExponentialDecay(0.8, 7, 0.6, staircase=True)",
         lambda: gc.exponential_decay(0.8, 7, 0.6, staircase=True),
     ),
-    ScheduleCase("keras", "InverseTimeDecay(0.8, 7, 0.6)", lambda: gc.inverse_time_decay_schedule(0.8, 7, 0.6)),
+    ScheduleCase(
+        "keras",
+        "InverseTimeDecay(0.8, 7, 0.6)",
+        lambda: gc.schedules.inverse_time_decay_schedule(0.8, 7, 0.6),
+    ),
     ScheduleCase(
         "keras",
         "InverseTimeDecay(0.8, 7, 0.6, staircase=True)",
-        lambda: gc.inverse_time_decay_schedule(0.8, 7, 0.6, staircase=True),
+        lambda: gc.schedules.inverse_time_decay_schedule(0.8, 7, 0.6, staircase=True),
     ),
     ScheduleCase(  # theirs leaps after the step that is the boundary
         "keras",
         "PiecewiseConstantDecay([10, 30], [0.8, 0.4, 0.1])",
         lambda: gc.piecewise_constant_schedule(0.8, {11: 0.5, 31: 0.25}),
     ),
-    ScheduleCase("keras", "PolynomialDecay(0.8, 20, 0.1, 1.5)", lambda: gc.polynomial_schedule(0.8, 0.1, 1.5, 20)),
+    ScheduleCase(
+        "keras",
+        "PolynomialDecay(0.8, 20, 0.1, 1.5)",
+        lambda: gc.polynomial_schedule(0.8, 0.1, 1.5, 20),
+    ),
     ScheduleCase(
         "keras",
         "PolynomialDecay(0.8, 20, 0.1, 1.5, cycle=True)",
@@ -183,7 +210,10 @@ CASES = [
 
 #: Stages that look at a value: ours scale updates, theirs a learning rate of ``RATE``.
 PLATEAUS = [
-    torch("ReduceLROnPlateau(o, factor=0.5, patience=2)", lambda: gc.reduce_on_plateau(0.5, patience=3)),
+    torch(
+        "ReduceLROnPlateau(o, factor=0.5, patience=2)",
+        lambda: gc.reduce_on_plateau(0.5, patience=3),
+    ),
     torch(
         "ReduceLROnPlateau(o, factor=0.5, patience=1, threshold=0.05, cooldown=3, min_lr=0.03)",
         lambda: gc.reduce_on_plateau(0.5, patience=2, rtol=0.05, cooldown=3, min_scale=0.1),
@@ -237,7 +267,10 @@ def record(package: str) -> None:
     data = json.loads(FILE.read_text()) if FILE.exists() else {}
     for case in (*CASES, *PLATEAUS):
         if case.package == package:
-            data[case.name] = {"origin": f"{package} {version(package.replace('_', '-'))}", "values": values(case)}
+            data[case.name] = {
+                "origin": f"{package} {version(package.replace('_', '-'))}",
+                "values": values(case),
+            }
     data = {case.name: data[case.name] for case in (*CASES, *PLATEAUS) if case.name in data}
     text = ",\n".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in data.items())
     FILE.write_text(f"{{\n{text}\n}}\n")

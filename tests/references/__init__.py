@@ -6,5 +6,6 @@ A twin of a transformation works on a flat dict from names to arrays and keeps i
     twin.init(params)
     updates = twin.update(gradients, params)
 
-Its numbers are attributes under the names of the factory's arguments. A twin of a schedule is a function of the step.
+Its numbers are attributes under the names of the factory's arguments. A twin of a schedule is a
+function of the step.
 """

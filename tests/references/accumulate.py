@@ -11,7 +11,9 @@ from tests.references.transforms import Tree, Twin, zeros
 
 @dataclass
 class Accumulate(Twin):
-    """At every k-th call the inner twin sees the mean of the calls since the last, of those that are finite"""
+    """At every k-th call the inner twin sees the mean of the calls since the last, of those that
+    are finite
+    """
 
     inner: Twin
     every: Any  # a number, or a function of the steps made
@@ -26,10 +28,16 @@ class Accumulate(Twin):
         every = self.every(self.steps) if callable(self.every) else self.every
         if len(self.batches) < math.floor(every + 0.5):
             return zeros(g)
-        kept = [b for b in self.batches if all(np.all(np.isfinite(x)) for x in (*b[0].values(), *b[1].values()))]
+        kept = [
+            b
+            for b in self.batches
+            if all(np.all(np.isfinite(x)) for x in (*b[0].values(), *b[1].values()))
+        ]
         self.batches = []
         if not kept:
             return zeros(g)
         self.steps += 1
         mean = {k: np.mean([grads[k] for grads, _ in kept], axis=0) for k in g}
-        return self.inner.update(mean, p, **{k: math.fsum(e[k] for _, e in kept) / len(kept) for k in extra})
+        return self.inner.update(
+            mean, p, **{k: math.fsum(e[k] for _, e in kept) / len(kept) for k in extra}
+        )

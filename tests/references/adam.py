@@ -10,7 +10,9 @@ from tests.references.transforms import Tree, Twin, filled, square, zeros
 
 @dataclass
 class Moments(Twin):
-    """m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) |g|^2; one array after the other is left to ``direction``"""
+    """m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) |g|^2; one array after the other is left to
+    ``direction``
+    """
 
     b1: float = 0.9
     b2: float = 0.999
@@ -47,7 +49,9 @@ class Moments(Twin):
 
     def ahead(self, k: str, g: np.ndarray) -> np.ndarray:
         """Dozat, with a constant momentum: b1 m / (1 - b1^(t+1)) + (1 - b1) g / (1 - b1^t)"""
-        return self.b1 * self.m[k] / (1 - self.b1 ** (self.t + 1)) + (1 - self.b1) * g / (1 - self.b1**self.t)
+        return self.b1 * self.m[k] / (1 - self.b1 ** (self.t + 1)) + (1 - self.b1) * g / (
+            1 - self.b1**self.t
+        )
 
     def root(self, v: np.ndarray) -> np.ndarray:
         return np.sqrt(v + self.eps_root) + self.eps
@@ -55,7 +59,9 @@ class Moments(Twin):
 
 @dataclass
 class AmsGrad(Moments):
-    """Reddi et al., Algorithm 2: v_max <- max(v_max, v), u = m / sqrt(v_max); with Adam's corrections"""
+    """Reddi et al., Algorithm 2: v_max <- max(v_max, v), u = m / sqrt(v_max); with Adam's
+    corrections
+    """
 
     bias_correction_mu: bool = True
     bias_correction_nu: bool = True
@@ -71,7 +77,9 @@ class AmsGrad(Moments):
         if self.max_first:
             self.v_max[k] = np.maximum(self.v_max[k], self.v[k])
             return m / self.root(self.v_max[k] / (1 - self.b2**self.t))
-        self.v_max[k] = np.maximum(self.v_max[k], self.v_hat(k) if self.bias_correction_nu else self.v[k])
+        self.v_max[k] = np.maximum(
+            self.v_max[k], self.v_hat(k) if self.bias_correction_nu else self.v[k]
+        )
         return m / self.root(self.v_max[k])
 
 
@@ -92,7 +100,9 @@ class Adamax(Moments):
 
 @dataclass
 class NAdam(Moments):
-    """Dozat: mu_(t+1) m / (1 - prod_(i <= t+1) mu_i) + (1 - mu_t) g / (1 - prod_(i <= t) mu_i), over sqrt(v_hat)"""
+    """Dozat: mu_(t+1) m / (1 - prod_(i <= t+1) mu_i) + (1 - mu_t) g / (1 - prod_(i <= t) mu_i),
+    over sqrt(v_hat)
+    """
 
     momentum_decay: float | None = None
     product: float = field(default=1.0, init=False)
@@ -171,7 +181,9 @@ class Yogi(Moments):
 
 
 class Descent(Twin):
-    """u = -eta (d + lambda p), with the decay on the chosen leaves; other numbers are the direction's"""
+    """u = -eta (d + lambda p), with the decay on the chosen leaves; other numbers are the
+    direction's
+    """
 
     direction: Twin
     learning_rate: float
@@ -185,7 +197,12 @@ class Descent(Twin):
         weight_decay: float = 0.0,
         chosen: Callable[[str, np.ndarray], bool] = lambda name, x: True,
     ):
-        own = {"direction": direction, "learning_rate": learning_rate, "weight_decay": weight_decay, "chosen": chosen}
+        own = {
+            "direction": direction,
+            "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
+            "chosen": chosen,
+        }
         self.__dict__.update(own)
 
     def __setattr__(self, name: str, value: float) -> None:

@@ -1,4 +1,6 @@
-"""Twins of Adam's relatives: bounded, partial, asynchronous, with two first moments, and dual averaging."""
+"""Twins of Adam's relatives: bounded, partial, asynchronous, with two first moments, and dual
+averaging.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +40,11 @@ class PAdam(Moments):
     def direction(self, k: str, g: np.ndarray) -> np.ndarray:
         self.v_max[k] = np.maximum(self.v_max.get(k, 0.0), self.v[k])
         v = self.v_max[k] if self.amsgrad else self.v[k]
-        return np.sqrt(1 - self.b2**self.t) * self.m_hat(k) / (np.sqrt(v) + self.eps) ** (2 * self.partial)
+        return (
+            np.sqrt(1 - self.b2**self.t)
+            * self.m_hat(k)
+            / (np.sqrt(v) + self.eps) ** (2 * self.partial)
+        )
 
 
 @dataclass
@@ -56,7 +62,9 @@ class LaProp(Moments):
 
 @dataclass
 class AcProp(Moments):
-    """Zhuang et al., Algorithm 3: g / sqrt(s of the step before), and only then s <- b2 s + (1 - b2) |g - m|^2"""
+    """Zhuang et al., Algorithm 3: g / sqrt(s of the step before), and only then s <- b2 s + (1 -
+    b2) |g - m|^2
+    """
 
     eps: float = 1e-16
     eps_root: float = field(default=1e-16, kw_only=True)
@@ -66,7 +74,9 @@ class AcProp(Moments):
         u = g / (1 + self.eps)
         if self.t > 1:
             u = g / (np.sqrt(self.s[k] / (1 - self.b2 ** (self.t - 1))) + self.eps)
-        self.s[k] = self.b2 * self.s.get(k, 0.0) + (1 - self.b2) * square(g - self.m[k]) + self.eps_root
+        self.s[k] = (
+            self.b2 * self.s.get(k, 0.0) + (1 - self.b2) * square(g - self.m[k]) + self.eps_root
+        )
         return u
 
 
@@ -91,16 +101,22 @@ class Adan(Twin):
         for k in g:
             self.m[k] = self.b1 * self.m[k] + (1 - self.b1) * g[k]
             self.v[k] = self.b2 * self.v[k] + (1 - self.b2) * (g[k] - last[k])
-            self.n[k] = self.b3 * self.n[k] + (1 - self.b3) * square(g[k] + self.b2 * (g[k] - last[k]))
+            self.n[k] = self.b3 * self.n[k] + (1 - self.b3) * square(
+                g[k] + self.b2 * (g[k] - last[k])
+            )
             m, v = self.m[k] / (1 - self.b1**self.t), self.v[k] / (1 - self.b2**self.t)
-            updates[k] = (m + self.b2 * v) / (np.sqrt(self.n[k] / (1 - self.b3**self.t) + self.eps_root) + self.eps)
+            updates[k] = (m + self.b2 * v) / (
+                np.sqrt(self.n[k] / (1 - self.b3**self.t) + self.eps_root) + self.eps
+            )
         self.last = dict(g)
         return updates
 
 
 @dataclass
 class Adopt(Twin):
-    """Taniguchi et al., Algorithm 2: v_0 = g_0^2; m <- b1 m + (1 - b1) clip(g / max(sqrt(v), eps), t^(1/4)), then v"""
+    """Taniguchi et al., Algorithm 2: v_0 = g_0^2; m <- b1 m + (1 - b1) clip(g / max(sqrt(v), eps),
+    t^(1/4)), then v
+    """
 
     b1: float = 0.9
     b2: float = 0.9999
@@ -163,7 +179,9 @@ class AdamC(Descent):
 
     max_learning_rate: float
 
-    def __init__(self, direction: Twin, learning_rate: float, max_learning_rate: float, weight_decay: float):
+    def __init__(
+        self, direction: Twin, learning_rate: float, max_learning_rate: float, weight_decay: float
+    ):
         super().__init__(direction, learning_rate, weight_decay)
         self.__dict__["max_learning_rate"] = max_learning_rate
 
@@ -194,5 +212,7 @@ class MadGrad(Twin):
             self.s[k] = self.s[k] + rate * slope
             self.v[k] = self.v[k] + rate * square(slope)
             from_start = -self.s[k] / (np.cbrt(self.v[k]) + self.eps)  # to z
-            updates[k] = (1 - self.momentum) * (self.start[k] - p[k] + from_start)  # the whole way is to z
+            updates[k] = (1 - self.momentum) * (
+                self.start[k] - p[k] + from_start
+            )  # the whole way is to z
         return updates

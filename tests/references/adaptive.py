@@ -10,7 +10,9 @@ from tests.references.transforms import Tree, Twin, filled, square, zeros
 
 @dataclass
 class Adagrad(Twin):
-    """Duchi et al. with eps outside of the root: s <- s + |g|^2,  u = g / (sqrt(s) + eps),  and 0 / 0 = 0"""
+    """Duchi et al. with eps outside of the root: s <- s + |g|^2,  u = g / (sqrt(s) + eps),  and 0 /
+    0 = 0
+    """
 
     initial_accumulator_value: float = 0.1
     eps: float = 1e-7
@@ -21,15 +23,22 @@ class Adagrad(Twin):
 
     def update(self, g: Tree, p: Tree) -> Tree:
         self.s = {k: self.s[k] + square(g[k]) for k in g}
-        return {k: np.where(g[k] == 0, 0.0, g[k] / np.where(g[k] == 0, 1.0, np.sqrt(self.s[k]) + self.eps)) for k in g}
+        return {
+            k: np.where(
+                g[k] == 0, 0.0, g[k] / np.where(g[k] == 0, 1.0, np.sqrt(self.s[k]) + self.eps)
+            )
+            for k in g
+        }
 
 
 @dataclass
 class StdDev(Twin):
-    """u = g / sqrt(var + eps), the weighted variance of all gradients and of the 0 where the mean started
+    """u = g / sqrt(var + eps), the weighted variance of all gradients and of the 0 where the mean
+    started
 
-    v - |m|^2 is the variance of numbers whose weights sum to 1: each gradient has 1 - rho at first, and what is left
-    over belongs to the start. With bias correction the first gradient takes it all.
+    v - |m|^2 is the variance of numbers whose weights sum to 1: each gradient has 1 - rho at first,
+    and what is left over belongs to the start. With bias correction the first gradient takes it
+    all.
     """
 
     decay: float = 0.9
@@ -53,7 +62,9 @@ class StdDev(Twin):
     def root(self, k: str, g: np.ndarray) -> np.ndarray:
         pairs = list(zip(self.weights, self.past, strict=True))
         mean = g + sum(w * (old[k] - g) for w, old in pairs)
-        variance = sum(w * square(old[k] - mean) for w, old in pairs) + self.weights[0] * self.spread
+        variance = (
+            sum(w * square(old[k] - mean) for w, old in pairs) + self.weights[0] * self.spread
+        )
         return np.sqrt(variance + self.eps) if self.eps_in_sqrt else np.sqrt(variance) + self.eps
 
 
@@ -120,14 +131,18 @@ class QhAdam(Twin):
             self.m[k] = self.b1 * self.m[k] + (1 - self.b1) * g[k]
             self.v[k] = self.b2 * self.v[k] + (1 - self.b2) * square(g[k])
             mean = (1 - self.nu1) * g[k] + self.nu1 * self.m[k] / (1 - self.b1**self.t)
-            mean_square = (1 - self.nu2) * square(g[k]) + self.nu2 * self.v[k] / (1 - self.b2**self.t)
+            mean_square = (1 - self.nu2) * square(g[k]) + self.nu2 * self.v[k] / (
+                1 - self.b2**self.t
+            )
             updates[k] = mean / (np.sqrt(mean_square) + self.eps)
         return updates
 
 
 @dataclass
 class Ftrl(Twin):
-    """McMahan et al., Algorithm 1, times eta, with any power of n; the parameters are 0 where |z| <= eta l1"""
+    """McMahan et al., Algorithm 1, times eta, with any power of n; the parameters are 0 where |z|
+    <= eta l1
+    """
 
     learning_rate: float
     learning_rate_power: float = -0.5
@@ -161,7 +176,9 @@ class Ftrl(Twin):
 
 @dataclass
 class OptimisticAdam(Twin):
-    """Daskalakis et al., Algorithm 1, with Dozat's numerator: p <- p - eta (alpha d + beta (d - d'))"""
+    """Daskalakis et al., Algorithm 1, with Dozat's numerator: p <- p - eta (alpha d + beta (d -
+    d'))
+    """
 
     learning_rate: float
     alpha: float = 1.0
@@ -184,11 +201,15 @@ class OptimisticAdam(Twin):
         self.v[k] = self.b2 * self.v[k] + (1 - self.b2) * square(g)
         mean = self.m[k] / (1 - self.b1**self.t)
         if self.nesterov:
-            mean = self.b1 * self.m[k] / (1 - self.b1 ** (self.t + 1)) + (1 - self.b1) * g / (1 - self.b1**self.t)
+            mean = self.b1 * self.m[k] / (1 - self.b1 ** (self.t + 1)) + (1 - self.b1) * g / (
+                1 - self.b1**self.t
+            )
         return mean / (np.sqrt(self.v[k] / (1 - self.b2**self.t) + self.eps_root) + self.eps)
 
     def update(self, g: Tree, p: Tree) -> Tree:
         self.t += 1
         d = {k: self.direction(k, g[k]) for k in g}
         last, self.last = self.last or d, d
-        return {k: -self.learning_rate * (self.alpha * d[k] + self.beta * (d[k] - last[k])) for k in g}
+        return {
+            k: -self.learning_rate * (self.alpha * d[k] + self.beta * (d[k] - last[k])) for k in g
+        }

@@ -9,7 +9,9 @@ from tests.references.transforms import Tree, Twin
 
 @dataclass
 class Average(Twin):
-    """The updates are those of the inner twin; ``average`` is the weighted mean of all parameters after an update"""
+    """The updates are those of the inner twin; ``average`` is the weighted mean of all parameters
+    after an update
+    """
 
     inner: Twin
     decay: float | None = None
@@ -34,4 +36,7 @@ class Average(Twin):
         else:
             keep = [1 - (1 - (1 - 1 / j) ** ((self.power or 0.0) + 1)) for j in range(1, n + 1)]
             weights = [(1 - keep[i]) * float(np.prod(keep[i + 1 :])) for i in range(n)]
-        return {k: sum(w * p[k] for w, p in zip(weights, counted, strict=True)) / sum(weights) for k in counted[0]}
+        return {
+            k: sum(w * p[k] for w, p in zip(weights, counted, strict=True)) / sum(weights)
+            for k in counted[0]
+        }

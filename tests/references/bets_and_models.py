@@ -10,7 +10,9 @@ from tests.references.transforms import Tree, Twin, filled, norm, square, zeros
 
 @dataclass
 class Cocob(Twin):
-    """Orabona & Tommasi, Algorithm 2, for each number; the gradient times the learning rate, with L2 decay"""
+    """Orabona & Tommasi, Algorithm 2, for each number; the gradient times the learning rate, with
+    L2 decay
+    """
 
     learning_rate: float = 1.0
     alpha: float = 100.0
@@ -34,14 +36,18 @@ class Cocob(Twin):
             self.G[k] = self.G[k] + np.abs(c)
             self.R[k] = np.maximum(self.R[k] - (c.real * x.real + c.imag * x.imag), 0)
             self.theta[k] = self.theta[k] - c
-            bet = self.theta[k] / (self.L[k] * np.maximum(self.G[k] + self.L[k], self.alpha * self.L[k]))
+            bet = self.theta[k] / (
+                self.L[k] * np.maximum(self.G[k] + self.L[k], self.alpha * self.L[k])
+            )
             updates[k] = bet * (self.L[k] + self.R[k]) - x
         return updates
 
 
 @dataclass
 class Mechanic(Twin):
-    """Cutkosky et al., Algorithm 1 with the clipped h, one gambler at a time; Delta is what x - x_0 says"""
+    """Cutkosky et al., Algorithm 1 with the clipped h, one gambler at a time; Delta is what x - x_0
+    says
+    """
 
     optimizer: Twin
     weight_decay: float = 1e-2

@@ -30,7 +30,9 @@ class ClipRms(Twin):
 
 @dataclass
 class AdaptiveClip(Twin):
-    """Brock et al., eq. 3, a unit being what is at one index of the last dimension, or what ``axis`` spans"""
+    """Brock et al., eq. 3, a unit being what is at one index of the last dimension, or what
+    ``axis`` spans
+    """
 
     clipping: float
     eps: float = 1e-3
@@ -46,7 +48,9 @@ class AdaptiveClip(Twin):
             axes = {0} if x.ndim < 4 else set(range(x.ndim - 1))
         over = [range(1) if d in axes else range(n) for d, n in enumerate(x.shape)]
         grid = np.array(np.meshgrid(*over, indexing="ij")).reshape(x.ndim, -1).T
-        return [tuple(slice(None) if d in axes else i for d, i in enumerate(place)) for place in grid]
+        return [
+            tuple(slice(None) if d in axes else i for d, i in enumerate(place)) for place in grid
+        ]
 
     def update(self, g: Tree, p: Tree) -> Tree:
         u = {k: np.array(x) for k, x in g.items()}
@@ -70,7 +74,11 @@ class ClipQuantile(Twin):
     def update(self, g: Tree, p: Tree) -> Tree:
         self.norms.append(norm(g))
         limit = np.quantile(self.norms[-self.window :], self.quantile)
-        return {k: x * limit / self.norms[-1] for k, x in g.items()} if self.norms[-1] > limit else dict(g)
+        return (
+            {k: x * limit / self.norms[-1] for k, x in g.items()}
+            if self.norms[-1] > limit
+            else dict(g)
+        )
 
 
 @dataclass

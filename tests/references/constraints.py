@@ -7,7 +7,9 @@ import numpy as np
 
 from tests.references.transforms import Tree, Twin
 
-as_real = lambda x: np.concatenate([x.real.ravel(), x.imag.ravel()]) if np.iscomplexobj(x) else x.ravel()
+as_real = lambda x: (
+    np.concatenate([x.real.ravel(), x.imag.ravel()]) if np.iscomplexobj(x) else x.ravel()
+)
 
 
 def as_before(flat: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -46,7 +48,9 @@ class Prox(Twin):
     learning_rate: float
 
     def update(self, g: Tree, p: Tree) -> Tree:
-        moved = {k: self.operator(p[k] + g[k], self.learning_rate) if g[k].size else g[k] for k in g}
+        moved = {
+            k: self.operator(p[k] + g[k], self.learning_rate) if g[k].size else g[k] for k in g
+        }
         return {k: np.where(moved[k] == p[k] + g[k], g[k], moved[k] - p[k]) for k in g}
 
 

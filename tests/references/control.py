@@ -30,7 +30,9 @@ class ApplyWhen(Twin):
 
 @dataclass
 class Switch(Twin):
-    """One twin for a number of steps, another from then on, with attributes of the first under names of the second"""
+    """One twin for a number of steps, another from then on, with attributes of the first under
+    names of the second
+    """
 
     first: Twin
     at: int

@@ -27,7 +27,10 @@ class Corrected(Twin):
     max_learning_rate: float
 
     def update(self, g: Tree, p: Tree) -> Tree:
-        return {k: g[k] + self.weight_decay * self.learning_rate / self.max_learning_rate * p[k] for k in g}
+        return {
+            k: g[k] + self.weight_decay * self.learning_rate / self.max_learning_rate * p[k]
+            for k in g
+        }
 
 
 @dataclass
@@ -53,7 +56,10 @@ class TowardsInitial(Twin):
         self.start = dict(params)
 
     def update(self, g: Tree, p: Tree) -> Tree:
-        return {k: g[k] + self.weight_decay * (p[k] - self.start[k]) if self.chosen(k, p[k]) else g[k] for k in g}
+        return {
+            k: g[k] + self.weight_decay * (p[k] - self.start[k]) if self.chosen(k, p[k]) else g[k]
+            for k in g
+        }
 
 
 @dataclass

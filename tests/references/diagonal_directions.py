@@ -1,7 +1,8 @@
-"""Twins of the directions scaled by the Hessian's diagonal, for a loss whose diagonal is written out here.
+"""Twins of the directions scaled by the Hessian's diagonal, for a loss whose diagonal is written
+out here.
 
-The loss is the sum of sqrt(1 + x^2) over all real numbers x that the parameters are: its Hessian is diagonal, so that
-one vector of signs gives the diagonal itself.
+The loss is the sum of sqrt(1 + x^2) over all real numbers x that the parameters are: its Hessian is
+diagonal, so that one vector of signs gives the diagonal itself.
 """
 
 from dataclasses import dataclass, field
@@ -50,7 +51,11 @@ class Sophia(Twin):
         for k in g:
             self.m[k] = self.b1 * self.m[k] + (1 - self.b1) * g[k]
             if self.t % self.update_every == 1 % self.update_every:
-                new = curvature(p[k]) if self.batch_size is None else self.batch_size * squared_slope(p[k])
+                new = (
+                    curvature(p[k])
+                    if self.batch_size is None
+                    else self.batch_size * squared_slope(p[k])
+                )
                 self.h[k] = self.b2 * self.h[k] + (1 - self.b2) * new
             ratio = self.m[k] / np.maximum(self.gamma * self.h[k], self.eps)
             u[k] = ratio / np.maximum(np.abs(ratio), 1.0)

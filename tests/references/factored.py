@@ -35,8 +35,14 @@ class FactoredRms(Twin):
     v: Tree = field(default_factory=dict)
 
     def dims(self, x: np.ndarray) -> tuple | None:
-        pair = (x.ndim - 2, x.ndim - 1) if self.last else tuple(np.argsort(x.shape, kind="stable")[-2:])
-        is_long = x.ndim >= 2 and all(x.shape[d] >= max(self.min_dim_size_to_factor, 1) for d in pair)
+        pair = (
+            (x.ndim - 2, x.ndim - 1)
+            if self.last
+            else tuple(np.argsort(x.shape, kind="stable")[-2:])
+        )
+        is_long = x.ndim >= 2 and all(
+            x.shape[d] >= max(self.min_dim_size_to_factor, 1) for d in pair
+        )
         return pair if self.factored and is_long else None
 
     def update(self, g: Tree, p: Tree) -> Tree:
@@ -49,12 +55,17 @@ class FactoredRms(Twin):
             if dims is None:
                 estimate = self.v[k] = beta * self.v.get(k, 0.0) + (1 - beta) * x2
             else:
-                row, col = x2.mean(axis=dims[1], keepdims=True), x2.mean(axis=dims[0], keepdims=True)
+                row, col = (
+                    x2.mean(axis=dims[1], keepdims=True),
+                    x2.mean(axis=dims[0], keepdims=True),
+                )
                 self.row[k] = beta * self.row.get(k, 0.0) + (1 - beta) * row
                 self.col[k] = beta * self.col.get(k, 0.0) + (1 - beta) * col
                 floor = 0.0 if self.add_epsilon else self.epsilon**0.5
                 estimate = outer_estimate(self.row[k], self.col[k], dims, floor)
-            updates[k] = x / np.sqrt(estimate if self.add_epsilon else np.maximum(estimate, self.epsilon))
+            updates[k] = x / np.sqrt(
+                estimate if self.add_epsilon else np.maximum(estimate, self.epsilon)
+            )
         return updates
 
 
@@ -64,7 +75,9 @@ def rms(x: np.ndarray) -> float:
 
 @dataclass
 class Adafactor(Twin):
-    """The direction, its bound, the rate, the size of the parameter, the average, the decay, one after another"""
+    """The direction, its bound, the rate, the size of the parameter, the average, the decay, one
+    after another
+    """
 
     learning_rate: float = 1.0
     min_dim_size_to_factor: int = 128
@@ -83,7 +96,9 @@ class Adafactor(Twin):
     def init(self, params: Tree) -> None:
         self.m = zeros(params)
         self.direction = FactoredRms(
-            min_dim_size_to_factor=self.min_dim_size_to_factor, last=self.last, add_epsilon=self.add_eps
+            min_dim_size_to_factor=self.min_dim_size_to_factor,
+            last=self.last,
+            add_epsilon=self.add_eps,
         )
 
     def update(self, g: Tree, p: Tree) -> Tree:
@@ -146,14 +161,24 @@ class Came(Twin):
                 off = square(u - self.m[k]) + self.eps2
                 ema(self.big_r, k, off.mean(-1, keepdims=True), self.b3)
                 ema(self.big_c, k, off.mean(-2, keepdims=True), self.b3)
-                updates[k] = self.m[k] / np.sqrt(outer_estimate(self.big_r[k], self.big_c[k], (-2, -1)))
+                updates[k] = self.m[k] / np.sqrt(
+                    outer_estimate(self.big_r[k], self.big_c[k], (-2, -1))
+                )
         return updates
 
 
 class Recipe(Twin):
-    """u = -eta (direction + lambda p) on the chosen leaves; numbers that are set on it are the direction's"""
+    """u = -eta (direction + lambda p) on the chosen leaves; numbers that are set on it are the
+    direction's
+    """
 
-    def __init__(self, inner: Twin, learning_rate: float, weight_decay: float = 0.0, chosen: Callable | None = None):
+    def __init__(
+        self,
+        inner: Twin,
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        chosen: Callable | None = None,
+    ):
         self.inner, self.learning_rate, self.weight_decay = inner, learning_rate, weight_decay
         self.chosen = chosen or (lambda name, x: True)
 
@@ -197,7 +222,9 @@ class Sm3(Twin):
             v, u = np.zeros(x.shape), np.zeros_like(x)
             new = [np.zeros_like(b) for b in self.bounds[k]]
             for i in np.ndindex(x.shape):
-                own = [b[j] for b, j in zip(self.bounds[k], i, strict=True)] if i else self.bounds[k]
+                own = (
+                    [b[j] for b, j in zip(self.bounds[k], i, strict=True)] if i else self.bounds[k]
+                )
                 v[i] = self.b2 * min(own) + (1 - self.b2 if self.b2 < 1 else 1) * square(x[i])
                 u[i] = x[i] / np.sqrt(v[i] + self.eps) if v[i] > 0 else 0.0
                 for dim, j in enumerate(i):
@@ -224,7 +251,11 @@ class Amos(Twin):
     m: Tree = field(default_factory=dict)
 
     def init(self, params: Tree) -> None:
-        self.v, self.b, self.m = dict.fromkeys(params, 0.0), dict.fromkeys(params, 0.0), zeros(params)
+        self.v, self.b, self.m = (
+            dict.fromkeys(params, 0.0),
+            dict.fromkeys(params, 0.0),
+            zeros(params),
+        )
 
     def update(self, g: Tree, p: Tree) -> Tree:
         self.t += 1

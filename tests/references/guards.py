@@ -63,7 +63,9 @@ class LossScale(Twin):
 
 @dataclass
 class SkipSpikes(Twin):
-    """mean and deviation of the logarithms of the norms that were taken, plain in the warm-up, moving after it"""
+    """mean and deviation of the logarithms of the norms that were taken, plain in the warm-up,
+    moving after it
+    """
 
     inner: Twin
     threshold: float = 6.0

@@ -15,7 +15,9 @@ def sign(x: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Lion(Twin):
-    """Chen et al., Algorithm 2: c = b1 m + (1 - b1) g, u = -eta (sign(c) + lambda p), m <- b2 m + (1 - b2) g"""
+    """Chen et al., Algorithm 2: c = b1 m + (1 - b1) g, u = -eta (sign(c) + lambda p), m <- b2 m +
+    (1 - b2) g
+    """
 
     b1: float = 0.9
     b2: float = 0.99
@@ -62,7 +64,9 @@ class Tiger(Signum):
 
 @dataclass
 class Lars(Twin):
-    """You et al. as in optax: d = g + lambda p; d <- c |p| / (|d| + eps) d; m <- mu m - eta d; u = m"""
+    """You et al. as in optax: d = g + lambda p; d <- c |p| / (|d| + eps) d; m <- mu m - eta d; u =
+    m
+    """
 
     learning_rate: float
     weight_decay: float = 0.0
@@ -168,14 +172,18 @@ class Fromage(Twin):
         for k in g:
             size = max(np.sqrt(np.sum(square(p[k]))), self.min_norm)
             length = max(np.sqrt(np.sum(square(g[k]))), self.min_norm)
-            new = (p[k] - self.learning_rate * size / length * g[k]) / np.sqrt(1 + self.learning_rate**2)
+            new = (p[k] - self.learning_rate * size / length * g[k]) / np.sqrt(
+                1 + self.learning_rate**2
+            )
             done[k] = new - p[k]
         return done
 
 
 @dataclass
 class Radial(Twin):
-    """Heo et al., Algorithms 1 and 2: what a twin makes, projected across scale-invariant weights, channels last"""
+    """Heo et al., Algorithms 1 and 2: what a twin makes, projected across scale-invariant weights,
+    channels last
+    """
 
     twin: Twin
     delta: float = 0.1

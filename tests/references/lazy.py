@@ -50,6 +50,8 @@ class Resting(Twin):
         updates = self.inner.update(g, p)
         alive = {k: has_gradient(x) for k, x in g.items()}
         for name, tree in before.items():
-            put_back = {k: np.where(alive[k], getattr(self.inner, name)[k], x) for k, x in tree.items()}
+            put_back = {
+                k: np.where(alive[k], getattr(self.inner, name)[k], x) for k, x in tree.items()
+            }
             setattr(self.inner, name, put_back)
         return {k: np.where(alive[k], u, 0) for k, u in updates.items()}

@@ -62,7 +62,9 @@ class LayerWise(Twin):
 
 @dataclass
 class DoG(Twin):
-    """Ivgi et al., equation (DoG): eta_t = max_i r_i / sqrt(G_t + eps), with three ways to choose the first step"""
+    """Ivgi et al., equation (DoG): eta_t = max_i r_i / sqrt(G_t + eps), with three ways to choose
+    the first step
+    """
 
     reps_rel: float = 1e-6
     eps: float = 1e-8
@@ -144,17 +146,24 @@ class Prodigy(Twin):
             rate *= np.sqrt(1 - self.b2**self.t) / (1 - self.b1**self.t)
         self.r = b3 * self.r + d / self.estim_lr0 * rate * inner(g, minus(self.x0, p))
         for k in g:
-            self.s[k] = b3 * self.s[k] + d / self.estim_lr0 * (d if self.safeguard_warmup else rate) * g[k]
+            self.s[k] = (
+                b3 * self.s[k] + d / self.estim_lr0 * (d if self.safeguard_warmup else rate) * g[k]
+            )
             self.m[k] = self.b1 * self.m[k] + (1 - self.b1) * d * g[k]
             self.v[k] = self.b2 * self.v[k] + (1 - self.b2) * d**2 * square(g[k])
         self.d = max(d, self.estim_lr_coef * ratio(self.r, sum_abs(self.s)))
-        step = {k: self.m[k] / (np.sqrt(self.v[k]) + self.d * self.eps) + self.weight_decay * p[k] for k in g}
+        step = {
+            k: self.m[k] / (np.sqrt(self.v[k]) + self.d * self.eps) + self.weight_decay * p[k]
+            for k in g
+        }
         return times(rate, step)
 
 
 @dataclass
 class DAdaptAdam(Twin):
-    """Defazio & Mishchenko, "Adam with D-Adaptation", with moving averages as there, and s over the last A"""
+    """Defazio & Mishchenko, "Adam with D-Adaptation", with moving averages as there, and s over the
+    last A
+    """
 
     learning_rate: float = 1.0
     b1: float = 0.9
@@ -172,14 +181,20 @@ class DAdaptAdam(Twin):
     v: Tree = field(default_factory=dict)
 
     def init(self, params: Tree) -> None:
-        self.d, self.s, self.m, self.v = self.estim_lr0, zeros(params), zeros(params), filled(params, 0.0)
+        self.d, self.s, self.m, self.v = (
+            self.estim_lr0,
+            zeros(params),
+            zeros(params),
+            filled(params, 0.0),
+        )
 
     def update(self, g: Tree, p: Tree) -> Tree:
         self.t += 1
         rate = self.learning_rate * self.d
         if self.bias_correction:
             rate *= np.sqrt(1 - self.b2**self.t) / (1 - self.b1**self.t)
-        # Where b2 stays as it is these are averages with weight 1 - sqrt(b2), up to that factor, which cancels in d.
+        # Where b2 stays as it is these are averages with weight 1 - sqrt(b2), up to that factor,
+        # which cancels in d.
         root = np.sqrt(self.b2)
         over = {k: self.s[k] / (np.sqrt(self.v[k]) + self.eps) for k in g}
         self.r = root * self.r + rate * inner(g, over)
@@ -191,12 +206,17 @@ class DAdaptAdam(Twin):
         if self.growth_rate is not None:
             estimate = min(estimate, self.growth_rate * self.d)
         self.d = max(self.d, estimate)
-        return {k: self.m[k] / (np.sqrt(self.v[k]) + self.eps) + rate * self.weight_decay * p[k] for k in g}
+        return {
+            k: self.m[k] / (np.sqrt(self.v[k]) + self.eps) + rate * self.weight_decay * p[k]
+            for k in g
+        }
 
 
 @dataclass
 class DAdapt(Twin):
-    """Defazio & Mishchenko, the bound d >= sum lambda <g, y> / |s|, with y the steps so far, and sums kept as lists"""
+    """Defazio & Mishchenko, the bound d >= sum lambda <g, y> / |s|, with y the steps so far, and
+    sums kept as lists
+    """
 
     direction: Twin
     learning_rate: float = 1.0
@@ -228,12 +248,16 @@ class DAdapt(Twin):
         self.history = [(left * self.decay, *rest) for left, *rest in self.history]
         left_before = [h[0] / self.decay for h in self.history]
         y = self._sum(
-            [h[3] for h in self.history], g, [w * h[1] for w, h in zip(left_before, self.history, strict=True)]
+            [h[3] for h in self.history],
+            g,
+            [w * h[1] for w, h in zip(left_before, self.history, strict=True)],
         )
         self.history.append((1.0, rate, g, u, inner(g, y)))
         r = sum(left * rate * gain for left, rate, _, _, gain in self.history)
         s = self._sum([h[2] for h in self.history], g, [h[0] * h[1] for h in self.history])
-        estimate = self.estim_lr_coef * ratio(r, norm(s) if self.distance == "euclidean" else sum_abs(s))
+        estimate = self.estim_lr_coef * ratio(
+            r, norm(s) if self.distance == "euclidean" else sum_abs(s)
+        )
         if self.growth_rate is not None:
             estimate = min(estimate, self.growth_rate * self.d)
         self.d = max(self.d, estimate)
@@ -242,7 +266,9 @@ class DAdapt(Twin):
 
 @dataclass
 class DAdaptSgd(Twin):
-    """Defazio & Mishchenko, "SGD with D-Adaptation": z <- z - lambda g, x <- mu x + (1 - mu) z, in terms of x alone"""
+    """Defazio & Mishchenko, "SGD with D-Adaptation": z <- z - lambda g, x <- mu x + (1 - mu) z, in
+    terms of x alone
+    """
 
     learning_rate: float = 1.0
     momentum: float = 0.9
@@ -273,12 +299,18 @@ class DAdaptSgd(Twin):
 
 
 class Descent(Twin):
-    """p <- p - eta u, with the direction u of another twin, given g + w p; other numbers are the direction's"""
+    """p <- p - eta u, with the direction u of another twin, given g + w p; other numbers are the
+    direction's
+    """
 
     OWN = ("direction", "learning_rate", "weight_decay")
 
     def __init__(self, direction: Twin, learning_rate: float = 1.0, weight_decay: float = 0.0):
-        self.direction, self.learning_rate, self.weight_decay = direction, learning_rate, weight_decay
+        self.direction, self.learning_rate, self.weight_decay = (
+            direction,
+            learning_rate,
+            weight_decay,
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self if name in self.OWN else self.direction, name, value)
@@ -287,7 +319,9 @@ class Descent(Twin):
         self.direction.init(params)
 
     def update(self, g: Tree, p: Tree) -> Tree:
-        return times(-self.learning_rate, self.direction.update(plus(g, times(self.weight_decay, p)), p))
+        return times(
+            -self.learning_rate, self.direction.update(plus(g, times(self.weight_decay, p)), p)
+        )
 
 
 class Negated(Twin):

@@ -1,6 +1,8 @@
-"""Twins of the line searches: each is a generator of steps, which is sent the value and the slope at each of them.
+"""Twins of the line searches: each is a generator of steps, which is sent the value and the slope
+at each of them.
 
-A generator returns the step that it settles on, 0 if it found none. The loss is sum(sqrt(1 + |p|^2)).
+A generator returns the step that it settles on, 0 if it found none. The loss is sum(sqrt(1 +
+|p|^2)).
 """
 
 from collections.abc import Callable, Generator
@@ -25,7 +27,9 @@ def dot(a: Tree, b: Tree) -> float:
 
 
 def drive(search: Search, at: Callable[[float], tuple[float, float]]) -> tuple[float, int]:
-    """The step that a search settles on and its number of evaluations, for value and slope at each step."""
+    """The step that a search settles on and its number of evaluations, for value and slope at each
+    step.
+    """
     trial, evals = next(search), 0
     while True:
         evals += 1
@@ -37,7 +41,9 @@ def drive(search: Search, at: Callable[[float], tuple[float, float]]) -> tuple[f
 
 @dataclass
 class Along(Twin):
-    """The search along the update, or along the negative gradient; both are told apart by their slope"""
+    """The search along the update, or along the negative gradient; both are told apart by their
+    slope
+    """
 
     c1: float
     max_evals: int = 20
@@ -86,7 +92,9 @@ class Along(Twin):
 
 @dataclass
 class Backtracking(Along):
-    """Armijo and Goldstein, with the largest of the last values as Grippo, Lampariello & Lucidi have it"""
+    """Armijo and Goldstein, with the largest of the last values as Grippo, Lampariello & Lucidi
+    have it
+    """
 
     c1: float = 1e-4
     condition: str = "armijo"
@@ -99,7 +107,9 @@ class Backtracking(Along):
             there, _ = yield step
             is_short = False
             if there <= reference + self.c1 * step * slope:
-                is_short = self.condition == "goldstein" and there < value + (1 - self.c1) * step * slope
+                is_short = (
+                    self.condition == "goldstein" and there < value + (1 - self.c1) * step * slope
+                )
                 if not is_short:
                     return step
                 if not best[0] or there < best[1]:
@@ -145,7 +155,9 @@ class StrongWolfe(Along):
             there = (step, *(yield step))
             is_flat_fall = abs(there[1] - value) <= noise and there[2] <= (2 * self.c1 - 1) * slope
             falls = there[1] <= reference + self.c1 * step * slope or is_flat_fall
-            if falls and (abs(there[2]) <= -self.c2 * slope or (step >= self.max_step and there[2] < 0)):
+            if falls and (
+                abs(there[2]) <= -self.c2 * slope or (step >= self.max_step and there[2] < 0)
+            ):
                 return step
             before = low
             if not falls or there[1] > low[1] + noise:

@@ -34,7 +34,9 @@ def integer_cross_entropy(x, label):
 
 
 def poly(x, y, epsilon):
-    return rows(lambda x, y: -np.sum(y * np.log(softmax(x))) + epsilon * np.sum(y * (1 - softmax(x))), x, y)
+    return rows(
+        lambda x, y: -np.sum(y * np.log(softmax(x))) + epsilon * np.sum(y * (1 - softmax(x))), x, y
+    )
 
 
 def binary(x, y):
@@ -81,7 +83,11 @@ def smooth(y, alpha):
 
 
 def divergence(log_p, y):
-    return rows(lambda lp, y: sum(b * (math.log(b) - a) for a, b in zip(lp, y, strict=True) if b > 0), log_p, y)
+    return rows(
+        lambda lp, y: sum(b * (math.log(b) - a) for a, b in zip(lp, y, strict=True) if b > 0),
+        log_p,
+        y,
+    )
 
 
 def generalized_divergence(log_p, y):
@@ -135,7 +141,9 @@ def multiclass_sparsemax(s, label):
 def ctc(logits, logit_paddings, labels, label_paddings):
     """Minus the log of the summed probability of all alignments, one by one"""
     losses = []
-    for x, padded, word, missing in zip(logits, logit_paddings, labels, label_paddings, strict=True):
+    for x, padded, word, missing in zip(
+        logits, logit_paddings, labels, label_paddings, strict=True
+    ):
         p = np.array([softmax(frame) for frame in x[padded == 0]])
         target = [int(c) for c in word[missing == 0]]
         likelihood = 0.0

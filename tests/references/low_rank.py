@@ -34,7 +34,9 @@ class Apollo(Moments):
     last: dict = field(default_factory=dict)
 
     def init(self, params: Tree) -> None:
-        shorter = lambda x: np.zeros((*x.shape[:-2], self.rank, max(x.shape[-2:]))) if is_wide(x, self.rank) else x
+        shorter = lambda x: (
+            np.zeros((*x.shape[:-2], self.rank, max(x.shape[-2:]))) if is_wide(x, self.rank) else x
+        )
         super().init({k: np.zeros_like(shorter(x), x.dtype) for k, x in params.items()})
 
     def update(self, g: Tree, p: Tree) -> Tree:
@@ -48,7 +50,9 @@ class Apollo(Moments):
             is_tall = x.shape[-2] > x.shape[-1]
             x = np.swapaxes(x, -1, -2) if is_tall else x
             key = jax.random.fold_in(jax.random.key(0), (self.t - 1) // self.update_every)
-            normal = np.asarray(jax.random.normal(key, (self.rank, x.shape[-2]), jnp.float32), np.float64)
+            normal = np.asarray(
+                jax.random.normal(key, (self.rank, x.shape[-2]), jnp.float32), np.float64
+            )
             low = normal / np.sqrt(self.rank) @ x
             self.push(k, low)
             axes = -2 if self.scale_by == "channel" else (-2, -1)
@@ -56,9 +60,17 @@ class Apollo(Moments):
             divisor = np.where(length(low) > 0, length(low), 1)
             u = x * np.where(length(low) > 0, length(self.direction(k, self.t)) / divisor, 0)
             if self.max_growth is not None:
-                size, last = np.linalg.norm(u, axis=(-2, -1)), self.last.get(k, np.zeros(u.shape[:-2]))
+                size, last = (
+                    np.linalg.norm(u, axis=(-2, -1)),
+                    self.last.get(k, np.zeros(u.shape[:-2])),
+                )
                 is_long = (last > 0) & (size > self.max_growth * last)
-                u = u * np.where(is_long, self.max_growth * last / np.where(size > 0, size, 1), 1)[..., None, None]
+                u = (
+                    u
+                    * np.where(is_long, self.max_growth * last / np.where(size > 0, size, 1), 1)[
+                        ..., None, None
+                    ]
+                )
                 self.last[k] = np.where(size > 0, np.linalg.norm(u, axis=(-2, -1)), last)
             updates[k] = self.scale * (np.swapaxes(u, -1, -2) if is_tall else u)
         return updates
@@ -66,7 +78,9 @@ class Apollo(Moments):
 
 @dataclass
 class LowRank(Twin):
-    """Zhao et al., GaLore: the leading singular vectors, each turned so that its largest element is positive"""
+    """Zhao et al., GaLore: the leading singular vectors, each turned so that its largest element is
+    positive
+    """
 
     inner: Twin
     rank: int
@@ -91,7 +105,10 @@ class LowRank(Twin):
 
     def low(self, tree: Tree) -> Tree:
         down = lambda b, x: b.conj().T @ x if self.is_left(x) else x @ b
-        return {k: each_matrix(down, self.basis[k], x) if k in self.basis else x for k, x in tree.items()}
+        return {
+            k: each_matrix(down, self.basis[k], x) if k in self.basis else x
+            for k, x in tree.items()
+        }
 
     def init(self, params: Tree) -> None:
         for k, x in params.items():

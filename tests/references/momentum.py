@@ -30,7 +30,9 @@ class Downhill(Twin):
 
 @dataclass
 class Dampened(Twin):
-    """m_1 = g_1, m <- mu m + (1 - tau) g later; u = m, or with a look-ahead mu m + the same multiple of g"""
+    """m_1 = g_1, m <- mu m + (1 - tau) g later; u = m, or with a look-ahead mu m + the same
+    multiple of g
+    """
 
     momentum: float = 0.9
     dampening: float = 0.0
@@ -81,7 +83,9 @@ class AggMo(Twin):
     def update(self, g: Tree, p: Tree) -> Tree:
         self.past.append(g)
         weights = [np.mean([decay**age for decay in self.decays]) for age in range(len(self.past))]
-        return {k: sum(w * old[k] for w, old in zip(weights, self.past[::-1], strict=True)) for k in g}
+        return {
+            k: sum(w * old[k] for w, old in zip(weights, self.past[::-1], strict=True)) for k in g
+        }
 
 
 @dataclass
@@ -122,7 +126,9 @@ draw = jax.jit(lambda key, shape: jax.random.normal(key, shape, jnp.float32), st
 
 @dataclass
 class Noise(Twin):
-    """Neelakantan et al.: u = g + n with n normal of the variance eta / t^gamma; the numbers are JAX's own"""
+    """Neelakantan et al.: u = g + n with n normal of the variance eta / t^gamma; the numbers are
+    JAX's own
+    """
 
     eta: float = 0.01
     gamma: float = 0.55
@@ -191,11 +197,17 @@ class Rprop(Twin):
         self.last = {k: np.zeros(x.size, x.dtype) for k, x in params.items()}
 
     def update(self, g: Tree, p: Tree) -> Tree:
-        return {k: self.sign * np.reshape([self.one(k, i, x) for i, x in enumerate(g[k].flat)], g[k].shape) for k in g}
+        return {
+            k: self.sign
+            * np.reshape([self.one(k, i, x) for i, x in enumerate(g[k].flat)], g[k].shape)
+            for k in g
+        }
 
     def one(self, k: str, i: int, g: complex) -> complex:
         angle = (np.conj(self.last[k][i]) * g).real
-        size = self.size[k][i] * (self.eta_plus if angle > 0 else self.eta_minus if angle < 0 else 1.0)
+        size = self.size[k][i] * (
+            self.eta_plus if angle > 0 else self.eta_minus if angle < 0 else 1.0
+        )
         self.size[k][i] = min(max(size, self.min_step_size), self.max_step_size)
         self.last[k][i] = 0.0 if angle < 0 or g == 0 else g / abs(g)
         return self.size[k][i] * self.last[k][i]

@@ -1,7 +1,8 @@
-"""The residuals of Moré, Garbow and Hillstrom's 35 problems in plain Python, one at a time as the paper writes them.
+"""The residuals of Moré, Garbow and Hillstrom's 35 problems in plain Python, one at a time as the
+paper writes them.
 
-``RESIDUALS[number](x, i, m)`` is the i-th residual, i = 1 ... m. Sums run over indices of the paper: ``x[1]`` to
-``x[n]``, with an unused ``x[0]``.
+``RESIDUALS[number](x, i, m)`` is the i-th residual, i = 1 ... m. Sums run over indices of the
+paper: ``x[1]`` to ``x[n]``, with an unused ``x[0]``.
 """
 
 from math import atan, cos, exp, log, pi, prod, sin, sqrt
@@ -9,7 +10,22 @@ from math import atan, cos, exp, log, pi, prod, sin, sqrt
 import numpy as np
 
 BARD = [0.14, 0.18, 0.22, 0.25, 0.29, 0.32, 0.35, 0.39, 0.37, 0.58, 0.73, 0.96, 1.34, 2.1, 4.39]
-GAUSS = [9e-4, 4.4e-3, 1.75e-2, 5.4e-2, 0.1295, 0.242, 0.3521, 0.3989, 0.3521, 0.242, 0.1295, 5.4e-2, 1.75e-2, 4.4e-3]
+GAUSS = [
+    9e-4,
+    4.4e-3,
+    1.75e-2,
+    5.4e-2,
+    0.1295,
+    0.242,
+    0.3521,
+    0.3989,
+    0.3521,
+    0.242,
+    0.1295,
+    5.4e-2,
+    1.75e-2,
+    4.4e-3,
+]
 MEYER = "34780 28610 23650 19630 16370 13720 11540 9744 8261 7030 6005 5147 4427 3820 3307 2872"
 KOWALIK_U = [4, 2, 1, 0.5, 0.25, 0.167, 0.125, 0.1, 0.0833, 0.0714, 0.0625]
 KOWALIK_Y = "1957 1947 1735 1600 0844 0627 0456 0342 0323 0235 0246"  # in 1e-4
@@ -39,7 +55,11 @@ def rosenbrock(x, i, m):
 
 
 def freudenstein_roth(x, i, m):
-    return -13 + x[1] + ((5 - x[2]) * x[2] - 2) * x[2] if i == 1 else -29 + x[1] + ((x[2] + 1) * x[2] - 14) * x[2]
+    return (
+        -13 + x[1] + ((5 - x[2]) * x[2] - 2) * x[2]
+        if i == 1
+        else -29 + x[1] + ((x[2] + 1) * x[2] - 14) * x[2]
+    )
 
 
 def powell_badly_scaled(x, i, m):
@@ -89,7 +109,12 @@ def box(x, i, m):
 
 
 def powell_singular(x, i, m):
-    return [x[1] + 10 * x[2], sqrt(5) * (x[3] - x[4]), (x[2] - 2 * x[3]) ** 2, sqrt(10) * (x[1] - x[4]) ** 2][i - 1]
+    return [
+        x[1] + 10 * x[2],
+        sqrt(5) * (x[3] - x[4]),
+        (x[2] - 2 * x[3]) ** 2,
+        sqrt(10) * (x[1] - x[4]) ** 2,
+    ][i - 1]
 
 
 def wood(x, i, m):
@@ -151,7 +176,9 @@ def penalty_2(x, i, m):
     if i == 1:
         return x[1] - 0.2
     if i <= n:
-        return sqrt(1e-5) * (exp(x[i] / 10) + exp(x[i - 1] / 10) - (exp(i / 10) + exp((i - 1) / 10)))
+        return sqrt(1e-5) * (
+            exp(x[i] / 10) + exp(x[i - 1] / 10) - (exp(i / 10) + exp((i - 1) / 10))
+        )
     if i < 2 * n:
         return sqrt(1e-5) * (exp(x[i - n + 1] / 10) - exp(-1 / 10))
     return sum((n - j + 1) * x[j] ** 2 for j in every(x)) - 1
@@ -221,11 +248,44 @@ def chebyquad(x, i, m):
 RESIDUALS = dict(
     enumerate(
         (
-            *(rosenbrock, freudenstein_roth, powell_badly_scaled, brown_badly_scaled, beale, jennrich_sampson),
-            *(helical_valley, bard, gaussian, meyer, gulf, box, powell_singular, wood, kowalik_osborne, brown_dennis),
-            *(osborne_1, biggs_exp6, osborne_2, watson, extended_rosenbrock, extended_powell, penalty_1, penalty_2),
+            *(
+                rosenbrock,
+                freudenstein_roth,
+                powell_badly_scaled,
+                brown_badly_scaled,
+                beale,
+                jennrich_sampson,
+            ),
+            *(
+                helical_valley,
+                bard,
+                gaussian,
+                meyer,
+                gulf,
+                box,
+                powell_singular,
+                wood,
+                kowalik_osborne,
+                brown_dennis,
+            ),
+            *(
+                osborne_1,
+                biggs_exp6,
+                osborne_2,
+                watson,
+                extended_rosenbrock,
+                extended_powell,
+                penalty_1,
+                penalty_2,
+            ),
             *(variably_dimensioned, trigonometric, brown_almost_linear, discrete_boundary_value),
-            *(discrete_integral_equation, broyden_tridiagonal, broyden_banded, linear_full_rank, linear_rank_1),
+            *(
+                discrete_integral_equation,
+                broyden_tridiagonal,
+                broyden_banded,
+                linear_full_rank,
+                linear_rank_1,
+            ),
             *(linear_rank_1_with_zeros, chebyquad),
         ),
         start=1,

@@ -1,7 +1,8 @@
 """Twins of Newton's and Gauss-Newton directions, for functions whose curvature is written out here.
 
-The loss is sum(sqrt(1 + |p|^2)); the residuals are p sqrt(1 + |p|^2); the natural parameters are three sums of tanh.
-All curvature but that of the last is element by element: a number along a (complex) element, and one across it.
+The loss is sum(sqrt(1 + |p|^2)); the residuals are p sqrt(1 + |p|^2); the natural parameters are
+three sums of tanh. All curvature but that of the last is element by element: a number along a
+(complex) element, and one across it.
 """
 
 from collections.abc import Callable
@@ -105,7 +106,9 @@ class NaturalGradient(Truncated):
             parts = {n: x.real + x.imag for n, x in p.items()}
             z = 0.3 * sum(float(np.sum(np.tanh(k * x))) for x in parts.values())
             both = lambda n: 1 + 1j if p[n].dtype.kind == "c" else 1.0
-            slopes = {n: np.asarray(both(n) * 0.3 * k / np.cosh(k * x) ** 2) for n, x in parts.items()}
+            slopes = {
+                n: np.asarray(both(n) * 0.3 * k / np.cosh(k * x) ** 2) for n, x in parts.items()
+            }
             weight = 1 / (1 + np.exp(-z)) / (1 + np.exp(z)) / 3
             along = weight * dot(slopes, v)
             result = {n: result[n] + along * slopes[n] for n in v}
@@ -140,7 +143,9 @@ class HessianFree(Truncated):
         promised = dot(g, u) - 0.5 * dot(u, self.apply(p, u))
         value = self.loss(p)
         kept = value - self.loss({k: p[k] - u[k] for k in p})
-        is_hidden = abs(promised) <= 8 * np.finfo(np.float64).eps * abs(value)  # nothing is learnt of the damping
+        is_hidden = abs(promised) <= 8 * np.finfo(np.float64).eps * abs(
+            value
+        )  # nothing is learnt of the damping
         ratio = 0.5 if is_hidden else kept / promised
         self.factor *= 2 / 3 if ratio > 0.75 else 1.0 if ratio >= 0.25 else 1.5
         self.last = u if dot(g, u) > 0 else g

@@ -8,7 +8,9 @@ from tests.references.transforms import Tree, Twin
 
 @dataclass
 class ReduceOnPlateau(Twin):
-    """Like torch's: a counter of windows without an improvement, and one of those that are not counted"""
+    """Like torch's: a counter of windows without an improvement, and one of those that are not
+    counted
+    """
 
     factor: float = 0.1
     patience: int = 10
@@ -26,7 +28,11 @@ class ReduceOnPlateau(Twin):
     def update(self, g: Tree, p: Tree, value: float) -> Tree:
         self.window.append(value)
         if len(self.window) == self.accumulation_size:
-            self.judge(math.fsum(self.window) / len(self.window) if all(map(math.isfinite, self.window)) else math.nan)
+            self.judge(
+                math.fsum(self.window) / len(self.window)
+                if all(map(math.isfinite, self.window))
+                else math.nan
+            )
             self.window = []
         return {k: self.scale * x for k, x in g.items()}
 
@@ -39,4 +45,8 @@ class ReduceOnPlateau(Twin):
         if self.cooling > 0:
             self.cooling, self.bad = self.cooling - 1, 0
         if self.bad == self.patience:
-            self.scale, self.cooling, self.bad = max(self.scale * self.factor, self.min_scale), self.cooldown, 0
+            self.scale, self.cooling, self.bad = (
+                max(self.scale * self.factor, self.min_scale),
+                self.cooldown,
+                0,
+            )

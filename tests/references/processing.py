@@ -36,7 +36,9 @@ class Centralize(Twin):
         for k, x in g.items():
             if x.ndim > 1 and x.size:
                 units = np.moveaxis(x, self.output_dim, 0)
-                u[k] = np.moveaxis(np.array([unit - unit.mean() for unit in units]), 0, self.output_dim)
+                u[k] = np.moveaxis(
+                    np.array([unit - unit.mean() for unit in units]), 0, self.output_dim
+                )
         return u
 
 
@@ -85,8 +87,15 @@ class TrustRatio(Twin):
     def update(self, g: Tree, p: Tree) -> Tree:
         u = {}
         for k in g:
-            of_param, of_update = max(norm({k: p[k]}), self.min_norm), max(norm({k: g[k]}), self.min_norm)
-            ratio = self.trust_coefficient * of_param / (of_update + self.eps) if of_param and of_update else 1.0
+            of_param, of_update = (
+                max(norm({k: p[k]}), self.min_norm),
+                max(norm({k: g[k]}), self.min_norm),
+            )
+            ratio = (
+                self.trust_coefficient * of_param / (of_update + self.eps)
+                if of_param and of_update
+                else 1.0
+            )
             u[k] = g[k] * ratio
         return u
 
@@ -99,7 +108,9 @@ class ByPath(Twin):
     default: float = 1.0
 
     def update(self, g: Tree, p: Tree) -> Tree:
-        factor = lambda k: next((f for glob, f in self.factors.items() if fnmatchcase(k, glob)), self.default)
+        factor = lambda k: next(
+            (f for glob, f in self.factors.items() if fnmatchcase(k, glob)), self.default
+        )
         return {k: factor(k) * x for k, x in g.items()}
 
 

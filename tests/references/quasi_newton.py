@@ -1,4 +1,6 @@
-"""Twins of the quasi-Newton directions and of nonlinear conjugate gradients, on one vector with dense matrices."""
+"""Twins of the quasi-Newton directions and of nonlinear conjugate gradients, on one vector with
+dense matrices.
+"""
 
 from dataclasses import dataclass, field
 
@@ -41,7 +43,8 @@ def dfp(h: np.ndarray, s: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 @dataclass
 class QuasiNewton(Twin):
-    """The inverse Hessian of the last ``memory_size`` pairs, made anew from a multiple of the identity.
+    """The inverse Hessian of the last ``memory_size`` pairs, made anew from a multiple of the
+    identity.
 
     The multiple is s'y / y'y of the pair that is called ``scaled_by``: -1 the last, 0 the first.
     """
@@ -130,7 +133,9 @@ class NonlinearCG(Twin):
     def direction(self, g: np.ndarray) -> tuple[np.ndarray, int]:
         if self.old is None or self.since == self.restart_every:
             return g, 1
-        if self.restart_threshold is not None and abs(g @ self.old) >= self.restart_threshold * (g @ g):
+        if self.restart_threshold is not None and abs(g @ self.old) >= self.restart_threshold * (
+            g @ g
+        ):
             return g, 1
         d = g + beta(self.method, g, self.old, -self.d) * self.d
         return (d, self.since + 1) if d @ g > 0 else (g, 1)

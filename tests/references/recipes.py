@@ -48,7 +48,9 @@ class Adagrad(Twin):
 
 @dataclass
 class RmsProp(Twin):
-    """v <- rho v + (1 - rho) |g|^2,  d = -eta g / sqrt(v + eps);  with momentum  m <- mu m + d, p <- p + m"""
+    """v <- rho v + (1 - rho) |g|^2,  d = -eta g / sqrt(v + eps);  with momentum  m <- mu m + d, p
+    <- p + m
+    """
 
     learning_rate: float
     decay: float = 0.9
@@ -81,7 +83,9 @@ class RmsProp(Twin):
 
 @dataclass
 class AdamW(Twin):
-    """Loshchilov & Hutter, Algorithm 2, with the decay times the learning rate; Adam where it is zero"""
+    """Loshchilov & Hutter, Algorithm 2, with the decay times the learning rate; Adam where it is
+    zero
+    """
 
     learning_rate: float
     b1: float = 0.9
@@ -106,5 +110,7 @@ class AdamW(Twin):
             m_hat = self.m[k] / (1 - self.b1**self.t)
             v_hat = self.v[k] / (1 - self.b2**self.t)
             decay = self.weight_decay if self.chosen(k, p[k]) else 0.0
-            updates[k] = -self.learning_rate * (m_hat / (np.sqrt(v_hat + self.eps_root) + self.eps) + decay * p[k])
+            updates[k] = -self.learning_rate * (
+                m_hat / (np.sqrt(v_hat + self.eps_root) + self.eps) + decay * p[k]
+            )
         return updates

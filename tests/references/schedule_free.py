@@ -8,10 +8,11 @@ from tests.references.transforms import Tree, Twin
 
 @dataclass
 class ScheduleFree(Twin):
-    """Defazio et al., Algorithm 1 with any inner optimizer: z is its iterate, x the average, y between them
+    """Defazio et al., Algorithm 1 with any inner optimizer: z is its iterate, x the average, y
+    between them
 
-    The parameters may have been moved by another step than the one returned: x is read from them, with the weight that
-    they were made with.
+    The parameters may have been moved by another step than the one returned: x is read from them,
+    with the weight that they were made with.
     """
 
     inner: Twin
@@ -48,7 +49,14 @@ class ScheduleFree(Twin):
 class ScheduleFreeSgd(ScheduleFree):
     """z <- z - gamma (g + lambda y)"""
 
-    def __init__(self, learning_rate: float, warmup_steps: int = 0, b1: float = 0.9, weight_decay: float = 0.0, **more):
+    def __init__(
+        self,
+        learning_rate: float,
+        warmup_steps: int = 0,
+        b1: float = 0.9,
+        weight_decay: float = 0.0,
+        **more,
+    ):
         inner = twins.Chain(twins.Decay(weight_decay), twins.LearningRate(learning_rate))
         super().__init__(inner, learning_rate, b1, warmup_steps=warmup_steps, **more)
 

@@ -8,7 +8,9 @@ def constant(t: float, value: float) -> float:
     return value
 
 
-def linear(t: float, init_value: float, end_value: float, transition_steps: int, transition_begin: int = 0) -> float:
+def linear(
+    t: float, init_value: float, end_value: float, transition_steps: int, transition_begin: int = 0
+) -> float:
     if t <= transition_begin:
         return init_value
     if t >= transition_begin + transition_steps:
@@ -29,14 +31,18 @@ def polynomial(
         return init_value
     if cycle:
         t, transition_begin = t - transition_begin, 0
-        transition_steps = next(n for n in range(transition_steps, 2**40, transition_steps) if n >= t)
+        transition_steps = next(
+            n for n in range(transition_steps, 2**40, transition_steps) if n >= t
+        )
     if t >= transition_begin + transition_steps:
         return end_value
     done = (t - transition_begin) / transition_steps
     return (init_value - end_value) * (1 - done) ** power + end_value
 
 
-def cosine_decay(t: float, init_value: float, decay_steps: int, alpha: float = 0.0, exponent: float = 1.0) -> float:
+def cosine_decay(
+    t: float, init_value: float, decay_steps: int, alpha: float = 0.0, exponent: float = 1.0
+) -> float:
     if t >= decay_steps:
         return init_value * alpha
     wave = (1 + math.cos(math.pi * t / decay_steps)) / 2
@@ -71,14 +77,18 @@ def exponential_decay(
 ) -> float:
     if t <= transition_begin:
         return init_value
-    times = min((t - transition_begin) / transition_steps, 700 / abs(math.log(decay_rate)))  # within a float's range
+    times = min(
+        (t - transition_begin) / transition_steps, 700 / abs(math.log(decay_rate))
+    )  # within a float's range
     value = init_value * decay_rate ** (math.floor(times) if staircase else times)
     if end_value is None:
         return value
     return max(value, end_value) if decay_rate < 1 else min(value, end_value)
 
 
-def piecewise_constant(t: float, init_value: float, boundaries_and_scales: dict[int, float] | None = None) -> float:
+def piecewise_constant(
+    t: float, init_value: float, boundaries_and_scales: dict[int, float] | None = None
+) -> float:
     value = init_value
     for boundary, factor in (boundaries_and_scales or {}).items():
         if t >= boundary:
@@ -86,12 +96,16 @@ def piecewise_constant(t: float, init_value: float, boundaries_and_scales: dict[
     return value
 
 
-def join(t: float, schedules: Sequence[Callable[[float], float]], boundaries: Sequence[int]) -> float:
+def join(
+    t: float, schedules: Sequence[Callable[[float], float]], boundaries: Sequence[int]
+) -> float:
     passed = [0, *(b for b in boundaries if t >= b)]
     return schedules[len(passed) - 1](t - passed[-1])
 
 
-def leap(t: float, boundaries: dict[int, float], init_value: float) -> tuple[float, float, float, float]:
+def leap(
+    t: float, boundaries: dict[int, float], init_value: float
+) -> tuple[float, float, float, float]:
     """The boundaries around t and the values there."""
     points = [(0, init_value)]
     for boundary in sorted(boundaries):
@@ -110,10 +124,17 @@ WAYS = {
 
 
 def piecewise_interpolate(
-    t: float, interpolate_type: str, init_value: float, boundaries_and_scales: dict[int, float] | None = None
+    t: float,
+    interpolate_type: str,
+    init_value: float,
+    boundaries_and_scales: dict[int, float] | None = None,
 ) -> float:
     begin, low, end, high = leap(t, boundaries_and_scales or {}, init_value)
-    return low if end == math.inf else low + (high - low) * WAYS[interpolate_type]((t - begin) / (end - begin))
+    return (
+        low
+        if end == math.inf
+        else low + (high - low) * WAYS[interpolate_type]((t - begin) / (end - begin))
+    )
 
 
 def onecycle(
@@ -157,7 +178,9 @@ def linear_onecycle(
     inclusive: bool = False,
 ) -> float:
     shares = pct_start, pct_final
-    return onecycle(t, "linear", transition_steps, peak_value, *shares, div_factor, final_div_factor, inclusive)
+    return onecycle(
+        t, "linear", transition_steps, peak_value, *shares, div_factor, final_div_factor, inclusive
+    )
 
 
 def cosine_onecycle(
@@ -171,7 +194,9 @@ def cosine_onecycle(
     inclusive: bool = False,
 ) -> float:
     shares = pct_start, pct_final
-    return onecycle(t, "cosine", transition_steps, peak_value, *shares, div_factor, final_div_factor, inclusive)
+    return onecycle(
+        t, "cosine", transition_steps, peak_value, *shares, div_factor, final_div_factor, inclusive
+    )
 
 
 def warmup_constant(t: float, init_value: float, peak_value: float, warmup_steps: int) -> float:
@@ -179,7 +204,12 @@ def warmup_constant(t: float, init_value: float, peak_value: float, warmup_steps
 
 
 def warmup_exponential_decay(
-    t: float, init_value: float, peak_value: float, warmup_steps: int, *numbers: float, **named: float
+    t: float,
+    init_value: float,
+    peak_value: float,
+    warmup_steps: int,
+    *numbers: float,
+    **named: float,
 ) -> float:
     if t < warmup_steps:
         return linear(t, init_value, peak_value, warmup_steps)
@@ -203,7 +233,11 @@ def warmup_stable_decay(
 
 
 def inverse_sqrt(
-    t: float, init_value: float, peak_value: float, warmup_steps: int, timescale: float | None = None
+    t: float,
+    init_value: float,
+    peak_value: float,
+    warmup_steps: int,
+    timescale: float | None = None,
 ) -> float:
     if t < warmup_steps:
         return linear(t, init_value, peak_value, warmup_steps)
@@ -212,7 +246,9 @@ def inverse_sqrt(
     return peak_value / (1 + (t - warmup_steps) / timescale) ** 0.5
 
 
-def warmup(t: float, schedule: Callable, warmup_steps: int, init_value: float = 0.0, shape: str = "linear") -> float:
+def warmup(
+    t: float, schedule: Callable, warmup_steps: int, init_value: float = 0.0, shape: str = "linear"
+) -> float:
     if t >= warmup_steps:
         return schedule(t - warmup_steps)
     return init_value + (schedule(0) - init_value) * WAYS[shape](t / warmup_steps)
@@ -251,7 +287,9 @@ def sigmoid(
     return init_value + (end_value - init_value) * done
 
 
-def chebyshev(t: float, init_value: float, steps: int, low: float = 0.05, high: float = 1.0) -> float:
+def chebyshev(
+    t: float, init_value: float, steps: int, low: float = 0.05, high: float = 1.0
+) -> float:
     def order(size: int) -> list[int]:
         """Definition 2 of Agarwal et al., from 1: sigma_2T interleaves sigma_T and 2T + 1 - sigma_T"""
         if size == 1:
@@ -263,14 +301,18 @@ def chebyshev(t: float, init_value: float, steps: int, low: float = 0.05, high: 
     while size < steps:
         size *= 2
     place = [i for i in order(size) if i <= steps][int(t) % steps]
-    return init_value / ((high + low) / 2 - (high - low) / 2 * math.cos((place - 0.5) * math.pi / steps))
+    return init_value / (
+        (high + low) / 2 - (high - low) / 2 * math.cos((place - 0.5) * math.pi / steps)
+    )
 
 
 def multiplicative(t: float, init_value: float, factor: Callable, steps: int) -> float:
     return init_value * math.prod(factor(i) for i in range(1, int(min(t, steps)) + 1))
 
 
-def cosine_annealing(t: float, init_value: float, half_period: int, end_value: float = 0.0) -> float:
+def cosine_annealing(
+    t: float, init_value: float, half_period: int, end_value: float = 0.0
+) -> float:
     return end_value + (init_value - end_value) * (1 + math.cos(math.pi * t / half_period)) / 2
 
 

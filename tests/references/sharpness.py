@@ -1,4 +1,6 @@
-"""Twins of the sharpness-aware wrappers, for the loss sum(sqrt(1 + |p|^2)) whose gradient is written out here."""
+"""Twins of the sharpness-aware wrappers, for the loss sum(sqrt(1 + |p|^2)) whose gradient is
+written out here.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +11,9 @@ from tests.references.transforms import Tree, Twin, norm, square
 
 
 def uphill(p: Tree) -> Tree:
-    """The gradient of the loss; of a complex parameter its conjugate cogradient, which points uphill."""
+    """The gradient of the loss; of a complex parameter its conjugate cogradient, which points
+    uphill.
+    """
     return {k: x / np.sqrt(1 + square(x)) for k, x in p.items()}
 
 

@@ -89,7 +89,10 @@ class Clip(Twin):
 
     def update(self, g: Tree, p: Tree) -> Tree:
         bound = lambda x: np.minimum(np.maximum(x, -self.max_delta), self.max_delta)
-        return {k: bound(x.real) + 1j * bound(x.imag) if np.iscomplexobj(x) else bound(x) for k, x in g.items()}
+        return {
+            k: bound(x.real) + 1j * bound(x.imag) if np.iscomplexobj(x) else bound(x)
+            for k, x in g.items()
+        }
 
 
 @dataclass
@@ -101,7 +104,11 @@ class ClipNorm(Twin):
 
     def update(self, g: Tree, p: Tree) -> Tree:
         length = norm(g) + self.eps
-        return {k: x * (self.max_norm / length) for k, x in g.items()} if length > self.max_norm else dict(g)
+        return (
+            {k: x * (self.max_norm / length) for k, x in g.items()}
+            if length > self.max_norm
+            else dict(g)
+        )
 
 
 @dataclass
@@ -122,7 +129,9 @@ class Momentum(Twin):
 
 @dataclass
 class Rms(Twin):
-    """Tieleman & Hinton: v <- rho v + (1 - rho) |g|^2, u = g / sqrt(v + eps), or g / (sqrt(v) + eps)"""
+    """Tieleman & Hinton: v <- rho v + (1 - rho) |g|^2, u = g / sqrt(v + eps), or g / (sqrt(v) +
+    eps)
+    """
 
     decay: float = 0.9
     eps: float = 1e-8
@@ -214,7 +223,10 @@ class Groups(Twin):
     label: Callable[[str, np.ndarray], str]
 
     def _members(self, tree: Tree, params: Tree) -> dict[str, Tree]:
-        return {label: {k: tree[k] for k in tree if self.label(k, params[k]) == label} for label in self.twins}
+        return {
+            label: {k: tree[k] for k in tree if self.label(k, params[k]) == label}
+            for label in self.twins
+        }
 
     def init(self, params: Tree) -> None:
         for label, own in self._members(params, params).items():

@@ -1,6 +1,8 @@
-"""Twins of trust regions and of Levenberg and Marquardt's method, for functions whose curvature is written out here.
+"""Twins of trust regions and of Levenberg and Marquardt's method, for functions whose curvature is
+written out here.
 
-The loss of trust regions is sum(sqrt(1 + |p|^2)); the residuals of least squares are p sqrt(1 + |p|^2).
+The loss of trust regions is sum(sqrt(1 + |p|^2)); the residuals of least squares are p sqrt(1 +
+|p|^2).
 """
 
 from collections.abc import Callable
@@ -29,7 +31,9 @@ def to_boundary(x: Tree, d: Tree, radius: float) -> float:
     return 2 * -c / (b + root) if b > 0 else (root - b) / (2 * a)
 
 
-def kept_share(before: float, after: float, slope: float, slope_there: float, promised: float) -> float:
+def kept_share(
+    before: float, after: float, slope: float, slope_there: float, promised: float
+) -> float:
     """The share of a promised decrease that came true; by the slopes where rounding hides it"""
     noise = 8 * np.finfo(np.float64).eps * abs(before)
     is_hidden = promised <= noise and after <= before + noise
@@ -92,7 +96,9 @@ class Dogleg(TrustRegion):
     def solve(self, p: Tree, g: Tree, radius: float) -> Tree:
         if norm(g) == 0:
             return zeros(g)
-        newton = {k: -along_and_across(p[k], g[k], *[1 / c for c in bowl_curvature(p[k])]) for k in g}
+        newton = {
+            k: -along_and_across(p[k], g[k], *[1 / c for c in bowl_curvature(p[k])]) for k in g
+        }
         if norm(newton) <= radius:
             return newton
         downhill = {k: -x for k, x in g.items()}
@@ -103,13 +109,17 @@ class Dogleg(TrustRegion):
         return plus(cauchy, to_boundary(cauchy, rest, radius), rest)
 
 
-def textbook_step(jacobian: np.ndarray, residuals: np.ndarray, damping: float, scales: np.ndarray) -> np.ndarray:
+def textbook_step(
+    jacobian: np.ndarray, residuals: np.ndarray, damping: float, scales: np.ndarray
+) -> np.ndarray:
     """The solution of the damped normal equations"""
     matrix = jacobian.T @ jacobian + damping * np.diag(scales**2)
     return -np.linalg.solve(matrix, jacobian.T @ residuals)
 
 
-def textbook_run(residuals: Callable, jacobian: Callable, p: np.ndarray, steps: int, damping: float = 1e-3) -> list:
+def textbook_run(
+    residuals: Callable, jacobian: Callable, p: np.ndarray, steps: int, damping: float = 1e-3
+) -> list:
     """Points and dampings of Nielsen's method with Moré's scaling, for a dense problem"""
     twin, found = VectorLevenbergMarquardt(damping), []
     for _ in range(steps):
@@ -171,7 +181,10 @@ class LevenbergMarquardt(Twin, VectorLevenbergMarquardt):
 
         def tree(v: np.ndarray) -> Tree:
             parts = zip(p.items(), np.split(v, pieces), strict=True)
-            return {k: np.ascontiguousarray(part).view(x.dtype).reshape(x.shape) for (k, x), part in parts}
+            return {
+                k: np.ascontiguousarray(part).view(x.dtype).reshape(x.shape)
+                for (k, x), part in parts
+            }
 
         def residuals(v: np.ndarray) -> np.ndarray:
             return np.concatenate([pairs(x * np.sqrt(1 + square(x))) for x in tree(v).values()])
@@ -182,7 +195,11 @@ class LevenbergMarquardt(Twin, VectorLevenbergMarquardt):
             for unit in np.eye(v.size):
                 both = zip(tree(v).values(), tree(unit).values(), strict=True)
                 roots = [(x, e, np.sqrt(1 + square(x))) for x, e in both]
-                columns.append(np.concatenate([pairs(e * r + x * np.real(x.conj() * e) / r) for x, e, r in roots]))
+                columns.append(
+                    np.concatenate(
+                        [pairs(e * r + x * np.real(x.conj() * e) / r) for x, e, r in roots]
+                    )
+                )
             return np.stack(columns, 1)
 
         return tree(self.step(flat, residuals, jacobian))

@@ -54,7 +54,9 @@ class Grams(Twin):
 
 @dataclass
 class Mars(Twin):
-    """Yuan et al., Algorithm 2 with the old gradient of the old batch: c = g + gamma b1/(1-b1) (g - g'), clipped"""
+    """Yuan et al., Algorithm 2 with the old gradient of the old batch: c = g + gamma b1/(1-b1) (g -
+    g'), clipped
+    """
 
     inner: Twin
     gamma: float = 0.025
@@ -82,7 +84,9 @@ class Mars(Twin):
 
 @dataclass
 class Grokfast(Twin):
-    """Lee et al., Algorithm 2: h <- alpha h + (1 - alpha) g, from the first gradient on; g + lambda h"""
+    """Lee et al., Algorithm 2: h <- alpha h + (1 - alpha) g, from the first gradient on; g + lambda
+    h
+    """
 
     inner: Twin
     alpha: float = 0.98
@@ -93,7 +97,11 @@ class Grokfast(Twin):
         self.inner.init(params)
 
     def update(self, g: Tree, p: Tree) -> Tree:
-        self.h = dict(g) if self.h is None else {k: self.alpha * self.h[k] + (1 - self.alpha) * g[k] for k in g}
+        self.h = (
+            dict(g)
+            if self.h is None
+            else {k: self.alpha * self.h[k] + (1 - self.alpha) * g[k] for k in g}
+        )
         return self.inner.update({k: g[k] + self.lamb * self.h[k] for k in g}, p)
 
 

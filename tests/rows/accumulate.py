@@ -1,8 +1,9 @@
-"""Rows of accumulation; ``tests/test_accumulate*.py`` test the cost, and which micro-batches are dropped."""
+"""Rows of accumulation; ``tests/test_accumulate*.py`` test the cost, and which micro-batches are
+dropped.
+"""
 
 import gradchain as gc
-from tests.references import recipes
-from tests.references import transforms as twins
+from tests.references import recipes, transforms as twins
 from tests.references.accumulate import Accumulate
 from tests.references.plateau import ReduceOnPlateau
 from tests.row import Row, warm_up, warm_up_twin
@@ -18,7 +19,10 @@ ROWS = [
         "accumulate-three",  # and a rest, which is not applied
         lambda: gc.accumulate(gc.chain(gc.clip_by_global_norm(1.0), gc.sgd(warm_up(), 0.9)), 3),
         lambda: Accumulate(
-            twins.Chain(twins.ClipNorm(1.0), twins.Scheduled(recipes.Sgd(0.1, 0.9), learning_rate=warm_up_twin)),
+            twins.Chain(
+                twins.ClipNorm(1.0),
+                twins.Scheduled(recipes.Sgd(0.1, 0.9), learning_rate=warm_up_twin),
+            ),
             3,
         ),
     ),

@@ -8,7 +8,8 @@ from tests.references.adam import Descent
 from tests.row import Row, is_matrix, matrices
 
 ROWS = [
-    # With b2 = 0.999 optax's first corrected moments are wrong in the fifth digit, and their maximum stays so.
+    # With b2 = 0.999 optax's first corrected moments are wrong in the fifth digit, and their
+    # maximum stays so.
     Row(
         "scale_by_amsgrad",
         lambda: gc.scale_by_amsgrad(b2=0.99),
@@ -17,9 +18,15 @@ ROWS = [
     ),
     Row(
         "scale_by_amsgrad-paper",
-        lambda: gc.scale_by_amsgrad(b2=0.8, bias_correction_mu=False, bias_correction_nu=False, eps_root=1e-6),
-        lambda: twins.AmsGrad(b2=0.8, bias_correction_mu=False, bias_correction_nu=False, eps_root=1e-6),
-        lambda: optax.scale_by_amsgrad(b2=0.8, bias_correction_mu=False, bias_correction_nu=False, eps_root=1e-6),
+        lambda: gc.scale_by_amsgrad(
+            b2=0.8, bias_correction_mu=False, bias_correction_nu=False, eps_root=1e-6
+        ),
+        lambda: twins.AmsGrad(
+            b2=0.8, bias_correction_mu=False, bias_correction_nu=False, eps_root=1e-6
+        ),
+        lambda: optax.scale_by_amsgrad(
+            b2=0.8, bias_correction_mu=False, bias_correction_nu=False, eps_root=1e-6
+        ),
     ),
     Row(
         "amsgrad-max_first",
@@ -39,7 +46,12 @@ ROWS = [
         lambda: Descent(twins.Adamax(), 0.01, 0.1, is_matrix),
         needs_params=True,
     ),
-    Row("scale_by_nadam", lambda: gc.scale_by_nadam(), twins.NAdam, lambda: optax.scale_by_adam(nesterov=True)),
+    Row(
+        "scale_by_nadam",
+        lambda: gc.scale_by_nadam(),
+        twins.NAdam,
+        lambda: optax.scale_by_adam(nesterov=True),
+    ),
     Row(
         "nadam",
         lambda: gc.nadam(0.01, momentum_decay=0.004),
@@ -78,5 +90,9 @@ ROWS = [
         lambda: Descent(twins.Yogi(0.8, 0.99, 1e-2, 0.1, eps_root=1e-6), 0.01),
     ),
     Row("scale_by_diffgrad", lambda: gc.scale_by_diffgrad(), twins.DiffGrad),
-    Row("diffgrad", lambda: gc.diffgrad(0.01, 0.8, 0.99, 1e-4), lambda: Descent(twins.DiffGrad(0.8, 0.99, 1e-4), 0.01)),
+    Row(
+        "diffgrad",
+        lambda: gc.diffgrad(0.01, 0.8, 0.99, 1e-4),
+        lambda: Descent(twins.DiffGrad(0.8, 0.99, 1e-4), 0.01),
+    ),
 ]

@@ -9,14 +9,17 @@ from tests.references.adam import Descent
 from tests.references.transforms import Adam
 from tests.row import Row, is_matrix, matrices
 
-# In float32 1 - b2 has lost digits where b2 is as near 1 as some defaults are. Directions that do not correct the
-# second moment by the same 1 - b2 show it, and so do moments that are as slow: their rows have smaller decays.
+# In float32 1 - b2 has lost digits where b2 is as near 1 as some defaults are. Directions that do
+# not correct the second moment by the same 1 - b2 show it, and so do moments that are as slow:
+# their rows have smaller decays.
 ROWS = [
     Row("scale_by_adabound", lambda: gc.scale_by_adabound(), twins.AdaBound),
     Row(
         "adabound-amsbound",
         lambda: gc.adabound(0.01, 0.8, 0.9, 1e-4, final_scale=1.0, gamma=0.1, amsbound=True),
-        lambda: Descent(twins.AdaBound(0.8, 0.9, 1e-4, final_scale=1.0, gamma=0.1, amsbound=True), 0.01),
+        lambda: Descent(
+            twins.AdaBound(0.8, 0.9, 1e-4, final_scale=1.0, gamma=0.1, amsbound=True), 0.01
+        ),
     ),
     Row("scale_by_padam", lambda: gc.scale_by_padam(b2=0.9), lambda: twins.PAdam(b2=0.9)),
     Row(
@@ -26,7 +29,11 @@ ROWS = [
     ),
     # The default eps is below the roots of what float32 can square, where the twin goes on.
     Row("scale_by_laprop", lambda: gc.scale_by_laprop(eps=1e-10), lambda: twins.LaProp(eps=1e-10)),
-    Row("laprop", lambda: gc.laprop(0.01, 0.8, 0.9, 1e-6), lambda: Descent(twins.LaProp(0.8, 0.9, 1e-6), 0.01)),
+    Row(
+        "laprop",
+        lambda: gc.laprop(0.01, 0.8, 0.9, 1e-6),
+        lambda: Descent(twins.LaProp(0.8, 0.9, 1e-6), 0.01),
+    ),
     Row("scale_by_acprop", lambda: gc.scale_by_acprop(b2=0.9), lambda: twins.AcProp(b2=0.9)),
     Row(
         "acprop",
@@ -52,7 +59,12 @@ ROWS = [
         lambda: gc.adopt(0.01, 0.8, 0.9, 1e-4, clip_value=0.5, nesterov=True),
         lambda: Descent(twins.Adopt(0.8, 0.9, 1e-4, clip_value=0.5, nesterov=True), 0.01),
         lambda: optax.contrib.adopt(
-            0.01, 0.8, 0.9, 1e-4, clip_value_fn=lambda step: jnp.full_like(step, 0.5, float), nesterov=True
+            0.01,
+            0.8,
+            0.9,
+            1e-4,
+            clip_value_fn=lambda step: jnp.full_like(step, 0.5, float),
+            nesterov=True,
         ),
     ),
     Row(
@@ -64,7 +76,9 @@ ROWS = [
     Row(
         "ademamix",
         lambda: gc.ademamix(0.01, 0.8, 0.99, 0.95, 2.0, 1e-4, 0.1, where=matrices, eps_root=1e-6),
-        lambda: Descent(twins.AdEmaMix(0.8, 0.99, 1e-4, 0.95, 2.0, eps_root=1e-6), 0.01, 0.1, is_matrix),
+        lambda: Descent(
+            twins.AdEmaMix(0.8, 0.99, 1e-4, 0.95, 2.0, eps_root=1e-6), 0.01, 0.1, is_matrix
+        ),
         needs_params=True,
     ),
     Row(
@@ -75,7 +89,9 @@ ROWS = [
     ),
     Row(
         "simplified_ademamix",
-        lambda: gc.simplified_ademamix(0.01, eps=1e-4, weight_decay=0.1, where=matrices, eps_root=1e-6),
+        lambda: gc.simplified_ademamix(
+            0.01, eps=1e-4, weight_decay=0.1, where=matrices, eps_root=1e-6
+        ),
         lambda: Descent(twins.SimplifiedAdEmaMix(eps=1e-4, eps_root=1e-6), 0.01, 0.1, is_matrix),
         needs_params=True,
     ),
@@ -85,7 +101,8 @@ ROWS = [
         lambda: twins.AdamC(Adam(), 0.01, 0.03, 0.1),
         needs_params=True,
     ),
-    # Compared with recorded trajectories and not with optax, which takes the root of the step in float32.
+    # Compared with recorded trajectories and not with optax, which takes the root of the step in
+    # float32.
     Row(
         "scale_by_madgrad",
         lambda: gc.scale_by_madgrad(0.1),

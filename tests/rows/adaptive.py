@@ -31,7 +31,8 @@ ROWS = [
         # The variance is 0 at the first step; optax has the rounding of v - |m|^2 there.
         lambda: gc.scale_by_stddev(0.95, 0.1, bias_correction=True),
         lambda: twins.StdDev(0.95, 0.1, bias_correction=True),
-        tolerance=2.0,  # a parameter comes back to a fifth of where it started, with the rounding of the way
+        # a parameter comes back to a fifth of where it started, with the rounding of the way
+        tolerance=2.0,
     ),
     Row(
         "rmsprop-centered",
@@ -39,7 +40,9 @@ ROWS = [
         lambda: twins.CenteredRmsProp(momentum=0.9),
         lambda: optax.rmsprop(0.01, centered=True, momentum=0.9),
     ),
-    Row("scale_by_adadelta", lambda: gc.scale_by_adadelta(), twins.Adadelta, optax.scale_by_adadelta),
+    Row(
+        "scale_by_adadelta", lambda: gc.scale_by_adadelta(), twins.Adadelta, optax.scale_by_adadelta
+    ),
     Row(
         "adadelta",
         lambda: gc.adadelta(),
@@ -50,7 +53,9 @@ ROWS = [
         "adadelta-decay",
         lambda: gc.adadelta(0.5, 0.8, 1e-4, 0.1, matrices),
         lambda: twins.Adadelta(0.8, 1e-4, 0.5, 0.1, is_matrix),
-        lambda: optax.adadelta(0.5, 0.8, 1e-4, 0.1, lambda tree: jax.tree.map(lambda x: x.ndim >= 2, tree)),
+        lambda: optax.adadelta(
+            0.5, 0.8, 1e-4, 0.1, lambda tree: jax.tree.map(lambda x: x.ndim >= 2, tree)
+        ),
         needs_params=True,
     ),
     Row("scale_by_qhadam", lambda: gc.scale_by_qhadam(), twins.QhAdam),
@@ -66,7 +71,13 @@ ROWS = [
         needs_params=True,
         tolerance=8.0,  # the update is a difference of parameters
     ),
-    Row("ftrl", lambda: gc.ftrl(2.0), lambda: twins.Ftrl(2.0, sign=-1.0), needs_params=True, tolerance=8.0),  # as above
+    Row(
+        "ftrl",
+        lambda: gc.ftrl(2.0),
+        lambda: twins.Ftrl(2.0, sign=-1.0),
+        needs_params=True,
+        tolerance=8.0,
+    ),  # as above
     Row(
         "optimistic_adam",
         lambda: gc.optimistic_adam(0.01),
@@ -75,8 +86,12 @@ ROWS = [
     ),
     Row(
         "optimistic_adam-options",
-        lambda: gc.optimistic_adam(0.01, alpha=0.8, beta=0.3, b1=0.8, b2=0.99, eps_root=1e-4, nesterov=False),
+        lambda: gc.optimistic_adam(
+            0.01, alpha=0.8, beta=0.3, b1=0.8, b2=0.99, eps_root=1e-4, nesterov=False
+        ),
         lambda: twins.OptimisticAdam(0.01, 0.8, 0.3, 0.8, 0.99, eps_root=1e-4, nesterov=False),
-        lambda: optax.optimistic_adam_v2(0.01, alpha=0.8, beta=0.3, b1=0.8, b2=0.99, eps_root=1e-4, nesterov=False),
+        lambda: optax.optimistic_adam_v2(
+            0.01, alpha=0.8, beta=0.3, b1=0.8, b2=0.99, eps_root=1e-4, nesterov=False
+        ),
     ),
 ]

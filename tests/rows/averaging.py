@@ -1,9 +1,9 @@
-"""Rows of averages of the parameters; what the averages are is tested in ``tests/test_averaging.py``."""
+"""Rows of averages of the parameters; what the averages are is tested in
+``tests/test_averaging.py``.
+"""
 
 import gradchain as gc
-from tests.references import averaging as references
-from tests.references import recipes
-from tests.references import transforms as twins
+from tests.references import averaging as references, recipes, transforms as twins
 from tests.row import NO_OWN_NUMBERS, Row, warm_up, warm_up_twin
 
 ROWS = [
@@ -17,7 +17,9 @@ ROWS = [
         "average_weights-equal",
         lambda: gc.average_weights(gc.adamw(warm_up()), start=2, every=2),
         lambda: references.Average(
-            twins.Scheduled(recipes.AdamW(0.1, weight_decay=1e-4), learning_rate=warm_up_twin), start=2, every=2
+            twins.Scheduled(recipes.AdamW(0.1, weight_decay=1e-4), learning_rate=warm_up_twin),
+            start=2,
+            every=2,
         ),
         needs_params=True,
         reasons=NO_OWN_NUMBERS,

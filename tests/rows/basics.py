@@ -5,8 +5,7 @@ import optax
 
 import gradchain as gc
 from tests import own
-from tests.references import recipes
-from tests.references import transforms as twins
+from tests.references import recipes, transforms as twins
 from tests.row import (
     FUNCTION,
     NO_NUMBERS,
@@ -24,7 +23,9 @@ ROWS = [
     Row("freeze", lambda: gc.freeze(), twins.Zero, optax.set_to_zero, reasons=NO_NUMBERS),
     Row(
         "chain-freeze",
-        lambda: gc.chain(gc.clip_by_global_norm(0.5), gc.scale_by_adam(), gc.freeze("*bias"), gc.freeze("scale")),
+        lambda: gc.chain(
+            gc.clip_by_global_norm(0.5), gc.scale_by_adam(), gc.freeze("*bias"), gc.freeze("scale")
+        ),
         lambda: twins.Groups(
             {"yes": twins.Zero(), "no": twins.Chain(twins.ClipNorm(0.5), twins.Adam())},
             lambda name, x: "yes" if name.endswith("bias") or name == "scale" else "no",
@@ -60,7 +61,12 @@ ROWS = [
         lambda: twins.ClipNorm(2.0),
         lambda: optax.clip_by_global_norm(2.0),
     ),
-    Row("add_momentum", lambda: gc.add_momentum(0.8), lambda: twins.Momentum(0.8), lambda: optax.trace(0.8)),
+    Row(
+        "add_momentum",
+        lambda: gc.add_momentum(0.8),
+        lambda: twins.Momentum(0.8),
+        lambda: optax.trace(0.8),
+    ),
     Row(
         "add_momentum-nesterov",
         lambda: gc.add_momentum(0.8, nesterov=True),
@@ -105,7 +111,9 @@ ROWS = [
         "add_decayed_weights-where",
         lambda: gc.add_decayed_weights(0.1, where=matrices),
         lambda: twins.Decay(0.1, is_matrix),
-        lambda: optax.add_decayed_weights(0.1, mask=lambda tree: jax.tree.map(lambda x: x.ndim >= 2, tree)),
+        lambda: optax.add_decayed_weights(
+            0.1, mask=lambda tree: jax.tree.map(lambda x: x.ndim >= 2, tree)
+        ),
         needs_params=True,
     ),
     Row(
@@ -119,11 +127,14 @@ ROWS = [
     ),
     Row(
         "masked-others",
-        lambda: gc.masked(gc.adamw(warm_up(), where=matrices), gc.path_matches("kernel|bias"), gc.freeze()),
+        lambda: gc.masked(
+            gc.adamw(warm_up(), where=matrices), gc.path_matches("kernel|bias"), gc.freeze()
+        ),
         lambda: twins.Groups(
             {
                 "yes": twins.Scheduled(
-                    recipes.AdamW(0.1, weight_decay=1e-4, chosen=is_matrix), learning_rate=warm_up_twin
+                    recipes.AdamW(0.1, weight_decay=1e-4, chosen=is_matrix),
+                    learning_rate=warm_up_twin,
                 ),
                 "no": twins.Zero(),
             },
@@ -135,14 +146,19 @@ ROWS = [
     Row(
         "partition",
         lambda: gc.partition(
-            {"matrices": gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(warm_up())), "rest": gc.sgd(0.1, 0.9)},
+            {
+                "matrices": gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(warm_up())),
+                "rest": gc.sgd(0.1, 0.9),
+            },
             own.group_of,
         ),
         lambda: twins.Groups(
             {
                 "matrices": twins.Chain(
                     twins.ClipNorm(1.0),
-                    twins.Scheduled(recipes.AdamW(0.1, weight_decay=1e-4), learning_rate=warm_up_twin),
+                    twins.Scheduled(
+                        recipes.AdamW(0.1, weight_decay=1e-4), learning_rate=warm_up_twin
+                    ),
                 ),
                 "rest": recipes.Sgd(0.1, 0.9),
             },
@@ -173,10 +189,14 @@ ROWS = [
     ),
     Row(
         "chain-named",
-        lambda: gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(warm_up(), where=matrices)).named("both"),
+        lambda: gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(warm_up(), where=matrices)).named(
+            "both"
+        ),
         lambda: twins.Chain(
             twins.ClipNorm(1.0),
-            twins.Scheduled(recipes.AdamW(0.1, weight_decay=1e-4, chosen=is_matrix), learning_rate=warm_up_twin),
+            twins.Scheduled(
+                recipes.AdamW(0.1, weight_decay=1e-4, chosen=is_matrix), learning_rate=warm_up_twin
+            ),
         ),
         needs_params=True,
         reasons=NO_OWN_NUMBERS,

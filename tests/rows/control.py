@@ -4,9 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import gradchain as gc
-from tests.references import control as references
-from tests.references import recipes
-from tests.references import transforms as twins
+from tests.references import control as references, recipes, transforms as twins
 from tests.row import FUNCTION, NO_OWN_NUMBERS, Row, warm_up, warm_up_twin
 
 every_third = lambda: gc.linear_schedule(1.0, 0.0, 1).repeat(3)
@@ -17,14 +15,20 @@ larger_twin = lambda a, b: np.where(np.abs(a) > np.abs(b), a, b)
 ROWS = [
     Row(
         "apply_when",
-        lambda: gc.apply_when(every_third(), gc.chain(gc.scale_by_adam(), gc.scale_by_schedule(warm_up()))),
-        lambda: references.ApplyWhen(lambda t: t % 3 == 0, twins.Chain(twins.Adam(), twins.ByStep(warm_up_twin))),
+        lambda: gc.apply_when(
+            every_third(), gc.chain(gc.scale_by_adam(), gc.scale_by_schedule(warm_up()))
+        ),
+        lambda: references.ApplyWhen(
+            lambda t: t % 3 == 0, twins.Chain(twins.Adam(), twins.ByStep(warm_up_twin))
+        ),
         reasons=NO_OWN_NUMBERS,
     ),
     Row(
         "apply_when-optimizer",
         lambda: gc.apply_when(every_third(), gc.adamw(0.1, weight_decay=0.1)),
-        lambda: references.ApplyWhen(lambda t: t % 3 == 0, recipes.AdamW(0.1, weight_decay=0.1), twins.Zero()),
+        lambda: references.ApplyWhen(
+            lambda t: t % 3 == 0, recipes.AdamW(0.1, weight_decay=0.1), twins.Zero()
+        ),
         needs_params=True,
         reasons=NO_OWN_NUMBERS,
     ),
@@ -48,26 +52,38 @@ ROWS = [
     ),
     Row(
         "switch-carry",
-        lambda: gc.switch(gc.scale_by_adam(), at=3, then=gc.add_momentum(0.8), carry={"mu": "momentum"}),
+        lambda: gc.switch(
+            gc.scale_by_adam(), at=3, then=gc.add_momentum(0.8), carry={"mu": "momentum"}
+        ),
         lambda: references.Switch(twins.Adam(), 3, twins.Momentum(0.8), {"m": "m"}),
         reasons=NO_OWN_NUMBERS,
     ),
     Row(
         "switch-clock",
-        lambda: gc.switch(gc.scale_by_adam(), at=2, then=gc.scale_by_adam(eps=0.01), carry=("mu", "nu", "count")),
+        lambda: gc.switch(
+            gc.scale_by_adam(), at=2, then=gc.scale_by_adam(eps=0.01), carry=("mu", "nu", "count")
+        ),
         lambda: references.Switch(twins.Adam(), 2, twins.Adam(eps=0.01), {k: k for k in "mvt"}),
         reasons=NO_OWN_NUMBERS,
     ),
     Row(
         "parallel",
-        lambda: gc.parallel(gc.scale_by_adam(), gc.chain(gc.add_momentum(0.8), gc.scale_by_schedule(warm_up()))),
-        lambda: references.Parallel(twins.Adam(), twins.Chain(twins.Momentum(0.8), twins.ByStep(warm_up_twin))),
+        lambda: gc.parallel(
+            gc.scale_by_adam(), gc.chain(gc.add_momentum(0.8), gc.scale_by_schedule(warm_up()))
+        ),
+        lambda: references.Parallel(
+            twins.Adam(), twins.Chain(twins.Momentum(0.8), twins.ByStep(warm_up_twin))
+        ),
         reasons=NO_OWN_NUMBERS,
     ),
     Row(
         "parallel-mean",
         lambda: gc.parallel(
-            gc.scale(0.5), gc.add_momentum(0.9), gc.add_momentum(0.99), gc.adamw(0.1).named("last"), merge="mean"
+            gc.scale(0.5),
+            gc.add_momentum(0.9),
+            gc.add_momentum(0.99),
+            gc.adamw(0.1).named("last"),
+            merge="mean",
         ),
         lambda: references.Parallel(
             twins.Scale(0.5),

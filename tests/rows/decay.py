@@ -23,7 +23,8 @@ ROWS = [
         lambda: gc.add_cautious_weight_decay(0.1),
         lambda: twins.Cautious(0.1),
         needs_params=True,
-        tolerance=2,  # the sum of gradients is about the parameter: a scalar's update is what is left of it
+        # the sum of gradients is about the parameter: a scalar's update is what is left of it
+        tolerance=2,
     ),
     Row(
         "decay_towards_initial",

@@ -1,4 +1,6 @@
-"""Rows of the directions scaled by the Hessian's diagonal, for a loss whose diagonal their twins know."""
+"""Rows of the directions scaled by the Hessian's diagonal, for a loss whose diagonal their twins
+know.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +12,16 @@ from tests.row import Row, is_matrix, matrices
 
 def parts(params):
     """The real arrays that parameters are."""
-    return [part for x in jax.tree.leaves(params) for part in ((x.real, x.imag) if jnp.iscomplexobj(x) else (x,))]
+    return [
+        part
+        for x in jax.tree.leaves(params)
+        for part in ((x.real, x.imag) if jnp.iscomplexobj(x) else (x,))
+    ]
 
 
 def bowl(params):
     """sum(sqrt(1 + x^2)), of all shards where the parameters are split: its Hessian is diagonal."""
-    roots = [gc.total(jnp.sqrt(1 + x**2)) for x in parts(params)]
+    roots = [gc.numerics.total(jnp.sqrt(1 + x**2)) for x in parts(params)]
     return sum(roots, jnp.zeros((), jnp.result_type(*roots) if roots else None))
 
 
@@ -65,7 +71,8 @@ ROWS = [
         lambda: references.Descent(references.Sophia(gamma=2.0), 0.1, 0.2, is_matrix),
         needs_params=True,
         extra=curved,
-        tolerance=10.0,  # where the bowl is nearly a cone, its curvature is the small difference of two terms
+        # where the bowl is nearly a cone, its curvature is the small difference of two terms
+        tolerance=10.0,
     ),
     Row(
         "adahessian",

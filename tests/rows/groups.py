@@ -3,8 +3,7 @@
 import re
 
 import gradchain as gc
-from tests.references import recipes
-from tests.references import transforms as twins
+from tests.references import recipes, transforms as twins
 from tests.row import NO_OWN_NUMBERS, Row, matrices, warm_up, warm_up_twin
 
 adamw_twin = lambda weight_decay: twins.Scheduled(
@@ -14,7 +13,9 @@ adamw_twin = lambda weight_decay: twins.Scheduled(
 ROWS = [
     Row(
         "groups",
-        lambda: gc.groups([("*bias", {"weight_decay": 0.0}), ("*scale", gc.freeze())], default=gc.adamw(warm_up())),
+        lambda: gc.groups(
+            [("*bias", {"weight_decay": 0.0}), ("*scale", gc.freeze())], default=gc.adamw(warm_up())
+        ),
         lambda: twins.Groups(
             {"bias": adamw_twin(0.0), "scale": twins.Zero(), "rest": adamw_twin(1e-4)},
             lambda name, x: name.split("/")[-1] if name.endswith(("bias", "scale")) else "rest",
@@ -26,7 +27,10 @@ ROWS = [
         "groups-complete",
         lambda: gc.groups(
             [
-                (re.compile("kernel|stack/1"), gc.chain(gc.clip_by_global_norm(1.0), gc.sgd(0.1, 0.9))),
+                (
+                    re.compile("kernel|stack/1"),
+                    gc.chain(gc.clip_by_global_norm(1.0), gc.sgd(0.1, 0.9)),
+                ),
                 (matrices, gc.freeze()),
                 ("*", gc.scale_by_adam(b1=warm_up())),
             ]
@@ -38,10 +42,16 @@ ROWS = [
                 "rest": twins.Scheduled(twins.Adam(), b1=warm_up_twin),
             },
             lambda name, x: (
-                "chosen" if "kernel" in name or name.endswith("stack/1") else "matrices" if x.ndim > 1 else "rest"
+                "chosen"
+                if "kernel" in name or name.endswith("stack/1")
+                else "matrices"
+                if x.ndim > 1
+                else "rest"
             ),
         ),
         reasons=NO_OWN_NUMBERS
-        | dict.fromkeys(["prints_as_its_recipe"], "its text needs the module re, which these laws do not give"),
+        | dict.fromkeys(
+            ["prints_as_its_recipe"], "its text needs the module re, which these laws do not give"
+        ),
     ),
 ]

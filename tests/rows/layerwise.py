@@ -3,11 +3,11 @@
 import optax
 
 import gradchain as gc
-from tests.references import layerwise as twins
-from tests.references import transforms as plain
+from tests.references import layerwise as twins, transforms as plain
 from tests.row import Row, matrices, warm_up, warm_up_twin
 
-# The threshold stands where neither leaf of the samples is near it, with some leaves on either side.
+# The threshold stands where neither leaf of the samples is near it, with some leaves on either
+# side.
 DELTA = 1.2
 
 ROWS = [
@@ -19,7 +19,12 @@ ROWS = [
         lambda: optax.lion(0.01, weight_decay=0.1),
         needs_params=True,
     ),
-    Row("sign_sgd", lambda: gc.sign_sgd(0.01), lambda: twins.Signum(0.01, beta=0.0), lambda: optax.sign_sgd(0.01)),
+    Row(
+        "sign_sgd",
+        lambda: gc.sign_sgd(0.01),
+        lambda: twins.Signum(0.01, beta=0.0),
+        lambda: optax.sign_sgd(0.01),
+    ),
     Row("signum", lambda: gc.signum(0.01), lambda: twins.Signum(0.01), lambda: optax.signum(0.01)),
     Row(
         "tiger",
@@ -61,7 +66,12 @@ ROWS = [
         lambda: optax.novograd(0.01, weight_decay=0.1),
         needs_params=True,
     ),
-    Row("correct_growth", lambda: gc.correct_growth(0.3), lambda: twins.Growth(0.3), needs_params=True),
+    Row(
+        "correct_growth",
+        lambda: gc.correct_growth(0.3),
+        lambda: twins.Growth(0.3),
+        needs_params=True,
+    ),
     Row(
         "fromage",
         lambda: gc.fromage(0.1),

@@ -1,33 +1,44 @@
 """Rows of the methods without a learning rate.
 
-The distances at the start are large here, where the defaults are 1e-6: beside parameters of order 1, float32 tells a
-step of 1e-6 to one digit.
+The distances at the start are large here, where the defaults are 1e-6: beside parameters of order
+1, float32 tells a step of 1e-6 to one digit.
 """
 
 import optax
 import optax.contrib
 
 import gradchain as gc
-from tests.references import bets_and_models, recipes
-from tests.references import learning_rate_free as free
-from tests.references import transforms as twins
+from tests.references import (
+    bets_and_models,
+    learning_rate_free as free,
+    recipes,
+    transforms as twins,
+)
 from tests.row import Row
 
 LOSS = {"value": 0.7}
-MODEL = 60.0  # the model is a difference of <g, x> and <m, x>, in which float32 loses a digit or two
-BETAS = (0.9, 0.99)  # with 0.999 optax itself is further than 1e-5 from the truth: its 1 - b2**t is in float32
+MODEL = (
+    60.0  # the model is a difference of <g, x> and <m, x>, in which float32 loses a digit or two
+)
+BETAS = (
+    0.9,
+    0.99,
+)  # with 0.999 optax itself is further than 1e-5 from the truth: its 1 - b2**t is in float32
 
 ROWS = [
     Row(
         "scale_by_distance_over_gradients",
         lambda: gc.scale_by_distance_over_gradients(0.1),
         lambda: free.LayerWise(lambda: free.DoG(0.1)),
-        # No optax: it makes a scalar a vector. Without one they agree, see tests/test_learning_rate_free.py.
+        # No optax: it makes a scalar a vector. Without one they agree, see
+        # tests/test_learning_rate_free.py.
         needs_params=True,
     ),
     Row(
         "scale_by_distance_over_gradients-init_distance",
-        lambda: gc.scale_by_distance_over_gradients(0.5, 1e-3, -0.9, layer_wise=False, init_distance=0.2),
+        lambda: gc.scale_by_distance_over_gradients(
+            0.5, 1e-3, -0.9, layer_wise=False, init_distance=0.2
+        ),
         lambda: free.DoG(0.5, 1e-3, -0.9, init_distance=0.2),
         needs_params=True,
     ),
@@ -51,7 +62,9 @@ ROWS = [
     ),
     Row(
         "scale_by_dadapt_adam",
-        lambda: gc.scale_by_dadapt_adam(0.9, b2=0.9, estim_lr0=0.1, growth_rate=1.1, bias_correction=False),
+        lambda: gc.scale_by_dadapt_adam(
+            0.9, b2=0.9, estim_lr0=0.1, growth_rate=1.1, bias_correction=False
+        ),
         lambda: free.DAdaptAdam(0.9, b2=0.9, estim_lr0=0.1, growth_rate=1.1, bias_correction=False),
         needs_params=True,
     ),
@@ -85,8 +98,12 @@ ROWS = [
     ),
     Row(
         "dadapt-largest",
-        lambda: gc.dadapt(gc.scale_by_adam(), 0.9, 0.1, decay=0.95, distance="largest", growth_rate=1.03),
-        lambda: free.DAdapt(twins.Adam(), 0.9, 0.1, decay=0.95, distance="largest", growth_rate=1.03),
+        lambda: gc.dadapt(
+            gc.scale_by_adam(), 0.9, 0.1, decay=0.95, distance="largest", growth_rate=1.03
+        ),
+        lambda: free.DAdapt(
+            twins.Adam(), 0.9, 0.1, decay=0.95, distance="largest", growth_rate=1.03
+        ),
     ),
     Row(
         "mechanize",
@@ -119,7 +136,9 @@ ROWS = [
     Row(
         "prodigy-safeguard",
         lambda: gc.prodigy(0.5, (0.8, 0.95), 0.9, 1e-6, 0.1, 1.5, safeguard_warmup=True),
-        lambda: free.Negated(free.Prodigy(0.5, 0.8, 0.95, 0.9, 1e-6, 0.1, 1.5, safeguard_warmup=True)),
+        lambda: free.Negated(
+            free.Prodigy(0.5, 0.8, 0.95, 0.9, 1e-6, 0.1, 1.5, safeguard_warmup=True)
+        ),
         lambda: optax.contrib.prodigy(0.5, (0.8, 0.95), 0.9, 1e-6, 0.1, 1.5, safeguard_warmup=True),
         needs_params=True,
     ),
@@ -150,7 +169,8 @@ ROWS = [
         lambda: bets_and_models.Cocob(0.9, weight_decay=0.1),
         lambda: optax.contrib.cocob(0.9, weight_decay=0.1),
         needs_params=True,
-        tolerance=20.0,  # it measures by how much parameters of order 1 have moved, here by a hundredth
+        # it measures by how much parameters of order 1 have moved, here by a hundredth
+        tolerance=20.0,
     ),
     Row(
         "momo",
@@ -165,8 +185,9 @@ ROWS = [
         "momo-adapt",
         lambda: gc.momo(0.5, 0.8, -1.0, 0.1, adapt_lower_bound=True),
         lambda: bets_and_models.Momo(0.5, 0.8, -1.0, 0.1, adapt_lower_bound=True),
-        # No optax: its weight decay divides the parameters alone, and not the step beside them as the paper does.
-        # Without a decay they agree, see tests/test_learning_rate_free.py; the same below.
+        # No optax: its weight decay divides the parameters alone, and not the step beside them as
+        # the paper does. Without a decay they agree, see tests/test_learning_rate_free.py; the same
+        # below.
         needs_params=True,
         extra=LOSS,
         tolerance=MODEL,
@@ -180,10 +201,17 @@ ROWS = [
         tolerance=MODEL,
     ),
     Row(
-        "momo_adam-adapt",  # a large eps: rounding says whether the model of a tiny gradient is below the bound
+        # a large eps: rounding says whether the model of a tiny gradient is below the bound
+        "momo_adam-adapt",
         lambda: gc.momo_adam(0.5, 0.8, 0.95, 0.1, -1.0, 0.1, adapt_lower_bound=True),
         lambda: bets_and_models.MomoAdam(
-            0.5, lower_bound=-1.0, weight_decay=0.1, adapt_lower_bound=True, b1=0.8, b2=0.95, eps=0.1
+            0.5,
+            lower_bound=-1.0,
+            weight_decay=0.1,
+            adapt_lower_bound=True,
+            b1=0.8,
+            b2=0.95,
+            eps=0.1,
         ),
         needs_params=True,
         extra=LOSS,

@@ -1,18 +1,22 @@
 """Rows of the line searches, for a loss whose values and slopes their twins know.
 
-The gradients of the laws are not those of the loss, so that searches fail as well: they end before rounding decides.
+The gradients of the laws are not those of the loss, so that searches fail as well: they end before
+rounding decides.
 """
 
 import gradchain as gc
-from tests.references import line_search as references
-from tests.references import transforms as twins
+from tests.references import line_search as references, transforms as twins
 from tests.row import NO_OWN_NUMBERS, Row
 from tests.rows.sharpness import bowl
 
-LOOP = {"can_be_differentiated": "it ends when the loss has fallen enough: such a loop has no derivative backwards"}
+LOOP = {
+    "can_be_differentiated": "it ends when the loss has fallen enough: such a loop has no derivative backwards"
+}
 BESIDE = dict(needs_params=True, extra={"value_fn": bowl}, reasons=LOOP)
 FEW = 4.0  # a step is interpolated from differences of values and slopes, which have lost a digit
-DIFFERENCE = {"has_the_numbers_of_its_twin": "its update is the difference of two points, and rounded as these are"}
+DIFFERENCE = {
+    "has_the_numbers_of_its_twin": "its update is the difference of two points, and rounded as these are"
+}
 
 ROWS = [
     Row(
@@ -58,7 +62,9 @@ ROWS = [
     ),
     Row(
         "reverse_communication",
-        lambda: gc.reverse_communication(gc.chain(gc.scale(-0.5), gc.strong_wolfe(0.01, 0.2, 4, max_step=100.0))),
+        lambda: gc.reverse_communication(
+            gc.chain(gc.scale(-0.5), gc.strong_wolfe(0.01, 0.2, 4, max_step=100.0))
+        ),
         lambda: references.ReverseCommunication(
             twins.Scale(-0.5), references.StrongWolfe(0.01, 4, c2=0.2, max_step=100.0)
         ),

@@ -1,8 +1,7 @@
 """Rows of what works in a subspace."""
 
 import gradchain as gc
-from tests.references import low_rank as twins
-from tests.references import transforms
+from tests.references import low_rank as twins, transforms
 from tests.row import Row
 
 ROWS = [
@@ -13,8 +12,12 @@ ROWS = [
     ),
     Row(
         "low_rank-shorter",
-        lambda: gc.low_rank(gc.chain(gc.add_momentum(0.5), gc.add_decayed_weights(0.1)), 1, 2, compress="shorter"),
-        lambda: twins.LowRank(transforms.Chain(transforms.Momentum(0.5), transforms.Decay(0.1)), 1, 2, shorter=True),
+        lambda: gc.low_rank(
+            gc.chain(gc.add_momentum(0.5), gc.add_decayed_weights(0.1)), 1, 2, compress="shorter"
+        ),
+        lambda: twins.LowRank(
+            transforms.Chain(transforms.Momentum(0.5), transforms.Decay(0.1)), 1, 2, shorter=True
+        ),
         needs_params=True,
     ),
 ]

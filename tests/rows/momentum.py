@@ -8,7 +8,9 @@ from tests.references.momentum import Downhill
 from tests.row import Row
 
 SHARDS_DRAW = {"is_the_same_when_split_under_shard_map": "each shard draws numbers of its own"}
-DRAWN = 2e-7  # normal numbers are drawn in float32, and their last digit differs from one way to compile to another
+# normal numbers are drawn in float32, and their last digit differs from one way to compile to
+# another
+DRAWN = 2e-7
 IN_A_TUPLE = {"takes_schedules": "its numbers are in a tuple, which takes no schedules"}
 VALUE = {"value": 0.7}
 
@@ -28,7 +30,12 @@ ROWS = [
         lambda: gc.sgd(0.1, 0.9, dampening=0.1),
         lambda: twins.Dampened(0.9, 0.1, learning_rate=0.1),
     ),
-    Row("average_updates", lambda: gc.average_updates(0.95), lambda: twins.Average(0.95), lambda: optax.ema(0.95)),
+    Row(
+        "average_updates",
+        lambda: gc.average_updates(0.95),
+        lambda: twins.Average(0.95),
+        lambda: optax.ema(0.95),
+    ),
     Row(
         "average_updates-biased",
         lambda: gc.average_updates(0.8, debias=False),
@@ -41,7 +48,8 @@ ROWS = [
         "scale_by_qhm",
         lambda: gc.scale_by_qhm(0.9, 0.6),
         lambda: twins.Qhm(0.9, 0.6),
-        tolerance=2.0,  # a parameter comes back to a quarter of where it started, with the rounding of the way
+        # a parameter comes back to a quarter of where it started, with the rounding of the way
+        tolerance=2.0,
     ),
     Row("qhm", lambda: gc.qhm(0.1), lambda: Downhill(twins.Qhm(), 0.1)),
     Row(
@@ -50,7 +58,12 @@ ROWS = [
         lambda: twins.Asgd(0.1, 0.3, 0.6, 2),
         needs_params=True,
     ),
-    Row("asgd", lambda: gc.asgd(0.1, t0=1e4), lambda: twins.Asgd(0.1, t0=1e4, sign=-1.0), needs_params=True),
+    Row(
+        "asgd",
+        lambda: gc.asgd(0.1, t0=1e4),
+        lambda: twins.Asgd(0.1, t0=1e4, sign=-1.0),
+        needs_params=True,
+    ),
     Row(
         "add_noise",
         lambda: gc.add_noise(0.04, 0.7, 3),
@@ -59,7 +72,11 @@ ROWS = [
         reasons=SHARDS_DRAW,
     ),
     Row(
-        "noisy_sgd", lambda: gc.noisy_sgd(0.1), lambda: Downhill(twins.Noise(), 0.1), float64=DRAWN, reasons=SHARDS_DRAW
+        "noisy_sgd",
+        lambda: gc.noisy_sgd(0.1),
+        lambda: Downhill(twins.Noise(), 0.1),
+        float64=DRAWN,
+        reasons=SHARDS_DRAW,
     ),
     Row(
         "scale_by_optimistic_gradient",

@@ -11,21 +11,29 @@ from tests.rows.sharpness import bowl
 
 def residuals(params):
     """p sqrt(1 + |p|^2)"""
-    return jax.tree.map(lambda x: x * jnp.sqrt(1 + gc.abs2(x)).astype(x.dtype), params)
+    return jax.tree.map(lambda x: x * jnp.sqrt(1 + gc.numerics.abs2(x)).astype(x.dtype), params)
 
 
 def logits(params):
     """0.3 sum(tanh(k (Re p + Im p))) for k = 1, 2, 3; of all shards where the parameters are split."""
     part = lambda x: x.real + x.imag if jnp.iscomplexobj(x) else x
     leaves = jax.tree.leaves(params)
-    sums = [jnp.stack([gc.total(jnp.tanh(k * part(x))) for k in (1.0, 2.0, 3.0)]) for x in leaves]
+    sums = [
+        jnp.stack([gc.numerics.total(jnp.tanh(k * part(x))) for k in (1.0, 2.0, 3.0)])
+        for x in leaves
+    ]
     return 0.3 * sum(sums, jnp.zeros(3, sums[0].dtype if sums else None))
 
 
-# An element may be the small difference of large ones: its rounding is then in proportion to the largest.
+# An element may be the small difference of large ones: its rounding is then in proportion to the
+# largest.
 CANCELS = 60.0
-LOOP = {"can_be_differentiated": "it ends when a residual is small: such a loop has no derivative backwards"}
-WHOLE = {"is_the_same_when_split_under_shard_map": "it makes a matrix of the whole tree, of which a shard has a part"}
+LOOP = {
+    "can_be_differentiated": "it ends when a residual is small: such a loop has no derivative backwards"
+}
+WHOLE = {
+    "is_the_same_when_split_under_shard_map": "it makes a matrix of the whole tree, of which a shard has a part"
+}
 
 ROWS = [
     Row(

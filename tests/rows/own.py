@@ -14,7 +14,11 @@ ROWS = [
     ),
     Row("normalize_leaf", lambda: own.normalize_leaf(0.5), lambda: own.NormalizeLeaf(0.5)),
     Row("normalize_rows", lambda: own.normalize_rows(0.9), lambda: own.NormalizeRows(0.9)),
-    Row("divide_by_mean_norm", lambda: own.divide_by_mean_norm(0.9), lambda: own.DivideByMeanNorm(0.9)),
+    Row(
+        "divide_by_mean_norm",
+        lambda: own.divide_by_mean_norm(0.9),
+        lambda: own.DivideByMeanNorm(0.9),
+    ),
     Row(
         "momentum_of_update",
         lambda: own.momentum_of_update(gc.scale_by_adam(), 0.5),

@@ -1,13 +1,12 @@
 """Rows of what takes gradients with a leading dimension.
 
-The laws give gradients of the parameters' shapes; ``with_examples`` makes two of each, so that they hold for what it
-holds. The factories themselves have rows for the laws that need no gradients.
+The laws give gradients of the parameters' shapes; ``with_examples`` makes two of each, so that they
+hold for what it holds. The factories themselves have rows for the laws that need no gradients.
 """
 
 import gradchain as gc
 from tests import own
-from tests.references import per_example as twins
-from tests.references import recipes
+from tests.references import per_example as twins, recipes
 from tests.references.transforms import Chain
 from tests.row import NO_NUMBERS, NO_OWN_NUMBERS, Row
 
@@ -61,7 +60,9 @@ ROWS = [
         needs_params=True,
         tolerance=4,  # the two gradients cancel in part
         reasons=NO_OWN_NUMBERS
-        | {"has_the_numbers_of_its_twin": "of two clipped gradients of a single number only rounding is left"},
+        | {
+            "has_the_numbers_of_its_twin": "of two clipped gradients of a single number only rounding is left"
+        },
     ),
     Row(
         "with_examples-pcgrad",
@@ -70,6 +71,8 @@ ROWS = [
         needs_params=True,
         tolerance=4,  # the two gradients cancel in part
         reasons=NO_NUMBERS
-        | {"has_the_numbers_of_its_twin": "products of gradients whose squares are the smallest numbers underflow"},
+        | {
+            "has_the_numbers_of_its_twin": "products of gradients whose squares are the smallest numbers underflow"
+        },
     ),
 ]

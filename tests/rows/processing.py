@@ -6,19 +6,35 @@ import gradchain as gc
 from tests.references import processing as twins
 from tests.row import NO_NUMBERS, Row
 
-EQUAL = {"has_the_numbers_of_its_twin": "equal gradients have no part beside their mean: only rounding is left"}
+EQUAL = {
+    "has_the_numbers_of_its_twin": "equal gradients have no part beside their mean: only rounding is left"
+}
 
 ROWS = [
     Row("zero_nans", lambda: gc.zero_nans(), twins.ZeroNans, optax.zero_nans, reasons=NO_NUMBERS),
-    Row("scale_by_sign", lambda: gc.scale_by_sign(), twins.Sign, optax.scale_by_sign, reasons=NO_NUMBERS),
-    Row("centralize", lambda: gc.centralize(), twins.Centralize, optax.centralize, reasons=NO_NUMBERS | EQUAL),
+    Row(
+        "scale_by_sign",
+        lambda: gc.scale_by_sign(),
+        twins.Sign,
+        optax.scale_by_sign,
+        reasons=NO_NUMBERS,
+    ),
+    Row(
+        "centralize",
+        lambda: gc.centralize(),
+        twins.Centralize,
+        optax.centralize,
+        reasons=NO_NUMBERS | EQUAL,
+    ),
     Row(
         "centralize-output_last",
         lambda: gc.centralize(output_dim=-1),
         lambda: twins.Centralize(-1),
         reasons=NO_NUMBERS | EQUAL,
     ),
-    Row("normalize", lambda: gc.normalize(), twins.Normalize, reasons=NO_NUMBERS),  # optax: NaN for zero gradients
+    Row(
+        "normalize", lambda: gc.normalize(), twins.Normalize, reasons=NO_NUMBERS
+    ),  # optax: NaN for zero gradients
     Row(
         "normalize_by_update_norm",
         lambda: gc.normalize_by_update_norm(0.7, 1e-3),
@@ -48,6 +64,8 @@ ROWS = [
     Row(
         "layerwise_decay",
         lambda: gc.layerwise_decay(0.7, {"*dense/*": -1}, last=2),
-        lambda: twins.ByDepth(0.7, lambda name: -1 if "dense" in name else {"0": 0, "1": 1}.get(name[-1], 2), last=2),
+        lambda: twins.ByDepth(
+            0.7, lambda name: -1 if "dense" in name else {"0": 0, "1": 1}.get(name[-1], 2), last=2
+        ),
     ),
 ]

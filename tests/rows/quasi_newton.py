@@ -1,15 +1,20 @@
-"""Rows of quasi-Newton directions; what they do on functions is tested in ``tests/test_quasi_newton.py``."""
+"""Rows of quasi-Newton directions; what they do on functions is tested in
+``tests/test_quasi_newton.py``.
+"""
 
 import gradchain as gc
-from tests.references import quasi_newton as references
-from tests.references import transforms as twins
+from tests.references import quasi_newton as references, transforms as twins
 from tests.row import NO_NUMBERS, NO_OWN_NUMBERS, Row
 
-# Gradients that do not belong to a function make pairs whose step and change are nearly orthogonal: s'y is the small
-# sum of large numbers, and the matrix is ill-conditioned.
+# Gradients that do not belong to a function make pairs whose step and change are nearly orthogonal:
+# s'y is the small sum of large numbers, and the matrix is ill-conditioned.
 ORTHOGONAL = 40.0
-LOOP = {"can_be_differentiated": "its breakpoints are gone through in a loop, which has no derivative backwards"}
-WHOLE = {"is_the_same_when_split_under_shard_map": "its matrix is of whole parameters, and shards are refused"}
+LOOP = {
+    "can_be_differentiated": "its breakpoints are gone through in a loop, which has no derivative backwards"
+}
+WHOLE = {
+    "is_the_same_when_split_under_shard_map": "its matrix is of whole parameters, and shards are refused"
+}
 
 ROWS = [
     Row(
@@ -41,7 +46,9 @@ ROWS = [
         lambda: gc.scale_by_lbfgsb(1),
         lambda: references.Lbfgs(1),
         needs_params=True,
-        tolerance=100.0,  # ORTHOGONAL, and it keeps the matrix, not its inverse; more pairs are in tests/test_lbfgsb.py
+        # ORTHOGONAL, and it keeps the matrix, not its inverse; more pairs are in
+        # tests/test_lbfgsb.py
+        tolerance=100.0,
         reasons=NO_NUMBERS | WHOLE,
     ),
     Row(
@@ -75,7 +82,8 @@ ROWS = [
         )
         for method in ("fletcher_reeves", "hestenes_stiefel", "dai_yuan", "hager_zhang")
     ),
-    # The recipes go uphill, which is the trajectory of their directions: on these gradients others are chaotic.
+    # The recipes go uphill, which is the trajectory of their directions: on these gradients others
+    # are chaotic.
     Row(
         "lbfgs",
         lambda: gc.lbfgs(3, gc.scale(-1.0)),

@@ -4,15 +4,13 @@ import jax
 import jax.numpy as jnp
 
 import gradchain as gc
-from tests.references import recipes
-from tests.references import sharpness as references
-from tests.references import transforms as twins
+from tests.references import recipes, sharpness as references, transforms as twins
 from tests.row import Row
 
 
 def bowl(params):
     """sum(sqrt(1 + |p|^2)); of all shards where the parameters are split."""
-    roots = [gc.total(jnp.sqrt(1 + gc.abs2(x))) for x in jax.tree.leaves(params)]
+    roots = [gc.numerics.total(jnp.sqrt(1 + gc.numerics.abs2(x))) for x in jax.tree.leaves(params)]
     return sum(roots, jnp.zeros((), jnp.result_type(*roots) if roots else None))
 
 

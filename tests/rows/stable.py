@@ -23,13 +23,25 @@ ROWS = [
     ),
     Row(
         "scale_by_spam",
-        lambda: gc.scale_by_spam(b2=0.9, threshold=1.5, reset_every=3, warmup_steps=2, clip_after=2),
+        lambda: gc.scale_by_spam(
+            b2=0.9, threshold=1.5, reset_every=3, warmup_steps=2, clip_after=2
+        ),
         lambda: twins.Spam(b2=0.9, threshold=1.5, reset_every=3, warmup_steps=2, clip_after=2),
     ),
     Row(
         "spam",
-        lambda: gc.spam(0.1, b2=B2, weight_decay=0.1, threshold=1.5, reset_every=20, warmup_steps=5, clip_after=0),
-        lambda: Recipe(twins.Spam(b2=B2, threshold=1.5, reset_every=20, warmup_steps=5, clip_after=0), 0.1, 0.1),
+        lambda: gc.spam(
+            0.1,
+            b2=B2,
+            weight_decay=0.1,
+            threshold=1.5,
+            reset_every=20,
+            warmup_steps=5,
+            clip_after=0,
+        ),
+        lambda: Recipe(
+            twins.Spam(b2=B2, threshold=1.5, reset_every=20, warmup_steps=5, clip_after=0), 0.1, 0.1
+        ),
         needs_params=True,
     ),
     Row(

@@ -1,4 +1,6 @@
-"""Rows of trust regions and of Levenberg and Marquardt's method, on functions whose curvature their twins know."""
+"""Rows of trust regions and of Levenberg and Marquardt's method, on functions whose curvature their
+twins know.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,9 @@ from tests.rows.sharpness import bowl
 
 def half_squares(params):
     """Half the sum of squares of ``residuals``."""
-    sums = [0.5 * gc.total(gc.abs2(x)) for x in jax.tree.leaves(residuals(params))]
+    sums = [
+        0.5 * gc.numerics.total(gc.numerics.abs2(x)) for x in jax.tree.leaves(residuals(params))
+    ]
     return sum(sums, jnp.zeros((), jnp.result_type(*sums) if sums else None))
 
 
@@ -21,7 +25,9 @@ FALSE = {
     " test_trust_region follows it on those that are"
 }
 LOOP = {"can_be_differentiated": "a search is a loop, which has no derivative backwards"}
-WHOLE = {"is_the_same_when_split_under_shard_map": "it makes a matrix of the whole tree, of which a shard has a part"}
+WHOLE = {
+    "is_the_same_when_split_under_shard_map": "it makes a matrix of the whole tree, of which a shard has a part"
+}
 
 ROWS = [
     Row(

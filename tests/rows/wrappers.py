@@ -1,9 +1,7 @@
 """Rows of the wrappers that change gradients and updates."""
 
 import gradchain as gc
-from tests.references import recipes
-from tests.references import transforms as twins
-from tests.references import wrappers as references
+from tests.references import recipes, transforms as twins, wrappers as references
 from tests.row import NO_OWN_NUMBERS, Row, warm_up, warm_up_twin
 
 ROWS = [
@@ -28,7 +26,9 @@ ROWS = [
     Row(
         "grams-downhill",
         lambda: gc.grams(gc.sgd(warm_up(), 0.9).named("fast")),
-        lambda: references.Grams(twins.Scheduled(recipes.Sgd(0.1, 0.9), learning_rate=warm_up_twin), uphill=-1.0),
+        lambda: references.Grams(
+            twins.Scheduled(recipes.Sgd(0.1, 0.9), learning_rate=warm_up_twin), uphill=-1.0
+        ),
         reasons=NO_OWN_NUMBERS,
     ),
     Row("mars", lambda: gc.mars(gc.scale_by_adam()), lambda: references.Mars(twins.Adam())),
@@ -46,7 +46,9 @@ ROWS = [
         "grokfast",
         lambda: gc.grokfast(gc.add_momentum(0.5)),
         lambda: references.Grokfast(twins.Momentum(0.5)),
-        tolerance=4.0,  # six times the gradient, back and forth: where the parameters end is the rest of larger sums
+        # six times the gradient, back and forth: where the parameters end is the rest of larger
+        # sums
+        tolerance=4.0,
     ),
     Row(
         "grokfast_window",
@@ -73,13 +75,21 @@ ROWS = [
     ),
     Row(
         "graft",
-        lambda: gc.graft(gc.add_momentum(0.9), gc.chain(gc.scale_by_adam(), gc.scale_by_schedule(warm_up()))),
-        lambda: references.Graft(twins.Momentum(0.9), twins.Chain(twins.Adam(), twins.ByStep(warm_up_twin))),
+        lambda: gc.graft(
+            gc.add_momentum(0.9), gc.chain(gc.scale_by_adam(), gc.scale_by_schedule(warm_up()))
+        ),
+        lambda: references.Graft(
+            twins.Momentum(0.9), twins.Chain(twins.Adam(), twins.ByStep(warm_up_twin))
+        ),
         reasons=NO_OWN_NUMBERS,
     ),
     Row(
         "graft-global",
-        lambda: gc.graft(gc.chain(gc.scale(9.0), gc.scale_by_schedule(warm_up())), gc.scale_by_rms(), per_leaf=False),
+        lambda: gc.graft(
+            gc.chain(gc.scale(9.0), gc.scale_by_schedule(warm_up())),
+            gc.scale_by_rms(),
+            per_leaf=False,
+        ),
         lambda: references.Graft(
             twins.Chain(twins.Scale(9.0), twins.ByStep(warm_up_twin)), twins.Rms(), per_leaf=False
         ),

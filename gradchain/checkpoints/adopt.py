@@ -1,0 +1,188 @@
+"""States carried over: from one version of a chain to the next, and from other libraries."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.checkpoints.foreign import join, read
+from gradchain.checkpoints.matching import Matching, leaf_path, targets_of, without
+from gradchain.core.errors import shape_dtype
+from gradchain.core.transformation import GradientTransformation
+from gradchain.tree.paths import path_name
+
+
+def adopt_state(
+    tx: GradientTransformation, old_state: Any, params: Any
+) -> tuple[dict[str, Any], Report]:
+    """A state for ``tx`` that keeps all of an old state that has a place in it, and a report of
+    what became of all.
+
+    For a run that goes on with another chain than it began with: members inserted, removed, in
+    another order or under another name; leaves in other groups; a wrapper put around or taken away;
+    a schedule in the place of a number. What has no counterpart starts as ``init`` makes it. An
+    array of the old state goes, in this order,
+
+    1. where the same path is;
+    2. where the same stage, slot and leaf are, whatever wrappers and groups are around them; among
+       several to the one around which most names are the same;
+    3. where the same slots are under another name, if only one place fits: a member that was
+       renamed, but never one transformation in the place of another.
+
+    A clock, or another number that a stage has once, goes with the slots of its stage. A stage that
+    has no others, such as the learning rate, takes the clock of that of its name, and in a group
+    the one from which the group's slots come.
+
+    Args:
+        tx: the transformation to go on with.
+        old_state: a state of another transformation of this library; as a serializer returned it
+            without a template; of optax, by the names of its classes; or ``torch_state(...)``.
+        params: the parameters, as for ``init``; ``jax.ShapeDtypeStruct`` leaves ask for the report
+            alone, and make a state of such leaves.
+
+    Returns:
+        The state, of the structure, dtypes and sharding of ``tx.init(params)``, and the report,
+        which prints as a table and has the paths: ``kept``, ``new``, ``reshaped`` (new, because the
+        shape is another) and ``dropped``.
+
+    Raises:
+        ValueError: naming both, if two parts of the old state fit one place, or one fits two.
+
+    Example:
+        >>> import gradchain as gc
+        >>> params = {"w": jnp.ones(2)}
+        >>> old = gc.adam(1e-3).init(params)
+        >>> tx = gc.accumulate(gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(1e-3)), every=4)
+        >>> state, report = adopt_state(tx, old, params)
+        >>> report.kept[:2], report.dropped
+        (['accumulate/inner/scale_by_adam/count', 'accumulate/inner/scale_by_adam/mu/w'], [])
+    """
+    template = tx.init(params)
+    matching = Matching(targets_of(tx, template, params), read(old_state))
+    matching.run()
+    rows, values = _carry(matching)
+    fill = lambda path, x: values.get(path_name(path), x)
+    return jax.tree_util.tree_map_with_path(fill, template), Report(rows)
+
+
+# --------------------------------------------------------------------------------------- the report
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What became of one array.
+
+    Attributes:
+        status: ``kept``, ``new``, ``reshaped`` or ``dropped``.
+        path: where it stands in the new state; ``None`` if it was dropped.
+        source: where it stood in the old one; ``None`` if it is new.
+        slot: ``path``, or of what was dropped ``source``, without the part that names a leaf.
+        note: what else there is to say.
+    """
+
+    status: str
+    path: str | None
+    source: str | None
+    slot: str
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What ``adopt_state`` made of each array of the new state and of the old one; it prints as a
+    table.
+
+    Attributes:
+        rows: one for each array.
+    """
+
+    rows: list[Row]
+
+    def _paths(self, status: str) -> list[str]:
+        return [row.path or row.source or "" for row in self.rows if row.status == status]
+
+    @property
+    def kept(self) -> list[str]:
+        """Paths in the new state of what came from the old one."""
+        return self._paths("kept")
+
+    @property
+    def new(self) -> list[str]:
+        """Paths in the new state of what the old one has nothing for."""
+        return self._paths("new")
+
+    @property
+    def reshaped(self) -> list[str]:
+        """Paths in the new state of what starts new because the old array has another shape."""
+        return self._paths("reshaped")
+
+    @property
+    def dropped(self) -> list[str]:
+        """Paths in the old state of what has no place in the new one."""
+        return self._paths("dropped")
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """From the paths of what was kept or reshaped to the paths in the old state."""
+        return {row.path: row.source for row in self.rows if row.path and row.source}
+
+    def __str__(self) -> str:
+        counts: collections.Counter = collections.Counter()
+        for row in self.rows:
+            leaf = row.path.removeprefix(row.slot) if row.path else ""
+            source = (row.source or "").removesuffix(leaf) if row.path else ""
+            counts[row.status, row.slot, "" if source == row.slot else source, row.note] += 1
+        lines = [("status", "slot", "arrays", "was", "note")]
+        lines += [
+            (status, slot, str(n), source, note)
+            for (status, slot, source, note), n in counts.items()
+        ]
+        widths = [max(len(line[i]) for line in lines) for i in range(5)]
+        return "\n".join(
+            "  ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+
+    __repr__ = __str__
+
+
+def _carry(matching: Matching) -> tuple[list[Row], dict[str, Any]]:
+    """The rows of the report, and the new value of each path that keeps an old one."""
+    rows, values, sources = [], {}, set()
+    for target in matching.targets:
+        slot = join(target.entry, target.slot)
+        if target.source is None:
+            rows.append(Row("new", target.path, None, slot, target.note))
+            continue
+        source, value = target.source.path, target.source.value
+        if target.fits:
+            dtype = value.dtype if hasattr(value, "dtype") else jnp.result_type(value)
+            note = "" if dtype == target.like.dtype else f"cast from {dtype}"
+            values[target.path] = _placed(value, target.like, is_copy=source in sources)
+        else:
+            note = f"was {shape_dtype(value)}"
+        sources.add(source)
+        rows.append(Row("kept" if target.fits else "reshaped", target.path, source, slot, note))
+    leaves = {t.rest.partition("/")[2] for t in matching.targets if t.per_leaf}
+    for path in dict.fromkeys(leaf.path for leaf in matching.old):
+        if path not in sources:
+            rows.append(Row("dropped", None, path, without(path, leaf_path(path, leaves))))
+    return rows, values
+
+
+def _placed(value: Any, like: Any, is_copy: bool) -> Any:
+    """An old value in the place of a new one: of its dtype, on its devices."""
+    if isinstance(like, jax.ShapeDtypeStruct):
+        return like
+    value = jnp.array(
+        value, like.dtype, copy=is_copy
+    )  # no buffer twice in a state, which may be donated
+    return (
+        jax.device_put(value, like.sharding)
+        if like.committed or value.sharding != like.sharding
+        else value
+    )

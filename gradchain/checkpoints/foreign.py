@@ -1,0 +1,383 @@
+"""States of other libraries in the words of this one: which stage and slot a part of them is.
+
+They are recognised by the names of their classes and fields, so that no other library is imported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradchain.core.errors import quote
+from gradchain.core.stage import free_name
+from gradchain.numerics.arithmetic import abs2
+from gradchain.tree.paths import named_leaves
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaf:
+    """One array of a state.
+
+    Attributes:
+        path: where it stands in the state: ``0/mu/dense/kernel``.
+        name: where it would stand in a state of this library: ``scale_by_adam/mu/dense/kernel``.
+        value: the array.
+        entry: the name of the entry that it belongs to, where that of another library says so; else
+            empty.
+    """
+
+    path: str
+    name: str
+    value: Any
+    entry: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Translation:
+    """How the state of one member in another library is called here.
+
+    Attributes:
+        stage: the name of our member.
+        slots: from our slot to the field, or to the field and a function of the whole that gives
+            our slot.
+        members: from the name of a member of a wrapper to the field that holds its state.
+    """
+
+    stage: str
+    slots: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    members: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def _same(stage: str, *slots: str, **others: Any) -> Translation:
+    return Translation(stage, {**{name: name for name in slots}, **others})
+
+
+_VARIANCE = ("nu", lambda s: jax.tree.map(lambda nu, mu: nu - abs2(mu), s.nu, s.mu))
+
+_times = lambda n: lambda mean: mean * jnp.asarray(n, mean.dtype)
+
+_SUM_OF_GRADIENTS = ("acc_grads", lambda s: jax.tree.map(_times(s.mini_step), s.acc_grads))
+
+_CLOCK = "inner/scale_by_learning_rate/count"  # of the schedules of all hyperparameters
+
+_TUNABLE = Translation(
+    "tunable", {"hyperparams": "hyperparams", _CLOCK: "count"}, {"inner": "inner_state"}
+)
+
+_HAS_BEGUN = lambda field: (field, lambda s: 1 - jnp.asarray(getattr(s, field), jnp.int32))
+
+_MODEL = {"value": "barf", "linear": "gamma", "lower_bound": "lb"}
+
+_SUMS = {"sums": "grad_sum", "distance": "estim_lr", "numerator": "numerator_weighted"}
+
+_MOMENTS = {"mu": "exp_avg", "nu": "exp_avg_sq"}
+
+_PLATEAU = {
+    "waited": "plateau_count",
+    "cooling": "cooldown_count",
+    "in_window": "count",
+    "average": "avg_value",
+}
+
+#: Classes of optax. One that is not here is read by the names of its fields.
+OPTAX = {
+    "ApplyIfFiniteState": Translation(
+        "skip_nonfinite",
+        {"skipped": "total_notfinite", "skipped_in_a_row": "notfinite_count"},
+        {"inner": "inner_state"},
+    ),
+    "COCOBState": _same(
+        "scale_by_cocob",
+        "reward",
+        start="init_particles",
+        descent="cumulative_gradients",
+        largest="scale",
+        magnitudes="subgradients",
+    ),
+    "DAdaptAdamWState": _same("scale_by_dadapt_adam", "count", **_MOMENTS, **_SUMS),
+    "DoGState": _same(
+        "scale_by_distance_over_gradients",
+        count=_HAS_BEGUN("is_init_step"),
+        start="init_params",
+        distance="max_dist",
+        squares="sum_sq_norm_grads",
+    ),
+    "DoWGState": _same(
+        "scale_by_dowg",
+        start="init_params",
+        squared_distance="estim_sq_dist",
+        squares="weighted_sq_norm_grads",
+    ),
+    "EmaState": _same("average_updates", "count", average="ema"),
+    "FactoredState": _same("scale_by_factored_rms", "count", "v_row", "v_col", "v"),
+    "InjectHyperparamsState": _TUNABLE,
+    "InjectStatefulHyperparamsState": _TUNABLE,
+    "MaskedState": Translation("masked", members={"inner": "inner_state"}),
+    "MechanicState": Translation(
+        "mechanize",
+        {**{k: k for k in "rmvs"}, "start": "x0"},
+        {"base_optimizer": "base_optimizer_state"},
+    ),
+    "MomoAdamState": _same("scale_by_momo_adam", "count", **_MOMENTS, **_MODEL),
+    "MomoState": _same("scale_by_momo", "count", mu="exp_avg", **_MODEL),
+    "MultiStepsState": Translation(
+        "accumulate",
+        {
+            "count": "gradient_step",
+            "micro_step": "mini_step",
+            "taken": "mini_step",
+            "gradient_sum": _SUM_OF_GRADIENTS,
+        },
+        {"inner": "inner_opt_state"},
+    ),
+    "MultiTransformState": Translation("partition", members={"": "inner_states"}),
+    "PartitionState": Translation("partition", members={"": "inner_states"}),
+    "ProdigyState": _same("scale_by_prodigy", "count", start="params0", **_MOMENTS, **_SUMS),
+    "ReduceLROnPlateauState": _same("reduce_on_plateau", "scale", best="best_value", **_PLATEAU),
+    "ScaleByAdaDeltaState": _same("scale_by_adadelta", "e_g", "e_x"),
+    "ScaleByAdamState": _same("scale_by_adam", "count", "mu", "nu"),
+    "ScaleByAdanState": _same(
+        "scale_by_adan", count="t", mu="m", difference="v", nu="n", previous="g"
+    ),
+    "ScaleByAdemamixState": _same("scale_by_ademamix", "count", "nu", mu="m1", mu_slow="m2"),
+    "ScaleByAmsgradState": _same("scale_by_amsgrad", "count", "mu", "nu", "nu_max"),
+    "ScaleByBeliefState": _same("scale_by_belief", "count", "mu", "nu"),
+    "ScaleByLionState": _same("scale_by_lion", "mu"),
+    "ScaleByOptimisticGradientState": _same(
+        "scale_by_optimistic_gradient",
+        count=_HAS_BEGUN("is_initial_step"),
+        previous="previous_gradient",
+    ),
+    "ScaleByRStdDevState": _same("scale_by_stddev", mean="mu", variance=_VARIANCE),
+    "ScaleByRStdDevWithCountState": _same(
+        "scale_by_stddev", "count", mean="mu", variance=_VARIANCE
+    ),
+    "ScaleByRmsState": _same("scale_by_rms", "nu"),
+    "ScaleByRmsWithCountState": _same("scale_by_rms", "count", "nu"),
+    "ScaleByRssState": _same("scale_by_rss", "sum_of_squares"),
+    "ScaleByScheduleState": _same("scale_by_learning_rate", "count"),
+    "ScaleBySimplifiedAdEMAMixState": _same(
+        "scale_by_simplified_ademamix", count="t", momentum="m", nu="n"
+    ),
+    "ScheduleFreeState": Translation(
+        "schedule_free",
+        {
+            **{k: k for k in ("b1", "weight_sum", "z")},
+            "max_learning_rate": "max_lr",
+            "count": ("step_count", lambda s: s.step_count - 1),
+        },
+        {"inner": "base_optimizer_state"},
+    ),
+    "TraceState": _same("add_momentum", momentum="trace"),
+}
+
+
+def read(state: Any, *, translate: bool = True) -> list[Leaf]:
+    """All arrays of a state, ours or of another library, or one in the other, with their names in
+    this one.
+
+    Args:
+        state: the state.
+        translate: whether to have, beside what is there, what has to be computed to be a slot of
+            ours.
+    """
+    return list(_Reader(translate).read(state, "", "", set()))
+
+
+def join(*parts: str) -> str:
+    """A path from its parts, of which some may be empty."""
+    return "/".join(part for part in parts if part)
+
+
+def _is_foreign(node: Any) -> bool:
+    return (
+        isinstance(node, tuple)
+        and hasattr(node, "_fields")
+        and type(node).__name__.endswith("State")
+    )
+
+
+def _holds_foreign(node: Any) -> bool:
+    return any(map(_is_foreign, jax.tree.leaves(node, is_leaf=_is_foreign)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reader:
+    translate: bool
+
+    def read(self, node: Any, path: str, name: str, taken: set[str]) -> Iterator[Leaf]:
+        """The arrays in ``node``; ``taken`` are the names of the members before it in its chain."""
+        if _is_foreign(node):
+            yield from self.read_entry(node, path, name, taken)
+        elif not _holds_foreign(node):
+            yield from _slot(node, path, name, "")
+        elif isinstance(node, Mapping):
+            for key, x in node.items():
+                yield from self.read(x, join(path, str(key)), join(name, str(key)), set())
+        else:  # a chain: its members have names, not places
+            for i, x in enumerate(node):
+                yield from self.read(x, join(path, str(i)), name, taken)
+
+    def read_entry(self, node: Any, path: str, name: str, taken: set[str]) -> Iterator[Leaf]:
+        """The arrays in the state of one member."""
+        kind = type(node).__name__
+        translation = OPTAX.get(kind, _same(kind, *node._fields))
+        stage = free_name(translation.stage, taken)
+        taken.add(stage)
+        entry, unread = join(name, stage), dict.fromkeys(node._fields)
+        for slot, source in translation.slots.items():
+            if not isinstance(source, str):
+                field, function = source
+                if self.translate:
+                    yield from _slot(function(node), join(path, field), join(entry, slot), entry)
+            elif _holds_foreign(getattr(node, source)):  # a wrapper that is not in the table
+                unread.pop(source)
+                yield from self.read(
+                    getattr(node, source), join(path, source), join(entry, source), set()
+                )
+            elif self.translate or source in unread:  # a field may be two slots
+                unread.pop(source, None)
+                yield from _slot(
+                    getattr(node, source), join(path, source), join(entry, slot), entry
+                )
+        for member, field in translation.members.items():
+            unread.pop(field)
+            yield from self.read(
+                getattr(node, field), join(path, field), join(entry, member), set()
+            )
+        for field in unread:  # in an entry of their own, so that the other has just our slots
+            yield from _slot(
+                getattr(node, field), join(path, field), join(name, kind, field), join(name, kind)
+            )
+
+
+def _slot(tree: Any, path: str, name: str, entry: str) -> Iterator[Leaf]:
+    for below, x in named_leaves(tree):
+        if x is not None:
+            yield Leaf(join(path, below), join(name, below), x, entry)
+
+
+# -------------------------------------------------------------------------------------------- torch
+
+#: From what names a kind of optimizer in torch to our slots. Its numbers of steps are clocks.
+_TORCH: dict[str, dict[str, str]] = {
+    "exp_avg": {"exp_avg": "mu", "exp_avg_sq": "nu", "exp_inf": "nu"},
+    "acc_delta": {"square_avg": "e_g", "acc_delta": "e_x"},
+    "square_avg": {"square_avg": "nu"},
+    "sum": {"sum": "sum_of_squares"},
+    "momentum_buffer": {"momentum_buffer": "momentum"},
+}
+
+
+def torch_state(
+    state_dict: Mapping[str, Any],
+    names: Sequence[str] | Mapping[str, str],
+    convert: Callable[[str, np.ndarray], np.ndarray],
+) -> dict[str, Any]:
+    """The state that a torch optimizer's ``state_dict()`` holds, for ``adopt_state``.
+
+    Read are the moments of Adam and its kin, Adamax, RMSprop, Adagrad and Adadelta, the momentum of
+    SGD, and their number of steps, which becomes the clock of the learning rate too. What has no
+    slot here, or one that means another thing (``max_exp_avg_sq``, the momentum of RMSprop), keeps
+    its name, and ``adopt_state`` lists it as dropped.
+
+    Args:
+        state_dict: a dict with ``"state"`` and ``"param_groups"``, whose tensors are on any device.
+            Load it with ``torch.load(file, weights_only=True)``, which runs no code that a file
+            brings along.
+        names: the path here of each parameter, in the order in which torch's optimizer was given
+            them; or from torch's names to paths here, for a state dict that has names: of an
+            optimizer that was given ``model.named_parameters()``, or made by
+            ``torch.distributed.checkpoint``.
+        convert: ``f(path, array) -> array`` from the layout of a parameter in torch to the layout
+            here: torch's linear layers keep the transposed kernel, ``lambda path, x: x.T if
+            path.endswith("kernel") else x``.
+
+    Returns:
+        A dict of dicts of NumPy arrays, keyed by names.
+
+    Raises:
+        ValueError: if names are missing, or if parameters have made different numbers of steps,
+            where a stage has one clock.
+
+    Example:
+        >>> moments = {"step": 3.0, "exp_avg": np.ones((2, 1)), "exp_avg_sq": np.ones((2, 1))}
+        >>> loaded = {"state": {0: moments}, "param_groups": [{"params": [0]}]}
+        >>> state = torch_state(loaded, ["dense/kernel"], lambda path, x: x.T)
+        >>> print(state["torch"]["mu"]["dense/kernel"], state["torch"]["count"])
+        [[1. 1.]] 3
+    """
+    state: dict[str, Any] = {"torch": {}, "torch_untranslated": {}}
+    steps: dict[str, int] = {}
+    for path, own in _by_path(state_dict, names):
+        arrays = {name: _numpy(value) for name, value in own.items() if value is not None}
+        called = next((called for name, called in _TORCH.items() if name in arrays), {})
+        if "step" in arrays:
+            steps[path] = int(arrays.pop("step"))
+        for name, array in arrays.items():
+            entry = state["torch" if name in called else "torch_untranslated"]
+            entry.setdefault(called.get(name, name), {})[path] = (
+                convert(path, array) if array.ndim else array
+            )
+    if len(set(steps.values())) > 1:
+        least, most = (
+            min(steps, key=lambda path: steps[path]),
+            max(steps, key=lambda path: steps[path]),
+        )
+        raise ValueError(
+            f"torch_state: {least!r} has made {steps[least]} steps and {most!r} {steps[most]}, but a stage has one"
+            " clock for all its leaves. Give their states the same 'step'."
+        )
+    if steps:
+        state["torch"]["count"] = np.asarray(max(steps.values()), np.int32)
+        state["scale_by_learning_rate"] = {"count": state["torch"]["count"]}
+    return {name: entry for name, entry in state.items() if entry}
+
+
+def _by_path(state_dict: Mapping[str, Any], names: Any) -> Iterator[tuple[str, Mapping]]:
+    """The path here of each parameter that has a state, and its state."""
+    if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
+        raise ValueError(
+            "torch_state: an optimizer's state dict has 'state' and 'param_groups'; this is another dict."
+        )
+    keys = [key for group in state_dict["param_groups"] for key in group["params"]]
+    if isinstance(names, Mapping):
+        called = [
+            name
+            for group in state_dict["param_groups"]
+            for name in group.get("param_names", group["params"])
+        ]
+        strange = [str(name) for name in called if name not in names]
+        if strange:
+            raise ValueError(
+                f"torch_state: names has nothing for {quote(strange[:5])}. Where a state dict has numbers in the place"
+                " of names, give the paths as a list, in the order of the optimizer's parameters."
+            )
+        paths = [names[name] for name in called]
+    else:
+        paths = list(names)
+    if len(paths) != len(keys) or len(set(paths)) != len(paths):
+        raise ValueError(
+            f"torch_state: the state dict has {len(keys)} parameters, but names has {len(set(paths))} different paths."
+        )
+    states = {
+        str(key): own for key, own in state_dict["state"].items()
+    }  # JSON makes strings of numbers
+    return (
+        (path, states[str(key)])
+        for key, path in zip(keys, paths, strict=True)
+        if str(key) in states
+    )
+
+
+def _numpy(x: Any) -> np.ndarray:
+    """A tensor, or a number, as an array; NumPy has no bfloat16."""
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
+    return np.asarray(x)

@@ -1,0 +1,352 @@
+"""Which array of an old state goes where in a new one."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import itertools
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradchain.checkpoints.foreign import Leaf, join, read
+from gradchain.core.call import FACTORIES
+from gradchain.core.errors import quote
+from gradchain.core.lift import PerTree
+from gradchain.core.stage import PairBody
+from gradchain.core.transformation import GradientTransformation
+from gradchain.core.walk import Part, walk
+from gradchain.tree.paths import named_leaves
+
+
+@dataclasses.dataclass
+class Target:
+    """One array of the new state, and what was found for it.
+
+    Attributes:
+        path: where it stands.
+        entry: the name of the entry that it belongs to.
+        rest: slot and path of the leaf; of a number that the stage has once, the slot.
+        like: what ``init`` made of it.
+        per_leaf: whether it belongs to a parameter.
+        factory: the name of the factory of its stage.
+        source: what it is taken from.
+        note: for the report.
+    """
+
+    path: str
+    entry: str
+    rest: str
+    like: Any
+    per_leaf: bool
+    factory: str
+    source: Leaf | None = None
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Where it stands, in the words of this library."""
+        return join(self.entry, self.rest)
+
+    @property
+    def key(self) -> str:
+        """Stage, slot and path of the leaf, without what is around the stage."""
+        return join(_last(self.entry), self.rest)
+
+    @property
+    def slot(self) -> str:
+        """The name of its slot."""
+        return self.rest.partition("/")[0]
+
+    @property
+    def source_entry(self) -> str:
+        """The name of the entry from which it comes."""
+        assert self.source is not None
+        return without(self.source.name, self.rest)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the source can be kept: of the same shape, and not complex where a real number is
+        wanted.
+        """
+        assert self.source is not None
+        value = self.source.value
+        was_complex = jnp.issubdtype(jnp.result_type(value), jnp.complexfloating)
+        loses = was_complex and not jnp.issubdtype(self.like.dtype, jnp.complexfloating)
+        return np.shape(value) == self.like.shape and not loses
+
+
+def targets_of(tx: GradientTransformation, template: Any, params: Any) -> list[Target]:
+    """All arrays of a new state, with the entries that they belong to."""
+    leaves = {path: x for path, x in named_leaves(params) if x is not None}
+    parts = {part.name: part for part in walk(tx, template)}
+    return [_target(leaf, parts, leaves) for leaf in read(template, translate=False)]
+
+
+def _target(leaf: Leaf, parts: dict[str, Part], params: dict[str, Any]) -> Target:
+    around = [join(*leaf.name.split("/")[:i]) for i in range(leaf.name.count("/") + 1, 0, -1)]
+    part = next((parts[name] for name in around if name in parts), None)
+    if part is not None and not leaf.entry and not isinstance(part.stage.body, PairBody):
+        slot, _, below = leaf.name[len(part.name) + 1 :].partition("/")
+        declared = getattr(part.stage.body, "slots", {}).get(slot)
+        once = (
+            declared is not None
+            and declared.relation == "scalar"
+            and isinstance(part.stage.body, PerTree)
+        )
+        per_leaf = bool(below) or not (once or slot == "count")
+        return Target(leaf.path, part.name, join(slot, below), leaf.value, per_leaf, part.factory)
+    # The state of a pair of functions: its slots are what holds a tree of parameters, or the last
+    # name.
+    below = "" if leaf.entry else leaf_path(leaf.name, params)
+    entry = leaf.entry or without(leaf.name, below).rpartition("/")[0]
+    rest = leaf.name[len(entry) + 1 :]
+    alone = "" in params and rest != "count" and np.shape(leaf.value) == np.shape(params[""])
+    return Target(leaf.path, entry, rest, leaf.value, "/" in rest or alone, _base(entry))
+
+
+def leaf_path(name: str, params: Iterable[str]) -> str:
+    """The longest path of a parameter with which a name ends."""
+    parts = name.split("/")
+    return next((path for i in range(1, len(parts)) if (path := "/".join(parts[i:])) in params), "")
+
+
+def without(name: str, end: str) -> str:
+    """A path without its last part ``end``."""
+    return name.removesuffix(end).removesuffix("/") if end else name
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _base(entry: str) -> str:
+    """The name of a stage without the number of a repeat."""
+    return re.sub(r"_\d+$", "", _last(entry))
+
+
+# ------------------------------------------------------------------------------------- the matching
+
+
+class Matching:
+    """Which array of the old state goes where: each step finds sources for targets that have none."""
+
+    def __init__(self, targets: list[Target], old: list[Leaf]):
+        self.targets, self.old = targets, old
+        self.taken: set[str] = (
+            set()
+        )  # names of old arrays that belong to a leaf and have found their target
+        self.by_end: dict[str, list[Leaf]] = collections.defaultdict(list)
+        for leaf in old:
+            parts = leaf.name.split("/")
+            for i in range(len(parts)):
+                self.by_end["/".join(parts[i:])].append(leaf)
+        self.by_name = {leaf.name: leaf for leaf in old}
+        self.old_slots = _names_below(leaf.name for leaf in old)
+        self.new_slots = _names_below(target.name for target in targets)
+        self.old_pairs = _neighbours(leaf.name for leaf in old)
+        self.new_pairs = _neighbours(target.name for target in targets)
+        self.slots_per_leaf: dict[str, set[str]] = collections.defaultdict(set)
+        for target in targets:
+            if target.per_leaf:
+                self.slots_per_leaf[target.entry].add(target.slot)
+
+    def run(self) -> None:
+        """All steps in order."""
+        self.same_path()
+        self.same_name()
+        self.renamed()
+        self.numbers()
+
+    # Slots
+
+    def same_path(self) -> None:
+        """Each array of a leaf that has the same path."""
+        for target in self.targets:
+            if target.per_leaf and target.name in self.by_name:
+                self._take(target, self.by_name[target.name])
+
+    def same_name(self) -> None:
+        """Each array of a leaf whose stage, slot and leaf are the same, nearest first."""
+        for key, targets in self._open("key"):
+            old = self._free(key)
+            while targets and old:
+                near = {
+                    (i, j): _nearness(p, o)
+                    for i, p in enumerate(targets)
+                    for j, o in enumerate(old)
+                }
+                best = [pair for pair, score in near.items() if score == max(near.values())]
+                rows, columns = [i for i, _ in best], [j for _, j in best]
+                if len({*rows}) < len(rows):
+                    twice = next(i for i in rows if rows.count(i) > 1)
+                    _refuse(targets[twice].path, [old[j].path for i, j in best if i == twice])
+                if len({*columns}) < len(columns):
+                    twice = next(j for j in columns if columns.count(j) > 1)
+                    _refuse_targets(
+                        old[twice].path, [targets[i].path for i, j in best if j == twice]
+                    )
+                for i, j in best:
+                    self._take(targets[i], old[j])
+                targets = [p for p in targets if p.source is None]
+                old = self._free(key)
+
+    def renamed(self) -> None:
+        """Each array of a leaf that just one target fits, in an entry with the same slots."""
+        for rest, targets in self._open("rest"):
+            fits = [(p, o) for p in targets for o in self._free(rest) if self._may_be(p, o)]
+            for target, leaf in fits:
+                others = [o.path for p, o in fits if p is target] + [
+                    p.path for p, o in fits if o is leaf
+                ]
+                if len(others) == 2:
+                    self._take(target, leaf)
+                elif len({o.path for p, o in fits if p is target}) > 1:
+                    target.note = f"renamed? {quote(others[:2])} fit alike"
+
+    def _open(self, attribute: str) -> list[tuple[str, list[Target]]]:
+        groups: dict[str, list[Target]] = {}
+        for target in self.targets:
+            if target.per_leaf and target.source is None:
+                groups.setdefault(getattr(target, attribute), []).append(target)
+        return list(groups.items())
+
+    def _free(self, end: str) -> list[Leaf]:
+        return [leaf for leaf in self.by_end[end] if leaf.name not in self.taken]
+
+    def _take(self, target: Target, leaf: Leaf) -> None:
+        target.source = leaf
+        self.taken.add(leaf.name)
+
+    def _may_be(self, target: Target, leaf: Leaf) -> bool:
+        """Whether the old array may be of the same member under another name."""
+        entry = without(leaf.name, target.rest)
+        if not entry or (_last(target.entry), target.slot) in self.old_pairs:
+            return False  # the name was there before
+        if not leaf.entry:  # in another library one name stands for several members of ours
+            was_factory = _base(entry) in FACTORIES
+            if (_last(entry), target.slot) in self.new_pairs or (
+                was_factory and _base(entry) != target.factory
+            ):
+                return False
+        same_slots = self.old_slots[entry] - {"count"} == self.new_slots[target.entry] - {"count"}
+        return same_slots and np.shape(leaf.value) == target.like.shape
+
+    # Numbers that a stage has once
+
+    def numbers(self) -> None:
+        """Each number that a stage has once, its clock above all."""
+        came_from: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
+        for target in self.targets:
+            if target.per_leaf and target.source is not None and target.fits:
+                came_from[target.entry][target.source_entry] += 1
+        used = set(self.taken)
+        alone = []
+        for target in [t for t in self.targets if not t.per_leaf]:
+            if came_from[target.entry]:  # with the slots of its stage
+                names = [join(entry, target.rest) for entry in came_from[target.entry]]
+                found = [self.by_name[name] for name in names if name in self.by_name]
+            else:
+                found = self._near_numbers(target, came_from)
+            if found:
+                _check_equal(target, found)
+                target.source = found[0]
+                used.update(leaf.name for leaf in found)
+            else:
+                alone.append(target)
+        self._renamed_numbers([p for p in alone if not self.slots_per_leaf[p.entry]], used)
+        self.taken = used
+
+    def _near_numbers(
+        self, target: Target, came_from: dict[str, collections.Counter]
+    ) -> list[Leaf]:
+        """The old numbers of the same stage and slot: that of the chain from which this chain's
+        slots come.
+        """
+        own_slots = self.slots_per_leaf[target.entry]
+        entry_of = lambda leaf: without(leaf.name, target.rest)
+        # Slots that start new, or went elsewhere, do not have the clock of the old ones.
+        found = [
+            leaf
+            for leaf in self.by_end[target.key]
+            if not own_slots & self.old_slots[entry_of(leaf)]
+        ]
+        # What only has the name of the stage, as the metrics of it have, is less like it.
+        alike = [
+            len(self.new_slots[target.entry] & self.old_slots[entry_of(leaf)]) for leaf in found
+        ]
+        found = [leaf for leaf, n in zip(found, alike, strict=True) if n == max(alike)]
+        chain, inside = target.entry.rpartition("/")[0], collections.Counter()
+        for entry, sources in came_from.items():
+            if entry.startswith(chain):
+                below = entry[len(chain) :].removeprefix("/")
+                for source, n in sources.items():
+                    inside[
+                        without(source, below) if "/" in below else source.rpartition("/")[0]
+                    ] += n
+        votes = [inside[entry_of(leaf).rpartition("/")[0]] for leaf in found]
+        if any(votes) and votes.count(max(votes)) == 1:
+            return [found[votes.index(max(votes))]]
+        return [leaf for leaf in found if leaf.name == target.name] or found
+
+    def _renamed_numbers(self, targets: list[Target], used: set[str]) -> None:
+        for target in targets:
+            old = [
+                o
+                for o in self.by_end[target.rest]
+                if o.name not in used and self._may_be(target, o)
+            ]
+            rivals = [
+                p for p in targets if p.rest == target.rest and any(self._may_be(p, o) for o in old)
+            ]
+            if len(old) == 1 and len(rivals) == 1:
+                target.source = old[0]
+                used.add(old[0].name)
+
+
+def _names_below(names: Iterable[str]) -> dict[str, set[str]]:
+    """From each part of a state to the names in it."""
+    below: dict[str, set[str]] = collections.defaultdict(set)
+    for name in names:
+        parts = name.split("/")
+        for i, part in enumerate(parts):
+            below["/".join(parts[:i])].add(part)
+    return below
+
+
+def _neighbours(names: Iterable[str]) -> set[tuple[str, str]]:
+    """The pairs of names that stand one after the other: stage and slot, among others."""
+    return {pair for name in names for pair in itertools.pairwise(name.split("/"))}
+
+
+def _nearness(target: Target, leaf: Leaf) -> tuple[int, int]:
+    """How many names around the two stages are the same, and how few are not."""
+    new = collections.Counter(without(target.name, target.key).split("/"))
+    old = collections.Counter(without(leaf.name, target.key).split("/"))
+    return (new & old).total(), -((new | old) - (new & old)).total()
+
+
+def _check_equal(target: Target, found: list[Leaf]) -> None:
+    values = [
+        np.asarray(leaf.value) for leaf in found if not isinstance(leaf.value, jax.ShapeDtypeStruct)
+    ]
+    if not all(np.array_equal(value, values[0]) for value in values):
+        _refuse(target.path, [f"{leaf.path} = {leaf.value}" for leaf in found])
+
+
+def _refuse(path: str, sources: list[str]) -> None:
+    raise ValueError(
+        f"adopt_state: {path!r} could come from {quote(sources)} alike. Take out of the old state what it should not"
+        " come from, or make them equal."
+    )
+
+
+def _refuse_targets(source: str, paths: list[str]) -> None:
+    raise ValueError(
+        f"adopt_state: {source!r} of the old state could go to {quote(paths)} alike. Give the members names as in the"
+        " old chain, with named(...), or rename the entry of the old state, which is a dict, to where it belongs."
+    )

@@ -1,0 +1,313 @@
+"""The remembered call: a factory and the arguments it was called with, as a value.
+
+A factory is a function of numbers. Calling it computes nothing: it makes a value that remembers the
+factory and its arguments. The value prints as the call that made it, compares and hashes by it, is
+a pytree whose leaves are its float hyperparameters, and is changed with ``replace``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeAlias
+
+import jax
+import numpy as np
+
+from gradchain.core.errors import quote
+from gradchain.tree.mapping import is_traced
+
+Hyper: TypeAlias = Annotated[Any, "Hyper"]
+"""A number: a float, a 0-d array, a tracer, or a function of the step (0-based) that gives one."""
+
+FACTORIES: dict[str, Factory] = {}
+
+_CONTAINERS = (dict, list, tuple)  # which an argument may be, with hyperparameters in it
+
+
+@dataclass(frozen=True, eq=False)
+class Factory:
+    """A registered function, and what its signature says of its arguments."""
+
+    function: Callable
+    kind: type[Call]
+    coming: int = 0  # leading arguments that are given only when the value is used
+    composite: bool = False  # a recipe: its function returns members instead of a rule
+    name: str = field(init=False)
+    signature: inspect.Signature = field(init=False)
+
+    def __post_init__(self):
+        signature = inspect.signature(self.function)
+        parameters = list(signature.parameters.values())[self.coming :]
+        object.__setattr__(self, "name", self.function.__name__)
+        object.__setattr__(self, "signature", signature.replace(parameters=parameters))
+        known = FACTORIES.setdefault(self.name, self)
+        if _origin(known.function) != _origin(self.function):
+            raise ValueError(
+                f"A factory named {self.name!r} is registered already, by {'.'.join(_origin(known.function))}."
+                " Names identify a factory in configs: choose another."
+            )
+        FACTORIES[self.name] = (
+            self  # the same function defined again, in a notebook say, replaces itself
+        )
+
+    def mentions(self, name: str, annotation: str) -> bool:
+        """Whether the annotation of argument ``name`` mentions ``annotation``."""
+        found = self.signature.parameters[name].annotation
+        return annotation in (found if isinstance(found, str) else repr(found))
+
+    def bind(self, args: tuple, kwargs: dict) -> Any:
+        """The value that remembers this call, with all arguments by name and the defaults filled
+        in.
+        """
+        strange = [k for k in kwargs if k not in self.signature.parameters]
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            what = f"there is no argument {quote(strange)}" if strange else error
+            bare = ", ".join(
+                str(p.replace(annotation=p.empty)) for p in self.signature.parameters.values()
+            )
+            raise TypeError(f"{self.name}: {what}. It is called as {self.name}({bare}).") from None
+        bound.apply_defaults()
+        return self.kind.of(
+            self, {k: self.kind.admit(self, k, v) for k, v in bound.arguments.items()}
+        ).checked()
+
+    def call(self, arguments: dict[str, Any], *coming: Any) -> Any:
+        """Call the function with arguments kept by name."""
+        bound = inspect.BoundArguments(self.signature, arguments)  # pyright: ignore[reportArgumentType]
+        return self.function(*coming, *bound.args, **bound.kwargs)
+
+
+def _origin(function: Callable) -> tuple[str, str]:
+    return function.__module__, function.__qualname__
+
+
+class Call:
+    """The base of transformations, schedules and selections.
+
+    Attributes:
+        tag: the key under which a config has the name of the factory.
+    """
+
+    tag: str
+    __slots__ = ("__weakref__", "_cache", "arguments", "factory", "label")
+    factory: Factory
+    arguments: dict[str, Any]
+    label: str | None
+    _cache: dict[str, Any]
+
+    @classmethod
+    def of(cls, factory: Factory, arguments: dict[str, Any], label: str | None = None) -> Any:
+        """The value that remembers ``factory(**arguments)``, arguments unexamined."""
+        self = object.__new__(cls)
+        for name, value in (
+            ("factory", factory),
+            ("arguments", arguments),
+            ("label", label),
+            ("_cache", {}),
+        ):
+            object.__setattr__(self, name, value)
+        return self
+
+    @classmethod
+    def admit(cls, factory: Factory, name: str, value: Any) -> Any:
+        """The form in which an argument is kept: a concrete number as a Python number."""
+        where = f"{factory.name}: argument {name!r}"
+        value = (
+            jax.tree.map(as_number, value, is_leaf=is_call)
+            if isinstance(value, _CONTAINERS)
+            else as_number(value)
+        )
+        if factory.mentions(name, "Hyper"):
+            if isinstance(value, int) and not isinstance(value, bool):
+                value = float(value)
+            is_number = isinstance(value, float) or is_traced([value]) or callable(value)
+            if not is_number and not (value is None and factory.mentions(name, "None")):
+                raise TypeError(
+                    f"{where} must be a number or a function of the step, not {value!r}."
+                )
+        is_count = factory.signature.parameters[name].annotation in ("int", int)
+        if is_count and not (isinstance(value, int | float) or is_traced([value])):
+            raise TypeError(f"{where} must be an integer, not {value!r}.")
+        for leaf in jax.tree.leaves(value, is_leaf=is_call):
+            if not _is_dynamic(leaf) and getattr(type(leaf), "__hash__", None) is None:
+                raise TypeError(
+                    f"{where} holds {leaf!r}, which cannot be hashed; use a tuple or a function."
+                )
+        return value
+
+    def __setattr__(self, name: str, value: Any):
+        raise AttributeError(
+            f"{type(self).__name__} is immutable; use replace({name}=...) to make another."
+        )
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        jax.tree_util.register_pytree_with_keys(
+            cls, _flatten_with_keys, _unflatten(cls), lambda call: call._parts()
+        )
+
+    def __repr__(self) -> str:
+        return f"{self.factory.name}({', '.join(self._printed(_text))})" + self._suffix()
+
+    def __str__(self) -> str:
+        if len(line := repr(self)) <= 100:
+            return line
+        lines = ",\n".join(self._printed(lambda x: str(x) if is_call(x) else _text(x)))
+        return f"{self.factory.name}(\n{textwrap.indent(lines, '    ')},\n)" + self._suffix()
+
+    def _printed(self, text: Callable) -> list[str]:
+        """Each argument as it is written in the call."""
+        parameters, parts = self.factory.signature.parameters, []
+        for name, value in self.arguments.items():
+            is_spread = parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+            parts += map(text, value) if is_spread else [f"{name}={text(value)}"]
+        return parts
+
+    def _suffix(self) -> str:
+        return f".named({self.label!r})" if self.label else ""
+
+    def _key(self) -> tuple:
+        if "key" not in self._cache:
+            leaves, treedef = jax.tree.flatten(self)
+            self._cache["key"] = (
+                treedef,
+                tuple(x if isinstance(x, float) else id(x) for x in leaves),
+            )
+        return self._cache["key"]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Call) and self._key() == other._key())
+
+    def __hash__(self) -> int:
+        if "hash" not in self._cache:
+            self._cache["hash"] = hash(self._key())
+        return self._cache["hash"]
+
+    def __reduce__(self):
+        return _remake, (self.factory.name, self.arguments, self.label)
+
+    def _parts(self) -> tuple[tuple, tuple]:
+        """Children and structure: the hyperparameters and what contains them, and all the rest."""
+        if "parts" not in self._cache:
+            children, static = {}, {}
+            for name, value in self.arguments.items():
+                is_child = _is_dynamic(value) or (isinstance(value, _CONTAINERS) and value)
+                (children if is_child else static)[name] = _wrap(value) if is_child else value
+            structure = (
+                self.factory,
+                self.label,
+                tuple(self.arguments),
+                tuple(children),
+                tuple(static.items()),
+            )
+            self._cache["parts"] = tuple(children.values()), structure
+        return self._cache["parts"]
+
+    def replace(self, **changes: Any) -> Any:
+        """The same call with some arguments changed.
+
+        Raises:
+            TypeError: if the factory has no such argument.
+        """
+        strange = changes.keys() - self.arguments.keys()
+        if strange:
+            raise TypeError(
+                f"{self.factory.name} has no argument {quote(strange)}, only {quote(self.arguments)}."
+            )
+        new = {k: self.admit(self.factory, k, changes.get(k, v)) for k, v in self.arguments.items()}
+        return self.of(self.factory, new, self.label).checked()
+
+    def checked(self) -> Any:
+        """The value itself, once its arguments are seen to fit each other."""
+        return self
+
+
+def is_call(x: Any) -> bool:
+    """Whether ``x`` is a remembered call."""
+    return isinstance(x, Call)
+
+
+def as_number(x: Any) -> Any:
+    """A concrete number as a Python number; anything else as it is."""
+    is_scalar = getattr(x, "ndim", None) == 0 and hasattr(x, "item") and not is_traced([x])
+    return (
+        x.item() if is_scalar and isinstance(x.dtype, np.dtype) else x
+    )  # a random key is no number
+
+
+def _is_dynamic(x: Any) -> bool:
+    return isinstance(x, float | jax.Array | Call)
+
+
+def _remake(name: str, arguments: dict, label: str | None) -> Any:
+    return FACTORIES[name].kind.of(FACTORIES[name], arguments, label)
+
+
+def _text(x: Any) -> str:
+    if isinstance(x, float) and not math.isfinite(x):
+        return f"float('{x}')"
+    if type(x) is tuple:
+        return f"({', '.join(map(_text, x))}{',' * (len(x) == 1)})"
+    if type(x) is dict:
+        return f"{{{', '.join(f'{k!r}: {_text(v)}' for k, v in x.items())}}}"
+    return repr(x)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class _Static:
+    """A part of the structure inside a container that may also hold hyperparameters."""
+
+    value: Any
+
+
+def _wrap(value: Any) -> Any:
+    return jax.tree.map(lambda x: x if _is_dynamic(x) else _Static(x), value, is_leaf=is_call)
+
+
+def _unwrap(value: Any) -> Any:
+    if not isinstance(value, _CONTAINERS):
+        return value
+    is_leaf = lambda x: isinstance(x, _Static | Call)
+    return jax.tree.map(lambda x: x.value if isinstance(x, _Static) else x, value, is_leaf=is_leaf)
+
+
+def _flatten_with_keys(call: Call) -> tuple[list, tuple]:
+    children, structure = call._parts()
+    return [
+        (jax.tree_util.GetAttrKey(k), v) for k, v in zip(structure[3], children, strict=True)
+    ], structure
+
+
+def _unflatten(cls: type[Call]) -> Callable:
+    def unflatten(structure: tuple, children: tuple) -> Any:
+        factory, label, order, names, static = structure
+        found = dict(zip(names, map(_unwrap, children), strict=True)) | dict(static)
+        call = cls.of(factory, {name: found[name] for name in order}, label)
+        call._cache["parts"] = (
+            tuple(children),
+            structure,
+        )  # whatever the leaves are now: a mask has bools there
+        return call
+
+    return unflatten
+
+
+def decorator(kind: type[Call], coming: int = 0, composite: bool = False) -> Callable:
+    """A decorator that turns a function into a factory of ``kind``."""
+
+    def decorate(function: Callable) -> Callable:
+        factory = Factory(function, kind, coming, composite)
+        make = lambda *args, **kwargs: factory.bind(args, kwargs)
+        for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+            setattr(make, name, getattr(function, name))
+        make.__signature__ = factory.signature.replace(return_annotation=kind)  # pyright: ignore[reportFunctionMemberAccess]
+        return make
+
+    return decorate

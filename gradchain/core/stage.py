@@ -1,0 +1,259 @@
+"""Members at one step: numbers evaluated, bodies made."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.core import errors
+from gradchain.core.call import Factory, is_call
+from gradchain.numerics.arithmetic import real_dtype
+from gradchain.tree.mapping import tree_map_live, widened
+from gradchain.tree.selecting import is_tree_of_choices
+
+LOCALITIES = ("element", "leaf", "matrix", "tree")
+
+
+class Member(Protocol):
+    """What the runner asks of a transformation, and all that it may ask."""
+
+    factory: Factory
+    arguments: dict[str, Any]
+    label: str | None
+
+    @classmethod
+    def of(cls, factory: Factory, arguments: dict[str, Any], label: str | None = None) -> Any:
+        """The value that remembers this call."""
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """The members of a chain by name."""
+        ...
+
+    @property
+    def inner(self) -> Sequence[Any]:
+        """The transformations among its arguments."""
+        ...
+
+    @property
+    def locality(self) -> str:
+        """``element``, ``leaf``, ``matrix`` or ``tree``."""
+        ...
+
+    @property
+    def extras(self) -> frozenset[str]:
+        """The extra arguments that it takes; ``"*"`` for any."""
+        ...
+
+    @property
+    def freezes(self) -> bool:
+        """Whether it may keep leaves from any update."""
+        ...
+
+    def frozen(self, tree: Any) -> Any:
+        """Which leaves it keeps from any update."""
+
+    def init(self, params: Any) -> Any:
+        """The state before the first update."""
+
+    def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+        """Updates and the next state."""
+
+
+_inside = contextvars.ContextVar(
+    "_inside", default=False
+)  # a member's own members see the extras of all
+
+
+@contextlib.contextmanager
+def inside() -> Iterator[None]:
+    """While the members of a wrapper run: the outermost call has checked the extra arguments for
+    all.
+    """
+    token = _inside.set(True)
+    try:
+        yield
+    finally:
+        _inside.reset(token)
+
+
+def is_inside() -> bool:
+    """Whether a wrapper runs its members now."""
+    return _inside.get()
+
+
+def run_inside(tx: Member, updates: Any, state: Any, params: Any, extra: dict) -> tuple[Any, Any]:
+    """The update of a wrapper's member, which is given those of the extra arguments that it takes."""
+    taken = {k: v for k, v in extra.items() if k in tx.extras or "*" in tx.extras}
+    with inside():
+        return tx.update(updates, state, params, **taken)
+
+
+def is_pair(x: Any) -> bool:
+    """Whether ``x`` is a foreign ``(init, update)`` pair: a tuple of two functions, or an object
+    that has both.
+    """
+    if is_call(x) or is_tree_of_choices(x):
+        return False
+    pair = x if isinstance(x, tuple) else (getattr(x, "init", None), getattr(x, "update", None))
+    return len(pair) == 2 and all(callable(f) and not is_call(f) for f in pair)
+
+
+def free_name(base: str, taken: Iterable[str]) -> str:
+    """``base``, or the first of ``base_2``, ``base_3`` ... that is not taken."""
+    names = itertools.chain([base], (f"{base}_{i}" for i in itertools.count(2)))
+    return next(name for name in names if name not in taken)
+
+
+def named_members(members: Iterable[Any]) -> dict[str, Any]:
+    """Members by the names of their states: the label, which is taken off, or else the name of the
+    factory.
+    """
+    named: dict[str, Any] = {}
+    for member in members:
+        name = free_name(member.label or member.factory.name, named)
+        named[name] = member.of(member.factory, member.arguments)
+    return named
+
+
+def widest(localities: Iterable[str]) -> str:
+    """That of them which looks furthest."""
+    return max(localities, key=LOCALITIES.index, default="element")
+
+
+class Body:
+    """What the factory of a transformation returns for given numbers: a lift, or a pair of
+    functions.
+    """
+
+    locality: str = "tree"
+    extras: frozenset[str] = frozenset()  # the extra arguments that it takes; "*" for any
+    needs_step: bool = False
+    fuses: bool = False  # whether consecutive members of this class run together
+    # whether it takes away a leading dimension that its updates have beside the parameters'
+    unstacks: bool = False
+    slot_names: frozenset[str] | None = None  # None: it keeps its state as it likes
+    keeps_clock: bool = False  # whether it moves its step number on itself
+    freezes: bool = False  # whether it, or a member of its own, keeps leaves from any update
+    members: Mapping[str, Any] = MappingProxyType({})  # by their names in its state; "": all of it
+
+    def parts(self, entry: Any) -> Iterator[tuple[str, Any, Any]]:
+        """Name, transformation and state of each member, in the state ``entry`` of the whole."""
+        for name, member in self.members.items():
+            yield name, member, entry.get(name, {}) if name else entry
+
+    def frozen(self, tree: Any) -> Any:
+        """The tree of bools that says which leaves it keeps from any update: those that all its
+        members freeze.
+        """
+        masks = [m.frozen(tree) for m in self.members.values()] or [
+            tree_map_live(lambda _: False, tree)
+        ]
+        return tree_map_live(lambda _, *flags: all(flags), tree, *masks)
+
+    def init(self, params: Any) -> Any:
+        """The state of one member, its clock aside."""
+        raise NotImplementedError
+
+    @classmethod
+    def run(
+        cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict
+    ) -> tuple[Any, list]:
+        """The updates after all ``stages``, and the new state of each."""
+        raise NotImplementedError
+
+
+class PairBody(Body):
+    """A pair of functions on whole trees: foreign, hand-written, or made by a wrapper around
+    ``members``.
+    """
+
+    def __init__(self, init: Callable, update: Callable, members: Sequence[Member]):
+        self.init, self.update = lambda params: init(widened(params)), update
+        self.locality = widest(m.locality for m in members) if members else "tree"
+        parameters = list(inspect.signature(update).parameters.values())
+        by_place = [p for p in parameters if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
+        self.takes_params = len(by_place) > 2 or any(p.kind is p.VAR_POSITIONAL for p in by_place)
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        inner = (
+            frozenset().union(*(m.extras for m in members), errors.VOCABULARY) if members else {"*"}
+        )
+        by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY or p in by_place[3:]]
+        self.extras = frozenset(by_name).union(inner if takes_any else ())
+
+    @classmethod
+    def run(
+        cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict
+    ) -> tuple[Any, list]:
+        """See ``Body``."""
+        body = stages[0].body
+        own = {k: v for k, v in extra.items() if k in body.extras or "*" in body.extras}
+        updates, params = widened(updates), widened(params) if body.takes_params else None
+        with inside():
+            updates, new = body.update(
+                updates, states[0], *([params] if body.takes_params else []), **own
+            )
+        return updates, [new]
+
+
+class Stage:
+    """A member of a chain at one step: its name, its clock, its numbers, and what its factory made
+    of them.
+    """
+
+    def __init__(self, name: str, call: Member, count: Any):
+        self.name, self.call, self.count = name, call, count
+        is_scheduled = lambda k, v: (
+            callable(v) and call.factory.mentions(k, "Hyper") and not call.factory.composite
+        )
+        scheduled = [k for k, v in call.arguments.items() if is_scheduled(k, v)]
+        if count is None and scheduled:
+            errors.check_slots(name, {"count"}, {})
+        self.numbers = call.arguments | {k: call.arguments[k](count) for k in scheduled}
+        self.body = self._make(self.numbers)
+        self.timed = not self.body.keeps_clock and (bool(scheduled) or self.body.needs_step)
+
+    def at(self, dtype: Any) -> Any:
+        """The body whose array hyperparameters have the precision of ``dtype``.
+
+        Made anew each time: its numbers belong to the trace that asks, and must not be kept for
+            another.
+        """
+        real = real_dtype(dtype)
+        cast = lambda x: x.astype(real) if isinstance(x, jax.Array) and x.ndim == 0 else x
+        cast_all = lambda x: type(x)(map(cast, x)) if type(x) in (tuple, list) else cast(x)
+        return self._make({k: cast_all(v) for k, v in self.numbers.items()})
+
+    def _make(self, numbers: dict[str, Any]) -> Any:
+        if self.call.factory.composite:  # a chain with a name of its own runs as one member
+            inner = self.call.of(self.call.factory, self.call.arguments)
+            body = PairBody(inner.init, inner.update, members=[inner])
+            body.members, body.freezes, body.unstacks = {"": inner}, inner.freezes, unstacks(inner)
+            return body
+        made = self.call.factory.call(numbers)
+        if getattr(made, "is_pair", False):  # a wrapped pair, opened again
+            made = tuple(made)
+        if not (isinstance(made, Body) or is_pair(made)):
+            name = self.call.factory.name
+            raise TypeError(
+                f"{name}: a factory returns a lift or an (init, update) pair, not {made!r}; see also @recipe."
+            )
+        return made if isinstance(made, Body) else PairBody(*made, members=self.call.inner)
+
+
+def unstacks(tx: Member) -> bool:
+    """Whether it takes away a leading dimension of its updates: whether its first member does."""
+    return any(stage.body.unstacks for stage in stages_at_start(tx.members)[:1])
+
+
+def stages_at_start(members: Mapping[str, Member]) -> list[Stage]:
+    """The members at their first step."""
+    return [Stage(name, call, jnp.zeros((), jnp.int32)) for name, call in members.items()]

@@ -1,0 +1,396 @@
+"""What a transformation is made of and what its state takes, from shapes alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.core.by_label import ByLabel
+from gradchain.core.call import Call, is_call
+from gradchain.core.errors import check_params
+from gradchain.core.lift import Lift
+from gradchain.core.slots import Slot
+from gradchain.core.transformation import GradientTransformation, as_transformation
+from gradchain.core.walk import Part, walk
+from gradchain.tree.mapping import shapes_of
+from gradchain.tree.paths import named_leaves
+from gradchain.tree.selecting import only, select
+
+
+@dataclasses.dataclass(frozen=True)
+class SlotUse:
+    """A named part of the state of one member.
+
+    Attributes:
+        name: its key in the state.
+        relation: how it relates to a parameter, as declared: ``like_param``, ``counter`` ...
+        dtypes: the dtypes of its arrays.
+        bytes: the size of all its arrays.
+    """
+
+    name: str
+    relation: str
+    dtypes: tuple[str, ...]
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class MemberUse:
+    """A member of a chain, wrapper or group.
+
+    Attributes:
+        name: its path in the state: ``accumulate/inner/scale_by_adam``.
+        depth: in how many wrappers and groups it stands.
+        hyperparameters: its arguments that are not transformations, as text.
+        locality: how far an output element looks: ``element``, ``leaf``, ``matrix`` or ``tree``.
+        needs: what ``update`` must be given for it.
+        takes: further extra arguments of ``update`` that it uses where they are given; ``"*"`` for
+            any.
+        slots: the parts of its own state, those of its members aside.
+    """
+
+    name: str
+    depth: int
+    hyperparameters: dict[str, str]
+    locality: str
+    needs: tuple[str, ...]
+    takes: tuple[str, ...]
+    slots: tuple[SlotUse, ...]
+
+    @property
+    def bytes(self) -> int:
+        """The size of its own state."""
+        return sum(slot.bytes for slot in self.slots)
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """A group of leaves, or the leaves that a member is for.
+
+    Attributes:
+        stage: the member that chooses.
+        name: the name of the group; ``frozen`` or ``chosen`` where there is none.
+        rule: what chooses them, as text.
+        leaves: the paths of all of them.
+        parameters: how many numbers they hold.
+    """
+
+    stage: str
+    name: str
+    rule: str
+    leaves: tuple[str, ...]
+    parameters: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What ``describe`` found; it prints as tables.
+
+    Attributes:
+        leaves: how many parameter arrays there are.
+        parameters: how many numbers they hold.
+        parameter_bytes: the size of them.
+        members: every member in order, a wrapper before what it holds: its ``name``, ``depth``,
+            ``hyperparameters``, ``locality``, ``needs``, ``takes``, ``bytes`` and ``slots``, each
+            with ``name``, ``relation``, ``dtypes`` and ``bytes``.
+        choices: the groups, and what each ``where`` selects: ``stage``, ``name``, ``rule``,
+            ``leaves`` and ``parameters``.
+        groups: from the path of each leaf to the name of its group: ``frozen`` where it is, ``all``
+            where there are no groups; of groups in groups ``outer/inner``, of several group members
+            in a row their names with commas.
+    """
+
+    leaves: int
+    parameters: int
+    parameter_bytes: int
+    members: tuple[MemberUse, ...]
+    choices: tuple[Choice, ...]
+    groups: dict[str, str]
+
+    @property
+    def bytes(self) -> dict[str, int]:
+        """The size of each member's own state, by name."""
+        return {stage.name: stage.bytes for stage in self.members}
+
+    @property
+    def total_bytes(self) -> int:
+        """The size of the whole state."""
+        return sum(self.bytes.values())
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What ``update`` must be given: ``params``, and extra arguments by name."""
+        return tuple(sorted({name for stage in self.members for name in stage.needs}))
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """Further extra arguments of ``update`` that are used where they are given; ``"*"`` for
+        any.
+        """
+        return tuple(
+            sorted({name for stage in self.members for name in stage.takes} - set(self.needs))
+        )
+
+    def __str__(self) -> str:
+        size = f"{_counted(self.leaves, 'leaf', 'leaves')}, {_counted(self.parameters, 'parameter', 'parameters')}"
+        ratio = (
+            f", {self.total_bytes / self.parameter_bytes:.2f} times the parameters"
+            if self.parameter_bytes
+            else ""
+        )
+        parts = [
+            f"{size}: {_bytes(self.parameter_bytes)}\nstate: {_bytes(self.total_bytes)}{ratio}",
+            self._stage_table(),
+        ]
+        parts += [self._choice_table()] if self.choices else []
+        return "\n\n".join([*parts, self._arguments()])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _stage_table(self) -> str:
+        rows: list[tuple | str] = []
+        for stage, above in zip(self.members, _above(self.members), strict=True):
+            indent = "  " * stage.depth
+            name = indent + stage.name.removeprefix(above)
+            cells = [
+                (s.name, s.relation, " ".join(s.dtypes), _bytes(s.bytes)) for s in stage.slots
+            ] or [("-", *[""] * 3)]
+            rows += [
+                (name if i == 0 else "", stage.locality if i == 0 else "", *row)
+                for i, row in enumerate(cells)
+            ]
+            text = ", ".join(f"{k}={v}" for k, v in stage.hyperparameters.items())
+            rows += textwrap.wrap(
+                text, 96, initial_indent=f"{indent}    ", subsequent_indent=f"{indent}    "
+            )
+        rows.append(("total", "", "", "", "", _bytes(self.total_bytes)))
+        return table(("stage", "locality", "slot", "relation", "dtype", "size"), rows, right=(5,))
+
+    def _choice_table(self) -> str:
+        rows = []
+        for c in self.choices:
+            more = f", ... {len(c.leaves) - 2} more" if len(c.leaves) > 2 else ""
+            examples = ", ".join(c.leaves[:2]) + more
+            rows.append(
+                (c.stage, c.name, c.rule, f"{len(c.leaves):,}", f"{c.parameters:,}", examples)
+            )
+        return table(
+            ("stage", "group", "rule", "leaves", "parameters", "for example"), rows, right=(3, 4)
+        )
+
+    def _arguments(self) -> str:
+        needs = ", ".join("params" if name == "params" else f"{name}=..." for name in self.needs)
+        lines = [f"update needs: {needs or 'nothing beside gradients and state'}"]
+        takes = [name for name in self.takes if name != "*"]
+        lines += (
+            [f"update also uses: {', '.join(f'{name}=...' for name in takes)}"] if takes else []
+        )
+        lines += ["a member passes any extra argument on"] if "*" in self.takes else []
+        return "\n".join(lines)
+
+
+def describe(tx: Any, params: Any) -> Description:
+    """What a transformation is made of, and what its state takes for given parameters.
+
+    Everything comes from shapes: no array of the size of a parameter is made.
+
+    Args:
+        tx: the transformation, or a foreign pair.
+        params: the parameters, or a tree of ``jax.ShapeDtypeStruct``.
+
+    Returns:
+        The members with their hyperparameters and slots, sizes in bytes, and which leaf is in which
+        group.
+
+    Raises:
+        TypeError: naming the path, if a parameter is not of a floating or complex dtype.
+        ValueError: naming the path, if a leaf belongs to no group.
+
+    Example:
+        >>> import gradchain as gc
+        >>> print(describe(gc.adam(1e-3), {"w": jax.ShapeDtypeStruct((1024, 1024), jnp.float32)}))
+        1 leaf, 1,048,576 parameters: 4.0 MiB
+        state: 8.0 MiB, 2.00 times the parameters
+        <BLANKLINE>
+        stage                   locality  slot   relation          dtype       size
+        scale_by_adam           element   count  counter           int32        4 B
+                                          mu     like_param        float32  4.0 MiB
+                                          nu     like_param, real  float32  4.0 MiB
+            b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0
+        scale_by_learning_rate  element   count  counter           int32        4 B
+            learning_rate=0.001
+        total                                                               8.0 MiB
+        <BLANKLINE>
+        update needs: nothing beside gradients and state
+    """
+    tx = as_transformation(tx, "describe: tx")
+    check_params(params)
+    shapes = shapes_of(params)
+    found = list(walk(tx, jax.eval_shape(tx.init, shapes), shapes))
+    frozen = {path for path, flag in named_leaves(tx.frozen(shapes)) if flag}
+    choices = [choice for part in found for choice in _choices(part, frozen)]
+    return Description(
+        leaves=len(jax.tree.leaves(shapes)),
+        parameters=_parameters(shapes),
+        parameter_bytes=_size(shapes),
+        members=tuple(map(_member_use, found)),
+        choices=tuple(choices),
+        groups=_groups(found, shapes, frozen),
+    )
+
+
+def _member_use(part: Part) -> MemberUse:
+    entry, members = part.entry, set(part.body.members)
+    if isinstance(entry, dict):
+        own = {} if "" in members else {k: v for k, v in entry.items() if k not in members}
+    else:
+        own = {"state": entry}  # a foreign pair keeps what it likes
+    return MemberUse(
+        name=part.name,
+        depth=len(part.position) // 2,
+        hyperparameters=_hyperparameters(part.call),
+        locality=part.body.locality,
+        needs=tuple(sorted(part.needs)),
+        takes=tuple(sorted(part.takes)),
+        slots=tuple(
+            _slot_use(part, name, tree) for name, tree in own.items() if jax.tree.leaves(tree)
+        ),
+    )
+
+
+def _slot_use(part: Part, name: str, tree: Any) -> SlotUse:
+    declared = part.body.slots.get(name) if isinstance(part.body, Lift) else None
+    is_clock = name == "count" and declared is None and part.stage.timed
+    relation = "counter" if is_clock else "" if declared is None else _relation(declared)
+    dtypes = dict.fromkeys(jnp.dtype(x.dtype).name for x in jax.tree.leaves(tree))
+    return SlotUse(name, relation, tuple(dtypes), _size(tree))
+
+
+def _relation(slot: Slot) -> str:
+    if slot.integer:
+        return "counter"
+    size = (
+        f"({slot.size})"
+        if isinstance(slot.size, int) and (slot.size or slot.relation in ("drop", "keep"))
+        else ""
+    )
+    notes = [word for word, holds in (("real", slot.real), ("a copy", slot.copy)) if holds]
+    return ", ".join([slot.relation + size, *notes])
+
+
+def _hyperparameters(call: GradientTransformation) -> dict[str, str]:
+    """The arguments of a call that hold no transformation, as text."""
+    if call.is_pair:
+        return {}
+    is_member = lambda x: isinstance(x, GradientTransformation)
+    holds_member = lambda v: any(map(is_member, jax.tree.leaves(v, is_leaf=is_call)))
+    return {k: short(v) for k, v in call.arguments.items() if not holds_member(v)}
+
+
+def short(x: Any, width: int = 60) -> str:
+    """A value as text of one line, without addresses, and cut where it is longer than ``width``."""
+    if callable(x) and not isinstance(x, Call):
+        text = getattr(x, "__qualname__", type(x).__qualname__).replace("<locals>.", "")
+    else:
+        text = re.sub(r" at 0x[0-9a-f]+", "", " ".join(repr(x).split()))
+    return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
+# ---------------------------------------------------------------------------- which leaf goes where
+
+
+def _choices(part: Part, frozen: set[str]) -> list[Choice]:
+    body = part.body
+    if isinstance(body, ByLabel):
+        rest = {"groups": "default", "masked": "the others"}.get(part.factory, "")
+        rule = lambda label: short(body.rules[label], 30) if label in body.rules else rest
+        made = [(label, rule(label), mask) for label, mask in body.masks(part.params).items()]
+    elif isinstance(body, Lift) and body.where is not None:
+        made = [("", short(body.where, 30), select(body.where, part.params))]
+    else:
+        return []
+    return [_choice(part, name, rule, only(mask, part.params), frozen) for name, rule, mask in made]
+
+
+def _choice(part: Part, label: str, rule: str, tree: Any, frozen: set[str]) -> Choice:
+    """The leaves of a label, or where that is empty those that a member is for."""
+    paths = tuple(path for path, x in named_leaves(tree) if x is not None)
+    freezes = part.body.members[label].freezes if label else part.body.freezes
+    is_frozen = freezes and frozen.issuperset(paths)  # and not at some steps only
+    name = label + " (frozen)" * is_frozen if label else "frozen" if is_frozen else "chosen"
+    return Choice(part.name, name, rule, paths, _parameters(tree))
+
+
+def _groups(found: list[Part], shapes: Any, frozen: set[str]) -> dict[str, str]:
+    """The name of the group of each leaf."""
+    names: dict[str, dict[tuple, str]] = {
+        path: {} for path, x in named_leaves(shapes) if x is not None
+    }
+    for part in found:
+        if isinstance(part.body, ByLabel):
+            for label, mask in part.body.masks(part.params).items():
+                for path, flag in named_leaves(mask):
+                    if flag:
+                        _extend(names[path], part.position, label)
+    text = lambda path: "frozen" if path in frozen else ", ".join(names[path].values()) or "all"
+    return {path: text(path) for path in names}
+
+
+def _extend(found: dict[tuple, str], position: tuple, label: str) -> None:
+    """Add a label: after that of the group around it, if there is one."""
+    for outer in list(found):
+        if position[: len(outer)] == outer:
+            found[position] = f"{found.pop(outer)}/{label}"
+            return
+    found[position] = label
+
+
+# ---------------------------------------------------------------------------------- numbers as text
+
+
+def table(header: Sequence[str], rows: Iterable[tuple | str], right: tuple[int, ...] = ()) -> str:
+    """Rows in columns; a row that is one string is a line of its own, and ``right`` names columns
+    of numbers.
+    """
+    lines = [tuple(header), *rows]
+    cells = [row for row in lines if not isinstance(row, str)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    align = lambda i, cell: cell.rjust(widths[i]) if i in right else cell.ljust(widths[i])
+    line = lambda row: (
+        row if isinstance(row, str) else "  ".join(align(i, cell) for i, cell in enumerate(row))
+    )
+    return "\n".join(line(row).rstrip() for row in lines)
+
+
+def _above(stages: Iterable[MemberUse]) -> Iterable[str]:
+    """For each member the path of what holds it, as it begins its name."""
+    held: list[str] = []
+    for stage in stages:
+        del held[stage.depth :]
+        yield f"{held[-1]}/" if held else ""
+        held.append(stage.name)
+
+
+def _bytes(count: int) -> str:
+    power = min(int(math.log2(count)) // 10, 5) if count else 0
+    return f"{count / 1024**power:.1f} {' KMGTP'[power]}iB" if power else f"{count} B"
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def _parameters(tree: Any) -> int:
+    return sum(math.prod(x.shape) for x in jax.tree.leaves(tree))
+
+
+def _size(tree: Any) -> int:
+    return sum(math.prod(x.shape) * jnp.dtype(x.dtype).itemsize for x in jax.tree.leaves(tree))

@@ -1,0 +1,121 @@
+"""The hyperparameters that a transformation uses at a point of its run, by name."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.core.call import is_call
+from gradchain.core.errors import quote
+from gradchain.core.schedule import Schedule
+from gradchain.core.transformation import GradientTransformation
+from gradchain.core.walk import Part, walk
+from gradchain.tree.paths import path_name
+
+
+class Hyperparams(dict):
+    """A dict by full names in which the end of a name, ``h["learning_rate"]``, finds the only one
+    that ends so.
+    """
+
+    def __missing__(self, name: str) -> Any:
+        found = [full for full in self if full.endswith(f"/{name}")]
+        if len(found) == 1:
+            return self[found[0]]
+        if found:
+            raise KeyError(
+                f"{name!r} is the end of {len(found)} names, take one in full: {quote(found)}"
+            )
+        raise KeyError(f"no hyperparameter is called {name!r}; there are {quote(self)}")
+
+
+jax.tree_util.register_pytree_with_keys(
+    Hyperparams,
+    lambda h: ([(jax.tree_util.DictKey(k), v) for k, v in h.items()], tuple(h)),
+    lambda names, values: Hyperparams(zip(names, values, strict=True)),
+)
+
+
+def hyperparams(tx: GradientTransformation, state: Any) -> Hyperparams:
+    """Every hyperparameter in force: the numbers that the next update will use.
+
+    A name is the path of a member in the state, and the argument: ``scale_by_adam/b1``,
+    ``accumulate/inner/scale_by_learning_rate/learning_rate``. Schedules are evaluated at the clock
+    of their member, which in a wrapper counts the steps that were made; ``tunable`` members give
+    what is in the state. A member that has a clock gives it as its ``step``, 0 before the first
+    update; ``step`` alone is the largest. The end of a name will do where only one name ends so. It
+    works under ``jit`` too, and the result may leave it.
+
+    Of foreign pairs nothing is known. What an optimizer finds out by itself, the scale of
+    ``reduce_on_plateau`` say, is no hyperparameter and stands in the state.
+
+    Args:
+        tx: the transformation.
+        state: its state.
+
+    Returns:
+        A dict of numbers: floats where they are constant, else arrays.
+
+    Raises:
+        ValueError: if it is the state of another transformation: a clock is missing.
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx = gc.sgd(gc.linear_schedule(1.0, 0.0, 4), momentum=0.9)
+        >>> params, state = jnp.zeros(1), tx.init(jnp.zeros(1))
+        >>> params, state = tx.step(params, state, params)
+        >>> now = hyperparams(tx, state)
+        >>> print(now["learning_rate"], now["step"], list(now)[1:3])
+        0.75 1 ['add_momentum/decay', 'scale_by_learning_rate/step']
+    """
+    if not isinstance(state, dict):
+        raise TypeError(
+            f"hyperparams: the state is a {type(state).__name__}, not the dict that init and update give."
+        )
+    clocks, numbers = [], {}
+    for part in walk(tx, state):
+        clock = _clock(part)
+        if clock is not None:
+            clocks.append(clock)
+            numbers[f"{part.name}/step"] = clock
+        if not part.call.factory.composite:  # of a chain or recipe with a name the members follow
+            numbers |= dict(_numbers(part.call, part.stage.numbers, part.stage.count, part.name))
+    step = {"step": functools.reduce(jnp.maximum, clocks)} if clocks else {}
+    return Hyperparams(step | numbers)
+
+
+def _clock(part: Part) -> Any:
+    """How many steps a member has made; ``None`` if it does not count them."""
+    if not (part.stage.timed or part.stage.body.keeps_clock):
+        return None
+    if not (isinstance(part.entry, dict) and "count" in part.entry):
+        raise ValueError(
+            f"hyperparams: the state has no '{part.name}/count': it belongs to another transformation. Give the"
+            " transformation that made it, or make a state with init(params)."
+        )
+    return part.entry["count"]
+
+
+def _numbers(
+    call: Any, arguments: dict[str, Any], count: Any, above: str
+) -> Iterator[tuple[str, Any]]:
+    """The numbers among the arguments of a call, by name, and those of the constraint or penalty
+    that it holds.
+    """
+    for name, value in arguments.items():
+        if call.factory.mentions(name, "GradientTransformation"):
+            continue  # members come by themselves
+        if callable(value) and call.factory.mentions(name, "Hyper"):
+            value = value(count)
+        for path, x in jax.tree_util.tree_leaves_with_path(value, is_leaf=is_call):
+            place = "/".join((above, name, path_name(path))).removesuffix("/")
+            if is_call(x) and not isinstance(x, Schedule | GradientTransformation):
+                yield from _numbers(x, x.arguments, count, place)
+            elif isinstance(x, float) or (
+                isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating)
+            ):
+                yield place, x

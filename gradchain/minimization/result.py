@@ -1,0 +1,124 @@
+"""What a minimization returns, and the words for how it ended."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import enum
+from typing import Any
+
+import jax
+import numpy as np
+
+from gradchain.tree.mapping import is_traced
+
+
+class Status(enum.IntEnum):
+    """How a minimization ended; ``print(status.words)``."""
+
+    RUNNING = 0
+    CONVERGED_GRADIENT = 1
+    CONVERGED_VALUE = 2
+    STALLED = 3
+    OUT_OF_STEPS = 4
+    OUT_OF_EVALS = 5
+    LINE_SEARCH_FAILED = 6
+    NON_FINITE = 7
+    UNBOUNDED = 8
+    INFEASIBLE = 9
+    STOPPED = 10
+
+    __str__ = enum.Enum.__str__  # with its name, not as a number
+
+    @property
+    def words(self) -> str:
+        """The status in words."""
+        return WORDS[self]
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it converged, by gradient or by value."""
+        return self in (Status.CONVERGED_GRADIENT, Status.CONVERGED_VALUE)
+
+
+WORDS = {
+    Status.RUNNING: "still running",
+    Status.CONVERGED_GRADIENT: "converged: the gradient is within the tolerance",
+    Status.CONVERGED_VALUE: "converged: the value does not change any more",
+    Status.STALLED: "stalled: no step changes the parameters, or the value beyond rounding",
+    Status.OUT_OF_STEPS: "out of steps",
+    Status.OUT_OF_EVALS: "out of evaluations",
+    Status.LINE_SEARCH_FAILED: "the search found no lower value, again and again",
+    Status.NON_FINITE: "the value or the gradient is not finite",
+    Status.UNBOUNDED: "the value falls without bound",
+    Status.INFEASIBLE: "a lower bound is above its upper bound",
+    Status.STOPPED: "stopped by the callback",
+}
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, repr=False)
+class Result:
+    """What ``minimize`` found; a pytree, so that it passes through ``jit`` and ``vmap``.
+
+    Attributes:
+        params: the best point, in the form of the start.
+        value: the value there.
+        grad_norm: the largest magnitude in the gradient there; where there are bounds, in the
+            projected gradient.
+        steps: how many steps were made, an int32.
+        evals: how often the value and its gradient were computed, an int32.
+        code: the number of the ``status``.
+        history: a dict of arrays over the steps, the first for the start; ``None`` unless it was
+            asked for.
+        aux: what the function returned beside the value at the best point; zeros if it was never
+            evaluated, where bounds are infeasible; ``None`` without ``has_aux``.
+    """
+
+    params: Any
+    value: Any
+    grad_norm: Any
+    steps: Any
+    evals: Any
+    code: Any
+    history: Any = None
+    aux: Any = None
+
+    def __repr__(self) -> str:
+        """How it ended first, then what was found; of a history its names."""
+        found = {
+            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "code"
+        }
+        found |= {"history": None if self.history is None else list(self.history)}
+        shown = {"status": self.status} | {k: x for k, x in found.items() if x is not None}
+        return f"Result({', '.join(f'{k}={_shown(x)}' for k, x in shown.items())})"
+
+    @property
+    def status(self) -> Any:
+        """How it ended: a ``Status``; an array of them for many starts; inside ``jit`` the number."""
+        if is_traced([self.code]):
+            return self.code
+        return (
+            Status(int(self.code))
+            if np.ndim(self.code) == 0
+            else np.vectorize(Status, otypes=[object])(self.code)
+        )
+
+    @property
+    def success(self) -> Any:
+        """Whether it converged."""
+        return (self.code == Status.CONVERGED_GRADIENT) | (self.code == Status.CONVERGED_VALUE)
+
+
+def _shown(x: Any) -> str:
+    """One number as it is written, how many ended with which status, and anything else as it
+    represents itself.
+    """
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        return " + ".join(
+            f"{n} {status.name}" for status, n in sorted(collections.Counter(x.flat).items())
+        )
+    if isinstance(x, Status):
+        return x.name
+    is_number = isinstance(x, jax.Array) and not is_traced([x]) and x.ndim == 0
+    return f"{x.item():.6g}" if is_number else repr(x)

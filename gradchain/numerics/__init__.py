@@ -1,0 +1,18 @@
+"""Arithmetic of rules that is right in every dtype and shard."""
+
+from gradchain.numerics.arithmetic import (
+    abs2 as abs2,
+    debias as debias,
+    ema as ema,
+    safe_divide as safe_divide,
+    safe_sqrt as safe_sqrt,
+)
+from gradchain.numerics.reductions import (
+    max_along as max_along,
+    mean as mean,
+    mean_along as mean_along,
+    norm as norm,
+    size as size,
+    total as total,
+    total_along as total_along,
+)

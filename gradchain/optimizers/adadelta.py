@@ -1,0 +1,78 @@
+"""Adadelta (Zeiler, 2012): rates from past gradients and past updates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.lift import elementwise
+from gradchain.core.slots import like_param
+from gradchain.core.transformation import chain, recipe, transform
+from gradchain.numerics.arithmetic import abs2, ema
+from gradchain.transforms.scaling import scale_by_learning_rate
+from gradchain.transforms.weight_decay import add_decayed_weights
+
+
+@transform
+def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6) -> Any:
+    r"""Give updates the units of parameters: the size of past updates over the size of past
+    gradients.
+
+    .. math::
+        v \leftarrow \rho v + (1-\rho) |g|^2, \quad
+        u = \sqrt{\frac{d + \epsilon}{v + \epsilon}}\, g, \quad
+        d \leftarrow \rho d + (1-\rho) |u|^2
+
+    Args:
+        rho: the decay :math:`\rho` in [0, 1).
+        eps: :math:`\epsilon`, in squared units of the gradient and of the parameter; it sets the
+            size of the first steps.
+
+    Source: Zeiler, "ADADELTA: An Adaptive Learning Rate Method", 2012,
+    https://arxiv.org/abs/1212.5701
+
+    Example:
+        >>> tx = scale_by_adadelta(rho=0.75, eps=1e-4)
+        >>> print(tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))[0].round(3))
+        [0.02]
+    """
+
+    def rule(g, s):
+        e_g = ema(abs2(g), s["e_g"], rho)
+        u = jnp.sqrt(s["e_x"] + eps) / jnp.sqrt(e_g + eps) * g
+        return u, {"e_g": e_g, "e_x": ema(abs2(u), s["e_x"], rho)}
+
+    return elementwise(rule, e_g=like_param(real=True), e_x=like_param(real=True))
+
+
+@recipe
+def adadelta(
+    learning_rate: Hyper = 1.0,
+    rho: Hyper = 0.9,
+    eps: Hyper = 1e-6,
+    weight_decay: Hyper | None = None,
+    where: Any = None,
+) -> Any:
+    """Adadelta: ``scale_by_adadelta``, then the learning rate; before them a penalty on the squares
+    of the weights.
+
+    Args:
+        learning_rate: the rate, or its schedule; the paper has none.
+        rho: decay of both mean squares.
+        eps: sets the size of the first steps.
+        weight_decay: how much of the parameters is added to the gradients; ``None`` adds nothing.
+        where: the leaves that decay; see ``add_decayed_weights``.
+
+    Source: see ``scale_by_adadelta``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = adadelta(rho=0.75, eps=1e-4), jnp.array([1.0])
+        >>> params, state = tx.step(jnp.array([2.0]), tx.init(params), params)
+        >>> print(params.round(3))
+        [0.98]
+    """
+    penalty = [] if weight_decay is None else [add_decayed_weights(weight_decay, where)]
+    return chain(*penalty, scale_by_adadelta(rho, eps), scale_by_learning_rate(learning_rate))

@@ -1,0 +1,208 @@
+"""Adafactor (Shazeer & Stern, 2018): second moments kept as rows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.errors import check_one_of
+from gradchain.core.lift import leafwise
+from gradchain.core.slots import Slot, drop, like_param
+from gradchain.core.transformation import chain, recipe, transform
+from gradchain.numerics.arithmetic import abs2
+from gradchain.transforms.clipping import clip_by_block_rms
+from gradchain.transforms.momentum import average_updates
+from gradchain.transforms.scaling import scale_by_learning_rate
+from gradchain.transforms.trust_ratio import scale_by_param_block_rms
+from gradchain.transforms.weight_decay import add_independent_weight_decay
+
+LARGEST, LAST = "largest", "last"  # which two dimensions are factored
+
+MOST = 6  # dimensions that a leaf of SM3 may have
+
+
+def factored_dims(
+    shape: tuple[int, ...], dims: str = LAST, least: int = 1
+) -> tuple[int, int] | None:
+    """The two dimensions that are factored, the larger last; ``None`` where the leaf keeps its
+    second moment whole.
+    """
+    order = (
+        list(range(len(shape)))
+        if dims == LAST
+        else sorted(range(len(shape)), key=shape.__getitem__)
+    )
+    if len(shape) < 2 or min(shape[d] for d in order[-2:]) < least:
+        return None
+    return order[-2], order[-1]
+
+
+def factored_slots(dims_of: Callable, name: str) -> dict[str, Slot]:
+    """The slots of a second moment: the means over either dimension, or all of it where there is no
+    such pair.
+    """
+    is_factored = lambda shape: dims_of(shape) is not None
+    return {
+        f"{name}_row": drop(lambda shape: dims_of(shape)[1])(real=True, exists=is_factored),
+        f"{name}_col": drop(lambda shape: dims_of(shape)[0])(real=True, exists=is_factored),
+        name: like_param(real=True, exists=lambda shape: not is_factored(shape)),
+    }
+
+
+def row_mean(row: jax.Array, dims: tuple[int, int]) -> jax.Array:
+    """The mean of the row means over the other factored dimension, which stays with length 1."""
+    return jnp.mean(row, axis=dims[0] - (dims[0] > dims[1]), keepdims=True)
+
+
+def inverse_root(row: jax.Array, col: jax.Array, dims: tuple[int, int]) -> jax.Array:
+    r"""One over the root of the product of rows and columns, :math:`\sqrt{\bar r / (r c)}`.
+
+    The roots are taken one by one: a quotient of squares may be out of range where the root is not.
+    """
+    rows = jnp.sqrt(row_mean(row, dims)) / jnp.sqrt(row)
+    return jnp.expand_dims(rows, dims[1]) / jnp.expand_dims(jnp.sqrt(col), dims[0])
+
+
+@transform
+def scale_by_factored_rms(
+    factored: bool = True,
+    decay_rate: Hyper = 0.8,
+    step_offset: int = 0,
+    min_dim_size_to_factor: int = 128,
+    epsilon: Hyper = 1e-30,
+    *,
+    max_decay: Hyper | None = None,
+    dims: str = LARGEST,
+    add_epsilon: bool = True,
+) -> Any:
+    r"""Adafactor's direction: divide by the root of a mean square that is kept as row and column
+    means.
+
+    .. math::
+        r \leftarrow \beta_t r + (1-\beta_t)\, \mathrm{mean}_j (|g|^2 + \epsilon), \quad
+        c \leftarrow \beta_t c + (1-\beta_t)\, \mathrm{mean}_i (|g|^2 + \epsilon), \quad
+        u_{ij} = g_{ij} \sqrt{\frac{\mathrm{mean}(r)}{r_i c_j}}, \quad \beta_t = 1 - t^{-\gamma}
+
+    A leaf without two such dimensions keeps its mean square whole, :math:`u = g / \sqrt{v}`.
+
+    Args:
+        factored: whether to factor at all.
+        decay_rate: the exponent :math:`\gamma > 0` of the decay.
+        step_offset: what is taken from the step :math:`t`, for a fine-tuning that began there.
+        min_dim_size_to_factor: both dimensions have to be as long for a leaf to be factored.
+        epsilon: :math:`\epsilon`, in squared units of the gradient.
+        max_decay: the largest :math:`\beta_t`, in [0, 1), so that the average does not become one
+            over all steps; by default none.
+        dims: the two dimensions that are factored, the ``"largest"`` or the ``"last"``; the others
+            are a batch.
+        add_epsilon: whether :math:`\epsilon` is added to the squares; else the estimate of
+            :math:`|g|^2` is at least
+            :math:`\epsilon`, and the mean of :math:`r` at least :math:`\sqrt{\epsilon}`, as in torch.
+
+    Raises:
+        ValueError: if ``dims`` is neither.
+
+    Source: Shazeer & Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018,
+    https://arxiv.org/abs/1804.04235; ``max_decay``: Zhai et al., "Scaling Vision Transformers",
+    2022, https://arxiv.org/abs/2106.04560
+
+    Example:
+        >>> tx, params = scale_by_factored_rms(min_dim_size_to_factor=2), jnp.zeros((2, 2))
+        >>> print(tx.update(jnp.array([[1.0, 2.0], [2.0, 4.0]]), tx.init(params))[0].round(3))
+        [[1. 1.]
+         [1. 1.]]
+    """
+    check_one_of("scale_by_factored_rms", (LARGEST, LAST), dims=dims)
+    dims_of = lambda shape: (
+        factored_dims(shape, dims, max(min_dim_size_to_factor, 1)) if factored else None
+    )
+
+    def rule(g, s, t):
+        weight = (t - step_offset) ** -decay_rate
+        if max_decay is not None:
+            weight = jnp.maximum(weight, 1 - max_decay)
+        average = lambda new, old: (1 - weight) * old + weight * new
+        square = abs2(g) + epsilon if add_epsilon else abs2(g)
+        pair = dims_of(g.shape)
+        if pair is None:
+            v = average(square, s["v"])
+            return g / jnp.sqrt(v if add_epsilon else jnp.maximum(v, epsilon)), {"v": v}
+        row = average(jnp.mean(square, axis=pair[1]), s["v_row"])
+        col = average(jnp.mean(square, axis=pair[0]), s["v_col"])
+        if add_epsilon:
+            return g * inverse_root(row, col, pair), {"v_row": row, "v_col": col}
+        rows = row / jnp.maximum(row_mean(row, pair), epsilon**0.5)
+        estimate = jnp.expand_dims(rows, pair[1]) * jnp.expand_dims(col, pair[0])
+        return g / jnp.sqrt(jnp.maximum(estimate, epsilon)), {"v_row": row, "v_col": col}
+
+    return leafwise(rule, whole=True, **factored_slots(dims_of, "v"))
+
+
+@recipe
+def adafactor(
+    learning_rate: Hyper | None = None,
+    min_dim_size_to_factor: int = 128,
+    decay_rate: Hyper = 0.8,
+    decay_offset: int = 0,
+    multiply_by_parameter_scale: bool = True,
+    clipping_threshold: Hyper | None = 1.0,
+    momentum: Hyper | None = None,
+    weight_decay_rate: Hyper | None = None,
+    eps: Hyper = 1e-30,
+    factored: bool = True,
+    where: Any = None,
+    *,
+    max_decay: Hyper | None = None,
+    dims: str = LARGEST,
+    add_eps: bool = True,
+) -> Any:
+    r"""Adafactor: a factored direction, bounded, in proportion to the parameters; rows and columns
+    are all it keeps.
+
+    torch's definition is ``adafactor(rate, 1, clipping_threshold=d, eps=eps1**2, dims="last",
+    add_eps=False)`` with the schedule ``rate`` :math:`\min(\eta, 1/\sqrt{t})`.
+
+    Args:
+        learning_rate: the rate, or its schedule, as a part of the size of a parameter; by default
+            1.
+        min_dim_size_to_factor: both dimensions have to be as long for a leaf to be factored.
+        decay_rate: the exponent of the decay of the second moment.
+        decay_offset: the step at which a fine-tuning began.
+        multiply_by_parameter_scale: whether steps are in proportion to the root mean square of a
+            leaf's parameter.
+        clipping_threshold: the largest root mean square of a leaf's direction; ``None`` for no
+            bound.
+        momentum: decay of a moving average of steps; ``None`` keeps none.
+        weight_decay_rate: decay, not multiplied by the learning rate; ``None`` for none.
+        eps: see ``scale_by_factored_rms``.
+        factored: whether to factor at all.
+        where: the leaves that decay; see ``add_decayed_weights``.
+        max_decay: see ``scale_by_factored_rms``.
+        dims: see ``scale_by_factored_rms``.
+        add_eps: see ``scale_by_factored_rms``.
+
+    Source: see ``scale_by_factored_rms``, ``clip_by_block_rms`` and ``scale_by_param_block_rms``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = adafactor(0.1), jnp.array([2.0])
+        >>> params, state = tx.step(jnp.array([5.0]), tx.init(params), params)
+        >>> print(params)
+        [1.8]
+    """
+    numbers = (factored, decay_rate, decay_offset, min_dim_size_to_factor, eps)
+    direction = scale_by_factored_rms(*numbers, max_decay=max_decay, dims=dims, add_epsilon=add_eps)
+    bound = [] if clipping_threshold is None else [clip_by_block_rms(clipping_threshold)]
+    rate = scale_by_learning_rate(1.0 if learning_rate is None else learning_rate)
+    size = [scale_by_param_block_rms()] if multiply_by_parameter_scale else []
+    memory = [] if momentum is None else [average_updates(momentum, debias=False)]
+    decay = (
+        []
+        if weight_decay_rate is None
+        else [add_independent_weight_decay(weight_decay_rate, where)]
+    )
+    return chain(direction, *bound, rate, *size, *memory, *decay)

@@ -1,0 +1,80 @@
+"""Adagrad (Duchi et al., 2011): rates from the sum of squared gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.lift import elementwise
+from gradchain.core.slots import like_param
+from gradchain.core.transformation import chain, recipe, transform
+from gradchain.numerics.arithmetic import abs2
+from gradchain.transforms.scaling import scale_by_learning_rate
+
+
+@transform
+def scale_by_rss(
+    initial_accumulator_value: Hyper = 0.1, eps: Hyper = 1e-7, eps_in_sqrt: bool = True
+) -> Any:
+    r"""Divide by the root of the sum of squares: :math:`s \leftarrow s + |g|^2`, :math:`u = g /
+    \sqrt{s + \epsilon}`.
+
+    Where the sum is zero the update is zero.
+
+    Args:
+        initial_accumulator_value: where the sum :math:`s` starts, in squared units of the gradient,
+            not negative.
+        eps: :math:`\epsilon`, in squared units of the gradient, or in its units with
+            ``eps_in_sqrt=False``.
+        eps_in_sqrt: whether :math:`\epsilon` is under the root; else :math:`u = g / (\sqrt{s} +
+            \epsilon)`.
+
+    Source: Duchi, Hazan & Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic
+    Optimization", 2011, https://jmlr.org/papers/v12/duchi11a.html
+
+    Example:
+        >>> tx = scale_by_rss(0.0)
+        >>> print(tx.update(jnp.array([3.0, 0.0]), tx.init(jnp.zeros(2)))[0])
+        [1. 0.]
+    """
+
+    def rule(g, s):
+        total = s["sum_of_squares"] + abs2(g)
+        positive = total > 0
+        size = jnp.where(positive, total, 1.0)
+        root = jnp.sqrt(size + eps) if eps_in_sqrt else jnp.sqrt(size) + eps
+        return jnp.where(positive, g / root, jnp.zeros_like(g)), {"sum_of_squares": total}
+
+    return elementwise(rule, sum_of_squares=like_param(real=True, fill=initial_accumulator_value))
+
+
+@recipe
+def adagrad(
+    learning_rate: Hyper,
+    initial_accumulator_value: Hyper = 0.1,
+    eps: Hyper = 1e-7,
+    eps_in_sqrt: bool = True,
+) -> Any:
+    """Adagrad: ``scale_by_rss``, then the learning rate.
+
+    Args:
+        learning_rate: the rate, or its schedule.
+        initial_accumulator_value: where the sum of squares starts.
+        eps: bounds the direction where gradients vanish.
+        eps_in_sqrt: whether ``eps`` is added under the root.
+
+    Source: see ``scale_by_rss``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = adagrad(0.1, initial_accumulator_value=0.0), jnp.array([1.0])
+        >>> params, state = tx.step(jnp.array([2.0]), tx.init(params), params)
+        >>> print(params)
+        [0.9]
+    """
+    return chain(
+        scale_by_rss(initial_accumulator_value, eps, eps_in_sqrt),
+        scale_by_learning_rate(learning_rate),
+    )

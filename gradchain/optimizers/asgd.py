@@ -1,0 +1,81 @@
+"""Averaged SGD (Polyak & Juditsky, 1992)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.lift import elementwise
+from gradchain.core.slots import like_param
+from gradchain.core.transformation import chain, recipe, transform
+from gradchain.transforms.scaling import scale
+
+
+@transform
+def scale_by_asgd(
+    learning_rate: Hyper, lambd: Hyper = 1e-4, alpha: Hyper = 0.75, t0: Hyper = 1e6
+) -> Any:
+    r"""A decaying rate with weight decay, and the average of the parameters that it leads to.
+
+    .. math::
+        \eta_t = \frac{\eta}{(1 + \lambda \eta (t - 1))^{\alpha}}, \quad u = \eta_t (g + \lambda p),
+        \quad a \leftarrow a + \frac{(p - u) - a}{\max(1, t - 1 - t_0)}
+
+    The average :math:`a` is the slot ``average_params``: the last parameters up to step :math:`t_0
+    + 2`, and from there on their mean. It is of the true parameters where ``scale(-1.0)`` comes
+    next and nothing after it.
+
+    Args:
+        learning_rate: the rate :math:`\eta` at the start.
+        lambd: :math:`\lambda \ge 0`, the weight decay, which also sets how fast the rate decays.
+        alpha: the power :math:`\alpha` of the decay of the rate.
+        t0: after how many steps averaging starts, as PyTorch counts them.
+
+    Raises:
+        TypeError: if ``update`` is called without ``params``.
+
+    Source: Polyak & Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992,
+    https://doi.org/10.1137/0330046; the rate: Bottou, "Stochastic Gradient Descent Tricks", 2012,
+    https://doi.org/10.1007/978-3-642-35289-8_25
+
+    Example:
+        >>> tx, params = scale_by_asgd(0.5, lambd=0.0), jnp.array([2.0])
+        >>> updates, state = tx.update(jnp.array([1.0]), tx.init(params), params)
+        >>> print(updates, state["scale_by_asgd"]["average_params"])
+        [0.5] [1.5]
+    """
+
+    def rule(g, s, p, t):
+        rate = learning_rate / (1 + lambd * learning_rate * (t - 1)) ** alpha
+        u = rate * (g + lambd * p)
+        weight = 1 / jnp.maximum(t - 1 - t0, 1.0)
+        return u, {"average_params": weight * (p - u) + (1 - weight) * s["average_params"]}
+
+    return elementwise(rule, average_params=like_param(copy=True))
+
+
+@recipe
+def asgd(learning_rate: Hyper, lambd: Hyper = 1e-4, alpha: Hyper = 0.75, t0: Hyper = 1e6) -> Any:
+    """Averaged gradient descent: the iterates of ``scale_by_asgd``, whose state holds their
+    average.
+
+    Args:
+        learning_rate: the rate at the start.
+        lambd: the weight decay, which also sets how fast the rate decays.
+        alpha: the power of the decay of the rate.
+        t0: after how many steps averaging starts.
+
+    Source: see ``scale_by_asgd``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = asgd(0.5, lambd=0.0, t0=0.0), jnp.array([2.0])
+        >>> state = tx.init(params)
+        >>> for _ in range(3):
+        ...     params, state = tx.step(jnp.array([1.0]), state, params)
+        >>> print(params, state["scale_by_asgd"]["average_params"])
+        [0.5] [0.75]
+    """
+    return chain(scale_by_asgd(learning_rate, lambd, alpha, t0), scale(-1.0))

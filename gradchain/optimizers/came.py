@@ -1,0 +1,123 @@
+"""CAME (Luo et al., 2023): factored moments guided by their confidence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.lift import leafwise
+from gradchain.core.slots import like_param
+from gradchain.core.transformation import chain, recipe, transform
+from gradchain.numerics.arithmetic import abs2, ema, shrink
+from gradchain.numerics.reductions import mean
+from gradchain.optimizers.adafactor import factored_dims, factored_slots, inverse_root
+from gradchain.transforms.scaling import scale_by_learning_rate
+from gradchain.transforms.weight_decay import add_decayed_weights
+
+
+@transform
+def scale_by_came(
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    b3: Hyper = 0.9999,
+    clipping_threshold: Hyper = 1.0,
+    eps1: Hyper = 1e-30,
+    eps2: Hyper = 1e-16,
+) -> Any:
+    r"""CAME's direction: an average of factored directions, over the root of how far each was from
+    that average.
+
+    .. math::
+        \hat u = \frac{g}{\sqrt{F(|g|^2 + \epsilon_1)}}, \quad
+        m \leftarrow \beta_1 m + (1-\beta_1) \frac{\hat u}{\max(1, \mathrm{rms}(\hat u) / d)}, \quad
+        u = \frac{m}{\sqrt{F'(|\hat u - m|^2 + \epsilon_2)}}
+
+    :math:`F` and :math:`F'` are moving averages with decays :math:`\beta_2` and :math:`\beta_3`,
+    kept as row and column means over the last two dimensions. A leaf of fewer dimensions keeps
+    :math:`F` whole, and its update is :math:`m`.
+
+    Args:
+        b1: decay :math:`\beta_1` of the average direction.
+        b2: decay :math:`\beta_2` of the squares of the gradient.
+        b3: decay :math:`\beta_3` of the squares of the instability.
+        clipping_threshold: the largest root mean square :math:`d` of a direction.
+        eps1: :math:`\epsilon_1`, in squared units of the gradient.
+        eps2: :math:`\epsilon_2`, a pure number.
+
+    Source: Luo et al., "CAME: Confidence-guided Adaptive Memory Efficient Optimization", 2023,
+    https://arxiv.org/abs/2307.02047
+
+    Example:
+        >>> tx, params = scale_by_came(b1=0.5), jnp.zeros(2)
+        >>> print(tx.update(jnp.array([3.0, -3.0]), tx.init(params))[0].round(3))
+        [ 0.5 -0.5]
+    """
+
+    def rule(g, s):
+        pair = factored_dims(g.shape)
+
+        def scale(square, decay, name):
+            """One over the root of the average of squares, and the new slots of that average."""
+            if pair is None:
+                v = ema(square, s[name], decay)
+                return 1 / jnp.sqrt(v), {name: v}
+            row = ema(jnp.mean(square, axis=pair[1]), s[f"{name}_row"], decay)
+            col = ema(jnp.mean(square, axis=pair[0]), s[f"{name}_col"], decay)
+            return inverse_root(row, col, pair), {f"{name}_row": row, f"{name}_col": col}
+
+        inverse, v = scale(abs2(g) + eps1, b2, "v")
+        u = g * inverse
+        u = u * shrink(jnp.sqrt(mean(abs2(u))), clipping_threshold)
+        mu = ema(u, s["mu"], b1)
+        if pair is None:
+            return mu, {"mu": mu, **v}
+        inverse, instability = scale(abs2(u - mu) + eps2, b3, "instability")
+        return mu * inverse, {"mu": mu, **v, **instability}
+
+    slots = factored_slots(factored_dims, "v")
+    instability = factored_slots(factored_dims, "instability")
+    del instability["instability"]  # which a leaf that is not factored does without
+    return leafwise(rule, whole=True, mu=like_param, **slots, **instability)
+
+
+@recipe
+def came(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    b3: Hyper = 0.9999,
+    clipping_threshold: Hyper = 1.0,
+    weight_decay: Hyper = 0.0,
+    where: Any = None,
+    *,
+    eps1: Hyper = 1e-30,
+    eps2: Hyper = 1e-16,
+) -> Any:
+    """CAME: ``scale_by_came``, ``add_decayed_weights``, then the learning rate.
+
+    Args:
+        learning_rate: the rate, or its schedule.
+        b1: decay of the average direction.
+        b2: decay of the squares of the gradient.
+        b3: decay of the squares of the instability.
+        clipping_threshold: the largest root mean square of a leaf's direction.
+        weight_decay: the decay, multiplied by the learning rate.
+        where: the leaves that decay; see ``add_decayed_weights``.
+        eps1: added to the squares of the gradient.
+        eps2: added to the squares of the instability.
+
+    Source: see ``scale_by_came``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = came(0.1, b1=0.5), jnp.array([1.0])
+        >>> params, state = tx.step(jnp.array([2.0]), tx.init(params), params)
+        >>> print(params)
+        [0.95]
+    """
+    direction = scale_by_came(b1, b2, b3, clipping_threshold, eps1, eps2)
+    return chain(
+        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
+    )

@@ -1,0 +1,74 @@
+"""Fromage (Bernstein et al., 2020): steps relative to the size of each layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.lift import elementwise
+from gradchain.core.transformation import chain, recipe, transform
+from gradchain.transforms.scaling import scale_by_learning_rate
+from gradchain.transforms.trust_ratio import scale_by_trust_ratio
+
+
+@transform
+def correct_growth(learning_rate: Hyper) -> Any:
+    r"""Undo the growth of the weights' norm that a step of relative length :math:`\eta` across them
+    causes.
+
+    .. math::
+        u = \frac{p + g}{\sqrt{1 + \eta^2}} - p
+
+    It follows the learning rate, and makes of ``scale_by_trust_ratio`` and
+    ``scale_by_learning_rate`` what ``fromage`` is.
+
+    Args:
+        learning_rate: the rate :math:`\eta` of the step, or its schedule.
+
+    Raises:
+        TypeError: if ``update`` is called without ``params``.
+
+    Source: Bernstein et al., "On the distance between two neural networks and the stability of
+    learning", 2020, https://arxiv.org/abs/2002.03432
+
+    Example:
+        >>> tx, params = correct_growth(0.75), jnp.array([1.0, 0.0])
+        >>> print(tx.update(jnp.array([0.0, 0.75]), tx.init(params), params)[0].round(3))
+        [-0.2  0.6]
+    """
+
+    def rule(g, p):
+        squared = learning_rate * learning_rate
+        root = jnp.sqrt(1.0 + squared)
+        return g / root - p * (
+            squared / (root * (1.0 + root))
+        )  # 1 / root - 1 without its cancellation
+
+    return elementwise(rule)
+
+
+@recipe
+def fromage(learning_rate: Hyper, min_norm: Hyper = 1e-6) -> Any:
+    """Fromage: steps of a given relative length, ``scale_by_trust_ratio``, and ``correct_growth``
+    after them.
+
+    Args:
+        learning_rate: the length of a step in proportion to the weights, or its schedule; 0.01 is a
+            good start.
+        min_norm: the least norm that weights or gradient are taken for.
+
+    Source: see ``correct_growth``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = fromage(0.75), jnp.array([1.0, 0.0])
+        >>> print(tx.step(jnp.array([0.0, -0.1]), tx.init(params), params)[0].round(3))
+        [0.8 0.6]
+    """
+    return chain(
+        scale_by_trust_ratio(min_norm),
+        scale_by_learning_rate(learning_rate),
+        correct_growth(learning_rate),
+    )

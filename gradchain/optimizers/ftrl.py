@@ -1,0 +1,104 @@
+"""FTRL-Proximal (McMahan et al., 2013): follow the regularized leader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.lift import elementwise
+from gradchain.core.slots import like_param
+from gradchain.core.transformation import chain, recipe, transform
+from gradchain.numerics.arithmetic import abs2, safe_divide
+from gradchain.transforms.scaling import scale
+
+
+@transform
+def scale_by_ftrl(
+    learning_rate: Hyper,
+    learning_rate_power: Hyper = -0.5,
+    initial_accumulator_value: Hyper = 0.1,
+    l1: Hyper = 0.0,
+    l2: Hyper = 0.0,
+    beta: Hyper = 0.0,
+) -> Any:
+    r"""The way to the parameters that would have been best so far: follow the regularized leader.
+
+    .. math::
+        r(n) = n^{-q}, \quad z \leftarrow z + \eta g - (r(n + |g|^2) - r(n))\, p, \quad n \leftarrow
+        n + |g|^2, \\ p' = -\frac{\mathrm{sign}(z) \max(|z| - \eta \lambda_1, 0)}{r(n) + \beta +
+        \eta \lambda_2}, \quad u = p - p'
+
+    This is the paper's rule times :math:`\eta`: the sum :math:`z` takes each gradient with the rate
+    of its time, and a schedule does not pull at the parameters. A penalty :math:`\lambda_1` makes
+    many of them exactly zero. Where the denominator is zero the update is. The sum :math:`z` starts
+    at zero: so does the leader, and a parameter that starts elsewhere is drawn there unless the
+    initial accumulator value, ``l1``, ``l2`` and ``beta`` are zero; then, with
+    ``learning_rate_power=-0.5``, it is Adagrad.
+
+    Args:
+        learning_rate: the rate :math:`\eta`, in units of the parameter; or its schedule.
+        learning_rate_power: the power :math:`q \le 0`.
+        initial_accumulator_value: where the sum of squares :math:`n` starts, not negative.
+        l1: the weight :math:`\lambda_1` of the sum of magnitudes in the loss.
+        l2: the weight :math:`\lambda_2` of half the sum of squares in the loss.
+        beta: :math:`\beta`, added to the root of :math:`n` in the rate.
+
+    Raises:
+        TypeError: if ``update`` is called without ``params``.
+
+    Source: McMahan et al., "Ad Click Prediction: a View from the Trenches", 2013,
+    https://doi.org/10.1145/2487575.2488200
+
+    Example:
+        >>> tx, params = scale_by_ftrl(0.1, initial_accumulator_value=0.0, l1=2.5), jnp.zeros(2)
+        >>> print(tx.update(jnp.array([5.0, 2.0]), tx.init(params), params)[0])
+        [0.05 0.  ]
+    """
+
+    def rule(g, s, p):
+        power = lambda n: n**-learning_rate_power
+        n = s["n"] + abs2(g)
+        z = s["z"] + learning_rate * g - (power(n) - power(s["n"])) * p
+        curvature = power(n) + beta + learning_rate * l2
+        leader = safe_divide(
+            -jnp.sign(z) * jnp.maximum(jnp.abs(z) - learning_rate * l1, 0.0), curvature
+        )
+        return jnp.where(curvature == 0, jnp.zeros_like(p), p - leader), {"z": z, "n": n}
+
+    return elementwise(rule, z=like_param, n=like_param(real=True, fill=initial_accumulator_value))
+
+
+@recipe
+def ftrl(
+    learning_rate: Hyper,
+    learning_rate_power: Hyper = -0.5,
+    initial_accumulator_value: Hyper = 0.1,
+    l1: Hyper = 0.0,
+    l2: Hyper = 0.0,
+    beta: Hyper = 0.0,
+) -> Any:
+    """Follow the regularized leader, FTRL-Proximal: ``scale_by_ftrl``, downhill.
+
+    Args:
+        learning_rate: the rate, or its schedule.
+        learning_rate_power: the power of the sum of squares in the rate, not positive.
+        initial_accumulator_value: where the sum of squares starts.
+        l1: the weight of the sum of magnitudes in the loss; it makes many parameters exactly zero.
+        l2: the weight of half the sum of squares in the loss.
+        beta: added to the root of the sum of squares; the paper has 1.
+
+    Source: see ``scale_by_ftrl``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = ftrl(0.1, initial_accumulator_value=0.0, l1=2.5), jnp.zeros(2)
+        >>> params, state = tx.step(jnp.array([5.0, 2.0]), tx.init(params), params)
+        >>> print(params)
+        [-0.05  0.  ]
+    """
+    direction = scale_by_ftrl(
+        learning_rate, learning_rate_power, initial_accumulator_value, l1, l2, beta
+    )
+    return chain(direction, scale(-1.0))

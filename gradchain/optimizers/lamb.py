@@ -1,0 +1,50 @@
+"""LAMB (You et al., 2020): Adam with a rate for each layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradchain.core.call import Hyper
+from gradchain.core.transformation import chain, recipe
+from gradchain.optimizers.adam import scale_by_adam
+from gradchain.transforms.scaling import scale_by_learning_rate
+from gradchain.transforms.trust_ratio import scale_by_trust_ratio
+from gradchain.transforms.weight_decay import add_decayed_weights
+
+
+@recipe
+def lamb(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-6,
+    weight_decay: Hyper = 0.0,
+    where: Any = None,
+    *,
+    eps_root: Hyper = 0.0,
+) -> Any:
+    """LAMB: ``scale_by_adam``, ``add_decayed_weights``, ``scale_by_trust_ratio``, then the learning
+    rate.
+
+    Args:
+        learning_rate: the rate, or its schedule.
+        b1: decay of the first moment.
+        b2: decay of the second moment.
+        eps: bounds the direction where gradients vanish.
+        weight_decay: the decay, added before the ratio is taken.
+        where: the leaves that decay; see ``add_decayed_weights``.
+        eps_root: as ``eps``, under the root.
+
+    Source: You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes",
+    2020, https://arxiv.org/abs/1904.00962
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = lamb(0.5), jnp.array([4.0])
+        >>> print(tx.step(jnp.array([0.1]), tx.init(params), params)[0])
+        [2.]
+    """
+    direction = chain(
+        scale_by_adam(b1, b2, eps, eps_root=eps_root), add_decayed_weights(weight_decay, where)
+    )
+    return chain(direction, scale_by_trust_ratio(), scale_by_learning_rate(learning_rate))

@@ -1,0 +1,68 @@
+"""LaProp (Ziyin et al., 2020): momentum of normalized gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.lift import elementwise
+from gradchain.core.slots import like_param
+from gradchain.core.transformation import chain, recipe, transform
+from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.transforms.scaling import scale_by_learning_rate
+
+
+@transform
+def scale_by_laprop(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-15) -> Any:
+    r"""The average of gradients that are normalised before, where Adam's average is normalised
+    after.
+
+    .. math::
+        v \leftarrow \beta_2 v + (1-\beta_2) |g|^2, \quad
+        m \leftarrow \beta_1 m + (1-\beta_1) \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon}, \quad
+        u = \frac{m}{1-\beta_1^t}
+
+    Args:
+        b1: decay :math:`\beta_1` of the average ``mu``, in [0, 1); any fits any ``b2``.
+        b2: decay :math:`\beta_2` of the second moment ``nu``, in [0, 1).
+        eps: :math:`\epsilon`, in the units of the gradient.
+
+    Source: Ziyin, Wang & Ueda, "LaProp: Separating Momentum and Adaptivity in Adam", 2020,
+    https://arxiv.org/abs/2002.04839
+
+    Example:
+        >>> tx = scale_by_laprop()
+        >>> print(tx.update(jnp.array([3.0, -0.1]), tx.init(jnp.zeros(2)))[0].round(3))
+        [ 1. -1.]
+    """
+
+    def rule(g, s, t):
+        nu = ema(abs2(g), s["nu"], b2)
+        mu = ema(g / (jnp.sqrt(debias(nu, b2, t)) + eps), s["mu"], b1)
+        return debias(mu, b1, t), {"mu": mu, "nu": nu}
+
+    return elementwise(rule, mu=like_param, nu=like_param(real=True))
+
+
+@recipe
+def laprop(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-15) -> Any:
+    """LaProp: ``scale_by_laprop``, then the learning rate.
+
+    Args:
+        learning_rate: the rate, or its schedule.
+        b1: decay of the average of normalised gradients.
+        b2: decay of the second moment.
+        eps: bounds the direction where gradients vanish.
+
+    Source: see ``scale_by_laprop``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = laprop(0.5), jnp.array([1.0])
+        >>> params, state = tx.step(jnp.array([2.0]), tx.init(params), params)
+        >>> print(params.round(1))
+        [0.5]
+    """
+    return chain(scale_by_laprop(b1, b2, eps), scale_by_learning_rate(learning_rate))

@@ -1,0 +1,50 @@
+"""LARS (You et al., 2017): momentum with a rate for each layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradchain.core.call import Hyper
+from gradchain.core.transformation import chain, recipe
+from gradchain.transforms.momentum import add_momentum
+from gradchain.transforms.scaling import scale_by_learning_rate
+from gradchain.transforms.trust_ratio import scale_by_trust_ratio
+from gradchain.transforms.weight_decay import add_decayed_weights
+
+
+@recipe
+def lars(
+    learning_rate: Hyper,
+    weight_decay: Hyper = 0.0,
+    where: Any = None,
+    trust_coefficient: Hyper = 0.001,
+    eps: Hyper = 0.0,
+    momentum: Hyper = 0.9,
+    nesterov: bool = False,
+) -> Any:
+    """LARS: weight decay and ``scale_by_trust_ratio``, the learning rate, then momentum.
+
+    Args:
+        learning_rate: the rate, or its schedule.
+        weight_decay: the decay, added before the ratio is taken.
+        where: the leaves that decay and are scaled, usually ``ndim_at_least(2)``; the others are
+            left to momentum.
+        trust_coefficient: the factor of the ratio.
+        eps: added to the norm of the update.
+        momentum: the decay of the heavy ball, on steps already scaled.
+        nesterov: whether the momentum looks ahead.
+
+    Source: You, Gitman & Ginsburg, "Large Batch Training of Convolutional Networks", 2017,
+    https://arxiv.org/abs/1708.03888
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = lars(0.5, trust_coefficient=1.0), jnp.array([4.0])
+        >>> print(tx.step(jnp.array([0.1]), tx.init(params), params)[0])
+        [2.]
+    """
+    direction = chain(
+        add_decayed_weights(weight_decay, where),
+        scale_by_trust_ratio(0.0, trust_coefficient, eps, where),
+    )
+    return chain(direction, scale_by_learning_rate(learning_rate), add_momentum(momentum, nesterov))

@@ -1,0 +1,86 @@
+"""MADGRAD (Defazio & Jelassi, 2021): adaptive dual averaging."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.lift import elementwise
+from gradchain.core.slots import like_param
+from gradchain.core.transformation import chain, recipe, transform
+from gradchain.numerics.arithmetic import abs2, safe_divide
+from gradchain.transforms.weight_decay import add_decayed_weights
+
+
+@transform
+def scale_by_madgrad(learning_rate: Hyper, momentum: Hyper = 0.9, eps: Hyper = 1e-6) -> Any:
+    r"""MADGRAD's whole step: dual averaging over the cube root of the sum of squares, with
+    momentum.
+
+    .. math::
+        \lambda &= (\eta + \epsilon) \sqrt{t}, \quad s \leftarrow s + \lambda g, \quad v \leftarrow
+        v + \lambda |g|^2 \\ z &= p_0 - \frac{s}{\sqrt[3]{v} + \epsilon}, \quad u = (1 - \mu) (z -
+        p)
+
+    The last member of a descent: it has the learning rate in it, which does not come out of the
+    cube root.
+
+    Args:
+        learning_rate: the rate :math:`\eta`, or its schedule.
+        momentum: :math:`\mu` in [0, 1), how much of the parameters stays where it is.
+        eps: :math:`\epsilon`, in the units of the cube root, and added to the rate.
+
+    Raises:
+        TypeError: if ``update`` is called without ``params``.
+
+    Source: Defazio & Jelassi, "Adaptivity without Compromise: A Momentumized, Adaptive, Dual
+    Averaged Gradient Method for Stochastic Optimization", 2021, https://arxiv.org/abs/2101.11075
+
+    Example:
+        >>> tx, params = scale_by_madgrad(1.0, momentum=0.5), jnp.array([1.0])
+        >>> print(tx.update(jnp.array([8.0]), tx.init(params), params)[0].round(3))
+        [-1.]
+    """
+
+    def rule(g, s, p, t):
+        weight = (learning_rate + eps) * jnp.sqrt(t)
+        total, squares = s["sum"] + weight * g, s["sum_of_squares"] + weight * abs2(g)
+        away = (s["start"] - p) - safe_divide(total, jnp.cbrt(squares) + eps)
+        return (1 - momentum) * away, {"sum": total, "sum_of_squares": squares, "start": s["start"]}
+
+    return elementwise(
+        rule, sum=like_param, sum_of_squares=like_param(real=True), start=like_param(copy=True)
+    )
+
+
+@recipe
+def madgrad(
+    learning_rate: Hyper,
+    momentum: Hyper = 0.9,
+    weight_decay: Hyper = 0.0,
+    eps: Hyper = 1e-6,
+    where: Any = None,
+) -> Any:
+    """MADGRAD: ``add_decayed_weights`` to the gradient, then ``scale_by_madgrad``.
+
+    Args:
+        learning_rate: the rate, or its schedule.
+        momentum: how much of the parameters stays where it is, at each step.
+        weight_decay: the factor of L2 regularisation.
+        eps: bounds the step where gradients vanish.
+        where: the leaves that decay; see ``add_decayed_weights``.
+
+    Source: see ``scale_by_madgrad``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = madgrad(1.0, momentum=0.75), jnp.array([1.0])
+        >>> params, state = tx.step(jnp.array([8.0]), tx.init(params), params)
+        >>> print(params.round(1))
+        [0.5]
+    """
+    return chain(
+        add_decayed_weights(weight_decay, where), scale_by_madgrad(learning_rate, momentum, eps)
+    )

@@ -1,0 +1,96 @@
+"""NovoGrad (Ginsburg et al., 2019): one second moment for each layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.lift import leafwise
+from gradchain.core.slots import like_param, scalar
+from gradchain.core.transformation import chain, recipe, transform
+from gradchain.numerics.arithmetic import abs2, ema, safe_divide
+from gradchain.numerics.reductions import total
+from gradchain.transforms.scaling import scale_by_learning_rate
+from gradchain.transforms.weight_decay import decaying
+
+
+@transform
+def scale_by_novograd(
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.25,
+    eps: Hyper = 1e-8,
+    *,
+    eps_root: Hyper = 0.0,
+    weight_decay: Hyper = 0.0,
+) -> Any:
+    r"""NovoGrad's direction: a momentum of gradients that are each divided by the size of their
+    leaf's.
+
+    .. math::
+        v \leftarrow \beta_2 v + (1-\beta_2) \lVert g \rVert^2, \quad
+        m \leftarrow \beta_1 m + \frac{g}{\sqrt{v + \epsilon_r} + \epsilon} + \lambda p, \quad u = m
+
+    The average :math:`v`, one number for each leaf, starts as the first :math:`\lVert g \rVert^2`.
+
+    Args:
+        b1: decay :math:`\beta_1` of the momentum ``mu``, in [0, 1).
+        b2: decay :math:`\beta_2` of the squared norm ``nu``, in [0, 1).
+        eps: :math:`\epsilon`, in the units of the gradient's norm.
+        eps_root: :math:`\epsilon_r` under the root.
+        weight_decay: the decay :math:`\lambda`, which passes through the momentum.
+
+    Raises:
+        TypeError: if ``update`` is called without ``params``.
+
+    Source: Ginsburg et al., "Stochastic Gradient Methods with Layer-wise Adaptive Moments for
+    Training of Deep Networks", 2019, https://arxiv.org/abs/1905.11286
+
+    Example:
+        >>> tx, params = scale_by_novograd(), jnp.zeros(2)
+        >>> print(tx.update(jnp.array([3.0, -4.0]), tx.init(params), params)[0].round(3))
+        [ 0.6 -0.8]
+    """
+
+    def rule(g, s, p, t):
+        size = total(abs2(g))
+        nu = jnp.where(t == 1, size, ema(size, s["nu"], b2))
+        mu = b1 * s["mu"] + safe_divide(g, jnp.sqrt(nu + eps_root) + eps) + weight_decay * p
+        return mu, {"mu": mu, "nu": nu}
+
+    return leafwise(rule, mu=like_param, nu=scalar)
+
+
+@recipe
+def novograd(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.25,
+    eps: Hyper = 1e-6,
+    weight_decay: Hyper = 0.0,
+    where: Any = None,
+    *,
+    eps_root: Hyper = 0.0,
+) -> Any:
+    """NovoGrad: ``scale_by_novograd``, then the learning rate.
+
+    Args:
+        learning_rate: the rate, or its schedule.
+        b1: decay of the momentum.
+        b2: decay of the squared norm.
+        eps: bounds the direction where gradients vanish.
+        weight_decay: the decay, which passes through the momentum.
+        where: the leaves that decay; see ``add_decayed_weights``.
+        eps_root: as ``eps``, under the root.
+
+    Source: see ``scale_by_novograd``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = novograd(0.5, eps=0.0), jnp.array([4.0])
+        >>> print(tx.step(jnp.array([2.0]), tx.init(params), params)[0])
+        [3.5]
+    """
+    direction = lambda decay: scale_by_novograd(b1, b2, eps, eps_root=eps_root, weight_decay=decay)
+    return chain(decaying(direction, weight_decay, where), scale_by_learning_rate(learning_rate))

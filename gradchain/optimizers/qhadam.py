@@ -1,0 +1,82 @@
+"""QHAdam (Ma & Yarats, 2019): Adam with quasi-hyperbolic moments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.lift import elementwise
+from gradchain.core.slots import like_param
+from gradchain.core.transformation import chain, recipe, transform
+from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.transforms.scaling import scale_by_learning_rate
+
+
+@transform
+def scale_by_qhadam(
+    b1: Hyper = 0.995, b2: Hyper = 0.999, nu1: Hyper = 0.7, nu2: Hyper = 1.0, eps: Hyper = 1e-8
+) -> Any:
+    r"""Adam's direction with both moments between their average and the present.
+
+    .. math::
+        u = \frac{(1-\nu_1) g + \nu_1 \hat m}{\sqrt{(1-\nu_2) |g|^2 + \nu_2 \hat v} + \epsilon}
+
+    with Adam's debiased averages :math:`\hat m` and :math:`\hat v`. It is Adam for :math:`\nu_1 =
+    \nu_2 = 1`.
+
+    Args:
+        b1: decay of the first moment ``mu``, in [0, 1).
+        b2: decay of the second moment ``nu``, in [0, 1).
+        nu1: the weight :math:`\nu_1` of the average of gradients, in [0, 1].
+        nu2: the weight :math:`\nu_2` of the average of squares, in [0, 1].
+        eps: :math:`\epsilon`, in the units of the gradient.
+
+    Source: Ma & Yarats, "Quasi-hyperbolic momentum and Adam for deep learning", 2019,
+    https://arxiv.org/abs/1810.06801
+
+    Example:
+        >>> tx = scale_by_qhadam()
+        >>> print(tx.update(jnp.array([3.0, -0.1]), tx.init(jnp.zeros(2)))[0].round(3))
+        [ 1. -1.]
+    """
+
+    def rule(g, s, t):
+        mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
+        mean = (1 - nu1) * g + nu1 * debias(mu, b1, t)
+        square = (1 - nu2) * abs2(g) + nu2 * debias(nu, b2, t)
+        return mean / (jnp.sqrt(square) + eps), {"mu": mu, "nu": nu}
+
+    return elementwise(rule, mu=like_param, nu=like_param(real=True))
+
+
+@recipe
+def qhadam(
+    learning_rate: Hyper,
+    b1: Hyper = 0.995,
+    b2: Hyper = 0.999,
+    nu1: Hyper = 0.7,
+    nu2: Hyper = 1.0,
+    eps: Hyper = 1e-8,
+) -> Any:
+    """Quasi-hyperbolic Adam: ``scale_by_qhadam``, then the learning rate.
+
+    Args:
+        learning_rate: the rate, or its schedule.
+        b1: decay of the first moment.
+        b2: decay of the second moment.
+        nu1: the weight of the first moment; the gradient has the rest.
+        nu2: the weight of the second moment; the gradient's square has the rest.
+        eps: bounds the direction where gradients vanish.
+
+    Source: see ``scale_by_qhadam``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = qhadam(0.1), jnp.array([1.0])
+        >>> params, state = tx.step(jnp.array([2.0]), tx.init(params), params)
+        >>> print(params)
+        [0.9]
+    """
+    return chain(scale_by_qhadam(b1, b2, nu1, nu2, eps), scale_by_learning_rate(learning_rate))

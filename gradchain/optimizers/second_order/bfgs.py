@@ -1,0 +1,197 @@
+"""BFGS and DFP: a dense estimate of the inverse Hessian."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.core.lift import treewise
+from gradchain.core.slots import counter, of_tree
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, recipe, transform
+from gradchain.curvature.vectors import flat_size, refuse_shards, to_vector
+from gradchain.numerics.arithmetic import compute_dtype, increment
+from gradchain.optimizers.second_order.lbfgs import matmul
+from gradchain.optimizers.second_order.pairs import (
+    POINT,
+    downhill_or_gradient,
+    first_scale,
+    has_direction,
+    next_pair,
+)
+from gradchain.optimizers.second_order.searched import searched
+from gradchain.searches.strong_wolfe import strong_wolfe
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.paths import flatten, flatten_like
+
+# ----------------------------------------------------------------------------------- dense matrices
+
+
+@transform
+def scale_by_bfgs(scale_first: bool = True) -> Any:
+    r"""Multiply the gradient by an inverse Hessian that learns from all pairs, as one dense matrix.
+
+    .. math::
+        H \leftarrow V^T H V + \rho s s^T, \quad V = I - \rho y s^T, \quad \rho = \frac{1}{s^T y},
+        \quad \text{from } H = \frac{s^T y}{y^T y} I \text{ at the first pair}
+
+    For some thousand parameters at most: the matrix holds the square of their number, and an update
+    takes as many operations. Without a pair, and where the direction does not go downhill, it is as
+    ``scale_by_lbfgs``. Parameters must not be split by ``shard_map``.
+
+    Args:
+        scale_first: whether a gradient without pairs is scaled to a length of 1 at most; else it is
+            taken as it is.
+
+    Source: Broyden, 1970, https://doi.org/10.1093/imamat/6.1.76; Fletcher, 1970,
+    https://doi.org/10.1093/comjnl/13.3.317; Goldfarb, 1970,
+    https://doi.org/10.1090/S0025-5718-1970-0258249-6; Shanno, 1970,
+    https://doi.org/10.1090/S0025-5718-1970-0274029-X; for the first matrix Nocedal & Wright,
+    "Numerical Optimization", 2006, equation 6.20, https://doi.org/10.1007/978-0-387-40065-5
+
+    Example:
+        >>> import jax
+        >>> import gradchain as gc
+        >>> tx = gc.chain(scale_by_bfgs(), gc.scale(-1.0))
+        >>> loss, params = lambda x: x[0] ** 2 + 5 * x[1] ** 2, jnp.ones(2)
+        >>> state = tx.init(params)
+        >>> for _ in range(12):
+        ...     params, state = tx.step(jax.grad(loss)(params), state, params)
+        >>> print(loss(params) < 1e-8)
+        True
+    """
+
+    def with_pair(matrix, step, change, sy):
+        image = matmul(matrix, change)
+        across = jnp.outer(step, image)
+        return (
+            matrix + ((sy + change @ image) / sy * jnp.outer(step, step) - across - across.T) / sy
+        )
+
+    return _dense(with_pair, scale_first)
+
+
+@transform
+def scale_by_dfp(scale_first: bool = True) -> Any:
+    r"""Multiply the gradient by an inverse Hessian that learns from all pairs, by the formula of
+    Davidon.
+
+    .. math::
+        H \leftarrow H - \frac{H y y^T H}{y^T H y} + \frac{s s^T}{s^T y}, \quad
+        \text{from } H = \frac{s^T y}{y^T y} I \text{ at the first pair}
+
+    The first of the quasi-Newton methods; ``scale_by_bfgs`` recovers better from a poor line
+    search, and is as this one otherwise.
+
+    Args:
+        scale_first: see ``scale_by_bfgs``.
+
+    Source: Davidon, "Variable Metric Method for Minimization", 1991 (written 1959),
+    https://doi.org/10.1137/0801001; Fletcher & Powell, "A Rapidly Convergent Descent Method for
+    Minimization", 1963, https://doi.org/10.1093/comjnl/6.2.163
+
+    Example:
+        >>> import jax
+        >>> import gradchain as gc
+        >>> tx = gc.chain(scale_by_dfp(), gc.scale(-1.0))
+        >>> loss, params = lambda x: x[0] ** 2 + 5 * x[1] ** 2, jnp.ones(2)
+        >>> state = tx.init(params)
+        >>> for _ in range(20):
+        ...     params, state = tx.step(jax.grad(loss)(params), state, params)
+        >>> print(loss(params) < 1e-8)
+        True
+    """
+
+    def with_pair(matrix, step, change, sy):
+        image = matmul(matrix, change)
+        return matrix - jnp.outer(image, image) / (change @ image) + jnp.outer(step, step) / sy
+
+    return _dense(with_pair, scale_first)
+
+
+def _dense(with_pair: Callable, scale_first: bool) -> Body:
+    """The transformation that keeps a dense inverse Hessian, which ``with_pair`` updates."""
+
+    def rule(g, s, p, grad, dtypes):
+        refuse_shards(g)
+        pair, point = next_pair(s, g, p, grad)
+        in_place = lambda tree: to_vector(_with_zeros(tree, dtypes[1]))
+        (step, _), (change, _), (vector, to_tree) = map(in_place, (pair.step, pair.change, g))
+        safe = lambda x: jnp.where(
+            pair.is_good, x, jnp.ones_like(x)
+        )  # what is left out must not divide by zero
+        step, change, sy, yy = map(safe, (step, change, pair.sy, pair.yy))
+        start = sy / yy * jnp.eye(vector.size, dtype=vector.dtype)
+        updated = with_pair(
+            jnp.where(s["pairs"] > 0, s["inverse_hessian"], start), step, change, sy
+        )
+        matrix = jnp.where(pair.is_good, updated, s["inverse_hessian"])
+        pairs = jnp.where(pair.is_good, increment(s["pairs"]), s["pairs"])
+        factor = first_scale(g, scale_first)
+        direction = to_tree(jnp.where(pairs > 0, matmul(matrix, vector), factor * vector))
+        direction = map_leaves(lambda g, d: d, g, direction)
+        direction, is_downhill = downhill_or_gradient(direction, g, factor)
+        is_lost = ~is_downhill & has_direction(g)
+        matrix, pairs = (jnp.where(is_lost, jnp.zeros_like(x), x) for x in (matrix, pairs))
+        return direction, point | {"inverse_hessian": matrix, "pairs": pairs}
+
+    square = of_tree(lambda params: (flat_size(params), flat_size(params)))
+    return treewise(rule, **POINT, pairs=counter, inverse_hessian=square)
+
+
+def _with_zeros(tree: Any, params: Any) -> Any:
+    """Zeros for parameters that have no gradient this time, whose places in the matrix stay theirs."""
+    zeros = lambda x: jnp.zeros(x.shape, compute_dtype(x.dtype))
+    leaves, treedef = flatten(params)
+    pairs = zip(leaves, flatten_like(treedef, tree), strict=True)
+    return treedef.unflatten(
+        [zeros(x) if own is None and x is not None else own for x, own in pairs]
+    )
+
+
+@recipe
+def bfgs(line_search: GradientTransformation | None = None) -> Any:
+    """BFGS: Newton's direction from all steps and changes of the gradient, as one dense matrix,
+    then a line search.
+
+    For some thousand parameters at most; ``lbfgs`` does with a few arrays. ``update`` needs the
+    loss, ``value_fn=``, unless ``line_search`` is a fixed rate.
+
+    Args:
+        line_search: see ``lbfgs``.
+
+    Source: Fletcher, "A New Approach to Variable Metric Algorithms", 1970,
+    https://doi.org/10.1093/comjnl/13.3.317; and see ``scale_by_bfgs``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import gradchain as gc
+        >>> result = gc.minimize(lambda p: jnp.sum(jnp.cosh(p - 1.0)), jnp.zeros(2), bfgs())
+        >>> print(result.params.round(3))
+        [1. 1.]
+    """
+    return searched(scale_by_bfgs(), line_search)
+
+
+@recipe
+def dfp(line_search: GradientTransformation | None = None) -> Any:
+    """The method of Davidon, Fletcher & Powell: as ``bfgs``, with the older formula for the matrix.
+
+    It needs a line search that is more exact than ``bfgs`` does, hence another default.
+
+    Args:
+        line_search: what follows the direction, ``strong_wolfe(c2=0.1)`` by default.
+
+    Source: Fletcher & Powell, "A Rapidly Convergent Descent Method for Minimization", 1963,
+    https://doi.org/10.1093/comjnl/6.2.163
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import gradchain as gc
+        >>> result = gc.minimize(lambda p: jnp.sum(jnp.cosh(p - 1.0)), jnp.zeros(2), dfp())
+        >>> print(result.params.round(3))
+        [1. 1.]
+    """
+    return searched(scale_by_dfp(), strong_wolfe(c2=0.1) if line_search is None else line_search)

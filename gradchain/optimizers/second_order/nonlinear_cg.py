@@ -1,0 +1,175 @@
+"""Conjugate gradients for functions that are not quadratic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.lift import treewise
+from gradchain.core.slots import counter, like_param
+from gradchain.core.transformation import GradientTransformation, recipe, transform
+from gradchain.numerics.arithmetic import increment, safe_divide
+from gradchain.optimizers.second_order.pairs import downhill_or_gradient
+from gradchain.optimizers.second_order.searched import searched
+from gradchain.searches.strong_wolfe import strong_wolfe
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.reductions import dot, global_norm
+
+#: What Hager & Zhang call eta: how far below zero beta may fall.
+ETA = 0.01
+
+
+def _polak_ribiere(g: Any, old: Any, y: Any, d: Any) -> jax.Array:
+    """Powell's choice: never below zero."""
+    return jnp.maximum(safe_divide(dot(g, y), dot(old, old)), 0.0)
+
+
+def _fletcher_reeves(g: Any, old: Any, y: Any, d: Any) -> jax.Array:
+    return safe_divide(dot(g, g), dot(old, old))
+
+
+def _hestenes_stiefel(g: Any, old: Any, y: Any, d: Any) -> jax.Array:
+    return safe_divide(dot(g, y), -dot(d, y))
+
+
+def _dai_yuan(g: Any, old: Any, y: Any, d: Any) -> jax.Array:
+    return safe_divide(dot(g, g), -dot(d, y))
+
+
+def _hager_zhang(g: Any, old: Any, y: Any, d: Any) -> jax.Array:
+    """Equations 1.3, 1.6 and 1.7 of the paper, whose direction is the negative of ``d``."""
+    curvature = -dot(d, y)
+    beta = safe_divide(dot(y, g) + 2.0 * dot(d, g) * safe_divide(dot(y, y), curvature), curvature)
+    least = -safe_divide(1.0, global_norm(d) * jnp.minimum(ETA, global_norm(old)))
+    return jnp.maximum(beta, least)
+
+
+METHODS: dict[str, Callable] = {
+    "polak_ribiere": _polak_ribiere,
+    "fletcher_reeves": _fletcher_reeves,
+    "hestenes_stiefel": _hestenes_stiefel,
+    "dai_yuan": _dai_yuan,
+    "hager_zhang": _hager_zhang,
+}
+
+
+@transform
+def scale_by_nonlinear_cg(
+    method: str = "polak_ribiere",
+    restart_every: int | None = None,
+    restart_threshold: Hyper | None = None,
+) -> Any:
+    r"""Add to the gradient the last direction, in the proportion that makes both conjugate on a
+    quadratic.
+
+    .. math::
+        d \leftarrow g + \beta d
+
+    With :math:`y = g - g_{old}`, and :math:`p = -d` the old direction downhill, :math:`\beta` is
+
+    ====================  =============================================================================
+    ``polak_ribiere``     :math:`\max(g^T y / g_{old}^T g_{old}, 0)`
+    ``fletcher_reeves``   :math:`g^T g / g_{old}^T g_{old}`
+    ``hestenes_stiefel``  :math:`g^T y / p^T y`
+    ``dai_yuan``          :math:`g^T g / p^T y`
+    ``hager_zhang``       :math:`(y - 2 p \frac{y^T y}{p^T y})^T g / p^T y`, and no less than
+                          :math:`-1 / (\lVert p \rVert \min(0.01, \lVert g_{old} \rVert))`
+    ====================  =============================================================================
+
+    On a quadratic with exact line searches they all are linear conjugate gradients. Where the sum
+    does not go downhill, or is not finite, the direction starts again from the gradient. A gradient
+    that is not finite is passed over.
+
+    Args:
+        method: ``"polak_ribiere"``, a good default; ``"hager_zhang"``, always downhill enough;
+            ``"fletcher_reeves"`` and ``"dai_yuan"``, with the older convergence theory, though they
+            may stay in small steps for long; or ``"hestenes_stiefel"``.
+        restart_every: after how many directions to start again from the gradient, the number of
+            parameters say.
+        restart_threshold: start again where :math:`|g^T g_{old}|` is at least this many times
+            :math:`g^T g`: where successive gradients are far from orthogonal; Powell takes 0.2.
+
+    Raises:
+        ValueError: if ``method`` is unknown or a number out of range.
+
+    Source: Fletcher & Reeves, 1964, https://doi.org/10.1093/comjnl/7.2.149; Polak & Ribiere, 1969,
+    https://doi.org/10.1051/m2an/196903R100351; Hestenes & Stiefel, 1952,
+    https://doi.org/10.6028/jres.049.044; Dai & Yuan, 1999,
+    https://doi.org/10.1137/S1052623497318992; Hager & Zhang, 2005,
+    https://doi.org/10.1137/030601880; Powell, "Restart Procedures for the Conjugate Gradient
+    Method", 1977, https://doi.org/10.1007/BF01593790
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx = gc.chain(scale_by_nonlinear_cg(), gc.scale(-0.1))
+        >>> loss, params = lambda x: x[0] ** 2 + 5 * x[1] ** 2, jnp.ones(2)
+        >>> state = tx.init(params)
+        >>> for _ in range(60):
+        ...     params, state = tx.step(jax.grad(loss)(params), state, params)
+        >>> print(loss(params) < 1e-3)
+        True
+    """
+    check_one_of("scale_by_nonlinear_cg", METHODS, method=method)
+    check_at_least("scale_by_nonlinear_cg", 1, restart_every=restart_every)
+    check_at_least("scale_by_nonlinear_cg", 0, restart_threshold=restart_threshold)
+
+    def rule(g, s):
+        old, d = s["grad"], s["direction"]
+        y = map_leaves(lambda new, old: new - old, g, old)
+        starts = s["since_start"] == 0
+        if restart_every is not None:
+            starts |= s["since_start"] >= restart_every
+        if restart_threshold is not None:
+            starts |= jnp.abs(dot(g, old)) >= restart_threshold * dot(g, g)
+        beta = METHODS[method](g, old, y, d)
+        summed = map_leaves(lambda g, d: jnp.where(starts, g, g + beta * d), g, d)
+        direction, is_downhill = downhill_or_gradient(summed, g)
+        is_finite = jnp.isfinite(dot(g, g))
+        keep = lambda new, old: map_leaves(lambda x, y: jnp.where(is_finite, x, y), new, old)
+        since = jnp.where(starts | ~is_downhill, 1, increment(s["since_start"]))
+        new = {"grad": keep(g, old), "direction": keep(direction, d)}
+        return direction, new | {"since_start": jnp.where(is_finite, since, s["since_start"])}
+
+    return treewise(rule, grad=like_param, direction=like_param, since_start=counter)
+
+
+@recipe
+def nonlinear_cg(
+    method: str = "polak_ribiere",
+    line_search: GradientTransformation | None = None,
+    *,
+    restart_every: int | None = None,
+    restart_threshold: Hyper | None = None,
+) -> Any:
+    """Nonlinear conjugate gradients: the gradient and the last direction, then a line search.
+
+    It remembers two arrays like the parameters, less than ``lbfgs`` with two pairs, and takes more
+    steps. ``update`` needs the loss, ``value_fn=``, unless ``line_search`` is a fixed rate.
+
+    Args:
+        method: ``"polak_ribiere"``, ``"fletcher_reeves"``, ``"hestenes_stiefel"``, ``"dai_yuan"``
+            or ``"hager_zhang"``; see ``scale_by_nonlinear_cg``.
+        line_search: what follows the direction, ``strong_wolfe(c2=0.1, guess="previous")`` by
+            default.
+        restart_every: see ``scale_by_nonlinear_cg``.
+        restart_threshold: see ``scale_by_nonlinear_cg``.
+
+    Source: Polak & Ribiere, "Note sur la convergence de methodes de directions conjuguees", 1969,
+    https://doi.org/10.1051/m2an/196903R100351; and see ``scale_by_nonlinear_cg``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import gradchain as gc
+        >>> result = gc.minimize(lambda p: jnp.sum(jnp.cosh(p - 1.0)), jnp.zeros(2), nonlinear_cg())
+        >>> print(result.params.round(3))
+        [1. 1.]
+    """
+    direction = scale_by_nonlinear_cg(method, restart_every, restart_threshold)
+    return searched(
+        direction, strong_wolfe(c2=0.1, guess="previous") if line_search is None else line_search
+    )

@@ -1,0 +1,110 @@
+"""SM3 (Anil et al., 2019): one accumulator for each row and column."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.lift import leafwise
+from gradchain.core.slots import Slot, keep, like_param, scalar
+from gradchain.core.transformation import chain, recipe, transform
+from gradchain.numerics.arithmetic import abs2, ema
+from gradchain.optimizers.adafactor import MOST
+from gradchain.transforms.scaling import scale_by_learning_rate
+
+
+@transform
+def scale_by_sm3(b1: Hyper = 0.9, b2: Hyper = 1.0, eps: Hyper = 1e-8) -> Any:
+    r"""SM3's direction: the square of an element is bounded by what each of its rows, columns ...
+    has seen.
+
+    .. math::
+        v_{ij\dots} = \min(a^0_i, a^1_j, \dots) + |g_{ij\dots}|^2, \quad
+        a^0_i \leftarrow \max_{j\dots} v_{ij\dots}, \; \dots, \quad
+        m \leftarrow \beta_1 m + (1-\beta_1) \frac{g}{\sqrt{v + \epsilon}}, \quad u = m
+
+    where :math:`0 / 0 = 0`. A leaf has one vector for each dimension, ``axis_0`` to ``axis_5``, and
+    a number ``single`` if it has none.
+
+    Args:
+        b1: decay :math:`\beta_1` of the average direction, in [0, 1).
+        b2: with a number :math:`\beta_2` below 1, decay of the squares:
+            :math:`v = \beta_2 \min(\dots) + (1-\beta_2) |g|^2`; 1 sums them.
+        eps: :math:`\epsilon`, in squared units of the gradient.
+
+    Raises:
+        ValueError: for a leaf of more than six dimensions.
+
+    Source: Anil et al., "Memory-Efficient Adaptive Optimization", 2019,
+    https://arxiv.org/abs/1901.11150, SM3-II
+
+    Example:
+        >>> tx, params = scale_by_sm3(b1=0.5, eps=0.0), jnp.zeros((2, 2))
+        >>> updates, state = tx.update(jnp.array([[3.0, 0.0], [0.0, -4.0]]), tx.init(params))
+        >>> print(updates, state["scale_by_sm3"]["axis_0"])
+        [[ 0.5  0. ]
+         [ 0.  -0.5]] [ 9. 16.]
+    """
+
+    def rule(g, s):
+        axes = [k for k in s if k != "mu"]
+        bounds = [_along(s[k], dim, g.ndim) for dim, k in enumerate(axes)]
+        weight = jnp.where(b2 < 1, 1 - b2, 1.0)
+        v = b2 * functools.reduce(jnp.minimum, bounds) + weight * abs2(g)
+        seen = v > 0
+        u = jnp.where(seen, g / jnp.sqrt(jnp.where(seen, v, 1.0) + eps), jnp.zeros_like(g))
+        mu = ema(u, s["mu"], b1)
+        return mu, {"mu": mu} | {k: _largest_along(v, dim) for dim, k in enumerate(axes)}
+
+    single = scalar(exists=lambda shape: not shape)
+    return leafwise(
+        rule,
+        whole=True,
+        mu=like_param,
+        single=single,
+        **{f"axis_{i}": _axis(i) for i in range(MOST)},
+    )
+
+
+def _axis(dim: int) -> Slot:
+    def exists(shape: tuple[int, ...]) -> bool:
+        if len(shape) > MOST:
+            raise ValueError(
+                f"scale_by_sm3: a leaf of shape {list(shape)} has more than {MOST} dimensions; reshape it."
+            )
+        return dim < len(shape)
+
+    return keep(dim)(real=True, exists=exists)
+
+
+def _along(bound: jax.Array, dim: int, ndim: int) -> jax.Array:
+    """A vector along dimension ``dim`` of an array of ``ndim`` dimensions; a number stays one."""
+    return bound.reshape([-1 if i == dim else 1 for i in range(ndim)])
+
+
+def _largest_along(v: jax.Array, dim: int) -> jax.Array:
+    return jnp.max(v, axis=tuple(i for i in range(v.ndim) if i != dim), initial=0.0)
+
+
+@recipe
+def sm3(learning_rate: Hyper, momentum: Hyper = 0.9) -> Any:
+    """SM3: ``scale_by_sm3``, then the learning rate.
+
+    Args:
+        learning_rate: the rate, or its schedule.
+        momentum: decay of the average direction, in [0, 1).
+
+    Source: see ``scale_by_sm3``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = sm3(0.1, 0.5), jnp.array([1.0])
+        >>> params, state = tx.step(jnp.array([2.0]), tx.init(params), params)
+        >>> print(params)
+        [0.95]
+    """
+    return chain(scale_by_sm3(momentum), scale_by_learning_rate(learning_rate))

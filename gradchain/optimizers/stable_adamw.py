@@ -1,0 +1,103 @@
+"""StableAdamW (Wortsman et al., 2023): AdamW with clipped updates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.lift import leafwise
+from gradchain.core.slots import like_param
+from gradchain.core.transformation import chain, recipe, transform
+from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.reductions import mean
+from gradchain.transforms.scaling import scale_by_learning_rate
+from gradchain.transforms.weight_decay import decaying
+
+
+@transform
+def scale_by_stable_adam(
+    b1: Hyper = 0.9, b2: Hyper = 0.99, eps: Hyper = 1e-8, weight_decay: Hyper | None = None
+) -> Any:
+    r"""Adam's direction, each leaf shorter where its gradient is larger than the second moment
+    knows.
+
+    .. math::
+        u = \frac{\hat m / (\sqrt{\hat v} + \epsilon) + \lambda p}{\max(1, r)}, \quad
+        r = \sqrt{\mathrm{mean} \frac{|g|^2}{\max(\hat v, \epsilon^2)}}
+
+    with Adam's :math:`\hat m` and :math:`\hat v`.
+
+    Args:
+        b1: decay of the first moment ``mu``, in [0, 1).
+        b2: decay of the second moment ``nu``, in [0, 1).
+        eps: :math:`\epsilon`, in the units of the gradient.
+        weight_decay: the factor :math:`\lambda`; it is in the rule because the decay shrinks with
+            the step. By default there is none, and ``update`` needs no ``params``.
+
+    Source: Wortsman et al., "Stable and low-precision training for large-scale vision-language
+    models", 2023, https://arxiv.org/abs/2304.13013, Algorithm 2
+
+    Example:
+        >>> tx, params = scale_by_stable_adam(0.0, 0.75), jnp.zeros(1)
+        >>> _, state = tx.update(jnp.array([1.0]), tx.init(params))
+        >>> print(tx.update(jnp.array([5.0]), state)[0].round(3))
+        [1.]
+    """
+
+    def direction(g, s, t):
+        mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
+        variance = debias(nu, b2, t)
+        excess = jnp.sqrt(mean(abs2(g) / jnp.maximum(variance, eps * eps)))
+        return (
+            debias(mu, b1, t) / (jnp.sqrt(variance) + eps),
+            jnp.maximum(excess, 1.0),
+            {"mu": mu, "nu": nu},
+        )
+
+    def plain(g, s, t):
+        u, excess, new = direction(g, s, t)
+        return u / excess, new
+
+    def decayed(g, s, p, t):
+        u, excess, new = direction(g, s, t)
+        return (u + weight_decay * p) / excess, new
+
+    return leafwise(
+        plain if weight_decay is None else decayed, mu=like_param, nu=like_param(real=True)
+    )
+
+
+@recipe
+def stable_adamw(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.99,
+    eps: Hyper = 1e-8,
+    weight_decay: Hyper = 1e-2,
+    where: Any = None,
+) -> Any:
+    """StableAdamW: ``scale_by_stable_adam``, then the learning rate.
+
+    Args:
+        learning_rate: the rate, or its schedule.
+        b1: decay of the first moment.
+        b2: decay of the second moment.
+        eps: bounds the direction where gradients vanish.
+        weight_decay: the decay, multiplied by the learning rate and shortened with the step.
+        where: the leaves that decay; see ``add_decayed_weights``.
+
+    Source: see ``scale_by_stable_adam``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, params = stable_adamw(0.1, weight_decay=0.5), jnp.array([1.0])
+        >>> params, state = tx.step(jnp.array([2.0]), tx.init(params), params)
+        >>> print(params.round(3))
+        [0.85]
+    """
+    direction = decaying(
+        lambda decay: scale_by_stable_adam(b1, b2, eps, decay), weight_decay, where
+    )
+    return chain(direction, scale_by_learning_rate(learning_rate))

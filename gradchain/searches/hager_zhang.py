@@ -1,0 +1,168 @@
+"""The line search of CG_DESCENT, for gradients that are more precise than the loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.errors import check_at_least
+from gradchain.core.transformation import transform
+from gradchain.numerics.arithmetic import safe_divide
+from gradchain.searches.along import along
+
+RHO, THETA, GAMMA = (
+    5.0,
+    0.5,
+    0.66,
+)  # the paper's: of growth, of where to cut a bracket, of how much it has to shrink
+
+NAMES = [
+    *("start", "slope", "limit", "tried", "a", "slope_a", "b", "slope_b"),
+    *("width", "phase", "is_cut", "best", "best_value"),
+]
+
+BRACKET, FIRST, SECOND, MIDDLE = range(
+    4
+)  # what a step is tried for: to find a bracket, two secants, a bisection
+
+
+@transform
+def hager_zhang(
+    c1: Hyper = 0.1,
+    c2: Hyper = 0.9,
+    eps: Hyper = 1e-6,
+    max_evals: int = 50,
+    initial_step: Hyper = 1.0,
+    guess: str = "unit",
+) -> Any:
+    r"""Go so far along the update that the Wolfe conditions hold, or approximate ones that rounding
+    does not hide.
+
+    With :math:`\varphi(\alpha) = f(p + \alpha u)`, the Wolfe conditions and, near a minimum, the
+    approximate ones are
+
+    .. math::
+        \varphi(\alpha) \le \varphi(0) + c_1 \alpha \varphi'(0), \quad \varphi'(\alpha) \ge c_2
+        \varphi'(0) \qquad \text{or} \\ \varphi(\alpha) \le \varphi(0) + \epsilon |\varphi(0)|,
+        \quad (2 c_1 - 1) \varphi'(0) \ge \varphi'(\alpha) \ge c_2 \varphi'(0)
+
+    Steps grow until they bracket a minimum, then two secants of the slope and, where these do not
+    cut off a third, a bisection shrink the bracket. So minima are found to the precision of the
+    gradient, where a search by values stops at the root of it. A loss or slope that is not finite
+    counts as too high. Where no step meets the conditions, the best that meets the first one is
+    taken; without one the update is zero. Where the update does not go downhill, or the last search
+    failed, the search is along the negative gradient.
+
+    Args:
+        c1: :math:`c_1`, in (0, 1/2).
+        c2: :math:`c_2`, in [:math:`c_1`, 1).
+        eps: :math:`\epsilon`, by how much the value may rise, as a share of it. In float32 rounding
+            is more than 1e-6: there the least is 10 times the rounding.
+        max_evals: how often a search may evaluate the loss and its gradient.
+        initial_step: the first step to try, as a factor of the update.
+        guess: whether each search begins there, ``"unit"``, or with the step that promises the
+            decrease of the last one, ``"previous"``.
+
+    Raises:
+        ValueError: if an argument is out of range.
+        TypeError: if ``update`` is called without ``value_fn=`` or ``params``.
+
+    Sources: Hager & Zhang, "A New Conjugate Gradient Method with Guaranteed Descent and an
+    Efficient Line Search", 2005, https://doi.org/10.1137/030601880, and "Algorithm 851:
+    CG_DESCENT", 2006, https://doi.org/10.1145/1132973.1132979
+
+    Example:
+        >>> import jax
+        >>> import gradchain as gc
+        >>> tx, params = gc.chain(gc.scale(-1.0), hager_zhang()), jnp.array([2.0])
+        >>> loss = lambda p: jnp.sum(3 * p**2)
+        >>> updates, state = tx.update(jax.grad(loss)(params), tx.init(params), params, value_fn=loss)
+        >>> print(updates.round(3), state["hager_zhang"]["evals"])
+        [-2.] 3
+    """
+    check_at_least("hager_zhang", 1, max_evals=max_evals)
+    check_at_least("hager_zhang", 0, initial_step=initial_step, eps=eps)
+    if isinstance(c1, float) and isinstance(c2, float) and not (0 < c1 < 0.5 and c1 <= c2 < 1):
+        raise ValueError(
+            f"hager_zhang: 0 < c1 < 1/2 and c1 <= c2 < 1 does not hold for c1={c1!r}, c2={c2!r}."
+        )
+
+    def start(value: Any, slope: Any, step: Any, reference: Any) -> dict:
+        zeros = dict.fromkeys(NAMES, jnp.zeros_like(value))
+        limit = value + jnp.maximum(eps, 10 * jnp.finfo(value.dtype).eps) * jnp.abs(value)
+        own = {
+            "start": value,
+            "slope": slope,
+            "limit": limit,
+            "slope_a": slope,
+            "best_value": value,
+            "step": step,
+        }
+        return zeros | own
+
+    def tell(m: dict, value: Any, slope: Any) -> tuple[dict, Any, Any]:
+        c, rises = m["step"], slope >= 0
+        is_high = ~rises & (value > m["limit"])
+        falls = value <= m["start"] + c1 * c * m["slope"]
+        is_flat = (value <= m["limit"]) & (slope <= (2 * c1 - 1) * m["slope"])
+        accepted = (falls | is_flat) & (slope >= c2 * m["slope"])
+        took = accepted | falls & (value < m["best_value"])
+
+        # update: c is a new end of the bracket; if it is too high though the slope falls, one to
+        # cut back from.
+        is_right = rises | is_high
+        new = m | {
+            "a": jnp.where(is_right, m["a"], c),
+            "slope_a": jnp.where(is_right, m["slope_a"], slope),
+            "b": jnp.where(is_right, c, m["b"]),
+            "slope_b": jnp.where(is_right, slope, m["slope_b"]),
+            "tried": m["tried"] + 1,
+            "is_cut": jnp.where(rises, 0.0, jnp.where(is_high, 1.0, m["is_cut"])),
+            "best": jnp.where(took, c, m["best"]),
+            "best_value": jnp.where(took, value, m["best_value"]),
+        }
+        second = jnp.where(
+            is_right, secant(m["b"], m["slope_b"], c, slope), secant(m["a"], m["slope_a"], c, slope)
+        )
+        step, phase, width = following(new, jnp.where(m["is_cut"] > 0, 0.0, second))
+        is_narrow = (new["b"] > 0) & (new["b"] - new["a"] <= 4 * jnp.finfo(c.dtype).eps * new["b"])
+        over = accepted | is_narrow | (new["tried"] >= max_evals)
+        return (
+            new | {"step": jnp.where(over, new["best"], step), "phase": phase, "width": width},
+            took,
+            over,
+        )
+
+    return along(start, tell, NAMES, initial_step, guess)
+
+
+def following(m: dict, second: Any) -> tuple[Any, Any, Any]:
+    """The step to try next, what for, and how wide the bracket was when the present round of two
+    secants began.
+    """
+    a, b, phase, is_cut = m["a"], m["b"], m["phase"], m["is_cut"] > 0
+    inside = lambda c: (a < c) & (c < b)
+    is_wide = ((phase == FIRST) | (phase == SECOND)) & (b - a > GAMMA * m["width"])
+    first = secant(a, m["slope_a"], b, m["slope_b"])
+    cases = [
+        (is_cut, a + THETA * (b - a), phase),
+        (b == 0, RHO * a, BRACKET),
+        ((phase == FIRST) & inside(second), second, SECOND),
+        (~is_wide & inside(first), first, FIRST),
+        (jnp.array(True), (a + b) / 2, MIDDLE),
+    ]
+    flags, steps, phases = zip(*cases, strict=True)
+    step, phase = (
+        jnp.select(flags, steps),
+        jnp.select(flags, [jnp.asarray(x, b.dtype) for x in phases]),
+    )
+    return step, phase, jnp.where(~is_cut & (phase == FIRST), b - a, m["width"])
+
+
+def secant(a: Any, slope_a: Any, b: Any, slope_b: Any) -> Any:
+    """Where the line through two slopes is zero; 0, which is in no bracket, where there is no such
+    place.
+    """
+    return safe_divide(a * slope_b - b * slope_a, slope_b - slope_a)

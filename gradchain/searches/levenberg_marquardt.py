@@ -1,0 +1,161 @@
+"""Levenberg and Marquardt's method for sums of squares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradchain.core.call import Hyper
+from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.slots import like_param, scalar
+from gradchain.core.transformation import transform
+from gradchain.curvature.vectors import refuse_shards, to_vector
+from gradchain.searches.bounds import cut, free_part
+from gradchain.searches.search import Search
+from gradchain.searches.trust_region import judged
+from gradchain.tree.mapping import map_leaves
+
+
+@transform
+def levenberg_marquardt(
+    initial_damping: Hyper = 1e-3, scaling: str = "jacobian", eta: Hyper = 1e-4
+) -> Any:
+    r"""Gauss-Newton's step, damped as much as the last steps have shown to be needed: a whole
+    optimizer.
+
+    For residuals :math:`r(p)`, their Jacobian :math:`J`, and :math:`f = \frac12 \lVert r \rVert^2`,
+
+    .. math::
+        (J^T J + \lambda D^2) u = -J^T r, \quad \rho = \frac{f(p) - f(p + u)}{\text{what the linear
+        model promises}}
+
+    A step is made if :math:`\rho > \eta`, and then :math:`\lambda` is multiplied by
+    :math:`\max(\frac13, 1 - (2 \rho - 1)^3)`; else the parameters stay and it grows, faster each
+    time. It solves by a QR decomposition of the whole Jacobian, so that nothing is squared.
+    ``update`` needs the residuals as ``model_fn=`` and :math:`f` as ``value_fn=``;
+    ``least_squares`` gives it both. Put nothing after it in a chain.
+
+    With bounds, ``bounds=(lower, upper)`` as ``least_squares`` gives them, parameters that their
+    bounds hold stay there, and the step of the others is cut at theirs.
+
+    Args:
+        initial_damping: :math:`\lambda` at the start, in units of :math:`D^2`'s share in :math:`J^T
+            J`.
+        scaling: what :math:`D` is: ``"jacobian"``, the largest norms that the columns of :math:`J`
+            have had, so that units of parameters do not matter; ``"none"``, the same number for
+            all, the largest of these at the start.
+        eta: :math:`\eta`, in [0, 1).
+
+    Raises:
+        ValueError: if an argument is out of range.
+        TypeError: if ``update`` is called without ``model_fn=``, ``value_fn=`` or ``params``.
+
+    Source: Marquardt, "An Algorithm for Least-Squares Estimation of Nonlinear Parameters", 1963,
+    https://doi.org/10.1137/0111030; Moré, "The Levenberg-Marquardt Algorithm: Implementation and
+    Theory", 1978 (the scaling); Nielsen, "Damping Parameter in Marquardt's Method", 1999 (the rule
+    for :math:`\lambda`); Kanzow, Yamashita & Fukushima, "Levenberg-Marquardt Methods with Strong
+    Local Convergence Properties", 2004 (the projection)
+
+    Example:
+        >>> import gradchain as gc
+        >>> t = jnp.arange(5.0)
+        >>> residuals = lambda p: p[0] * jnp.exp(-p[1] * t) - 2.0 * jnp.exp(-0.5 * t)
+        >>> result = gc.least_squares(residuals, jnp.array([1.0, 1.0]), gc.levenberg_marquardt())
+        >>> print(result.params.round(3))
+        [2.  0.5]
+    """
+    check_one_of("levenberg_marquardt", ["jacobian", "none"], scaling=scaling)
+    check_at_least("levenberg_marquardt", 0, initial_damping=initial_damping, eta=eta)
+    if isinstance(eta, int | float) and eta >= 1:
+        raise ValueError(
+            f"levenberg_marquardt: eta must be less than 1, what a perfect model gives, not {eta!r}."
+        )
+
+    def begin(
+        s: dict, p: Any, value: Any, grad: Any, model_fn: Callable, bounds: Any = None
+    ) -> tuple[dict, Any]:
+        jacobian, residuals = _jacobian(model_fn, p)
+        times = lambda x: jnp.matmul(jacobian, x, precision=lax.Precision.HIGHEST)
+        columns, before = jnp.sqrt(jnp.sum(jacobian**2, 0)), to_vector(s["scales"])[0]
+        to_tree = to_vector(p)[1]
+        is_first = s["growth"] == 0
+        if scaling == "jacobian":
+            scales = jnp.where(is_first & (columns == 0), 1.0, jnp.maximum(before, columns))
+        else:
+            top = jnp.max(columns, initial=0.0)
+            scales = jnp.where(is_first, jnp.where(top > 0, top, 1.0), before)
+        damping = jnp.where(is_first, jnp.asarray(initial_damping, columns.dtype), s["damping"])
+        free = jacobian
+        if bounds is not None:
+            free = (
+                jacobian
+                * to_vector(free_part(map_leaves(jnp.ones_like, p), p, grad, bounds))[0][None]
+            )
+        u = -_solve(free, residuals, jnp.sqrt(damping) * scales)
+        curvature = jnp.sum(times(u) ** 2)
+        slope = -curvature - damping * jnp.sum((scales * u) ** 2)
+        over = ~(slope < 0)
+        if bounds is not None:
+            u = to_vector(cut(to_tree(u), p, bounds))[0]
+            curvature, slope = jnp.sum(times(u) ** 2), jnp.sum(residuals * times(u))
+        q = {
+            "damping": damping,
+            "growth": jnp.where(is_first, 2.0, s["growth"]),
+            "scales": to_tree(scales),
+        }
+        q |= {
+            "update": to_tree(u),
+            "before": value,
+            "promised": -slope - 0.5 * curvature,
+            "slope": slope,
+        }
+        return q, over
+
+    def tell(q: dict, value: Any, grad: Any) -> tuple[dict, Any, Any]:
+        rho, took = judged(q, value, grad, eta)
+        shrunk = q["damping"] * jnp.maximum(1 / 3, 1 - (2 * rho - 1) ** 3)
+        damping = jnp.where(took, shrunk, q["damping"] * q["growth"])
+        least = jnp.finfo(damping.dtype).eps ** 2  # what is less is lost in the roots of J^T J
+        growth = jnp.where(took, 2.0, jnp.minimum(2 * q["growth"], 1e6))
+        return (
+            q | {"damping": jnp.clip(damping, least, 1 / least), "growth": growth},
+            took,
+            jnp.array(True),
+        )
+
+    working = {"update": like_param, "before": scalar, "promised": scalar, "slope": scalar}
+    lasting = {"damping": scalar, "growth": scalar, "scales": like_param}
+    return Search(begin, lambda q: q["update"], tell, working, 30, **lasting)
+
+
+def _solve(jacobian: jax.Array, residuals: jax.Array, weights: jax.Array) -> jax.Array:
+    """The lowest point of ``|J x - r|^2 + |weights * x|^2``, where a singular R is made regular."""
+    if not weights.size:
+        return weights
+    q, r = jnp.linalg.qr(jnp.concatenate([jacobian, jnp.diag(weights)]))
+    sizes = jnp.abs(jnp.diag(r))
+    least = jnp.finfo(r.dtype).eps * jnp.max(sizes)
+    least = jnp.where(least > 0, least, 1.0)
+    r = r + jnp.diag(jnp.where(sizes > least, 0.0, least - jnp.diag(r)))
+    target = jnp.matmul(q[: residuals.size].T, residuals, precision=lax.Precision.HIGHEST)
+    return jax.scipy.linalg.solve_triangular(r, target)
+
+
+def _jacobian(model_fn: Callable, p: Any) -> tuple[jax.Array, jax.Array]:
+    """The Jacobian of all residuals with respect to all parameters, both as real vectors, and the
+    residuals.
+    """
+    refuse_shards(p)
+    x, to_tree = to_vector(p)
+
+    def residuals(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        r = to_vector(jax.tree.map(jnp.asarray, model_fn(to_tree(x))))[0].astype(x.dtype)
+        return r, r
+
+    count = jax.eval_shape(residuals, x)[0].size
+    made = jax.jacrev if count < x.size else jax.jacfwd
+    return made(residuals, has_aux=True)(x)

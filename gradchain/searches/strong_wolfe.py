@@ -1,0 +1,161 @@
+"""A line search for the strong Wolfe conditions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.errors import check_at_least
+from gradchain.core.transformation import transform
+from gradchain.searches.along import along
+
+NAMES = [
+    *("start", "slope", "reference", "tried", "is_bracketed"),
+    *("low", "low_value", "low_slope", "high", "high_value", "high_slope"),
+]
+
+
+@transform
+def strong_wolfe(
+    c1: Hyper = 1e-4,
+    c2: Hyper = 0.9,
+    max_evals: int = 20,
+    initial_step: Hyper = 1.0,
+    guess: str = "unit",
+    max_step: Hyper = 1e10,
+) -> Any:
+    r"""Go so far along the update that the loss falls enough and its slope is small: the strong
+    Wolfe conditions.
+
+    With :math:`\varphi(\alpha) = f(p + \alpha u)`,
+
+    .. math::
+        \varphi(\alpha) \le \varphi(0) + c_1 \alpha \varphi'(0), \quad |\varphi'(\alpha)| \le c_2
+        |\varphi'(0)|
+
+    Steps grow until they bracket such a point, then the bracket shrinks; each new step is the
+    minimum of the cubic through the two ends, kept away from both. Where rounding hides the fall of
+    the loss, :math:`\varphi'(\alpha) \le (2 c_1 - 1) \varphi'(0)` stands for the first condition
+    (Hager & Zhang, 2005). A loss or slope that is not finite counts as too high. Where no step
+    meets both conditions, the best that meets the first is taken; without one the update is zero.
+
+    Args:
+        c1: :math:`c_1`, in (0, 1/2).
+        c2: :math:`c_2`, in [:math:`c_1`, 1): 0.9 after Newton's and quasi-Newton directions, 0.1
+            after conjugate gradients.
+        max_evals: how often a search may evaluate the loss and its gradient.
+        initial_step: the first step to try, as a factor of the update.
+        guess: whether each search begins there, ``"unit"``, or with the step that promises the
+            decrease of the last one, ``"previous"``.
+        max_step: the longest step, as a factor of the update.
+
+    Raises:
+        ValueError: if an argument is out of range.
+        TypeError: if ``update`` is called without ``value_fn=`` or ``params``.
+
+    Source: Nocedal & Wright, "Numerical Optimization", 2006, algorithms 3.5 and 3.6,
+    https://doi.org/10.1007/978-0-387-40065-5
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx, params = gc.chain(gc.scale(-1.0), strong_wolfe(c2=0.1)), jnp.array([2.0])
+        >>> loss = lambda p: jnp.sum(3 * p**2)
+        >>> updates, state = tx.update(jax.grad(loss)(params), tx.init(params), params, value_fn=loss)
+        >>> print(updates.round(3), state["strong_wolfe"]["evals"])
+        [-2.] 3
+    """
+    check_at_least("strong_wolfe", 1, max_evals=max_evals)
+    check_at_least("strong_wolfe", 0, initial_step=initial_step, max_step=max_step)
+    if isinstance(c1, float) and isinstance(c2, float) and not (0 < c1 < 0.5 and c1 <= c2 < 1):
+        raise ValueError(
+            f"strong_wolfe: 0 < c1 < 1/2 and c1 <= c2 < 1 does not hold for c1={c1!r}, c2={c2!r}."
+        )
+
+    def start(value: Any, slope: Any, step: Any, reference: Any) -> dict:
+        zero = jnp.zeros_like(value)
+        ends = {"low": zero, "low_value": value, "low_slope": slope}
+        ends |= {"high": zero, "high_value": value, "high_slope": slope}
+        m = {
+            "start": value,
+            "slope": slope,
+            "reference": reference,
+            "tried": zero,
+            "is_bracketed": zero,
+        }
+        return m | ends | {"step": jnp.minimum(step, max_step)}
+
+    def tell(m: dict, value: Any, slope: Any) -> tuple[dict, Any, Any]:
+        step, noise = m["step"], 10 * jnp.finfo(value.dtype).eps * jnp.abs(m["start"])
+        is_flat_fall = (jnp.abs(value - m["start"]) <= noise) & (slope <= (2 * c1 - 1) * m["slope"])
+        falls = (value <= m["reference"] + c1 * step * m["slope"]) | is_flat_fall
+        is_last = (step >= max_step) & (slope < 0)
+        accepted = falls & ((jnp.abs(slope) <= -c2 * m["slope"]) | is_last)
+
+        is_high = ~falls | (value > m["low_value"] + noise)
+        ahead = jnp.where(m["is_bracketed"] > 0, m["high"] - m["low"], 1.0)
+        turns = ~is_high & (slope * ahead >= 0)
+        here = {"": step, "_value": value, "_slope": slope}
+        new = {f"low{k}": jnp.where(is_high, m[f"low{k}"], x) for k, x in here.items()}
+        new |= {
+            f"high{k}": jnp.where(is_high, x, jnp.where(turns, m[f"low{k}"], m[f"high{k}"]))
+            for k, x in here.items()
+        }
+        new |= {
+            "is_bracketed": jnp.maximum(m["is_bracketed"], (is_high | turns).astype(step.dtype))
+        }
+        new = m | new | {"tried": m["tried"] + 1}
+        width = jnp.abs(new["high"] - new["low"])
+        is_narrow = (new["is_bracketed"] > 0) & (
+            width <= 4 * jnp.finfo(step.dtype).eps * jnp.maximum(step, new["low"])
+        )
+        took = accepted | ~is_high
+        over = accepted | is_narrow | (new["tried"] >= max_evals)
+        settled = jnp.where(accepted, step, new["low"])
+        following = jnp.where(
+            new["is_bracketed"] > 0, within(new), jnp.minimum(beyond(m, new), max_step)
+        )
+        return new | {"step": jnp.where(over, settled, following)}, took, over
+
+    return along(start, tell, NAMES, initial_step, guess)
+
+
+def within(m: dict) -> jax.Array:
+    """A step inside the bracket, a tenth of its width from either end at least."""
+    ends = (m["low"], m["low_value"], m["low_slope"], m["high"], m["high_value"], m["high_slope"])
+    width = m["high"] - m["low"]
+    at = cubic_minimum(*ends)
+    share = jnp.where(jnp.isfinite(at), (at - m["low"]) / width, 0.1)
+    return m["low"] + jnp.clip(share, 0.1, 0.9) * width
+
+
+def beyond(old: dict, new: dict) -> jax.Array:
+    """A step beyond the last one, which still goes downhill."""
+    moved = new["low"] - old["low"]
+    ends = (
+        old["low"],
+        old["low_value"],
+        old["low_slope"],
+        new["low"],
+        new["low_value"],
+        new["low_slope"],
+    )
+    at = cubic_minimum(*ends)
+    return jnp.where(
+        at > new["low"],
+        jnp.clip(at, new["low"] + 1.1 * moved, new["low"] + 9 * moved),
+        new["low"] + 9 * moved,
+    )
+
+
+def cubic_minimum(
+    a: Any, value_a: Any, slope_a: Any, b: Any, value_b: Any, slope_b: Any
+) -> jax.Array:
+    """Where the cubic through two points with these slopes has its minimum; not a number if it has
+    none.
+    """
+    mean = slope_a + slope_b - 3 * (value_a - value_b) / (a - b)
+    root = jnp.sign(b - a) * jnp.sqrt(jnp.square(mean) - slope_a * slope_b)
+    return b - (b - a) * (slope_b + root - mean) / (slope_b - slope_a + 2 * root)

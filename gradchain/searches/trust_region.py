@@ -1,0 +1,178 @@
+"""Trust regions: the best step within a ball in which a quadratic model is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.slots import like_param, scalar
+from gradchain.core.transformation import transform
+from gradchain.curvature.conjugate_gradient import conjugate_gradient
+from gradchain.curvature.damped import diagonalized, forced, forcing
+from gradchain.curvature.products import hessian_operator
+from gradchain.numerics.arithmetic import safe_divide, safe_sqrt
+from gradchain.searches.bounds import cut, free_part
+from gradchain.searches.search import Search
+from gradchain.tree.mapping import scale_tree
+from gradchain.tree.reductions import all_finite, dot, scaled_norm
+
+
+@transform
+def trust_region(
+    subproblem: str = "steihaug",
+    initial_radius: Hyper = 1.0,
+    max_radius: Hyper = 1e10,
+    eta: Hyper = 0.1,
+    tol: Hyper | None = None,
+    max_steps: int | None = None,
+) -> Any:
+    r"""Newton's step within a trust region: a whole optimizer, which gives updates and not a
+    direction.
+
+    .. math::
+        u = \arg\min_{\lVert u \rVert \le \Delta} \langle g, u \rangle + \tfrac12 \langle u, H u
+        \rangle, \quad \rho = \frac{f(p) - f(p + u)}{\text{what the model promises}}
+
+    A step is made if :math:`\rho > \eta`; else the parameters stay. The radius :math:`\Delta` falls
+    to a quarter of the step where :math:`\rho < 1/4`, and doubles where :math:`\rho > 3/4` on the
+    boundary. Each update evaluates the loss once, at the point that is tried, beside the products
+    with the Hessian. Put nothing after it in a chain.
+
+    With bounds, ``bounds=(lower, upper)`` as ``minimize`` gives them, parameters that their bounds
+    hold stay there, and the step of the others is cut at theirs.
+
+    Args:
+        subproblem: ``"steihaug"``, conjugate gradients that stop on the boundary or at negative
+            curvature; or ``"dogleg"``, along the gradient and then towards Newton's point, with a
+            Hessian that is made whole and positive definite, for up to a few thousand parameters.
+        initial_radius: :math:`\Delta` at the start, in units of the parameters.
+        max_radius: the largest :math:`\Delta`.
+        eta: :math:`\eta`, in [0, 1/4).
+        tol: the accuracy of ``"steihaug"``, relative to the gradient. ``None``:
+            :math:`\min(\frac12, \sqrt{\lVert g \rVert / \lVert g_0 \rVert})` with the first gradient :math:`g_0`,
+            coarse far from a minimum and finer near to it.
+        max_steps: the number of products, at most; ``None``: twice as many as there are parameters.
+
+    Raises:
+        ValueError: if an argument is out of range.
+        TypeError: if ``update`` is called without ``value_fn=`` or ``params``.
+
+    Source: Nocedal & Wright, "Numerical Optimization", 2006, algorithms 4.1 and 7.2; Steihaug, "The
+    Conjugate Gradient Method and Trust Regions in Large Scale Optimization", 1983,
+    https://doi.org/10.1137/0720042; Powell, "A Hybrid Method for Nonlinear Equations", 1970 (the
+    dogleg)
+
+    Example:
+        >>> import gradchain as gc
+        >>> saddle = lambda p: p[0] ** 2 - p[1] ** 2 + p[1] ** 4
+        >>> result = gc.minimize(saddle, jnp.array([1.0, 0.01]), gc.trust_region())
+        >>> print(result.params.round(3), result.status.name)
+        [0.    0.707] CONVERGED_GRADIENT
+    """
+    check_one_of("trust_region", ["steihaug", "dogleg"], subproblem=subproblem)
+    check_at_least("trust_region", 0, eta=eta, tol=tol)
+    for name, radius in (("initial_radius", initial_radius), ("max_radius", max_radius)):
+        if isinstance(radius, float) and not radius > 0:
+            raise ValueError(f"trust_region: {name} must be more than 0, not {radius!r}.")
+    check_at_least("trust_region", 1, max_steps=max_steps)
+    if isinstance(eta, float) and eta >= 0.25:
+        raise ValueError(
+            f"trust_region: eta must be less than 1/4, where the radius starts to fall, not {eta!r}."
+        )
+    if subproblem == "dogleg" and not (tol is max_steps is None):
+        raise ValueError(
+            "trust_region: tol and max_steps are for subproblem='steihaug'; leave them out."
+        )
+
+    is_truncated = subproblem == "steihaug"
+
+    def solve(multiply: Callable, grad: Any, radius: Any, s: dict) -> tuple[Any, Any, dict]:
+        """The opposite of the step, the decrease that the model promises of it, and slots."""
+        if not is_truncated:
+            return *_dogleg(multiply, grad, radius), {}
+        accuracy, new = forcing(grad, s, tol)
+        x, info = conjugate_gradient(
+            multiply, grad, tol=accuracy, max_steps=max_steps, radius=radius
+        )
+        return x, info.decrease, new
+
+    def begin(
+        s: dict, p: Any, value: Any, grad: Any, value_fn: Callable, bounds: Any = None
+    ) -> tuple[dict, Any]:
+        radius = jnp.minimum(jnp.where(s["radius"] > 0, s["radius"], initial_radius), max_radius)
+        multiply, free = (
+            hessian_operator(value_fn, p),
+            lambda tree: free_part(tree, p, grad, bounds),
+        )
+        x, promised, new = solve(lambda v: free(multiply(free(v))), free(grad), radius, s)
+        u = scale_tree(x, -1.0)
+        over = ~(promised > 0)
+        if bounds is not None:
+            u = cut(u, p, bounds)
+            promised = -dot(grad, u) - 0.5 * dot(u, multiply(u))
+        q = {
+            "update": u,
+            "radius": radius,
+            "before": value,
+            "promised": promised,
+            "slope": dot(grad, u),
+        }
+        return q | new, over
+
+    def tell(q: dict, value: Any, grad: Any) -> tuple[dict, Any, Any]:
+        rho, took = judged(q, value, grad, eta)
+        length = scaled_norm(q["update"])
+        is_long = (rho > 0.75) & (length > 0.99 * q["radius"])
+        grown = jnp.where(is_long, 2 * q["radius"], q["radius"])
+        radius = jnp.maximum(
+            jnp.where(rho < 0.25, 0.25 * length, grown), jnp.finfo(length.dtype).tiny
+        )
+        return q | {"radius": radius}, took, jnp.array(True)
+
+    working = {"update": like_param, "before": scalar, "promised": scalar, "slope": scalar}
+    lasting = {"radius": scalar} | (forced(tol) if is_truncated else {})
+    return Search(begin, lambda q: q["update"], tell, working, 40, **lasting)
+
+
+def judged(q: dict, value: Any, grad: Any, eta: Any) -> tuple[jax.Array, jax.Array]:
+    """The share of the promised decrease that has come true, and whether to take the step.
+
+    Where the promise is below the rounding of the value, the mean of the slopes at both ends says
+    how far it fell, if it has not risen beyond rounding. A point that is not finite keeps nothing.
+    """
+    noise = 8 * jnp.finfo(value.dtype).eps * jnp.abs(q["before"])
+    by_slopes = -0.5 * (q["slope"] + dot(grad, q["update"]).astype(value.dtype))
+    is_hidden = (q["promised"] <= noise) & (value <= q["before"] + noise)
+    rho = safe_divide(jnp.where(is_hidden, by_slopes, q["before"] - value), q["promised"])
+    rho = jnp.where((q["promised"] > 0) & jnp.isfinite(rho) & all_finite(grad), rho, -1.0)
+    return rho, rho > eta
+
+
+def _dogleg(multiply: Callable, grad: Any, radius: Any) -> tuple[Any, Any]:
+    """The path from zero over the lowest point along the gradient to Newton's point, up to the
+    boundary.
+
+    All of it in the basis of the eigenvectors, with the magnitudes of the eigenvalues, and in
+    proportion to the gradient: squares of what is tiny or huge stay numbers when that has length 1.
+    """
+    along, sizes, to_tree = diagonalized(multiply, grad)
+    length = scaled_norm(along)
+    unit, limit = safe_divide(along, length), safe_divide(radius, length)
+    curvature = jnp.sum(sizes * unit**2)
+    lowest = jnp.where(curvature > 0, safe_divide(jnp.ones_like(length), curvature), limit)
+    cauchy = jnp.minimum(lowest, limit) * unit
+    newton = jnp.where(sizes > 0, safe_divide(unit, sizes), cauchy)
+    rest = newton - cauchy
+    distance = scaled_norm(rest)
+    near, direction = safe_divide(cauchy, limit), safe_divide(rest, distance)
+    room, b = jnp.maximum(1.0 - jnp.sum(near**2), 0.0), jnp.maximum(jnp.sum(near * direction), 0.0)
+    far = limit * safe_divide(room, b + safe_sqrt(b**2 + room))  # where it leaves the ball
+    is_inside = scaled_norm(newton) <= limit
+    x = jnp.where(is_inside, newton, cauchy + jnp.minimum(far, distance) * direction)
+    promised = jnp.sum(unit * x) - 0.5 * jnp.sum((sizes * x) * x)
+    return to_tree(length * x), length * (length * promised)

@@ -1,0 +1,132 @@
+"""Bounds on the size of updates that past sizes set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.errors import check_at_least
+from gradchain.core.lift import treewise
+from gradchain.core.slots import numbers, scalar
+from gradchain.core.transformation import transform
+from gradchain.numerics.arithmetic import shrink
+from gradchain.transforms.clipping import large_norm
+from gradchain.tree.mapping import scale_tree
+
+
+@transform
+def clip_by_history(quantile: Hyper = 0.1, window: int = 100) -> Any:
+    r"""Clip the norm of all updates to a quantile of its recent values, this one included.
+
+    .. math::
+        u = g \min\!\left(1, \frac{Q_q(\lVert g_{t-w+1} \rVert, \ldots, \lVert g_t \rVert)}{\lVert
+        g_t \rVert}\right)
+
+    Args:
+        quantile: the quantile :math:`q` in [0, 1], with linear interpolation between values.
+        window: how many norms :math:`w` it remembers, 1 or more.
+
+    Raises:
+        ValueError: if the quantile is not in [0, 1], or the window less than 1.
+
+    Source: Seetharaman et al., "AutoClip: Adaptive Gradient Clipping for Source Separation
+    Networks", 2020, https://arxiv.org/abs/2007.14469, where the window is the whole past.
+
+    Example:
+        >>> tx = clip_by_history(0.5, window=3)
+        >>> state = tx.init(jnp.zeros(1))
+        >>> for g in (1.0, 2.0, 9.0):
+        ...     updates, state = tx.update(jnp.array([g]), state)
+        >>> print(updates)
+        [2.]
+    """
+    check_at_least("clip_by_history", 1, window=window)
+    if isinstance(quantile, float) and not 0 <= quantile <= 1:
+        raise ValueError(f"clip_by_history: quantile must be in [0, 1], not {quantile!r}.")
+
+    def rule(g, s, t):
+        length = large_norm(g)
+        norms = jnp.concatenate([length[None], s["norms"][:-1]])
+        limit = _quantile(norms, jnp.minimum(t, window), quantile)
+        return scale_tree(g, shrink(length, limit)), {"norms": norms}
+
+    return treewise(rule, norms=numbers(window))
+
+
+def _quantile(x: jax.Array, count: Any, quantile: Any) -> jax.Array:
+    """A quantile of the first ``count`` numbers of ``x``."""
+    ordered = jnp.sort(jnp.where(jnp.arange(len(x), dtype=x.dtype) < count, x, jnp.inf))
+    place = quantile * (count - 1)
+    low = jnp.floor(place).astype(jnp.int32)
+    high = jnp.ceil(place).astype(jnp.int32)
+    return ordered[low] + (place - jnp.floor(place)) * (ordered[high] - ordered[low])
+
+
+@transform
+def clip_by_zscore(threshold: Hyper = 2.5, decay: Hyper = 0.97, warmup_steps: int = 25) -> Any:
+    r"""Clip the norm of all updates where it is an outlier among its past, the more the farther it
+    lies outside.
+
+    With moving mean :math:`\mu` and deviation :math:`\sigma` of the norm :math:`n = \lVert g
+    \rVert`,
+
+    .. math::
+        z = \frac{n - \mu}{\sigma}, \quad \hat n = \begin{cases} \mu + \sigma \zeta^2 / z & z >
+        \zeta \\ n & \text{else} \end{cases}, \quad u = g\,\hat n / n
+
+    and both move on with the norm :math:`\hat n` that is left; a norm that is no number moves
+    neither.
+
+    Args:
+        threshold: the score :math:`\zeta > 0` from which a norm is an outlier.
+        decay: the decay of mean and variance, in [0, 1).
+        warmup_steps: for how many steps, 1 or more, nothing is clipped, and mean and variance are
+            those of all steps so far.
+
+    Raises:
+        ValueError: if there are no warm-up steps, since nothing could pass that is clipped to a
+            mean of 0.
+
+    Source: Kumar et al., "ZClip: Adaptive Spike Mitigation for LLM Pre-Training", 2025,
+    https://arxiv.org/abs/2504.02507
+
+    Example:
+        >>> tx = clip_by_zscore(2.0, warmup_steps=2)
+        >>> state = tx.init(jnp.zeros(1))
+        >>> for g in (1.0, 3.0, 6.0):
+        ...     updates, state = tx.update(jnp.array([g]), state)
+        >>> print(updates)
+        [3.]
+    """
+    check_at_least("clip_by_zscore", 1, warmup_steps=warmup_steps)
+
+    def rule(g, s, t):
+        length, average, variance = large_norm(g), s["mean"], s["variance"]
+        warm, excess = t <= warmup_steps, length - average
+        spike = ~warm & (excess > threshold * jnp.sqrt(variance))
+        bounded = average + threshold**2 * variance / jnp.where(spike, excess, 1.0)
+        left = jnp.where(spike, bounded, length)
+
+        new_average, new_variance = move_moments(left, average, variance, t, decay, warmup_steps)
+        new = {"mean": new_average, "variance": new_variance}
+        new = {k: jnp.where(jnp.isfinite(length), v, s[k]) for k, v in new.items()}
+        return scale_tree(g, shrink(length, left)), new
+
+    return treewise(rule, mean=scalar, variance=scalar)
+
+
+def move_moments(
+    x: Any, average: Any, variance: Any, t: Any, decay: Any, warmup_steps: int
+) -> tuple[Any, Any]:
+    """Moving mean and variance of a number after its ``t``-th value ``x``; in the warm-up those of
+    all so far.
+    """
+    warm = t <= warmup_steps
+    rate = jnp.where(warm, 1 / t, 1 - decay)
+    new_average = average + rate * (x - average)
+    # As Welford's sum in the warm-up.
+    square = (x - new_average) * (x - jnp.where(warm, average, new_average))
+    return new_average, variance + rate * (square - variance)

@@ -1,0 +1,267 @@
+"""Constraints: after each step the parameters go to the nearest point that keeps them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain import projections
+from gradchain.core.call import Call, Hyper, decorator
+from gradchain.core.lift import leafwise
+from gradchain.core.stage import Body
+from gradchain.core.transformation import transform
+from gradchain.numerics.arithmetic import real_dtype
+from gradchain.projections import WHOLE, Along
+
+
+class PointMap(Call):
+    """A map of points that remembers how it was made."""
+
+    __slots__ = ()
+
+    @property
+    def scheduled(self) -> list[str]:
+        """The names of its numbers that are functions of the step."""
+        return [
+            k
+            for k, v in self.arguments.items()
+            if callable(v) and self.factory.mentions(k, "Hyper")
+        ]
+
+    def at(self, step: Any) -> Any:
+        """The same map with the numbers that it has after ``step`` updates."""
+        numbers = {k: self.arguments[k](step) for k in self.scheduled}
+        return self.of(self.factory, self.arguments | numbers, self.label)
+
+    def on(self, x: jax.Array, *coming: Any) -> jax.Array:
+        """Where the map takes ``x``, its numbers in the precision of ``x``."""
+        cast = lambda n: n.astype(real_dtype(x.dtype)) if isinstance(n, jax.Array) else n
+        return self.factory.call(jax.tree.map(cast, self.arguments), x, *coming)
+
+
+class Constraint(PointMap):
+    """The projection onto a set: ``constraint(x)`` is the nearest point."""
+
+    tag = "@constraint"
+    __slots__ = ()
+
+    def __call__(self, x: jax.Array, over: Any = WHOLE) -> jax.Array:
+        """The nearest point to ``x``; ``over`` says what one point is (see
+        ``gradchain.projections``).
+        """
+        return self.on(x, over)
+
+
+def constraint(function: Callable) -> Callable[..., Constraint]:
+    """Make a factory of constraints from a projection: a function of an array and of what sums over
+    one point.
+
+    Example:
+        >>> import gradchain as gc
+        >>> @gc.constraints.constraint
+        ... def zero_mean(x, over):
+        ...     return x - over.sum(x) / over.sum(jnp.ones_like(x))
+        >>> print(zero_mean()(jnp.array([1.0, 2.0])))
+        [-0.5  0.5]
+    """
+    return decorator(Constraint, coming=2)(function)
+
+
+@transform
+def project(constraint: Any, where: Any = None, axis: Any = None) -> Any:
+    r"""Bring the parameters to the nearest point of a set after each step: :math:`u =
+    \mathrm{proj}(p + g) - p`.
+
+    It is the last member of a chain. An element that the projection does not move keeps its update
+    to the last bit.
+
+    Args:
+        constraint: the set: ``non_negative()``, ``box(...)``, ``simplex()``, ``l1_ball()``,
+            ``l2_ball()``, ``l2_sphere()``, ``linf_ball()``, ``spectral_ball()``,
+            ``hyperplane(...)``, ``halfspace(...)``, what ``@constraint`` makes, or a plain function
+            of an array. Its numbers may be schedules.
+        where: the leaves that it is for: a glob on paths, ``f(path, leaf) -> bool``, or a tree of
+            bools.
+        axis: the dimensions of one point, an int or a tuple: with -1 each row of a matrix is a
+            point on its own. By default a leaf is one point.
+
+    Raises:
+        TypeError: if ``update`` is called without ``params``.
+
+    Source: Goldstein, "Convex programming in Hilbert space", 1964,
+    https://doi.org/10.1090/S0002-9904-1964-11178-2
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx, params = gc.chain(gc.sgd(1.0), gc.project(gc.constraints.non_negative())), jnp.array([1.0, 1.0])
+        >>> params, _ = tx.step(jnp.array([0.5, 3.0]), tx.init(params), params)
+        >>> print(params)
+        [0.5 0. ]
+    """
+    if isinstance(constraint, PointMap) and not isinstance(constraint, Constraint):
+        raise TypeError(f"project: a constraint is not a penalty like {constraint!r}; see prox.")
+    return moved_by(lambda constraint, x, over: constraint(x, over), constraint, where, axis)
+
+
+def moved_by(apply: Callable, point_map: Any, where: Any, axis: Any) -> Body:
+    """The stage that moves the parameters after a step by ``apply(point_map, x, over)``."""
+
+    def rule(point_map: Any, g: jax.Array, p: jax.Array) -> jax.Array:
+        moved = apply(point_map, p + g, WHOLE if axis is None else Along(axis))
+        return jnp.where(moved == p + g, g, moved - p)
+
+    if not isinstance(point_map, PointMap):
+        plain = lambda x, over: point_map(x)
+        return leafwise(lambda g, p: rule(plain, g, p), where, whole=True)
+    whole = axis is not None or point_map.factory.name in ("spectral_ball", "nuclear_norm")
+    if point_map.scheduled:
+        return leafwise(lambda g, p, t: rule(point_map.at(t - 1), g, p), where, whole=whole)
+    return leafwise(lambda g, p: rule(point_map, g, p), where, whole=whole)
+
+
+@constraint
+def non_negative(x: Any, over: Any) -> Any:
+    r"""The set :math:`x_i \ge 0`; ``project(non_negative())`` keeps parameters from becoming
+    negative.
+
+    Example:
+        >>> print(non_negative()(jnp.array([-1.0, 2.0])))
+        [0. 2.]
+    """
+    return projections.projection_non_negative(x)
+
+
+@constraint
+def box(x: Any, over: Any, lower: Hyper = -math.inf, upper: Hyper = math.inf) -> Any:
+    r"""The set :math:`a \le x_i \le b`.
+
+    Args:
+        lower: the bound :math:`a`.
+        upper: the bound :math:`b`.
+
+    Example:
+        >>> print(box(upper=1.0)(jnp.array([-1.0, 2.0])))
+        [-1.  1.]
+    """
+    return projections.projection_box(x, lower, upper)
+
+
+@constraint
+def simplex(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
+    r"""The set :math:`x_i \ge 0, \sum_i x_i = s`.
+
+    Args:
+        scale: the sum :math:`s`.
+
+    Example:
+        >>> print(simplex()(jnp.array([1.0, 0.5, -1.0])))
+        [0.75 0.25 0.  ]
+    """
+    return projections.projection_simplex(x, scale, over=over)
+
+
+@constraint
+def l1_ball(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
+    r"""The set :math:`\sum_i |x_i| \le s`.
+
+    Args:
+        scale: the radius :math:`s`.
+
+    Example:
+        >>> print(l1_ball()(jnp.array([1.0, -0.5])))
+        [ 0.75 -0.25]
+    """
+    return projections.projection_l1_ball(x, scale, over=over)
+
+
+@constraint
+def l2_ball(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
+    r"""The set :math:`\lVert x \rVert \le s`; with ``axis=0``, for each column of a kernel, the
+    max-norm constraint.
+
+    Args:
+        scale: the radius :math:`s`.
+
+    Example:
+        >>> print(l2_ball()(jnp.array([3.0, 4.0])))
+        [0.6 0.8]
+    """
+    return projections.projection_l2_ball(x, scale, over=over)
+
+
+@constraint
+def l2_sphere(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
+    r"""The set :math:`\lVert x \rVert = s`; with ``axis=0`` each column of a kernel has this norm.
+
+    Args:
+        scale: the radius :math:`s`.
+
+    Example:
+        >>> print(l2_sphere(10.0)(jnp.array([3.0, 4.0])))
+        [6. 8.]
+    """
+    return projections.projection_l2_sphere(x, scale, over=over)
+
+
+@constraint
+def linf_ball(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
+    r"""The set :math:`|x_i| \le s`.
+
+    Args:
+        scale: the radius :math:`s`.
+
+    Example:
+        >>> print(linf_ball()(jnp.array([3.0, -0.5])))
+        [ 1.  -0.5]
+    """
+    return projections.projection_linf_ball(x, scale)
+
+
+@constraint
+def spectral_ball(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
+    r"""The matrices, in the last two dimensions, with singular values of at most :math:`s`.
+
+    Args:
+        scale: the radius :math:`s`.
+
+    Example:
+        >>> print(spectral_ball()(jnp.array([[3.0, 0.0], [0.0, 0.5]])).round(3))
+        [[1.  0. ]
+         [0.  0.5]]
+    """
+    return projections.projection_spectral_ball(x, scale)
+
+
+@constraint
+def hyperplane(x: Any, over: Any, a: Any = 1.0, b: Hyper = 0.0) -> Any:
+    r"""The set :math:`\langle a, x \rangle = b`.
+
+    Args:
+        a: the normal: a number for all elements, or an array or nested tuples in the shape of the
+            last dimensions.
+        b: the number :math:`b`.
+
+    Example:
+        >>> print(hyperplane()(jnp.array([1.0, 2.0])))
+        [-0.5  0.5]
+    """
+    return projections.projection_hyperplane(x, _normal(a, x), b, over=over)
+
+
+@constraint
+def halfspace(x: Any, over: Any, a: Any = 1.0, b: Hyper = 0.0) -> Any:
+    r"""The set :math:`\langle a, x \rangle \le b`; arguments as for ``hyperplane``.
+
+    Example:
+        >>> print(halfspace(b=4.0)(jnp.array([1.0, 2.0])))
+        [1. 2.]
+    """
+    return projections.projection_halfspace(x, _normal(a, x), b, over=over)
+
+
+def _normal(a: Any, x: jax.Array) -> jax.Array:
+    return jnp.broadcast_to(jnp.asarray(a).astype(x.dtype), x.shape)

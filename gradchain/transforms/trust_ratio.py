@@ -1,0 +1,95 @@
+"""Steps in proportion to the size of what they move."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradchain.core.call import Hyper
+from gradchain.core.lift import leafwise
+from gradchain.core.transformation import transform
+from gradchain.numerics.arithmetic import abs2, safe_sqrt
+from gradchain.numerics.reductions import mean, norm, total
+
+
+@transform
+def scale_by_param_block_rms(min_scale: Hyper = 1e-3) -> Any:
+    r"""Multiply each leaf by the root mean square of its parameter: :math:`u = g
+    \max(\mathrm{rms}(p), s)`.
+
+    Args:
+        min_scale: the least factor :math:`s`, in the units of the parameters.
+
+    Raises:
+        TypeError: if ``update`` is called without ``params``.
+
+    Source: see ``scale_by_factored_rms``.
+
+    Example:
+        >>> tx, params = scale_by_param_block_rms(), jnp.array([3.0, -3.0])
+        >>> print(tx.update(jnp.array([1.0, 2.0]), tx.init(params), params)[0])
+        [3. 6.]
+    """
+    return leafwise(lambda g, p: g * jnp.maximum(safe_sqrt(mean(abs2(p))), min_scale))
+
+
+@transform
+def scale_by_param_block_norm(min_scale: Hyper = 1e-3) -> Any:
+    r"""Multiply each leaf by the norm of its parameter: :math:`u = g \max(\lVert p \rVert, s)`.
+
+    Args:
+        min_scale: the least factor :math:`s`, in the units of the parameters.
+
+    Raises:
+        TypeError: if ``update`` is called without ``params``.
+
+    Source: You et al., "Large Batch Training of Convolutional Networks", 2017,
+    https://arxiv.org/abs/1708.03888
+
+    Example:
+        >>> tx, params = scale_by_param_block_norm(), jnp.array([3.0, 4.0])
+        >>> print(tx.update(jnp.array([1.0, 2.0]), tx.init(params), params)[0])
+        [ 5. 10.]
+    """
+    return leafwise(lambda g, p: g * jnp.maximum(safe_sqrt(total(abs2(p))), min_scale))
+
+
+@transform
+def scale_by_trust_ratio(
+    min_norm: Hyper = 0.0, trust_coefficient: Hyper = 1.0, eps: Hyper = 0.0, where: Any = None
+) -> Any:
+    r"""Scale each leaf's update by the ratio of the norms of parameter and update.
+
+    .. math::
+        u = g \, \frac{c \max(\lVert p \rVert, m)}{\max(\lVert g \rVert, m) + \epsilon}
+
+    Where one of the two norms is zero the update stays as it is, so that a parameter can leave
+    zero.
+
+    Args:
+        min_norm: the least norm :math:`m` that either is taken for.
+        trust_coefficient: the factor :math:`c`.
+        eps: :math:`\epsilon`, in the units of the update.
+        where: the leaves that it is for: a glob on paths, ``f(path, leaf) -> bool``, or a tree of
+            bools.
+
+    Raises:
+        TypeError: if ``update`` is called without ``params``.
+
+    Source: You, Gitman & Ginsburg, "Large Batch Training of Convolutional Networks", 2017,
+    https://arxiv.org/abs/1708.03888
+
+    Example:
+        >>> tx, params = scale_by_trust_ratio(), jnp.array([3.0, 4.0])
+        >>> print(tx.update(jnp.array([0.0, 2.0]), tx.init(params), params)[0])
+        [0. 5.]
+    """
+
+    def rule(g, p):
+        of_param, of_update = jnp.maximum(norm(p), min_norm), jnp.maximum(norm(g), min_norm)
+        is_zero = (of_param == 0) | (of_update == 0)
+        ratio = trust_coefficient * of_param / (jnp.where(is_zero, 1.0, of_update) + eps)
+        return g * jnp.where(is_zero, 1.0, ratio)
+
+    return leafwise(rule, where)

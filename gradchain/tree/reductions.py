@@ -1,0 +1,118 @@
+"""Norms, inner products and tests of whole trees."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradchain.numerics.arithmetic import abs2, safe_divide, safe_sqrt
+from gradchain.numerics.reductions import largest, varying_axes
+from gradchain.tree.mapping import map_leaves, map_rows, widened
+
+
+def sum_of_magnitudes(tree: Any) -> jax.Array:
+    """The sum of ``|x|`` over all elements, over all shards inside ``shard_map``."""
+    sums = jax.tree.leaves(map_leaves(lambda x: jnp.sum(jnp.abs(x)), tree))
+    return sum_over_shards(sums) if sums else jnp.zeros(())
+
+
+Where: TypeAlias = Any
+"""A choice of leaves; see ``select``."""
+
+
+def global_norm(tree: Any) -> jax.Array:
+    r"""The Euclidean norm of all leaves together, :math:`\sqrt{\sum_i |x_i|^2}`.
+
+    Summed in float32 at least, and over all shards inside ``shard_map``.
+
+    Example:
+        >>> print(global_norm({"a": jnp.array([3.0]), "b": jnp.array(4.0)}))
+        5.0
+    """
+    leaves = [jnp.asarray(x) for x in jax.tree.leaves(tree)]
+    if not leaves:
+        return jnp.zeros((), jnp.float32)
+    rows = map_rows(_sum_of_squares, [None] * len(leaves), [(x,) for x in leaves])
+    return jnp.sqrt(sum_over_shards([row[0] for row in rows]))
+
+
+def _sum_of_squares(_: Any, x: jax.Array) -> list:
+    return [jnp.sum(abs2(widened(x)))]
+
+
+def sum_over_shards(scalars: list) -> jax.Array:
+    """The sum of scalars, one per leaf, with one reduction over each set of mesh axes they vary on."""
+    buckets: dict[tuple, list] = {}
+    for x in scalars:
+        buckets.setdefault(tuple(sorted(varying_axes(x))), []).append(x)
+    sums = [(axes, _pairwise_sum(xs)) for axes, xs in buckets.items()]
+    return _pairwise_sum([lax.psum(x, axes) if axes else x for axes, x in sums])
+
+
+def _pairwise_sum(scalars: list) -> jax.Array:
+    wide = jnp.result_type(*scalars)
+    scalars = [x.astype(wide) for x in scalars]
+    while len(scalars) > 1:
+        odd = scalars[len(scalars) & ~1 :]
+        scalars = [a + b for a, b in zip(scalars[::2], scalars[1::2], strict=False)] + odd
+    return scalars[0]
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Whether every number of a tree is finite, over all shards inside ``shard_map``.
+
+    Example:
+        >>> print(all_finite({"a": jnp.array([1.0, jnp.inf])}))
+        False
+    """
+    bad = jax.tree.leaves(map_leaves(lambda x: 1.0 - _is_finite(x), tree))
+    return sum_over_shards(bad) == 0 if bad else jnp.array(True)
+
+
+def _is_finite(x: jax.Array) -> jax.Array:
+    """1 if all numbers are finite: each is itself minus itself 0, else NaN, which a sum keeps.
+
+    A largest magnitude would take as long, but loses a NaN where it is taken over devices.
+    """
+    parts = (x.real, x.imag) if jnp.iscomplexobj(x) else (x,)
+    return jnp.stack([jnp.sum(part - part) == 0.0 for part in parts]).all().astype(jnp.float32)
+
+
+def dot(a: Any, b: Any) -> jax.Array:
+    r"""The inner product of two trees, :math:`\mathrm{Re} \sum_i \bar a_i b_i`, over all shards
+    inside ``shard_map``.
+
+    Example:
+        >>> print(dot({"a": jnp.array([1.0, 2.0])}, {"a": jnp.array([3.0, 4.0])}))
+        11.0
+    """
+    products = jax.tree.leaves(map_leaves(lambda x, y: jnp.sum((jnp.conj(x) * y).real), a, b))
+    return sum_over_shards(products) if products else jnp.zeros((), jnp.float32)
+
+
+def safe_norm(tree: Any) -> jax.Array:
+    """The norm of a tree, as ``global_norm``, with a slope that is a number where it is zero."""
+    return safe_sqrt(dot(tree, tree))
+
+
+def largest_in(tree: Any) -> jax.Array:
+    """The largest magnitude in a tree, 0 where there is nothing; not a number if there is one."""
+    tops = [largest(x) for x in jax.tree.leaves(tree)]
+    return (
+        jnp.max(jnp.stack([x.astype(jnp.result_type(*tops)) for x in tops]))
+        if tops
+        else jnp.zeros((), jnp.float32)
+    )
+
+
+def scaled_norm(tree: Any) -> jax.Array:
+    """The norm of a tree, as ``safe_norm``, also where squares of it are too large or too small for
+    their dtype.
+    """
+    tree = widened(tree)
+    top = largest_in(jax.tree.map(lax.stop_gradient, tree))
+    factor = safe_divide(jnp.ones_like(top), top)
+    return top * safe_norm(map_leaves(lambda x: x * factor.astype(x.dtype), tree))
