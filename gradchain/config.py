@@ -42,7 +42,7 @@ def _encode(x: Any, place: str) -> Any:
             raise TypeError(
                 f"to_config: {place} is a pair of functions, {x!r}; make it a factory with @transform."
             )
-        named = {"@named": x.label} if x.label else {}
+        named = {"@named": x.name} if x.name else {}
         arguments = {
             k: _encode(v, f"argument {k!r} of {x.factory.name}") for k, v in x.arguments.items()
         }

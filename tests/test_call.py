@@ -72,8 +72,8 @@ def test_its_leaves_are_its_float_hyperparameters():
 
 
 def test_it_cannot_be_changed_in_place():
-    with pytest.raises(AttributeError, match=r"immutable; use replace\(label=...\)"):
-        gc.sgd(0.1).label = "x"
+    with pytest.raises(AttributeError, match=r"immutable; use replace\(name=...\)"):
+        gc.sgd(0.1).name = "x"
 
 
 def test_replace_leaves_the_original_alone():

@@ -298,7 +298,7 @@ def test_it_prints_and_goes_through_json(tx):
 @few
 @given(
     st.lists(
-        st.sampled_from([row for row in FOR_ANY_TREE if not row.make().label]),
+        st.sampled_from([row for row in FOR_ANY_TREE if not row.make().name]),
         min_size=1,
         max_size=3,
     ),

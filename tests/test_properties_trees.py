@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 import gradchain as gc
-from gradchain.tree.selecting import merge, only
+from gradchain.tree.selecting import keep_leaves, merge
 from tests.random_trees import few, flat, full_trees, other_like, trees
 from tests.samples import assert_identical, assert_same_type, named
 
@@ -86,7 +86,7 @@ def test_a_tree_is_put_together_again_from_what_is_chosen_and_the_rest(tree, dat
     mask = jax.tree.map(lambda x: data.draw(st.booleans()), tree)
     rest = jax.tree.map(lambda chosen: not chosen, mask)
     assert gc.select(mask, tree) == mask
-    chosen, others = only(mask, tree), only(rest, tree)
+    chosen, others = keep_leaves(mask, tree), keep_leaves(rest, tree)
     assert len(jax.tree.leaves(chosen)) == sum(jax.tree.leaves(mask))
     assert_identical(merge(mask, chosen, others), tree)
     assert_identical(merge(mask, others, chosen), jax.tree.map(lambda _: None, tree))

@@ -28,7 +28,7 @@ def any_extra_args() -> Any:
     return body
 
 
-def tolerant(tx: GradientTransformation) -> GradientTransformation:
+def accept_any_extra(tx: GradientTransformation) -> GradientTransformation:
     """The transformation whose ``update`` may be given any extra argument."""
     return (
         tx
@@ -41,7 +41,7 @@ def with_extra_args_support(tx: Any) -> GradientTransformation:
     """``tx``, or the pair ``tx``, as a transformation whose ``update`` may be given any extra
     argument.
     """
-    return tolerant(as_transformation(tx, "with_extra_args_support"))
+    return accept_any_extra(as_transformation(tx, "with_extra_args_support"))
 
 
 @transform
@@ -90,7 +90,7 @@ def where_of(mask: MaskOrFn) -> Any:
     return OfTree(mask if jax.tree_util.all_leaves([mask]) else lambda tree: mask)
 
 
-def speak(
+def adapt_signature(
     factory: Callable[..., GradientTransformation],
     signature: str,
     *,
@@ -139,7 +139,7 @@ def speak(
         for slot, dtype in stored.items():
             if dtype is not None:
                 tx = stored_as(tx, (slot,), jnp.dtype(dtype).name)
-        return tolerant(tx)
+        return accept_any_extra(tx)
 
     make.__name__ = make.__qualname__ = name or getattr(factory, "__name__", "make")
     make.__doc__ = factory.__doc__
@@ -147,7 +147,7 @@ def speak(
     return make
 
 
-def tolerantly(
+def accepting_any_extra(
     factory: Callable[..., GradientTransformation],
 ) -> Callable[..., GradientTransformation]:
     """``factory`` with its own arguments, whose transformations take any extra argument."""
@@ -155,7 +155,7 @@ def tolerantly(
     for name, parameter in inspect.signature(factory).parameters.items():
         names += ["*"] * (parameter.kind is parameter.KEYWORD_ONLY and not keyword_only) + [name]
         keyword_only = parameter.kind is parameter.KEYWORD_ONLY
-    return speak(factory, " ".join(names))
+    return adapt_signature(factory, " ".join(names))
 
 
 def as_seed(key: Any, seed: Any = None, otherwise: int = 0) -> int:

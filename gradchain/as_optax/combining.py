@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from gradchain.as_optax.adapters import tolerant, where_of
+from gradchain.as_optax.adapters import accept_any_extra, where_of
 from gradchain.as_optax.base import MaskOrFn
 from gradchain.core.partition import masked as native_masked, partition as native_partition
 from gradchain.core.transformation import (
@@ -21,7 +21,7 @@ from gradchain.wrappers.groups import freeze as freeze_leaves
 
 def chain(*args: Any) -> GradientTransformation:
     """Transformations in order; ``update`` takes any extra argument."""
-    return tolerant(native_chain(*args))
+    return accept_any_extra(native_chain(*args))
 
 
 def named_chain(*args: tuple[str, Any]) -> GradientTransformation:
@@ -36,7 +36,7 @@ def masked(
 ) -> GradientTransformation:
     """``inner`` where a mask is true; other updates pass unchanged."""
     _refuse_masked_extra_args(mask_compatible_extra_args)
-    return tolerant(native_masked(inner, where_of(mask), identity()))
+    return accept_any_extra(native_masked(inner, where_of(mask), identity()))
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def partition(
     if len(by_text) < len(transforms):
         raise ValueError(f"partition: labels that read the same, among {list(transforms)!r}.")
     labels = _Labels(param_labels) if callable(param_labels) else jax.tree.map(str, param_labels)
-    return tolerant(native_partition(by_text, labels))
+    return accept_any_extra(native_partition(by_text, labels))
 
 
 multi_transform = partition
@@ -74,7 +74,7 @@ def _refuse_masked_extra_args(wanted: bool) -> None:
 
 def freeze(mask: Any) -> GradientTransformation:
     """Zero updates where a mask is true; others pass unchanged."""
-    return tolerant(freeze_leaves(where_of(mask)))
+    return accept_any_extra(freeze_leaves(where_of(mask)))
 
 
 def selective_transform(optimizer: Any, *, freeze_mask: Any) -> GradientTransformation:
@@ -84,4 +84,6 @@ def selective_transform(optimizer: Any, *, freeze_mask: Any) -> GradientTransfor
     chosen = (
         _Labels(lambda tree: labels(wanted(tree))) if isinstance(wanted, OfTree) else labels(wanted)
     )
-    return tolerant(native_partition({"train": optimizer, "freeze": freeze_leaves()}, chosen))
+    return accept_any_extra(
+        native_partition({"train": optimizer, "freeze": freeze_leaves()}, chosen)
+    )

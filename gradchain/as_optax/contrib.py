@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.as_optax.adapters import (
+    accept_any_extra,
+    accepting_any_extra,
+    adapt_signature,
     as_seed,
-    speak,
     stored_as,
-    tolerant,
-    tolerantly,
     where_of,
     with_extra_args_support,
 )
@@ -65,57 +65,65 @@ from gradchain.wrappers.schedule_free import schedule_free as native_schedule_fr
 
 _MASK, _MU = {"mask": "where"}, {"mu_dtype": "mu"}
 
-acprop = speak(native_acprop, "learning_rate b1 b2 eps eps_root weight_decay mask", masks=_MASK)
+acprop = adapt_signature(
+    native_acprop, "learning_rate b1 b2 eps eps_root weight_decay mask", masks=_MASK
+)
 
-scale_by_acprop = speak(native_scale_by_acprop, "b1 b2 eps eps_root")
+scale_by_acprop = adapt_signature(native_scale_by_acprop, "b1 b2 eps eps_root")
 
-ademamix = speak(
+ademamix = adapt_signature(
     native_ademamix,
     "learning_rate b1 b2 b3 alpha eps eps_root mu_dtype weight_decay mask",
     masks=_MASK,
     dtypes=_MU,
 )
 
-scale_by_ademamix = speak(
+scale_by_ademamix = adapt_signature(
     native_scale_by_ademamix, "b1 b2 b3 alpha eps eps_root mu_dtype", dtypes=_MU
 )
 
-simplified_ademamix = speak(
+simplified_ademamix = adapt_signature(
     native_simplified_ademamix,
     "learning_rate b1 b2 alpha eps eps_root weight_decay mask",
     masks=_MASK,
 )
 
-scale_by_simplified_ademamix = speak(
+scale_by_simplified_ademamix = adapt_signature(
     native_scale_by_simplified_ademamix, "b1 b2 alpha eps eps_root"
 )
 
-cocob = speak(native_cocob, "learning_rate alpha eps weight_decay mask", masks=_MASK)
+cocob = adapt_signature(native_cocob, "learning_rate alpha eps weight_decay mask", masks=_MASK)
 
-dadapt_adamw = speak(native_dadapt_adamw, "learning_rate betas eps estim_lr0 weight_decay")
+dadapt_adamw = adapt_signature(
+    native_dadapt_adamw, "learning_rate betas eps estim_lr0 weight_decay"
+)
 
-prodigy = speak(
+prodigy = adapt_signature(
     native_prodigy,
     "learning_rate betas beta3 eps estim_lr0 estim_lr_coef weight_decay safeguard_warmup",
 )
 
-dog = speak(native_dog, "learning_rate init_step eps weight_decay mask", masks=_MASK)
+dog = adapt_signature(native_dog, "learning_rate init_step eps weight_decay mask", masks=_MASK)
 
-dowg = speak(native_dowg, "learning_rate init_estim_sq_dist eps weight_decay mask", masks=_MASK)
+dowg = adapt_signature(
+    native_dowg, "learning_rate init_estim_sq_dist eps weight_decay mask", masks=_MASK
+)
 
-madgrad = speak(native_madgrad, "learning_rate momentum weight_decay eps")
+madgrad = adapt_signature(native_madgrad, "learning_rate momentum weight_decay eps")
 
-scale_by_madgrad = tolerantly(native_scale_by_madgrad)
+scale_by_madgrad = accepting_any_extra(native_scale_by_madgrad)
 
-momo = tolerantly(native_momo)
+momo = accepting_any_extra(native_momo)
 
-momo_adam = tolerantly(native_momo_adam)
+momo_adam = accepting_any_extra(native_momo_adam)
 
-mechanize = tolerantly(native_mechanize)
+mechanize = accepting_any_extra(native_mechanize)
 
-dpsgd = speak(native_dpsgd, "learning_rate l2_norm_clip noise_multiplier seed momentum nesterov")
+dpsgd = adapt_signature(
+    native_dpsgd, "learning_rate l2_norm_clip noise_multiplier seed momentum nesterov"
+)
 
-_reduce_on_plateau = tolerantly(native_reduce_on_plateau)
+_reduce_on_plateau = accepting_any_extra(native_reduce_on_plateau)
 
 
 class ReduceLROnPlateauState(NamedTuple):
@@ -174,7 +182,7 @@ def adopt(
         use_clipping=use_clipping,
         clip_value_fn=clip_value_fn,
     )
-    return tolerant(chain(direction, scale_by_learning_rate(learning_rate)))
+    return accept_any_extra(chain(direction, scale_by_learning_rate(learning_rate)))
 
 
 def scale_by_adopt(
@@ -190,7 +198,9 @@ def scale_by_adopt(
     """ADOPT's direction, clipped at ``clip_value_fn`` of the step, by default its fourth root."""
     bound = clip_value_fn if use_clipping else float("inf")
     tx = native_scale_by_adopt(b1, b2, eps, bound, nesterov=nesterov)
-    return tolerant(tx if mu_dtype is None else stored_as(tx, ("mu",), jnp.dtype(mu_dtype).name))
+    return accept_any_extra(
+        tx if mu_dtype is None else stored_as(tx, ("mu",), jnp.dtype(mu_dtype).name)
+    )
 
 
 def differentially_private_aggregate(
@@ -198,7 +208,7 @@ def differentially_private_aggregate(
 ) -> GradientTransformation:
     """The noisy mean of clipped gradients of single examples; ``key`` is an integer, the seed."""
     tx = native_differentially_private_aggregate(l2_norm_clip, noise_multiplier, as_seed(key, seed))
-    return tolerant(tx)
+    return accept_any_extra(tx)
 
 
 def galore(
@@ -216,7 +226,7 @@ def galore(
         rank, update_proj_gap, scale, base_optimizer, weight_dimension_numbers
     )
     decay = add_decayed_weights(weight_decay, where_of(mask))
-    return tolerant(chain(direction, decay, scale_by_learning_rate(learning_rate)))
+    return accept_any_extra(chain(direction, decay, scale_by_learning_rate(learning_rate)))
 
 
 def scale_by_galore(
@@ -234,7 +244,7 @@ def scale_by_galore(
             "scale_by_galore: weight_dimension_numbers; matrices are the last two dimensions."
         )
     inner = scale_by_adam() if base_optimizer is None else base_optimizer
-    return tolerant(native_low_rank(inner, rank, update_proj_gap, scale))
+    return accept_any_extra(native_low_rank(inner, rank, update_proj_gap, scale))
 
 
 def schedule_free(
@@ -250,7 +260,7 @@ def schedule_free(
 
 
 def _stored(tx: GradientTransformation, dtype: Any) -> GradientTransformation:
-    return tolerant(tx if dtype is None else stored_as(tx, ("z",), jnp.dtype(dtype).name))
+    return accept_any_extra(tx if dtype is None else stored_as(tx, ("z",), jnp.dtype(dtype).name))
 
 
 def schedule_free_sgd(

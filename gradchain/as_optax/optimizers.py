@@ -5,7 +5,14 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradchain.as_optax.adapters import as_seed, speak, stored_as, tolerant, tolerantly, where_of
+from gradchain.as_optax.adapters import (
+    accept_any_extra,
+    accepting_any_extra,
+    adapt_signature,
+    as_seed,
+    stored_as,
+    where_of,
+)
 from gradchain.as_optax.base import ScalarOrSchedule
 from gradchain.core.call import Hyper
 from gradchain.core.transformation import GradientTransformation, chain
@@ -76,9 +83,9 @@ _MU = {"mu_dtype": "mu"}
 
 _TRACE = {"accumulator_dtype": "momentum"}
 
-adam = speak(_adam, f"{_ADAM} * nesterov", dtypes=_MU, name="adam")
+adam = adapt_signature(_adam, f"{_ADAM} * nesterov", dtypes=_MU, name="adam")
 
-adamw = speak(
+adamw = adapt_signature(
     _adamw,
     f"{_ADAM} weight_decay mask * nesterov",
     dtypes=_MU,
@@ -86,9 +93,9 @@ adamw = speak(
     name="adamw",
 )
 
-nadam = speak(_adam, f"{_ADAM} * nesterov", dtypes=_MU, name="nadam", nesterov=True)
+nadam = adapt_signature(_adam, f"{_ADAM} * nesterov", dtypes=_MU, name="nadam", nesterov=True)
 
-nadamw = speak(
+nadamw = adapt_signature(
     _adamw,
     f"{_ADAM} weight_decay mask * nesterov",
     dtypes=_MU,
@@ -97,65 +104,67 @@ nadamw = speak(
     nesterov=True,
 )
 
-adamax = tolerantly(native_adamax)
+adamax = accepting_any_extra(native_adamax)
 
-adamaxw = speak(
+adamaxw = adapt_signature(
     native_adamaxw, "learning_rate b1 b2 eps weight_decay mask", masks={"mask": "where"}
 )
 
-amsgrad = speak(native_amsgrad, f"{_ADAM} bias_correction_mu bias_correction_nu", dtypes=_MU)
+amsgrad = adapt_signature(
+    native_amsgrad, f"{_ADAM} bias_correction_mu bias_correction_nu", dtypes=_MU
+)
 
-adabelief = speak(native_adabelief, "learning_rate b1 b2 eps eps_root * nesterov")
+adabelief = adapt_signature(native_adabelief, "learning_rate b1 b2 eps eps_root * nesterov")
 
-radam = speak(native_radam, "learning_rate b1 b2 eps eps_root threshold * nesterov")
+radam = adapt_signature(native_radam, "learning_rate b1 b2 eps eps_root threshold * nesterov")
 
-yogi = speak(native_yogi, "learning_rate b1 b2 eps")
+yogi = adapt_signature(native_yogi, "learning_rate b1 b2 eps")
 
-adan = speak(
+adan = adapt_signature(
     native_adan,
     "learning_rate b1 b2 b3 eps eps_root weight_decay mask",
     masks={"mask": "where"},
     eps_root=1e-8,
 )
 
-lamb = speak(
+lamb = adapt_signature(
     native_lamb, "learning_rate b1 b2 eps eps_root weight_decay mask", masks={"mask": "where"}
 )
 
-novograd = speak(native_novograd, "learning_rate b1 b2 eps eps_root weight_decay")
+novograd = adapt_signature(native_novograd, "learning_rate b1 b2 eps eps_root weight_decay")
 
-fromage = tolerantly(native_fromage)
+fromage = accepting_any_extra(native_fromage)
 
-lion = speak(
+lion = adapt_signature(
     native_lion,
     "learning_rate b1 b2 mu_dtype weight_decay mask",
     dtypes=_MU,
     masks={"mask": "where"},
 )
 
-sign_sgd = tolerantly(native_sign_sgd)
+sign_sgd = accepting_any_extra(native_sign_sgd)
 
-signum = speak(
+signum = adapt_signature(
     native_signum, "learning_rate beta accumulator_dtype", dtypes={"accumulator_dtype": "average"}
 )
 
-adagrad = speak(native_adagrad, "learning_rate initial_accumulator_value eps")
+adagrad = adapt_signature(native_adagrad, "learning_rate initial_accumulator_value eps")
 
-rmsprop = tolerantly(native_rmsprop)
+rmsprop = accepting_any_extra(native_rmsprop)
 
-sgd = speak(
+sgd = adapt_signature(
     native_sgd,
     "learning_rate momentum nesterov accumulator_dtype",
     dtypes={"accumulator_dtype": "momentum"},
 )
 
-polyak_sgd = tolerantly(native_polyak_sgd)
+polyak_sgd = accepting_any_extra(native_polyak_sgd)
 
-rprop = tolerantly(native_rprop)
+rprop = accepting_any_extra(native_rprop)
 
-optimistic_gradient_descent = tolerantly(native_optimistic_gradient_descent)
+optimistic_gradient_descent = accepting_any_extra(native_optimistic_gradient_descent)
 
-optimistic_adam_v2 = speak(
+optimistic_adam_v2 = adapt_signature(
     native_optimistic_adam,
     "learning_rate * alpha beta b1 b2 eps eps_root mu_dtype nesterov",
     dtypes=_MU,
@@ -172,7 +181,9 @@ def adadelta(
 ) -> GradientTransformation:
     """Adadelta; without a learning rate it is 1."""
     rate = 1.0 if learning_rate is None else learning_rate
-    return tolerant(native_adadelta(rate, rho, eps, weight_decay, where_of(weight_decay_mask)))
+    return accept_any_extra(
+        native_adadelta(rate, rho, eps, weight_decay, where_of(weight_decay_mask))
+    )
 
 
 def adafactor(
@@ -211,7 +222,7 @@ def adafactor(
         )
     if weight_decay_rate is not None:
         members.append(add_decayed_weights(weight_decay_rate, where_of(weight_decay_mask)))
-    return tolerant(chain(*members, scale(-1.0)))
+    return accept_any_extra(chain(*members, scale(-1.0)))
 
 
 def _scaled(factor: Any) -> GradientTransformation:
@@ -229,7 +240,7 @@ def lars(
     nesterov: bool = False,
 ) -> GradientTransformation:
     """LARS, with masks apart for weight decay and for the trust ratio."""
-    return tolerant(
+    return accept_any_extra(
         chain(
             add_decayed_weights(weight_decay, where_of(weight_decay_mask)),
             scale_by_trust_ratio(0.0, trust_coefficient, eps, where_of(trust_ratio_mask)),
@@ -241,7 +252,7 @@ def lars(
 
 def sm3(learning_rate: ScalarOrSchedule, momentum: float = 0.9) -> GradientTransformation:
     """SM3 with momentum."""
-    return tolerant(native_sm3(learning_rate, momentum))
+    return accept_any_extra(native_sm3(learning_rate, momentum))
 
 
 def noisy_sgd(
@@ -253,7 +264,7 @@ def noisy_sgd(
     seed: int | None = None,
 ) -> GradientTransformation:
     """Gradient descent with noise that fades; ``key`` is an integer, the seed."""
-    return tolerant(native_noisy_sgd(learning_rate, eta, gamma, as_seed(key, seed)))
+    return accept_any_extra(native_noisy_sgd(learning_rate, eta, gamma, as_seed(key, seed)))
 
 
 def optimistic_adam(

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from gradchain.as_optax.adapters import tolerant
+from gradchain.as_optax.adapters import accept_any_extra
 from gradchain.as_optax.base import ScalarOrSchedule
 from gradchain.as_optax.line_search import scale_by_zoom_linesearch
 from gradchain.as_optax.wrappers import Pair, named_pair
@@ -80,4 +80,6 @@ def lbfgs(
     else:  # which has no count, so that there is but one in the state
         rate = scale(-1.0 if learning_rate is None else -learning_rate)
     direction = GradientTransformation(*scale_by_lbfgs(memory_size, scale_init_precond))
-    return tolerant(chain(direction, rate, identity() if linesearch is None else linesearch))
+    return accept_any_extra(
+        chain(direction, rate, identity() if linesearch is None else linesearch)
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.as_optax.adapters import speak, tolerant
+from gradchain.as_optax.adapters import accept_any_extra, adapt_signature
 from gradchain.as_optax.base import ScalarOrSchedule
 from gradchain.core.call import Hyper
 from gradchain.core.transformation import GradientTransformation
@@ -71,33 +71,35 @@ def _adam(
     return (scale_by_nadam if nesterov else native_scale_by_adam)(b1, b2, eps, eps_root=eps_root)
 
 
-scale_by_adam = speak(
+scale_by_adam = adapt_signature(
     _adam, "b1 b2 eps eps_root mu_dtype * nesterov", dtypes=_MU, name="scale_by_adam"
 )
 
-scale_by_amsgrad = speak(
+scale_by_amsgrad = adapt_signature(
     native_scale_by_amsgrad,
     "b1 b2 eps eps_root mu_dtype bias_correction_mu bias_correction_nu",
     dtypes=_MU,
 )
 
-scale_by_adan = speak(native_scale_by_adan, "b1 b2 b3 eps eps_root")
+scale_by_adan = adapt_signature(native_scale_by_adan, "b1 b2 b3 eps eps_root")
 
-scale_by_belief = speak(native_scale_by_belief, "b1 b2 eps eps_root * nesterov")
+scale_by_belief = adapt_signature(native_scale_by_belief, "b1 b2 eps eps_root * nesterov")
 
-scale_by_radam = speak(native_scale_by_radam, "b1 b2 eps eps_root threshold * nesterov")
+scale_by_radam = adapt_signature(native_scale_by_radam, "b1 b2 eps eps_root threshold * nesterov")
 
-scale_by_yogi = speak(native_scale_by_yogi, "b1 b2 eps eps_root initial_accumulator_value")
+scale_by_yogi = adapt_signature(
+    native_scale_by_yogi, "b1 b2 eps eps_root initial_accumulator_value"
+)
 
-scale_by_rss = speak(native_scale_by_rss, "initial_accumulator_value eps")
+scale_by_rss = adapt_signature(native_scale_by_rss, "initial_accumulator_value eps")
 
-scale_by_novograd = speak(
+scale_by_novograd = adapt_signature(
     native_scale_by_novograd, "b1 b2 eps eps_root weight_decay mu_dtype", dtypes=_MU, eps=1e-8
 )
 
-scale_by_trust_ratio = speak(_trust_ratio, "min_norm trust_coefficient eps")
+scale_by_trust_ratio = adapt_signature(_trust_ratio, "min_norm trust_coefficient eps")
 
-centralize = speak(_centralize, "")
+centralize = adapt_signature(_centralize, "")
 
 
 def scale_by_lion(
@@ -114,7 +116,7 @@ def scale_by_lion(
     return _hard_lion(b1, b2, mu_dtype)
 
 
-_hard_lion = speak(_lion, "b1 b2 mu_dtype", dtypes=_MU)
+_hard_lion = adapt_signature(_lion, "b1 b2 mu_dtype", dtypes=_MU)
 
 
 def scale_by_learning_rate(
@@ -137,7 +139,7 @@ def scale_by_distance_over_gradients(
     """DoG's direction; what it keeps is in float32 at least."""
     if jnp.dtype(param_dtype) != jnp.float32:
         raise NotImplementedError(f"scale_by_distance_over_gradients: param_dtype={param_dtype!r}.")
-    return tolerant(native_scale_by_distance_over_gradients(reps_rel, eps, global_scale))
+    return accept_any_extra(native_scale_by_distance_over_gradients(reps_rel, eps, global_scale))
 
 
 def scale_by_factored_rms(
@@ -156,7 +158,7 @@ def scale_by_factored_rms(
             "scale_by_factored_rms: decay_rate_fn; the decay is 1 - t^-decay_rate."
         )
     numbers = (decay_rate, step_offset, min_dim_size_to_factor, epsilon)
-    return tolerant(native_scale_by_factored_rms(factored, *numbers))
+    return accept_any_extra(native_scale_by_factored_rms(factored, *numbers))
 
 
 @dataclass(frozen=True)
@@ -183,4 +185,4 @@ def stateless_with_tree_map(f: Callable[..., Any]) -> GradientTransformation:
 
 def set_to_zero() -> GradientTransformation:
     """Updates of zero: everything is frozen."""
-    return tolerant(freeze())
+    return accept_any_extra(freeze())

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradchain.as_optax.adapters import tolerant, where_of, with_extra_args_support
+from gradchain.as_optax.adapters import accept_any_extra, where_of, with_extra_args_support
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
 from gradchain.as_optax.numerics import safe_increment
 from gradchain.as_optax.tree_utils import (
@@ -147,4 +147,4 @@ def sophia(
         *scale_by_sophia(*numbers, hessian_diagonal_fn, mu_dtype, *printing)
     )
     decay = add_decayed_weights(weight_decay, where_of(weight_decay_mask))
-    return tolerant(chain(direction, decay, scale_by_learning_rate(learning_rate)))
+    return accept_any_extra(chain(direction, decay, scale_by_learning_rate(learning_rate)))

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.as_optax.adapters import as_seed, speak, stored_as, where_of
+from gradchain.as_optax.adapters import adapt_signature, as_seed, stored_as, where_of
 from gradchain.as_optax.base import (
     EmptyState as EmptyState,
     MaskedNode as MaskedNode,
@@ -66,7 +66,9 @@ from gradchain.tree.mapping import tree_map_live
 
 _ACCUMULATOR = {"accumulator_dtype": "momentum"}
 
-trace = speak(add_momentum, "decay nesterov accumulator_dtype", dtypes=_ACCUMULATOR, name="trace")
+trace = adapt_signature(
+    add_momentum, "decay nesterov accumulator_dtype", dtypes=_ACCUMULATOR, name="trace"
+)
 
 
 def ema(

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.checkpoints.foreign import join, read
-from gradchain.checkpoints.matching import Matching, leaf_path, targets_of, without
+from gradchain.checkpoints.matching import Matching, leaf_path, targets_of, up_to
 from gradchain.core.errors import shape_dtype
 from gradchain.core.transformation import GradientTransformation
 from gradchain.tree.paths import path_name
@@ -170,7 +170,7 @@ def _carry(matching: Matching) -> tuple[list[Row], dict[str, Any]]:
     leaves = {t.rest.partition("/")[2] for t in matching.targets if t.per_leaf}
     for path in dict.fromkeys(leaf.path for leaf in matching.old):
         if path not in sources:
-            rows.append(Row("dropped", None, path, without(path, leaf_path(path, leaves))))
+            rows.append(Row("dropped", None, path, up_to(path, leaf_path(path, leaves))))
     return rows, values
 
 

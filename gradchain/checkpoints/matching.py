@@ -19,7 +19,7 @@ from gradchain.core.errors import quote
 from gradchain.core.lift import PerTree
 from gradchain.core.stage import PairBody
 from gradchain.core.transformation import GradientTransformation
-from gradchain.core.walk import Part, walk
+from gradchain.core.walk import PlacedMember, walk
 from gradchain.tree.paths import named_leaves
 
 
@@ -66,7 +66,7 @@ class Target:
     def source_entry(self) -> str:
         """The name of the entry from which it comes."""
         assert self.source is not None
-        return without(self.source.name, self.rest)
+        return up_to(self.source.name, self.rest)
 
     @property
     def fits(self) -> bool:
@@ -87,7 +87,7 @@ def targets_of(tx: GradientTransformation, template: Any, params: Any) -> list[T
     return [_target(leaf, parts, leaves) for leaf in read(template, translate=False)]
 
 
-def _target(leaf: Leaf, parts: dict[str, Part], params: dict[str, Any]) -> Target:
+def _target(leaf: Leaf, parts: dict[str, PlacedMember], params: dict[str, Any]) -> Target:
     around = [join(*leaf.name.split("/")[:i]) for i in range(leaf.name.count("/") + 1, 0, -1)]
     part = next((parts[name] for name in around if name in parts), None)
     if part is not None and not leaf.entry and not isinstance(part.stage.body, PairBody):
@@ -103,7 +103,7 @@ def _target(leaf: Leaf, parts: dict[str, Part], params: dict[str, Any]) -> Targe
     # The state of a pair of functions: its slots are what holds a tree of parameters, or the last
     # name.
     below = "" if leaf.entry else leaf_path(leaf.name, params)
-    entry = leaf.entry or without(leaf.name, below).rpartition("/")[0]
+    entry = leaf.entry or up_to(leaf.name, below).rpartition("/")[0]
     rest = leaf.name[len(entry) + 1 :]
     alone = "" in params and rest != "count" and np.shape(leaf.value) == np.shape(params[""])
     return Target(leaf.path, entry, rest, leaf.value, "/" in rest or alone, _base(entry))
@@ -115,7 +115,7 @@ def leaf_path(name: str, params: Iterable[str]) -> str:
     return next((path for i in range(1, len(parts)) if (path := "/".join(parts[i:])) in params), "")
 
 
-def without(name: str, end: str) -> str:
+def up_to(name: str, end: str) -> str:
     """A path without its last part ``end``."""
     return name.removesuffix(end).removesuffix("/") if end else name
 
@@ -224,7 +224,7 @@ class Matching:
 
     def _may_be(self, target: Target, leaf: Leaf) -> bool:
         """Whether the old array may be of the same member under another name."""
-        entry = without(leaf.name, target.rest)
+        entry = up_to(leaf.name, target.rest)
         if not entry or (_last(target.entry), target.slot) in self.old_pairs:
             return False  # the name was there before
         if not leaf.entry:  # in another library one name stands for several members of ours
@@ -268,7 +268,7 @@ class Matching:
         slots come.
         """
         own_slots = self.slots_per_leaf[target.entry]
-        entry_of = lambda leaf: without(leaf.name, target.rest)
+        entry_of = lambda leaf: up_to(leaf.name, target.rest)
         # Slots that start new, or went elsewhere, do not have the clock of the old ones.
         found = [
             leaf
@@ -285,9 +285,7 @@ class Matching:
             if entry.startswith(chain):
                 below = entry[len(chain) :].removeprefix("/")
                 for source, n in sources.items():
-                    inside[
-                        without(source, below) if "/" in below else source.rpartition("/")[0]
-                    ] += n
+                    inside[up_to(source, below) if "/" in below else source.rpartition("/")[0]] += n
         votes = [inside[entry_of(leaf).rpartition("/")[0]] for leaf in found]
         if any(votes) and votes.count(max(votes)) == 1:
             return [found[votes.index(max(votes))]]
@@ -325,8 +323,8 @@ def _neighbours(names: Iterable[str]) -> set[tuple[str, str]]:
 
 def _nearness(target: Target, leaf: Leaf) -> tuple[int, int]:
     """How many names around the two stages are the same, and how few are not."""
-    new = collections.Counter(without(target.name, target.key).split("/"))
-    old = collections.Counter(without(leaf.name, target.key).split("/"))
+    new = collections.Counter(up_to(target.name, target.key).split("/"))
+    old = collections.Counter(up_to(leaf.name, target.key).split("/"))
     return (new & old).total(), -((new | old) - (new & old)).total()
 
 

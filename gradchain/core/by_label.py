@@ -11,13 +11,13 @@ from typing import Any
 import jax
 
 from gradchain.core.errors import quote
-from gradchain.core.run import checked_entries, extra_for
+from gradchain.core.run import checked_entries, restrict_extras
 from gradchain.core.stage import Body, Stage, run_inside, widest
 from gradchain.core.transformation import GradientTransformation
-from gradchain.tree.mapping import tree_map_live, widened
+from gradchain.tree.mapping import tree_map_live, upcast
 from gradchain.tree.paths import flatten, named_leaves
 from gradchain.tree.reductions import Where
-from gradchain.tree.selecting import merge, only
+from gradchain.tree.selecting import keep_leaves, merge
 
 
 class ByLabel(Body):
@@ -65,13 +65,13 @@ class ByLabel(Body):
         result = tree_map_live(lambda _: False, tree)
         for name, mask in self.masks(tree).items():
             if self.members[name].freezes:
-                result = merge(mask, self.members[name].frozen(only(mask, tree)), result)
+                result = merge(mask, self.members[name].frozen(keep_leaves(mask, tree)), result)
         return result
 
     def init(self, params: Any) -> dict[str, Any]:
         """See ``Body``."""
         states = {
-            name: self.members[name].init(only(mask, params))
+            name: self.members[name].init(keep_leaves(mask, params))
             for name, mask in self.masks(params).items()
         }
         return {name: state for name, state in states.items() if state}
@@ -83,11 +83,16 @@ class ByLabel(Body):
         """See ``Body``."""
         (stage,), (state,), new_state = stages, states, {}
         state = checked_entries(stage, state)
-        updates = widened(updates)  # rounded once, at the end
+        updates = upcast(updates)  # rounded once, at the end
         for name, mask in stage.body.masks(updates if params is None else params).items():
             member = stage.body.members[name]
-            own = None if params is None else only(mask, params)
-            given = only(mask, updates), state.get(name, {}), own, extra_for(mask, params, extra)
+            own = None if params is None else keep_leaves(mask, params)
+            given = (
+                keep_leaves(mask, updates),
+                state.get(name, {}),
+                own,
+                restrict_extras(mask, params, extra),
+            )
             new, new_state[name] = run_inside(member, *given)
             updates = merge(mask, new, updates)
         return updates, [{name: new for name, new in new_state.items() if new}]

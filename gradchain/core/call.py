@@ -95,23 +95,19 @@ class Call:
     """
 
     tag: str
-    __slots__ = ("__weakref__", "_cache", "arguments", "factory", "label")
+    __slots__ = ("__weakref__", "_cache", "arguments", "factory", "name")
     factory: Factory
     arguments: dict[str, Any]
-    label: str | None
+    name: str | None
     _cache: dict[str, Any]
 
     @classmethod
-    def of(cls, factory: Factory, arguments: dict[str, Any], label: str | None = None) -> Any:
+    def of(cls, factory: Factory, arguments: dict[str, Any], name: str | None = None) -> Any:
         """The value that remembers ``factory(**arguments)``, arguments unexamined."""
         self = object.__new__(cls)
-        for name, value in (
-            ("factory", factory),
-            ("arguments", arguments),
-            ("label", label),
-            ("_cache", {}),
-        ):
-            object.__setattr__(self, name, value)
+        kept = {"factory": factory, "arguments": arguments, "name": name, "_cache": {}}
+        for slot, value in kept.items():
+            object.__setattr__(self, slot, value)
         return self
 
     @classmethod
@@ -170,7 +166,7 @@ class Call:
         return parts
 
     def _suffix(self) -> str:
-        return f".named({self.label!r})" if self.label else ""
+        return f".named({self.name!r})" if self.name else ""
 
     def _key(self) -> tuple:
         if "key" not in self._cache:
@@ -190,7 +186,7 @@ class Call:
         return self._cache["hash"]
 
     def __reduce__(self):
-        return _remake, (self.factory.name, self.arguments, self.label)
+        return _remake, (self.factory.name, self.arguments, self.name)
 
     def _parts(self) -> tuple[tuple, tuple]:
         """Children and structure: the hyperparameters and what contains them, and all the rest."""
@@ -201,7 +197,7 @@ class Call:
                 (children if is_child else static)[name] = _wrap(value) if is_child else value
             structure = (
                 self.factory,
-                self.label,
+                self.name,
                 tuple(self.arguments),
                 tuple(children),
                 tuple(static.items()),
@@ -221,7 +217,7 @@ class Call:
                 f"{self.factory.name} has no argument {quote(strange)}, only {quote(self.arguments)}."
             )
         new = {k: self.admit(self.factory, k, changes.get(k, v)) for k, v in self.arguments.items()}
-        return self.of(self.factory, new, self.label).checked()
+        return self.of(self.factory, new, self.name).checked()
 
     def checked(self) -> Any:
         """The value itself, once its arguments are seen to fit each other."""
@@ -245,8 +241,8 @@ def _is_dynamic(x: Any) -> bool:
     return isinstance(x, float | jax.Array | Call)
 
 
-def _remake(name: str, arguments: dict, label: str | None) -> Any:
-    return FACTORIES[name].kind.of(FACTORIES[name], arguments, label)
+def _remake(factory: str, arguments: dict, name: str | None) -> Any:
+    return FACTORIES[factory].kind.of(FACTORIES[factory], arguments, name)
 
 
 def _text(x: Any) -> str:
@@ -287,9 +283,9 @@ def _flatten_with_keys(call: Call) -> tuple[list, tuple]:
 
 def _unflatten(cls: type[Call]) -> Callable:
     def unflatten(structure: tuple, children: tuple) -> Any:
-        factory, label, order, names, static = structure
+        factory, own_name, order, names, static = structure
         found = dict(zip(names, map(_unwrap, children), strict=True)) | dict(static)
-        call = cls.of(factory, {name: found[name] for name in order}, label)
+        call = cls.of(factory, {name: found[name] for name in order}, own_name)
         call._cache["parts"] = (
             tuple(children),
             structure,

@@ -34,7 +34,7 @@ from gradchain.core.stage import Body, Stage
 from gradchain.numerics.arithmetic import cast, compute_dtype, real_dtype
 from gradchain.tree.mapping import map_rows, real_dtype_of
 from gradchain.tree.paths import flatten, flatten_like, named_leaves
-from gradchain.tree.selecting import only, select
+from gradchain.tree.selecting import keep_leaves, select
 
 GIVEN = frozenset(
     {"g", "s", "p", "t", "dtypes"}
@@ -116,7 +116,7 @@ class Lift(Body):
 
     def init(self, params: Any) -> dict:
         """See ``Body``."""
-        chosen = only(select(self.where, params), params)
+        chosen = keep_leaves(select(self.where, params), params)
         return {name: jax.tree.map(slot.make, chosen) for name, slot in self.slots.items()}
 
     def call(self, stage: Stage, dtype: jnp.dtype, extra: dict, **given: Any) -> tuple[Any, dict]:
@@ -201,7 +201,7 @@ class PerLeaf(Lift):
             dtype = compute_dtype(u.dtype, rest[0].dtype if has_p else u.dtype)
             u, p = u.astype(dtype), next(rest_iter).astype(dtype) if has_p else None
             for stage in itertools.compress(stages, chosen):
-                body = stage.at(dtype)
+                body = stage.in_precision_of(dtype)
                 old = {k: next(rest_iter) for k in body.slots if next(exist)}
                 given = {
                     "g": u,
@@ -251,7 +251,7 @@ class PerTree(Lift):
 
     def init(self, params: Any) -> dict:
         """See ``Body``."""
-        chosen = only(select(self.where, params), params)
+        chosen = keep_leaves(select(self.where, params), params)
         dtype = real_dtype_of(params)
         once = lambda s: s(size=s.size(chosen) if callable(s.size) else s.size).make(
             jnp.zeros((), dtype)
@@ -271,7 +271,7 @@ class PerTree(Lift):
             [x if flag else None for x, flag in zip(column, flags, strict=True)]
         )
         dtype = compute_dtype(*(x.dtype for x in jax.tree.leaves((updates, params))))
-        body = stage.at(dtype)
+        body = stage.in_precision_of(dtype)
         inner = {k: state.get(k, {}) for k in body.members}
         state = {k: v for k, v in state.items() if k not in inner}
         per_leaf = {k: v for k, v in state.items() if body.slots[k].relation != "scalar"}
@@ -319,7 +319,7 @@ class PerMatrix(Lift):
 
     def init(self, params: Any) -> dict:
         """See ``Body``."""
-        chosen = only(select(self.where, params), params)
+        chosen = keep_leaves(select(self.where, params), params)
         for path, leaf in named_leaves(chosen):
             _check_is_matrix(path, leaf)
         make = lambda slot: lambda param: slot.make(param, batch=jnp.ndim(param) - 2)
@@ -354,7 +354,7 @@ def _run_bucket(
     """One call of a matrix rule, in place: stack the leaves at ``indices``, run, and cut the
     results apart.
     """
-    real, body = real_dtype(dtype), stage.at(dtype)
+    real, body = real_dtype(dtype), stage.in_precision_of(dtype)
     leads = [g[i].shape[:-2] for i in indices]
     cuts = list(itertools.accumulate(math.prod(lead) for lead in leads))[:-1]
 

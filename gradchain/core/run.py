@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from gradchain.core import errors
 from gradchain.core.stage import Member, Stage, is_inside, stages_at_start
 from gradchain.numerics.arithmetic import compute_dtype, increment
-from gradchain.tree.mapping import tree_map_live, widened
-from gradchain.tree.selecting import merge, only
+from gradchain.tree.mapping import tree_map_live, upcast
+from gradchain.tree.selecting import keep_leaves, merge
 
 FUNCTIONS = frozenset(
     {"value_fn", "model_fn", "sampled_value_fn"}
@@ -23,7 +23,7 @@ def init_stages(members: Mapping[str, Member], params: Any) -> dict[str, Any]:
     """The state of all members that have one."""
     stages = stages_at_start(members)
     frozen = frozen_by(stages, params)
-    params = params if frozen is None else without(frozen, params)
+    params = params if frozen is None else drop_leaves(frozen, params)
     entries = {s.name: _with_clock(s, s.count, s.body.init(params)) for s in stages}
     return {name: entry for name, entry in entries.items() if entry != {}}
 
@@ -36,9 +36,9 @@ def frozen_by(stages: list[Stage], tree: Any) -> Any:
     return tree_map_live(lambda _, *flags: any(flags), tree, *masks) if masks else None
 
 
-def without(mask: Any, tree: Any) -> Any:
+def drop_leaves(mask: Any, tree: Any) -> Any:
     """``tree`` with holes where ``mask`` is true."""
-    return None if tree is None else only(tree_map_live(lambda flag: not flag, mask), tree)
+    return None if tree is None else keep_leaves(tree_map_live(lambda flag: not flag, mask), tree)
 
 
 def run_stages(
@@ -53,14 +53,14 @@ def run_stages(
     errors.check_not_swapped(set(members), updates, state)
     entries = state if isinstance(state, dict) else {}
     stages = [Stage(name, call, _clock(entries.get(name))) for name, call in members.items()]
-    if not (stages and stages[0].body.unstacks):
+    if not (stages and stages[0].body.reduces_examples):
         errors.check_updates(updates, params)
     if not is_inside():
         errors.check_extras(extra, frozenset().union(*(s.body.extras for s in stages)))
-    stateful = {s.name for s in stages if s.timed or s.body.slot_names}
+    stateful = {s.name for s in stages if s.has_clock or s.body.slot_names}
     errors.check_state(stateful, set(members), state)
     asks_grad = "grad" not in extra and any("grad" in s.body.extras for s in stages)
-    if asks_grad and not stages[0].body.unstacks:
+    if asks_grad and not stages[0].body.reduces_examples:
         extra = extra | {"grad": updates}
     frozen, given, own_params = (
         frozen_by(stages, updates if params is None else params),
@@ -68,8 +68,8 @@ def run_stages(
         params,
     )
     if frozen is not None:
-        updates, params = without(frozen, updates), without(frozen, params)
-        extra = extra_for(tree_map_live(lambda flag: not flag, frozen), own_params, extra)
+        updates, params = drop_leaves(frozen, updates), drop_leaves(frozen, params)
+        extra = restrict_extras(tree_map_live(lambda flag: not flag, frozen), own_params, extra)
     new_state = {}
     for _, group in itertools.groupby(
         stages, key=lambda s: type(s.body) if s.body.fuses else id(s)
@@ -77,14 +77,14 @@ def run_stages(
         together = list(group)
         own = [_without_clock(s, entries.get(s.name, {})) for s in together]
         updates, news = together[0].body.run(together, updates, own, params, extra)
-        if together[0].body.unstacks:
+        if together[0].body.reduces_examples:
             errors.check_updates(updates, params)
             extra = extra | ({"grad": updates} if asks_grad else {})
         for s, new in zip(together, news, strict=True):
-            new_state[s.name] = _with_clock(s, increment(s.count) if s.timed else None, new)
+            new_state[s.name] = _with_clock(s, increment(s.count) if s.has_clock else None, new)
     if frozen is not None:
         if (
-            own_params is None and stages[0].body.unstacks
+            own_params is None and stages[0].body.reduces_examples
         ):  # a gradient has a leading dimension more than its update
             given = tree_map_live(lambda g: jnp.zeros_like(g, shape=g.shape[1:]), given)
         updates = tree_map_live(_zeros, frozen, given, updates, own_params)
@@ -107,16 +107,16 @@ def checked_entries(stage: Stage, state: Any) -> dict[str, Any]:
     return state
 
 
-def extra_for(mask: Any, params: Any, extra: dict) -> dict:
+def restrict_extras(mask: Any, params: Any, extra: dict) -> dict:
     """The extra arguments for a member that sees the leaves where ``mask`` is true; a loss is still
     given them all.
     """
     own = dict(extra)
     if extra.get("grad") is not None:
-        own["grad"] = only(mask, extra["grad"])
+        own["grad"] = keep_leaves(mask, extra["grad"])
     for name in FUNCTIONS & extra.keys():
         if callable(extra[name]) and params is not None:
-            own[name] = lambda p, *rest, of=extra[name]: of(merge(mask, p, widened(params)), *rest)
+            own[name] = lambda p, *rest, of=extra[name]: of(merge(mask, p, upcast(params)), *rest)
     return own
 
 
@@ -132,13 +132,13 @@ def _clock(entry: Any) -> Any:
 
 
 def _with_clock(stage: Stage, count: Any, own: Any) -> Any:
-    return {"count": count, **own} if stage.timed else own
+    return {"count": count, **own} if stage.has_clock else own
 
 
 def _without_clock(stage: Stage, entry: Any) -> Any:
     """The state of one member without its clock, checked against its slots."""
     if stage.body.slot_names is not None:
         errors.check_slots(
-            stage.name, stage.body.slot_names | ({"count"} if stage.timed else set()), entry
+            stage.name, stage.body.slot_names | ({"count"} if stage.has_clock else set()), entry
         )
-    return {k: v for k, v in entry.items() if k != "count"} if stage.timed else entry
+    return {k: v for k, v in entry.items() if k != "count"} if stage.has_clock else entry

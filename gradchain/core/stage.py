@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from gradchain.core import errors
 from gradchain.core.call import Factory, is_call
 from gradchain.numerics.arithmetic import real_dtype
-from gradchain.tree.mapping import tree_map_live, widened
+from gradchain.tree.mapping import tree_map_live, upcast
 from gradchain.tree.selecting import is_tree_of_choices
 
 LOCALITIES = ("element", "leaf", "matrix", "tree")
@@ -27,10 +27,10 @@ class Member(Protocol):
 
     factory: Factory
     arguments: dict[str, Any]
-    label: str | None
+    name: str | None
 
     @classmethod
-    def of(cls, factory: Factory, arguments: dict[str, Any], label: str | None = None) -> Any:
+    def of(cls, factory: Factory, arguments: dict[str, Any], name: str | None = None) -> Any:
         """The value that remembers this call."""
 
     @property
@@ -74,7 +74,7 @@ _inside = contextvars.ContextVar(
 
 
 @contextlib.contextmanager
-def inside() -> Iterator[None]:
+def trusting_extras() -> Iterator[None]:
     """While the members of a wrapper run: the outermost call has checked the extra arguments for
     all.
     """
@@ -93,7 +93,7 @@ def is_inside() -> bool:
 def run_inside(tx: Member, updates: Any, state: Any, params: Any, extra: dict) -> tuple[Any, Any]:
     """The update of a wrapper's member, which is given those of the extra arguments that it takes."""
     taken = {k: v for k, v in extra.items() if k in tx.extras or "*" in tx.extras}
-    with inside():
+    with trusting_extras():
         return tx.update(updates, state, params, **taken)
 
 
@@ -114,12 +114,12 @@ def free_name(base: str, taken: Iterable[str]) -> str:
 
 
 def named_members(members: Iterable[Any]) -> dict[str, Any]:
-    """Members by the names of their states: the label, which is taken off, or else the name of the
+    """Members by the names of their states: the name of its own, which is taken off, or else the name of the
     factory.
     """
     named: dict[str, Any] = {}
     for member in members:
-        name = free_name(member.label or member.factory.name, named)
+        name = free_name(member.name or member.factory.name, named)
         named[name] = member.of(member.factory, member.arguments)
     return named
 
@@ -139,7 +139,7 @@ class Body:
     needs_step: bool = False
     fuses: bool = False  # whether consecutive members of this class run together
     # whether it takes away a leading dimension that its updates have beside the parameters'
-    unstacks: bool = False
+    reduces_examples: bool = False
     slot_names: frozenset[str] | None = None  # None: it keeps its state as it likes
     keeps_clock: bool = False  # whether it moves its step number on itself
     freezes: bool = False  # whether it, or a member of its own, keeps leaves from any update
@@ -177,7 +177,7 @@ class PairBody(Body):
     """
 
     def __init__(self, init: Callable, update: Callable, members: Sequence[Member]):
-        self.init, self.update = lambda params: init(widened(params)), update
+        self.init, self.update = lambda params: init(upcast(params)), update
         self.locality = widest(m.locality for m in members) if members else "tree"
         parameters = list(inspect.signature(update).parameters.values())
         by_place = [p for p in parameters if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
@@ -196,8 +196,8 @@ class PairBody(Body):
         """See ``Body``."""
         body = stages[0].body
         own = {k: v for k, v in extra.items() if k in body.extras or "*" in body.extras}
-        updates, params = widened(updates), widened(params) if body.takes_params else None
-        with inside():
+        updates, params = upcast(updates), upcast(params) if body.takes_params else None
+        with trusting_extras():
             updates, new = body.update(
                 updates, states[0], *([params] if body.takes_params else []), **own
             )
@@ -219,9 +219,9 @@ class Stage:
             errors.check_slots(name, {"count"}, {})
         self.numbers = call.arguments | {k: call.arguments[k](count) for k in scheduled}
         self.body = self._make(self.numbers)
-        self.timed = not self.body.keeps_clock and (bool(scheduled) or self.body.needs_step)
+        self.has_clock = not self.body.keeps_clock and (bool(scheduled) or self.body.needs_step)
 
-    def at(self, dtype: Any) -> Any:
+    def in_precision_of(self, dtype: Any) -> Any:
         """The body whose array hyperparameters have the precision of ``dtype``.
 
         Made anew each time: its numbers belong to the trace that asks, and must not be kept for
@@ -236,7 +236,11 @@ class Stage:
         if self.call.factory.composite:  # a chain with a name of its own runs as one member
             inner = self.call.of(self.call.factory, self.call.arguments)
             body = PairBody(inner.init, inner.update, members=[inner])
-            body.members, body.freezes, body.unstacks = {"": inner}, inner.freezes, unstacks(inner)
+            body.members, body.freezes, body.reduces_examples = (
+                {"": inner},
+                inner.freezes,
+                reduces_examples(inner),
+            )
             return body
         made = self.call.factory.call(numbers)
         if getattr(made, "is_pair", False):  # a wrapped pair, opened again
@@ -249,9 +253,9 @@ class Stage:
         return made if isinstance(made, Body) else PairBody(*made, members=self.call.inner)
 
 
-def unstacks(tx: Member) -> bool:
+def reduces_examples(tx: Member) -> bool:
     """Whether it takes away a leading dimension of its updates: whether its first member does."""
-    return any(stage.body.unstacks for stage in stages_at_start(tx.members)[:1])
+    return any(stage.body.reduces_examples for stage in stages_at_start(tx.members)[:1])
 
 
 def stages_at_start(members: Mapping[str, Member]) -> list[Stage]:

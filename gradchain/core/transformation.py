@@ -85,8 +85,8 @@ class GradientTransformation(Call):
         """The members by name, in order; nested chains and recipes are seen through."""
         if "members" not in self._cache:
             named: dict[str, GradientTransformation] = {}
-            for member in self._expanded() if self.factory.composite and not self.label else [self]:
-                named[free_name(member.label or _member_name(member), named)] = member
+            for member in self._expanded() if self.factory.composite and not self.name else [self]:
+                named[free_name(member.name or _member_name(member), named)] = member
             self._cache["members"] = named
         return self._cache["members"]
 
@@ -146,7 +146,7 @@ class GradientTransformation(Call):
         new = {
             k: jax.tree.map(swap, v, is_leaf=is_call) for k, v in self.arguments.items()
         }  # in their order
-        return self.of(self.factory, new, self.label)
+        return self.of(self.factory, new, self.name)
 
     def _has_argument(self, name: str) -> bool:
         return name in self.arguments or any(m._has_argument(name) for m in self.inner)

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 
 from gradchain.core.by_label import ByLabel
 from gradchain.core.lift import GIVEN, Lift
-from gradchain.core.run import frozen_by, without
+from gradchain.core.run import drop_leaves, frozen_by
 from gradchain.core.stage import Body, Stage, is_pair
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.tree.paths import flatten
-from gradchain.tree.selecting import only
+from gradchain.tree.selecting import keep_leaves
 
 STEPS = frozenset(
     {"scale_by_learning_rate", "scale_by_madgrad", "scale_by_cocob"}
@@ -26,7 +26,7 @@ STEPS = frozenset(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Part:
+class PlacedMember:
     """A member of a chain, or of a wrapper or group in it.
 
     Attributes:
@@ -45,7 +45,7 @@ class Part:
     entry: Any
     params: Any
     chain: GradientTransformation
-    above: Part | None
+    above: PlacedMember | None
     branch: str
 
     @property
@@ -115,19 +115,19 @@ class Part:
         )
         return self.above.labels | own
 
-    def is_inside(self, outer: Part) -> bool:
+    def is_inside(self, outer: PlacedMember) -> bool:
         """Whether the other holds this one, however deep."""
         depth = len(outer.position)
         return len(self.position) > depth and self.position[:depth] == outer.position
 
-    def precedes(self, other: Part) -> bool:
+    def precedes(self, other: PlacedMember) -> bool:
         """Whether updates go through this one first and then through the other."""
         for depth, (i, j) in enumerate(zip(self.position, other.position, strict=False)):
             if i != j:
                 return depth % 2 == 0 and i < j and self.meets(other)
         return False
 
-    def meets(self, other: Part) -> bool:
+    def meets(self, other: PlacedMember) -> bool:
         """Whether a leaf goes through both, as far as is known."""
         if self.params is not None:
             columns = zip(flatten(self.params)[0], flatten(other.params)[0], strict=True)
@@ -135,7 +135,9 @@ class Part:
         return self.labels <= other.labels or other.labels <= self.labels
 
 
-def walk(tx: GradientTransformation, state: Any = None, params: Any = None) -> Iterator[Part]:
+def walk(
+    tx: GradientTransformation, state: Any = None, params: Any = None
+) -> Iterator[PlacedMember]:
     """Each member of ``tx`` in order, a wrapper before what it holds.
 
     Args:
@@ -157,14 +159,14 @@ def walk(tx: GradientTransformation, state: Any = None, params: Any = None) -> I
 
 
 def _walk(
-    tx: GradientTransformation, state: Any, params: Any, above: Part | None, branch: str
-) -> Iterator[Part]:
+    tx: GradientTransformation, state: Any, params: Any, above: PlacedMember | None, branch: str
+) -> Iterator[PlacedMember]:
     entries = state if isinstance(state, dict) else {}
     stages = [Stage(name, call, _count(entries.get(name))) for name, call in tx.members.items()]
     path = () if above is None else above.path + ((branch,) if branch else ())
     for stage in stages:
         entry = entries.get(stage.name, {})
-        part = Part(
+        part = PlacedMember(
             (*path, stage.name), stage, entry, _reaching(stage, stages, params), tx, above, branch
         )
         yield part
@@ -175,7 +177,11 @@ def _walk(
         )
         for inner, member, own in stage.body.parts(entry if isinstance(entry, dict) else {}):
             yield from _walk(
-                member, own, only(masks[inner], part.params) if masks else part.params, part, inner
+                member,
+                own,
+                keep_leaves(masks[inner], part.params) if masks else part.params,
+                part,
+                inner,
             )
 
 
@@ -193,12 +199,12 @@ def _reaching(stage: Stage, stages: list[Stage], params: Any) -> Any:
     if params is None or (stage.body.freezes and not stage.body.members):
         return params
     frozen = frozen_by([s for s in stages if s is not stage], params)
-    return params if frozen is None else without(frozen, params)
+    return params if frozen is None else drop_leaves(frozen, params)
 
 
 def _recipes(tx: GradientTransformation, at: tuple, recipe: tuple | None) -> Iterator[tuple | None]:
     """For each stage of ``tx`` the outermost recipe of this library that it comes from."""
-    if not tx.factory.composite or tx.label:
+    if not tx.factory.composite or tx.name:
         yield recipe
         return
     if recipe is None and is_ours(tx) and tx.factory.name != "chain":

@@ -14,7 +14,7 @@ from gradchain.core.errors import check_at_least
 from gradchain.curvature.orthogonal import scaled
 from gradchain.curvature.vectors import Operator, flat_size, vector_like
 from gradchain.numerics.arithmetic import safe_divide, safe_sqrt
-from gradchain.tree.mapping import map_leaves, widened
+from gradchain.tree.mapping import map_leaves, upcast
 from gradchain.tree.reductions import dot, safe_norm, scaled_norm
 
 
@@ -93,7 +93,7 @@ def conjugate_gradient(
         >>> print(x.round(4), info.steps, info.is_negative)
         [0.0909 0.6364] 2 False
     """
-    b = widened(b)
+    b = upcast(b)
     max_steps = 2 * flat_size(b) if max_steps is None else max_steps
     check_at_least("conjugate_gradient", 0, max_steps=max_steps)
     multiply = lambda v: vector_like("conjugate_gradient: operator", operator(v), v)

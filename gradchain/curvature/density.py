@@ -11,7 +11,7 @@ from jax import lax
 
 from gradchain.core.errors import check_at_least
 from gradchain.curvature.spectrum import lanczos
-from gradchain.tree.mapping import widened
+from gradchain.tree.mapping import upcast
 from gradchain.tree.random import normal_like
 
 
@@ -75,7 +75,7 @@ def spectral_density(
     check_at_least("spectral_density", 2, points=points)
     if isinstance(width, int | float) and not width > 0:
         raise ValueError(f"spectral_density: width must be more than 0, not {width!r}.")
-    like = widened(like)
+    like = upcast(like)
 
     def probe(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         nodes, vectors = lanczos(operator, normal_like(key, like), steps).eigh()

@@ -25,7 +25,7 @@ from gradchain.curvature.estimates import (
 )
 from gradchain.curvature.products import gauss_newton_operator, hessian_operator, linearization
 from gradchain.curvature.vectors import Operator, map_basis
-from gradchain.tree.mapping import widened
+from gradchain.tree.mapping import upcast
 from gradchain.tree.random import rademacher_like
 from gradchain.tree.reductions import dot
 
@@ -63,7 +63,7 @@ def diagonal(
         [2. 5.]
     """
     check_method("diagonal", ("exact", "hutchinson"), method, key, samples, chunk)
-    like = widened(like)
+    like = upcast(like)
     if method == "exact":
         return exact_diagonal(lambda v: dot(v, operator(v)), like, chunk)
     return average(lambda key: hutchinson_sample(operator, like, key), key, samples)
@@ -133,10 +133,10 @@ def gauss_newton_diagonal(
     loss_product = hessian_operator(loss_fn, at.outputs)
 
     def form(v: Any) -> jax.Array:  # without the way back through the model
-        outputs = widened(at.forward(v))
+        outputs = upcast(at.forward(v))
         return dot(outputs, loss_product(outputs))
 
-    return exact_diagonal(form, widened(params), chunk)
+    return exact_diagonal(form, upcast(params), chunk)
 
 
 def trace(
@@ -177,7 +177,7 @@ def trace(
         9.0 0.0
     """
     check_method("trace", ("hutchinson", "hutch++", "exact"), method, key, samples, chunk)
-    like = widened(like)
+    like = upcast(like)
     if method == "exact":
         total = jnp.sum(map_basis(lambda v: dot(v, operator(v)), like, chunk or CHUNK))
         return Estimate(total, jnp.zeros_like(total))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least, check_one_of
-from gradchain.curvature.orthogonal import orthonormal, without
+from gradchain.curvature.orthogonal import orthogonal_to, orthonormal
 from gradchain.curvature.vectors import map_basis, to_vector
 from gradchain.tree.random import rademacher_like
 from gradchain.tree.reductions import dot
@@ -92,7 +92,7 @@ def hutch_plus_plus(
         return dot(q, operator(q))
 
     def outside(key: jax.Array) -> jax.Array:
-        z = without(basis, rademacher_like(key, like))
+        z = orthogonal_to(basis, rademacher_like(key, like))
         return dot(z, operator(z))
 
     rest = average(outside, rest_key, number)

@@ -22,7 +22,7 @@ from gradchain.core.errors import check_at_least, check_one_of, shape_dtype
 from gradchain.curvature.diagonals import diagonal, gauss_newton_diagonal
 from gradchain.curvature.estimates import CHUNK, Estimate, average, by_parts, check_method
 from gradchain.curvature.products import gauss_newton_operator, linearization
-from gradchain.tree.mapping import widened
+from gradchain.tree.mapping import upcast
 
 # For targets y of an exponential family with natural parameters z, log p(y | z) = y z - A(z) + ...,
 # so that the gradient in z is y - A'(z), and the Fisher information is A''(z), whatever y is.
@@ -91,7 +91,7 @@ def fisher_operator(
     slopes = jax.vmap(slope)(jax.random.split(key, samples or 1))
 
     def product(vector: Any) -> Any:
-        change = widened(at.forward(vector))
+        change = upcast(at.forward(vector))
         along = jnp.sum(slopes * change[None], axis=tuple(range(2, slopes.ndim)), keepdims=True)
         return at.adjoint(jnp.sum(slopes * along, axis=0) / (slopes.shape[0] * slopes.shape[1]))
 
@@ -255,7 +255,7 @@ def empirical_fisher_diagonal(
         4.0
     """
     check_at_least("empirical_fisher_diagonal", 1, chunk=chunk)
-    number, params = _examples("empirical_fisher_diagonal", batch), widened(params)
+    number, params = _examples("empirical_fisher_diagonal", batch), upcast(params)
     one = lambda example: jax.grad(loss_fn)(params, *example)
     squares = lambda g: by_parts(lambda part: jnp.sum(jnp.square(part), axis=0), g)
     some = lambda examples: jax.tree.map(squares, jax.vmap(one)(examples))
@@ -322,6 +322,6 @@ def _slopes(name: str, likelihood: str, outputs: jax.Array) -> Callable[[jax.Arr
     drawn targets.
     """
     _check_outputs(name, likelihood, outputs)
-    outputs = widened(outputs)
+    outputs = upcast(outputs)
     means = jax.grad(lambda z: jnp.sum(_LOG_PARTITION[likelihood](z)))(outputs)
     return lambda key: means - _DRAW[likelihood](key, outputs)

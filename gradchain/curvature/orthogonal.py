@@ -37,7 +37,7 @@ def _inner_products(rows: Any, vector: Any) -> jax.Array:
     return sum_over_shards(jax.tree.leaves(jax.tree.map(one, rows, vector)))
 
 
-def without(rows: Any, vector: Any) -> Any:
+def orthogonal_to(rows: Any, vector: Any) -> Any:
     """A vector less its part in the span of rows that are orthonormal, or zero.
 
     It is taken away twice: what rounding left of it the first time is gone the second time.
@@ -74,7 +74,7 @@ def orthonormal(rows: Any) -> Any:
     def add(i: Any, basis: Any) -> Any:
         row = jax.tree.map(lambda q: q[i], rows)
         size = scaled_norm(row)
-        new, _ = direction(without(basis, row), 10 * jnp.finfo(size.dtype).eps * size)
+        new, _ = direction(orthogonal_to(basis, row), 10 * jnp.finfo(size.dtype).eps * size)
         return with_row(basis, i, new)
 
     return lax.fori_loop(0, number, add, jax.tree.map(jnp.zeros_like, rows))

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from gradchain.core.errors import check_at_least
 from gradchain.curvature.vectors import map_basis, to_vector, vector_like
-from gradchain.tree.mapping import widened
+from gradchain.tree.mapping import upcast
 
 
 def _conj(tree: Any) -> Any:
@@ -60,7 +60,7 @@ def hessian_operator(fun: Callable, params: Any, *args: Any) -> Callable[[Any], 
         >>> print(*(product({"a": v, "b": 0.0})["b"] for v in (1.0, 2.0)))
         6.0 12.0
     """
-    params = widened(params)
+    params = upcast(params)
     _, product = jax.linearize(_uphill(fun, args), params)
     return lambda vector: product(vector_like("hessian_operator", vector, params))
 
@@ -87,7 +87,7 @@ def hessian_vector_product(fun: Callable, params: Any, vector: Any, *args: Any) 
         >>> print(hessian_vector_product(lambda x: jnp.sum(x**3), jnp.array([1.0, 2.0]), jnp.array([1.0, -1.0])))
         [  6. -12.]
     """
-    params = widened(params)
+    params = upcast(params)
     return jax.jvp(
         _uphill(fun, args), (params,), (vector_like("hessian_vector_product", vector, params),)
     )[1]
@@ -126,7 +126,7 @@ def linearization(fun: Callable, params: Any, *args: Any) -> Linearization:
         >>> print(at.outputs, at.forward(jnp.ones(2)), at.adjoint(jnp.array([0.0, 1.0])))
         [1. 9.] [2. 6.] [0. 6.]
     """
-    params = widened(params)
+    params = upcast(params)
     outputs, forward = jax.linearize(lambda p: fun(p, *args), params)
     transpose = jax.linear_transpose(forward, params)
 
@@ -155,7 +155,7 @@ def jacobian_vector_product(fun: Callable, params: Any, vector: Any, *args: Any)
         >>> print(jacobian_vector_product(jnp.sin, jnp.zeros(2), jnp.array([1.0, 2.0])))
         [1. 2.]
     """
-    params = widened(params)
+    params = upcast(params)
     vector = vector_like("jacobian_vector_product", vector, params)
     return jax.jvp(lambda p: fun(p, *args), (params,), (vector,))[1]
 
@@ -177,7 +177,7 @@ def vector_jacobian_product(fun: Callable, params: Any, vector: Any, *args: Any)
         >>> print(vector_jacobian_product(jnp.cumsum, jnp.zeros(3), jnp.array([0.0, 1.0, 0.0])))
         [1. 1. 0.]
     """
-    outputs, transpose = jax.vjp(lambda p: fun(p, *args), widened(params))
+    outputs, transpose = jax.vjp(lambda p: fun(p, *args), upcast(params))
     return _conj(transpose(_conj(vector_like("vector_jacobian_product", vector, outputs)))[0])
 
 

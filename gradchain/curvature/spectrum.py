@@ -18,13 +18,13 @@ from gradchain.curvature.orthogonal import (
     combination,
     direction,
     empty_rows,
+    orthogonal_to,
     scaled,
     with_row,
-    without,
 )
 from gradchain.curvature.products import hessian_operator
 from gradchain.curvature.vectors import Operator
-from gradchain.tree.mapping import widened
+from gradchain.tree.mapping import upcast
 from gradchain.tree.random import normal_like
 from gradchain.tree.reductions import dot, scaled_norm
 
@@ -93,18 +93,18 @@ def lanczos(operator: Operator, start: Any, steps: int) -> Lanczos:
         [1. 2. 4.]
     """
     check_at_least("lanczos", 1, steps=steps)
-    first, _ = direction(widened(start))
+    first, _ = direction(upcast(start))
 
     def step(carry: tuple, i: jax.Array) -> tuple:
         basis, q, alpha_0, largest = carry
         basis = with_row(basis, i, q)
-        image = widened(operator(q))
+        image = upcast(operator(q))
         alpha = dot(q, image)
         alpha_0 = jnp.where(i == 0, alpha, alpha_0)
         alpha = jnp.where(dot(q, q) < 0.5, alpha_0, alpha)
         largest = jnp.maximum(largest, scaled_norm(image))
         negligible = 10 * jnp.finfo(largest.dtype).eps * largest
-        q, beta = direction(without(basis, image), negligible)
+        q, beta = direction(orthogonal_to(basis, image), negligible)
         return (basis, q, alpha_0, largest), (alpha, beta)
 
     zero = jnp.zeros_like(dot(first, first))
@@ -167,7 +167,7 @@ def extreme_eigenvalues(
         >>> print(f"{found.smallest:.4f} {found.largest:.4f}")
         -3.0000 6.0000
     """
-    found = lanczos(operator, normal_like(key, widened(like)), steps)
+    found = lanczos(operator, normal_like(key, upcast(like)), steps)
     values, weights = found.eigh()
     errors = jnp.abs(found.residual * weights[-1])
     return ExtremeEigenvalues(values[0], values[-1], errors[0], errors[-1])
@@ -243,14 +243,14 @@ def power_iteration(
         -5.0000
     """
     check_at_least("power_iteration", 1, steps=steps)
-    first, _ = direction(normal_like(key, widened(like)))
+    first, _ = direction(normal_like(key, upcast(like)))
 
     def step(found: tuple) -> tuple:
         _, image, _, _, i = found
         return *measured(direction(image)[0]), i + 1
 
     def measured(q: Any) -> tuple:
-        image = widened(operator(q))
+        image = upcast(operator(q))
         value = dot(q, image)
         return q, image, value, scaled_norm(jax.tree.map(jnp.subtract, image, scaled(q, value)))
 

@@ -14,7 +14,7 @@ from jax import lax
 from gradchain.core.errors import quote, shape_dtype
 from gradchain.numerics.arithmetic import cast
 from gradchain.numerics.reductions import varying_axes
-from gradchain.tree.mapping import widened
+from gradchain.tree.mapping import upcast
 from gradchain.tree.paths import flatten, named_leaves
 
 
@@ -105,7 +105,7 @@ def map_basis(fun: Callable[[Any], jax.Array], like: Any, chunk: int) -> jax.Arr
     """``fun`` of each vector of the standard basis of ``like``, stacked, ``chunk`` of them at a
     time.
     """
-    zero, to_tree = to_vector(jax.tree.map(jnp.zeros_like, widened(like)))
+    zero, to_tree = to_vector(jax.tree.map(jnp.zeros_like, upcast(like)))
     at = lambda i: fun(to_tree(zero.at[i].set(1.0)))
     if not zero.size:
         return jnp.zeros((0, *jax.eval_shape(fun, to_tree(zero)).shape), zero.dtype)

@@ -18,10 +18,10 @@ from gradchain.core.errors import check_params
 from gradchain.core.lift import Lift
 from gradchain.core.slots import Slot
 from gradchain.core.transformation import GradientTransformation, as_transformation
-from gradchain.core.walk import Part, walk
+from gradchain.core.walk import PlacedMember, walk
 from gradchain.tree.mapping import shapes_of
 from gradchain.tree.paths import named_leaves
-from gradchain.tree.selecting import only, select
+from gradchain.tree.selecting import keep_leaves, select
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,7 +247,7 @@ def describe(tx: Any, params: Any) -> Description:
     )
 
 
-def _member_use(part: Part) -> MemberUse:
+def _member_use(part: PlacedMember) -> MemberUse:
     entry, members = part.entry, set(part.body.members)
     if isinstance(entry, dict):
         own = {} if "" in members else {k: v for k, v in entry.items() if k not in members}
@@ -266,9 +266,9 @@ def _member_use(part: Part) -> MemberUse:
     )
 
 
-def _slot_use(part: Part, name: str, tree: Any) -> SlotUse:
+def _slot_use(part: PlacedMember, name: str, tree: Any) -> SlotUse:
     declared = part.body.slots.get(name) if isinstance(part.body, Lift) else None
-    is_clock = name == "count" and declared is None and part.stage.timed
+    is_clock = name == "count" and declared is None and part.stage.has_clock
     relation = "counter" if is_clock else "" if declared is None else _relation(declared)
     dtypes = dict.fromkeys(jnp.dtype(x.dtype).name for x in jax.tree.leaves(tree))
     return SlotUse(name, relation, tuple(dtypes), _size(tree))
@@ -307,7 +307,7 @@ def short(x: Any, width: int = 60) -> str:
 # ---------------------------------------------------------------------------- which leaf goes where
 
 
-def _choices(part: Part, frozen: set[str]) -> list[Choice]:
+def _choices(part: PlacedMember, frozen: set[str]) -> list[Choice]:
     body = part.body
     if isinstance(body, ByLabel):
         rest = {"groups": "default", "masked": "the others"}.get(part.factory, "")
@@ -317,10 +317,13 @@ def _choices(part: Part, frozen: set[str]) -> list[Choice]:
         made = [("", short(body.where, 30), select(body.where, part.params))]
     else:
         return []
-    return [_choice(part, name, rule, only(mask, part.params), frozen) for name, rule, mask in made]
+    return [
+        _choice(part, name, rule, keep_leaves(mask, part.params), frozen)
+        for name, rule, mask in made
+    ]
 
 
-def _choice(part: Part, label: str, rule: str, tree: Any, frozen: set[str]) -> Choice:
+def _choice(part: PlacedMember, label: str, rule: str, tree: Any, frozen: set[str]) -> Choice:
     """The leaves of a label, or where that is empty those that a member is for."""
     paths = tuple(path for path, x in named_leaves(tree) if x is not None)
     freezes = part.body.members[label].freezes if label else part.body.freezes
@@ -329,7 +332,7 @@ def _choice(part: Part, label: str, rule: str, tree: Any, frozen: set[str]) -> C
     return Choice(part.name, name, rule, paths, _parameters(tree))
 
 
-def _groups(found: list[Part], shapes: Any, frozen: set[str]) -> dict[str, str]:
+def _groups(found: list[PlacedMember], shapes: Any, frozen: set[str]) -> dict[str, str]:
     """The name of the group of each leaf."""
     names: dict[str, dict[tuple, str]] = {
         path: {} for path, x in named_leaves(shapes) if x is not None

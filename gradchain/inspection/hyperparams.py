@@ -13,7 +13,7 @@ from gradchain.core.call import is_call
 from gradchain.core.errors import quote
 from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation
-from gradchain.core.walk import Part, walk
+from gradchain.core.walk import PlacedMember, walk
 from gradchain.tree.paths import path_name
 
 
@@ -88,9 +88,9 @@ def hyperparams(tx: GradientTransformation, state: Any) -> Hyperparams:
     return Hyperparams(step | numbers)
 
 
-def _clock(part: Part) -> Any:
+def _clock(part: PlacedMember) -> Any:
     """How many steps a member has made; ``None`` if it does not count them."""
-    if not (part.stage.timed or part.stage.body.keeps_clock):
+    if not (part.stage.has_clock or part.stage.body.keeps_clock):
         return None
     if not (isinstance(part.entry, dict) and "count" in part.entry):
         raise ValueError(

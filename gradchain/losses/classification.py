@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import Axis, labelled, like, mask_like, precise, total_where
+from gradchain.losses.inputs import Axis, labelled, mask_like, precise, shaped_like, total_where
 
 
 def _log_softmax(logits: jax.Array, axis: Axis, where: Any) -> jax.Array:
@@ -45,7 +45,7 @@ def softmax_cross_entropy(
         >>> print(softmax_cross_entropy(jnp.zeros(2), jnp.array([0.5, 0.5])))
         0.6931472
     """
-    labels, where = like(logits, labels, "labels"), mask_like(where, logits, axis)
+    labels, where = shaped_like(logits, labels, "labels"), mask_like(where, logits, axis)
     log_p = _log_softmax(logits, axis, where)
     impossible = (labels == 0) & (log_p == -jnp.inf)
     return -total_where(labels * jnp.where(impossible, 0.0, log_p), axis, where)
@@ -108,7 +108,7 @@ def poly_loss_cross_entropy(
         >>> print(poly_loss_cross_entropy(jnp.zeros(2), jnp.array([1.0, 0.0]), epsilon=1.0))
         1.1931472
     """
-    labels, mask = like(logits, labels, "labels"), mask_like(where, logits, axis)
+    labels, mask = shaped_like(logits, labels, "labels"), mask_like(where, logits, axis)
     missed = -jnp.expm1(_log_softmax(logits, axis, mask))
     cross_entropy = softmax_cross_entropy(logits, labels, axis, mask)
     return cross_entropy + epsilon * total_where(labels * missed, axis, mask)
@@ -132,7 +132,7 @@ def sigmoid_binary_cross_entropy(logits: Any, labels: Any) -> jax.Array:
         >>> print(sigmoid_binary_cross_entropy(jnp.array([2.0, 2.0]), jnp.array([1, 0])))
         [0.126928 2.126928]
     """
-    labels = like(logits, labels, "labels")
+    labels = shaped_like(logits, labels, "labels")
     return labels * jax.nn.softplus(-logits) + (1.0 - labels) * jax.nn.softplus(logits)
 
 
@@ -159,7 +159,7 @@ def sigmoid_focal_loss(
         >>> print(sigmoid_focal_loss(jnp.array([0.0]), jnp.array([1])))
         [0.1732868]
     """
-    labels = like(logits, labels, "labels")
+    labels = shaped_like(logits, labels, "labels")
     log_p, log_not_p = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
     shares = jnp.stack([labels, 1.0 - labels])
     log_missed = jax.nn.logsumexp(jnp.stack([log_not_p, log_p]), axis=0, b=shares)
@@ -189,9 +189,9 @@ def ranking_softmax_loss(
         >>> print(ranking_softmax_loss(jnp.zeros((1, 2)), jnp.array([[1.0, 0.0]])))
         0.6931472
     """
-    labels, mask = like(logits, labels, "labels"), mask_like(where, logits, -1)
+    labels, mask = shaped_like(logits, labels, "labels"), mask_like(where, logits, -1)
     if weights is not None:
-        labels = labels * like(logits, weights, "weights")
+        labels = labels * shaped_like(logits, weights, "weights")
     losses = -total_where(labels * _log_softmax(logits, -1, mask), -1, mask)
     if reduce_fn is None:
         return losses

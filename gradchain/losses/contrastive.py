@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import like, precise
+from gradchain.losses.inputs import precise, shaped_like
 from gradchain.losses.regression import cosine_similarity
 
 
@@ -86,7 +86,7 @@ def triplet_margin_loss(
     """
 
     def distance(others: jax.Array) -> jax.Array:
-        apart = jnp.abs(anchors - like(anchors, others))
+        apart = jnp.abs(anchors - shaped_like(anchors, others))
         return jnp.power(jnp.sum(jnp.power(apart, norm_degree), axis) + eps, 1.0 / norm_degree)
 
     return jnp.maximum(distance(positives) - distance(negatives) + margin, 0.0)

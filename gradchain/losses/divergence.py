@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import Axis, like, mask_like, precise, total_where
+from gradchain.losses.inputs import Axis, mask_like, precise, shaped_like, total_where
 
 
 @precise("log_predictions", "targets")
@@ -31,7 +31,7 @@ def kl_divergence(
         >>> print(kl_divergence(jnp.log(jnp.array([0.5, 0.5])), jnp.array([1.0, 0.0])))
         0.6931472
     """
-    y, where = like(log_predictions, targets), mask_like(where, log_predictions, axis)
+    y, where = shaped_like(log_predictions, targets), mask_like(where, log_predictions, axis)
     log_y = jnp.log(jnp.where(y > 0, y, 1.0))
     log_p = jnp.where(
         y == 0, jnp.where(log_predictions == -jnp.inf, 0.0, log_predictions), log_predictions
@@ -56,7 +56,10 @@ def kl_divergence_with_log_targets(
         >>> print(kl_divergence_with_log_targets(uniform, jnp.array([0.0, -jnp.inf])))
         0.6931472
     """
-    log_y, where = like(log_predictions, log_targets), mask_like(where, log_predictions, axis)
+    log_y, where = (
+        shaped_like(log_predictions, log_targets),
+        mask_like(where, log_predictions, axis),
+    )
     possible = log_y > -jnp.inf
     difference = jnp.where(possible, log_y, 0.0) - jnp.where(possible, log_predictions, 0.0)
     return total_where(jnp.exp(log_y) * difference, axis, where)
@@ -82,7 +85,7 @@ def generalized_kl_divergence(
         >>> print(generalized_kl_divergence(jnp.log(jnp.array([2.0])), jnp.array([1.0])).round(3))
         0.307
     """
-    y, where = like(log_predictions, targets), mask_like(where, log_predictions, axis)
+    y, where = shaped_like(log_predictions, targets), mask_like(where, log_predictions, axis)
     return kl_divergence(log_predictions, y, axis, where) + total_where(
         jnp.exp(log_predictions) - y, axis, where
     )

@@ -54,7 +54,7 @@ def precise(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def like(predictions: jax.Array, targets: Any, name: str = "targets") -> jax.Array:
+def shaped_like(predictions: jax.Array, targets: Any, name: str = "targets") -> jax.Array:
     """Targets in the dtype and the shape of the predictions.
 
     They are repeated along dimensions that they lack; predictions are not, so that ``(n,)`` against

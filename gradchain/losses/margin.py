@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import labelled, like, precise
+from gradchain.losses.inputs import labelled, precise, shaped_like
 from gradchain.projections import Along, projection_simplex
 
 
@@ -26,7 +26,7 @@ def hinge_loss(predictor_outputs: Any, targets: Any) -> jax.Array:
         >>> print(hinge_loss(jnp.array([0.5, -2.0]), jnp.array([1.0, 1.0])))
         [0.5 3. ]
     """
-    return jnp.maximum(1.0 - predictor_outputs * like(predictor_outputs, targets), 0.0)
+    return jnp.maximum(1.0 - predictor_outputs * shaped_like(predictor_outputs, targets), 0.0)
 
 
 @precise("predictor_outputs")
@@ -43,7 +43,7 @@ def perceptron_loss(predictor_outputs: Any, targets: Any) -> jax.Array:
         >>> print(perceptron_loss(jnp.array([0.5, -2.0]), jnp.array([1.0, 1.0])))
         [0. 2.]
     """
-    return jnp.maximum(-predictor_outputs * like(predictor_outputs, targets), 0.0)
+    return jnp.maximum(-predictor_outputs * shaped_like(predictor_outputs, targets), 0.0)
 
 
 @precise("logits")
@@ -64,7 +64,7 @@ def sparsemax_loss(logits: Any, labels: Any) -> jax.Array:
         >>> print(sparsemax_loss(jnp.array([0.0, 2.0, -3.0]), jnp.array([1, 1, 1])))
         [0.25 0.   3.  ]
     """
-    margin = jnp.where(like(logits, labels, "labels") == 0, -logits, logits)
+    margin = jnp.where(shaped_like(logits, labels, "labels") == 0, -logits, logits)
     between = jnp.square(1.0 - jnp.clip(margin, -1.0, 1.0)) / 4.0
     return between + jnp.maximum(-1.0 - margin, 0.0)
 
@@ -148,6 +148,6 @@ def make_fenchel_young_loss(max_fun: Callable[..., Any]) -> Callable[..., jax.Ar
     @precise("scores")
     def fenchel_young_loss(scores: Any, targets: Any, *args: Any, **kwargs: Any) -> jax.Array:
         largest = jnp.vectorize(lambda s: max_fun(s, *args, **kwargs), signature="(n)->()")(scores)
-        return largest - jnp.sum(like(scores, targets) * scores, -1)
+        return largest - jnp.sum(shaped_like(scores, targets) * scores, -1)
 
     return fenchel_young_loss

@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import Axis, like, mask_like, precise
+from gradchain.losses.inputs import Axis, mask_like, precise, shaped_like
 
 
 def _errors(predictions: jax.Array, targets: Any) -> jax.Array:
-    return predictions if targets is None else predictions - like(predictions, targets)
+    return predictions if targets is None else predictions - shaped_like(predictions, targets)
 
 
 @precise("predictions")
@@ -122,7 +122,7 @@ def cosine_similarity(
     """
     where = mask_like(where, predictions, axis)
     a = _direction(predictions, epsilon, axis, where)
-    b = _direction(like(predictions, targets), epsilon, axis, where)
+    b = _direction(shaped_like(predictions, targets), epsilon, axis, where)
     return jnp.sum(a * b, axis)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import like, precise
+from gradchain.losses.inputs import precise, shaped_like
 from gradchain.tree.mapping import is_traced
 
 
@@ -71,14 +71,14 @@ def dice_loss(
         raise ValueError(
             f"dice_loss: predictions {list(predictions.shape)}, targets {list(targets.shape)}."
         )
-    p, y = _probabilities(predictions, apply_softmax), like(predictions, targets)
+    p, y = _probabilities(predictions, apply_softmax), shaped_like(predictions, targets)
     places = tuple(range(1, p.ndim - 1)) if axis is None else axis
     hits, predicted, true = (jnp.sum(x, places) for x in (p * y, p, y))
     loss = 1.0 - (hits + smooth) / (
         hits + alpha * (predicted - hits) + beta * (true - hits) + smooth
     )
     if class_weights is not None:
-        loss = loss * like(loss, class_weights, "class_weights")
+        loss = loss * shaped_like(loss, class_weights, "class_weights")
     if ignore_background and loss.shape[-1] > 1:
         loss = loss[..., 1:]
     return loss if reduction == "none" else (jnp.mean if reduction == "mean" else jnp.sum)(loss, -1)
@@ -127,7 +127,7 @@ def multiclass_generalized_dice_loss(
         >>> print(multiclass_generalized_dice_loss(jnp.zeros((1, 2, 2)), jnp.eye(2)[None]))
         0.25
     """
-    targets = like(predictions, targets)
+    targets = shaped_like(predictions, targets)
     frequencies = jnp.sum(targets, tuple(range(targets.ndim - 1)))
     rarity = 1.0 / (jnp.square(frequencies) + 1e-7)
     losses = dice_loss(

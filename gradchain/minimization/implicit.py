@@ -18,7 +18,7 @@ from gradchain.curvature.vectors import to_vector
 from gradchain.minimization.loop import Limits, Problem, Settings, solve
 from gradchain.minimization.result import Result
 from gradchain.numerics.arithmetic import cast
-from gradchain.tree.mapping import widened
+from gradchain.tree.mapping import upcast
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
@@ -91,7 +91,7 @@ def _move(
     fun: Callable, params: Any, data: Any, data_dot: Any, bounds: Any, bounds_dot: Any
 ) -> Any:
     """How a minimum moves when the data and the bounds do."""
-    x, to_tree = to_vector(widened(params))
+    x, to_tree = to_vector(upcast(params))
     gradient = jax.grad(lambda x, data: fun(to_tree(x), data).astype(x.dtype))
     multiply = lambda u: jax.jvp(lambda x: gradient(x, data), (x,), (u,))[1]
     zero = jnp.zeros_like(x)
@@ -99,7 +99,7 @@ def _move(
     if bounds is not None:
         g = gradient(x, data)
         (low, high), (low_dot, high_dot) = (
-            [to_vector(widened(b))[0] for b in pair] for pair in (bounds, bounds_dot)
+            [to_vector(upcast(b))[0] for b in pair] for pair in (bounds, bounds_dot)
         )
         is_low, is_high = (x <= low) & (g >= 0), (x >= high) & (g <= 0)
         is_held, held = (

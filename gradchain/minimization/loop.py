@@ -23,8 +23,8 @@ from gradchain.searches.bounds import (
     projected_gradient,
 )
 from gradchain.searches.reverse_communication import reverse_communication
-from gradchain.searches.search import choose, last_search, like
-from gradchain.tree.mapping import map_leaves, real_dtype_of, widened
+from gradchain.searches.search import cast_like, last_search, where_tree
+from gradchain.tree.mapping import map_leaves, real_dtype_of, upcast
 from gradchain.tree.reductions import dot, largest_in
 
 RECORDED = ("value", "grad_norm", "evals")
@@ -147,7 +147,7 @@ class Loop:
     def start(self, x0: Any) -> dict:
         """What is carried from turn to turn, before the first."""
         dtype, is_wrong = real_dtype_of(x0), is_infeasible(self.bounds)
-        point = choose(is_wrong, x0, projected(x0, self.bounds))
+        point = where_tree(is_wrong, x0, projected(x0, self.bounds))
         unknown, none = jnp.full((), jnp.nan, dtype), jnp.zeros((), jnp.int32)
         aux = jax.eval_shape(self.problem.value_and_aux, x0)[1]
         aux = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), aux)
@@ -177,7 +177,7 @@ class Loop:
         now, grad = self.evaluate(c["point"])
         evals = increment(c["evals"])
         is_first = evals == 1
-        best = choose(is_first | _is_better(now, c["best"]), now, c["best"])
+        best = where_tree(is_first | _is_better(now, c["best"]), now, c["best"])
         following, state, at = self.move(c, now, grad)
         steps = c["steps"] + (at["is_step"] & ~is_first).astype(jnp.int32)
         at |= {"steps": steps, "evals": evals}
@@ -199,7 +199,7 @@ class Loop:
             "evals": evals,
             "idle": idle,
         }
-        new["last"] = choose(at["is_step"], {k: at[k] for k in c["last"]}, c["last"])
+        new["last"] = where_tree(at["is_step"], {k: at[k] for k in c["last"]}, c["last"])
         if self.settings.history:
             new["history"] = self.record(c["history"], at)
         if self.settings.watched:
@@ -239,7 +239,7 @@ class Loop:
         extra = {k: x for k, x in extra.items() if k in self.tx.extras or "*" in self.tx.extras}
         extra |= {"grad": grad} if "*" in self.tx.extras else {}  # foreign pairs ask for it
         updates, state = self.tx.update(grad, c["state"], c["point"], value=now["value"], **extra)
-        state = like(state, c["state"]) if isinstance(state, dict) else state
+        state = cast_like(state, c["state"]) if isinstance(state, dict) else state
         no = jnp.array(False)
         if self.search is None:
             following = projected(add_updates(c["point"], updates), self.bounds)
@@ -251,7 +251,7 @@ class Loop:
                 at | {"is_step": ~no, "is_little": no, "is_away": no, "has_failed": no},
             )
         (entry,), (before,) = state.values(), c["state"].values()
-        following = projected(like({"x": entry["trial"]}, {"x": c["point"]})["x"], self.bounds)
+        following = projected(cast_like({"x": entry["trial"]}, {"x": c["point"]})["x"], self.bounds)
         is_step = (entry["steps"] > before["steps"]) | (c["evals"] == 0)
         norm = largest_in(projected_gradient(entry["grad"], entry["kept"], self.bounds))
         at = {
@@ -261,7 +261,7 @@ class Loop:
             "is_step": is_step,
         }
         promised = jnp.abs(
-            dot(entry["grad"], map_leaves(jnp.subtract, widened(following), entry["kept"]))
+            dot(entry["grad"], map_leaves(jnp.subtract, upcast(following), entry["kept"]))
         )
         at["is_little"] = promised <= 10 * self.least(at) * jnp.abs(entry["value"])
         at["is_away"] = is_step & is_endless(before["base"], c["last"], at)

@@ -187,7 +187,7 @@ def _is_real_scalar(x: Any) -> bool:
 
 def _checked_start(caller: str, x0: Any) -> Any:
     """The start as arrays that are not weakly typed."""
-    for path, x in _those(_is_whole, x0):
+    for path, x in leaves_where(_is_whole, x0):
         found = f"holds at {path!r} {shape_dtype(x)}" if path else f"is {shape_dtype(x)}"
         raise TypeError(
             f"{caller}: x0 {found}. A start is of floating numbers, 1.0 instead of 1; what is not to be moved belongs"
@@ -214,7 +214,7 @@ def _whole(caller: str, **limit: Any) -> int:
 
 def _check_arrays(caller: str, data: Any) -> None:
     """Refuse what cannot be passed into a compiled function."""
-    for path, x in _those(
+    for path, x in leaves_where(
         lambda x: not (hasattr(x, "shape") or isinstance(x, int | float | complex)), data
     ):
         raise TypeError(
@@ -223,7 +223,7 @@ def _check_arrays(caller: str, data: Any) -> None:
         )
 
 
-def _those(is_meant: Callable, tree: Any) -> list:
+def leaves_where(is_meant: Callable, tree: Any) -> list:
     """Path and leaf of those of a kind; to name the paths of all of them takes long."""
     if not any(is_meant(x) for x in jax.tree.leaves(tree)):
         return []

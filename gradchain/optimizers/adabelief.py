@@ -11,7 +11,7 @@ from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
 from gradchain.core.transformation import chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
-from gradchain.optimizers.adam import lookahead
+from gradchain.optimizers.adam import nesterov_mean
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
@@ -51,7 +51,7 @@ def scale_by_belief(
     def rule(g, s, t):
         deviation = b1 * (g - s["mu"])  # of g from the new mean
         mu, nu = ema(g, s["mu"], b1), ema(abs2(deviation), s["nu"], b2) + eps_root
-        mean = lookahead(mu, g, b1, t) if nesterov else debias(mu, b1, t)
+        mean = nesterov_mean(mu, g, b1, t) if nesterov else debias(mu, b1, t)
         return mean / (jnp.sqrt(debias(nu, b2, t)) + eps), {"mu": mu, "nu": nu}
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True))

@@ -53,7 +53,7 @@ def scale_by_adam(
     return elementwise(rule, mu=like_param, nu=like_param(real=True))
 
 
-def lookahead(mu: Any, g: Any, b1: Any, t: Any) -> Any:
+def nesterov_mean(mu: Any, g: Any, b1: Any, t: Any) -> Any:
     """Nesterov's first moment: the one of the next step, with this gradient in the place of the
     next one.
     """

@@ -17,7 +17,7 @@ from gradchain.transforms.scaling import identity, scale
 from gradchain.transforms.weight_decay import add_decay, add_decayed_weights
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.reductions import dot, sum_of_magnitudes
-from gradchain.wrappers.dadapt import dadapt, grown
+from gradchain.wrappers.dadapt import bounded_growth, dadapt
 
 
 @transform
@@ -92,7 +92,7 @@ def scale_by_dadapt_adam(
         )
         numerator = decay * s["numerator"] + rate * gain
         sums = map_leaves(lambda g, old: decay * old + rate * g, g, s["sums"])
-        distance = grown(d, safe_divide(numerator, sum_of_magnitudes(sums)), growth_rate)
+        distance = bounded_growth(d, safe_divide(numerator, sum_of_magnitudes(sums)), growth_rate)
 
         mu = map_leaves(lambda g, mu: ema(rate * g, mu, b1), g, s["mu"])
         nu = map_leaves(lambda g, nu: ema(abs2(g), nu, b2), g, s["nu"])

@@ -16,7 +16,7 @@ from gradchain.transforms.scaling import scale
 from gradchain.transforms.weight_decay import add_decay
 from gradchain.tree.mapping import map_leaves, scale_tree
 from gradchain.tree.reductions import dot
-from gradchain.tree.selecting import only, select
+from gradchain.tree.selecting import keep_leaves, select
 
 
 @transform
@@ -197,7 +197,7 @@ def _with_decay(step: Any, p: Any, share: Any, where: Any) -> Any:
 
 def _slope(mu: Any, share: Any, where: Any) -> Callable:
     """The inner product with ``mu`` of a tree whose decaying leaves have lost ``share``."""
-    return lambda tree: dot(mu, tree) - share * dot(only(select(where, tree), tree), mu)
+    return lambda tree: dot(mu, tree) - share * dot(keep_leaves(select(where, tree), tree), mu)
 
 
 @recipe

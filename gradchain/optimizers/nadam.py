@@ -11,7 +11,7 @@ from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.transformation import chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
-from gradchain.optimizers.adam import lookahead
+from gradchain.optimizers.adam import nesterov_mean
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
@@ -57,7 +57,7 @@ def scale_by_nadam(
 
     def constant(g, s, t):
         mu, nu, size = moments(g, s, t)
-        return lookahead(mu, g, b1, t) / size, {"mu": mu, "nu": nu}
+        return nesterov_mean(mu, g, b1, t) / size, {"mu": mu, "nu": nu}
 
     def warming_up(g, s, t):
         mu, nu, size = moments(g, s, t)

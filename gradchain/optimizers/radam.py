@@ -11,7 +11,7 @@ from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
 from gradchain.core.transformation import chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema, log_decay
-from gradchain.optimizers.adam import lookahead
+from gradchain.optimizers.adam import nesterov_mean
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
@@ -59,7 +59,7 @@ def scale_by_radam(
 
     def rule(g, s, t):
         mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
-        mean = lookahead(mu, g, b1, t) if nesterov else debias(mu, b1, t)
+        mean = nesterov_mean(mu, g, b1, t) if nesterov else debias(mu, b1, t)
         if debias_eps:
             size = (jnp.sqrt(nu + eps_root) + eps) * jnp.sqrt(debias(1.0, b2, t))
         else:

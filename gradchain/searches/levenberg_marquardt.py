@@ -16,7 +16,7 @@ from gradchain.core.transformation import transform
 from gradchain.curvature.vectors import refuse_shards, to_vector
 from gradchain.searches.bounds import cut, free_part
 from gradchain.searches.search import Search
-from gradchain.searches.trust_region import judged
+from gradchain.searches.trust_region import adjust_radius
 from gradchain.tree.mapping import map_leaves
 
 
@@ -116,7 +116,7 @@ def levenberg_marquardt(
         return q, over
 
     def tell(q: dict, value: Any, grad: Any) -> tuple[dict, Any, Any]:
-        rho, took = judged(q, value, grad, eta)
+        rho, took = adjust_radius(q, value, grad, eta)
         shrunk = q["damping"] * jnp.maximum(1 / 3, 1 - (2 * rho - 1) ** 3)
         damping = jnp.where(took, shrunk, q["damping"] * q["growth"])
         least = jnp.finfo(damping.dtype).eps ** 2  # what is less is lost in the roots of J^T J

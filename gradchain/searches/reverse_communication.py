@@ -16,20 +16,20 @@ from gradchain.searches.search import (
     SETTLED,
     Search,
     as_value,
-    asking_for,
-    choose,
+    cast_like,
     last_stage,
-    like,
+    where_tree,
+    with_arguments_of,
 )
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.reductions import all_finite
 
 
-def at_most_once(flag: Any, f: Callable, x: dict) -> dict:
+def run_in_place_if(flag: Any, f: Callable, x: dict) -> dict:
     """``f(x)`` where a traced bool holds, else ``x``: what a loop changes in place, ``lax.cond``
     would copy.
     """
-    turn = lambda carry: (jnp.zeros_like(flag), like(f(carry[1]), x))
+    turn = lambda carry: (jnp.zeros_like(flag), cast_like(f(carry[1]), x))
     return lax.while_loop(lambda carry: carry[0], turn, (flag, x))[1]
 
 
@@ -71,7 +71,7 @@ def reverse_communication(tx: GradientTransformation) -> Any:
             f"reverse_communication: {tx!r} does not end in a search, such as strong_wolfe(): it needs no evaluations"
             " but that of the step, so use it as it is."
         )
-    if stage.timed:
+    if stage.has_clock:
         raise ValueError(
             f"reverse_communication: {stage.call!r} has a schedule; a search in parts takes numbers only."
         )
@@ -94,13 +94,17 @@ def reverse_communication(tx: GradientTransformation) -> Any:
         )
 
     def rule(g: Any, s: dict, p: Any, inner: Callable, value: Any, **more: Any) -> tuple[Any, dict]:
-        here = like({"kept": p, "value": as_value(value, s["value"].dtype), "grad": g}, s)
+        here = cast_like({"kept": p, "value": as_value(value, s["value"].dtype), "grad": g}, s)
         is_first, is_finite = jnp.isinf(s["value"]), all_finite(here)
-        is_trial, search = ~is_first & (s["over"] == 0), stage.at(s["value"].dtype)
+        is_trial, search = ~is_first & (s["over"] == 0), stage.in_precision_of(s["value"].dtype)
         old = {k: s[k] for k in search.lasting | search.working}
         q, took, over = search.tell(old, here["value"], here["grad"])
         took = is_finite & (is_first | is_trial & took)
-        told = s | choose(is_trial, like(q, old), old) | choose(took, here, {k: s[k] for k in here})
+        told = (
+            s
+            | where_tree(is_trial, cast_like(q, old), old)
+            | where_tree(took, here, {k: s[k] for k in here})
+        )
         told |= {"found": jnp.where(is_trial & took, 1, s["found"])}
 
         stays, goes_on = (
@@ -109,11 +113,13 @@ def reverse_communication(tx: GradientTransformation) -> Any:
         )  # it stays until there is a finite point to begin from
         trial = map_leaves(jnp.add, s["base"], search.trial(q))
         told |= {
-            "trial": choose(goes_on, trial, p),
+            "trial": where_tree(goes_on, trial, p),
             "failed": jnp.where(stays, increment(s["failed"]), s["failed"]),
         }
-        new = at_most_once(
-            ~(goes_on | stays), lambda s: begin(search, s, is_first, inner, more), like(told, s)
+        new = run_in_place_if(
+            ~(goes_on | stays),
+            lambda s: begin(search, s, is_first, inner, more),
+            cast_like(told, s),
         )
         return map_leaves(jnp.subtract, new["trial"], p), new | {"evals": increment(s["evals"])}
 
@@ -121,5 +127,7 @@ def reverse_communication(tx: GradientTransformation) -> Any:
     counts = dict.fromkeys(["steps", "found", "over"], counter)
     parts: dict[str, Any] = SETTLED | trees | counts | stage.body.lasting | stage.body.working
     return around(
-        asking_for(rule, stage.body.begin), inner=chain(*list(tx.members.values())[:-1]), **parts
+        with_arguments_of(rule, stage.body.begin),
+        inner=chain(*list(tx.members.values())[:-1]),
+        **parts,
     )

@@ -60,8 +60,13 @@ class Search(PerTree):
         patience: int,
         **slots: Slot,
     ):
-        super().__init__("tree", asking_for(self.search, begin), None, SETTLED | slots)
-        self.begin, self.trial, self.tell, self.patience = given_only(begin), trial, tell, patience
+        super().__init__("tree", with_arguments_of(self.search, begin), None, SETTLED | slots)
+        self.begin, self.trial, self.tell, self.patience = (
+            ignoring_others(begin),
+            trial,
+            tell,
+            patience,
+        )
         self.lasting, self.working = slots, working
 
     def search(
@@ -81,19 +86,19 @@ class Search(PerTree):
             u = self.trial(carry["q"])
             there = {"u": u} | evaluate(value_fn, map_leaves(jnp.add, p, u), real)
             q, took, over = self.tell(carry["q"], there["value"], there["grad"])
-            best = choose(took, like(there, carry["best"]), carry["best"])
+            best = where_tree(took, cast_like(there, carry["best"]), carry["best"])
             marks = {
                 "found": carry["found"] | took,
                 "over": over,
                 "evals": increment(carry["evals"]),
             }
-            return marks | {"q": like(q, carry["q"]), "best": best}
+            return marks | {"q": cast_like(q, carry["q"]), "best": best}
 
-        best = like(here | {"u": map_leaves(jnp.zeros_like, g)}, here)
+        best = cast_like(here | {"u": map_leaves(jnp.zeros_like, g)}, here)
         carry = {"q": q, "over": over, "best": best, "found": jnp.array(False), "evals": evals}
         end = lax.while_loop(lambda carry: ~carry["over"], go_on, carry)
-        settled = choose(
-            is_usable, like({k: end["best"][k] for k in here}, s), {k: s[k] for k in here}
+        settled = where_tree(
+            is_usable, cast_like({k: end["best"][k] for k in here}, s), {k: s[k] for k in here}
         )
         failed = jnp.where(end["found"], 0, increment(s["failed"]))
         lasting = {k: end["q"][k] for k in self.lasting}
@@ -106,13 +111,13 @@ class Search(PerTree):
         What is not finite ends it and does not enter ``s``.
         """
         q, over = self.begin(s=s, **here, **given)
-        q = like({k: q[k] for k in self.lasting | self.working}, s | q)
+        q = cast_like({k: q[k] for k in self.lasting | self.working}, s | q)
         old = {k: s[k] if k in s else jax.tree.map(jnp.zeros_like, x) for k, x in q.items()}
         is_usable = all_finite(here | q)
-        return choose(is_usable, q, old), over | ~is_usable, is_usable
+        return where_tree(is_usable, q, old), over | ~is_usable, is_usable
 
 
-def asking_for(rule: Callable, also: Callable) -> Callable:
+def with_arguments_of(rule: Callable, also: Callable) -> Callable:
     """``rule``, whose last argument is ``**more``, as a rule that names what ``also`` asks for
     beside its own.
     """
@@ -130,7 +135,7 @@ def asking_for(rule: Callable, also: Callable) -> Callable:
     return call
 
 
-def given_only(function: Callable) -> Callable:
+def ignoring_others(function: Callable) -> Callable:
     """``function``, given what it names and nothing else."""
     names = inspect.signature(function).parameters.keys()
     return functools.wraps(function)(
@@ -138,7 +143,7 @@ def given_only(function: Callable) -> Callable:
     )
 
 
-def like(new: dict, old: dict) -> dict:
+def cast_like(new: dict, old: dict) -> dict:
     """Arrays in the dtypes that they have in ``old``, and not weakly so; what is not there as it
     is.
     """
@@ -153,7 +158,7 @@ def like(new: dict, old: dict) -> dict:
     return known | others
 
 
-def choose(flag: Any, new: Any, old: Any) -> Any:
+def where_tree(flag: Any, new: Any, old: Any) -> Any:
     """The tree ``new`` where a traced bool holds, else ``old``."""
     return jax.tree.map(lambda a, b: jnp.where(flag, a, b), new, old)
 

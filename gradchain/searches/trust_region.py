@@ -125,7 +125,7 @@ def trust_region(
         return q | new, over
 
     def tell(q: dict, value: Any, grad: Any) -> tuple[dict, Any, Any]:
-        rho, took = judged(q, value, grad, eta)
+        rho, took = adjust_radius(q, value, grad, eta)
         length = scaled_norm(q["update"])
         is_long = (rho > 0.75) & (length > 0.99 * q["radius"])
         grown = jnp.where(is_long, 2 * q["radius"], q["radius"])
@@ -139,7 +139,7 @@ def trust_region(
     return Search(begin, lambda q: q["update"], tell, working, 40, **lasting)
 
 
-def judged(q: dict, value: Any, grad: Any, eta: Any) -> tuple[jax.Array, jax.Array]:
+def adjust_radius(q: dict, value: Any, grad: Any, eta: Any) -> tuple[jax.Array, jax.Array]:
     """The share of the promised decrease that has come true, and whether to take the step.
 
     Where the promise is below the rounding of the value, the mean of the slopes at both ends says

@@ -13,7 +13,7 @@ from gradchain.core.transformation import GradientTransformation
 from gradchain.core.walk import walk
 from gradchain.numerics.arithmetic import abs2, safe_divide
 from gradchain.numerics.reductions import size, varying_axes
-from gradchain.tree.mapping import map_leaves, widened
+from gradchain.tree.mapping import map_leaves, upcast
 from gradchain.tree.paths import flatten, flatten_like, named_leaves
 from gradchain.tree.selecting import value_per_leaf
 
@@ -63,7 +63,7 @@ class Layers:
         """The squared norm of each leaf, over all its shards inside ``shard_map``; 0 where there is
         none.
         """
-        wide = lambda x: jnp.sum(abs2(widened(x)))
+        wide = lambda x: jnp.sum(abs2(upcast(x)))
         column = flatten_like(self.treedef, map_leaves(wide, tree))
         buckets: dict[tuple, list[int]] = {}
         for i, x in enumerate(column):

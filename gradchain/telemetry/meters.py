@@ -16,7 +16,7 @@ from jax import lax
 from gradchain.core.call import is_call
 from gradchain.core.run import run_stages
 from gradchain.core.transformation import GradientTransformation
-from gradchain.core.walk import Part, walk
+from gradchain.core.walk import PlacedMember, walk
 from gradchain.numerics.arithmetic import cast
 from gradchain.tree.mapping import tree_map_live
 from gradchain.tree.reductions import global_norm
@@ -58,7 +58,7 @@ class Metered(GradientTransformation):
 
 
 def _metered(tx: GradientTransformation) -> Metered:
-    return Metered.of(tx.factory, tx.arguments, tx.label)
+    return Metered.of(tx.factory, tx.arguments, tx.name)
 
 
 def _with_metered_members(call: GradientTransformation) -> Metered:
@@ -68,7 +68,7 @@ def _with_metered_members(call: GradientTransformation) -> Metered:
     ):  # which measures what it holds itself
         swap = lambda x: _metered(x) if isinstance(x, GradientTransformation) else x
         arguments = jax.tree.map(swap, arguments, is_leaf=is_call)
-    return Metered.of(call.factory, arguments, call.label)
+    return Metered.of(call.factory, arguments, call.name)
 
 
 def run_with_meters(
@@ -93,12 +93,12 @@ def _after(name: str) -> str:
     return f"{name}/out"
 
 
-def measured(tx: GradientTransformation, state: Any = None) -> list[Part]:
+def measured(tx: GradientTransformation, state: Any = None) -> list[PlacedMember]:
     """The members between which meters can stand, however deep."""
     return [part for part in walk(_metered(tx), state) if isinstance(part.chain, Metered)]
 
 
-def meters(parts: Iterable[Part]) -> Iterator[tuple[str, Path]]:
+def meters(parts: Iterable[PlacedMember]) -> Iterator[tuple[str, Path]]:
     """The name of each norm, ``scale_by_adam/norm_in``, and the path of its meter in a state.
 
     What comes out of a member goes into the next, so one meter has two names. What takes gradients
@@ -109,7 +109,7 @@ def meters(parts: Iterable[Part]) -> Iterator[tuple[str, Path]]:
         *above, name = part.path
         chain, previous = tuple(above), last.get(tuple(above))
         last[chain] = name
-        if not part.stage.body.unstacks:
+        if not part.stage.body.reduces_examples:
             yield (
                 f"{part.name}/norm_in",
                 (*chain, _before(name) if previous is None else _after(previous)),

@@ -12,9 +12,9 @@ from jax import lax
 
 from gradchain.core.errors import check_at_least
 from gradchain.core.run import run_stages
-from gradchain.core.stage import Body, Stage, inside, unstacks
+from gradchain.core.stage import Body, Stage, reduces_examples, trusting_extras
 from gradchain.core.transformation import GradientTransformation, transform
-from gradchain.core.walk import Part
+from gradchain.core.walk import PlacedMember
 from gradchain.inspection.hyperparams import hyperparams
 from gradchain.numerics.arithmetic import cast, safe_divide
 from gradchain.telemetry.layers import Layers
@@ -119,7 +119,7 @@ class Watched(Body):
             inner.extras,
             inner.freezes,
         )  # of its updates
-        self.unstacks = unstacks(inner)
+        self.reduces_examples = reduces_examples(inner)
 
     def init(self, params: Any) -> dict:
         """See ``Body``."""
@@ -143,7 +143,7 @@ class Watched(Body):
                 f"update: {stage.name!r} needs params: call update(grads, state, params)."
             )
         run = lambda: _measured_run(body, stage.count, updates, state, params, extra, old)
-        with inside():
+        with trusting_extras():
             if body.every == 1:
                 new_updates, new_state, metrics = run()
             else:
@@ -180,7 +180,9 @@ def _measured_run(
         metrics[name] = jnp.where(
             metrics[before] == 0, 1.0, safe_divide(metrics[after], metrics[before])
         )
-    gradients = tree_map_live(lambda x: jnp.mean(x, axis=0), updates) if body.unstacks else updates
+    gradients = (
+        tree_map_live(lambda x: jnp.mean(x, axis=0), updates) if body.reduces_examples else updates
+    )
     metrics |= _numbers(body.inner, state) | {"step": count + 1}
     metrics |= body.layers_of(params).measure(gradients, new_updates, params)
     settle = lambda x, like: cast(lax.stop_gradient(jnp.asarray(x)), like.dtype)
@@ -204,7 +206,7 @@ def _names(body: Watched, state: Any, params: Any) -> list[str]:
     ]
 
 
-def _clips(parts: list[Part], norms: Any) -> dict[str, tuple[str, str]]:
+def _clips(parts: list[PlacedMember], norms: Any) -> dict[str, tuple[str, str]]:
     """The factors by which members clip, and the norms of which they are ratios."""
     clips = [part.name for part in parts if "clip" in part.path[-1] or "clip" in part.factory]
     pairs = {f"{name}/clip_factor": (f"{name}/norm_in", f"{name}/norm_out") for name in clips}

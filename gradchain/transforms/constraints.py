@@ -35,7 +35,7 @@ class PointMap(Call):
     def at(self, step: Any) -> Any:
         """The same map with the numbers that it has after ``step`` updates."""
         numbers = {k: self.arguments[k](step) for k in self.scheduled}
-        return self.of(self.factory, self.arguments | numbers, self.label)
+        return self.of(self.factory, self.arguments | numbers, self.name)
 
     def on(self, x: jax.Array, *coming: Any) -> jax.Array:
         """Where the map takes ``x``, its numbers in the precision of ``x``."""

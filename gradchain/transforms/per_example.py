@@ -33,7 +33,7 @@ def stacked(rule: Callable) -> Body:
 class Stacked(PerTree):
     """A rule that takes away a leading dimension."""
 
-    unstacks = True
+    reduces_examples = True
 
     @classmethod
     def run(
@@ -44,7 +44,7 @@ class Stacked(PerTree):
         check_stack(stage.name, updates, params)
         dtype = compute_dtype(*(x.dtype for x in jax.tree.leaves(updates)))
         up = lambda x: x.astype(compute_dtype(x.dtype, real_dtype(dtype)))
-        made, _ = stage.at(dtype).call(
+        made, _ = stage.in_precision_of(dtype).call(
             stage, dtype, extra, g=jax.tree.map(up, updates), s={}, p=params
         )
         return made, [{}]

@@ -13,7 +13,7 @@ from gradchain.core.partition import masked
 from gradchain.core.slots import like_param
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.tree.mapping import map_leaves
-from gradchain.tree.selecting import only, select
+from gradchain.tree.selecting import keep_leaves, select
 
 
 @transform
@@ -54,7 +54,7 @@ def decaying(
 
 def add_decay(updates: Any, params: Any, factor: Any, where: Any) -> Any:
     """Trees: the updates, and a multiple of the parameters that decay."""
-    chosen = only(select(where, params), params)
+    chosen = keep_leaves(select(where, params), params)
     return map_leaves(lambda u, p: u if p is None else u + factor * p, updates, chosen)
 
 

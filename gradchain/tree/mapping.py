@@ -82,7 +82,7 @@ def _hoist_scalars(fun: Callable, row: tuple) -> Callable:
     return lambda *leaf: core.eval_jaxpr(second, values, *leaf)
 
 
-def widened(tree: Any) -> Any:
+def upcast(tree: Any) -> Any:
     """Arrays in the dtypes that are computed in: float32 at least."""
     as_array = lambda x: x if hasattr(x, "dtype") else jnp.asarray(x)
     return jax.tree.map(lambda x: cast(as_array(x), compute_dtype(jnp.result_type(x))), tree)

@@ -10,7 +10,7 @@ from jax import lax
 
 from gradchain.numerics.arithmetic import abs2, safe_divide, safe_sqrt
 from gradchain.numerics.reductions import largest, varying_axes
-from gradchain.tree.mapping import map_leaves, map_rows, widened
+from gradchain.tree.mapping import map_leaves, map_rows, upcast
 
 
 def sum_of_magnitudes(tree: Any) -> jax.Array:
@@ -40,7 +40,7 @@ def global_norm(tree: Any) -> jax.Array:
 
 
 def _sum_of_squares(_: Any, x: jax.Array) -> list:
-    return [jnp.sum(abs2(widened(x)))]
+    return [jnp.sum(abs2(upcast(x)))]
 
 
 def sum_over_shards(scalars: list) -> jax.Array:
@@ -112,7 +112,7 @@ def scaled_norm(tree: Any) -> jax.Array:
     """The norm of a tree, as ``safe_norm``, also where squares of it are too large or too small for
     their dtype.
     """
-    tree = widened(tree)
+    tree = upcast(tree)
     top = largest_in(jax.tree.map(lax.stop_gradient, tree))
     factor = safe_divide(jnp.ones_like(top), top)
     return top * safe_norm(map_leaves(lambda x: x * factor.astype(x.dtype), tree))

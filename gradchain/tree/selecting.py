@@ -108,7 +108,7 @@ def merge(mask: Any, chosen: Any, others: Any) -> Any:
     return treedef.unflatten([a if flag else b for flag, a, b in pairs])
 
 
-def only(mask: Any, tree: Any) -> Any:
+def keep_leaves(mask: Any, tree: Any) -> Any:
     """The leaves of ``tree`` where ``mask`` is true, with holes elsewhere."""
     flags, treedef = flatten(mask)
     leaves = flatten_like(treedef, tree)

@@ -20,7 +20,7 @@ from gradchain.core.stage import Body, Stage, named_members, run_inside, widest
 from gradchain.core.transformation import GradientTransformation, chain, transform
 from gradchain.core.walk import is_optimizer, walk
 from gradchain.numerics.arithmetic import increment
-from gradchain.tree.mapping import map_leaves, widened
+from gradchain.tree.mapping import map_leaves, upcast
 from gradchain.tree.paths import flatten, named_leaves
 from gradchain.wrappers.groups import freeze
 
@@ -344,7 +344,7 @@ class SideBySide(Body):
         """See ``Body``."""
         (stage,), (state,) = stages, states
         made, new_state, state = [], {}, checked_entries(stage, state)
-        updates = widened(updates)  # rounded once, when all is merged
+        updates = upcast(updates)  # rounded once, when all is merged
         for name, member in stage.body.members.items():
             update, new_state[name] = run_inside(
                 member, updates, state.get(name, {}), params, extra

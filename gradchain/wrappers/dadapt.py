@@ -17,7 +17,7 @@ from gradchain.tree.mapping import map_leaves, scale_tree
 from gradchain.tree.reductions import dot, largest_in, safe_norm, sum_of_magnitudes
 
 
-def grown(distance: jax.Array, estimate: jax.Array, growth_rate: Any) -> jax.Array:
+def bounded_growth(distance: jax.Array, estimate: jax.Array, growth_rate: Any) -> jax.Array:
     """The distance, which never shrinks, after a new estimate."""
     return jnp.maximum(
         distance, estimate if growth_rate is None else jnp.minimum(estimate, growth_rate * distance)
@@ -106,7 +106,7 @@ def dadapt(
         estimate = estim_lr_coef * safe_divide(numerator, dual_length(sums))
         new = {"sums": sums, "displacement": displacement, "numerator": numerator, "unit": unit}
         return scale_tree(u, rate), new | {
-            "distance": grown(s["distance"], estimate, growth_rate),
+            "distance": bounded_growth(s["distance"], estimate, growth_rate),
             "inner": inner_state,
         }
 

@@ -13,7 +13,7 @@ from gradchain.core.entries import entries, is_meter, is_watch, unboxed
 from gradchain.core.slots import Slot, counter
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.numerics.arithmetic import abs2, increment
-from gradchain.tree.mapping import map_leaves, map_rows, widened
+from gradchain.tree.mapping import map_leaves, map_rows, upcast
 from gradchain.tree.paths import flatten, flatten_like, named_leaves
 from gradchain.tree.reductions import all_finite, sum_over_shards
 
@@ -164,12 +164,12 @@ def _is_surely_finite(moved: tuple, state: Any, dtypes: tuple) -> jax.Array:
             return [
                 jnp.sum(abs2(u))
             ]  # if that is finite, u is too small to make any finite parameter overflow
-        return [sum(jnp.sum(widened(x)) for x in _as_stored(kinds, u, *p))]
+        return [sum(jnp.sum(upcast(x)) for x in _as_stored(kinds, u, *p))]
 
     kinds, rows = _rows(moved, dtypes)
     numbers = [(x,) for x in jax.tree.leaves(state) if _is_number(x)]
     sums = map_rows(size, kinds, rows) + map_rows(
-        lambda _, x: [jnp.sum(widened(x))], [None] * len(numbers), numbers
+        lambda _, x: [jnp.sum(upcast(x))], [None] * len(numbers), numbers
     )
     return jnp.isfinite(sum_over_shards([row[0] for row in sums])) if sums else jnp.array(True)
 

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.errors import check_slots, quote
-from gradchain.core.stage import Body, Stage, free_name, run_inside, unstacks
+from gradchain.core.stage import Body, Stage, free_name, reduces_examples, run_inside
 from gradchain.core.transformation import GradientTransformation, transform
-from gradchain.tree.mapping import is_traced, real_dtype_of, widened
+from gradchain.tree.mapping import is_traced, real_dtype_of, upcast
 from gradchain.tree.paths import path_name
 
 
@@ -72,7 +72,7 @@ class Tunable(Body):
             raise ValueError(f"tunable: {inner!r} has no hyperparameter; pass it without tunable.")
         self.members = {"inner": inner}
         self.locality, self.extras, self.freezes = inner.locality, inner.extras, inner.freezes
-        self.unstacks = unstacks(inner)
+        self.reduces_examples = reduces_examples(inner)
 
     def init(self, params: Any) -> dict[str, Any]:
         """See ``Body``."""
@@ -114,11 +114,11 @@ class Tunable(Body):
         (stage,), (state,) = stages, states
         body = stage.body
         values = {
-            name: widened(jnp.asarray(value))
+            name: upcast(jnp.asarray(value))
             for name, value in body.check(stage.name, state).items()
         }
         u, new = run_inside(
-            body.tuned(values), widened(updates), state.get("inner", {}), params, extra
+            body.tuned(values), upcast(updates), state.get("inner", {}), params, extra
         )
         return u, [_entry(values, new)]
 
@@ -156,7 +156,7 @@ def _places(tx: GradientTransformation, above: tuple[str, ...]) -> Iterator[tupl
         label = (
             path[-1].key
             if isinstance(path[-1], jax.tree_util.DictKey)
-            else x.label or x.factory.name
+            else x.name or x.factory.name
         )
         name = free_name(str(label), taken)
         taken.add(name)

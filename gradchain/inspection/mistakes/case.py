@@ -18,7 +18,7 @@ import numpy as np
 from gradchain.core.schedule import Schedule
 from gradchain.core.stage import PairBody
 from gradchain.core.transformation import GradientTransformation
-from gradchain.core.walk import STEPS, Part, is_ours
+from gradchain.core.walk import STEPS, PlacedMember, is_ours
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Case:
     """What the rules look at: see ``check``."""
 
     tx: GradientTransformation
-    parts: list[Part]
+    parts: list[PlacedMember]
     params: Any
     steps: int | None
     passes: Collection[str]
@@ -124,7 +124,7 @@ ALTERNATIVES = {"apply_when", "switch", "parallel"}
 # --------------------------------------------------------------------------------- what a member is
 
 
-def is_unknown(part: Part) -> bool:
+def is_unknown(part: PlacedMember) -> bool:
     """Whether nothing is known of what it does to the sign and the size of an update."""
     if part.call.factory.composite:
         return False  # a chain with a name of its own
@@ -154,7 +154,7 @@ def values(function: Callable, steps: Sequence[int]) -> list[float]:
         return []
 
 
-def rates(part: Part) -> Iterator[tuple[str, Any]]:
+def rates(part: PlacedMember) -> Iterator[tuple[str, Any]]:
     """The learning rates among the arguments of a member, numbers or schedules."""
     if not part.call.factory.composite:
         yield from (
@@ -162,17 +162,17 @@ def rates(part: Part) -> Iterator[tuple[str, Any]]:
         )
 
 
-def argument(part: Part, *names: str) -> float | None:
+def argument(part: PlacedMember, *names: str) -> float | None:
     """The first of some hyperparameters that a member has, as a number."""
     return next((first_value(v) for k, v in part.call.arguments.items() if k in names), None)
 
 
-def has_rate(part: Part) -> bool:
+def has_rate(part: PlacedMember) -> bool:
     """Whether it makes a step of a direction."""
     return part.factory in STEPS
 
 
-def flips(part: Part) -> bool:
+def flips(part: PlacedMember) -> bool:
     """Whether it turns the sign of an update."""
     if part.factory in ("scale", "scale_by_schedule"):
         return (argument(part, "step_size", "step_size_fn") or 0.0) < 0
@@ -181,19 +181,19 @@ def flips(part: Part) -> bool:
     )
 
 
-def is_negative_rate(part: Part) -> bool:
+def is_negative_rate(part: PlacedMember) -> bool:
     """Whether it is a learning rate below zero."""
     return part.factory == "scale_by_learning_rate" and (argument(part, "learning_rate") or 0.0) < 0
 
 
-def has_momentum(part: Part) -> bool:
+def has_momentum(part: PlacedMember) -> bool:
     """Whether it remembers past gradients."""
     return part.factory in MOMENTA or (part.factory in ADAPTIVE and bool(argument(part, "b1")))
 
 
 def pairs(
-    case: Case, first: Callable[[Part], bool], then: Callable[[Part], bool]
-) -> Iterator[tuple[Part, Part]]:
+    case: Case, first: Callable[[PlacedMember], bool], then: Callable[[PlacedMember], bool]
+) -> Iterator[tuple[PlacedMember, PlacedMember]]:
     """Members that updates go through one after the other, unless a recipe of this library put both
     there.
     """

@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable, Iterator
 
 from gradchain.core.schedule import Schedule
-from gradchain.core.walk import Part
+from gradchain.core.walk import PlacedMember
 from gradchain.inspection.mistakes.case import Case, Found, rates, values
 
 
-def run_length(part: Part, parts: list[Part], steps: int) -> int | None:
+def run_length(part: PlacedMember, parts: list[PlacedMember], steps: int) -> int | None:
     """How many steps a member makes in a run: fewer inside ``accumulate``; ``None`` if that is not
     known.
     """
@@ -24,7 +24,7 @@ def run_length(part: Part, parts: list[Part], steps: int) -> int | None:
     return steps
 
 
-def schedules(case: Case) -> Iterator[tuple[Part, str, Callable, int]]:
+def schedules(case: Case) -> Iterator[tuple[PlacedMember, str, Callable, int]]:
     """Each learning rate that is a schedule, and how many of its steps the run makes."""
     seen = []
     for part in case.parts if case.steps else ():

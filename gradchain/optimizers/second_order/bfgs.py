@@ -21,7 +21,7 @@ from gradchain.optimizers.second_order.pairs import (
     has_direction,
     next_pair,
 )
-from gradchain.optimizers.second_order.searched import searched
+from gradchain.optimizers.second_order.searched import with_line_search
 from gradchain.searches.strong_wolfe import strong_wolfe
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.paths import flatten, flatten_like
@@ -172,7 +172,7 @@ def bfgs(line_search: GradientTransformation | None = None) -> Any:
         >>> print(result.params.round(3))
         [1. 1.]
     """
-    return searched(scale_by_bfgs(), line_search)
+    return with_line_search(scale_by_bfgs(), line_search)
 
 
 @recipe
@@ -194,4 +194,6 @@ def dfp(line_search: GradientTransformation | None = None) -> Any:
         >>> print(result.params.round(3))
         [1. 1.]
     """
-    return searched(scale_by_dfp(), strong_wolfe(c2=0.1) if line_search is None else line_search)
+    return with_line_search(
+        scale_by_dfp(), strong_wolfe(c2=0.1) if line_search is None else line_search
+    )

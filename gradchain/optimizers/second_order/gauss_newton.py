@@ -29,7 +29,7 @@ from gradchain.curvature.damped import (
 )
 from gradchain.curvature.fisher import fisher_operator
 from gradchain.curvature.products import gauss_newton_operator
-from gradchain.optimizers.second_order.searched import searched
+from gradchain.optimizers.second_order.searched import with_line_search
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.tree.random import step_key
 from gradchain.tree.reductions import dot
@@ -199,7 +199,7 @@ def gauss_newton(
         >>> print(tx.step(grads, tx.init(params), params, model_fn=residuals)[0].round())
         [1. 2.]
     """
-    return searched(
+    return with_line_search(
         scale_by_gauss_newton(damping, tol, max_steps, preconditioner, solver, seed), line_search
     )
 

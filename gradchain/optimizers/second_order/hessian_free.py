@@ -19,7 +19,7 @@ from gradchain.curvature.damped import along_gradient, check_cg, solve_cg
 from gradchain.curvature.products import gauss_newton_operator
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.optimizers.second_order.gauss_newton import half_sum_of_squares
-from gradchain.optimizers.second_order.searched import searched
+from gradchain.optimizers.second_order.searched import with_line_search
 from gradchain.tree.mapping import map_leaves, scale_tree
 from gradchain.tree.reductions import all_finite, dot
 
@@ -139,4 +139,4 @@ def hessian_free(
         >>> print(tx.step(params, tx.init(params), params, model_fn=lambda p: p)[0])
         [1.5]
     """
-    return searched(scale_by_hessian_free(damping, decay, max_steps), line_search)
+    return with_line_search(scale_by_hessian_free(damping, decay, max_steps), line_search)

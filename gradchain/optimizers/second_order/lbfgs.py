@@ -22,7 +22,7 @@ from gradchain.optimizers.second_order.pairs import (
     has_direction,
     next_pair,
 )
-from gradchain.optimizers.second_order.searched import searched
+from gradchain.optimizers.second_order.searched import with_line_search
 from gradchain.tree.mapping import map_leaves, scale_tree
 from gradchain.tree.reductions import dot, sum_over_shards
 
@@ -232,4 +232,4 @@ def lbfgs(
         >>> print(result.status.words)
         converged: the gradient is within the tolerance
     """
-    return searched(scale_by_lbfgs(memory_size, form), line_search)
+    return with_line_search(scale_by_lbfgs(memory_size, form), line_search)

@@ -19,7 +19,7 @@ from gradchain.numerics.arithmetic import safe_divide
 from gradchain.numerics.reductions import largest
 from gradchain.optimizers.second_order.lbfgs import learn, remember
 from gradchain.optimizers.second_order.pairs import POINT, next_pair
-from gradchain.optimizers.second_order.searched import searched
+from gradchain.optimizers.second_order.searched import with_line_search
 from gradchain.searches.strong_wolfe import strong_wolfe
 from gradchain.tree.mapping import map_leaves
 
@@ -245,7 +245,7 @@ def lbfgsb(memory_size: int = 10, line_search: GradientTransformation | None = N
         >>> print(gc.minimize(loss, jnp.zeros(2), gc.lbfgsb(), bounds=(0.0, 2.0)).params)
         [2. 2.]
     """
-    return searched(
+    return with_line_search(
         scale_by_lbfgsb(memory_size),
         strong_wolfe(max_step=1.0) if line_search is None else line_search,
     )

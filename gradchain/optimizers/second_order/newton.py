@@ -23,7 +23,7 @@ from gradchain.curvature.damped import (
     solve_dense,
 )
 from gradchain.curvature.products import hessian_operator
-from gradchain.optimizers.second_order.searched import searched
+from gradchain.optimizers.second_order.searched import with_line_search
 from gradchain.tree.random import step_key
 
 
@@ -149,7 +149,7 @@ def newton(damping: Hyper = 0.0, line_search: GradientTransformation | None = No
         >>> print(result.params.round(3))
         [1. 1.]
     """
-    return searched(scale_by_newton(damping), line_search)
+    return with_line_search(scale_by_newton(damping), line_search)
 
 
 @recipe
@@ -185,4 +185,6 @@ def newton_cg(
         >>> print(result.params.round(3))
         [1. 1.]
     """
-    return searched(scale_by_newton_cg(damping, tol, max_steps, preconditioner, seed), line_search)
+    return with_line_search(
+        scale_by_newton_cg(damping, tol, max_steps, preconditioner, seed), line_search
+    )

@@ -15,7 +15,7 @@ from gradchain.core.slots import counter, like_param
 from gradchain.core.transformation import GradientTransformation, recipe, transform
 from gradchain.numerics.arithmetic import increment, safe_divide
 from gradchain.optimizers.second_order.pairs import downhill_or_gradient
-from gradchain.optimizers.second_order.searched import searched
+from gradchain.optimizers.second_order.searched import with_line_search
 from gradchain.searches.strong_wolfe import strong_wolfe
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.reductions import dot, global_norm
@@ -170,6 +170,6 @@ def nonlinear_cg(
         [1. 1.]
     """
     direction = scale_by_nonlinear_cg(method, restart_every, restart_threshold)
-    return searched(
+    return with_line_search(
         direction, strong_wolfe(c2=0.1, guess="previous") if line_search is None else line_search
     )

@@ -9,7 +9,9 @@ from gradchain.searches.strong_wolfe import strong_wolfe
 from gradchain.transforms.scaling import scale
 
 
-def searched(direction: GradientTransformation, line_search: GradientTransformation | None) -> Any:
+def with_line_search(
+    direction: GradientTransformation, line_search: GradientTransformation | None
+) -> Any:
     """A direction, downhill, and how far to go along it: by ``strong_wolfe()`` unless something
     else is given.
     """
