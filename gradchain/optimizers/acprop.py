@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
@@ -18,7 +18,7 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 @transform
 def scale_by_acprop(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-16, *, eps_root: Hyper = 1e-16
-) -> Any:
+) -> Body:
     r"""The gradient over its mean deviation until the step before: centred like AdaBelief, and
     asynchronous.
 
@@ -63,10 +63,10 @@ def acprop(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-16,
     weight_decay: Hyper = 0.0,
-    where: Any = None,
+    where: Where | None = None,
     *,
     eps_root: Hyper = 1e-16,
-) -> Any:
+) -> GradientTransformation:
     """ACProp: ``scale_by_acprop``, ``add_decayed_weights``, then the learning rate.
 
     Args:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.optimizers.adam import nesterov_mean
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -23,7 +22,7 @@ def scale_by_belief(
     *,
     eps_root: Hyper = 1e-16,
     nesterov: bool = False,
-) -> Any:
+) -> Body:
     r"""AdaBelief's direction: Adam's, with the deviation of the gradient from its mean for the
     gradient.
 
@@ -66,7 +65,7 @@ def adabelief(
     *,
     eps_root: Hyper = 1e-16,
     nesterov: bool = False,
-) -> Any:
+) -> GradientTransformation:
     """AdaBelief: ``scale_by_belief``, then the learning rate.
 
     Args:

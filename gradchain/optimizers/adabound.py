@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, ema
 from gradchain.optimizers.adam import bias_corrections
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -24,7 +25,7 @@ def scale_by_adabound(
     gamma: Hyper = 1e-3,
     *,
     amsbound: bool = False,
-) -> Any:
+) -> Body:
     r"""Adam's direction whose rate for each element is kept between two bounds that meet: Adam
     becomes SGD.
 
@@ -90,7 +91,7 @@ def adabound(
     gamma: Hyper = 1e-3,
     *,
     amsbound: bool = False,
-) -> Any:
+) -> GradientTransformation:
     """AdaBound, or AMSBound: ``scale_by_adabound``, then the learning rate.
 
     Args:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
 
 @transform
-def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6) -> Any:
+def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6) -> Body:
     r"""Give updates the units of parameters: the size of past updates over the size of past
     gradients.
 
@@ -53,8 +53,8 @@ def adadelta(
     rho: Hyper = 0.9,
     eps: Hyper = 1e-6,
     weight_decay: Hyper | None = None,
-    where: Any = None,
-) -> Any:
+    where: Where | None = None,
+) -> GradientTransformation:
     """Adadelta: ``scale_by_adadelta``, then the learning rate; before them a penalty on the squares
     of the weights.
 

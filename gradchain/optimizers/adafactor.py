@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,9 @@ from gradchain.core.call import Hyper
 from gradchain.core.errors import check_one_of
 from gradchain.core.lift import leafwise
 from gradchain.core.slots import Slot, drop, like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2
 from gradchain.transforms.clipping import clip_by_block_rms
 from gradchain.transforms.momentum import average_updates
@@ -78,7 +79,7 @@ def scale_by_factored_rms(
     max_decay: Hyper | None = None,
     dims: str = LARGEST,
     add_epsilon: bool = True,
-) -> Any:
+) -> Body:
     r"""Adafactor's direction: divide by the root of a mean square that is kept as row and column
     means.
 
@@ -154,12 +155,12 @@ def adafactor(
     weight_decay_rate: Hyper | None = None,
     eps: Hyper = 1e-30,
     factored: bool = True,
-    where: Any = None,
+    where: Where | None = None,
     *,
     max_decay: Hyper | None = None,
     dims: str = LARGEST,
     add_eps: bool = True,
-) -> Any:
+) -> GradientTransformation:
     r"""Adafactor: a factored direction, bounded, in proportion to the parameters; rows and columns
     are all it keeps.
 

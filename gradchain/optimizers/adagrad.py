@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2
 from gradchain.transforms.scaling import scale_by_learning_rate
 
@@ -17,7 +16,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 @transform
 def scale_by_rss(
     initial_accumulator_value: Hyper = 0.1, eps: Hyper = 1e-7, eps_in_sqrt: bool = True
-) -> Any:
+) -> Body:
     r"""Divide by the root of the sum of squares: :math:`s \leftarrow s + |g|^2`, :math:`u = g /
     \sqrt{s + \epsilon}`.
 
@@ -56,7 +55,7 @@ def adagrad(
     initial_accumulator_value: Hyper = 0.1,
     eps: Hyper = 1e-7,
     eps_in_sqrt: bool = True,
-) -> Any:
+) -> GradientTransformation:
     """Adagrad: ``scale_by_rss``, then the learning rate.
 
     Args:

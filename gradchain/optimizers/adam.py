@@ -10,7 +10,9 @@ import jax.numpy as jnp
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_corrected_weight_decay, add_decayed_weights
@@ -19,7 +21,7 @@ from gradchain.transforms.weight_decay import add_corrected_weight_decay, add_de
 @transform
 def scale_by_adam(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, *, eps_root: Hyper = 0.0
-) -> Any:
+) -> Body:
     r"""Adam's direction.
 
     .. math::
@@ -73,7 +75,7 @@ def adam(
     eps: Hyper = 1e-8,
     *,
     eps_root: Hyper = 0.0,
-) -> Any:
+) -> GradientTransformation:
     """Adam: ``scale_by_adam``, then the learning rate.
 
     Args:
@@ -104,10 +106,10 @@ def adamw(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 1e-4,
-    where: Any = None,
+    where: Where | None = None,
     *,
     eps_root: Hyper = 0.0,
-) -> Any:
+) -> GradientTransformation:
     """Adam with decoupled weight decay: ``scale_by_adam``, ``add_decayed_weights``, then the
     learning rate.
 
@@ -143,10 +145,10 @@ def adamc(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 1e-4,
-    where: Any = None,
+    where: Where | None = None,
     *,
     eps_root: Hyper = 0.0,
-) -> Any:
+) -> GradientTransformation:
     """AdamW whose decay fades with the rate: ``scale_by_adam``, ``add_corrected_weight_decay``,
     then the learning rate.
 

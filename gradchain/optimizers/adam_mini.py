@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax.numpy as jnp
 
@@ -11,7 +10,9 @@ from gradchain.core.call import Hyper
 from gradchain.core.errors import check_one_of
 from gradchain.core.lift import leafwise
 from gradchain.core.slots import like_param, scalar, shaped
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.numerics.reductions import mean, mean_along
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -23,7 +24,7 @@ BLOCKS = {"output": -2, "row": -1}  # the dimension that shares a second moment
 @transform
 def scale_by_adam_mini(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, block: str | Callable = "output"
-) -> Any:
+) -> Body:
     r"""Adam's direction with one second moment for each block of elements.
 
     .. math::
@@ -89,9 +90,9 @@ def adam_mini(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 0.0,
-    where: Any = None,
+    where: Where | None = None,
     block: str | Callable = "output",
-) -> Any:
+) -> GradientTransformation:
     """Adam-mini: ``scale_by_adam_mini``, ``add_decayed_weights``, then the learning rate.
 
     Args:

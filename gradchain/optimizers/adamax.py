@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import debias, ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
 
 @transform
-def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> Any:
+def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> Body:
     r"""Adam's direction with the largest of the recent gradients for the second moment.
 
     .. math::
@@ -45,7 +45,9 @@ def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> An
 
 
 @recipe
-def adamax(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> Any:
+def adamax(
+    learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8
+) -> GradientTransformation:
     """Adam with the largest of the recent gradients for the second moment: ``scale_by_adamax``,
     then the learning rate.
 
@@ -74,8 +76,8 @@ def adamaxw(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 1e-4,
-    where: Any = None,
-) -> Any:
+    where: Where | None = None,
+) -> GradientTransformation:
     """Adamax with decoupled weight decay: ``scale_by_adamax``, ``add_decayed_weights``, then the
     learning rate.
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gradchain.core.call import Hyper
-from gradchain.core.transformation import chain, recipe
+from gradchain.core.transformation import GradientTransformation, chain, recipe
+from gradchain.core.types import Where
 from gradchain.optimizers.adam import scale_by_adam
 from gradchain.transforms.momentum import add_momentum
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -22,8 +21,8 @@ def sgdp(
     delta: Hyper = 0.1,
     wd_ratio: Hyper = 0.1,
     channel_axis: int = -1,
-    where: Any = None,
-) -> Any:
+    where: Where | None = None,
+) -> GradientTransformation:
     """SGDP: momentum within ``remove_radial``, then the learning rate.
 
     Args:
@@ -62,8 +61,8 @@ def adamp(
     delta: Hyper = 0.1,
     wd_ratio: Hyper = 0.1,
     channel_axis: int = -1,
-    where: Any = None,
-) -> Any:
+    where: Where | None = None,
+) -> GradientTransformation:
     """AdamP: ``scale_by_adam`` within ``remove_radial``, then the learning rate.
 
     Args:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
@@ -23,7 +23,7 @@ def scale_by_adan(
     eps: Hyper = 1e-8,
     *,
     eps_root: Hyper = 0.0,
-) -> Any:
+) -> Body:
     r"""Nesterov's momentum from the differences of gradients, with Adam's adaptivity.
 
     .. math::
@@ -72,10 +72,10 @@ def adan(
     b3: Hyper = 0.99,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 0.0,
-    where: Any = None,
+    where: Where | None = None,
     *,
     eps_root: Hyper = 0.0,
-) -> Any:
+) -> GradientTransformation:
     """Adan: ``scale_by_adan``, ``add_decayed_weights``, then the learning rate.
 
     Args:

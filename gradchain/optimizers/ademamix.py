@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
@@ -24,7 +24,7 @@ def scale_by_ademamix(
     eps: Hyper = 1e-8,
     *,
     eps_root: Hyper = 0.0,
-) -> Any:
+) -> Body:
     r"""Adam's direction with a second average of gradients that remembers much longer.
 
     .. math::
@@ -72,7 +72,7 @@ def scale_by_simplified_ademamix(
     eps: Hyper = 1e-8,
     *,
     eps_root: Hyper = 0.0,
-) -> Any:
+) -> Body:
     r"""A sum of past gradients with more weight on the present one, over the root of the second
     moment.
 
@@ -115,10 +115,10 @@ def ademamix(
     alpha: Hyper = 5.0,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 0.0,
-    where: Any = None,
+    where: Where | None = None,
     *,
     eps_root: Hyper = 0.0,
-) -> Any:
+) -> GradientTransformation:
     """AdEMAMix: ``scale_by_ademamix``, ``add_decayed_weights``, then the learning rate.
 
     Args:
@@ -155,10 +155,10 @@ def simplified_ademamix(
     alpha: Hyper = 0.0,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 0.0,
-    where: Any = None,
+    where: Where | None = None,
     *,
     eps_root: Hyper = 0.0,
-) -> Any:
+) -> GradientTransformation:
     """Simplified AdEMAMix: ``scale_by_simplified_ademamix``, ``add_decayed_weights``, then the
     learning rate.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, ema
 from gradchain.transforms.clipping import clip_parts
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -23,7 +22,7 @@ def scale_by_adopt(
     clip_value: Hyper | None = None,
     *,
     nesterov: bool = False,
-) -> Any:
+) -> Body:
     r"""The average of gradients over the second moment of the step before; it converges with any
     :math:`\beta_2`.
 
@@ -74,7 +73,7 @@ def adopt(
     clip_value: Hyper | None = None,
     *,
     nesterov: bool = False,
-) -> Any:
+) -> GradientTransformation:
     """ADOPT: ``scale_by_adopt``, then the learning rate. The first step only measures the gradient.
 
     Args:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import prepend
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 @transform
-def scale_by_aggmo(decays: tuple = (0.0, 0.9, 0.99)) -> Any:
+def scale_by_aggmo(decays: tuple = (0.0, 0.9, 0.99)) -> Body:
     r"""The mean of several momenta: :math:`m_i \leftarrow \mu_i m_i + g`, :math:`u = \frac1K \sum_i
     m_i`.
 
@@ -46,7 +45,7 @@ def scale_by_aggmo(decays: tuple = (0.0, 0.9, 0.99)) -> Any:
 
 
 @recipe
-def aggmo(learning_rate: Hyper, decays: tuple = (0.0, 0.9, 0.99)) -> Any:
+def aggmo(learning_rate: Hyper, decays: tuple = (0.0, 0.9, 0.99)) -> GradientTransformation:
     """Aggregated momentum: ``scale_by_aggmo``, then the learning rate.
 
     Args:

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import leafwise
 from gradchain.core.slots import like_param, scalar
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.numerics.reductions import mean
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -35,7 +35,7 @@ def scale_by_amos(
     d_coef: Hyper = 0.25,
     eps: Hyper = 1e-18,
     expected_size: Callable | None = None,
-) -> Any:
+) -> Body:
     r"""Amos's direction, weight decay included, to be followed by the same learning rate.
 
     .. math::
@@ -96,7 +96,7 @@ def amos(
     d_coef: Hyper = 0.25,
     eps: Hyper = 1e-18,
     expected_size: Callable | None = None,
-) -> Any:
+) -> GradientTransformation:
     """Amos: ``scale_by_amos``, then the learning rate. Weight decay is a part of it.
 
     Args:

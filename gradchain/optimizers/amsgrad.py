@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 
@@ -24,7 +23,7 @@ def scale_by_amsgrad(
     bias_correction_mu: bool = True,
     bias_correction_nu: bool = True,
     max_first: bool = False,
-) -> Any:
+) -> Body:
     r"""Adam's direction with a second moment that never shrinks.
 
     .. math::
@@ -78,7 +77,7 @@ def amsgrad(
     bias_correction_mu: bool = True,
     bias_correction_nu: bool = True,
     max_first: bool = False,
-) -> Any:
+) -> GradientTransformation:
     """Adam with a second moment that never shrinks: ``scale_by_amsgrad``, then the learning rate.
 
     Args:

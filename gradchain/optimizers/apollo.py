@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,9 @@ from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
 from gradchain.core.lift import leafwise
 from gradchain.core.slots import shaped
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
@@ -32,7 +33,7 @@ def scale_by_apollo(
     max_growth: Hyper | None = 1.01,
     scale_by: str = "channel",
     seed: int = 0,
-) -> Any:
+) -> Body:
     r"""APOLLO: the gradient itself, scaled as Adam would scale its random projection to ``rank``
     dimensions.
 
@@ -126,11 +127,11 @@ def apollo(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 0.0,
-    where: Any = None,
+    where: Where | None = None,
     max_growth: Hyper | None = 1.01,
     scale_by: str = "channel",
     seed: int = 0,
-) -> Any:
+) -> GradientTransformation:
     """APOLLO: ``scale_by_apollo``, ``add_decayed_weights``, then the learning rate.
 
     APOLLO-Mini is ``apollo(learning_rate, rank=1, scale=128**0.5, scale_by="tensor")``.

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.transforms.scaling import scale
 
 
 @transform
 def scale_by_asgd(
     learning_rate: Hyper, lambd: Hyper = 1e-4, alpha: Hyper = 0.75, t0: Hyper = 1e6
-) -> Any:
+) -> Body:
     r"""A decaying rate with weight decay, and the average of the parameters that it leads to.
 
     .. math::
@@ -57,7 +56,9 @@ def scale_by_asgd(
 
 
 @recipe
-def asgd(learning_rate: Hyper, lambd: Hyper = 1e-4, alpha: Hyper = 0.75, t0: Hyper = 1e6) -> Any:
+def asgd(
+    learning_rate: Hyper, lambd: Hyper = 1e-4, alpha: Hyper = 0.75, t0: Hyper = 1e6
+) -> GradientTransformation:
     """Averaged gradient descent: the iterates of ``scale_by_asgd``, whose state holds their
     average.
 

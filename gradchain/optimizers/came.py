@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import leafwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, ema, shrink
 from gradchain.numerics.reductions import mean
 from gradchain.optimizers.adafactor import factored_dims, factored_slots, inverse_root
@@ -25,7 +25,7 @@ def scale_by_came(
     clipping_threshold: Hyper = 1.0,
     eps1: Hyper = 1e-30,
     eps2: Hyper = 1e-16,
-) -> Any:
+) -> Body:
     r"""CAME's direction: an average of factored directions, over the root of how far each was from
     that average.
 
@@ -90,11 +90,11 @@ def came(
     b3: Hyper = 0.9999,
     clipping_threshold: Hyper = 1.0,
     weight_decay: Hyper = 0.0,
-    where: Any = None,
+    where: Where | None = None,
     *,
     eps1: Hyper = 1e-30,
     eps2: Hyper = 1e-16,
-) -> Any:
+) -> GradientTransformation:
     """CAME: ``scale_by_came``, ``add_decayed_weights``, then the learning rate.
 
     Args:

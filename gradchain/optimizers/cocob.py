@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.transforms.scaling import scale
 from gradchain.transforms.weight_decay import add_decayed_weights
 
 
 @transform
-def scale_by_cocob(alpha: Hyper = 100.0, eps: Hyper = 1e-8) -> Any:
+def scale_by_cocob(alpha: Hyper = 100.0, eps: Hyper = 1e-8) -> Body:
     r"""Continuous coin betting (COCOB): bet a part of the wealth on the sign of the next gradient.
 
     .. math::
@@ -68,8 +68,8 @@ def cocob(
     alpha: Hyper = 100.0,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 0.0,
-    where: Any = None,
-) -> Any:
+    where: Where | None = None,
+) -> GradientTransformation:
     """Continuous coin betting: ``scale_by_cocob`` on the gradient and a weight decay.
 
     Args:

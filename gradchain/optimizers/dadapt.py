@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from gradchain.core.call import Hyper
 from gradchain.core.lift import treewise
 from gradchain.core.slots import like_param, scalar
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, ema, safe_divide
 from gradchain.optimizers.adam import bias_corrections
 from gradchain.transforms.momentum import average_updates
@@ -28,11 +30,11 @@ def scale_by_dadapt_adam(
     eps: Hyper = 1e-8,
     estim_lr0: Hyper = 1e-6,
     weight_decay: Hyper = 0.0,
-    where: Any = None,
+    where: Where | None = None,
     *,
     growth_rate: Hyper | None = None,
     bias_correction: bool = True,
-) -> Any:
+) -> Body:
     r"""Adam with D-Adaptation, which bounds the distance :math:`d` to the solution from below.
 
     With the rate :math:`\lambda_t = \eta_t d_t \sqrt{1-\beta_2^t} / (1-\beta_1^t)` and
@@ -110,10 +112,10 @@ def dadapt_sgd(
     momentum: Hyper = 0.9,
     estim_lr0: Hyper = 1e-6,
     weight_decay: Hyper = 0.0,
-    where: Any = None,
+    where: Where | None = None,
     *,
     growth_rate: Hyper | None = None,
-) -> Any:
+) -> GradientTransformation:
     r"""SGD with D-Adaptation: ``dadapt`` around the gradient, then a moving average of its steps.
 
     Args:
@@ -152,11 +154,11 @@ def dadapt_adamw(
     eps: Hyper = 1e-8,
     estim_lr0: Hyper = 1e-6,
     weight_decay: Hyper = 0.0,
-    where: Any = None,
+    where: Where | None = None,
     *,
     growth_rate: Hyper | None = None,
     bias_correction: bool = True,
-) -> Any:
+) -> GradientTransformation:
     """AdamW with D-Adaptation: ``scale_by_dadapt_adam``, downhill.
 
     Args:

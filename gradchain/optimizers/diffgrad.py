@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 @transform
-def scale_by_diffgrad(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> Any:
+def scale_by_diffgrad(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> Body:
     r"""DiffGrad's direction: Adam's, held back where the gradient hardly changes.
 
     .. math::
@@ -52,7 +51,9 @@ def scale_by_diffgrad(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> 
 
 
 @recipe
-def diffgrad(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> Any:
+def diffgrad(
+    learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8
+) -> GradientTransformation:
     """DiffGrad: ``scale_by_diffgrad``, then the learning rate.
 
     Args:

@@ -10,7 +10,9 @@ import jax.numpy as jnp
 from gradchain.core.call import Hyper
 from gradchain.core.lift import leafwise, treewise
 from gradchain.core.slots import like_param, scalar
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import safe_divide, safe_sqrt
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
@@ -27,7 +29,7 @@ def scale_by_distance_over_gradients(
     layer_wise: bool = True,
     init_distance: Hyper | None = None,
     init_learning_rate: Hyper | None = None,
-) -> Any:
+) -> Body:
     r"""Distance over gradients (DoG): the longest distance from the start, over the root of all
     squares so far.
 
@@ -88,7 +90,7 @@ def scale_by_distance_over_gradients(
 @transform
 def scale_by_dowg(
     init_estim_sq_dist: Hyper | None = None, eps: Hyper = 1e-4, *, layer_wise: bool = False
-) -> Any:
+) -> Body:
     r"""Distance over weighted gradients (DoWG): as DoG, with each square weighted by the distance
     of its time.
 
@@ -144,10 +146,10 @@ def dog(
     init_step: tuple[Literal["distance", "learning_rate", "heuristic"], Any] = ("heuristic", 1e-6),
     eps: Hyper = 1e-8,
     weight_decay: Hyper | None = None,
-    where: Any = None,
+    where: Where | None = None,
     *,
     layer_wise: bool = False,
-) -> Any:
+) -> GradientTransformation:
     r"""Distance over gradients: ``scale_by_distance_over_gradients`` on the whole tree, downhill.
 
     Args:
@@ -194,10 +196,10 @@ def dowg(
     init_estim_sq_dist: Hyper | None = None,
     eps: Hyper = 1e-4,
     weight_decay: Hyper | None = None,
-    where: Any = None,
+    where: Where | None = None,
     *,
     layer_wise: bool = False,
-) -> Any:
+) -> GradientTransformation:
     """Distance over weighted gradients: ``scale_by_dowg``, downhill.
 
     Args:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gradchain.core.call import Hyper
-from gradchain.core.transformation import chain, recipe
+from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.transforms.momentum import add_momentum
 from gradchain.transforms.per_example import differentially_private_aggregate
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -19,7 +17,7 @@ def dpsgd(
     seed: int = 0,
     momentum: Hyper | None = None,
     nesterov: bool = False,
-) -> Any:
+) -> GradientTransformation:
     """Differentially private gradient descent: ``differentially_private_aggregate``, momentum, then
     the learning rate.
 

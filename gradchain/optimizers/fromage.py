@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.trust_ratio import scale_by_trust_ratio
 
 
 @transform
-def correct_growth(learning_rate: Hyper) -> Any:
+def correct_growth(learning_rate: Hyper) -> Body:
     r"""Undo the growth of the weights' norm that a step of relative length :math:`\eta` across them
     causes.
 
@@ -50,7 +49,7 @@ def correct_growth(learning_rate: Hyper) -> Any:
 
 
 @recipe
-def fromage(learning_rate: Hyper, min_norm: Hyper = 1e-6) -> Any:
+def fromage(learning_rate: Hyper, min_norm: Hyper = 1e-6) -> GradientTransformation:
     """Fromage: steps of a given relative length, ``scale_by_trust_ratio``, and ``correct_growth``
     after them.
 

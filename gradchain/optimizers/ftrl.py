@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, safe_divide
 from gradchain.transforms.scaling import scale
 
@@ -22,7 +21,7 @@ def scale_by_ftrl(
     l1: Hyper = 0.0,
     l2: Hyper = 0.0,
     beta: Hyper = 0.0,
-) -> Any:
+) -> Body:
     r"""The way to the parameters that would have been best so far: follow the regularized leader.
 
     .. math::
@@ -78,7 +77,7 @@ def ftrl(
     l1: Hyper = 0.0,
     l2: Hyper = 0.0,
     beta: Hyper = 0.0,
-) -> Any:
+) -> GradientTransformation:
     """Follow the regularized leader, FTRL-Proximal: ``scale_by_ftrl``, downhill.
 
     Args:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gradchain.core.call import Hyper
-from gradchain.core.transformation import chain, recipe
+from gradchain.core.transformation import GradientTransformation, chain, recipe
+from gradchain.core.types import Where
 from gradchain.optimizers.adam import scale_by_adam
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.trust_ratio import scale_by_trust_ratio
@@ -19,10 +18,10 @@ def lamb(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-6,
     weight_decay: Hyper = 0.0,
-    where: Any = None,
+    where: Where | None = None,
     *,
     eps_root: Hyper = 0.0,
-) -> Any:
+) -> GradientTransformation:
     """LAMB: ``scale_by_adam``, ``add_decayed_weights``, ``scale_by_trust_ratio``, then the learning
     rate.
 

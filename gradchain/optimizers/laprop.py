@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 @transform
-def scale_by_laprop(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-15) -> Any:
+def scale_by_laprop(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-15) -> Body:
     r"""The average of gradients that are normalised before, where Adam's average is normalised
     after.
 
@@ -47,7 +46,9 @@ def scale_by_laprop(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-15) -> A
 
 
 @recipe
-def laprop(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-15) -> Any:
+def laprop(
+    learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-15
+) -> GradientTransformation:
     """LaProp: ``scale_by_laprop``, then the learning rate.
 
     Args:

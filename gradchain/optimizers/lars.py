@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gradchain.core.call import Hyper
-from gradchain.core.transformation import chain, recipe
+from gradchain.core.transformation import GradientTransformation, chain, recipe
+from gradchain.core.types import Where
 from gradchain.transforms.momentum import add_momentum
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.trust_ratio import scale_by_trust_ratio
@@ -16,12 +15,12 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 def lars(
     learning_rate: Hyper,
     weight_decay: Hyper = 0.0,
-    where: Any = None,
+    where: Where | None = None,
     trust_coefficient: Hyper = 0.001,
     eps: Hyper = 0.0,
     momentum: Hyper = 0.9,
     nesterov: bool = False,
-) -> Any:
+) -> GradientTransformation:
     """LARS: weight decay and ``scale_by_trust_ratio``, the learning rate, then momentum.
 
     Args:

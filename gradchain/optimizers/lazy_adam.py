@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gradchain.core.call import Hyper
-from gradchain.core.transformation import chain, recipe
+from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.optimizers.adagrad import adagrad
 from gradchain.optimizers.adam import scale_by_adam
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -13,7 +11,9 @@ from gradchain.wrappers.lazy import lazy_rows
 
 
 @recipe
-def lazy_adam(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> Any:
+def lazy_adam(
+    learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8
+) -> GradientTransformation:
     """Adam whose rows without a gradient rest: ``lazy_rows`` around ``scale_by_adam``, then the
     learning rate.
 
@@ -41,7 +41,7 @@ def lazy_adam(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyp
 @recipe
 def lazy_adagrad(
     learning_rate: Hyper, initial_accumulator_value: Hyper = 0.1, eps: Hyper = 1e-7
-) -> Any:
+) -> GradientTransformation:
     """Adagrad whose rows without a gradient rest: ``lazy_rows`` around ``adagrad``.
 
     Args:

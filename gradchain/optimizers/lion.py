@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import ema
 from gradchain.transforms.momentum import average_updates
 from gradchain.transforms.normalizing import scale_by_sign
@@ -18,7 +18,7 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 
 @transform
-def scale_by_lion(b1: Hyper = 0.9, b2: Hyper = 0.99) -> Any:
+def scale_by_lion(b1: Hyper = 0.9, b2: Hyper = 0.99) -> Body:
     r"""Lion's direction: the sign of a momentum that looks further ahead than the one it keeps.
 
     .. math::
@@ -43,8 +43,8 @@ def scale_by_lion(b1: Hyper = 0.9, b2: Hyper = 0.99) -> Any:
 
 @recipe
 def tiger(
-    learning_rate: Hyper, b1: Hyper = 0.965, weight_decay: Hyper = 0.01, where: Any = None
-) -> Any:
+    learning_rate: Hyper, b1: Hyper = 0.965, weight_decay: Hyper = 0.01, where: Where | None = None
+) -> GradientTransformation:
     """Tiger: ``signum`` with decoupled weight decay, a Lion that keeps the momentum whose sign it
     takes.
 
@@ -74,8 +74,8 @@ def lion(
     b1: Hyper = 0.9,
     b2: Hyper = 0.99,
     weight_decay: Hyper = 1e-3,
-    where: Any = None,
-) -> Any:
+    where: Where | None = None,
+) -> GradientTransformation:
     """Lion: ``scale_by_lion``, ``add_decayed_weights``, then the learning rate.
 
     Its steps are longer than Adam's: take a rate 3 to 10 times smaller and a decay larger by as

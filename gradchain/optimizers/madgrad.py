@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, safe_divide
 from gradchain.transforms.weight_decay import add_decayed_weights
 
 
 @transform
-def scale_by_madgrad(learning_rate: Hyper, momentum: Hyper = 0.9, eps: Hyper = 1e-6) -> Any:
+def scale_by_madgrad(learning_rate: Hyper, momentum: Hyper = 0.9, eps: Hyper = 1e-6) -> Body:
     r"""MADGRAD's whole step: dual averaging over the cube root of the sum of squares, with
     momentum.
 
@@ -61,8 +61,8 @@ def madgrad(
     momentum: Hyper = 0.9,
     weight_decay: Hyper = 0.0,
     eps: Hyper = 1e-6,
-    where: Any = None,
-) -> Any:
+    where: Where | None = None,
+) -> GradientTransformation:
     """MADGRAD: ``add_decayed_weights`` to the gradient, then ``scale_by_madgrad``.
 
     Args:

@@ -10,7 +10,9 @@ import jax.numpy as jnp
 from gradchain.core.call import Hyper
 from gradchain.core.lift import treewise
 from gradchain.core.slots import Slot, like_param, scalar
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide
 from gradchain.transforms.scaling import scale
 from gradchain.transforms.weight_decay import add_decay
@@ -26,8 +28,8 @@ def scale_by_momo(
     lower_bound: Hyper = 0.0,
     weight_decay: Hyper = 0.0,
     adapt_lower_bound: bool = False,
-    where: Any = None,
-) -> Any:
+    where: Where | None = None,
+) -> Body:
     r"""The step of momentum that goes no further than where its model of the loss reaches a lower
     bound.
 
@@ -85,8 +87,8 @@ def scale_by_momo_adam(
     lower_bound: Hyper = 0.0,
     weight_decay: Hyper = 0.0,
     adapt_lower_bound: bool = False,
-    where: Any = None,
-) -> Any:
+    where: Where | None = None,
+) -> Body:
     r"""The step of Adam that goes no further than where its model of the loss reaches a lower
     bound.
 
@@ -207,8 +209,8 @@ def momo(
     lower_bound: Hyper = 0.0,
     weight_decay: Hyper = 0.0,
     adapt_lower_bound: bool = False,
-    where: Any = None,
-) -> Any:
+    where: Where | None = None,
+) -> GradientTransformation:
     """MoMo: ``scale_by_momo``, downhill; ``update`` needs the loss as ``value=``.
 
     Args:
@@ -243,8 +245,8 @@ def momo_adam(
     lower_bound: Hyper = 0.0,
     weight_decay: Hyper = 0.0,
     adapt_lower_bound: bool = False,
-    where: Any = None,
-) -> Any:
+    where: Where | None = None,
+) -> GradientTransformation:
     """MoMo with Adam's direction: ``scale_by_momo_adam``, downhill; ``update`` needs the loss as
     ``value=``.
 

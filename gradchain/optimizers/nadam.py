@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param, scalar
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.optimizers.adam import nesterov_mean
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -24,7 +24,7 @@ def scale_by_nadam(
     *,
     eps_root: Hyper = 0.0,
     momentum_decay: Hyper | None = None,
-) -> Any:
+) -> Body:
     r"""Adam's direction with Nesterov's look-ahead.
 
     .. math::
@@ -81,7 +81,7 @@ def nadam(
     *,
     eps_root: Hyper = 0.0,
     momentum_decay: Hyper | None = None,
-) -> Any:
+) -> GradientTransformation:
     """Adam with Nesterov's look-ahead: ``scale_by_nadam``, then the learning rate.
 
     Args:
@@ -115,11 +115,11 @@ def nadamw(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 1e-4,
-    where: Any = None,
+    where: Where | None = None,
     *,
     eps_root: Hyper = 0.0,
     momentum_decay: Hyper | None = None,
-) -> Any:
+) -> GradientTransformation:
     """NAdam with decoupled weight decay: ``scale_by_nadam``, ``add_decayed_weights``, then the
     learning rate.
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import leafwise
 from gradchain.core.slots import like_param, scalar
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, ema, safe_divide
 from gradchain.numerics.reductions import total
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -24,7 +24,7 @@ def scale_by_novograd(
     *,
     eps_root: Hyper = 0.0,
     weight_decay: Hyper = 0.0,
-) -> Any:
+) -> Body:
     r"""NovoGrad's direction: a momentum of gradients that are each divided by the size of their
     leaf's.
 
@@ -69,10 +69,10 @@ def novograd(
     b2: Hyper = 0.25,
     eps: Hyper = 1e-6,
     weight_decay: Hyper = 0.0,
-    where: Any = None,
+    where: Where | None = None,
     *,
     eps_root: Hyper = 0.0,
-) -> Any:
+) -> GradientTransformation:
     """NovoGrad: ``scale_by_novograd``, then the learning rate.
 
     Args:

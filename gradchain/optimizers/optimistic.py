@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.optimizers.adam import scale_by_adam
 from gradchain.optimizers.nadam import scale_by_nadam
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 @transform
-def scale_by_optimistic_gradient(alpha: Hyper = 1.0, beta: Hyper = 1.0) -> Any:
+def scale_by_optimistic_gradient(alpha: Hyper = 1.0, beta: Hyper = 1.0) -> Body:
     r"""Expect the next gradient to change as the last one did.
 
     .. math::
@@ -56,7 +55,7 @@ def optimistic_adam(
     eps: Hyper = 1e-8,
     eps_root: Hyper = 0.0,
     nesterov: bool = True,
-) -> Any:
+) -> GradientTransformation:
     """Adam for games: Adam's direction, ``scale_by_optimistic_gradient``, then the learning rate.
 
     Args:
@@ -87,7 +86,9 @@ def optimistic_adam(
 
 
 @recipe
-def optimistic_gradient_descent(learning_rate: Hyper, alpha: Hyper = 1.0, beta: Hyper = 1.0) -> Any:
+def optimistic_gradient_descent(
+    learning_rate: Hyper, alpha: Hyper = 1.0, beta: Hyper = 1.0
+) -> GradientTransformation:
     """Gradient descent for games: ``scale_by_optimistic_gradient``, then the learning rate.
 
     Args:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, ema
 from gradchain.optimizers.adabound import largest_so_far, second_moment_slots
 from gradchain.optimizers.adam import bias_corrections
@@ -24,7 +23,7 @@ def scale_by_padam(
     partial: Hyper = 0.125,
     *,
     amsgrad: bool = True,
-) -> Any:
+) -> Body:
     r"""AMSGrad's direction, adapted in part: between SGD with momentum and AMSGrad.
 
     .. math::
@@ -67,7 +66,7 @@ def padam(
     partial: Hyper = 0.125,
     *,
     amsgrad: bool = True,
-) -> Any:
+) -> GradientTransformation:
     """Partially adaptive Adam: ``scale_by_padam``, then the learning rate.
 
     Args:

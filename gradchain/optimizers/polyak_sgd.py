@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_one_of
 from gradchain.core.lift import treewise
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.tree.mapping import scale_tree
@@ -19,7 +18,7 @@ from gradchain.tree.reductions import dot
 @transform
 def scale_by_polyak(
     f_min: Hyper = 0.0, max_learning_rate: Hyper = 1.0, eps: Hyper = 0.0, variant: str = "sps"
-) -> Any:
+) -> Body:
     r"""Step as far as a line would need to fall to the minimum.
 
     .. math::
@@ -63,7 +62,7 @@ def polyak_sgd(
     f_min: Hyper = 0.0,
     eps: Hyper = 0.0,
     variant: str = "sps",
-) -> Any:
+) -> GradientTransformation:
     """Gradient descent with Polyak's step length: ``scale_by_polyak``, then the scaling.
 
     ``update`` takes the loss as ``value=``.

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from gradchain.core.call import Hyper
 from gradchain.core.lift import treewise
 from gradchain.core.slots import like_param, scalar
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, ema, safe_divide
 from gradchain.optimizers.adam import bias_corrections
 from gradchain.transforms.scaling import scale
@@ -29,10 +31,10 @@ def scale_by_prodigy(
     estim_lr_coef: Hyper = 1.0,
     weight_decay: Hyper = 0.0,
     safeguard_warmup: bool = False,
-    where: Any = None,
+    where: Where | None = None,
     *,
     bias_correction: bool = True,
-) -> Any:
+) -> Body:
     r"""Prodigy: Adam in units of the distance :math:`d` to the solution, which grows with what is
     learnt of it.
 
@@ -119,10 +121,10 @@ def prodigy(
     estim_lr_coef: Hyper = 1.0,
     weight_decay: Hyper = 0.0,
     safeguard_warmup: bool = False,
-    where: Any = None,
+    where: Where | None = None,
     *,
     bias_correction: bool = True,
-) -> Any:
+) -> GradientTransformation:
     """Prodigy: ``scale_by_prodigy``, downhill.
 
     Args:

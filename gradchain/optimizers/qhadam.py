@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 
@@ -17,7 +16,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 @transform
 def scale_by_qhadam(
     b1: Hyper = 0.995, b2: Hyper = 0.999, nu1: Hyper = 0.7, nu2: Hyper = 1.0, eps: Hyper = 1e-8
-) -> Any:
+) -> Body:
     r"""Adam's direction with both moments between their average and the present.
 
     .. math::
@@ -59,7 +58,7 @@ def qhadam(
     nu1: Hyper = 0.7,
     nu2: Hyper = 1.0,
     eps: Hyper = 1e-8,
-) -> Any:
+) -> GradientTransformation:
     """Quasi-hyperbolic Adam: ``scale_by_qhadam``, then the learning rate.
 
     Args:

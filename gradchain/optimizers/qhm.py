@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 @transform
-def scale_by_qhm(momentum: Hyper = 0.999, nu: Hyper = 0.7) -> Any:
+def scale_by_qhm(momentum: Hyper = 0.999, nu: Hyper = 0.7) -> Body:
     r"""Between the gradient and its moving average: quasi-hyperbolic momentum.
 
     .. math::
@@ -41,7 +40,7 @@ def scale_by_qhm(momentum: Hyper = 0.999, nu: Hyper = 0.7) -> Any:
 
 
 @recipe
-def qhm(learning_rate: Hyper, momentum: Hyper = 0.999, nu: Hyper = 0.7) -> Any:
+def qhm(learning_rate: Hyper, momentum: Hyper = 0.999, nu: Hyper = 0.7) -> GradientTransformation:
     """Quasi-hyperbolic momentum: ``scale_by_qhm``, then the learning rate.
 
     Args:

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema, log_decay
 from gradchain.optimizers.adam import nesterov_mean
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -25,7 +26,7 @@ def scale_by_radam(
     eps_root: Hyper = 0.0,
     nesterov: bool = False,
     debias_eps: bool = False,
-) -> Any:
+) -> Body:
     r"""Adam's direction, rectified for the variance that few gradients leave in the second moment.
 
     .. math::
@@ -104,7 +105,7 @@ def radam(
     eps_root: Hyper = 0.0,
     nesterov: bool = False,
     debias_eps: bool = False,
-) -> Any:
+) -> GradientTransformation:
     """Rectified Adam: ``scale_by_radam``, then the learning rate.
 
     Args:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.transforms.momentum import add_momentum
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -22,7 +21,7 @@ def scale_by_rms(
     initial_scale: Hyper = 0.0,
     eps_in_sqrt: bool = True,
     bias_correction: bool = False,
-) -> Any:
+) -> Body:
     r"""Divide by the root of the moving mean square.
 
     .. math::
@@ -65,7 +64,7 @@ def scale_by_stddev(
     initial_scale: Hyper = 0.0,
     eps_in_sqrt: bool = True,
     bias_correction: bool = False,
-) -> Any:
+) -> Body:
     r"""Divide by the standard deviation of past gradients about their moving average.
 
     .. math::
@@ -118,7 +117,7 @@ def rmsprop(
     momentum: Hyper | None = None,
     nesterov: bool = False,
     bias_correction: bool = False,
-) -> Any:
+) -> GradientTransformation:
     """RMSprop: ``scale_by_rms`` or ``scale_by_stddev``, the learning rate, then momentum if asked
     for.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.transforms.scaling import scale
 
 
@@ -20,7 +19,7 @@ def scale_by_rprop(
     eta_plus: Hyper = 1.2,
     min_step_size: Hyper = 1e-6,
     max_step_size: Hyper = 50.0,
-) -> Any:
+) -> Body:
     r"""Steps that grow while the sign of the gradient stays and shrink where it changes: iRprop-.
 
     .. math::
@@ -73,7 +72,7 @@ def rprop(
     eta_plus: Hyper = 1.2,
     min_step_size: Hyper = 1e-6,
     max_step_size: Hyper = 50.0,
-) -> Any:
+) -> GradientTransformation:
     """Resilient propagation, for gradients without noise: ``scale_by_rprop``, downhill.
 
     Args:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gradchain.core.call import Hyper
-from gradchain.core.transformation import chain, recipe
+from gradchain.core.transformation import GradientTransformation, chain, recipe
+from gradchain.core.types import Where
 from gradchain.optimizers.rmsprop import scale_by_rms
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
@@ -20,9 +19,9 @@ def schedule_free_sgd(
     weight_decay: Hyper | None = None,
     weight_lr_power: Hyper = 2.0,
     *,
-    where: Any = None,
+    where: Where | None = None,
     weight_step_power: Hyper = 0.0,
-) -> Any:
+) -> GradientTransformation:
     """Schedule-free gradient descent: ``schedule_free`` around weight decay and the learning rate.
 
     Args:
@@ -60,9 +59,9 @@ def schedule_free_adamw(
     weight_decay: Hyper = 0.0,
     weight_lr_power: Hyper = 2.0,
     *,
-    where: Any = None,
+    where: Where | None = None,
     weight_step_power: Hyper = 0.0,
-) -> Any:
+) -> GradientTransformation:
     """Schedule-free AdamW: ``schedule_free`` around Adam's second moment, weight decay and the
     learning rate.
 

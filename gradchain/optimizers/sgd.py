@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gradchain.core.call import Hyper
-from gradchain.core.transformation import chain, recipe
+from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.transforms.momentum import add_momentum
 from gradchain.transforms.noise import add_noise
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -17,7 +15,7 @@ def sgd(
     momentum: Hyper | None = None,
     nesterov: bool = False,
     dampening: Hyper | None = None,
-) -> Any:
+) -> GradientTransformation:
     r"""Stochastic gradient descent: :math:`u = -\eta g`, with momentum if asked for.
 
     Args:
@@ -40,7 +38,9 @@ def sgd(
 
 
 @recipe
-def noisy_sgd(learning_rate: Hyper, eta: Hyper = 0.01, gamma: Hyper = 0.55, seed: int = 0) -> Any:
+def noisy_sgd(
+    learning_rate: Hyper, eta: Hyper = 0.01, gamma: Hyper = 0.55, seed: int = 0
+) -> GradientTransformation:
     """Gradient descent with noise that fades: ``add_noise``, then the learning rate.
 
     Args:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gradchain.core.call import Hyper
-from gradchain.core.transformation import chain, recipe
+from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.transforms.momentum import average_updates
 from gradchain.transforms.normalizing import scale_by_sign
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 @recipe
-def sign_sgd(learning_rate: Hyper) -> Any:
+def sign_sgd(learning_rate: Hyper) -> GradientTransformation:
     r"""Descent along the signs of the gradient: :math:`u = -\eta\,\mathrm{sign}(g)`.
 
     Args:
@@ -31,7 +29,7 @@ def sign_sgd(learning_rate: Hyper) -> Any:
 
 
 @recipe
-def signum(learning_rate: Hyper, beta: Hyper = 0.9) -> Any:
+def signum(learning_rate: Hyper, beta: Hyper = 0.9) -> GradientTransformation:
     r"""Descent along the signs of a momentum.
 
     .. math::

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +10,15 @@ import jax.numpy as jnp
 from gradchain.core.call import Hyper
 from gradchain.core.lift import leafwise
 from gradchain.core.slots import Slot, keep, like_param, scalar
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, ema
 from gradchain.optimizers.adafactor import MOST
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 @transform
-def scale_by_sm3(b1: Hyper = 0.9, b2: Hyper = 1.0, eps: Hyper = 1e-8) -> Any:
+def scale_by_sm3(b1: Hyper = 0.9, b2: Hyper = 1.0, eps: Hyper = 1e-8) -> Body:
     r"""SM3's direction: the square of an element is bounded by what each of its rows, columns ...
     has seen.
 
@@ -91,7 +91,7 @@ def _largest_along(v: jax.Array, dim: int) -> jax.Array:
 
 
 @recipe
-def sm3(learning_rate: Hyper, momentum: Hyper = 0.9) -> Any:
+def sm3(learning_rate: Hyper, momentum: Hyper = 0.9) -> GradientTransformation:
     """SM3: ``scale_by_sm3``, then the learning rate.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax.numpy as jnp
 
@@ -11,7 +10,9 @@ from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
 from gradchain.core.lift import elementwise, leafwise
 from gradchain.core.slots import like_param, scalar
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide
 from gradchain.numerics.reductions import largest, norm
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -27,7 +28,7 @@ def scale_by_spam(
     reset_every: int = 500,
     warmup_steps: int = 150,
     clip_after: int = 20,
-) -> Any:
+) -> Body:
     r"""SPAM: Adam's direction with spikes clipped element by element, its moments forgotten now and
     then.
 
@@ -91,7 +92,7 @@ def scale_by_stable_spam(
     gamma2: Hyper = 0.9,
     theta: Hyper = 0.999,
     reset_every: int = 1000,
-) -> Any:
+) -> Body:
     r"""Stable-SPAM: Adam's direction of gradients that are clipped and normalised by what was
     usual, with resets.
 
@@ -162,12 +163,12 @@ def spam(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 0.0,
-    where: Any = None,
+    where: Where | None = None,
     threshold: Hyper = 5000.0,
     reset_every: int = 500,
     warmup_steps: int = 150,
     clip_after: int = 20,
-) -> Any:
+) -> GradientTransformation:
     """SPAM: ``scale_by_spam``, ``add_decayed_weights``, then the learning rate.
 
     Args:
@@ -204,12 +205,12 @@ def stable_spam(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 0.0,
-    where: Any = None,
+    where: Where | None = None,
     gamma1: Hyper = 0.7,
     gamma2: Hyper = 0.9,
     theta: Hyper = 0.999,
     reset_every: int = 1000,
-) -> Any:
+) -> GradientTransformation:
     """Stable-SPAM: ``scale_by_stable_spam``, ``add_decayed_weights``, then the learning rate.
 
     Args:

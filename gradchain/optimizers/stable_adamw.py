@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import leafwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.numerics.reductions import mean
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -19,7 +19,7 @@ from gradchain.transforms.weight_decay import decaying
 @transform
 def scale_by_stable_adam(
     b1: Hyper = 0.9, b2: Hyper = 0.99, eps: Hyper = 1e-8, weight_decay: Hyper | None = None
-) -> Any:
+) -> Body:
     r"""Adam's direction, each leaf shorter where its gradient is larger than the second moment
     knows.
 
@@ -76,8 +76,8 @@ def stable_adamw(
     b2: Hyper = 0.99,
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 1e-2,
-    where: Any = None,
-) -> Any:
+    where: Where | None = None,
+) -> GradientTransformation:
     """StableAdamW: ``scale_by_stable_adam``, then the learning rate.
 
     Args:

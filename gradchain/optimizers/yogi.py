@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 
@@ -22,7 +21,7 @@ def scale_by_yogi(
     initial_accumulator_value: Hyper = 1e-6,
     *,
     eps_root: Hyper = 0.0,
-) -> Any:
+) -> Body:
     r"""Yogi's direction: Adam's, with a second moment that moves by no more than the gradient's
     square allows.
 
@@ -69,7 +68,7 @@ def yogi(
     initial_accumulator_value: Hyper = 1e-6,
     *,
     eps_root: Hyper = 0.0,
-) -> Any:
+) -> GradientTransformation:
     """Yogi: ``scale_by_yogi``, then the learning rate.
 
     Args:

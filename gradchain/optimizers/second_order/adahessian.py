@@ -11,7 +11,9 @@ from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
 from gradchain.core.lift import treewise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import debias, ema, safe_divide, safe_sqrt
 from gradchain.numerics.reductions import mean_along
 from gradchain.optimizers.second_order.sophia import AVERAGES, every_few_steps, hutchinson
@@ -30,7 +32,7 @@ def scale_by_adahessian(
     update_every: int = 1,
     average: str | None = "spatial",
     seed: int = 0,
-) -> Any:
+) -> Body:
     r"""AdaHessian's direction: Adam's with the Hessian's diagonal in the place of the gradient in
     the second moment.
 
@@ -112,13 +114,13 @@ def adahessian(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-4,
     weight_decay: Hyper = 1e-4,
-    where: Any = None,
+    where: Where | None = None,
     *,
     hessian_power: Hyper = 1.0,
     update_every: int = 1,
     average: str | None = "spatial",
     seed: int = 0,
-) -> Any:
+) -> GradientTransformation:
     """AdaHessian with decoupled weight decay: ``scale_by_adahessian``, ``add_decayed_weights``, the
     learning rate.
 

@@ -30,7 +30,7 @@ from gradchain.tree.paths import flatten, flatten_like
 
 
 @transform
-def scale_by_bfgs(scale_first: bool = True) -> Any:
+def scale_by_bfgs(scale_first: bool = True) -> Body:
     r"""Multiply the gradient by an inverse Hessian that learns from all pairs, as one dense matrix.
 
     .. math::
@@ -74,7 +74,7 @@ def scale_by_bfgs(scale_first: bool = True) -> Any:
 
 
 @transform
-def scale_by_dfp(scale_first: bool = True) -> Any:
+def scale_by_dfp(scale_first: bool = True) -> Body:
     r"""Multiply the gradient by an inverse Hessian that learns from all pairs, by the formula of
     Davidon.
 
@@ -152,7 +152,7 @@ def _with_zeros(tree: Any, params: Any) -> Any:
 
 
 @recipe
-def bfgs(line_search: GradientTransformation | None = None) -> Any:
+def bfgs(line_search: GradientTransformation | None = None) -> GradientTransformation:
     """BFGS: Newton's direction from all steps and changes of the gradient, as one dense matrix,
     then a line search.
 
@@ -176,7 +176,7 @@ def bfgs(line_search: GradientTransformation | None = None) -> Any:
 
 
 @recipe
-def dfp(line_search: GradientTransformation | None = None) -> Any:
+def dfp(line_search: GradientTransformation | None = None) -> GradientTransformation:
     """The method of Davidon, Fletcher & Powell: as ``bfgs``, with the older formula for the matrix.
 
     It needs a line search that is more exact than ``bfgs`` does, hence another default.

@@ -17,6 +17,7 @@ import jax
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_one_of
 from gradchain.core.lift import treewise
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.curvature.damped import (
     Preconditioner,
@@ -50,7 +51,7 @@ def scale_by_gauss_newton(
     preconditioner: Preconditioner = None,
     solver: str = "cg",
     seed: int = 0,
-) -> Any:
+) -> Body:
     r"""The Gauss-Newton direction :math:`u = (J^* H J + \lambda I)^{-1} g`; see
     ``gradchain.curvature.gauss_newton``.
 
@@ -114,7 +115,7 @@ def scale_by_natural_gradient(
     damping: Hyper = 1e-3,
     tol: Hyper = 1e-3,
     max_steps: int | None = 50,
-) -> Any:
+) -> Body:
     r"""The natural gradient :math:`u = (F + \lambda I)^{-1} g` with the true Fisher matrix of a
     model.
 
@@ -170,7 +171,7 @@ def gauss_newton(
     solver: str = "cg",
     line_search: GradientTransformation | None = None,
     seed: int = 0,
-) -> Any:
+) -> GradientTransformation:
     """The Gauss-Newton method: ``scale_by_gauss_newton``, then a line search.
 
     ``update`` needs ``model_fn=`` and, unless the outputs are residuals, ``loss_fn=``; a line
@@ -211,7 +212,7 @@ def natural_gradient(
     damping: Hyper = 1e-3,
     tol: Hyper = 1e-3,
     max_steps: int | None = 50,
-) -> Any:
+) -> GradientTransformation:
     """Natural gradient descent: ``scale_by_natural_gradient``, then the learning rate.
 
     ``update`` needs ``model_fn=``, from parameters to the natural parameters of the targets'

@@ -5,7 +5,6 @@ damping.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +13,7 @@ from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
 from gradchain.core.lift import treewise
 from gradchain.core.slots import like_param, scalar
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
 from gradchain.curvature.damped import along_gradient, check_cg, solve_cg
 from gradchain.curvature.products import gauss_newton_operator
@@ -31,7 +31,7 @@ def scale_by_hessian_free(
     max_steps: int = 250,
     progress_tol: Hyper = 5e-4,
     preconditioner: Callable | None = None,
-) -> Any:
+) -> Body:
     r"""The direction of Hessian-free optimization: Gauss-Newton with a warm start and a damping
     that adapts.
 
@@ -117,7 +117,7 @@ def hessian_free(
     decay: Hyper = 0.95,
     max_steps: int = 250,
     line_search: GradientTransformation | None = None,
-) -> Any:
+) -> GradientTransformation:
     """Hessian-free optimization: ``scale_by_hessian_free``, then a line search.
 
     ``update`` needs ``model_fn=`` and, unless the outputs are residuals, ``loss_fn=``; a line

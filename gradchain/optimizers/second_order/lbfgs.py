@@ -12,6 +12,7 @@ from jax import lax
 from gradchain.core.errors import check_at_least, check_one_of
 from gradchain.core.lift import treewise
 from gradchain.core.slots import counter, of_tree, prepend
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.optimizers.second_order.pairs import (
@@ -30,7 +31,7 @@ FORMS = ("two_loop", "compact")
 
 
 @transform
-def scale_by_lbfgs(memory_size: int = 10, form: str = "two_loop", scale_first: bool = True) -> Any:
+def scale_by_lbfgs(memory_size: int = 10, form: str = "two_loop", scale_first: bool = True) -> Body:
     r"""Multiply the gradient by the inverse Hessian that the last pairs make of a multiple of the
     identity.
 
@@ -209,7 +210,7 @@ def lbfgs(
     line_search: GradientTransformation | None = None,
     *,
     form: str = "two_loop",
-) -> Any:
+) -> GradientTransformation:
     """L-BFGS: Newton's direction from the last steps and changes of the gradient, then a line
     search.
 

@@ -13,6 +13,7 @@ from jax import lax
 from gradchain.core.errors import check_at_least
 from gradchain.core.lift import treewise
 from gradchain.core.slots import counter, numbers, prepend
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
 from gradchain.curvature.vectors import refuse_shards, to_vector
 from gradchain.numerics.arithmetic import safe_divide
@@ -25,7 +26,7 @@ from gradchain.tree.mapping import map_leaves
 
 
 @transform
-def scale_by_lbfgsb(memory_size: int = 10) -> Any:
+def scale_by_lbfgsb(memory_size: int = 10) -> Body:
     r"""From the lowest point that the model of L-BFGS has in a box, back to the parameters: minus
     that is the step.
 
@@ -227,7 +228,9 @@ def _subspace_step(
 
 
 @recipe
-def lbfgsb(memory_size: int = 10, line_search: GradientTransformation | None = None) -> Any:
+def lbfgsb(
+    memory_size: int = 10, line_search: GradientTransformation | None = None
+) -> GradientTransformation:
     """L-BFGS-B: L-BFGS in a box; ``minimize(..., bounds=...)`` gives it the bounds.
 
     Args:

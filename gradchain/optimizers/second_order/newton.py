@@ -7,11 +7,10 @@ uphill along the gradient, or is no number, they give the gradient itself.
 
 from __future__ import annotations
 
-from typing import Any
-
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
 from gradchain.core.lift import treewise
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
 from gradchain.curvature.damped import (
     Preconditioner,
@@ -28,7 +27,7 @@ from gradchain.tree.random import step_key
 
 
 @transform
-def scale_by_newton(damping: Hyper = 0.0) -> Any:
+def scale_by_newton(damping: Hyper = 0.0) -> Body:
     r"""Newton's direction, with a Hessian that is made whole and then positive definite.
 
     .. math::
@@ -74,7 +73,7 @@ def scale_by_newton_cg(
     max_steps: int | None = None,
     preconditioner: Preconditioner = None,
     seed: int = 0,
-) -> Any:
+) -> Body:
     r"""Newton's direction, approximately, by conjugate gradients on Hessian-vector products.
 
     .. math::
@@ -129,7 +128,9 @@ def scale_by_newton_cg(
 
 
 @recipe
-def newton(damping: Hyper = 0.0, line_search: GradientTransformation | None = None) -> Any:
+def newton(
+    damping: Hyper = 0.0, line_search: GradientTransformation | None = None
+) -> GradientTransformation:
     """Newton's method with a whole Hessian, made positive definite: ``scale_by_newton``, then a
     line search.
 
@@ -160,7 +161,7 @@ def newton_cg(
     preconditioner: Preconditioner = None,
     line_search: GradientTransformation | None = None,
     seed: int = 0,
-) -> Any:
+) -> GradientTransformation:
     """Newton's method by conjugate gradients: ``scale_by_newton_cg``, then a line search.
 
     ``update`` needs the loss, ``value_fn=``.

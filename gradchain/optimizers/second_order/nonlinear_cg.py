@@ -12,6 +12,7 @@ from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
 from gradchain.core.lift import treewise
 from gradchain.core.slots import counter, like_param
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
 from gradchain.numerics.arithmetic import increment, safe_divide
 from gradchain.optimizers.second_order.pairs import downhill_or_gradient
@@ -63,7 +64,7 @@ def scale_by_nonlinear_cg(
     method: str = "polak_ribiere",
     restart_every: int | None = None,
     restart_threshold: Hyper | None = None,
-) -> Any:
+) -> Body:
     r"""Add to the gradient the last direction, in the proportion that makes both conjugate on a
     quadratic.
 
@@ -145,7 +146,7 @@ def nonlinear_cg(
     *,
     restart_every: int | None = None,
     restart_threshold: Hyper | None = None,
-) -> Any:
+) -> GradientTransformation:
     """Nonlinear conjugate gradients: the gradient and the last direction, then a line search.
 
     It remembers two arrays like the parameters, less than ``lbfgs`` with two pairs, and takes more

@@ -13,7 +13,9 @@ from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
 from gradchain.core.lift import treewise
 from gradchain.core.slots import like_param
-from gradchain.core.transformation import chain, recipe, transform
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Where
 from gradchain.curvature.products import hessian_vector_product
 from gradchain.numerics.arithmetic import abs2, ema, safe_divide
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -36,7 +38,7 @@ def scale_by_sophia(
     estimator: str = "hutchinson",
     batch_size: int | None = None,
     seed: int = 0,
-) -> Any:
+) -> Body:
     r"""Sophia's direction: a momentum divided by the Hessian's diagonal, each element clipped to
     magnitude 1.
 
@@ -163,14 +165,14 @@ def sophia(
     b2: Hyper = 0.99,
     eps: Hyper = 1e-12,
     weight_decay: Hyper = 1e-4,
-    where: Any = None,
+    where: Where | None = None,
     *,
     gamma: Hyper = 0.01,
     update_every: int = 10,
     estimator: str = "hutchinson",
     batch_size: int | None = None,
     seed: int = 0,
-) -> Any:
+) -> GradientTransformation:
     """Sophia with decoupled weight decay: ``scale_by_sophia``, ``add_decayed_weights``, then the
     learning rate.
 
