@@ -1,4 +1,4 @@
-"""Arithmetic of rules that is right in every dtype and shard."""
+"""Arithmetic that is right in every dtype and shard."""
 
 from gradchain.numerics.arithmetic import (
     abs2 as abs2,

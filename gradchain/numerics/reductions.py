@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,24 +11,28 @@ from jax import lax
 from gradchain.numerics.arithmetic import abs2
 
 
-def varying_axes(x: Any) -> frozenset[str]:
-    """The mesh axes that ``x`` is split over inside ``shard_map``; empty elsewhere."""
+def varying_axes(x: jax.Array) -> frozenset[str]:
+    """The mesh axes that ``x`` is split over.
+
+    They are those of ``shard_map``; elsewhere there are none.
+    """
     aval = jax.typeof(x)
     axes = getattr(getattr(aval, "mat", None), "varying", None)  # jax 0.10; before: aval.vma
     return frozenset(getattr(aval, "vma", ()) if axes is None else axes)
 
 
 def total(x: jax.Array) -> jax.Array:
-    """The sum of all elements of ``x``, over all its shards inside ``shard_map``."""
+    """The sum of ``x``, over all shards inside ``shard_map``."""
     axes = tuple(sorted(varying_axes(x)))
     return lax.psum(jnp.sum(x), axes) if axes else jnp.sum(x)
 
 
 def total_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
-    """The sums of ``x`` along ``dims``, which stay as dimensions of length 1.
+    """The sums of ``x`` along ``dims``, which are kept.
 
-    Inside ``shard_map`` the last two dimensions have to be whole; the sums are over all shards if
-    ``dims`` holds all that may be split: the others, or a vector's only one.
+    They stay as dimensions of length 1. Inside ``shard_map`` the last two dimensions have to be
+    whole; the sums are over all shards if ``dims`` holds all that may be split: the others, or a
+    vector's only one.
     """
     dims = _places(x, dims)
     axes = _axes_along(x, dims)
@@ -38,12 +41,12 @@ def total_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
 
 
 def mean_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
-    """The means of ``x`` along ``dims``, as ``total_along``; 0 where there is nothing."""
+    """The means along ``dims``, as ``total_along``; 0 if empty."""
     return total_along(x, dims) / max(size_along(x, dims), 1)
 
 
 def size_along(x: jax.Array, dims: int | tuple[int, ...]) -> int:
-    """The number of elements of ``x`` along ``dims``, as ``total_along``."""
+    """The number of elements along ``dims``, as ``total_along``."""
     dims = _places(x, dims)
     return math.prod(x.shape[d] for d in dims) * math.prod(
         lax.axis_size(axis) for axis in _axes_along(x, dims)
@@ -51,7 +54,10 @@ def size_along(x: jax.Array, dims: int | tuple[int, ...]) -> int:
 
 
 def max_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
-    """The largest numbers of ``x`` along ``dims``, as ``total_along``; they have no slopes."""
+    """The maxima of ``x`` along ``dims``, as ``total_along``.
+
+    They are constants to derivatives.
+    """
     dims = _places(x, dims)
     axes = _axes_along(x, dims)
     top = jnp.max(lax.stop_gradient(x), dims, keepdims=True, initial=-jnp.inf)
@@ -59,15 +65,14 @@ def max_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
 
 
 def largest(x: jax.Array) -> jax.Array:
-    """The largest magnitude in ``x``, over all its shards inside ``shard_map``; 0 where there is
-    none.
-    """
+    """The largest ``|x|``, over all shards; 0 if empty."""
     axes = tuple(sorted(varying_axes(x)))
     top = jnp.max(jnp.abs(x), initial=0.0)
     return lax.pmax(top, axes) if axes else top
 
 
 def _places(x: jax.Array, dims: int | tuple[int, ...]) -> tuple[int, ...]:
+    """The dimensions counted from the first, each once."""
     dims = (dims,) if isinstance(dims, int) else dims
     if not all(-x.ndim <= d < x.ndim for d in dims):
         raise ValueError(f"an array of shape {list(x.shape)} has not all of the dimensions {dims}.")
@@ -75,29 +80,25 @@ def _places(x: jax.Array, dims: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _axes_along(x: jax.Array, dims: tuple[int, ...]) -> tuple[str, ...]:
-    """The mesh axes over which a sum along ``dims`` has to go on."""
-    may_be_split = range(max(x.ndim - 2, 0) if x.ndim > 1 else x.ndim)
-    return (
-        tuple(sorted(varying_axes(x)))
-        if set(may_be_split) and set(dims).issuperset(may_be_split)
-        else ()
-    )
+    """The mesh axes that a sum along ``dims`` extends over."""
+    may_be_split = set(range(max(x.ndim - 2, 0) if x.ndim > 1 else x.ndim))
+    is_over_shards = may_be_split and may_be_split.issubset(dims)
+    return tuple(sorted(varying_axes(x))) if is_over_shards else ()
 
 
-def size(x: jax.Array) -> Any:
-    """The number of elements of ``x``, over all its shards inside ``shard_map``."""
+def size(x: jax.Array) -> int:
+    """The number of elements, over all shards inside ``shard_map``."""
     return x.size * math.prod(lax.axis_size(axis) for axis in varying_axes(x))
 
 
 def mean(x: jax.Array) -> jax.Array:
-    """The mean of all elements of ``x``, over all its shards inside ``shard_map``; 0 where there
-    are none.
-    """
+    """The mean of ``x``, over all shards; 0 if empty."""
     return total(x) / max(size(x), 1)
 
 
 def norm(x: jax.Array) -> jax.Array:
-    r"""The Euclidean norm :math:`\sqrt{\sum_i |x_i|^2}` of an array, over all its shards inside
-    ``shard_map``.
+    r"""The Euclidean norm of an array, :math:`\sqrt{\sum_i |x_i|^2}`.
+
+    Inside ``shard_map`` it is over all shards.
     """
     return jnp.sqrt(total(abs2(x)))

@@ -1,4 +1,4 @@
-"""Trees of arrays: paths, maps over leaves, choices, sums, random numbers."""
+"""Trees of arrays: paths, maps, choices, sums, random numbers."""
 
 from gradchain.tree.mapping import map_leaves as map_leaves, scale_tree as scale_tree
 from gradchain.tree.random import normal_like as normal_like

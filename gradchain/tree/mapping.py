@@ -1,15 +1,14 @@
-"""One function over many leaves: traced once per type, its scalar part evaluated once, written out
-in blocks.
+"""Map a function over leaves, with one trace per type.
 
 Tracing dominates the cost of an optimizer on a tree of thousands of leaves. Here a function runs in
-Python once for each distinct type of leaf; what it computes from scalars alone (a learning rate, a
-bias correction) is evaluated once for all leaves; the rest is inlined block by block, so that the
+Python once for each distinct type of leaf; its arithmetic on scalars alone (a learning rate, a bias
+correction) is evaluated once for all leaves; the rest is inlined in blocks of leaves, so that the
 compiler sees flat arithmetic and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -18,7 +17,7 @@ from jax import core
 from jax.extend.core import Literal
 
 from gradchain.numerics.arithmetic import cast, compute_dtype, real_dtype
-from gradchain.tree.paths import flatten, flatten_like
+from gradchain.tree.paths import Leaf, Tree, flatten, flatten_like
 
 BLOCK = 32  # leaves that one inlined call writes out
 
@@ -28,11 +27,13 @@ def is_traced(leaves: Sequence[Any]) -> bool:
     return any(issubclass(kind, core.Tracer) for kind in set(map(type, leaves)))
 
 
-def map_rows(fun: Callable, kinds: Sequence[Hashable], rows: Sequence[tuple]) -> list:
-    """``[fun(kind, *row) for kind, row in zip(kinds, rows)]`` for rows of arrays, with one trace
-    per type.
+def map_rows(
+    fun: Callable[..., list[Any]], kinds: Sequence[Hashable], rows: Sequence[tuple[Any, ...]]
+) -> list[Any]:
+    """Map ``fun`` over rows, with one trace per type.
 
-    ``fun`` returns a list of arrays. It may close over scalars, traced or not.
+    The result is ``[fun(kind, *row) for kind, row in zip(kinds, rows)]``. ``fun`` returns a list of
+    arrays. It may close over scalars, traced or not.
     """
     if not any(map(is_traced, rows)):
         return [fun(kind, *row) for kind, row in zip(kinds, rows, strict=True)]
@@ -56,9 +57,10 @@ def map_rows(fun: Callable, kinds: Sequence[Hashable], rows: Sequence[tuple]) ->
     return out
 
 
-def _hoist_scalars(fun: Callable, row: tuple) -> Callable:
-    """Trace ``fun`` on the types of ``row``, evaluate now what needs scalars alone, return the
-    rest.
+def _hoist_scalars(fun: Callable[..., Any], row: tuple[Any, ...]) -> Callable[..., Any]:
+    """Trace ``fun``, and evaluate its arithmetic on scalars now.
+
+    The types are those of ``row``. The function that comes back has only the rest to do.
     """
     closed = jax.make_jaxpr(fun)(*row)
     jaxpr, known = closed.jaxpr, dict.fromkeys(closed.jaxpr.constvars)  # a dict keeps the order
@@ -73,34 +75,35 @@ def _hoist_scalars(fun: Callable, row: tuple) -> Callable:
             rest.append(eqn)
     used = {v for eqn in rest for v in eqn.invars if not isinstance(v, Literal)}
     needed = [v for v in known if v in used or v in jaxpr.outvars]
-    info = jaxpr.debug_info._replace(
-        arg_names=None, result_paths=None
-    )  # the names of other arguments
+    # Without the names of arguments, which are those of others here.
+    info = jaxpr.debug_info._replace(arg_names=None, result_paths=None)
     first = jaxpr.replace(invars=[], outvars=needed, eqns=scalar, debug_info=info)
     second = jaxpr.replace(constvars=needed, eqns=rest)
     values = core.eval_jaxpr(first, closed.consts)
     return lambda *leaf: core.eval_jaxpr(second, values, *leaf)
 
 
-def upcast(tree: Any) -> Any:
-    """Arrays in the dtypes that are computed in: float32 at least."""
+def upcast(tree: Tree) -> Tree:
+    """Arrays in the dtypes of computations, float32 at least."""
     as_array = lambda x: x if hasattr(x, "dtype") else jnp.asarray(x)
-    return jax.tree.map(lambda x: cast(as_array(x), compute_dtype(jnp.result_type(x))), tree)
+    wide = lambda x: cast(as_array(x), compute_dtype(jnp.result_type(x)))
+    return jax.tree.map(wide, tree)
 
 
-def real_dtype_of(tree: Any) -> jnp.dtype:
-    """The dtype of a real number about the whole tree: of the precision of its widest leaf, float32
-    at least.
+def real_dtype_of(tree: Tree) -> jnp.dtype:
+    """The dtype of a real number about the whole tree.
+
+    It has the precision of the widest leaf, and is float32 at least.
     """
-    return real_dtype(compute_dtype(*(jnp.result_type(x) for x in jax.tree.leaves(tree))))
+    dtypes = map(jnp.result_type, jax.tree.leaves(tree))
+    return real_dtype(compute_dtype(*dtypes))
 
 
-def map_leaves(fun: Callable, tree: Any, *others: Any) -> Any:
-    """``jax.tree.map`` over arrays that traces ``fun`` once per type of leaf; holes of ``tree``
-    stay holes.
+def map_leaves(fun: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
+    """Like ``jax.tree.map``, but ``fun`` is traced once per type.
 
-    ``fun`` may return a tuple of arrays: then a tuple of trees comes back. It may close over
-    scalars.
+    Holes of ``tree`` stay holes. ``fun`` may return a tuple of arrays: then a tuple of trees comes
+    back. It may close over scalars.
 
     Example:
         >>> print(map_leaves(lambda x, y: x + 2 * y, {"a": jnp.ones(2)}, {"a": jnp.ones(2)})["a"])
@@ -111,9 +114,9 @@ def map_leaves(fun: Callable, tree: Any, *others: Any) -> Any:
     live = [i for i, x in enumerate(leaves) if x is not None]
     rows = [tuple(column[i] for column in columns if column[i] is not None) for i in live]
     kinds = [tuple(column[i] is not None for column in columns) for i in live]
-    shapes = []
+    shapes: list[int | None] = []
 
-    def call(kind: tuple, *row: Any) -> list:
+    def call(kind: tuple[bool, ...], *row: jax.Array) -> list[jax.Array]:
         given = iter(row)
         made = fun(*(next(given) if there else None for there in kind))
         shapes.append(len(made) if isinstance(made, tuple) else None)
@@ -123,25 +126,27 @@ def map_leaves(fun: Callable, tree: Any, *others: Any) -> Any:
     width = shapes[0] if shapes else None
     trees = []
     for k in range(width or 1):
-        column: list = [None] * len(leaves)
+        column: list[jax.Array | None] = [None] * len(leaves)
         for i, result in zip(live, results, strict=True):
             column[i] = result[k]
         trees.append(treedef.unflatten(column))
     return trees[0] if width is None else tuple(trees)
 
 
-def shapes_of(tree: Any) -> Any:
-    """The shapes and dtypes of a tree of arrays or numbers, as a tree of ``jax.ShapeDtypeStruct``."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)), tree)
+def shapes_of(tree: Tree) -> Tree:
+    """The shapes and dtypes of arrays or numbers, as ``jax.ShapeDtypeStruct``."""
+    shape_of = lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x))
+    return jax.tree.map(shape_of, tree)
 
 
-def scale_tree(tree: Any, factor: Any) -> Any:
+def scale_tree(tree: Tree, factor: float | jax.Array) -> Tree:
     """Every leaf times one scalar."""
     return map_leaves(lambda x: x * factor, tree)
 
 
-def tree_map_live(fun: Callable, tree: Any, *others: Any) -> Any:
+def tree_map_live(fun: Callable[..., Leaf], tree: Tree, *others: Tree) -> Tree:
     """``jax.tree.map`` that skips the holes of ``tree``."""
     leaves, treedef = flatten(tree)
-    columns: Iterator = zip(leaves, *(flatten_like(treedef, t) for t in others), strict=True)
-    return treedef.unflatten([None if row[0] is None else fun(*row) for row in columns])
+    columns = [leaves, *(flatten_like(treedef, t) for t in others)]
+    rows = zip(*columns, strict=True)
+    return treedef.unflatten([None if row[0] is None else fun(*row) for row in rows])

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 
+Tree: TypeAlias = Any
+"""A pytree of arrays: a bare array, or any containers of them; ``None`` leaves are holes."""
 
-def is_hole(x: Any) -> bool:
+Leaf: TypeAlias = Any
+"""A leaf of a tree: an array, its shape, or anything that stands in the place of one."""
+
+Structure: TypeAlias = Any
+"""The structure of a tree, a ``PyTreeDef``."""
+
+
+def is_hole(x: Leaf) -> bool:
     """Whether ``x`` is a hole (``None``)."""
     return x is None
 
 
-def flatten(tree: Any) -> tuple[list, Any]:
-    """The leaves of ``tree``, holes included, and its structure in which holes are leaves."""
+def flatten(tree: Tree) -> tuple[list[Leaf], Structure]:
+    """The leaves and the structure, with holes as leaves."""
     return jax.tree.flatten(tree, is_leaf=is_hole)
 
 
-def flatten_like(treedef: Any, tree: Any) -> list:
-    """The parts of ``tree`` at the leaves of ``treedef``; a tree of holes where ``tree`` is
-    ``None``.
+def flatten_like(treedef: Structure, tree: Tree) -> list[Leaf]:
+    """The parts of ``tree`` at the leaves of ``treedef``.
+
+    All are holes where ``tree`` is ``None``.
     """
     return [None] * treedef.num_leaves if tree is None else treedef.flatten_up_to(tree)
 
 
-def path_name(path: tuple) -> str:
+def path_name(path: tuple[Any, ...]) -> str:
     """The name of a key path: ``encoder/layers_3/kernel``."""
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def named_leaves(tree: Any) -> list[tuple[str, Any]]:
+def named_leaves(tree: Tree) -> list[tuple[str, Leaf]]:
     """Pairs of path and leaf, holes included.
 
     A box around one array, such as Flax's ``Variable`` and ``Partitioned``, adds no ``value`` to
@@ -40,26 +50,25 @@ def named_leaves(tree: Any) -> list[tuple[str, Any]]:
 
     def name(i: int) -> str:
         path, parent = paths[i], paths[i][:-1]
-        is_alone = all(
-            p[: len(parent)] != parent for p in (*paths[max(i - 1, 0) : i], *paths[i + 1 : i + 2])
-        )
+        neighbours = (*paths[max(i - 1, 0) : i], *paths[i + 1 : i + 2])
+        is_alone = all(p[: len(parent)] != parent for p in neighbours)
         return path_name(parent if path[-1:] == _VALUE and is_alone else path)
 
     return [(name(i), leaf) for i, (_, leaf) in enumerate(leaves)]
 
 
-def in_containers_of(like: Any, tree: Any) -> Any:
-    """``tree`` in the containers of ``like``, where both have the same paths: a serializer may have
-    changed them.
+def in_containers_of(like: Tree, tree: Tree) -> Tree:
+    """``tree`` in the containers of ``like``.
+
+    A serializer may have changed them. Where the two have not the same paths, ``tree`` comes back
+    as it is.
     """
     if jax.tree.structure(tree) == jax.tree.structure(like):
         return tree
     paths, found = [path for path, _ in named_leaves(like)], dict(named_leaves(tree))
-    return (
-        flatten(like)[1].unflatten([found[path] for path in paths])
-        if set(paths) == found.keys()
-        else tree
-    )
+    if set(paths) != found.keys():
+        return tree
+    return flatten(like)[1].unflatten([found[path] for path in paths])
 
 
 _VALUE = (jax.tree_util.GetAttrKey("value"),)

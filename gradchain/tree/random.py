@@ -4,36 +4,39 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from gradchain.numerics.reductions import varying_axes
-from gradchain.tree.paths import flatten, named_leaves
+from gradchain.tree.paths import Leaf, Tree, flatten, named_leaves
 
 
-def step_key(seed: int, t: Any, key: Any = None) -> jax.Array:
-    """The random key of a step: drawn from a seed and the step, unless there is one of the caller's
-    own.
+def step_key(seed: int, t: jax.Array, key: jax.Array | None = None) -> jax.Array:
+    """The random key of a step.
+
+    It is ``key`` where there is one, else made from the seed and the number ``t`` of the step.
     """
-    return jax.random.fold_in(jax.random.key(seed), t.astype(jnp.int32)) if key is None else key
+    if key is not None:
+        return key
+    return jax.random.fold_in(jax.random.key(seed), t.astype(jnp.int32))
 
 
-def normal_like(key: jax.Array, tree: Any) -> Any:
-    """Standard normal numbers in the shapes of a tree, complex where it is.
+def normal_like(key: jax.Array, tree: Tree) -> Tree:
+    """Standard normal numbers in the shapes of a tree.
 
-    They are drawn in float32, so that they are the same in each precision, from a key that depends
-    on a leaf's path alone: another leaf more or less changes nothing for this one. Inside
-    ``shard_map`` each shard draws its own.
+    They are complex where the tree is. They are drawn in float32, so that they are the same in each
+    precision, from a key that depends on a leaf's path alone: another leaf more or less changes
+    nothing for this one. Inside ``shard_map`` each shard draws its own.
     """
     return _draw_like(key, tree, jax.random.normal, 0.5**0.5)
 
 
-def rademacher_like(key: jax.Array, tree: Any) -> Any:
-    """Random ones and minus ones in the form of a tree, of real and imaginary parts each; drawn as
-    by ``normal_like``.
+def rademacher_like(key: jax.Array, tree: Tree) -> Tree:
+    """Random signs in the shapes of a tree.
+
+    They are 1 or -1, of real and imaginary parts each, and are drawn as by ``normal_like``.
 
     Example:
         >>> print(rademacher_like(jax.random.key(0), {"a": jnp.zeros(4)})["a"])
@@ -42,10 +45,14 @@ def rademacher_like(key: jax.Array, tree: Any) -> Any:
     return _draw_like(key, tree, jax.random.rademacher, 1.0)
 
 
-def _draw_like(key: jax.Array, tree: Any, sample: Callable, part: float) -> Any:
+def _draw_like(key: jax.Array, tree: Tree, sample: Callable[..., jax.Array], part: float) -> Tree:
+    """Random numbers in the shapes of a tree.
+
+    ``part`` is the factor of real and imaginary parts.
+    """
     leaves, treedef = flatten(tree)
 
-    def draw(path: str, x: Any) -> Any:
+    def draw(path: str, x: Leaf) -> jax.Array | None:
         if x is None:
             return None
         own = jax.random.fold_in(key, zlib.crc32(path.encode()))

@@ -10,26 +10,28 @@ from typing import Any
 
 import jax
 
-from gradchain.tree.paths import flatten, flatten_like, named_leaves
+from gradchain.tree.paths import Tree, flatten, flatten_like, named_leaves
 
 
 @dataclasses.dataclass(frozen=True)
 class OfTree:
-    """A choice made by a function of the whole tree, where others look at one leaf and its path.
+    """A choice made by a function of the whole tree.
+
+    Other functions that choose leaves look at one leaf and its path.
 
     Attributes:
         function: from a tree to the tree of choices, which may be a prefix of it.
     """
 
-    function: Callable[[Any], Any]
+    function: Callable[[Tree], Tree]
 
-    def __call__(self, tree: Any) -> Any:
+    def __call__(self, tree: Tree) -> Tree:
         """The choices for a tree."""
         return self.function(tree)
 
 
-def select(where: Any, tree: Any) -> Any:
-    """The tree of bools that says which leaves of ``tree`` a selection chooses.
+def select(where: str | re.Pattern | Callable[..., Any] | Tree, tree: Tree) -> Tree:
+    """Which leaves of ``tree`` a selection chooses, as bools.
 
     Args:
         where: ``None`` (every leaf), a glob on paths such as ``"*/kernel"`` (``*`` crosses ``/``),
@@ -45,40 +47,47 @@ def select(where: Any, tree: Any) -> Any:
     if where is None:
         return jax.tree.map(lambda _: True, tree)
     if isinstance(where, str):
-        return value_per_leaf(
-            lambda path, _: fnmatch.fnmatchcase(path, where), tree, "select: the glob"
-        )
+        matches = lambda path, _: fnmatch.fnmatchcase(path, where)
+        return value_per_leaf(matches, tree, "select: the glob")
     if isinstance(where, re.Pattern):
-        return value_per_leaf(
-            lambda path, _: where.search(path) is not None, tree, "select: the expression"
-        )
+        contains = lambda path, _: where.search(path) is not None
+        return value_per_leaf(contains, tree, "select: the expression")
     if isinstance(where, int | float) and not isinstance(where, bool):
         raise TypeError(
             f"select: {where!r} does not choose leaves; give a glob, a function or a tree of bools."
         )
     for choice in jax.tree.leaves(where):  # which may be a list of globs, and then fits no tree
         _refuse_text(choice)
-    return jax.tree.map(
-        _as_bool, value_per_leaf(where, tree, "select: the tree of bools", _as_bool)
-    )
+    choices = value_per_leaf(where, tree, "select: the tree of bools", _as_bool)
+    return jax.tree.map(_as_bool, choices)
 
 
-def _as_bool(choice: Any) -> bool:
+def _as_bool(choice: object) -> bool:
     _refuse_text(choice)
     return bool(choice)
 
 
-def _refuse_text(choice: Any) -> None:
+def _refuse_text(choice: object) -> None:
     if isinstance(choice, str):
         raise TypeError(
             f"select: a tree of bools holds {choice!r}; globs on paths are given one at a time."
         )
 
 
-def value_per_leaf(choice: Any, tree: Any, what: str, read: Callable = lambda value: value) -> Any:
-    """The tree of ``read(choice(path, leaf))``, or the tree ``choice``, which may be a prefix.
+def value_per_leaf(
+    choice: Callable[..., Any] | Tree,
+    tree: Tree,
+    noun: str,
+    read: Callable[[Any], Any] = lambda value: value,
+) -> Tree:
+    """The value that ``choice`` has for each leaf.
 
-    ``what`` begins an error.
+    Args:
+        choice: ``f(path, leaf)``, whose results ``read`` converts, or a tree of values that may be
+            a prefix of ``tree``.
+        tree: any tree; its holes stay holes.
+        noun: the name of the choice, which begins an error.
+        read: the conversion of results.
     """
     if not jax.tree.leaves(tree):
         return tree  # nothing to choose from
@@ -90,26 +99,28 @@ def value_per_leaf(choice: Any, tree: Any, what: str, read: Callable = lambda va
     try:
         return jax.tree.broadcast(choice, tree)
     except ValueError as error:
-        raise ValueError(f"{what} does not fit the tree of parameters: {error}") from None
+        raise ValueError(f"{noun} does not fit the tree of parameters: {error}") from None
 
 
-def is_tree_of_choices(x: Any) -> bool:
-    """Whether something that can be called, as an Equinox module can, is a tree of bools or of
-    labels.
+def is_tree_of_choices(x: Tree) -> bool:
+    """Whether ``x`` is a tree of bools or of labels.
+
+    It may be so although it can be called, as an Equinox module can.
     """
     leaves = jax.tree.leaves(x)
     return bool(leaves) and all(isinstance(leaf, bool | str) for leaf in leaves)
 
 
-def merge(mask: Any, chosen: Any, others: Any) -> Any:
-    """The tree that takes its leaves from ``chosen`` where ``mask`` is true, else from ``others``."""
+def merge(mask: Tree, chosen: Tree, others: Tree) -> Tree:
+    """Leaves of ``chosen`` where ``mask`` is true, else of ``others``."""
     flags, treedef = flatten(mask)
-    pairs = zip(flags, flatten_like(treedef, chosen), flatten_like(treedef, others), strict=True)
-    return treedef.unflatten([a if flag else b for flag, a, b in pairs])
+    a, b = flatten_like(treedef, chosen), flatten_like(treedef, others)
+    rows = zip(flags, a, b, strict=True)
+    return treedef.unflatten([x if flag else y for flag, x, y in rows])
 
 
-def keep_leaves(mask: Any, tree: Any) -> Any:
-    """The leaves of ``tree`` where ``mask`` is true, with holes elsewhere."""
+def keep_leaves(mask: Tree, tree: Tree) -> Tree:
+    """Leaves of ``tree`` where ``mask`` is true, holes elsewhere."""
     flags, treedef = flatten(mask)
-    leaves = flatten_like(treedef, tree)
-    return treedef.unflatten([x if flag else None for flag, x in zip(flags, leaves, strict=True)])
+    pairs = zip(flags, flatten_like(treedef, tree), strict=True)
+    return treedef.unflatten([x if flag else None for flag, x in pairs])
