@@ -19,8 +19,9 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 def scale_by_acprop(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-16, *, eps_root: Hyper = 1e-16
 ) -> Body:
-    r"""The gradient over its mean deviation until the step before: centred like AdaBelief, and
-    asynchronous.
+    r"""ACProp's direction: the gradient over its mean deviation so far.
+
+    It is centred like AdaBelief, and asynchronous: the deviation is that until the step before.
 
     .. math::
         u = \frac{g}{\sqrt{s / (1-\beta_2^{t-1})} + \epsilon}, \quad m \leftarrow \beta_1 m +
@@ -88,6 +89,5 @@ def acprop(
         [0.5]
     """
     direction = scale_by_acprop(b1, b2, eps, eps_root=eps_root)
-    return chain(
-        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
-    )
+    decay = add_decayed_weights(weight_decay, where)
+    return chain(direction, decay, scale_by_learning_rate(learning_rate))

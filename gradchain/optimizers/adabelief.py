@@ -1,4 +1,4 @@
-"""AdaBelief (Zhuang et al., 2020): steps scaled by the gradient's variance."""
+"""AdaBelief (Zhuang et al., 2020): Adam scaled by gradient variance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def scale_by_belief(
     eps_root: Hyper = 1e-16,
     nesterov: bool = False,
 ) -> Body:
-    r"""AdaBelief's direction: Adam's, with the deviation of the gradient from its mean for the
+    r"""AdaBelief's direction: Adam's, scaled by deviations of the gradient.
+
+    In the second moment, the deviation of the gradient from its mean takes the place of the
     gradient.
 
     .. math::

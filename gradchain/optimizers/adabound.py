@@ -1,14 +1,13 @@
-"""AdaBound (Luo et al., 2019): Adam whose rates are clipped towards SGD."""
+"""AdaBound (Luo et al., 2019): Adam that becomes SGD."""
 
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
-from gradchain.core.slots import like_param
+from gradchain.core.slots import Slot, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, ema
@@ -26,8 +25,9 @@ def scale_by_adabound(
     *,
     amsbound: bool = False,
 ) -> Body:
-    r"""Adam's direction whose rate for each element is kept between two bounds that meet: Adam
-    becomes SGD.
+    r"""Adam's direction with bounded rates, which becomes that of SGD.
+
+    The rate of each element is kept between two bounds that meet.
 
     .. math::
         a = \frac{\sqrt{1-\beta_2^t}}{(1-\beta_1^t)(\sqrt{v} + \epsilon)}, \quad u =
@@ -40,8 +40,8 @@ def scale_by_adabound(
         b1: decay :math:`\beta_1` of the first moment ``mu``, in [0, 1).
         b2: decay :math:`\beta_2` of the second moment ``nu``, in [0, 1).
         eps: :math:`\epsilon`, in the units of the gradient.
-        final_scale: what SGD's rate is at the end, :math:`c`, in multiples of the learning rate;
-            the paper's final rate of 0.1 after a rate of 0.001 is 100.
+        final_scale: the rate of SGD at the end, :math:`c`, in multiples of the learning rate; the
+            paper's final rate of 0.1 after a rate of 0.001 is 100.
         gamma: how fast the bounds meet, :math:`\gamma`, per step.
         amsbound: whether to use the largest :math:`v` so far, as AMSGrad does.
 
@@ -55,25 +55,28 @@ def scale_by_adabound(
     """
 
     def rule(g, s, t):
-        mu, (variance, moments) = ema(g, s["mu"], b1), largest_so_far(ema(abs2(g), s["nu"], b2), s)
+        mu = ema(g, s["mu"], b1)
+        variance, moments = largest_second_moment(ema(abs2(g), s["nu"], b2), s)
         rate = bias_corrections(b1, b2, t) / (jnp.sqrt(variance) + eps)
-        lowest, highest = (
-            final_scale * bound for bound in (gamma * t / (gamma * t + 1), 1 + 1 / (gamma * t))
-        )
+        lowest = final_scale * (gamma * t / (gamma * t + 1))
+        highest = final_scale * (1 + 1 / (gamma * t))
         return jnp.clip(rate, lowest, highest) * mu, {"mu": mu, **moments}
 
     return elementwise(rule, mu=like_param, **second_moment_slots(amsbound))
 
 
-def second_moment_slots(largest: bool) -> dict[str, Any]:
-    """The slot of the second moment, and that of its largest value if asked for."""
+def second_moment_slots(largest: bool) -> dict[str, Slot]:
+    """The slots ``nu`` and, if ``largest`` is set, ``nu_max``."""
     real = like_param(real=True)
     return {"nu": real, "nu_max": real} if largest else {"nu": real}
 
 
-def largest_so_far(nu: Any, s: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The second moment to divide by, the largest so far if there is a slot for it, and the new
-    slots.
+def largest_second_moment(
+    nu: jax.Array, s: dict[str, jax.Array]
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The second moment to divide by, and its new slots.
+
+    It is the largest so far where there is a slot ``nu_max`` for it, else ``nu`` itself.
     """
     if "nu_max" not in s:
         return nu, {"nu": nu}

@@ -1,4 +1,4 @@
-"""Adadelta (Zeiler, 2012): rates from past gradients and past updates."""
+"""Adadelta (Zeiler, 2012): rates from past updates."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 @transform
 def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6) -> Body:
-    r"""Give updates the units of parameters: the size of past updates over the size of past
-    gradients.
+    r"""Scale by the size of past updates over past gradients.
+
+    Updates then have the units of parameters.
 
     .. math::
         v \leftarrow \rho v + (1-\rho) |g|^2, \quad
@@ -55,8 +56,9 @@ def adadelta(
     weight_decay: Hyper | None = None,
     where: Where | None = None,
 ) -> GradientTransformation:
-    """Adadelta: ``scale_by_adadelta``, then the learning rate; before them a penalty on the squares
-    of the weights.
+    """Adadelta: ``scale_by_adadelta``, then the learning rate.
+
+    Before them a part of the weights, if any, is added to the gradient: a penalty on their squares.
 
     Args:
         learning_rate: the rate, or its schedule; the paper has none.

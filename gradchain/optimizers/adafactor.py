@@ -1,8 +1,9 @@
-"""Adafactor (Shazeer & Stern, 2018): second moments kept as rows and columns."""
+"""Adafactor (Shazeer & Stern, 2018): factored second moments."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -23,44 +24,49 @@ from gradchain.transforms.weight_decay import add_independent_weight_decay
 
 LARGEST, LAST = "largest", "last"  # which two dimensions are factored
 
-MOST = 6  # dimensions that a leaf of SM3 may have
+Pair: TypeAlias = tuple[int, int]
+"""The two dimensions of a leaf that are factored."""
 
 
-def factored_dims(
-    shape: tuple[int, ...], dims: str = LAST, least: int = 1
-) -> tuple[int, int] | None:
-    """The two dimensions that are factored, the larger last; ``None`` where the leaf keeps its
-    second moment whole.
+def factored_dims(shape: tuple[int, ...], dims: str = LAST, least: int = 1) -> Pair | None:
+    """The two dimensions that are factored, or ``None``.
+
+    Of the largest two dimensions the larger comes last. ``None``: the leaf keeps its second moment
+    whole, since it has fewer than two dimensions, or one of the two is shorter than ``least``.
     """
-    order = (
-        list(range(len(shape)))
-        if dims == LAST
-        else sorted(range(len(shape)), key=shape.__getitem__)
-    )
+    order = list(range(len(shape)))
+    if dims == LARGEST:
+        order.sort(key=shape.__getitem__)
     if len(shape) < 2 or min(shape[d] for d in order[-2:]) < least:
         return None
     return order[-2], order[-1]
 
 
-def factored_slots(dims_of: Callable, name: str) -> dict[str, Slot]:
-    """The slots of a second moment: the means over either dimension, or all of it where there is no
-    such pair.
+def factored_slots(dims_of: Callable[[tuple[int, ...]], Pair | None], name: str) -> dict[str, Slot]:
+    """Slots of a factored second moment: row and column means.
+
+    A leaf without a pair of dimensions to factor keeps all of it, in the slot ``name``.
     """
     is_factored = lambda shape: dims_of(shape) is not None
-    return {
-        f"{name}_row": drop(lambda shape: dims_of(shape)[1])(real=True, exists=is_factored),
-        f"{name}_col": drop(lambda shape: dims_of(shape)[0])(real=True, exists=is_factored),
-        name: like_param(real=True, exists=lambda shape: not is_factored(shape)),
-    }
+
+    def without(i: int) -> Slot:
+        dim = lambda shape: (dims_of(shape) or (0, 0))[i]
+        return drop(dim)(real=True, exists=is_factored)
+
+    whole = like_param(real=True, exists=lambda shape: not is_factored(shape))
+    return {f"{name}_row": without(1), f"{name}_col": without(0), name: whole}
 
 
-def row_mean(row: jax.Array, dims: tuple[int, int]) -> jax.Array:
-    """The mean of the row means over the other factored dimension, which stays with length 1."""
+def row_mean(row: jax.Array, dims: Pair) -> jax.Array:
+    """The mean of row means along the other factored dimension.
+
+    That dimension stays, with length 1.
+    """
     return jnp.mean(row, axis=dims[0] - (dims[0] > dims[1]), keepdims=True)
 
 
-def inverse_root(row: jax.Array, col: jax.Array, dims: tuple[int, int]) -> jax.Array:
-    r"""One over the root of the product of rows and columns, :math:`\sqrt{\bar r / (r c)}`.
+def inverse_root(row: jax.Array, col: jax.Array, dims: Pair) -> jax.Array:
+    r"""One over the root of rows times columns, :math:`\sqrt{\bar r / (r c)}`.
 
     The roots are taken one by one: a quotient of squares may be out of range where the root is not.
     """
@@ -80,8 +86,9 @@ def scale_by_factored_rms(
     dims: str = LARGEST,
     add_epsilon: bool = True,
 ) -> Body:
-    r"""Adafactor's direction: divide by the root of a mean square that is kept as row and column
-    means.
+    r"""Adafactor's direction: divide by a factored root mean square.
+
+    Of the mean square only row and column means are kept.
 
     .. math::
         r \leftarrow \beta_t r + (1-\beta_t)\, \mathrm{mean}_j (|g|^2 + \epsilon), \quad
@@ -93,7 +100,7 @@ def scale_by_factored_rms(
     Args:
         factored: whether to factor at all.
         decay_rate: the exponent :math:`\gamma > 0` of the decay.
-        step_offset: what is taken from the step :math:`t`, for a fine-tuning that began there.
+        step_offset: is subtracted from the step :math:`t`, for a fine-tuning that began there.
         min_dim_size_to_factor: both dimensions have to be as long for a leaf to be factored.
         epsilon: :math:`\epsilon`, in squared units of the gradient.
         max_decay: the largest :math:`\beta_t`, in [0, 1), so that the average does not become one
@@ -101,8 +108,8 @@ def scale_by_factored_rms(
         dims: the two dimensions that are factored, the ``"largest"`` or the ``"last"``; the others
             are a batch.
         add_epsilon: whether :math:`\epsilon` is added to the squares; else the estimate of
-            :math:`|g|^2` is at least
-            :math:`\epsilon`, and the mean of :math:`r` at least :math:`\sqrt{\epsilon}`, as in torch.
+            :math:`|g|^2` is at least :math:`\epsilon`, and the mean of :math:`r` at least
+            :math:`\sqrt{\epsilon}`, as in torch.
 
     Raises:
         ValueError: if ``dims`` is neither.
@@ -118,9 +125,8 @@ def scale_by_factored_rms(
          [1. 1.]]
     """
     check_one_of("scale_by_factored_rms", (LARGEST, LAST), dims=dims)
-    dims_of = lambda shape: (
-        factored_dims(shape, dims, max(min_dim_size_to_factor, 1)) if factored else None
-    )
+    least = max(min_dim_size_to_factor, 1)
+    dims_of = lambda shape: factored_dims(shape, dims, least) if factored else None
 
     def rule(g, s, t):
         weight = (t - step_offset) ** -decay_rate
@@ -161,8 +167,9 @@ def adafactor(
     dims: str = LARGEST,
     add_eps: bool = True,
 ) -> GradientTransformation:
-    r"""Adafactor: a factored direction, bounded, in proportion to the parameters; rows and columns
-    are all it keeps.
+    r"""Adafactor: factored second moments, bounded steps in proportion to parameters.
+
+    Row and column means are all that it keeps by default.
 
     torch's definition is ``adafactor(rate, 1, clipping_threshold=d, eps=eps1**2, dims="last",
     add_eps=False)`` with the schedule ``rate`` :math:`\min(\eta, 1/\sqrt{t})`.
@@ -201,9 +208,7 @@ def adafactor(
     rate = scale_by_learning_rate(1.0 if learning_rate is None else learning_rate)
     size = [scale_by_param_block_rms()] if multiply_by_parameter_scale else []
     memory = [] if momentum is None else [average_updates(momentum, debias=False)]
-    decay = (
-        []
-        if weight_decay_rate is None
-        else [add_independent_weight_decay(weight_decay_rate, where)]
-    )
+    decay = []
+    if weight_decay_rate is not None:
+        decay = [add_independent_weight_decay(weight_decay_rate, where)]
     return chain(direction, *bound, rate, *size, *memory, *decay)

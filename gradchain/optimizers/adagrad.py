@@ -1,4 +1,4 @@
-"""Adagrad (Duchi et al., 2011): rates from the sum of squared gradients."""
+"""Adagrad (Duchi et al., 2011): rates from summed squared gradients."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 def scale_by_rss(
     initial_accumulator_value: Hyper = 0.1, eps: Hyper = 1e-7, eps_in_sqrt: bool = True
 ) -> Body:
-    r"""Divide by the root of the sum of squares: :math:`s \leftarrow s + |g|^2`, :math:`u = g /
-    \sqrt{s + \epsilon}`.
+    r"""Divide by the root of the sum of squared gradients.
+
+    .. math::
+        s \leftarrow s + |g|^2, \quad u = g / \sqrt{s + \epsilon}
 
     Where the sum is zero the update is zero.
 

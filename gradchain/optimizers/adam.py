@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -55,15 +53,16 @@ def scale_by_adam(
     return elementwise(rule, mu=like_param, nu=like_param(real=True))
 
 
-def nesterov_mean(mu: Any, g: Any, b1: Any, t: Any) -> Any:
-    """Nesterov's first moment: the one of the next step, with this gradient in the place of the
-    next one.
+def nesterov_mean(mu: jax.Array, g: jax.Array, b1: float | jax.Array, t: jax.Array) -> jax.Array:
+    """The first moment with Nesterov's look-ahead, corrected for its start.
+
+    It is the moment of the next step, with this gradient in the place of the next one.
     """
     return b1 * debias(mu, b1, t + 1) + (1 - b1) * debias(g, b1, t)
 
 
-def bias_corrections(b1: Any, b2: Any, t: Any) -> jax.Array:
-    """The factor that both of Adam's bias corrections are together, outside the root."""
+def bias_corrections(b1: float | jax.Array, b2: float | jax.Array, t: jax.Array) -> jax.Array:
+    """Adam's two bias corrections as one factor outside the root."""
     return debias(1.0, b1, t) / jnp.sqrt(debias(1.0, b2, t))
 
 
@@ -110,8 +109,9 @@ def adamw(
     *,
     eps_root: Hyper = 0.0,
 ) -> GradientTransformation:
-    """Adam with decoupled weight decay: ``scale_by_adam``, ``add_decayed_weights``, then the
-    learning rate.
+    """AdamW: Adam with decoupled weight decay.
+
+    It is ``scale_by_adam``, ``add_decayed_weights``, then the learning rate.
 
     Args:
         learning_rate: the rate, or its schedule.
@@ -132,9 +132,8 @@ def adamw(
         [0.75]
     """
     direction = scale_by_adam(b1, b2, eps, eps_root=eps_root)
-    return chain(
-        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
-    )
+    decay = add_decayed_weights(weight_decay, where)
+    return chain(direction, decay, scale_by_learning_rate(learning_rate))
 
 
 @recipe
@@ -149,8 +148,9 @@ def adamc(
     *,
     eps_root: Hyper = 0.0,
 ) -> GradientTransformation:
-    """AdamW whose decay fades with the rate: ``scale_by_adam``, ``add_corrected_weight_decay``,
-    then the learning rate.
+    """AdamC: AdamW whose weight decay fades with the rate.
+
+    It is ``scale_by_adam``, ``add_corrected_weight_decay``, then the learning rate.
 
     Args:
         learning_rate: the rate, or its schedule.

@@ -1,8 +1,9 @@
-"""Directions with one second moment for a block of elements."""
+"""Adam-mini (Zhang et al., 2024): one second moment per block."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import jax.numpy as jnp
 
@@ -18,14 +19,17 @@ from gradchain.numerics.reductions import mean, mean_along
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
+Blocks: TypeAlias = Callable[[tuple[int, ...]], tuple[int, ...]]
+"""From the shape of a leaf to the dimensions along which elements share a second moment."""
+
 BLOCKS = {"output": -2, "row": -1}  # the dimension that shares a second moment
 
 
 @transform
 def scale_by_adam_mini(
-    b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, block: str | Callable = "output"
+    b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, block: str | Blocks = "output"
 ) -> Body:
-    r"""Adam's direction with one second moment for each block of elements.
+    r"""Adam's direction with one second moment for each block.
 
     .. math::
         m \leftarrow \beta_1 m + (1-\beta_1) g, \quad
@@ -67,13 +71,14 @@ def scale_by_adam_mini(
     def rule(g, s, t):
         dims = shared(g.shape)
         mu = ema(g, s["mu"], b1)
-        square = mean(abs2(g)) if dims is None else jnp.squeeze(mean_along(abs2(g), dims), dims)
+        if dims is None:
+            square = mean(abs2(g))
+        else:
+            square = jnp.squeeze(mean_along(abs2(g), dims), dims)
         nu = ema(square, s["nu"], b2)
         size = jnp.sqrt(debias(nu, b2, t)) + eps
-        return debias(mu, b1, t) / (size if dims is None else jnp.expand_dims(size, dims)), {
-            "mu": mu,
-            "nu": nu,
-        }
+        size = size if dims is None else jnp.expand_dims(size, dims)
+        return debias(mu, b1, t) / size, {"mu": mu, "nu": nu}
 
     def rest(shape: tuple[int, ...]) -> tuple[int, ...]:
         dims = shared(shape)
@@ -91,7 +96,7 @@ def adam_mini(
     eps: Hyper = 1e-8,
     weight_decay: Hyper = 0.0,
     where: Where | None = None,
-    block: str | Callable = "output",
+    block: str | Blocks = "output",
 ) -> GradientTransformation:
     """Adam-mini: ``scale_by_adam_mini``, ``add_decayed_weights``, then the learning rate.
 
@@ -114,6 +119,5 @@ def adam_mini(
         [0.98 0.86]
     """
     direction = scale_by_adam_mini(b1, b2, eps, block)
-    return chain(
-        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
-    )
+    decay = add_decayed_weights(weight_decay, where)
+    return chain(direction, decay, scale_by_learning_rate(learning_rate))

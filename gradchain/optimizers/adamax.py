@@ -17,7 +17,7 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 @transform
 def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> Body:
-    r"""Adam's direction with the largest of the recent gradients for the second moment.
+    r"""AdaMax's direction: Adam's, divided by the largest recent gradient.
 
     .. math::
         m \leftarrow \beta_1 m + (1-\beta_1) g, \quad v \leftarrow \max(\beta_2 v, |g| + \epsilon),
@@ -48,8 +48,9 @@ def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> Bo
 def adamax(
     learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8
 ) -> GradientTransformation:
-    """Adam with the largest of the recent gradients for the second moment: ``scale_by_adamax``,
-    then the learning rate.
+    """AdaMax: ``scale_by_adamax``, then the learning rate.
+
+    It is Adam with the largest of the recent gradients for the second moment.
 
     Args:
         learning_rate: the rate, or its schedule.
@@ -78,8 +79,9 @@ def adamaxw(
     weight_decay: Hyper = 1e-4,
     where: Where | None = None,
 ) -> GradientTransformation:
-    """Adamax with decoupled weight decay: ``scale_by_adamax``, ``add_decayed_weights``, then the
-    learning rate.
+    """AdaMax with decoupled weight decay.
+
+    It is ``scale_by_adamax``, ``add_decayed_weights``, then the learning rate.
 
     Args:
         learning_rate: the rate, or its schedule.
@@ -99,6 +101,5 @@ def adamaxw(
         [0.75]
     """
     direction = scale_by_adamax(b1, b2, eps)
-    return chain(
-        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
-    )
+    decay = add_decayed_weights(weight_decay, where)
+    return chain(direction, decay, scale_by_learning_rate(learning_rate))

@@ -1,4 +1,7 @@
-"""SGDP and AdamP (Heo et al., 2021): no steps along scale-invariant weights."""
+"""SGDP and AdamP (Heo et al., 2021): no radial steps.
+
+A step along a scale-invariant weight would only make it longer.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adan (Xie et al., 2022): Nesterov momentum from differences of gradients."""
+"""Adan (Xie et al., 2022): Nesterov momentum from gradient differences."""
 
 from __future__ import annotations
 
@@ -99,6 +99,5 @@ def adan(
         [0.5]
     """
     direction = scale_by_adan(b1, b2, b3, eps, eps_root=eps_root)
-    return chain(
-        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
-    )
+    decay = add_decayed_weights(weight_decay, where)
+    return chain(direction, decay, scale_by_learning_rate(learning_rate))

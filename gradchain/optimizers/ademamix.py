@@ -1,4 +1,4 @@
-"""AdEMAMix (Pagliardini et al., 2024): a fast and a slow momentum."""
+"""AdEMAMix (Pagliardini et al., 2024): fast and slow momentum."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def scale_by_ademamix(
     *,
     eps_root: Hyper = 0.0,
 ) -> Body:
-    r"""Adam's direction with a second average of gradients that remembers much longer.
+    r"""Adam's direction with a second, much slower average of gradients.
 
     .. math::
         m' \leftarrow \beta_3 m' + (1-\beta_3) g, \quad
@@ -53,13 +53,11 @@ def scale_by_ademamix(
     """
 
     def rule(g, s, t):
-        mu, slow, nu = ema(g, s["mu"], b1), ema(g, s["mu_slow"], b3), ema(abs2(g), s["nu"], b2)
+        mu, slow = ema(g, s["mu"], b1), ema(g, s["mu_slow"], b3)
+        nu = ema(abs2(g), s["nu"], b2)
         mean = debias(mu, b1, t) + alpha * slow
-        return mean / (jnp.sqrt(debias(nu, b2, t) + eps_root) + eps), {
-            "mu": mu,
-            "mu_slow": slow,
-            "nu": nu,
-        }
+        size = jnp.sqrt(debias(nu, b2, t) + eps_root) + eps
+        return mean / size, {"mu": mu, "mu_slow": slow, "nu": nu}
 
     return elementwise(rule, mu=like_param, mu_slow=like_param, nu=like_param(real=True))
 
@@ -73,7 +71,9 @@ def scale_by_simplified_ademamix(
     *,
     eps_root: Hyper = 0.0,
 ) -> Body:
-    r"""A sum of past gradients with more weight on the present one, over the root of the second
+    r"""Simplified AdEMAMix: a sum of gradients over Adam's second moment.
+
+    The present gradient has more weight in the sum, which is divided by the root of the second
     moment.
 
     .. math::
@@ -142,9 +142,8 @@ def ademamix(
         [0.8]
     """
     direction = scale_by_ademamix(b1, b2, b3, alpha, eps, eps_root=eps_root)
-    return chain(
-        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
-    )
+    decay = add_decayed_weights(weight_decay, where)
+    return chain(direction, decay, scale_by_learning_rate(learning_rate))
 
 
 @recipe
@@ -182,6 +181,5 @@ def simplified_ademamix(
         [0.5]
     """
     direction = scale_by_simplified_ademamix(b1, b2, alpha, eps, eps_root=eps_root)
-    return chain(
-        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
-    )
+    decay = add_decayed_weights(weight_decay, where)
+    return chain(direction, decay, scale_by_learning_rate(learning_rate))

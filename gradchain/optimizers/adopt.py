@@ -1,4 +1,4 @@
-"""ADOPT (Taniguchi et al., 2024): Adam divided by the previous second moment."""
+"""ADOPT (Taniguchi et al., 2024): Adam over previous second moments."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def scale_by_adopt(
     *,
     nesterov: bool = False,
 ) -> Body:
-    r"""The average of gradients over the second moment of the step before; it converges with any
-    :math:`\beta_2`.
+    r"""ADOPT's direction: averaged gradients, each over the previous second moment.
+
+    It converges with any :math:`\beta_2`.
 
     .. math::
         m \leftarrow \beta_1 m + (1-\beta_1)\,\mathrm{clip}\left(\frac{g}{\max(\sqrt{v}, \epsilon)},
@@ -74,7 +75,9 @@ def adopt(
     *,
     nesterov: bool = False,
 ) -> GradientTransformation:
-    """ADOPT: ``scale_by_adopt``, then the learning rate. The first step only measures the gradient.
+    """ADOPT: ``scale_by_adopt``, then the learning rate.
+
+    The first step only measures the gradient.
 
     Args:
         learning_rate: the rate, or its schedule.

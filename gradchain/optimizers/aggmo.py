@@ -9,13 +9,16 @@ from gradchain.core.lift import elementwise
 from gradchain.core.slots import prepend
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Numeric
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 @transform
-def scale_by_aggmo(decays: tuple = (0.0, 0.9, 0.99)) -> Body:
-    r"""The mean of several momenta: :math:`m_i \leftarrow \mu_i m_i + g`, :math:`u = \frac1K \sum_i
-    m_i`.
+def scale_by_aggmo(decays: tuple[Numeric, ...] = (0.0, 0.9, 0.99)) -> Body:
+    r"""The mean of several momenta.
+
+    .. math::
+        m_i \leftarrow \mu_i m_i + g, \quad u = \frac1K \sum_i m_i
 
     The fast ones damp the oscillations of the slow ones.
 
@@ -38,14 +41,17 @@ def scale_by_aggmo(decays: tuple = (0.0, 0.9, 0.99)) -> Body:
         raise ValueError("scale_by_aggmo: decays must hold one number or more, not ().")
 
     def rule(g, s):
-        momenta = jnp.stack([decay * m + g for decay, m in zip(decays, s["momenta"], strict=True)])
+        pairs = zip(decays, s["momenta"], strict=True)
+        momenta = jnp.stack([decay * m + g for decay, m in pairs])
         return jnp.mean(momenta, axis=0), {"momenta": momenta}
 
     return elementwise(rule, momenta=prepend(len(decays)))
 
 
 @recipe
-def aggmo(learning_rate: Hyper, decays: tuple = (0.0, 0.9, 0.99)) -> GradientTransformation:
+def aggmo(
+    learning_rate: Hyper, decays: tuple[Numeric, ...] = (0.0, 0.9, 0.99)
+) -> GradientTransformation:
     """Aggregated momentum: ``scale_by_aggmo``, then the learning rate.
 
     Args:

@@ -1,5 +1,6 @@
-"""Amos: Adam's idea with one second moment a leaf, and a decay of both rate and weights that it
-finds itself.
+"""Amos (Tian & Parikh, 2022): Adam with adaptive weight decay.
+
+It keeps one second moment for each leaf, and finds itself how rate and weights decay.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 def usual_size(shape: tuple[int, ...]) -> float:
-    """The size that trained weights are expected to have: by the number of inputs of a kernel, 0.5
-    for a vector.
+    r"""The size that trained weights of a shape usually have.
+
+    It is :math:`\sqrt{2/n}` for kernels with :math:`n` inputs, and 0.5 for a vector.
     """
     return 0.5 if len(shape) < 2 else math.sqrt(2 / max(shape[-2], 1))
 
@@ -34,9 +36,11 @@ def scale_by_amos(
     c_coef: Hyper = 0.25,
     d_coef: Hyper = 0.25,
     eps: Hyper = 1e-18,
-    expected_size: Callable | None = None,
+    expected_size: Callable[[tuple[int, ...]], float] | None = None,
 ) -> Body:
-    r"""Amos's direction, weight decay included, to be followed by the same learning rate.
+    r"""Amos's direction, weight decay included.
+
+    The same learning rate has to follow it.
 
     .. math::
         v &\leftarrow \beta v + (1-\beta)\, \mathrm{mean} |g|^2, \quad \hat v = v / (1-\beta^t),
@@ -73,7 +77,8 @@ def scale_by_amos(
         size, square, b = size_of(g.shape), mean(abs2(g)), s["b"]
         nu = ema(square, s["nu"], beta)
         inverse = 1 / debias(nu + eps, beta, t)
-        decay = learning_rate * inverse * square / jnp.sqrt(1 + c_coef * learning_rate**0.5 * b)
+        fading_decay = jnp.sqrt(1 + c_coef * learning_rate**0.5 * b)
+        decay = learning_rate * inverse * square / fading_decay
         fading = 1 + d_coef * (learning_rate * size) ** 0.5 * b
         u = (g * (size * jnp.sqrt(inverse)) + p * (decay / 2)) / fading
         new = {"nu": nu, "b": b + learning_rate * decay * (1 + b)}
@@ -95,9 +100,11 @@ def amos(
     c_coef: Hyper = 0.25,
     d_coef: Hyper = 0.25,
     eps: Hyper = 1e-18,
-    expected_size: Callable | None = None,
+    expected_size: Callable[[tuple[int, ...]], float] | None = None,
 ) -> GradientTransformation:
-    """Amos: ``scale_by_amos``, then the learning rate. Weight decay is a part of it.
+    """Amos: ``scale_by_amos``, then the learning rate.
+
+    Weight decay is a part of it.
 
     Args:
         learning_rate: the rate, or its schedule: the relative change of a weight in a step.

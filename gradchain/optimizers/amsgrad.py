@@ -1,4 +1,4 @@
-"""AMSGrad (Reddi et al., 2018): Adam with a second moment that never falls."""
+"""AMSGrad (Reddi et al., 2018): second moments that never shrink."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def scale_by_amsgrad(
         bias_correction_mu: whether to divide :math:`m` by :math:`1-\beta_1^t`; the paper does not.
         bias_correction_nu: whether to divide :math:`v` by :math:`1-\beta_2^t`; the paper does not.
         max_first: whether to take the largest of the raw moments and to correct that, as PyTorch
-            does:
-            :math:`\bar v \leftarrow \max(\bar v, v)` and :math:`\bar v / (1-\beta_2^t)` under the root.
+            does: :math:`\bar v \leftarrow \max(\bar v, v)` and :math:`\bar v / (1-\beta_2^t)` under
+            the root.
 
     Source: Reddi, Kale & Kumar, "On the Convergence of Adam and Beyond", 2018,
     https://arxiv.org/abs/1904.09237
@@ -61,9 +61,11 @@ def scale_by_amsgrad(
         nu_max = jnp.maximum(s["nu_max"], corrected)
         variance = debias(nu_max, b2, t) if bias_correction_nu and max_first else nu_max
         mean = debias(mu, b1, t) if bias_correction_mu else mu
-        return mean / (jnp.sqrt(variance + eps_root) + eps), {"mu": mu, "nu": nu, "nu_max": nu_max}
+        new = {"mu": mu, "nu": nu, "nu_max": nu_max}
+        return mean / (jnp.sqrt(variance + eps_root) + eps), new
 
-    return elementwise(rule, mu=like_param, nu=like_param(real=True), nu_max=like_param(real=True))
+    real = like_param(real=True)
+    return elementwise(rule, mu=like_param, nu=real, nu_max=real)
 
 
 @recipe
@@ -78,7 +80,9 @@ def amsgrad(
     bias_correction_nu: bool = True,
     max_first: bool = False,
 ) -> GradientTransformation:
-    """Adam with a second moment that never shrinks: ``scale_by_amsgrad``, then the learning rate.
+    """AMSGrad: ``scale_by_amsgrad``, then the learning rate.
+
+    It is Adam with a second moment that never shrinks.
 
     Args:
         learning_rate: the rate, or its schedule.

@@ -1,4 +1,4 @@
-"""Directions whose scale is found in a projection of the gradient to a few dimensions."""
+"""APOLLO (Zhu et al., 2024): Adam's scale from a projection."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ def scale_by_apollo(
     scale_by: str = "channel",
     seed: int = 0,
 ) -> Body:
-    r"""APOLLO: the gradient itself, scaled as Adam would scale its random projection to ``rank``
-    dimensions.
+    r"""APOLLO: the gradient, scaled as Adam scales a random projection.
+
+    The projection has ``rank`` dimensions.
 
     .. math::
         R = P g, \quad \tilde R = \mathrm{Adam}(R), \quad
@@ -81,7 +82,8 @@ def scale_by_apollo(
             return adam(g, s, t)
         is_tall = g.shape[-2] > g.shape[-1]
         x = jnp.swapaxes(g, -1, -2) if is_tall else g
-        low = _projection(seed, (t - 1) // update_every, (rank, x.shape[-2]), x) @ x
+        projection = _projection(seed, (t - 1) // update_every, (rank, x.shape[-2]), x)
+        low = projection @ x
         scaled, new = adam(low, s, t)
         dims = (-2,) if scale_by == "channel" else (-2, -1)
         u = x * safe_divide(_length(scaled, dims), _length(low, dims))
@@ -93,7 +95,9 @@ def scale_by_apollo(
         return scale * (jnp.swapaxes(u, -1, -2) if is_tall else u), new
 
     def low_shape(shape):
-        return (*shape[:-2], rank, max(shape[-2:])) if is_wide_enough(shape, rank) else shape
+        if not is_wide_enough(shape, rank):
+            return shape
+        return (*shape[:-2], rank, max(shape[-2:]))
 
     slots = {"mu": shaped(low_shape), "nu": shaped(low_shape)(real=True)}
     if max_growth is not None:
@@ -103,18 +107,22 @@ def scale_by_apollo(
 
 
 def _length(x: jax.Array, dims: tuple[int, ...]) -> jax.Array:
-    """The norm along dimensions, which stay with length 1; also where its square is out of range."""
+    """The norm along dimensions, which stay with length 1.
+
+    It is right also where its square is out of range.
+    """
     largest = lax.stop_gradient(jnp.max(jnp.abs(x), axis=dims, keepdims=True))
-    return largest * jnp.sqrt(jnp.sum(abs2(safe_divide(x, largest)), axis=dims, keepdims=True))
+    squares = abs2(safe_divide(x, largest))
+    return largest * jnp.sqrt(jnp.sum(squares, axis=dims, keepdims=True))
 
 
 def _projection(seed: int, period: jax.Array, shape: tuple[int, int], like: jax.Array) -> jax.Array:
-    """Normal numbers of variance ``1 / rank``, drawn in float32 so that they are the same in each
-    precision.
+    """Normal numbers of variance ``1 / rank``.
+
+    They are drawn in float32, so that they are the same in each precision.
     """
-    return jax.random.normal(step_key(seed, period), shape, jnp.float32).astype(
-        like.real.dtype
-    ) / math.sqrt(shape[0])
+    drawn = jax.random.normal(step_key(seed, period), shape, jnp.float32)
+    return drawn.astype(like.real.dtype) / math.sqrt(shape[0])
 
 
 @recipe
@@ -160,6 +168,5 @@ def apollo(
         [0.9]
     """
     direction = scale_by_apollo(rank, update_every, scale, b1, b2, eps, max_growth, scale_by, seed)
-    return chain(
-        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
-    )
+    decay = add_decayed_weights(weight_decay, where)
+    return chain(direction, decay, scale_by_learning_rate(learning_rate))

@@ -16,7 +16,9 @@ from gradchain.transforms.scaling import scale
 def scale_by_asgd(
     learning_rate: Hyper, lambd: Hyper = 1e-4, alpha: Hyper = 0.75, t0: Hyper = 1e6
 ) -> Body:
-    r"""A decaying rate with weight decay, and the average of the parameters that it leads to.
+    r"""Averaged SGD's step: a decaying rate, and averaged parameters.
+
+    Weight decay is a part of it. The average is of the parameters that the steps lead to.
 
     .. math::
         \eta_t = \frac{\eta}{(1 + \lambda \eta (t - 1))^{\alpha}}, \quad u = \eta_t (g + \lambda p),
@@ -50,7 +52,8 @@ def scale_by_asgd(
         rate = learning_rate / (1 + lambd * learning_rate * (t - 1)) ** alpha
         u = rate * (g + lambd * p)
         weight = 1 / jnp.maximum(t - 1 - t0, 1.0)
-        return u, {"average_params": weight * (p - u) + (1 - weight) * s["average_params"]}
+        average = weight * (p - u) + (1 - weight) * s["average_params"]
+        return u, {"average_params": average}
 
     return elementwise(rule, average_params=like_param(copy=True))
 
@@ -59,8 +62,9 @@ def scale_by_asgd(
 def asgd(
     learning_rate: Hyper, lambd: Hyper = 1e-4, alpha: Hyper = 0.75, t0: Hyper = 1e6
 ) -> GradientTransformation:
-    """Averaged gradient descent: the iterates of ``scale_by_asgd``, whose state holds their
-    average.
+    """Averaged gradient descent: ``scale_by_asgd``, downhill.
+
+    The state of ``scale_by_asgd`` holds the average of the iterates.
 
     Args:
         learning_rate: the rate at the start.

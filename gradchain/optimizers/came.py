@@ -1,4 +1,4 @@
-"""CAME (Luo et al., 2023): factored moments guided by their confidence."""
+"""CAME (Luo et al., 2023): confidence-guided factored moments."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ def scale_by_came(
     eps1: Hyper = 1e-30,
     eps2: Hyper = 1e-16,
 ) -> Body:
-    r"""CAME's direction: an average of factored directions, over the root of how far each was from
-    that average.
+    r"""CAME's direction: averaged factored directions, divided by their instability.
+
+    The instability is the root of how far each direction was from that average.
 
     .. math::
         \hat u = \frac{g}{\sqrt{F(|g|^2 + \epsilon_1)}}, \quad
@@ -59,7 +60,7 @@ def scale_by_came(
         pair = factored_dims(g.shape)
 
         def scale(square, decay, name):
-            """One over the root of the average of squares, and the new slots of that average."""
+            """One over the root mean square, and its new slots."""
             if pair is None:
                 v = ema(square, s[name], decay)
                 return 1 / jnp.sqrt(v), {name: v}
@@ -118,6 +119,5 @@ def came(
         [0.95]
     """
     direction = scale_by_came(b1, b2, b3, clipping_threshold, eps1, eps2)
-    return chain(
-        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
-    )
+    decay = add_decayed_weights(weight_decay, where)
+    return chain(direction, decay, scale_by_learning_rate(learning_rate))

@@ -1,4 +1,7 @@
-"""Steps as bets on a coin: no rate at all."""
+"""COCOB (Orabona & Tommasi, 2017): steps as bets on coins.
+
+It needs no learning rate at all.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 @transform
 def scale_by_cocob(alpha: Hyper = 100.0, eps: Hyper = 1e-8) -> Body:
-    r"""Continuous coin betting (COCOB): bet a part of the wealth on the sign of the next gradient.
+    r"""Continuous coin betting (COCOB): bet on the gradient's next sign.
+
+    Each element bets a part of its wealth on the sign of its next gradient.
 
     .. math::
         L &\leftarrow \max(L, |g|), \quad G \leftarrow G + |g|, \quad R \leftarrow \max(R - \langle
@@ -47,15 +52,15 @@ def scale_by_cocob(alpha: Hyper = 100.0, eps: Hyper = 1e-8) -> Body:
     def rule(g, s, p):
         moved = p - s["start"]
         size = jnp.abs(g)
-        largest = jnp.where(
-            size > s["largest"], size, s["largest"]
-        )  # unlike maximum's, its slope stands any rounding
+        # unlike that of jnp.maximum, its derivative does not depend on rounding
+        largest = jnp.where(size > s["largest"], size, s["largest"])
         magnitudes = s["magnitudes"] + size
         reward = jnp.maximum(s["reward"] - (jnp.conj(g) * moved).real, 0.0)
         descent = s["descent"] - g
         share = (largest + reward) / jnp.maximum(magnitudes + largest, alpha * largest)
-        slots = {"largest": largest, "magnitudes": magnitudes, "reward": reward, "descent": descent}
-        return descent / largest * share - moved, s | slots
+        new = {"largest": largest, "magnitudes": magnitudes}
+        new |= {"reward": reward, "descent": descent}
+        return descent / largest * share - moved, s | new
 
     real = like_param(real=True)
     start = {"start": like_param(copy=True), "descent": like_param}
@@ -70,7 +75,7 @@ def cocob(
     weight_decay: Hyper = 0.0,
     where: Where | None = None,
 ) -> GradientTransformation:
-    """Continuous coin betting: ``scale_by_cocob`` on the gradient and a weight decay.
+    """COCOB: ``scale_by_cocob`` on the gradient plus weight decay.
 
     Args:
         learning_rate: a factor of the gradient, for a schedule; a constant changes nothing.

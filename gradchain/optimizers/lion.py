@@ -63,9 +63,8 @@ def tiger(
         [0.5 1. ]
     """
     direction = chain(average_updates(b1, debias=False), scale_by_sign())
-    return chain(
-        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
-    )
+    decay = add_decayed_weights(weight_decay, where)
+    return chain(direction, decay, scale_by_learning_rate(learning_rate))
 
 
 @recipe

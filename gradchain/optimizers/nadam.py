@@ -144,6 +144,5 @@ def nadamw(
         [0.75]
     """
     direction = scale_by_nadam(b1, b2, eps, eps_root=eps_root, momentum_decay=momentum_decay)
-    return chain(
-        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
-    )
+    decay = add_decayed_weights(weight_decay, where)
+    return chain(direction, decay, scale_by_learning_rate(learning_rate))

@@ -1,4 +1,4 @@
-"""Padam (Chen et al., 2018): Adam with a partial power of the second moment."""
+"""Padam (Chen et al., 2018): partially adaptive Adam."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, ema
-from gradchain.optimizers.adabound import largest_so_far, second_moment_slots
+from gradchain.optimizers.adabound import largest_second_moment, second_moment_slots
 from gradchain.optimizers.adam import bias_corrections
 from gradchain.transforms.scaling import scale_by_learning_rate
 
@@ -24,7 +24,7 @@ def scale_by_padam(
     *,
     amsgrad: bool = True,
 ) -> Body:
-    r"""AMSGrad's direction, adapted in part: between SGD with momentum and AMSGrad.
+    r"""Partially adaptive Adam: between SGD with momentum and AMSGrad.
 
     .. math::
         \bar v \leftarrow \max(\bar v, v), \quad
@@ -50,7 +50,8 @@ def scale_by_padam(
     """
 
     def rule(g, s, t):
-        mu, (variance, moments) = ema(g, s["mu"], b1), largest_so_far(ema(abs2(g), s["nu"], b2), s)
+        mu = ema(g, s["mu"], b1)
+        variance, moments = largest_second_moment(ema(abs2(g), s["nu"], b2), s)
         size = (jnp.sqrt(variance) + eps) ** (2 * partial)
         return bias_corrections(b1, b2, t) * mu / size, {"mu": mu, **moments}
 

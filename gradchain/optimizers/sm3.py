@@ -1,4 +1,4 @@
-"""SM3 (Anil et al., 2019): one accumulator for each row and column."""
+"""SM3 (Anil et al., 2019): accumulators for rows and columns."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from gradchain.core.slots import Slot, keep, like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, ema
-from gradchain.optimizers.adafactor import MOST
 from gradchain.transforms.scaling import scale_by_learning_rate
+
+
+MAX_DIMS = 6  # of a leaf: it has a slot for each
 
 
 @transform
 def scale_by_sm3(b1: Hyper = 0.9, b2: Hyper = 1.0, eps: Hyper = 1e-8) -> Body:
-    r"""SM3's direction: the square of an element is bounded by what each of its rows, columns ...
-    has seen.
+    r"""SM3's direction: averages of gradients over bounds of their squares.
+
+    The sum of squares of an element is bounded by the largest sum in its row, in its column and so
+    on.
 
     .. math::
         v_{ij\dots} = \min(a^0_i, a^1_j, \dots) + |g_{ij\dots}|^2, \quad
@@ -56,25 +60,24 @@ def scale_by_sm3(b1: Hyper = 0.9, b2: Hyper = 1.0, eps: Hyper = 1e-8) -> Body:
         weight = jnp.where(b2 < 1, 1 - b2, 1.0)
         v = b2 * functools.reduce(jnp.minimum, bounds) + weight * abs2(g)
         seen = v > 0
-        u = jnp.where(seen, g / jnp.sqrt(jnp.where(seen, v, 1.0) + eps), jnp.zeros_like(g))
+        root = jnp.sqrt(jnp.where(seen, v, 1.0) + eps)
+        u = jnp.where(seen, g / root, jnp.zeros_like(g))
         mu = ema(u, s["mu"], b1)
         return mu, {"mu": mu} | {k: _largest_along(v, dim) for dim, k in enumerate(axes)}
 
     single = scalar(exists=lambda shape: not shape)
-    return leafwise(
-        rule,
-        whole=True,
-        mu=like_param,
-        single=single,
-        **{f"axis_{i}": _axis(i) for i in range(MOST)},
-    )
+    axes = {f"axis_{i}": _axis(i) for i in range(MAX_DIMS)}
+    return leafwise(rule, whole=True, mu=like_param, single=single, **axes)
 
 
 def _axis(dim: int) -> Slot:
+    """The slot for dimension ``dim``."""
+
     def exists(shape: tuple[int, ...]) -> bool:
-        if len(shape) > MOST:
+        if len(shape) > MAX_DIMS:
             raise ValueError(
-                f"scale_by_sm3: a leaf of shape {list(shape)} has more than {MOST} dimensions; reshape it."
+                f"scale_by_sm3: a leaf of shape {list(shape)} has more than {MAX_DIMS} dimensions;"
+                " reshape it."
             )
         return dim < len(shape)
 
@@ -82,7 +85,10 @@ def _axis(dim: int) -> Slot:
 
 
 def _along(bound: jax.Array, dim: int, ndim: int) -> jax.Array:
-    """A vector along dimension ``dim`` of an array of ``ndim`` dimensions; a number stays one."""
+    """Reshape a vector to lie along one dimension.
+
+    That is dimension ``dim`` of an array of ``ndim`` dimensions; a number stays one.
+    """
     return bound.reshape([-1 if i == dim else 1 for i in range(ndim)])
 
 

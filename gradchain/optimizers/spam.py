@@ -193,9 +193,8 @@ def spam(
         [0.9]
     """
     direction = scale_by_spam(b1, b2, eps, threshold, reset_every, warmup_steps, clip_after)
-    return chain(
-        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
-    )
+    decay = add_decayed_weights(weight_decay, where)
+    return chain(direction, decay, scale_by_learning_rate(learning_rate))
 
 
 @recipe
@@ -235,6 +234,5 @@ def stable_spam(
         [0.9]
     """
     direction = scale_by_stable_spam(b1, b2, eps, gamma1, gamma2, theta, reset_every)
-    return chain(
-        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
-    )
+    decay = add_decayed_weights(weight_decay, where)
+    return chain(direction, decay, scale_by_learning_rate(learning_rate))
