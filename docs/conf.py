@@ -2,13 +2,15 @@
 
 import sys
 from pathlib import Path
-from types import ModuleType
+
+from sphinx.application import Sphinx
 
 import gradchain
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-import catalogue  # noqa: E402 - it lies beside this file
+import api_pages  # noqa: E402 - they lie beside this file
+import catalogue  # noqa: E402
 
 project = "gradchain"
 author = "The gradchain authors"
@@ -40,8 +42,6 @@ myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 autodoc_default_options = {
-    "members": True,
-    "inherited-members": "int",  # but those of numbers, which a Status is
     "special-members": "__call__",
     "exclude-members": "admit, of",
 }
@@ -68,21 +68,11 @@ sphinx_gallery_conf = {
 }
 
 
-PUBLIC_ROOMS = [name for name in dir(gradchain) if isinstance(getattr(gradchain, name), ModuleType)]
+def write_pages(app: Sphinx) -> None:
+    """Write the tables of the page "Which optimizer?" and the API pages, which follow from the code."""
+    catalogue.write(HERE / "generated")
+    api_pages.write(HERE / "generated" / "api")
 
 
-def skip(app, what, name, thing, skipped, options):
-    """Of a module, show what is public: exported by `gradchain`, its losses or its curvature, or a
-    projection.
-    """
-    rooms = (gradchain, *(getattr(gradchain, room) for room in PUBLIC_ROOMS))
-    is_public = any(hasattr(room, name) for room in rooms)
-    of_a_tuple = (
-        thing is tuple.count or thing is tuple.index or type(thing).__name__ == "_tuplegetter"
-    )  # its fields
-    return skipped or (what == "module" and not is_public) or of_a_tuple
-
-
-def setup(app):
-    app.connect("autodoc-skip-member", skip)
-    app.connect("builder-inited", lambda app: catalogue.write(HERE / "generated"))
+def setup(app: Sphinx) -> None:
+    app.connect("builder-inited", write_pages)

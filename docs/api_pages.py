@@ -1,0 +1,110 @@
+"""Write the API pages from the rooms: each public name stands on the page of the room it is in.
+
+A name is public if ``gradchain/__init__.py`` or the ``__init__.py`` of a public room exports it, or
+if a public room is one file that defines it. A page has one section for each file; the optimizers
+are sorted by the families of the catalogue. So a new export needs no line here.
+"""
+
+import ast
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import catalogue
+
+import gradchain as gc
+
+#: The public rooms. ``as_optax`` has a page by hand, and SciPy's interface a public name of its own.
+ROOMS = [
+    *(
+        getattr(gc, name)
+        for name in dir(gc)
+        if isinstance(getattr(gc, name), ModuleType) and name != "as_optax"
+    ),
+    gc.minimization.scipy,
+]
+
+
+def exports(room: ModuleType) -> Iterator[tuple[str, str]]:
+    """The module and the name of each thing that a room exports."""
+    if not room.__file__.endswith("__init__.py"):
+        for name, thing in vars(room).items():
+            if name[0] != "_" and getattr(thing, "__module__", None) == room.__name__:
+                yield room.__name__, name
+        return
+    for node in ast.parse(Path(room.__file__).read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("gradchain."):
+            for alias in node.names:
+                if f"{node.module}.{alias.name}" not in sys.modules:
+                    yield node.module, alias.name
+
+
+def public() -> dict[str, list[str]]:
+    """The public names by the module that defines them, in the order of its source."""
+    found: dict[str, set[str]] = {}
+    for room in (gc, *ROOMS):
+        for module, name in exports(room):
+            found.setdefault(module, set()).add(name)
+    return {module: sorted(names, key=place(module)) for module, names in sorted(found.items())}
+
+
+def place(module: str) -> Callable[[str], int]:
+    """The key that sorts the names of a module as its source does."""
+    source = inspect.getsource(importlib.import_module(module))
+    return lambda name: re.search(rf"^(def |class )?{name}\b", source, re.MULTILINE).start()
+
+
+def directive(module: str, name: str) -> list[str]:
+    """The lines that show one name.
+
+    The docstring of a named tuple has its fields; a Status is a number, whose members are left out.
+    """
+    thing = getattr(importlib.import_module(module), name)
+    if not (isinstance(thing, type) and thing.__module__ == module):
+        kind = "function" if inspect.isfunction(thing) else "data"
+        return [f".. auto{kind}:: {module}.{name}"]
+    shown = [] if hasattr(thing, "_fields") else ["   :members:", "   :inherited-members: int"]
+    return [f".. autoclass:: {module}.{name}", *shown]
+
+
+def section(module: str, names: list[str], level: str) -> list[str]:
+    """The file of a room: its name, its docstring, its public names."""
+    shown = [line for name in names for line in directive(module, name)]
+    title = module.split(".", 2)[-1].split(".")[-1]
+    head = [f"{level} {title}", "", "```{eval-rst}", f".. automodule:: {module}"]
+    return [*head, *shown, "```", ""]
+
+
+def page(room: str, modules: dict[str, list[str]]) -> str:
+    """The sections of a room, one for each file."""
+    if room != "optimizers":
+        return "\n".join(line for m, names in modules.items() for line in section(m, names, "##"))
+    lines = []
+    for family, entries in catalogue.FAMILIES.items():
+        recipes = {call.split("(")[0] for call in entries}
+        chosen = [m for m, names in modules.items() if recipes & set(names)]
+        lines += [f"## {family}", ""]
+        for module in chosen:
+            lines += section(module, modules.pop(module), "###")
+    return "\n".join(lines)
+
+
+def pages() -> dict[str, str]:
+    """The text of each page, by the room."""
+    rooms: dict[str, dict[str, list[str]]] = {}
+    for module, names in public().items():
+        rooms.setdefault(module.split(".")[1], {})[module] = names
+    return {room: page(room, modules) for room, modules in rooms.items()}
+
+
+def write(folder: Path) -> None:
+    """Write the pages to a folder, for ``docs/api/`` to include; a right file is left alone."""
+    folder.mkdir(exist_ok=True, parents=True)
+    for room, text in pages().items():
+        file = folder / f"{room}.md"
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
