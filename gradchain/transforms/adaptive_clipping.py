@@ -1,8 +1,6 @@
-"""Bounds on the size of updates that past sizes set."""
+"""Clipping whose bounds come from the norms of past updates."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,19 +9,23 @@ from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
 from gradchain.core.lift import treewise
 from gradchain.core.slots import numbers, scalar
+from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
+from gradchain.core.types import Numeric
 from gradchain.numerics.arithmetic import shrink
 from gradchain.transforms.clipping import large_norm
 from gradchain.tree.mapping import scale_tree
 
 
 @transform
-def clip_by_history(quantile: Hyper = 0.1, window: int = 100) -> Any:
-    r"""Clip the norm of all updates to a quantile of its recent values, this one included.
+def clip_by_history(quantile: Hyper = 0.1, window: int = 100) -> Body:
+    r"""Clip the global norm to a quantile of recent norms.
 
     .. math::
         u = g \min\!\left(1, \frac{Q_q(\lVert g_{t-w+1} \rVert, \ldots, \lVert g_t \rVert)}{\lVert
         g_t \rVert}\right)
+
+    The norm of the present update is one of them.
 
     Args:
         quantile: the quantile :math:`q` in [0, 1], with linear interpolation between values.
@@ -56,7 +58,7 @@ def clip_by_history(quantile: Hyper = 0.1, window: int = 100) -> Any:
     return treewise(rule, norms=numbers(window))
 
 
-def _quantile(x: jax.Array, count: Any, quantile: Any) -> jax.Array:
+def _quantile(x: jax.Array, count: Numeric, quantile: Numeric) -> jax.Array:
     """A quantile of the first ``count`` numbers of ``x``."""
     ordered = jnp.sort(jnp.where(jnp.arange(len(x), dtype=x.dtype) < count, x, jnp.inf))
     place = quantile * (count - 1)
@@ -66,18 +68,17 @@ def _quantile(x: jax.Array, count: Any, quantile: Any) -> jax.Array:
 
 
 @transform
-def clip_by_zscore(threshold: Hyper = 2.5, decay: Hyper = 0.97, warmup_steps: int = 25) -> Any:
-    r"""Clip the norm of all updates where it is an outlier among its past, the more the farther it
-    lies outside.
+def clip_by_zscore(threshold: Hyper = 2.5, decay: Hyper = 0.97, warmup_steps: int = 25) -> Body:
+    r"""Clip the global norm where it is an outlier.
 
-    With moving mean :math:`\mu` and deviation :math:`\sigma` of the norm :math:`n = \lVert g
-    \rVert`,
+    The farther the norm is from past norms, the more it is clipped. With moving mean :math:`\mu`
+    and deviation :math:`\sigma` of the norm :math:`n = \lVert g \rVert`,
 
     .. math::
         z = \frac{n - \mu}{\sigma}, \quad \hat n = \begin{cases} \mu + \sigma \zeta^2 / z & z >
         \zeta \\ n & \text{else} \end{cases}, \quad u = g\,\hat n / n
 
-    and both move on with the norm :math:`\hat n` that is left; a norm that is no number moves
+    and both are updated with the clipped norm :math:`\hat n`; a norm that is not finite updates
     neither.
 
     Args:
@@ -119,10 +120,16 @@ def clip_by_zscore(threshold: Hyper = 2.5, decay: Hyper = 0.97, warmup_steps: in
 
 
 def move_moments(
-    x: Any, average: Any, variance: Any, t: Any, decay: Any, warmup_steps: int
-) -> tuple[Any, Any]:
-    """Moving mean and variance of a number after its ``t``-th value ``x``; in the warm-up those of
-    all so far.
+    x: jax.Array,
+    average: jax.Array,
+    variance: jax.Array,
+    t: jax.Array,
+    decay: Numeric,
+    warmup_steps: int,
+) -> tuple[jax.Array, jax.Array]:
+    """Moving mean and variance after the ``t``-th value ``x``.
+
+    During the warm-up they are the mean and the variance of all values so far.
     """
     warm = t <= warmup_steps
     rate = jnp.where(warm, 1 / t, 1 - decay)

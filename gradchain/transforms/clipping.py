@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise, leafwise, treewise
+from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
+from gradchain.core.types import Numeric, Tree
 from gradchain.numerics.arithmetic import abs2, real_dtype, safe_sqrt, shrink
 from gradchain.numerics.reductions import mean, norm, total_along
 from gradchain.tree.mapping import map_leaves, scale_tree
@@ -18,7 +18,7 @@ from gradchain.tree.reductions import dot
 
 
 @transform
-def clip(max_delta: Hyper) -> Any:
+def clip(max_delta: Hyper) -> Body:
     r"""Clip each element: :math:`u = \min(\max(g, -d), d)`, real and imaginary parts apart.
 
     Args:
@@ -32,16 +32,20 @@ def clip(max_delta: Hyper) -> Any:
     return elementwise(lambda g: clip_parts(g, max_delta))
 
 
-def clip_parts(x: jax.Array, bound: Any) -> jax.Array:
+def clip_parts(x: jax.Array, bound: Numeric) -> jax.Array:
     """Each element between two bounds, real and imaginary parts apart."""
     clipped = lambda part: jnp.clip(part, -bound, bound)
-    return lax.complex(clipped(x.real), clipped(x.imag)) if jnp.iscomplexobj(x) else clipped(x)
+    if jnp.iscomplexobj(x):
+        return lax.complex(clipped(x.real), clipped(x.imag))
+    return clipped(x)
 
 
 @transform
-def clip_by_norm(max_norm: Hyper) -> Any:
-    r"""Scale each leaf down whose norm is too large: :math:`u = g \min(1, m / \lVert g \rVert)`,
-    leaf by leaf.
+def clip_by_norm(max_norm: Hyper) -> Body:
+    r"""Scale each leaf down whose norm is too large.
+
+    .. math::
+        u = g \min(1, m / \lVert g \rVert) \quad \text{leaf by leaf}
 
     Args:
         max_norm: the largest norm :math:`m` of a leaf that passes unchanged, in the units of the
@@ -56,9 +60,11 @@ def clip_by_norm(max_norm: Hyper) -> Any:
 
 
 @transform
-def clip_by_block_rms(threshold: Hyper) -> Any:
-    r"""Scale each leaf down whose root mean square is too large: :math:`u = g \min(1, d /
-    \mathrm{rms}(g))`.
+def clip_by_block_rms(threshold: Hyper) -> Body:
+    r"""Scale down each leaf whose root mean square is large.
+
+    .. math::
+        u = g \min(1, d / \mathrm{rms}(g))
 
     Args:
         threshold: the largest root mean square :math:`d` that passes unchanged, in the units of the
@@ -76,8 +82,8 @@ def clip_by_block_rms(threshold: Hyper) -> Any:
 
 
 @transform
-def clip_by_global_norm(max_norm: Hyper, eps: Hyper = 0.0) -> Any:
-    r"""Scale all updates down together where their norm is too large.
+def clip_by_global_norm(max_norm: Hyper, eps: Hyper = 0.0) -> Body:
+    r"""Scale all updates down together where their norm is large.
 
     .. math::
         u = g \min\!\left(1, \frac{m}{\lVert g \rVert + \epsilon}\right)
@@ -104,18 +110,21 @@ def clip_by_global_norm(max_norm: Hyper, eps: Hyper = 0.0) -> Any:
 
 
 @transform
-def adaptive_grad_clip(clipping: Hyper, eps: Hyper = 1e-3, axis: Any = None) -> Any:
-    r"""Bound the update of each unit by the size of its weights.
+def adaptive_grad_clip(
+    clipping: Hyper, eps: Hyper = 1e-3, axis: int | tuple[int, ...] | None = None
+) -> Body:
+    r"""Clip the update of each unit relative to its weights.
 
     .. math::
         u_i = g_i \min\!\left(1, \frac{\lambda \max(\lVert p_i \rVert, \epsilon)}{\lVert g_i
         \rVert}\right)
 
-    A unit :math:`i` is what feeds one output: a column of a matrix ``(inputs, outputs)``, a filter
-    of a convolution ``(height, width, inputs, outputs)``; a vector is one unit.
+    A unit :math:`i` consists of the weights that feed one output: a column of a matrix ``(inputs,
+    outputs)``, a filter of a convolution ``(height, width, inputs, outputs)``; a vector is one
+    unit.
 
     Args:
-        clipping: the largest ratio :math:`\lambda` of update to weights, 0.01 say.
+        clipping: the largest ratio :math:`\lambda` of update to weights, for example 0.01.
         eps: the least norm :math:`\epsilon` that weights are taken for, in their units.
         axis: the dimensions that one unit spans, an int or a tuple. ``None``: all of a vector; the
             first of a matrix or a stack ``(inputs, heads, outputs)``; all but the last of a larger
@@ -143,22 +152,24 @@ def adaptive_grad_clip(clipping: Hyper, eps: Hyper = 1e-3, axis: Any = None) -> 
 
 
 def unit_dims(x: jax.Array) -> tuple[int, ...]:
-    """The dimensions that one unit of a layer spans, by what layers usually look like."""
+    """The dimensions that one unit spans in the usual layers."""
     is_vector = sum(length != 1 for length in x.shape) <= 1
     if is_vector or x.ndim < 2:
         return tuple(range(x.ndim))
     return (0,) if x.ndim <= 3 else tuple(range(x.ndim - 1))
 
 
-def large_norm(tree: Any) -> jax.Array:
-    """The norm of a tree, also where its square overflows; its slope at zero is zero."""
+def large_norm(tree: Tree) -> jax.Array:
+    """The norm of a tree, also where its square overflows.
+
+    Its derivative at zero is zero.
+    """
     square = dot(tree, tree)
 
     def of_small() -> jax.Array:
-        # The factor is hidden from the compiler, which would take its square out of the sum of
-        # squares.
-        factor = lambda x: lax.optimization_barrier(jnp.asarray(2.0**-80, real_dtype(x.dtype)))
-        small = map_leaves(lambda x: x * factor(x), tree)
+        # The compiler would take the square of the factor out of the sum of squares: hide it.
+        tiny = lambda x: jnp.asarray(2.0**-80, real_dtype(x.dtype))
+        small = map_leaves(lambda x: x * lax.optimization_barrier(tiny(x)), tree)
         return jnp.sqrt(dot(small, small)) * 2.0**80
 
     # The second pass is made only where it is needed.

@@ -1,10 +1,10 @@
-"""Constraints: after each step the parameters go to the nearest point that keeps them."""
+"""Constraints: after each step, project the parameters onto a set."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,12 @@ from gradchain.core.call import Call, Hyper, decorator
 from gradchain.core.lift import leafwise
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
+from gradchain.core.types import Numeric, Tree, Where
 from gradchain.numerics.arithmetic import real_dtype
-from gradchain.projections import WHOLE, Along
+from gradchain.projections import WHOLE, Along, Whole
+
+Over: TypeAlias = Along | Whole
+"""The reductions over one point."""
 
 
 class PointMap(Call):
@@ -25,20 +29,20 @@ class PointMap(Call):
 
     @property
     def scheduled(self) -> list[str]:
-        """The names of its numbers that are functions of the step."""
+        """The names of the arguments that are schedules."""
         return [
             k
             for k, v in self.arguments.items()
             if callable(v) and self.factory.mentions(k, "Hyper")
         ]
 
-    def at(self, step: Any) -> Any:
-        """The same map with the numbers that it has after ``step`` updates."""
+    def at(self, step: Numeric) -> Self:
+        """The same map with schedules evaluated after ``step`` updates."""
         numbers = {k: self.arguments[k](step) for k in self.scheduled}
         return self.of(self.factory, self.arguments | numbers, self.name)
 
     def on(self, x: jax.Array, *coming: Any) -> jax.Array:
-        """Where the map takes ``x``, its numbers in the precision of ``x``."""
+        """The image of ``x``, computed in the precision of ``x``."""
         cast = lambda n: n.astype(real_dtype(x.dtype)) if isinstance(n, jax.Array) else n
         return self.factory.call(jax.tree.map(cast, self.arguments), x, *coming)
 
@@ -49,16 +53,19 @@ class Constraint(PointMap):
     tag = "@constraint"
     __slots__ = ()
 
-    def __call__(self, x: jax.Array, over: Any = WHOLE) -> jax.Array:
-        """The nearest point to ``x``; ``over`` says what one point is (see
-        ``gradchain.projections``).
+    def __call__(self, x: jax.Array, over: Over = WHOLE) -> jax.Array:
+        """The nearest point to ``x``.
+
+        ``over`` says which dimensions form one point; see ``gradchain.projections``.
         """
         return self.on(x, over)
 
 
-def constraint(function: Callable) -> Callable[..., Constraint]:
-    """Make a factory of constraints from a projection: a function of an array and of what sums over
-    one point.
+def constraint(function: Callable[..., jax.Array]) -> Callable[..., Constraint]:
+    """Make a factory of constraints from a projection.
+
+    The projection is a function of an array and of ``over``, whose ``sum`` and ``max`` reduce over
+    one point; see ``gradchain.projections``.
 
     Example:
         >>> import gradchain as gc
@@ -72,9 +79,15 @@ def constraint(function: Callable) -> Callable[..., Constraint]:
 
 
 @transform
-def project(constraint: Any, where: Any = None, axis: Any = None) -> Any:
-    r"""Bring the parameters to the nearest point of a set after each step: :math:`u =
-    \mathrm{proj}(p + g) - p`.
+def project(
+    constraint: Constraint | Callable[[jax.Array], jax.Array],
+    where: Where | None = None,
+    axis: int | tuple[int, ...] | None = None,
+) -> Body:
+    r"""Project the parameters onto a set after each step.
+
+    .. math::
+        u = \mathrm{proj}(p + g) - p
 
     It is the last member of a chain. An element that the projection does not move keeps its update
     to the last bit.
@@ -82,8 +95,8 @@ def project(constraint: Any, where: Any = None, axis: Any = None) -> Any:
     Args:
         constraint: the set: ``non_negative()``, ``box(...)``, ``simplex()``, ``l1_ball()``,
             ``l2_ball()``, ``l2_sphere()``, ``linf_ball()``, ``spectral_ball()``,
-            ``hyperplane(...)``, ``halfspace(...)``, what ``@constraint`` makes, or a plain function
-            of an array. Its numbers may be schedules.
+            ``hyperplane(...)``, ``halfspace(...)``, one made with ``@constraint``, or a plain
+            function of an array. Its numbers may be schedules.
         where: the leaves that it is for: a glob on paths, ``f(path, leaf) -> bool``, or a tree of
             bools.
         axis: the dimensions of one point, an int or a tuple: with -1 each row of a matrix is a
@@ -97,18 +110,25 @@ def project(constraint: Any, where: Any = None, axis: Any = None) -> Any:
 
     Example:
         >>> import gradchain as gc
-        >>> tx, params = gc.chain(gc.sgd(1.0), gc.project(gc.constraints.non_negative())), jnp.array([1.0, 1.0])
+        >>> tx = gc.chain(gc.sgd(1.0), gc.project(gc.constraints.non_negative()))
+        >>> params = jnp.array([1.0, 1.0])
         >>> params, _ = tx.step(jnp.array([0.5, 3.0]), tx.init(params), params)
         >>> print(params)
         [0.5 0. ]
     """
     if isinstance(constraint, PointMap) and not isinstance(constraint, Constraint):
         raise TypeError(f"project: a constraint is not a penalty like {constraint!r}; see prox.")
-    return moved_by(lambda constraint, x, over: constraint(x, over), constraint, where, axis)
+    apply = lambda constraint, x, over: constraint(x, over)
+    return moved_by(apply, constraint, where, axis)
 
 
-def moved_by(apply: Callable, point_map: Any, where: Any, axis: Any) -> Body:
-    """The stage that moves the parameters after a step by ``apply(point_map, x, over)``."""
+def moved_by(
+    apply: Callable[[Any, jax.Array, Over], jax.Array],
+    point_map: PointMap | Callable[[jax.Array], jax.Array],
+    where: Where | None,
+    axis: int | tuple[int, ...] | None,
+) -> Body:
+    """Move the parameters after a step by ``apply(point_map, x, over)``."""
 
     def rule(point_map: Any, g: jax.Array, p: jax.Array) -> jax.Array:
         moved = apply(point_map, p + g, WHOLE if axis is None else Along(axis))
@@ -124,9 +144,10 @@ def moved_by(apply: Callable, point_map: Any, where: Any, axis: Any) -> Body:
 
 
 @constraint
-def non_negative(x: Any, over: Any) -> Any:
-    r"""The set :math:`x_i \ge 0`; ``project(non_negative())`` keeps parameters from becoming
-    negative.
+def non_negative(x: jax.Array, over: Over) -> jax.Array:
+    r"""The set :math:`x_i \ge 0`.
+
+    ``project(non_negative())`` keeps parameters from becoming negative.
 
     Example:
         >>> print(non_negative()(jnp.array([-1.0, 2.0])))
@@ -136,7 +157,7 @@ def non_negative(x: Any, over: Any) -> Any:
 
 
 @constraint
-def box(x: Any, over: Any, lower: Hyper = -math.inf, upper: Hyper = math.inf) -> Any:
+def box(x: jax.Array, over: Over, lower: Hyper = -math.inf, upper: Hyper = math.inf) -> jax.Array:
     r"""The set :math:`a \le x_i \le b`.
 
     Args:
@@ -151,7 +172,7 @@ def box(x: Any, over: Any, lower: Hyper = -math.inf, upper: Hyper = math.inf) ->
 
 
 @constraint
-def simplex(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
+def simplex(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
     r"""The set :math:`x_i \ge 0, \sum_i x_i = s`.
 
     Args:
@@ -165,7 +186,7 @@ def simplex(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
 
 
 @constraint
-def l1_ball(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
+def l1_ball(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
     r"""The set :math:`\sum_i |x_i| \le s`.
 
     Args:
@@ -179,9 +200,10 @@ def l1_ball(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
 
 
 @constraint
-def l2_ball(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
-    r"""The set :math:`\lVert x \rVert \le s`; with ``axis=0``, for each column of a kernel, the
-    max-norm constraint.
+def l2_ball(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
+    r"""The set :math:`\lVert x \rVert \le s`.
+
+    With ``axis=0``, for each column of a kernel, it is the max-norm constraint.
 
     Args:
         scale: the radius :math:`s`.
@@ -194,8 +216,10 @@ def l2_ball(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
 
 
 @constraint
-def l2_sphere(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
-    r"""The set :math:`\lVert x \rVert = s`; with ``axis=0`` each column of a kernel has this norm.
+def l2_sphere(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
+    r"""The set :math:`\lVert x \rVert = s`.
+
+    With ``axis=0`` each column of a kernel has this norm.
 
     Args:
         scale: the radius :math:`s`.
@@ -208,7 +232,7 @@ def l2_sphere(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
 
 
 @constraint
-def linf_ball(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
+def linf_ball(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
     r"""The set :math:`|x_i| \le s`.
 
     Args:
@@ -222,8 +246,10 @@ def linf_ball(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
 
 
 @constraint
-def spectral_ball(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
-    r"""The matrices, in the last two dimensions, with singular values of at most :math:`s`.
+def spectral_ball(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
+    r"""The matrices with singular values of at most :math:`s`.
+
+    Matrices are the last two dimensions.
 
     Args:
         scale: the radius :math:`s`.
@@ -237,7 +263,7 @@ def spectral_ball(x: Any, over: Any, scale: Hyper = 1.0) -> Any:
 
 
 @constraint
-def hyperplane(x: Any, over: Any, a: Any = 1.0, b: Hyper = 0.0) -> Any:
+def hyperplane(x: jax.Array, over: Over, a: Tree = 1.0, b: Hyper = 0.0) -> jax.Array:
     r"""The set :math:`\langle a, x \rangle = b`.
 
     Args:
@@ -253,7 +279,7 @@ def hyperplane(x: Any, over: Any, a: Any = 1.0, b: Hyper = 0.0) -> Any:
 
 
 @constraint
-def halfspace(x: Any, over: Any, a: Any = 1.0, b: Hyper = 0.0) -> Any:
+def halfspace(x: jax.Array, over: Over, a: Tree = 1.0, b: Hyper = 0.0) -> jax.Array:
     r"""The set :math:`\langle a, x \rangle \le b`; arguments as for ``hyperplane``.
 
     Example:
@@ -263,5 +289,5 @@ def halfspace(x: Any, over: Any, a: Any = 1.0, b: Hyper = 0.0) -> Any:
     return projections.projection_halfspace(x, _normal(a, x), b, over=over)
 
 
-def _normal(a: Any, x: jax.Array) -> jax.Array:
+def _normal(a: Tree, x: jax.Array) -> jax.Array:
     return jnp.broadcast_to(jnp.asarray(a).astype(x.dtype), x.shape)

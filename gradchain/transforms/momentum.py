@@ -1,21 +1,22 @@
-"""Directions that remember past gradients."""
+"""Sums and averages of past updates."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.slots import like_param
+from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.numerics import arithmetic
 from gradchain.numerics.arithmetic import ema
 
 
 @transform
-def add_momentum(decay: Hyper = 0.9, nesterov: bool = False, dampening: Hyper | None = None) -> Any:
+def add_momentum(
+    decay: Hyper = 0.9, nesterov: bool = False, dampening: Hyper | None = None
+) -> Body:
     r"""Add a decaying sum of past updates.
 
     .. math::
@@ -47,13 +48,16 @@ def add_momentum(decay: Hyper = 0.9, nesterov: bool = False, dampening: Hyper | 
 
     if dampening is None:
         return elementwise(lambda g, s: add(g, s), momentum=like_param)
-    return elementwise(
-        lambda g, s, t: add(jnp.where(t == 1, 1.0, 1 - dampening) * g, s), momentum=like_param
-    )
+    weight = 1 - dampening
+
+    def add_dampened(g, s, t):
+        return add(jnp.where(t == 1, 1.0, weight) * g, s)
+
+    return elementwise(add_dampened, momentum=like_param)
 
 
 @transform
-def average_updates(decay: Hyper = 0.9, debias: bool = True) -> Any:
+def average_updates(decay: Hyper = 0.9, debias: bool = True) -> Body:
     r"""Replace the updates by their exponential moving average.
 
     .. math::

@@ -1,4 +1,4 @@
-"""Learning rates that differ from leaf to leaf: multipliers by path and by depth."""
+"""Learning rates per leaf: multipliers by path and by depth."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from gradchain.core.call import Hyper
 from gradchain.core.lift import treewise
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
+from gradchain.core.types import Numeric, Tree
 from gradchain.numerics.arithmetic import real_dtype
 from gradchain.tree.paths import named_leaves
 from gradchain.tree.selecting import value_per_leaf
 
 
 @transform
-def scale_by_path(factors: dict[str, Any], default: Hyper = 1.0) -> Any:
-    """Multiply the update of each leaf by the factor of the glob that its path matches.
+def scale_by_path(factors: dict[str, Any], default: Hyper = 1.0) -> Body:
+    """Multiply each leaf by the factor of its path.
 
     Args:
-        factors: from a glob on paths such as ``"*/kernel"`` to a number; ``*`` crosses ``/``. Of
-            several globs that match the longest counts.
+        factors: from a glob on paths such as ``"*/kernel"`` to a number; ``*`` crosses ``/``. If
+            several globs match, the longest counts.
         default: the factor of leaves that match none.
 
     Example:
@@ -40,27 +41,29 @@ def scale_by_path(factors: dict[str, Any], default: Hyper = 1.0) -> Any:
 
 
 def _of_longest(choices: dict[str, Any], path: str, default: Any) -> Any:
-    """What the longest glob that matches has been given. A dict that went through ``jit`` has lost
-    its order.
-    """
+    """The choice of the longest glob that matches."""
+    # The first one would depend on the order, which a dict loses on its way through ``jit``.
     matching = [glob for glob in choices if fnmatch.fnmatchcase(path, glob)]
     return choices[max(matching, key=len)] if matching else default
 
 
 @transform
-def layerwise_decay(decay: Hyper, depth: Any = None, last: int | None = None) -> Any:
-    r"""Multiply the update of each leaf by :math:`\gamma^{D - d}` where :math:`d` is the depth of
-    its layer.
+def layerwise_decay(
+    decay: Hyper,
+    depth: Callable[[str], int | None] | dict[str, int] | None = None,
+    last: int | None = None,
+) -> Body:
+    r"""Multiply each leaf by :math:`\gamma^{D - d}`, where :math:`d` is its depth.
 
     The deepest layer, of depth :math:`D`, has the whole learning rate, and each one before it less.
     It stands anywhere after an adaptive direction.
 
     Args:
-        decay: the factor :math:`\gamma` from one layer to that before, 0.8 say.
+        decay: the factor :math:`\gamma` from one layer to the one before, for example 0.8.
         depth: the depth of a leaf: ``f(path) -> int | None``, or a dict from globs on paths to
-            depths, for those that the default gets wrong; that is the first number of the path, 3
-            for ``encoder/layers_3/kernel``. A leaf without a depth has the factor 1: where the
-            embeddings come before layer 0, say ``{"*embed*": -1}``.
+            depths, for those that the default gets wrong; the default is the first number of the
+            path, 3 for ``encoder/layers_3/kernel``. A leaf without a depth has the factor 1: where
+            the embeddings come before layer 0, give ``{"*embed*": -1}``.
         last: the depth :math:`D`, by default the largest that is found.
 
     Source: Clark et al., "ELECTRA: Pre-training Text Encoders as Discriminators Rather Than
@@ -75,32 +78,34 @@ def layerwise_decay(decay: Hyper, depth: Any = None, last: int | None = None) ->
         [0.5] [1.] [1.]
     """
 
-    def depth_of(path: str) -> Any:
+    def depth_of(path: str) -> int | None:
         if callable(depth):
             return depth(path)
         found = re.search(r"\d+", path)
-        return _of_longest(depth or {}, path, None if found is None else int(found.group()))
+        first_number = None if found is None else int(found.group())
+        return _of_longest(depth or {}, path, first_number)
 
-    def factors(tree: Any) -> Any:
-        depths = {path: depth_of(path) for path, x in named_leaves(tree) if x is not None}
-        deepest = (
-            max((d for d in depths.values() if d is not None), default=0) if last is None else last
-        )
+    def factors(tree: Tree) -> Tree:
+        paths = [path for path, x in named_leaves(tree) if x is not None]
+        depths = {path: depth_of(path) for path in paths}
+        known = [d for d in depths.values() if d is not None]
+        deepest = max(known, default=0) if last is None else last
         below = {path: 0 if d is None else deepest - d for path, d in depths.items()}
         powers = {n: decay**n if n else 1.0 for n in set(below.values())}
-        return value_per_leaf(lambda path, _: powers[below[path]], tree, "layerwise_decay")
+        factor = lambda path, _: powers[below[path]]
+        return value_per_leaf(factor, tree, "layerwise_decay")
 
     return _each_by(factors)
 
 
-def _each_by(factors_of: Callable) -> Body:
-    """Each leaf times a number of its own; the numbers are made for the whole tree."""
+def _each_by(factors_of: Callable[[Tree], Tree]) -> Body:
+    """Each leaf times its number in the tree ``factors_of(updates)``."""
 
-    def scaled(x: jax.Array, factor: Any) -> jax.Array:
-        return x * (factor.astype(real_dtype(x.dtype)) if isinstance(factor, jax.Array) else factor)
+    def scaled(x: jax.Array, factor: Numeric) -> jax.Array:
+        if isinstance(factor, jax.Array):
+            factor = factor.astype(real_dtype(x.dtype))
+        return x * factor
 
     body = treewise(lambda g: jax.tree.map(scaled, g, factors_of(g)))
-    body.locality = (
-        "element"  # a leaf's elements do not look at each other, nor does a leaf at another
-    )
+    body.locality = "element"  # the factors depend on paths, not on other elements
     return body

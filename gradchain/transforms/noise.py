@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import treewise
+from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.random import normal_like, step_key
 
 
 @transform
-def add_noise(eta: Hyper = 0.01, gamma: Hyper = 0.55, seed: int = 0) -> Any:
-    r"""Add normal noise whose variance fades: :math:`u = g + \sqrt{\eta / t^{\gamma}}\, n`,
-    :math:`n \sim N(0, 1)`.
+def add_noise(eta: Hyper = 0.01, gamma: Hyper = 0.55, seed: int = 0) -> Body:
+    r"""Add normal noise whose variance fades.
+
+    .. math::
+        u = g + \sqrt{\eta / t^{\gamma}}\, n, \quad n \sim N(0, 1)
 
     The noise of a step depends on the seed, the step and the path of a leaf alone. ``update(...,
     key=key)`` draws from a key of your own instead.
@@ -37,8 +38,7 @@ def add_noise(eta: Hyper = 0.01, gamma: Hyper = 0.55, seed: int = 0) -> Any:
 
     def rule(g, t, key=None):
         deviation = jnp.sqrt(eta / t**gamma)
-        return map_leaves(
-            lambda x, noise: x + deviation * noise, g, normal_like(step_key(seed, t, key), g)
-        )
+        noise = normal_like(step_key(seed, t, key), g)
+        return map_leaves(lambda x, n: x + deviation * n, g, noise)
 
     return treewise(rule)

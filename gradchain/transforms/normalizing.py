@@ -1,15 +1,15 @@
-"""What is done to gradients before they become directions."""
+"""Normalization of gradients: signs, norms, means and NaNs."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise, leafwise, treewise
 from gradchain.core.slots import scalar
+from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import real_dtype, safe_divide
 from gradchain.numerics.reductions import mean_along, norm, total
 from gradchain.transforms.clipping import large_norm
@@ -17,10 +17,10 @@ from gradchain.tree.mapping import scale_tree
 
 
 @transform
-def zero_nans() -> Any:
-    """Put 0 in the place of each element that is not a number.
+def zero_nans() -> Body:
+    """Replace each NaN by 0.
 
-    The slot ``found_nan`` counts, for each leaf, how many there were in the last update.
+    The slot ``found_nan`` counts the NaNs of each leaf in the last update.
 
     Example:
         >>> tx = zero_nans()
@@ -31,15 +31,14 @@ def zero_nans() -> Any:
 
     def rule(g, s):
         is_nan = jnp.isnan(g)
-        return jnp.where(is_nan, jnp.zeros_like(g), g), {
-            "found_nan": total(is_nan.astype(real_dtype(g.dtype)))
-        }
+        count = total(is_nan.astype(real_dtype(g.dtype)))
+        return jnp.where(is_nan, jnp.zeros_like(g), g), {"found_nan": count}
 
     return leafwise(rule, found_nan=scalar)
 
 
 @transform
-def scale_by_sign() -> Any:
+def scale_by_sign() -> Body:
     r"""The sign of each element: :math:`u = \mathrm{sign}(g)`, for complex numbers :math:`g / |g|`.
 
     Source: Bernstein et al., "signSGD: Compressed Optimisation for Non-Convex Problems", 2018,
@@ -54,8 +53,11 @@ def scale_by_sign() -> Any:
 
 
 @transform
-def centralize(output_dim: int = 0) -> Any:
-    r"""Subtract from the gradient of each unit its mean: :math:`u_i = g_i - \mathrm{mean}(g_i)`.
+def centralize(output_dim: int = 0) -> Body:
+    r"""Subtract its mean from the gradient of each unit.
+
+    .. math::
+        u_i = g_i - \mathrm{mean}(g_i)
 
     Leaves with fewer than two dimensions pass unchanged.
 
@@ -82,17 +84,20 @@ def centralize(output_dim: int = 0) -> Any:
             return g
         if not -g.ndim <= output_dim < g.ndim:
             raise ValueError(
-                f"centralize: a leaf of shape {list(g.shape)} has no dimension output_dim={output_dim}."
+                f"centralize: a leaf of shape {list(g.shape)} has no dimension"
+                f" output_dim={output_dim}."
             )
-        return g - mean_along(g, tuple(d for d in range(g.ndim) if d != output_dim % g.ndim))
+        others = tuple(d for d in range(g.ndim) if d != output_dim % g.ndim)
+        return g - mean_along(g, others)
 
     return leafwise(rule, whole=True)
 
 
 @transform
-def normalize() -> Any:
-    r"""Divide all updates by their norm together: :math:`u = g / \lVert g \rVert`, and 0 where the
-    norm is 0.
+def normalize() -> Body:
+    r"""Divide all updates by their global norm: :math:`u = g / \lVert g \rVert`.
+
+    Where the norm is 0 the update is 0.
 
     Example:
         >>> tx = normalize()
@@ -103,11 +108,11 @@ def normalize() -> Any:
 
 
 @transform
-def normalize_by_update_norm(scale_factor: Hyper = 1.0, eps: Hyper = 1e-6) -> Any:
-    r"""Give all updates together a length: :math:`u = c\,g / (\lVert g \rVert + \epsilon)`.
+def normalize_by_update_norm(scale_factor: Hyper = 1.0, eps: Hyper = 1e-6) -> Body:
+    r"""Scale all updates to a global norm: :math:`u = c\,g / (\lVert g \rVert + \epsilon)`.
 
     Args:
-        scale_factor: the length :math:`c`.
+        scale_factor: the norm :math:`c`.
         eps: :math:`\epsilon`, in the units of the gradient, bounds the update where gradients
             vanish.
 
@@ -116,23 +121,29 @@ def normalize_by_update_norm(scale_factor: Hyper = 1.0, eps: Hyper = 1e-6) -> An
         >>> print(tx.update(jnp.array([3.0, 4.0]), tx.init(jnp.zeros(2)))[0].round(3))
         [1.2 1.6]
     """
-    return treewise(lambda g: scale_tree(g, safe_divide(scale_factor, large_norm(g) + eps)))
+
+    def rule(g):
+        return scale_tree(g, safe_divide(scale_factor, large_norm(g) + eps))
+
+    return treewise(rule)
 
 
 @transform
-def orthogonal_to_weights(where: Any = None) -> Any:
-    r"""Take from each leaf's gradient the part along its weights, and give the rest the length of
-    the whole.
+def orthogonal_to_weights(where: Where | None = None) -> Body:
+    r"""Remove the part of each gradient parallel to its weights.
+
+    The rest is scaled to the norm of the whole gradient.
 
     .. math::
         h = g - \frac{\langle p, g \rangle}{\langle p, p \rangle} p, \quad
         u = h \, \lVert g \rVert / \lVert h \rVert
 
-    Where only rounding is left of :math:`h` the update is 0, as for every leaf of a single number.
+    Where :math:`h` is nothing but rounding error the update is 0, as for every leaf of a single
+    number.
 
     Args:
-        where: the leaves that it is for, those of two dimensions or more say: a glob on paths,
-            ``f(path, leaf) -> bool``, or a tree of bools.
+        where: the leaves that it is for, for example those of two dimensions or more: a glob on
+            paths, ``f(path, leaf) -> bool``, or a tree of bools.
 
     Raises:
         TypeError: if ``update`` is called without ``params``.
@@ -149,10 +160,12 @@ def orthogonal_to_weights(where: Any = None) -> Any:
     def rule(g, p):
         inner = lambda x, y: total((jnp.conj(x) * y).real)
         length = norm(g)
-        unit = g * safe_divide(1.0, length)  # what is left of a tiny gradient has a square too
+        # Normalized, so that the square of the rest of a tiny gradient does not underflow.
+        unit = g * safe_divide(1.0, length)
         rest = unit - safe_divide(inner(p, unit), inner(p, p)) * p
         left = norm(rest)
         is_rounding = left <= 4 * jnp.finfo(g.dtype).eps
-        return rest * jnp.where(is_rounding, 0.0, length / jnp.where(is_rounding, 1.0, left))
+        factor = length / jnp.where(is_rounding, 1.0, left)
+        return rest * jnp.where(is_rounding, 0.0, factor)
 
     return leafwise(rule, where)

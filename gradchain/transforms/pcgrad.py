@@ -1,13 +1,12 @@
-"""Gradients of several losses, put together so that they do not work against each other."""
+"""Gradients of several losses, added without conflicts."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.transforms.per_example import stacked
@@ -17,8 +16,8 @@ from gradchain.tree.reductions import sum_over_shards
 
 
 @transform
-def pcgrad(seed: int = 0) -> Any:
-    r"""Sum the gradients of several losses, each without what goes against another.
+def pcgrad(seed: int = 0) -> Body:
+    r"""Sum the gradients of several losses without the conflicting parts.
 
     For each loss :math:`i`, from :math:`h_i = g_i` and for all others :math:`j` in random order,
 
@@ -27,8 +26,8 @@ def pcgrad(seed: int = 0) -> Any:
         \quad \text{where } \langle h_i, g_j \rangle < 0; \qquad u = \sum_i h_i
 
     The first member of a chain: gradients come in with a leading dimension that counts the losses,
-    as ``jax.jacrev`` of a vector of losses makes them, and go on without. The order depends on the
-    seed and the step; ``update(..., key=key)`` draws it from a key of your own instead.
+    as ``jax.jacrev`` of a vector of losses makes them, and come out without it. The order depends
+    on the seed and the step; ``update(..., key=key)`` draws it from a key of your own instead.
 
     Args:
         seed: chooses the order.
@@ -49,7 +48,8 @@ def pcgrad(seed: int = 0) -> Any:
         leaves = jax.tree.leaves(g)
         if not leaves:
             return g
-        weights = _weights(sum_over_shards([_products(x) for x in leaves]), step_key(seed, t, key))
+        products = sum_over_shards([_products(x) for x in leaves])
+        weights = _weights(products, step_key(seed, t, key))
         spread = lambda x: weights.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
         return map_leaves(lambda x: jnp.sum(spread(x) * x, axis=0), g)
 
@@ -57,24 +57,27 @@ def pcgrad(seed: int = 0) -> Any:
 
 
 def _products(x: jax.Array) -> jax.Array:
-    """The inner products of all pairs of losses, in one leaf."""
+    """Inner products of all pairs of losses in one leaf."""
     rows = x.reshape(len(x), -1)
     return jnp.matmul(jnp.conj(rows), rows.T, precision=lax.Precision.HIGHEST).real
 
 
 def _weights(products: jax.Array, key: jax.Array) -> jax.Array:
-    """With which weight each gradient enters the sum: all that happens to them is that they are
-    added to each other.
+    """The weight of each gradient in the sum.
+
+    Projections only add multiples of gradients to each other, so that the result is a weighted sum.
     """
     count = len(products)
 
     def one(i: jax.Array, key: jax.Array) -> jax.Array:
-        def meet(weights: jax.Array, j: jax.Array) -> tuple:
+        def meet(weights: jax.Array, j: jax.Array) -> tuple[jax.Array, None]:
             product = jnp.sum(weights * products[:, j])
-            part = jnp.where((product < 0) & (i != j), safe_divide(product, products[j, j]), 0.0)
+            in_conflict = (product < 0) & (i != j)
+            part = jnp.where(in_conflict, safe_divide(product, products[j, j]), 0.0)
             return weights.at[j].add(-part), None
 
         start = jnp.where(jnp.arange(count) == i, jnp.ones_like(products[0]), 0.0)
         return lax.scan(meet, start, jax.random.permutation(key, count))[0]
 
-    return jnp.sum(jax.vmap(one)(jnp.arange(count), jax.random.split(key, count)), axis=0)
+    rows = jax.vmap(one)(jnp.arange(count), jax.random.split(key, count))
+    return jnp.sum(rows, axis=0)

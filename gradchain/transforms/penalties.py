@@ -1,47 +1,58 @@
-"""Penalties that have no slope everywhere: after each step the parameters go where step and penalty
-balance.
+"""Penalties with corners, taken into account by their proximal operators.
+
+After each step the parameters go to the point where step and penalty balance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper, decorator
+from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
+from gradchain.core.types import Numeric, Where
 from gradchain.numerics.arithmetic import abs2, safe_divide
 from gradchain.projections import WHOLE, on_singular_values
-from gradchain.transforms.constraints import PointMap, moved_by
+from gradchain.transforms.constraints import Over, PointMap, moved_by
 
 
 class Penalty(PointMap):
-    r"""The proximal operator of a penalty :math:`r`: ``penalty(x, step)`` is
-    :math:`\mathrm{prox}_{\eta r}(x)`.
+    r"""The proximal operator of a penalty :math:`r`.
+
+    ``penalty(x, step)`` is :math:`\mathrm{prox}_{\eta r}(x)` for a step of length :math:`\eta`.
     """
 
     tag = "@penalty"
     __slots__ = ()
 
-    def __call__(self, x: jax.Array, step: Any = 1.0, over: Any = WHOLE) -> jax.Array:
-        """The answer for ``x`` and a step of this length; ``over`` as for a ``Constraint``."""
+    def __call__(self, x: jax.Array, step: Numeric = 1.0, over: Over = WHOLE) -> jax.Array:
+        """The proximal point of ``x`` for a given step length.
+
+        ``over`` is as for a ``Constraint``.
+        """
         return self.on(x, step, over)
 
 
-def penalty(function: Callable) -> Callable[..., Penalty]:
+def penalty(function: Callable[..., jax.Array]) -> Callable[..., Penalty]:
     """Make a factory of penalties from a proximal operator.
 
-    That is a function of an array, of the length of the step, and of what sums over one point, as
-    for ``constraint``.
+    That is a function of an array, of the length of the step, and of ``over``, as for
+    ``constraint``.
     """
     return decorator(Penalty, coming=3)(function)
 
 
 @transform
-def prox(penalty: Any, learning_rate: Hyper, where: Any = None, axis: Any = None) -> Any:
-    r"""Proximal gradient: balance the step against a penalty :math:`r` of the parameters.
+def prox(
+    penalty: Penalty,
+    learning_rate: Hyper,
+    where: Where | None = None,
+    axis: int | tuple[int, ...] | None = None,
+) -> Body:
+    r"""Proximal gradient step for a penalty :math:`r` of the parameters.
 
     .. math::
         u = \mathrm{prox}_{\eta r}(p + g) - p, \quad
@@ -66,7 +77,8 @@ def prox(penalty: Any, learning_rate: Hyper, where: Any = None, axis: Any = None
 
     Example:
         >>> import gradchain as gc
-        >>> tx, params = gc.chain(gc.sgd(0.5), gc.prox(gc.penalties.l1(1.0), 0.5)), jnp.array([2.0, 0.25])
+        >>> tx = gc.chain(gc.sgd(0.5), gc.prox(gc.penalties.l1(1.0), 0.5))
+        >>> params = jnp.array([2.0, 0.25])
         >>> params, _ = tx.step(jnp.array([1.0, 0.0]), tx.init(params), params)
         >>> print(params)
         [1. 0.]
@@ -75,11 +87,12 @@ def prox(penalty: Any, learning_rate: Hyper, where: Any = None, axis: Any = None
         raise TypeError(
             f"prox: penalty must be one, such as l1(0.01) or what @penalty makes, not {penalty!r}."
         )
-    return moved_by(lambda penalty, x, over: penalty(x, learning_rate, over), penalty, where, axis)
+    apply = lambda penalty, x, over: penalty(x, learning_rate, over)
+    return moved_by(apply, penalty, where, axis)
 
 
 @penalty
-def l1(x: Any, step: Any, over: Any, strength: Hyper) -> Any:
+def l1(x: jax.Array, step: Numeric, over: Over, strength: Hyper) -> jax.Array:
     r"""The penalty :math:`\lambda \sum_i |x_i|`, which makes single elements zero.
 
     Args:
@@ -96,9 +109,10 @@ def l1(x: Any, step: Any, over: Any, strength: Hyper) -> Any:
 
 
 @penalty
-def squared_l2(x: Any, step: Any, over: Any, strength: Hyper) -> Any:
-    r"""The penalty :math:`\tfrac{\lambda}{2} \lVert x \rVert^2`: weight decay that no step length
-    makes unstable.
+def squared_l2(x: jax.Array, step: Numeric, over: Over, strength: Hyper) -> jax.Array:
+    r"""The penalty :math:`\tfrac{\lambda}{2} \lVert x \rVert^2`.
+
+    It is weight decay that no step length makes unstable.
 
     Args:
         strength: the factor :math:`\lambda`.
@@ -111,7 +125,7 @@ def squared_l2(x: Any, step: Any, over: Any, strength: Hyper) -> Any:
 
 
 @penalty
-def elastic_net(x: Any, step: Any, over: Any, l1: Hyper, l2: Hyper) -> Any:
+def elastic_net(x: jax.Array, step: Numeric, over: Over, l1: Hyper, l2: Hyper) -> jax.Array:
     r"""The penalty :math:`\lambda_1 \sum_i |x_i| + \tfrac{\lambda_2}{2} \lVert x \rVert^2`.
 
     Args:
@@ -129,9 +143,10 @@ def elastic_net(x: Any, step: Any, over: Any, l1: Hyper, l2: Hyper) -> Any:
 
 
 @penalty
-def group_lasso(x: Any, step: Any, over: Any, strength: Hyper) -> Any:
-    r"""The penalty :math:`\lambda \lVert x \rVert`, which makes whole leaves zero, or with ``axis``
-    whole slices.
+def group_lasso(x: jax.Array, step: Numeric, over: Over, strength: Hyper) -> jax.Array:
+    r"""The penalty :math:`\lambda \lVert x \rVert`, which makes whole leaves zero.
+
+    With ``axis`` it makes whole slices zero.
 
     Args:
         strength: the factor :math:`\lambda`.
@@ -148,8 +163,10 @@ def group_lasso(x: Any, step: Any, over: Any, strength: Hyper) -> Any:
 
 
 @penalty
-def nuclear_norm(x: Any, step: Any, over: Any, strength: Hyper) -> Any:
-    r"""The penalty :math:`\lambda \sum_i \sigma_i(x)` on singular values, which lowers ranks.
+def nuclear_norm(x: jax.Array, step: Numeric, over: Over, strength: Hyper) -> jax.Array:
+    r"""The penalty :math:`\lambda \sum_i \sigma_i(x)` on singular values.
+
+    It lowers the ranks of matrices.
 
     Args:
         strength: the factor :math:`\lambda`.
@@ -162,4 +179,5 @@ def nuclear_norm(x: Any, step: Any, over: Any, strength: Hyper) -> Any:
         [[2. 0.]
          [0. 0.]]
     """
-    return on_singular_values(lambda values: jnp.maximum(values - step * strength, 0), x)
+    shrunk = lambda values: jnp.maximum(values - step * strength, 0)
+    return on_singular_values(shrunk, x)

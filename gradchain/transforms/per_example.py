@@ -1,4 +1,7 @@
-"""Gradients of single examples: a leading dimension counts them, and what comes out has it no more."""
+"""Sums and means of per-example gradients, clipped and with noise.
+
+Gradients come in with a leading dimension of examples, and come out without it.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.call import Hyper
+from gradchain.core.columns import Columns
 from gradchain.core.lift import PerTree
 from gradchain.core.stage import Body, Stage
 from gradchain.core.transformation import transform
+from gradchain.core.types import Params, Tree, Updates
 from gradchain.numerics.arithmetic import abs2, compute_dtype, real_dtype, shrink
 from gradchain.numerics.reductions import varying_axes
 from gradchain.tree.mapping import map_leaves, tree_map_live
@@ -21,55 +26,62 @@ from gradchain.tree.paths import flatten, flatten_like, named_leaves
 from gradchain.tree.random import normal_like, step_key
 
 
-def stacked(rule: Callable) -> Body:
-    """Lift a rule on a tree whose leaves have a leading dimension more than the parameters, and
-    that takes it away.
+def stacked(rule: Callable[..., Tree]) -> Body:
+    """Lift a rule that reduces a leading dimension.
 
-    Arguments as for ``treewise``; without slots. It has to be the first member of a chain.
+    The rule sees a tree whose leaves have one dimension more than the parameters, and returns one
+    like the parameters. Arguments as for ``treewise``; without slots. It has to be the first member
+    of a chain.
     """
     return Stacked("tree", rule, None, {})
 
 
 class Stacked(PerTree):
-    """A rule that takes away a leading dimension."""
+    """A rule that reduces a leading dimension of the updates."""
 
     reduces_examples = True
 
     @classmethod
     def run(
-        cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict
-    ) -> tuple[Any, list]:
+        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
+    ) -> tuple[Columns, list[Any]]:
         """See ``Body``."""
         (stage,) = stages
-        check_stack(stage.name, updates, params)
-        dtype = compute_dtype(*(x.dtype for x in jax.tree.leaves(updates)))
+        check_stack(stage.name, columns.updates, columns.params)
+        dtype = compute_dtype(*(x.dtype for x in columns.g if x is not None))
         up = lambda x: x.astype(compute_dtype(x.dtype, real_dtype(dtype)))
-        made, _ = stage.in_precision_of(dtype).call(
-            stage, dtype, extra, g=jax.tree.map(up, updates), s={}, p=params
-        )
-        return made, [{}]
+        g, body = jax.tree.map(up, columns.updates), stage.in_precision_of(dtype)
+        made, _ = body.call(stage, dtype, extra, g=g, s={}, p=columns.params)
+        return columns.with_updates(made), [{}]
 
 
-def check_stack(what: str, tree: Any, params: Any = None) -> None:
-    """All leaves have the same leading dimension, and beside it the shapes of ``params`` if there
-    are any.
+def check_stack(name: str, tree: Tree, params: Params | None = None) -> None:
+    """Check that all leaves have the same leading dimension.
+
+    Beside it they must have the shapes of ``params``, if those are given. ``name`` begins the
+    message.
     """
     leaves, treedef = flatten(tree)
     length = next((x.shape[:1] for x in leaves if x is not None), ())
-    for i, (x, p) in enumerate(zip(leaves, flatten_like(treedef, params), strict=True)):
-        if x is None or (
-            length and x.shape == length + (x.shape[1:] if p is None else jnp.shape(p))
-        ):
+    pairs = zip(leaves, flatten_like(treedef, params), strict=True)
+    for i, (x, p) in enumerate(pairs):
+        if x is None:
             continue
-        beside = "" if p is None else f" beside the shape {list(jnp.shape(p))} of its parameter"
+        beside = x.shape[1:] if p is None else jnp.shape(p)
+        if length and x.shape == length + beside:
+            continue
+        of_param = "" if p is None else f" beside the shape {list(beside)} of its parameter"
         raise ValueError(
-            f"{what}: {named_leaves(tree)[i][0]!r} has a gradient of shape {list(x.shape)}, but each needs the same"
-            f" leading dimension{beside}: one gradient per example, as jax.vmap(jax.grad(loss), (None, 0)) makes."
+            f"{name}: {named_leaves(tree)[i][0]!r} has a gradient of shape {list(x.shape)}, but"
+            f" each needs the same leading dimension{of_param}: one gradient per example, as"
+            " jax.vmap(jax.grad(loss), (None, 0)) makes."
         )
 
 
-def per_example_global_norm_clip(grads: Any, l2_norm_clip: Any) -> tuple[Any, jax.Array]:
-    r"""Clip the gradient of each example to a norm, over all leaves together, and add them up.
+def per_example_global_norm_clip(
+    grads: Updates, l2_norm_clip: float | jax.Array
+) -> tuple[Updates, jax.Array]:
+    r"""Sum of per-example gradients, each clipped by its global norm.
 
     .. math::
         \sum_i g_i \min(1, C / \lVert g_i \rVert)
@@ -89,7 +101,8 @@ def per_example_global_norm_clip(grads: Any, l2_norm_clip: Any) -> tuple[Any, ja
     https://arxiv.org/abs/1607.00133
 
     Example:
-        >>> clipped, count = per_example_global_norm_clip({"w": jnp.array([[3.0, 4.0], [0.0, 0.5]])}, 1.0)
+        >>> grads = {"w": jnp.array([[3.0, 4.0], [0.0, 0.5]])}
+        >>> clipped, count = per_example_global_norm_clip(grads, 1.0)
         >>> print(clipped["w"], count)
         [0.6 1.3] 1
     """
@@ -98,12 +111,13 @@ def per_example_global_norm_clip(grads: Any, l2_norm_clip: Any) -> tuple[Any, ja
 
 
 def per_example_layer_norm_clip(
-    grads: Any, global_l2_norm_clip: Any, uniform: bool = True
-) -> tuple[Any, Any]:
-    r"""Clip the gradient of each example to a norm, leaf by leaf, and add them up.
+    grads: Updates, global_l2_norm_clip: float | jax.Array, uniform: bool = True
+) -> tuple[Updates, Tree]:
+    r"""Sum of per-example gradients, each clipped leaf by leaf.
 
     Each of :math:`K` leaves may have the norm :math:`C / \sqrt K`, or :math:`C \sqrt{D_k / D}` if
-    it has :math:`D_k` of the :math:`D` numbers; so that all together have :math:`C` at most.
+    it has :math:`D_k` of the :math:`D` elements, so that the norm of all together is at most
+    :math:`C`.
 
     Args:
         grads: see ``per_example_global_norm_clip``.
@@ -120,7 +134,8 @@ def per_example_layer_norm_clip(
     https://arxiv.org/abs/1710.06963
 
     Example:
-        >>> clipped, count = per_example_layer_norm_clip({"w": jnp.array([[3.0, 4.0], [0.0, 0.5]])}, 1.0)
+        >>> grads = {"w": jnp.array([[3.0, 4.0], [0.0, 0.5]])}
+        >>> clipped, count = per_example_layer_norm_clip(grads, 1.0)
         >>> print(clipped["w"], count["w"])
         [0.6 1.3] 1
     """
@@ -128,52 +143,60 @@ def per_example_layer_norm_clip(
     return _clip_apart(grads, None, global_l2_norm_clip, uniform)
 
 
-def _clip_together(grads: Any, params: Any, limit: Any) -> tuple[Any, jax.Array]:
+def _clip_together(
+    grads: Updates, params: Params | None, limit: float | jax.Array
+) -> tuple[Updates, jax.Array]:
+    """Sum the gradients of examples, each clipped by its norm."""
     leaves, treedef = flatten(grads)
-    pairs = [
-        (x, p) for x, p in zip(leaves, flatten_like(treedef, params), strict=True) if x is not None
-    ]
+    columns = zip(leaves, flatten_like(treedef, params), strict=True)
+    pairs = [(x, p) for x, p in columns if x is not None]
     if not pairs:
         return grads, jnp.zeros((), jnp.int32)
     lengths = jnp.sqrt(sum(_squares(x, p) for x, p in pairs))
-    clipped = tree_map_live(lambda x, p: _weighted_sum(shrink(lengths, limit), x, p), grads, params)
+    add_up = lambda x, p: _weighted_sum(shrink(lengths, limit), x, p)
+    clipped = tree_map_live(add_up, grads, params)
     x, p = pairs[0]
     return clipped, _over_examples(jnp.sum(lengths > limit, dtype=jnp.int32), x, p)
 
 
-def _clip_apart(grads: Any, params: Any, limit: Any, uniform: bool) -> tuple[Any, Any]:
+def _clip_apart(
+    grads: Updates, params: Params | None, limit: float | jax.Array, uniform: bool
+) -> tuple[Updates, Tree]:
+    """Sum the gradients of examples, each clipped leaf by leaf."""
     leaves, treedef = flatten(grads)
-    sizes = [0 if x is None else math.prod(x.shape[1:]) for x in leaves]
-    parts = [1 if uniform else size for size in sizes]
-    whole = sum(part for part, x in zip(parts, leaves, strict=True) if x is not None)
+    part_of = lambda x: 1 if uniform else math.prod(x.shape[1:])
+    parts = [0 if x is None else part_of(x) for x in leaves]
+    whole = max(sum(parts), 1)
+    share = lambda part: limit * math.sqrt(part / whole)
     columns = zip(leaves, flatten_like(treedef, params), parts, strict=True)
-    share = lambda part: limit * math.sqrt(part / max(whole, 1))
-    pairs = [
-        (None, None) if x is None else _clip_together(x, p, share(part)) for x, p, part in columns
-    ]
-    return treedef.unflatten([a for a, _ in pairs]), treedef.unflatten([b for _, b in pairs])
+    clip = lambda x, p, part: (None, None) if x is None else _clip_together(x, p, share(part))
+    made = [clip(*row) for row in columns]
+    sums, counts = zip(*made, strict=True) if made else ((), ())
+    return treedef.unflatten(sums), treedef.unflatten(counts)
 
 
-def _squares(x: jax.Array, p: Any) -> jax.Array:
-    """The squared norm of each example's part of a leaf."""
+def _squares(x: jax.Array, p: jax.Array | None) -> jax.Array:
+    """The squared norm of each example's gradient of one leaf."""
     squares = jnp.sum(abs2(x), tuple(range(1, x.ndim)))
     axes = () if p is None else tuple(sorted(varying_axes(p)))
     return lax.psum(squares, axes) if axes else squares
 
 
-def _weighted_sum(weights: jax.Array, x: jax.Array, p: Any) -> jax.Array:
+def _weighted_sum(weights: jax.Array, x: jax.Array, p: jax.Array | None) -> jax.Array:
     spread = weights.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
     return _over_examples(jnp.sum(spread * x, axis=0), x, p)
 
 
-def _example_axes(x: jax.Array, p: Any) -> tuple[str, ...]:
-    """The mesh axes over which the examples are split: those of the gradient that are not of its
-    parameter.
+def _example_axes(x: jax.Array, p: jax.Array | None) -> tuple[str, ...]:
+    """The mesh axes over which the examples are split.
+
+    They are the axes of the gradient that its parameter does not have.
     """
-    return tuple(sorted(varying_axes(x) - (frozenset() if p is None else varying_axes(p))))
+    own = frozenset() if p is None else varying_axes(p)
+    return tuple(sorted(varying_axes(x) - own))
 
 
-def _over_examples(partial: jax.Array, x: jax.Array, p: Any) -> jax.Array:
+def _over_examples(partial: jax.Array, x: jax.Array, p: jax.Array | None) -> jax.Array:
     axes = _example_axes(x, p)
     return lax.psum(partial, axes) if axes else partial
 
@@ -181,19 +204,20 @@ def _over_examples(partial: jax.Array, x: jax.Array, p: Any) -> jax.Array:
 @transform
 def differentially_private_aggregate(
     l2_norm_clip: Hyper, noise_multiplier: Hyper, seed: int = 0, layerwise: bool = False
-) -> Any:
-    r"""The mean of the gradients of single examples, each clipped, with noise that hides any one of
-    them.
+) -> Body:
+    r"""Mean of clipped per-example gradients with noise for privacy (DP-SGD).
+
+    The noise hides the gradient of any single example.
 
     .. math::
         u = \frac1B \left( \sum_{i=1}^B g_i \min(1, C / \lVert g_i \rVert) + \sigma C\, n \right),
         \quad n \sim N(0, 1)
 
     The first member of a chain: gradients come in with a leading dimension of examples, as
-    ``jax.vmap(jax.grad(loss), (None, 0))`` makes them, and go on without. The noise of a step
+    ``jax.vmap(jax.grad(loss), (None, 0))`` makes them, and come out without it. The noise of a step
     depends on the seed, the step and the path of a leaf alone; ``update(..., key=key)`` draws from
-    a key of your own instead, which for privacy in earnest has to be secret. What privacy it gives
-    depends on how examples are drawn: that is not computed here.
+    a key of your own instead, which for privacy in earnest has to be secret. The privacy guarantee
+    depends on how examples are drawn, and is not computed here.
 
     Args:
         l2_norm_clip: the largest norm :math:`C` of an example's gradient.
@@ -217,16 +241,15 @@ def differentially_private_aggregate(
         leaves, params = jax.tree.leaves(g), jax.tree.leaves(p)
         if not leaves:
             return g
-        clipped, _ = (
-            _clip_apart(g, p, l2_norm_clip, True)
-            if layerwise
-            else _clip_together(g, p, l2_norm_clip)
-        )
+        if layerwise:
+            clipped, _ = _clip_apart(g, p, l2_norm_clip, True)
+        else:
+            clipped, _ = _clip_together(g, p, l2_norm_clip)
         axes = _example_axes(leaves[0], params[0] if params else None)
         count = len(leaves[0]) * math.prod(lax.axis_size(axis) for axis in axes)
-        deviation = noise_multiplier * jnp.minimum(
-            l2_norm_clip, jnp.finfo(t.dtype).max
-        )  # 0 for no noise, no bound
+        # An infinite bound becomes a finite number, so that a multiplier of 0 makes no noise.
+        bound = jnp.minimum(l2_norm_clip, jnp.finfo(t.dtype).max)
+        deviation = noise_multiplier * bound
         mean = lambda x, noise: (x + deviation * noise) / max(count, 1)
         return map_leaves(mean, clipped, normal_like(step_key(seed, t, key), clipped))
 

@@ -1,8 +1,6 @@
-"""Smaller steps once the loss stays where it is."""
+"""Smaller steps once the loss stops improving."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax.numpy as jnp
 
@@ -10,6 +8,7 @@ from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
 from gradchain.core.lift import treewise
 from gradchain.core.slots import scalar
+from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.tree.mapping import map_leaves
 
@@ -26,9 +25,8 @@ def reduce_on_plateau(
     cooldown: int = 0,
     accumulation_size: int = 1,
     min_scale: Hyper = 0.0,
-) -> Any:
-    r"""Scale the updates by a number that falls by a factor each time that ``value=`` has stopped
-    getting better.
+) -> Body:
+    r"""Scale the updates down when ``value=`` stops improving.
 
     The mean :math:`m` of the values of a window is an improvement if it is less than :math:`b -
     \rho |b| - \alpha`, where :math:`b` is the best mean so far. After ``patience`` windows in a row
@@ -37,11 +35,11 @@ def reduce_on_plateau(
     For a value that should rise, give its negative.
 
     Args:
-        factor: what the scale is multiplied by, in (0, 1).
-        patience: how many windows without an improvement, 1 or more. torch counts those that it
-            bears: one less.
-        rtol: :math:`\rho`, the share of the best value that an improvement has to be.
-        atol: :math:`\alpha`, what it has to be in units of the value.
+        factor: the factor of a reduction, in (0, 1).
+        patience: how many windows without an improvement lead to a reduction, 1 or more. torch
+            counts those that do not: one less.
+        rtol: :math:`\rho`, the least improvement as a share of the best value.
+        atol: :math:`\alpha`, the least improvement in units of the value.
         cooldown: the windows after a reduction that are not counted.
         accumulation_size: the updates in a window: 1 where ``value`` is that of held-out data, more
             for the losses of mini-batches.
@@ -60,28 +58,31 @@ def reduce_on_plateau(
     """
     if isinstance(factor, float) and not 0 < factor < 1:
         raise ValueError(f"reduce_on_plateau: factor must be between 0 and 1, not {factor!r}.")
-    check_at_least("reduce_on_plateau", 1, patience=patience, accumulation_size=accumulation_size)
-    check_at_least("reduce_on_plateau", 0, rtol=rtol, atol=atol, cooldown=cooldown)
+    name = "reduce_on_plateau"
+    check_at_least(name, 1, patience=patience, accumulation_size=accumulation_size)
+    check_at_least(name, 0, rtol=rtol, atol=atol, cooldown=cooldown)
 
     def rule(g, s, value):
         average = s["average"] + (value - s["average"]) / (s["in_window"] + 1)
         window = s | {"average": average, "in_window": s["in_window"] + 1}
         is_over = window["in_window"] >= accumulation_size
-        new = {k: jnp.where(is_over, x, window[k]) for k, x in judged(window).items()}
+        new = {k: jnp.where(is_over, x, window[k]) for k, x in after(window).items()}
         return map_leaves(lambda x: new["scale"] * x, g), new
 
-    def judged(s):
-        """The state after a window."""
+    def after(s):
+        """The state at the end of a window."""
         mean, best = s["average"], s["best"]
         is_better = jnp.isfinite(mean) & (mean < best - rtol * jnp.abs(best) - atol)
         is_cooling = s["cooling"] > 0
         waited = jnp.where(is_better | is_cooling, 0.0, s["waited"] + 1)
         is_plateau = waited >= patience
+        cooler = jnp.maximum(s["cooling"] - 1, 0.0)
+        reduced = jnp.maximum(s["scale"] * factor, min_scale)
         return {
             "best": jnp.where(is_better, mean, best),
             "waited": jnp.where(is_plateau, 0.0, waited),
-            "cooling": jnp.where(is_plateau, float(cooldown), jnp.maximum(s["cooling"] - 1, 0.0)),
-            "scale": jnp.where(is_plateau, jnp.maximum(s["scale"] * factor, min_scale), s["scale"]),
+            "cooling": jnp.where(is_plateau, float(cooldown), cooler),
+            "scale": jnp.where(is_plateau, reduced, s["scale"]),
             "average": jnp.zeros_like(mean),
             "in_window": jnp.zeros_like(mean),
         }

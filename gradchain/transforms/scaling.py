@@ -1,17 +1,20 @@
-"""Scaling, and the transformations that do nothing or everything."""
+"""Scaling by constants and schedules, the identity, and plain functions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+
+import jax
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise, treewise
+from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
+from gradchain.core.types import Params, Updates
 
 
 @transform
-def identity() -> Any:
+def identity() -> Body:
     """Leave the updates as they are.
 
     Example:
@@ -24,7 +27,7 @@ def identity() -> Any:
 
 
 @transform
-def scale(step_size: Hyper) -> Any:
+def scale(step_size: Hyper) -> Body:
     r"""Multiply the updates by a number: :math:`u = c\,g`.
 
     Args:
@@ -40,9 +43,10 @@ def scale(step_size: Hyper) -> Any:
 
 
 @transform
-def scale_by_schedule(step_size_fn: Hyper) -> Any:
-    r"""Multiply the updates by a function of the step: :math:`u = c(t)\,g` after :math:`t`
-    completed updates.
+def scale_by_schedule(step_size_fn: Hyper) -> Body:
+    r"""Multiply the updates by a function of the step: :math:`u = c(t)\,g`.
+
+    Here :math:`t` is the number of completed updates.
 
     Args:
         step_size_fn: the schedule :math:`c`; a number is a constant schedule.
@@ -57,11 +61,11 @@ def scale_by_schedule(step_size_fn: Hyper) -> Any:
 
 
 @transform
-def scale_by_learning_rate(learning_rate: Hyper) -> Any:
+def scale_by_learning_rate(learning_rate: Hyper) -> Body:
     r"""Turn a direction into a step downhill: :math:`u = -\eta_t\,g`.
 
-    The last member of a descent. It keeps the step also for a constant rate, so that a schedule can
-    take the place of the constant without a change of the state.
+    The last member of an optimizer. It keeps the step also for a constant rate, so that a schedule
+    can take the place of the constant without a change of the state.
 
     Args:
         learning_rate: the rate :math:`\eta`, positive, in parameter units per unit of direction; or
@@ -76,13 +80,13 @@ def scale_by_learning_rate(learning_rate: Hyper) -> Any:
     return elementwise(_scaled(-learning_rate))
 
 
-def _scaled(factor: Any) -> Callable:
+def _scaled(factor: float | jax.Array) -> Callable[[jax.Array, jax.Array], jax.Array]:
     return lambda g, t: factor * g  # names t, so that the step is kept for any factor
 
 
 @transform
-def stateless(fn: Callable) -> Any:
-    """Make a transformation of a function of the updates and the parameters.
+def stateless(fn: Callable[[Updates, Params | None], Updates]) -> Body:
+    """Make a transformation of a function without a state.
 
     Args:
         fn: ``fn(updates, params) -> updates`` on whole trees; ``params`` is ``None`` where

@@ -1,22 +1,24 @@
-"""Steps in proportion to the size of what they move."""
+"""Steps in proportion to the norm of the parameters."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.lift import leafwise
+from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
+from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, safe_sqrt
 from gradchain.numerics.reductions import mean, norm, total
 
 
 @transform
-def scale_by_param_block_rms(min_scale: Hyper = 1e-3) -> Any:
-    r"""Multiply each leaf by the root mean square of its parameter: :math:`u = g
-    \max(\mathrm{rms}(p), s)`.
+def scale_by_param_block_rms(min_scale: Hyper = 1e-3) -> Body:
+    r"""Multiply each leaf by the RMS of its parameter.
+
+    .. math::
+        u = g \max(\mathrm{rms}(p), s)
 
     Args:
         min_scale: the least factor :math:`s`, in the units of the parameters.
@@ -35,8 +37,11 @@ def scale_by_param_block_rms(min_scale: Hyper = 1e-3) -> Any:
 
 
 @transform
-def scale_by_param_block_norm(min_scale: Hyper = 1e-3) -> Any:
-    r"""Multiply each leaf by the norm of its parameter: :math:`u = g \max(\lVert p \rVert, s)`.
+def scale_by_param_block_norm(min_scale: Hyper = 1e-3) -> Body:
+    r"""Multiply each leaf by the norm of its parameter.
+
+    .. math::
+        u = g \max(\lVert p \rVert, s)
 
     Args:
         min_scale: the least factor :math:`s`, in the units of the parameters.
@@ -57,9 +62,12 @@ def scale_by_param_block_norm(min_scale: Hyper = 1e-3) -> Any:
 
 @transform
 def scale_by_trust_ratio(
-    min_norm: Hyper = 0.0, trust_coefficient: Hyper = 1.0, eps: Hyper = 0.0, where: Any = None
-) -> Any:
-    r"""Scale each leaf's update by the ratio of the norms of parameter and update.
+    min_norm: Hyper = 0.0,
+    trust_coefficient: Hyper = 1.0,
+    eps: Hyper = 0.0,
+    where: Where | None = None,
+) -> Body:
+    r"""Scale each leaf by parameter norm over update norm.
 
     .. math::
         u = g \, \frac{c \max(\lVert p \rVert, m)}{\max(\lVert g \rVert, m) + \epsilon}
@@ -87,9 +95,11 @@ def scale_by_trust_ratio(
     """
 
     def rule(g, p):
-        of_param, of_update = jnp.maximum(norm(p), min_norm), jnp.maximum(norm(g), min_norm)
+        of_param = jnp.maximum(norm(p), min_norm)
+        of_update = jnp.maximum(norm(g), min_norm)
         is_zero = (of_param == 0) | (of_update == 0)
-        ratio = trust_coefficient * of_param / (jnp.where(is_zero, 1.0, of_update) + eps)
+        divisor = jnp.where(is_zero, 1.0, of_update) + eps
+        ratio = trust_coefficient * of_param / divisor
         return g * jnp.where(is_zero, 1.0, ratio)
 
     return leafwise(rule, where)

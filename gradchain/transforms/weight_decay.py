@@ -1,4 +1,4 @@
-"""Regularisation as a member of a chain."""
+"""Weight decay and other penalties as members of a chain."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.partition import masked
 from gradchain.core.slots import like_param
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Numeric, Params, Updates, Where
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.selecting import keep_leaves, select
 
 
 @transform
-def add_decayed_weights(weight_decay: Hyper, where: Any = None) -> Any:
+def add_decayed_weights(weight_decay: Hyper, where: Where | None = None) -> Body:
     r"""Add a multiple of the parameters: :math:`u = g + \lambda p`.
 
     After an adaptive direction this is decoupled weight decay (AdamW); before one it is L2
@@ -43,30 +45,31 @@ def add_decayed_weights(weight_decay: Hyper, where: Any = None) -> Any:
 
 
 def decaying(
-    make: Callable[[Any], GradientTransformation], weight_decay: Any, where: Any
+    make: Callable[[Any], GradientTransformation], weight_decay: Numeric, where: Where | None
 ) -> GradientTransformation:
-    """``make(weight_decay)``, and ``make(0.0)`` for the leaves that do not decay: for rules with
-    the decay inside.
+    """``make(weight_decay)`` for the leaves that decay, ``make(0.0)`` for the others.
+
+    It is for rules that have the decay inside.
     """
     tx = make(weight_decay)
     return tx if where is None else masked(tx, where, make(0.0))
 
 
-def add_decay(updates: Any, params: Any, factor: Any, where: Any) -> Any:
-    """Trees: the updates, and a multiple of the parameters that decay."""
+def add_decay(updates: Updates, params: Params, factor: Numeric, where: Where | None) -> Updates:
+    """Add a multiple of the decaying parameters to the updates."""
     chosen = keep_leaves(select(where, params), params)
     return map_leaves(lambda u, p: u if p is None else u + factor * p, updates, chosen)
 
 
 @transform
-def add_independent_weight_decay(weight_decay: Hyper, where: Any = None) -> Any:
-    r"""Shrink the parameters whatever the learning rate is: :math:`u = g - \lambda p`.
+def add_independent_weight_decay(weight_decay: Hyper, where: Where | None = None) -> Body:
+    r"""Weight decay independent of the learning rate: :math:`u = g - \lambda p`.
 
-    It stands after ``scale_by_learning_rate``, so that each step takes the part :math:`\lambda` of
-    a parameter away.
+    It stands after ``scale_by_learning_rate``, so that each step removes the share
+    :math:`\lambda` of a parameter.
 
     Args:
-        weight_decay: the part :math:`\lambda` in [0, 1) per step, much smaller than that of
+        weight_decay: the share :math:`\lambda` in [0, 1) per step, much smaller than that of
             ``add_decayed_weights``.
         where: the leaves that decay; see ``add_decayed_weights``.
 
@@ -87,10 +90,12 @@ def add_independent_weight_decay(weight_decay: Hyper, where: Any = None) -> Any:
 
 @transform
 def add_corrected_weight_decay(
-    weight_decay: Hyper, learning_rate: Hyper, max_learning_rate: Hyper, where: Any = None
-) -> Any:
-    r"""Weight decay that fades with the learning rate: :math:`u = g + \lambda
-    \frac{\eta_t}{\eta_{\max}} p`.
+    weight_decay: Hyper, learning_rate: Hyper, max_learning_rate: Hyper, where: Where | None = None
+) -> Body:
+    r"""Weight decay in proportion to the learning rate.
+
+    .. math::
+        u = g + \lambda \frac{\eta_t}{\eta_{\max}} p
 
     With ``scale_by_learning_rate(learning_rate)`` after it the decay is in proportion to the square
     of the rate, which keeps the ratio of gradient to weight norms of normalized layers steady while
@@ -113,13 +118,19 @@ def add_corrected_weight_decay(
         >>> print(tx.update(jnp.zeros(1), tx.init(params), params)[0])
         [0.5]
     """
-    return elementwise(lambda g, p: g + weight_decay * learning_rate / max_learning_rate * p, where)
+
+    def rule(g, p):
+        return g + weight_decay * learning_rate / max_learning_rate * p
+
+    return elementwise(rule, where)
 
 
 @transform
-def add_cautious_weight_decay(weight_decay: Hyper, where: Any = None) -> Any:
-    r"""Decay only the elements that the step shrinks anyway: :math:`u = g + \lambda p \, [g p \ge
-    0]`.
+def add_cautious_weight_decay(weight_decay: Hyper, where: Where | None = None) -> Body:
+    r"""Decay only the elements that the step shrinks anyway.
+
+    .. math::
+        u = g + \lambda p \, [g p \ge 0]
 
     Args:
         weight_decay: the factor :math:`\lambda`, as of ``add_decayed_weights``.
@@ -144,8 +155,8 @@ def add_cautious_weight_decay(weight_decay: Hyper, where: Any = None) -> Any:
 
 
 @transform
-def decay_towards_initial(weight_decay: Hyper, where: Any = None) -> Any:
-    r"""Pull the parameters back to where they started: :math:`u = g + \lambda (p - p_0)`.
+def decay_towards_initial(weight_decay: Hyper, where: Where | None = None) -> Body:
+    r"""Decay towards the initial parameters: :math:`u = g + \lambda (p - p_0)`.
 
     For fine-tuning. Before an adaptive direction it is the L2-SP penalty, after one it is
     decoupled.
@@ -167,14 +178,19 @@ def decay_towards_initial(weight_decay: Hyper, where: Any = None) -> Any:
         >>> print(tx.update(jnp.zeros(1), state, jnp.array([3.0]))[0])
         [0.5]
     """
-    pull = lambda g, s, p: (g + weight_decay * (p - s["initial"]), {"initial": s["initial"]})
-    return elementwise(pull, where, initial=like_param(copy=True))
+
+    def rule(g, s, p):
+        return g + weight_decay * (p - s["initial"]), {"initial": s["initial"]}
+
+    return elementwise(rule, where, initial=like_param(copy=True))
 
 
 @transform
-def add_l1(strength: Hyper, where: Any = None) -> Any:
-    r"""Add the slope of an L1 penalty :math:`\lambda \lVert p \rVert_1`: :math:`u = g + \lambda \,
-    \mathrm{sign}(p)`.
+def add_l1(strength: Hyper, where: Where | None = None) -> Body:
+    r"""Add the slope of the L1 penalty :math:`\lambda \lVert p \rVert_1`.
+
+    .. math::
+        u = g + \lambda \, \mathrm{sign}(p)
 
     The slope alone never makes a parameter zero; ``prox(l1(...))`` after the step does.
 
