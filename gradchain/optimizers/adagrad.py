@@ -48,7 +48,8 @@ def scale_by_rss(
         root = jnp.sqrt(size + eps) if eps_in_sqrt else jnp.sqrt(size) + eps
         return jnp.where(positive, g / root, jnp.zeros_like(g)), {"sum_of_squares": total}
 
-    return elementwise(rule, sum_of_squares=like_param(real=True, fill=initial_accumulator_value))
+    squares = like_param(real=True, fill=initial_accumulator_value)
+    return elementwise(rule, sum_of_squares=squares)
 
 
 @recipe

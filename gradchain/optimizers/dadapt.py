@@ -1,4 +1,4 @@
-"""D-Adaptation (Defazio & Mishchenko, 2023): a learning rate that finds itself."""
+"""D-Adaptation (Defazio & Mishchenko, 2023): the learning rate is estimated."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def scale_by_dadapt_adam(
     growth_rate: Hyper | None = None,
     bias_correction: bool = True,
 ) -> Body:
-    r"""Adam with D-Adaptation, which bounds the distance :math:`d` to the solution from below.
+    r"""Adam with D-Adaptation, which estimates the distance to the solution.
+
+    The estimate :math:`d` bounds the distance from below.
 
     With the rate :math:`\lambda_t = \eta_t d_t \sqrt{1-\beta_2^t} / (1-\beta_1^t)` and
     :math:`A_t = \sqrt{v_t} + \epsilon`,
@@ -81,25 +83,21 @@ def scale_by_dadapt_adam(
 
     def rule(g, s, p, t):
         d, decay = s["distance"], b2**0.5
-        rate = (
-            learning_rate * d * bias_corrections(b1, b2, t)
-            if bias_correction
-            else learning_rate * d
-        )
-        gain = dot(
-            g,
-            map_leaves(
-                lambda total, nu: safe_divide(total, jnp.sqrt(nu) + eps), s["sums"], s["nu"]
-            ),
-        )
+        rate = learning_rate * d
+        if bias_correction:
+            rate = rate * bias_corrections(b1, b2, t)
+        scaled = lambda total, nu: safe_divide(total, jnp.sqrt(nu) + eps)
+        gain = dot(g, map_leaves(scaled, s["sums"], s["nu"]))
         numerator = decay * s["numerator"] + rate * gain
         sums = map_leaves(lambda g, old: decay * old + rate * g, g, s["sums"])
-        distance = bounded_growth(d, safe_divide(numerator, sum_of_magnitudes(sums)), growth_rate)
+        estimate = safe_divide(numerator, sum_of_magnitudes(sums))
+        distance = bounded_growth(d, estimate, growth_rate)
 
         mu = map_leaves(lambda g, mu: ema(rate * g, mu, b1), g, s["mu"])
         nu = map_leaves(lambda g, nu: ema(abs2(g), nu, b2), g, s["nu"])
         u = map_leaves(lambda mu, nu: mu / (jnp.sqrt(nu) + eps), mu, nu)
-        new = {"mu": mu, "nu": nu, "sums": sums, "distance": distance, "numerator": numerator}
+        new = {"mu": mu, "nu": nu, "sums": sums}
+        new |= {"distance": distance, "numerator": numerator}
         return add_decay(u, p, rate * weight_decay, where), new
 
     moments = {"mu": like_param, "nu": like_param(real=True), "sums": like_param}
@@ -116,7 +114,9 @@ def dadapt_sgd(
     *,
     growth_rate: Hyper | None = None,
 ) -> GradientTransformation:
-    r"""SGD with D-Adaptation: ``dadapt`` around the gradient, then a moving average of its steps.
+    r"""SGD with D-Adaptation: ``dadapt``, then a moving average of steps.
+
+    ``dadapt`` is around the gradient itself.
 
     Args:
         learning_rate: the factor of the estimated distance, or its schedule with a peak of 1.
@@ -138,13 +138,10 @@ def dadapt_sgd(
         >>> print(params)
         [3.5]
     """
-    step = dadapt(identity(), learning_rate, estim_lr0, estim_lr_coef=2.0, growth_rate=growth_rate)
-    return chain(
-        add_decayed_weights(weight_decay, where),
-        step,
-        average_updates(momentum, debias=False),
-        scale(-1.0),
-    )
+    options = {"estim_lr_coef": 2.0, "growth_rate": growth_rate}
+    step = dadapt(identity(), learning_rate, estim_lr0, **options)
+    decay = add_decayed_weights(weight_decay, where)
+    return chain(decay, step, average_updates(momentum, debias=False), scale(-1.0))
 
 
 @recipe
@@ -182,8 +179,8 @@ def dadapt_adamw(
         >>> print(f"{params[0]:.3f}")
         3.500
     """
-    options: dict = {"growth_rate": growth_rate, "bias_correction": bias_correction}
-    return chain(
-        scale_by_dadapt_adam(learning_rate, *betas, eps, estim_lr0, weight_decay, where, **options),
-        scale(-1.0),
+    numbers = (learning_rate, *betas, eps, estim_lr0, weight_decay)
+    direction = scale_by_dadapt_adam(
+        *numbers, where, growth_rate=growth_rate, bias_correction=bias_correction
     )
+    return chain(direction, scale(-1.0))

@@ -1,4 +1,4 @@
-"""diffGrad (Dubey et al., 2019): Adam slowed where gradients hardly change."""
+"""diffGrad (Dubey et al., 2019): friction where gradients hardly change."""
 
 from __future__ import annotations
 
@@ -41,11 +41,8 @@ def scale_by_diffgrad(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> 
     def rule(g, s, t):
         mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
         friction = jax.nn.sigmoid(jnp.abs(s["last"] - g))
-        return friction * debias(mu, b1, t) / (jnp.sqrt(debias(nu, b2, t)) + eps), {
-            "mu": mu,
-            "nu": nu,
-            "last": g,
-        }
+        size = jnp.sqrt(debias(nu, b2, t)) + eps
+        return friction * debias(mu, b1, t) / size, {"mu": mu, "nu": nu, "last": g}
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True), last=like_param)
 

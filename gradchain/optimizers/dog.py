@@ -1,4 +1,7 @@
-"""DoG and DoWG (2023): distance over gradients as the learning rate."""
+"""DoG (Ivgi et al.) and DoWG (Khaled et al.), 2023.
+
+The learning rate is a distance over gradients.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,9 @@ def scale_by_distance_over_gradients(
     init_distance: Hyper | None = None,
     init_learning_rate: Hyper | None = None,
 ) -> Body:
-    r"""Distance over gradients (DoG): the longest distance from the start, over the root of all
-    squares so far.
+    r"""Distance over gradients (DoG) as the learning rate.
+
+    The rate is the longest distance from the start, over the root of the sum of all squares so far.
 
     .. math::
         \bar r_t = \max_{k \le t} \lVert x_k - x_0 \rVert \vee r_\epsilon, \quad
@@ -77,22 +81,26 @@ def scale_by_distance_over_gradients(
 
     def rule(g, s, p, t):
         travelled = safe_norm(map_leaves(jnp.subtract, p, s["start"]))
-        distance = jnp.maximum(jnp.maximum(s["distance"], travelled), at_least(s["start"]))
+        longest = jnp.maximum(s["distance"], travelled)
+        distance = jnp.maximum(longest, at_least(s["start"]))
         squares = s["squares"] + dot(g, g)
         rate = safe_divide(distance, safe_sqrt(squares + eps))
         if init_learning_rate is not None:
             rate = jnp.where(t == 1, init_learning_rate, rate)
-        return scale_tree(g, global_scale * rate), s | {"distance": distance, "squares": squares}
+        new = {"distance": distance, "squares": squares}
+        return scale_tree(g, global_scale * rate), s | new
 
-    return _lift(layer_wise)(rule, start=like_param(copy=True), distance=scalar, squares=scalar)
+    slots = {"start": like_param(copy=True), "distance": scalar, "squares": scalar}
+    return _lift(layer_wise)(rule, **slots)
 
 
 @transform
 def scale_by_dowg(
     init_estim_sq_dist: Hyper | None = None, eps: Hyper = 1e-4, *, layer_wise: bool = False
 ) -> Body:
-    r"""Distance over weighted gradients (DoWG): as DoG, with each square weighted by the distance
-    of its time.
+    r"""Distance over weighted gradients (DoWG) as the learning rate.
+
+    It is as DoG, with each square weighted by the distance of its time.
 
     .. math::
         \bar r_t^2 = \max_{k \le t} \lVert x_k - x_0 \rVert^2 \vee r_\epsilon^2, \quad
@@ -125,18 +133,22 @@ def scale_by_dowg(
 
     def rule(g, s, p):
         moved = map_leaves(jnp.subtract, p, s["start"])
-        squared_distance = jnp.maximum(jnp.maximum(s["squared_distance"], dot(moved, moved)), least)
+        longest = jnp.maximum(s["squared_distance"], dot(moved, moved))
+        squared_distance = jnp.maximum(longest, least)
         squares = s["squares"] + squared_distance * dot(g, g)
         rate = safe_divide(squared_distance, safe_sqrt(squares) + eps)
-        return scale_tree(g, rate), s | {"squared_distance": squared_distance, "squares": squares}
+        new = {"squared_distance": squared_distance, "squares": squares}
+        return scale_tree(g, rate), s | new
 
-    return _lift(layer_wise)(
-        rule, start=like_param(copy=True), squared_distance=scalar, squares=scalar
-    )
+    slots = {"start": like_param(copy=True), "squared_distance": scalar, "squares": scalar}
+    return _lift(layer_wise)(rule, **slots)
 
 
-def _lift(layer_wise: bool) -> Callable:
-    """Trees or leaves: the same rule runs on both, since a leaf is a tree."""
+def _lift(layer_wise: bool) -> Callable[..., Body]:
+    """``leafwise`` or ``treewise``, for a rule that runs on both.
+
+    The same rule runs on both, since a leaf is a tree.
+    """
     return leafwise if layer_wise else treewise
 
 
@@ -154,8 +166,9 @@ def dog(
 
     Args:
         learning_rate: a factor of the rate, or its schedule with a peak of 1.
-        init_step: what the first step is made of: a ``distance``, a ``learning_rate``, or by the
-            ``heuristic`` a distance in units of :math:`1 + \lVert x_0 \rVert`; with its value.
+        init_step: sets the first step, by a name and its value: a ``distance``, a
+            ``learning_rate``, or as ``heuristic`` a distance in units of
+            :math:`1 + \lVert x_0 \rVert`.
         eps: added to the sum of squares.
         weight_decay: the factor of the parameters that is added to the gradient; ``None`` for none.
         where: the leaves that decay; see ``add_decayed_weights``.
@@ -184,9 +197,8 @@ def dog(
             f"dog: init_step begins with one of {', '.join(map(repr, names))}, not {kind!r}."
         )
     decay = [] if weight_decay is None else [add_decayed_weights(weight_decay, where)]
-    direction = scale_by_distance_over_gradients(
-        eps=eps, layer_wise=layer_wise, **{names[kind]: value}
-    )
+    start = {names[kind]: value}
+    direction = scale_by_distance_over_gradients(eps=eps, layer_wise=layer_wise, **start)
     return chain(*decay, direction, scale_by_learning_rate(learning_rate))
 
 

@@ -1,4 +1,4 @@
-"""Recipes that keep single examples private."""
+"""DP-SGD (Abadi et al., 2016): private gradient descent."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def dpsgd(
     momentum: Hyper | None = None,
     nesterov: bool = False,
 ) -> GradientTransformation:
-    """Differentially private gradient descent: ``differentially_private_aggregate``, momentum, then
-    the learning rate.
+    """Differentially private gradient descent (DP-SGD).
 
-    Its gradients have a leading dimension of examples.
+    It is ``differentially_private_aggregate``, momentum if asked for, then the learning rate. Its
+    gradients have a leading dimension of examples.
 
     Args:
         learning_rate: the rate, or its schedule.

@@ -1,4 +1,4 @@
-"""Fromage (Bernstein et al., 2020): steps relative to the size of each layer."""
+"""Fromage (Bernstein et al., 2020): relative steps for each layer."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gradchain.transforms.trust_ratio import scale_by_trust_ratio
 
 @transform
 def correct_growth(learning_rate: Hyper) -> Body:
-    r"""Undo the growth of the weights' norm that a step of relative length :math:`\eta` across them
-    causes.
+    r"""Undo the growth of weights that a relative step causes.
+
+    A step of relative length :math:`\eta` across the weights makes their norm grow.
 
     .. math::
         u = \frac{p + g}{\sqrt{1 + \eta^2}} - p
 
-    It follows the learning rate, and makes of ``scale_by_trust_ratio`` and
-    ``scale_by_learning_rate`` what ``fromage`` is.
+    In ``fromage`` it follows ``scale_by_trust_ratio`` and ``scale_by_learning_rate``.
 
     Args:
         learning_rate: the rate :math:`\eta` of the step, or its schedule.
@@ -41,17 +41,17 @@ def correct_growth(learning_rate: Hyper) -> Body:
     def rule(g, p):
         squared = learning_rate * learning_rate
         root = jnp.sqrt(1.0 + squared)
-        return g / root - p * (
-            squared / (root * (1.0 + root))
-        )  # 1 / root - 1 without its cancellation
+        shortening = squared / (root * (1.0 + root))  # 1 - 1 / root, without cancellation
+        return g / root - p * shortening
 
     return elementwise(rule)
 
 
 @recipe
 def fromage(learning_rate: Hyper, min_norm: Hyper = 1e-6) -> GradientTransformation:
-    """Fromage: steps of a given relative length, ``scale_by_trust_ratio``, and ``correct_growth``
-    after them.
+    """Fromage: steps of a given length relative to the weights.
+
+    It is ``scale_by_trust_ratio``, the learning rate, then ``correct_growth``.
 
     Args:
         learning_rate: the length of a step in proportion to the weights, or its schedule; 0.01 is a

@@ -22,7 +22,9 @@ def scale_by_ftrl(
     l2: Hyper = 0.0,
     beta: Hyper = 0.0,
 ) -> Body:
-    r"""The way to the parameters that would have been best so far: follow the regularized leader.
+    r"""Follow the regularized leader: step to the best parameters yet.
+
+    The leader is the point that would have been best so far.
 
     .. math::
         r(n) = n^{-q}, \quad z \leftarrow z + \eta g - (r(n + |g|^2) - r(n))\, p, \quad n \leftarrow
@@ -30,7 +32,7 @@ def scale_by_ftrl(
         \eta \lambda_2}, \quad u = p - p'
 
     This is the paper's rule times :math:`\eta`: the sum :math:`z` takes each gradient with the rate
-    of its time, and a schedule does not pull at the parameters. A penalty :math:`\lambda_1` makes
+    of its time, and a schedule does not move the parameters by itself. A penalty :math:`\lambda_1` makes
     many of them exactly zero. Where the denominator is zero the update is. The sum :math:`z` starts
     at zero: so does the leader, and a parameter that starts elsewhere is drawn there unless the
     initial accumulator value, ``l1``, ``l2`` and ``beta`` are zero; then, with
@@ -61,12 +63,12 @@ def scale_by_ftrl(
         n = s["n"] + abs2(g)
         z = s["z"] + learning_rate * g - (power(n) - power(s["n"])) * p
         curvature = power(n) + beta + learning_rate * l2
-        leader = safe_divide(
-            -jnp.sign(z) * jnp.maximum(jnp.abs(z) - learning_rate * l1, 0.0), curvature
-        )
+        shrunk = jnp.maximum(jnp.abs(z) - learning_rate * l1, 0.0)
+        leader = safe_divide(-jnp.sign(z) * shrunk, curvature)
         return jnp.where(curvature == 0, jnp.zeros_like(p), p - leader), {"z": z, "n": n}
 
-    return elementwise(rule, z=like_param, n=like_param(real=True, fill=initial_accumulator_value))
+    squares = like_param(real=True, fill=initial_accumulator_value)
+    return elementwise(rule, z=like_param, n=squares)
 
 
 @recipe

@@ -1,4 +1,4 @@
-"""LAMB (You et al., 2020): Adam with a rate for each layer."""
+"""LAMB (You et al., 2020): Adam with layer-wise rates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def lamb(
     *,
     eps_root: Hyper = 0.0,
 ) -> GradientTransformation:
-    """LAMB: ``scale_by_adam``, ``add_decayed_weights``, ``scale_by_trust_ratio``, then the learning
+    """LAMB: Adam with a rate for each layer.
+
+    It is ``scale_by_adam``, ``add_decayed_weights``, ``scale_by_trust_ratio``, then the learning
     rate.
 
     Args:
@@ -43,7 +45,6 @@ def lamb(
         >>> print(tx.step(jnp.array([0.1]), tx.init(params), params)[0])
         [2.]
     """
-    direction = chain(
-        scale_by_adam(b1, b2, eps, eps_root=eps_root), add_decayed_weights(weight_decay, where)
-    )
+    adam = scale_by_adam(b1, b2, eps, eps_root=eps_root)
+    direction = chain(adam, add_decayed_weights(weight_decay, where))
     return chain(direction, scale_by_trust_ratio(), scale_by_learning_rate(learning_rate))

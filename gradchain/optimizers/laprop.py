@@ -15,8 +15,9 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 @transform
 def scale_by_laprop(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-15) -> Body:
-    r"""The average of gradients that are normalised before, where Adam's average is normalised
-    after.
+    r"""LaProp's direction: the average of normalised gradients.
+
+    Gradients are normalised before they are averaged; Adam normalises their average.
 
     .. math::
         v \leftarrow \beta_2 v + (1-\beta_2) |g|^2, \quad

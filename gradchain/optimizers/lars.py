@@ -1,4 +1,4 @@
-"""LARS (You et al., 2017): momentum with a rate for each layer."""
+"""LARS (You et al., 2017): momentum with layer-wise rates."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ def lars(
         >>> print(tx.step(jnp.array([0.1]), tx.init(params), params)[0])
         [2.]
     """
-    direction = chain(
-        add_decayed_weights(weight_decay, where),
-        scale_by_trust_ratio(0.0, trust_coefficient, eps, where),
-    )
-    return chain(direction, scale_by_learning_rate(learning_rate), add_momentum(momentum, nesterov))
+    ratio = scale_by_trust_ratio(0.0, trust_coefficient, eps, where)
+    direction = chain(add_decayed_weights(weight_decay, where), ratio)
+    memory = add_momentum(momentum, nesterov)
+    return chain(direction, scale_by_learning_rate(learning_rate), memory)

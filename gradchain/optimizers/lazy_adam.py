@@ -1,4 +1,7 @@
-"""Recipes for embeddings: rows without a gradient rest."""
+"""Lazy Adam and Adagrad: rows without a gradient rest.
+
+They are for embeddings.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ from gradchain.wrappers.lazy import lazy_rows
 def lazy_adam(
     learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8
 ) -> GradientTransformation:
-    """Adam whose rows without a gradient rest: ``lazy_rows`` around ``scale_by_adam``, then the
-    learning rate.
+    """Adam whose rows without a gradient rest.
 
-    The bias correction is by the number of all updates, also for a row that rested.
+    It is ``lazy_rows`` around ``scale_by_adam``, then the learning rate. The bias correction is by
+    the number of all updates, also for a row that rested.
 
     Args:
         learning_rate: the rate, or its schedule.
@@ -42,7 +45,9 @@ def lazy_adam(
 def lazy_adagrad(
     learning_rate: Hyper, initial_accumulator_value: Hyper = 0.1, eps: Hyper = 1e-7
 ) -> GradientTransformation:
-    """Adagrad whose rows without a gradient rest: ``lazy_rows`` around ``adagrad``.
+    """Adagrad whose rows without a gradient rest.
+
+    It is ``lazy_rows`` around ``adagrad``.
 
     Args:
         learning_rate: the rate, or its schedule.

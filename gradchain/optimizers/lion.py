@@ -1,4 +1,7 @@
-"""Directions of signs: each element a step of the same length."""
+"""Lion (Chen et al., 2023) and Tiger (Su, 2023).
+
+Their directions are signs: each element makes a step of the same length.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 @transform
 def scale_by_lion(b1: Hyper = 0.9, b2: Hyper = 0.99) -> Body:
-    r"""Lion's direction: the sign of a momentum that looks further ahead than the one it keeps.
+    r"""Lion's direction: the sign of a momentum.
+
+    With :math:`\beta_1 < \beta_2` that momentum gives the present gradient more weight than the one
+    that is kept.
 
     .. math::
         u = \mathrm{sign}(\beta_1 m + (1-\beta_1) g), \quad m \leftarrow \beta_2 m + (1-\beta_2) g
@@ -36,17 +42,20 @@ def scale_by_lion(b1: Hyper = 0.9, b2: Hyper = 0.99) -> Body:
         >>> print(tx.update(jnp.array([3.0, -0.1]), tx.init(jnp.zeros(2)))[0])
         [ 1. -1.]
     """
-    return elementwise(
-        lambda g, s: (jnp.sign(ema(g, s["mu"], b1)), {"mu": ema(g, s["mu"], b2)}), mu=like_param
-    )
+
+    def rule(g, s):
+        return jnp.sign(ema(g, s["mu"], b1)), {"mu": ema(g, s["mu"], b2)}
+
+    return elementwise(rule, mu=like_param)
 
 
 @recipe
 def tiger(
     learning_rate: Hyper, b1: Hyper = 0.965, weight_decay: Hyper = 0.01, where: Where | None = None
 ) -> GradientTransformation:
-    """Tiger: ``signum`` with decoupled weight decay, a Lion that keeps the momentum whose sign it
-    takes.
+    """Tiger: ``signum`` with decoupled weight decay.
+
+    It is a Lion that takes the sign of the momentum that it keeps.
 
     Args:
         learning_rate: the length of each element's step, or its schedule.

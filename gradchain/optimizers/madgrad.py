@@ -16,8 +16,9 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 @transform
 def scale_by_madgrad(learning_rate: Hyper, momentum: Hyper = 0.9, eps: Hyper = 1e-6) -> Body:
-    r"""MADGRAD's whole step: dual averaging over the cube root of the sum of squares, with
-    momentum.
+    r"""MADGRAD's whole step: adaptive dual averaging with momentum.
+
+    The averaged gradient is divided by the cube root of the sum of squares.
 
     .. math::
         \lambda &= (\eta + \epsilon) \sqrt{t}, \quad s \leftarrow s + \lambda g, \quad v \leftarrow
@@ -29,7 +30,7 @@ def scale_by_madgrad(learning_rate: Hyper, momentum: Hyper = 0.9, eps: Hyper = 1
 
     Args:
         learning_rate: the rate :math:`\eta`, or its schedule.
-        momentum: :math:`\mu` in [0, 1), how much of the parameters stays where it is.
+        momentum: :math:`\mu` in [0, 1), the part of the way to :math:`z` that is not gone.
         eps: :math:`\epsilon`, in the units of the cube root, and added to the rate.
 
     Raises:
@@ -46,13 +47,13 @@ def scale_by_madgrad(learning_rate: Hyper, momentum: Hyper = 0.9, eps: Hyper = 1
 
     def rule(g, s, p, t):
         weight = (learning_rate + eps) * jnp.sqrt(t)
-        total, squares = s["sum"] + weight * g, s["sum_of_squares"] + weight * abs2(g)
+        total = s["sum"] + weight * g
+        squares = s["sum_of_squares"] + weight * abs2(g)
         away = (s["start"] - p) - safe_divide(total, jnp.cbrt(squares) + eps)
-        return (1 - momentum) * away, {"sum": total, "sum_of_squares": squares, "start": s["start"]}
+        return (1 - momentum) * away, s | {"sum": total, "sum_of_squares": squares}
 
-    return elementwise(
-        rule, sum=like_param, sum_of_squares=like_param(real=True), start=like_param(copy=True)
-    )
+    start, squares = like_param(copy=True), like_param(real=True)
+    return elementwise(rule, sum=like_param, sum_of_squares=squares, start=start)
 
 
 @recipe
@@ -67,7 +68,7 @@ def madgrad(
 
     Args:
         learning_rate: the rate, or its schedule.
-        momentum: how much of the parameters stays where it is, at each step.
+        momentum: the part of the way to the averaged point that a step does not go.
         weight_decay: the factor of L2 regularisation.
         eps: bounds the step where gradients vanish.
         where: the leaves that decay; see ``add_decayed_weights``.
@@ -81,6 +82,5 @@ def madgrad(
         >>> print(params.round(1))
         [0.5]
     """
-    return chain(
-        add_decayed_weights(weight_decay, where), scale_by_madgrad(learning_rate, momentum, eps)
-    )
+    direction = scale_by_madgrad(learning_rate, momentum, eps)
+    return chain(add_decayed_weights(weight_decay, where), direction)

@@ -1,4 +1,4 @@
-"""Prodigy (Mishchenko & Defazio, 2024): a learning rate from the distance walked."""
+"""Prodigy (Mishchenko & Defazio, 2023): an estimated learning rate."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ def scale_by_prodigy(
     *,
     bias_correction: bool = True,
 ) -> Body:
-    r"""Prodigy: Adam in units of the distance :math:`d` to the solution, which grows with what is
-    learnt of it.
+    r"""Prodigy: Adam in units of the distance to the solution.
+
+    The estimate :math:`d` of the distance grows as more is learnt of it.
 
     With the rate :math:`\lambda_t = \eta_t d_t \sqrt{1-\beta_2^t} / (1-\beta_1^t)`,
 
@@ -47,7 +48,7 @@ def scale_by_prodigy(
         \beta_2 v + (1-\beta_2) d_t^2 |g_t|^2, \quad u = \lambda_t \Bigl(\frac{m}{\sqrt v + d_{t+1}
         \epsilon} + w\,x_t\Bigr)
 
-    The learning rate stands inside, since it weighs what is learnt. Without :math:`\epsilon` the
+    The learning rate is inside, since it weighs each gradient in the estimate. Without :math:`\epsilon` the
     steps do not change when the loss is multiplied by a number; with it they are smaller by a part
     :math:`\epsilon / |g|`.
 
@@ -56,7 +57,7 @@ def scale_by_prodigy(
             peak of 1.
         b1: decay :math:`\beta_1` of the first moment ``mu``, in [0, 1).
         b2: decay :math:`\beta_2` of the second moment ``nu``, in [0, 1).
-        beta3: decay :math:`\beta_3` of what the estimate is made of; :math:`\sqrt{\beta_2}` by
+        beta3: decay :math:`\beta_3` of the sums :math:`r` and :math:`s`; :math:`\sqrt{\beta_2}` by
             default.
         eps: :math:`\epsilon`, in the units of the gradient.
         estim_lr0: the distance at the start :math:`d_0`, below the true one, in the units of the
@@ -83,32 +84,27 @@ def scale_by_prodigy(
 
     def rule(g, s, p, t):
         d, decay = s["distance"], b2**0.5 if beta3 is None else beta3
-        rate = (
-            learning_rate * d * bias_corrections(b1, b2, t)
-            if bias_correction
-            else learning_rate * d
-        )
+        rate = learning_rate * d
+        if bias_correction:
+            rate = rate * bias_corrections(b1, b2, t)
         weight = d / estim_lr0
         gain = dot(g, map_leaves(jnp.subtract, s["start"], p))
         numerator = decay * s["numerator"] + weight * rate * gain
         share = weight * (d if safeguard_warmup else rate)
         sums = map_leaves(lambda g, old: decay * old + share * g, g, s["sums"])
-        distance = jnp.maximum(d, estim_lr_coef * safe_divide(numerator, sum_of_magnitudes(sums)))
+        estimate = estim_lr_coef * safe_divide(numerator, sum_of_magnitudes(sums))
+        distance = jnp.maximum(d, estimate)
 
         mu = map_leaves(lambda g, mu: ema(d * g, mu, b1), g, s["mu"])
         nu = map_leaves(lambda g, nu: ema(abs2(d * g), nu, b2), g, s["nu"])
         u = map_leaves(lambda mu, nu: rate * mu / (jnp.sqrt(nu) + distance * eps), mu, nu)
-        new = {"mu": mu, "nu": nu, "sums": sums, "distance": distance, "numerator": numerator}
+        new = {"mu": mu, "nu": nu, "sums": sums}
+        new |= {"distance": distance, "numerator": numerator}
         return add_decay(u, p, rate * weight_decay, where), s | new
 
-    moments = {"mu": like_param, "nu": like_param(real=True), "sums": like_param}
-    return treewise(
-        rule,
-        start=like_param(copy=True),
-        **moments,
-        distance=scalar(fill=estim_lr0),
-        numerator=scalar,
-    )
+    slots = {"start": like_param(copy=True), "mu": like_param, "nu": like_param(real=True)}
+    slots |= {"sums": like_param, "distance": scalar(fill=estim_lr0), "numerator": scalar}
+    return treewise(rule, **slots)
 
 
 @recipe
@@ -130,8 +126,7 @@ def prodigy(
     Args:
         learning_rate: the factor of the estimated distance, or its schedule with a peak of 1.
         betas: decays of the first and the second moment.
-        beta3: decay of what the estimate is made of; the root of the second of ``betas`` by
-            default.
+        beta3: decay of the sums of the estimate; the root of the second of ``betas`` by default.
         eps: bounds the direction where gradients vanish.
         estim_lr0: the distance to the solution at the start, below the true one, in the units of
             the parameters.

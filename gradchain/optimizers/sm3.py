@@ -15,7 +15,6 @@ from gradchain.core.transformation import GradientTransformation, chain, recipe,
 from gradchain.numerics.arithmetic import abs2, ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 
-
 MAX_DIMS = 6  # of a leaf: it has a slot for each
 
 
