@@ -1,10 +1,13 @@
-"""Step lengths from a model of the loss: MoMo, which knows what the loss cannot go below."""
+"""MoMo (Schaipp et al., 2023): model-based step lengths.
+
+A step ends where a model of the loss reaches a bound that the loss cannot go below.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
@@ -12,7 +15,7 @@ from gradchain.core.lift import treewise
 from gradchain.core.slots import Slot, like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
-from gradchain.core.types import Where
+from gradchain.core.types import Params, State, Tree, Updates, Where
 from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide
 from gradchain.transforms.scaling import scale
 from gradchain.transforms.weight_decay import add_decay
@@ -30,12 +33,13 @@ def scale_by_momo(
     adapt_lower_bound: bool = False,
     where: Where | None = None,
 ) -> Body:
-    r"""The step of momentum that goes no further than where its model of the loss reaches a lower
-    bound.
+    r"""MoMo: momentum with a step length from a loss model.
+
+    The step goes no further than where its model of the loss reaches a lower bound.
 
     With moving averages :math:`m` of the gradients, :math:`\bar f` of the losses and :math:`\gamma`
-    of
-    :math:`\langle g_t, x_t \rangle`, which all start at their first value, and :math:`c = 1 + \eta w`,
+    of :math:`\langle g_t, x_t \rangle`, which all start at their first value, and
+    :math:`c = 1 + \eta w`,
 
     .. math::
         \tau = \min\Bigl(\eta, \frac{\bigl(c\,(\bar f - f_* - \gamma) + \langle m, x_t
@@ -48,10 +52,10 @@ def scale_by_momo(
         learning_rate: the longest rate :math:`\eta`, or its schedule; large, since the model does
             the rest.
         beta: decay of the three averages, in [0, 1).
-        lower_bound: what the loss cannot go below, :math:`f_*`.
+        lower_bound: a bound :math:`f_*` that the loss cannot go below.
         weight_decay: the factor :math:`w` of the parameters, per unit of the learning rate.
-        adapt_lower_bound: whether to raise the bound to what the model has reached, starting from
-            ``lower_bound``.
+        adapt_lower_bound: whether to raise the bound, from ``lower_bound`` on, to the values that the
+            model has reached.
         where: the leaves that decay; see ``add_decayed_weights``.
 
     Raises:
@@ -61,19 +65,19 @@ def scale_by_momo(
     Learning Rates", 2023, https://arxiv.org/abs/2305.07583
 
     Example:
-        >>> tx, params = scale_by_momo(), jnp.array([2.0])
-        >>> print(tx.update(jnp.array([4.0]), tx.init(params), params, value=4.0)[0])  # of the loss x^2
+        >>> tx, params = scale_by_momo(), jnp.array([2.0])  # the loss is x^2
+        >>> print(tx.update(jnp.array([4.0]), tx.init(params), params, value=4.0)[0])
         [1.]
     """
 
     def rule(g, s, p, t, value):
         averages = _averages(g, s, p, value, jnp.where(t == 1, 0.0, beta))
+        mu = averages["mu"]
         share = learning_rate * weight_decay / (1 + learning_rate * weight_decay)
-        slope = _slope(averages["mu"], share, where)
-        tau, bound = _model_step(
-            averages, averages["mu"], s, p, 1.0, learning_rate, slope, lower_bound
-        )
-        return _with_decay(scale_tree(averages["mu"], tau), p, share, where), averages | bound
+        slope = _slope(mu, share, where)
+        bounds = (s.get("lower_bound"), lower_bound)
+        tau, bound = _model_step(averages, mu, p, 1.0, learning_rate, slope, *bounds)
+        return _with_decay(scale_tree(mu, tau), p, share, where), averages | bound
 
     return treewise(rule, mu=like_param, **_scalars(lower_bound, adapt_lower_bound))
 
@@ -89,13 +93,13 @@ def scale_by_momo_adam(
     adapt_lower_bound: bool = False,
     where: Where | None = None,
 ) -> Body:
-    r"""The step of Adam that goes no further than where its model of the loss reaches a lower
-    bound.
+    r"""MoMo-Adam: Adam with a step length from a loss model.
+
+    The step goes no further than where its model of the loss reaches a lower bound.
 
     With moving averages :math:`m` of the gradients, :math:`\bar f` of the losses and :math:`\gamma`
-    of
-    :math:`\langle g_t, x_t \rangle`, which all start at zero, :math:`D = \sqrt{v / (1-\beta_2^t)} + \epsilon`,
-    :math:`\rho = 1 - \beta_1^t` and :math:`c = 1 + \eta w`,
+    of :math:`\langle g_t, x_t \rangle`, which all start at zero,
+    :math:`D = \sqrt{v / (1-\beta_2^t)} + \epsilon`, :math:`\rho = 1 - \beta_1^t` and :math:`c = 1 + \eta w`,
 
     .. math::
         \tau = \min\Bigl(\frac{\eta}{\rho}, \frac{\bigl(c\,(\bar f - \rho f_* - \gamma)
@@ -110,10 +114,10 @@ def scale_by_momo_adam(
         b1: decay :math:`\beta_1` of the three averages, in [0, 1).
         b2: decay :math:`\beta_2` of the second moment ``nu``, in [0, 1).
         eps: :math:`\epsilon`, in the units of the gradient.
-        lower_bound: what the loss cannot go below, :math:`f_*`.
+        lower_bound: a bound :math:`f_*` that the loss cannot go below.
         weight_decay: the factor :math:`w` of the parameters, per unit of the learning rate.
-        adapt_lower_bound: whether to raise the bound to what the model has reached, starting from
-            ``lower_bound``.
+        adapt_lower_bound: whether to raise the bound, from ``lower_bound`` on, to the values that the
+            model has reached.
         where: the leaves that decay; see ``add_decayed_weights``.
 
     Raises:
@@ -122,37 +126,38 @@ def scale_by_momo_adam(
     Source: see ``scale_by_momo``.
 
     Example:
-        >>> tx, params = scale_by_momo_adam(10.0), jnp.array([2.0])
-        >>> print(tx.update(jnp.array([4.0]), tx.init(params), params, value=4.0)[0].round(3))  # of the loss x^2
+        >>> tx, params = scale_by_momo_adam(10.0), jnp.array([2.0])  # the loss is x^2
+        >>> print(tx.update(jnp.array([4.0]), tx.init(params), params, value=4.0)[0].round(3))
         [1.]
     """
 
     def rule(g, s, p, t, value):
         averages = _averages(g, s, p, value, b1)
         nu = map_leaves(lambda g, nu: ema(abs2(g), nu, b2), g, s["nu"])
-        direction = map_leaves(
-            lambda mu, nu: mu / (jnp.sqrt(debias(nu, b2, t)) + eps), averages["mu"], nu
-        )
+        divide = lambda mu, nu: mu / (jnp.sqrt(debias(nu, b2, t)) + eps)
+        direction = map_leaves(divide, averages["mu"], nu)
         rho = 1 / debias(1.0, b1, t)
         share = learning_rate * weight_decay / (1 + learning_rate * weight_decay)
         slope = _slope(averages["mu"], share, where)
-        tau, bound = _model_step(averages, direction, s, p, rho, learning_rate, slope, lower_bound)
-        return _with_decay(scale_tree(direction, tau), p, share, where), averages | {
-            "nu": nu
-        } | bound
+        bounds = (s.get("lower_bound"), lower_bound)
+        tau, bound = _model_step(averages, direction, p, rho, learning_rate, slope, *bounds)
+        new = averages | {"nu": nu} | bound
+        return _with_decay(scale_tree(direction, tau), p, share, where), new
 
     moments = {"mu": like_param, "nu": like_param(real=True)}
     return treewise(rule, **moments, **_scalars(lower_bound, adapt_lower_bound))
 
 
-def _scalars(lower_bound: Any, adapt_lower_bound: bool) -> dict[str, Slot]:
+def _scalars(lower_bound: float | jax.Array, adapt_lower_bound: bool) -> dict[str, Slot]:
+    """The slots of the averages that are numbers, and of a bound that adapts."""
     bound = {"lower_bound": scalar(fill=lower_bound)} if adapt_lower_bound else {}
     return {"value": scalar, "linear": scalar, **bound}
 
 
-def _averages(g: Any, s: dict, p: Any, value: Any, decay: Any) -> dict:
-    """The averages that make the model: of gradients, of losses, and of what the gradients make of
-    the parameters.
+def _averages(g: Updates, s: State, p: Params, value: jax.Array, decay: float | jax.Array) -> State:
+    """The new averages, from which the model is made.
+
+    They are of gradients, of losses, and of the inner products of gradients and parameters.
     """
     return {
         "mu": map_leaves(lambda g, mu: ema(g, mu, decay), g, s["mu"]),
@@ -162,44 +167,59 @@ def _averages(g: Any, s: dict, p: Any, value: Any, decay: Any) -> dict:
 
 
 def _model_step(
-    averages: dict,
-    direction: Any,
-    s: dict,
-    p: Any,
-    rho: Any,
-    rate: Any,
-    slope: Callable,
-    lower_bound: Any,
-) -> tuple[Any, dict]:
-    """How far along ``direction`` the model reaches its bound, at most ``rate``; and the next bound
-    if it adapts.
+    averages: State,
+    direction: Updates,
+    p: Params,
+    rho: float | jax.Array,
+    rate: float | jax.Array,
+    slope: Callable[[Tree], jax.Array],
+    adapted: jax.Array | None,
+    lower_bound: float | jax.Array,
+) -> tuple[jax.Array, State]:
+    """The step length along ``direction``, and the slot of the next bound.
 
-    ``slope`` is the inner product with the average gradient, after the weight decay of a step;
-    ``rho`` is how much of a constant the averages hold.
+    At this length the model reaches its bound, unless it is cut to ``rate``.
+
+    Args:
+        averages: see ``_averages``.
+        direction: the direction of the step, uphill.
+        p: the parameters.
+        rho: how much of a constant the averages hold.
+        rate: the longest step.
+        slope: the inner product with the average gradient, after the weight decay of a step.
+        adapted: the present bound if it adapts; ``None``: it stays at ``lower_bound``.
+        lower_bound: the bound that the loss cannot go below.
     """
     mu, level = averages["mu"], averages["value"] - averages["linear"]
-    adapts, bound = "lower_bound" in s, s.get("lower_bound", lower_bound)
+    bound = lower_bound if adapted is None else adapted
     start = level + slope(p)
-    if adapts:  # a bound above the model leaves no step: halve the way down
+    if adapted is not None:  # a bound above the model leaves no step: halve the way down
         bound = jnp.where(start < rho * bound, jnp.maximum(start / rho / 2, lower_bound), bound)
     gap = jnp.maximum(start - rho * bound, 0.0)
     tau = jnp.minimum(rate / rho, safe_divide(gap, slope(direction)))
-    if not adapts:
+    if adapted is None:
         return tau, {}
     reached = (level + dot(mu, p) - tau * dot(mu, direction) / 2) / rho
     return tau, {"lower_bound": jnp.maximum(reached, lower_bound)}
 
 
-def _with_decay(step: Any, p: Any, share: Any, where: Any) -> Any:
-    """The proximal step of the weight decay after another: ``share`` of what that has left of the
-    parameters.
+def _with_decay(step: Updates, p: Params, share: float | jax.Array, where: Where | None) -> Updates:
+    """The proximal step of weight decay, after another step.
+
+    Leaves that decay lose ``share`` of the parameters that ``step`` has left.
     """
     return add_decay(step, map_leaves(jnp.subtract, p, step), share, where)
 
 
-def _slope(mu: Any, share: Any, where: Any) -> Callable:
-    """The inner product with ``mu`` of a tree whose decaying leaves have lost ``share``."""
-    return lambda tree: dot(mu, tree) - share * dot(keep_leaves(select(where, tree), tree), mu)
+def _slope(
+    mu: Updates, share: float | jax.Array, where: Where | None
+) -> Callable[[Tree], jax.Array]:
+    """A function of trees: their inner product with ``mu``.
+
+    Leaves that decay count without ``share`` of themselves.
+    """
+    decaying = lambda tree: keep_leaves(select(where, tree), tree)
+    return lambda tree: dot(mu, tree) - share * dot(decaying(tree), mu)
 
 
 @recipe
@@ -216,24 +236,22 @@ def momo(
     Args:
         learning_rate: the longest rate, or its schedule.
         beta: decay of the averages.
-        lower_bound: what the loss cannot go below.
+        lower_bound: a bound that the loss cannot go below.
         weight_decay: the factor of the parameters, per unit of the learning rate.
-        adapt_lower_bound: whether to raise the bound to what the model has reached.
+        adapt_lower_bound: whether to raise the bound to the values that the model has reached.
         where: the leaves that decay; see ``add_decayed_weights``.
 
     Source: see ``scale_by_momo``.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> tx, params = momo(), jnp.array([2.0])
-        >>> params, state = tx.step(jnp.array([4.0]), tx.init(params), params, value=4.0)  # of the loss x^2
+        >>> tx, params = momo(), jnp.array([2.0])  # the loss is x^2
+        >>> params, state = tx.step(jnp.array([4.0]), tx.init(params), params, value=4.0)
         >>> print(params)
         [1.]
     """
-    return chain(
-        scale_by_momo(learning_rate, beta, lower_bound, weight_decay, adapt_lower_bound, where),
-        scale(-1.0),
-    )
+    options = (lower_bound, weight_decay, adapt_lower_bound, where)
+    return chain(scale_by_momo(learning_rate, beta, *options), scale(-1.0))
 
 
 @recipe
@@ -247,25 +265,26 @@ def momo_adam(
     adapt_lower_bound: bool = False,
     where: Where | None = None,
 ) -> GradientTransformation:
-    """MoMo with Adam's direction: ``scale_by_momo_adam``, downhill; ``update`` needs the loss as
-    ``value=``.
+    """MoMo with Adam's direction: ``scale_by_momo_adam``, downhill.
+
+    ``update`` needs the loss as ``value=``.
 
     Args:
         learning_rate: the longest rate, or its schedule.
         b1: decay of the averages of gradients and losses.
         b2: decay of the second moment.
         eps: bounds the direction where gradients vanish.
-        lower_bound: what the loss cannot go below.
+        lower_bound: a bound that the loss cannot go below.
         weight_decay: the factor of the parameters, per unit of the learning rate.
-        adapt_lower_bound: whether to raise the bound to what the model has reached.
+        adapt_lower_bound: whether to raise the bound to the values that the model has reached.
         where: the leaves that decay; see ``add_decayed_weights``.
 
     Source: see ``scale_by_momo``.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> tx, params = momo_adam(10.0), jnp.array([2.0])
-        >>> params, state = tx.step(jnp.array([4.0]), tx.init(params), params, value=4.0)  # of the loss x^2
+        >>> tx, params = momo_adam(10.0), jnp.array([2.0])  # the loss is x^2
+        >>> params, state = tx.step(jnp.array([4.0]), tx.init(params), params, value=4.0)
         >>> print(params.round(3))
         [1.]
     """

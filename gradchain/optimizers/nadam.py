@@ -120,8 +120,9 @@ def nadamw(
     eps_root: Hyper = 0.0,
     momentum_decay: Hyper | None = None,
 ) -> GradientTransformation:
-    """NAdam with decoupled weight decay: ``scale_by_nadam``, ``add_decayed_weights``, then the
-    learning rate.
+    """NAdam with decoupled weight decay.
+
+    It is ``scale_by_nadam``, ``add_decayed_weights``, then the learning rate.
 
     Args:
         learning_rate: the rate, or its schedule.

@@ -1,4 +1,4 @@
-"""NovoGrad (Ginsburg et al., 2019): one second moment for each layer."""
+"""NovoGrad (Ginsburg et al., 2019): one second moment per layer."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ def scale_by_novograd(
     eps_root: Hyper = 0.0,
     weight_decay: Hyper = 0.0,
 ) -> Body:
-    r"""NovoGrad's direction: a momentum of gradients that are each divided by the size of their
-    leaf's.
+    r"""NovoGrad's direction: momentum of gradients normalised by leaf.
+
+    Each gradient is divided by the root of an average of its leaf's squared norm.
 
     .. math::
         v \leftarrow \beta_2 v + (1-\beta_2) \lVert g \rVert^2, \quad

@@ -16,7 +16,9 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 @transform
 def scale_by_optimistic_gradient(alpha: Hyper = 1.0, beta: Hyper = 1.0) -> Body:
-    r"""Expect the next gradient to change as the last one did.
+    r"""Extrapolate the gradient by its last change.
+
+    Optimism: the next gradient is expected to change as the last one did.
 
     .. math::
         u_t = (\alpha + \beta) g_t - \beta g_{t-1}
@@ -80,9 +82,8 @@ def optimistic_adam(
         [0.9]
     """
     direction = (scale_by_nadam if nesterov else scale_by_adam)(b1, b2, eps, eps_root=eps_root)
-    return chain(
-        direction, scale_by_optimistic_gradient(alpha, beta), scale_by_learning_rate(learning_rate)
-    )
+    optimism = scale_by_optimistic_gradient(alpha, beta)
+    return chain(direction, optimism, scale_by_learning_rate(learning_rate))
 
 
 @recipe

@@ -1,4 +1,4 @@
-"""Polyak's step length, from the value of the loss."""
+"""SGD with Polyak's step length (Loizou et al., 2021)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from gradchain.tree.reductions import dot
 def scale_by_polyak(
     f_min: Hyper = 0.0, max_learning_rate: Hyper = 1.0, eps: Hyper = 0.0, variant: str = "sps"
 ) -> Body:
-    r"""Step as far as a line would need to fall to the minimum.
+    r"""Polyak's step length, from the value of the loss.
+
+    The step is as long as a line with the slope of the gradient needs to fall to the minimum.
 
     .. math::
         u = \min\left(\frac{f - f^*}{\lVert g \rVert^2 + \epsilon},\ \gamma\right) g
@@ -83,6 +85,5 @@ def polyak_sgd(
         >>> print(params)
         [0.5]
     """
-    return chain(
-        scale_by_polyak(f_min, max_learning_rate, eps, variant), scale_by_learning_rate(scaling)
-    )
+    direction = scale_by_polyak(f_min, max_learning_rate, eps, variant)
+    return chain(direction, scale_by_learning_rate(scaling))

@@ -17,7 +17,9 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 def scale_by_qhadam(
     b1: Hyper = 0.995, b2: Hyper = 0.999, nu1: Hyper = 0.7, nu2: Hyper = 1.0, eps: Hyper = 1e-8
 ) -> Body:
-    r"""Adam's direction with both moments between their average and the present.
+    r"""Adam's direction with quasi-hyperbolic moments.
+
+    Both moments lie between their average and the present value.
 
     .. math::
         u = \frac{(1-\nu_1) g + \nu_1 \hat m}{\sqrt{(1-\nu_2) |g|^2 + \nu_2 \hat v} + \epsilon}

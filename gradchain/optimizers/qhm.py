@@ -1,4 +1,4 @@
-"""QHM (Ma & Yarats, 2019): a mix of gradient and momentum."""
+"""QHM (Ma & Yarats, 2019): quasi-hyperbolic momentum."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
@@ -27,7 +26,9 @@ def scale_by_radam(
     nesterov: bool = False,
     debias_eps: bool = False,
 ) -> Body:
-    r"""Adam's direction, rectified for the variance that few gradients leave in the second moment.
+    r"""Adam's direction, rectified for the variance of early second moments.
+
+    Few gradients leave the second moment with a large variance.
 
     .. math::
         \rho_\infty = \frac{2}{1-\beta_2} - 1, \quad \rho = \rho_\infty - \frac{2 t
@@ -70,22 +71,24 @@ def scale_by_radam(
         length = jnp.where(tractable, length, 5.0)  # the others have no root
         ratio = (length - 4) * (length - 2) / length * longest / ((longest - 4) * (longest - 2))
         rectification = jnp.sqrt(jnp.where(tractable, ratio, 1.0))
-        return jnp.where(tractable, rectification * mean / size, mean), {"mu": mu, "nu": nu}
+        u = jnp.where(tractable, rectification * mean / size, mean)
+        return u, {"mu": mu, "nu": nu}
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True))
 
 
-def averaged_length(decay: Any, t: Any) -> Any:
-    """RAdam's length of the average, without the difference of large numbers that its formula is.
+def averaged_length(decay: float | jax.Array, t: int | jax.Array) -> jax.Array:
+    r"""RAdam's length of the average :math:`\rho`, without cancellation.
 
-    In hyperbolic functions of ``half = -log(decay) / 2`` it is ``coth(half) - t coth(t half) + t``;
-    what the terms have in common is left out of ``_short_of_coth``.
+    Its formula is a difference of large numbers. In hyperbolic functions of
+    ``half = -log(decay) / 2`` it is ``coth(half) - t coth(t half) + t``; the large parts of the
+    terms, which cancel, are left out of ``_short_of_coth``.
     """
     half = -log_decay(decay) / 2
     return t * _short_of_coth(t * half) + 1 - _short_of_coth(half)
 
 
-def _short_of_coth(y: Any) -> Any:
+def _short_of_coth(y: float | jax.Array) -> jax.Array:
     """``1 + 1/y - coth(y)`` for positive ``y``: near zero by Lambert's continued fraction."""
     small = jnp.minimum(y, 2.0)
     denominator = 25.0

@@ -65,7 +65,9 @@ def scale_by_stddev(
     eps_in_sqrt: bool = True,
     bias_correction: bool = False,
 ) -> Body:
-    r"""Divide by the standard deviation of past gradients about their moving average.
+    r"""Divide by the moving standard deviation of gradients.
+
+    The deviation is from their moving average.
 
     .. math::
         m \leftarrow \rho m + (1-\rho) g, \quad v \leftarrow \rho v + (1-\rho) |g|^2, \quad
@@ -103,7 +105,8 @@ def scale_by_stddev(
         return direction(g, s, jnp.where(t == 1, 1.0, debias(1 - decay, decay, t)))
 
     rule = corrected if bias_correction else lambda g, s: direction(g, s, 1 - decay)
-    return elementwise(rule, mean=like_param, variance=like_param(real=True, fill=initial_scale))
+    variance = like_param(real=True, fill=initial_scale)
+    return elementwise(rule, mean=like_param, variance=variance)
 
 
 @recipe
@@ -118,8 +121,9 @@ def rmsprop(
     nesterov: bool = False,
     bias_correction: bool = False,
 ) -> GradientTransformation:
-    """RMSprop: ``scale_by_rms`` or ``scale_by_stddev``, the learning rate, then momentum if asked
-    for.
+    """RMSprop: the gradient over its moving root mean square.
+
+    It is ``scale_by_rms`` or ``scale_by_stddev``, the learning rate, then momentum if asked for.
 
     Args:
         learning_rate: the rate, or its schedule.

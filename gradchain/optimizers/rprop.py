@@ -1,4 +1,4 @@
-"""Steps whose size heeds the signs of gradients alone."""
+"""Rprop (Riedmiller & Braun, 1993): step sizes from gradient signs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ def scale_by_rprop(
     min_step_size: Hyper = 1e-6,
     max_step_size: Hyper = 50.0,
 ) -> Body:
-    r"""Steps that grow while the sign of the gradient stays and shrink where it changes: iRprop-.
+    r"""iRprop-: step sizes from the signs of gradients.
+
+    Steps grow while the sign of the gradient stays, and shrink where it changes.
 
     .. math::
         \delta \leftarrow \mathrm{clip}(\eta\,\delta), \qquad u = \delta\,\mathrm{sign}(g)
 
     with :math:`\eta = \eta^+` where the sign is that of the step before and :math:`\eta = \eta^-`
     where it is the opposite. There the gradient counts as zero, now and at the next step. For
-    complex numbers the sign is
-    :math:`g/|g|`, and opposite means more than a right angle away.
+    complex numbers the sign is :math:`g/|g|`, and opposite means more than a right angle away.
 
     Args:
         learning_rate: where the step sizes :math:`\delta` start, in units of the parameter. They
@@ -52,17 +53,16 @@ def scale_by_rprop(
 
     def rule(g, s):
         sign = jnp.sign(g)
-        agreement = (
-            jnp.conj(s["previous"]) * sign
-        ).real  # of signs: a product of gradients might underflow
-        factor = jnp.where(agreement > 0, eta_plus, jnp.where(agreement < 0, eta_minus, 1.0))
+        # of signs, since a product of gradients might underflow
+        agreement = (jnp.conj(s["previous"]) * sign).real
+        factor = jnp.where(agreement < 0, eta_minus, 1.0)
+        factor = jnp.where(agreement > 0, eta_plus, factor)
         size = jnp.clip(factor * s["step_size"], min_step_size, max_step_size)
         sign = jnp.where(agreement < 0, jnp.zeros_like(sign), sign)
         return size * sign, {"step_size": size, "previous": sign}
 
-    return elementwise(
-        rule, step_size=like_param(real=True, fill=learning_rate), previous=like_param
-    )
+    step_size = like_param(real=True, fill=learning_rate)
+    return elementwise(rule, step_size=step_size, previous=like_param)
 
 
 @recipe
@@ -91,7 +91,5 @@ def rprop(
         >>> print(params)
         [0.9]
     """
-    return chain(
-        scale_by_rprop(learning_rate, eta_minus, eta_plus, min_step_size, max_step_size),
-        scale(-1.0),
-    )
+    sizes = (min_step_size, max_step_size)
+    return chain(scale_by_rprop(learning_rate, eta_minus, eta_plus, *sizes), scale(-1.0))

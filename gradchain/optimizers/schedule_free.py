@@ -1,4 +1,4 @@
-"""Recipes that need no schedule."""
+"""Schedule-free SGD and AdamW (Defazio et al., 2024)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def schedule_free_sgd(
     where: Where | None = None,
     weight_step_power: Hyper = 0.0,
 ) -> GradientTransformation:
-    """Schedule-free gradient descent: ``schedule_free`` around weight decay and the learning rate.
+    """Schedule-free gradient descent.
+
+    It is ``schedule_free`` around weight decay and the learning rate.
 
     Args:
         learning_rate: the rate, or its schedule.
@@ -62,8 +64,9 @@ def schedule_free_adamw(
     where: Where | None = None,
     weight_step_power: Hyper = 0.0,
 ) -> GradientTransformation:
-    """Schedule-free AdamW: ``schedule_free`` around Adam's second moment, weight decay and the
-    learning rate.
+    """Schedule-free AdamW.
+
+    It is ``schedule_free`` around Adam's second moment, weight decay and the learning rate.
 
     Args:
         learning_rate: the rate, or its schedule.
@@ -88,8 +91,7 @@ def schedule_free_adamw(
         [0.5]
     """
     direction = scale_by_rms(b2, eps, eps_in_sqrt=False, bias_correction=True)
-    inner = chain(
-        direction, add_decayed_weights(weight_decay, where), scale_by_learning_rate(learning_rate)
-    )
+    decay = add_decayed_weights(weight_decay, where)
+    inner = chain(direction, decay, scale_by_learning_rate(learning_rate))
     numbers = {"weight_step_power": weight_step_power, "warmup_steps": warmup_steps}
     return chain(schedule_free(inner, learning_rate, b1, weight_lr_power, **numbers))

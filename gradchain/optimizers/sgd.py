@@ -1,4 +1,4 @@
-"""Gradient descent, with momentum and with noise."""
+"""Stochastic gradient descent (Robbins & Monro, 1951), plain and noisy."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def sgd(
 def noisy_sgd(
     learning_rate: Hyper, eta: Hyper = 0.01, gamma: Hyper = 0.55, seed: int = 0
 ) -> GradientTransformation:
-    """Gradient descent with noise that fades: ``add_noise``, then the learning rate.
+    """Noisy SGD: ``add_noise``, then the learning rate.
+
+    The noise fades.
 
     Args:
         learning_rate: the rate, or its schedule.

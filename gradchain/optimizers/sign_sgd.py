@@ -1,4 +1,4 @@
-"""Recipes that move each parameter by the sign of something."""
+"""signSGD and Signum (Bernstein et al., 2018): steps along signs."""
 
 from __future__ import annotations
 
@@ -48,6 +48,5 @@ def signum(learning_rate: Hyper, beta: Hyper = 0.9) -> GradientTransformation:
         >>> print(tx.step(jnp.array([2.0, -0.1]), tx.init(params), params)[0])
         [0.75 1.25]
     """
-    return chain(
-        average_updates(beta, debias=False), scale_by_sign(), scale_by_learning_rate(learning_rate)
-    )
+    memory = average_updates(beta, debias=False)
+    return chain(memory, scale_by_sign(), scale_by_learning_rate(learning_rate))

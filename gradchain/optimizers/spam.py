@@ -1,4 +1,4 @@
-"""SPAM and Stable-SPAM (Huang et al., 2025): momentum that forgets spikes."""
+"""SPAM and Stable-SPAM (Huang et al., 2025): clipped spikes."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ def scale_by_spam(
     warmup_steps: int = 150,
     clip_after: int = 20,
 ) -> Body:
-    r"""SPAM: Adam's direction with spikes clipped element by element, its moments forgotten now and
-    then.
+    r"""SPAM: Adam's direction with clipped spikes and momentum resets.
+
+    Spikes are clipped element by element, and now and then the moments are forgotten.
 
     Where :math:`|g|^2 > \theta v` the gradient becomes :math:`g \sqrt{\theta v} / |g|`, with the
-    second moment
-    :math:`v` of before. Each ``reset_every`` steps both moments start again from zero, while their bias correction
-    counts on; with :math:`k` steps since then the direction is multiplied by
+    second moment :math:`v` of before. Each ``reset_every`` steps both moments start again from
+    zero, while their bias correction counts on; with :math:`k` steps since then the direction is
+    multiplied by
 
     .. math::
         1 - 0.99 \cdot \tfrac12 \left(1 + \cos \frac{\pi (k+1)}{N+1}\right), \quad k < N.
@@ -73,10 +74,12 @@ def scale_by_spam(
         keep = jnp.where(since == 0, 0.0, 1.0)
         limit = threshold * keep * s["nu"]
         spike = (limit > 0) & (abs2(g) > limit) & (since >= clip_after)
-        g = g * jnp.sqrt(jnp.where(spike, limit, 1.0) / jnp.where(spike, abs2(g), 1.0))
+        ratio = jnp.where(spike, limit, 1.0) / jnp.where(spike, abs2(g), 1.0)
+        g = g * jnp.sqrt(ratio)
         mu, nu = ema(g, keep * s["mu"], b1), ema(abs2(g), keep * s["nu"], b2)
         start = 0.5 * (1 + jnp.cos(math.pi * (since + 1) / (warmup_steps + 1)))
-        grown = jnp.where((t >= reset_every) & (since < warmup_steps), 1 - 0.99 * start, 1.0)
+        is_warming_up = (t >= reset_every) & (since < warmup_steps)
+        grown = jnp.where(is_warming_up, 1 - 0.99 * start, 1.0)
         u = debias(mu, b1, t) / (jnp.sqrt(debias(nu, b2, t)) + eps)
         return grown * u, {"mu": mu, "nu": nu}
 
@@ -93,8 +96,9 @@ def scale_by_stable_spam(
     theta: Hyper = 0.999,
     reset_every: int = 1000,
 ) -> Body:
-    r"""Stable-SPAM: Adam's direction of gradients that are clipped and normalised by what was
-    usual, with resets.
+    r"""Stable-SPAM: Adam's direction of clipped, normalised gradients, with resets.
+
+    Gradients are clipped and normalised by their usual size.
 
     .. math::
         a &\leftarrow \theta a + (1-\theta) \max |g|, \quad
@@ -140,9 +144,8 @@ def scale_by_stable_spam(
         then = lambda new, old: jnp.where(alive, new, old)
         size = then(ema(length, s["size"], gamma1), s["size"])
         square = then(ema(length**2, s["square"], gamma2), s["square"])
-        g = safe_divide(g, length) * (
-            debias(size, gamma1, t) / (jnp.sqrt(debias(square, gamma2, t)) + eps)
-        )
+        usual_length = jnp.sqrt(debias(square, gamma2, t)) + eps
+        g = safe_divide(g, length) * (debias(size, gamma1, t) / usual_length)
 
         since = jnp.where(t < reset_every, t, t % reset_every + 1)
         keep = jnp.where(t % reset_every == 0, 0.0, 1.0)

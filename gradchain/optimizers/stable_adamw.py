@@ -20,8 +20,9 @@ from gradchain.transforms.weight_decay import decaying
 def scale_by_stable_adam(
     b1: Hyper = 0.9, b2: Hyper = 0.99, eps: Hyper = 1e-8, weight_decay: Hyper | None = None
 ) -> Body:
-    r"""Adam's direction, each leaf shorter where its gradient is larger than the second moment
-    knows.
+    r"""StableAdamW's direction: Adam's, shorter where gradients grow.
+
+    A leaf is shortened where its gradient is larger than its second moment predicts.
 
     .. math::
         u = \frac{\hat m / (\sqrt{\hat v} + \epsilon) + \lambda p}{\max(1, r)}, \quad
@@ -50,11 +51,8 @@ def scale_by_stable_adam(
         mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
         variance = debias(nu, b2, t)
         excess = jnp.sqrt(mean(abs2(g) / jnp.maximum(variance, eps * eps)))
-        return (
-            debias(mu, b1, t) / (jnp.sqrt(variance) + eps),
-            jnp.maximum(excess, 1.0),
-            {"mu": mu, "nu": nu},
-        )
+        u = debias(mu, b1, t) / (jnp.sqrt(variance) + eps)
+        return u, jnp.maximum(excess, 1.0), {"mu": mu, "nu": nu}
 
     def plain(g, s, t):
         u, excess, new = direction(g, s, t)
@@ -64,9 +62,8 @@ def scale_by_stable_adam(
         u, excess, new = direction(g, s, t)
         return (u + weight_decay * p) / excess, new
 
-    return leafwise(
-        plain if weight_decay is None else decayed, mu=like_param, nu=like_param(real=True)
-    )
+    rule = plain if weight_decay is None else decayed
+    return leafwise(rule, mu=like_param, nu=like_param(real=True))
 
 
 @recipe
@@ -97,7 +94,5 @@ def stable_adamw(
         >>> print(params.round(3))
         [0.85]
     """
-    direction = decaying(
-        lambda decay: scale_by_stable_adam(b1, b2, eps, decay), weight_decay, where
-    )
-    return chain(direction, scale_by_learning_rate(learning_rate))
+    direction = lambda decay: scale_by_stable_adam(b1, b2, eps, decay)
+    return chain(decaying(direction, weight_decay, where), scale_by_learning_rate(learning_rate))

@@ -1,4 +1,4 @@
-"""Yogi (Zaheer et al., 2018): a second moment that changes by bounded amounts."""
+"""Yogi (Zaheer et al., 2018): bounded changes of second moments."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ def scale_by_yogi(
     *,
     eps_root: Hyper = 0.0,
 ) -> Body:
-    r"""Yogi's direction: Adam's, with a second moment that moves by no more than the gradient's
-    square allows.
+    r"""Yogi's direction: Adam's, with bounded changes of the second moment.
+
+    The second moment moves by no more than the square of the gradient allows.
 
     .. math::
         v \leftarrow v - (1-\beta_2)\,\mathrm{sign}(v - |g|^2)\,|g|^2, \quad
@@ -49,11 +50,10 @@ def scale_by_yogi(
 
     def rule(g, s, t):
         square = abs2(g)
-        mu, nu = ema(g, s["mu"], b1), s["nu"] - (1 - b2) * jnp.sign(s["nu"] - square) * square
-        return debias(mu, b1, t) / (jnp.sqrt(debias(nu, b2, t) + eps_root) + eps), {
-            "mu": mu,
-            "nu": nu,
-        }
+        mu = ema(g, s["mu"], b1)
+        nu = s["nu"] - (1 - b2) * jnp.sign(s["nu"] - square) * square
+        size = jnp.sqrt(debias(nu, b2, t) + eps_root) + eps
+        return debias(mu, b1, t) / size, {"mu": mu, "nu": nu}
 
     start = like_param(fill=initial_accumulator_value)
     return elementwise(rule, mu=start, nu=start(real=True))
