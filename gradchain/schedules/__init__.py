@@ -1,4 +1,4 @@
-"""Functions of the step that remember how they were made, and their algebra."""
+"""Schedules: functions of the step, and their algebra."""
 
 from gradchain.schedules.algebra import (
     clipped_schedule as clipped_schedule,

@@ -1,22 +1,22 @@
-"""Schedules made of schedules: what the operators of a schedule make.
+"""Schedules made of schedules, by the operators of ``Schedule``.
 
 Each takes schedules, any functions of the step, or numbers, which are constant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.schedule import schedule
-from gradchain.schedules.shapes import at_least, value_at
+from gradchain.schedules.shapes import OfStep, at_least, value_at
 
 
 @schedule
-def sum_schedule(step: Any, first: Hyper, second: Hyper) -> Any:
+def sum_schedule(step: jax.Array, first: Hyper, second: Hyper) -> jax.Array:
     """The sum of two schedules, ``first + second``.
 
     Args:
@@ -32,7 +32,7 @@ def sum_schedule(step: Any, first: Hyper, second: Hyper) -> Any:
 
 
 @schedule
-def product_schedule(step: Any, first: Hyper, second: Hyper) -> Any:
+def product_schedule(step: jax.Array, first: Hyper, second: Hyper) -> jax.Array:
     """The product of two schedules, ``first * second``.
 
     Args:
@@ -50,8 +50,8 @@ def product_schedule(step: Any, first: Hyper, second: Hyper) -> Any:
 
 @schedule
 def clipped_schedule(
-    step: Any, schedule: Hyper, low: Hyper | None = None, high: Hyper | None = None
-) -> Any:
+    step: jax.Array, schedule: Hyper, low: Hyper | None = None, high: Hyper | None = None
+) -> jax.Array:
     """A schedule held between two bounds, ``schedule.clip(low, high)``.
 
     Args:
@@ -70,8 +70,10 @@ def clipped_schedule(
 
 
 @schedule
-def shifted_schedule(step: Any, schedule: Callable, steps: int) -> Any:
-    """A schedule some steps later, ``schedule.shift(steps)``; before, it has its first value.
+def shifted_schedule(step: jax.Array, schedule: OfStep, steps: int) -> jax.Array:
+    """A schedule some steps later, ``schedule.shift(steps)``.
+
+    Before it begins it has its first value.
 
     Args:
         schedule: the schedule, or any function of the step.
@@ -86,7 +88,7 @@ def shifted_schedule(step: Any, schedule: Callable, steps: int) -> Any:
 
 
 @schedule
-def repeated_schedule(step: Any, schedule: Callable, steps: int) -> Any:
+def repeated_schedule(step: jax.Array, schedule: OfStep, steps: int) -> jax.Array:
     """The first steps of a schedule over and over, ``schedule.repeat(steps)``.
 
     Args:
@@ -106,11 +108,11 @@ def repeated_schedule(step: Any, schedule: Callable, steps: int) -> Any:
 
 
 @schedule
-def until_schedule(step: Any, schedule: Callable, steps: int) -> Any:
-    """A schedule up to a step and its value there from then on, ``schedule.until(steps)``.
+def until_schedule(step: jax.Array, schedule: OfStep, steps: int) -> jax.Array:
+    """A schedule that ends at a step, ``schedule.until(steps)``.
 
-    With ``|`` another schedule goes on from there, counting its steps from 0: ``a.until(100) |
-    b.until(50) | c``.
+    From then on it keeps the value that it has there. With ``|`` another schedule goes on from
+    there, counting its steps from 0: ``a.until(100) | b.until(50) | c``.
 
     Args:
         schedule: the schedule, or any function of the step.
@@ -130,8 +132,10 @@ def until_schedule(step: Any, schedule: Callable, steps: int) -> Any:
 
 
 @schedule
-def join_schedules(step: Any, schedules: Sequence[Callable], boundaries: Sequence[int]) -> Any:
-    """One schedule after another, each counting its steps from where it begins.
+def join_schedules(
+    step: jax.Array, schedules: Sequence[OfStep], boundaries: Sequence[int]
+) -> jax.Array:
+    """One schedule after another, each counting steps from its beginning.
 
     Args:
         schedules: the schedules, or any functions of the step.

@@ -1,13 +1,12 @@
-"""Functions of the step that remember how they were made.
+"""Basic schedules: constant, polynomial, cosine and exponential.
 
-Each is called with the number of completed updates, 0 at the first. A schedule can stand wherever a
-hyperparameter can.
+Schedules are functions of the step that remember how they were made. Each is called with the number
+of completed updates, 0 at the first. A schedule can stand wherever a hyperparameter can.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
@@ -16,7 +15,7 @@ from gradchain.schedules.shapes import at_least, positive, turn
 
 
 @schedule
-def constant_schedule(step: Any, value: Hyper) -> Any:
+def constant_schedule(step: jax.Array, value: Hyper) -> jax.Array:
     """The same value at every step.
 
     Args:
@@ -31,15 +30,15 @@ def constant_schedule(step: Any, value: Hyper) -> Any:
 
 @schedule
 def polynomial_schedule(
-    step: Any,
+    step: jax.Array,
     init_value: Hyper,
     end_value: Hyper,
     power: Hyper,
     transition_steps: int,
     transition_begin: int = 0,
     cycle: bool = False,
-) -> Any:
-    r"""From one value to another along a power of the time left.
+) -> jax.Array:
+    r"""A polynomial from one value to another.
 
     :math:`y = (a - b)(1 - \tau)^q + b` with :math:`\tau = (t - t_0)/T` held within [0, 1].
 
@@ -49,8 +48,8 @@ def polynomial_schedule(
         power: the exponent :math:`q`.
         transition_steps: the length :math:`T \ge 1`, in steps.
         transition_begin: the beginning :math:`t_0`, in steps.
-        cycle: whether, instead of staying at the end, :math:`T` is doubled, then trebled ... each
-            time it is over, so that the value leaps up and decays again to the same end.
+        cycle: whether the value, instead of staying at the end, leaps up and decays again to the
+            same end: :math:`T` is doubled, then trebled ... each time it is over.
 
     Raises:
         ValueError: if a number of steps is out of range.
@@ -62,19 +61,21 @@ def polynomial_schedule(
     at_least(1, transition_steps=transition_steps)
     at_least(0, transition_begin=transition_begin)
     passed = jnp.maximum(step - transition_begin, 0.0)
-    length = (
-        transition_steps * jnp.maximum(jnp.ceil(passed / transition_steps), 1.0)
-        if cycle
-        else transition_steps
-    )
+    length = transition_steps
+    if cycle:
+        length = transition_steps * jnp.maximum(jnp.ceil(passed / transition_steps), 1.0)
     left = 1.0 - jnp.minimum(passed / length, 1.0)
     return (init_value - end_value) * left**power + end_value
 
 
 @schedule
 def linear_schedule(
-    step: Any, init_value: Hyper, end_value: Hyper, transition_steps: int, transition_begin: int = 0
-) -> Any:
+    step: jax.Array,
+    init_value: Hyper,
+    end_value: Hyper,
+    transition_steps: int,
+    transition_begin: int = 0,
+) -> jax.Array:
     """From one value to another in a straight line.
 
     Args:
@@ -92,18 +93,16 @@ def linear_schedule(
     """
     at_least(1, transition_steps=transition_steps)
     at_least(0, transition_begin=transition_begin)
-    done = jnp.clip(
-        step - transition_begin, 0.0, transition_steps
-    )  # in steps: all digits near either end
-    return init_value * ((transition_steps - done) / transition_steps) + end_value * (
-        done / transition_steps
-    )
+    # Counted in steps, so that all digits are right near either end.
+    done = jnp.clip(step - transition_begin, 0.0, transition_steps)
+    left = (transition_steps - done) / transition_steps
+    return init_value * left + end_value * (done / transition_steps)
 
 
 @schedule
 def cosine_decay_schedule(
-    step: Any, init_value: Hyper, decay_steps: int, alpha: Hyper = 0.0, exponent: Hyper = 1.0
-) -> Any:
+    step: jax.Array, init_value: Hyper, decay_steps: int, alpha: Hyper = 0.0, exponent: Hyper = 1.0
+) -> jax.Array:
     r"""Decay along half a cosine.
 
     :math:`y = a\left((1-\alpha)\left(\tfrac{1 + \cos \pi\tau}{2}\right)^q + \alpha\right)` with
@@ -132,16 +131,17 @@ def cosine_decay_schedule(
 
 @schedule
 def exponential_decay(
-    step: Any,
+    step: jax.Array,
     init_value: Hyper,
     transition_steps: int,
     decay_rate: Hyper,
     transition_begin: int = 0,
     staircase: bool = False,
     end_value: Hyper | None = None,
-) -> Any:
-    r"""Multiply by a rate once in so many steps: :math:`y = a\,r^{(t - t_0)/T}`, and :math:`a`
-    before :math:`t_0`.
+) -> jax.Array:
+    r"""Exponential decay: :math:`y = a\,r^{(t - t_0)/T}`.
+
+    Before :math:`t_0` it is :math:`a`.
 
     Args:
         init_value: the value :math:`a` up to the beginning.
@@ -165,27 +165,32 @@ def exponential_decay(
 
 
 def exponential(
-    step: Any,
-    init_value: Any,
-    transition_steps: Any,
-    decay_rate: Any,
-    transition_begin: Any,
+    step: jax.Array,
+    init_value: float | jax.Array,
+    transition_steps: float | jax.Array,
+    decay_rate: float | jax.Array,
+    transition_begin: float | jax.Array,
     staircase: bool,
-    end_value: Any,
-) -> Any:
+    end_value: float | jax.Array | None,
+) -> jax.Array:
     """The value of ``exponential_decay``."""
     at_least(1, transition_steps=transition_steps)
     at_least(0, transition_begin=transition_begin)
     positive(decay_rate=decay_rate)
-    value = init_value * decay_rate ** transitions(
-        step, transition_steps, transition_begin, staircase
-    )
+    passed = transitions(step, transition_steps, transition_begin, staircase)
+    value = init_value * decay_rate**passed
     if end_value is None:
         return value
-    return jnp.where(decay_rate < 1.0, jnp.maximum(value, end_value), jnp.minimum(value, end_value))
+    above, below = jnp.maximum(value, end_value), jnp.minimum(value, end_value)
+    return jnp.where(decay_rate < 1.0, above, below)
 
 
-def transitions(step: Any, transition_steps: Any, transition_begin: Any, staircase: bool) -> Any:
-    """How many transitions are over, whole ones only for a staircase."""
+def transitions(
+    step: jax.Array,
+    transition_steps: float | jax.Array,
+    transition_begin: float | jax.Array,
+    staircase: bool,
+) -> jax.Array:
+    """How many transitions are over; whole ones for a staircase."""
     passed = jnp.maximum(step - transition_begin, 0.0)
     return turn(passed, transition_steps)[0] if staircase else passed / transition_steps

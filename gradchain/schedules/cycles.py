@@ -1,10 +1,11 @@
-"""Schedules that come back: waves, restarts and cycles."""
+"""Periodic schedules: waves, restarts and cycles."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
@@ -15,10 +16,12 @@ from gradchain.schedules.warmup import warmup_cosine
 
 @schedule
 def cosine_annealing_schedule(
-    step: Any, init_value: Hyper, half_period: int, end_value: Hyper = 0.0
-) -> Any:
-    r"""A cosine wave between two values, :math:`y = b + (a - b)\frac{1 + \cos(\pi t / T)}{2}`: down
-    and up again.
+    step: jax.Array, init_value: Hyper, half_period: int, end_value: Hyper = 0.0
+) -> jax.Array:
+    r"""A cosine wave between two values, down and up again.
+
+    .. math::
+        y = b + (a - b)\frac{1 + \cos(\pi t / T)}{2}
 
     Args:
         init_value: the value :math:`a` at the start and after each whole period.
@@ -42,16 +45,17 @@ def cosine_annealing_schedule(
 
 @schedule
 def cosine_restarts_schedule(
-    step: Any,
+    step: jax.Array,
     init_value: Hyper,
     first_decay_steps: int,
     t_mult: int = 1,
     m_mult: Hyper = 1.0,
     end_value: Hyper = 0.0,
     warmup_steps: int = 0,
-) -> Any:
-    r"""Decays along half a cosine without end, each perhaps longer than the one before and from
-    less high (SGDR).
+) -> jax.Array:
+    r"""Cosine decay with warm restarts, without end (SGDR).
+
+    Each decay may be longer than the one before, and begin at a lower value.
 
     Args:
         init_value: the value from which the first decays.
@@ -83,18 +87,17 @@ def cosine_restarts_schedule(
         number, within = turn(step, first_decay_steps)
         length = first_decay_steps
     else:
-        starts, lengths = (
-            jnp.asarray(x, step.dtype) for x in _cycles(first_decay_steps, t_mult, warmup_steps)
-        )
+        cycles = _cycles(first_decay_steps, t_mult, warmup_steps)
+        starts, lengths = (jnp.asarray(x, step.dtype) for x in cycles)
         index = jnp.searchsorted(starts, step, side="right") - 1
-        number, within, length = index.astype(step.dtype), step - starts[index], lengths[index]
-    return warmup_cosine(
-        within, end_value, init_value * m_mult**number, warmup_steps, length, end_value
-    )
+        number, within = index.astype(step.dtype), step - starts[index]
+        length = lengths[index]
+    peak = init_value * m_mult**number
+    return warmup_cosine(within, end_value, peak, warmup_steps, length, end_value)
 
 
 def _cycles(first: int, mult: int, warmup: int) -> tuple[list[float], list[float]]:
-    """Where each cycle starts and how long it is, up to the last step that a counter can hold."""
+    """Starts and lengths of cycles, up to the largest step."""
     starts, lengths = [0.0], [float(first)]
     while starts[-1] < 2**31:
         starts.append(starts[-1] + lengths[-1])
@@ -103,8 +106,8 @@ def _cycles(first: int, mult: int, warmup: int) -> tuple[list[float], list[float
 
 
 @schedule
-def sgdr_schedule(step: Any, cosine_kwargs: Sequence[dict[str, Any]]) -> Any:
-    """Decays with a warm-up, one after another, each with arguments of its own (SGDR).
+def sgdr_schedule(step: jax.Array, cosine_kwargs: Sequence[dict[str, Any]]) -> jax.Array:
+    """Warm-ups with cosine decays, each with its own arguments (SGDR).
 
     Args:
         cosine_kwargs: the arguments of ``warmup_cosine_decay_schedule`` for each; the next begins
@@ -131,15 +134,15 @@ def sgdr_schedule(step: Any, cosine_kwargs: Sequence[dict[str, Any]]) -> Any:
 
 @schedule
 def cyclic_schedule(
-    step: Any,
+    step: jax.Array,
     base_value: Hyper,
     peak_value: Hyper,
     rise_steps: int,
     fall_steps: int | None = None,
     mode: str = "triangular",
     gamma: Hyper = 1.0,
-) -> Any:
-    r"""Triangles: straight up and straight down, over and over.
+) -> jax.Array:
+    r"""Triangles: linearly up and down, over and over.
 
     Args:
         base_value: the value at the feet.
@@ -149,7 +152,7 @@ def cyclic_schedule(
         fall_steps: the steps of a fall, 1 or more; by default as many.
         mode: how the height changes: ``"triangular"`` not at all, ``"triangular2"`` by half after
             each cycle, ``"exp_range"`` by the factor ``gamma`` at each step.
-        gamma: that factor, positive.
+        gamma: the factor of ``"exp_range"``, positive.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -165,9 +168,8 @@ def cyclic_schedule(
     fall_steps = rise_steps if fall_steps is None else fall_steps
     at_least(1, rise_steps=rise_steps, fall_steps=fall_steps)
     number, within = turn(step, rise_steps + fall_steps)
-    height = jnp.where(
-        within <= rise_steps, within / rise_steps, 1.0 - (within - rise_steps) / fall_steps
-    )
+    rise, fall = within / rise_steps, 1.0 - (within - rise_steps) / fall_steps
+    height = jnp.where(within <= rise_steps, rise, fall)
     if mode == "triangular2":
         height = height * 0.5**number
     if mode == "exp_range":

@@ -1,9 +1,6 @@
-"""Decays of further shapes, and schedules of Chebyshev's polynomials and of products."""
+"""Further decays: inverse time, REX, sigmoid, Chebyshev nodes, products."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,21 +8,30 @@ import jax.numpy as jnp
 from gradchain.core.call import Hyper
 from gradchain.core.schedule import schedule
 from gradchain.schedules.basic import transitions
-from gradchain.schedules.shapes import at_least, between, positive, share, value_at, whole
+from gradchain.schedules.shapes import (
+    OfStep,
+    at_least,
+    between,
+    positive,
+    share,
+    value_at,
+    whole,
+)
 
 
 @schedule
 def inverse_time_decay_schedule(
-    step: Any,
+    step: jax.Array,
     init_value: Hyper,
     transition_steps: int,
     decay_rate: Hyper,
     transition_begin: int = 0,
     staircase: bool = False,
     power: Hyper = 1.0,
-) -> Any:
-    r"""Decay with the inverse of the time: :math:`y = a / (1 + r (t - t_0)/T)^q`, and :math:`a`
-    before :math:`t_0`.
+) -> jax.Array:
+    r"""Inverse time decay: :math:`y = a / (1 + r (t - t_0)/T)^q`.
+
+    Before :math:`t_0` it is :math:`a`.
 
     Args:
         init_value: the value :math:`a` up to the beginning.
@@ -33,8 +39,8 @@ def inverse_time_decay_schedule(
         decay_rate: the rate :math:`r \ge 0`.
         transition_begin: the beginning :math:`t_0`, in steps.
         staircase: whether to decay at whole multiples of :math:`T` only.
-        power: the exponent :math:`q`; between 1/2 (not included) and 1, sums of values have no
-            bound and sums of their squares have one.
+        power: the exponent :math:`q`; with more than 1/2 and at most 1 the sum of the values
+            diverges and the sum of their squares converges.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -48,19 +54,18 @@ def inverse_time_decay_schedule(
     """
     at_least(1, transition_steps=transition_steps)
     at_least(0, transition_begin=transition_begin, decay_rate=decay_rate)
-    return (
-        init_value
-        / (1.0 + decay_rate * transitions(step, transition_steps, transition_begin, staircase))
-        ** power
-    )
+    passed = transitions(step, transition_steps, transition_begin, staircase)
+    return init_value / (1.0 + decay_rate * passed) ** power
 
 
 @schedule
-def rex_schedule(step: Any, init_value: Hyper, decay_steps: int, end_value: Hyper = 0.0) -> Any:
-    r"""Decay slowly at first and steeply at the end, made for small budgets (REX).
+def rex_schedule(
+    step: jax.Array, init_value: Hyper, decay_steps: int, end_value: Hyper = 0.0
+) -> jax.Array:
+    r"""Decay slowly at first and steeply at the end (REX).
 
-    What is left of the way is :math:`\frac{1 - \tau}{1/2 + (1 - \tau)/2}` with :math:`\tau = t/T`,
-    at most 1.
+    It is made for small budgets. The remaining share of the way is
+    :math:`\frac{1 - \tau}{1/2 + (1 - \tau)/2}` with :math:`\tau = t/T`, at most 1.
 
     Args:
         init_value: the value at the start.
@@ -84,24 +89,24 @@ def rex_schedule(step: Any, init_value: Hyper, decay_steps: int, end_value: Hype
 
 @schedule
 def sigmoid_schedule(
-    step: Any,
+    step: jax.Array,
     init_value: Hyper,
     end_value: Hyper,
     transition_steps: int,
     transition_begin: int = 0,
     steepness: Hyper = 10.0,
-) -> Any:
-    r"""From one value to another along a logistic curve, slow at both ends.
+) -> jax.Array:
+    r"""A logistic curve from one value to another.
 
-    The way done is :math:`\sigma(k(\tau - 1/2))`, stretched to reach from 0 to 1; :math:`\tau` is
-    the share of the time that has passed.
+    It is slow at both ends. The share of the way that is done is :math:`\sigma(k(\tau - 1/2))`,
+    stretched to reach from 0 to 1; :math:`\tau` is the share of the time that has passed.
 
     Args:
         init_value: the value up to the beginning.
         end_value: the value from the end on.
         transition_steps: the length, in steps, 1 or more.
         transition_begin: the beginning, in steps.
-        steepness: :math:`k > 0`; a small one gives a straight line, a great one a leap half way.
+        steepness: :math:`k > 0`; a small one gives a straight line, a large one a jump half way.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -115,25 +120,22 @@ def sigmoid_schedule(
     at_least(0, transition_begin=transition_begin)
     positive(steepness=steepness)
     # In tanh(x / 2) = 2 sigma(x) - 1, whose ends are exact.
-    half = jnp.tanh(0.5 * steepness * (share(step, transition_begin, transition_steps) - 0.5))
-    return between(
-        init_value,
-        end_value,
-        0.5 + 0.5 * half / jnp.tanh(jnp.asarray(0.25 * steepness, step.dtype)),
-    )
+    passed = share(step, transition_begin, transition_steps)
+    half = jnp.tanh(0.5 * steepness * (passed - 0.5))
+    end = jnp.tanh(jnp.asarray(0.25 * steepness, step.dtype))
+    return between(init_value, end_value, 0.5 + 0.5 * half / end)
 
 
 @schedule
 def chebyshev_schedule(
-    step: Any, init_value: Hyper, steps: int, low: Hyper = 0.05, high: Hyper = 1.0
-) -> Any:
-    r"""The inverse nodes of Chebyshev's polynomial in fractal order: a few large steps among many
-    small ones, repeated.
+    step: jax.Array, init_value: Hyper, steps: int, low: Hyper = 0.05, high: Hyper = 1.0
+) -> jax.Array:
+    r"""The inverse Chebyshev nodes in fractal order, repeated.
 
-    Gradient descent with the rates :math:`a / \gamma_i`, :math:`\gamma_i = \frac{M + m}{2} -
-    \frac{M - m}{2} \cos \frac{(i - 1/2)\pi}{T}`, is the fastest in :math:`T` steps on a quadratic
-    whose curvatures are :math:`a` times numbers between :math:`m` and :math:`M`; the order keeps it
-    stable.
+    There are a few large steps among many small ones. Gradient descent with the rates :math:`a /
+    \gamma_i`, :math:`\gamma_i = \frac{M + m}{2} - \frac{M - m}{2} \cos \frac{(i - 1/2)\pi}{T}`, is
+    the fastest in :math:`T` steps on a quadratic whose curvatures are :math:`a` times numbers
+    between :math:`m` and :math:`M`; the order keeps it stable.
 
     Args:
         init_value: the factor :math:`a`; the largest rate is below :math:`a/m`.
@@ -162,7 +164,10 @@ def chebyshev_schedule(
 
 
 def _fractal_order(steps: int) -> list[int]:
-    """The numbers below ``steps``; each doubling puts beside every number its mirror image."""
+    """The numbers below ``steps`` in fractal order.
+
+    Each doubling puts its mirror image beside every number.
+    """
     order = [0]
     while len(order) < steps:
         top = 2 * len(order) - 1
@@ -171,14 +176,17 @@ def _fractal_order(steps: int) -> list[int]:
 
 
 @schedule
-def multiplicative_schedule(step: Any, init_value: Hyper, factor: Callable, steps: int) -> Any:
-    r"""A value that each step multiplies by a function of it: :math:`y_t = a \prod_{i=1}^{t} f(i)`.
+def multiplicative_schedule(
+    step: jax.Array, init_value: Hyper, factor: OfStep, steps: int
+) -> jax.Array:
+    r"""The product of a factor of each step: :math:`y_t = a \prod_{i=1}^{t} f(i)`.
 
-    The products are made each time anew, all of them; where there is a formula, use the formula.
+    All products are computed anew each time; where there is a formula, use the formula.
 
     Args:
         init_value: the value :math:`a` at the start.
-        factor: the function :math:`f` of the step, a schedule say, that takes a traced number.
+        factor: the function :math:`f` of the step, for example a schedule, that takes a traced
+            number.
         steps: the step after which the value stays, 1 or more.
 
     Raises:
@@ -189,6 +197,7 @@ def multiplicative_schedule(step: Any, init_value: Hyper, factor: Callable, step
         0.25
     """
     whole(1, steps=steps)
-    factors = jax.vmap(lambda i: value_at(factor, i))(jnp.arange(1, steps + 1, dtype=step.dtype))
+    numbers = jnp.arange(1, steps + 1, dtype=step.dtype)
+    factors = jax.vmap(lambda i: value_at(factor, i))(numbers)
     products = jnp.concatenate([jnp.ones((1,), step.dtype), jnp.cumprod(factors)])
     return init_value * products[jnp.clip(step, 0, steps).astype(jnp.int32)]

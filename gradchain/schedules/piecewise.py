@@ -1,24 +1,23 @@
-"""Schedules through given points: constant between them, or on a line or a cosine from one to the
-next.
-"""
+"""Schedules through given points: steps, lines and cosines between them."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.schedule import schedule
+from gradchain.core.types import Numeric
 from gradchain.schedules.shapes import SHAPES, at_least, at_most, one_of, positive, through
 
 
 @schedule
 def piecewise_constant_schedule(
-    step: Any, init_value: Hyper, boundaries_and_scales: dict[int, float] | None = None
-) -> Any:
-    """A constant that is multiplied by a factor at each boundary.
+    step: jax.Array, init_value: Hyper, boundaries_and_scales: dict[int, float] | None = None
+) -> jax.Array:
+    """A constant, multiplied by a factor at each boundary.
 
     Args:
         init_value: the value at the start.
@@ -39,12 +38,14 @@ def piecewise_constant_schedule(
 
 @schedule
 def piecewise_interpolate_schedule(
-    step: Any,
+    step: jax.Array,
     interpolate_type: str,
     init_value: Hyper,
     boundaries_and_scales: dict[int, float] | None = None,
-) -> Any:
-    """From boundary to boundary without leaps: at each, all factors so far are reached.
+) -> jax.Array:
+    """Interpolation between values at given steps.
+
+    The value at a boundary is the initial value times all factors up to there.
 
     Args:
         interpolate_type: the way between boundaries, ``"linear"``, ``"cosine"``, ``"sqrt"`` or
@@ -77,7 +78,7 @@ def _sorted(boundaries_and_scales: dict[int, float] | None) -> list[tuple[int, f
 
 @schedule
 def linear_onecycle_schedule(
-    step: Any,
+    step: jax.Array,
     transition_steps: int,
     peak_value: Hyper,
     pct_start: Hyper = 0.3,
@@ -85,9 +86,10 @@ def linear_onecycle_schedule(
     div_factor: Hyper = 25.0,
     final_div_factor: Hyper = 1e4,
     inclusive: bool = False,
-) -> Any:
-    r"""One cycle of straight lines: up to the peak, down to where it started, and on to almost
-    nothing.
+) -> jax.Array:
+    r"""One cycle of straight lines (1cycle policy).
+
+    It goes up to the peak, down to where it started, and on to almost nothing.
 
     Args:
         transition_steps: the length :math:`T \ge 1` of the whole, in steps.
@@ -126,7 +128,7 @@ def linear_onecycle_schedule(
 
 @schedule
 def cosine_onecycle_schedule(
-    step: Any,
+    step: jax.Array,
     transition_steps: int,
     peak_value: Hyper,
     pct_start: Hyper = 0.3,
@@ -134,8 +136,10 @@ def cosine_onecycle_schedule(
     final_div_factor: Hyper = 1e4,
     pct_final: Hyper | None = None,
     inclusive: bool = False,
-) -> Any:
-    r"""One cycle of half cosines: up to the peak, and down to almost nothing.
+) -> jax.Array:
+    r"""One cycle of half cosines (1cycle policy).
+
+    It goes up to the peak, and down to almost nothing.
 
     Args:
         transition_steps: the length :math:`T \ge 1` of the whole, in steps.
@@ -171,15 +175,15 @@ def cosine_onecycle_schedule(
 
 
 def _onecycle(
-    step: Any,
+    step: jax.Array,
     shape: str,
-    transition_steps: Any,
-    peak_value: Any,
-    shares: tuple[Any, Any],
-    div_factor: Any,
-    final_div_factor: Any,
+    transition_steps: Numeric,
+    peak_value: Numeric,
+    shares: tuple[Numeric, Numeric | None],
+    div_factor: Numeric,
+    final_div_factor: Numeric,
     inclusive: bool,
-) -> Any:
+) -> jax.Array:
     pct_start, pct_final = shares
     at_least(1, transition_steps=transition_steps)
     at_least(0, pct_start=pct_start, pct_final=pct_final)
@@ -191,10 +195,11 @@ def _onecycle(
     if inclusive:  # with a fraction of a step, as torch has it
         positive(pct_start=pct_start)
         end, top = transition_steps - 1, pct_start * transition_steps - 1
-        back = None if pct_final is None else pct_final * transition_steps - pct_final / pct_start
+        place = lambda share: share * transition_steps - share / pct_start
     else:
         end, top = transition_steps, _whole(pct_start * transition_steps)
-        back = None if pct_final is None else _whole(pct_final * transition_steps)
+        place = lambda share: _whole(share * transition_steps)
+    back = None if pct_final is None else place(pct_final)
     points = [
         (top, peak_value),
         *([] if back is None else [(back, first)]),
@@ -203,7 +208,10 @@ def _onecycle(
     return through(step, first, points, shape)
 
 
-def _whole(steps: Any) -> Any:
-    """The whole steps of a share, 29 of 0.29 * 100 although its product is a rounding below."""
+def _whole(steps: Numeric) -> Numeric:
+    """The whole steps of a share of the steps.
+
+    They are 29 of ``0.29 * 100``, although the rounded product is less.
+    """
     steps = steps * (1 + 1e-6)
     return math.floor(steps) if isinstance(steps, float) else jnp.floor(steps)

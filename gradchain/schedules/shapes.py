@@ -1,19 +1,22 @@
-"""How a value goes from one number to another, and what schedules ask of their arguments."""
+"""Interpolation between values, and checks of the arguments of schedules."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.types import Numeric
 
-#: From the share of the time that has passed to the share of the way that is done; both go from 0
-#: to 1.
-SHAPES: dict[str, Callable] = {
+OfStep: TypeAlias = Callable[[jax.Array], Numeric]
+"""A function of the step, such as a schedule."""
+
+#: From the share of the time that has passed to the share of the way that is done, both in [0, 1].
+SHAPES: dict[str, Callable[[jax.Array], jax.Array]] = {
     "linear": lambda passed: passed,
     "cosine": lambda passed: 0.5 * (1.0 - jnp.cos(jnp.pi * passed)),
     "sqrt": jnp.sqrt,
@@ -26,43 +29,48 @@ at_least = partial(check_at_least, None)
 one_of = partial(check_one_of, None)
 
 
-def at_most(most: float, **arguments: Any) -> None:
-    """Raise an error that names the argument that is more than ``most``; traced ones pass."""
+def at_most(most: float, **arguments: Numeric | None) -> None:
+    """Check that no argument exceeds ``most``; traced ones pass."""
     for name, value in arguments.items():
         if isinstance(value, int | float) and not value <= most:
             raise ValueError(f"{name} must be {most} or less, not {value!r}.")
 
 
-def positive(**arguments: Any) -> None:
-    """Raise an error that names the argument that is not positive; traced ones pass."""
+def positive(**arguments: Numeric | None) -> None:
+    """Check that all arguments are positive; traced ones pass."""
     for name, value in arguments.items():
         if isinstance(value, int | float) and not value > 0:
             raise ValueError(f"{name} must be positive, not {value!r}.")
 
 
 def whole(least: int, **arguments: Any) -> None:
-    """Raise an error that names the argument that is not an integer, or less than ``least``."""
+    """Check that all arguments are integers of at least ``least``."""
     for name, value in arguments.items():
         if not isinstance(value, int):
             raise ValueError(f"{name} must be an integer, not {value!r}.")
     at_least(least, **arguments)
 
 
-def share(step: jax.Array, begin: Any, length: Any) -> jax.Array:
-    """The share of a length of time that has passed, 0 before it begins and 1 when it is over."""
+def share(step: jax.Array, begin: Numeric, length: Numeric) -> jax.Array:
+    """The share of a period that has passed, in ``[0, 1]``."""
     return jnp.clip((step - begin) / jnp.maximum(length, 1), 0.0, 1.0)
 
 
-def between(start: Any, end: Any, passed: jax.Array, shape: str = "linear") -> jax.Array:
-    """The value on the way from ``start`` to ``end``, exactly these at either end."""
+def between(
+    start: float | jax.Array, end: float | jax.Array, passed: jax.Array, shape: str = "linear"
+) -> jax.Array:
+    """The value between ``start`` and ``end``, exact at both ends."""
     done = SHAPES[shape](passed)
     return start * (1.0 - done) + end * done
 
 
 def through(
-    step: jax.Array, start: Any, points: Iterable[tuple[Any, Any]], shape: str
+    step: jax.Array, start: Numeric, points: Iterable[tuple[Numeric, Numeric]], shape: str
 ) -> jax.Array:
-    """The value on the way from ``start`` through ``(step, value)`` points, held after the last."""
+    """The value on a path from ``start`` through ``(step, value)`` points.
+
+    After the last point it stays.
+    """
     value, begin = jnp.full_like(step, start), 0
     for end, target in points:
         following = between(start, target, share(step, begin, end - begin), shape)
@@ -70,19 +78,19 @@ def through(
     return jnp.where(step >= begin, jnp.full_like(step, start), value)
 
 
-def turn(step: jax.Array, period: Any) -> tuple[jax.Array, jax.Array]:
+def turn(step: jax.Array, period: Numeric) -> tuple[jax.Array, jax.Array]:
     """How many periods are over, and the steps since then."""
     within = jnp.mod(step, period)
     return jnp.round((step - within) / period), within
 
 
-def value_at(schedule: Any, step: jax.Array) -> jax.Array:
-    """The value of a schedule, of a plain function of the step, or of a number, in the precision of
-    the step.
+def value_at(schedule: Numeric | OfStep, step: jax.Array) -> jax.Array:
+    """A schedule, function or number, evaluated at a step.
+
+    It is in the precision of the step.
     """
     value = jnp.asarray(schedule(step) if callable(schedule) else schedule)
     if value.shape not in ((), step.shape):
-        raise ValueError(
-            f"{schedule!r} gives an array of shape {list(value.shape)}, not a number, at a step."
-        )
+        shape = list(value.shape)
+        raise ValueError(f"{schedule!r} gives an array of shape {shape}, not a number, at a step.")
     return jnp.broadcast_to(value.astype(step.dtype), step.shape)

@@ -1,26 +1,37 @@
-"""Schedules that rise first."""
+"""Schedules with a warm-up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
+import jax
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.schedule import schedule
 from gradchain.schedules.basic import exponential
-from gradchain.schedules.shapes import SHAPES, at_least, between, one_of, positive, share, value_at
+from gradchain.schedules.shapes import (
+    SHAPES,
+    OfStep,
+    at_least,
+    between,
+    one_of,
+    positive,
+    share,
+    value_at,
+)
 
 
 @schedule
 def warmup_schedule(
-    step: Any, schedule: Callable, warmup_steps: int, init_value: Hyper = 0.0, shape: str = "linear"
-) -> Any:
-    r"""A rise to where a schedule begins, then that schedule, counting from 0.
+    step: jax.Array,
+    schedule: OfStep,
+    warmup_steps: int,
+    init_value: Hyper = 0.0,
+    shape: str = "linear",
+) -> jax.Array:
+    r"""A warm-up to where a schedule begins, then that schedule.
 
-    To let a schedule run while it is warmed up, multiply: ``linear_schedule(0.0, 1.0, 100) *
-    schedule``.
+    The schedule counts its steps from the end of the warm-up. To let a schedule run while it is
+    warmed up, multiply: ``linear_schedule(0.0, 1.0, 100) * schedule``.
 
     Args:
         schedule: the schedule, or any function of the step.
@@ -41,19 +52,17 @@ def warmup_schedule(
     """
     at_least(0, warmup_steps=warmup_steps)
     one_of(SHAPES, shape=shape)
-    risen = between(
-        init_value, value_at(schedule, jnp.zeros_like(step)), share(step, 0, warmup_steps), shape
-    )
-    return jnp.where(
-        step < warmup_steps, risen, value_at(schedule, jnp.maximum(step - warmup_steps, 0.0))
-    )
+    first = value_at(schedule, jnp.zeros_like(step))
+    risen = between(init_value, first, share(step, 0, warmup_steps), shape)
+    after = value_at(schedule, jnp.maximum(step - warmup_steps, 0.0))
+    return jnp.where(step < warmup_steps, risen, after)
 
 
 @schedule
 def warmup_constant_schedule(
-    step: Any, init_value: Hyper, peak_value: Hyper, warmup_steps: int
-) -> Any:
-    """A straight warm-up, then a constant.
+    step: jax.Array, init_value: Hyper, peak_value: Hyper, warmup_steps: int
+) -> jax.Array:
+    """A linear warm-up, then a constant.
 
     Args:
         init_value: the value at the start.
@@ -68,20 +77,21 @@ def warmup_constant_schedule(
         >>> print(rate(5), rate(100))
         0.25 0.5
     """
-    return _warmed_up(step, init_value, peak_value, warmup_steps, jnp.full_like(step, peak_value))
+    peak = jnp.full_like(step, peak_value)
+    return _warmed_up(step, init_value, peak_value, warmup_steps, peak)
 
 
 @schedule
 def warmup_cosine_decay_schedule(
-    step: Any,
+    step: jax.Array,
     init_value: Hyper,
     peak_value: Hyper,
     warmup_steps: int,
     decay_steps: int,
     end_value: Hyper = 0.0,
     exponent: Hyper = 1.0,
-) -> Any:
-    """A straight warm-up, then a decay along half a cosine.
+) -> jax.Array:
+    """A linear warm-up, then a decay along half a cosine.
 
     Args:
         init_value: the value at the start.
@@ -108,20 +118,17 @@ def warmup_cosine_decay_schedule(
 
 
 def warmup_cosine(
-    step: Any,
-    init_value: Any,
-    peak_value: Any,
-    warmup_steps: Any,
-    decay_steps: Any,
-    end_value: Any = 0.0,
-    exponent: Any = 1.0,
-) -> Any:
+    step: jax.Array,
+    init_value: float | jax.Array,
+    peak_value: float | jax.Array,
+    warmup_steps: float | jax.Array,
+    decay_steps: float | jax.Array,
+    end_value: float | jax.Array = 0.0,
+    exponent: float | jax.Array = 1.0,
+) -> jax.Array:
     """The value of ``warmup_cosine_decay_schedule``."""
-    if (
-        isinstance(decay_steps, int)
-        and isinstance(warmup_steps, int)
-        and decay_steps <= warmup_steps
-    ):
+    are_known = isinstance(decay_steps, int) and isinstance(warmup_steps, int)
+    if are_known and decay_steps <= warmup_steps:
         raise ValueError(
             f"decay_steps includes the warm-up: {decay_steps} must be more than {warmup_steps=}."
         )
@@ -133,7 +140,7 @@ def warmup_cosine(
 
 @schedule
 def warmup_exponential_decay_schedule(
-    step: Any,
+    step: jax.Array,
     init_value: Hyper,
     peak_value: Hyper,
     warmup_steps: int,
@@ -142,8 +149,8 @@ def warmup_exponential_decay_schedule(
     transition_begin: int = 0,
     staircase: bool = False,
     end_value: Hyper | None = None,
-) -> Any:
-    """A straight warm-up, then an exponential decay.
+) -> jax.Array:
+    """A linear warm-up, then an exponential decay.
 
     Args:
         init_value: the value at the start.
@@ -159,7 +166,7 @@ def warmup_exponential_decay_schedule(
         ValueError: if an argument is out of range.
 
     Example:
-        >>> rate = warmup_exponential_decay_schedule(0.0, 1.0, 10, transition_steps=10, decay_rate=0.5)
+        >>> rate = warmup_exponential_decay_schedule(0.0, 1.0, 10, 10, decay_rate=0.5)
         >>> print(rate(5), rate(10), rate(20))
         0.5 1.0 0.5
     """
@@ -172,7 +179,7 @@ def warmup_exponential_decay_schedule(
 
 @schedule
 def warmup_stable_decay_schedule(
-    step: Any,
+    step: jax.Array,
     init_value: Hyper,
     peak_value: Hyper,
     warmup_steps: int,
@@ -180,9 +187,10 @@ def warmup_stable_decay_schedule(
     decay_steps: int,
     end_value: Hyper = 0.0,
     shape: str = "sqrt",
-) -> Any:
-    r"""A straight warm-up, a constant, and a decay that can be put off as long as training goes on
-    (WSD).
+) -> jax.Array:
+    r"""A linear warm-up, a constant, and a decay (WSD).
+
+    The decay can be put off as long as training goes on.
 
     Args:
         init_value: the value at the start.
@@ -191,10 +199,10 @@ def warmup_stable_decay_schedule(
         stable_steps: the length of the constant, in steps, 0 or more.
         decay_steps: the length of the decay, in steps, 1 or more.
         end_value: the value at the end of the decay and after it.
-        shape: the way down: with :math:`\tau` the share of the decay that has passed, what is left
-            is, for ``"sqrt"``,
-            :math:`1 - \sqrt\tau`, for ``"linear"`` :math:`1 - \tau`, for ``"cosine"`` :math:`(1 + \cos \pi\tau)/2` and
-            for ``"square"`` :math:`1 - \tau^2`.
+        shape: the way down: with :math:`\tau` the share of the decay that has passed, the part
+            that remains is, for ``"sqrt"``, :math:`1 - \sqrt\tau`, for ``"linear"`` :math:`1 -
+            \tau`, for ``"cosine"`` :math:`(1 + \cos \pi\tau)/2` and for ``"square"`` :math:`1 -
+            \tau^2`.
 
     Raises:
         ValueError: if a number of steps is out of range or the shape is unknown.
@@ -212,21 +220,20 @@ def warmup_stable_decay_schedule(
     at_least(0, stable_steps=stable_steps)
     at_least(1, decay_steps=decay_steps)
     one_of(SHAPES, shape=shape)
-    decayed = between(
-        peak_value, end_value, share(step, warmup_steps + stable_steps, decay_steps), shape
-    )
+    passed = share(step, warmup_steps + stable_steps, decay_steps)
+    decayed = between(peak_value, end_value, passed, shape)
     return _warmed_up(step, init_value, peak_value, warmup_steps, decayed)
 
 
 @schedule
 def inverse_sqrt_schedule(
-    step: Any,
+    step: jax.Array,
     init_value: Hyper,
     peak_value: Hyper,
     warmup_steps: int,
     timescale: Hyper | None = None,
-) -> Any:
-    r"""A straight warm-up, then a decay with the inverse root of the step.
+) -> jax.Array:
+    r"""A linear warm-up, then decay with the inverse square root.
 
     :math:`y = p \sqrt{s / (t - w + s)}` from the end :math:`w` of the warm-up on.
 
@@ -234,15 +241,15 @@ def inverse_sqrt_schedule(
         init_value: the value at the start.
         peak_value: the value :math:`p` at the end of the warm-up.
         warmup_steps: the length :math:`w` of the warm-up, in steps, 0 or more.
-        timescale: :math:`s > 0`, in steps: when so many have passed, the square has halved; by
-            default :math:`w`, at least 1, which makes it :math:`p \sqrt{w / t}`.
+        timescale: :math:`s > 0`, in steps: after so many steps the square of the value has halved;
+            by default :math:`w`, at least 1, which makes the value :math:`p \sqrt{w / t}`.
 
     Raises:
         ValueError: if an argument is out of range.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, https://arxiv.org/abs/1706.03762,
-    where :math:`p` is
-    :math:`1/\sqrt{d w}` for models of width :math:`d`, and the first step is 1: ``.shift(-1)``.
+    where :math:`p` is :math:`1/\sqrt{d w}` for models of width :math:`d`, and the first step is 1:
+    ``.shift(-1)``.
 
     Example:
         >>> rate = inverse_sqrt_schedule(0.0, 1.0, warmup_steps=100)
@@ -252,15 +259,19 @@ def inverse_sqrt_schedule(
     if timescale is None:
         timescale = jnp.maximum(warmup_steps, 1)
     positive(timescale=timescale)
-    decayed = peak_value * jnp.sqrt(timescale / (jnp.maximum(step - warmup_steps, 0.0) + timescale))
+    after = jnp.maximum(step - warmup_steps, 0.0)
+    decayed = peak_value * jnp.sqrt(timescale / (after + timescale))
     return _warmed_up(step, init_value, peak_value, warmup_steps, decayed)
 
 
-def _warmed_up(step: Any, init_value: Any, peak_value: Any, warmup_steps: Any, after: Any) -> Any:
-    """What comes ``after``, with a straight line from ``init_value`` to ``peak_value`` in its place
-    at first.
-    """
+def _warmed_up(
+    step: jax.Array,
+    init_value: float | jax.Array,
+    peak_value: float | jax.Array,
+    warmup_steps: float | jax.Array,
+    after: jax.Array,
+) -> jax.Array:
+    """A linear warm-up to ``peak_value``, then the value ``after``."""
     at_least(0, warmup_steps=warmup_steps)
-    return jnp.where(
-        step < warmup_steps, between(init_value, peak_value, share(step, 0, warmup_steps)), after
-    )
+    rise = between(init_value, peak_value, share(step, 0, warmup_steps))
+    return jnp.where(step < warmup_steps, rise, after)
