@@ -28,6 +28,8 @@ def scale_by_came(
 ) -> Body:
     r"""CAME's direction: averaged factored directions, divided by their instability.
 
+    The instability of a direction is its squared distance from that average, itself averaged.
+
     The instability is the root of how far each direction was from that average.
 
     .. math::

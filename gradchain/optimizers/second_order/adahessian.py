@@ -1,8 +1,6 @@
-"""AdaHessian (Yao et al., 2021): Adam with a spatially averaged Hessian diagonal."""
+"""AdaHessian (Yao et al., 2021): Adam with Hessian diagonals."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +14,13 @@ from gradchain.core.transformation import GradientTransformation, chain, recipe,
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import debias, ema, safe_divide, safe_sqrt
 from gradchain.numerics.reductions import mean_along
-from gradchain.optimizers.second_order.sophia import AVERAGES, every_few_steps, hutchinson
+from gradchain.optimizers.second_order.sophia import every_few_steps, hutchinson_diagonal
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.random import step_key
+
+AVERAGES = ("spatial", "spatial_last")
 
 
 @transform
@@ -33,8 +33,9 @@ def scale_by_adahessian(
     average: str | None = "spatial",
     seed: int = 0,
 ) -> Body:
-    r"""AdaHessian's direction: Adam's with the Hessian's diagonal in the place of the gradient in
-    the second moment.
+    r"""AdaHessian's direction: a momentum over the averaged Hessian diagonal.
+
+    It is Adam's, with the Hessian's diagonal in the place of the gradient in the second moment.
 
     .. math::
         m \leftarrow \beta_1 m + (1-\beta_1) g, \quad v \leftarrow \beta_2 v + (1-\beta_2) \hat h^2,
@@ -71,7 +72,8 @@ def scale_by_adahessian(
         >>> tx, params = scale_by_adahessian(eps=0.0), jnp.array([0.5, 2.0])
         >>> value_fn = lambda p: 8.0 * p[0] ** 2 - p[1] ** 2
         >>> grads = jax.grad(value_fn)(params)
-        >>> print(tx.update(grads, tx.init(params), params, value_fn=value_fn)[0].round(3))  # Newton's step, |h| for h
+        >>> updates, _ = tx.update(grads, tx.init(params), params, value_fn=value_fn)
+        >>> print(updates.round(3))  # Newton's step, |h| for h
         [ 0.5 -2. ]
     """
     check_at_least("scale_by_adahessian", 1, update_every=update_every)
@@ -80,28 +82,33 @@ def scale_by_adahessian(
 
     def rule(g, s, p, t, value_fn, key=None):
         def estimate():
-            diagonal = hutchinson(value_fn, p, step_key(seed, t, key))
+            diagonal = hutchinson_diagonal(value_fn, p, step_key(seed, t, key))
             return map_leaves(lambda h: jnp.square(_spatial_mean(h, average)), diagonal)
 
         estimates = jnp.floor((t - 1) / update_every) + 1
         mu = map_leaves(lambda g, m: ema(g, m, b1), g, s["mu"])
-        nu = every_few_steps(update_every, t, estimate, lambda new, old: ema(new, old, b2), s["nu"])
-        size = lambda v: _power(safe_sqrt(debias(v, b2, estimates)), hessian_power)
-        divide = lambda m, v: safe_divide(debias(m, b1, t), size(v) + eps)
+        fold = lambda new, old: ema(new, old, b2)
+        nu = every_few_steps(update_every, t, estimate, fold, s["nu"])
+
+        def divide(m, v):
+            size = _power(safe_sqrt(debias(v, b2, estimates)), hessian_power)
+            return safe_divide(debias(m, b1, t), size + eps)
+
         return map_leaves(divide, mu, nu), {"mu": mu, "nu": nu}
 
     return treewise(rule, mu=like_param, nu=like_param(real=True))
 
 
 def _spatial_mean(h: jax.Array, average: str | None) -> jax.Array:
+    """The mean along the dimensions that ``average`` names, in the shape of ``h``."""
     if average is None or h.ndim < 4:
         return h
     dims = range(h.ndim - 2) if average == "spatial" else range(2, h.ndim)
     return jnp.broadcast_to(mean_along(h, tuple(dims)), h.shape)
 
 
-def _power(x: jax.Array, k: Any) -> jax.Array:
-    """``x**k`` for x of 0 or more, with slopes that are numbers at 0 too."""
+def _power(x: jax.Array, k: float | jax.Array) -> jax.Array:
+    """``x**k`` for ``x >= 0``, with finite slopes at 0."""
     if isinstance(k, float) and k == 1.0:
         return x
     return jnp.where(x > 0, jnp.where(x > 0, x, 1.0) ** k, jnp.zeros_like(x))
@@ -121,8 +128,9 @@ def adahessian(
     average: str | None = "spatial",
     seed: int = 0,
 ) -> GradientTransformation:
-    """AdaHessian with decoupled weight decay: ``scale_by_adahessian``, ``add_decayed_weights``, the
-    learning rate.
+    """AdaHessian with decoupled weight decay.
+
+    It is ``scale_by_adahessian``, ``add_decayed_weights``, then the learning rate.
 
     Args:
         learning_rate: the rate, or its schedule, without units where ``hessian_power`` is 1; 0.15
@@ -142,8 +150,8 @@ def adahessian(
     Example:
         >>> import jax.numpy as jnp
         >>> tx, params = adahessian(0.5, eps=0.0, weight_decay=0.0), jnp.array([1.0, 3.0])
-        >>> value_fn = lambda p: 2.0 * p[0] ** 2 + p[1] ** 2
-        >>> params, state = tx.step(jnp.array([4.0, 6.0]), tx.init(params), params, value_fn=value_fn)
+        >>> grads, value_fn = jnp.array([4.0, 6.0]), lambda p: 2.0 * p[0] ** 2 + p[1] ** 2
+        >>> params, state = tx.step(grads, tx.init(params), params, value_fn=value_fn)
         >>> print(params.round(2))
         [0.5 1.5]
     """

@@ -1,16 +1,21 @@
-"""BFGS and DFP: a dense estimate of the inverse Hessian."""
+"""BFGS (Broyden, Fletcher, Goldfarb & Shanno, 1970) and DFP.
+
+Both keep a dense estimate of the inverse Hessian. DFP is by Davidon (1959), Fletcher & Powell
+(1963).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from gradchain.core.lift import treewise
 from gradchain.core.slots import counter, of_tree
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
+from gradchain.core.types import Params, Updates
 from gradchain.curvature.vectors import flat_size, refuse_shards, to_vector
 from gradchain.numerics.arithmetic import compute_dtype, increment
 from gradchain.optimizers.second_order.lbfgs import matmul
@@ -26,12 +31,12 @@ from gradchain.searches.strong_wolfe import strong_wolfe
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.paths import flatten, flatten_like
 
-# ----------------------------------------------------------------------------------- dense matrices
-
 
 @transform
 def scale_by_bfgs(scale_first: bool = True) -> Body:
-    r"""Multiply the gradient by an inverse Hessian that learns from all pairs, as one dense matrix.
+    r"""Multiply by a dense inverse Hessian, learnt from all pairs.
+
+    A pair is a step and the change of the gradient along it.
 
     .. math::
         H \leftarrow V^T H V + \rho s s^T, \quad V = I - \rho y s^T, \quad \rho = \frac{1}{s^T y},
@@ -66,17 +71,17 @@ def scale_by_bfgs(scale_first: bool = True) -> Body:
     def with_pair(matrix, step, change, sy):
         image = matmul(matrix, change)
         across = jnp.outer(step, image)
-        return (
-            matrix + ((sy + change @ image) / sy * jnp.outer(step, step) - across - across.T) / sy
-        )
+        squares = (sy + change @ image) / sy * jnp.outer(step, step)
+        return matrix + (squares - across - across.T) / sy
 
     return _dense(with_pair, scale_first)
 
 
 @transform
 def scale_by_dfp(scale_first: bool = True) -> Body:
-    r"""Multiply the gradient by an inverse Hessian that learns from all pairs, by the formula of
-    Davidon.
+    r"""Multiply by a dense inverse Hessian, by Davidon's formula.
+
+    It learns from all pairs, as ``scale_by_bfgs`` does.
 
     .. math::
         H \leftarrow H - \frac{H y y^T H}{y^T H y} + \frac{s s^T}{s^T y}, \quad
@@ -106,32 +111,34 @@ def scale_by_dfp(scale_first: bool = True) -> Body:
 
     def with_pair(matrix, step, change, sy):
         image = matmul(matrix, change)
-        return matrix - jnp.outer(image, image) / (change @ image) + jnp.outer(step, step) / sy
+        matrix = matrix - jnp.outer(image, image) / (change @ image)
+        return matrix + jnp.outer(step, step) / sy
 
     return _dense(with_pair, scale_first)
 
 
-def _dense(with_pair: Callable, scale_first: bool) -> Body:
-    """The transformation that keeps a dense inverse Hessian, which ``with_pair`` updates."""
+def _dense(with_pair: Callable[..., jax.Array], scale_first: bool) -> Body:
+    """The body that keeps a dense inverse Hessian.
+
+    ``with_pair(matrix, step, change, sy)`` gives the next matrix from the last and a new pair.
+    """
 
     def rule(g, s, p, grad, dtypes):
         refuse_shards(g)
         pair, point = next_pair(s, g, p, grad)
         in_place = lambda tree: to_vector(_with_zeros(tree, dtypes[1]))
         (step, _), (change, _), (vector, to_tree) = map(in_place, (pair.step, pair.change, g))
-        safe = lambda x: jnp.where(
-            pair.is_good, x, jnp.ones_like(x)
-        )  # what is left out must not divide by zero
+        # a pair that is left out must not divide by zero
+        safe = lambda x: jnp.where(pair.is_good, x, jnp.ones_like(x))
         step, change, sy, yy = map(safe, (step, change, pair.sy, pair.yy))
         start = sy / yy * jnp.eye(vector.size, dtype=vector.dtype)
-        updated = with_pair(
-            jnp.where(s["pairs"] > 0, s["inverse_hessian"], start), step, change, sy
-        )
+        last = jnp.where(s["pairs"] > 0, s["inverse_hessian"], start)
+        updated = with_pair(last, step, change, sy)
         matrix = jnp.where(pair.is_good, updated, s["inverse_hessian"])
         pairs = jnp.where(pair.is_good, increment(s["pairs"]), s["pairs"])
         factor = first_scale(g, scale_first)
-        direction = to_tree(jnp.where(pairs > 0, matmul(matrix, vector), factor * vector))
-        direction = map_leaves(lambda g, d: d, g, direction)
+        multiplied = jnp.where(pairs > 0, matmul(matrix, vector), factor * vector)
+        direction = map_leaves(lambda g, d: d, g, to_tree(multiplied))
         direction, is_downhill = downhill_or_gradient(direction, g, factor)
         is_lost = ~is_downhill & has_direction(g)
         matrix, pairs = (jnp.where(is_lost, jnp.zeros_like(x), x) for x in (matrix, pairs))
@@ -141,20 +148,23 @@ def _dense(with_pair: Callable, scale_first: bool) -> Body:
     return treewise(rule, **POINT, pairs=counter, inverse_hessian=square)
 
 
-def _with_zeros(tree: Any, params: Any) -> Any:
-    """Zeros for parameters that have no gradient this time, whose places in the matrix stay theirs."""
+def _with_zeros(tree: Updates, params: Params) -> Updates:
+    """Zeros for parameters that have no gradient this time.
+
+    Their places in the matrix stay theirs.
+    """
     zeros = lambda x: jnp.zeros(x.shape, compute_dtype(x.dtype))
     leaves, treedef = flatten(params)
     pairs = zip(leaves, flatten_like(treedef, tree), strict=True)
-    return treedef.unflatten(
-        [zeros(x) if own is None and x is not None else own for x, own in pairs]
-    )
+    filled = [zeros(x) if own is None and x is not None else own for x, own in pairs]
+    return treedef.unflatten(filled)
 
 
 @recipe
 def bfgs(line_search: GradientTransformation | None = None) -> GradientTransformation:
-    """BFGS: Newton's direction from all steps and changes of the gradient, as one dense matrix,
-    then a line search.
+    """BFGS: a dense quasi-Newton direction, then a line search.
+
+    It is Newton's direction with one dense matrix from all steps and changes of the gradient.
 
     For some thousand parameters at most; ``lbfgs`` does with a few arrays. ``update`` needs the
     loss, ``value_fn=``, unless ``line_search`` is a fixed rate.
@@ -177,12 +187,14 @@ def bfgs(line_search: GradientTransformation | None = None) -> GradientTransform
 
 @recipe
 def dfp(line_search: GradientTransformation | None = None) -> GradientTransformation:
-    """The method of Davidon, Fletcher & Powell: as ``bfgs``, with the older formula for the matrix.
+    """DFP: as ``bfgs``, with the older formula for the matrix.
+
+    It is the method of Davidon, Fletcher & Powell.
 
     It needs a line search that is more exact than ``bfgs`` does, hence another default.
 
     Args:
-        line_search: what follows the direction, ``strong_wolfe(c2=0.1)`` by default.
+        line_search: follows the direction; ``strong_wolfe(c2=0.1)`` by default.
 
     Source: Fletcher & Powell, "A Rapidly Convergent Descent Method for Minimization", 1963,
     https://doi.org/10.1093/comjnl/6.2.163
@@ -194,6 +206,5 @@ def dfp(line_search: GradientTransformation | None = None) -> GradientTransforma
         >>> print(result.params.round(3))
         [1. 1.]
     """
-    return with_line_search(
-        scale_by_dfp(), strong_wolfe(c2=0.1) if line_search is None else line_search
-    )
+    line_search = strong_wolfe(c2=0.1) if line_search is None else line_search
+    return with_line_search(scale_by_dfp(), line_search)

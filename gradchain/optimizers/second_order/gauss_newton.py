@@ -1,16 +1,15 @@
-r"""Directions from the Gauss-Newton matrix :math:`J^* H J` of a model and a loss of its outputs.
+r"""Gauss-Newton (Schraudolph, 2002) and natural gradient (Amari, 1998).
 
-They take the model as ``model_fn=``, from parameters to a tree of outputs, and the loss as
+The directions come from the Gauss-Newton matrix :math:`J^* H J` of a model and a loss of its
+outputs. They take the model as ``model_fn=``, from parameters to a tree of outputs, and the loss as
 ``loss_fn=``, from outputs to a scalar; both close over the batch. Without ``loss_fn`` it is half
 the sum of squares: the outputs are residuals. The gradient ``g`` is that of
 ``loss_fn(model_fn(params))``, of which the matrix is the Hessian without the curvature of the
 model: it is never negative where the loss is convex in the outputs. The directions point uphill, as
-the gradient does; where one does not, or is no number, it is the gradient itself.
+the gradient does; where one does not, or is not finite, it is the gradient itself.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 
@@ -19,6 +18,7 @@ from gradchain.core.errors import check_one_of
 from gradchain.core.lift import treewise
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.types import Tree
 from gradchain.curvature.damped import (
     Preconditioner,
     along_gradient,
@@ -38,7 +38,7 @@ from gradchain.tree.reductions import dot
 LIKELIHOODS = ("categorical", "normal", "bernoulli", "poisson")
 
 
-def half_sum_of_squares(outputs: Any) -> jax.Array:
+def half_sum_of_squares(outputs: Tree) -> jax.Array:
     """The loss of residuals, where no other is given."""
     return 0.5 * dot(outputs, outputs)
 
@@ -52,8 +52,10 @@ def scale_by_gauss_newton(
     solver: str = "cg",
     seed: int = 0,
 ) -> Body:
-    r"""The Gauss-Newton direction :math:`u = (J^* H J + \lambda I)^{-1} g`; see
-    ``gradchain.curvature.gauss_newton``.
+    r"""The Gauss-Newton direction :math:`u = (J^* H J + \lambda I)^{-1} g`.
+
+    ``update`` takes ``model_fn=``, from parameters to outputs, and ``loss_fn=``, from outputs to a
+    number, of which half the sum of squares is the default.
 
     Args:
         damping: :math:`\lambda`, in units of the curvature. With more parameters than outputs the
@@ -89,7 +91,8 @@ def scale_by_gauss_newton(
     check_one_of("scale_by_gauss_newton", ["cg", "dense"], solver=solver)
     if solver == "dense" and not (tol is max_steps is preconditioner is None):
         raise ValueError(
-            "scale_by_gauss_newton: tol, max_steps and preconditioner are for solver='cg'; leave them out."
+            "scale_by_gauss_newton: tol, max_steps and preconditioner are for solver='cg';"
+            " leave them out."
         )
 
     def rule(g, s, p, model_fn, loss_fn=half_sum_of_squares, key=None):
@@ -97,9 +100,8 @@ def scale_by_gauss_newton(
         if solver == "dense":
             return along_gradient(solve_dense(operator, g, damping), g), {}
         accuracy, new = forcing(g, s, tol)
-        u, _ = solve_cg(
-            operator, g, p, damping, preconditioner, key, tol=accuracy, max_steps=max_steps
-        )
+        limits = {"tol": accuracy, "max_steps": max_steps}
+        u, _ = solve_cg(operator, g, p, damping, preconditioner, key, **limits)
         return along_gradient(u, g), new
 
     def rule_at_random(g, s, p, t, model_fn, loss_fn=half_sum_of_squares, key=None):
@@ -116,8 +118,9 @@ def scale_by_natural_gradient(
     tol: Hyper = 1e-3,
     max_steps: int | None = 50,
 ) -> Body:
-    r"""The natural gradient :math:`u = (F + \lambda I)^{-1} g` with the true Fisher matrix of a
-    model.
+    r"""The natural gradient :math:`u = (F + \lambda I)^{-1} g`.
+
+    :math:`F` is the true Fisher matrix of a model:
 
     .. math::
         F = \frac{1}{n} \sum_{i=1}^n \mathrm{E}_{y \sim p(y \mid z_i)} [g_i g_i^T], \quad
@@ -130,7 +133,7 @@ def scale_by_natural_gradient(
     short. It is found by conjugate gradients; see ``fisher_operator``.
 
     Args:
-        likelihood: what the outputs are: ``"categorical"``, logits with the classes along the last
+        likelihood: the meaning of the outputs: ``"categorical"``, logits with the classes along the last
             dimension; ``"normal"``, means of a variance of 1; ``"bernoulli"``, logits;
             ``"poisson"``, logarithms of rates.
         damping: :math:`\lambda`, in units of the curvature.
@@ -157,7 +160,8 @@ def scale_by_natural_gradient(
 
     def rule(g, p, model_fn):
         operator = fisher_operator(model_fn, p, likelihood)
-        return along_gradient(solve_cg(operator, g, p, damping, tol=tol, max_steps=max_steps)[0], g)
+        u, _ = solve_cg(operator, g, p, damping, tol=tol, max_steps=max_steps)
+        return along_gradient(u, g)
 
     return treewise(rule)
 
@@ -178,14 +182,14 @@ def gauss_newton(
     search needs the loss of the parameters too, ``value_fn=``.
 
     Args:
-        damping: what is added to the curvature.
+        damping: is added to the curvature.
         tol: the accuracy of the direction, relative to the gradient; ``None``: as
             ``scale_by_gauss_newton`` chooses it.
         max_steps: the number of products for a direction, at most; ``None``: twice the parameters.
         preconditioner: ``None``, ``"hutchinson"`` or a function; see ``scale_by_newton_cg``.
         solver: ``"cg"``, or ``"dense"`` for few parameters.
-        line_search: what follows the direction, ``strong_wolfe()`` by default; ``scale(1.0)`` takes
-            it as it is.
+        line_search: follows the direction; ``strong_wolfe()`` by default, and ``scale(1.0)`` takes
+            the direction as it is.
         seed: chooses the random vectors of ``"hutchinson"``.
 
     Source: see ``scale_by_gauss_newton``.
@@ -200,9 +204,8 @@ def gauss_newton(
         >>> print(tx.step(grads, tx.init(params), params, model_fn=residuals)[0].round())
         [1. 2.]
     """
-    return with_line_search(
-        scale_by_gauss_newton(damping, tol, max_steps, preconditioner, solver, seed), line_search
-    )
+    direction = scale_by_gauss_newton(damping, tol, max_steps, preconditioner, solver, seed)
+    return with_line_search(direction, line_search)
 
 
 @recipe
@@ -222,7 +225,7 @@ def natural_gradient(
         learning_rate: the rate, or its schedule: the share of the step that would be right for a
             quadratic, 1 at most.
         likelihood: ``"categorical"``, ``"normal"``, ``"bernoulli"`` or ``"poisson"``.
-        damping: what is added to the Fisher matrix.
+        damping: is added to the Fisher matrix.
         tol: the accuracy of the direction, relative to the gradient.
         max_steps: the number of products for a direction, at most.
 

@@ -1,5 +1,6 @@
-"""Hessian-free optimization: Gauss-Newton by conjugate gradients that start warm and adapt their
-damping.
+"""Hessian-free optimization (Martens, 2010): Gauss-Newton by conjugate gradients.
+
+Conjugate gradients start at the last direction, and the damping adapts.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from gradchain.core.lift import treewise
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
+from gradchain.core.types import Params, Tree
 from gradchain.curvature.damped import along_gradient, check_cg, solve_cg
 from gradchain.curvature.products import gauss_newton_operator
 from gradchain.numerics.arithmetic import safe_divide
@@ -30,17 +32,16 @@ def scale_by_hessian_free(
     decay: Hyper = 0.95,
     max_steps: int = 250,
     progress_tol: Hyper = 5e-4,
-    preconditioner: Callable | None = None,
+    preconditioner: Callable[[Params], Callable[[Tree], Tree]] | None = None,
 ) -> Body:
-    r"""The direction of Hessian-free optimization: Gauss-Newton with a warm start and a damping
-    that adapts.
+    r"""Hessian-free optimization: Gauss-Newton with warm starts and adaptive damping.
 
     .. math::
         (J^* H J + \lambda I) u \approx g
 
     by conjugate gradients that begin with the last direction times a decay, and end when the model
-    that they minimize has stopped to fall. Then :math:`\lambda` is compared with how well that
-    model foretold the loss at :math:`p - u`:
+    that they minimize has stopped falling. Then :math:`\lambda` is adapted to how well that
+    model predicted the loss at :math:`p - u`:
 
     .. math::
         \rho = \frac{f(p) - f(p - u)}{g^T u - \frac12 u^T J^* H J u}, \quad \lambda \leftarrow
@@ -49,15 +50,15 @@ def scale_by_hessian_free(
 
     It takes ``model_fn=`` and ``loss_fn=`` as ``scale_by_gauss_newton`` does; the loss :math:`f` is
     ``loss_fn(model_fn(params))``, or ``value_fn=`` where that is given. Give all of them the same
-    batch, a large one. Where :math:`u` does not go uphill along the gradient, or is no number, it
-    is the gradient itself. What the model foretells below the rounding of the loss leaves
+    batch, a large one. Where :math:`u` does not go uphill along the gradient, or is not finite, it
+    is the gradient itself. A predicted decrease below the rounding of the loss leaves
     :math:`\lambda` as it is, and a gradient that is not finite leaves no direction to start from.
 
     Args:
-        damping: the first :math:`\lambda`, in units of the curvature; the state holds what it is
-            multiplied by.
-        decay: what the last direction is multiplied by, where conjugate gradients begin; 0 for a
-            start of zero.
+        damping: the first :math:`\lambda`, in units of the curvature; the state holds the factor on
+            it.
+        decay: the factor on the last direction where conjugate gradients begin; 0 for a start of
+            zero.
         max_steps: the number of products, at most.
         progress_tol: conjugate gradients end when the relative decrease of the model per step, over
             the last ten steps or a tenth of all, is below this.
@@ -85,20 +86,16 @@ def scale_by_hessian_free(
         fun = (lambda p: loss_fn(model_fn(p))) if value_fn is None else value_fn
         strength = damping * s["damping_factor"]
         operator = gauss_newton_operator(model_fn, loss_fn, p)
-        options = {
-            "x0": scale_tree(s["last"], decay),
-            "tol": 0.0,
-            "max_steps": max_steps,
-            "progress_tol": progress_tol,
-        }
+        options = {"tol": 0.0, "max_steps": max_steps, "progress_tol": progress_tol}
+        options["x0"] = scale_tree(s["last"], decay)
         u, info = solve_cg(operator, g, p, strength, preconditioner, **options)
         promised = info.decrease + 0.5 * strength * dot(u, u)  # by the model without damping
         value = fun(p)
         kept = value - fun(map_leaves(lambda p, u: p - u, p, u))
-        is_hidden = jnp.abs(promised) <= 8 * jnp.finfo(promised.dtype).eps * jnp.abs(value)
-        factor = s["damping_factor"] * jnp.where(
-            is_hidden, 1.0, _adaptation(safe_divide(kept, promised))
-        )
+        rounding = 8 * jnp.finfo(promised.dtype).eps * jnp.abs(value)
+        is_hidden = jnp.abs(promised) <= rounding
+        adaptation = _adaptation(safe_divide(kept, promised))
+        factor = s["damping_factor"] * jnp.where(is_hidden, 1.0, adaptation)
         u, is_number = along_gradient(u, g), all_finite(g)
         last = map_leaves(lambda u, old: jnp.where(is_number, u, old), u, s["last"])
         return u, {"last": last, "damping_factor": jnp.clip(factor, 1e-12, 1e12)}
@@ -107,8 +104,12 @@ def scale_by_hessian_free(
 
 
 def _adaptation(ratio: jax.Array) -> jax.Array:
-    """What the damping is multiplied by; more where the ratio is no number."""
-    return jnp.where(ratio > 0.75, 2 / 3, jnp.where(ratio >= 0.25, 1.0, 1.5)).astype(ratio.dtype)
+    """The factor of the damping for a ratio of decreases.
+
+    The damping grows where the ratio is not a number.
+    """
+    factor = jnp.where(ratio >= 0.25, 1.0, 1.5)
+    return jnp.where(ratio > 0.75, 2 / 3, factor).astype(ratio.dtype)
 
 
 @recipe
@@ -124,11 +125,11 @@ def hessian_free(
     search needs the loss of the parameters too, ``value_fn=``.
 
     Args:
-        damping: what is added to the curvature at first; it adapts.
-        decay: what the last direction is multiplied by, where conjugate gradients begin.
+        damping: is added to the curvature at first; it adapts.
+        decay: the factor on the last direction where conjugate gradients begin.
         max_steps: the number of products for a direction, at most.
-        line_search: what follows the direction, ``strong_wolfe()`` by default; ``scale(1.0)`` takes
-            it as it is.
+        line_search: follows the direction; ``strong_wolfe()`` by default, and ``scale(1.0)`` takes
+            the direction as it is.
 
     Source: see ``scale_by_hessian_free``.
 

@@ -1,9 +1,8 @@
-"""Sophia (Liu et al., 2023): momentum over an estimated Hessian diagonal, clipped."""
+"""Sophia (Liu et al., 2023): clipped momentum over Hessian diagonals."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ from gradchain.core.lift import treewise
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
-from gradchain.core.types import Where
+from gradchain.core.types import Params, Tree, Where
 from gradchain.curvature.products import hessian_vector_product
 from gradchain.numerics.arithmetic import abs2, ema, safe_divide
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -24,8 +23,6 @@ from gradchain.tree.mapping import map_leaves
 from gradchain.tree.random import rademacher_like, step_key
 
 ESTIMATORS = ("hutchinson", "gauss_newton_bartlett")
-
-AVERAGES = ("spatial", "spatial_last")
 
 
 @transform
@@ -39,8 +36,7 @@ def scale_by_sophia(
     batch_size: int | None = None,
     seed: int = 0,
 ) -> Body:
-    r"""Sophia's direction: a momentum divided by the Hessian's diagonal, each element clipped to
-    magnitude 1.
+    r"""Sophia's direction: momentum over the Hessian's diagonal, clipped to 1.
 
     .. math::
         m \leftarrow \beta_1 m + (1-\beta_1) g, \quad
@@ -48,16 +44,15 @@ def scale_by_sophia(
         u = \mathrm{clip}\left(\frac{m}{\max(\gamma h, \epsilon)}, 1\right)
 
     Where the curvature :math:`h` is negative or small, the direction is the sign of the momentum.
-    The estimate
-    :math:`\hat h` of the diagonal is made at the first step and each ``update_every`` after:
+    The estimate :math:`\hat h` of the diagonal is made at the first step and each ``update_every``
+    after:
 
     - ``estimator="hutchinson"`` (Sophia-H): :math:`z \odot \nabla^2 f(p) z` for a vector :math:`z`
-      of random signs, from ``update(..., value_fn=loss)``. Its error in an element comes from what
-      stands beside the diagonal.
+      of random signs, from ``update(..., value_fn=loss)``. The error of an element comes from the
+      entries beside the diagonal.
     - ``estimator="gauss_newton_bartlett"`` (Sophia-G): :math:`B\, \hat g \odot \hat g`, never
-      negative, where
-      :math:`\hat g` is the gradient of ``sampled_value_fn(params, key)``: the mean loss of a batch of :math:`B`
-      examples whose labels are drawn from the model's own predictions.
+      negative, where :math:`\hat g` is the gradient of ``sampled_value_fn(params, key)``: the mean
+      loss of a batch of :math:`B` examples whose labels are drawn from the model's own predictions.
 
     An estimate that is not finite leaves the average as it is. Of a complex parameter the curvature
     is the mean of those along its two parts. ``update(..., key=key)`` draws signs or labels from a
@@ -86,7 +81,7 @@ def scale_by_sophia(
 
     Example:
         >>> tx, params = scale_by_sophia(b1=0.0, b2=0.0, gamma=1.0), jnp.array([0.5, 2.0])
-        >>> value_fn = lambda p: 8.0 * p[0] ** 2 + jnp.cos(p[1])  # 16 along the first, cos along the other
+        >>> value_fn = lambda p: 8.0 * p[0] ** 2 + jnp.cos(p[1])  # curvatures 16 and -cos
         >>> grads = jax.grad(value_fn)(params)
         >>> print(tx.update(grads, tx.init(params), params, value_fn=value_fn)[0])
         [ 0.5 -1. ]
@@ -101,7 +96,8 @@ def scale_by_sophia(
         ...     return losses.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
         >>> tx = scale_by_sophia(estimator="gauss_newton_bartlett", batch_size=len(x))
         >>> params = grads = jnp.ones((2, 3))
-        >>> updates, state = tx.update(grads, tx.init(params), params, sampled_value_fn=sampled_value_fn)
+        >>> extra = {"sampled_value_fn": sampled_value_fn}
+        >>> updates, state = tx.update(grads, tx.init(params), params, **extra)
         >>> print(bool((state["scale_by_sophia"]["hessian"] > 0).all()))
         True
     """
@@ -110,43 +106,58 @@ def scale_by_sophia(
     is_sampled = estimator == "gauss_newton_bartlett"
     if is_sampled != (batch_size is not None):
         raise ValueError(
-            f"scale_by_sophia: estimator={estimator!r} with batch_size={batch_size!r}; 'gauss_newton_bartlett' needs"
-            " the number of examples that sampled_value_fn is the mean of, and 'hutchinson' has no use for one."
+            f"scale_by_sophia: estimator={estimator!r} with batch_size={batch_size!r};"
+            " 'gauss_newton_bartlett' needs the number of examples that sampled_value_fn is the mean"
+            " of, and 'hutchinson' has no use for one."
         )
 
     def direction(g, s, t, estimate):
         mu = map_leaves(lambda g, m: ema(g, m, b1), g, s["mu"])
-        hessian = every_few_steps(
-            update_every, t, estimate, lambda new, old: ema(new, old, b2), s["hessian"]
-        )
-        # |m| / max(|m|, d) is min(|m| / d, 1) for any d > 0, however small.
-        divide = lambda m, h: safe_divide(m, jnp.maximum(jnp.abs(m), jnp.maximum(gamma * h, eps)))
+        fold = lambda new, old: ema(new, old, b2)
+        hessian = every_few_steps(update_every, t, estimate, fold, s["hessian"])
         return map_leaves(divide, mu, hessian), {"mu": mu, "hessian": hessian}
 
+    def divide(m, h):
+        # |m| / max(|m|, d) is min(|m| / d, 1) for any d > 0, however small.
+        size = jnp.maximum(gamma * h, eps)
+        return safe_divide(m, jnp.maximum(jnp.abs(m), size))
+
     def by_hutchinson(g, s, p, t, value_fn, key=None):
-        return direction(g, s, t, lambda: hutchinson(value_fn, p, step_key(seed, t, key)))
+        estimate = lambda: hutchinson_diagonal(value_fn, p, step_key(seed, t, key))
+        return direction(g, s, t, estimate)
 
     def by_samples(g, s, p, t, sampled_value_fn, key=None):
-        grads = lambda: jax.grad(sampled_value_fn)(p, step_key(seed, t, key))
-        return direction(
-            g, s, t, lambda: map_leaves(lambda x: (batch_size or 1) * abs2(x) / _parts(x), grads())
-        )
+        def estimate():
+            grads = jax.grad(sampled_value_fn)(p, step_key(seed, t, key))
+            return map_leaves(lambda x: (batch_size or 1) * abs2(x) / _parts(x), grads)
 
-    return treewise(
-        by_samples if is_sampled else by_hutchinson, mu=like_param, hessian=like_param(real=True)
-    )
+        return direction(g, s, t, estimate)
+
+    rule = by_samples if is_sampled else by_hutchinson
+    return treewise(rule, mu=like_param, hessian=like_param(real=True))
 
 
-def hutchinson(value_fn: Callable, p: Any, key: jax.Array) -> Any:
-    """An unbiased estimate of the Hessian's diagonal, exact where there is nothing beside it."""
+def hutchinson_diagonal(value_fn: Callable[[Params], jax.Array], p: Params, key: jax.Array) -> Tree:
+    """Hutchinson's unbiased estimate of the Hessian's diagonal.
+
+    It is exact where the Hessian is diagonal.
+    """
     signs = rademacher_like(key, p)
     products = hessian_vector_product(value_fn, p, signs)
     return map_leaves(lambda z, x: (jnp.conj(z) * x).real / _parts(z), signs, products)
 
 
-def every_few_steps(steps: int, t: Any, estimate: Callable, fold: Callable, slot: Any) -> Any:
-    """The slot with a new estimate folded in at the first step and each so many after, else as it
-    is.
+def every_few_steps(
+    steps: int,
+    t: jax.Array,
+    estimate: Callable[[], Tree],
+    fold: Callable[[jax.Array, jax.Array], jax.Array],
+    slot: Tree,
+) -> Tree:
+    """Fold a new estimate into a slot every few steps.
+
+    The first step is one of them. At other steps, and where the estimate is not finite, the slot
+    stays as it is.
     """
     keep_finite = lambda old, new: jnp.where(jnp.isfinite(new), fold(new, old), old)
     look = lambda: map_leaves(keep_finite, slot, estimate())
@@ -154,7 +165,7 @@ def every_few_steps(steps: int, t: Any, estimate: Callable, fold: Callable, slot
 
 
 def _parts(x: jax.Array) -> float:
-    """How many real numbers an element is."""
+    """How many real numbers make an element."""
     return 2.0 if jnp.iscomplexobj(x) else 1.0
 
 
@@ -173,12 +184,13 @@ def sophia(
     batch_size: int | None = None,
     seed: int = 0,
 ) -> GradientTransformation:
-    """Sophia with decoupled weight decay: ``scale_by_sophia``, ``add_decayed_weights``, then the
-    learning rate.
+    """Sophia with decoupled weight decay.
+
+    It is ``scale_by_sophia``, ``add_decayed_weights``, then the learning rate.
 
     Args:
         learning_rate: the rate, or its schedule: the most that an element moves in a step, weight
-            decay aside. About what suits ``lion``, and a little less than what suits ``adamw``.
+            decay aside. About the rate for ``lion``, and a little less than that for ``adamw``.
         b1: decay of the momentum.
         b2: decay of the average of the Hessian's diagonal, at each estimate.
         eps: the least curvature.
@@ -195,9 +207,10 @@ def sophia(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> tx, params = sophia(0.25, b1=0.0, b2=0.0, weight_decay=0.0, gamma=1.0), jnp.array([1.0, 1.0])
+        >>> tx = sophia(0.25, b1=0.0, b2=0.0, weight_decay=0.0, gamma=1.0)
+        >>> params, grads = jnp.array([1.0, 1.0]), jnp.array([2.0, -2.0])
         >>> value_fn = lambda p: 2.0 * p[0] ** 2 - p[1] ** 2
-        >>> params, state = tx.step(jnp.array([2.0, -2.0]), tx.init(params), params, value_fn=value_fn)
+        >>> params, state = tx.step(grads, tx.init(params), params, value_fn=value_fn)
         >>> print(params)
         [0.875 1.25 ]
     """
