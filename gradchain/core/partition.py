@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 
 from gradchain.core.by_label import ByLabel
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, transform
+from gradchain.core.types import Pair, Tree, Where
 from gradchain.core.walk import is_optimizer
 from gradchain.tree.selecting import select, value_per_leaf
 
 
 @transform
 def masked(
-    inner: GradientTransformation, where: Any, others: GradientTransformation | None = None
-) -> Any:
+    inner: GradientTransformation | Pair,
+    where: Where,
+    others: GradientTransformation | Pair | None = None,
+) -> Body:
     """Apply ``inner`` to the leaves that ``where`` selects, and ``others`` to the rest.
 
     Args:
@@ -46,7 +51,10 @@ def masked(
 
 
 @transform
-def partition(transforms: dict[str, GradientTransformation], param_labels: Any) -> Any:
+def partition(
+    transforms: Mapping[str, GradientTransformation | Pair],
+    param_labels: Callable[[str, Any], str] | Tree,
+) -> Body:
     """Apply a transformation of its own to each group of leaves.
 
     Args:

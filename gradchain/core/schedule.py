@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from gradchain.core.call import FACTORIES, Call, decorator, is_call
+from gradchain.core.call import FACTORIES, Call, Hyper, decorator, is_call
+from gradchain.core.types import StepFunction
+
+P = ParamSpec("P")
 
 
 class Schedule(Call):
@@ -31,7 +35,7 @@ class Schedule(Call):
     __slots__ = ()
     __array_ufunc__ = None  # a NumPy number on the left leaves the operation to us
 
-    def __call__(self, step: Any) -> jax.Array:
+    def __call__(self, step: ArrayLike) -> jax.Array:
         """The value after ``step`` updates; a number or an array of them."""
         step = jnp.asarray(float(step) if isinstance(step, int) else step).astype(
             jnp.result_type(float)
@@ -61,32 +65,32 @@ class Schedule(Call):
         _CHECKED.add(self)
         return self
 
-    def __add__(self, other: Any) -> Schedule:
+    def __add__(self, other: Hyper) -> Schedule:
         return _combine("sum_schedule", self, other)
 
-    def __radd__(self, other: Any) -> Schedule:
+    def __radd__(self, other: Hyper) -> Schedule:
         return _combine("sum_schedule", other, self)
 
     def __neg__(self) -> Schedule:
         return _combine("product_schedule", -1.0, self)
 
-    def __sub__(self, other: Any) -> Schedule:
+    def __sub__(self, other: Hyper) -> Schedule:
         return _combine(
             "sum_schedule",
             self,
             _combine("product_schedule", -1.0, other) if callable(other) else -other,
         )
 
-    def __rsub__(self, other: Any) -> Schedule:
+    def __rsub__(self, other: Hyper) -> Schedule:
         return _combine("sum_schedule", other, -self)
 
-    def __mul__(self, other: Any) -> Schedule:
+    def __mul__(self, other: Hyper) -> Schedule:
         return _combine("product_schedule", self, other)
 
-    def __rmul__(self, other: Any) -> Schedule:
+    def __rmul__(self, other: Hyper) -> Schedule:
         return _combine("product_schedule", other, self)
 
-    def __or__(self, other: Any) -> Schedule:
+    def __or__(self, other: StepFunction) -> Schedule:
         if not _is_made_by("until_schedule", self):
             raise TypeError(
                 f"When does {self!r} end? Say first.until(steps) | second; second counts from there."
@@ -114,7 +118,7 @@ class Schedule(Call):
         """
         return _combine("until_schedule", self, steps)
 
-    def clip(self, low: Any = None, high: Any = None) -> Schedule:
+    def clip(self, low: Hyper | None = None, high: Hyper | None = None) -> Schedule:
         """The schedule held between two bounds, numbers or functions of the step; ``None`` is no
         bound.
         """
@@ -143,6 +147,6 @@ def _is_made_by(name: str, x: Any) -> bool:
     return is_call(x) and x.factory.name == name
 
 
-def schedule(function: Callable) -> Callable[..., Schedule]:
+def schedule(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Schedule]:
     """Make a factory of schedules from a function whose first argument is the step, a float scalar."""
     return decorator(Schedule, coming=1)(function)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 import jax
 
 from gradchain.core.call import Call, decorator
+
+P = ParamSpec("P")
 
 
 class Selection(Call):
@@ -22,7 +24,9 @@ class Selection(Call):
         return self.factory.call(self.arguments, path, leaf)
 
 
-def selection(function: Callable) -> Callable[..., Selection]:
+def selection(
+    function: Callable[Concatenate[str, Any, P], bool],
+) -> Callable[P, Selection]:
     """Make a factory of selections from a function whose first two arguments are a path and a leaf."""
     return decorator(Selection, coming=2)(function)
 

@@ -1,10 +1,29 @@
 """The words of annotations: what a tree, a state or a choice of leaves is."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import jax
-import numpy as np
+from jax.typing import ArrayLike
+
+if TYPE_CHECKING:
+    # An argument is one thing where it is given and another in the factory, which gets a number
+    # instead of a schedule and a transformation instead of a pair. The base ``Any`` is for there: it
+    # lets a rule calculate with the one and ask the other for all that a transformation has.
+    from typing import Any as Evaluated
+
+    # Flax and optax ask for optax's class by name, and it is no protocol: to them ours is a subclass.
+    from optax import GradientTransformation as _OptaxPair
+
+    class OptaxPair(_OptaxPair):
+        """The pair of functions that others annotate."""
+
+        init: Any  # pyright: ignore[reportIncompatibleVariableOverride]
+        update: Any  # pyright: ignore[reportIncompatibleVariableOverride]
+        __getitem__: Any
+
+else:
+    Evaluated = OptaxPair = object
 
 Tree: TypeAlias = Any
 """A pytree of arrays: a bare array, or any containers of them; ``None`` leaves are holes."""
@@ -18,7 +37,7 @@ Updates: TypeAlias = Tree
 State: TypeAlias = dict[str, Any]
 """What a transformation remembers: a nested dict of arrays, keyed by names."""
 
-Numeric: TypeAlias = float | int | jax.Array | np.ndarray | np.number
+Numeric: TypeAlias = float | int | jax.Array
 """A number: a Python one, or an array of shape ``()``."""
 
 Dtype: TypeAlias = Any
@@ -31,3 +50,37 @@ Where: TypeAlias = str | Callable[[str, Any], bool] | Tree
 """Which leaves: a glob on paths, ``f(path, leaf) -> bool``, or a tree of bools; see
 ``gradchain.select``.
 """
+
+
+class StepFunction(Protocol, Evaluated):
+    """A schedule, or any other function from the step, which begins at 0, to a number."""
+
+    def __call__(self, step: Any, /) -> ArrayLike:
+        """The number at a step."""
+        ...
+
+
+class PairObject(Protocol, Evaluated):
+    """An object with an ``init`` and an ``update``, such as the transformations of optax."""
+
+    @property
+    def init(self) -> Callable[[Any], Any]:
+        """The function from parameters to a state."""
+        ...
+
+    @property
+    def update(self) -> Callable[..., tuple[Any, Any]]:
+        """The function from updates, state and parameters to updates and the next state."""
+        ...
+
+
+class PairTuple(Protocol, Evaluated):
+    """A tuple of the two functions."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Callable[..., Any]]: ...
+
+
+Pair: TypeAlias = PairObject | PairTuple
+"""A foreign transformation: an object with ``init`` and ``update``, or a tuple of the two."""
