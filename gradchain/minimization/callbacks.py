@@ -1,4 +1,4 @@
-"""What a compiled loop tells the host."""
+"""Calls of the host from within a compiled loop."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradchain.core.types import Numeric, Tree
 from gradchain.tree.mapping import is_traced
 
-_CALLBACKS: dict[
-    int, Callable
-] = {}  # by number, so that another one does not compile the loop again
+Callback = Callable[[dict[str, Any]], Any]
+"""A function of the numbers of a step; if it returns something true, the loop stops."""
+
+# By number, so that another one does not compile the loop again.
+_CALLBACKS: dict[int, Callback] = {}
 
 _NUMBERS = itertools.count(1)
 
 
-def with_callback(callback: Callable | None, solve: Callable[[int], Any]) -> Any:
-    """``solve(number)``, where ``number`` is that of a callback; what this raises is raised here.
+def with_callback(callback: Callback | None, solve: Callable[[int], Tree]) -> Tree:
+    """Return ``solve(number)``, with the number of a callback.
 
-    Where all is being traced to run later, the callback is kept, and what it raises is an error of
-    the program.
+    Errors of the callback are raised here. Where all is being traced to run later, the callback is
+    kept, and what it raises is an error of the program.
 
     Args:
         callback: from a dict to whether to stop, or ``None``.
@@ -33,12 +36,11 @@ def with_callback(callback: Callable | None, solve: Callable[[int], Any]) -> Any
         return solve(0)
     number, raised, kept = next(_NUMBERS), [], []
 
-    def call(told: dict) -> Any:
+    def call(told: dict[str, Any]) -> Any:
         try:
             return callback(told)
-        except (
-            BaseException
-        ) as error:  # an interrupt as well: it ends the loop, which cannot be left in between
+        except BaseException as error:
+            # An interrupt as well: the loop cannot be left in between, so it is asked to stop.
             raised.append(error)
             if kept:
                 raise
@@ -59,14 +61,15 @@ def with_callback(callback: Callable | None, solve: Callable[[int], Any]) -> Any
     return result
 
 
-def tell_host(number: Any, is_told: Any, told: dict) -> jax.Array:
-    """Call a registered callback, if a traced bool holds; whether it wants the loop to stop.
+def tell_host(number: Numeric, is_told: jax.Array, told: dict[str, Tree]) -> jax.Array:
+    """Call a registered callback; return whether to stop.
 
-    Under ``vmap`` both branches of a condition are computed, so that it is asked here. The loop
-    depends on the answer, so that no call is left out.
+    It is called if the traced bool ``is_told`` holds. Under ``vmap`` both branches of a condition
+    are computed, so that it is asked here. The loop depends on the answer, so that no call is left
+    out.
     """
 
-    def call(number: Any, is_told: Any, told: dict) -> Any:
+    def call(number: np.ndarray, is_told: np.ndarray, told: Tree) -> np.ndarray:
         if not is_told:
             return np.asarray(False)
         told = jax.tree.map(np.asarray, told)

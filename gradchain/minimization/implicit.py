@@ -1,11 +1,10 @@
-"""Derivatives of a solution with respect to what it depends on, by the implicit function theorem."""
+"""Derivatives of a solution by the implicit function theorem."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,29 +12,40 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero, zero_from_primal
 
 from gradchain.core.transformation import GradientTransformation
+from gradchain.core.types import Params, Tree
 from gradchain.curvature.conjugate_gradient import conjugate_gradient
 from gradchain.curvature.vectors import to_vector
 from gradchain.minimization.loop import Limits, Problem, Settings, solve
 from gradchain.minimization.result import Result
 from gradchain.numerics.arithmetic import cast
+from gradchain.searches.bounds import Bounds
 from gradchain.tree.mapping import upcast
+
+Data = tuple[Sequence[Tree], Sequence[Tree], Mapping[str, Tree]]
+"""Arguments of a function after the parameters, before them, and by name."""
+
+Fun = Callable[..., Tree]
+"""A function of the parameters and data."""
+
+MakeProblem = Callable[[Fun, bool], Problem]
+"""From a function of the parameters, and whether it returns a pair, to a ``Problem``."""
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def differentiable_solve(
-    problem: Callable,
-    fun: Callable,
+    problem: MakeProblem,
+    fun: Fun,
     settings: Settings,
-    x0: Any,
+    x0: Params,
     tx: GradientTransformation,
-    data: tuple,
-    bounds: Any,
+    data: Data,
+    bounds: Bounds,
     limits: Limits,
 ) -> Result:
-    r"""Minimize; with ``implicit_diff`` the solution has derivatives with respect to ``data`` and
-    ``bounds``.
+    r"""Minimize, and differentiate by the implicit function theorem.
 
-    At a minimum :math:`x^*(\theta)` inside the bounds the gradient is zero, whatever the data
+    With ``implicit_diff`` the solution has derivatives with respect to ``data`` and ``bounds``. At
+    a minimum :math:`x^*(\theta)` inside the bounds the gradient is zero, whatever the data
     :math:`\theta` are, so
 
     .. math::
@@ -45,19 +55,24 @@ def differentiable_solve(
     bound. The start and the chain have no influence on where a minimum is: their derivatives are
     zero.
     """
-    return solve(problem_of(problem, fun, data, settings), settings, x0, tx, bounds, limits)
+    own = problem_of(problem, fun, data, settings)
+    return solve(own, settings, x0, tx, bounds, limits)
 
 
-def problem_of(problem: Callable, fun: Callable, data: tuple, settings: Settings) -> Problem:
-    """What is minimized, with the data in their places."""
+def problem_of(problem: MakeProblem, fun: Fun, data: Data, settings: Settings) -> Problem:
+    """The problem, with the data in their places."""
     args, first, named = data
     return problem(lambda params: fun(*first, params, *args, **named), settings.has_aux)
 
 
 @functools.partial(differentiable_solve.defjvp, symbolic_zeros=True)
 def _derivatives(
-    problem: Callable, fun: Callable, settings: Settings, primals: tuple, tangents: tuple
-) -> tuple:
+    problem: MakeProblem,
+    fun: Fun,
+    settings: Settings,
+    primals: tuple[Tree, ...],
+    tangents: tuple[Tree, ...],
+) -> tuple[Result, Result]:
     result = differentiable_solve(problem, fun, settings, *primals)
     still = jax.tree.map(zero_from_primal, result)
     is_zero = lambda x: isinstance(x, SymbolicZero)
@@ -66,53 +81,55 @@ def _derivatives(
         return result, still
     if not settings.implicit_diff:
         raise TypeError(
-            "minimize, least_squares: the result has no derivatives, since differentiating each turn of the loop would"
-            " be slow and wrong. Call with implicit_diff=True for those of the solution with respect to args, by the"
-            " implicit function theorem; or put jax.lax.stop_gradient around what it is given."
+            "minimize, least_squares: the result has no derivatives, since"
+            " differentiating each turn of the loop would be slow and wrong. Call with"
+            " implicit_diff=True for those of the solution with respect to args, by"
+            " the implicit function theorem; or put jax.lax.stop_gradient around what"
+            " it is given."
         )
-    (_, _, data, bounds, _), (_, _, data_dot, bounds_dot, _) = (
-        primals,
-        jax.tree.map(_filled, primals, tangents),
-    )
-    value_and_aux = lambda p, data: problem_of(problem, fun, data, settings).value_and_aux(p)
-    params_dot = _move(
-        lambda p, data: value_and_aux(p, data)[0], result.params, data, data_dot, bounds, bounds_dot
-    )
-    _, (value_dot, aux_dot) = jax.jvp(value_and_aux, (result.params, data), (params_dot, data_dot))
-    moved = {"params": params_dot, "value": value_dot.astype(result.value.dtype), "aux": aux_dot}
+    _, _, data, bounds, _ = primals
+    _, _, data_dot, bounds_dot, _ = jax.tree.map(_filled, primals, tangents)
+    made = lambda data: problem_of(problem, fun, data, settings)
+    value_and_aux = lambda p, data: made(data).value_and_aux(p)
+    value = lambda p, data: value_and_aux(p, data)[0]
+    params_dot = _move(value, result.params, data, data_dot, bounds, bounds_dot)
+    at, velocity = (result.params, data), (params_dot, data_dot)
+    _, (value_dot, aux_dot) = jax.jvp(value_and_aux, at, velocity)
+    value_dot = value_dot.astype(result.value.dtype)
+    moved = {"params": params_dot, "value": value_dot, "aux": aux_dot}
     return result, dataclasses.replace(still, **moved)
 
 
-def _filled(primal: Any, tangent: Any) -> Any:
+def _filled(primal: jax.Array, tangent: jax.Array | SymbolicZero) -> jax.Array:
     return zero_from_primal(primal) if isinstance(tangent, SymbolicZero) else tangent
 
 
 def _move(
-    fun: Callable, params: Any, data: Any, data_dot: Any, bounds: Any, bounds_dot: Any
-) -> Any:
-    """How a minimum moves when the data and the bounds do."""
+    fun: Callable[[Params, Tree], jax.Array],
+    params: Params,
+    data: Tree,
+    data_dot: Tree,
+    bounds: Bounds,
+    bounds_dot: Bounds,
+) -> Params:
+    """The derivative of a minimum along those of data."""
     x, to_tree = to_vector(upcast(params))
     gradient = jax.grad(lambda x, data: fun(to_tree(x), data).astype(x.dtype))
     multiply = lambda u: jax.jvp(lambda x: gradient(x, data), (x,), (u,))[1]
     zero = jnp.zeros_like(x)
     is_held, held = jnp.zeros(x.shape, bool), zero
-    if bounds is not None:
+    if bounds is not None and bounds_dot is not None:
         g = gradient(x, data)
-        (low, high), (low_dot, high_dot) = (
-            [to_vector(upcast(b))[0] for b in pair] for pair in (bounds, bounds_dot)
-        )
+        low, high = (to_vector(upcast(b))[0] for b in bounds)
+        low_dot, high_dot = (to_vector(upcast(b))[0] for b in bounds_dot)
         is_low, is_high = (x <= low) & (g >= 0), (x >= high) & (g <= 0)
-        is_held, held = (
-            is_low | is_high,
-            jnp.where(is_low, low_dot, jnp.where(is_high, high_dot, zero)),
-        )
+        is_held = is_low | is_high
+        held = jnp.where(is_low, low_dot, jnp.where(is_high, high_dot, zero))
     mixed = jax.jvp(lambda data: gradient(x, data), (data,), (data_dot,))[1]
     free = lambda u: jnp.where(is_held, zero, u)
     operator = lambda u: jnp.where(is_held, u, multiply(free(u)))
-    solver = lambda operator, b: conjugate_gradient(
-        operator, b, tol=0.0, max_steps=10 * x.size + 10
-    )[0]
-    moved = held + lax.custom_linear_solve(
-        operator, free(-mixed - multiply(held)), solver, symmetric=True
-    )
+    options = {"tol": 0.0, "max_steps": 10 * x.size + 10}
+    solver = lambda operator, b: conjugate_gradient(operator, b, **options)[0]
+    right = free(-mixed - multiply(held))
+    moved = held + lax.custom_linear_solve(operator, right, solver, symmetric=True)
     return jax.tree.map(lambda p, u: cast(u, p.dtype), params, to_tree(moved))

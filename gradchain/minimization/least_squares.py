@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.errors import check_one_of
 from gradchain.core.transformation import GradientTransformation, as_transformation
+from gradchain.core.types import Numeric, Params, Tree
+from gradchain.minimization.callbacks import Callback
+from gradchain.minimization.implicit import Fun
 from gradchain.minimization.loop import Problem, Settings, Tolerance
 from gradchain.minimization.minimize import run
 from gradchain.minimization.result import Result
@@ -19,19 +21,19 @@ from gradchain.searches.levenberg_marquardt import levenberg_marquardt
 
 
 def least_squares(
-    residual_fn: Callable,
-    x0: Any,
+    residual_fn: Fun,
+    x0: Params,
     tx: GradientTransformation | None = None,
     *,
-    args: tuple = (),
+    args: Sequence[Tree] = (),
     loss: str = "linear",
-    f_scale: Any = 1.0,
+    f_scale: Numeric = 1.0,
     has_aux: bool = False,
-    bounds: tuple[Any, Any] | None = None,
+    bounds: tuple[Tree, Tree] | None = None,
     tol: float | Tolerance = 1e-6,
     max_steps: int = 1000,
     max_evals: int | None = None,
-    callback: Callable | None = None,
+    callback: Callback | None = None,
     history: bool | str = False,
     implicit_diff: bool = False,
 ) -> Result:
@@ -51,12 +53,12 @@ def least_squares(
         residual_fn: ``residual_fn(params, *args)``, a tree of arrays; with ``has_aux`` a pair of it
             and another tree.
         x0: where to start: a tree of floating arrays.
-        tx: what makes the steps.
+        tx: makes the steps.
         args: further arguments of ``residual_fn``: trees of arrays.
         loss: :math:`\rho(z)`: ``"linear"``, :math:`z`; ``"soft_l1"``, :math:`2 (\sqrt{1 + z} - 1)`;
-            ``"huber"``,
-            :math:`z` up to 1 and :math:`2 \sqrt z - 1` beyond; ``"cauchy"``, :math:`\ln(1 + z)`; ``"arctan"``,
-            :math:`\arctan z`. Of complex residuals :math:`z` is the square of the magnitude.
+            ``"huber"``, :math:`z` up to 1 and :math:`2 \sqrt z - 1` beyond; ``"cauchy"``,
+            :math:`\ln(1 + z)`; ``"arctan"``, :math:`\arctan z`. Of complex residuals :math:`z` is
+            the square of the magnitude.
         f_scale: :math:`s`, in units of the residuals: about how large they are for good data.
         has_aux: whether ``residual_fn`` returns something beside the residuals.
         bounds: see ``minimize``.
@@ -88,36 +90,41 @@ def least_squares(
     check_one_of("least_squares", ["linear", *SHARES], loss=loss)
     if loss == "linear" and not (isinstance(f_scale, float) and f_scale == 1.0):
         raise ValueError(
-            f"least_squares: f_scale={f_scale!r} is for robust losses; choose one, loss='soft_l1' say."
+            f"least_squares: f_scale={f_scale!r} is for robust losses; choose one,"
+            " loss='soft_l1' say."
         )
     if isinstance(f_scale, int | float) and not f_scale > 0:
         raise ValueError(f"least_squares: f_scale must be more than 0, not {f_scale!r}.")
-    fun = residual_fn if loss == "linear" else robust(residual_fn, loss, f_scale, has_aux=has_aux)
+    if loss != "linear":
+        residual_fn = robust(residual_fn, loss, f_scale, has_aux=has_aux)
     settings = Settings(max_steps, history, has_aux=has_aux, implicit_diff=implicit_diff)
-    more = {
-        "args": args,
-        "bounds": bounds,
-        "tol": tol,
-        "max_evals": max_evals,
-        "callback": callback,
-    }
-    return run("least_squares", residual_problem, fun, x0, tx, settings=settings, **more)
+    given = ("least_squares", residual_problem, residual_fn, x0, tx)
+    return run(
+        *given,
+        args=args,
+        bounds=bounds,
+        tol=tol,
+        max_evals=max_evals,
+        callback=callback,
+        settings=settings,
+    )
 
 
-def residual_problem(fun: Callable, has_aux: bool) -> Problem:
-    """What ``least_squares`` minimizes, of a function of the parameters alone."""
+def residual_problem(fun: Fun, has_aux: bool) -> Problem:
+    """The problem of ``least_squares``, from a function of the parameters."""
 
-    def residuals_and_aux(params: Any) -> tuple[Any, Any]:
+    def residuals_and_aux(params: Params) -> tuple[Tree, Tree]:
         residuals, aux = fun(params) if has_aux else (fun(params), None)
         residuals = jax.tree.map(jnp.asarray, residuals)
         for x in jax.tree.leaves(residuals):
             if not jnp.issubdtype(x.dtype, jnp.inexact):
+                found = f"{x.dtype}{list(x.shape)}"
                 raise TypeError(
-                    f"least_squares: residual_fn returns {x.dtype}{list(x.shape)}, not floating numbers."
+                    f"least_squares: residual_fn returns {found}, not floating numbers."
                 )
         return residuals, aux
 
-    def value_and_aux(params: Any) -> tuple[Any, Any]:
+    def value_and_aux(params: Params) -> tuple[jax.Array, Tree]:
         residuals, aux = residuals_and_aux(params)
         return half_sum_of_squares(residuals), aux
 

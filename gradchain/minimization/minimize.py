@@ -1,4 +1,4 @@
-"""Minimize a function: a chain, its evaluations and its stopping in one compiled loop."""
+"""Minimize a function with any chain, in one compiled loop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import operator
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -15,8 +15,9 @@ import numpy as np
 
 from gradchain.core.errors import as_arrays, check_at_least, check_one_of, shape_dtype
 from gradchain.core.transformation import GradientTransformation, as_transformation
-from gradchain.minimization.callbacks import with_callback
-from gradchain.minimization.implicit import differentiable_solve
+from gradchain.core.types import Params, Tree
+from gradchain.minimization.callbacks import Callback, with_callback
+from gradchain.minimization.implicit import Data, Fun, MakeProblem, differentiable_solve
 from gradchain.minimization.loop import Limits, Problem, Settings, Tolerance
 from gradchain.minimization.result import Result
 from gradchain.numerics.arithmetic import cast
@@ -26,32 +27,33 @@ from gradchain.tree.paths import named_leaves
 
 
 def minimize(
-    fun: Callable,
-    x0: Any,
+    fun: Fun,
+    x0: Params,
     tx: GradientTransformation | None = None,
     *,
-    args: tuple = (),
+    args: Sequence[Tree] = (),
     has_aux: bool = False,
-    bounds: tuple[Any, Any] | None = None,
+    bounds: tuple[Tree, Tree] | None = None,
     tol: float | Tolerance = 1e-6,
     max_steps: int = 1000,
     max_evals: int | None = None,
-    callback: Callable | None = None,
+    callback: Callback | None = None,
     history: bool | str = False,
     implicit_diff: bool = False,
 ) -> Result:
-    r"""Find a minimum of a function of trees, with any chain, in one compiled loop.
+    r"""Find a minimum of a function of trees.
 
-    Each turn of the loop evaluates the function and its gradient once: searches go on from turn to
-    turn, so that many starts under ``vmap`` do not wait for each other. It is compiled once for a
-    function and the structure of its arguments: what changes from call to call, data say, belongs
-    into ``args`` (or into a ``functools.partial``), not into a new function.
+    Any chain makes the steps, and all runs in one compiled loop. Each turn of the loop evaluates
+    the function and its gradient once: searches go on from turn to turn, so that many starts under
+    ``vmap`` do not wait for each other. It is compiled once for a function and the structure of its
+    arguments: data that change from call to call belong into ``args`` (or into a
+    ``functools.partial``), not into a new function.
 
     Args:
         fun: ``fun(params, *args)``, a real scalar, or with ``has_aux`` a pair of it and a tree of
             arrays.
         x0: where to start: a tree of floating arrays.
-        tx: what makes the steps: ``lbfgs()`` by default, any other recipe or chain. A line search
+        tx: makes the steps: ``lbfgs()`` by default, any other recipe or chain. A line search
             or trust region at its end is given its evaluations one by one; a chain without one has
             one evaluation a step.
         args: further arguments of ``fun``: trees of arrays.
@@ -69,14 +71,14 @@ def minimize(
         history: ``True`` keeps the value, the norm of the gradient and the evaluations at each
             step, ``"params"`` the points as well; numbers after the last step are NaN.
         implicit_diff: whether the solution has derivatives with respect to ``args``, by the
-            implicit function theorem; not with respect to what ``fun`` closes over.
+            implicit function theorem; not with respect to arrays that ``fun`` closes over.
 
     Returns:
         A ``Result``: the best point, and how it ended.
 
     Raises:
         TypeError: if ``fun`` does not return a real scalar, the start holds integers, ``args``
-            something that is no array, or ``tx`` needs residuals.
+            holds anything but arrays, or ``tx`` needs residuals.
         ValueError: if an argument is out of range.
 
     Example:
@@ -87,33 +89,29 @@ def minimize(
         [1. 1.] converged: the gradient is within the tolerance
     """
     tx = lbfgs() if tx is None else as_transformation(tx, "minimize: tx")
+    settings = Settings(max_steps, history, has_aux=has_aux, implicit_diff=implicit_diff)
+    given = ("minimize", scalar_problem, fun, x0, tx)
     return run(
-        "minimize",
-        scalar_problem,
-        fun,
-        x0,
-        tx,
+        *given,
         args=args,
         bounds=bounds,
         tol=tol,
         max_evals=max_evals,
         callback=callback,
-        settings=Settings(max_steps, history, has_aux=has_aux, implicit_diff=implicit_diff),
+        settings=settings,
     )
 
 
-def scalar_problem(fun: Callable, has_aux: bool) -> Problem:
-    """What ``minimize`` minimizes, of a function of the parameters alone."""
+def scalar_problem(fun: Fun, has_aux: bool) -> Problem:
+    """The problem of ``minimize``, from a function of the parameters."""
 
-    def value_and_aux(params: Any) -> tuple[Any, Any]:
+    def value_and_aux(params: Params) -> tuple[Any, Tree]:
         made = fun(params)
         is_pair = has_aux and isinstance(made, tuple | list) and len(made) == 2
         value, aux = made if is_pair else (made, None)
         if is_pair != has_aux or not _is_real_scalar(value):
-            needed, found = (
-                "a pair (scalar, aux)" if has_aux else "a real scalar",
-                jax.tree.map(shape_dtype, made),
-            )
+            needed = "a pair (scalar, aux)" if has_aux else "a real scalar"
+            found = jax.tree.map(shape_dtype, made)
             raise TypeError(
                 f"minimize: with has_aux={has_aux} fun must return {needed}, not {found}."
             )
@@ -124,23 +122,23 @@ def scalar_problem(fun: Callable, has_aux: bool) -> Problem:
 
 def run(
     caller: str,
-    problem: Callable,
-    fun: Callable,
-    x0: Any,
+    problem: MakeProblem,
+    fun: Fun,
+    x0: Params,
     tx: GradientTransformation,
     *,
-    args: Any,
-    bounds: Any,
+    args: Sequence[Tree],
+    bounds: tuple[Tree, Tree] | None,
     tol: float | Tolerance,
     max_evals: int | None,
-    callback: Callable | None,
+    callback: Callback | None,
     settings: Settings,
 ) -> Result:
     """Check, compile and solve.
 
     Args:
         caller: the function that errors name.
-        problem: what is minimized, from ``fun`` and ``has_aux``.
+        problem: from ``fun`` and ``has_aux`` to the problem to solve.
         fun: see ``minimize``, as for the others.
     """
     if not callable(fun):
@@ -153,26 +151,17 @@ def run(
     if not isinstance(settings.history, bool):
         check_one_of(caller, ["params"], history=settings.history)
     max_steps = _whole(caller, max_steps=settings.max_steps)
-    max_evals = _whole(caller, max_evals=sys.maxsize if max_evals is None else max_evals)
+    max_evals = sys.maxsize if max_evals is None else max_evals
+    max_evals = _whole(caller, max_evals=max_evals)
     x0 = _checked_start(caller, x0)
-    if not isinstance(args, tuple | list):
-        raise TypeError(
-            f"{caller}: args is a tuple, args=(data,) for one argument, not a {type(args).__name__}."
-        )
-    data = (tuple(args), (), {})
-    if isinstance(
-        fun, functools.partial
-    ):  # what it holds is data: only its function has to be the same
-        fun, data = fun.func, (tuple(args), fun.args, fun.keywords)
-    _check_hashable(caller, fun)
-    _check_arrays(caller, {"args": data[0], "partial": data[1:]})
+    fun, data = _split(caller, fun, args)
     length = max_steps if settings.history else None
-    settings = dataclasses.replace(settings, max_steps=length, watched=callback is not None)
+    compiled = {"max_steps": length, "watched": callback is not None}
+    settings = dataclasses.replace(settings, **compiled)
     bounds = as_bounds(caller, bounds, x0)
-    solved = lambda number: _compiled(
-        problem, fun, settings, x0, tx, data, bounds, Limits(tol, max_steps, max_evals, number)
-    )
-    return with_callback(callback, solved)
+    limits = lambda number: Limits(tol, max_steps, max_evals, number)
+    given = (problem, fun, settings, x0, tx, data, bounds)
+    return with_callback(callback, lambda number: _compiled(*given, limits(number)))
 
 
 _compiled = jax.jit(differentiable_solve, static_argnums=(0, 1, 2))
@@ -182,29 +171,44 @@ _FLOAT, _MOST = np.dtype(float), np.iinfo(np.int32).max
 
 def _is_real_scalar(x: Any) -> bool:
     is_leaf = jax.tree_util.all_leaves([x])
-    return is_leaf and jnp.shape(x) == () and jnp.issubdtype(jnp.result_type(x), jnp.floating)
+    is_number = is_leaf and jnp.shape(x) == ()
+    return is_number and jnp.issubdtype(jnp.result_type(x), jnp.floating)
 
 
-def _checked_start(caller: str, x0: Any) -> Any:
+def _split(caller: str, fun: Fun, args: Sequence[Tree]) -> tuple[Fun, Data]:
+    """The function to compile, and its data.
+
+    The arguments that a ``functools.partial`` holds are data.
+    """
+    if not isinstance(args, tuple | list):
+        kind = type(args).__name__
+        raise TypeError(f"{caller}: args is a tuple, args=(data,) for one argument, not a {kind}.")
+    data: Data = (tuple(args), (), {})
+    if isinstance(fun, functools.partial):
+        fun, data = fun.func, (tuple(args), fun.args, fun.keywords)
+    _check_hashable(caller, fun)
+    _check_arrays(caller, {"args": data[0], "partial": data[1:]})
+    return fun, data
+
+
+def _checked_start(caller: str, x0: Params) -> Params:
     """The start as arrays that are not weakly typed."""
     for path, x in leaves_where(_is_whole, x0):
         found = f"holds at {path!r} {shape_dtype(x)}" if path else f"is {shape_dtype(x)}"
         raise TypeError(
-            f"{caller}: x0 {found}. A start is of floating numbers, 1.0 instead of 1; what is not to be moved belongs"
-            " into args."
+            f"{caller}: x0 {found}. A start is of floating numbers, 1.0 instead of 1;"
+            " what is not to be moved belongs into args."
         )
     return jax.tree.map(lambda x: cast(x, x.dtype), as_arrays(x0))
 
 
 def _is_whole(x: Any) -> bool:
-    return (
-        isinstance(x, bool | int | np.bool_ | np.integer)
-        or getattr(x, "dtype", _FLOAT).kind in "iub"
-    )
+    is_int = isinstance(x, bool | int | np.bool_ | np.integer)
+    return is_int or getattr(x, "dtype", _FLOAT).kind in "iub"
 
 
 def _whole(caller: str, **limit: Any) -> int:
-    """A whole number, or as many as there are."""
+    """A limit as an int that fits into int32."""
     ((name, most),) = limit.items()
     try:
         return min(operator.index(most), _MOST)
@@ -212,30 +216,33 @@ def _whole(caller: str, **limit: Any) -> int:
         raise TypeError(f"{caller}: {name} must be a whole number, not {most!r}.") from None
 
 
-def _check_arrays(caller: str, data: Any) -> None:
-    """Refuse what cannot be passed into a compiled function."""
-    for path, x in leaves_where(
-        lambda x: not (hasattr(x, "shape") or isinstance(x, int | float | complex)), data
-    ):
+def _check_arrays(caller: str, data: Tree) -> None:
+    """Refuse data that are neither arrays nor numbers."""
+    is_data = lambda x: hasattr(x, "shape") or isinstance(x, int | float | complex)
+    for path, x in leaves_where(lambda x: not is_data(x), data):
         raise TypeError(
-            f"{caller}: there is a {type(x).__name__} at {path!r}, but args, and what a functools.partial holds,"
-            " are arrays and numbers. Put what is none into a function of your own, def loss(params, data): ..."
+            f"{caller}: there is a {type(x).__name__} at {path!r}, but args, and what a"
+            " functools.partial holds, are arrays and numbers. Put what is none into a"
+            " function of your own, def loss(params, data): ..."
         )
 
 
-def leaves_where(is_meant: Callable, tree: Any) -> list:
-    """Path and leaf of those of a kind; to name the paths of all of them takes long."""
+def leaves_where(is_meant: Callable[[Any], bool], tree: Tree) -> list[tuple[str, Any]]:
+    """Path and leaf of the leaves of a kind."""
+    # To name the paths of all leaves takes long.
     if not any(is_meant(x) for x in jax.tree.leaves(tree)):
         return []
-    return [(path, x) for path, x in named_leaves(tree) if x is not None and is_meant(x)]
+    named = [(path, x) for path, x in named_leaves(tree) if x is not None]
+    return [(path, x) for path, x in named if is_meant(x)]
 
 
-def _check_hashable(caller: str, fun: Callable) -> None:
+def _check_hashable(caller: str, fun: Fun) -> None:
     try:
         hash(fun)
     except TypeError:
         raise TypeError(
-            f"{caller}: fun is a {type(fun).__name__} that cannot be hashed, so that what is compiled for it cannot be"
-            f" found again. Use a plain function, and pass what the object holds in args: {caller}(lambda params, data:"
-            " ..., x0, args=(data,))."
+            f"{caller}: fun is a {type(fun).__name__} that cannot be hashed, so that"
+            " what is compiled for it cannot be found again. Use a plain function, and"
+            f" pass what the object holds in args: {caller}(lambda params, data: ...,"
+            " x0, args=(data,))."
         ) from None

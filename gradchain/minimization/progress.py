@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class ProgressBar:
-    """A callback that shows the step, the value, the norm of the gradient and the evaluations on
-    one line.
+    """A callback that shows a minimization on one line.
+
+    The line has the step, the value, the norm of the gradient and the evaluations.
 
     Args:
-        max_steps: what is given to ``minimize``: the length of the bar; ``None`` for a bar without
-            an end.
+        max_steps: the length of the bar, as given to ``minimize``; ``None`` for a bar without an
+            end.
         console: a ``rich.console.Console``; the terminal by default.
-        description: what stands before the bar.
+        description: the text before the bar.
 
     Raises:
         ImportError: if rich is not installed.
@@ -24,19 +28,24 @@ class ProgressBar:
         >>> import gradchain as gc
         >>> from rich.console import Console
         >>> screen = io.StringIO()
+        >>> loss = lambda p: jnp.sum((p - 1.0) ** 2)
         >>> with gc.minimization.ProgressBar(100, Console(file=screen, width=90)) as bar:
-        ...     result = gc.minimize(lambda p: jnp.sum((p - 1.0) ** 2), jnp.zeros(2), max_steps=100, callback=bar)
+        ...     result = gc.minimize(loss, jnp.zeros(2), max_steps=100, callback=bar)
         >>> "value 2" in screen.getvalue() or "value 0" in screen.getvalue()
         True
     """
 
     def __init__(
-        self, max_steps: int | None = None, console: Any = None, description: str = "minimize"
+        self,
+        max_steps: int | None = None,
+        console: Console | None = None,
+        description: str = "minimize",
     ):
         try:
             from rich import progress
         except ImportError as error:
-            raise ImportError("ProgressBar needs rich: pip install gradchain[telemetry]") from error
+            needed = "ProgressBar needs rich: pip install gradchain[telemetry]"
+            raise ImportError(needed) from error
         columns = [
             progress.TextColumn("{task.description}"),
             progress.BarColumn(bar_width=20),
@@ -50,10 +59,13 @@ class ProgressBar:
         self._progress.start()
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def __call__(self, told: dict[str, Any]) -> None:
         """Show one step; see the ``callback`` of ``minimize``."""
-        numbers = f"value {told['value']:.6g}  gradient {told['grad_norm']:.2e}  evaluations {told['evals']}"
+        numbers = (
+            f"value {told['value']:.6g}  gradient {told['grad_norm']:.2e}"
+            f"  evaluations {told['evals']}"
+        )
         self._progress.update(self._task, completed=told["step"], numbers=numbers)

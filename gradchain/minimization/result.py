@@ -1,4 +1,4 @@
-"""What a minimization returns, and the words for how it ended."""
+"""The result of a minimization, and its status in words."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from gradchain.core.types import Params, Tree
 from gradchain.tree.mapping import is_traced
 
 
@@ -59,7 +60,9 @@ WORDS = {
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False)
 class Result:
-    """What ``minimize`` found; a pytree, so that it passes through ``jit`` and ``vmap``.
+    """The result of ``minimize``.
+
+    It is a pytree, so that it passes through ``jit`` and ``vmap``.
 
     Attributes:
         params: the best point, in the form of the start.
@@ -71,53 +74,56 @@ class Result:
         code: the number of the ``status``.
         history: a dict of arrays over the steps, the first for the start; ``None`` unless it was
             asked for.
-        aux: what the function returned beside the value at the best point; zeros if it was never
+        aux: the other part of the function's output at the best point; zeros if it was never
             evaluated, where bounds are infeasible; ``None`` without ``has_aux``.
     """
 
-    params: Any
-    value: Any
-    grad_norm: Any
-    steps: Any
-    evals: Any
-    code: Any
-    history: Any = None
-    aux: Any = None
+    params: Params
+    value: jax.Array
+    grad_norm: jax.Array
+    steps: jax.Array
+    evals: jax.Array
+    code: jax.Array
+    history: dict[str, Tree] | None = None
+    aux: Tree = None
 
     def __repr__(self) -> str:
-        """How it ended first, then what was found; of a history its names."""
-        found = {
-            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "code"
-        }
+        """The status first; of a history its names."""
+        names = [f.name for f in dataclasses.fields(self) if f.name != "code"]
+        found = {name: getattr(self, name) for name in names}
         found |= {"history": None if self.history is None else list(self.history)}
-        shown = {"status": self.status} | {k: x for k, x in found.items() if x is not None}
-        return f"Result({', '.join(f'{k}={_shown(x)}' for k, x in shown.items())})"
+        found = {"status": self.status} | found
+        shown = [f"{k}={_shown(x)}" for k, x in found.items() if x is not None]
+        return f"Result({', '.join(shown)})"
 
     @property
     def status(self) -> Any:
-        """How it ended: a ``Status``; an array of them for many starts; inside ``jit`` the number."""
+        """How it ended, a ``Status``.
+
+        For many starts it is an array of them; inside ``jit`` it is the number.
+        """
         if is_traced([self.code]):
             return self.code
-        return (
-            Status(int(self.code))
-            if np.ndim(self.code) == 0
-            else np.vectorize(Status, otypes=[object])(self.code)
-        )
+        if np.ndim(self.code) == 0:
+            return Status(int(self.code))
+        return np.vectorize(Status, otypes=[object])(self.code)
 
     @property
-    def success(self) -> Any:
+    def success(self) -> jax.Array:
         """Whether it converged."""
-        return (self.code == Status.CONVERGED_GRADIENT) | (self.code == Status.CONVERGED_VALUE)
+        is_flat = self.code == Status.CONVERGED_GRADIENT
+        return is_flat | (self.code == Status.CONVERGED_VALUE)
 
 
 def _shown(x: Any) -> str:
-    """One number as it is written, how many ended with which status, and anything else as it
-    represents itself.
+    """A field as text.
+
+    That is a number as it is written, of many statuses how often each occurs, and anything else as
+    it represents itself.
     """
     if isinstance(x, np.ndarray) and x.dtype == object:
-        return " + ".join(
-            f"{n} {status.name}" for status, n in sorted(collections.Counter(x.flat).items())
-        )
+        counts = sorted(collections.Counter(x.flat).items())
+        return " + ".join(f"{n} {status.name}" for status, n in counts)
     if isinstance(x, Status):
         return x.name
     is_number = isinstance(x, jax.Array) and not is_traced([x]) and x.ndim == 0

@@ -1,6 +1,4 @@
-"""``minimize`` with the arguments and the result of ``scipy.optimize.minimize``, for code that is
-written for it.
-"""
+"""``minimize`` for code that is written for ``scipy.optimize.minimize``."""
 
 from __future__ import annotations
 
@@ -13,22 +11,33 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from gradchain.core.errors import quote
 from gradchain.core.transformation import GradientTransformation
+from gradchain.core.types import Tree
+from gradchain.minimization.callbacks import Callback
 from gradchain.minimization.loop import Tolerance
 from gradchain.minimization.minimize import minimize as minimize_tree
-from gradchain.minimization.result import Status
+from gradchain.minimization.result import Result, Status
 from gradchain.optimizers.second_order.bfgs import bfgs
 from gradchain.optimizers.second_order.lbfgsb import lbfgsb
 from gradchain.optimizers.second_order.newton import newton_cg
 from gradchain.optimizers.second_order.nonlinear_cg import nonlinear_cg
 from gradchain.searches.trust_region import trust_region
 
+ScipyBounds = Any
+"""Pairs of numbers or ``None``, an object with ``lb`` and ``ub``, or ``None``."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A method of SciPy: what it is here, from its options, and SciPy's defaults for these."""
+    """A method of SciPy.
+
+    Attributes:
+        make: from options to the transformation that does the same.
+        options: the options that only this method has, with SciPy's defaults.
+    """
 
     make: Callable[..., GradientTransformation]
     options: dict[str, Any]
@@ -51,7 +60,7 @@ _STATUS = {Status.OUT_OF_STEPS: 1, Status.OUT_OF_EVALS: 1, Status.STOPPED: 99}
 
 
 class OptimizeResult(dict):
-    """What SciPy returns: a dict whose keys can be read as attributes."""
+    """A dict whose keys are attributes, as in SciPy."""
 
     def __getattr__(self, name: str) -> Any:
         if name not in self:
@@ -68,20 +77,23 @@ class OptimizeResult(dict):
 
 @dataclasses.dataclass(frozen=True)
 class _Objective:
-    """A function, and its gradient if that is given; two of the same are equal, and compiled once."""
+    """A function, and its gradient if that is given.
 
-    fun: Callable
-    jac: Any
+    Two of the same functions are equal, and compiled once.
+    """
 
-    def __call__(self, x: Any, *args: Any) -> jax.Array:
+    fun: Callable[..., Any]
+    jac: Callable[..., Any] | bool | None
+
+    def __call__(self, x: jax.Array, *args: Tree) -> jax.Array:
         if not self.jac:
             return self.value(self.fun(x, *args))
         own = jax.custom_jvp(lambda x: self.value(self.fun(x, *args)))
 
         @own.defjvp
-        def _(primals: tuple, tangents: tuple) -> tuple:
-            grad = self.fun(*primals, *args)[1] if self.jac is True else self.jac(*primals, *args)
-            return own(*primals), jnp.vdot(jnp.asarray(grad, x.dtype), *tangents)
+        def _(xs: tuple[jax.Array], dxs: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+            grad = self.jac(*xs, *args) if callable(self.jac) else self.fun(*xs, *args)[1]
+            return own(*xs), jnp.vdot(jnp.asarray(grad, x.dtype), *dxs)
 
         return own(x)
 
@@ -91,17 +103,17 @@ class _Objective:
 
 
 def minimize(
-    fun: Callable,
-    x0: Any,
-    args: Any = (),
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    args: Tree = (),
     method: str | None = None,
-    jac: Any = None,
-    hess: Any = None,
-    hessp: Any = None,
-    bounds: Any = None,
-    constraints: Any = (),
+    jac: Callable[..., Any] | bool | None = None,
+    hess: None = None,
+    hessp: None = None,
+    bounds: ScipyBounds = None,
+    constraints: tuple[()] = (),
     tol: float | None = None,
-    callback: Callable | None = None,
+    callback: Callable[..., Any] | None = None,
     options: dict[str, Any] | None = None,
 ) -> OptimizeResult:
     """Minimize as ``scipy.optimize.minimize`` does, with ``gradchain.minimize``.
@@ -143,60 +155,87 @@ def minimize(
         >>> print(found.x, found.success)
         [1. 1.] True
     """
+    _check(constraints, hess, hessp, jac)
+    if method is None:
+        method = "BFGS" if bounds is None else "L-BFGS-B"
+    chosen, settings = _method(method), _settings(method, tol, options or {})
+    x0 = jnp.atleast_1d(jnp.asarray(x0, jnp.result_type(float, jnp.asarray(x0).dtype)))
+    objective, args = _Objective(fun, jac), args if isinstance(args, tuple) else (args,)
+    max_steps = settings["maxiter"]
+    choices = {
+        "tol": Tolerance(settings["gtol"], settings.get("ftol")),
+        "max_steps": 200 * x0.size if max_steps is None else max_steps,
+        "max_evals": settings.get("maxfun"),
+        "callback": None if callback is None else _adapted(callback),
+    }
+    tx, box = chosen.make(settings), _as_pair(bounds, x0)
+    try:
+        found = minimize_tree(objective, x0, tx, args=args, bounds=box, **choices)
+    except _UNTRACEABLE as error:
+        raise TypeError(
+            "minimize: fun cannot be traced by JAX. Write it with jax.numpy, without"
+            " branches on values; or evaluate it yourself for"
+            f" gradchain.reverse_communication. JAX says: {str(error).splitlines()[0]}"
+        ) from error
+    result = _as_scipy(found, _gradient(objective, found.params, *args))
+    if settings["disp"]:
+        print(result)  # noqa: T201
+    return result
+
+
+_UNTRACEABLE = (
+    jax.errors.TracerArrayConversionError,
+    jax.errors.ConcretizationTypeError,
+)
+
+
+def _check(constraints: object, hess: object, hessp: object, jac: object) -> None:
+    """Refuse arguments of SciPy that have no meaning here."""
     for name, given in (
         ("constraints", bool(constraints)),
         ("hess", hess is not None),
         ("hessp", hessp is not None),
     ):
         if given:
-            way_out = (
-                "use scipy.optimize.minimize."
-                if name == "constraints"
-                else "JAX computes it, leave it out."
-            )
+            is_computed = name != "constraints"
+            elsewhere = "use scipy.optimize.minimize."
+            way_out = "JAX computes it, leave it out." if is_computed else elsewhere
             raise ValueError(f"minimize: {name} cannot be given here: {way_out}")
     if not (jac is None or isinstance(jac, bool) or callable(jac)):
         raise ValueError(
             f"minimize: jac={jac!r} cannot be given here: JAX computes the gradient, leave it out."
         )
-    method = ("BFGS" if bounds is None else "L-BFGS-B") if method is None else method
+
+
+def _method(name: str) -> Method:
+    """The method of a name, in upper or lower case."""
     known = {name.lower(): name for name in METHODS}
-    if not isinstance(method, str) or method.lower() not in known:
-        raise ValueError(f"minimize: there is no method {method!r} here, only {quote(METHODS)}.")
-    chosen = METHODS[known[method.lower()]]
-    defaults = COMMON | chosen.options
+    if not isinstance(name, str) or name.lower() not in known:
+        raise ValueError(f"minimize: there is no method {name!r} here, only {quote(METHODS)}.")
+    return METHODS[known[name.lower()]]
+
+
+def _settings(method: str, tol: float | None, options: dict[str, Any]) -> dict[str, Any]:
+    """All options of a method: given ones and defaults."""
+    own = _method(method).options
+    defaults = COMMON | own
     if tol is not None:
-        defaults |= {k: tol for k in ("gtol", "ftol") if k in chosen.options}
-    strange = (options or {}).keys() - defaults.keys()
+        defaults |= {k: tol for k in ("gtol", "ftol") if k in own}
+    strange = options.keys() - defaults.keys()
     if strange:
         raise ValueError(
             f"minimize: {method} has no option {quote(strange)} here, only {quote(defaults)}."
         )
-    settings: dict[str, Any] = defaults | (options or {})
-    x0 = jnp.atleast_1d(jnp.asarray(x0, jnp.result_type(float, jnp.asarray(x0).dtype)))
-    objective, args = _Objective(fun, jac), args if isinstance(args, tuple) else (args,)
-    try:
-        found = minimize_tree(
-            objective,
-            x0,
-            chosen.make(settings),
-            args=args,
-            bounds=_as_pair(bounds, x0),
-            tol=Tolerance(settings["gtol"], settings.get("ftol")),
-            max_steps=200 * x0.size if settings["maxiter"] is None else settings["maxiter"],
-            max_evals=settings.get("maxfun"),
-            callback=None if callback is None else _adapted(callback),
-        )
-    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
-        raise TypeError(
-            "minimize: fun cannot be traced by JAX. Write it with jax.numpy, without branches on values; or evaluate it"
-            f" yourself for gradchain.reverse_communication. JAX says: {str(error).splitlines()[0]}"
-        ) from error
+    return defaults | options
+
+
+def _as_scipy(found: Result, grad: jax.Array) -> OptimizeResult:
+    """A ``Result`` as SciPy returns it."""
     status = found.status
-    result = OptimizeResult(
+    return OptimizeResult(
         x=np.asarray(found.params),
         fun=float(found.value),
-        jac=np.asarray(_gradient(objective, found.params, *args)),
+        jac=np.asarray(grad),
         nit=int(found.steps),
         nfev=int(found.evals),
         njev=int(found.evals),
@@ -204,17 +243,14 @@ def minimize(
         success=status.is_success,
         message=status.words,
     )
-    if settings["disp"]:
-        print(result)  # noqa: T201
-    return result
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _gradient(objective: Callable, x: Any, *args: Any) -> jax.Array:
+def _gradient(objective: _Objective, x: jax.Array, *args: Tree) -> jax.Array:
     return jax.grad(objective)(x, *args)
 
 
-def _as_pair(bounds: Any, x0: jax.Array) -> Any:
+def _as_pair(bounds: ScipyBounds, x0: jax.Array) -> tuple[jax.Array, jax.Array] | None:
     """SciPy's bounds as a pair of vectors."""
     if bounds is None:
         return None
@@ -225,27 +261,25 @@ def _as_pair(bounds: Any, x0: jax.Array) -> Any:
             raise ValueError(
                 f"minimize: there are {len(bounds)} pairs of bounds for {x0.size} parameters."
             )
-        low, high = zip(
-            *((-np.inf if a is None else a, np.inf if b is None else b) for a, b in bounds),
-            strict=True,
-        )
-    return tuple(jnp.broadcast_to(jnp.asarray(b, x0.dtype), x0.shape) for b in (low, high))
+        low = [-np.inf if a is None else a for a, _ in bounds]
+        high = [np.inf if b is None else b for _, b in bounds]
+    fill = lambda bound: jnp.broadcast_to(jnp.asarray(bound, x0.dtype), x0.shape)
+    return fill(low), fill(high)
 
 
-def _adapted(callback: Callable) -> Callable:
+def _adapted(callback: Callable[..., Any]) -> Callback:
     """SciPy's callback as one of ours."""
-    takes_result = set(inspect.signature(callback).parameters) == {"intermediate_result"}
+    names = inspect.signature(callback).parameters.keys()
+    takes_result = names == {"intermediate_result"}
 
-    def call(told: dict) -> Any:
+    def call(told: dict[str, Any]) -> Any:
         if told["step"] == 0:
             return False
         x, value = told["params"], told["value"]
         try:
-            return (
-                callback(intermediate_result=OptimizeResult(x=x, fun=value))
-                if takes_result
-                else callback(x)
-            )
+            if takes_result:
+                return callback(intermediate_result=OptimizeResult(x=x, fun=value))
+            return callback(x)
         except StopIteration:
             return True
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.transformation import GradientTransformation, chain
+from gradchain.core.types import Params, State, Tree, Updates
 from gradchain.numerics.arithmetic import cast
 from gradchain.tree.mapping import map_leaves
+
+Bounds: TypeAlias = tuple[Params, Params] | None
+"""Lower and upper bounds, two trees like the parameters; ``None`` if there are none."""
 
 
 def as_bounds(caller: str, bounds: Any, params: Any) -> Any:
