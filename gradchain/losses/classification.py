@@ -1,29 +1,37 @@
-"""Losses of a class: cross entropies and what is made from them."""
+"""Losses of classification: cross entropies and their relatives."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import Axis, labelled, mask_like, precise, shaped_like, total_where
+from gradchain.losses.inputs import (
+    Array,
+    Axis,
+    Number,
+    labelled,
+    mask_like,
+    precise,
+    shaped_like,
+    total_where,
+)
 
 
-def _log_softmax(logits: jax.Array, axis: Axis, where: Any) -> jax.Array:
-    """Log probabilities among what ``where`` includes, 0 elsewhere."""
+def _log_softmax(logits: Array, axis: Axis, where: Array | None) -> jax.Array:
+    """Log probabilities among the elements in ``where``, 0 elsewhere."""
     if where is None:
         return jax.nn.log_softmax(logits, axis)
-    anything = where | ~jnp.any(
-        where, axis, keepdims=True
-    )  # a row without a class gets all, and counts for nothing
+    # A row without a class gets all, and counts for nothing.
+    anything = where | ~jnp.any(where, axis, keepdims=True)
     logits = jnp.where(anything, logits, 0.0)
     return jnp.where(where, jax.nn.log_softmax(logits, axis, where=anything), 0.0)
 
 
 @precise("logits")
 def softmax_cross_entropy(
-    logits: Any, labels: Any, axis: Axis = -1, where: Any = None
+    logits: Array, labels: Array, axis: Axis = -1, where: Array | None = None
 ) -> jax.Array:
     r"""The cross entropy of softmax probabilities, :math:`-\sum_j y_j \log \mathrm{softmax}(x)_j`.
 
@@ -31,8 +39,8 @@ def softmax_cross_entropy(
 
     Args:
         logits: the logits :math:`x`, classes along ``axis``.
-        labels: the probabilities :math:`y`, one-hot labels say, of a shape that broadcasts to that
-            of the logits.
+        labels: the probabilities :math:`y`, for example one-hot labels, of a shape that broadcasts
+            to that of the logits.
         axis: the dimension or dimensions of the classes; ``None``: all.
         where: which elements take part: a mask like the logits, or one without ``axis``. Where none
             does it is 0.
@@ -53,10 +61,11 @@ def softmax_cross_entropy(
 
 @precise("logits")
 def softmax_cross_entropy_with_integer_labels(
-    logits: Any, labels: Any, axis: int | tuple[int, ...] = -1, where: Any = None
+    logits: Array, labels: Array, axis: int | tuple[int, ...] = -1, where: Array | None = None
 ) -> jax.Array:
-    r"""The cross entropy of softmax probabilities for a class given by its number, :math:`-\log
-    \mathrm{softmax}(x)_y`.
+    r"""The cross entropy of softmax probabilities for an integer label.
+
+    It is :math:`-\log \mathrm{softmax}(x)_y`.
 
     Args:
         logits: the logits :math:`x`, classes along ``axis``.
@@ -76,7 +85,11 @@ def softmax_cross_entropy_with_integer_labels(
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     mask = mask_like(where, logits, axis)
     last = tuple(range(-len(axes), 0))
-    flat = lambda x: (y := jnp.moveaxis(x, axes, last)).reshape(*y.shape[: y.ndim - len(axes)], -1)
+
+    def flat(x: Array) -> jax.Array:
+        y = jnp.moveaxis(x, axes, last)
+        return y.reshape(*y.shape[: y.ndim - len(axes)], -1)
+
     x = flat(logits)
     if mask is None:
         return jax.nn.logsumexp(x, axis=-1) - labelled(x, labels)
@@ -88,10 +101,17 @@ def softmax_cross_entropy_with_integer_labels(
 
 @precise("logits")
 def poly_loss_cross_entropy(
-    logits: Any, labels: Any, *, epsilon: Any = 2.0, axis: Axis = -1, where: Any = None
+    logits: Array,
+    labels: Array,
+    *,
+    epsilon: Number = 2.0,
+    axis: Axis = -1,
+    where: Array | None = None,
 ) -> jax.Array:
-    r"""Cross entropy plus a linear term, :math:`-\sum_j y_j \log p_j + \epsilon \sum_j y_j (1 -
-    p_j)`.
+    r"""Cross entropy plus a linear term.
+
+    .. math::
+        -\sum_j y_j \log p_j + \epsilon \sum_j y_j (1 - p_j)
 
     Args:
         logits: as for ``softmax_cross_entropy``.
@@ -115,9 +135,10 @@ def poly_loss_cross_entropy(
 
 
 @precise("logits")
-def sigmoid_binary_cross_entropy(logits: Any, labels: Any) -> jax.Array:
-    r"""The cross entropy of sigmoid probabilities, :math:`-y \log \sigma(x) - (1 - y) \log
-    \sigma(-x)`, by element.
+def sigmoid_binary_cross_entropy(logits: Array, labels: Array) -> jax.Array:
+    r"""The cross entropy of sigmoid probabilities, by element.
+
+    It is :math:`-y \log \sigma(x) - (1 - y) \log \sigma(-x)`.
 
     Args:
         logits: the logits :math:`x` of independent yes-or-no questions.
@@ -138,13 +159,13 @@ def sigmoid_binary_cross_entropy(logits: Any, labels: Any) -> jax.Array:
 
 @precise("logits")
 def sigmoid_focal_loss(
-    logits: Any, labels: Any, *, alpha: Any = None, gamma: Any = 2.0
+    logits: Array, labels: Array, *, alpha: Number | None = None, gamma: Number = 2.0
 ) -> jax.Array:
-    r"""Binary cross entropy that counts easy examples less: :math:`-\alpha_y (1 - p_y)^\gamma \log
-    p_y`, by element.
+    r"""Binary cross entropy that counts easy examples less.
 
-    :math:`p_y` is the probability that the prediction gives to the truth; its complement is a logarithm until the end,
-    so that powers below 1 have slopes that are numbers.
+    It is :math:`-\alpha_y (1 - p_y)^\gamma \log p_y`, by element. :math:`p_y` is the probability
+    that the prediction gives to the truth; its complement is a logarithm until the end, so that
+    powers below 1 have finite derivatives.
 
     Args:
         logits: as for ``sigmoid_binary_cross_entropy``.
@@ -164,23 +185,31 @@ def sigmoid_focal_loss(
     shares = jnp.stack([labels, 1.0 - labels])
     log_missed = jax.nn.logsumexp(jnp.stack([log_not_p, log_p]), axis=0, b=shares)
     loss = jnp.exp(gamma * log_missed) * sigmoid_binary_cross_entropy(logits, labels)
-    return loss if alpha is None else (alpha * labels + (1.0 - alpha) * (1.0 - labels)) * loss
+    if alpha is None:
+        return loss
+    return (alpha * labels + (1.0 - alpha) * (1.0 - labels)) * loss
 
 
 @precise("logits")
 def ranking_softmax_loss(
-    logits: Any, labels: Any, *, where: Any = None, weights: Any = None, reduce_fn: Any = jnp.mean
+    logits: Array,
+    labels: Array,
+    *,
+    where: Array | None = None,
+    weights: Array | None = None,
+    reduce_fn: Callable[..., jax.Array] | None = jnp.mean,
 ) -> jax.Array:
-    r"""The softmax cross entropy of a list of items, :math:`-\sum_i w_i y_i \log
-    \mathrm{softmax}(x)_i`.
+    r"""The softmax cross entropy of a list of items.
+
+    It is :math:`-\sum_i w_i y_i \log \mathrm{softmax}(x)_i`.
 
     Args:
         logits: the scores :math:`x` of the items of a list, along the last dimension.
         labels: the relevance :math:`y` of each item.
         where: which items there are.
         weights: the weights :math:`w`, by default 1.
-        reduce_fn: what makes one number of all lists, ``f(losses, where=...)``; ``None``: nothing,
-            one loss for each list, 0 for a list without items.
+        reduce_fn: the function ``f(losses, where=...)`` that makes one number of all lists;
+            ``None``: one loss for each list, 0 for a list without items.
 
     Source: Cao et al., "Learning to Rank: From Pairwise Approach to Listwise Approach", 2007,
     https://doi.org/10.1145/1273496.1273513
@@ -199,8 +228,6 @@ def ranking_softmax_loss(
         return reduce_fn(losses)
     alive = jnp.any(mask, -1)
     reduced = reduce_fn(losses, where=alive)
-    return (
-        jnp.where(jnp.any(alive), reduced, jnp.zeros_like(reduced))
-        if reduce_fn is jnp.mean
-        else reduced
-    )
+    if reduce_fn is not jnp.mean:
+        return reduced
+    return jnp.where(jnp.any(alive), reduced, jnp.zeros_like(reduced))

@@ -1,19 +1,19 @@
-"""Losses of embeddings: what belongs together is to be near, the rest far."""
+"""Losses of embeddings: similar ones near, others far."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import precise, shaped_like
+from gradchain.losses.inputs import Array, Number, precise, shaped_like
 from gradchain.losses.regression import cosine_similarity
 
 
 @precise("embeddings")
-def ntxent(embeddings: Any, labels: Any, temperature: Any = 0.07) -> jax.Array:
-    r"""The normalised temperature-scaled cross entropy, a mean over pairs of equal labels.
+def ntxent(embeddings: Array, labels: Array, temperature: Number = 0.07) -> jax.Array:
+    r"""The normalised temperature-scaled cross entropy (NT-Xent).
+
+    It is a mean over the pairs of equal labels.
 
     .. math::
         \ell_{ij} = -\log \frac{e^{s_{ij}}}{e^{s_{ij}} + \sum_{k: y_k \ne y_i} e^{s_{ik}}}, \quad
@@ -21,7 +21,7 @@ def ntxent(embeddings: Any, labels: Any, temperature: Any = 0.07) -> jax.Array:
 
     Args:
         embeddings: the vectors :math:`z`, of shape ``(batch, features)``.
-        labels: what they show, of shape ``(batch,)``; those of equal labels belong together.
+        labels: their classes, of shape ``(batch,)``; those of equal labels belong together.
         temperature: :math:`\tau > 0`.
 
     Returns:
@@ -34,7 +34,8 @@ def ntxent(embeddings: Any, labels: Any, temperature: Any = 0.07) -> jax.Array:
     2020, https://arxiv.org/abs/2002.05709
 
     Example:
-        >>> print(ntxent(jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 0, 1]), temperature=1.0))
+        >>> embeddings = jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> print(ntxent(embeddings, jnp.array([0, 0, 1]), temperature=1.0))
         0.3132617
     """
     labels = jnp.asarray(labels)
@@ -55,38 +56,40 @@ def ntxent(embeddings: Any, labels: Any, temperature: Any = 0.07) -> jax.Array:
 
 @precise("anchors", "positives", "negatives")
 def triplet_margin_loss(
-    anchors: Any,
-    positives: Any,
-    negatives: Any,
+    anchors: Array,
+    positives: Array,
+    negatives: Array,
     axis: int = -1,
-    norm_degree: Any = 2,
-    margin: Any = 1.0,
-    eps: Any = 1e-6,
+    norm_degree: Number = 2,
+    margin: Number = 1.0,
+    eps: Number = 1e-6,
 ) -> jax.Array:
-    r"""How far a negative is from being further away than a positive by a margin: :math:`\max(0,
-    d_+ - d_- + m)`.
+    r"""The triplet loss :math:`\max(0, d_+ - d_- + m)`.
 
-    :math:`d = (\epsilon + \sum_i |a_i - b_i|^p)^{1/p}` is the distance from the anchor.
+    It is 0 where the negative is further away than the positive by the margin. :math:`d = (\epsilon
+    + \sum_i |a_i - b_i|^p)^{1/p}` is the distance from the anchor.
 
     Args:
         anchors: vectors along ``axis``.
-        positives: what should be near, of the same shape.
-        negatives: what should be far, of the same shape.
+        positives: vectors that should be near, of the same shape.
+        negatives: vectors that should be far, of the same shape.
         axis: the dimension of a vector.
         norm_degree: the degree :math:`p \ge 1` of the norm.
         margin: the margin :math:`m \ge 0`, in the units of the vectors.
-        eps: :math:`\epsilon > 0` keeps slopes finite where two vectors are equal.
+        eps: :math:`\epsilon > 0` keeps derivatives finite where two vectors are equal.
 
     Source: Balntas et al., "Learning local feature descriptors with triplets and shallow
     convolutional neural networks", 2016, https://doi.org/10.5244/C.30.119
 
     Example:
-        >>> print(triplet_margin_loss(jnp.zeros(2), jnp.array([3.0, 4.0]), jnp.array([0.0, 4.5]), eps=0.0))
+        >>> near, far = jnp.array([3.0, 4.0]), jnp.array([0.0, 4.5])
+        >>> print(triplet_margin_loss(jnp.zeros(2), near, far, eps=0.0))
         1.5
     """
 
-    def distance(others: jax.Array) -> jax.Array:
+    def distance(others: Array) -> jax.Array:
         apart = jnp.abs(anchors - shaped_like(anchors, others))
-        return jnp.power(jnp.sum(jnp.power(apart, norm_degree), axis) + eps, 1.0 / norm_degree)
+        powers = jnp.sum(jnp.power(apart, norm_degree), axis) + eps
+        return jnp.power(powers, 1.0 / norm_degree)
 
     return jnp.maximum(distance(positives) - distance(negatives) + margin, 0.0)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import Axis, mask_like, precise, shaped_like, total_where
+from gradchain.losses.inputs import Array, Axis, mask_like, precise, shaped_like, total_where
 
 
 @precise("log_predictions", "targets")
 def kl_divergence(
-    log_predictions: Any, targets: Any, axis: Axis = -1, where: Any = None
+    log_predictions: Array, targets: Array, axis: Axis = -1, where: Array | None = None
 ) -> jax.Array:
-    r"""The Kullback-Leibler divergence :math:`\sum_j y_j (\log y_j - \log p_j)`, where :math:`0
-    \log 0 = 0`.
+    r"""The Kullback-Leibler divergence :math:`\sum_j y_j (\log y_j - \log p_j)`.
+
+    As usual :math:`0 \log 0 = 0`.
 
     Args:
         log_predictions: the logarithms :math:`\log p` of predicted probabilities, along ``axis``.
@@ -31,17 +30,17 @@ def kl_divergence(
         >>> print(kl_divergence(jnp.log(jnp.array([0.5, 0.5])), jnp.array([1.0, 0.0])))
         0.6931472
     """
-    y, where = shaped_like(log_predictions, targets), mask_like(where, log_predictions, axis)
+    y = shaped_like(log_predictions, targets)
+    where = mask_like(where, log_predictions, axis)
     log_y = jnp.log(jnp.where(y > 0, y, 1.0))
-    log_p = jnp.where(
-        y == 0, jnp.where(log_predictions == -jnp.inf, 0.0, log_predictions), log_predictions
-    )
+    finite = jnp.where(log_predictions == -jnp.inf, 0.0, log_predictions)
+    log_p = jnp.where(y == 0, finite, log_predictions)
     return total_where(y * (log_y - log_p), axis, where)
 
 
 @precise("log_predictions", "log_targets")
 def kl_divergence_with_log_targets(
-    log_predictions: Any, log_targets: Any, axis: Axis = -1, where: Any = None
+    log_predictions: Array, log_targets: Array, axis: Axis = -1, where: Array | None = None
 ) -> jax.Array:
     """The Kullback-Leibler divergence from the logarithms of both distributions.
 
@@ -56,10 +55,8 @@ def kl_divergence_with_log_targets(
         >>> print(kl_divergence_with_log_targets(uniform, jnp.array([0.0, -jnp.inf])))
         0.6931472
     """
-    log_y, where = (
-        shaped_like(log_predictions, log_targets),
-        mask_like(where, log_predictions, axis),
-    )
+    log_y = shaped_like(log_predictions, log_targets)
+    where = mask_like(where, log_predictions, axis)
     possible = log_y > -jnp.inf
     difference = jnp.where(possible, log_y, 0.0) - jnp.where(possible, log_predictions, 0.0)
     return total_where(jnp.exp(log_y) * difference, axis, where)
@@ -67,10 +64,11 @@ def kl_divergence_with_log_targets(
 
 @precise("log_predictions", "targets")
 def generalized_kl_divergence(
-    log_predictions: Any, targets: Any, axis: Axis = -1, where: Any = None
+    log_predictions: Array, targets: Array, axis: Axis = -1, where: Array | None = None
 ) -> jax.Array:
-    r"""The divergence of measures that need not sum to 1, :math:`\sum_j y_j (\log y_j - \log p_j) +
-    p_j - y_j`.
+    r"""The divergence of measures that need not sum to 1.
+
+    It is :math:`\sum_j y_j (\log y_j - \log p_j) + p_j - y_j`.
 
     Args:
         log_predictions: as for ``kl_divergence``.
@@ -85,7 +83,7 @@ def generalized_kl_divergence(
         >>> print(generalized_kl_divergence(jnp.log(jnp.array([2.0])), jnp.array([1.0])).round(3))
         0.307
     """
-    y, where = shaped_like(log_predictions, targets), mask_like(where, log_predictions, axis)
-    return kl_divergence(log_predictions, y, axis, where) + total_where(
-        jnp.exp(log_predictions) - y, axis, where
-    )
+    y = shaped_like(log_predictions, targets)
+    where = mask_like(where, log_predictions, axis)
+    divergence = kl_divergence(log_predictions, y, axis, where)
+    return divergence + total_where(jnp.exp(log_predictions) - y, axis, where)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import labelled, precise, shaped_like
+from gradchain.losses.inputs import Array, labelled, precise, shaped_like
 from gradchain.projections import Along, projection_simplex
 
 
 @precise("predictor_outputs")
-def hinge_loss(predictor_outputs: Any, targets: Any) -> jax.Array:
+def hinge_loss(predictor_outputs: Array, targets: Array) -> jax.Array:
     r"""The hinge loss :math:`\max(0, 1 - y s)`, by element.
 
     Args:
@@ -26,11 +25,12 @@ def hinge_loss(predictor_outputs: Any, targets: Any) -> jax.Array:
         >>> print(hinge_loss(jnp.array([0.5, -2.0]), jnp.array([1.0, 1.0])))
         [0.5 3. ]
     """
-    return jnp.maximum(1.0 - predictor_outputs * shaped_like(predictor_outputs, targets), 0.0)
+    targets = shaped_like(predictor_outputs, targets)
+    return jnp.maximum(1.0 - predictor_outputs * targets, 0.0)
 
 
 @precise("predictor_outputs")
-def perceptron_loss(predictor_outputs: Any, targets: Any) -> jax.Array:
+def perceptron_loss(predictor_outputs: Array, targets: Array) -> jax.Array:
     r"""The perceptron's loss :math:`\max(0, -y s)`, by element.
 
     Args:
@@ -43,15 +43,16 @@ def perceptron_loss(predictor_outputs: Any, targets: Any) -> jax.Array:
         >>> print(perceptron_loss(jnp.array([0.5, -2.0]), jnp.array([1.0, 1.0])))
         [0. 2.]
     """
-    return jnp.maximum(-predictor_outputs * shaped_like(predictor_outputs, targets), 0.0)
+    targets = shaped_like(predictor_outputs, targets)
+    return jnp.maximum(-predictor_outputs * targets, 0.0)
 
 
 @precise("logits")
-def sparsemax_loss(logits: Any, labels: Any) -> jax.Array:
-    r"""The loss of the sparse sigmoid, which is exactly 0 beyond a margin, by element.
+def sparsemax_loss(logits: Array, labels: Array) -> jax.Array:
+    r"""The loss of the sparse sigmoid, by element.
 
-    With :math:`m = x` for label 1 and :math:`-x` for label 0: 0 for :math:`m \ge 1`, :math:`-m` for
-    :math:`m \le -1`, and :math:`(1 - m)^2 / 4` between.
+    It is exactly 0 beyond a margin: with :math:`m = x` for label 1 and :math:`-x` for label 0: 0
+    for :math:`m \ge 1`, :math:`-m` for :math:`m \le -1`, and :math:`(1 - m)^2 / 4` between.
 
     Args:
         logits: the scores :math:`x`.
@@ -70,7 +71,7 @@ def sparsemax_loss(logits: Any, labels: Any) -> jax.Array:
 
 
 @precise("scores")
-def multiclass_hinge_loss(scores: Any, labels: Any) -> jax.Array:
+def multiclass_hinge_loss(scores: Array, labels: Array) -> jax.Array:
     r"""The hinge loss for several classes, :math:`\max_j (s_j + [j \ne y]) - s_y`.
 
     Args:
@@ -89,7 +90,7 @@ def multiclass_hinge_loss(scores: Any, labels: Any) -> jax.Array:
 
 
 @precise("scores")
-def multiclass_perceptron_loss(scores: Any, labels: Any) -> jax.Array:
+def multiclass_perceptron_loss(scores: Array, labels: Array) -> jax.Array:
     r"""The perceptron's loss for several classes, :math:`\max_j s_j - s_y`.
 
     Args:
@@ -107,9 +108,10 @@ def multiclass_perceptron_loss(scores: Any, labels: Any) -> jax.Array:
 
 
 @precise("scores")
-def multiclass_sparsemax_loss(scores: Any, labels: Any) -> jax.Array:
-    r"""The loss of sparsemax, the nearest point :math:`p` of the simplex: :math:`p^T s + (1 - p^T
-    p)/2 - s_y`.
+def multiclass_sparsemax_loss(scores: Array, labels: Array) -> jax.Array:
+    r"""The loss of sparsemax, :math:`p^T s + (1 - p^T p)/2 - s_y`.
+
+    :math:`p` is the point of the simplex that is nearest to :math:`s`.
 
     Args:
         scores: as for ``multiclass_hinge_loss``.
@@ -123,11 +125,14 @@ def multiclass_sparsemax_loss(scores: Any, labels: Any) -> jax.Array:
     """
     above = scores - labelled(scores, labels)[..., None]
     p = projection_simplex(above, over=Along(-1))
-    return jnp.sum(p * jnp.where(p > 0, above, 0.0), -1) + 0.5 * (1.0 - jnp.sum(jnp.square(p), -1))
+    linear = jnp.sum(p * jnp.where(p > 0, above, 0.0), -1)
+    return linear + 0.5 * (1.0 - jnp.sum(jnp.square(p), -1))
 
 
-def make_fenchel_young_loss(max_fun: Callable[..., Any]) -> Callable[..., jax.Array]:
-    r"""A loss from a function that stands for a maximum: :math:`\max(s) - \langle y, s \rangle`.
+def make_fenchel_young_loss(max_fun: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    r"""Make a Fenchel-Young loss, :math:`\max(s) - \langle y, s \rangle`.
+
+    ``max_fun`` stands for the maximum.
 
     Args:
         max_fun: from a vector of scores, and further arguments, to a number: ``logsumexp`` gives
@@ -146,8 +151,11 @@ def make_fenchel_young_loss(max_fun: Callable[..., Any]) -> Callable[..., jax.Ar
     """
 
     @precise("scores")
-    def fenchel_young_loss(scores: Any, targets: Any, *args: Any, **kwargs: Any) -> jax.Array:
-        largest = jnp.vectorize(lambda s: max_fun(s, *args, **kwargs), signature="(n)->()")(scores)
+    def fenchel_young_loss(
+        scores: Array, targets: Array, *args: object, **kwargs: object
+    ) -> jax.Array:
+        of_vector = lambda s: max_fun(s, *args, **kwargs)
+        largest = jnp.vectorize(of_vector, signature="(n)->()")(scores)
         return largest - jnp.sum(shaped_like(scores, targets) * scores, -1)
 
     return fenchel_young_loss

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import Axis, mask_like, precise, shaped_like
+from gradchain.losses.inputs import Array, Axis, Number, mask_like, precise, shaped_like
 
 
-def _errors(predictions: jax.Array, targets: Any) -> jax.Array:
+def _errors(predictions: Array, targets: Array | None) -> jax.Array:
+    predictions = jnp.asarray(predictions)
     return predictions if targets is None else predictions - shaped_like(predictions, targets)
 
 
 @precise("predictions")
-def squared_error(predictions: Any, targets: Any = None) -> jax.Array:
+def squared_error(predictions: Array, targets: Array | None = None) -> jax.Array:
     """The square of the error, element by element.
 
     Args:
@@ -35,8 +34,10 @@ def squared_error(predictions: Any, targets: Any = None) -> jax.Array:
 
 
 @precise("predictions")
-def l2_loss(predictions: Any, targets: Any = None) -> jax.Array:
-    """Half the square of the error, whose slope is the error.
+def l2_loss(predictions: Array, targets: Array | None = None) -> jax.Array:
+    """Half the square of the error.
+
+    Its derivative is the error.
 
     Args:
         predictions: as for ``squared_error``.
@@ -50,7 +51,9 @@ def l2_loss(predictions: Any, targets: Any = None) -> jax.Array:
 
 
 @precise("predictions")
-def huber_loss(predictions: Any, targets: Any = None, *, delta: Any = 1.0) -> jax.Array:
+def huber_loss(
+    predictions: Array, targets: Array | None = None, *, delta: Number = 1.0
+) -> jax.Array:
     r"""Quadratic for small errors, linear for large ones.
 
     .. math::
@@ -75,11 +78,11 @@ def huber_loss(predictions: Any, targets: Any = None, *, delta: Any = 1.0) -> ja
 
 
 @precise("predictions")
-def log_cosh(predictions: Any, targets: Any = None) -> jax.Array:
-    r"""The logarithm of the hyperbolic cosine of the error: near :math:`e^2/2`, then :math:`|e| -
-    \log 2`.
+def log_cosh(predictions: Array, targets: Array | None = None) -> jax.Array:
+    r"""The logarithm of the hyperbolic cosine of the error.
 
-    Accurate to the last digits for errors of any size, and its slope :math:`\tanh e` too.
+    It is near :math:`e^2/2` for small errors, then :math:`|e| - \log 2`. It is accurate to the last
+    digits for errors of any size, and its derivative :math:`\tanh e` too.
 
     Args:
         predictions: as for ``squared_error``.
@@ -96,18 +99,24 @@ def log_cosh(predictions: Any, targets: Any = None) -> jax.Array:
     distance = jnp.abs(error)
     is_small = distance < 1.0
     small = jnp.log1p(2.0 * jnp.square(jnp.sinh(0.5 * jnp.where(is_small, error, 0.0))))
-    large = distance + jnp.log1p(jnp.exp(-2.0 * distance)) - jnp.log(2.0).astype(distance.dtype)
+    log_2 = jnp.log(2.0).astype(distance.dtype)
+    large = distance + jnp.log1p(jnp.exp(-2.0 * distance)) - log_2
     return jnp.where(is_small, small, large)
 
 
 @precise("predictions", "targets")
 def cosine_similarity(
-    predictions: Any, targets: Any, *, epsilon: Any = 0.0, axis: Axis = -1, where: Any = None
+    predictions: Array,
+    targets: Array,
+    *,
+    epsilon: Number = 0.0,
+    axis: Axis = -1,
+    where: Array | None = None,
 ) -> jax.Array:
-    r"""The cosine of the angle between two vectors, :math:`\langle a, b \rangle / (\lVert a \rVert
-    \lVert b \rVert)`.
+    r"""The cosine of the angle between two vectors.
 
-    It is 0, with slopes of 0, where a vector is zero.
+    It is :math:`\langle a, b \rangle / (\lVert a \rVert \lVert b \rVert)`, and 0, with derivative
+    0, where a vector is zero.
 
     Args:
         predictions: the vectors :math:`a`, along ``axis``.
@@ -126,8 +135,8 @@ def cosine_similarity(
     return jnp.sum(a * b, axis)
 
 
-def _direction(x: jax.Array, epsilon: Any, axis: Axis, where: Any) -> jax.Array:
-    """``x`` by its norm, first brought to a size whose square is a number."""
+def _direction(x: Array, epsilon: Number, axis: Axis, where: Array | None) -> jax.Array:
+    """``x`` over its norm, without overflow or underflow of squares."""
     x = x if where is None else jnp.where(where, x, 0.0)
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis, keepdims=True, initial=0.0))
     largest = jnp.where(largest > 0, largest, 1.0)
@@ -139,9 +148,16 @@ def _direction(x: jax.Array, epsilon: Any, axis: Axis, where: Any) -> jax.Array:
 
 @precise("predictions", "targets")
 def cosine_distance(
-    predictions: Any, targets: Any, *, epsilon: Any = 0.0, axis: Axis = -1, where: Any = None
+    predictions: Array,
+    targets: Array,
+    *,
+    epsilon: Number = 0.0,
+    axis: Axis = -1,
+    where: Array | None = None,
 ) -> jax.Array:
-    """One minus the cosine similarity: 0 for the same direction, 2 for opposite ones.
+    """One minus the cosine similarity.
+
+    It is 0 for the same direction, and 2 for opposite ones.
 
     Args:
         predictions: as for ``cosine_similarity``.
@@ -154,13 +170,17 @@ def cosine_distance(
         >>> print(cosine_distance(jnp.array([2.0, 0.0]), jnp.array([0.0, 4.0])))
         1.0
     """
-    return 1.0 - cosine_similarity(predictions, targets, epsilon=epsilon, axis=axis, where=where)
+    similarity = cosine_similarity(predictions, targets, epsilon=epsilon, axis=axis, where=where)
+    return 1.0 - similarity
 
 
 @precise("labels")
-def smooth_labels(labels: Any, alpha: Any, *, axis: Axis = -1, where: Any = None) -> jax.Array:
-    r"""Mix labels with the uniform distribution: :math:`(1 - \alpha) y + \alpha / K` for :math:`K`
-    classes.
+def smooth_labels(
+    labels: Array, alpha: Number, *, axis: Axis = -1, where: Array | None = None
+) -> jax.Array:
+    r"""Mix labels with the uniform distribution.
+
+    They become :math:`(1 - \alpha) y + \alpha / K` for :math:`K` classes.
 
     Args:
         labels: one-hot labels or probabilities, along ``axis``.
@@ -177,4 +197,5 @@ def smooth_labels(labels: Any, alpha: Any, *, axis: Axis = -1, where: Any = None
     """
     there = mask_like(where, labels, axis)
     ones = jnp.ones_like(labels) if there is None else there.astype(labels.dtype)
-    return (1.0 - alpha) * labels + alpha / jnp.maximum(jnp.sum(ones, axis, keepdims=True), 1.0)
+    classes = jnp.maximum(jnp.sum(ones, axis, keepdims=True), 1.0)
+    return (1.0 - alpha) * jnp.asarray(labels) + alpha / classes

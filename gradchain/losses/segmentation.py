@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import precise, shaped_like
+from gradchain.losses.inputs import Array, Axis, Number, precise, shaped_like
 from gradchain.tree.mapping import is_traced
 
 
 @precise("predictions")
 def dice_loss(
-    predictions: Any,
-    targets: Any,
+    predictions: Array,
+    targets: Array,
     *,
-    class_weights: Any = None,
-    smooth: Any = 1.0,
-    alpha: Any = 0.5,
-    beta: Any = 0.5,
+    class_weights: Array | None = None,
+    smooth: Number = 1.0,
+    alpha: Number = 0.5,
+    beta: Number = 0.5,
     apply_softmax: bool = True,
     reduction: str = "mean",
     ignore_background: bool = False,
-    axis: int | tuple[int, ...] | None = None,
+    axis: Axis = None,
 ) -> jax.Array:
     r"""One minus the overlap of predicted and true regions.
 
@@ -31,8 +29,7 @@ def dice_loss(
         1 - \frac{TP + s}{TP + \alpha FP + \beta FN + s}
 
     with soft counts of true positives, false positives and false negatives over the places of an
-    image. With
-    :math:`\alpha = \beta = 1/2` it is the Dice loss, else Tversky's.
+    image. With :math:`\alpha = \beta = 1/2` it is the Dice loss, else Tversky's.
 
     Args:
         predictions: logits of shape ``(batch, ..., classes)``; one class is a yes or no, whose
@@ -81,37 +78,40 @@ def dice_loss(
         loss = loss * shaped_like(loss, class_weights, "class_weights")
     if ignore_background and loss.shape[-1] > 1:
         loss = loss[..., 1:]
-    return loss if reduction == "none" else (jnp.mean if reduction == "mean" else jnp.sum)(loss, -1)
+    if reduction == "none":
+        return loss
+    return jnp.mean(loss, -1) if reduction == "mean" else jnp.sum(loss, -1)
 
 
-def _probabilities(predictions: jax.Array, are_logits: bool) -> jax.Array:
+def _probabilities(predictions: Array, are_logits: bool) -> jax.Array:
     is_binary = predictions.shape[-1] == 1
     if are_logits:
         return jax.nn.sigmoid(predictions) if is_binary else jax.nn.softmax(predictions, -1)
     if not is_traced([predictions]):
-        sums = (
-            jnp.clip(predictions, 0.0, 1.0) - predictions
-            if is_binary
-            else jnp.sum(predictions, -1) - 1.0
-        )
-        if bool(jnp.any(jnp.abs(sums) > 1e-5)):
+        if is_binary:
+            excess = jnp.clip(predictions, 0.0, 1.0) - predictions
+        else:
+            excess = jnp.sum(predictions, -1) - 1.0
+        if bool(jnp.any(jnp.abs(excess) > 1e-5)):
             raise ValueError(
-                "dice_loss: with apply_softmax=False predictions must be valid probability distributions."
+                "dice_loss: with apply_softmax=False predictions must be valid probability"
+                " distributions."
             )
-    return predictions
+    return jnp.asarray(predictions)
 
 
 @precise("predictions")
 def multiclass_generalized_dice_loss(
-    predictions: Any,
-    targets: Any,
+    predictions: Array,
+    targets: Array,
     *,
-    smooth: Any = 1.0,
+    smooth: Number = 1.0,
     apply_softmax: bool = True,
     ignore_background: bool = False,
 ) -> jax.Array:
-    """The mean Dice loss with each class weighted by the inverse square of its frequency among the
-    targets.
+    """The mean Dice loss with rare classes weighted more.
+
+    The weight of a class is the inverse square of its frequency among the targets.
 
     Args:
         predictions: as for ``dice_loss``.
@@ -144,9 +144,9 @@ def multiclass_generalized_dice_loss(
 
 @precise("predictions")
 def binary_dice_loss(
-    predictions: Any, targets: Any, *, smooth: Any = 1.0, apply_sigmoid: bool = True
+    predictions: Array, targets: Array, *, smooth: Number = 1.0, apply_sigmoid: bool = True
 ) -> jax.Array:
-    """The Dice loss of a yes or no at each place, one number for each image.
+    """The Dice loss of one class, by image.
 
     Args:
         predictions: logits of shape ``(batch, ...)`` or ``(batch, ..., 1)``.

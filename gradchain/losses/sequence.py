@@ -1,26 +1,24 @@
-"""The loss of a sequence of labels whose places in time are not known."""
+"""The loss of a sequence of labels without alignment."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import precise
+from gradchain.losses.inputs import Array, Number, precise
 
 
 @precise("logits")
 def ctc_loss_with_forward_probs(
-    logits: Any,
-    logit_paddings: Any,
-    labels: Any,
-    label_paddings: Any,
+    logits: Array,
+    logit_paddings: Array,
+    labels: Array,
+    label_paddings: Array,
     *,
     blank_id: int = 0,
-    log_epsilon: Any = -1e5,
+    log_epsilon: Number = -1e5,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    r"""The CTC loss, and the probabilities that it is made from.
+    r"""The CTC loss, and its forward probabilities.
 
     An alignment gives each frame a label or a blank. :math:`\alpha^B_t(n)` is the probability of
     all alignments of the first :math:`t` frames that have passed :math:`n` labels and end in a
@@ -48,12 +46,15 @@ def ctc_loss_with_forward_probs(
     https://doi.org/10.1145/1143844.1143891
 
     Example:
-        >>> loss, _, _ = ctc_loss_with_forward_probs(jnp.zeros((1, 2, 2)), jnp.zeros((1, 2)), jnp.ones((1, 1), int),
-        ...                                          jnp.zeros((1, 1)))
+        >>> logits, labels = jnp.zeros((1, 2, 2)), jnp.ones((1, 1), int)
+        >>> loss, _, _ = ctc_loss_with_forward_probs(
+        ...     logits, jnp.zeros((1, 2)), labels, jnp.zeros((1, 1))
+        ... )
         >>> print(jnp.exp(-loss))  # three of the four alignments of two frames
         [0.75]
     """
-    labels, frame_is_padding = jnp.asarray(labels), jnp.asarray(logit_paddings) > 0
+    labels = jnp.asarray(labels)
+    frame_is_padding = jnp.asarray(logit_paddings) > 0
     label_is_padding = jnp.asarray(label_paddings) > 0
     _check(logits, frame_is_padding, labels, label_is_padding)
     log_p = jax.nn.log_softmax(logits)
@@ -63,13 +64,15 @@ def ctc_loss_with_forward_probs(
 
     nothing = jnp.full((labels.shape[0], 1), log_epsilon, log_p.dtype)
     never = jnp.broadcast_to(nothing, labels.shape)
-    repeats = jnp.pad(
-        labels[:, 1:] == labels[:, :-1], ((0, 0), (1, 0))
-    )  # between equal labels stands a blank
+    # Between equal labels stands a blank.
+    repeats = jnp.pad(labels[:, 1:] == labels[:, :-1], ((0, 0), (1, 0)))
 
-    def frame(before: tuple, now: tuple) -> tuple:
+    def frame(
+        before: tuple[jax.Array, jax.Array], now: tuple[jax.Array, ...]
+    ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
         (blank, label), (log_blank, log_label, is_padding) = before, now
-        previous = jnp.where(repeats, log_epsilon, jnp.concatenate([nothing, label[:, :-1]], 1))
+        shifted = jnp.concatenate([nothing, label[:, :-1]], 1)
+        previous = jnp.where(repeats, log_epsilon, shifted)
         to_label = jnp.logaddexp(jnp.logaddexp(label, blank[:, :-1]), previous) + log_label
         to_blank = jnp.logaddexp(blank, jnp.concatenate([nothing, label], 1)) + log_blank
         after = (
@@ -79,7 +82,8 @@ def ctc_loss_with_forward_probs(
         return after, after
 
     start = jnp.concatenate([jnp.zeros_like(nothing), never], 1), never
-    last, (blanks, emitted) = jax.lax.scan(frame, start, (log_blank, log_label, frame_is_padding.T))
+    frames = (log_blank, log_label, frame_is_padding.T)
+    last, (blanks, emitted) = jax.lax.scan(frame, start, frames)
     either = jnp.logaddexp(last[0], jnp.concatenate([nothing, last[1]], 1))
     lengths = jnp.sum(~label_is_padding, 1)
     losses = -jnp.take_along_axis(either, lengths[:, None], 1)[:, 0]
@@ -87,7 +91,7 @@ def ctc_loss_with_forward_probs(
 
 
 def _check(
-    logits: jax.Array, logit_paddings: jax.Array, labels: jax.Array, label_paddings: jax.Array
+    logits: Array, logit_paddings: jax.Array, labels: jax.Array, label_paddings: jax.Array
 ) -> None:
     if logits.ndim != 3 or labels.ndim != 2 or labels.shape[0] != logits.shape[0]:
         raise ValueError(
@@ -96,22 +100,24 @@ def _check(
         )
     if logit_paddings.shape != logits.shape[:2] or label_paddings.shape != labels.shape:
         raise ValueError(
-            f"ctc_loss: paddings of shape {list(logit_paddings.shape)} and {list(label_paddings.shape)} for logits of"
-            f" {list(logits.shape)} and labels of {list(labels.shape)}."
+            f"ctc_loss: paddings of shape {list(logit_paddings.shape)} and"
+            f" {list(label_paddings.shape)} for logits of {list(logits.shape)} and labels of"
+            f" {list(labels.shape)}."
         )
 
 
 def ctc_loss(
-    logits: Any,
-    logit_paddings: Any,
-    labels: Any,
-    label_paddings: Any,
+    logits: Array,
+    logit_paddings: Array,
+    labels: Array,
+    label_paddings: Array,
     *,
     blank_id: int = 0,
-    log_epsilon: Any = -1e5,
+    log_epsilon: Number = -1e5,
 ) -> jax.Array:
-    """The CTC loss of each sequence: how improbable all alignments of labels to frames are
-    together.
+    """The CTC loss of each sequence.
+
+    It is the negative logarithm of the probability of all alignments of labels to frames together.
 
     Args:
         logits: as for ``ctc_loss_with_forward_probs``.
@@ -122,7 +128,8 @@ def ctc_loss(
         log_epsilon: as for ``ctc_loss_with_forward_probs``.
 
     Example:
-        >>> print(ctc_loss(jnp.zeros((1, 1, 2)), jnp.zeros((1, 1)), jnp.ones((1, 1), int), jnp.zeros((1, 1))))
+        >>> logits, labels = jnp.zeros((1, 1, 2)), jnp.ones((1, 1), int)
+        >>> print(ctc_loss(logits, jnp.zeros((1, 1)), labels, jnp.zeros((1, 1))))
         [0.6931472]
     """
     return ctc_loss_with_forward_probs(
