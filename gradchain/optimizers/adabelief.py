@@ -14,7 +14,7 @@ from gradchain.optimizers.adam import nesterov_mean
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_belief(
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,

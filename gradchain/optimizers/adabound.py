@@ -15,7 +15,7 @@ from gradchain.optimizers.adam import bias_corrections
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_adabound(
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,

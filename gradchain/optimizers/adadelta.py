@@ -15,7 +15,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
 
-@transform
+@transform(roles="adaptive")
 def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6) -> Body:
     r"""Scale by the size of past updates over past gradients.
 

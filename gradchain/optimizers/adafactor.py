@@ -74,7 +74,7 @@ def inverse_root(row: jax.Array, col: jax.Array, dims: Pair) -> jax.Array:
     return jnp.expand_dims(rows, dims[1]) / jnp.expand_dims(jnp.sqrt(col), dims[0])
 
 
-@transform
+@transform(roles="adaptive")
 def scale_by_factored_rms(
     factored: bool = True,
     decay_rate: Hyper = 0.8,

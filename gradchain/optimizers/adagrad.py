@@ -13,7 +13,7 @@ from gradchain.numerics.arithmetic import abs2
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
-@transform
+@transform(roles="adaptive")
 def scale_by_rss(
     initial_accumulator_value: Hyper = 0.1, eps: Hyper = 1e-7, eps_in_sqrt: bool = True
 ) -> Body:

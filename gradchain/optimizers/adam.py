@@ -16,7 +16,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_corrected_weight_decay, add_decayed_weights
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_adam(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, *, eps_root: Hyper = 0.0
 ) -> Body:

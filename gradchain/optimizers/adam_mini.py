@@ -25,7 +25,7 @@ Blocks: TypeAlias = Callable[[tuple[int, ...]], tuple[int, ...]]
 BLOCKS = {"output": -2, "row": -1}  # the dimension that shares a second moment
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_adam_mini(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, block: str | Blocks = "output"
 ) -> Body:

@@ -15,7 +15,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_adan(
     b1: Hyper = 0.98,
     b2: Hyper = 0.92,

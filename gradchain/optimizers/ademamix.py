@@ -15,7 +15,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_ademamix(
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
@@ -62,7 +62,7 @@ def scale_by_ademamix(
     return elementwise(rule, mu=like_param, mu_slow=like_param, nu=like_param(real=True))
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_simplified_ademamix(
     b1: Hyper = 0.99,
     b2: Hyper = 0.95,

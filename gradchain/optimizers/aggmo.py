@@ -13,7 +13,7 @@ from gradchain.core.types import Numeric
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
-@transform
+@transform(roles="momentum")
 def scale_by_aggmo(decays: tuple[Numeric, ...] = (0.0, 0.9, 0.99)) -> Body:
     r"""The mean of several momenta.
 

@@ -28,7 +28,7 @@ def usual_size(shape: tuple[int, ...]) -> float:
     return 0.5 if len(shape) < 2 else math.sqrt(2 / max(shape[-2], 1))
 
 
-@transform
+@transform(roles="adaptive")
 def scale_by_amos(
     learning_rate: Hyper,
     beta: Hyper = 0.999,

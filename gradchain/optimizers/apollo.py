@@ -22,7 +22,7 @@ from gradchain.tree.random import step_key
 from gradchain.wrappers.low_rank import is_wide_enough
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_apollo(
     rank: int = 128,
     update_every: int = 200,

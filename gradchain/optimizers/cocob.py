@@ -17,7 +17,7 @@ from gradchain.transforms.scaling import scale
 from gradchain.transforms.weight_decay import add_decayed_weights
 
 
-@transform
+@transform(roles="adaptive momentum step")
 def scale_by_cocob(alpha: Hyper = 100.0, eps: Hyper = 1e-8) -> Body:
     r"""Continuous coin betting (COCOB): bet on the gradient's next sign.
 

@@ -22,7 +22,7 @@ from gradchain.tree.reductions import dot, sum_of_magnitudes
 from gradchain.wrappers.dadapt import bounded_growth, dadapt
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_dadapt_adam(
     learning_rate: Hyper = 1.0,
     b1: Hyper = 0.9,

@@ -14,7 +14,7 @@ from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_diffgrad(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> Body:
     r"""DiffGrad's direction: Adam's, held back where the gradient hardly changes.
 

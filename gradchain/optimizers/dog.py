@@ -23,7 +23,7 @@ from gradchain.tree.mapping import map_leaves, scale_tree
 from gradchain.tree.reductions import dot, safe_norm
 
 
-@transform
+@transform(roles="adaptive")
 def scale_by_distance_over_gradients(
     reps_rel: Hyper = 1e-6,
     eps: Hyper = 1e-8,
@@ -94,7 +94,7 @@ def scale_by_distance_over_gradients(
     return _lift(layer_wise)(rule, **slots)
 
 
-@transform
+@transform(roles="adaptive")
 def scale_by_dowg(
     init_estim_sq_dist: Hyper | None = None, eps: Hyper = 1e-4, *, layer_wise: bool = False
 ) -> Body:

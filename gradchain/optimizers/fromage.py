@@ -12,7 +12,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.trust_ratio import scale_by_trust_ratio
 
 
-@transform
+@transform(roles="final")
 def correct_growth(learning_rate: Hyper) -> Body:
     r"""Undo the growth of weights that a relative step causes.
 

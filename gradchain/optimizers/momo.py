@@ -24,7 +24,7 @@ from gradchain.tree.reductions import dot
 from gradchain.tree.selecting import keep_leaves, select
 
 
-@transform
+@transform(roles="momentum")
 def scale_by_momo(
     learning_rate: Hyper = 1.0,
     beta: Hyper = 0.9,
@@ -82,7 +82,7 @@ def scale_by_momo(
     return treewise(rule, mu=like_param, **_scalars(lower_bound, adapt_lower_bound))
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_momo_adam(
     learning_rate: Hyper = 1e-2,
     b1: Hyper = 0.9,

@@ -16,7 +16,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_nadam(
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,

@@ -20,7 +20,7 @@ from gradchain.tree.mapping import map_leaves
 from gradchain.tree.reductions import dot, sum_of_magnitudes
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_prodigy(
     learning_rate: Hyper = 1.0,
     b1: Hyper = 0.9,

@@ -13,7 +13,7 @@ from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_qhadam(
     b1: Hyper = 0.995, b2: Hyper = 0.999, nu1: Hyper = 0.7, nu2: Hyper = 1.0, eps: Hyper = 1e-8
 ) -> Body:

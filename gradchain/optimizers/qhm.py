@@ -11,7 +11,7 @@ from gradchain.numerics.arithmetic import ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
-@transform
+@transform(roles="momentum")
 def scale_by_qhm(momentum: Hyper = 0.999, nu: Hyper = 0.7) -> Body:
     r"""Between the gradient and its moving average: quasi-hyperbolic momentum.
 

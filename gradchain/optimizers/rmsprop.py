@@ -14,7 +14,7 @@ from gradchain.transforms.momentum import add_momentum
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
-@transform
+@transform(roles="adaptive")
 def scale_by_rms(
     decay: Hyper = 0.9,
     eps: Hyper = 1e-8,
@@ -57,7 +57,7 @@ def scale_by_rms(
     return elementwise(lambda g, s: direction(g, s, None), nu=slot)
 
 
-@transform
+@transform(roles="adaptive")
 def scale_by_stddev(
     decay: Hyper = 0.9,
     eps: Hyper = 1e-8,

@@ -12,7 +12,7 @@ from gradchain.core.transformation import GradientTransformation, chain, recipe,
 from gradchain.transforms.scaling import scale
 
 
-@transform
+@transform(roles="adaptive")
 def scale_by_rprop(
     learning_rate: Hyper,
     eta_minus: Hyper = 0.5,

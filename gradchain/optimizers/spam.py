@@ -19,7 +19,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_spam(
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
@@ -86,7 +86,7 @@ def scale_by_spam(
     return elementwise(rule, mu=like_param, nu=like_param(real=True))
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_stable_spam(
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,

@@ -13,7 +13,7 @@ from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_yogi(
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,

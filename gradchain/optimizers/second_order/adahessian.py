@@ -23,7 +23,7 @@ from gradchain.tree.random import step_key
 AVERAGES = ("spatial", "spatial_last")
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_adahessian(
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,

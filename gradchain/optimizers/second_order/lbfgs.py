@@ -1,9 +1,8 @@
-"""L-BFGS (Nocedal, 1980): the inverse Hessian from a few recent steps."""
+"""L-BFGS (Nocedal, 1980): an inverse Hessian from recent steps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +13,7 @@ from gradchain.core.lift import treewise
 from gradchain.core.slots import counter, of_tree, prepend
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
+from gradchain.core.types import State, Tree, Updates
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.optimizers.second_order.pairs import (
     POINT,
@@ -29,10 +29,14 @@ from gradchain.tree.reductions import dot, sum_over_shards
 
 FORMS = ("two_loop", "compact")
 
+HIGHEST = lax.Precision.HIGHEST
+
 
 @transform
 def scale_by_lbfgs(memory_size: int = 10, form: str = "two_loop", scale_first: bool = True) -> Body:
-    r"""Multiply the gradient by the inverse Hessian that the last pairs make of a multiple of the
+    r"""Multiply by L-BFGS's inverse Hessian, made of the last pairs.
+
+    A pair is a step and the change of the gradient along it; the pairs change a multiple of the
     identity.
 
     .. math::
@@ -41,9 +45,9 @@ def scale_by_lbfgs(memory_size: int = 10, form: str = "two_loop", scale_first: b
 
     Without a pair the gradient is scaled to a length of 1 at most, so that a line search may always
     try 1 first. Should the direction not go downhill after all, which takes an overflow or much
-    rounding, the pairs are forgotten and it is that of a start. Which pairs enter is said in
-    ``gradchain.curvature.quasi_newton``; they are kept in a ring of arrays like the parameters,
-    split over devices as these are.
+    rounding, the pairs are forgotten and it is that of a start. A pair enters where the curvature
+    along its step is positive; pairs are kept in a ring of arrays like the parameters, split over
+    devices as these are.
 
     Args:
         memory_size: how many pairs are remembered. Each costs two arrays like the parameters; 3 to
@@ -73,54 +77,65 @@ def scale_by_lbfgs(memory_size: int = 10, form: str = "two_loop", scale_first: b
     """
     check_at_least("scale_by_lbfgs", 1, memory_size=memory_size)
     check_one_of("scale_by_lbfgs", FORMS, form=form)
-    learn_from, multiply = (learn, _two_loop) if form == "two_loop" else (_learn_products, _compact)
+    is_two_loop = form == "two_loop"
+    store = store_own_products if is_two_loop else _store_all_products
+    multiply = _two_loop if is_two_loop else _compact
 
     def rule(g, s, p, grad):
         pair, point = next_pair(s, g, p, grad)
-        new = s | point | remember(pair, s, learn_from)
+        new = s | point | store_pair(pair, s, store)
         factor = first_scale(g, scale_first)
         direction, is_downhill = downhill_or_gradient(multiply(g, new, factor), g, factor)
         is_lost = ~is_downhill & has_direction(g)
         return direction, new | {"pairs": jnp.where(is_lost, 0, new["pairs"])}
 
-    small = of_tree(
-        lambda params: (memory_size,) if form == "two_loop" else (memory_size, memory_size)
-    )
+    shape = (memory_size,) if is_two_loop else (memory_size, memory_size)
+    small = of_tree(lambda params: shape)
     rings = {"s": prepend(memory_size), "y": prepend(memory_size)}
     return treewise(rule, **POINT, **rings, pairs=counter, sy=small, yy=small)
 
 
-def remember(pair: Pair, s: dict, learn_from: Callable) -> dict:
-    """The slots of the pairs once one has taken the place of the oldest, if it is good."""
+def store_pair(
+    pair: Pair, s: State, store_products: Callable[[Pair, jax.Array, State], State]
+) -> State:
+    """Put a good pair in the place of the oldest.
+
+    These are the new slots of the pairs, with the products that ``store_products(pair, place, s)``
+    adds. A pair that is not good changes nothing.
+    """
     size = s["sy"].shape[0]
     place, after = s["pairs"] % size, s["pairs"] + 1
-    put = lambda ring, x: map_leaves(lambda ring, x: _put(ring, place, x, pair.is_good), ring, x)
-    rings = {"s": put(s["s"], pair.step), "y": put(s["y"], pair.change)}
-    products = learn_from(pair, place, s | rings)
-    after = jnp.where(
-        after == 2 * size, size, after
-    )  # as good a number: the same place, and no more pairs than size
+    put = lambda ring, x: _put(ring, place, x, pair.is_good)
+    rings = {"s": map_leaves(put, s["s"], pair.step), "y": map_leaves(put, s["y"], pair.change)}
+    products = store_products(pair, place, s | rings)
+    # as good a number: the same place, and no more pairs than size
+    after = jnp.where(after == 2 * size, size, after)
     return rings | products | {"pairs": jnp.where(pair.is_good, after, s["pairs"])}
 
 
-def _put(ring: jax.Array, place: Any, x: jax.Array, is_good: Any) -> jax.Array:
+def _put(ring: jax.Array, place: jax.Array, x: jax.Array, is_good: jax.Array) -> jax.Array:
+    """The ring with ``x`` in its place, if it is good."""
     old = lax.dynamic_index_in_dim(ring, place, 0, keepdims=False)
     return lax.dynamic_update_index_in_dim(ring, jnp.where(is_good, x, old), place, 0)
 
 
-def learn(pair: Pair, place: Any, s: dict) -> dict:
-    """Of each pair the products of its own step and change."""
-    return {k: _put(s[k], place, x, pair.is_good) for k, x in (("sy", pair.sy), ("yy", pair.yy))}
+def store_own_products(pair: Pair, place: jax.Array, s: State) -> State:
+    """Store the products of a pair's own step and change."""
+    put = lambda ring, x: _put(ring, place, x, pair.is_good)
+    return {"sy": put(s["sy"], pair.sy), "yy": put(s["yy"], pair.yy)}
 
 
-def _two_loop(g: Any, s: dict, factor: Any) -> Any:
-    """The inverse Hessian times ``g``; Nocedal & Wright, "Numerical Optimization", algorithm 7.4."""
+def _two_loop(g: Updates, s: State, factor: float | jax.Array) -> Updates:
+    """The inverse Hessian times ``g``, by the two-loop recursion.
+
+    See Nocedal & Wright, "Numerical Optimization", algorithm 7.4.
+    """
     size = s["sy"].shape[0]
-    rho = jnp.where(jnp.arange(size, dtype=jnp.int32) < s["pairs"], safe_divide(1.0, s["sy"]), 0.0)
+    is_used = jnp.arange(size, dtype=jnp.int32) < s["pairs"]
+    rho = jnp.where(is_used, safe_divide(1.0, s["sy"]), 0.0)
     newest = (s["pairs"] - 1) % size
-    at = lambda ring, i: map_leaves(
-        lambda x: lax.dynamic_index_in_dim(x, i, 0, keepdims=False), ring
-    )
+    row = lambda x, i: lax.dynamic_index_in_dim(x, i, 0, keepdims=False)
+    at = lambda ring, i: map_leaves(lambda x: row(x, i), ring)
     add = lambda a, factor, b: map_leaves(lambda a, b: a + factor * b, a, b)
 
     def back(k, carry):
@@ -139,19 +154,20 @@ def _two_loop(g: Any, s: dict, factor: Any) -> Any:
     return lax.fori_loop(0, size, forth, scale_tree(q, gamma))
 
 
-def _learn_products(pair: Pair, place: Any, s: dict) -> dict:
-    """Of the new change the products with all steps and changes; those of the new step with older
-    ones are not used.
+def _store_all_products(pair: Pair, place: jax.Array, s: State) -> State:
+    """Store the new change's products with all steps and changes.
+
+    Those of the new step with older changes are not used.
     """
     with_s, with_y = _times_rings(s, pair.change)
     column = lambda matrix, x: jnp.where(pair.is_good, matrix.at[:, place].set(x), matrix)
     return {"sy": column(s["sy"], with_s), "yy": column(column(s["yy"], with_y).T, with_y)}
 
 
-def _compact(g: Any, s: dict, factor: Any) -> Any:
-    r"""The inverse Hessian times ``g``; Byrd, Nocedal & Schnabel, theorem 2.2.
+def _compact(g: Updates, s: State, factor: float | jax.Array) -> Updates:
+    r"""The inverse Hessian times ``g``, by the compact form.
 
-    With the pairs in the order in which they came, and :math:`R` the upper triangle of :math:`S^T
+    See Byrd, Nocedal & Schnabel, theorem 2.2. With the pairs in the order in which they came, and :math:`R` the upper triangle of :math:`S^T
     Y`, :math:`D` its diagonal:
 
     .. math::
@@ -159,12 +175,12 @@ def _compact(g: Any, s: dict, factor: Any) -> Any:
             - \gamma Y R^{-1} S^T g
     """
     size = s["sy"].shape[0]
-    order = (
-        s["pairs"] + jnp.arange(size, dtype=jnp.int32)
-    ) % size  # the places that are free come first
+    # the places that are free come first
+    order = (s["pairs"] + jnp.arange(size, dtype=jnp.int32)) % size
     is_used = order < s["pairs"]
+    both_used = is_used[:, None] & is_used[None, :]
     vector = lambda x: jnp.where(is_used, x[order], 0.0)
-    matrix = lambda x: jnp.where(is_used[:, None] & is_used[None, :], x[order][:, order], 0.0)
+    matrix = lambda x: jnp.where(both_used, x[order][:, order], 0.0)
     sy, yy = matrix(s["sy"]), matrix(s["yy"])
     sg, yg = map(vector, _times_rings(s, g))
     gamma = jnp.where(s["pairs"] > 0, safe_divide(sy[-1, -1], yy[-1, -1]), factor)
@@ -173,25 +189,23 @@ def _compact(g: Any, s: dict, factor: Any) -> Any:
     b = solve(sg, 0)
     a = solve(jnp.diag(sy) * b + gamma * (matmul(yy, b) - yg), 1)
     a, b = (jnp.zeros_like(sg).at[order].set(x) for x in (a, -gamma * b))
-    return map_leaves(
-        lambda g, s, y: gamma * g + matmul(a.astype(s.dtype), s) + matmul(b.astype(y.dtype), y),
-        g,
-        s["s"],
-        s["y"],
-    )
+
+    def combine(g, s, y):
+        return gamma * g + matmul(a.astype(s.dtype), s) + matmul(b.astype(y.dtype), y)
+
+    return map_leaves(combine, g, s["s"], s["y"])
 
 
-def _times_rings(s: dict, tree: Any) -> tuple[jax.Array, jax.Array]:
-    """The inner products of a tree with all steps and all changes, in one reduction over shards."""
+def _times_rings(s: State, tree: Tree) -> tuple[jax.Array, jax.Array]:
+    """Inner products of a tree with all steps and changes.
+
+    They take one reduction over shards.
+    """
 
     def of_leaf(x, *rings):
-        dims = tuple(range(x.ndim))
-        product = lambda ring: lax.dot_general(
-            jnp.conj(ring),
-            x,
-            ((tuple(d + 1 for d in dims), dims), ((), ())),
-            precision=lax.Precision.HIGHEST,
-        )
+        contracting = (tuple(range(1, x.ndim + 1)), tuple(range(x.ndim)))
+        options = {"dimension_numbers": (contracting, ((), ())), "precision": HIGHEST}
+        product = lambda ring: lax.dot_general(jnp.conj(ring), x, **options)
         return jnp.stack([product(ring).real for ring in rings])
 
     products = jax.tree.leaves(map_leaves(of_leaf, tree, s["s"], s["y"]))
@@ -201,7 +215,7 @@ def _times_rings(s: dict, tree: Any) -> tuple[jax.Array, jax.Array]:
 
 def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
     """The product of ``a`` and ``b`` in full precision."""
-    return jnp.tensordot(a, b, axes=1, precision=lax.Precision.HIGHEST)
+    return jnp.tensordot(a, b, axes=1, precision=HIGHEST)
 
 
 @recipe
@@ -211,14 +225,15 @@ def lbfgs(
     *,
     form: str = "two_loop",
 ) -> GradientTransformation:
-    """L-BFGS: Newton's direction from the last steps and changes of the gradient, then a line
-    search.
+    """L-BFGS: a limited-memory quasi-Newton direction, then a line search.
+
+    It is Newton's direction with a matrix from the last steps and changes of the gradient.
 
     ``update`` needs the loss, ``value_fn=``, unless ``line_search`` is a fixed rate.
 
     Args:
         memory_size: how many pairs of a step and its change of the gradient to keep.
-        line_search: what follows the direction, ``strong_wolfe()`` by default; ``scale(0.1)`` is a
+        line_search: follows the direction; ``strong_wolfe()`` by default, and ``scale(0.1)`` is a
             fixed rate.
         form: ``"two_loop"``, or ``"compact"`` for parameters that are split over devices; see
             ``scale_by_lbfgs``.

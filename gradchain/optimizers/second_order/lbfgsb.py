@@ -1,10 +1,11 @@
-"""L-BFGS in a box: the lowest point of the quadratic model along the projected gradient, and then
-beside it.
+"""L-BFGS-B (Byrd et al., 1995): L-BFGS in a box.
+
+It finds the lowest point of the quadratic model along the projected gradient, and then beside it.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +16,11 @@ from gradchain.core.lift import treewise
 from gradchain.core.slots import counter, numbers, prepend
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
+from gradchain.core.types import Params, State, Tree
 from gradchain.curvature.vectors import refuse_shards, to_vector
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.numerics.reductions import largest
-from gradchain.optimizers.second_order.lbfgs import learn, remember
+from gradchain.optimizers.second_order.lbfgs import HIGHEST, store_own_products, store_pair
 from gradchain.optimizers.second_order.pairs import POINT, next_pair
 from gradchain.optimizers.second_order.searched import with_line_search
 from gradchain.searches.strong_wolfe import strong_wolfe
@@ -27,8 +29,10 @@ from gradchain.tree.mapping import map_leaves
 
 @transform
 def scale_by_lbfgsb(memory_size: int = 10) -> Body:
-    r"""From the lowest point that the model of L-BFGS has in a box, back to the parameters: minus
-    that is the step.
+    r"""L-BFGS-B's direction: to the lowest point in a box.
+
+    The update points from the lowest point that the model of L-BFGS has in the box back to the
+    parameters: minus the update is the step.
 
     The model is :math:`m(x) = \langle g, x - p \rangle + \tfrac12 \langle x - p, B (x - p) \rangle`
     with the matrix :math:`B` of the last pairs (see ``scale_by_lbfgs``) in compact form. First
@@ -66,18 +70,19 @@ def scale_by_lbfgsb(memory_size: int = 10) -> Body:
     def rule(g, s, p, grad, bounds=None):
         refuse_shards(g)
         pair, point = next_pair(s, g, p, grad)
-        new = s | point | remember(pair, s, learn)
+        new = s | point | store_pair(pair, s, store_own_products)
         (x, to_tree), (slope, _) = to_vector(p), to_vector(g)
         if not x.size:
             return g, new
         room = tuple(bound - x for bound in _box(bounds, p, x))
         size = largest(slope)
-        size = jnp.where(
-            size > 0, size, 1.0
-        )  # all is in proportion to it: squares of what is tiny stay numbers
-        unit, length = slope / size, jnp.maximum(size * jnp.linalg.norm(slope / size), 1.0)
+        # all is in proportion to it, so that squares of tiny numbers do not underflow
+        size = jnp.where(size > 0, size, 1.0)
+        unit = slope / size
+        length = jnp.maximum(size * jnp.linalg.norm(unit), 1.0)
         is_boxed = jnp.all(jnp.isfinite(room[0]) & jnp.isfinite(room[1]))
-        lowest = _lowest(_model(new, jnp.where(is_boxed, 1.0, length), size), unit, *room)
+        model = _model(new, jnp.where(is_boxed, 1.0, length), size)
+        lowest = _lowest(model, unit, *room)
         nearest = jnp.clip(-slope / length, *room)
         falls = jnp.dot(unit, lowest)
         is_downhill = jnp.isfinite(falls) & (falls < 0)
@@ -86,81 +91,95 @@ def scale_by_lbfgsb(memory_size: int = 10) -> Body:
         return step, new | {"pairs": jnp.where(is_lost, 0, new["pairs"])}
 
     rings = {"s": prepend(memory_size), "y": prepend(memory_size)}
-    return treewise(
-        rule, **POINT, **rings, pairs=counter, sy=numbers(memory_size), yy=numbers(memory_size)
-    )
+    products = {"sy": numbers(memory_size), "yy": numbers(memory_size)}
+    return treewise(rule, **POINT, **rings, pairs=counter, **products)
 
 
-def _box(bounds: Any, p: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _box(bounds: tuple[Tree, Tree] | None, p: Params, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The bounds as two vectors like ``x``, the parameters in one vector."""
     if bounds is None:
         return jnp.full_like(x, -jnp.inf), jnp.full_like(x, jnp.inf)
-    low, high = (
-        to_vector(map_leaves(lambda p, b: jnp.broadcast_to(b, p.shape).astype(p.dtype), p, b))[0]
-        for b in bounds
-    )
+    like = lambda p, b: jnp.broadcast_to(b, p.shape).astype(p.dtype)
+    low, high = (to_vector(map_leaves(like, p, b))[0] for b in bounds)
     return low, high
 
 
 class Model(NamedTuple):
-    """The matrix :math:`B = theta I - W M W^T`; Byrd et al., equation 3.2."""
+    r"""The matrix :math:`B = \theta I - W M W^T`; Byrd et al., equation 3.2."""
 
     theta: jax.Array
     w: jax.Array  # (n, 2m)
     middle: jax.Array  # (2m, 2m)
 
 
-def _model(s: dict, start: jax.Array, size: jax.Array) -> Model:
-    """The matrix of the pairs in the rings, over ``size``; without a pair ``start`` times the
-    identity over it.
+def _model(s: State, start: jax.Array, size: jax.Array) -> Model:
+    """The matrix of the stored pairs, divided by ``size``.
 
-    Each pair is scaled so that its inner product is 1, which changes nothing but the rounding.
+    Without a pair it is ``start`` times the identity, divided by ``size``. Each pair is scaled so
+    that its inner product is 1, which changes nothing but the rounding.
     """
     memory = s["sy"].shape[0]
-    order = (
-        s["pairs"] + jnp.arange(memory, dtype=jnp.int32)
-    ) % memory  # oldest first; before, the free places
+    # the free places, and then the pairs from the oldest on
+    order = (s["pairs"] + jnp.arange(memory, dtype=jnp.int32)) % memory
     is_used = order < s["pairs"]
-    scales = jnp.where(is_used, 1 / jnp.sqrt(jnp.where(is_used, s["sy"][order], 1.0)), 0.0)
-    rows = lambda ring: scales[:, None] * jax.vmap(lambda t: to_vector(t)[0])(ring)[order]
+    scales = 1 / jnp.sqrt(jnp.where(is_used, s["sy"][order], 1.0))
+    scales = jnp.where(is_used, scales, 0.0)
+    vectors = jax.vmap(lambda tree: to_vector(tree)[0])
+    rows = lambda ring: scales[:, None] * vectors(ring)[order]
     root = jnp.sqrt(size)
     steps, changes = rows(s["s"]) * root, rows(s["y"]) / root
     newest = (s["pairs"] - 1) % memory
-    theta = jnp.where(s["pairs"] > 0, safe_divide(s["yy"][newest], s["sy"][newest]), start) / size
+    curvature = safe_divide(s["yy"][newest], s["sy"][newest])
+    theta = jnp.where(s["pairs"] > 0, curvature, start) / size
     free = jnp.diag(jnp.where(is_used, 0.0, 1.0).astype(start.dtype))
-    products = jnp.matmul(steps, changes.T, precision=lax.Precision.HIGHEST)
+    products = jnp.matmul(steps, changes.T, precision=HIGHEST)
     below = jnp.tril(products, -1)
     top = jnp.concatenate([-jnp.diag(jnp.diag(products)) - free, below.T], axis=1)
-    squares = theta * jnp.matmul(steps, steps.T, precision=lax.Precision.HIGHEST) + free
-    middle = jnp.linalg.inv(jnp.concatenate([top, jnp.concatenate([below, squares], axis=1)]))
+    squares = theta * jnp.matmul(steps, steps.T, precision=HIGHEST) + free
+    bottom = jnp.concatenate([below, squares], axis=1)
+    middle = jnp.linalg.inv(jnp.concatenate([top, bottom]))
     return Model(theta, jnp.concatenate([changes, theta * steps]).T, middle)
 
 
 def _lowest(model: Model, g: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
-    """The step within the room at which the model is lowest, as far as one path and one subspace
-    show it.
+    """The step to the model's lowest point within the room.
+
+    It is the lowest as far as one path and one subspace show it.
     """
     goal = jnp.where(g < 0, high, jnp.where(g > 0, low, 0.0))
-    time = jnp.maximum(
-        jnp.where(g == 0, jnp.inf, goal / jnp.where(g == 0, 1.0, -g)), 0.0
-    )  # when it meets its bound
+    # when each parameter meets its bound
+    time = jnp.where(g == 0, jnp.inf, goal / jnp.where(g == 0, 1.0, -g))
+    time = jnp.maximum(time, 0.0)
     end, c = _cauchy_time(model, g, goal, time)
     is_free = time > end
     cauchy = jnp.where(is_free, jnp.clip(-end * g, low, high), goal)
     step = _subspace_step(model, g, cauchy, c, is_free)
     inside = jnp.clip(cauchy + step, low, high)
     room = jnp.where(step > 0, high - cauchy, low - cauchy)
-    share = jnp.min(
-        jnp.where(is_free & (step != 0), room / jnp.where(step == 0, 1.0, step), 1.0), initial=1.0
-    )
-    cut = jnp.clip(cauchy + jnp.where(is_free, jnp.clip(share, 0.0, 1.0) * step, 0.0), low, high)
+    shares = room / jnp.where(step == 0, 1.0, step)
+    share = jnp.min(jnp.where(is_free & (step != 0), shares, 1.0), initial=1.0)
+    shortened = jnp.where(is_free, jnp.clip(share, 0.0, 1.0) * step, 0.0)
+    cut = jnp.clip(cauchy + shortened, low, high)
     return jnp.where(jnp.dot(g, inside) < 0, inside, cut)
+
+
+class Breakpoint(NamedTuple):
+    """A point of the path along the projected gradient."""
+
+    met: jax.Array  # how many parameters have met their bound
+    time: jax.Array
+    slope: jax.Array  # of the model along the path
+    curvature: jax.Array  # of the model along the path
+    w_direction: jax.Array  # W^T d
+    w_moved: jax.Array  # W^T (x - x_0)
 
 
 def _cauchy_time(
     model: Model, g: jax.Array, goal: jax.Array, time: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """How far along the projected gradient the model falls, and :math:`W^T (x^c - x)`; Byrd et al.,
-    algorithm CP.
+    """How far along the projected gradient the model falls.
+
+    The second result is :math:`W^T (x^c - x)`; Byrd et al., algorithm CP.
     """
     theta, w, middle = model
     order = jnp.argsort(time)
@@ -168,61 +187,55 @@ def _cauchy_time(
     p = w.T @ d
     steepness = jnp.dot(d, d)
     least = jnp.finfo(g.dtype).eps * theta * steepness
-    ahead = lambda slope, curvature: -slope / jnp.maximum(curvature, least)
+    ahead = lambda at: -at.slope / jnp.maximum(at.curvature, least)
+
+    def goes_on(at: Breakpoint) -> jax.Array:
+        following = time[order[jnp.minimum(at.met, g.size - 1)]]
+        falls_to_it = (at.slope < 0) & (ahead(at) >= following - at.time)
+        return (at.met < g.size) & jnp.isfinite(following) & falls_to_it
+
+    def meet(at: Breakpoint) -> Breakpoint:
+        b = order[at.met]
+        return _meet_bound(model, at, g[b], goal[b], time[b], w[b])
+
     first = jnp.sum(time <= 0, dtype=jnp.int32)
+    curvature = theta * steepness - p @ middle @ p
+    zero = jnp.zeros_like(theta)
+    start = Breakpoint(first, zero, -steepness, curvature, p, jnp.zeros_like(p))
+    at = lax.while_loop(goes_on, meet, start)
+    more = jnp.where(at.slope < 0, ahead(at), 0.0)
+    return at.time + more, at.w_moved + more * at.w_direction
 
-    def goes_on(at: tuple) -> jax.Array:
-        k, now, slope, curvature, _, _ = at
-        following = time[order[jnp.minimum(k, g.size - 1)]]
-        return (
-            (k < g.size)
-            & jnp.isfinite(following)
-            & (slope < 0)
-            & (ahead(slope, curvature) >= following - now)
-        )
 
-    def meet(at: tuple) -> tuple:
-        k, now, slope, curvature, p, c = at
-        b = order[k]
-        passed, g_b, w_b = time[b] - now, g[b], w[b]
-        c = c + passed * p
-        slope = (
-            slope + passed * curvature + g_b**2 + theta * g_b * goal[b] - g_b * (w_b @ middle @ c)
-        )
-        curvature = (
-            curvature
-            - theta * g_b**2
-            - 2 * g_b * (w_b @ middle @ p)
-            - g_b**2 * (w_b @ middle @ w_b)
-        )
-        return k + 1, time[b], slope, curvature, p + g_b * w_b, c
+def _meet_bound(
+    model: Model, at: Breakpoint, g: jax.Array, goal: jax.Array, time: jax.Array, w: jax.Array
+) -> Breakpoint:
+    """Go on to where one parameter meets its bound.
 
-    start = (
-        first,
-        jnp.zeros_like(theta),
-        -steepness,
-        theta * steepness - p @ middle @ p,
-        p,
-        jnp.zeros_like(p),
-    )
-    _, now, slope, curvature, p, c = lax.while_loop(goes_on, meet, start)
-    more = jnp.where(slope < 0, ahead(slope, curvature), 0.0)
-    return now + more, c + more * p
+    The numbers ``g``, ``goal`` and ``time`` and the row ``w`` are those of this parameter.
+    """
+    theta, _, middle = model
+    passed = time - at.time
+    moved = at.w_moved + passed * at.w_direction
+    slope = at.slope + passed * at.curvature + g**2 + theta * g * goal
+    slope = slope - g * (w @ middle @ moved)
+    curvature = at.curvature - theta * g**2 - 2 * g * (w @ middle @ at.w_direction)
+    curvature = curvature - g**2 * (w @ middle @ w)
+    return Breakpoint(at.met + 1, time, slope, curvature, at.w_direction + g * w, moved)
 
 
 def _subspace_step(
     model: Model, g: jax.Array, moved: jax.Array, c: jax.Array, is_free: jax.Array
 ) -> jax.Array:
-    """The step to the lowest point among the free parameters; Byrd et al., the direct primal
-    method.
+    """The step to the lowest point among free parameters.
+
+    See Byrd et al., the direct primal method.
     """
     theta, w, middle = model
     free = jnp.where(is_free[:, None], w, 0.0)
     r = jnp.where(is_free, g + theta * moved - w @ (middle @ c), 0.0)
-    small = (
-        jnp.eye(c.size, dtype=c.dtype)
-        - middle @ jnp.matmul(free.T, free, precision=lax.Precision.HIGHEST) / theta
-    )
+    squares = jnp.matmul(free.T, free, precision=HIGHEST)
+    small = jnp.eye(c.size, dtype=c.dtype) - middle @ squares / theta
     v = jnp.linalg.solve(small, middle @ (free.T @ r))
     return -r / theta - free @ v / theta**2
 
@@ -235,8 +248,8 @@ def lbfgsb(
 
     Args:
         memory_size: how many pairs of a step and its change of the gradient to keep.
-        line_search: what follows the step, ``strong_wolfe(max_step=1.0)`` by default: longer steps
-            may leave the box.
+        line_search: follows the direction; ``strong_wolfe(max_step=1.0)`` by default, since longer
+            steps may leave the box.
 
     Source: Byrd, Lu, Nocedal & Zhu, "A Limited Memory Algorithm for Bound Constrained
     Optimization", 1995, https://doi.org/10.1137/0916069
@@ -248,7 +261,5 @@ def lbfgsb(
         >>> print(gc.minimize(loss, jnp.zeros(2), gc.lbfgsb(), bounds=(0.0, 2.0)).params)
         [2. 2.]
     """
-    return with_line_search(
-        scale_by_lbfgsb(memory_size),
-        strong_wolfe(max_step=1.0) if line_search is None else line_search,
-    )
+    line_search = strong_wolfe(max_step=1.0) if line_search is None else line_search
+    return with_line_search(scale_by_lbfgsb(memory_size), line_search)

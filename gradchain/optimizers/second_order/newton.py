@@ -1,8 +1,8 @@
-r"""Newton's directions: the gradient times the inverse of a Hessian that is made positive definite.
+r"""Newton's method, with a Hessian made positive definite.
 
-They take the loss as ``value_fn=``, a function of the parameters that closes over the batch, and
-point uphill, as the gradient does: :math:`u = \tilde H^{-1} g`. Where what comes out does not go
-uphill along the gradient, or is no number, they give the gradient itself.
+The directions are the gradient times the inverse of that Hessian. They take the loss as ``value_fn=``, a function of the parameters that closes over the batch, and
+point uphill, as the gradient does: :math:`u = \tilde H^{-1} g`. Where the result does not go uphill
+along the gradient, or is not finite, they give the gradient itself.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from gradchain.tree.random import step_key
 
 @transform
 def scale_by_newton(damping: Hyper = 0.0) -> Body:
-    r"""Newton's direction, with a Hessian that is made whole and then positive definite.
+    r"""Newton's direction with a dense Hessian, made positive definite.
 
     .. math::
         H = Q \Lambda Q^T, \quad u = Q (\max(|\Lambda|, \delta) + \lambda)^{-1} Q^T g
 
     Along directions of negative curvature it goes downhill as far as the size of the curvature
-    says, and so leaves saddle points. :math:`\delta` is what rounding makes of a zero: the largest
+    says, and so leaves saddle points. :math:`\delta` is the rounding of a zero: the largest
     :math:`|\Lambda|` times the number of parameters and the rounding of the dtype. A step takes as
     many Hessian-vector products as there are parameters, and a decomposition of their square
     matrix: for up to a few thousand.
@@ -116,9 +116,8 @@ def scale_by_newton_cg(
     def rule(g, s, p, value_fn, key=None):
         accuracy, new = forcing(g, s, tol)
         operator = hessian_operator(value_fn, p)
-        u, _ = solve_cg(
-            operator, g, p, damping, preconditioner, key, tol=accuracy, max_steps=max_steps
-        )
+        limits = {"tol": accuracy, "max_steps": max_steps}
+        u, _ = solve_cg(operator, g, p, damping, preconditioner, key, **limits)
         return along_gradient(u, g), new
 
     def rule_at_random(g, s, p, t, value_fn, key=None):
@@ -131,15 +130,15 @@ def scale_by_newton_cg(
 def newton(
     damping: Hyper = 0.0, line_search: GradientTransformation | None = None
 ) -> GradientTransformation:
-    """Newton's method with a whole Hessian, made positive definite: ``scale_by_newton``, then a
-    line search.
+    """Newton's method with a dense Hessian, then a line search.
 
-    ``update`` needs the loss, ``value_fn=``.
+    The Hessian is made positive definite; see ``scale_by_newton``. ``update`` needs the loss,
+    ``value_fn=``.
 
     Args:
-        damping: what is added to the curvature.
-        line_search: what follows the direction, ``strong_wolfe()`` by default; ``scale(1.0)`` takes
-            it as it is.
+        damping: is added to the curvature.
+        line_search: follows the direction; ``strong_wolfe()`` by default, and ``scale(1.0)`` takes
+            the direction as it is.
 
     Source: see ``scale_by_newton``.
 
@@ -167,14 +166,14 @@ def newton_cg(
     ``update`` needs the loss, ``value_fn=``.
 
     Args:
-        damping: what is added to the curvature.
+        damping: is added to the curvature.
         tol: the accuracy of the direction, relative to the gradient; ``None``: as
             ``scale_by_newton_cg`` chooses it.
         max_steps: the number of Hessian-vector products for a direction, at most; ``None``: twice
             the parameters.
         preconditioner: ``None``, ``"hutchinson"`` or a function; see ``scale_by_newton_cg``.
-        line_search: what follows the direction, ``strong_wolfe()`` by default; ``scale(1.0)`` takes
-            it as it is.
+        line_search: follows the direction; ``strong_wolfe()`` by default, and ``scale(1.0)`` takes
+            the direction as it is.
         seed: chooses the random vectors of ``"hutchinson"``.
 
     Source: see ``scale_by_newton_cg``.
@@ -186,6 +185,5 @@ def newton_cg(
         >>> print(result.params.round(3))
         [1. 1.]
     """
-    return with_line_search(
-        scale_by_newton_cg(damping, tol, max_steps, preconditioner, seed), line_search
-    )
+    direction = scale_by_newton_cg(damping, tol, max_steps, preconditioner, seed)
+    return with_line_search(direction, line_search)

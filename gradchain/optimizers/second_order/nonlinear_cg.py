@@ -1,9 +1,11 @@
-"""Conjugate gradients for functions that are not quadratic."""
+"""Nonlinear conjugate gradients (Fletcher & Reeves, 1964, and others).
+
+They minimize functions that are not quadratic.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,7 @@ from gradchain.core.lift import treewise
 from gradchain.core.slots import counter, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
+from gradchain.core.types import Tree
 from gradchain.numerics.arithmetic import increment, safe_divide
 from gradchain.optimizers.second_order.pairs import downhill_or_gradient
 from gradchain.optimizers.second_order.searched import with_line_search
@@ -21,36 +24,40 @@ from gradchain.searches.strong_wolfe import strong_wolfe
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.reductions import dot, global_norm
 
-#: What Hager & Zhang call eta: how far below zero beta may fall.
+#: The number eta of Hager & Zhang, which bounds how far below zero beta may fall.
 ETA = 0.01
 
 
-def _polak_ribiere(g: Any, old: Any, y: Any, d: Any) -> jax.Array:
+def _polak_ribiere(g: Tree, old: Tree, y: Tree, d: Tree) -> jax.Array:
     """Powell's choice: never below zero."""
     return jnp.maximum(safe_divide(dot(g, y), dot(old, old)), 0.0)
 
 
-def _fletcher_reeves(g: Any, old: Any, y: Any, d: Any) -> jax.Array:
+def _fletcher_reeves(g: Tree, old: Tree, y: Tree, d: Tree) -> jax.Array:
     return safe_divide(dot(g, g), dot(old, old))
 
 
-def _hestenes_stiefel(g: Any, old: Any, y: Any, d: Any) -> jax.Array:
+def _hestenes_stiefel(g: Tree, old: Tree, y: Tree, d: Tree) -> jax.Array:
     return safe_divide(dot(g, y), -dot(d, y))
 
 
-def _dai_yuan(g: Any, old: Any, y: Any, d: Any) -> jax.Array:
+def _dai_yuan(g: Tree, old: Tree, y: Tree, d: Tree) -> jax.Array:
     return safe_divide(dot(g, g), -dot(d, y))
 
 
-def _hager_zhang(g: Any, old: Any, y: Any, d: Any) -> jax.Array:
-    """Equations 1.3, 1.6 and 1.7 of the paper, whose direction is the negative of ``d``."""
+def _hager_zhang(g: Tree, old: Tree, y: Tree, d: Tree) -> jax.Array:
+    """Hager & Zhang's choice, bounded from below.
+
+    See equations 1.3, 1.6 and 1.7 of the paper, whose direction is the negative of ``d``.
+    """
     curvature = -dot(d, y)
-    beta = safe_divide(dot(y, g) + 2.0 * dot(d, g) * safe_divide(dot(y, y), curvature), curvature)
+    correction = 2.0 * dot(d, g) * safe_divide(dot(y, y), curvature)
+    beta = safe_divide(dot(y, g) + correction, curvature)
     least = -safe_divide(1.0, global_norm(d) * jnp.minimum(ETA, global_norm(old)))
     return jnp.maximum(beta, least)
 
 
-METHODS: dict[str, Callable] = {
+METHODS: dict[str, Callable[[Tree, Tree, Tree, Tree], jax.Array]] = {
     "polak_ribiere": _polak_ribiere,
     "fletcher_reeves": _fletcher_reeves,
     "hestenes_stiefel": _hestenes_stiefel,
@@ -65,22 +72,23 @@ def scale_by_nonlinear_cg(
     restart_every: int | None = None,
     restart_threshold: Hyper | None = None,
 ) -> Body:
-    r"""Add to the gradient the last direction, in the proportion that makes both conjugate on a
-    quadratic.
+    r"""Nonlinear conjugate gradients: the gradient plus the last direction.
+
+    The last direction is added in the proportion that makes both conjugate on a quadratic.
 
     .. math::
         d \leftarrow g + \beta d
 
     With :math:`y = g - g_{old}`, and :math:`p = -d` the old direction downhill, :math:`\beta` is
 
-    ====================  =============================================================================
+    ====================  ==========================================================================
     ``polak_ribiere``     :math:`\max(g^T y / g_{old}^T g_{old}, 0)`
     ``fletcher_reeves``   :math:`g^T g / g_{old}^T g_{old}`
     ``hestenes_stiefel``  :math:`g^T y / p^T y`
     ``dai_yuan``          :math:`g^T g / p^T y`
     ``hager_zhang``       :math:`(y - 2 p \frac{y^T y}{p^T y})^T g / p^T y`, and no less than
                           :math:`-1 / (\lVert p \rVert \min(0.01, \lVert g_{old} \rVert))`
-    ====================  =============================================================================
+    ====================  ==========================================================================
 
     On a quadratic with exact line searches they all are linear conjugate gradients. Where the sum
     does not go downhill, or is not finite, the direction starts again from the gradient. A gradient
@@ -90,8 +98,8 @@ def scale_by_nonlinear_cg(
         method: ``"polak_ribiere"``, a good default; ``"hager_zhang"``, always downhill enough;
             ``"fletcher_reeves"`` and ``"dai_yuan"``, with the older convergence theory, though they
             may stay in small steps for long; or ``"hestenes_stiefel"``.
-        restart_every: after how many directions to start again from the gradient, the number of
-            parameters say.
+        restart_every: after how many directions to start again from the gradient, for example the
+            number of parameters.
         restart_threshold: start again where :math:`|g^T g_{old}|` is at least this many times
             :math:`g^T g`: where successive gradients are far from orthogonal; Powell takes 0.2.
 
@@ -147,16 +155,16 @@ def nonlinear_cg(
     restart_every: int | None = None,
     restart_threshold: Hyper | None = None,
 ) -> GradientTransformation:
-    """Nonlinear conjugate gradients: the gradient and the last direction, then a line search.
+    """Nonlinear conjugate gradients, then a line search.
 
-    It remembers two arrays like the parameters, less than ``lbfgs`` with two pairs, and takes more
-    steps. ``update`` needs the loss, ``value_fn=``, unless ``line_search`` is a fixed rate.
+    The direction is the gradient plus the last direction. It remembers two arrays like the
+    parameters, less than ``lbfgs`` with two pairs, and takes more steps. ``update`` needs the loss,
+    ``value_fn=``, unless ``line_search`` is a fixed rate.
 
     Args:
         method: ``"polak_ribiere"``, ``"fletcher_reeves"``, ``"hestenes_stiefel"``, ``"dai_yuan"``
             or ``"hager_zhang"``; see ``scale_by_nonlinear_cg``.
-        line_search: what follows the direction, ``strong_wolfe(c2=0.1, guess="previous")`` by
-            default.
+        line_search: follows the direction; ``strong_wolfe(c2=0.1, guess="previous")`` by default.
         restart_every: see ``scale_by_nonlinear_cg``.
         restart_threshold: see ``scale_by_nonlinear_cg``.
 
@@ -171,6 +179,6 @@ def nonlinear_cg(
         [1. 1.]
     """
     direction = scale_by_nonlinear_cg(method, restart_every, restart_threshold)
-    return with_line_search(
-        direction, strong_wolfe(c2=0.1, guess="previous") if line_search is None else line_search
-    )
+    if line_search is None:
+        line_search = strong_wolfe(c2=0.1, guess="previous")
+    return with_line_search(direction, line_search)

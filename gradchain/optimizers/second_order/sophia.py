@@ -25,7 +25,7 @@ from gradchain.tree.random import rademacher_like, step_key
 ESTIMATORS = ("hutchinson", "gauss_newton_bartlett")
 
 
-@transform
+@transform(roles="adaptive momentum")
 def scale_by_sophia(
     b1: Hyper = 0.96,
     b2: Hyper = 0.99,
@@ -111,16 +111,16 @@ def scale_by_sophia(
             " of, and 'hutchinson' has no use for one."
         )
 
+    def divide(m, h):
+        # |m| / max(|m|, d) is min(|m| / d, 1) for any d > 0, however small
+        size = jnp.maximum(gamma * h, eps)
+        return safe_divide(m, jnp.maximum(jnp.abs(m), size))
+
     def direction(g, s, t, estimate):
         mu = map_leaves(lambda g, m: ema(g, m, b1), g, s["mu"])
         fold = lambda new, old: ema(new, old, b2)
         hessian = every_few_steps(update_every, t, estimate, fold, s["hessian"])
         return map_leaves(divide, mu, hessian), {"mu": mu, "hessian": hessian}
-
-    def divide(m, h):
-        # |m| / max(|m|, d) is min(|m| / d, 1) for any d > 0, however small.
-        size = jnp.maximum(gamma * h, eps)
-        return safe_divide(m, jnp.maximum(jnp.abs(m), size))
 
     def by_hutchinson(g, s, p, t, value_fn, key=None):
         estimate = lambda: hutchinson_diagonal(value_fn, p, step_key(seed, t, key))
