@@ -77,4 +77,5 @@ def adadelta(
         [0.98]
     """
     penalty = [] if weight_decay is None else [add_decayed_weights(weight_decay, where)]
-    return chain(*penalty, scale_by_adadelta(rho, eps), scale_by_learning_rate(learning_rate))
+    direction = scale_by_adadelta(rho, eps)
+    return chain(*penalty, direction, scale_by_learning_rate(learning_rate))

@@ -203,7 +203,8 @@ def adafactor(
         [1.8]
     """
     numbers = (factored, decay_rate, decay_offset, min_dim_size_to_factor, eps)
-    direction = scale_by_factored_rms(*numbers, max_decay=max_decay, dims=dims, add_epsilon=add_eps)
+    options = {"max_decay": max_decay, "dims": dims, "add_epsilon": add_eps}
+    direction = scale_by_factored_rms(*numbers, **options)
     bound = [] if clipping_threshold is None else [clip_by_block_rms(clipping_threshold)]
     rate = scale_by_learning_rate(1.0 if learning_rate is None else learning_rate)
     size = [scale_by_param_block_rms()] if multiply_by_parameter_scale else []

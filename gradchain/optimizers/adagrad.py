@@ -46,7 +46,8 @@ def scale_by_rss(
         positive = total > 0
         size = jnp.where(positive, total, 1.0)
         root = jnp.sqrt(size + eps) if eps_in_sqrt else jnp.sqrt(size) + eps
-        return jnp.where(positive, g / root, jnp.zeros_like(g)), {"sum_of_squares": total}
+        u = jnp.where(positive, g / root, jnp.zeros_like(g))
+        return u, {"sum_of_squares": total}
 
     squares = like_param(real=True, fill=initial_accumulator_value)
     return elementwise(rule, sum_of_squares=squares)

@@ -93,9 +93,8 @@ def adam(
         >>> print(params)
         [0.9]
     """
-    return chain(
-        scale_by_adam(b1, b2, eps, eps_root=eps_root), scale_by_learning_rate(learning_rate)
-    )
+    direction = scale_by_adam(b1, b2, eps, eps_root=eps_root)
+    return chain(direction, scale_by_learning_rate(learning_rate))
 
 
 @recipe

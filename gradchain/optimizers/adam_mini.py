@@ -64,7 +64,8 @@ def scale_by_adam_mini(
     def shared(shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """The dimensions along which elements share a block; ``None``: all."""
         if isinstance(block, str):
-            return None if block == "leaf" or len(shape) < 2 else (len(shape) + BLOCKS[block],)
+            is_one_block = block == "leaf" or len(shape) < 2
+            return None if is_one_block else (len(shape) + BLOCKS[block],)
         dims = tuple(sorted({d % len(shape) for d in block(shape)}))
         return None if len(dims) == len(shape) else dims
 
@@ -82,7 +83,9 @@ def scale_by_adam_mini(
 
     def rest(shape: tuple[int, ...]) -> tuple[int, ...]:
         dims = shared(shape)
-        return () if dims is None else tuple(n for d, n in enumerate(shape) if d not in dims)
+        if dims is None:
+            return ()
+        return tuple(n for d, n in enumerate(shape) if d not in dims)
 
     nu = scalar if block == "leaf" else shaped(rest)(real=True)
     return leafwise(rule, whole=block != "leaf", mu=like_param, nu=nu)

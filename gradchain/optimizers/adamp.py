@@ -48,10 +48,12 @@ def sgdp(
         [0.8]
     """
     memory = add_momentum(momentum, nesterov)
-    direction = lambda decay: remove_radial(
-        memory, delta, decay, wd_ratio, channel_axis=channel_axis
-    )
-    return chain(decaying(direction, weight_decay, where), scale_by_learning_rate(learning_rate))
+
+    def with_decay(decay):
+        return remove_radial(memory, delta, decay, wd_ratio, channel_axis=channel_axis)
+
+    direction = decaying(with_decay, weight_decay, where)
+    return chain(direction, scale_by_learning_rate(learning_rate))
 
 
 @recipe
@@ -88,5 +90,9 @@ def adamp(
         [0.9]
     """
     adam = scale_by_adam(b1, b2, eps)
-    direction = lambda decay: remove_radial(adam, delta, decay, wd_ratio, channel_axis=channel_axis)
-    return chain(decaying(direction, weight_decay, where), scale_by_learning_rate(learning_rate))
+
+    def with_decay(decay):
+        return remove_radial(adam, delta, decay, wd_ratio, channel_axis=channel_axis)
+
+    direction = decaying(with_decay, weight_decay, where)
+    return chain(direction, scale_by_learning_rate(learning_rate))

@@ -59,9 +59,8 @@ def scale_by_adan(
         new = {"mu": mu, "difference": difference, "nu": nu, "previous": g}
         return mean / (jnp.sqrt(debias(nu, b3, t) + eps_root) + eps), new
 
-    return elementwise(
-        rule, mu=like_param, difference=like_param, nu=like_param(real=True), previous=like_param
-    )
+    slots = {"mu": like_param, "difference": like_param, "nu": like_param(real=True)}
+    return elementwise(rule, **slots, previous=like_param)
 
 
 @recipe

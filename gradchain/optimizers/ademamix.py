@@ -158,8 +158,9 @@ def simplified_ademamix(
     *,
     eps_root: Hyper = 0.0,
 ) -> GradientTransformation:
-    """Simplified AdEMAMix: ``scale_by_simplified_ademamix``, ``add_decayed_weights``, then the
-    learning rate.
+    """Simplified AdEMAMix with decoupled weight decay.
+
+    It is ``scale_by_simplified_ademamix``, ``add_decayed_weights``, then the learning rate.
 
     Args:
         learning_rate: the rate, or its schedule.

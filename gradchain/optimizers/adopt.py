@@ -56,7 +56,8 @@ def scale_by_adopt(
     def rule(g, s, t):
         first = t == 1
         normalised = g / jnp.maximum(jnp.sqrt(s["nu"]), eps)
-        normalised = clip_parts(normalised, (t - 1) ** 0.25 if clip_value is None else clip_value)
+        bound = (t - 1) ** 0.25 if clip_value is None else clip_value
+        normalised = clip_parts(normalised, bound)
         mu = jnp.where(first, s["mu"], ema(normalised, s["mu"], b1))
         nu = jnp.where(first, abs2(g), ema(abs2(g), s["nu"], b2))
         ahead = jnp.where(first, mu, ema(normalised, mu, b1)) if nesterov else mu

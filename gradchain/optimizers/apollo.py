@@ -75,7 +75,8 @@ def scale_by_apollo(
 
     def adam(g, s, t):
         mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
-        return debias(mu, b1, t) / (jnp.sqrt(debias(nu, b2, t)) + eps), {"mu": mu, "nu": nu}
+        size = jnp.sqrt(debias(nu, b2, t)) + eps
+        return debias(mu, b1, t) / size, {"mu": mu, "nu": nu}
 
     def rule(g, s, t):
         if not is_wide_enough(g.shape, rank):
@@ -88,10 +89,7 @@ def scale_by_apollo(
         dims = (-2,) if scale_by == "channel" else (-2, -1)
         u = x * safe_divide(_length(scaled, dims), _length(low, dims))
         if max_growth is not None:
-            grown, last = _length(u, (-2, -1)), s["length"][..., None, None]
-            bounded = jnp.where(last > 0, jnp.minimum(grown, max_growth * last), grown)
-            u = u * safe_divide(bounded, grown)
-            new["length"] = jnp.where(grown > 0, bounded, last)[..., 0, 0]
+            u, new["length"] = _bound_growth(u, s["length"][..., None, None], max_growth)
         return scale * (jnp.swapaxes(u, -1, -2) if is_tall else u), new
 
     def low_shape(shape):
@@ -104,6 +102,19 @@ def scale_by_apollo(
         is_projected = lambda shape: is_wide_enough(shape, rank)
         slots["length"] = shaped(lambda shape: shape[:-2])(real=True, exists=is_projected)
     return leafwise(rule, whole=True, **slots)
+
+
+def _bound_growth(
+    u: jax.Array, last: jax.Array, max_growth: float | jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Bound the growth of norms of matrices from the ``last``.
+
+    The second result is the new norms, or the last of a matrix that is zero.
+    """
+    grown = _length(u, (-2, -1))
+    bounded = jnp.where(last > 0, jnp.minimum(grown, max_growth * last), grown)
+    norms = jnp.where(grown > 0, bounded, last)[..., 0, 0]
+    return u * safe_divide(bounded, grown), norms
 
 
 def _length(x: jax.Array, dims: tuple[int, ...]) -> jax.Array:

@@ -93,6 +93,5 @@ def cocob(
         >>> print(params)
         [0.99]
     """
-    return chain(
-        add_decayed_weights(weight_decay, where), scale(learning_rate), scale_by_cocob(alpha, eps)
-    )
+    decay = add_decayed_weights(weight_decay, where)
+    return chain(decay, scale(learning_rate), scale_by_cocob(alpha, eps))

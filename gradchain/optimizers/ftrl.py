@@ -32,11 +32,11 @@ def scale_by_ftrl(
         \eta \lambda_2}, \quad u = p - p'
 
     This is the paper's rule times :math:`\eta`: the sum :math:`z` takes each gradient with the rate
-    of its time, and a schedule does not move the parameters by itself. A penalty :math:`\lambda_1` makes
-    many of them exactly zero. Where the denominator is zero the update is. The sum :math:`z` starts
-    at zero: so does the leader, and a parameter that starts elsewhere is drawn there unless the
-    initial accumulator value, ``l1``, ``l2`` and ``beta`` are zero; then, with
-    ``learning_rate_power=-0.5``, it is Adagrad.
+    of its time, and a schedule does not move the parameters by itself. A penalty
+    :math:`\lambda_1` makes many of them exactly zero. Where the denominator is zero, the update is
+    zero. The sum :math:`z` starts at zero: so does the leader, and a parameter that starts
+    elsewhere is drawn there unless the initial accumulator value, ``l1``, ``l2`` and ``beta`` are
+    zero; then, with ``learning_rate_power=-0.5``, it is Adagrad.
 
     Args:
         learning_rate: the rate :math:`\eta`, in units of the parameter; or its schedule.

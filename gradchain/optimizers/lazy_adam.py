@@ -38,7 +38,8 @@ def lazy_adam(
         [[0.9]
          [1. ]]
     """
-    return chain(lazy_rows(scale_by_adam(b1, b2, eps)), scale_by_learning_rate(learning_rate))
+    direction = lazy_rows(scale_by_adam(b1, b2, eps))
+    return chain(direction, scale_by_learning_rate(learning_rate))
 
 
 @recipe

@@ -54,8 +54,8 @@ def scale_by_momo(
         beta: decay of the three averages, in [0, 1).
         lower_bound: a bound :math:`f_*` that the loss cannot go below.
         weight_decay: the factor :math:`w` of the parameters, per unit of the learning rate.
-        adapt_lower_bound: whether to raise the bound, from ``lower_bound`` on, to the values that the
-            model has reached.
+        adapt_lower_bound: whether to raise the bound, from ``lower_bound`` on, to the values that
+            the model has reached.
         where: the leaves that decay; see ``add_decayed_weights``.
 
     Raises:
@@ -99,7 +99,8 @@ def scale_by_momo_adam(
 
     With moving averages :math:`m` of the gradients, :math:`\bar f` of the losses and :math:`\gamma`
     of :math:`\langle g_t, x_t \rangle`, which all start at zero,
-    :math:`D = \sqrt{v / (1-\beta_2^t)} + \epsilon`, :math:`\rho = 1 - \beta_1^t` and :math:`c = 1 + \eta w`,
+    :math:`D = \sqrt{v / (1-\beta_2^t)} + \epsilon`, :math:`\rho = 1 - \beta_1^t` and
+    :math:`c = 1 + \eta w`,
 
     .. math::
         \tau = \min\Bigl(\frac{\eta}{\rho}, \frac{\bigl(c\,(\bar f - \rho f_* - \gamma)
@@ -116,8 +117,8 @@ def scale_by_momo_adam(
         eps: :math:`\epsilon`, in the units of the gradient.
         lower_bound: a bound :math:`f_*` that the loss cannot go below.
         weight_decay: the factor :math:`w` of the parameters, per unit of the learning rate.
-        adapt_lower_bound: whether to raise the bound, from ``lower_bound`` on, to the values that the
-            model has reached.
+        adapt_lower_bound: whether to raise the bound, from ``lower_bound`` on, to the values that
+            the model has reached.
         where: the leaves that decay; see ``add_decayed_weights``.
 
     Raises:
@@ -149,7 +150,7 @@ def scale_by_momo_adam(
 
 
 def _scalars(lower_bound: float | jax.Array, adapt_lower_bound: bool) -> dict[str, Slot]:
-    """The slots of the averages that are numbers, and of a bound that adapts."""
+    """Slots of the averages that are numbers, and the bound."""
     bound = {"lower_bound": scalar(fill=lower_bound)} if adapt_lower_bound else {}
     return {"value": scalar, "linear": scalar, **bound}
 
@@ -176,7 +177,7 @@ def _model_step(
     adapted: jax.Array | None,
     lower_bound: float | jax.Array,
 ) -> tuple[jax.Array, State]:
-    """The step length along ``direction``, and the slot of the next bound.
+    """The step length along ``direction``, and the next bound.
 
     At this length the model reaches its bound, unless it is cut to ``rate``.
 

@@ -57,7 +57,8 @@ def scale_by_novograd(
     def rule(g, s, p, t):
         size = total(abs2(g))
         nu = jnp.where(t == 1, size, ema(size, s["nu"], b2))
-        mu = b1 * s["mu"] + safe_divide(g, jnp.sqrt(nu + eps_root) + eps) + weight_decay * p
+        normalised = safe_divide(g, jnp.sqrt(nu + eps_root) + eps)
+        mu = b1 * s["mu"] + normalised + weight_decay * p
         return mu, {"mu": mu, "nu": nu}
 
     return leafwise(rule, mu=like_param, nu=scalar)
@@ -93,5 +94,9 @@ def novograd(
         >>> print(tx.step(jnp.array([2.0]), tx.init(params), params)[0])
         [3.5]
     """
-    direction = lambda decay: scale_by_novograd(b1, b2, eps, eps_root=eps_root, weight_decay=decay)
-    return chain(decaying(direction, weight_decay, where), scale_by_learning_rate(learning_rate))
+
+    def with_decay(decay):
+        return scale_by_novograd(b1, b2, eps, eps_root=eps_root, weight_decay=decay)
+
+    direction = decaying(with_decay, weight_decay, where)
+    return chain(direction, scale_by_learning_rate(learning_rate))

@@ -81,7 +81,8 @@ def optimistic_adam(
         >>> print(params)
         [0.9]
     """
-    direction = (scale_by_nadam if nesterov else scale_by_adam)(b1, b2, eps, eps_root=eps_root)
+    scale_by = scale_by_nadam if nesterov else scale_by_adam
+    direction = scale_by(b1, b2, eps, eps_root=eps_root)
     optimism = scale_by_optimistic_gradient(alpha, beta)
     return chain(direction, optimism, scale_by_learning_rate(learning_rate))
 
@@ -106,4 +107,5 @@ def optimistic_gradient_descent(
         >>> print(params)
         [0.8]
     """
-    return chain(scale_by_optimistic_gradient(alpha, beta), scale_by_learning_rate(learning_rate))
+    direction = scale_by_optimistic_gradient(alpha, beta)
+    return chain(direction, scale_by_learning_rate(learning_rate))

@@ -87,6 +87,5 @@ def padam(
         >>> print(params.round(1))
         [0.5]
     """
-    return chain(
-        scale_by_padam(b1, b2, eps, partial, amsgrad=amsgrad), scale_by_learning_rate(learning_rate)
-    )
+    direction = scale_by_padam(b1, b2, eps, partial, amsgrad=amsgrad)
+    return chain(direction, scale_by_learning_rate(learning_rate))

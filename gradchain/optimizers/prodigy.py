@@ -48,9 +48,9 @@ def scale_by_prodigy(
         \beta_2 v + (1-\beta_2) d_t^2 |g_t|^2, \quad u = \lambda_t \Bigl(\frac{m}{\sqrt v + d_{t+1}
         \epsilon} + w\,x_t\Bigr)
 
-    The learning rate is inside, since it weighs each gradient in the estimate. Without :math:`\epsilon` the
-    steps do not change when the loss is multiplied by a number; with it they are smaller by a part
-    :math:`\epsilon / |g|`.
+    The learning rate is inside, since it weighs each gradient in the estimate. Without
+    :math:`\epsilon` the steps do not change when the loss is multiplied by a number; with it they
+    are smaller by a part :math:`\epsilon / |g|`.
 
     Args:
         learning_rate: the factor :math:`\eta` of the estimated distance, or its schedule with a
@@ -97,7 +97,8 @@ def scale_by_prodigy(
 
         mu = map_leaves(lambda g, mu: ema(d * g, mu, b1), g, s["mu"])
         nu = map_leaves(lambda g, nu: ema(abs2(d * g), nu, b2), g, s["nu"])
-        u = map_leaves(lambda mu, nu: rate * mu / (jnp.sqrt(nu) + distance * eps), mu, nu)
+        divide = lambda mu, nu: rate * mu / (jnp.sqrt(nu) + distance * eps)
+        u = map_leaves(divide, mu, nu)
         new = {"mu": mu, "nu": nu, "sums": sums}
         new |= {"distance": distance, "numerator": numerator}
         return add_decay(u, p, rate * weight_decay, where), s | new

@@ -80,4 +80,5 @@ def qhadam(
         >>> print(params)
         [0.9]
     """
-    return chain(scale_by_qhadam(b1, b2, nu1, nu2, eps), scale_by_learning_rate(learning_rate))
+    direction = scale_by_qhadam(b1, b2, nu1, nu2, eps)
+    return chain(direction, scale_by_learning_rate(learning_rate))

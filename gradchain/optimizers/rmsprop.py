@@ -1,4 +1,4 @@
-"""RMSprop (Hinton, 2012): rates from a running mean of squared gradients."""
+"""RMSprop (Hinton, 2012): rates from averaged squared gradients."""
 
 from __future__ import annotations
 

@@ -94,5 +94,6 @@ def stable_adamw(
         >>> print(params.round(3))
         [0.85]
     """
-    direction = lambda decay: scale_by_stable_adam(b1, b2, eps, decay)
-    return chain(decaying(direction, weight_decay, where), scale_by_learning_rate(learning_rate))
+    with_decay = lambda decay: scale_by_stable_adam(b1, b2, eps, decay)
+    direction = decaying(with_decay, weight_decay, where)
+    return chain(direction, scale_by_learning_rate(learning_rate))

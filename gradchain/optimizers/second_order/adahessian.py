@@ -100,7 +100,7 @@ def scale_by_adahessian(
 
 
 def _spatial_mean(h: jax.Array, average: str | None) -> jax.Array:
-    """The mean along the dimensions that ``average`` names, in the shape of ``h``."""
+    """The mean along dimensions, in the shape of ``h``."""
     if average is None or h.ndim < 4:
         return h
     dims = range(h.ndim - 2) if average == "spatial" else range(2, h.ndim)

@@ -133,8 +133,8 @@ def scale_by_natural_gradient(
     short. It is found by conjugate gradients; see ``fisher_operator``.
 
     Args:
-        likelihood: the meaning of the outputs: ``"categorical"``, logits with the classes along the last
-            dimension; ``"normal"``, means of a variance of 1; ``"bernoulli"``, logits;
+        likelihood: the meaning of the outputs: ``"categorical"``, logits with the classes along the
+            last dimension; ``"normal"``, means of a variance of 1; ``"bernoulli"``, logits;
             ``"poisson"``, logarithms of rates.
         damping: :math:`\lambda`, in units of the curvature.
         tol: the accuracy of the direction, relative to the gradient.

@@ -106,7 +106,9 @@ def store_pair(
     size = s["sy"].shape[0]
     place, after = s["pairs"] % size, s["pairs"] + 1
     put = lambda ring, x: _put(ring, place, x, pair.is_good)
-    rings = {"s": map_leaves(put, s["s"], pair.step), "y": map_leaves(put, s["y"], pair.change)}
+    steps = map_leaves(put, s["s"], pair.step)
+    changes = map_leaves(put, s["y"], pair.change)
+    rings = {"s": steps, "y": changes}
     products = store_products(pair, place, s | rings)
     # as good a number: the same place, and no more pairs than size
     after = jnp.where(after == 2 * size, size, after)
@@ -114,7 +116,7 @@ def store_pair(
 
 
 def _put(ring: jax.Array, place: jax.Array, x: jax.Array, is_good: jax.Array) -> jax.Array:
-    """The ring with ``x`` in its place, if it is good."""
+    """The ring with ``x`` put in place if good."""
     old = lax.dynamic_index_in_dim(ring, place, 0, keepdims=False)
     return lax.dynamic_update_index_in_dim(ring, jnp.where(is_good, x, old), place, 0)
 
@@ -150,7 +152,8 @@ def _two_loop(g: Updates, s: State, factor: float | jax.Array) -> Updates:
         return add(q, alphas[i] - beta, at(s["s"], i))
 
     q, alphas = lax.fori_loop(0, size, back, (g, jnp.zeros_like(rho)))
-    gamma = jnp.where(s["pairs"] > 0, safe_divide(s["sy"][newest], s["yy"][newest]), factor)
+    gamma = safe_divide(s["sy"][newest], s["yy"][newest])
+    gamma = jnp.where(s["pairs"] > 0, gamma, factor)
     return lax.fori_loop(0, size, forth, scale_tree(q, gamma))
 
 
@@ -160,15 +163,18 @@ def _store_all_products(pair: Pair, place: jax.Array, s: State) -> State:
     Those of the new step with older changes are not used.
     """
     with_s, with_y = _times_rings(s, pair.change)
-    column = lambda matrix, x: jnp.where(pair.is_good, matrix.at[:, place].set(x), matrix)
-    return {"sy": column(s["sy"], with_s), "yy": column(column(s["yy"], with_y).T, with_y)}
+
+    def put(matrix: jax.Array, x: jax.Array) -> jax.Array:
+        return jnp.where(pair.is_good, matrix.at[:, place].set(x), matrix)
+
+    return {"sy": put(s["sy"], with_s), "yy": put(put(s["yy"], with_y).T, with_y)}
 
 
 def _compact(g: Updates, s: State, factor: float | jax.Array) -> Updates:
     r"""The inverse Hessian times ``g``, by the compact form.
 
-    See Byrd, Nocedal & Schnabel, theorem 2.2. With the pairs in the order in which they came, and :math:`R` the upper triangle of :math:`S^T
-    Y`, :math:`D` its diagonal:
+    See Byrd, Nocedal & Schnabel, theorem 2.2. With the pairs in the order in which they came, and
+    :math:`R` the upper triangle of :math:`S^T Y`, :math:`D` its diagonal:
 
     .. math::
         H g = \gamma g + S R^{-T} \left( (D + \gamma Y^T Y) R^{-1} S^T g - \gamma Y^T g \right)

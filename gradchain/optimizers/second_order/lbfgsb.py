@@ -96,7 +96,7 @@ def scale_by_lbfgsb(memory_size: int = 10) -> Body:
 
 
 def _box(bounds: tuple[Tree, Tree] | None, p: Params, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The bounds as two vectors like ``x``, the parameters in one vector."""
+    """The bounds as two vectors like ``x``."""
     if bounds is None:
         return jnp.full_like(x, -jnp.inf), jnp.full_like(x, jnp.inf)
     like = lambda p, b: jnp.broadcast_to(b, p.shape).astype(p.dtype)

@@ -1,8 +1,9 @@
 r"""Newton's method, with a Hessian made positive definite.
 
-The directions are the gradient times the inverse of that Hessian. They take the loss as ``value_fn=``, a function of the parameters that closes over the batch, and
-point uphill, as the gradient does: :math:`u = \tilde H^{-1} g`. Where the result does not go uphill
-along the gradient, or is not finite, they give the gradient itself.
+The directions are the gradient times the inverse of that Hessian, :math:`u = \tilde H^{-1} g`.
+They take the loss as ``value_fn=``, a function of the parameters that closes over the batch, and
+point uphill, as the gradient does. Where the result does not go uphill along the gradient, or is
+not finite, they give the gradient itself.
 """
 
 from __future__ import annotations
@@ -123,7 +124,8 @@ def scale_by_newton_cg(
     def rule_at_random(g, s, p, t, value_fn, key=None):
         return rule(g, s, p, value_fn, step_key(seed, t, key))
 
-    return treewise(rule_at_random if preconditioner == "hutchinson" else rule, **forced(tol))
+    is_random = preconditioner == "hutchinson"
+    return treewise(rule_at_random if is_random else rule, **forced(tol))
 
 
 @recipe

@@ -139,10 +139,10 @@ def scale_by_nonlinear_cg(
         summed = map_leaves(lambda g, d: jnp.where(starts, g, g + beta * d), g, d)
         direction, is_downhill = downhill_or_gradient(summed, g)
         is_finite = jnp.isfinite(dot(g, g))
-        keep = lambda new, old: map_leaves(lambda x, y: jnp.where(is_finite, x, y), new, old)
+        keep = lambda new, old: jnp.where(is_finite, new, old)
         since = jnp.where(starts | ~is_downhill, 1, increment(s["since_start"]))
-        new = {"grad": keep(g, old), "direction": keep(direction, d)}
-        return direction, new | {"since_start": jnp.where(is_finite, since, s["since_start"])}
+        new = {"grad": map_leaves(keep, g, old), "direction": map_leaves(keep, direction, d)}
+        return direction, new | {"since_start": keep(since, s["since_start"])}
 
     return treewise(rule, grad=like_param, direction=like_param, since_start=counter)
 

@@ -14,4 +14,5 @@ def with_line_search(
 
     The line search is ``strong_wolfe()`` unless another is given.
     """
-    return chain(direction, scale(-1.0), strong_wolfe() if line_search is None else line_search)
+    search = strong_wolfe() if line_search is None else line_search
+    return chain(direction, scale(-1.0), search)

@@ -107,8 +107,8 @@ def scale_by_sophia(
     if is_sampled != (batch_size is not None):
         raise ValueError(
             f"scale_by_sophia: estimator={estimator!r} with batch_size={batch_size!r};"
-            " 'gauss_newton_bartlett' needs the number of examples that sampled_value_fn is the mean"
-            " of, and 'hutchinson' has no use for one."
+            " 'gauss_newton_bartlett' needs the number of examples that sampled_value_fn is"
+            " the mean of, and 'hutchinson' has no use for one."
         )
 
     def divide(m, h):
