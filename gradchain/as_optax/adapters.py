@@ -2,14 +2,14 @@
 any extra argument.
 """
 
-import inspect
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
+from gradchain.as_optax.base import MaskOrFn
 from gradchain.core.lift import elementwise
 from gradchain.core.transformation import (
     GradientTransformation,
@@ -17,7 +17,10 @@ from gradchain.core.transformation import (
     chain,
     transform,
 )
+from gradchain.core.types import Dtype
 from gradchain.tree.selecting import OfTree
+
+P = ParamSpec("P")
 
 
 @transform
@@ -90,72 +93,21 @@ def where_of(mask: MaskOrFn) -> Any:
     return OfTree(mask if jax.tree_util.all_leaves([mask]) else lambda tree: mask)
 
 
-def adapt_signature(
-    factory: Callable[..., GradientTransformation],
-    signature: str,
-    *,
-    masks: dict[str, str] | None = None,
-    dtypes: dict[str, str] | None = None,
-    name: str | None = None,
-    **defaults: Any,
-) -> Callable[..., GradientTransformation]:
-    """``factory`` called with optax's arguments, and by keyword with those that optax does not
-    have.
-
-    Args:
-        factory: the factory; arguments of the same name are the same.
-        signature: the names of optax's arguments in order, with ``*`` before those by keyword only.
-        masks: from the name of an argument that is a mask to the factory's that is a selection.
-        dtypes: from the name of an argument that is a dtype to the slot that is stored in it.
-        name: what it is called; by default as the factory.
-        defaults: where they differ from the factory's.
-    """
-    masks, dtypes = masks or {}, dtypes or {}
-    own = inspect.signature(factory).parameters
-    kind, parameters = inspect.Parameter.POSITIONAL_OR_KEYWORD, []
-    for argument in signature.split():
-        if argument == "*":
-            kind = inspect.Parameter.KEYWORD_ONLY
-            continue
-        default = own[argument].default if argument in own else None
-        is_hyper = argument in own and "Hyper" in str(own[argument].annotation)
-        annotation = ScalarOrSchedule if is_hyper else inspect.Parameter.empty
-        parameters.append(
-            inspect.Parameter(
-                argument, kind, default=defaults.get(argument, default), annotation=annotation
-            )
-        )
-    known = {p.name for p in parameters} | set(masks.values())
-    further = [p for p in own.values() if p.name not in known and p.kind is not p.VAR_POSITIONAL]
-    spoken = inspect.Signature([*parameters, *(p.replace(kind=p.KEYWORD_ONLY) for p in further)])
-
-    def make(*args: Any, **kwargs: Any) -> GradientTransformation:
-        bound = spoken.bind(*args, **kwargs)
-        bound.apply_defaults()
-        given = dict(bound.arguments)
-        stored = {slot: given.pop(name) for name, slot in dtypes.items()}
-        given |= {where: where_of(given.pop(name)) for name, where in masks.items()}
-        tx = factory(**given)
-        for slot, dtype in stored.items():
-            if dtype is not None:
-                tx = stored_as(tx, (slot,), jnp.dtype(dtype).name)
-        return accept_any_extra(tx)
-
-    make.__name__ = make.__qualname__ = name or getattr(factory, "__name__", "make")
-    make.__doc__ = factory.__doc__
-    make.__signature__ = spoken  # pyright: ignore[reportFunctionMemberAccess]
-    return make
+def stored(tx: GradientTransformation, slot: str, dtype: Dtype | None) -> GradientTransformation:
+    """``tx``, with a slot kept in a dtype if one is given."""
+    return tx if dtype is None else stored_as(tx, (slot,), jnp.dtype(dtype).name)
 
 
 def accepting_any_extra(
-    factory: Callable[..., GradientTransformation],
-) -> Callable[..., GradientTransformation]:
+    factory: Callable[P, GradientTransformation],
+) -> Callable[P, GradientTransformation]:
     """``factory`` with its own arguments, whose transformations take any extra argument."""
-    names, keyword_only = [], False
-    for name, parameter in inspect.signature(factory).parameters.items():
-        names += ["*"] * (parameter.kind is parameter.KEYWORD_ONLY and not keyword_only) + [name]
-        keyword_only = parameter.kind is parameter.KEYWORD_ONLY
-    return adapt_signature(factory, " ".join(names))
+
+    @functools.wraps(factory)
+    def make(*args: P.args, **kwargs: P.kwargs) -> GradientTransformation:
+        return accept_any_extra(factory(*args, **kwargs))
+
+    return make
 
 
 def as_seed(key: Any, seed: Any = None, otherwise: int = 0) -> int:

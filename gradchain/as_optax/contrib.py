@@ -10,13 +10,30 @@ import jax.numpy as jnp
 from gradchain.as_optax.adapters import (
     accept_any_extra,
     accepting_any_extra,
-    adapt_signature,
     as_seed,
-    stored_as,
+    stored,
     where_of,
     with_extra_args_support,
 )
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
+from gradchain.as_optax.contrib_recipes import (
+    acprop as acprop,
+    ademamix as ademamix,
+    cocob as cocob,
+    dadapt_adamw as dadapt_adamw,
+    dog as dog,
+    dowg as dowg,
+    dpsgd as dpsgd,
+    madgrad as madgrad,
+    momo as momo,
+    momo_adam as momo_adam,
+    prodigy as prodigy,
+    scale_by_acprop as scale_by_acprop,
+    scale_by_ademamix as scale_by_ademamix,
+    scale_by_madgrad as scale_by_madgrad,
+    scale_by_simplified_ademamix as scale_by_simplified_ademamix,
+    simplified_ademamix as simplified_ademamix,
+)
 from gradchain.as_optax.sophia import (
     HutchinsonState as HutchinsonState,
     SophiaState as SophiaState,
@@ -25,28 +42,9 @@ from gradchain.as_optax.sophia import (
 )
 from gradchain.as_optax.wrappers import Pair, named_pair
 from gradchain.core.transformation import GradientTransformation, chain
-from gradchain.optimizers.acprop import (
-    acprop as native_acprop,
-    scale_by_acprop as native_scale_by_acprop,
-)
 from gradchain.optimizers.adam import scale_by_adam
-from gradchain.optimizers.ademamix import (
-    ademamix as native_ademamix,
-    scale_by_ademamix as native_scale_by_ademamix,
-    scale_by_simplified_ademamix as native_scale_by_simplified_ademamix,
-    simplified_ademamix as native_simplified_ademamix,
-)
 from gradchain.optimizers.adopt import scale_by_adopt as native_scale_by_adopt
-from gradchain.optimizers.cocob import cocob as native_cocob, scale_by_cocob as scale_by_cocob
-from gradchain.optimizers.dadapt import dadapt_adamw as native_dadapt_adamw
-from gradchain.optimizers.dog import dog as native_dog, dowg as native_dowg
-from gradchain.optimizers.dpsgd import dpsgd as native_dpsgd
-from gradchain.optimizers.madgrad import (
-    madgrad as native_madgrad,
-    scale_by_madgrad as native_scale_by_madgrad,
-)
-from gradchain.optimizers.momo import momo as native_momo, momo_adam as native_momo_adam
-from gradchain.optimizers.prodigy import prodigy as native_prodigy
+from gradchain.optimizers.cocob import scale_by_cocob as scale_by_cocob
 from gradchain.optimizers.schedule_free import (
     schedule_free_adamw as native_schedule_free_adamw,
     schedule_free_sgd as native_schedule_free_sgd,
@@ -63,65 +61,7 @@ from gradchain.wrappers.low_rank import low_rank as native_low_rank
 from gradchain.wrappers.mechanic import mechanize as native_mechanize
 from gradchain.wrappers.schedule_free import schedule_free as native_schedule_free
 
-_MASK, _MU = {"mask": "where"}, {"mu_dtype": "mu"}
-
-acprop = adapt_signature(
-    native_acprop, "learning_rate b1 b2 eps eps_root weight_decay mask", masks=_MASK
-)
-
-scale_by_acprop = adapt_signature(native_scale_by_acprop, "b1 b2 eps eps_root")
-
-ademamix = adapt_signature(
-    native_ademamix,
-    "learning_rate b1 b2 b3 alpha eps eps_root mu_dtype weight_decay mask",
-    masks=_MASK,
-    dtypes=_MU,
-)
-
-scale_by_ademamix = adapt_signature(
-    native_scale_by_ademamix, "b1 b2 b3 alpha eps eps_root mu_dtype", dtypes=_MU
-)
-
-simplified_ademamix = adapt_signature(
-    native_simplified_ademamix,
-    "learning_rate b1 b2 alpha eps eps_root weight_decay mask",
-    masks=_MASK,
-)
-
-scale_by_simplified_ademamix = adapt_signature(
-    native_scale_by_simplified_ademamix, "b1 b2 alpha eps eps_root"
-)
-
-cocob = adapt_signature(native_cocob, "learning_rate alpha eps weight_decay mask", masks=_MASK)
-
-dadapt_adamw = adapt_signature(
-    native_dadapt_adamw, "learning_rate betas eps estim_lr0 weight_decay"
-)
-
-prodigy = adapt_signature(
-    native_prodigy,
-    "learning_rate betas beta3 eps estim_lr0 estim_lr_coef weight_decay safeguard_warmup",
-)
-
-dog = adapt_signature(native_dog, "learning_rate init_step eps weight_decay mask", masks=_MASK)
-
-dowg = adapt_signature(
-    native_dowg, "learning_rate init_estim_sq_dist eps weight_decay mask", masks=_MASK
-)
-
-madgrad = adapt_signature(native_madgrad, "learning_rate momentum weight_decay eps")
-
-scale_by_madgrad = accepting_any_extra(native_scale_by_madgrad)
-
-momo = accepting_any_extra(native_momo)
-
-momo_adam = accepting_any_extra(native_momo_adam)
-
 mechanize = accepting_any_extra(native_mechanize)
-
-dpsgd = adapt_signature(
-    native_dpsgd, "learning_rate l2_norm_clip noise_multiplier seed momentum nesterov"
-)
 
 _reduce_on_plateau = accepting_any_extra(native_reduce_on_plateau)
 
@@ -198,9 +138,7 @@ def scale_by_adopt(
     """ADOPT's direction, clipped at ``clip_value_fn`` of the step, by default its fourth root."""
     bound = clip_value_fn if use_clipping else float("inf")
     tx = native_scale_by_adopt(b1, b2, eps, bound, nesterov=nesterov)
-    return accept_any_extra(
-        tx if mu_dtype is None else stored_as(tx, ("mu",), jnp.dtype(mu_dtype).name)
-    )
+    return accept_any_extra(stored(tx, "mu", mu_dtype))
 
 
 def differentially_private_aggregate(
@@ -256,11 +194,7 @@ def schedule_free(
 ) -> GradientTransformation:
     """Schedule-free learning around an optimizer."""
     tx = native_schedule_free(base_optimizer, learning_rate, b1, weight_lr_power)
-    return _stored(tx, state_dtype)
-
-
-def _stored(tx: GradientTransformation, dtype: Any) -> GradientTransformation:
-    return accept_any_extra(tx if dtype is None else stored_as(tx, ("z",), jnp.dtype(dtype).name))
+    return accept_any_extra(stored(tx, "z", state_dtype))
 
 
 def schedule_free_sgd(
@@ -272,12 +206,9 @@ def schedule_free_sgd(
     state_dtype: Any = None,
 ) -> GradientTransformation:
     """Schedule-free gradient descent."""
-    return _stored(
-        native_schedule_free_sgd(
-            learning_rate, warmup_steps or 0, b1, weight_decay, weight_lr_power
-        ),
-        state_dtype,
-    )
+    numbers = (b1, weight_decay, weight_lr_power)
+    tx = native_schedule_free_sgd(learning_rate, warmup_steps or 0, *numbers)
+    return accept_any_extra(stored(tx, "z", state_dtype))
 
 
 def schedule_free_adamw(
@@ -292,9 +223,8 @@ def schedule_free_adamw(
 ) -> GradientTransformation:
     """Schedule-free AdamW."""
     numbers = (b1, b2, eps, weight_decay, weight_lr_power)
-    return _stored(
-        native_schedule_free_adamw(learning_rate, warmup_steps or 0, *numbers), state_dtype
-    )
+    tx = native_schedule_free_adamw(learning_rate, warmup_steps or 0, *numbers)
+    return accept_any_extra(stored(tx, "z", state_dtype))
 
 
 def schedule_free_eval_params(state: Any, params: Any) -> Any:

@@ -7,10 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.as_optax.adapters import accept_any_extra, adapt_signature
+from gradchain.as_optax.adapters import accept_any_extra, stored
 from gradchain.as_optax.base import ScalarOrSchedule
 from gradchain.core.call import Hyper
 from gradchain.core.transformation import GradientTransformation
+from gradchain.core.types import Dtype, Where
 from gradchain.optimizers.adabelief import scale_by_belief as native_scale_by_belief
 from gradchain.optimizers.adadelta import scale_by_adadelta as scale_by_adadelta
 from gradchain.optimizers.adafactor import scale_by_factored_rms as native_scale_by_factored_rms
@@ -22,7 +23,7 @@ from gradchain.optimizers.amsgrad import scale_by_amsgrad as native_scale_by_ams
 from gradchain.optimizers.dog import (
     scale_by_distance_over_gradients as native_scale_by_distance_over_gradients,
 )
-from gradchain.optimizers.lion import scale_by_lion as _lion
+from gradchain.optimizers.lion import scale_by_lion as native_scale_by_lion
 from gradchain.optimizers.nadam import scale_by_nadam
 from gradchain.optimizers.novograd import scale_by_novograd as native_scale_by_novograd
 from gradchain.optimizers.optimistic import (
@@ -38,7 +39,7 @@ from gradchain.optimizers.rprop import scale_by_rprop as scale_by_rprop
 from gradchain.optimizers.sm3 import scale_by_sm3 as scale_by_sm3
 from gradchain.optimizers.yogi import scale_by_yogi as native_scale_by_yogi
 from gradchain.transforms.normalizing import (
-    centralize as _centralize,
+    centralize as native_centralize,
     normalize_by_update_norm as normalize_by_update_norm,
     scale_by_sign as scale_by_sign,
 )
@@ -52,54 +53,174 @@ from gradchain.transforms.scaling import (
 from gradchain.transforms.trust_ratio import (
     scale_by_param_block_norm as scale_by_param_block_norm,
     scale_by_param_block_rms as scale_by_param_block_rms,
-    scale_by_trust_ratio as _trust_ratio,
+    scale_by_trust_ratio as native_scale_by_trust_ratio,
 )
 from gradchain.tree.mapping import tree_map_live
 from gradchain.wrappers.groups import freeze
 
-_MU = {"mu_dtype": "mu"}
 
-
-def _adam(
+def scale_by_adam(
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
+    eps: Hyper = 1e-08,
     eps_root: Hyper = 0.0,
+    mu_dtype: Dtype | None = None,
+    *,
     nesterov: bool = False,
 ) -> GradientTransformation:
     """Adam's direction, or with ``nesterov=True`` NAdam's."""
-    return (scale_by_nadam if nesterov else native_scale_by_adam)(b1, b2, eps, eps_root=eps_root)
+    factory = scale_by_nadam if nesterov else native_scale_by_adam
+    tx = factory(b1, b2, eps, eps_root=eps_root)
+    return accept_any_extra(stored(tx, "mu", mu_dtype))
 
 
-scale_by_adam = adapt_signature(
-    _adam, "b1 b2 eps eps_root mu_dtype * nesterov", dtypes=_MU, name="scale_by_adam"
-)
+def scale_by_amsgrad(
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-08,
+    eps_root: Hyper = 0.0,
+    mu_dtype: Dtype | None = None,
+    bias_correction_mu: bool = True,
+    bias_correction_nu: bool = True,
+    *,
+    max_first: bool = False,
+) -> GradientTransformation:
+    """Adam's direction with a second moment that never shrinks.
 
-scale_by_amsgrad = adapt_signature(
-    native_scale_by_amsgrad,
-    "b1 b2 eps eps_root mu_dtype bias_correction_mu bias_correction_nu",
-    dtypes=_MU,
-)
+    See ``gradchain.scale_by_amsgrad``.
+    """
+    tx = native_scale_by_amsgrad(
+        b1,
+        b2,
+        eps,
+        eps_root=eps_root,
+        bias_correction_mu=bias_correction_mu,
+        bias_correction_nu=bias_correction_nu,
+        max_first=max_first,
+    )
+    return accept_any_extra(stored(tx, "mu", mu_dtype))
 
-scale_by_adan = adapt_signature(native_scale_by_adan, "b1 b2 b3 eps eps_root")
 
-scale_by_belief = adapt_signature(native_scale_by_belief, "b1 b2 eps eps_root * nesterov")
+def scale_by_adan(
+    b1: Hyper = 0.98,
+    b2: Hyper = 0.92,
+    b3: Hyper = 0.99,
+    eps: Hyper = 1e-08,
+    eps_root: Hyper = 0.0,
+) -> GradientTransformation:
+    """Adan's direction: momentum of gradients and of their differences.
 
-scale_by_radam = adapt_signature(native_scale_by_radam, "b1 b2 eps eps_root threshold * nesterov")
+    See ``gradchain.scale_by_adan``.
+    """
+    return accept_any_extra(native_scale_by_adan(b1, b2, b3, eps, eps_root=eps_root))
 
-scale_by_yogi = adapt_signature(
-    native_scale_by_yogi, "b1 b2 eps eps_root initial_accumulator_value"
-)
 
-scale_by_rss = adapt_signature(native_scale_by_rss, "initial_accumulator_value eps")
+def scale_by_belief(
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-16,
+    eps_root: Hyper = 1e-16,
+    *,
+    nesterov: bool = False,
+) -> GradientTransformation:
+    """AdaBelief's direction: Adam's, scaled by deviations of the gradient.
 
-scale_by_novograd = adapt_signature(
-    native_scale_by_novograd, "b1 b2 eps eps_root weight_decay mu_dtype", dtypes=_MU, eps=1e-8
-)
+    See ``gradchain.scale_by_belief``.
+    """
+    return accept_any_extra(
+        native_scale_by_belief(b1, b2, eps, eps_root=eps_root, nesterov=nesterov)
+    )
 
-scale_by_trust_ratio = adapt_signature(_trust_ratio, "min_norm trust_coefficient eps")
 
-centralize = adapt_signature(_centralize, "")
+def scale_by_radam(
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-08,
+    eps_root: Hyper = 0.0,
+    threshold: Hyper = 5.0,
+    *,
+    nesterov: bool = False,
+    debias_eps: bool = False,
+) -> GradientTransformation:
+    """Adam's direction, rectified for the variance of early second moments.
+
+    See ``gradchain.scale_by_radam``.
+    """
+    return accept_any_extra(
+        native_scale_by_radam(
+            b1, b2, eps, threshold, eps_root=eps_root, nesterov=nesterov, debias_eps=debias_eps
+        )
+    )
+
+
+def scale_by_yogi(
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 0.001,
+    eps_root: Hyper = 0.0,
+    initial_accumulator_value: Hyper = 1e-06,
+) -> GradientTransformation:
+    """Yogi's direction: Adam's, with bounded changes of the second moment.
+
+    See ``gradchain.scale_by_yogi``.
+    """
+    return accept_any_extra(
+        native_scale_by_yogi(b1, b2, eps, initial_accumulator_value, eps_root=eps_root)
+    )
+
+
+def scale_by_rss(
+    initial_accumulator_value: Hyper = 0.1,
+    eps: Hyper = 1e-07,
+    *,
+    eps_in_sqrt: bool = True,
+) -> GradientTransformation:
+    """Divide by the root of the sum of squared gradients.
+
+    See ``gradchain.scale_by_rss``.
+    """
+    return accept_any_extra(native_scale_by_rss(initial_accumulator_value, eps, eps_in_sqrt))
+
+
+def scale_by_novograd(
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.25,
+    eps: Hyper = 1e-08,
+    eps_root: Hyper = 0.0,
+    weight_decay: Hyper = 0.0,
+    mu_dtype: Dtype | None = None,
+) -> GradientTransformation:
+    """NovoGrad's direction: momentum of gradients normalised by leaf.
+
+    See ``gradchain.scale_by_novograd``.
+    """
+    tx = native_scale_by_novograd(b1, b2, eps, eps_root=eps_root, weight_decay=weight_decay)
+    return accept_any_extra(stored(tx, "mu", mu_dtype))
+
+
+def scale_by_trust_ratio(
+    min_norm: Hyper = 0.0,
+    trust_coefficient: Hyper = 1.0,
+    eps: Hyper = 0.0,
+    *,
+    where: Where | None = None,
+) -> GradientTransformation:
+    """Scale each leaf by parameter norm over update norm.
+
+    See ``gradchain.scale_by_trust_ratio``.
+    """
+    return accept_any_extra(native_scale_by_trust_ratio(min_norm, trust_coefficient, eps, where))
+
+
+def centralize(
+    *,
+    output_dim: int = 0,
+) -> GradientTransformation:
+    """Subtract its mean from the gradient of each unit.
+
+    See ``gradchain.centralize``.
+    """
+    return accept_any_extra(native_centralize(output_dim))
 
 
 def scale_by_lion(
@@ -113,10 +234,7 @@ def scale_by_lion(
     """Lion's direction; ``mode`` is ``"hard"``, the sign."""
     if mode != "hard":
         raise NotImplementedError(f"scale_by_lion: mode={mode!r}; only the sign, 'hard', is there.")
-    return _hard_lion(b1, b2, mu_dtype)
-
-
-_hard_lion = adapt_signature(_lion, "b1 b2 mu_dtype", dtypes=_MU)
+    return accept_any_extra(stored(native_scale_by_lion(b1, b2), "mu", mu_dtype))
 
 
 def scale_by_learning_rate(

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.as_optax.adapters import adapt_signature, as_seed, stored_as, where_of
+from gradchain.as_optax.adapters import accept_any_extra, as_seed, stored, where_of
 from gradchain.as_optax.base import (
     EmptyState as EmptyState,
     MaskedNode as MaskedNode,
@@ -43,7 +43,9 @@ from gradchain.as_optax.wrappers import (
     skip_large_updates as skip_large_updates,
     skip_not_finite as skip_not_finite,
 )
+from gradchain.core.call import Hyper
 from gradchain.core.transformation import GradientTransformation
+from gradchain.core.types import Dtype
 from gradchain.numerics.arithmetic import abs2
 from gradchain.numerics.reductions import total_along
 from gradchain.transforms.clipping import (
@@ -64,23 +66,27 @@ from gradchain.transforms.scaling import stateless
 from gradchain.transforms.weight_decay import add_decayed_weights as native_add_decayed_weights
 from gradchain.tree.mapping import tree_map_live
 
-_ACCUMULATOR = {"accumulator_dtype": "momentum"}
 
-trace = adapt_signature(
-    add_momentum, "decay nesterov accumulator_dtype", dtypes=_ACCUMULATOR, name="trace"
-)
+def trace(
+    decay: Hyper = 0.9,
+    nesterov: bool = False,
+    accumulator_dtype: Dtype | None = None,
+    *,
+    dampening: Hyper | None = None,
+) -> GradientTransformation:
+    """Add a decaying sum of past updates.
+
+    See ``gradchain.add_momentum``.
+    """
+    tx = add_momentum(decay, nesterov, dampening)
+    return accept_any_extra(stored(tx, "momentum", accumulator_dtype))
 
 
 def ema(
     decay: ScalarOrSchedule, debias: bool = True, accumulator_dtype: Any = None
 ) -> GradientTransformation:
     """The moving average of the updates."""
-    tx = average_updates(decay, debias)
-    return (
-        tx
-        if accumulator_dtype is None
-        else stored_as(tx, ("average",), jnp.dtype(accumulator_dtype).name)
-    )
+    return stored(average_updates(decay, debias), "average", accumulator_dtype)
 
 
 def add_decayed_weights(

@@ -1,0 +1,316 @@
+"""The relatives of Adam, with optax's arguments."""
+
+import warnings
+
+from gradchain.as_optax.adapters import accept_any_extra, accepting_any_extra, stored, where_of
+from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
+from gradchain.core.call import Hyper
+from gradchain.core.transformation import GradientTransformation
+from gradchain.core.types import Dtype, Where
+from gradchain.optimizers.adabelief import adabelief as native_adabelief
+from gradchain.optimizers.adam import adam as native_adam, adamw as native_adamw
+from gradchain.optimizers.adamax import adamax as native_adamax, adamaxw as native_adamaxw
+from gradchain.optimizers.adan import adan as native_adan
+from gradchain.optimizers.amsgrad import amsgrad as native_amsgrad
+from gradchain.optimizers.lamb import lamb as native_lamb
+from gradchain.optimizers.nadam import nadam as native_nadam, nadamw as native_nadamw
+from gradchain.optimizers.novograd import novograd as native_novograd
+from gradchain.optimizers.optimistic import optimistic_adam as native_optimistic_adam
+from gradchain.optimizers.radam import radam as native_radam
+from gradchain.optimizers.yogi import yogi as native_yogi
+
+
+def adam(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-08,
+    eps_root: Hyper = 0.0,
+    mu_dtype: Dtype | None = None,
+    *,
+    nesterov: bool = False,
+) -> GradientTransformation:
+    """Adam, or with ``nesterov=True`` NAdam."""
+    factory = native_nadam if nesterov else native_adam
+    tx = factory(learning_rate, b1, b2, eps, eps_root=eps_root)
+    return accept_any_extra(stored(tx, "mu", mu_dtype))
+
+
+def adamw(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-08,
+    eps_root: Hyper = 0.0,
+    mu_dtype: Dtype | None = None,
+    weight_decay: Hyper = 0.0001,
+    mask: MaskOrFn | None = None,
+    *,
+    nesterov: bool = False,
+) -> GradientTransformation:
+    """AdamW, or with ``nesterov=True`` NAdamW."""
+    factory = native_nadamw if nesterov else native_adamw
+    where = where_of(mask)
+    tx = factory(learning_rate, b1, b2, eps, weight_decay, where, eps_root=eps_root)
+    return accept_any_extra(stored(tx, "mu", mu_dtype))
+
+
+def nadam(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-08,
+    eps_root: Hyper = 0.0,
+    mu_dtype: Dtype | None = None,
+    *,
+    nesterov: bool = True,
+) -> GradientTransformation:
+    """NAdam, or with ``nesterov=False`` Adam."""
+    return adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov)
+
+
+def nadamw(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-08,
+    eps_root: Hyper = 0.0,
+    mu_dtype: Dtype | None = None,
+    weight_decay: Hyper = 0.0001,
+    mask: MaskOrFn | None = None,
+    *,
+    nesterov: bool = True,
+) -> GradientTransformation:
+    """NAdamW, or with ``nesterov=False`` AdamW."""
+    numbers = (learning_rate, b1, b2, eps, eps_root)
+    return adamw(*numbers, mu_dtype, weight_decay, mask, nesterov=nesterov)
+
+
+adamax = accepting_any_extra(native_adamax)
+
+
+def adamaxw(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-08,
+    weight_decay: Hyper = 0.0001,
+    mask: MaskOrFn | None = None,
+) -> GradientTransformation:
+    """AdaMax with decoupled weight decay.
+
+    See ``gradchain.adamaxw``.
+    """
+    return accept_any_extra(
+        native_adamaxw(learning_rate, b1, b2, eps, weight_decay, where_of(mask))
+    )
+
+
+def amsgrad(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-08,
+    eps_root: Hyper = 0.0,
+    mu_dtype: Dtype | None = None,
+    bias_correction_mu: bool = True,
+    bias_correction_nu: bool = True,
+    *,
+    max_first: bool = False,
+) -> GradientTransformation:
+    """AMSGrad: ``scale_by_amsgrad``, then the learning rate.
+
+    See ``gradchain.amsgrad``.
+    """
+    tx = native_amsgrad(
+        learning_rate,
+        b1,
+        b2,
+        eps,
+        eps_root=eps_root,
+        bias_correction_mu=bias_correction_mu,
+        bias_correction_nu=bias_correction_nu,
+        max_first=max_first,
+    )
+    return accept_any_extra(stored(tx, "mu", mu_dtype))
+
+
+def adabelief(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-16,
+    eps_root: Hyper = 1e-16,
+    *,
+    nesterov: bool = False,
+) -> GradientTransformation:
+    """AdaBelief: ``scale_by_belief``, then the learning rate.
+
+    See ``gradchain.adabelief``.
+    """
+    return accept_any_extra(
+        native_adabelief(learning_rate, b1, b2, eps, eps_root=eps_root, nesterov=nesterov)
+    )
+
+
+def radam(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-08,
+    eps_root: Hyper = 0.0,
+    threshold: Hyper = 5.0,
+    *,
+    nesterov: bool = False,
+    debias_eps: bool = False,
+) -> GradientTransformation:
+    """Rectified Adam: ``scale_by_radam``, then the learning rate.
+
+    See ``gradchain.radam``.
+    """
+    return accept_any_extra(
+        native_radam(
+            learning_rate,
+            b1,
+            b2,
+            eps,
+            threshold,
+            eps_root=eps_root,
+            nesterov=nesterov,
+            debias_eps=debias_eps,
+        )
+    )
+
+
+def yogi(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 0.001,
+    *,
+    initial_accumulator_value: Hyper = 1e-06,
+    eps_root: Hyper = 0.0,
+) -> GradientTransformation:
+    """Yogi: ``scale_by_yogi``, then the learning rate.
+
+    See ``gradchain.yogi``.
+    """
+    return accept_any_extra(
+        native_yogi(learning_rate, b1, b2, eps, initial_accumulator_value, eps_root=eps_root)
+    )
+
+
+def adan(
+    learning_rate: Hyper,
+    b1: Hyper = 0.98,
+    b2: Hyper = 0.92,
+    b3: Hyper = 0.99,
+    eps: Hyper = 1e-08,
+    eps_root: Hyper = 1e-08,
+    weight_decay: Hyper = 0.0,
+    mask: MaskOrFn | None = None,
+) -> GradientTransformation:
+    """Adan, with weight decay.
+
+    See ``gradchain.adan``.
+    """
+    return accept_any_extra(
+        native_adan(learning_rate, b1, b2, b3, eps, weight_decay, where_of(mask), eps_root=eps_root)
+    )
+
+
+def lamb(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-06,
+    eps_root: Hyper = 0.0,
+    weight_decay: Hyper = 0.0,
+    mask: MaskOrFn | None = None,
+) -> GradientTransformation:
+    """LAMB: Adam with a rate for each layer.
+
+    See ``gradchain.lamb``.
+    """
+    return accept_any_extra(
+        native_lamb(learning_rate, b1, b2, eps, weight_decay, where_of(mask), eps_root=eps_root)
+    )
+
+
+def novograd(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.25,
+    eps: Hyper = 1e-06,
+    eps_root: Hyper = 0.0,
+    weight_decay: Hyper = 0.0,
+    *,
+    where: Where | None = None,
+) -> GradientTransformation:
+    """NovoGrad: ``scale_by_novograd``, then the learning rate.
+
+    See ``gradchain.novograd``.
+    """
+    return accept_any_extra(
+        native_novograd(learning_rate, b1, b2, eps, weight_decay, where, eps_root=eps_root)
+    )
+
+
+def optimistic_adam_v2(
+    learning_rate: Hyper,
+    *,
+    alpha: Hyper = 1.0,
+    beta: Hyper = 1.0,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-08,
+    eps_root: Hyper = 0.0,
+    mu_dtype: Dtype | None = None,
+    nesterov: bool = True,
+) -> GradientTransformation:
+    """Adam for games, with the past and present step apart.
+
+    See ``gradchain.optimistic_adam``.
+    """
+    tx = native_optimistic_adam(
+        learning_rate,
+        alpha=alpha,
+        beta=beta,
+        b1=b1,
+        b2=b2,
+        eps=eps,
+        eps_root=eps_root,
+        nesterov=nesterov,
+    )
+    return accept_any_extra(stored(tx, "mu", mu_dtype))
+
+
+def optimistic_adam(
+    learning_rate: ScalarOrSchedule,
+    optimism: ScalarOrSchedule | None = None,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    mu_dtype: Dtype | None = None,
+    *,
+    nesterov: bool = True,
+) -> GradientTransformation:
+    """Optimistic Adam with the rate as ``alpha`` and the optimism, by default the rate, as
+    ``beta``.
+    """
+    warnings.warn(
+        "optimistic_adam: use `optimistic_adam_v2` instead.", DeprecationWarning, stacklevel=2
+    )
+    rates = (learning_rate, learning_rate if optimism is None else optimism)
+    return optimistic_adam_v2(
+        1.0,
+        alpha=rates[0],
+        beta=rates[1],
+        b1=b1,
+        b2=b2,
+        eps=eps,
+        eps_root=eps_root,
+        mu_dtype=mu_dtype,
+        nesterov=nesterov,
+    )
