@@ -2,8 +2,8 @@
 Fit a curve
 ===========
 
-Three peaks in a noisy spectrum, by least squares: from many starts at once, with how sure the
-parameters are, and with data that are wrong here and there.
+Fit three peaks in a noisy spectrum by least squares: from many starts at once, with standard errors
+of the parameters, and with outliers in the data.
 """
 
 import jax
@@ -46,8 +46,8 @@ truth = start(jnp.array([2.0, 4.6, 7.0])) | {
 t = jnp.linspace(0.0, 10.0, 100)
 y = curve(truth, t) + 0.15 * rng.standard_normal(100)
 
-# %% A sum of squares of peaks has many minima. From 60 starts, all in one compiled loop, the best
-# is taken. What remains of the residuals says with the Jacobian how sure it is.
+# %% A sum of squares of peaks has many minima. Of 60 starts, all in one compiled loop, the best is
+# taken. The residuals that remain and the Jacobian give the standard errors.
 
 centers = jnp.sort(jnp.asarray(rng.uniform(0.0, 10.0, (60, 3)), float), 1)
 found = jax.vmap(
@@ -65,8 +65,8 @@ errors = to_tree(jnp.sqrt(variance * jnp.diag(jnp.linalg.inv(jacobian.T @ jacobi
 for i in np.argsort(fitted["center"]):
     print(f"peak at {fitted['center'][i]:.3f} ± {errors['center'][i]:.3f}")
 
-# %% Data that are far off pull a sum of squares with them, cosmic rays in a detector say. A robust
-# loss lets them go.
+# %% Outliers, for example cosmic rays in a detector, dominate a sum of squares. A robust loss
+# reduces their weight.
 
 hit = rng.choice(100, 15, replace=False)
 spoilt = y.at[hit].add(jnp.asarray(rng.uniform(1.0, 4.0, 15)))
@@ -77,7 +77,7 @@ for name, result in {"squares": plain, "cauchy": robust}.items():
     print(f"{name:7} is off by {off:.3f} after {int(result.steps)} steps: {result.status.words}")
 
 # %%
-# What the starts end in, and the two fits.
+# The minima that the starts reach, and the two fits.
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 left.semilogy(np.sort(found.value), "o", ms=4)

@@ -2,8 +2,8 @@
 Which steps a line search accepts
 =================================
 
-A loss along one direction, the steps that meet the conditions of each search, and the steps that
-each one tries.
+See a loss along one direction, the steps that meet the conditions of each line search, and the
+steps that each search tries.
 """
 
 import jax
@@ -17,8 +17,8 @@ def loss(p):
     return (p - 2.4) ** 2 / 4 + 0.3 * jnp.cos(3 * p)
 
 
-# %% The conditions compare the loss with lines from the start. Their numbers are larger here than
-# in use, where nearly all of the steps that go downhill are long enough and short enough.
+# %% The conditions compare the loss with lines from the start. Their constants are larger here than
+# by default, where nearly all steps that go downhill meet them.
 
 C1, C2 = 0.2, 0.5
 steps = jnp.linspace(0, 6, 1201)
@@ -33,7 +33,7 @@ CONDITIONS = {
 }
 
 # %%
-# A search tells what it wants to know next, so that its trials can be written down one by one.
+# ``reverse_communication`` returns each point that a search asks for, so its trials can be recorded.
 
 SEARCHES = {
     "backtracking, Armijo": gc.backtracking("armijo", C1),
@@ -44,7 +44,7 @@ SEARCHES = {
 
 
 def trials(search, first):
-    """The points that are tried from 0 along the negative gradient, up to the one that is accepted."""
+    """The points that a search tries along the negative gradient; the last one is accepted."""
     tx, p = gc.reverse_communication(gc.chain(gc.scale(first / slope), search)), jnp.zeros(())
     state, tried = tx.init(p), []
     while True:
@@ -55,9 +55,9 @@ def trials(search, first):
         tried.append(float(p))
 
 
-# %% Above, the loss with the lines of the conditions; then where each of them holds; below, the
-# trials in their order, from a first step that is too short and from one that is too long. The last
-# is accepted.
+# %% At the top the loss with the lines of the conditions, then the steps where each condition
+# holds. Below are the trials in order, from a first step that is too short and from one that is too
+# long. The last one is accepted.
 
 fig, (above, middle, *below) = plt.subplots(
     4, 1, figsize=(8, 9), sharex=True, height_ratios=(4, 2, 2, 2)

@@ -2,8 +2,8 @@
 How minimizers move
 ===================
 
-Five ways to go downhill on four landscapes of two numbers, and the same five on a small network:
-what the curvature buys, and what it costs.
+Compare five minimizers on four functions of two parameters, and six on a small network: the gain
+from curvature, and its cost.
 """
 
 import jax
@@ -15,8 +15,8 @@ from sklearn.datasets import load_digits
 import gradchain as gc
 from gradchain import losses
 
-# %% Four landscapes: a curved valley, a plain with steep walls, four minima of the same height, and
-# a saddle between two.
+# %% Four functions: a curved valley, a plain with steep walls, four minima of the same height, and a
+# saddle between two minima.
 
 
 def rosenbrock(p):
@@ -42,9 +42,9 @@ LANDSCAPES = {
     "a saddle": (saddle, (1.0, 1e-3), (-1.2, 1.2), (-1.4, 1.4)),
 }
 
-# %% Each minimizer is a chain. ``minimize`` keeps the points of each step, and says how it ended.
-# The landscape is an argument of one function, so that each loop is compiled once and not once for
-# each of them.
+# %% Each minimizer is a chain. ``minimize`` keeps the point of each step, and returns why it ended.
+# The landscape is an argument of one function, so that each loop is compiled once and not four
+# times.
 
 
 def height(p, which):
@@ -80,8 +80,7 @@ axes[0, 0].legend(frameon=False, fontsize="small")
 plt.show()
 
 # %% A small network: 300 handwritten digits, one hidden layer, all examples at once. A product with
-# the Hessian costs about two gradients, so the curves are over the work that was done and not over
-# steps.
+# the Hessian costs about two gradients, so the curves are over work and not over steps.
 
 images, labels = load_digits(return_X_y=True)
 pixels, labels = jnp.asarray(images[:300] / 16, jnp.float32), jnp.asarray(labels[:300])

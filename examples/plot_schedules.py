@@ -2,7 +2,7 @@
 Schedules at a glance
 =====================
 
-Learning rates over 100 steps, family by family, and a range test that says where to begin.
+Draw schedules over 100 steps, family by family, and find a first learning rate with a range test.
 """
 
 import jax

@@ -2,8 +2,8 @@
 The spectrum of a loss
 ======================
 
-Gradient descent sharpens the loss until it can hardly stay stable; the density of all eigenvalues,
-before and after.
+Measure the sharpness of a loss during gradient descent, which rises to the limit of stability, and
+the density of all eigenvalues before and after training.
 """
 
 import jax
@@ -34,9 +34,9 @@ def loss(params):
     return jnp.mean(jnp.sum((network.apply({"params": params}, x) - y) ** 2, axis=1)) / 2
 
 
-# %% Gradient descent with each of three rates, and the largest eigenvalue of the Hessian along the
-# way. It is found by 32 Hessian-vector products, and grows until it is near twice the inverse of
-# the rate. There steps begin to overshoot: it stays, while the loss goes on falling.
+# %% Gradient descent with each of three rates, and the largest eigenvalue of the Hessian during
+# training. It is found by 32 Hessian-vector products, and grows until it is near 2 / rate. There
+# steps begin to overshoot, and it grows no more, while the loss goes on falling.
 
 STEPS, EVERY = 2000, 40
 
@@ -72,8 +72,8 @@ above.legend(frameon=False)
 below.set(xlabel="step", ylabel="sharpness (dashed: 2 / rate)", ylim=(0, 12))
 plt.show()
 
-# %% All eigenvalues at once, as a density: most are near zero, and few stand out. In training those
-# below zero almost vanish.
+# %% All eigenvalues at once, as a density: most are near zero, and few are large. Training almost
+# removes those below zero.
 
 
 @jax.jit

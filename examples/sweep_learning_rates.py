@@ -2,9 +2,9 @@
 32 learning rates in one compiled program
 =========================================
 
-An optimizer is a tree of its hyperparameters: ``jax.vmap`` makes of Adam a population of Adams, one
-for each learning rate. A small MLP (Flax Linen) is trained on handwritten digits by all of them at
-once, in a program that is compiled once.
+Train a small MLP (Flax Linen) on handwritten digits with 32 learning rates at once. An optimizer is
+a tree of its hyperparameters, so ``jax.vmap`` makes a population of Adams, one for each learning
+rate, in a program that is compiled once.
 """
 
 from pathlib import Path
@@ -54,7 +54,7 @@ traces = []
 def train_epoch(
     tx: gc.GradientTransformation, params: dict, state: dict, batches: jax.Array
 ) -> tuple:
-    traces.append(tx)  # Python comes by here once for each program that is compiled
+    traces.append(tx)  # Python runs this line once for each program that is compiled
 
     def train_step(carry: tuple, batch: jax.Array) -> tuple:
         params, state = carry
@@ -65,8 +65,8 @@ def train_epoch(
     return params, state, losses
 
 
-# %% The population: an Adam for each rate, and for each the same network to begin with. ``vmap``
-# over the optimizers, the parameters and the states trains them all; the mini-batches are shared.
+# %% The population: an Adam for each rate, each with the same first parameters. ``vmap`` over the
+# optimizers, the parameters and the states trains them all; the mini-batches are shared.
 
 population = jax.vmap(gc.adam)(rates)
 params = model.init(jax.random.key(0), x[:1])["params"]
@@ -103,7 +103,7 @@ print(f"best learning rate: {rates[best]:.1e}")
 print(f"held-out accuracy: {accuracy[best]:.4f}")
 
 # %%
-# The loss of each network while it is trained, and what becomes of it in the end.
+# The loss of each network during training, and at the end.
 
 curves = np.concatenate(history, axis=1)
 box = np.ones(21)

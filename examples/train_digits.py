@@ -2,9 +2,9 @@
 A small convolutional network with Flax NNX
 ===========================================
 
-Handwritten digits, 8 by 8 pixels, from scikit-learn. The optimizer is a chain of four members: clip
-the gradient, take Adam's direction, add weight decay on the kernels, scale by a learning rate that
-warms up and decays. ``nnx.Optimizer`` takes it as it is.
+Train on handwritten digits, 8 by 8 pixels, from scikit-learn. The optimizer is a chain of four
+members: clip the gradient, take Adam's direction, add weight decay on the kernels, scale by a
+learning rate that warms up and decays. ``nnx.Optimizer`` takes it as it is.
 """
 
 from pathlib import Path
@@ -72,7 +72,7 @@ print(tx)
 print(f"optimizer state: {sum(a.nbytes for a in jax.tree.leaves(optimizer.opt_state)):,} bytes")
 
 # %%
-# One compiled training step, and what it measures.
+# One compiled training step, which returns the loss, the rate and the norm of the gradient.
 
 
 def loss_fn(model: CNN, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -118,7 +118,7 @@ held_out = float(accuracy(model, x_held, y_held))
 print(f"held-out accuracy: {held_out:.4f}")
 
 # %%
-# What happened, step by step.
+# The history of the run.
 
 loss, rate, norm = np.array(history).T
 box = np.ones(25)

@@ -2,8 +2,9 @@
 A small MLP with Flax Linen
 ===========================
 
-Linen's ``TrainState`` takes a gradchain optimizer as it is. Kernels decay and biases do not, chosen
-by path; the state of the optimizer is a nested dict with readable names.
+Train with Linen's ``TrainState``, which takes a gradchain optimizer as it is. Kernels, chosen by
+their path, decay and biases do not. The state of the optimizer is a nested dict with readable
+names.
 """
 
 import jax

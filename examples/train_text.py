@@ -2,11 +2,10 @@
 Character models: RNN, LSTM and GRU, with and without clipping
 ==============================================================
 
-A recurrent network reads the documentation that ships with Python and predicts the next character.
-Back-propagation through time multiplies as many matrices as there are characters, so that now and
-then a gradient is a thousand times longer than the one before. Clipping by the global norm
-(Pascanu, Mikolov & Bengio, 2013) was invented for this: the same three networks are trained with it
-and without.
+Train three recurrent networks with and without clipping. They read the documentation that ships with
+Python and predict the next character. Back-propagation through time multiplies as many matrices as
+there are characters, so now and then a gradient is a thousand times longer than the one before.
+Clipping by the global norm (Pascanu, Mikolov & Bengio, 2013) was invented for this.
 """
 
 from pathlib import Path
@@ -24,8 +23,8 @@ import gradchain as gc
 STEPS, BATCH, WINDOW, HIDDEN, RATE = 300, 32, 64, 96, 2.0
 CELLS = {"RNN": nnx.SimpleCell, "LSTM": nnx.OptimizedLSTMCell, "GRU": nnx.GRUCell}
 
-# %% Data: 32 streams of characters, cut into windows. A window goes on where the last one ended, so
-# the state of the network is handed from window to window, but the gradient stops there: truncated
+# %% Data: 32 streams of characters, cut into windows. A window continues the last one, so the state
+# of the network is handed from window to window, but the gradient stops there: truncated
 # back-propagation through time.
 
 text = "".join(topics[name] for name in sorted(topics))
@@ -90,10 +89,10 @@ with Progress() as progress:
                 f"{name:4} {kind:11}: loss {loss[-20:].mean():.3f} nats, longest gradient {norm.max():.1e}"
             )
 
-# %% The plain recurrent network explodes: one long gradient throws it where it is worse than a
-# guess, and it does not come back. The gates of LSTM and GRU keep the products of matrices near
-# one: here they do without a clip, and are then a little faster, because a clip that is always at
-# work is a smaller rate.
+# %% The plain recurrent network explodes: after one long gradient it is worse than a random guess,
+# and does not recover. The gates of LSTM and GRU keep the products of matrices near one. Here they
+# need no clip, and learn a little faster without it, because a clip that acts at every step is a
+# smaller rate.
 
 fig, axes = plt.subplots(2, 3, sharex=True, sharey="row", figsize=(10, 6), layout="constrained")
 for column, name in zip(axes.T, CELLS, strict=True):

@@ -2,11 +2,11 @@
 Rare words: Adagrad and lazy Adam beside Adam
 =============================================
 
-Most rows of an embedding have no gradient in most steps: their word is not in the batch. Adam moves
-them all the same, along the momentum of batches long past. ``lazy_adam`` leaves such rows and their
-moments as they are, and Adagrad, which has no momentum, keeps a large rate for rows that were
-rarely moved. A model of the next word, of the documentation that ships with Python, shows what that
-is worth, by how rare the word before it is.
+Train an embedding, most of whose rows have no gradient in most steps, because their word is not in
+the batch. Adam moves such rows nevertheless, along the momentum of old batches. ``lazy_adam`` leaves
+such rows and their moments as they are. Adagrad has no momentum, and keeps a large rate for rows that
+were rarely moved. The model predicts the next word in the documentation that ships with Python; its
+loss is shown by the frequency of the word before.
 """
 
 import itertools
@@ -71,7 +71,7 @@ graph, start = nnx.split(NextWord(nnx.Rngs(0)))
 
 @jax.jit
 def fit(tx: gc.GradientTransformation) -> tuple:
-    """The parameters at the end, and how far the rows moved in steps in which they had no gradient."""
+    """The last parameters, and how far rows moved in steps without a gradient."""
 
     def step(carry: tuple, batch: jax.Array) -> tuple:
         params, state, drift = carry
@@ -101,11 +101,10 @@ for name, tx in track(optimizers.items(), "training"):
         f" a row moves {drifts[name].mean():.2f} without a gradient"
     )
 
-# %% Adagrad is ahead, most of all on rare words. Adam carries rows far in steps that say nothing of
-# them; lazy Adam and Adagrad do not, so that they need touch no more than the 64 rows of the batch,
-# of 3,408. On this small text the drift does Adam no harm, and lazy Adam is behind on the rarest
-# words; where an embedding has a hundred million rows, what costs is to touch all of them in each
-# step.
+# %% Adagrad is best, most of all on rare words. Adam moves rows far in steps without a gradient for
+# them. Lazy Adam and Adagrad do not, so they have to touch only the 64 rows of the batch, of 3,408.
+# On this small text the drift does Adam no harm, and lazy Adam is worse on the rarest words. Where
+# an embedding has a hundred million rows, touching all of them in each step is the cost.
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 for i, (name, color) in enumerate({"adam": "C3", "lazy_adam": "C0", "adagrad": "C2"}.items()):

@@ -2,10 +2,9 @@
 Watch a training run: a gradient that vanishes
 ==============================================
 
-A deep network of sigmoids learns nothing, and its loss does not say why. ``watch`` does: layer by
-layer the gradient fades on its way down, and what little arrives at the first layers is nothing
-beside what the last ones get. Rectifiers, and weights that start at the size that fits them, bring
-it through.
+Find out with ``watch`` why a deep network of sigmoids learns nothing. Its loss does not show it, but
+the gradient shrinks from layer to layer, and almost nothing of it arrives at the first ones.
+Rectifiers, and initial weights of the right size, solve the problem.
 """
 
 from collections.abc import Callable
@@ -43,8 +42,8 @@ def logits(params: dict, x: jax.Array, activation: Callable) -> jax.Array:
     return x
 
 
-# %% An optimizer under watch is an optimizer like any other. What it measures is in its state, at
-# the first step and each tenth; ``by`` says that the kernel and the bias of a layer are measured
+# %% An optimizer under ``watch`` is an optimizer like any other. Its measurements, of the first step
+# and of each tenth, are in its state. With ``by``, the kernel and the bias of a layer are measured
 # together.
 
 tx = gc.chain(
@@ -91,12 +90,12 @@ def fit(name: str, activation: Callable, gain: float) -> None:
 
 
 # %%
-# Sigmoids: the loss stays at that of a guess, 2.3, and the first layers are marked.
+# Sigmoids: the loss stays at that of a random guess, 2.3, and the first layers are marked.
 
 fit("sigmoids", jax.nn.sigmoid, gain=1.0)
 
-# %% Rectifiers, which let a gradient through, and weights larger by the root of two, since they let
-# half of it through.
+# %% Rectifiers, and weights larger by the root of two, because rectifiers let half of the gradient
+# through.
 
 fit("rectifiers and larger weights", jax.nn.relu, gain=2**0.5)
 plt.show()
