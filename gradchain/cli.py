@@ -1,5 +1,6 @@
-"""The command line: what the library has, and what a config describes. ``gradchain --help`` says
-how it is called.
+"""The command line: list factories, show and describe configs.
+
+``gradchain --help`` says how it is called.
 """
 
 from __future__ import annotations
@@ -13,27 +14,34 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 import gradchain
 from gradchain import plot
-from gradchain.config import from_config, to_config
+from gradchain.config import Config, from_config, to_config
 from gradchain.core.call import FACTORIES, Call, Factory
 from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation
+from gradchain.core.types import Tree
 from gradchain.inspection.check import check
 from gradchain.inspection.describe import describe, table
 
 KINDS = ("transforms", "wrappers", "recipes", "schedules")
 
+Arguments: TypeAlias = argparse.Namespace
+
+T = TypeVar("T")
+
+Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+
 
 class BadInput(Exception):
-    """What was given cannot be used; the message says why in one line."""
+    """The input cannot be used; the message says why."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,15 +71,14 @@ def _write(text: str) -> None:
     try:
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)  # noqa: T201
     except OSError as error:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # or Python tries again at its end
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # or Python tries again at its end
         if not isinstance(error, BrokenPipeError):  # who reads has seen enough
             raise BadInput(f"the output cannot be written: {error.strerror}") from error
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are as those of the commands."""
+    """A parser with errors like those of the commands."""
 
     def error(self, message: str) -> NoReturn:
         """See ``ArgumentParser``."""
@@ -80,63 +87,83 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser("gradchain", description="Look at optimizers, their parts and their configs.")
-    parser.add_argument("--version", action="version", version=f"gradchain {gradchain.__version__}")
+    version = f"gradchain {gradchain.__version__}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_list, _add_show, _add_describe, _add_plot):
+        add(commands)
+    return parser
 
-    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text)
-        text = "a module that registers more names, imported first; may be repeated"
-        added.add_argument(
-            "--import", dest="imports", metavar="MODULE", action="append", default=[], help=text
-        )
-        added.set_defaults(run=run)
-        return added
 
-    config = "a JSON or YAML file, or - for stdin"
-    added = command("list", _list, "list the names that a config may use")
+def _add(
+    commands: Commands, name: str, run: Callable[[Arguments], str], text: str
+) -> argparse.ArgumentParser:
+    added = commands.add_parser(name, help=text, description=text)
+    text = "a module that registers more names, imported first; may be repeated"
+    added.add_argument(
+        "--import", dest="imports", metavar="MODULE", action="append", default=[], help=text
+    )
+    added.set_defaults(run=run)
+    return added
+
+
+_CONFIG = "a JSON or YAML file, or - for stdin"
+
+
+def _add_list(commands: Commands) -> None:
+    added = _add(commands, "list", _list, "list the names that a config may use")
     added.add_argument("kind", nargs="?", choices=KINDS, help="one kind of them")
     added.add_argument("--json", action="store_true", help="print JSON")
-    added = command(
-        "show", _show, "print a config as a Python expression, and with all its arguments"
-    )
-    added.add_argument("config", metavar="CONFIG", help=config)
-    added = command(
-        "describe",
-        _describe,
-        "print what the state of a transformation takes, and what looks wrong",
-    )
-    added.add_argument("config", metavar="CONFIG", help=config)
+
+
+def _add_show(commands: Commands) -> None:
+    text = "print a config as a Python expression, and with all its arguments"
+    added = _add(commands, "show", _show, text)
+    added.add_argument("config", metavar="CONFIG", help=_CONFIG)
+
+
+def _add_describe(commands: Commands) -> None:
+    text = "print what the state of a transformation takes, and what looks wrong"
+    added = _add(commands, "describe", _describe, text)
+    added.add_argument("config", metavar="CONFIG", help=_CONFIG)
     text = 'a file with the tree of shapes: [2, 3], or {"shape": [2, 3], "dtype": "bfloat16"}'
     added.add_argument("--params", metavar="SHAPES", required=True, help=text)
-    added.add_argument(
-        "--steps", type=_positive, metavar="N", help="the length of the run, to check schedules"
-    )
+    text = "the length of the run, to check schedules"
+    added.add_argument("--steps", type=_positive, metavar="N", help=text)
     text = "what update is given, by default: params"
     added.add_argument("--passes", nargs="+", metavar="NAME", default=["params"], help=text)
     added.add_argument("--json", action="store_true", help="print JSON")
-    added = command("plot", _plot, "draw a schedule")
-    added.add_argument("config", metavar="SCHEDULE", help=config)
-    added.add_argument("--steps", type=_positive, metavar="N", required=True, help="how many steps")
-    added.add_argument("--out", metavar="FILE", required=True, help="where to, such as rate.png")
-    return parser
+
+
+def _add_plot(commands: Commands) -> None:
+    added = _add(commands, "plot", _plot, "draw a schedule")
+    added.add_argument("config", metavar="SCHEDULE", help=_CONFIG)
+    text = "how many steps"
+    added.add_argument("--steps", type=_positive, metavar="N", required=True, help=text)
+    text = "where to, such as rate.png"
+    added.add_argument("--out", metavar="FILE", required=True, help=text)
 
 
 # ----------------------------------------------------------------------------------------- commands
 
 
-def _list(arguments: argparse.Namespace) -> str:
+def _list(arguments: Arguments) -> str:
     kinds = KINDS if arguments.kind is None else (arguments.kind,)
-    found = {kind: sorted(n for n, f in FACTORIES.items() if _kind(f) == kind) for kind in kinds}
+    found = [_entry(kind, name) for kind in kinds for name in _names(kind)]
     if arguments.json:
-        entry = lambda kind, name: {"name": name, "kind": kind} | _facts(FACTORIES[name])
-        return json.dumps(
-            [entry(kind, name) for kind, names in found.items() for name in names], indent=2
-        )
-    rows = {
-        kind: [(f"  {name}", _facts(FACTORIES[name])["summary"]) for name in names]
-        for kind, names in found.items()
-    }
-    return "\n\n".join(table((kind, ""), rows[kind]) for kind in kinds)
+        return json.dumps(found, indent=2)
+    rows_of = lambda kind: [
+        (f"  {entry['name']}", entry["summary"]) for entry in found if entry["kind"] == kind
+    ]
+    return "\n\n".join(table((kind, ""), rows_of(kind)) for kind in kinds)
+
+
+def _names(kind: str) -> list[str]:
+    return sorted(name for name, factory in FACTORIES.items() if _kind(factory) == kind)
+
+
+def _entry(kind: str, name: str) -> dict[str, Any]:
+    return {"name": name, "kind": kind} | _facts(FACTORIES[name])
 
 
 def _kind(factory: Factory) -> str | None:
@@ -144,30 +171,29 @@ def _kind(factory: Factory) -> str | None:
         return "schedules"
     if factory.kind is not GradientTransformation or factory.name == "GradientTransformation":
         return None
-    if any(
-        factory.mentions(name, "GradientTransformation") for name in factory.signature.parameters
-    ):
+    is_inner = lambda name: factory.mentions(name, "GradientTransformation")
+    if any(map(is_inner, factory.signature.parameters)):
         return "wrappers"
     return "recipes" if factory.composite else "transforms"
 
 
 def _facts(factory: Factory) -> dict[str, Any]:
     text = " ".join((inspect.getdoc(factory.function) or "").split("\n\n")[0].split())
-    text = re.sub(
-        r": :math:.*", ".", re.split(r"(?<=\.) ", text)[0]
-    )  # without a formula at the end
+    text = re.split(r"(?<=\.) ", text)[0]
+    text = re.sub(r": :math:.*", ".", text)  # without a formula at the end
     text = re.sub(r":\w+:`([^`]*)`", r"\1", text).replace("``", "")
     text = re.sub(r"\\[lr]Vert ?", "|", text).replace("\\", "")
-    bare = [str(p.replace(annotation=p.empty)) for p in factory.signature.parameters.values()]
+    parameters = factory.signature.parameters.values()
+    bare = [str(p.replace(annotation=p.empty)) for p in parameters]
     return {"summary": text, "arguments": bare}
 
 
-def _show(arguments: argparse.Namespace) -> str:
+def _show(arguments: Arguments) -> str:
     value = _load(arguments.config, Call)
     return f"{value}\n\n{json.dumps(to_config(value), indent=2)}"
 
 
-def _describe(arguments: argparse.Namespace) -> str:
+def _describe(arguments: Arguments) -> str:
     if arguments.config == arguments.params == "-":
         raise BadInput("the config and the shapes cannot both come from stdin")
     tx = _load(arguments.config, GradientTransformation)
@@ -191,7 +217,7 @@ def _describe(arguments: argparse.Namespace) -> str:
     return json.dumps(dataclasses.asdict(description) | summary | found, indent=2)
 
 
-def _plot(arguments: argparse.Namespace) -> str:
+def _plot(arguments: Arguments) -> str:
     schedule = _load(arguments.config, Schedule)
     if not Path(arguments.out).suffix:
         raise BadInput(
@@ -207,9 +233,8 @@ def _plot(arguments: argparse.Namespace) -> str:
     try:
         figure.savefig(arguments.out)
     except (OSError, ValueError) as error:
-        raise BadInput(
-            f"{arguments.out} cannot be written: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        text = getattr(error, "strerror", None) or error
+        raise BadInput(f"{arguments.out} cannot be written: {text}") from error
     return arguments.out
 
 
@@ -226,7 +251,7 @@ def _import(module: str) -> None:
         sys.path.remove(os.getcwd())
 
 
-def _load(name: str, kind: type) -> Any:
+def _load(name: str, kind: type[T]) -> T:
     """The value that the config in a file describes."""
     config = _read(name)
     try:
@@ -239,20 +264,20 @@ def _load(name: str, kind: type) -> Any:
         return value
     if isinstance(value, Call):
         found = f"{value.factory.name!r} is a {type(value).__name__}"
-        raise BadInput(f"{_title(name)}: {found}, but this command takes a {kind.__name__}")
-    example = (
-        '{"@schedule": "constant_schedule", ...}'
-        if kind is Schedule
-        else '{"@transform": "adam", ...}'
-    )
-    raise BadInput(f"{_title(name)}: this is no config, which is a mapping such as {example}")
+        text = f"{found}, but this command takes a {kind.__name__}"
+        raise BadInput(f"{_title(name)}: {text}")
+    example = '{"@transform": "adam", ...}'
+    if kind is Schedule:
+        example = '{"@schedule": "constant_schedule", ...}'
+    text = f"this is no config, which is a mapping such as {example}"
+    raise BadInput(f"{_title(name)}: {text}")
 
 
 def _title(name: str) -> str:
     return "stdin" if name == "-" else name or "''"
 
 
-def _read(name: str) -> Any:
+def _read(name: str) -> Config:
     """The data of a JSON or YAML file."""
     if name == "-" and sys.stdin is None:
         raise BadInput("stdin: it is closed")
@@ -261,16 +286,15 @@ def _read(name: str) -> Any:
     except OSError as error:
         raise BadInput(f"{_title(name)}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise BadInput(
-            f"{_title(name)}: not a text file: {error.reason} at byte {error.start}"
-        ) from error
+        text = f"not a text file: {error.reason} at byte {error.start}"
+        raise BadInput(f"{_title(name)}: {text}") from error
     try:
         return _parse(name, text)
     except RecursionError as error:
         raise BadInput(f"{_title(name)}: nested too deep") from error
 
 
-def _parse(name: str, text: str) -> Any:
+def _parse(name: str, text: str) -> Config:
     is_json = name.endswith(".json") or (
         not name.endswith((".yaml", ".yml")) and text.lstrip()[:1] in ("{", "[")
     )
@@ -279,14 +303,13 @@ def _parse(name: str, text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_without_repeats)
     except json.JSONDecodeError as error:
-        raise BadInput(
-            f"{_title(name)}, line {error.lineno}, column {error.colno}: {error.msg}"
-        ) from error
+        place = f"{_title(name)}, line {error.lineno}, column {error.colno}"
+        raise BadInput(f"{place}: {error.msg}") from error
     except ValueError as error:
         raise BadInput(f"{_title(name)}: {error}") from error
 
 
-def _without_repeats(pairs: list[tuple[Any, Any]]) -> dict:
+def _without_repeats(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     names = set()
     for name, _ in pairs:
         if not isinstance(name, str | int) or isinstance(name, bool):
@@ -297,9 +320,11 @@ def _without_repeats(pairs: list[tuple[Any, Any]]) -> dict:
     return dict(pairs)
 
 
+_DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64")
+
 _MERGE = "tag:yaml.org,2002:merge"
 
-#: What is no text in YAML, with the characters that it may begin with.
+#: Values that are no text in YAML, with the characters that they may begin with.
 _PLAIN_YAML = {
     "null": (r"(~|null|)$", ["~", "n", ""]),
     "bool": (r"(true|false)$", list("tf")),
@@ -312,7 +337,7 @@ _PLAIN_YAML = {
 }
 
 
-def _read_yaml(title: str, text: str) -> Any:
+def _read_yaml(title: str, text: str) -> Config:
     try:
         import yaml
     except ImportError as error:
@@ -320,33 +345,34 @@ def _read_yaml(title: str, text: str) -> Any:
         raise BadInput(f"{title}: {text}") from error
 
     class Loader(yaml.SafeLoader):
-        """Safe, with the numbers and words of JSON: to YAML 1.1, 1e-3 is text, no is false, and 010
-        is eight.
+        """A safe loader with the numbers and words of JSON.
+
+        To YAML 1.1, 1e-3 is text, no is false, and 010 is eight.
         """
 
-    def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict:
-        own = [
-            (loader.construct_object(k, deep=True), None) for k, _ in node.value if k.tag != _MERGE
-        ]
-        _without_repeats(own)
+    def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+        own = [k for k, _ in node.value if k.tag != _MERGE]
+        _without_repeats([(loader.construct_object(k, deep=True), None) for k in own])
         loader.flatten_mapping(node)  # the keys of <<: *anchor, which its own override
         return dict(loader.construct_pairs(node, deep=True))
 
     Loader.yaml_implicit_resolvers = {}
     for kind, (pattern, first) in _PLAIN_YAML.items():
-        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(pattern), first)
+        tag = f"tag:yaml.org,2002:{kind}"
+        Loader.add_implicit_resolver(tag, re.compile(pattern), first)
     Loader.add_constructor("tag:yaml.org,2002:map", mapping)
     try:
         return yaml.load(text, Loader)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        hint = "; put quotes around what begins with @" if "'@'" in str(error.problem) else ""
+        begins_so = "'@'" in str(error.problem)
+        hint = "; put quotes around what begins with @" if begins_so else ""
         raise BadInput(f"{title}{line}: {error.problem}{hint}") from error
     except (yaml.YAMLError, ValueError, TypeError) as error:
         raise BadInput(f"{title}: {error}") from error
 
 
-def _shapes(name: str, node: Any, path: str) -> Any:
+def _shapes(name: str, node: Config, path: str) -> Tree:
     """The tree of shapes that a file describes."""
     is_leaf = (
         isinstance(node, dict)
@@ -354,27 +380,27 @@ def _shapes(name: str, node: Any, path: str) -> Any:
         and node.keys() <= {"shape", "dtype"}
     )
     if isinstance(node, dict) and not is_leaf:
-        return {
-            str(k): _shapes(name, v, f"{path}/{k}" if path else str(k)) for k, v in node.items()
-        }
+        path_to = lambda k: f"{path}/{k}" if path else str(k)
+        return {str(k): _shapes(name, v, path_to(k)) for k, v in node.items()}
     if node is None:
         return None
-    shape, dtype = (node["shape"], node.get("dtype", "float32")) if is_leaf else (node, "float32")
-    if not (isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)):
+    shape, dtype = node, "float32"
+    if is_leaf:
+        shape, dtype = node["shape"], node.get("dtype", dtype)
+    is_size = lambda x: type(x) is int and x >= 0
+    if not (isinstance(shape, list) and all(map(is_size, shape))):
         place = repr(path) if path else "the whole"
         raise BadInput(
-            f"{_title(name)}: {place} must be a shape, a list of sizes such as [2, 3], not {shape!r}"
+            f"{_title(name)}: {place} must be a shape, a list of sizes such as [2, 3], not"
+            f" {shape!r}"
         )
     try:
         with jax.enable_x64(True):
-            jnp.result_type(
-                found := jnp.dtype(str(dtype))
-            )  # those of NumPy that JAX lacks are refused
+            found = jnp.dtype(str(dtype))
+            jnp.result_type(found)  # which refuses those of NumPy that JAX lacks
         return jax.ShapeDtypeStruct(tuple(shape), found)
     except (TypeError, ValueError) as error:
-        close = difflib.get_close_matches(
-            str(dtype), ("float16", "bfloat16", "float32", "float64", "complex64"), n=1
-        )
+        close = difflib.get_close_matches(str(dtype), _DTYPES, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise BadInput(f"{_title(name)}: {path!r} has no dtype {dtype!r}{hint}") from error
 

@@ -1,4 +1,4 @@
-"""Values to and from plain data that JSON and YAML can hold.
+"""Values to and from plain data for JSON and YAML.
 
 A config names registered factories and their arguments; reading one never runs code that it brings
 along.
@@ -9,24 +9,28 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from typing import Any
+from typing import Any, TypeAlias
 
 from gradchain.core.call import FACTORIES, Call
 from gradchain.core.errors import quote
 from gradchain.core.transformation import GradientTransformation
 
+Config: TypeAlias = Any
+"""Plain data: dicts, lists, strings, numbers, bools and ``None``."""
 
-def to_config(value: Any) -> Any:
-    """A transformation, schedule or selection as dicts, lists, strings and numbers.
 
-    A call becomes ``{"@transform": "adam", "learning_rate": 0.001, ...}`` with all its arguments.
+def to_config(value: object) -> Config:
+    """A transformation, schedule or selection as plain data.
+
+    That is dicts, lists, strings and numbers. A call becomes ``{"@transform": "adam",
+    "learning_rate": 0.001, ...}`` with all its arguments.
 
     Args:
         value: the value, or a container of values.
 
     Raises:
         TypeError: naming the argument, if something has no name to be found by (a lambda, a foreign
-            pair) or is an array, a traced hyperparameter say.
+            pair) or is an array, for example a traced hyperparameter.
 
     Example:
         >>> import gradchain as gc
@@ -36,17 +40,9 @@ def to_config(value: Any) -> Any:
     return _encode(value, "the value")
 
 
-def _encode(x: Any, place: str) -> Any:
+def _encode(x: object, place: str) -> Config:
     if isinstance(x, Call):
-        if isinstance(x, GradientTransformation) and x.is_pair:
-            raise TypeError(
-                f"to_config: {place} is a pair of functions, {x!r}; make it a factory with @transform."
-            )
-        named = {"@named": x.name} if x.name else {}
-        arguments = {
-            k: _encode(v, f"argument {k!r} of {x.factory.name}") for k, v in x.arguments.items()
-        }
-        return {x.tag: x.factory.name, **named, **arguments}
+        return _encode_call(x, place)
     if isinstance(x, float) and not math.isfinite(x):
         return {"@float": str(x)}
     if x is None or isinstance(x, bool | int | float | str):
@@ -58,23 +54,38 @@ def _encode(x: Any, place: str) -> Any:
     if type(x) is tuple:
         return {"@tuple": [_encode(v, place) for v in x]}
     if type(x) is dict:
-        if all(isinstance(k, str) and not k.startswith("@") for k in x):
-            return {k: _encode(v, f"{place} at {k!r}") for k, v in x.items()}
-        return {
-            "@dict": [[_encode(k, place), _encode(v, f"{place} at {k!r}")] for k, v in x.items()]
-        }
+        return _encode_dict(x, place)
     raise TypeError(
-        f"to_config: {place} is {x!r}, which has no name to be found by. Give a function one by decorating its factory"
-        " with @gc.schedule or @gc.selection; make a traced number concrete."
+        f"to_config: {place} is {x!r}, which has no name to be found by. Give a function one by"
+        " decorating its factory with @gc.schedule or @gc.selection; make a traced number"
+        " concrete."
     )
 
 
-def from_config(config: Any) -> Any:
+def _encode_call(x: Call, place: str) -> Config:
+    if isinstance(x, GradientTransformation) and x.is_pair:
+        raise TypeError(
+            f"to_config: {place} is a pair of functions, {x!r}; make it a factory with @transform."
+        )
+    named = {"@named": x.name} if x.name else {}
+    place_of = lambda k: f"argument {k!r} of {x.factory.name}"
+    arguments = {k: _encode(v, place_of(k)) for k, v in x.arguments.items()}
+    return {x.tag: x.factory.name, **named, **arguments}
+
+
+def _encode_dict(x: dict[Any, Any], place: str) -> Config:
+    value = lambda k: _encode(x[k], f"{place} at {k!r}")
+    if all(isinstance(k, str) and not k.startswith("@") for k in x):
+        return {k: value(k) for k in x}
+    return {"@dict": [[_encode(k, place), value(k)] for k in x]}
+
+
+def from_config(config: Config) -> Any:
     """The value that ``to_config`` was given.
 
     Args:
-        config: what ``to_config`` returned, perhaps after a round through JSON or YAML; arguments
-            that are left out take their defaults.
+        config: the data that ``to_config`` returned, perhaps after a round through JSON or YAML;
+            arguments that are left out take their defaults.
 
     Raises:
         ValueError: if it names a factory that is not registered.
@@ -93,38 +104,41 @@ def from_config(config: Any) -> Any:
     if not tags:
         return {k: from_config(v) for k, v in config.items()}
     kinds = {factory.kind.tag: factory.kind for factory in FACTORIES.values()}
-    if len(tags) > 1 or tags[0] not in (*kinds, *_PLAIN):
+    known = (*kinds, *_PLAIN)
+    if len(tags) > 1 or tags[0] not in known:
         raise ValueError(
-            f"from_config: unknown or mixed tags {quote(tags)}; known: {quote((*kinds, *_PLAIN))}."
+            f"from_config: unknown or mixed tags {quote(tags)}; known: {quote(known)}."
         )
     (tag,) = tags
     if tag in _PLAIN:
-        make, example = _PLAIN[tag]
-        value = from_config(config[tag])
-        try:
-            return make(value)
-        except (TypeError, ValueError, re.error) as error:
-            raise ValueError(
-                f"from_config: {tag!r} must be like {example}, not {value!r}: {error}."
-            ) from error
+        return _plain(tag, from_config(config[tag]))
     return _call(kinds[tag], config[tag], {k: v for k, v in config.items() if k != tag})
 
 
-def _call(kind: type[Call], name: str, config: dict[str, Any]) -> Any:
+def _plain(tag: str, value: object) -> object:
+    make, example = _PLAIN[tag]
+    try:
+        return make(value)
+    except (TypeError, ValueError, re.error) as error:
+        text = f"from_config: {tag!r} must be like {example}, not {value!r}: {error}."
+        raise ValueError(text) from error
+
+
+def _call(kind: type[Call], name: str, config: dict[str, Config]) -> Call:
     label = config.pop("@named", None)
     factory = FACTORIES.get(name) if isinstance(name, str) else None
     if factory is None or factory.kind is not kind:
         known = sorted(n for n, f in FACTORIES.items() if f.kind is kind)
         close = difflib.get_close_matches(str(name), known, n=1)
-        hint = (
-            f"Did you mean {close[0]!r}?" if close else "Import the module that registers it first."
-        )
+        hint = "Import the module that registers it first."
+        hint = f"Did you mean {close[0]!r}?" if close else hint
         raise ValueError(f"from_config: no {kind.__name__} named {name!r} is registered. {hint}")
     if kind is GradientTransformation and "update" in config:
         raise ValueError(f"from_config: {name!r} wraps functions, which no config can hold.")
     arguments = {k: from_config(v) for k, v in config.items()}
     members = ()
-    for k in [p.name for p in factory.signature.parameters.values() if p.kind is p.VAR_POSITIONAL]:
+    parameters = factory.signature.parameters.values()
+    for k in [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]:
         members = arguments.pop(k, ())
         if not isinstance(members, list | tuple):
             raise TypeError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import numpy as np
@@ -39,15 +39,18 @@ def _pyplot() -> Any:
 
 
 def schedule(
-    schedule: Callable, steps: int | Sequence[int], ax: Axes | None = None, **line: Any
+    schedule: Callable[..., Any],
+    steps: int | Sequence[int],
+    ax: Axes | None = None,
+    **line: Any,
 ) -> Axes:
     """Draw a schedule, or any function of the step.
 
     Args:
-        schedule: what to draw.
+        schedule: the function to draw.
         steps: the number of steps, or the steps themselves.
         ax: where to draw; by default on new axes.
-        line: how, as ``Axes.plot`` takes it: ``color=``, ``label=`` ...
+        line: arguments of ``Axes.plot``: ``color=``, ``label=`` ...
 
     Returns:
         The axes.
@@ -58,21 +61,22 @@ def schedule(
     """
     ax = _axes(ax)
     counts = np.arange(steps) if isinstance(steps, int | np.integer) else np.asarray(steps)
-    values = (
-        schedule(counts)
-        if isinstance(schedule, Schedule)
-        else [schedule(int(count)) for count in counts]
-    )
+    if isinstance(schedule, Schedule):
+        values = schedule(counts)
+    else:
+        values = [schedule(int(count)) for count in counts]
     ax.plot(counts, np.asarray(values, np.float64), **line)
     ax.set(xlabel="step", ylabel="value")
     return ax
 
 
 def learning_rate_range(found: LearningRateRange, ax: Axes | None = None) -> Axes:
-    """Draw the losses of a range test over the learning rate, and the rates that it suggests.
+    """Draw the losses of a learning rate range test.
+
+    The rates that it suggests are marked.
 
     Args:
-        found: what ``find_learning_rate`` returned.
+        found: the result of ``find_learning_rate``.
         ax: where to draw; by default on new axes.
 
     Returns:
@@ -81,34 +85,28 @@ def learning_rate_range(found: LearningRateRange, ax: Axes | None = None) -> Axe
     ax = _axes(ax)
     ax.plot(found.rates, found.losses, color="C0", alpha=0.3, linewidth=0.8, label="loss")
     ax.plot(found.rates, found.smoothed, color="C0", linewidth=1.8, label="smoothed")
-    ax.axvline(
-        found.steepest, color="C2", linestyle="--", label=f"steepest descent: {found.steepest:.1e}"
-    )
+    text = f"steepest descent: {found.steepest:.1e}"
+    ax.axvline(found.steepest, color="C2", linestyle="--", label=text)
     if found.decade_below is not None:
-        ax.axvline(
-            found.decade_below,
-            color="C1",
-            linestyle=":",
-            label=f"a tenth of the divergence: {found.decade_below:.1e}",
-        )
+        text = f"a tenth of the divergence: {found.decade_below:.1e}"
+        ax.axvline(found.decade_below, color="C1", linestyle=":", label=text)
     ax.set(xscale="log", xlabel="learning rate", ylabel="loss")
-    ax.set_ylim(
-        top=found.smoothed.max() + 0.1 * np.ptp(found.smoothed)
-    )  # a single loss may be far above
+    # A single loss may be far above the smoothed ones.
+    ax.set_ylim(top=found.smoothed.max() + 0.1 * np.ptp(found.smoothed))
     ax.legend(frameon=False)
     return ax
 
 
 def spectral_density(found: SpectralDensity, ax: Axes | None = None, **line: Any) -> Axes:
-    """Draw the density of eigenvalues, on a scale of powers of ten.
+    """Draw the density of eigenvalues on a logarithmic scale.
 
     Args:
-        found: what ``gradchain.curvature.spectral_density`` returned.
+        found: the result of ``gradchain.curvature.spectral_density``.
         ax: where to draw; by default on new axes.
-        line: how, as ``Axes.plot`` takes it: ``color=``, ``label=`` ...
+        line: arguments of ``Axes.plot``: ``color=``, ``label=`` ...
 
     Returns:
-        The axes. What is less than a hundred-thousandth of the highest density is below them.
+        The axes, which end at a hundred-thousandth of the highest density.
     """
     ax = _axes(ax)
     density = np.asarray(found.density, np.float64)
@@ -125,24 +123,26 @@ def spectral_density(found: SpectralDensity, ax: Axes | None = None, **line: Any
 
 # ------------------------------------------------------------------------------------------ metrics
 
-Columns = dict[str, np.ndarray]
+Columns: TypeAlias = dict[str, np.ndarray]
 
 _TOTALS = ("gradient_norm", "update_norm", "parameter_norm")
 
 
 def trajectories(
-    fun: Callable,
+    fun: Callable[[Any], jax.Array],
     paths: dict[str, Any],
     x: tuple[float, float],
     y: tuple[float, float],
     ax: Axes | None = None,
     levels: int = 24,
 ) -> Axes:
-    """Draw a function of two numbers as contours, and the ways of minimizers over it.
+    """Draw the paths of minimizers of a two-dimensional function.
+
+    The function is drawn as contours.
 
     Args:
         fun: a function of an array of two numbers, which can be traced.
-        paths: by label the points of each way, arrays ``(steps, 2)``, as ``minimize(...,
+        paths: by label the points of each path, arrays ``(steps, 2)``, as ``minimize(...,
             history="params")`` keeps them; rows of NaN are left out.
         x: the range of the first number.
         y: the range of the second.
@@ -182,14 +182,14 @@ def trajectories(
 
 
 def plot_history(history: History | str | os.PathLike) -> Figure:
-    """Draw what was written of a training run: a panel for each kind of metric that is there.
+    """Draw the history of a training run, in panels.
 
-    The loss, which is all that is called ``loss`` or ends in ``_loss``, and the learning rate; the
-    norms of gradients, updates and parameters; the norm after each member of the chain; the factors
-    by which members clip; the ratio of updates to parameters; and of each layer, where ``watch``
-    has ``by=``, that ratio and the norm of its gradient, as maps in which a cross is a layer that
-    vanishes or explodes. What is zero has no place on a scale of powers of ten: it is grey, or a
-    gap.
+    There is one for each kind of metric in the history: the loss, that is, all metrics called
+    ``loss`` or ending in ``_loss``, and the learning rate; the norms of gradients, updates and
+    parameters; the norm after each member of the chain; the factors by which members clip; the
+    ratio of updates to parameters; and of each layer, where ``watch`` has ``by=``, that ratio and
+    the norm of its gradient, as maps in which a cross is a layer that vanishes or explodes. Zero
+    has no place on a logarithmic scale: it is grey, or a gap.
 
     Args:
         history: a ``History``, or a file of ``CsvWriter``.
@@ -209,7 +209,8 @@ def plot_history(history: History | str | os.PathLike) -> Figure:
     panels = [panel for panel in _PANELS if panel[1](columns)]
     if not panels:
         raise ValueError(
-            f"plot_history: there is no metric that it draws, such as 'loss', in {quote(history.names)}."
+            "plot_history: there is no metric that it draws, such as 'loss', in"
+            f" {quote(history.names)}."
         )
     width, height = min(len(panels), 2), -(-len(panels) // 2)
     fig, grid = _pyplot().subplots(
@@ -232,16 +233,16 @@ def plot_history(history: History | str | os.PathLike) -> Figure:
 
 
 def _columns(history: History) -> Columns:
-    """The metrics by name, without the path of the wrapper in which the ``watch`` stands."""
-    above = next(
-        (n.removesuffix("update_ratio") for n in history.names if n.endswith("update_ratio")), ""
-    )
+    """The metrics by name, without the path to the ``watch``."""
+    ratios = [name for name in history.names if name.endswith("update_ratio")]
+    above = ratios[0].removesuffix("update_ratio") if ratios else ""
     natural = lambda name: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", name)]
-    return {name.removeprefix(above): history[name] for name in sorted(history.names, key=natural)}
+    names = sorted(history.names, key=natural)
+    return {name.removeprefix(above): history[name] for name in names}
 
 
 def _named(ending: str) -> Callable[[Columns], Columns]:
-    """The metrics whose names end so, under what comes before."""
+    """The metrics whose names end so, by their beginnings."""
 
     def choose(columns: Columns) -> Columns:
         found = {k: v for k, v in columns.items() if k == ending or k.endswith(f"/{ending}")}
@@ -251,8 +252,10 @@ def _named(ending: str) -> Callable[[Columns], Columns]:
 
 
 def _of_layers(kind: str) -> Callable[[Columns], Columns]:
+    """The metrics of one kind, by layer."""
+    start = f"{kind}/"
     return lambda columns: {
-        k.removeprefix(f"{kind}/"): v for k, v in columns.items() if k.startswith(f"{kind}/")
+        k.removeprefix(start): v for k, v in columns.items() if k.startswith(start)
     }
 
 
@@ -265,20 +268,17 @@ def _ratio(columns: Columns) -> Columns:
 
 
 def _losses(columns: Columns) -> Columns:
-    is_loss = lambda name: any(part == "loss" or part.endswith("_loss") for part in name.split("/"))
-    return {name: values for name, values in columns.items() if is_loss(name)}
+    is_loss = lambda part: part == "loss" or part.endswith("_loss")
+    holds_loss = lambda name: any(map(is_loss, name.split("/")))
+    return {name: values for name, values in columns.items() if holds_loss(name)}
 
 
 def _lines(
     ax: Axes, steps: np.ndarray, chosen: Columns, columns: Columns, log: bool = True
 ) -> None:
     for name, values in chosen.items():
-        ax.plot(
-            steps,
-            np.where(values > 0, values, np.nan) if log else values,
-            label=name,
-            linewidth=1.3,
-        )
+        shown = np.where(values > 0, values, np.nan) if log else values
+        ax.plot(steps, shown, label=name, linewidth=1.3)
     if log and any((values > 0).any() for values in chosen.values()):
         ax.set_yscale("log")
     ax.grid(alpha=0.25)
@@ -306,33 +306,31 @@ def _factors(ax: Axes, steps: np.ndarray, chosen: Columns, columns: Columns) -> 
 
 
 def _map(ax: Axes, steps: np.ndarray, chosen: Columns, columns: Columns) -> None:
-    """A row for each layer, the first on top, in colours by powers of ten; crosses where a layer is
-    unhealthy.
+    """A row for each layer, the first on top.
+
+    Colours are by powers of ten; a cross is a layer that is unhealthy.
     """
     from matplotlib.colors import LogNorm
 
     values = np.stack(list(chosen.values()))
     shown = np.ma.masked_where(~(np.isfinite(values) & (values > 0)), values)
     ax.set_facecolor("0.8")
-    ends = (
-        np.quantile(shown.compressed(), [0.02, 1.0]) if shown.count() else (1.0, 10.0)
-    )  # not a rate's end
+    # Without the least two per cent: at the end of a schedule the rate falls to almost zero.
+    ends = np.quantile(shown.compressed(), [0.02, 1.0]) if shown.count() else (1.0, 10.0)
     norm = LogNorm(*ends, clip=True)
-    mesh = ax.pcolormesh(
-        steps, np.arange(len(values)), shown, norm=norm, cmap="viridis", shading="nearest"
-    )
+    rows = np.arange(len(values))
+    mesh = ax.pcolormesh(steps, rows, shown, norm=norm, cmap="viridis", shading="nearest")
     ax.figure.colorbar(mesh, ax=ax, pad=0.02).ax.tick_params(labelsize=7)
     health = _of_layers("health")(columns)
-    rows, times = np.nonzero(
-        np.nan_to_num([health.get(layer, np.zeros(len(steps))) for layer in chosen])
-    )
+    marks = [health.get(layer, np.zeros(len(steps))) for layer in chosen]
+    rows, times = np.nonzero(np.nan_to_num(marks))
     ax.plot(steps[times], rows, "x", color="C3", markersize=3, markeredgewidth=0.8)
     every = -(-len(chosen) // 20)
     ax.set_yticks(range(0, len(chosen), every), list(chosen)[::every], fontsize=7)
     ax.invert_yaxis()
 
 
-_PANELS: list[tuple[str, Callable[[Columns], Columns], Callable]] = [
+_PANELS: list[tuple[str, Callable[[Columns], Columns], Callable[..., None]]] = [
     ("loss, and learning rate (dashed)", _losses, _loss),
     ("norms", _totals, _lines),
     ("norm after each member", _named("norm_out"), _lines),

@@ -1,28 +1,30 @@
-"""The hyperparameters that a transformation uses at a point of its run, by name."""
+"""The hyperparameters of a transformation at a step, by name."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import is_call
+from gradchain.core.call import Call, is_call
 from gradchain.core.errors import quote
 from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation
+from gradchain.core.types import State
 from gradchain.core.walk import PlacedMember, walk
 from gradchain.tree.paths import path_name
 
 
 class Hyperparams(dict):
-    """A dict by full names in which the end of a name, ``h["learning_rate"]``, finds the only one
-    that ends so.
+    """A dict in which a name may be shortened.
+
+    Keys are full names; ``h["learning_rate"]`` finds the only one that ends so.
     """
 
-    def __missing__(self, name: str) -> Any:
+    def __missing__(self, name: str) -> float | jax.Array:
         found = [full for full in self if full.endswith(f"/{name}")]
         if len(found) == 1:
             return self[found[0]]
@@ -40,18 +42,18 @@ jax.tree_util.register_pytree_with_keys(
 )
 
 
-def hyperparams(tx: GradientTransformation, state: Any) -> Hyperparams:
-    """Every hyperparameter in force: the numbers that the next update will use.
+def hyperparams(tx: GradientTransformation, state: State) -> Hyperparams:
+    """Every hyperparameter that the next update will use.
 
     A name is the path of a member in the state, and the argument: ``scale_by_adam/b1``,
     ``accumulate/inner/scale_by_learning_rate/learning_rate``. Schedules are evaluated at the clock
     of their member, which in a wrapper counts the steps that were made; ``tunable`` members give
-    what is in the state. A member that has a clock gives it as its ``step``, 0 before the first
+    the numbers in the state. A member that has a clock gives it as its ``step``, 0 before the first
     update; ``step`` alone is the largest. The end of a name will do where only one name ends so. It
     works under ``jit`` too, and the result may leave it.
 
-    Of foreign pairs nothing is known. What an optimizer finds out by itself, the scale of
-    ``reduce_on_plateau`` say, is no hyperparameter and stands in the state.
+    Of foreign pairs nothing is known. A number that an optimizer finds by itself, for example the
+    scale of ``reduce_on_plateau``, is no hyperparameter; it stands in the state.
 
     Args:
         tx: the transformation.
@@ -74,37 +76,42 @@ def hyperparams(tx: GradientTransformation, state: Any) -> Hyperparams:
     """
     if not isinstance(state, dict):
         raise TypeError(
-            f"hyperparams: the state is a {type(state).__name__}, not the dict that init and update give."
+            f"hyperparams: the state is a {type(state).__name__}, not the dict that init and"
+            " update give."
         )
-    clocks, numbers = [], {}
+    clocks: list[jax.Array] = []
+    numbers: dict[str, Any] = {}
     for part in walk(tx, state):
         clock = _clock(part)
         if clock is not None:
             clocks.append(clock)
             numbers[f"{part.name}/step"] = clock
         if not part.call.factory.composite:  # of a chain or recipe with a name the members follow
-            numbers |= dict(_numbers(part.call, part.stage.numbers, part.stage.count, part.name))
+            found = _numbers(part.call, part.stage.numbers, part.stage.count, part.name)
+            numbers |= dict(found)
     step = {"step": functools.reduce(jnp.maximum, clocks)} if clocks else {}
     return Hyperparams(step | numbers)
 
 
-def _clock(part: PlacedMember) -> Any:
-    """How many steps a member has made; ``None`` if it does not count them."""
+def _clock(part: PlacedMember) -> jax.Array | None:
+    """The clock of a member; ``None`` where it has none."""
     if not (part.stage.has_clock or part.stage.body.keeps_clock):
         return None
     if not (isinstance(part.entry, dict) and "count" in part.entry):
         raise ValueError(
-            f"hyperparams: the state has no '{part.name}/count': it belongs to another transformation. Give the"
-            " transformation that made it, or make a state with init(params)."
+            f"hyperparams: the state has no '{part.name}/count': it belongs to another"
+            " transformation. Give the transformation that made it, or make a state with"
+            " init(params)."
         )
     return part.entry["count"]
 
 
 def _numbers(
-    call: Any, arguments: dict[str, Any], count: Any, above: str
-) -> Iterator[tuple[str, Any]]:
-    """The numbers among the arguments of a call, by name, and those of the constraint or penalty
-    that it holds.
+    call: Call, arguments: dict[str, Any], count: jax.Array | None, above: str
+) -> Iterator[tuple[str, float | jax.Array]]:
+    """The numbers among the arguments of a call, by name.
+
+    Those of a constraint or penalty that it holds are among them.
     """
     for name, value in arguments.items():
         if call.factory.mentions(name, "GradientTransformation"):
@@ -115,7 +122,10 @@ def _numbers(
             place = "/".join((above, name, path_name(path))).removesuffix("/")
             if is_call(x) and not isinstance(x, Schedule | GradientTransformation):
                 yield from _numbers(x, x.arguments, count, place)
-            elif isinstance(x, float) or (
-                isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating)
-            ):
+            elif _is_number(x):
                 yield place, x
+
+
+def _is_number(x: object) -> TypeGuard[float | jax.Array]:
+    is_floating = isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating)
+    return isinstance(x, float) or is_floating
