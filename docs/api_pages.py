@@ -1,4 +1,4 @@
-"""Write the API pages from the rooms: each public name stands on the page of the room it is in.
+"""Write the API pages: each public name stands on the page of its room.
 
 A name is public if ``gradchain/__init__.py`` or the ``__init__.py`` of a public room exports it, or
 if a public room is one file that defines it. A page has one section for each file; the optimizers
@@ -18,7 +18,7 @@ import catalogue
 
 import gradchain as gc
 
-#: The public rooms. ``as_optax`` has a page by hand, and SciPy's interface a public name of its own.
+#: The public rooms. ``as_optax`` has a page by hand; SciPy's interface has a name of its own.
 ROOMS = [
     *(
         getattr(gc, name)

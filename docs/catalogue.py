@@ -1,5 +1,6 @@
-"""The tables of the page "Which optimizer?": what each costs and needs is computed, when to use it
-is said here.
+"""The tables of the page "Which optimizer?".
+
+When to use an optimizer is written here; its cost and its needs are computed from the code.
 """
 
 import inspect
@@ -12,22 +13,22 @@ import jax.numpy as jnp
 import gradchain as gc
 from gradchain.core.call import FACTORIES
 
-#: When to use it, by family; a name may carry one option. A recipe that stands nowhere here is an
-#: error of the build.
+#: When to use it, by family; a name may carry one option. The build stops at a recipe that is
+#: missing here.
 FAMILIES: dict[str, dict[str, str]] = {
     "Gradient descent": {
-        "sgd": "convex problems, and what others are compared with; deep networks want momentum",
-        "sgd(momentum=0.9)": "convolutional networks with a tuned rate and schedule: the baseline of image models",
-        "qhm": "a mixture of momentum and plain gradient, for a momentum that would be too slow alone",
+        "sgd": "convex problems, and as a baseline; deep networks want momentum",
+        "sgd(momentum=0.9)": "convolutional networks with a tuned rate and schedule",
+        "qhm": "a mixture of momentum and plain gradient, where momentum alone is too slow",
         "aggmo": "when a high momentum oscillates: it averages several decays",
         "noisy_sgd": "deep plain networks that get stuck at the start; the noise fades",
         "asgd": "convex problems with noisy gradients; the average of the iterates is the answer",
-        "polyak_sgd": "when the smallest loss is known, zero for a model that can fit every example",
-        "rprop": "gradients of the full batch only, where it needs little tuning; noise misleads it",
+        "polyak_sgd": "when the smallest loss is known, for example zero",
+        "rprop": "gradients of the full batch only, with little tuning; noise misleads it",
     },
     "A rate for each parameter": {
-        "adagrad": "sparse features and convex problems: what is rare keeps a large rate; the others only slow down",
-        "rmsprop": "recurrent networks and reinforcement learning, where its recipes come from",
+        "adagrad": "sparse features and convex problems: rare features keep a large rate",
+        "rmsprop": "recurrent networks and reinforcement learning",
         "rmsprop(momentum=0.9)": "older convolutional networks, whose recipes have it",
         "adadelta": "old recipes; it hardly needs a rate, but starts slowly",
         "ftrl": "online linear models that want weights of exactly zero (`l1=`)",
@@ -37,38 +38,38 @@ FAMILIES: dict[str, dict[str, str]] = {
         "adamw": "the default, above all for transformers",
         "nadam": "as `adam`, a little quicker where Nesterov's momentum helps",
         "nadamw": "as `adamw`; did well in comparisons where everything was tuned",
-        "adamax": "gradients that are rare and large, as of embeddings; bounds the step by the largest of them",
+        "adamax": "rare and large gradients, as of embeddings; the largest of them bounds the step",
         "adamaxw": "the same with weight decay",
         "amsgrad": "when Adam fails to settle late in training; seldom better otherwise",
         "radam": "to do without a warm-up",
-        "adabelief": "as `adam`; mind its `eps`, which matters more here",
+        "adabelief": "as `adam`; its `eps` matters more",
         "yogi": "gradients that come in bursts: the second moment changes slowly",
         "adabound": "to begin as Adam and end as gradient descent",
         "padam": "convolutional networks, between Adam and momentum",
-        "diffgrad": "convolutional networks: where the gradient hardly changes, steps are smaller",
-        "laprop": "a small `b2`: its momentum is of gradients that are normalised already",
-        "acprop": "as `adabelief`, where a gradient must not take part in its own normalisation",
+        "diffgrad": "convolutional networks: steps are smaller where the gradient hardly changes",
+        "laprop": "a small `b2`: its momentum is of normalised gradients",
+        "acprop": "as `adabelief`, but a gradient takes no part in its own normalisation",
         "adopt": "when Adam depends on `b2` too much: it converges with any",
         "qhadam": "a mixture of Adam's momentum and the plain gradient; more numbers to tune",
-        "adan": "vision transformers and other models that want Nesterov's momentum; twice the memory of Adam",
-        "ademamix": "long runs on much data: a slow second momentum remembers tens of thousands of steps",
+        "adan": "vision transformers; Nesterov's momentum, and more memory than Adam",
+        "ademamix": "long runs on much data: a second momentum looks back over thousands of steps",
         "simplified_ademamix": "the same with one momentum, so less memory",
         "adamc": "long runs with a schedule, when the norm of the gradient grows near the end",
-        "madgrad": "sparse and dense problems where Adam generalizes worse than momentum; tune its rate anew",
+        "madgrad": "problems where Adam generalizes worse than momentum; tune its rate anew",
     },
     "Signs": {
-        "lion": "transformers with little memory; a rate 3 to 10 times below AdamW's, and large batches",
+        "lion": "transformers with little memory and large batches; a rate 3 to 10 times smaller",
         "tiger": "as `lion`, with one decay to choose",
         "signum": "little memory, and gradients that are sent as signs",
         "sign_sgd": "no memory at all; large batches, as small ones make signs noisy",
     },
     "Little memory": {
-        "adafactor": "large transformers; the choice when AdamW's state does not fit",
-        "came": "as `adafactor`, steadier, for a momentum more",
+        "adafactor": "large transformers, where AdamW's state does not fit",
+        "came": "as `adafactor`, steadier, for the memory of one momentum more",
         "sm3": "large embeddings; as Adagrad it only slows down",
         "adam_mini": "AdamW's steps for half its memory; `block=` has to fit the model",
         "apollo": "language models: Adam's step lengths, estimated from a random projection",
-        "amos": "pretraining: it decays rate and weights by itself; needs the expected size of the weights",
+        "amos": "pretraining: it decays rate and weights itself; needs the size of weights",
     },
     "Layer by layer": {
         "lars": "convolutional networks in batches of many thousands",
@@ -79,12 +80,12 @@ FAMILIES: dict[str, dict[str, str]] = {
         "adamp": "the same with Adam",
     },
     "Without a learning rate": {
-        "prodigy": "the first to try when no rate is known, fine-tuning and diffusion models above all",
+        "prodigy": "the first to try when no rate is known, above all in fine-tuning and diffusion",
         "dadapt_adamw": "as `prodigy`, more careful and slower to start",
         "dadapt_sgd": "the same for gradient descent with momentum",
         "dog": "fine-tuning without a rate; evaluate with averaged iterates (`average_weights`)",
         "dowg": "as `dog`, with longer steps",
-        "cocob": "small problems and online learning; mind its memory",
+        "cocob": "small problems and online learning; it takes much memory",
         "momo": "momentum when the smallest loss is roughly known: it cuts steps that are too long",
         "momo_adam": "the same with Adam; it forgives a rate that is too large",
     },
@@ -93,8 +94,8 @@ FAMILIES: dict[str, dict[str, str]] = {
         "schedule_free_sgd": "the same for gradient descent; still has a rate to tune",
     },
     "When the loss spikes": {
-        "stable_adamw": "AdamW when the loss spikes: a step's length is bounded, leaf by leaf",
-        "spam": "language models with spiking gradients: it clips them and forgets its moments now and then",
+        "stable_adamw": "AdamW when the loss spikes: the length of a step is bounded, leaf by leaf",
+        "spam": "language models: it clips spiking gradients and resets its moments now and then",
         "stable_spam": "the same when training in few bits",
     },
     "Sparse gradients": {
@@ -102,58 +103,58 @@ FAMILIES: dict[str, dict[str, str]] = {
         "lazy_adagrad": "the same with Adagrad, where rows without a gradient rest anyway",
     },
     "Games": {
-        "optimistic_gradient_descent": "games and saddle points, where descent goes round in circles",
+        "optimistic_gradient_descent": "games and saddle points, where descent goes in circles",
         "optimistic_adam": "adversarial networks",
     },
     "Second order": {
         "lbfgs": "smooth problems of any size and full batches: the first to try with `minimize`",
         "lbfgsb": "the same with bounds",
-        "bfgs": "up to a thousand parameters or so: it keeps a whole matrix, and needs fewer steps than `lbfgs`",
-        "dfp": "what BFGS is compared with",
-        "nonlinear_cg": "smooth problems whose history does not fit: three vectors of memory",
+        "bfgs": "up to a thousand parameters: it keeps a whole matrix, in fewer steps than `lbfgs`",
+        "dfp": "a comparison with BFGS",
+        "nonlinear_cg": "smooth problems too large for `lbfgs`: it keeps three vectors",
         "newton": "few parameters and a loss that can be differentiated twice: the fewest steps",
-        "newton_cg": "the same for many parameters: it multiplies by the Hessian and never makes it",
-        "gauss_newton": "least squares, and models with a convex loss of their outputs; `levenberg_marquardt` is safer",
-        "natural_gradient": "models of probabilities: steps that do not depend on the parameterisation",
+        "newton_cg": "the same for many parameters: it only multiplies by the Hessian",
+        "gauss_newton": "least squares, convex losses of outputs; `levenberg_marquardt` is safer",
+        "natural_gradient": "models of probabilities: steps do not depend on the parameterisation",
         "hessian_free": "networks in batches of thousands; it finds its damping by itself",
         "sophia": "language models: clipped steps by a diagonal that is estimated now and then",
-        "adahessian": "as Adam, with the curvature's diagonal in the place of squared gradients; twice the time",
+        "adahessian": "as Adam, with the Hessian's diagonal for squared gradients; twice the time",
     },
     "Privacy": {
-        "dpsgd": "models that must not betray an example; account for the privacy yourself",
+        "dpsgd": "models that must not betray an example; compute the privacy budget yourself",
     },
 }
 
-#: The same for wrappers, which take a transformation and give one back.
+#: The same for wrappers, which take a transformation and return one.
 WRAPPERS = {
-    "accumulate": "a batch that does not fit, in parts that arrive one by one; bad parts are left out",
-    "average_weights": "nearly always worth trying: better weights to evaluate with (`eval_params`), the same training",
-    "lookahead": "an optimizer that is restless; evaluate with `eval_params`",
+    "accumulate": "a batch that does not fit, in parts one by one; bad parts are left out",
+    "average_weights": "nearly always: better weights to evaluate with (`eval_params`)",
+    "lookahead": "an optimizer that oscillates; evaluate with `eval_params`",
     "schedule_free": "an optimizer of your own without momentum, for runs of unknown length",
     "sam": "to generalize better when data is short, at twice the time",
     "asam": "the same where the scales of the weights differ",
-    "looksam": "most of `sam`'s gain, with a second gradient now and then",
-    "cautious": "any optimizer with momentum: it leaves out what goes against the gradient",
+    "looksam": "most of the gain of `sam`, with a second gradient now and then",
+    "cautious": "any optimizer with momentum: it drops elements that go against the gradient",
     "grams": "the same idea, with all signs taken from the gradient",
     "mars": "pretraining: a gradient of less variance, without a second evaluation",
-    "grokfast": "small tasks that are memorized long before they are understood",
-    "grokfast_window": "the same with a plain mean, for a gradient's memory each step of the window",
+    "grokfast": "small tasks that are memorized long before the model generalizes",
+    "grokfast_window": "the same with a plain mean; it keeps each gradient of the window",
     "apply_when": "a step that is made now and then only, or from some point on",
-    "switch": "to begin with one optimizer and end with another, which may take over moments and clocks",
+    "switch": "to begin with one optimizer and end with another, which may take over moments",
     "parallel": "a sum, a mean or any mixture of the updates of several",
-    "graft": "to try a direction with the step lengths, and the schedule, of an optimizer that is tuned",
-    "low_rank": "language models that do not fit: the inner state is that of projected matrices",
+    "graft": "a new direction with the step lengths and the schedule of a tuned optimizer",
+    "low_rank": "language models that do not fit: the inner state is of projected matrices",
     "skip_nonfinite": "a NaN now and then that should not end a run",
     "dynamic_loss_scale": "to train in float16",
     "skip_spikes": "long runs that single batches upset",
-    "tunable": "hyperparameters that change between steps in a way that no schedule knows beforehand",
+    "tunable": "hyperparameters that you change between steps, and not by a schedule",
     "lazy_rows": "embeddings of which a batch sees few rows",
     "remove_radial": "networks with normalisation layers, whose weights would grow",
     "dadapt": "a direction of your own, without a rate",
-    "mechanize": "a whole optimizer, its rate scaled by what it learns",
+    "mechanize": "a whole optimizer whose rate is scaled by a learned factor",
 }
 
-#: What a wrapper needs that is neither a transformation nor a rate.
+#: Arguments of wrappers that are neither a transformation nor a rate.
 ARGUMENTS = {
     "likelihood": "bernoulli",
     "at": 100,
@@ -203,8 +204,9 @@ def members(name: str) -> dict[str, gc.GradientTransformation]:
 
 
 def make(call: str, **given: object) -> gc.GradientTransformation:
-    """``name`` or ``name(option=number)`` as a value: what has no default is 0.001, or stands in
-    ``ARGUMENTS``.
+    """The value of ``name`` or ``name(option=number)``.
+
+    Arguments without a default are 0.001, or stand in ``ARGUMENTS``.
     """
     name, option, number = re.fullmatch(r"(\w+)(?:\((\w+)=([\d.]+)\))?", call).groups()
     parameters = FACTORIES[name].signature.parameters.values()
@@ -215,7 +217,7 @@ def make(call: str, **given: object) -> gc.GradientTransformation:
 
 
 def bytes_per_parameter(tx: gc.GradientTransformation, params: dict = PARAMS) -> float:
-    """Of the state, as its slots declare it."""
+    """Bytes of the state for each parameter."""
     elements = sum(x.size for x in jax.tree.leaves(params))
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tx.init(params))) / elements
 
@@ -236,7 +238,7 @@ def memory(tx: gc.GradientTransformation, *inner: gc.GradientTransformation) -> 
 
 
 def needs(tx: gc.GradientTransformation) -> list[str]:
-    """What ``update`` has to be given beside gradients and state."""
+    """The arguments that ``update`` must have beside gradients and state."""
     state = tx.init(PARAMS)
 
     def works(grads: object, params: object, extra: dict) -> bool:
@@ -261,8 +263,9 @@ def needs(tx: gc.GradientTransformation) -> list[str]:
 
 
 def papers(name: str, seen: tuple[str, ...] = ()) -> dict[str, str]:
-    """The links after "Source:" in the docstring, and those of the factories named there, each with
-    its year.
+    """The links after "Source:" in the docstring, with their years.
+
+    Links of the factories that are named there count too.
     """
     source = (inspect.getdoc(getattr(gc, name)) or "").partition("Source:")[2].split("\n\n")[0]
     found, year = {}, "paper"
@@ -323,7 +326,7 @@ def wrappers() -> str:
 
 
 def write(folder: Path) -> None:
-    """Write the tables to a folder, for the page to include; a file that is right is left alone."""
+    """Write the tables to a folder; a file that is right is left alone."""
     folder.mkdir(exist_ok=True)
     for name, text in {"optimizers.md": optimizers(), "wrappers.md": wrappers()}.items():
         file = folder / name

@@ -69,7 +69,7 @@ sphinx_gallery_conf = {
 
 
 def write_pages(app: Sphinx) -> None:
-    """Write the tables of the page "Which optimizer?" and the API pages, which follow from the code."""
+    """Write the pages that follow from the code."""
     catalogue.write(HERE / "generated")
     api_pages.write(HERE / "generated" / "api")
 

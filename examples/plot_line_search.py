@@ -33,7 +33,7 @@ CONDITIONS = {
 }
 
 # %%
-# ``reverse_communication`` returns each point that a search asks for, so its trials can be recorded.
+# ``reverse_communication`` returns each point that a search asks for, so trials can be recorded.
 
 SEARCHES = {
     "backtracking, Armijo": gc.backtracking("armijo", C1),

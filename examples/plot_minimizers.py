@@ -15,8 +15,8 @@ from sklearn.datasets import load_digits
 import gradchain as gc
 from gradchain import losses
 
-# %% Four functions: a curved valley, a plain with steep walls, four minima of the same height, and a
-# saddle between two minima.
+# %% Four functions: a curved valley, a plain with steep walls, four minima of the same height, and
+# a saddle between two minima.
 
 
 def rosenbrock(p):
@@ -70,9 +70,8 @@ for which, (ax, title) in enumerate(zip(axes.flat, LANDSCAPES, strict=True)):
             height, start_at, tx, args=data, max_steps=400, tol=1e-4, history="params"
         )
         paths[name] = found.history["params"]
-        print(
-            f"  {name:22} {int(found.evals):4} evaluations, value {float(found.value):9.2e}, {found.status.words}"
-        )
+        work = f"{int(found.evals):4} evaluations, value {float(found.value):9.2e}"
+        print(f"  {name:22} {work}, {found.status.words}")
     gc.plot.trajectories(fun, paths, x, y, ax)
     ax.plot(*start, "ko", markersize=5)
     ax.set(title=title)

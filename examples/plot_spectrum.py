@@ -64,9 +64,8 @@ for color, rate in (("C0", 0.1), ("C1", 0.25), ("C2", 0.35)):
     above.plot(range(0, STEPS, EVERY), losses, color=color, label=f"learning rate {rate}")
     below.plot(range(0, STEPS, EVERY), sharpness, color=color)
     below.axhline(2 / rate, color=color, linestyle="--", linewidth=0.8)
-    print(
-        f"learning rate {rate}: loss {losses[-1]:.3f}, sharpness {sharpness[-1]:.2f}, 2 / rate {2 / rate:.2f}"
-    )
+    limit = f"sharpness {sharpness[-1]:.2f}, 2 / rate {2 / rate:.2f}"
+    print(f"learning rate {rate}: loss {losses[-1]:.3f}, {limit}")
 above.set(yscale="log", ylabel="loss")
 above.legend(frameon=False)
 below.set(xlabel="step", ylabel="sharpness (dashed: 2 / rate)", ylim=(0, 12))

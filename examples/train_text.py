@@ -2,10 +2,10 @@
 Character models: RNN, LSTM and GRU, with and without clipping
 ==============================================================
 
-Train three recurrent networks with and without clipping. They read the documentation that ships with
-Python and predict the next character. Back-propagation through time multiplies as many matrices as
-there are characters, so now and then a gradient is a thousand times longer than the one before.
-Clipping by the global norm (Pascanu, Mikolov & Bengio, 2013) was invented for this.
+Train three recurrent networks with and without clipping. They read the documentation that ships
+with Python and predict the next character. Back-propagation through time multiplies as many
+matrices as there are characters, so now and then a gradient is a thousand times longer than the one
+before. Clipping by the global norm (Pascanu, Mikolov & Bengio, 2013) was invented for this.
 """
 
 from pathlib import Path
@@ -85,9 +85,8 @@ with Progress() as progress:
                 progress.advance(task)
             history[name, kind] = np.array(seen)
             loss, norm = history[name, kind].T
-            print(
-                f"{name:4} {kind:11}: loss {loss[-20:].mean():.3f} nats, longest gradient {norm.max():.1e}"
-            )
+            final, longest = f"{loss[-20:].mean():.3f} nats", f"{norm.max():.1e}"
+            print(f"{name:4} {kind:11}: loss {final}, longest gradient {longest}")
 
 # %% The plain recurrent network explodes: after one long gradient it is worse than a random guess,
 # and does not recover. The gates of LSTM and GRU keep the products of matrices near one. Here they

@@ -3,10 +3,10 @@ Rare words: Adagrad and lazy Adam beside Adam
 =============================================
 
 Train an embedding, most of whose rows have no gradient in most steps, because their word is not in
-the batch. Adam moves such rows nevertheless, along the momentum of old batches. ``lazy_adam`` leaves
-such rows and their moments as they are. Adagrad has no momentum, and keeps a large rate for rows that
-were rarely moved. The model predicts the next word in the documentation that ships with Python; its
-loss is shown by the frequency of the word before.
+the batch. Adam moves such rows nevertheless, along the momentum of old batches. ``lazy_adam``
+leaves such rows and their moments as they are. Adagrad has no momentum, and keeps a large rate for
+rows that were rarely moved. The model predicts the next word in the documentation that ships with
+Python; its loss is shown by the frequency of the word before.
 """
 
 import itertools
@@ -38,9 +38,8 @@ held_out = np.arange(len(pairs)) % 10 == 0
 train, test = pairs[~held_out], pairs[held_out]
 seen = np.bincount(train[:, 0], minlength=len(words))
 steps = EPOCHS * (len(train) // BATCH)
-print(
-    f"{len(words)} words, {np.mean(seen <= 10):.0%} of them seen ten times or less in {len(train)} pairs"
-)
+rare = f"{np.mean(seen <= 10):.0%} of them seen ten times or less"
+print(f"{len(words)} words, {rare} in {len(train)} pairs")
 
 
 class NextWord(nnx.Module):

@@ -2,8 +2,8 @@
 Watch a training run: a gradient that vanishes
 ==============================================
 
-Find out with ``watch`` why a deep network of sigmoids learns nothing. Its loss does not show it, but
-the gradient shrinks from layer to layer, and almost nothing of it arrives at the first ones.
+Find out with ``watch`` why a deep network of sigmoids learns nothing. Its loss does not show it,
+but the gradient shrinks from layer to layer, and almost nothing of it arrives at the first ones.
 Rectifiers, and initial weights of the right size, solve the problem.
 """
 
@@ -42,9 +42,9 @@ def logits(params: dict, x: jax.Array, activation: Callable) -> jax.Array:
     return x
 
 
-# %% An optimizer under ``watch`` is an optimizer like any other. Its measurements, of the first step
-# and of each tenth, are in its state. With ``by``, the kernel and the bias of a layer are measured
-# together.
+# %% An optimizer under ``watch`` is an optimizer like any other. Its measurements, of the first
+# step and of each tenth, are in its state. With ``by``, the kernel and the bias of a layer are
+# measured together.
 
 tx = gc.chain(
     gc.clip_by_global_norm(1.0), gc.sgd(gc.warmup_cosine_decay_schedule(0.0, 0.1, 50, STEPS), 0.9)
@@ -78,9 +78,8 @@ def fit(name: str, activation: Callable, gain: float) -> None:
             if t == EVERY:
                 first = gc.telemetry.unhealthy_layers(gc.metrics(state))
     accuracy = jnp.mean(jnp.argmax(logits(params, x[held_out], activation), 1) == y[held_out])
-    print(
-        f"{name}: loss {loss:.3f}, held-out accuracy {accuracy:.3f}; unhealthy at first: {first or 'no layer'}"
-    )
+    found = f"loss {loss:.3f}, held-out accuracy {accuracy:.3f}"
+    print(f"{name}: {found}; unhealthy at first: {first or 'no layer'}")
 
     fig = gc.plot.plot_history(history)
     fig.suptitle(name)
