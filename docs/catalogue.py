@@ -74,7 +74,7 @@ FAMILIES: dict[str, dict[str, str]] = {
     "Layer by layer": {
         "lars": "convolutional networks in batches of many thousands",
         "lamb": "transformers in batches of many thousands",
-        "novograd": "speech and vision with half of Adam's memory: one second moment for each layer",
+        "novograd": "speech and vision, with half of the memory of Adam: one second moment a layer",
         "fromage": "one rate for many architectures: the step is a share of each layer's norm",
         "sgdp": "momentum for networks with normalisation layers, whose weights would grow",
         "adamp": "the same with Adam",
@@ -302,7 +302,7 @@ def table(entries: dict[str, str], first: str, second: str) -> list[str]:
 
 
 def check(there: set[str], entries: dict[str, str]) -> None:
-    """Raise an error unless the entries are what is there."""
+    """Raise an error unless the entries are exactly those of the library."""
     known = {call.split("(")[0] for call in entries}
     if missing := there - known:
         raise ValueError(f"docs/catalogue.py does not say when to use {', '.join(sorted(missing))}")
