@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradchain.core.errors import check_one_of
 from gradchain.core.transformation import GradientTransformation, as_transformation
-from gradchain.core.types import Numeric, Params, Tree
+from gradchain.core.types import Numeric, Pair, Params, Tree
 from gradchain.minimization.callbacks import Callback
 from gradchain.minimization.implicit import Fun
 from gradchain.minimization.loop import Problem, Settings, Tolerance
@@ -23,7 +23,7 @@ from gradchain.searches.levenberg_marquardt import levenberg_marquardt
 def least_squares(
     residual_fn: Fun,
     x0: Params,
-    tx: GradientTransformation | None = None,
+    tx: GradientTransformation | Pair | None = None,
     *,
     args: Sequence[Tree] = (),
     loss: str = "linear",

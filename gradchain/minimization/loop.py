@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from gradchain.core.apply import add_updates
@@ -324,7 +325,7 @@ class Loop:
         )
         return point, step
 
-    def least(self, dtype: jnp.dtype) -> Numeric:
+    def least(self, dtype: jnp.dtype) -> jax.Array | np.floating:
         """The relative change of the value that counts as none."""
         value = self.limits.tol.value
         return 2 * jnp.finfo(dtype).eps if value is None else jnp.asarray(value, dtype)

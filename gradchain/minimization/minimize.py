@@ -15,7 +15,7 @@ import numpy as np
 
 from gradchain.core.errors import as_arrays, check_at_least, check_one_of, shape_dtype
 from gradchain.core.transformation import GradientTransformation, as_transformation
-from gradchain.core.types import Params, Tree
+from gradchain.core.types import Pair, Params, Tree
 from gradchain.minimization.callbacks import Callback, with_callback
 from gradchain.minimization.implicit import Data, Fun, MakeProblem, differentiable_solve
 from gradchain.minimization.loop import Limits, Problem, Settings, Tolerance
@@ -29,7 +29,7 @@ from gradchain.tree.paths import named_leaves
 def minimize(
     fun: Fun,
     x0: Params,
-    tx: GradientTransformation | None = None,
+    tx: GradientTransformation | Pair | None = None,
     *,
     args: Sequence[Tree] = (),
     has_aux: bool = False,

@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
+import jax
 import jax.numpy as jnp
 
 from gradchain.core.errors import check_at_least, check_one_of
 from gradchain.core.slots import like_param, numbers, scalar
+from gradchain.core.types import Numeric, Params, State, Updates
 from gradchain.numerics.arithmetic import safe_divide
-from gradchain.searches.search import Search
+from gradchain.searches.search import Search, Told, Working
 from gradchain.tree.mapping import map_leaves, scale_tree
 from gradchain.tree.reductions import dot, scaled_norm
 
+Numbers: TypeAlias = dict[str, jax.Array]
+"""A line search while it goes on: numbers by name."""
+
+Start: TypeAlias = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], Numbers]
+"""From the value, the slope, the first step and the reference value to the search."""
+
+Learnt: TypeAlias = tuple[Numbers, jax.Array, jax.Array]
+"""A search, whether its last step is the best so far, and whether it is over."""
+
+Tell: TypeAlias = Callable[[Numbers, jax.Array, jax.Array], Learnt]
+"""From a search, the value and the slope at its last step to what is ``Learnt``."""
+
 
 def along(
-    start: Callable,
-    tell: Callable,
+    start: Start,
+    tell: Tell,
     names: list[str],
-    initial_step: Any = 1.0,
+    initial_step: Numeric = 1.0,
     guess: str = "unit",
     window: int = 1,
 ) -> Search:
-    """Lift a line search on numbers to a member of a chain; see
-    ``gradchain.searches``.
+    """Make a member of a chain from a line search.
 
-    Where the update that it is given does not go downhill, or the last search failed, it goes along
-    the negative gradient, scaled to a length of 1 at most. A loss or slope that is not finite
-    counts as too high. Its slots: the accepted ``step``, its first order decrease ``gain``, and the
-    last ``values``.
+    For such line searches on numbers see ``gradchain.searches``. Where the update that it is given
+    does not go downhill, or the last search failed, it goes along the negative gradient, scaled to
+    a length of 1 at most. A loss or slope that is not finite counts as too high. Its slots: the
+    accepted ``step``, its first order decrease ``gain``, and the last ``values``.
 
     Args:
         start: see there.
@@ -65,49 +78,77 @@ def along(
     check_at_least(None, 1, window=window)
     names = list(dict.fromkeys(["slope", *names]))
 
-    def begin(g: Any, s: dict, p: Any, value: Any, grad: Any) -> tuple[dict, Any]:
-        slope, length = dot(grad, g), scaled_norm(grad)
-        is_downhill = (slope < 0) & jnp.isfinite(slope) & (s["failed"] == 0)
-        factor = jnp.minimum(1.0, safe_divide(1.0, length))
-        direction = map_leaves(lambda u, d: jnp.where(is_downhill, u, -factor * d), g, grad)
-        slope = jnp.where(is_downhill, slope, -jnp.minimum(length, 1.0) * length)
+    def begin(
+        g: Updates, s: State, p: Params, value: jax.Array, grad: Updates
+    ) -> tuple[Working, jax.Array]:
+        direction, slope = _downhill(g, grad, s["failed"])
         values = jnp.roll(s["values"], 1).at[0].set(value)
-        values = jnp.where(s["gain"] == 0, jnp.full_like(values, value), values)  # the first one
-        m = start(value, slope, first_step(s, slope, direction), jnp.max(values))
+        is_first = s["gain"] == 0
+        values = jnp.where(is_first, jnp.full_like(values, value), values)
+        if guess == "unit":
+            first = initial_step + jnp.zeros_like(slope)
+        else:
+            first = _previous_step(s, slope, direction, initial_step)
+        m = start(value, slope, first, jnp.max(values))
         over = slope == 0
         step = jnp.where(over, 0.0, m["step"])
         q = {"direction": direction, "gain": s["gain"], "values": values, "step": step}
-        return q | packed(m | {"slope": slope}), over
+        return q | _pack(m | {"slope": slope}, names), over
 
-    def packed(m: dict) -> dict:
-        """The numbers of a search in one array: compiling many small ones takes long."""
-        return {"numbers": jnp.stack([m[k] for k in names])}
-
-    def unpacked(q: dict) -> dict:
-        return dict(zip(names, q["numbers"], strict=True)) | {"step": q["step"]}
-
-    def first_step(s: dict, slope: Any, direction: Any) -> Any:
-        if guess == "unit":
-            return initial_step + jnp.zeros_like(slope)
-        short = initial_step * jnp.minimum(1.0, safe_divide(1.0, scaled_norm(direction)))
-        return jnp.where(
-            s["step"] == 0, short, jnp.minimum(safe_divide(s["gain"], slope), 10 * s["step"])
-        )
-
-    def trial(q: dict) -> Any:
-        return scale_tree(q["direction"], q["step"])
-
-    def on(q: dict, value: Any, grad: Any) -> tuple[dict, Any, Any]:
+    def on(q: Working, value: jax.Array, grad: Updates) -> Told:
         slope = dot(grad, q["direction"])
         is_number = jnp.isfinite(value) & jnp.isfinite(slope)
-        value, slope = (
-            jnp.where(is_number, value, jnp.finfo(value.dtype).max),
-            jnp.where(is_number, slope, 0.0),
-        )
-        old = unpacked(q)
+        value = jnp.where(is_number, value, jnp.finfo(value.dtype).max)
+        slope = jnp.where(is_number, slope, 0.0)
+        old = _unpack(q, names)
         m, took, over = tell(old, value, slope)
         gain = jnp.where(took, q["step"] * old["slope"], q["gain"])
-        return q | packed(old | m) | {"step": m["step"], "gain": gain}, took, over
+        return q | _pack(old | m, names) | {"step": m["step"], "gain": gain}, took, over
 
+    trial = lambda q: scale_tree(q["direction"], q["step"])
     working = {"numbers": numbers(len(names)), "direction": like_param}
-    return Search(begin, trial, on, working, 2, step=scalar, gain=scalar, values=numbers(window))
+    lasting = {"step": scalar, "gain": scalar, "values": numbers(window)}
+    return Search(begin, trial, on, working, 2, **lasting)
+
+
+def check_wolfe(factory: str, c1: Any, c2: Any) -> None:
+    """Refuse constants of the Wolfe conditions out of range."""
+    if not (isinstance(c1, float) and isinstance(c2, float)):
+        return
+    if not (0 < c1 < 0.5 and c1 <= c2 < 1):
+        raise ValueError(
+            f"{factory}: 0 < c1 < 1/2 and c1 <= c2 < 1 does not hold for c1={c1!r}, c2={c2!r}."
+        )
+
+
+def _downhill(g: Updates, grad: Updates, failed: jax.Array) -> tuple[Updates, jax.Array]:
+    """The direction of a search and the slope along it.
+
+    It is the update, or the negative gradient if the update does not go downhill or the last search
+    failed.
+    """
+    slope, length = dot(grad, g), scaled_norm(grad)
+    is_downhill = (slope < 0) & jnp.isfinite(slope) & (failed == 0)
+    factor = jnp.minimum(1.0, safe_divide(1.0, length))
+    choose = lambda u, d: jnp.where(is_downhill, u, -factor * d)
+    steepest = -jnp.minimum(length, 1.0) * length
+    return map_leaves(choose, g, grad), jnp.where(is_downhill, slope, steepest)
+
+
+def _pack(m: Numbers, names: list[str]) -> Working:
+    """The numbers of a search in one array."""
+    # To compile many small ones takes long.
+    return {"numbers": jnp.stack([m[k] for k in names])}
+
+
+def _unpack(q: Working, names: list[str]) -> Numbers:
+    return dict(zip(names, q["numbers"], strict=True)) | {"step": q["step"]}
+
+
+def _previous_step(
+    s: State, slope: jax.Array, direction: Updates, initial_step: Numeric
+) -> jax.Array:
+    """The step that promises the decrease of the last one."""
+    short = initial_step * jnp.minimum(1.0, safe_divide(1.0, scaled_norm(direction)))
+    longer = jnp.minimum(safe_divide(s["gain"], slope), 10 * s["step"])
+    return jnp.where(s["step"] == 0, short, longer)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
 from gradchain.core.transformation import transform
-from gradchain.searches.along import along
+from gradchain.core.types import Numeric
+from gradchain.searches.along import Learnt, Numbers, along
+from gradchain.searches.search import Search
 
 NAMES = ["start", "slope", "reference", "tried", "short", "long", "best", "best_value"]
 
@@ -24,8 +27,8 @@ def backtracking(
     initial_step: Hyper = 1.0,
     guess: str = "unit",
     window: int = 1,
-) -> Any:
-    r"""Try shorter steps along the update until the loss falls enough.
+) -> Search:
+    r"""Try shorter steps until the loss falls enough.
 
     With :math:`\varphi(\alpha) = f(p + \alpha u)`, Armijo's condition asks for a share of the fall
     that the slope promises; that of Goldstein asks in addition that the step be not too short:
@@ -45,7 +48,7 @@ def backtracking(
     Args:
         condition: ``"armijo"`` or ``"goldstein"``.
         c1: :math:`c_1`, in (0, 1/2).
-        shrink: what a step that is too long is multiplied by, or with ``interpolate`` at most; one
+        shrink: a step that is too long is multiplied by it, or with ``interpolate`` by less; one
             that is too short is divided by it.
         interpolate: whether to use the parabola; a tenth of the step is the least that it may lead
             to.
@@ -69,28 +72,27 @@ def backtracking(
         >>> import gradchain as gc
         >>> tx, params = gc.chain(gc.scale(-1.0), backtracking()), jnp.array([2.0])
         >>> loss = lambda p: jnp.sum(3 * p**2)
-        >>> updates, state = tx.update(jax.grad(loss)(params), tx.init(params), params, value_fn=loss)
+        >>> grads = jax.grad(loss)(params)
+        >>> updates, state = tx.update(grads, tx.init(params), params, value_fn=loss)
         >>> print(updates.round(3), state["backtracking"]["evals"])
         [-2.] 3
     """
     check_one_of("backtracking", ["armijo", "goldstein"], condition=condition)
     check_at_least("backtracking", 1, max_evals=max_evals)
     check_at_least("backtracking", 0, initial_step=initial_step)
-    for name, x, top in (("c1", c1, 0.5), ("shrink", shrink, 1.0)):
-        if isinstance(x, float) and not 0 < x < top:
-            raise ValueError(f"backtracking: {name} must be between 0 and {top}, not {x!r}.")
+    _check_between(0.5, c1=c1)
+    _check_between(1.0, shrink=shrink)
 
-    def start(value: Any, slope: Any, step: Any, reference: Any) -> dict:
-        zero = jnp.zeros_like(value)
-        ends = dict.fromkeys(["tried", "short", "long", "best"], zero) | {"best_value": value}
-        return {"start": value, "slope": slope, "reference": reference, "step": step} | ends
+    def start(value: jax.Array, slope: jax.Array, step: jax.Array, reference: jax.Array) -> Numbers:
+        zeros = dict.fromkeys(["tried", "short", "long", "best"], jnp.zeros_like(value))
+        own = {"start": value, "slope": slope, "reference": reference, "step": step}
+        return own | zeros | {"best_value": value}
 
-    def tell(m: dict, value: Any, slope: Any) -> tuple[dict, Any, Any]:
+    def tell(m: Numbers, value: jax.Array, slope: jax.Array) -> Learnt:
         step, tried = m["step"], m["tried"] + 1
         falls = value <= m["reference"] + c1 * step * m["slope"]
-        is_short = (
-            falls & (value < m["start"] + (1 - c1) * step * m["slope"]) & (condition == "goldstein")
-        )
+        is_deep = value < m["start"] + (1 - c1) * step * m["slope"]
+        is_short = falls & is_deep & (condition == "goldstein")
         accepted = falls & ~is_short
         took = accepted | falls & ((m["best"] == 0) | (value < m["best_value"]))
         new = {
@@ -101,22 +103,33 @@ def backtracking(
             "best_value": jnp.where(took, value, m["best_value"]),
         }
         share = jnp.maximum(0.1, parabola_minimum(m, value)) if interpolate else shrink
-        longer, shorter, between = (
-            step / shrink,
-            step * jnp.minimum(share, shrink),
-            (new["short"] + new["long"]) / 2,
-        )
-        open_end = jnp.where(is_short, longer, shorter)
-        following = jnp.where((new["short"] > 0) & (new["long"] > 0), between, open_end)
+        new = m | new
+        step = following(new, is_short, share, shrink)
         over = accepted | (tried >= max_evals)
-        return m | new | {"step": jnp.where(over, new["best"], following)}, took, over
+        return new | {"step": jnp.where(over, new["best"], step)}, took, over
 
     return along(start, tell, NAMES, initial_step, guess, window)
 
 
-def parabola_minimum(m: dict, value: Any) -> Any:
-    """Where the parabola through the start, with its slope, and the present point is lowest, as a
-    share of the step.
+def _check_between(top: float, **argument: Any) -> None:
+    """Refuse a number that is not between 0 and ``top``."""
+    ((name, x),) = argument.items()
+    if isinstance(x, float) and not 0 < x < top:
+        raise ValueError(f"backtracking: {name} must be between 0 and {top}, not {x!r}.")
+
+
+def following(m: Numbers, is_short: jax.Array, share: Numeric, shrink: Numeric) -> jax.Array:
+    """The step to try next."""
+    longer, shorter = m["step"] / shrink, m["step"] * jnp.minimum(share, shrink)
+    between = (m["short"] + m["long"]) / 2
+    open_end = jnp.where(is_short, longer, shorter)
+    return jnp.where((m["short"] > 0) & (m["long"] > 0), between, open_end)
+
+
+def parabola_minimum(m: Numbers, value: jax.Array) -> jax.Array:
+    """The minimum of a parabola, relative to the step.
+
+    The parabola goes through the start, with its slope, and the present point.
     """
     promised = m["step"] * m["slope"]
     above = value - m["start"] - promised

@@ -1,11 +1,12 @@
-"""Boxes: bounds on parameters, and what stays of a gradient at them."""
+"""Bounds on parameters, and gradients at the bounds."""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from gradchain.core.transformation import GradientTransformation, chain
 from gradchain.core.types import Params, State, Tree, Updates
@@ -16,8 +17,10 @@ Bounds: TypeAlias = tuple[Params, Params] | None
 """Lower and upper bounds, two trees like the parameters; ``None`` if there are none."""
 
 
-def as_bounds(caller: str, bounds: Any, params: Any) -> Any:
-    """The bounds of each parameter, two trees like ``params``; ``None`` if there are none.
+def as_bounds(caller: str, bounds: tuple[Tree, Tree] | None, params: Params) -> Bounds:
+    """Bounds as two trees like ``params``.
+
+    ``None`` stays ``None``.
 
     Args:
         caller: the function that errors name.
@@ -39,14 +42,14 @@ def as_bounds(caller: str, bounds: Any, params: Any) -> Any:
         raise TypeError(
             f"{caller}: complex parameters have no order, so there can be no bounds on them."
         )
-    return tuple(
-        _per_leaf(caller, b, params, fill)
-        for b, fill in zip(bounds, (-jnp.inf, jnp.inf), strict=True)
-    )
+    low, high = bounds
+    per_leaf = lambda bound, fill: _per_leaf(caller, bound, params, fill)
+    return per_leaf(low, -jnp.inf), per_leaf(high, jnp.inf)
 
 
-def _per_leaf(caller: str, bound: Any, params: Any, fill: float) -> Any:
-    full = jax.tree.map(lambda x: fill if x is None else x, bound, is_leaf=lambda x: x is None)
+def _per_leaf(caller: str, bound: Tree, params: Params, fill: float) -> Params:
+    is_none = lambda x: x is None
+    full = jax.tree.map(lambda x: fill if x is None else x, bound, is_leaf=is_none)
     try:
         full = jax.tree.broadcast(full, params)
         return jax.tree.map(_filled, params, full)
@@ -54,72 +57,91 @@ def _per_leaf(caller: str, bound: Any, params: Any, fill: float) -> Any:
         raise ValueError(f"{caller}: the bounds do not fit the parameters: {error}") from None
 
 
-def _filled(p: jax.Array, bound: Any) -> jax.Array:
+def _filled(p: jax.Array, bound: ArrayLike) -> jax.Array:
     bound = jnp.asarray(bound, p.dtype)
     if bound.shape not in ((), p.shape):
         raise ValueError(f"one of shape {bound.shape} for parameters of shape {p.shape}.")
     return jnp.broadcast_to(bound, p.shape)
 
 
-def is_infeasible(bounds: Any) -> jax.Array:
-    """Whether any lower bound is above its upper bound, or is not a number."""
+def is_infeasible(bounds: Bounds) -> jax.Array:
+    """Whether a lower bound exceeds its upper one, or is NaN."""
     if bounds is None:
         return jnp.array(False)
-    wrong = [
-        jnp.any(~(low <= high)) for low, high in zip(*map(jax.tree.leaves, bounds), strict=True)
-    ]
+    pairs = zip(*map(jax.tree.leaves, bounds), strict=True)
+    wrong = [jnp.any(~(low <= high)) for low, high in pairs]
     return jnp.any(jnp.stack(wrong)) if wrong else jnp.array(False)
 
 
-def projected(params: Any, bounds: Any) -> Any:
+def projected(params: Params, bounds: Bounds) -> Params:
     """The point of the box that is next to ``params``."""
-    return params if bounds is None else map_leaves(jnp.clip, params, *in_dtypes_of(params, bounds))
+    if bounds is None:
+        return params
+    return map_leaves(jnp.clip, params, *in_dtypes_of(params, bounds))
 
 
-def free_part(tree: Any, params: Any, grad: Any, bounds: Any) -> Any:
-    """A tree like the parameters, with zeros where a bound holds a parameter against the gradient."""
+def free_part(tree: Updates, params: Params, grad: Updates, bounds: Bounds) -> Updates:
+    """Set to zero where a bound holds a parameter.
+
+    It holds a parameter that stands on it and that the negative gradient pushes out of the box.
+    """
     if bounds is None:
         return tree
 
     def free(
         x: jax.Array, p: jax.Array, g: jax.Array, low: jax.Array, high: jax.Array
     ) -> jax.Array:
-        return jnp.where(((p <= low) & (g > 0)) | ((p >= high) & (g < 0)), jnp.zeros_like(x), x)
+        is_held = ((p <= low) & (g > 0)) | ((p >= high) & (g < 0))
+        return jnp.where(is_held, jnp.zeros_like(x), x)
 
     return map_leaves(free, tree, params, grad, *in_dtypes_of(params, bounds))
 
 
-def cut(u: Any, params: Any, bounds: Any) -> Any:
-    """As much of a step as stays in the box, parameter by parameter."""
+def cut(u: Updates, params: Params, bounds: Bounds) -> Updates:
+    """Cut a step at the bounds, parameter by parameter."""
     if bounds is None:
         return u
     stay = lambda u, p, low, high: jnp.clip(p + u, low, high) - p
     return map_leaves(stay, u, params, *in_dtypes_of(params, bounds))
 
 
-def projected_gradient(grad: Any, params: Any, bounds: Any) -> Any:
-    """How far a step along the negative gradient goes before it is out of the box: ``p - clip(p -
-    g)``.
+def projected_gradient(grad: Updates, params: Params, bounds: Bounds) -> Updates:
+    """The projected gradient, ``p - clip(p - g)``.
+
+    It says how far a step along the negative gradient goes before it leaves the box.
     """
     return map_leaves(jnp.negative, cut(map_leaves(jnp.negative, grad), params, bounds))
 
 
-def in_dtypes_of(params: Any, bounds: Any) -> Any:
-    """Bounds in the dtypes of ``params``, which may be wider than those that they were given in."""
-    return tuple(map_leaves(lambda p, b: cast(jnp.asarray(b), p.dtype), params, b) for b in bounds)
+def in_dtypes_of(params: Params, bounds: tuple[Params, Params]) -> tuple[Params, Params]:
+    """Bounds in the dtypes of ``params``.
+
+    These may be wider than the dtypes that the bounds were given in.
+    """
+    fit = lambda p, b: cast(jnp.asarray(b), p.dtype)
+    low, high = bounds
+    return map_leaves(fit, params, low), map_leaves(fit, params, high)
 
 
 def kept_in_box(tx: GradientTransformation) -> GradientTransformation:
-    """A chain that ends in a search, whose direction leaves parameters on the bounds that hold
-    them.
+    """Keep the direction of a search off the bounds.
+
+    Parameters that their bounds hold stay there. The chain has to end in a search.
     """
 
-    def hold(updates: Any, state: Any, params: Any, *, bounds: Any, grad: Any) -> tuple[Any, Any]:
-        stays = lambda p, g, low, high: (
-            ((p <= low) | (p >= high)) & (g == 0)
-        )  # as ``free_part`` leaves it
+    def hold(
+        updates: Updates,
+        state: State,
+        params: Params,
+        *,
+        bounds: tuple[Params, Params],
+        grad: Updates,
+    ) -> tuple[Updates, State]:
+        # The gradient of those that are held is zero: ``free_part`` has seen to that.
+        stays = lambda p, g, low, high: ((p <= low) | (p >= high)) & (g == 0)
         free = lambda u, *at: jnp.where(stays(*at), jnp.zeros_like(u), u)
-        return map_leaves(free, updates, params, grad, *in_dtypes_of(params, bounds)), state
+        low, high = in_dtypes_of(params, bounds)
+        return map_leaves(free, updates, params, grad, low, high), state
 
     *others, search = tx.members.values()
     return chain(*others, GradientTransformation(lambda params: {}, hold), search)

@@ -1,31 +1,27 @@
-"""The line search of CG_DESCENT, for gradients that are more precise than the loss."""
+"""The line search of CG_DESCENT, by Hager and Zhang."""
 
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
 from gradchain.core.transformation import transform
 from gradchain.numerics.arithmetic import safe_divide
-from gradchain.searches.along import along
+from gradchain.searches.along import Learnt, Numbers, along, check_wolfe
+from gradchain.searches.search import Search
 
-RHO, THETA, GAMMA = (
-    5.0,
-    0.5,
-    0.66,
-)  # the paper's: of growth, of where to cut a bracket, of how much it has to shrink
+# The paper's: of growth, of where to cut a bracket, of how much it has to shrink.
+RHO, THETA, GAMMA = 5.0, 0.5, 0.66
 
 NAMES = [
     *("start", "slope", "limit", "tried", "a", "slope_a", "b", "slope_b"),
     *("width", "phase", "is_cut", "best", "best_value"),
 ]
 
-BRACKET, FIRST, SECOND, MIDDLE = range(
-    4
-)  # what a step is tried for: to find a bracket, two secants, a bisection
+# The phases of a search, by the step that is tried: growth, one of two secants, a bisection.
+BRACKET, FIRST, SECOND, MIDDLE = range(4)
 
 
 @transform
@@ -36,12 +32,11 @@ def hager_zhang(
     max_evals: int = 50,
     initial_step: Hyper = 1.0,
     guess: str = "unit",
-) -> Any:
-    r"""Go so far along the update that the Wolfe conditions hold, or approximate ones that rounding
-    does not hide.
+) -> Search:
+    r"""Line search for the Wolfe conditions, exact or approximate.
 
-    With :math:`\varphi(\alpha) = f(p + \alpha u)`, the Wolfe conditions and, near a minimum, the
-    approximate ones are
+    The approximate conditions are those that rounding does not hide. With :math:`\varphi(\alpha) =
+    f(p + \alpha u)`, the Wolfe conditions and, near a minimum, the approximate ones are
 
     .. math::
         \varphi(\alpha) \le \varphi(0) + c_1 \alpha \varphi'(0), \quad \varphi'(\alpha) \ge c_2
@@ -78,69 +73,76 @@ def hager_zhang(
         >>> import gradchain as gc
         >>> tx, params = gc.chain(gc.scale(-1.0), hager_zhang()), jnp.array([2.0])
         >>> loss = lambda p: jnp.sum(3 * p**2)
-        >>> updates, state = tx.update(jax.grad(loss)(params), tx.init(params), params, value_fn=loss)
+        >>> grads = jax.grad(loss)(params)
+        >>> updates, state = tx.update(grads, tx.init(params), params, value_fn=loss)
         >>> print(updates.round(3), state["hager_zhang"]["evals"])
         [-2.] 3
     """
     check_at_least("hager_zhang", 1, max_evals=max_evals)
     check_at_least("hager_zhang", 0, initial_step=initial_step, eps=eps)
-    if isinstance(c1, float) and isinstance(c2, float) and not (0 < c1 < 0.5 and c1 <= c2 < 1):
-        raise ValueError(
-            f"hager_zhang: 0 < c1 < 1/2 and c1 <= c2 < 1 does not hold for c1={c1!r}, c2={c2!r}."
-        )
+    check_wolfe("hager_zhang", c1, c2)
 
-    def start(value: Any, slope: Any, step: Any, reference: Any) -> dict:
+    def start(value: jax.Array, slope: jax.Array, step: jax.Array, reference: jax.Array) -> Numbers:
         zeros = dict.fromkeys(NAMES, jnp.zeros_like(value))
-        limit = value + jnp.maximum(eps, 10 * jnp.finfo(value.dtype).eps) * jnp.abs(value)
-        own = {
-            "start": value,
-            "slope": slope,
-            "limit": limit,
-            "slope_a": slope,
-            "best_value": value,
-            "step": step,
-        }
-        return zeros | own
+        noise = jnp.maximum(eps, 10 * jnp.finfo(value.dtype).eps)
+        limit = value + noise * jnp.abs(value)
+        own = {"start": value, "slope": slope, "limit": limit}
+        return zeros | own | {"slope_a": slope, "best_value": value, "step": step}
 
-    def tell(m: dict, value: Any, slope: Any) -> tuple[dict, Any, Any]:
+    def tell(m: Numbers, value: jax.Array, slope: jax.Array) -> Learnt:
         c, rises = m["step"], slope >= 0
         is_high = ~rises & (value > m["limit"])
         falls = value <= m["start"] + c1 * c * m["slope"]
         is_flat = (value <= m["limit"]) & (slope <= (2 * c1 - 1) * m["slope"])
         accepted = (falls | is_flat) & (slope >= c2 * m["slope"])
         took = accepted | falls & (value < m["best_value"])
-
-        # update: c is a new end of the bracket; if it is too high though the slope falls, one to
-        # cut back from.
-        is_right = rises | is_high
-        new = m | {
-            "a": jnp.where(is_right, m["a"], c),
-            "slope_a": jnp.where(is_right, m["slope_a"], slope),
-            "b": jnp.where(is_right, c, m["b"]),
-            "slope_b": jnp.where(is_right, slope, m["slope_b"]),
+        new = m | bracket(m, slope, rises, is_high)
+        new |= {
             "tried": m["tried"] + 1,
-            "is_cut": jnp.where(rises, 0.0, jnp.where(is_high, 1.0, m["is_cut"])),
             "best": jnp.where(took, c, m["best"]),
             "best_value": jnp.where(took, value, m["best_value"]),
         }
-        second = jnp.where(
-            is_right, secant(m["b"], m["slope_b"], c, slope), secant(m["a"], m["slope_a"], c, slope)
-        )
-        step, phase, width = following(new, jnp.where(m["is_cut"] > 0, 0.0, second))
-        is_narrow = (new["b"] > 0) & (new["b"] - new["a"] <= 4 * jnp.finfo(c.dtype).eps * new["b"])
+        step, phase, width = following(new, second_secant(m, slope, rises | is_high))
+        rounding = 4 * jnp.finfo(c.dtype).eps * new["b"]
+        is_narrow = (new["b"] > 0) & (new["b"] - new["a"] <= rounding)
         over = accepted | is_narrow | (new["tried"] >= max_evals)
-        return (
-            new | {"step": jnp.where(over, new["best"], step), "phase": phase, "width": width},
-            took,
-            over,
-        )
+        step = jnp.where(over, new["best"], step)
+        return new | {"step": step, "phase": phase, "width": width}, took, over
 
     return along(start, tell, NAMES, initial_step, guess)
 
 
-def following(m: dict, second: Any) -> tuple[Any, Any, Any]:
-    """The step to try next, what for, and how wide the bracket was when the present round of two
-    secants began.
+def bracket(m: Numbers, slope: jax.Array, rises: jax.Array, is_high: jax.Array) -> Numbers:
+    """Make the last step an end of the bracket.
+
+    This is ``update`` of the paper. If it is too high though the slope falls, the next steps cut
+    back from it.
+    """
+    c, is_right = m["step"], rises | is_high
+    return {
+        "a": jnp.where(is_right, m["a"], c),
+        "slope_a": jnp.where(is_right, m["slope_a"], slope),
+        "b": jnp.where(is_right, c, m["b"]),
+        "slope_b": jnp.where(is_right, slope, m["slope_b"]),
+        "is_cut": jnp.where(rises, 0.0, jnp.where(is_high, 1.0, m["is_cut"])),
+    }
+
+
+def second_secant(m: Numbers, slope: jax.Array, is_right: jax.Array) -> jax.Array:
+    """The step of a second secant.
+
+    The secant goes through the last step and the end that it replaces. It is 0, which is in no
+    bracket, while the bracket is cut back.
+    """
+    left = secant(m["a"], m["slope_a"], m["step"], slope)
+    right = secant(m["b"], m["slope_b"], m["step"], slope)
+    return jnp.where(m["is_cut"] > 0, 0.0, jnp.where(is_right, right, left))
+
+
+def following(m: Numbers, second: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The step to try next, its phase, and a width.
+
+    This is the width that the bracket had when the present round of two secants began.
     """
     a, b, phase, is_cut = m["a"], m["b"], m["phase"], m["is_cut"] > 0
     inside = lambda c: (a < c) & (c < b)
@@ -154,15 +156,14 @@ def following(m: dict, second: Any) -> tuple[Any, Any, Any]:
         (jnp.array(True), (a + b) / 2, MIDDLE),
     ]
     flags, steps, phases = zip(*cases, strict=True)
-    step, phase = (
-        jnp.select(flags, steps),
-        jnp.select(flags, [jnp.asarray(x, b.dtype) for x in phases]),
-    )
+    step = jnp.select(flags, steps)
+    phase = jnp.select(flags, [jnp.asarray(x, b.dtype) for x in phases])
     return step, phase, jnp.where(~is_cut & (phase == FIRST), b - a, m["width"])
 
 
-def secant(a: Any, slope_a: Any, b: Any, slope_b: Any) -> Any:
-    """Where the line through two slopes is zero; 0, which is in no bracket, where there is no such
-    place.
+def secant(a: jax.Array, slope_a: jax.Array, b: jax.Array, slope_b: jax.Array) -> jax.Array:
+    """The zero of the line through two slopes.
+
+    Without one it is 0, which is in no bracket.
     """
     return safe_divide(a * slope_b - b * slope_a, slope_b - slope_a)

@@ -13,9 +13,10 @@ from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.transformation import transform
+from gradchain.core.types import Numeric, Params, State, Tree, Updates
 from gradchain.curvature.vectors import refuse_shards, to_vector
-from gradchain.searches.bounds import cut, free_part
-from gradchain.searches.search import Search
+from gradchain.searches.bounds import Bounds, cut, free_part
+from gradchain.searches.search import Search, Told, Working
 from gradchain.searches.trust_region import adjust_radius
 from gradchain.tree.mapping import map_leaves
 
@@ -23,11 +24,11 @@ from gradchain.tree.mapping import map_leaves
 @transform
 def levenberg_marquardt(
     initial_damping: Hyper = 1e-3, scaling: str = "jacobian", eta: Hyper = 1e-4
-) -> Any:
-    r"""Gauss-Newton's step, damped as much as the last steps have shown to be needed: a whole
-    optimizer.
+) -> Search:
+    r"""Gauss-Newton's step, with a damping that adapts.
 
-    For residuals :math:`r(p)`, their Jacobian :math:`J`, and :math:`f = \frac12 \lVert r \rVert^2`,
+    It is a whole optimizer, which gives updates and not a direction. For residuals :math:`r(p)`,
+    their Jacobian :math:`J`, and :math:`f = \frac12 \lVert r \rVert^2`,
 
     .. math::
         (J^T J + \lambda D^2) u = -J^T r, \quad \rho = \frac{f(p) - f(p + u)}{\text{what the linear
@@ -45,7 +46,8 @@ def levenberg_marquardt(
     Args:
         initial_damping: :math:`\lambda` at the start, in units of :math:`D^2`'s share in :math:`J^T
             J`.
-        scaling: what :math:`D` is: ``"jacobian"``, the largest norms that the columns of :math:`J`
+        scaling: the choice of :math:`D`: ``"jacobian"``, the largest norms that the columns of
+        :math:`J`
             have had, so that units of parameters do not matter; ``"none"``, the same number for
             all, the largest of these at the start.
         eta: :math:`\eta`, in [0, 1).
@@ -68,33 +70,23 @@ def levenberg_marquardt(
         >>> print(result.params.round(3))
         [2.  0.5]
     """
-    check_one_of("levenberg_marquardt", ["jacobian", "none"], scaling=scaling)
-    check_at_least("levenberg_marquardt", 0, initial_damping=initial_damping, eta=eta)
-    if isinstance(eta, int | float) and eta >= 1:
-        raise ValueError(
-            f"levenberg_marquardt: eta must be less than 1, what a perfect model gives, not {eta!r}."
-        )
+    _check(scaling, initial_damping, eta)
 
     def begin(
-        s: dict, p: Any, value: Any, grad: Any, model_fn: Callable, bounds: Any = None
-    ) -> tuple[dict, Any]:
+        s: State,
+        p: Params,
+        value: jax.Array,
+        grad: Updates,
+        model_fn: Callable[[Params], Tree],
+        bounds: Bounds = None,
+    ) -> tuple[Working, jax.Array]:
         jacobian, residuals = _jacobian(model_fn, p)
         times = lambda x: jnp.matmul(jacobian, x, precision=lax.Precision.HIGHEST)
-        columns, before = jnp.sqrt(jnp.sum(jacobian**2, 0)), to_vector(s["scales"])[0]
-        to_tree = to_vector(p)[1]
-        is_first = s["growth"] == 0
-        if scaling == "jacobian":
-            scales = jnp.where(is_first & (columns == 0), 1.0, jnp.maximum(before, columns))
-        else:
-            top = jnp.max(columns, initial=0.0)
-            scales = jnp.where(is_first, jnp.where(top > 0, top, 1.0), before)
-        damping = jnp.where(is_first, jnp.asarray(initial_damping, columns.dtype), s["damping"])
-        free = jacobian
-        if bounds is not None:
-            free = (
-                jacobian
-                * to_vector(free_part(map_leaves(jnp.ones_like, p), p, grad, bounds))[0][None]
-            )
+        to_tree, is_first = to_vector(p)[1], s["growth"] == 0
+        scales = _scales(jacobian, to_vector(s["scales"])[0], is_first, scaling)
+        first = jnp.asarray(initial_damping, jacobian.dtype)
+        damping = jnp.where(is_first, first, s["damping"])
+        free = _free_columns(jacobian, p, grad, bounds)
         u = -_solve(free, residuals, jnp.sqrt(damping) * scales)
         curvature = jnp.sum(times(u) ** 2)
         slope = -curvature - damping * jnp.sum((scales * u) ** 2)
@@ -102,38 +94,61 @@ def levenberg_marquardt(
         if bounds is not None:
             u = to_vector(cut(to_tree(u), p, bounds))[0]
             curvature, slope = jnp.sum(times(u) ** 2), jnp.sum(residuals * times(u))
-        q = {
-            "damping": damping,
-            "growth": jnp.where(is_first, 2.0, s["growth"]),
-            "scales": to_tree(scales),
-        }
-        q |= {
-            "update": to_tree(u),
-            "before": value,
-            "promised": -slope - 0.5 * curvature,
-            "slope": slope,
-        }
-        return q, over
+        growth = jnp.where(is_first, 2.0, s["growth"])
+        q = {"damping": damping, "growth": growth, "scales": to_tree(scales)}
+        q |= {"update": to_tree(u), "before": value}
+        return q | {"promised": -slope - 0.5 * curvature, "slope": slope}, over
 
-    def tell(q: dict, value: Any, grad: Any) -> tuple[dict, Any, Any]:
-        rho, took = adjust_radius(q, value, grad, eta)
-        shrunk = q["damping"] * jnp.maximum(1 / 3, 1 - (2 * rho - 1) ** 3)
-        damping = jnp.where(took, shrunk, q["damping"] * q["growth"])
-        least = jnp.finfo(damping.dtype).eps ** 2  # what is less is lost in the roots of J^T J
-        growth = jnp.where(took, 2.0, jnp.minimum(2 * q["growth"], 1e6))
-        return (
-            q | {"damping": jnp.clip(damping, least, 1 / least), "growth": growth},
-            took,
-            jnp.array(True),
-        )
-
-    working = {"update": like_param, "before": scalar, "promised": scalar, "slope": scalar}
+    tell = lambda q, value, grad: _tell(q, value, grad, eta)
+    working = {"update": like_param} | dict.fromkeys(["before", "promised", "slope"], scalar)
     lasting = {"damping": scalar, "growth": scalar, "scales": like_param}
     return Search(begin, lambda q: q["update"], tell, working, 30, **lasting)
 
 
+def _check(scaling: str, initial_damping: Any, eta: Any) -> None:
+    """Refuse arguments of ``levenberg_marquardt`` that are out of range."""
+    name = "levenberg_marquardt"
+    check_one_of(name, ["jacobian", "none"], scaling=scaling)
+    check_at_least(name, 0, initial_damping=initial_damping, eta=eta)
+    if isinstance(eta, int | float) and eta >= 1:
+        raise ValueError(
+            f"{name}: eta must be less than 1, what a perfect model gives, not {eta!r}."
+        )
+
+
+def _free_columns(jacobian: jax.Array, p: Params, grad: Updates, bounds: Bounds) -> jax.Array:
+    """The Jacobian, zero for parameters that their bounds hold."""
+    if bounds is None:
+        return jacobian
+    is_free = free_part(map_leaves(jnp.ones_like, p), p, grad, bounds)
+    return jacobian * to_vector(is_free)[0][None]
+
+
+def _scales(jacobian: jax.Array, before: jax.Array, is_first: jax.Array, scaling: str) -> jax.Array:
+    """The diagonal of :math:`D`."""
+    columns = jnp.sqrt(jnp.sum(jacobian**2, 0))
+    if scaling == "jacobian":
+        return jnp.where(is_first & (columns == 0), 1.0, jnp.maximum(before, columns))
+    top = jnp.max(columns, initial=0.0)
+    return jnp.where(is_first, jnp.where(top > 0, top, 1.0), before)
+
+
+def _tell(q: Working, value: jax.Array, grad: Updates, eta: Numeric) -> Told:
+    """Take the step or not, and change the damping."""
+    rho, took = adjust_radius(q, value, grad, eta)
+    shrunk = q["damping"] * jnp.maximum(1 / 3, 1 - (2 * rho - 1) ** 3)
+    damping = jnp.where(took, shrunk, q["damping"] * q["growth"])
+    least = jnp.finfo(damping.dtype).eps ** 2  # less is lost in the roots of J^T J
+    damping = jnp.clip(damping, least, 1 / least)
+    growth = jnp.where(took, 2.0, jnp.minimum(2 * q["growth"], 1e6))
+    return q | {"damping": damping, "growth": growth}, took, jnp.array(True)
+
+
 def _solve(jacobian: jax.Array, residuals: jax.Array, weights: jax.Array) -> jax.Array:
-    """The lowest point of ``|J x - r|^2 + |weights * x|^2``, where a singular R is made regular."""
+    """The lowest point of ``|J x - r|^2 + |weights * x|^2``.
+
+    A singular R is made regular.
+    """
     if not weights.size:
         return weights
     q, r = jnp.linalg.qr(jnp.concatenate([jacobian, jnp.diag(weights)]))
@@ -145,15 +160,17 @@ def _solve(jacobian: jax.Array, residuals: jax.Array, weights: jax.Array) -> jax
     return jax.scipy.linalg.solve_triangular(r, target)
 
 
-def _jacobian(model_fn: Callable, p: Any) -> tuple[jax.Array, jax.Array]:
-    """The Jacobian of all residuals with respect to all parameters, both as real vectors, and the
-    residuals.
+def _jacobian(model_fn: Callable[[Params], Tree], p: Params) -> tuple[jax.Array, jax.Array]:
+    """The Jacobian of the residuals, and the residuals.
+
+    All residuals and all parameters are real vectors here.
     """
     refuse_shards(p)
     x, to_tree = to_vector(p)
 
     def residuals(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        r = to_vector(jax.tree.map(jnp.asarray, model_fn(to_tree(x))))[0].astype(x.dtype)
+        r = jax.tree.map(jnp.asarray, model_fn(to_tree(x)))
+        r = to_vector(r)[0].astype(x.dtype)
         return r, r
 
     count = jax.eval_shape(residuals, x)[0].size

@@ -1,4 +1,4 @@
-"""The value and gradient that a search has computed already, for the training loop around it."""
+"""Reuse the value and gradient that a search has computed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gradchain.core.types import Params, State, Tree, Updates
 from gradchain.numerics.arithmetic import cast
 from gradchain.searches.search import SETTLED
 from gradchain.tree.mapping import map_leaves
 
 
-def value_and_grad_from_state(value_fn: Callable) -> Callable:
-    """A function that has the value and gradient of a loss from the state of the search that ended
-    at these parameters.
+def value_and_grad_from_state(
+    value_fn: Callable[..., jax.Array],
+) -> Callable[..., tuple[jax.Array, Updates]]:
+    """Take value and gradient from a state.
 
     A search has evaluated the loss and its gradient at the point that it settled on, and keeps both
     in its state, so that a loop needs no evaluation of its own. Before the first search, and after
@@ -26,8 +28,8 @@ def value_and_grad_from_state(value_fn: Callable) -> Callable:
     Under ``vmap`` they are computed each time as well.
 
     It is not for a loss that changes from step to step, as with another batch of data: the value in
-    the state is that of the loss which the search was given. Neither is it for a chain in which
-    anything follows the search, or around it and changes its update, as then the parameters are not
+    the state is that of the loss which the search was given. Neither is it for a chain where a
+    later member, or a wrapper around the search, changes its update: then the parameters are not
     those that the search settled on.
 
     Args:
@@ -35,7 +37,7 @@ def value_and_grad_from_state(value_fn: Callable) -> Callable:
 
     Returns:
         ``value_and_grad(params, *args, state, **kwargs)``, the value and the gradient, uphill as
-        ``update`` wants it: for complex parameters the conjugate of what ``jax.grad`` gives.
+        ``update`` wants it: for complex parameters the conjugate of that of ``jax.grad``.
 
     Example:
         >>> import gradchain as gc
@@ -49,8 +51,10 @@ def value_and_grad_from_state(value_fn: Callable) -> Callable:
         0.0 0.0
     """
 
-    def value_and_grad(params: Any, *args: Any, state: Any, **kwargs: Any) -> tuple[Any, Any]:
-        def evaluated() -> tuple[Any, Any]:
+    def value_and_grad(
+        params: Params, *args: Any, state: State, **kwargs: Any
+    ) -> tuple[jax.Array, Updates]:
+        def evaluated() -> tuple[jax.Array, Updates]:
             value, grad = jax.value_and_grad(value_fn)(params, *args, **kwargs)
             return value, map_leaves(jnp.conj, grad)
 
@@ -60,16 +64,16 @@ def value_and_grad_from_state(value_fn: Callable) -> Callable:
             return evaluated()
         (entry,) = entries
         is_known = jnp.isfinite(entry["value"]) & (entry["failed"] == 0)
-        return lax.cond(
-            is_known, lambda: (cast(entry["value"], types[0].dtype), entry["grad"]), evaluated
-        )
+        known = lambda: (cast(entry["value"], types[0].dtype), entry["grad"])
+        return lax.cond(is_known, known, evaluated)
 
     return value_and_grad
 
 
-def _settled(state: Any) -> Iterator[dict]:
-    """The states of searches, however deep; not that of ``reverse_communication``, which is at
-    another point.
+def _settled(state: State) -> Iterator[State]:
+    """The states of searches, however deep.
+
+    That of ``reverse_communication`` is left out: its parameters are at another point.
     """
     if isinstance(state, dict) and "trial" not in state:
         if state.keys() >= SETTLED.keys():
@@ -79,9 +83,8 @@ def _settled(state: Any) -> Iterator[dict]:
                 yield from _settled(entry)
 
 
-def _is_of_types(tree: Any, types: Any) -> bool:
-    """Whether a tree has the structure, shapes and dtypes of another."""
+def _is_of_types(tree: Tree, types: Tree) -> bool:
+    """Whether trees have the same structure, shapes and dtypes."""
     describe = lambda tree: [(jnp.shape(x), x.dtype) for x in jax.tree.leaves(tree)]
-    return jax.tree.structure(tree) == jax.tree.structure(types) and describe(tree) == describe(
-        types
-    )
+    is_same = jax.tree.structure(tree) == jax.tree.structure(types)
+    return is_same and describe(tree) == describe(types)

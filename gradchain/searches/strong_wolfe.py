@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
 from gradchain.core.transformation import transform
-from gradchain.searches.along import along
+from gradchain.searches.along import Learnt, Numbers, along, check_wolfe
+from gradchain.searches.search import Search
 
 NAMES = [
     *("start", "slope", "reference", "tried", "is_bracketed"),
@@ -26,11 +25,11 @@ def strong_wolfe(
     initial_step: Hyper = 1.0,
     guess: str = "unit",
     max_step: Hyper = 1e10,
-) -> Any:
-    r"""Go so far along the update that the loss falls enough and its slope is small: the strong
-    Wolfe conditions.
+) -> Search:
+    r"""Line search for the strong Wolfe conditions.
 
-    With :math:`\varphi(\alpha) = f(p + \alpha u)`,
+    It goes so far along the update that the loss falls enough and its slope is small. With
+    :math:`\varphi(\alpha) = f(p + \alpha u)`,
 
     .. math::
         \varphi(\alpha) \le \varphi(0) + c_1 \alpha \varphi'(0), \quad |\varphi'(\alpha)| \le c_2
@@ -63,98 +62,93 @@ def strong_wolfe(
         >>> import gradchain as gc
         >>> tx, params = gc.chain(gc.scale(-1.0), strong_wolfe(c2=0.1)), jnp.array([2.0])
         >>> loss = lambda p: jnp.sum(3 * p**2)
-        >>> updates, state = tx.update(jax.grad(loss)(params), tx.init(params), params, value_fn=loss)
+        >>> grads = jax.grad(loss)(params)
+        >>> updates, state = tx.update(grads, tx.init(params), params, value_fn=loss)
         >>> print(updates.round(3), state["strong_wolfe"]["evals"])
         [-2.] 3
     """
     check_at_least("strong_wolfe", 1, max_evals=max_evals)
     check_at_least("strong_wolfe", 0, initial_step=initial_step, max_step=max_step)
-    if isinstance(c1, float) and isinstance(c2, float) and not (0 < c1 < 0.5 and c1 <= c2 < 1):
-        raise ValueError(
-            f"strong_wolfe: 0 < c1 < 1/2 and c1 <= c2 < 1 does not hold for c1={c1!r}, c2={c2!r}."
-        )
+    check_wolfe("strong_wolfe", c1, c2)
 
-    def start(value: Any, slope: Any, step: Any, reference: Any) -> dict:
+    def start(value: jax.Array, slope: jax.Array, step: jax.Array, reference: jax.Array) -> Numbers:
         zero = jnp.zeros_like(value)
         ends = {"low": zero, "low_value": value, "low_slope": slope}
         ends |= {"high": zero, "high_value": value, "high_slope": slope}
-        m = {
-            "start": value,
-            "slope": slope,
-            "reference": reference,
-            "tried": zero,
-            "is_bracketed": zero,
-        }
+        m = {"start": value, "slope": slope, "reference": reference}
+        m |= {"tried": zero, "is_bracketed": zero}
         return m | ends | {"step": jnp.minimum(step, max_step)}
 
-    def tell(m: dict, value: Any, slope: Any) -> tuple[dict, Any, Any]:
+    def tell(m: Numbers, value: jax.Array, slope: jax.Array) -> Learnt:
         step, noise = m["step"], 10 * jnp.finfo(value.dtype).eps * jnp.abs(m["start"])
-        is_flat_fall = (jnp.abs(value - m["start"]) <= noise) & (slope <= (2 * c1 - 1) * m["slope"])
+        is_hidden = jnp.abs(value - m["start"]) <= noise
+        is_flat_fall = is_hidden & (slope <= (2 * c1 - 1) * m["slope"])
         falls = (value <= m["reference"] + c1 * step * m["slope"]) | is_flat_fall
         is_last = (step >= max_step) & (slope < 0)
         accepted = falls & ((jnp.abs(slope) <= -c2 * m["slope"]) | is_last)
 
         is_high = ~falls | (value > m["low_value"] + noise)
-        ahead = jnp.where(m["is_bracketed"] > 0, m["high"] - m["low"], 1.0)
-        turns = ~is_high & (slope * ahead >= 0)
-        here = {"": step, "_value": value, "_slope": slope}
-        new = {f"low{k}": jnp.where(is_high, m[f"low{k}"], x) for k, x in here.items()}
-        new |= {
-            f"high{k}": jnp.where(is_high, x, jnp.where(turns, m[f"low{k}"], m[f"high{k}"]))
-            for k, x in here.items()
-        }
-        new |= {
-            "is_bracketed": jnp.maximum(m["is_bracketed"], (is_high | turns).astype(step.dtype))
-        }
-        new = m | new | {"tried": m["tried"] + 1}
-        width = jnp.abs(new["high"] - new["low"])
-        is_narrow = (new["is_bracketed"] > 0) & (
-            width <= 4 * jnp.finfo(step.dtype).eps * jnp.maximum(step, new["low"])
-        )
+        new = m | bracket(m, value, slope, is_high) | {"tried": m["tried"] + 1}
+        is_bracketed, width = new["is_bracketed"] > 0, jnp.abs(new["high"] - new["low"])
+        rounding = 4 * jnp.finfo(step.dtype).eps * jnp.maximum(step, new["low"])
+        is_narrow = is_bracketed & (width <= rounding)
         took = accepted | ~is_high
         over = accepted | is_narrow | (new["tried"] >= max_evals)
         settled = jnp.where(accepted, step, new["low"])
-        following = jnp.where(
-            new["is_bracketed"] > 0, within(new), jnp.minimum(beyond(m, new), max_step)
-        )
+        longer = jnp.minimum(beyond(m, new), max_step)
+        following = jnp.where(is_bracketed, within(new), longer)
         return new | {"step": jnp.where(over, settled, following)}, took, over
 
     return along(start, tell, NAMES, initial_step, guess)
 
 
-def within(m: dict) -> jax.Array:
-    """A step inside the bracket, a tenth of its width from either end at least."""
-    ends = (m["low"], m["low_value"], m["low_slope"], m["high"], m["high_value"], m["high_slope"])
+def bracket(m: Numbers, value: jax.Array, slope: jax.Array, is_high: jax.Array) -> Numbers:
+    """The bracket after one more step."""
+    ahead = jnp.where(m["is_bracketed"] > 0, m["high"] - m["low"], 1.0)
+    turns = ~is_high & (slope * ahead >= 0)
+    new = {}
+    for part, x in (("", m["step"]), ("_value", value), ("_slope", slope)):
+        low, high = m[f"low{part}"], m[f"high{part}"]
+        new[f"low{part}"] = jnp.where(is_high, low, x)
+        new[f"high{part}"] = jnp.where(is_high, x, jnp.where(turns, low, high))
+    is_closed = (is_high | turns).astype(m["step"].dtype)
+    return new | {"is_bracketed": jnp.maximum(m["is_bracketed"], is_closed)}
+
+
+def within(m: Numbers) -> jax.Array:
+    """A step inside the bracket.
+
+    It is a tenth of the bracket's width from either end at least.
+    """
+    low = (m["low"], m["low_value"], m["low_slope"])
+    high = (m["high"], m["high_value"], m["high_slope"])
     width = m["high"] - m["low"]
-    at = cubic_minimum(*ends)
+    at = cubic_minimum(*low, *high)
     share = jnp.where(jnp.isfinite(at), (at - m["low"]) / width, 0.1)
     return m["low"] + jnp.clip(share, 0.1, 0.9) * width
 
 
-def beyond(old: dict, new: dict) -> jax.Array:
+def beyond(old: Numbers, new: Numbers) -> jax.Array:
     """A step beyond the last one, which still goes downhill."""
     moved = new["low"] - old["low"]
-    ends = (
-        old["low"],
-        old["low_value"],
-        old["low_slope"],
-        new["low"],
-        new["low_value"],
-        new["low_slope"],
-    )
-    at = cubic_minimum(*ends)
-    return jnp.where(
-        at > new["low"],
-        jnp.clip(at, new["low"] + 1.1 * moved, new["low"] + 9 * moved),
-        new["low"] + 9 * moved,
-    )
+    low = (old["low"], old["low_value"], old["low_slope"])
+    high = (new["low"], new["low_value"], new["low_slope"])
+    at = cubic_minimum(*low, *high)
+    least, most = new["low"] + 1.1 * moved, new["low"] + 9 * moved
+    return jnp.where(at > new["low"], jnp.clip(at, least, most), most)
 
 
 def cubic_minimum(
-    a: Any, value_a: Any, slope_a: Any, b: Any, value_b: Any, slope_b: Any
+    a: jax.Array,
+    value_a: jax.Array,
+    slope_a: jax.Array,
+    b: jax.Array,
+    value_b: jax.Array,
+    slope_b: jax.Array,
 ) -> jax.Array:
-    """Where the cubic through two points with these slopes has its minimum; not a number if it has
-    none.
+    """The minimum of the cubic through two points with slopes.
+
+    It is NaN if there is none.
     """
     mean = slope_a + slope_b - 3 * (value_a - value_b) / (a - b)
     root = jnp.sign(b - a) * jnp.sqrt(jnp.square(mean) - slope_a * slope_b)

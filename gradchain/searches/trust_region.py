@@ -1,8 +1,7 @@
-"""Trust regions: the best step within a ball in which a quadratic model is believed."""
+"""Trust regions: the best step within a ball."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,12 +11,14 @@ from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.transformation import transform
+from gradchain.core.types import Numeric, Params, State, Updates
 from gradchain.curvature.conjugate_gradient import conjugate_gradient
 from gradchain.curvature.damped import diagonalized, forced, forcing
 from gradchain.curvature.products import hessian_operator
+from gradchain.curvature.vectors import Operator
 from gradchain.numerics.arithmetic import safe_divide, safe_sqrt
-from gradchain.searches.bounds import cut, free_part
-from gradchain.searches.search import Search
+from gradchain.searches.bounds import Bounds, cut, free_part
+from gradchain.searches.search import Search, Told, ValueFn, Working
 from gradchain.tree.mapping import scale_tree
 from gradchain.tree.reductions import all_finite, dot, scaled_norm
 
@@ -30,9 +31,10 @@ def trust_region(
     eta: Hyper = 0.1,
     tol: Hyper | None = None,
     max_steps: int | None = None,
-) -> Any:
-    r"""Newton's step within a trust region: a whole optimizer, which gives updates and not a
-    direction.
+) -> Search:
+    r"""Newton's step within a trust region.
+
+    It is a whole optimizer, which gives updates and not a direction.
 
     .. math::
         u = \arg\min_{\lVert u \rVert \le \Delta} \langle g, u \rangle + \tfrac12 \langle u, H u
@@ -54,8 +56,8 @@ def trust_region(
         max_radius: the largest :math:`\Delta`.
         eta: :math:`\eta`, in [0, 1/4).
         tol: the accuracy of ``"steihaug"``, relative to the gradient. ``None``:
-            :math:`\min(\frac12, \sqrt{\lVert g \rVert / \lVert g_0 \rVert})` with the first gradient :math:`g_0`,
-            coarse far from a minimum and finer near to it.
+            :math:`\min(\frac12, \sqrt{\lVert g \rVert / \lVert g_0 \rVert})` with the first
+            gradient :math:`g_0`, coarse far from a minimum and finer near to it.
         max_steps: the number of products, at most; ``None``: twice as many as there are parameters.
 
     Raises:
@@ -74,104 +76,139 @@ def trust_region(
         >>> print(result.params.round(3), result.status.name)
         [0.    0.707] CONVERGED_GRADIENT
     """
+    _check(subproblem, initial_radius, max_radius, eta, tol, max_steps)
+    is_truncated = subproblem == "steihaug"
+
+    def begin(
+        s: State,
+        p: Params,
+        value: jax.Array,
+        grad: Updates,
+        value_fn: ValueFn,
+        bounds: Bounds = None,
+    ) -> tuple[Working, jax.Array]:
+        radius = jnp.where(s["radius"] > 0, s["radius"], initial_radius)
+        radius = jnp.minimum(radius, max_radius)
+        multiply = hessian_operator(value_fn, p)
+        free = lambda tree: free_part(tree, p, grad, bounds)
+        inside = lambda v: free(multiply(free(v)))
+        if is_truncated:
+            x, promised, new = _steihaug(inside, free(grad), radius, s, tol, max_steps)
+        else:
+            x, promised = _dogleg(inside, free(grad), radius)
+            new = {}
+        u = scale_tree(x, -1.0)
+        over = ~(promised > 0)
+        if bounds is not None:
+            u = cut(u, p, bounds)
+            promised = -dot(grad, u) - 0.5 * dot(u, multiply(u))
+        q = {"update": u, "radius": radius, "before": value}
+        return q | {"promised": promised, "slope": dot(grad, u)} | new, over
+
+    tell = lambda q, value, grad: _tell(q, value, grad, eta)
+    working = {"update": like_param} | dict.fromkeys(["before", "promised", "slope"], scalar)
+    lasting = {"radius": scalar} | (forced(tol) if is_truncated else {})
+    return Search(begin, lambda q: q["update"], tell, working, 40, **lasting)
+
+
+def _check(
+    subproblem: str,
+    initial_radius: Any,
+    max_radius: Any,
+    eta: Any,
+    tol: Any,
+    max_steps: int | None,
+) -> None:
+    """Refuse arguments of ``trust_region`` that are out of range."""
     check_one_of("trust_region", ["steihaug", "dogleg"], subproblem=subproblem)
     check_at_least("trust_region", 0, eta=eta, tol=tol)
-    for name, radius in (("initial_radius", initial_radius), ("max_radius", max_radius)):
+    radii = {"initial_radius": initial_radius, "max_radius": max_radius}
+    for name, radius in radii.items():
         if isinstance(radius, float) and not radius > 0:
             raise ValueError(f"trust_region: {name} must be more than 0, not {radius!r}.")
     check_at_least("trust_region", 1, max_steps=max_steps)
     if isinstance(eta, float) and eta >= 0.25:
         raise ValueError(
-            f"trust_region: eta must be less than 1/4, where the radius starts to fall, not {eta!r}."
+            "trust_region: eta must be less than 1/4, where the radius starts to fall, not"
+            f" {eta!r}."
         )
     if subproblem == "dogleg" and not (tol is max_steps is None):
         raise ValueError(
             "trust_region: tol and max_steps are for subproblem='steihaug'; leave them out."
         )
 
-    is_truncated = subproblem == "steihaug"
 
-    def solve(multiply: Callable, grad: Any, radius: Any, s: dict) -> tuple[Any, Any, dict]:
-        """The opposite of the step, the decrease that the model promises of it, and slots."""
-        if not is_truncated:
-            return *_dogleg(multiply, grad, radius), {}
-        accuracy, new = forcing(grad, s, tol)
-        x, info = conjugate_gradient(
-            multiply, grad, tol=accuracy, max_steps=max_steps, radius=radius
-        )
-        return x, info.decrease, new
-
-    def begin(
-        s: dict, p: Any, value: Any, grad: Any, value_fn: Callable, bounds: Any = None
-    ) -> tuple[dict, Any]:
-        radius = jnp.minimum(jnp.where(s["radius"] > 0, s["radius"], initial_radius), max_radius)
-        multiply, free = (
-            hessian_operator(value_fn, p),
-            lambda tree: free_part(tree, p, grad, bounds),
-        )
-        x, promised, new = solve(lambda v: free(multiply(free(v))), free(grad), radius, s)
-        u = scale_tree(x, -1.0)
-        over = ~(promised > 0)
-        if bounds is not None:
-            u = cut(u, p, bounds)
-            promised = -dot(grad, u) - 0.5 * dot(u, multiply(u))
-        q = {
-            "update": u,
-            "radius": radius,
-            "before": value,
-            "promised": promised,
-            "slope": dot(grad, u),
-        }
-        return q | new, over
-
-    def tell(q: dict, value: Any, grad: Any) -> tuple[dict, Any, Any]:
-        rho, took = adjust_radius(q, value, grad, eta)
-        length = scaled_norm(q["update"])
-        is_long = (rho > 0.75) & (length > 0.99 * q["radius"])
-        grown = jnp.where(is_long, 2 * q["radius"], q["radius"])
-        radius = jnp.maximum(
-            jnp.where(rho < 0.25, 0.25 * length, grown), jnp.finfo(length.dtype).tiny
-        )
-        return q | {"radius": radius}, took, jnp.array(True)
-
-    working = {"update": like_param, "before": scalar, "promised": scalar, "slope": scalar}
-    lasting = {"radius": scalar} | (forced(tol) if is_truncated else {})
-    return Search(begin, lambda q: q["update"], tell, working, 40, **lasting)
+def _tell(q: Working, value: jax.Array, grad: Updates, eta: Numeric) -> Told:
+    """Take the step or not, and change the radius."""
+    rho, took = adjust_radius(q, value, grad, eta)
+    length = scaled_norm(q["update"])
+    is_long = (rho > 0.75) & (length > 0.99 * q["radius"])
+    grown = jnp.where(is_long, 2 * q["radius"], q["radius"])
+    radius = jnp.where(rho < 0.25, 0.25 * length, grown)
+    radius = jnp.maximum(radius, jnp.finfo(length.dtype).tiny)
+    return q | {"radius": radius}, took, jnp.array(True)
 
 
-def adjust_radius(q: dict, value: Any, grad: Any, eta: Any) -> tuple[jax.Array, jax.Array]:
-    """The share of the promised decrease that has come true, and whether to take the step.
+def adjust_radius(
+    q: Working, value: jax.Array, grad: Updates, eta: Numeric
+) -> tuple[jax.Array, jax.Array]:
+    """The achieved share of the promised decrease.
 
-    Where the promise is below the rounding of the value, the mean of the slopes at both ends says
-    how far it fell, if it has not risen beyond rounding. A point that is not finite keeps nothing.
+    Also whether it is enough to take the step. Where the promise is below the rounding of the
+    value, the mean of the slopes at both ends says how far it fell, if it has not risen beyond
+    rounding. A point that is not finite keeps nothing.
     """
     noise = 8 * jnp.finfo(value.dtype).eps * jnp.abs(q["before"])
     by_slopes = -0.5 * (q["slope"] + dot(grad, q["update"]).astype(value.dtype))
     is_hidden = (q["promised"] <= noise) & (value <= q["before"] + noise)
-    rho = safe_divide(jnp.where(is_hidden, by_slopes, q["before"] - value), q["promised"])
-    rho = jnp.where((q["promised"] > 0) & jnp.isfinite(rho) & all_finite(grad), rho, -1.0)
+    decrease = jnp.where(is_hidden, by_slopes, q["before"] - value)
+    rho = safe_divide(decrease, q["promised"])
+    is_fine = (q["promised"] > 0) & jnp.isfinite(rho) & all_finite(grad)
+    rho = jnp.where(is_fine, rho, -1.0)
     return rho, rho > eta
 
 
-def _dogleg(multiply: Callable, grad: Any, radius: Any) -> tuple[Any, Any]:
-    """The path from zero over the lowest point along the gradient to Newton's point, up to the
-    boundary.
+def _steihaug(
+    multiply: Operator,
+    grad: Updates,
+    radius: jax.Array,
+    s: State,
+    tol: Numeric | None,
+    max_steps: int | None,
+) -> tuple[Updates, jax.Array, State]:
+    """Steihaug's method: truncated conjugate gradients.
 
-    All of it in the basis of the eigenvectors, with the magnitudes of the eigenvalues, and in
-    proportion to the gradient: squares of what is tiny or huge stay numbers when that has length 1.
+    Returns the opposite of the step, the decrease that the model promises, and slots.
+    """
+    accuracy, new = forcing(grad, s, tol)
+    options = {"tol": accuracy, "max_steps": max_steps, "radius": radius}
+    x, info = conjugate_gradient(multiply, grad, **options)
+    return x, info.decrease, new
+
+
+def _dogleg(multiply: Operator, grad: Updates, radius: jax.Array) -> tuple[Updates, jax.Array]:
+    """Powell's dogleg, up to the boundary.
+
+    It is the path from zero over the lowest point along the gradient to Newton's point. Returns the
+    opposite of the step and the decrease that the model promises. All of it in the basis of the
+    eigenvectors, with the magnitudes of the eigenvalues, and in proportion to the gradient: squares
+    of tiny or huge numbers stay finite when it has length 1.
     """
     along, sizes, to_tree = diagonalized(multiply, grad)
     length = scaled_norm(along)
     unit, limit = safe_divide(along, length), safe_divide(radius, length)
     curvature = jnp.sum(sizes * unit**2)
-    lowest = jnp.where(curvature > 0, safe_divide(jnp.ones_like(length), curvature), limit)
+    lowest = safe_divide(jnp.ones_like(length), curvature)
+    lowest = jnp.where(curvature > 0, lowest, limit)
     cauchy = jnp.minimum(lowest, limit) * unit
     newton = jnp.where(sizes > 0, safe_divide(unit, sizes), cauchy)
     rest = newton - cauchy
     distance = scaled_norm(rest)
     near, direction = safe_divide(cauchy, limit), safe_divide(rest, distance)
-    room, b = jnp.maximum(1.0 - jnp.sum(near**2), 0.0), jnp.maximum(jnp.sum(near * direction), 0.0)
-    far = limit * safe_divide(room, b + safe_sqrt(b**2 + room))  # where it leaves the ball
+    room = jnp.maximum(1.0 - jnp.sum(near**2), 0.0)
+    b = jnp.maximum(jnp.sum(near * direction), 0.0)
+    # From the lowest point to where the path leaves the ball.
+    far = limit * safe_divide(room, b + safe_sqrt(b**2 + room))
     is_inside = scaled_norm(newton) <= limit
     x = jnp.where(is_inside, newton, cauchy + jnp.minimum(far, distance) * direction)
     promised = jnp.sum(unit * x) - 0.5 * jnp.sum((sizes * x) * x)
