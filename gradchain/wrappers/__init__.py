@@ -1,3 +1,4 @@
-"""Transformations around others: they change what goes in, what comes out, or which weights are
-evaluated.
+"""Transformations around other transformations.
+
+They change the gradients that go in, the updates that come out, or the weights to evaluate with.
 """

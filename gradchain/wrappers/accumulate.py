@@ -1,8 +1,6 @@
-"""Accumulation: many small batches make one step."""
+"""Gradient accumulation: several micro-batches make one step."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
@@ -11,15 +9,17 @@ from gradchain.core.around import around
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
 from gradchain.core.slots import counter, like_param, scalar
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Pair
 from gradchain.numerics.arithmetic import cast, increment
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.reductions import all_finite
 
 
 @transform
-def accumulate(inner: GradientTransformation, every: Hyper) -> Any:
-    r"""Let ``inner`` make one step with the mean gradient of several micro-batches.
+def accumulate(inner: GradientTransformation | Pair, every: Hyper) -> Body:
+    r"""Make one step with the mean gradient of several micro-batches.
 
     .. math::
         a \leftarrow a + g; \qquad \text{every } k \text{ micro-steps}\quad
@@ -63,18 +63,18 @@ def accumulate(inner: GradientTransformation, every: Hyper) -> Any:
         steps = last & (taken > 0)
 
         def run(total, state):
-            share = 1 / taken.astype(
-                value_sum.dtype
-            )  # a product is made where it is used; a quotient is stored
+            # A factor fuses with the product; dividing each leaf would store the quotients.
+            share = 1 / taken.astype(value_sum.dtype)
             mean = {} if value is None else {"value": value_sum * share}
             u, new = inner(map_leaves(lambda a: a * share, total), state, p, **mean)
             return map_leaves(lambda u, a: cast(u, a.dtype), u, total), new
 
-        # One buffer holds the sum or, at a step, the update: no branch has anything to copy or to
-        # make. It is not set back to zero after a step, which would be one more pass over it, but
-        # ignored by the next micro-step.
+        # One buffer holds the sum or, at a step, the update: no branch copies or allocates. It is
+        # not set back to zero after a step, which would be one more pass over it, but ignored by
+        # the next micro-step.
         total = map_leaves(add, g, s["gradient_sum"])
-        total, new = lax.cond(steps, run, lambda total, state: (total, state), total, s["inner"])
+        keep = lambda total, state: (total, state)
+        total, new = lax.cond(steps, run, keep, total, s["inner"])
         return map_leaves(lambda x: jnp.where(steps, x, 0.0), total), {
             "count": jnp.where(steps, increment(s["count"]), s["count"]),
             "micro_step": jnp.where(last, 0, micro_step),
@@ -85,7 +85,7 @@ def accumulate(inner: GradientTransformation, every: Hyper) -> Any:
             "inner": new,
         }
 
-    return around(
+    body = around(
         rule,
         inner=inner,
         count=counter,
@@ -95,3 +95,5 @@ def accumulate(inner: GradientTransformation, every: Hyper) -> Any:
         value_sum=scalar,
         gradient_sum=like_param,
     )
+    body.micro_steps = every
+    return body

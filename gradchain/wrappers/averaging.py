@@ -1,4 +1,4 @@
-"""Averages of the parameters over the steps, and the weights to evaluate with."""
+"""Averages of parameters over steps, and weights to evaluate with."""
 
 from __future__ import annotations
 
@@ -12,36 +12,37 @@ from gradchain.core.call import Hyper
 from gradchain.core.entries import entries
 from gradchain.core.errors import check_at_least
 from gradchain.core.slots import like_param, scalar
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Numeric, Pair, Params, Tree
 from gradchain.numerics.arithmetic import compute_dtype
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.paths import flatten, named_leaves
 
 
-@transform
+@transform(roles="final")
 def average_weights(
-    inner: GradientTransformation,
+    inner: GradientTransformation | Pair,
     decay: Hyper | None = None,
     *,
     power: Hyper | None = None,
     start: int = 1,
     every: int = 1,
     debias: bool = True,
-) -> Any:
-    r"""Keep an average of the parameters as they are after each update.
+) -> Body:
+    r"""Keep an average of the parameters over the steps.
 
     .. math::
         \bar p \leftarrow \bar p + w_n\, (p + u - \bar p)
 
-    The updates are those of ``inner``; ``eval_params`` finds the average. The :math:`n`-th
-    parameters that count have the weight
+    Parameters count as they are after an update of ``inner``; ``eval_params`` finds the average.
+    The :math:`n`-th parameters that count have the weight
 
     - :math:`w_n = 1/n`: all are equal, as in stochastic weight averaging;
     - :math:`w_n = (1-d) / (1-d^n)` with ``decay``: an exponential moving average without a pull
       towards its start;
     - :math:`w_n = 1 - (1 - 1/n)^{\gamma+1}` with ``power``: an average over a fixed share of the
-      training, in which the
-      :math:`i`-th parameters weigh about :math:`i^\gamma`.
+      training, in which the :math:`i`-th parameters weigh about :math:`i^\gamma`.
 
     Args:
         inner: a whole optimizer, whose updates are added to the parameters as they leave this
@@ -79,12 +80,13 @@ def average_weights(
     has_sum = decay is not None and debias
 
     def weights(s, n):
-        """The weight of the n-th parameters, and the sum of all weights of a moving average."""
+        """The weight of the n-th parameters, and the sum."""
         if decay is None:
             return (1 / n if power is None else _share(n, power)), {}
         if not debias:
             return 1.0 - decay, {}
-        total = decay * s["weight"] + (1 - decay)  # 1 - decay^n, for a scheduled decay too
+        # 1 - decay^n, for a scheduled decay too
+        total = decay * s["weight"] + (1 - decay)
         return (1 - decay) / total, {"weight": total}
 
     def rule(g, s, p, t, inner):
@@ -95,20 +97,16 @@ def average_weights(
         w = jnp.where(counts, w, jnp.where(step < 0, 1.0, 0.0)).astype(t.dtype)
         follow = lambda u, p, mean: mean + w * ((p - mean) + u)
         sums = {k: jnp.where(counts, new_sum, s[k]) for k, new_sum in sums.items()}
-        return u, {
-            "average_params": map_leaves(follow, u, p, s["average_params"]),
-            **sums,
-            "inner": new,
-        }
+        average = map_leaves(follow, u, p, s["average_params"])
+        return u, {"average_params": average, **sums, "inner": new}
 
-    sums = {"weight": scalar} if has_sum else {}
-    return around(
-        rule, locality="element", inner=inner, average_params=like_param(copy=True), **sums
-    )
+    slots = {"weight": scalar} if has_sum else {}
+    average = like_param(copy=True)
+    return around(rule, locality="element", inner=inner, average_params=average, **slots)
 
 
-def _share(n: jax.Array, power: Any) -> jax.Array:
-    """``1 - (1 - 1/n)^(power + 1)``, to all digits where n is large; 1 at the first step."""
+def _share(n: jax.Array, power: Numeric) -> jax.Array:
+    """``1 - (1 - 1/n)^(power + 1)``, accurate for large n."""
     later = jnp.maximum(n, 2.0)
     return jnp.where(n > 1, -jnp.expm1((power + 1) * jnp.log1p(-1 / later)), 1.0)
 
@@ -116,18 +114,17 @@ def _share(n: jax.Array, power: Any) -> jax.Array:
 # --------------------------------------------------------------------- the weights to evaluate with
 
 
-def eval_params(state: Any, params: Any) -> Any:
-    r"""The weights to evaluate with: the average, or the slow weights, that the state of a
-    transformation keeps.
+def eval_params(state: Tree, params: Params) -> Params:
+    r"""The weights to evaluate with, as a state keeps them.
 
-    They are found in any chain, group or wrapper, foreign ones too: the averages of
-    ``average_weights``, the slow weights of ``lookahead``, the average :math:`x` of
-    ``schedule_free``; of any transformation, a slot called ``average_params``. Where there are
-    none, and for leaves that have none, they are the parameters themselves. Of an average inside
-    another wrapper's average the outer one is taken.
+    They are an average of the parameters, or slow weights, in any chain, group or wrapper, foreign
+    ones too: the averages of ``average_weights``, the slow weights of ``lookahead``, the average
+    :math:`x` of ``schedule_free``; of any transformation, a slot called ``average_params``. Where
+    there are none, and for leaves that have none, they are the parameters themselves. Of an average
+    inside another wrapper's average the outer one is taken.
 
     Args:
-        state: what ``init`` or ``update`` returned.
+        state: the state that ``init`` or ``update`` returned.
         params: the parameters as they are trained.
 
     Returns:
@@ -146,26 +143,28 @@ def eval_params(state: Any, params: Any) -> Any:
     found: dict[str, Any] = {}
     own = {path: x for path, x in named_leaves(params) if x is not None}
     _search(state, own, frozenset(), found)
-    as_own = lambda path, x: x if path not in found else found[path].astype(jnp.result_type(x))
-    return flatten(params)[1].unflatten([as_own(path, x) for path, x in named_leaves(params)])
+    own_type = lambda path, x: found[path].astype(jnp.result_type(x))
+    pick = lambda path, x: own_type(path, x) if path in found else x
+    return flatten(params)[1].unflatten([pick(path, x) for path, x in named_leaves(params)])
 
 
 def _search(
-    node: Any, params: dict[str, Any], taken: frozenset[str], found: dict[str, Any]
+    node: Tree, params: dict[str, Any], taken: frozenset[str], found: dict[str, Any]
 ) -> None:
-    """Put into ``found`` the weights in ``node``, by path, but for the paths ``taken`` by what is
-    around it.
+    """Put the weights of ``node`` into ``found``, by path.
+
+    Paths in ``taken``, which an outer average has, are left out.
     """
     node = entries(node)
-    slots = {
-        name: leaves for name, tree in node.items() if (leaves := _slot(tree, params)) is not None
-    }
-    own = {path: x for path, x in _weights(node, slots, params).items() if path not in taken}
+    trees = {name: _slot(tree, params) for name, tree in node.items()}
+    slots = {name: leaves for name, leaves in trees.items() if leaves is not None}
+    weights = _weights(node, slots, params)
+    own = {path: x for path, x in weights.items() if path not in taken}
     for path in own:
         if path in found:
             raise ValueError(
-                f"eval_params: the state holds two averages of {path!r} side by side. Wrap one around the other, or"
-                " give eval_params the part of the state that is meant."
+                f"eval_params: the state holds two averages of {path!r} side by side. Wrap one"
+                " around the other, or give eval_params the part of the state that is meant."
             )
     found |= own
     for name, below in node.items():
@@ -174,29 +173,35 @@ def _search(
             _search(below, params, taken | own.keys(), found)
             if {"first", "then"} <= node.keys() and found.keys() - own.keys() - before:
                 raise ValueError(
-                    f"eval_params: an average stands inside a switch, in its {name!r}, and the state does not say which"
-                    " of the two runs now. Put the average around the switch."
+                    f"eval_params: an average stands inside a switch, in its {name!r}, and the"
+                    " state does not say which of the two runs now. Put the average around the"
+                    " switch."
                 )
 
 
-def _slot(tree: Any, params: dict[str, Any]) -> dict[str, Any] | None:
-    """The leaves of ``tree`` by path if it is a tree of parameters, perhaps with holes; else it is
-    a state.
+def _slot(tree: Tree, params: dict[str, Any]) -> dict[str, Any] | None:
+    """The leaves of ``tree`` by path, if like the parameters.
+
+    It may have holes. For a state it is ``None``.
     """
     leaves = {path: x for path, x in named_leaves(tree) if x is not None}
     return leaves if leaves.keys() <= params.keys() else None
 
 
-def _weights(node: dict, slots: dict[str, dict], params: dict[str, Any]) -> dict[str, jax.Array]:
-    """The weights to evaluate with that one entry of a state holds itself."""
+def _weights(
+    node: dict[str, Any], slots: dict[str, dict[str, jax.Array]], params: dict[str, Any]
+) -> dict[str, jax.Array]:
+    """The weights to evaluate with in one entry."""
     if "z" in slots and "b1" in node:  # schedule_free
         ahead = 1 / node["b1"] - 1
-        wide = {
-            path: params[path].astype(compute_dtype(z.dtype, params[path].dtype))
-            for path, z in slots["z"].items()
-        }
-        return {
-            path: y + ahead.astype(y.dtype) * (y - slots["z"][path]) for path, y in wide.items()
-        }
+        average = lambda path, z: _extrapolated(params[path], z, ahead)
+        return {path: average(path, z) for path, z in slots["z"].items()}
     kept = slots.get("average_params", slots.get("slow_params", {}))
-    return {path: x for path, x in kept.items() if jnp.shape(x) == jnp.shape(params[path])}
+    fits = lambda path, x: jnp.shape(x) == jnp.shape(params[path])
+    return {path: x for path, x in kept.items() if fits(path, x)}
+
+
+def _extrapolated(y: jax.Array, z: jax.Array, ahead: jax.Array) -> jax.Array:
+    """The average :math:`x` of ``schedule_free``, from ``y`` and ``z``."""
+    y = y.astype(compute_dtype(z.dtype, y.dtype))
+    return y + ahead.astype(y.dtype) * (y - z)

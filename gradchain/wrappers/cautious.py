@@ -1,48 +1,39 @@
-"""Wrappers that ask the gradient whether an update may go its way."""
+"""Mask updates that disagree with the gradient."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.around import around
 from gradchain.core.call import Hyper
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Pair
+from gradchain.core.walk import is_optimizer
 from gradchain.numerics.reductions import mean, size, total
 from gradchain.tree.mapping import map_leaves
 
 
-def points_downhill(tx: GradientTransformation) -> bool:
-    """Whether a learning rate is among the stages of ``tx``, or of what they hold: then its updates
-    go downhill.
-    """
-    for stage in tx.of(tx.factory, tx.arguments).members.values():
-        below = (
-            [stage] if stage.factory.composite else stage.inner
-        )  # a chain with a name of its own is one stage
-        if stage.factory.name == "scale_by_learning_rate" or any(map(points_downhill, below)):
-            return True
-    return False
-
-
 def _sign(inner: GradientTransformation, downhill: bool | None) -> float:
-    return -1.0 if (points_downhill(inner) if downhill is None else downhill) else 1.0
+    return -1.0 if (is_optimizer(inner) if downhill is None else downhill) else 1.0
 
 
 def _agreement(u: jax.Array, g: jax.Array) -> jax.Array:
-    """Positive where both point the same way; of their signs, whose product does not vanish where
-    both are small.
+    """The product of signs: positive where both agree.
+
+    Unlike the product of the numbers it does not underflow where both are small.
     """
     return (jnp.conj(jnp.sign(g)) * jnp.sign(u)).real
 
 
 @transform
 def cautious(
-    inner: GradientTransformation, floor: Hyper | None = None, downhill: bool | None = None
-) -> Any:
-    r"""Drop the elements of an update that go against the gradient, and scale up the rest.
+    inner: GradientTransformation | Pair, floor: Hyper | None = None, downhill: bool | None = None
+) -> Body:
+    r"""Drop the elements of an update that oppose the gradient.
+
+    The others are scaled up to make up for them.
 
     .. math::
         m = [\mathrm{Re}(\bar g\, d) > 0], \quad u = \frac{n}{\sum m + 1}\, m\, d
@@ -57,9 +48,9 @@ def cautious(
         floor: with a number :math:`f`, the factor is :math:`1 / \max(\bar m, f)` with the mean
             :math:`\bar m` of the mask, as in the code of the authors, where :math:`f` is 0.001;
             ``None``: the factor above.
-        downhill: whether the updates of ``inner`` go downhill; ``None``: they do if there is a
-            ``scale_by_learning_rate`` in it. To be said of a foreign pair that is a whole
-            optimizer.
+        downhill: whether the updates of ``inner`` go downhill; ``None``: they do if a member
+            with the role ``step`` is in it, such as ``scale_by_learning_rate``. Pass ``True`` for a
+            foreign pair that is a whole optimizer.
 
     Source: Liang, Chen, Liu & Liu, "Cautious Optimizers: Improving Training with One Line of Code",
     2024, https://arxiv.org/abs/2411.16085
@@ -76,9 +67,10 @@ def cautious(
     def masked(u, g):
         agrees = sign * _agreement(u, g) > 0
         mask = agrees.astype(u.real.dtype)
-        factor = (
-            size(u) / (total(mask) + 1) if floor is None else 1 / jnp.maximum(mean(mask), floor)
-        )
+        if floor is None:
+            factor = size(u) / (total(mask) + 1)
+        else:
+            factor = 1 / jnp.maximum(mean(mask), floor)
         return jnp.where(agrees, factor * u, jnp.zeros_like(u))
 
     def rule(g, s, inner, p=None):
@@ -89,9 +81,11 @@ def cautious(
 
 
 @transform
-def grams(inner: GradientTransformation, downhill: bool | None = None) -> Any:
-    r"""The magnitude of an update with the sign of the gradient: :math:`u = |d|
-    \operatorname{sign}(g)`.
+def grams(inner: GradientTransformation | Pair, downhill: bool | None = None) -> Body:
+    r"""The magnitude of an update, the sign of the gradient.
+
+    .. math::
+        u = |d| \operatorname{sign}(g)
 
     A whole optimizer goes downhill: :math:`u = -|d| \operatorname{sign}(g)`. The sign of a complex
     number is the number of magnitude 1 in its direction. The authors have weight decay outside, as
@@ -115,6 +109,7 @@ def grams(inner: GradientTransformation, downhill: bool | None = None) -> Any:
 
     def rule(g, s, inner, p=None):
         u, new = inner(g, s["inner"], p)
-        return map_leaves(lambda u, g: sign * jnp.abs(u) * jnp.sign(g), u, g), {"inner": new}
+        turn = lambda u, g: sign * jnp.abs(u) * jnp.sign(g)
+        return map_leaves(turn, u, g), {"inner": new}
 
     return around(rule, locality="element", inner=inner)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,22 +11,26 @@ from gradchain.core.around import around
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_one_of
 from gradchain.core.slots import like_param, scalar
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Numeric, Pair
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.tree.mapping import map_leaves, scale_tree
 from gradchain.tree.reductions import dot, largest_in, safe_norm, sum_of_magnitudes
 
 
-def bounded_growth(distance: jax.Array, estimate: jax.Array, growth_rate: Any) -> jax.Array:
+def bounded_growth(
+    distance: jax.Array, estimate: jax.Array, growth_rate: Numeric | None
+) -> jax.Array:
     """The distance, which never shrinks, after a new estimate."""
-    return jnp.maximum(
-        distance, estimate if growth_rate is None else jnp.minimum(estimate, growth_rate * distance)
-    )
+    if growth_rate is not None:
+        estimate = jnp.minimum(estimate, growth_rate * distance)
+    return jnp.maximum(distance, estimate)
 
 
 @transform
 def dadapt(
-    inner: GradientTransformation,
+    inner: GradientTransformation | Pair,
     learning_rate: Hyper = 1.0,
     estim_lr0: Hyper = 1e-6,
     *,
@@ -34,12 +38,11 @@ def dadapt(
     decay: Hyper = 1.0,
     distance: Literal["euclidean", "largest"] = "euclidean",
     growth_rate: Hyper | None = None,
-) -> Any:
-    r"""D-Adaptation: follow a direction at a rate that is the distance to the solution, as far as
-    it is known.
+) -> Body:
+    r"""D-Adaptation: a learning rate from the distance to the solution.
 
-    Where :math:`g_t` is the gradient, :math:`u_t` what ``inner`` makes of it, and :math:`u_1` its
-    first direction,
+    The rate is the largest estimate of the distance so far. Where :math:`g_t` is the gradient,
+    :math:`u_t` the direction of ``inner``, and :math:`u_1` its first direction,
 
     .. math::
         \lambda_t &= \eta_t\, d_t / \lVert u_1 \rVert, \quad r \leftarrow \rho\, r + \lambda_t
@@ -58,14 +61,13 @@ def dadapt(
     Around ``scale_by_adam(b1=0.0)`` with ``distance="largest"``, ``decay=0.999**0.5`` and
     ``average_updates`` after it, it is their Adam except that :math:`y` holds the directions as
     they were taken, where theirs is :math:`s` divided by the latest root of the second moment,
-    without a bias correction, and their division comes after the moving average. What is left when
-    a direction is not known to be a division is the bound above. ``dadapt_adamw`` is theirs to the
+    without a bias correction, and their division comes after the moving average. For a direction
+    that is not known to be a division only the bound above holds. ``dadapt_adamw`` is theirs to the
     letter. A momentum inside works too, but a direction that lags learns less.
 
-    Put what belongs to the step inside, a weight decay say: ``dadapt(chain(scale_by_adam(),
-    add_decayed_weights(0.1)),
-    ...)``. The steps do not change when the loss is multiplied by a number, as far as :math:`u_t / \lVert u_1 \rVert`
-    does not.
+    Put everything that belongs to the step inside, for example weight decay:
+    ``dadapt(chain(scale_by_adam(), add_decayed_weights(0.1)), ...)``. The steps do not change when
+    the loss is multiplied by a number, as far as :math:`u_t / \lVert u_1 \rVert` does not.
 
     Args:
         inner: the direction, uphill; any transformation of first order.
@@ -96,27 +98,36 @@ def dadapt(
 
     def rule(g, s, inner, p=None):
         u, inner_state = inner(g, s["inner"], p)
-        unit = jnp.where(
-            s["unit"] == 0, length(u), s["unit"]
-        )  # of the first direction that is not zero
+        # The length of the first direction that is not zero.
+        unit = jnp.where(s["unit"] == 0, length(u), s["unit"])
         rate = safe_divide(learning_rate * s["distance"], unit)
         numerator = decay * s["numerator"] + rate * dot(g, s["displacement"])
-        sums = map_leaves(lambda g, old: decay * old + rate * g, g, s["sums"])
-        displacement = map_leaves(lambda u, old: decay * old + rate * u, u, s["displacement"])
+        add = lambda x, old: decay * old + rate * x
+        sums = map_leaves(add, g, s["sums"])
+        displacement = map_leaves(add, u, s["displacement"])
         estimate = estim_lr_coef * safe_divide(numerator, dual_length(sums))
-        new = {"sums": sums, "displacement": displacement, "numerator": numerator, "unit": unit}
-        return scale_tree(u, rate), new | {
+        return scale_tree(u, rate), {
+            "sums": sums,
+            "displacement": displacement,
+            "numerator": numerator,
+            "unit": unit,
             "distance": bounded_growth(s["distance"], estimate, growth_rate),
             "inner": inner_state,
         }
 
-    numbers: dict[str, Any] = {
-        "distance": scalar(fill=estim_lr0),
-        "numerator": scalar,
-        "unit": scalar,
-    }
-    return around(rule, inner=inner, sums=like_param, displacement=like_param, **numbers)
+    return around(
+        rule,
+        inner=inner,
+        sums=like_param,
+        displacement=like_param,
+        distance=scalar(fill=estim_lr0),
+        numerator=scalar,
+        unit=scalar,
+    )
 
 
-#: How a distance is measured, and what bounds an inner product with it.
-_LENGTHS = {"euclidean": (safe_norm, safe_norm), "largest": (largest_in, sum_of_magnitudes)}
+#: How a distance is measured, and its dual norm.
+_LENGTHS = {
+    "euclidean": (safe_norm, safe_norm),
+    "largest": (largest_in, sum_of_magnitudes),
+}

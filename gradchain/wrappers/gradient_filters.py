@@ -1,8 +1,6 @@
-"""Wrappers that change the gradient before an inner transformation sees it."""
+"""Filters of the gradient before an inner transformation."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +9,9 @@ from gradchain.core.around import around
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
 from gradchain.core.slots import like_param, prepend
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Numeric, Pair, Tree
 from gradchain.numerics.arithmetic import ema, shrink
 from gradchain.numerics.reductions import norm
 from gradchain.tree.mapping import map_leaves, scale_tree
@@ -20,13 +20,13 @@ from gradchain.tree.reductions import global_norm
 
 @transform
 def mars(
-    inner: GradientTransformation,
+    inner: GradientTransformation | Pair,
     gamma: Hyper = 0.025,
     b1: Hyper = 0.95,
     max_norm: Hyper | None = 1.0,
     per_leaf: bool = True,
-) -> Any:
-    r"""Feed ``inner`` a gradient of less variance, corrected by its change since the last step.
+) -> Body:
+    r"""Reduce the variance of the gradient by its change (MARS).
 
     .. math::
         c_t = g_t + \gamma \frac{\beta_1}{1-\beta_1} (g_t - g_{t-1}), \quad g_0 = 0
@@ -35,7 +35,8 @@ def mars(
     new batch.
 
     Args:
-        inner: what gets the corrected gradient; the authors take Adam, Lion or Shampoo.
+        inner: the transformation of the corrected gradient; the authors take Adam, Lion or
+            Shampoo.
         gamma: the strength :math:`\gamma` of the correction; 0 leaves the gradient as it is.
         b1: the decay :math:`\beta_1` of the first moment in ``inner``.
         max_norm: the largest norm that passes unchanged, in the units of the gradient; ``None``: no
@@ -56,7 +57,8 @@ def mars(
 
     def rule(g, s, inner, p=None):
         strength = gamma * b1 / (1 - b1)
-        corrected = map_leaves(lambda g, last: g + strength * (g - last), g, s["previous"])
+        correct = lambda g, last: g + strength * (g - last)
+        corrected = map_leaves(correct, g, s["previous"])
         if max_norm is not None:
             corrected = _clipped(corrected, max_norm, per_leaf)
         u, new = inner(corrected, s["inner"], p)
@@ -66,21 +68,21 @@ def mars(
     return around(rule, locality, inner=inner, previous=like_param)
 
 
-def _clipped(tree: Any, max_norm: Any, per_leaf: bool) -> Any:
+def _clipped(tree: Tree, max_norm: Numeric, per_leaf: bool) -> Tree:
     if per_leaf:
         return map_leaves(lambda x: shrink(norm(x), max_norm) * x, tree)
     return scale_tree(tree, shrink(global_norm(tree), max_norm))
 
 
 @transform
-def grokfast(inner: GradientTransformation, alpha: Hyper = 0.98, lamb: Hyper = 2.0) -> Any:
+def grokfast(inner: GradientTransformation | Pair, alpha: Hyper = 0.98, lamb: Hyper = 2.0) -> Body:
     r"""Amplify the slow part of the gradient, a moving average.
 
     .. math::
         h_t = \alpha h_{t-1} + (1-\alpha) g_t, \quad \hat g_t = g_t + \lambda h_t, \quad h_1 = g_1
 
     Args:
-        inner: what gets :math:`\hat g`.
+        inner: the transformation of :math:`\hat g`.
         alpha: the decay :math:`\alpha` in [0, 1).
         lamb: the factor :math:`\lambda` of the slow part.
 
@@ -96,7 +98,8 @@ def grokfast(inner: GradientTransformation, alpha: Hyper = 0.98, lamb: Hyper = 2
     """
 
     def rule(g, s, t, inner, p=None):
-        average = map_leaves(lambda g, h: jnp.where(t == 1, g, ema(g, h, alpha)), g, s["filtered"])
+        follow = lambda g, h: jnp.where(t == 1, g, ema(g, h, alpha))
+        average = map_leaves(follow, g, s["filtered"])
         u, new = inner(map_leaves(lambda g, h: g + lamb * h, g, average), s["inner"], p)
         return u, {"filtered": average, "inner": new}
 
@@ -105,10 +108,14 @@ def grokfast(inner: GradientTransformation, alpha: Hyper = 0.98, lamb: Hyper = 2
 
 @transform
 def grokfast_window(
-    inner: GradientTransformation, window_size: int = 100, lamb: Hyper = 5.0, warmup: bool = True
-) -> Any:
-    r"""Amplify the slow part of the gradient, the mean of the last :math:`w` gradients, this one
-    included.
+    inner: GradientTransformation | Pair,
+    window_size: int = 100,
+    lamb: Hyper = 5.0,
+    warmup: bool = True,
+) -> Body:
+    r"""Amplify the slow part of the gradient, a windowed mean.
+
+    The window holds the last :math:`w` gradients, this one included.
 
     .. math::
         \hat g_t = g_t + \frac{\lambda}{w} \sum_{i=0}^{w-1} g_{t-i}
@@ -116,7 +123,7 @@ def grokfast_window(
     It keeps all :math:`w` gradients; ``grokfast`` keeps one average.
 
     Args:
-        inner: what gets :math:`\hat g`.
+        inner: the transformation of :math:`\hat g`.
         window_size: how many gradients :math:`w`.
         lamb: the factor :math:`\lambda` of the slow part.
         warmup: whether the gradient stays as it is until the window is full; else the mean is of
@@ -141,10 +148,10 @@ def grokfast_window(
         there = jnp.minimum(t, float(window_size))
         put = lambda g, window: jax.lax.dynamic_update_index_in_dim(window, g, place, 0)
         window = map_leaves(put, g, s["window"])
-        weight = jnp.where(t < window_size, 0.0, lamb / there) if warmup else lamb / there
-        u, new = inner(
-            map_leaves(lambda g, w: g + weight * jnp.sum(w, axis=0), g, window), s["inner"], p
-        )
+        weight = lamb / there
+        weight = jnp.where(t < window_size, 0.0, weight) if warmup else weight
+        amplified = map_leaves(lambda g, w: g + weight * jnp.sum(w, axis=0), g, window)
+        u, new = inner(amplified, s["inner"], p)
         return u, {"window": window, "inner": new}
 
     return around(rule, locality="element", inner=inner, window=prepend(window_size))

@@ -1,11 +1,11 @@
-"""Grafting: the step length of one transformation with the direction of another."""
+"""Grafting: one transformation's step length, another's direction."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from gradchain.core.around import around
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Pair
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.numerics.reductions import norm
 from gradchain.tree.mapping import map_leaves, scale_tree
@@ -14,15 +14,17 @@ from gradchain.tree.reductions import global_norm
 
 @transform
 def graft(
-    magnitude: GradientTransformation, direction: GradientTransformation, per_leaf: bool = True
-) -> Any:
+    magnitude: GradientTransformation | Pair,
+    direction: GradientTransformation | Pair,
+    per_leaf: bool = True,
+) -> Body:
     r"""Give the update of one transformation the norm of another's.
 
     .. math::
         u = \frac{\lVert m \rVert}{\lVert d \rVert}\, d
 
-    Both see the same gradients. Where :math:`d` is zero the update is zero. Let only ``direction``
-    say where to go: two whole optimizers, or two directions.
+    Both see the same gradients. Where :math:`d` is zero the update is zero. Give two
+    whole optimizers, or two directions.
 
     Args:
         magnitude: the transformation whose updates :math:`m` have the length.
@@ -49,4 +51,5 @@ def graft(
             u = scale_tree(d, safe_divide(global_norm(m), global_norm(d)))
         return u, {"magnitude": new_m, "direction": new_d}
 
-    return around(rule, "leaf" if per_leaf else "tree", magnitude=magnitude, direction=direction)
+    locality = "leaf" if per_leaf else "tree"
+    return around(rule, locality, magnitude=magnitude, direction=direction)

@@ -1,7 +1,9 @@
-"""Groups of parameters: which leaves are trained how, and which are not trained at all."""
+"""Groups of parameters: train them differently, or not at all."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,20 +11,20 @@ import jax.numpy as jnp
 from gradchain.core.by_label import ByLabel
 from gradchain.core.errors import quote
 from gradchain.core.lift import PerLeaf
-from gradchain.core.stage import named_members
+from gradchain.core.stage import Body, named_members
 from gradchain.core.transformation import GradientTransformation, as_transformation, transform
+from gradchain.core.types import Pair, Tree, Where
 from gradchain.tree.mapping import tree_map_live
 from gradchain.tree.paths import flatten, flatten_like, named_leaves
-from gradchain.tree.reductions import Where
 from gradchain.tree.selecting import select
 
 
-@transform
-def freeze(where: Any = None) -> Any:
-    """Keep leaves as they are: no state, an update of zero, and no part in anything.
+@transform(roles="harmless")
+def freeze(where: Where | None = None) -> Body:
+    """Keep leaves as they are: no state, zero update.
 
-    A frozen leaf is a hole for the whole chain in which this stands, and for what is around that:
-    no norm counts it, no test for finite numbers looks at it, no member has a state for it. Its
+    A frozen leaf is a hole for the whole chain in which this stands, and for all wrappers around
+    it: no norm counts it, no test for finite numbers looks at it, no member has a state for it. Its
     update is zero whatever its gradient is.
 
     Args:
@@ -44,31 +46,32 @@ class Frozen(PerLeaf):
 
     freezes = True
 
-    def __init__(self, where: Any):
+    def __init__(self, where: Where | None):
         super().__init__("element", lambda g: jnp.zeros_like(g), where, {})
 
-    def frozen(self, tree: Any) -> Any:
+    def frozen(self, tree: Tree) -> Tree:
         """See ``Body``."""
         return select(self.where, tree)
 
 
-@transform
+@transform(roles="alternatives")
 def groups(
-    rules: list[tuple[Where, GradientTransformation | dict]],
-    default: GradientTransformation | None = None,
-) -> Any:
-    """Train groups of parameters in different ways: each leaf goes by the first rule that fits it.
+    rules: Sequence[tuple[Where, GradientTransformation | Pair | dict]],
+    default: GradientTransformation | Pair | None = None,
+) -> Body:
+    """Train groups of parameters in different ways.
 
-    Each group keeps a state of its own, under the name of its transformation: the one given with
-    ``named``, else that of its factory. What looks at all parameters together, a clip by the global
-    norm say, stands outside.
+    Each leaf belongs to the first rule that fits it. Each group keeps a state of its own, under the
+    name of its transformation: the one given with ``named``, else that of its factory. A
+    transformation that looks at all parameters together, for example a clip by the global norm,
+    stands outside.
 
     Args:
         rules: pairs ``(where, tx)`` in order. ``where`` is a glob on paths, a compiled regular
             expression, ``f(path, leaf) -> bool``, or a tree of bools (see ``gradchain.select``);
             ``tx`` is a transformation, or a dict of the arguments in which the group differs from
             ``default``.
-        default: what the leaves go through that no rule fits; without it such a leaf is an error.
+        default: the transformation of leaves that no rule fits; without it such a leaf is an error.
 
     Raises:
         ValueError: naming the paths, if no rule fits a leaf and there is no default.
@@ -76,8 +79,10 @@ def groups(
 
     Example:
         >>> import gradchain as gc
-        >>> tx = groups([("encoder/*", gc.freeze()), ("*bias", {"weight_decay": 0.0})], default=gc.adamw(1e-3))
-        >>> params = {"encoder": {"bias": jnp.ones(2)}, "head": {"bias": jnp.ones(2), "kernel": jnp.ones((2, 2))}}
+        >>> rules = [("encoder/*", gc.freeze()), ("*bias", {"weight_decay": 0.0})]
+        >>> tx = groups(rules, default=gc.adamw(1e-3))
+        >>> head = {"bias": jnp.ones(2), "kernel": jnp.ones((2, 2))}
+        >>> params = {"encoder": {"bias": jnp.ones(2)}, "head": head}
         >>> list(tx.init(params)["groups"])
         ['adamw_2', 'adamw']
     """
@@ -85,7 +90,7 @@ def groups(
     last = None if default is None else list(members)[-1]
     chosen_by = {name: where for name, (where, _) in zip(members, rules, strict=False)}
 
-    def labels_of(tree: Any) -> Any:
+    def labels_of(tree: Tree) -> Tree:
         labels = tree_map_live(lambda _: last, tree)
         for name, where in reversed(chosen_by.items()):
             choose = lambda _, fits, label, name=name: name if fits else label
@@ -98,40 +103,47 @@ def groups(
             left = [paths[i][0] for i in unlabelled]
             more = f" and {len(left) - 5} more" if len(left) > 5 else ""
             raise ValueError(
-                f"groups: no rule fits {quote(left[:5])}{more}; add one, or a default=, such as freeze()."
+                f"groups: no rule fits {quote(left[:5])}{more}; add one, or a default=, such as"
+                " freeze()."
             )
         return labels
 
-    return ByLabel(members, labels_of, chosen_by)
+    return ByLabel(members, labels_of, chosen_by, rest="default")
 
 
 def _members(
-    rules: Any, default: GradientTransformation | None
+    rules: Sequence[tuple[Where, GradientTransformation | dict[str, Any]]],
+    default: GradientTransformation | None,
 ) -> dict[str, GradientTransformation]:
-    """The transformation of each group by its name, in the order of the rules; the default comes
-    last.
-    """
-    found = []
+    """The transformation of each group by name, default last."""
     if not isinstance(rules, list | tuple):
         raise TypeError(
-            f"groups: rules are a list, in which a rule is a pair (where, transformation), not {rules!r}."
+            "groups: rules are a list, in which a rule is a pair (where, transformation), not"
+            f" {rules!r}."
         )
-    for rule in rules:
-        if not (isinstance(rule, tuple | list) and len(rule) == 2):
-            raise TypeError(
-                f"groups: a rule is a pair (where, transformation or dict of changes), not {rule!r}."
-            )
-        tx = rule[1]
-        if isinstance(tx, dict):
-            if default is None:
-                raise TypeError(
-                    f"groups: {rule!r} changes the default, but there is none; give default=..."
-                )
-            try:
-                tx = default.replace(**tx)
-            except TypeError as error:
-                raise TypeError(f"groups: in the rule {rule!r}: {error}") from None
-        found.append(as_transformation(tx, f"groups: the second of the rule {rule!r}"))
+    found = [_transformation_of(rule, default) for rule in rules]
     found += [] if default is None else [default]
     named = named_members(reversed(found))  # the default has the plain name
     return dict(reversed(named.items()))
+
+
+def _transformation_of(
+    rule: tuple[Where, GradientTransformation | dict[str, Any]],
+    default: GradientTransformation | None,
+) -> GradientTransformation:
+    """The transformation of a rule, perhaps a changed default."""
+    if not (isinstance(rule, tuple | list) and len(rule) == 2):
+        raise TypeError(
+            f"groups: a rule is a pair (where, transformation or dict of changes), not {rule!r}."
+        )
+    tx = rule[1]
+    if isinstance(tx, dict):
+        if default is None:
+            raise TypeError(
+                f"groups: {rule!r} changes the default, but there is none; give default=..."
+            )
+        try:
+            tx = default.replace(**tx)
+        except TypeError as error:
+            raise TypeError(f"groups: in the rule {rule!r}: {error}") from None
+    return as_transformation(tx, f"groups: the second of the rule {rule!r}")

@@ -1,4 +1,4 @@
-"""Rows without a gradient rest: for embeddings of which a step sees a few."""
+"""Leave rows without a gradient alone, as for sparse embeddings."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ import jax.numpy as jnp
 
 from gradchain.core import errors
 from gradchain.core.around import around
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Pair, Tree, Updates
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.paths import flatten, flatten_like
 
 
 @transform
-def lazy_rows(inner: GradientTransformation) -> Any:
-    """Apply ``inner``, but leave rows alone whose gradient is all zero: their slots stay and their
-    update is zero.
+def lazy_rows(inner: GradientTransformation | Pair) -> Body:
+    """Apply ``inner`` to the rows that have a gradient.
 
-    A row is an index of the first dimension of a leaf of two dimensions or more; other leaves are
-    as with ``inner`` alone. The step of ``inner`` counts all updates.
+    Where the gradient of a row is all zero its slots stay and its update is zero. A row is an index
+    of the first dimension of a leaf of two dimensions or more; other leaves are as with ``inner``
+    alone. The step of ``inner`` counts all updates.
 
     Args:
-        inner: a transformation or a whole optimizer in which each element goes its own way.
+        inner: a transformation or a whole optimizer that treats each element on its own.
 
     Raises:
-        ValueError: if ``inner`` looks further than one element.
+        ValueError: if ``inner`` looks at more than one element at a time.
 
     Source: as ``torch.optim.SparseAdam`` and TensorFlow's ``LazyAdam``.
 
@@ -40,8 +42,8 @@ def lazy_rows(inner: GradientTransformation) -> Any:
     """
     if inner.locality != "element":
         raise ValueError(
-            f"lazy_rows: {inner!r} looks at more than one element at a time (its locality is {inner.locality!r}), so"
-            " that its rows cannot rest one by one."
+            f"lazy_rows: {inner!r} looks at more than one element at a time (its locality is"
+            f" {inner.locality!r}), so that its rows cannot rest one by one."
         )
 
     def rule(g, s, inner, p=None):
@@ -54,38 +56,34 @@ def lazy_rows(inner: GradientTransformation) -> Any:
 
 
 def _alive(x: jax.Array) -> jax.Array:
-    """Which rows have a gradient; true for a leaf without rows."""
-    return (
-        jnp.any(x != 0, axis=tuple(range(1, x.ndim)), keepdims=True)
-        if x.ndim > 1
-        else jnp.array(True)
-    )
+    """Which rows have a gradient; a vector counts as one."""
+    if x.ndim <= 1:
+        return jnp.array(True)
+    return jnp.any(x != 0, axis=tuple(range(1, x.ndim)), keepdims=True)
 
 
-def _merged(alive: Any, g: Any, new: Any, old: Any) -> Any:
-    """The state ``new`` where rows are alive and ``old`` where not, in every slot that is shaped as
-    the parameters.
+def _merged(alive: Tree, g: Updates, new: Tree, old: Tree) -> Tree:
+    """The state ``new`` where rows are alive, else ``old``.
+
+    The rows are those of every slot that is shaped as the parameters.
     """
     if not _is_slot(g, new):
-        return (
-            {k: _merged(alive, g, v, old[k]) for k, v in new.items()}
-            if isinstance(new, dict)
-            else new
-        )
+        if not isinstance(new, dict):
+            return new
+        return {k: _merged(alive, g, v, old[k]) for k, v in new.items()}
     treedef = flatten(g)[1]
-    old = treedef.unflatten(errors.slot_leaves("lazy_rows", "inner", treedef, g, old))
+    old = treedef.unflatten(errors.slot_leaves("lazy_rows", "inner", g, old))
     return map_leaves(_merged_rows, new, old, alive, g)
 
 
-def _is_slot(g: Any, tree: Any) -> bool:
+def _is_slot(g: Updates, tree: Tree) -> bool:
     leaves, treedef = flatten(g)
     try:
         found = flatten_like(treedef, tree)
     except (ValueError, TypeError, KeyError):
         return False
-    return all(
-        x is None or y is None or _has_rows_of(x, y) for x, y in zip(leaves, found, strict=True)
-    )
+    pairs = zip(leaves, found, strict=True)
+    return all(x is None or y is None or _has_rows_of(x, y) for x, y in pairs)
 
 
 def _has_rows_of(x: jax.Array, y: Any) -> bool:
@@ -97,7 +95,5 @@ def _merged_rows(
 ) -> jax.Array:
     if alive is None or x is None or x.ndim < 2:
         return new
-    in_front = (1,) * (
-        new.ndim - x.ndim
-    )  # a slot may have dimensions before those of its parameter
+    in_front = (1,) * (new.ndim - x.ndim)  # a slot may have more dimensions
     return jnp.where(alive.reshape(in_front + alive.shape), new, old)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -11,27 +9,30 @@ from gradchain.core.around import around
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
 from gradchain.core.slots import like_param
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Pair, State
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.paths import named_leaves
 
 
-@transform
+@transform(roles="final")
 def lookahead(
-    inner: GradientTransformation,
+    inner: GradientTransformation | Pair,
     sync_period: int = 5,
     slow_step_size: Hyper = 0.5,
     reset_state: bool = False,
-) -> Any:
-    r"""Every few steps, draw slow weights towards the fast ones and go on from there.
+) -> Body:
+    r"""Every few steps, move slow weights towards the fast ones.
+
+    Training goes on from the slow weights.
 
     .. math::
         \phi \leftarrow \phi + \alpha (\theta - \phi), \quad \theta \leftarrow \phi \qquad
         \text{every } k \text{ steps}
 
     The parameters are the fast weights :math:`\theta`, which ``inner`` moves; the state keeps the
-    slow ones
-    :math:`\phi`, with which to evaluate: ``eval_params`` finds them.
+    slow ones :math:`\phi`, with which to evaluate: ``eval_params`` finds them.
 
     Args:
         inner: a whole optimizer, whose updates are added to the parameters as they leave this
@@ -64,19 +65,20 @@ def lookahead(
         ahead = map_leaves(lambda u, p, slow: (p - slow) + u, u, p, s["slow_params"])
         back = lambda u, d: jnp.where(meet, u - (1 - slow_step_size) * d, u)
         follow = lambda d, slow: jnp.where(meet, slow + slow_step_size * d, slow)
-        u, slow = map_leaves(back, u, ahead), map_leaves(follow, ahead, s["slow_params"])
-        if reset_state:
-            new = _choose(
-                meet, start_anew(slow), new
-            )  # where they meet, the slow weights are the parameters
+        u = map_leaves(back, u, ahead)
+        slow = map_leaves(follow, ahead, s["slow_params"])
+        if reset_state:  # where they meet, the slow weights are the parameters
+            new = _choose(meet, start_anew(slow), new)
         return u, {"slow_params": slow, "inner": new}
 
-    return around(rule, locality="element", inner=inner, slow_params=like_param(copy=True))
+    slow_params = like_param(copy=True)
+    return around(rule, locality="element", inner=inner, slow_params=slow_params)
 
 
-def _choose(condition: jax.Array, chosen: Any, other: Any) -> Any:
-    """``chosen`` where the condition holds, leaf by leaf of ``other``; a leaf that ``chosen`` lacks
-    stays.
+def _choose(condition: jax.Array, chosen: State, other: State) -> State:
+    """``chosen`` where the condition holds, leaf by leaf of ``other``.
+
+    A leaf that ``chosen`` lacks stays.
     """
     by_path = dict(named_leaves(chosen))
     found = [by_path.get(path) for path, _ in named_leaves(other)]

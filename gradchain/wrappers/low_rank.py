@@ -1,8 +1,8 @@
-"""A transformation in a subspace: it sees matrices shortened, and keeps a state of that size."""
+"""Low-rank projection: a transformation in a subspace of each matrix."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -12,28 +12,32 @@ from gradchain.core.around import Around
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
 from gradchain.core.lift import PerTree
-from gradchain.core.slots import shaped
+from gradchain.core.slots import Slot, shaped
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Pair, Params, State, Updates
 from gradchain.tree.mapping import map_leaves, tree_map_live
 
 
 def is_wide_enough(shape: tuple[int, ...], rank: int) -> bool:
-    """Whether the matrices of a leaf, its last two dimensions, have more than ``rank`` rows and
-    columns.
+    """Whether matrices have more than ``rank`` rows and columns.
+
+    Matrices are the last two dimensions of a leaf.
     """
     return len(shape) >= 2 and min(shape[-2:]) > rank
 
 
 @transform
 def low_rank(
-    inner: GradientTransformation,
+    inner: GradientTransformation | Pair,
     rank: int = 128,
     update_every: int = 200,
     scale: Hyper = 1.0,
     compress: str = "longer",
-) -> Any:
-    r"""Apply ``inner`` to matrices projected to the ``rank`` leading singular vectors of their
-    gradient (GaLore).
+) -> Body:
+    r"""Apply ``inner`` in a low-rank subspace of each matrix (GaLore).
+
+    The subspace is spanned by the ``rank`` leading singular vectors of the gradient.
 
     .. math::
         R = P^* g, \quad u = \alpha P\, \mathrm{inner}(R), \quad
@@ -48,12 +52,12 @@ def low_rank(
     and for vectors, ``inner`` sees the leaf as it is.
 
     Args:
-        inner: what is done in the subspace, such as ``scale_by_adam()``; its state has the shapes
-            of the projected leaves. It is given the parameters projected too: weight decay, which
-            is meant for all of them, belongs behind this.
+        inner: the transformation in the subspace, such as ``scale_by_adam()``; its state has the
+            shapes of the projected leaves. It is given the parameters projected too: weight decay,
+            which is meant for all of them, belongs behind this.
         rank: the number of directions that is kept.
         update_every: steps for which a basis stays.
-        scale: the factor :math:`\alpha` of what comes back from the subspace.
+        scale: the factor :math:`\alpha` of updates from the subspace.
         compress: which dimension becomes ``rank`` long: the ``"longer"`` one, or the ``"shorter"``
             as in the paper, with a smaller basis and a larger state.
 
@@ -89,11 +93,11 @@ def low_rank(
         return scale * (basis @ low if is_left(x.shape) else low @ _adjoint(basis))
 
     def rule(g, s, t, inner, p=None):
-        fresh = lambda: map_leaves(
-            lambda old, x: _leading(x, rank, is_left(x.shape), old), s["basis"], g
-        )
+        renew = lambda old, x: _leading(x, rank, is_left(x.shape), old)
+        fresh = lambda: map_leaves(renew, s["basis"], g)
         basis = lax.cond((t - 1) % update_every == 0, fresh, lambda: s["basis"])
-        low = lambda tree: map_leaves(lambda x, b: x if b is None else down(b, x), tree, basis)
+        shorten = lambda x, b: x if b is None else down(b, x)
+        low = lambda tree: map_leaves(shorten, tree, basis)
         u, new = inner(low(g), s["inner"], None if p is None else low(p))
         u = map_leaves(lambda x, b, y: y if b is None else up(b, y, x), g, basis, u)
         return u, {"basis": basis, "inner": new}
@@ -103,17 +107,25 @@ def low_rank(
 
 
 class Projected(Around):
-    """A rule around a transformation whose state is that of parameters of other shapes."""
+    """A wrapper whose members see parameters of other shapes."""
 
-    def __init__(self, low_shape: Any, rule: Any, locality: str, members: dict, slots: dict):
+    def __init__(
+        self,
+        low_shape: Callable[[tuple[int, ...]], tuple[int, ...]],
+        rule: Callable[..., tuple[Updates, State]],
+        locality: str,
+        members: dict[str, GradientTransformation],
+        slots: dict[str, Slot],
+    ):
         super().__init__(rule, locality, members, slots)
         self.low_shape = low_shape
 
-    def init(self, params: Any) -> dict:
+    def init(self, params: Params) -> State:
         """See ``Body``."""
         low = tree_map_live(shaped(self.low_shape).make, params)
-        inner = {name: m.init(low) for name, m in self.members.items()}
-        return PerTree.init(self, params) | {name: state for name, state in inner.items() if state}
+        states = {name: m.init(low) for name, m in self.members.items()}
+        inner = {name: state for name, state in states.items() if state}
+        return PerTree.init(self, params) | inner
 
 
 def _adjoint(x: jax.Array) -> jax.Array:
@@ -121,11 +133,16 @@ def _adjoint(x: jax.Array) -> jax.Array:
 
 
 def _leading(x: jax.Array, rank: int, is_left: bool, old: jax.Array) -> jax.Array:
-    """The leading left or right singular vectors of ``x`` as columns; ``old`` where ``x`` is zero."""
+    """The leading singular vectors of ``x``, as columns.
+
+    They are the left or the right ones; where ``x`` is zero they are ``old``. The largest element
+    of each is positive.
+    """
     u, _, vh = jnp.linalg.svd(lax.stop_gradient(x), full_matrices=False)
     columns = (u if is_left else _adjoint(vh))[..., :rank]
     size = jnp.abs(columns)
     first = jnp.argmax(size, axis=-2, keepdims=True)
-    phase = jnp.take_along_axis(columns, first, axis=-2) / jnp.take_along_axis(size, first, axis=-2)
+    top = lambda x: jnp.take_along_axis(x, first, axis=-2)
+    phase = top(columns) / top(size)
     is_zero = jnp.all(x == 0, axis=(-2, -1), keepdims=True)
     return jnp.where(is_zero, old, columns * jnp.conj(phase))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,27 +12,29 @@ from gradchain.core.around import around
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
 from gradchain.core.slots import like_param, numbers
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Numeric, Pair, State
 from gradchain.numerics.arithmetic import safe_sqrt
 from gradchain.tree.mapping import map_leaves, scale_tree
 from gradchain.tree.reductions import dot, global_norm
 
 
-@transform
+@transform(roles="final")
 def mechanize(
-    base_optimizer: GradientTransformation,
+    base_optimizer: GradientTransformation | Pair,
     weight_decay: Hyper = 1e-2,
     eps: Hyper = 1e-8,
     s_init: Hyper = 1e-6,
     num_betas: int = 6,
-) -> Any:
-    r"""Mechanic: the updates of an optimizer, all of them so far, times a scale that is learnt.
+) -> Body:
+    r"""Learn the scale of the updates of an optimizer (Mechanic).
 
-    Parameters are :math:`x_t = x_0 - s_t \Delta_t`, where :math:`-\Delta_t` is the sum of what the
-    optimizer returned and :math:`s_t = \sum_i s_i` a sum of scales, one for each decay
-    :math:`\beta_i = 1 - 10^{-i}`. With
-    :math:`h = \langle g_t + w\,s_t \frac{\lVert g_t \rVert}{\lVert x_t \rVert + \epsilon} x_t, \Delta_t \rangle`, each
-    scale is a gambler's:
+    The scale applies to all updates so far together. Parameters are :math:`x_t = x_0 - s_t
+    \Delta_t`, where :math:`-\Delta_t` is the sum of the updates of the optimizer and :math:`s_t =
+    \sum_i s_i` a sum of scales, one for each decay :math:`\beta_i = 1 - 10^{-i}`. With :math:`h =
+    \langle g_t + w\,s_t \frac{\lVert g_t \rVert}{\lVert x_t \rVert + \epsilon} x_t, \Delta_t
+    \rangle`, each scale is set by an online betting algorithm:
 
     .. math::
         r_i &\leftarrow \beta_i r_i + s_i \min(\max(h, -m_i), m_i), \quad
@@ -44,8 +47,8 @@ def mechanize(
     those of the optimizer do not, as with Adam, and :math:`|h|` is far above :math:`\epsilon`.
 
     Args:
-        base_optimizer: what is scaled: a whole optimizer, its updates point downhill.
-        weight_decay: the factor :math:`w` of a pull towards zero in what the scale learns from.
+        base_optimizer: the whole optimizer to scale; its updates point downhill.
+        weight_decay: the factor :math:`w` of a pull towards zero in the bets :math:`h`.
         eps: :math:`\epsilon`, in units of the loss beside :math:`h`, positive.
         s_init: the scale at the start :math:`s_0`, small.
         num_betas: how many scales there are, :math:`n`.
@@ -67,37 +70,31 @@ def mechanize(
 
     def rule(g, s, p, base_optimizer):
         u, inner_state = base_optimizer(g, s["base_optimizer"], p)
-        total, back = jnp.sum(s["s"]), map_leaves(jnp.subtract, s["start"], p)
+        total = jnp.sum(s["s"])
+        back = map_leaves(jnp.subtract, s["start"], p)
         behind = scale_tree(back, 1 / (total + eps))
         pull = weight_decay * total * global_norm(g) / (global_norm(p) + eps)
         h = dot(map_leaves(lambda g, p: g + pull * p, g, p), behind)
         scales = _bet(s, h, _decays(num_betas).astype(h.dtype), eps, s_init)
         new_total = jnp.sum(scales["s"])
-        updates = map_leaves(
-            lambda back, behind, u: back - new_total * (behind - u), back, behind, u
-        )
+        move = lambda back, behind, u: back - new_total * (behind - u)
+        updates = map_leaves(move, back, behind, u)
         return updates, {"start": s["start"], **scales, "base_optimizer": inner_state}
 
     row = numbers(num_betas)
-    slots: dict[str, Any] = {
-        "start": like_param(copy=True),
-        "r": row,
-        "m": row,
-        "v": row,
-        "s": row(fill=s_init),
-    }
-    return around(rule, base_optimizer=base_optimizer, **slots)
+    rows: dict[str, Any] = {"r": row, "m": row, "v": row, "s": row(fill=s_init)}
+    start = like_param(copy=True)
+    return around(rule, base_optimizer=base_optimizer, start=start, **rows)
 
 
-def _bet(s: dict, h: Any, betas: Any, eps: Any, s_init: Any) -> dict:
-    """The gamblers after a round that paid ``h``: reward, largest round, squares, and the scale
-    that they stake.
-    """
+def _bet(s: State, h: jax.Array, betas: np.ndarray, eps: Numeric, s_init: Numeric) -> State:
+    """The bets after an outcome: reward, largest, squares, scale."""
     reward = betas * s["r"] + jnp.clip(h, -s["m"], s["m"]) * s["s"]
     largest = jnp.maximum(betas * s["m"], jnp.abs(h) + eps)
     squares = betas**2 * s["v"] + h**2
     wealth = s_init / len(betas) * largest + jnp.maximum(reward, 0.0)
-    return {"r": reward, "m": largest, "v": squares, "s": wealth / (safe_sqrt(squares) + eps)}
+    scale = wealth / (safe_sqrt(squares) + eps)
+    return {"r": reward, "m": largest, "v": squares, "s": scale}
 
 
 def _decays(count: int) -> np.ndarray:

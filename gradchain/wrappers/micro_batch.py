@@ -1,4 +1,4 @@
-"""Accumulation inside one step: the gradient of a large batch, a part of it at a time."""
+"""Gradient accumulation within one step."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least
+from gradchain.core.types import Tree, Updates
 from gradchain.numerics.arithmetic import compute_dtype
 from gradchain.tree.paths import path_name
 
 
 def micro_batch(
-    loss_fn: Callable,
+    loss_fn: Callable[..., Any],
     count: int,
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     batch_argnums: int | Sequence[int] | None = None,
-) -> Callable:
-    r"""Value and gradient of a loss over a large batch, with the memory for the activations of a
-    small one.
+) -> Callable[..., Any]:
+    r"""Value and gradient of a loss by micro-batches.
+
+    The result is that of a large batch, with the memory for the activations of a small one.
 
     .. math::
         \frac{1}{k} \sum_{i=1}^{k} \ell(\theta, B_i), \qquad \frac{1}{k} \sum_{i=1}^{k}
@@ -36,7 +38,7 @@ def micro_batch(
     :math:`i`-th on: a batch that is split over devices stays where it is.
 
     Args:
-        loss_fn: the loss, a function of parameters and batches. Its keyword arguments are passed as
+        loss_fn: the loss, a function of parameters and batches. Keyword arguments are passed on as
             they are.
         count: the number :math:`k \ge 1` of micro-batches. It has to divide the leading dimension
             of each batch.
@@ -59,44 +61,45 @@ def micro_batch(
     Example:
         >>> import gradchain as gc
         >>> loss_fn = lambda w, x: jnp.mean((w - x) ** 2)
-        >>> value, gradient = gc.micro_batch(loss_fn, 2)(jnp.zeros(()), jnp.array([1.0, 2.0, 3.0, 4.0]))
+        >>> batch = jnp.array([1.0, 2.0, 3.0, 4.0])
+        >>> value, gradient = gc.micro_batch(loss_fn, 2)(jnp.zeros(()), batch)
         >>> print(value, gradient)
         7.5 -5.0
     """
     check_at_least("micro_batch", 1, count=count)
-    part_of_batch = jax.value_and_grad(
-        loss_fn if has_aux else _with_aux(loss_fn), argnums, has_aux=True
-    )
+    with_aux = loss_fn if has_aux else _with_aux(loss_fn)
+    part_of_batch = jax.value_and_grad(with_aux, argnums, has_aux=True)
 
     @functools.wraps(loss_fn)
     def value_and_grad(*args: Any, **kwargs: Any) -> Any:
-        divided = {
-            i: _divide(loss_fn, i, args[i], count) for i in _batches(args, argnums, batch_argnums)
-        }
+        places = _batches(args, argnums, batch_argnums)
+        divided = {i: _divide(loss_fn, i, args[i], count) for i in places}
 
-        def add_one(total: Any, j: Any) -> tuple[Any, Any]:
-            part = jax.tree.map(
-                lambda x: lax.dynamic_index_in_dim(x, j, axis=1, keepdims=False), divided
-            )
-            made, grads = part_of_batch(*(part.get(i, x) for i, x in enumerate(args)), **kwargs)
+        def add_one(total: Updates, j: jax.Array) -> tuple[Updates, Any]:
+            at_j = lambda x: lax.dynamic_index_in_dim(x, j, axis=1, keepdims=False)
+            part = jax.tree.map(at_j, divided)
+            given = (part.get(i, x) for i, x in enumerate(args))
+            made, grads = part_of_batch(*given, **kwargs)
             return jax.tree.map(lambda a, g: a + g.astype(a.dtype), total, grads), made
 
         params = args[argnums] if isinstance(argnums, int) else tuple(args[i] for i in argnums)
-        zeros = jax.tree.map(lambda x: jnp.zeros_like(x, compute_dtype(jnp.result_type(x))), params)
+        zero = lambda x: jnp.zeros_like(x, compute_dtype(jnp.result_type(x)))
+        zeros = jax.tree.map(zero, params)
         total, (values, aux) = lax.scan(add_one, zeros, jnp.arange(count))
         value = jnp.mean(values, dtype=compute_dtype(values.dtype)).astype(values.dtype)
-        grads = jax.tree.map(lambda a, p: (a / count).astype(jnp.result_type(p)), total, params)
+        average = lambda a, p: (a / count).astype(jnp.result_type(p))
+        grads = jax.tree.map(average, total, params)
         return ((value, aux) if has_aux else value), grads
 
     return value_and_grad
 
 
-def _with_aux(loss_fn: Callable) -> Callable:
+def _with_aux(loss_fn: Callable[..., jax.Array]) -> Callable[..., tuple[jax.Array, None]]:
     return lambda *args, **kwargs: (loss_fn(*args, **kwargs), None)
 
 
 def _batches(
-    args: tuple, argnums: int | Sequence[int], batch_argnums: int | Sequence[int] | None
+    args: tuple[Any, ...], argnums: int | Sequence[int], batch_argnums: int | Sequence[int] | None
 ) -> set[int]:
     """Which positional arguments are batches."""
     n = len(args)
@@ -113,42 +116,40 @@ def _batches(
     batches = rest if batch_argnums is None else places(batch_argnums)
     if not batches:
         raise ValueError(
-            "micro_batch: no positional argument is a batch; what is passed by keyword is not divided."
+            "micro_batch: no positional argument is a batch; what is passed by keyword is not"
+            " divided."
         )
     if not batches <= rest:
         raise ValueError(
-            f"micro_batch: argnums {argnums} and batch_argnums {batch_argnums} name the same argument."
+            f"micro_batch: argnums {argnums} and batch_argnums {batch_argnums} name the same"
+            " argument."
         )
     return batches
 
 
-def _divide(loss_fn: Callable, i: int, batch: Any, count: int) -> Any:
-    """Each leaf ``(n, ...)`` of the argument at place ``i`` as ``(n / count, count, ...)``."""
+def _divide(loss_fn: Callable[..., Any], i: int, batch: Tree, count: int) -> Tree:
+    """Split each leaf ``(n, ...)`` of a batch into ``(n / count, count, ...)``."""
 
-    def divide(path: tuple, x: Any) -> Any:
+    def divide(path: tuple[Any, ...], x: jax.Array) -> jax.Array:
         shape = jnp.shape(x)
         if not shape or shape[0] % count:
-            what = (
-                f"{path_name(path)!r} in argument {_name(loss_fn, i)}"
-                if path
-                else f"argument {_name(loss_fn, i)}"
-            )
+            place = f"{path_name(path)!r} in " if path else ""
             raise ValueError(
-                f"micro_batch: {what} has shape {list(shape)}, whose leading dimension does not divide into {count}"
-                " micro-batches. If it is no batch, pass it by keyword, or say in batch_argnums which arguments are."
+                f"micro_batch: {place}argument {_name(loss_fn, i)} has shape {list(shape)}, whose"
+                f" leading dimension does not divide into {count} micro-batches. If it is no batch,"
+                " pass it by keyword, or say in batch_argnums which arguments are."
             )
         return jnp.reshape(x, (shape[0] // count, count, *shape[1:]))
 
     return jax.tree_util.tree_map_with_path(divide, batch)
 
 
-def _name(loss_fn: Callable, i: int) -> str:
-    """What the argument at place ``i`` is called."""
+def _name(loss_fn: Callable[..., Any], i: int) -> str:
+    """The name or number of the argument at place ``i``."""
     try:
         parameters = list(inspect.signature(loss_fn).parameters.values())
     except (TypeError, ValueError):  # a function that does not tell
         return str(i)
-    by_place = [
-        p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
+    is_positional = lambda p: p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    by_place = [p.name for p in parameters if is_positional(p)]
     return repr(by_place[i]) if i < len(by_place) else str(i)

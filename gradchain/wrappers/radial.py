@@ -1,16 +1,17 @@
-"""Updates without the part that only changes the length of the weights."""
+"""Remove the part of updates that only scales the weights."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.around import around
 from gradchain.core.call import Hyper
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Pair
 from gradchain.numerics.arithmetic import abs2, safe_divide
 from gradchain.numerics.reductions import max_along, size_along, total_along
 from gradchain.tree.mapping import map_leaves
@@ -18,14 +19,14 @@ from gradchain.tree.mapping import map_leaves
 
 @transform
 def remove_radial(
-    inner: GradientTransformation,
+    inner: GradientTransformation | Pair,
     delta: Hyper = 0.1,
     weight_decay: Hyper = 0.0,
     wd_ratio: Hyper = 0.1,
     eps: Hyper = 1e-8,
     channel_axis: int = -1,
-) -> Any:
-    r"""Project the updates of scale-invariant weights across them.
+) -> Body:
+    r"""Make updates of scale-invariant weights orthogonal to the weights.
 
     Behind a normalisation the length of a weight has no effect, and its gradient is orthogonal to
     it; momentum makes updates that are not, and the weight grows. A leaf of two or more dimensions
@@ -37,7 +38,7 @@ def remove_radial(
         + \epsilon}
 
     Args:
-        inner: what makes the direction, ``scale_by_adam()`` say, before the learning rate.
+        inner: the direction, for example ``scale_by_adam()``, before the learning rate.
         delta: the threshold :math:`\delta`.
         weight_decay: the decay :math:`\lambda`, added as :math:`\lambda p` and so multiplied by the
             learning rate.
@@ -55,7 +56,8 @@ def remove_radial(
     Example:
         >>> from gradchain.transforms.momentum import add_momentum
         >>> tx, params = remove_radial(add_momentum(0.5)), jnp.array([[2.0], [0.0]])
-        >>> state = {"remove_radial": {"inner": {"add_momentum": {"momentum": jnp.array([[1.0], [1.0]])}}}}
+        >>> momentum = {"add_momentum": {"momentum": jnp.array([[1.0], [1.0]])}}
+        >>> state = {"remove_radial": {"inner": momentum}}
         >>> print(tx.update(jnp.array([[0.0], [1.0]]), state, params)[0].ravel())
         [0.  1.5]
     """
@@ -67,25 +69,24 @@ def remove_radial(
         across = tuple(i for i in everywhere if i != channel_axis % p.ndim)
         products = (jnp.conj(g) * p).real, abs2(g), abs2(p), (jnp.conj(p) * u).real
 
-        def view(dims: tuple) -> tuple[jax.Array, jax.Array]:
-            """Whether the weights of a view are scale-invariant, and how much of them the update
-            holds.
+        def view(dims: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+            """Whether a view is scale-invariant, and its radial part.
+
+            The radial part is the multiple of the weights that the update holds.
             """
             gp, gg, pp, pu = (total_along(x, dims) for x in products)
             cosine = jnp.abs(safe_divide(gp, jnp.sqrt(gg) * jnp.sqrt(pp)))
             length = jnp.sqrt(pp) + eps
-            return max_along(cosine, everywhere) < delta / math.sqrt(
-                size_along(p, dims)
-            ), pu / length / length
+            bound = delta / math.sqrt(size_along(p, dims))
+            return max_along(cosine, everywhere) < bound, pu / length / length
 
         (by_channel, of_channels), (as_whole, of_whole) = view(across), view(everywhere)
-        radial = jnp.where(
-            by_channel, of_channels, jnp.where(as_whole, of_whole, jnp.zeros_like(of_whole))
-        )
+        else_radial = jnp.where(as_whole, of_whole, jnp.zeros_like(of_whole))
+        radial = jnp.where(by_channel, of_channels, else_radial)
         decay = weight_decay * jnp.where(by_channel | as_whole, wd_ratio, 1.0)
         return u + (decay - radial) * p
 
-    def rule(g: Any, s: dict, p: Any, inner: Any) -> tuple[Any, dict]:
+    def rule(g, s, p, inner):
         u, state = inner(g, s["inner"], p)
         return map_leaves(project, g, p, u), {"inner": state}
 

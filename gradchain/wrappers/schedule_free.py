@@ -1,30 +1,32 @@
-"""Schedule-free learning: an average of the iterates in the place of a decaying rate."""
+"""Schedule-free learning: averaging replaces a decaying rate."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax.numpy as jnp
 
 from gradchain.core.around import around
 from gradchain.core.call import Hyper
 from gradchain.core.slots import like_param, scalar
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Pair
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.tree.mapping import map_leaves
 
 
-@transform
+@transform(roles="final")
 def schedule_free(
-    inner: GradientTransformation,
+    inner: GradientTransformation | Pair,
     learning_rate: Hyper,
     b1: Hyper = 0.9,
     weight_lr_power: Hyper = 2.0,
     *,
     weight_step_power: Hyper = 0.0,
     warmup_steps: int = 0,
-) -> Any:
-    r"""Move between the iterates of ``inner`` and their average, and evaluate with the average.
+) -> Body:
+    r"""Train between the iterates of ``inner`` and their average.
+
+    The average is for evaluation.
 
     .. math::
         z_{t+1} &= z_t + u_t(y_t), \\
@@ -34,8 +36,7 @@ def schedule_free(
 
     Here :math:`u_t(y_t)` is the update of ``inner`` and :math:`\gamma_{\max}` the largest learning
     rate so far. The parameters are :math:`y`; the state keeps :math:`z` and :math:`\beta_1`, from
-    which ``eval_params`` finds
-    :math:`x = (y - (1-\beta_1) z) / \beta_1`.
+    which ``eval_params`` finds :math:`x = (y - (1-\beta_1) z) / \beta_1`.
 
     Args:
         inner: a whole optimizer without momentum, whose updates are added to the parameters as they
@@ -73,8 +74,8 @@ def schedule_free(
         weight = t**weight_step_power * largest**weight_lr_power
         weight_sum = s["weight_sum"] + weight
         c = safe_divide(weight, weight_sum)
-        # The new y less the old one, with x eliminated: no difference of nearly equal numbers is
-        # left but z - y.
+        # The new y less the old one, with x eliminated: the only difference of nearly equal numbers
+        # that remains is z - y.
         change = b1 / s["b1"]  # 1 unless b1 is scheduled
         forward = warmup * ((1 - b1) + b1 * c)
         pull = (1 - change) + change * c
@@ -83,5 +84,6 @@ def schedule_free(
         scalars = {"max_learning_rate": largest, "weight_sum": weight_sum, "b1": b1}
         return updates, {"z": z, **scalars, "inner": new}
 
+    z = like_param(copy=True)
     slots = {"max_learning_rate": scalar, "weight_sum": scalar, "b1": scalar(fill=b1)}
-    return around(rule, locality="element", inner=inner, z=like_param(copy=True), **slots)
+    return around(rule, locality="element", inner=inner, z=z, **slots)

@@ -1,4 +1,4 @@
-"""Sharpness-aware minimization: the gradient of a point uphill, where the loss is worse.
+"""Sharpness-aware minimization: use the gradient at a point uphill.
 
 These wrappers evaluate the loss a second time. They are given it as ``value_fn=``, a function of
 the parameters that closes over the batch: ``tx.update(grads, state, params, value_fn=lambda params:
@@ -13,7 +13,6 @@ these wrappers conjugate themselves.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,26 +21,28 @@ from gradchain.core.around import around
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
 from gradchain.core.slots import like_param
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Numeric, Pair, Params, Tree, Updates
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.tree.mapping import map_leaves, scale_tree
 from gradchain.tree.reductions import dot, global_norm
 
 
-def _uphill(value_fn: Callable, p: Any, step: Any) -> Any:
+def _uphill(value_fn: Callable[[Params], jax.Array], p: Params, step: Updates) -> Updates:
     """The gradient at ``p + step``."""
     grads = jax.grad(value_fn)(map_leaves(lambda p, e: p + e, p, step))
     return map_leaves(jnp.conj, grads)
 
 
-def _of_length(tree: Any, length: Any) -> Any:
-    """``tree`` scaled to a norm; zero where it is zero."""
+def _of_length(tree: Tree, length: Numeric) -> Tree:
+    """``tree`` scaled to a norm; zero stays zero."""
     return scale_tree(tree, safe_divide(length, global_norm(tree)))
 
 
 @transform
-def sam(inner: GradientTransformation, rho: Hyper = 0.05) -> Any:
-    r"""Descend along the gradient of the worst point nearby.
+def sam(inner: GradientTransformation | Pair, rho: Hyper = 0.05) -> Body:
+    r"""Descend along the gradient of the worst nearby point (SAM).
 
     .. math::
         \epsilon = \rho \frac{g}{\lVert g \rVert}, \quad \hat g = \nabla f(p + \epsilon)
@@ -73,8 +74,8 @@ def sam(inner: GradientTransformation, rho: Hyper = 0.05) -> Any:
 
 
 @transform
-def asam(inner: GradientTransformation, rho: Hyper = 0.5, eta: Hyper = 0.01) -> Any:
-    r"""``sam`` in a neighbourhood that has the scale of each parameter.
+def asam(inner: GradientTransformation | Pair, rho: Hyper = 0.5, eta: Hyper = 0.01) -> Body:
+    r"""``sam`` in a neighbourhood relative to each parameter (ASAM).
 
     .. math::
         T = |p| + \eta, \quad \epsilon = \rho \frac{T^2 g}{\lVert T g \rVert}, \quad \hat g = \nabla
@@ -99,9 +100,8 @@ def asam(inner: GradientTransformation, rho: Hyper = 0.5, eta: Hyper = 0.01) -> 
 
     def rule(g, s, p, value_fn, inner):
         stretch = lambda x, p: (jnp.abs(p) + eta) * x
-        scaled = map_leaves(
-            stretch, _of_length(g, 1.0), p
-        )  # of length 1, so that small gradients keep their squares
+        # Of length 1, so that the squares of small gradients do not underflow.
+        scaled = map_leaves(stretch, _of_length(g, 1.0), p)
         step = map_leaves(stretch, _of_length(scaled, rho), p)
         u, new = inner(_uphill(value_fn, p, step), s["inner"], p)
         return u, {"inner": new}
@@ -111,9 +111,9 @@ def asam(inner: GradientTransformation, rho: Hyper = 0.5, eta: Hyper = 0.01) -> 
 
 @transform
 def looksam(
-    inner: GradientTransformation, rho: Hyper = 0.1, alpha: Hyper = 0.7, every: int = 10
-) -> Any:
-    r"""``sam`` with a second gradient every few steps only.
+    inner: GradientTransformation | Pair, rho: Hyper = 0.1, alpha: Hyper = 0.7, every: int = 10
+) -> Body:
+    r"""``sam`` with a second gradient every few steps (LookSAM).
 
     At the first step and each ``every`` steps after, ``inner`` gets :math:`\hat g` of ``sam``, and
     the part of it that is orthogonal to the gradient is kept; at the other steps it is added to the
@@ -160,7 +160,8 @@ def looksam(
             sideways = _of_length(s["sideways"], alpha * global_norm(g))
             return map_leaves(lambda g, v: g + v, g, sideways), s["sideways"]
 
-        ascent, sideways = jax.lax.cond((t.astype(jnp.int32) - 1) % every == 0, look, reuse)
+        is_due = (t.astype(jnp.int32) - 1) % every == 0
+        ascent, sideways = jax.lax.cond(is_due, look, reuse)
         u, new = inner(ascent, s["inner"], p)
         return u, {"sideways": sideways, "inner": new}
 

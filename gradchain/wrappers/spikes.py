@@ -1,15 +1,15 @@
-"""Steps whose gradient is much larger than those before are left out."""
+"""Skip steps whose gradient is far larger than usual."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
 from gradchain.core.slots import counter, scalar
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Pair
 from gradchain.transforms.adaptive_clipping import move_moments
 from gradchain.transforms.clipping import large_norm
 from gradchain.wrappers.guards import Guard, guarded_step
@@ -17,28 +17,28 @@ from gradchain.wrappers.guards import Guard, guarded_step
 
 @transform
 def skip_spikes(
-    inner: GradientTransformation,
+    inner: GradientTransformation | Pair,
     threshold: Hyper = 6.0,
     decay: Hyper = 0.98,
     warmup_steps: int = 50,
     max_skips_in_a_row: int = 10,
     min_deviation: Hyper = 0.1,
-) -> Any:
-    r"""Leave out each step whose gradient norm is a spike against the norms before, and count it.
+) -> Body:
+    r"""Skip steps whose gradient norm is a spike; count them.
 
     With moving mean :math:`\mu` and deviation :math:`\sigma` of :math:`\log \lVert g \rVert`, a
-    step is left out if
+    step is skipped if
 
     .. math::
         \frac{\log \lVert g \rVert - \mu}{\max(\sigma, \sigma_0)} > \zeta
 
-    or if anything in it is not finite, as by ``skip_nonfinite``. Mean and deviation move on with
-    the norms of the steps that are made. After ``max_skips_in_a_row`` steps left out in a row the
-    level is taken to have changed: the next one that is finite is made whatever its norm is, and
-    mean and deviation start anew from there, with a warm-up, so that training cannot lock up. A
-    gradient of zero is never a spike and moves nothing.
+    or if anything in it is not finite, as by ``skip_nonfinite``. Mean and deviation are updated
+    with the norms of the steps that are made. After ``max_skips_in_a_row`` steps skipped in a row
+    the usual norm is taken to have changed: the next finite step is made for any norm, and mean and
+    deviation start anew from there, with a warm-up, so that training cannot lock up. A gradient of
+    zero is never a spike and updates nothing.
 
-    The slots ``skipped`` and ``skipped_in_a_row`` count the steps left out.
+    The slots ``skipped`` and ``skipped_in_a_row`` count the skipped steps.
 
     Args:
         inner: the transformation, most often a whole optimizer.
@@ -46,8 +46,8 @@ def skip_spikes(
         decay: the decay of mean and variance, in [0, 1).
         warmup_steps: for how many steps, 1 or more, none is a spike, and mean and variance are
             those of all of them.
-        max_skips_in_a_row: after how many steps left out, 1 or more, the statistics start anew.
-        min_deviation: the least deviation :math:`\sigma_0 > 0` that is counted with, of the natural
+        max_skips_in_a_row: after how many skipped steps, 1 or more, the statistics start anew.
+        min_deviation: the lower bound :math:`\sigma_0 > 0` of the deviation, of the natural
             logarithm: with 0.1 and a threshold of 6 no norm below :math:`e^{0.6} = 1.8` times the
             usual is a spike.
 
@@ -63,32 +63,34 @@ def skip_spikes(
         >>> print(params, state["skip_spikes"]["skipped"])
         [3.5] 1
     """
-    check_at_least(
-        "skip_spikes", 1, warmup_steps=warmup_steps, max_skips_in_a_row=max_skips_in_a_row
-    )
+    check_at_least("skip_spikes", 1, warmup_steps=warmup_steps)
+    check_at_least("skip_spikes", 1, max_skips_in_a_row=max_skips_in_a_row)
     for name, number in (("threshold", threshold), ("min_deviation", min_deviation)):
         if isinstance(number, float) and not number > 0:
             raise ValueError(f"skip_spikes: {name} must be greater than 0, not {number!r}.")
+
+    guarded = inner  # the rule calls by this name what runs it
 
     def rule(g, s, inner, dtypes, p=None, value=None):
         norm = large_norm(g)
         counts = (norm > 0) & (norm < jnp.inf)  # else its logarithm is no number
         level = jnp.log(jnp.where(counts, norm, 1.0))
         deviation = jnp.maximum(jnp.sqrt(s["variance"]), min_deviation)
-        spike = counts & (s["taken"] >= warmup_steps) & (level - s["mean"] > threshold * deviation)
+        is_far = level - s["mean"] > threshold * deviation
+        spike = counts & (s["taken"] >= warmup_steps) & is_far
         anew = spike & (s["skipped_in_a_row"] >= max_skips_in_a_row)
-        u, new, made = guarded_step(inner, g, s, p, dtypes, value, allowed=~spike | anew)
+        allowed = ~spike | anew
+        u, new, made = guarded_step(guarded, inner, g, s, p, dtypes, value, allowed)
 
         n = jnp.where(anew, 1, s["taken"] + 1)
-        moments = move_moments(
-            level, s["mean"], s["variance"], n.astype(level.dtype), decay, warmup_steps
-        )
+        t = n.astype(level.dtype)
+        mean, variance = move_moments(level, s["mean"], s["variance"], t, decay, warmup_steps)
         moves = counts & made
         return u, {
             **new,
             "taken": jnp.where(moves, jnp.minimum(n, warmup_steps + 1), s["taken"]),
-            "mean": jnp.where(moves, moments[0], s["mean"]),
-            "variance": jnp.where(moves, moments[1], s["variance"]),
+            "mean": jnp.where(moves, mean, s["mean"]),
+            "variance": jnp.where(moves, variance, s["variance"]),
         }
 
     return Guard(rule, inner, taken=counter, mean=scalar, variance=scalar)

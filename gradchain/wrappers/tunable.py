@@ -1,29 +1,32 @@
-"""Hyperparameters in the state, where they can be changed between two steps."""
+"""Hyperparameters in the state, to be changed between two steps."""
 
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from gradchain.core.columns import Columns
 from gradchain.core.errors import check_slots, quote
 from gradchain.core.stage import Body, Stage, free_name, reduces_examples, run_inside
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Pair, Params, State, Tree
 from gradchain.tree.mapping import is_traced, real_dtype_of, upcast
 from gradchain.tree.paths import path_name
 
 
 @transform
-def tunable(inner: GradientTransformation, names: tuple[str, ...] | None = None) -> Any:
-    """Keep the hyperparameters of ``inner`` in the state, by name, and use them from there.
+def tunable(inner: GradientTransformation | Pair, names: tuple[str, ...] | None = None) -> Body:
+    """Keep the hyperparameters of ``inner`` in the state.
 
-    ``init`` copies them from the code; after that the state alone decides, also one from a
-    checkpoint. Everywhere else in the library it is the other way round: constants never enter a
-    state, and what is in the code holds. They can be changed between two steps, with
-    ``set_hyperparams`` or in the dict itself, and nothing compiles again.
+    They are there by name, and are used from there. ``init`` copies them from the code; after that
+    the state alone decides, also one from a checkpoint. Everywhere else in the library it is the
+    other way round: constants never enter a state, and those in the code hold. They can be changed
+    between two steps, with ``set_hyperparams`` or in the dict itself, and nothing compiles again.
 
     A name is that of the argument: ``learning_rate``; of a number in a schedule it is
     ``learning_rate/peak_value``. Where two members have the same, the name of the member stands
@@ -58,58 +61,67 @@ class Tunable(Body):
         names: those that are in the state.
     """
 
-    def __init__(self, inner: GradientTransformation, names: Any):
+    def __init__(self, inner: GradientTransformation, names: str | Iterable[str] | None):
         leaves, self.treedef = jax.tree.flatten(inner)
         self.constants = dict(zip(hyperparameter_names(inner), leaves, strict=True))
-        self.names = frozenset(
-            self.constants if names is None else [names] if isinstance(names, str) else names
-        )
+        names = [names] if isinstance(names, str) else names
+        self.names = frozenset(self.constants if names is None else names)
         if strange := self.names - self.constants.keys():
             raise ValueError(
-                f"tunable: no hyperparameter {quote(sorted(strange))}, only {quote(self.constants)}."
+                f"tunable: no hyperparameter {quote(sorted(strange))}, only"
+                f" {quote(self.constants)}."
             )
         if not self.names:
             raise ValueError(f"tunable: {inner!r} has no hyperparameter; pass it without tunable.")
         self.members = {"inner": inner}
-        self.locality, self.extras, self.freezes = inner.locality, inner.extras, inner.freezes
+        self.locality, self.extras = inner.locality, inner.extras
+        self.freezes = inner.freezes
         self.reduces_examples = reduces_examples(inner)
 
-    def init(self, params: Any) -> dict[str, Any]:
+    def init(self, params: Params) -> State:
         """See ``Body``."""
         dtype = real_dtype_of(params)
-        values = {k: jnp.asarray(v, dtype) for k, v in self.constants.items() if k in self.names}
+        own = {k: v for k, v in self.constants.items() if k in self.names}
+        values = {k: jnp.asarray(v, dtype) for k, v in own.items()}
         return _entry(values, self.members["inner"].init(params))
 
-    def parts(self, entry: Any) -> Iterator[tuple[str, GradientTransformation, Any]]:
-        """See ``Body``; the member has the hyperparameters of the state, where they are more than
-        shapes.
+    def parts(self, entry: State) -> Iterator[tuple[str, GradientTransformation, State]]:
+        """See ``Body``; the member has the hyperparameters of the state.
+
+        Those that are mere shapes are as in the code.
         """
         values = self.check("tunable", entry) if entry else {}
-        known = {k: v for k, v in values.items() if not isinstance(v, jax.ShapeDtypeStruct)}
+        is_shape = lambda v: isinstance(v, jax.ShapeDtypeStruct)
+        known = {k: v for k, v in values.items() if not is_shape(v)}
         yield "inner", self.tuned(known), entry.get("inner", {})
 
-    def tuned(self, values: dict[str, Any]) -> GradientTransformation:
-        """The transformation with these hyperparameters in the place of those in the code."""
+    def tuned(self, values: dict[str, jax.Array]) -> GradientTransformation:
+        """The transformation with these hyperparameters instead of its own."""
         numbers = self.constants | {k: jnp.asarray(v) for k, v in values.items()}
         return jax.tree.unflatten(self.treedef, numbers.values())
 
-    def check(self, stage: str, state: Any) -> dict[str, Any]:
+    def check(self, stage: str, state: State) -> dict[str, jax.Array]:
         """The hyperparameters in the state of a stage."""
-        own = {k: v for k, v in state.items() if k != "inner"} if isinstance(state, dict) else state
+        own = state
+        if isinstance(state, dict):
+            own = {k: v for k, v in state.items() if k != "inner"}
         check_slots(stage, {"hyperparams"}, own)
-        check_slots(f"{stage}/hyperparams", set(self.names), values := own["hyperparams"])
+        values = own["hyperparams"]
+        check_slots(f"{stage}/hyperparams", set(self.names), values)
         for name, value in values.items():
-            if jnp.shape(value) != (shape := jnp.shape(self.constants[name])):
+            found, shape = jnp.shape(value), jnp.shape(self.constants[name])
+            if found != shape:
                 raise ValueError(
-                    f"the hyperparameter {name!r} in the state of {stage!r} has shape {list(jnp.shape(value))}, not"
-                    f" {list(shape)}. For several values at once use jax.vmap over the state."
+                    f"the hyperparameter {name!r} in the state of {stage!r} has shape"
+                    f" {list(found)}, not {list(shape)}. For several values at once use jax.vmap"
+                    " over the state."
                 )
         return values
 
     @classmethod
     def run(
-        cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict
-    ) -> tuple[Any, list]:
+        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
+    ) -> tuple[Columns, list[Any]]:
         """See ``Body``."""
         (stage,), (state,) = stages, states
         body = stage.body
@@ -117,35 +129,42 @@ class Tunable(Body):
             name: upcast(jnp.asarray(value))
             for name, value in body.check(stage.name, state).items()
         }
-        u, new = run_inside(
-            body.tuned(values), upcast(updates), state.get("inner", {}), params, extra
-        )
-        return u, [_entry(values, new)]
+        tuned, updates = body.tuned(values), upcast(columns.updates)
+        u, new = run_inside(tuned, updates, state.get("inner", {}), columns.params, extra)
+        return columns.with_updates(u), [_entry(values, new)]
 
 
-def _entry(values: dict[str, Any], inner: Any) -> dict[str, Any]:
+def _entry(values: dict[str, jax.Array], inner: State) -> State:
     return {"hyperparams": values} | ({"inner": inner} if inner else {})
 
 
 def hyperparameter_names(tx: GradientTransformation) -> list[str]:
-    """The name of each leaf of ``tx``: the shortest end of its path that is that of no other.
+    """The name of each leaf of ``tx``.
+
+    It is the shortest end of its path that no other path has.
 
     Example:
         >>> import gradchain as gc
-        >>> hyperparameter_names(gc.chain(gc.clip(1.0), gc.adam(gc.linear_schedule(0.1, 0.0, 9)), gc.clip(0.1)))[:3]
+        >>> adam = gc.adam(gc.linear_schedule(0.1, 0.0, 9))
+        >>> hyperparameter_names(gc.chain(gc.clip(1.0), adam, gc.clip(0.1)))[:3]
         ['clip/max_delta', 'learning_rate/init_value', 'learning_rate/end_value']
     """
-    places = list(_places(tx, ()))
-    ends = lambda place: ["/".join(place[i:]) for i in reversed(range(len(place)))]
-    times = collections.Counter(end for place in places for end in ends(place))
-    return [
-        next((end for end in ends(place) if times[end] == 1), "/".join(place)) for place in places
-    ]
+    ends_of = [_ends(place) for place in _places(tx, ())]
+    times = collections.Counter(itertools.chain.from_iterable(ends_of))
+    shortest = lambda ends: next((end for end in ends if times[end] == 1), ends[-1])
+    return [shortest(ends) for ends in ends_of]
+
+
+def _ends(place: tuple[str, ...]) -> list[str]:
+    """The ends of a path, the shortest first."""
+    return ["/".join(place[i:]) for i in reversed(range(len(place)))]
 
 
 def _places(tx: GradientTransformation, above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """For each leaf, in order, the names of the members that it is in, and its path in the
-    arguments of the last.
+    """For each leaf, in order, the path to it.
+
+    It consists of the names of the members that it is in, and of its path in the arguments of the
+    last.
     """
     taken = set(tx.arguments)
     is_member = lambda x: isinstance(x, GradientTransformation) and x is not tx
@@ -153,22 +172,19 @@ def _places(tx: GradientTransformation, above: tuple[str, ...]) -> Iterator[tupl
         if not is_member(x):
             yield (*above, path_name(path))
             continue
-        label = (
-            path[-1].key
-            if isinstance(path[-1], jax.tree_util.DictKey)
-            else x.name or x.factory.name
-        )
-        name = free_name(str(label), taken)
+        is_named = isinstance(path[-1], jax.tree_util.DictKey)
+        own = path[-1].key if is_named else x.name or x.factory.name
+        name = free_name(str(own), taken)
         taken.add(name)
         yield from _places(x, (*above, name))
 
 
-def set_hyperparams(state: Any, **values: Any) -> Any:
-    """The state with other hyperparameters, wherever a ``tunable`` in it has them.
+def set_hyperparams(state: Tree, **values: Any) -> Tree:
+    """Set hyperparameters, wherever a ``tunable`` in the state has them.
 
     Dtypes and shardings stay, so that a compiled step is not compiled again. It also takes a tree
-    that holds a state, a Flax ``TrainState`` say, and works under ``jit``. Names that are no Python
-    names are given as ``**{"learning_rate/peak_value": 1e-3}``.
+    that holds a state, for example a Flax ``TrainState``, and works under ``jit``. Names that are
+    no Python names are given as ``**{"learning_rate/peak_value": 1e-3}``.
 
     Args:
         state: the state of a chain with a ``tunable`` anywhere in it.
@@ -181,7 +197,8 @@ def set_hyperparams(state: Any, **values: Any) -> Any:
     Example:
         >>> import gradchain as gc
         >>> state = gc.tunable(gc.adamw(1e-3)).init(jnp.zeros(2))
-        >>> print(gc.set_hyperparams(state, learning_rate=0.5)["tunable"]["hyperparams"]["learning_rate"])
+        >>> state = gc.set_hyperparams(state, learning_rate=0.5)
+        >>> print(state["tunable"]["hyperparams"]["learning_rate"])
         0.5
     """
     known: dict[str, None] = {}
@@ -190,30 +207,26 @@ def set_hyperparams(state: Any, **values: Any) -> Any:
         if not _is_entry(x):
             return x
         known.update(dict.fromkeys(x["hyperparams"]))
-        new = {
-            k: _like(k, values[k], old) if k in values else old
-            for k, old in x["hyperparams"].items()
-        }
+        changed = lambda k, old: _like(k, values[k], old) if k in values else old
+        new = {k: changed(k, old) for k, old in x["hyperparams"].items()}
         return _entry(new, jax.tree.map(change, x.get("inner", {}), is_leaf=_is_entry))
 
     result = jax.tree.map(change, state, is_leaf=_is_entry)
     if strange := values.keys() - known.keys():
         raise ValueError(
-            f"set_hyperparams: no tunable in this state has {quote(strange)}; there are {quote(known)}."
+            f"set_hyperparams: no tunable in this state has {quote(strange)}; there are"
+            f" {quote(known)}."
         )
     return result
 
 
 def _is_entry(x: Any) -> bool:
     """Whether ``x`` is the state of a ``tunable``."""
-    return (
-        isinstance(x, dict)
-        and isinstance(x.get("hyperparams"), dict)
-        and x.keys() <= {"hyperparams", "inner"}
-    )
+    has_values = isinstance(x, dict) and isinstance(x.get("hyperparams"), dict)
+    return has_values and x.keys() <= {"hyperparams", "inner"}
 
 
-def _like(name: str, value: Any, old: Any) -> jax.Array:
+def _like(name: str, value: Any, old: jax.Array) -> jax.Array:
     """``value`` in the dtype and in the place of ``old``."""
     if value is None or isinstance(value, bool | str) or callable(value):
         hint = "; give its value at this step" if callable(value) else ""
@@ -227,4 +240,5 @@ def _like(name: str, value: Any, old: Any) -> jax.Array:
         return new
     if jnp.isnan(new).any():
         raise ValueError(f"set_hyperparams: {name} is not a number: {value!r}.")
-    return jax.device_put(new, old.sharding) if getattr(old, "committed", False) else new
+    is_placed = getattr(old, "committed", False)
+    return jax.device_put(new, old.sharding) if is_placed else new
