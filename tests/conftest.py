@@ -13,7 +13,7 @@ os.environ.setdefault(
 import jax
 import pytest
 
-pytest.register_assert_rewrite("tests.laws", "tests.laws_sharded", "tests.samples")
+pytest.register_assert_rewrite("tests.laws.laws", "tests.laws.sharded", "tests.laws.samples")
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)

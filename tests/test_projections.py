@@ -15,7 +15,8 @@ from hypothesis.extra.numpy import arrays
 import gradchain as gc
 from gradchain import projections
 from gradchain.projections import Along
-from tests.table_constraints import CONSTRAINTS, PENALTIES
+from tests.transforms.constraints import CONSTRAINTS
+from tests.transforms.penalties import PENALTIES
 
 each_set = pytest.mark.parametrize("row", CONSTRAINTS, ids=[row.name for row in CONSTRAINTS])
 each_penalty = pytest.mark.parametrize("row", PENALTIES, ids=[row.name for row in PENALTIES])

@@ -16,8 +16,8 @@ import jax
 import gradchain as gc
 from gradchain import as_optax, curvature, losses
 from gradchain.core.call import FACTORIES
-from tests import samples
-from tests.table import ROWS
+from tests.laws import samples
+from tests.laws.table import ROWS
 
 FILE = Path(__file__).with_name("interface.json")
 SHAPES = {"dense": {"bias": (3,), "kernel": (3, 2)}, "stack": (2, 3, 2)}

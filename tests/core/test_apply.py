@@ -1,0 +1,16 @@
+"""Tests of apply."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import gradchain as gc
+
+
+def test_updates_are_added_in_float32_and_rounded_once():
+    params = {"w": jnp.ones(2, jnp.bfloat16)}
+    updates = {"w": jnp.full(2, 2.0**-9 + 2.0**-16, jnp.float32)}
+    with jax.numpy_dtype_promotion("standard"):
+        np.testing.assert_array_equal(
+            gc.apply_updates(params, updates)["w"], (1 + updates["w"]).astype(jnp.bfloat16)
+        )

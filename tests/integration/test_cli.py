@@ -1,0 +1,479 @@
+"""The command line: what it prints, and one clear line for what it cannot use."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gradchain as gc
+from gradchain.cli import main
+from gradchain.core.call import FACTORIES
+
+PAGE = Path(__file__).parents[2] / "docs" / "command_line.md"
+ADAMW = gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(gc.cosine_decay_schedule(1e-3, 100)))
+SHAPES = {
+    "dense": {"bias": [4], "kernel": {"shape": [3, 4], "dtype": "bfloat16"}},
+    "step": {"shape": []},
+    "hole": None,
+}
+PNG = b"\x89PNG"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder to work in, with a config of each kind."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "adamw.json").write_text(json.dumps(gc.to_config(ADAMW)))
+    (tmp_path / "rate.json").write_text(
+        json.dumps(gc.to_config(gc.cosine_decay_schedule(1e-3, 100)))
+    )
+    (tmp_path / "shapes.json").write_text(json.dumps(SHAPES))
+    return tmp_path
+
+
+def run(*argv):
+    """A command in a process of its own."""
+    found = subprocess.run(
+        [sys.executable, "-m", "gradchain", *argv], capture_output=True, text=True, timeout=300
+    )
+    return found.returncode, found.stdout, found.stderr
+
+
+def refused(capsys, *argv):
+    """The line on stderr of a command that is refused."""
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert (
+        out == "" and err.startswith("gradchain: ") and err.endswith("\n") and err.count("\n") == 1
+    )
+    return err.removeprefix("gradchain: ").strip()
+
+
+# --------------------------------------------------------------------------- once as a process each
+
+
+def test_list_as_a_process(folder):
+    code, out, err = run("list", "wrappers")
+    assert (code, err) == (0, "")
+    assert re.search(
+        r"^  lookahead +Every few steps, draw slow weights towards the fast ones and go on from there\.$",
+        out,
+        re.M,
+    )
+    assert out.isascii() or "\x1b" not in out
+
+
+def test_show_as_a_process(folder):
+    code, out, err = run("show", "adamw.json")
+    assert (code, err) == (0, "")
+    expression, config = out.split("\n\n", 1)
+    assert eval(expression, vars(gc)) == ADAMW
+    assert gc.from_config(json.loads(config)) == ADAMW
+
+
+def test_describe_as_a_process(folder):
+    code, out, err = run("describe", "adamw.json", "--params", "shapes.json")
+    assert (code, err) == (0, "")
+    assert out.startswith(
+        "3 leaves, 17 parameters: 44 B\nstate: 144 B, 3.27 times the parameters\n"
+    )
+    assert "note: decays_vectors at add_decayed_weights" in out
+
+
+def test_plot_as_a_process(folder):
+    assert run("plot", "rate.json", "--steps", "100", "--out", "rate.png") == (0, "rate.png\n", "")
+    assert (folder / "rate.png").read_bytes().startswith(PNG)
+
+
+def test_bad_input_as_a_process(folder):
+    code, out, err = run("show", "nothing.json")
+    assert (code, out, err) == (2, "", "gradchain: nothing.json: No such file or directory\n")
+
+
+def test_a_reader_that_stops_is_no_error(folder):
+    writer = subprocess.Popen(
+        [sys.executable, "-m", "gradchain", "list", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    writer.stdout.readline()
+    writer.stdout.close()
+    assert writer.stderr.read() == b""
+    writer.stderr.close()
+    assert writer.wait(timeout=300) == 0
+
+
+# --------------------------------------------------------------------------------------------- list
+
+
+def test_every_public_factory_is_listed_once(capsys):
+    assert main(["list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    names = [entry["name"] for entry in found]
+    public = {
+        n
+        for n, f in FACTORIES.items()
+        if getattr(gc, n, None) is not None and f.kind in (gc.GradientTransformation, gc.Schedule)
+    }
+    assert len(names) == len(set(names)) and public - {"GradientTransformation"} <= set(names)
+    kinds = {entry["name"]: entry["kind"] for entry in found}
+    assert [kinds[n] for n in ("clip", "groups", "chain", "adamw", "linear_schedule")] == [
+        "transforms",
+        "wrappers",
+        "wrappers",
+        "recipes",
+        "schedules",
+    ]
+    clip = next(entry for entry in found if entry["name"] == "clip")
+    assert clip["arguments"] == ["max_delta"]
+
+
+def test_summaries_are_one_plain_sentence(capsys):
+    main(["list", "--json"])
+    for entry in json.loads(capsys.readouterr().out):
+        if getattr(gc, entry["name"], None) is not None:
+            text = entry["summary"]
+            assert text and "``" not in text and ":math:" not in text and "\n" not in text, entry
+
+
+# ------------------------------------------------------------------------------ show, and its input
+
+
+@pytest.mark.parametrize(
+    "value", [ADAMW, gc.cosine_decay_schedule(1e-3, 100), gc.ndim_at_least(2)], ids=lambda x: x.tag
+)
+def test_show_takes_any_value_with_a_config(value, tmp_path, capsys):
+    path = tmp_path / "value"  # no suffix: JSON is known by its bracket
+    path.write_text(json.dumps(gc.to_config(value)))
+    assert main(["show", str(path)]) == 0
+    assert gc.from_config(json.loads(capsys.readouterr().out.split("\n\n", 1)[1])) == value
+
+
+@pytest.mark.parametrize("stdin", [False, True])
+def test_yaml(stdin, tmp_path, monkeypatch, capsys):
+    text = '# an optimizer\n"@transform": adam\nlearning_rate: 1e-3\nb2: {"@schedule": constant_schedule, value: 5E-1}\n'
+    (tmp_path / "adam.yaml").write_text(text)
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    assert main(["show", "-" if stdin else str(tmp_path / "adam.yaml")]) == 0
+    assert capsys.readouterr().out.startswith(f"{gc.adam(1e-3, b2=gc.constant_schedule(0.5))}\n")
+
+
+ZERO_PERIOD = gc.to_config(gc.lookahead(gc.sgd(0.1))) | {"sync_period": 0}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "a.json",
+            '{"@transform": "adamv"}',
+            "a.json: from_config: no .* named 'adamv' .* Did you mean 'adam'",
+        ),
+        (
+            "a.json",
+            '{"@schedule": "cosine_decay"}',
+            "a.json: .* Did you mean 'cosine_decay_schedule'",
+        ),
+        (
+            "a.json",
+            '{"@transform": "adam",\n "b1": 0.9,}',
+            r"a.json, line 2, column \d+: .*double quotes",
+        ),
+        (
+            "a.json",
+            '{"@transform": "adam", "rate": 0.1}',
+            "a.json: adam: there is no argument 'rate'. It is called",
+        ),
+        (
+            "a.json",
+            '{"@transform": "adam", "learning_rate": "x"}',
+            "a.json: adam: argument .* must be a number",
+        ),
+        ("a.json", json.dumps(ZERO_PERIOD), "a.json: lookahead: sync_period must be 1 or more"),
+        (
+            "a.json",
+            '{"@transform": "adam", "b1": 1, "b1": 2}',
+            "a.json: the key 'b1' is given twice",
+        ),
+        ("a.json", "[1, 2]", "a.json: this is no config, which is a mapping such as"),
+        ("a.json", "", "a.json, line 1, column 1: Expecting value"),
+        ("a.yaml", '"@transform": adam\nb1: [1, 2', "a.yaml, line 2: .*expected ',' or ']'"),
+        ("a.yaml", "@transform: adam", "a.yaml, line 1: .*put quotes around what begins with @"),
+        ("a.yml", "a: 1\na: 2", "a.yml: the key 'a' is given twice"),
+        (
+            "a.yaml",
+            "a: !!python/object:os.system {}",
+            "a.yaml, line 1: could not determine a constructor",
+        ),
+        ("a.yaml", '"@transform": adam\n1: 2', "a.yaml: .*1"),
+        ("a.yaml", "", "a.yaml: this is no config"),
+        ("a.yaml", "? [a, b]\n: 1", r"a.yaml: the key \['a', 'b'\] is not text"),
+        ("a.yaml", "true: 1", "a.yaml: the key True is not text; put quotes around it"),
+        ("a.yaml", "1: 2\n'1': 3", "a.yaml: the key '1' is given twice"),
+        (
+            "a.yaml",
+            '"@transform": adam\nlearning_rate: no',
+            "a.yaml: adam: argument .* must be a number .*, not 'no'",
+        ),
+        ("a.json", "[" * 100_000, "a.json: nested too deep"),
+        (
+            "a.json",
+            '{"@transform": ["adam"]}',
+            "a.json: from_config: no .* named .* Did you mean 'adam'",
+        ),
+        (
+            "a.json",
+            '{"@transform": "chain", "members": {"@transform": "clip", "max_delta": 1}}',
+            "must be a list, not clip",
+        ),
+        (
+            "a.json",
+            '{"@transform": "chain", "members": null}',
+            "argument 'members' of 'chain' must be a list, not None",
+        ),
+        (
+            "a.json",
+            '{"@transform": "freeze", "where": {"@regex": "ab"}}',
+            "'@regex' must be like .*, not 'ab'",
+        ),
+        (
+            "a.json",
+            '{"@transform": "freeze", "where": {"@regex": ["[", 0]}}',
+            "'@regex' .* unterminated character set",
+        ),
+    ],
+)
+def test_bad_configs(name, text, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(text)
+    assert re.search(message, refused(capsys, "show", name))
+
+
+def test_yaml_has_the_scalars_of_json_and_merges(tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text(
+        '"@transform": chain\nmembers:\n  - &one {"@transform": adam, learning_rate: .5, b1: 1e-1}\n'
+        "  - {<<: *one, learning_rate: 0.25, eps: .inf}\n"
+        '  - {"@transform": freeze, where: no}\n  - {"@transform": freeze, where: }\n'
+        '  - {"@transform": scale_by_schedule, step_size_fn: {"@schedule": linear_schedule, init_value: 1,'
+        " end_value: 0, transition_steps: 10_000}}\n"
+    )
+    assert main(["show", str(tmp_path / "a.yaml")]) == 0
+    assert eval(capsys.readouterr().out.split("\n\n")[0], vars(gc)) == gc.chain(
+        gc.adam(0.5, b1=0.1),
+        gc.adam(0.25, b1=0.1, eps=float("inf")),
+        gc.freeze("no"),
+        gc.freeze(),
+        gc.scale_by_schedule(gc.linear_schedule(1.0, 0.0, 10_000)),
+    )
+
+
+def test_json_with_a_byte_order_mark(folder, capsys):
+    (folder / "marked.json").write_bytes(b"\xef\xbb\xbf" + (folder / "adamw.json").read_bytes())
+    assert main(["show", "marked.json"]) == 0
+
+
+def test_a_closed_stdin(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", None)
+    assert refused(capsys, "show", "-") == "stdin: it is closed"
+
+
+def test_what_stdout_cannot_hold(folder):
+    """A disk that is full is said; a letter that an encoding lacks is written as its number."""
+    (folder / "frozen.json").write_text(
+        json.dumps(gc.to_config(gc.chain(gc.freeze("\u043a"), gc.sgd(0.1))))
+    )
+    (folder / "shapes.json").write_text('{"\u043a": [1], "a": [1]}')
+    command = [
+        sys.executable,
+        "-m",
+        "gradchain",
+        "describe",
+        "frozen.json",
+        "--params",
+        "shapes.json",
+    ]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    found = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert (found.returncode, found.stderr) == (0, "") and "\\u043a" in found.stdout
+    full = Path("/dev/full")
+    if full.exists():
+        with full.open("w") as out:
+            found = subprocess.run(
+                command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=300
+            )
+        line = "gradchain: the output cannot be written: No space left on device\n"
+        assert (found.returncode, found.stderr) == (2, line)
+
+
+def test_files_that_are_none(tmp_path, capsys):
+    assert "Is a directory" in refused(capsys, "show", str(tmp_path))
+    assert refused(capsys, "show", "").startswith("''")
+    (tmp_path / "a.json").write_bytes(b"\xff\xfe\x00")
+    assert "not a text file" in refused(capsys, "show", str(tmp_path / "a.json"))
+
+
+def test_without_pyyaml_the_way_to_it_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.yaml").write_text("a: 1")
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    assert 'pip install "gradchain[cli]"' in refused(capsys, "show", str(tmp_path / "a.yaml"))
+
+
+def test_names_of_ones_own_are_imported(folder, capsys):
+    (folder / "own_parts_of_a_test.py").write_text(
+        "import gradchain as gc\n\n@gc.transform\ndef halved_in_a_test():\n    return gc.elementwise(lambda g: g / 2)\n"
+    )
+    (folder / "own.json").write_text('{"@transform": "halved_in_a_test"}')
+    try:
+        assert main(["show", "own.json", "--import", "own_parts_of_a_test"]) == 0
+    finally:
+        FACTORIES.pop("halved_in_a_test", None)
+    assert capsys.readouterr().out.startswith("halved_in_a_test()\n")
+    assert "--import no_such_module: No module named" in refused(
+        capsys, "show", "own.json", "--import", "no_such_module"
+    )
+    (folder / "ends_in_a_test.py").write_text("raise SystemExit(3)")
+    assert "--import ends_in_a_test: 3" in refused(capsys, "list", "--import", "ends_in_a_test")
+
+
+# ----------------------------------------------------------------------------------------- describe
+
+
+def test_describe_as_json(folder, capsys):
+    assert (
+        main(["describe", "adamw.json", "--params", "shapes.json", "--json", "--steps", "1000"])
+        == 0
+    )
+    found = json.loads(capsys.readouterr().out)
+    assert (found["leaves"], found["total_bytes"], found["needs"]) == (3, 144, ["params"])
+    assert found["groups"] == {"dense/bias": "all", "dense/kernel": "all", "step": "all"}
+    assert {f["name"] for f in found["findings"]} == {"ends_early", "decays_vectors"}
+
+
+def test_describe_is_told_what_update_is_given(folder, capsys):
+    (folder / "momo.json").write_text(json.dumps(gc.to_config(gc.momo())))
+    main(["describe", "momo.json", "--params", "shapes.json"])
+    assert "mistake: missing_arguments at scale_by_momo" in capsys.readouterr().out
+    main(["describe", "momo.json", "--params", "shapes.json", "--passes", "params", "value"])
+    assert capsys.readouterr().out.endswith("\n\nnothing found\n")
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ({"a": {"b": 3}}, "'a/b' must be a shape, a list of sizes such as [2, 3], not 3"),
+        ({"a": [2, -1]}, "'a' must be a shape"),
+        ({"a": [2.0]}, "'a' must be a shape"),
+        (
+            {"a": {"shape": [2], "dtype": "bfloat"}},
+            "'a' has no dtype 'bfloat'; did you mean 'bfloat16'?",
+        ),
+        ({"a": {"shape": [2], "dtype": None}}, "'a' has no dtype None"),
+        ({"a": {"shape": [2], "dtype": "datetime64"}}, "'a' has no dtype 'datetime64'"),
+        ({"a": None}, "bad.json: there is no shape in it"),
+        ("text", "bad.json: the whole must be a shape"),
+        (
+            {"a": {"shape": [2], "dtype": "int32"}},
+            "adamw.json does not fit bad.json: init: parameter 'a' has dtype int32",
+        ),
+    ],
+)
+def test_bad_shapes(shapes, message, folder, capsys):
+    (folder / "bad.json").write_text(json.dumps(shapes))
+    assert message in refused(capsys, "describe", "adamw.json", "--params", "bad.json")
+
+
+def test_float64_is_measured_as_such(folder, capsys):
+    (folder / "wide.json").write_text('{"a": {"shape": [2], "dtype": "float64"}}')
+    assert main(["describe", "adamw.json", "--params", "wide.json", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["parameter_bytes"], found["bytes"]["scale_by_adam"]) == (16, 36)
+
+
+def test_one_stdin_is_not_two_files(capsys):
+    assert "cannot both come from stdin" in refused(capsys, "describe", "-", "--params", "-")
+
+
+def test_wrong_kinds_of_config(folder, capsys):
+    text = "'cosine_decay_schedule' is a Schedule, but this command takes a GradientTransformation"
+    assert text in refused(capsys, "describe", "rate.json", "--params", "shapes.json")
+    assert "'chain' is a GradientTransformation" in refused(
+        capsys, "plot", "adamw.json", "--steps", "5", "--out", "a.png"
+    )
+
+
+# ------------------------------------------------------------------------------- plot, and the rest
+
+
+def test_bad_plots(folder, capsys, monkeypatch):
+    plot = ("plot", "rate.json", "--steps", "5", "--out")
+    assert "a.nothing cannot be written: Format 'nothing' is not supported" in refused(
+        capsys, *plot, "a.nothing"
+    )
+    assert "no/a.png cannot be written: No such file" in refused(capsys, *plot, "no/a.png")
+    assert "must end in the name of a format" in refused(capsys, *plot, "folder")
+    for steps in ("0", "-1", "many", "9" * 5000):
+        assert "--steps: must be a whole number above 0" in refused(
+            capsys, "plot", "rate.json", f"--steps={steps}", "--out", "a"
+        )
+    assert (
+        main(["plot", "rate.json", "--steps", "2000000000", "--out", "long.png"]) == 0
+    )  # not point by point
+    capsys.readouterr()
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert 'pip install "gradchain[plot]"' in refused(capsys, *plot, "a.png")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "the following arguments are required: COMMAND; see gradchain --help"),
+        (["lst"], "invalid choice: 'lst'"),
+        (["list", "thing"], "invalid choice: 'thing'"),
+        (["describe", "a.json"], "required: --params; see gradchain describe --help"),
+        (["show"], "required: CONFIG"),
+        (["show", "a.json", "--quietly"], "unrecognized arguments: --quietly"),
+    ],
+)
+def test_bad_commands(argv, message, capsys):
+    assert message in refused(capsys, *argv)
+
+
+def test_help_and_version(capsys):
+    for argv, text in (
+        (["--version"], f"gradchain {gc.__version__}"),
+        (["plot", "--help"], "draw a schedule"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(argv)
+        assert end.value.code == 0 and text in capsys.readouterr().out
+
+
+def test_the_session_on_the_page_is_real(tmp_path, monkeypatch, capsys):
+    """Files as the page shows them, then each command with what it prints."""
+    monkeypatch.chdir(tmp_path)
+    commands = 0
+    for block in re.findall(r"^```console\n(.*?)^```$", PAGE.read_text(), re.M | re.S):
+        for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.M):
+            name, *argv = command.split()
+            if name == "cat":
+                Path(*argv).write_text(output)
+                continue
+            main(argv)
+            found = capsys.readouterr()
+            assert _same(found.out + found.err, output), f"{command}\n{found.out}{found.err}"
+            commands += 1
+    assert commands >= 5
+
+
+def _same(found, shown):
+    """Whether an output is as shown, where a line of three dots stands for any lines; columns may
+    be wider.
+    """
+    escape = lambda text: re.sub(r"(\\ )+", " +", re.escape(text))
+    pattern = ".*".join(map(escape, re.split(r"^\.\.\.\n", shown, flags=re.M)))
+    return re.fullmatch(pattern, found, re.S) is not None

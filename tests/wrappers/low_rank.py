@@ -1,0 +1,92 @@
+"""Twins from the papers, and rows, of ``gradchain.wrappers.low_rank``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+import gradchain as gc
+from tests.laws.row import Row
+from tests.laws.twins import Chain, Tree, Twin
+from tests.optimizers.adam import Adam
+from tests.transforms.momentum import Momentum
+from tests.transforms.weight_decay import Decay
+
+
+def each_matrix(function: Callable, *arrays: np.ndarray) -> np.ndarray:
+    """A function of matrices on all matrices of leaves"""
+    lead = arrays[0].shape[:-2]
+    made = [function(*(x[i] for x in arrays)) for i in np.ndindex(lead)]
+    return np.stack(made).reshape(*lead, *made[0].shape)
+
+
+def is_wide(x: np.ndarray, rank: int) -> bool:
+    return x.ndim >= 2 and min(x.shape[-2:]) > rank
+
+
+@dataclass
+class LowRank(Twin):
+    """Zhao et al., GaLore: the leading singular vectors, each turned so that its largest element is
+    positive
+    """
+
+    inner: Twin
+    rank: int
+    update_every: int
+    scale: float = 1.0
+    shorter: bool = False
+    t: int = 0
+    basis: Tree = field(default_factory=dict)
+
+    def is_left(self, x: np.ndarray) -> bool:
+        return (x.shape[-2] >= x.shape[-1]) != self.shorter
+
+    def leading(self, x: np.ndarray, old: np.ndarray) -> np.ndarray:
+        if not np.any(x):
+            return old
+        u, _, vh = np.linalg.svd(x, full_matrices=False)
+        columns = (u if self.is_left(x) else vh.conj().T)[:, : self.rank]
+        for j in range(self.rank):
+            largest = columns[np.argmax(np.abs(columns[:, j])), j]
+            columns[:, j] *= np.conj(largest) / np.abs(largest)
+        return columns
+
+    def low(self, tree: Tree) -> Tree:
+        down = lambda b, x: b.conj().T @ x if self.is_left(x) else x @ b
+        return {
+            k: each_matrix(down, self.basis[k], x) if k in self.basis else x
+            for k, x in tree.items()
+        }
+
+    def init(self, params: Tree) -> None:
+        for k, x in params.items():
+            if is_wide(x, self.rank):
+                n = x.shape[-2 if self.is_left(x) else -1]
+                self.basis[k] = np.zeros((*x.shape[:-2], n, self.rank), x.dtype)
+        self.inner.init(self.low({k: np.zeros_like(x) for k, x in params.items()}))
+
+    def update(self, g: Tree, p: Tree) -> Tree:
+        if self.t % self.update_every == 0:
+            self.basis = {k: each_matrix(self.leading, g[k], b) for k, b in self.basis.items()}
+        self.t += 1
+        updates = self.inner.update(self.low(g), self.low(p))
+        up = lambda b, low, x: b @ low if self.is_left(x) else low @ b.conj().T
+        back = {k: self.scale * each_matrix(up, b, updates[k], g[k]) for k, b in self.basis.items()}
+        return updates | back
+
+
+ROWS = [
+    Row(
+        "low_rank",
+        lambda: gc.low_rank(gc.scale_by_adam(0.9, 0.99, 0.1), 1, 3, 0.5),
+        lambda: LowRank(Adam(0.9, 0.99, 0.1), 1, 3, 0.5),
+    ),
+    Row(
+        "low_rank-shorter",
+        lambda: gc.low_rank(
+            gc.chain(gc.add_momentum(0.5), gc.add_decayed_weights(0.1)), 1, 2, compress="shorter"
+        ),
+        lambda: LowRank(Chain(Momentum(0.5), Decay(0.1)), 1, 2, shorter=True),
+        needs_params=True,
+    ),
+]
