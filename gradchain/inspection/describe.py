@@ -1,4 +1,4 @@
-"""What a transformation is made of and what its state takes, from shapes alone."""
+"""Describe the members and the state of a transformation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -18,6 +18,7 @@ from gradchain.core.errors import check_params
 from gradchain.core.lift import Lift
 from gradchain.core.slots import Slot
 from gradchain.core.transformation import GradientTransformation, as_transformation
+from gradchain.core.types import Pair, Params, Tree
 from gradchain.core.walk import PlacedMember, walk
 from gradchain.tree.mapping import shapes_of
 from gradchain.tree.paths import named_leaves
@@ -40,6 +41,10 @@ class SlotUse:
     dtypes: tuple[str, ...]
     bytes: int
 
+    def cells(self) -> tuple[str, str, str, str]:
+        """Its row in a table."""
+        return self.name, self.relation, " ".join(self.dtypes), _bytes(self.bytes)
+
 
 @dataclasses.dataclass(frozen=True)
 class MemberUse:
@@ -50,9 +55,8 @@ class MemberUse:
         depth: in how many wrappers and groups it stands.
         hyperparameters: its arguments that are not transformations, as text.
         locality: how far an output element looks: ``element``, ``leaf``, ``matrix`` or ``tree``.
-        needs: what ``update`` must be given for it.
-        takes: further extra arguments of ``update`` that it uses where they are given; ``"*"`` for
-            any.
+        needs: the arguments that ``update`` must be given for it.
+        takes: further arguments of ``update`` that it uses where given; ``"*"`` for any.
         slots: the parts of its own state, those of its members aside.
     """
 
@@ -72,12 +76,12 @@ class MemberUse:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """A group of leaves, or the leaves that a member is for.
+    """A group of leaves, or those that a member updates.
 
     Attributes:
         stage: the member that chooses.
         name: the name of the group; ``frozen`` or ``chosen`` where there is none.
-        rule: what chooses them, as text.
+        rule: the selection or transformation of the group, as text.
         leaves: the paths of all of them.
         parameters: how many numbers they hold.
     """
@@ -91,16 +95,16 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What ``describe`` found; it prints as tables.
+    """The result of ``describe``, which prints as tables.
 
     Attributes:
         leaves: how many parameter arrays there are.
         parameters: how many numbers they hold.
         parameter_bytes: the size of them.
-        members: every member in order, a wrapper before what it holds: its ``name``, ``depth``,
+        members: every member in order, a wrapper before its members: its ``name``, ``depth``,
             ``hyperparameters``, ``locality``, ``needs``, ``takes``, ``bytes`` and ``slots``, each
             with ``name``, ``relation``, ``dtypes`` and ``bytes``.
-        choices: the groups, and what each ``where`` selects: ``stage``, ``name``, ``rule``,
+        choices: the groups, and the selections of ``where``: ``stage``, ``name``, ``rule``,
             ``leaves`` and ``parameters``.
         groups: from the path of each leaf to the name of its group: ``frozen`` where it is, ``all``
             where there are no groups; of groups in groups ``outer/inner``, of several group members
@@ -117,7 +121,7 @@ class Description:
     @property
     def bytes(self) -> dict[str, int]:
         """The size of each member's own state, by name."""
-        return {stage.name: stage.bytes for stage in self.members}
+        return {member.name: member.bytes for member in self.members}
 
     @property
     def total_bytes(self) -> int:
@@ -126,79 +130,67 @@ class Description:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What ``update`` must be given: ``params``, and extra arguments by name."""
-        return tuple(sorted({name for stage in self.members for name in stage.needs}))
+        """The names of the arguments that ``update`` must be given."""
+        return tuple(sorted({name for member in self.members for name in member.needs}))
 
     @property
     def takes(self) -> tuple[str, ...]:
-        """Further extra arguments of ``update`` that are used where they are given; ``"*"`` for
-        any.
-        """
-        return tuple(
-            sorted({name for stage in self.members for name in stage.takes} - set(self.needs))
-        )
+        """Further arguments that ``update`` uses where given; ``"*"``: any."""
+        takes = {name for member in self.members for name in member.takes}
+        return tuple(sorted(takes - set(self.needs)))
 
     def __str__(self) -> str:
-        size = f"{_counted(self.leaves, 'leaf', 'leaves')}, {_counted(self.parameters, 'parameter', 'parameters')}"
-        ratio = (
-            f", {self.total_bytes / self.parameter_bytes:.2f} times the parameters"
-            if self.parameter_bytes
-            else ""
-        )
-        parts = [
-            f"{size}: {_bytes(self.parameter_bytes)}\nstate: {_bytes(self.total_bytes)}{ratio}",
-            self._stage_table(),
-        ]
+        leaves = _counted(self.leaves, "leaf", "leaves")
+        parameters = _counted(self.parameters, "parameter", "parameters")
+        size = f"{leaves}, {parameters}: {_bytes(self.parameter_bytes)}"
+        state = f"state: {_bytes(self.total_bytes)}"
+        if self.parameter_bytes:
+            ratio = self.total_bytes / self.parameter_bytes
+            state += f", {ratio:.2f} times the parameters"
+        parts = [f"{size}\n{state}", self._member_table()]
         parts += [self._choice_table()] if self.choices else []
         return "\n\n".join([*parts, self._arguments()])
 
-    def __repr__(self) -> str:
-        return str(self)
+    __repr__ = __str__
 
-    def _stage_table(self) -> str:
-        rows: list[tuple | str] = []
-        for stage, above in zip(self.members, _above(self.members), strict=True):
-            indent = "  " * stage.depth
-            name = indent + stage.name.removeprefix(above)
-            cells = [
-                (s.name, s.relation, " ".join(s.dtypes), _bytes(s.bytes)) for s in stage.slots
-            ] or [("-", *[""] * 3)]
-            rows += [
-                (name if i == 0 else "", stage.locality if i == 0 else "", *row)
-                for i, row in enumerate(cells)
-            ]
-            text = ", ".join(f"{k}={v}" for k, v in stage.hyperparameters.items())
+    def _member_table(self) -> str:
+        rows: list[tuple[str, ...] | str] = []
+        for member, above in zip(self.members, _above(self.members), strict=True):
+            indent = "  " * member.depth
+            name = indent + member.name.removeprefix(above)
+            first, *rest = [slot.cells() for slot in member.slots] or [("-", "", "", "")]
+            rows.append((name, member.locality, *first))
+            rows += [("", "", *cells) for cells in rest]
+            text = ", ".join(f"{k}={v}" for k, v in member.hyperparameters.items())
             rows += textwrap.wrap(
                 text, 96, initial_indent=f"{indent}    ", subsequent_indent=f"{indent}    "
             )
         rows.append(("total", "", "", "", "", _bytes(self.total_bytes)))
-        return table(("stage", "locality", "slot", "relation", "dtype", "size"), rows, right=(5,))
+        header = ("stage", "locality", "slot", "relation", "dtype", "size")
+        return table(header, rows, right=(5,))
 
     def _choice_table(self) -> str:
         rows = []
         for c in self.choices:
             more = f", ... {len(c.leaves) - 2} more" if len(c.leaves) > 2 else ""
             examples = ", ".join(c.leaves[:2]) + more
-            rows.append(
-                (c.stage, c.name, c.rule, f"{len(c.leaves):,}", f"{c.parameters:,}", examples)
-            )
-        return table(
-            ("stage", "group", "rule", "leaves", "parameters", "for example"), rows, right=(3, 4)
-        )
+            numbers = (f"{len(c.leaves):,}", f"{c.parameters:,}")
+            rows.append((c.stage, c.name, c.rule, *numbers, examples))
+        header = ("stage", "group", "rule", "leaves", "parameters", "for example")
+        return table(header, rows, right=(3, 4))
 
     def _arguments(self) -> str:
-        needs = ", ".join("params" if name == "params" else f"{name}=..." for name in self.needs)
-        lines = [f"update needs: {needs or 'nothing beside gradients and state'}"]
-        takes = [name for name in self.takes if name != "*"]
-        lines += (
-            [f"update also uses: {', '.join(f'{name}=...' for name in takes)}"] if takes else []
-        )
+        spelled = lambda name: "params" if name == "params" else f"{name}=..."
+        needs = ", ".join(map(spelled, self.needs)) or "nothing beside gradients and state"
+        takes = ", ".join(f"{name}=..." for name in self.takes if name != "*")
+        lines = [f"update needs: {needs}"]
+        lines += [f"update also uses: {takes}"] if takes else []
         lines += ["a member passes any extra argument on"] if "*" in self.takes else []
         return "\n".join(lines)
 
 
-def describe(tx: Any, params: Any) -> Description:
-    """What a transformation is made of, and what its state takes for given parameters.
+def describe(tx: GradientTransformation | Pair, params: Params) -> Description:
+    """Describe the members of a transformation, and their state.
 
     Everything comes from shapes: no array of the size of a parameter is made.
 
@@ -252,7 +244,7 @@ def _member_use(part: PlacedMember) -> MemberUse:
     if isinstance(entry, dict):
         own = {} if "" in members else {k: v for k, v in entry.items() if k not in members}
     else:
-        own = {"state": entry}  # a foreign pair keeps what it likes
+        own = {"state": entry}  # of a foreign pair, which may be anything
     return MemberUse(
         name=part.name,
         depth=len(part.position) // 2,
@@ -260,43 +252,43 @@ def _member_use(part: PlacedMember) -> MemberUse:
         locality=part.body.locality,
         needs=tuple(sorted(part.needs)),
         takes=tuple(sorted(part.takes)),
-        slots=tuple(
-            _slot_use(part, name, tree) for name, tree in own.items() if jax.tree.leaves(tree)
-        ),
+        slots=tuple(_slot_use(part, k, v) for k, v in own.items() if jax.tree.leaves(v)),
     )
 
 
-def _slot_use(part: PlacedMember, name: str, tree: Any) -> SlotUse:
+def _slot_use(part: PlacedMember, name: str, tree: Tree) -> SlotUse:
     declared = part.body.slots.get(name) if isinstance(part.body, Lift) else None
     is_clock = name == "count" and declared is None and part.stage.has_clock
     relation = "counter" if is_clock else "" if declared is None else _relation(declared)
-    dtypes = dict.fromkeys(jnp.dtype(x.dtype).name for x in jax.tree.leaves(tree))
-    return SlotUse(name, relation, tuple(dtypes), _size(tree))
+    names = [jnp.dtype(x.dtype).name for x in jax.tree.leaves(tree)]
+    return SlotUse(name, relation, tuple(dict.fromkeys(names)), _size(tree))
 
 
 def _relation(slot: Slot) -> str:
     if slot.integer:
         return "counter"
-    size = (
-        f"({slot.size})"
-        if isinstance(slot.size, int) and (slot.size or slot.relation in ("drop", "keep"))
-        else ""
-    )
+    relation = slot.relation
+    if isinstance(slot.size, int) and (slot.size or slot.relation in ("drop", "keep")):
+        relation += f"({slot.size})"
     notes = [word for word, holds in (("real", slot.real), ("a copy", slot.copy)) if holds]
-    return ", ".join([slot.relation + size, *notes])
+    return ", ".join([relation, *notes])
 
 
 def _hyperparameters(call: GradientTransformation) -> dict[str, str]:
-    """The arguments of a call that hold no transformation, as text."""
+    """The arguments that hold no transformation, as text."""
     if call.is_pair:
         return {}
     is_member = lambda x: isinstance(x, GradientTransformation)
-    holds_member = lambda v: any(map(is_member, jax.tree.leaves(v, is_leaf=is_call)))
+    leaves = lambda v: jax.tree.leaves(v, is_leaf=is_call)
+    holds_member = lambda v: any(map(is_member, leaves(v)))
     return {k: short(v) for k, v in call.arguments.items() if not holds_member(v)}
 
 
-def short(x: Any, width: int = 60) -> str:
-    """A value as text of one line, without addresses, and cut where it is longer than ``width``."""
+def short(x: object, width: int = 60) -> str:
+    """A value as one line of text.
+
+    It has no addresses, and is cut where it is longer than ``width``.
+    """
     if callable(x) and not isinstance(x, Call):
         text = getattr(x, "__qualname__", type(x).__qualname__).replace("<locals>.", "")
     else:
@@ -310,45 +302,48 @@ def short(x: Any, width: int = 60) -> str:
 def _choices(part: PlacedMember, frozen: set[str]) -> list[Choice]:
     body = part.body
     if isinstance(body, ByLabel):
-        rest = {"groups": "default", "masked": "the others"}.get(part.factory, "")
-        rule = lambda label: short(body.rules[label], 30) if label in body.rules else rest
-        made = [(label, rule(label), mask) for label, mask in body.masks(part.params).items()]
+        rule = lambda label: short(body.rules[label], 30) if label in body.rules else body.rest
+        masks = body.masks(part.params).items()
+        made = [(label, rule(label), mask) for label, mask in masks]
     elif isinstance(body, Lift) and body.where is not None:
         made = [("", short(body.where, 30), select(body.where, part.params))]
     else:
         return []
-    return [
-        _choice(part, name, rule, keep_leaves(mask, part.params), frozen)
-        for name, rule, mask in made
-    ]
+    chosen = lambda mask: keep_leaves(mask, part.params)
+    return [_choice(part, name, rule, chosen(mask), frozen) for name, rule, mask in made]
 
 
-def _choice(part: PlacedMember, label: str, rule: str, tree: Any, frozen: set[str]) -> Choice:
-    """The leaves of a label, or where that is empty those that a member is for."""
+def _choice(part: PlacedMember, label: str, rule: str, tree: Tree, frozen: set[str]) -> Choice:
+    """The leaves of a label, or of a whole member."""
     paths = tuple(path for path, x in named_leaves(tree) if x is not None)
     freezes = part.body.members[label].freezes if label else part.body.freezes
     is_frozen = freezes and frozen.issuperset(paths)  # and not at some steps only
-    name = label + " (frozen)" * is_frozen if label else "frozen" if is_frozen else "chosen"
+    name = label or ("frozen" if is_frozen else "chosen")
+    if label and is_frozen:
+        name = f"{label} (frozen)"
     return Choice(part.name, name, rule, paths, _parameters(tree))
 
 
-def _groups(found: list[PlacedMember], shapes: Any, frozen: set[str]) -> dict[str, str]:
+def _groups(found: list[PlacedMember], shapes: Tree, frozen: set[str]) -> dict[str, str]:
     """The name of the group of each leaf."""
-    names: dict[str, dict[tuple, str]] = {
-        path: {} for path, x in named_leaves(shapes) if x is not None
-    }
+    paths = [path for path, x in named_leaves(shapes) if x is not None]
+    names: dict[str, dict[tuple[Any, ...], str]] = {path: {} for path in paths}
     for part in found:
-        if isinstance(part.body, ByLabel):
-            for label, mask in part.body.masks(part.params).items():
-                for path, flag in named_leaves(mask):
-                    if flag:
-                        _extend(names[path], part.position, label)
-    text = lambda path: "frozen" if path in frozen else ", ".join(names[path].values()) or "all"
-    return {path: text(path) for path in names}
+        for path, label in _labels(part):
+            _extend(names[path], part.position, label)
+    text = lambda path: ", ".join(names[path].values()) or "all"
+    return {path: "frozen" if path in frozen else text(path) for path in paths}
 
 
-def _extend(found: dict[tuple, str], position: tuple, label: str) -> None:
-    """Add a label: after that of the group around it, if there is one."""
+def _labels(part: PlacedMember) -> Iterator[tuple[str, str]]:
+    """The path and label of each leaf in a group."""
+    if isinstance(part.body, ByLabel):
+        for label, mask in part.body.masks(part.params).items():
+            yield from ((path, label) for path, flag in named_leaves(mask) if flag)
+
+
+def _extend(found: dict[tuple[Any, ...], str], position: tuple[Any, ...], label: str) -> None:
+    """Add a label, after that of the group around it."""
     for outer in list(found):
         if position[: len(outer)] == outer:
             found[position] = f"{found.pop(outer)}/{label}"
@@ -359,27 +354,30 @@ def _extend(found: dict[tuple, str], position: tuple, label: str) -> None:
 # ---------------------------------------------------------------------------------- numbers as text
 
 
-def table(header: Sequence[str], rows: Iterable[tuple | str], right: tuple[int, ...] = ()) -> str:
-    """Rows in columns; a row that is one string is a line of its own, and ``right`` names columns
-    of numbers.
-    """
+def table(
+    header: Sequence[str], rows: Iterable[tuple[str, ...] | str], right: tuple[int, ...] = ()
+) -> str:
+    """Rows as aligned lines; a string is its own line."""
     lines = [tuple(header), *rows]
     cells = [row for row in lines if not isinstance(row, str)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    align = lambda i, cell: cell.rjust(widths[i]) if i in right else cell.ljust(widths[i])
-    line = lambda row: (
-        row if isinstance(row, str) else "  ".join(align(i, cell) for i, cell in enumerate(row))
-    )
+
+    def line(row: tuple[str, ...] | str) -> str:
+        if isinstance(row, str):
+            return row
+        pairs = enumerate(zip(row, widths, strict=True))
+        return "  ".join(x.rjust(w) if i in right else x.ljust(w) for i, (x, w) in pairs)
+
     return "\n".join(line(row).rstrip() for row in lines)
 
 
-def _above(stages: Iterable[MemberUse]) -> Iterable[str]:
-    """For each member the path of what holds it, as it begins its name."""
+def _above(members: Iterable[MemberUse]) -> Iterator[str]:
+    """The path of the wrapper of each member."""
     held: list[str] = []
-    for stage in stages:
-        del held[stage.depth :]
+    for member in members:
+        del held[member.depth :]
         yield f"{held[-1]}/" if held else ""
-        held.append(stage.name)
+        held.append(member.name)
 
 
 def _bytes(count: int) -> str:
@@ -391,9 +389,10 @@ def _counted(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
-def _parameters(tree: Any) -> int:
+def _parameters(tree: Tree) -> int:
     return sum(math.prod(x.shape) for x in jax.tree.leaves(tree))
 
 
-def _size(tree: Any) -> int:
-    return sum(math.prod(x.shape) * jnp.dtype(x.dtype).itemsize for x in jax.tree.leaves(tree))
+def _size(tree: Tree) -> int:
+    bytes_of = lambda x: math.prod(x.shape) * jnp.dtype(x.dtype).itemsize
+    return sum(map(bytes_of, jax.tree.leaves(tree)))
