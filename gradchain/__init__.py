@@ -25,9 +25,9 @@ from gradchain.core.call import Hyper as Hyper
 from gradchain.core.lift import (
     elementwise as elementwise,
     leafwise as leafwise,
-    matrixwise as matrixwise,
     treewise as treewise,
 )
+from gradchain.core.matrices import matrixwise as matrixwise
 from gradchain.core.partition import masked as masked, partition as partition
 from gradchain.core.schedule import Schedule as Schedule, schedule as schedule
 from gradchain.core.selection import (

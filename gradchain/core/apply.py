@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from gradchain.core.errors import check_apply
+from gradchain.core.columns import Columns
+from gradchain.core.types import Params, Updates
 from gradchain.numerics.arithmetic import compute_dtype
 from gradchain.tree.mapping import is_traced, map_rows
-from gradchain.tree.paths import flatten, flatten_like
 
 
-def apply_updates(params: Any, updates: Any) -> Any:
+def apply_updates(params: Params, updates: Updates) -> Params:
     """Add updates to parameters: ``params + updates``, each leaf in its parameter's dtype.
 
     The sum is made in float32 at least and rounded once. Where an update is ``None`` the parameter
@@ -28,6 +27,7 @@ def apply_updates(params: Any, updates: Any) -> Any:
             broadcast.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> print(apply_updates({"w": jnp.ones(2)}, {"w": jnp.array([-0.5, 0.5])})["w"])
         [0.5 1.5]
     """
@@ -36,16 +36,22 @@ def apply_updates(params: Any, updates: Any) -> Any:
     return _compiled_add(params, updates)
 
 
-def add_updates(params: Any, updates: Any) -> Any:
+def add_updates(params: Params, updates: Updates) -> Params:
     """``apply_updates`` without compiling."""
-    check_apply(params, updates)
-    u, treedef = flatten(updates)
-    p = flatten_like(treedef, params)
-    live = [i for i, x in enumerate(u) if x is not None]
-    rows = [(jnp.asarray(p[i]), jnp.asarray(u[i])) for i in live]
-    for i, (new,) in zip(live, map_rows(_add, [None] * len(rows), rows), strict=True):
-        p[i] = new
-    return treedef.unflatten(p)
+    if params is None:
+        raise ValueError("apply_updates: params is None; call apply_updates(params, updates)")
+    return add_columns(Columns.of(updates, params))
+
+
+def add_columns(columns: Columns) -> Params:
+    """The parameters of ``columns`` plus their updates."""
+    columns.check()
+    new = list(columns.p)
+    live = [i for i, x in enumerate(columns.g) if x is not None]
+    rows = [(columns.p[i], columns.g[i]) for i in live]
+    for i, (x,) in zip(live, map_rows(_add, [None] * len(rows), rows), strict=True):
+        new[i] = x
+    return columns.tree(new)
 
 
 def _add(_: Any, p: jax.Array, u: jax.Array) -> list:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core import errors
+from gradchain.core.columns import Columns
 from gradchain.core.lift import PerTree
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Stage, run_inside, widest
@@ -82,12 +83,12 @@ class Around(PerTree):
 
     @classmethod
     def run(
-        cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict
-    ) -> tuple[Any, list]:
+        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
+    ) -> tuple[Columns, list[Any]]:
         """See ``Body``."""
         own = {k: v for k, v in states[0].items() if k not in stages[0].body.members}
         errors.check_slots(stages[0].name, set(stages[0].body.slots), own)
-        return super().run(stages, updates, states, params, extra)
+        return super().run(stages, columns, states, extra)
 
     def call(self, stage: Stage, dtype: jnp.dtype, extra: dict, **given: Any) -> tuple[Any, dict]:
         """See ``Lift``."""

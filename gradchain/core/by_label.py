@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 
+from gradchain.core.columns import Columns
 from gradchain.core.errors import quote
 from gradchain.core.run import checked_entries, restrict_extras
 from gradchain.core.stage import Body, Stage, run_inside, widest
@@ -29,6 +30,7 @@ class ByLabel(Body):
         labels_of: from a tree to the tree of the labels of its leaves.
         rules: the selection that chooses the leaves of a label; of the label that takes the rest
             there is none, and of none where labels are given in another way.
+        rest: a name for the selection of the label that takes the rest.
     """
 
     def __init__(
@@ -36,8 +38,9 @@ class ByLabel(Body):
         members: dict[str, GradientTransformation],
         labels_of: Callable[[Any], Any],
         rules: Mapping[str, Where] = MappingProxyType({}),
+        rest: str = "",
     ):
-        self.members, self.labels_of, self.rules = members, labels_of, rules
+        self.members, self.labels_of, self.rules, self.rest = members, labels_of, rules, rest
         self.locality = widest(m.locality for m in members.values())
         self.extras = frozenset().union(*(m.extras for m in members.values()))
         self.freezes = any(m.freezes for m in members.values())
@@ -78,21 +81,16 @@ class ByLabel(Body):
 
     @classmethod
     def run(
-        cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict
-    ) -> tuple[Any, list]:
+        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
+    ) -> tuple[Columns, list[Any]]:
         """See ``Body``."""
         (stage,), (state,), new_state = stages, states, {}
-        state = checked_entries(stage, state)
-        updates = upcast(updates)  # rounded once, at the end
+        state, params = checked_entries(stage, state), columns.params
+        updates = upcast(columns.updates)  # rounded once, at the end
         for name, mask in stage.body.masks(updates if params is None else params).items():
-            member = stage.body.members[name]
+            member, g = stage.body.members[name], keep_leaves(mask, updates)
             own = None if params is None else keep_leaves(mask, params)
-            given = (
-                keep_leaves(mask, updates),
-                state.get(name, {}),
-                own,
-                restrict_extras(mask, params, extra),
-            )
-            new, new_state[name] = run_inside(member, *given)
+            own_extra = restrict_extras(mask, params, extra)
+            new, new_state[name] = run_inside(member, g, state.get(name, {}), own, own_extra)
             updates = merge(mask, new, updates)
-        return updates, [{name: new for name, new in new_state.items() if new}]
+        return columns.with_updates(updates), [{k: new for k, new in new_state.items() if new}]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Set as AbstractSet
 from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
 
 from gradchain.numerics.reductions import varying_axes
-from gradchain.tree.paths import flatten, flatten_like, named_leaves
+from gradchain.tree.paths import flatten_like, named_leaves
 
 VOCABULARY = frozenset(
     {"value", "grad", "value_fn", "key"}
@@ -60,25 +60,19 @@ def _refuse_leaf(where: str, path: str, leaf: Any) -> NoReturn:
     ) from None
 
 
-def check_updates(updates: Any, params: Any) -> None:
-    """Updates and parameters have the same structure, shapes, kinds of dtype, and mesh axes."""
-    if params is None:
-        return
-    u, treedef = flatten(updates)
+def leaves_beside(updates: Any, treedef: Any, params: Any) -> list:
+    """The parameters beside the leaves of ``updates``, whose structure is ``treedef``."""
     try:
-        p = flatten_like(treedef, params)
+        return flatten_like(treedef, params)
     except (ValueError, TypeError, KeyError):
         raise ValueError(_structure_message("updates", updates, "params", params)) from None
+
+
+def check_leaves(updates: Any, u: list, p: list) -> None:
+    """Updates and parameters have the same shapes, kinds of dtype, and mesh axes."""
     for i, (a, b) in enumerate(zip(u, p, strict=True)):
         if a is not None and not _fits(a, b):
             raise ValueError(_leaf_message(named_leaves(updates)[i][0], a, b))
-
-
-def check_apply(params: Any, updates: Any) -> None:
-    """Updates can be added to parameters without broadcasting."""
-    if params is None:
-        raise ValueError("apply_updates: params is None; call apply_updates(params, updates)")
-    check_updates(updates, params)
 
 
 def _fits(a: Any, b: Any) -> bool:
@@ -145,16 +139,16 @@ def _more(names: list) -> str:
     return f" and {len(names) - 5} more" if len(names) > 5 else ""
 
 
-def check_not_swapped(names: set[str], updates: Any, state: Any) -> None:
-    """What was passed as the updates does not look like the state of the members called ``names``."""
-    looks_like_state = lambda x: isinstance(x, dict) and bool(x) and x.keys() <= names
+def check_not_swapped(names: Collection[str], updates: Any, state: Any) -> None:
+    """The updates do not look like the state of members called ``names``."""
+    looks_like_state = lambda x: isinstance(x, dict) and bool(x) and x.keys() <= set(names)
     if looks_like_state(updates) and not looks_like_state(state):
         raise ValueError(
             "update: 'updates' looks like the state. Swapped? The order is update(grads, state, params)."
         )
 
 
-def check_state(stateful: set[str], names: set[str], state: Any) -> None:
+def check_state(stateful: set[str], names: AbstractSet[str], state: Any) -> None:
     """``state`` has an entry for each member that needs one, and none for strangers.
 
     Args:
@@ -186,16 +180,9 @@ def check_slots(stage: str, names: set[str], state: Any) -> None:
         )
 
 
-def slot_leaves(stage: str, slot: str, treedef: Any, updates: Any, found: Any) -> list:
-    """The leaves of one slot at the leaves of the updates, whose structure is ``treedef``.
-
-    They are matched by path where the containers differ: a serializer may have made a list of a
-    tuple, or a dict of either.
-    """
-    try:
-        return flatten_like(treedef, found)
-    except (ValueError, TypeError, KeyError):
-        by_path, live = dict(named_leaves(found)), named_leaves(updates)
+def slot_leaves(stage: str, slot: str, updates: Any, found: Any) -> list:
+    """The leaves of one slot beside the leaves of the updates, by path."""
+    by_path, live = dict(named_leaves(found)), named_leaves(updates)
     missing = [path for path, g in live if g is not None and path not in by_path]
     strange = sorted(by_path.keys() - {path for path, _ in live})
     if missing or strange:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from gradchain.core import errors
+from gradchain.core.columns import Columns
 from gradchain.core.stage import Member, Stage, is_inside, stages_at_start
+from gradchain.core.types import Params, State, Tree
 from gradchain.numerics.arithmetic import compute_dtype, increment
 from gradchain.tree.mapping import tree_map_live, upcast
 from gradchain.tree.selecting import keep_leaves, merge
 
-FUNCTIONS = frozenset(
-    {"value_fn", "model_fn", "sampled_value_fn"}
-)  # extra arguments that are functions of parameters
+#: Extra arguments that are functions of the parameters.
+FUNCTIONS = frozenset({"value_fn", "model_fn", "sampled_value_fn"})
 
 
-def init_stages(members: Mapping[str, Member], params: Any) -> dict[str, Any]:
+def init_stages(members: Mapping[str, Member], params: Params) -> State:
     """The state of all members that have one."""
     stages = stages_at_start(members)
     frozen = frozen_by(stages, params)
@@ -28,88 +30,90 @@ def init_stages(members: Mapping[str, Member], params: Any) -> dict[str, Any]:
     return {name: entry for name, entry in entries.items() if entry != {}}
 
 
-def frozen_by(stages: list[Stage], tree: Any) -> Any:
-    """The tree of bools that says which leaves any of the stages freezes; ``None`` if there is no
-    such stage.
+def run_stages(
+    members: Mapping[str, Member], columns: Columns, state: State, extra: dict[str, Any]
+) -> tuple[Columns, State]:
+    """Run all members in order; updates stay in the precision of the computation.
+
+    Leaves that a member freezes are holes for all of them. Where a member asks for ``grad`` and
+    there is none among the extra arguments, it is the updates that came in.
     """
+    entries = state if isinstance(state, dict) else {}
+    stages = [Stage(name, call, _clock(entries.get(name))) for name, call in members.items()]
+    stacked = bool(stages) and stages[0].body.reduces_examples
+    if not stacked:
+        columns.check()
+    if not is_inside():
+        errors.check_extras(extra, frozenset().union(*(s.body.extras for s in stages)))
+    stateful = {s.name for s in stages if s.has_clock or s.body.slot_names}
+    errors.check_state(stateful, members.keys(), state)
+    asks_grad = "grad" not in extra and any("grad" in s.body.extras for s in stages)
+    if asks_grad and not stacked:
+        extra = extra | {"grad": columns.updates}
+    given = columns
+    frozen = frozen_by(stages, columns.updates if columns.params is None else columns.params)
+    if frozen is not None:
+        columns, extra = _without_frozen(columns, frozen, extra)
+    new_state = {}
+    for together in _in_groups(stages):
+        first, own = together[0].body, [_without_clock(s, entries) for s in together]
+        columns, news = first.run(together, columns, own, extra)
+        if first.reduces_examples:
+            columns.check()
+            extra = extra | ({"grad": columns.updates} if asks_grad else {})
+        for s, new in zip(together, news, strict=True):
+            new_state[s.name] = _with_clock(s, increment(s.count) if s.has_clock else None, new)
+    if frozen is not None:
+        columns = _with_zeros(columns, frozen, given, stacked)
+    return columns, {k: v for k, v in new_state.items() if k in entries or v != {}}
+
+
+def _in_groups(stages: list[Stage]) -> Iterator[list[Stage]]:
+    """Consecutive members that run together."""
+    key = lambda s: type(s.body) if s.body.fuses else id(s)
+    return (list(group) for _, group in itertools.groupby(stages, key=key))
+
+
+# ------------------------------------------------------------------------------- frozen leaves
+
+
+def frozen_by(stages: list[Stage], tree: Tree) -> Tree | None:
+    """Which leaves of a tree a member freezes; ``None`` if no member can."""
     masks = [s.body.frozen(tree) for s in stages if s.body.freezes]
     return tree_map_live(lambda _, *flags: any(flags), tree, *masks) if masks else None
 
 
-def drop_leaves(mask: Any, tree: Any) -> Any:
+def drop_leaves(mask: Tree, tree: Tree) -> Tree:
     """``tree`` with holes where ``mask`` is true."""
     return None if tree is None else keep_leaves(tree_map_live(lambda flag: not flag, mask), tree)
 
 
-def run_stages(
-    members: Mapping[str, Member], updates: Any, state: Any, params: Any, extra: dict
-) -> tuple[Any, dict]:
-    """All members in order, together where they can; updates stay in the precision of the
-    computation.
-
-    Leaves that a member freezes are holes for all of them. Where a member asks for ``grad`` and
-    there is none among the extra arguments, it is what came in.
-    """
-    errors.check_not_swapped(set(members), updates, state)
-    entries = state if isinstance(state, dict) else {}
-    stages = [Stage(name, call, _clock(entries.get(name))) for name, call in members.items()]
-    if not (stages and stages[0].body.reduces_examples):
-        errors.check_updates(updates, params)
-    if not is_inside():
-        errors.check_extras(extra, frozenset().union(*(s.body.extras for s in stages)))
-    stateful = {s.name for s in stages if s.has_clock or s.body.slot_names}
-    errors.check_state(stateful, set(members), state)
-    asks_grad = "grad" not in extra and any("grad" in s.body.extras for s in stages)
-    if asks_grad and not stages[0].body.reduces_examples:
-        extra = extra | {"grad": updates}
-    frozen, given, own_params = (
-        frozen_by(stages, updates if params is None else params),
-        updates,
-        params,
-    )
-    if frozen is not None:
-        updates, params = drop_leaves(frozen, updates), drop_leaves(frozen, params)
-        extra = restrict_extras(tree_map_live(lambda flag: not flag, frozen), own_params, extra)
-    new_state = {}
-    for _, group in itertools.groupby(
-        stages, key=lambda s: type(s.body) if s.body.fuses else id(s)
-    ):
-        together = list(group)
-        own = [_without_clock(s, entries.get(s.name, {})) for s in together]
-        updates, news = together[0].body.run(together, updates, own, params, extra)
-        if together[0].body.reduces_examples:
-            errors.check_updates(updates, params)
-            extra = extra | ({"grad": updates} if asks_grad else {})
-        for s, new in zip(together, news, strict=True):
-            new_state[s.name] = _with_clock(s, increment(s.count) if s.has_clock else None, new)
-    if frozen is not None:
-        if (
-            own_params is None and stages[0].body.reduces_examples
-        ):  # a gradient has a leading dimension more than its update
-            given = tree_map_live(lambda g: jnp.zeros_like(g, shape=g.shape[1:]), given)
-        updates = tree_map_live(_zeros, frozen, given, updates, own_params)
-    return updates, {
-        name: entry for name, entry in new_state.items() if name in entries or entry != {}
-    }
+def _without_frozen(columns: Columns, frozen: Tree, extra: dict) -> tuple[Columns, dict]:
+    """The columns, and the extra arguments, with holes in the place of frozen leaves."""
+    updates, params = drop_leaves(frozen, columns.updates), drop_leaves(frozen, columns.params)
+    seen = tree_map_live(lambda flag: not flag, frozen)
+    own = Columns(columns.treedef, columns.column(updates), columns.column(params), params)
+    return own, restrict_extras(seen, columns.params, extra)
 
 
-def checked_entries(stage: Stage, state: Any) -> dict[str, Any]:
-    """The states of a wrapper's members by name; that of a member that it does not have is an
-    error.
-    """
-    if not isinstance(state, dict) or not state.keys() <= stage.body.members.keys():
-        found = errors.quote(map(str, state)) if isinstance(state, dict) else type(state).__name__
-        known = errors.quote(stage.body.members)
-        raise ValueError(
-            f"update: the state of {stage.name!r} has {found}, but its members are {known}: it belongs to another"
-            " transformation. Make one with init(params)."
-        )
-    return state
+def _with_zeros(columns: Columns, frozen: Tree, given: Columns, stacked: bool) -> Columns:
+    """Zeros as the updates of frozen leaves that had a gradient."""
+
+    def update(is_frozen: Any, g: Any, u: Any, p: Any) -> jax.Array | None:
+        if g is None or is_frozen is not True:
+            return u
+        shape = g.shape[1:] if stacked else g.shape  # of one example
+        like = jnp.zeros_like(g, shape=shape) if p is None else p
+        return jnp.zeros_like(like, compute_dtype(g.dtype))
+
+    rows = zip(columns.column(frozen), given.g, columns.g, given.p, strict=True)
+    return given.with_g([update(*row) for row in rows])
 
 
-def restrict_extras(mask: Any, params: Any, extra: dict) -> dict:
-    """The extra arguments for a member that sees the leaves where ``mask`` is true; a loss is still
-    given them all.
+def restrict_extras(mask: Tree, params: Params, extra: dict[str, Any]) -> dict[str, Any]:
+    """The extra arguments for a member that sees the leaves where ``mask`` is true.
+
+    A function of the parameters is still given all of them.
     """
     own = dict(extra)
     if extra.get("grad") is not None:
@@ -120,11 +124,23 @@ def restrict_extras(mask: Any, params: Any, extra: dict) -> dict:
     return own
 
 
-def _zeros(frozen: bool, given: Any, update: Any, param: Any) -> Any:
-    """A zero for a leaf that is frozen, unless it had no gradient; else its update."""
-    if not frozen or given is None:
-        return update
-    return jnp.zeros_like(given if param is None else param, compute_dtype(given.dtype))
+# -------------------------------------------------------------------------------------- states
+
+
+def checked_entries(stage: Stage, state: State) -> State:
+    """The states of a wrapper's members by name.
+
+    Raises:
+        ValueError: if there is the state of a member that it does not have.
+    """
+    if not isinstance(state, dict) or not state.keys() <= stage.body.members.keys():
+        found = errors.quote(map(str, state)) if isinstance(state, dict) else type(state).__name__
+        known = errors.quote(stage.body.members)
+        raise ValueError(
+            f"update: the state of {stage.name!r} has {found}, but its members are {known}: it"
+            " belongs to another transformation. Make one with init(params)."
+        )
+    return state
 
 
 def _clock(entry: Any) -> Any:
@@ -135,10 +151,10 @@ def _with_clock(stage: Stage, count: Any, own: Any) -> Any:
     return {"count": count, **own} if stage.has_clock else own
 
 
-def _without_clock(stage: Stage, entry: Any) -> Any:
+def _without_clock(stage: Stage, entries: State) -> Any:
     """The state of one member without its clock, checked against its slots."""
-    if stage.body.slot_names is not None:
-        errors.check_slots(
-            stage.name, stage.body.slot_names | ({"count"} if stage.has_clock else set()), entry
-        )
-    return {k: v for k, v in entry.items() if k != "count"} if stage.has_clock else entry
+    entry, clock = entries.get(stage.name, {}), {"count"} if stage.has_clock else set()
+    slots = stage.body.slot_names
+    if slots is not None and not (isinstance(entry, dict) and entry.keys() == slots | clock):
+        errors.check_slots(stage.name, slots | clock, entry)
+    return {k: v for k, v in entry.items() if k not in clock} if clock else entry

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from gradchain.core import errors
 from gradchain.core.call import Factory, is_call
+from gradchain.core.columns import Columns
 from gradchain.numerics.arithmetic import real_dtype
 from gradchain.tree.mapping import tree_map_live, upcast
 from gradchain.tree.selecting import is_tree_of_choices
@@ -143,6 +144,8 @@ class Body:
     slot_names: frozenset[str] | None = None  # None: it keeps its state as it likes
     keeps_clock: bool = False  # whether it moves its step number on itself
     freezes: bool = False  # whether it, or a member of its own, keeps leaves from any update
+    is_opaque: bool = False  # whether a function that nothing is known of makes its updates
+    micro_steps: Any = 1  # how many of its steps make one step of its members
     members: Mapping[str, Any] = MappingProxyType({})  # by their names in its state; "": all of it
 
     def parts(self, entry: Any) -> Iterator[tuple[str, Any, Any]]:
@@ -165,8 +168,8 @@ class Body:
 
     @classmethod
     def run(
-        cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict
-    ) -> tuple[Any, list]:
+        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
+    ) -> tuple[Columns, list[Any]]:
         """The updates after all ``stages``, and the new state of each."""
         raise NotImplementedError
 
@@ -178,6 +181,7 @@ class PairBody(Body):
 
     def __init__(self, init: Callable, update: Callable, members: Sequence[Member]):
         self.init, self.update = lambda params: init(upcast(params)), update
+        self.is_opaque = not members
         self.locality = widest(m.locality for m in members) if members else "tree"
         parameters = list(inspect.signature(update).parameters.values())
         by_place = [p for p in parameters if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
@@ -191,66 +195,72 @@ class PairBody(Body):
 
     @classmethod
     def run(
-        cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict
-    ) -> tuple[Any, list]:
+        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
+    ) -> tuple[Columns, list[Any]]:
         """See ``Body``."""
         body = stages[0].body
         own = {k: v for k, v in extra.items() if k in body.extras or "*" in body.extras}
-        updates, params = upcast(updates), upcast(params) if body.takes_params else None
+        params = [upcast(columns.params)] if body.takes_params else []
         with trusting_extras():
-            updates, new = body.update(
-                updates, states[0], *([params] if body.takes_params else []), **own
-            )
-        return updates, [new]
+            updates, new = body.update(upcast(columns.updates), states[0], *params, **own)
+        return columns.with_updates(updates), [new]
 
 
 class Stage:
-    """A member of a chain at one step: its name, its clock, its numbers, and what its factory made
-    of them.
-    """
+    """A member at one step: its clock, its numbers, and the body made of them."""
 
     def __init__(self, name: str, call: Member, count: Any):
         self.name, self.call, self.count = name, call, count
-        is_scheduled = lambda k, v: (
-            callable(v) and call.factory.mentions(k, "Hyper") and not call.factory.composite
-        )
-        scheduled = [k for k, v in call.arguments.items() if is_scheduled(k, v)]
+        is_hyper = lambda k: call.factory.mentions(k, "Hyper") and not call.factory.composite
+        scheduled = [k for k, v in call.arguments.items() if callable(v) and is_hyper(k)]
         if count is None and scheduled:
             errors.check_slots(name, {"count"}, {})
         self.numbers = call.arguments | {k: call.arguments[k](count) for k in scheduled}
+        parts = [x for v in self.numbers.values() for x in (v if _is_row(v) else (v,))]
+        self.arrays = [x for x in parts if isinstance(x, jax.Array) and x.ndim == 0]
         self.body = self._make(self.numbers)
         self.has_clock = not self.body.keeps_clock and (bool(scheduled) or self.body.needs_step)
 
-    def in_precision_of(self, dtype: Any) -> Any:
+    def in_precision_of(self, dtype: jnp.dtype) -> Any:
         """The body whose array hyperparameters have the precision of ``dtype``.
 
-        Made anew each time: its numbers belong to the trace that asks, and must not be kept for
-            another.
+        Where they are cast it is made anew each time: its numbers belong to the trace that asks,
+        and must not be kept for another.
         """
         real = real_dtype(dtype)
+        if all(x.dtype == real for x in self.arrays):
+            return self.body
         cast = lambda x: x.astype(real) if isinstance(x, jax.Array) and x.ndim == 0 else x
-        cast_all = lambda x: type(x)(map(cast, x)) if type(x) in (tuple, list) else cast(x)
+        cast_all = lambda v: type(v)(map(cast, v)) if _is_row(v) else cast(v)
         return self._make({k: cast_all(v) for k, v in self.numbers.items()})
 
     def _make(self, numbers: dict[str, Any]) -> Any:
-        if self.call.factory.composite:  # a chain with a name of its own runs as one member
-            inner = self.call.of(self.call.factory, self.call.arguments)
-            body = PairBody(inner.init, inner.update, members=[inner])
-            body.members, body.freezes, body.reduces_examples = (
-                {"": inner},
-                inner.freezes,
-                reduces_examples(inner),
-            )
-            return body
+        if self.call.factory.composite:
+            return _as_one_member(self.call)
         made = self.call.factory.call(numbers)
         if getattr(made, "is_pair", False):  # a wrapped pair, opened again
             made = tuple(made)
-        if not (isinstance(made, Body) or is_pair(made)):
-            name = self.call.factory.name
+        if isinstance(made, Body):
+            return made
+        if not is_pair(made):
             raise TypeError(
-                f"{name}: a factory returns a lift or an (init, update) pair, not {made!r}; see also @recipe."
+                f"{self.call.factory.name}: a factory returns a lift or an (init, update) pair, not"
+                f" {made!r}; see also @recipe."
             )
-        return made if isinstance(made, Body) else PairBody(*made, members=self.call.inner)
+        return PairBody(*made, members=self.call.inner)
+
+
+def _is_row(value: Any) -> bool:
+    return type(value) in (tuple, list)
+
+
+def _as_one_member(tx: Member) -> PairBody:
+    """The body of a chain with a name of its own."""
+    inner = tx.of(tx.factory, tx.arguments)
+    body = PairBody(inner.init, inner.update, members=[inner])
+    body.members, body.freezes = {"": inner}, inner.freezes
+    body.reduces_examples = reduces_examples(inner)
+    return body
 
 
 def reduces_examples(tx: Member) -> bool:

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, overload
 
 import jax
 
 from gradchain.core import errors
-from gradchain.core.apply import add_updates
+from gradchain.core.apply import add_columns
 from gradchain.core.call import Call, Factory, as_number, decorator, is_call
+from gradchain.core.columns import Columns
+from gradchain.core.roles import roles_of
 from gradchain.core.run import frozen_by, init_stages, run_stages
 from gradchain.core.schedule import Schedule
 from gradchain.core.stage import free_name, is_pair, stages_at_start, widest
-from gradchain.numerics.arithmetic import cast
+from gradchain.core.types import OptaxPair, Pair, Params, State, Updates
 from gradchain.tree.mapping import is_traced, tree_map_live
+from gradchain.tree.paths import flatten
 
 P = ParamSpec("P")
 
 
-class GradientTransformation(Call):
+class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralTypeIssues]
     """A pure pair of functions, ``init`` and ``update``, that remembers how it was made.
 
     ``GradientTransformation(init, update)`` wraps a hand-written pair; ``init, update = tx``
@@ -41,11 +44,13 @@ class GradientTransformation(Call):
     tag = "@transform"
     __slots__ = ()
 
-    def __new__(cls, init: Callable, update: Callable) -> GradientTransformation:
+    def __new__(
+        cls, init: Callable[[Params], Any], update: Callable[..., tuple[Updates, Any]]
+    ) -> GradientTransformation:
         """The transformation that wraps a pair of functions."""
         return cls.of(_pair, {"init": init, "update": update})
 
-    def __iter__(self) -> Iterator[Callable]:
+    def __iter__(self) -> Iterator[Callable[..., Any]]:
         return iter((self.init, self.update))
 
     @classmethod
@@ -96,6 +101,12 @@ class GradientTransformation(Call):
         return [
             x for m in members for x in as_transformation(m, self.factory.name).members.values()
         ]
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """What it is: the roles of its factory, or of a chain or recipe those of its members."""
+        made = self._expanded() if self.factory.composite else []
+        return self.factory.roles.union(*(member.roles for member in made))
 
     def __getitem__(self, name: str) -> GradientTransformation:
         if name not in self.members:
@@ -151,7 +162,7 @@ class GradientTransformation(Call):
     def _has_argument(self, name: str) -> bool:
         return name in self.arguments or any(m._has_argument(name) for m in self.inner)
 
-    def insert_before(self, name: str, tx: Any) -> GradientTransformation:
+    def insert_before(self, name: str, tx: GradientTransformation | Pair) -> GradientTransformation:
         """The chain in which ``tx`` comes before the member called ``name``."""
         before = self[name]
         return chain(
@@ -219,42 +230,56 @@ class GradientTransformation(Call):
             ValueError: naming the path, if structures or shapes do not fit; nothing is broadcast.
             TypeError: for an extra argument that no member takes.
         """
-        run = _compiled_update if _is_concrete(updates, extra) else _update
-        return run(self, updates, state, params, extra)
+        flat = flatten(updates)
+        if _is_concrete(flat[0], extra):
+            return _compiled_update(self, updates, state, params, extra)
+        return _update(self, updates, state, params, extra, flat)
 
     def step(
         self, grads: Any, state: dict[str, Any], params: Any, **extra: Any
     ) -> tuple[Any, dict[str, Any]]:
         """Update and apply in one compiled call: ``params, state = tx.step(grads, state, params)``."""
-        run = _compiled_step if _is_concrete(grads, extra) else _step
-        return run(self, grads, state, params, extra)
+        flat = flatten(grads)
+        if _is_concrete(flat[0], extra):
+            return _compiled_step(self, grads, state, params, extra)
+        return _step(self, grads, state, params, extra, flat)
 
 
-def _is_concrete(updates: Any, extra: dict) -> bool:
-    """Whether to compile: a tracer that only the state or the parameters hold would do no harm
-    there.
-    """
-    return not (
-        is_traced(jax.tree.leaves(updates))
-        or any(isinstance(x, str) or callable(x) for x in extra.values())
-    )
+def _is_concrete(leaves: list, extra: dict[str, Any]) -> bool:
+    """Whether to compile: a tracer in the state or the parameters alone would do no harm there."""
+    is_static = any(isinstance(x, str) or callable(x) for x in extra.values())
+    return not is_static and not is_traced(leaves)
 
 
 def _update(
-    tx: GradientTransformation, updates: Any, state: Any, params: Any, extra: dict
-) -> tuple[Any, dict]:
-    updates = errors.as_arrays(updates)
-    new_updates, new_state = run_stages(tx.members, updates, state, errors.as_arrays(params), extra)
-    return tree_map_live(lambda g, u: cast(u, g.dtype), updates, new_updates), new_state
+    tx: GradientTransformation,
+    updates: Updates,
+    state: State,
+    params: Params,
+    extra: dict[str, Any],
+    flat: tuple[list, Any] | None = None,
+) -> tuple[Updates, State]:
+    errors.check_not_swapped(tx.members, updates, state)
+    given = Columns.of_flat(*(flat or flatten(updates)), updates, params)
+    made, state = run_stages(tx.members, given, state, extra)
+    in_dtype_of = lambda g, u: u if g is None or u.dtype == g.dtype else u.astype(g.dtype)
+    return given.tree(list(map(in_dtype_of, given.g, made.g))), state
 
 
 def _step(
-    tx: GradientTransformation, grads: Any, state: Any, params: Any, extra: dict
-) -> tuple[Any, dict]:
-    updates, state = run_stages(
-        tx.members, errors.as_arrays(grads), state, errors.as_arrays(params), extra
-    )
-    return add_updates(params, updates), state
+    tx: GradientTransformation,
+    grads: Updates,
+    state: State,
+    params: Params,
+    extra: dict[str, Any],
+    flat: tuple[list, Any] | None = None,
+) -> tuple[Params, State]:
+    if params is None:
+        raise ValueError("apply_updates: params is None; call apply_updates(params, updates)")
+    errors.check_not_swapped(tx.members, grads, state)
+    given = Columns.of_flat(*(flat or flatten(grads)), grads, params)
+    made, state = run_stages(tx.members, given, state, extra)
+    return add_columns(made), state
 
 
 _compiled_update = jax.jit(_update)
@@ -264,15 +289,50 @@ _compiled_step = jax.jit(_step)
 # ---------------------------------------------------------------------------------------- factories
 
 
-def transform(function: Callable[P, Any]) -> Callable[P, GradientTransformation]:
-    """Make a factory of transformations from a function that returns a lift, or an ``(init,
-    update)`` pair.
+@overload
+def transform(function: Callable[P, Any]) -> Callable[P, GradientTransformation]: ...
+
+
+@overload
+def transform(
+    function: None = None, *, roles: str
+) -> Callable[[Callable[P, Any]], Callable[P, GradientTransformation]]: ...
+
+
+def transform(function: Callable[..., Any] | None = None, *, roles: str = "") -> Callable[..., Any]:
+    """Make a factory of transformations from a function that returns a lift.
 
     The function sees numbers: schedules are evaluated at the present step before it is called.
     Arguments annotated ``Hyper`` take a number or a function of the step; arguments annotated
-    ``GradientTransformation`` take members.
+    ``GradientTransformation`` take members. In the place of a lift it may return an ``(init,
+    update)`` pair.
+
+    Args:
+        function: the function; the decorator stands with arguments or without.
+        roles: words that say what the transformations are, for ``check``, ``watch`` and whatever
+            else asks; of no known one nothing is known. ``clip``: bounds what is too large, as
+            ``global_clip`` by the norm of all leaves, as ``rms_clip`` by a root mean square, which
+            bounds directions as well; ``adaptive``: 1000 times the gradient gives the same
+            direction; ``momentum``: it moves on where the gradient vanishes (unless an argument
+            ``b1`` is 0); ``step``: it turns a direction into a step downhill; ``decay``: it pulls
+            parameters towards zero or their start; ``final``: it takes its updates for those that
+            are added to the parameters; ``harmless``: it changes no update; ``alternatives``: each
+            of its members makes whole updates of its own; ``observer``: it shows numbers of what it
+            holds and changes none.
+
+    Raises:
+        ValueError: if a word is no role.
+
+    Example:
+        >>> import gradchain as gc
+        >>> @gc.transform(roles="adaptive")
+        ... def signs():
+        ...     return gc.elementwise(lambda g: g / abs(g))
+        >>> gc.chain(signs(), gc.clip_by_global_norm(1.0)).roles == {"adaptive", "clip", "global_clip"}
+        True
     """
-    return decorator(GradientTransformation)(function)
+    make = decorator(GradientTransformation, roles=roles_of(roles))
+    return make if function is None else make(function)
 
 
 def recipe(function: Callable[P, Any]) -> Callable[P, GradientTransformation]:
@@ -315,7 +375,7 @@ _pair = Factory(_make_pair, GradientTransformation)
 
 
 @recipe
-def chain(*members: GradientTransformation) -> Any:
+def chain(*members: GradientTransformation | Pair) -> Any:
     """Apply transformations in order, each to the updates of the one before.
 
     The state is a dict with one entry for each member that has a state, under its name; nested

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 
+@functools.cache
 def compute_dtype(*dtypes: DTypeLike) -> jnp.dtype:
     """The dtype that a rule computes in.
 
@@ -24,6 +26,7 @@ def compute_dtype(*dtypes: DTypeLike) -> jnp.dtype:
     return jnp.dtype(jnp.float64 if wide else jnp.float32)
 
 
+@functools.cache
 def real_dtype(dtype: DTypeLike) -> jnp.dtype:
     """The dtype of the real part: float32 for complex64."""
     return jnp.finfo(dtype).dtype

@@ -14,6 +14,7 @@ import jax
 from jax import lax
 
 from gradchain.core.call import is_call
+from gradchain.core.columns import Columns
 from gradchain.core.run import run_stages
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.walk import PlacedMember, walk
@@ -63,9 +64,8 @@ def _metered(tx: GradientTransformation) -> Metered:
 
 def _with_metered_members(call: GradientTransformation) -> Metered:
     arguments = call.arguments
-    if (
-        not call.factory.composite and call.factory.name != "watch"
-    ):  # which measures what it holds itself
+    # An observer measures what it holds itself.
+    if not call.factory.composite and "observer" not in call.factory.roles:
         swap = lambda x: _metered(x) if isinstance(x, GradientTransformation) else x
         arguments = jax.tree.map(swap, arguments, is_leaf=is_call)
     return Metered.of(call.factory, arguments, call.name)
@@ -79,7 +79,8 @@ def run_with_meters(
     for name, call in _metered(tx).members.items():
         around = {_before(name): _METER, name: call, _after(name): _METER}
         members |= {k: v for k, v in around.items() if k == name or k in state}
-    return run_stages(members, updates, state, params, extra)
+    made, new_state = run_stages(members, Columns.of(updates, params), state, extra)
+    return made.updates, new_state
 
 
 # -------------------------------------------------------------------------- their places in a state

@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gradchain.core.columns import Columns
 from gradchain.core.errors import check_at_least
 from gradchain.core.run import run_stages
 from gradchain.core.stage import Body, Stage, reduces_examples, trusting_extras
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.types import Pair
 from gradchain.core.walk import PlacedMember
 from gradchain.inspection.hyperparams import hyperparams
 from gradchain.numerics.arithmetic import cast, safe_divide
@@ -29,9 +31,9 @@ from gradchain.telemetry.meters import (
 from gradchain.tree.mapping import map_leaves, real_dtype_of, tree_map_live
 
 
-@transform
+@transform(roles="observer")
 def watch(
-    inner: GradientTransformation,
+    inner: GradientTransformation | Pair,
     every: int = 100,
     by: Any = None,
     healthy: Any = (1e-3, 1e3),
@@ -46,8 +48,8 @@ def watch(
       ``update_ratio``, the second over the third (0 where that is 0);
     - for each member, however deep, ``scale_by_adam/norm_in`` and ``scale_by_adam/norm_out``, and
       its numbers as they are at this step: ``scale_by_learning_rate/learning_rate``; for one with
-      *clip* in its name ``clip_by_global_norm/clip_factor``, the norm that it left over the norm
-      that came in;
+      the role ``clip``, or *clip* in its own name, ``clip_by_global_norm/clip_factor``, the norm
+      that it left over the norm that came in;
     - ``vanishing`` and ``exploding``, the number of layers whose gradient is too small or too
       large, see ``healthy``;
     - with ``by``, for each layer ``gradient_norm/<layer>``, ``update_norm/<layer>``,
@@ -133,11 +135,12 @@ class Watched(Body):
 
     @classmethod
     def run(
-        cls, stages: list[Stage], updates: Any, states: list, params: Any, extra: dict
-    ) -> tuple[Any, list]:
+        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
+    ) -> tuple[Columns, list[Any]]:
         """See ``Body``."""
         (stage,), (entry,) = stages, states
         body, old, state = stage.body, entry["metrics"], entry.get("inner", {})
+        updates, params = columns.updates, columns.params
         if params is None and jax.tree.leaves(updates):
             raise TypeError(
                 f"update: {stage.name!r} needs params: call update(grads, state, params)."
@@ -149,11 +152,10 @@ class Watched(Body):
             else:
                 due = (stage.count == 0) | ((stage.count + 1) % body.every == 0)
                 metrics = lax.cond(due, lambda: run()[2], lambda: old)
-                updates = _after(metrics["step"] >= 0, updates)
-                new_updates, new_state = run_stages(
-                    body.inner.members, updates, state, params, extra
-                )
-        return new_updates, [
+                columns = columns.with_updates(_after(metrics["step"] >= 0, updates))
+                made, new_state = run_stages(body.inner.members, columns, state, extra)
+                new_updates = made.updates
+        return columns.with_updates(new_updates), [
             {k: v for k, v in {"metrics": metrics, "inner": new_state}.items() if k in entry or v}
         ]
 
@@ -208,7 +210,7 @@ def _names(body: Watched, state: Any, params: Any) -> list[str]:
 
 def _clips(parts: list[PlacedMember], norms: Any) -> dict[str, tuple[str, str]]:
     """The factors by which members clip, and the norms of which they are ratios."""
-    clips = [part.name for part in parts if "clip" in part.path[-1] or "clip" in part.factory]
+    clips = [part.name for part in parts if "clip" in part.roles or "clip" in part.path[-1]]
     pairs = {f"{name}/clip_factor": (f"{name}/norm_in", f"{name}/norm_out") for name in clips}
     return {name: pair for name, pair in pairs.items() if pair[0] in norms}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, TypeAlias
 
 import jax
@@ -63,7 +64,8 @@ def in_containers_of(like: Tree, tree: Tree) -> Tree:
     A serializer may have changed them. Where the two have not the same paths, ``tree`` comes back
     as it is.
     """
-    if jax.tree.structure(tree) == jax.tree.structure(like):
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        jax.tree.structure(like).flatten_up_to(tree)
         return tree
     paths, found = [path for path, _ in named_leaves(like)], dict(named_leaves(tree))
     if set(paths) != found.keys():

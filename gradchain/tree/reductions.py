@@ -75,7 +75,8 @@ def all_finite(tree: Tree) -> jax.Array:
         >>> print(all_finite({"a": jnp.array([1.0, jnp.inf])}))
         False
     """
-    bad = jax.tree.leaves(map_leaves(lambda x: 1.0 - _is_finite(x), tree))
+    rows = [(x,) for x in jax.tree.leaves(tree)]
+    bad = [x for (x,) in map_rows(lambda _, x: [1.0 - _is_finite(x)], [None] * len(rows), rows)]
     return sum_over_shards(bad) == 0 if bad else jnp.array(True)
 
 

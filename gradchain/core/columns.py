@@ -1,0 +1,96 @@
+"""Updates and parameters as columns of leaves: flattened once for a whole chain."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from gradchain.core import errors
+from gradchain.core.types import Params, Tree, Updates
+from gradchain.tree.paths import flatten, flatten_like, named_leaves
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """The leaves of updates, and beside each the parameter that it moves.
+
+    Attributes:
+        treedef: the structure of the updates, in which holes are leaves.
+        g: the leaves of the updates; ``None`` is a hole.
+        p: those of the parameters; ``None`` for each if there are none.
+        params: the tree of parameters, or ``None``.
+    """
+
+    treedef: Any
+    g: list
+    p: list
+    params: Params
+
+    @classmethod
+    def of(cls, updates: Updates, params: Params) -> Columns:
+        """Columns of arrays.
+
+        Raises:
+            TypeError: naming the path, if a leaf is not a number.
+            ValueError: naming the paths, if the trees differ.
+        """
+        return cls.of_flat(*flatten(updates), updates, params)
+
+    @classmethod
+    def of_flat(cls, g: list, treedef: Any, updates: Updates, params: Params) -> Columns:
+        """The same for updates that are flattened already."""
+        if any(x is not None and not isinstance(x, jax.Array) for x in g):
+            updates = errors.as_arrays(updates)
+            g = flatten(updates)[0]
+        p = errors.leaves_beside(updates, treedef, params)
+        if any(x is not None and not isinstance(x, jax.Array) for x in p):
+            params = errors.as_arrays(params)
+            p = flatten_like(treedef, params)
+        return cls(treedef, g, p, params)
+
+    @property
+    def updates(self) -> Updates:
+        """The tree of updates."""
+        return self.treedef.unflatten(self.g)
+
+    def tree(self, column: list) -> Tree:
+        """The tree of a column."""
+        return self.treedef.unflatten(column)
+
+    def column(self, tree: Tree) -> list:
+        """The leaves of a tree of the same structure; holes if it is ``None``."""
+        treedef = self.treedef
+        return [None] * treedef.num_leaves if tree is None else treedef.flatten_up_to(tree)
+
+    def slot(self, stage: str, name: str, tree: Tree) -> list:
+        """The leaves of a slot.
+
+        They are matched by path where the containers differ: a serializer may have made a list of a
+        tuple, or a dict of either.
+        """
+        try:
+            return self.column(tree)
+        except (ValueError, TypeError, KeyError):
+            return errors.slot_leaves(stage, name, self.updates, tree)
+
+    def path(self, i: int) -> str:
+        """The path of leaf ``i``."""
+        return named_leaves(self.updates)[i][0]
+
+    def with_g(self, g: list) -> Columns:
+        """The same with other updates."""
+        return dataclasses.replace(self, g=g)
+
+    def with_updates(self, updates: Updates) -> Columns:
+        """The same with the updates of a tree, which a foreign pair may have built anew."""
+        try:
+            return self.with_g(self.column(updates))
+        except (ValueError, TypeError, KeyError):
+            return Columns.of(updates, self.params)
+
+    def check(self) -> None:
+        """Raise an error unless each update fits its parameter."""
+        if self.params is not None:
+            errors.check_leaves(self.updates, self.g, self.p)
