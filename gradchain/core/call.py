@@ -18,9 +18,10 @@ import jax
 import numpy as np
 
 from gradchain.core.errors import quote
+from gradchain.core.types import StepFunction
 from gradchain.tree.mapping import is_traced
 
-Hyper: TypeAlias = Annotated[Any, "Hyper"]
+Hyper: TypeAlias = Annotated[float | jax.Array | StepFunction, "Hyper"]
 """A number: a float, a 0-d array, a tracer, or a function of the step (0-based) that gives one."""
 
 FACTORIES: dict[str, Factory] = {}
@@ -36,6 +37,7 @@ class Factory:
     kind: type[Call]
     coming: int = 0  # leading arguments that are given only when the value is used
     composite: bool = False  # a recipe: its function returns members instead of a rule
+    roles: frozenset[str] = frozenset()  # what its transformations are: see core/roles.py
     name: str = field(init=False)
     signature: inspect.Signature = field(init=False)
 
@@ -295,11 +297,16 @@ def _unflatten(cls: type[Call]) -> Callable:
     return unflatten
 
 
-def decorator(kind: type[Call], coming: int = 0, composite: bool = False) -> Callable:
+def decorator(
+    kind: type[Call],
+    coming: int = 0,
+    composite: bool = False,
+    roles: frozenset[str] = frozenset(),
+) -> Callable:
     """A decorator that turns a function into a factory of ``kind``."""
 
     def decorate(function: Callable) -> Callable:
-        factory = Factory(function, kind, coming, composite)
+        factory = Factory(function, kind, coming, composite, roles)
         make = lambda *args, **kwargs: factory.bind(args, kwargs)
         for name in ("__module__", "__name__", "__qualname__", "__doc__"):
             setattr(make, name, getattr(function, name))

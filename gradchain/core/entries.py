@@ -9,8 +9,9 @@ import jax
 
 
 def entries(node: Any) -> dict[str, Any]:
-    """What a part of a state holds, by name: a dict, or a tuple of a foreign wrapper; nothing of a
-    leaf.
+    """The contents of a part of a state, by name.
+
+    Such a part is a dict, or a tuple of a foreign wrapper; a leaf has none.
     """
     if isinstance(node, Mapping):
         return dict(node)
@@ -18,21 +19,6 @@ def entries(node: Any) -> dict[str, Any]:
         return {}
     names = getattr(node, "_fields", map(str, range(len(node))))
     return dict(zip(names, node, strict=True))
-
-
-def is_watch(node: Any) -> bool:
-    """Whether a part of a state is that of a ``watch``."""
-    entry = entries(node)
-    return entry.keys() - {"inner"} == {"count", "metrics"} and "gradient_norm" in entries(
-        entry["metrics"]
-    )
-
-
-def is_meter(name: str, node: Any) -> bool:
-    """Whether a part of a state called ``name`` is what a ``watch`` reads one norm with."""
-    return (
-        str(name).endswith(("/in", "/out")) and isinstance(node, dict) and node.keys() == {"norm"}
-    )
 
 
 def unboxed(x: Any) -> Any:

@@ -47,10 +47,10 @@ def masked(
 
     members = {"inner": inner, "others": chain() if others is None else others}
     labels_of = lambda tree: jax.tree.map(lambda x: "inner" if x else "others", select(where, tree))
-    return ByLabel(members, labels_of, {"inner": where})
+    return ByLabel(members, labels_of, {"inner": where}, rest="the others")
 
 
-@transform
+@transform(roles="alternatives")
 def partition(
     transforms: Mapping[str, GradientTransformation | Pair],
     param_labels: Callable[[str, Any], str] | Tree,

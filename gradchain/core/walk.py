@@ -1,4 +1,4 @@
-"""Every member of a transformation, however deep: its part of a state, and where it stands."""
+"""Walk through the members of a transformation, however deep."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import functools
 import itertools
 import typing
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +15,12 @@ from gradchain.core.by_label import ByLabel
 from gradchain.core.lift import GIVEN, Lift
 from gradchain.core.run import drop_leaves, frozen_by
 from gradchain.core.stage import Body, Stage, is_pair
-from gradchain.core.transformation import GradientTransformation, as_transformation
+from gradchain.core.transformation import GradientTransformation, as_transformation, chain
+from gradchain.core.types import Params, State
 from gradchain.tree.paths import flatten
 from gradchain.tree.selecting import keep_leaves
 
-STEPS = frozenset(
-    {"scale_by_learning_rate", "scale_by_madgrad", "scale_by_cocob"}
-)  # what makes a step of a gradient
+_CHAIN = chain().factory  # the one recipe whose members the user puts together
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,8 +40,8 @@ class PlacedMember:
 
     path: tuple[str, ...]
     stage: Stage
-    entry: Any
-    params: Any
+    entry: State
+    params: Params | None
     chain: GradientTransformation
     above: PlacedMember | None
     branch: str
@@ -60,7 +58,7 @@ class PlacedMember:
 
     @property
     def body(self) -> Body:
-        """What its factory made."""
+        """The lift, or the pair, that its factory made."""
         return self.stage.body
 
     @property
@@ -69,8 +67,13 @@ class PlacedMember:
         return self.call.factory.name
 
     @property
+    def roles(self) -> frozenset[str]:
+        """What it is, as said where its factory is defined."""
+        return self.call.factory.roles
+
+    @property
     def needs(self) -> frozenset[str]:
-        """What ``update`` has to be given for it: ``params``, and extra arguments by name."""
+        """The arguments that ``update`` must be given for it: ``params``, and extra ones."""
         if not isinstance(self.body, Lift):
             return frozenset()  # a pair of functions does not say
         names = self.body.required - (GIVEN - {"p"})
@@ -78,8 +81,9 @@ class PlacedMember:
 
     @property
     def takes(self) -> frozenset[str]:
-        """The extra arguments that it uses where they are given, those of its members aside;
-        ``"*"`` for any.
+        """The extra arguments that it uses where they are given; ``"*"`` for any.
+
+        Those of its members are theirs.
         """
         if not isinstance(self.body, Lift):
             return frozenset() if self.body.members else self.body.extras
@@ -88,32 +92,32 @@ class PlacedMember:
     # Where it stands
 
     @functools.cached_property
-    def position(self) -> tuple:
-        """By turns the index in a chain and the branch of the member there, from the outside in."""
+    def position(self) -> tuple[int | str, ...]:
+        """By turns the index in a chain and the branch there, from the outside in."""
         return (*self._origin, list(self.chain.members).index(self.stage.name))
 
     @property
-    def _origin(self) -> tuple:
+    def _origin(self) -> tuple[int | str, ...]:
         return () if self.above is None else (*self.above.position, self.branch)
 
     @functools.cached_property
-    def recipe(self) -> tuple | None:
-        """The recipe of this library that put it there, as the place of its call; ``None`` if the
-        user did.
+    def recipe(self) -> tuple[int | str, ...] | None:
+        """The recipe of this library that put it there, as the place of its call.
+
+        ``None`` if the user did.
         """
         outer = None if self.above is None else self.above.recipe
         found = _recipes(self.chain, (*self._origin, 0), outer)
         return next(itertools.islice(found, self.position[-1], None))
 
     @functools.cached_property
-    def labels(self) -> frozenset[tuple]:
+    def labels(self) -> frozenset[tuple[tuple[int | str, ...], str]]:
         """The groups that it stands in: each a position and a label."""
         if self.above is None:
             return frozenset()
-        own = (
-            {(self.above.position, self.branch)} if isinstance(self.above.body, ByLabel) else set()
-        )
-        return self.above.labels | own
+        if not isinstance(self.above.body, ByLabel):
+            return self.above.labels
+        return self.above.labels | {(self.above.position, self.branch)}
 
     def is_inside(self, outer: PlacedMember) -> bool:
         """Whether the other holds this one, however deep."""
@@ -136,7 +140,7 @@ class PlacedMember:
 
 
 def walk(
-    tx: GradientTransformation, state: Any = None, params: Any = None
+    tx: GradientTransformation, state: State | None = None, params: Params | None = None
 ) -> Iterator[PlacedMember]:
     """Each member of ``tx`` in order, a wrapper before what it holds.
 
@@ -159,55 +163,60 @@ def walk(
 
 
 def _walk(
-    tx: GradientTransformation, state: Any, params: Any, above: PlacedMember | None, branch: str
+    tx: GradientTransformation,
+    state: State,
+    params: Params | None,
+    above: PlacedMember | None,
+    branch: str,
 ) -> Iterator[PlacedMember]:
-    entries = state if isinstance(state, dict) else {}
-    stages = [Stage(name, call, _count(entries.get(name))) for name, call in tx.members.items()]
     path = () if above is None else above.path + ((branch,) if branch else ())
+    stages = _stages(tx, state)
     for stage in stages:
-        entry = entries.get(stage.name, {})
-        part = PlacedMember(
-            (*path, stage.name), stage, entry, _reaching(stage, stages, params), tx, above, branch
-        )
+        entry = _entry(state, stage.name)
+        reaching = _reaching(stage, stages, params)
+        part = PlacedMember((*path, stage.name), stage, entry, reaching, tx, above, branch)
         yield part
-        masks = (
-            stage.body.masks(part.params)
-            if params is not None and isinstance(stage.body, ByLabel)
-            else {}
-        )
+        is_divided = params is not None and isinstance(stage.body, ByLabel)
+        masks = stage.body.masks(part.params) if is_divided else {}
         for inner, member, own in stage.body.parts(entry if isinstance(entry, dict) else {}):
-            yield from _walk(
-                member,
-                own,
-                keep_leaves(masks[inner], part.params) if masks else part.params,
-                part,
-                inner,
-            )
+            inside = keep_leaves(masks[inner], part.params) if masks else part.params
+            yield from _walk(member, own, inside, part, inner)
 
 
-def _count(entry: Any) -> Any:
+def _stages(tx: GradientTransformation, state: State) -> list[Stage]:
+    """The members, each at the step that its part of the state counts."""
+    return [Stage(name, call, _count(_entry(state, name))) for name, call in tx.members.items()]
+
+
+def _entry(state: State, name: str) -> State:
+    return state.get(name, {}) if isinstance(state, dict) else {}
+
+
+def _count(entry: State) -> jax.Array:
     count = entry.get("count") if isinstance(entry, dict) else None
-    return (
-        jnp.zeros((), jnp.int32)
-        if count is None or isinstance(count, jax.ShapeDtypeStruct)
-        else count
-    )
+    is_known = count is not None and not isinstance(count, jax.ShapeDtypeStruct)
+    return count if is_known else jnp.zeros((), jnp.int32)
 
 
-def _reaching(stage: Stage, stages: list[Stage], params: Any) -> Any:
-    """What others in its chain do not freeze; what does nothing but freeze sees all."""
+def _reaching(stage: Stage, stages: list[Stage], params: Params | None) -> Params | None:
+    """The parameters that reach a member: those that no other member freezes.
+
+    One that does nothing but freeze sees all.
+    """
     if params is None or (stage.body.freezes and not stage.body.members):
         return params
     frozen = frozen_by([s for s in stages if s is not stage], params)
     return params if frozen is None else drop_leaves(frozen, params)
 
 
-def _recipes(tx: GradientTransformation, at: tuple, recipe: tuple | None) -> Iterator[tuple | None]:
-    """For each stage of ``tx`` the outermost recipe of this library that it comes from."""
+def _recipes(
+    tx: GradientTransformation, at: tuple[int | str, ...], recipe: tuple[int | str, ...] | None
+) -> Iterator[tuple[int | str, ...] | None]:
+    """For each member of ``tx`` the outermost recipe of this library that it comes from."""
     if not tx.factory.composite or tx.name:
         yield recipe
         return
-    if recipe is None and is_ours(tx) and tx.factory.name != "chain":
+    if recipe is None and is_ours(tx) and tx.factory is not _CHAIN:
         recipe = at
     made = tx.factory.call(tx.arguments)
     members = [made] if is_pair(made) or isinstance(made, GradientTransformation) else made
@@ -221,12 +230,44 @@ def is_ours(tx: GradientTransformation) -> bool:
 
 
 def is_optimizer(tx: GradientTransformation) -> bool:
-    """Whether its updates are steps downhill, not directions: a member, however deep, makes them
-    so.
+    """Whether its updates are steps downhill: a member, however deep, makes them so.
 
     Example:
         >>> import gradchain as gc
         >>> is_optimizer(gc.lookahead(gc.adam(1e-3))), is_optimizer(gc.scale_by_adam())
         (True, False)
     """
-    return any(part.factory in STEPS for part in walk(tx))
+    return any("step" in part.roles for part in walk(tx))
+
+
+def without_observations(tx: GradientTransformation, state: State) -> State:
+    """The state of ``tx`` with holes for the numbers that observers show.
+
+    What stands between members, such as the meters of a ``watch`` around, is left out.
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx, params = gc.watch(gc.add_momentum(0.9)), jnp.ones(2)
+        >>> without_observations(tx, tx.init(params))["watch"]["metrics"]["gradient_norm"] is None
+        True
+    """
+    if not isinstance(state, dict):
+        return state
+    stages = [stage for stage in _stages(tx, state) if stage.name in state]
+    return {stage.name: _unobserved(stage, state[stage.name]) for stage in stages}
+
+
+def _unobserved(stage: Stage, entry: State) -> State:
+    """The part of one member in the state, with holes for what observers show."""
+    if not isinstance(entry, dict):
+        return entry
+    hidden = dict(entry)
+    if "observer" in stage.call.factory.roles:
+        own = entry.keys() - stage.body.members.keys()
+        hidden |= {name: jax.tree.map(lambda _: None, entry[name]) for name in own}
+    for name, member, state in stage.body.parts(entry):
+        if not name:  # all of it is the member's
+            return without_observations(member, state)
+        if name in entry:
+            hidden[name] = without_observations(member, state)
+    return hidden

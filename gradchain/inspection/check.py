@@ -1,21 +1,21 @@
-"""A check for the classic mistakes before a run."""
+"""Check a transformation for the classic mistakes before a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Collection
 
 import jax
 
 from gradchain.core.errors import check_at_least, check_params
-from gradchain.core.transformation import as_transformation
+from gradchain.core.transformation import GradientTransformation, as_transformation
+from gradchain.core.types import Pair, Params
 from gradchain.core.walk import walk
 from gradchain.inspection.mistakes import arguments, order, timing
-from gradchain.inspection.mistakes.case import Case, Finding, Found
+from gradchain.inspection.mistakes.case import Case, Finding, Search
 from gradchain.tree.mapping import shapes_of
 
 #: What ``check`` runs; the names are those of the findings.
-RULES: tuple[Callable[[Case], Found], ...] = (
+MISTAKES: tuple[Search, ...] = (
     order.no_learning_rate,
     order.two_learning_rates,
     order.sign_twice,
@@ -43,7 +43,7 @@ RULES: tuple[Callable[[Case], Found], ...] = (
 
 
 class Findings(list[Finding]):
-    """What ``check`` found, the worst first; it prints one finding a line."""
+    """The findings of ``check``, the worst first; it prints one a line."""
 
     def __repr__(self) -> str:
         return "\n".join(map(str, self)) or "nothing found"
@@ -53,23 +53,28 @@ class Findings(list[Finding]):
 
 
 def check(
-    tx: Any, params: Any = None, steps: int | None = None, passes: Collection[str] = ("params",)
+    tx: GradientTransformation | Pair,
+    params: Params | None = None,
+    steps: int | None = None,
+    passes: Collection[str] = ("params",),
 ) -> Findings:
-    """Look for classic mistakes: a sign turned twice, a clip at the wrong place, a schedule that
-    ends too early ...
+    """Look for classic mistakes in a transformation.
 
-    What is found is not raised, and nothing is run. What is not known, such as what a foreign pair
-    does, is taken to be right; so is the order of members within a recipe of this library.
+    A sign turned twice, for example, a clip at the wrong place, a schedule that ends too early.
+    Findings are not raised, and nothing is run. The unknown, such as what a foreign pair does, is
+    taken to be right; so is the order of members within a recipe of this library. A transformation
+    of your own is known by its roles, see ``transform``.
 
     Args:
         tx: the transformation, most often a whole optimizer.
-        params: the parameters or their shapes, for the rules on which leaves are chosen.
-        steps: how many updates the run will make, for the rules on schedules.
-        passes: what ``update`` will be given beside gradients and state: ``("params", "value")``.
+        params: the parameters or their shapes, for mistakes in which leaves are chosen.
+        steps: how many updates the run will make, for mistakes in schedules.
+        passes: the arguments that ``update`` will be given beside gradients and state:
+            ``("params", "value")``.
 
     Returns:
         A list of findings, each with ``severity`` (``mistake``, ``warning`` or ``note``), ``name``,
-        ``stage`` and ``message``.
+        ``member`` and ``message``.
 
     Raises:
         TypeError: if ``passes`` is a string.
@@ -78,35 +83,35 @@ def check(
     Example:
         >>> import gradchain as gc
         >>> for finding in check(gc.chain(gc.adam(1e-3), gc.scale(-1.0))):
-        ...     print(finding.severity, finding.name, finding.stage)
+        ...     print(finding.severity, finding.name, finding.member)
         mistake sign_twice scale
     """
     tx = as_transformation(tx, "check: tx")
     if isinstance(passes, str):
         raise TypeError(
-            f"check: passes is a collection of names, such as {('params', passes)!r}, not {passes!r}."
+            f"check: passes is a collection of names, such as {('params', passes)!r}, not"
+            f" {passes!r}."
         )
     check_at_least("check", 1, steps=1 if steps is None else steps)
     shapes, found = None, Findings()
     try:  # whatever a member may raise is a finding
         parts = list(walk(tx))
     except Exception as error:
-        return Findings([Finding("mistake", "does_not_fit", "", f"it cannot be made: {error}")])
+        return Findings([_does_not_fit(f"it cannot be made: {error}")])
     try:
         if params is not None:
             check_params(params)
             shapes = shapes_of(params)
             parts, _ = list(walk(tx, None, shapes)), jax.eval_shape(tx.init, shapes)
     except Exception as error:
-        found.append(
-            Finding("mistake", "does_not_fit", "", f"init fails for these parameters: {error}")
-        )
+        found.append(_does_not_fit(f"init fails for these parameters: {error}"))
         shapes = None
     case = Case(tx, parts, shapes, steps, passes)
-    found += [
-        Finding(severity, rule.__name__, stage, text)
-        for rule in RULES
-        for severity, stage, text in rule(case)
-    ]
+    for search in MISTAKES:
+        found += [Finding(severity, search.__name__, *rest) for severity, *rest in search(case)]
     order = ("mistake", "warning", "note")
     return Findings(sorted(found, key=lambda finding: order.index(finding.severity)))
+
+
+def _does_not_fit(message: str) -> Finding:
+    return Finding("mistake", "does_not_fit", "", message)

@@ -15,7 +15,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
 
-@transform(roles="adaptive momentum")
+@transform(roles="adaptive")
 def scale_by_acprop(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-16, *, eps_root: Hyper = 1e-16
 ) -> Body:

@@ -14,7 +14,7 @@ from gradchain.numerics.arithmetic import abs2, safe_divide
 from gradchain.transforms.weight_decay import add_decayed_weights
 
 
-@transform(roles="adaptive momentum step")
+@transform(roles="momentum step")
 def scale_by_madgrad(learning_rate: Hyper, momentum: Hyper = 0.9, eps: Hyper = 1e-6) -> Body:
     r"""MADGRAD's whole step: adaptive dual averaging with momentum.
 

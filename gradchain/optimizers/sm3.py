@@ -18,7 +18,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 MAX_DIMS = 6  # of a leaf: it has a slot for each
 
 
-@transform(roles="adaptive")
+@transform(roles="adaptive momentum")
 def scale_by_sm3(b1: Hyper = 0.9, b2: Hyper = 1.0, eps: Hyper = 1e-8) -> Body:
     r"""SM3's direction: averages of gradients over bounds of their squares.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradchain.core.entries import entries, is_watch, unboxed
+from gradchain.core.entries import entries, unboxed
 from gradchain.inspection.hyperparams import Hyperparams
 from gradchain.telemetry.layers import TOTALS
 
@@ -44,7 +44,7 @@ def metrics(state: Any) -> Hyperparams:
 
 def _search(node: Any, above: tuple[str, ...], found: dict[str, Any]) -> None:
     for name, below in entries(node).items():
-        if is_watch(below):
+        if _shows_metrics(below):
             above_watch = above if name == "watch" else (*above, name)
             entry = entries(below)
             found |= {
@@ -56,6 +56,15 @@ def _search(node: Any, above: tuple[str, ...], found: dict[str, Any]) -> None:
             found["/".join((*above, name))] = unboxed(below)
         else:
             _search(below, (*above, name), found)
+
+
+def _shows_metrics(node: Any) -> bool:
+    """Whether it is the entry of an observer: a slot ``metrics`` beside its clock.
+
+    No tree of parameters looks like that, since these hold no integers.
+    """
+    entry = entries(node)
+    return "metrics" in entry and _is_counter(unboxed(entry.get("count")))
 
 
 def _is_counter(x: Any) -> bool:

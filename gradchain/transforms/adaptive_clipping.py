@@ -17,7 +17,7 @@ from gradchain.transforms.clipping import large_norm
 from gradchain.tree.mapping import scale_tree
 
 
-@transform
+@transform(roles="clip global_clip")
 def clip_by_history(quantile: Hyper = 0.1, window: int = 100) -> Body:
     r"""Clip the global norm to a quantile of recent norms.
 
@@ -67,7 +67,7 @@ def _quantile(x: jax.Array, count: Numeric, quantile: Numeric) -> jax.Array:
     return ordered[low] + (place - jnp.floor(place)) * (ordered[high] - ordered[low])
 
 
-@transform
+@transform(roles="clip global_clip")
 def clip_by_zscore(threshold: Hyper = 2.5, decay: Hyper = 0.97, warmup_steps: int = 25) -> Body:
     r"""Clip the global norm where it is an outlier.
 

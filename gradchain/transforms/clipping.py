@@ -17,7 +17,7 @@ from gradchain.tree.mapping import map_leaves, scale_tree
 from gradchain.tree.reductions import dot
 
 
-@transform
+@transform(roles="clip")
 def clip(max_delta: Hyper) -> Body:
     r"""Clip each element: :math:`u = \min(\max(g, -d), d)`, real and imaginary parts apart.
 
@@ -40,7 +40,7 @@ def clip_parts(x: jax.Array, bound: Numeric) -> jax.Array:
     return clipped(x)
 
 
-@transform
+@transform(roles="clip")
 def clip_by_norm(max_norm: Hyper) -> Body:
     r"""Scale each leaf down whose norm is too large.
 
@@ -59,7 +59,7 @@ def clip_by_norm(max_norm: Hyper) -> Body:
     return leafwise(lambda g: g * shrink(norm(g), max_norm))
 
 
-@transform
+@transform(roles="clip rms_clip")
 def clip_by_block_rms(threshold: Hyper) -> Body:
     r"""Scale down each leaf whose root mean square is large.
 
@@ -81,7 +81,7 @@ def clip_by_block_rms(threshold: Hyper) -> Body:
     return leafwise(lambda g: g * shrink(jnp.sqrt(mean(abs2(g))), threshold))
 
 
-@transform
+@transform(roles="clip global_clip")
 def clip_by_global_norm(max_norm: Hyper, eps: Hyper = 0.0) -> Body:
     r"""Scale all updates down together where their norm is large.
 
@@ -109,7 +109,7 @@ def clip_by_global_norm(max_norm: Hyper, eps: Hyper = 0.0) -> Body:
     return treewise(lambda g: scale_tree(g, shrink(large_norm(g) + eps, max_norm)))
 
 
-@transform
+@transform(roles="clip")
 def adaptive_grad_clip(
     clipping: Hyper, eps: Hyper = 1e-3, axis: int | tuple[int, ...] | None = None
 ) -> Body:

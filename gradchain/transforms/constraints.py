@@ -78,7 +78,7 @@ def constraint(function: Callable[..., jax.Array]) -> Callable[..., Constraint]:
     return decorator(Constraint, coming=2)(function)
 
 
-@transform
+@transform(roles="final")
 def project(
     constraint: Constraint | Callable[[jax.Array], jax.Array],
     where: Where | None = None,

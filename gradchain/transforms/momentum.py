@@ -13,7 +13,7 @@ from gradchain.numerics import arithmetic
 from gradchain.numerics.arithmetic import ema
 
 
-@transform
+@transform(roles="momentum")
 def add_momentum(
     decay: Hyper = 0.9, nesterov: bool = False, dampening: Hyper | None = None
 ) -> Body:
@@ -56,7 +56,7 @@ def add_momentum(
     return elementwise(add_dampened, momentum=like_param)
 
 
-@transform
+@transform(roles="momentum")
 def average_updates(decay: Hyper = 0.9, debias: bool = True) -> Body:
     r"""Replace the updates by their exponential moving average.
 

@@ -37,7 +37,7 @@ def zero_nans() -> Body:
     return leafwise(rule, found_nan=scalar)
 
 
-@transform
+@transform(roles="adaptive")
 def scale_by_sign() -> Body:
     r"""The sign of each element: :math:`u = \mathrm{sign}(g)`, for complex numbers :math:`g / |g|`.
 
@@ -93,7 +93,7 @@ def centralize(output_dim: int = 0) -> Body:
     return leafwise(rule, whole=True)
 
 
-@transform
+@transform(roles="adaptive")
 def normalize() -> Body:
     r"""Divide all updates by their global norm: :math:`u = g / \lVert g \rVert`.
 
@@ -107,7 +107,7 @@ def normalize() -> Body:
     return treewise(lambda g: scale_tree(g, safe_divide(1.0, large_norm(g))))
 
 
-@transform
+@transform(roles="adaptive")
 def normalize_by_update_norm(scale_factor: Hyper = 1.0, eps: Hyper = 1e-6) -> Body:
     r"""Scale all updates to a global norm: :math:`u = c\,g / (\lVert g \rVert + \epsilon)`.
 

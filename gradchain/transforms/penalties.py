@@ -45,7 +45,7 @@ def penalty(function: Callable[..., jax.Array]) -> Callable[..., Penalty]:
     return decorator(Penalty, coming=3)(function)
 
 
-@transform
+@transform(roles="final")
 def prox(
     penalty: Penalty,
     learning_rate: Hyper,

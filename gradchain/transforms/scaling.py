@@ -13,7 +13,7 @@ from gradchain.core.transformation import transform
 from gradchain.core.types import Params, Updates
 
 
-@transform
+@transform(roles="harmless")
 def identity() -> Body:
     """Leave the updates as they are.
 
@@ -60,7 +60,7 @@ def scale_by_schedule(step_size_fn: Hyper) -> Body:
     return elementwise(_scaled(step_size_fn))
 
 
-@transform
+@transform(roles="step")
 def scale_by_learning_rate(learning_rate: Hyper) -> Body:
     r"""Turn a direction into a step downhill: :math:`u = -\eta_t\,g`.
 
@@ -99,4 +99,6 @@ def stateless(fn: Callable[[Updates, Params | None], Updates]) -> Body:
         >>> print(double.update(jnp.array([2.0]), double.init(jnp.zeros(1)))[0])
         [4.]
     """
-    return treewise(lambda g, p=None: fn(g, p))
+    body = treewise(lambda g, p=None: fn(g, p))
+    body.is_opaque = True
+    return body

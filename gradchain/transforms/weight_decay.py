@@ -18,7 +18,7 @@ from gradchain.tree.mapping import map_leaves
 from gradchain.tree.selecting import keep_leaves, select
 
 
-@transform
+@transform(roles="decay")
 def add_decayed_weights(weight_decay: Hyper, where: Where | None = None) -> Body:
     r"""Add a multiple of the parameters: :math:`u = g + \lambda p`.
 
@@ -61,7 +61,7 @@ def add_decay(updates: Updates, params: Params, factor: Numeric, where: Where | 
     return map_leaves(lambda u, p: u if p is None else u + factor * p, updates, chosen)
 
 
-@transform
+@transform(roles="decay final")
 def add_independent_weight_decay(weight_decay: Hyper, where: Where | None = None) -> Body:
     r"""Weight decay independent of the learning rate: :math:`u = g - \lambda p`.
 
@@ -88,7 +88,7 @@ def add_independent_weight_decay(weight_decay: Hyper, where: Where | None = None
     return elementwise(lambda g, p: g - weight_decay * p, where)
 
 
-@transform
+@transform(roles="decay")
 def add_corrected_weight_decay(
     weight_decay: Hyper, learning_rate: Hyper, max_learning_rate: Hyper, where: Where | None = None
 ) -> Body:
@@ -125,7 +125,7 @@ def add_corrected_weight_decay(
     return elementwise(rule, where)
 
 
-@transform
+@transform(roles="decay")
 def add_cautious_weight_decay(weight_decay: Hyper, where: Where | None = None) -> Body:
     r"""Decay only the elements that the step shrinks anyway.
 
@@ -154,7 +154,7 @@ def add_cautious_weight_decay(weight_decay: Hyper, where: Where | None = None) -
     return elementwise(rule, where)
 
 
-@transform
+@transform(roles="decay")
 def decay_towards_initial(weight_decay: Hyper, where: Where | None = None) -> Body:
     r"""Decay towards the initial parameters: :math:`u = g + \lambda (p - p_0)`.
 
@@ -185,7 +185,7 @@ def decay_towards_initial(weight_decay: Hyper, where: Where | None = None) -> Bo
     return elementwise(rule, where, initial=like_param(copy=True))
 
 
-@transform
+@transform(roles="decay")
 def add_l1(strength: Hyper, where: Where | None = None) -> Body:
     r"""Add the slope of the L1 penalty :math:`\lambda \lVert p \rVert_1`.
 

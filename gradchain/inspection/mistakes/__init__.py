@@ -1,1 +1,1 @@
-"""The classic mistakes in a chain, one small function each; ``gradchain.check`` runs all of them."""
+"""The classic mistakes in a chain, a small function for each; ``gradchain.check`` runs them all."""

@@ -1,9 +1,8 @@
-"""Rules on arguments and on the leaves that a member is for."""
+"""Mistakes in arguments, and in the leaves that a member is for."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,8 @@ import jax.numpy as jnp
 from gradchain.core.by_label import ByLabel
 from gradchain.core.errors import VOCABULARY, quote
 from gradchain.core.lift import Lift
-from gradchain.inspection.mistakes.case import ADAPTIVE, Case, Found, argument
+from gradchain.core.types import Tree, Where
+from gradchain.inspection.mistakes.case import Case, Found, argument, has_role, is_adaptive
 from gradchain.tree.selecting import select
 from gradchain.wrappers.groups import Frozen
 
@@ -22,12 +22,11 @@ def missing_arguments(case: Case) -> Found:
         missing = sorted(part.needs - set(case.passes))
         if missing:
             extra = "".join(f", {name}=..." for name in missing if name != "params")
-            text = f"it needs {quote(missing)}: call update(grads, state, params{extra})"
-            yield (
-                "mistake",
-                part.name,
-                f"{text}, and check with passes={(*case.passes, *missing)!r}.",
+            text = (
+                f"it needs {quote(missing)}: call update(grads, state, params{extra}), and check"
+                f" with passes={(*case.passes, *missing)!r}."
             )
+            yield "mistake", part.name, text
 
 
 def unknown_arguments(case: Case) -> Found:
@@ -35,46 +34,42 @@ def unknown_arguments(case: Case) -> Found:
     strange = sorted(set(case.passes) - {"params"} - VOCABULARY - case.tx.extras)
     if strange and "*" not in case.tx.extras:
         known = quote(sorted(VOCABULARY | case.tx.extras))
-        yield (
-            "mistake",
-            "",
-            f"no member takes {quote(strange)}, and update refuses it; known are {known}.",
-        )
+        text = f"no member takes {quote(strange)}, and update refuses it; known are {known}."
+        yield "mistake", "", text
 
 
 def float16_without_loss_scale(case: Case) -> Found:
     """Gradients of float16 parameters underflow."""
     is_half = any(jnp.result_type(x) == jnp.float16 for x in jax.tree.leaves(case.params))
-    if is_half and not any("loss_scale" in part.factory for part in case.parts):
-        text = "there are float16 parameters, whose gradients underflow below 6e-8."
-        yield (
-            "warning",
-            "",
-            f"{text} Scale the loss, dynamic_loss_scale(...), or use bfloat16 or float32.",
+    is_scaled = any(
+        isinstance(part.body, Lift) and "loss_scale" in part.body.slots for part in case.parts
+    )
+    if is_half and not is_scaled:
+        text = (
+            "there are float16 parameters, whose gradients underflow below 6e-8. Scale the loss,"
+            " dynamic_loss_scale(...), or use bfloat16 or float32."
         )
+        yield "warning", "", text
 
 
 def zero_eps(case: Case) -> Found:
     """Zero over zero."""
-    for part in case.parts:
-        if (
-            part.factory in ADAPTIVE
-            and argument(part, "eps") == 0
-            and not argument(part, "eps_root")
-        ):
-            text = "eps is 0: where a gradient has always been zero, zero is divided by zero."
-            yield "warning", part.name, f"{text} Give a small number, such as 1e-8."
+    for part in filter(is_adaptive, case.parts):
+        if argument(part, "eps") == 0 and not argument(part, "eps_root"):
+            text = (
+                "eps is 0: where a gradient has always been zero, zero is divided by zero. Give a"
+                " small number, such as 1e-8."
+            )
+            yield "warning", part.name, text
 
 
 def selects_nothing(case: Case) -> Found:
     """A choice of leaves that chooses none."""
     for part in case.parts:
         where = part.body.where if isinstance(part.body, Lift) else None
-        if (
-            where is not None
-            and jax.tree.leaves(part.params)
-            and not _any(select(where, part.params))
-        ):
+        if where is None or not jax.tree.leaves(part.params):
+            continue
+        if not _any(select(where, part.params)):
             text = f"where={where!r} chooses no leaf that reaches it, so that it does nothing."
             yield "mistake" if _is_pattern(where) else "warning", part.name, text
 
@@ -88,31 +83,28 @@ def empty_group(case: Case) -> Found:
         for label, mask in part.body.masks(part.params).items():
             takes_the_rest = bool(rules) and label not in rules
             if not _any(mask) and not takes_the_rest:
-                text = f"no leaf is in group {label!r}: no path fits, or an earlier rule takes them all."
+                text = (
+                    f"no leaf is in group {label!r}: no path fits, or an earlier rule takes them"
+                    " all."
+                )
                 yield "mistake" if _is_pattern(rules.get(label)) else "warning", part.name, text
 
 
-def _any(mask: Any) -> bool:
+def _any(mask: Tree) -> bool:
     return any(jax.tree.leaves(mask))
 
 
-def _is_pattern(where: Any) -> bool:
-    """Whether it was written for paths that should exist; a function may be written for any tree."""
+def _is_pattern(where: Where | None) -> bool:
+    """Whether it was written for paths that exist; a function may be for any tree."""
     return isinstance(where, str | re.Pattern)
 
 
 def freezes_everything(case: Case) -> Found:
     """Nothing is trained."""
-    whole = [
-        p
-        for p in case.parts
-        if isinstance(p.body, Frozen) and p.body.where is None and len(p.position) == 1
-    ]
-    leaves = (
-        jax.tree.leaves(case.tx.frozen(case.params))
-        if case.tx.freezes and case.params is not None
-        else []
-    )
+    is_whole = lambda p: isinstance(p.body, Frozen) and p.body.where is None
+    whole = [p for p in case.parts if is_whole(p) and len(p.position) == 1]
+    may_freeze = case.tx.freezes and case.params is not None
+    leaves = jax.tree.leaves(case.tx.frozen(case.params)) if may_freeze else []
     if whole or (leaves and all(leaves)):
         text = "every parameter is frozen: nothing will be trained. Choose leaves: freeze(where)."
         yield "mistake", whole[0].name if whole else "", text
@@ -120,10 +112,13 @@ def freezes_everything(case: Case) -> Found:
 
 def decays_vectors(case: Case) -> Found:
     """Biases and scales decay too."""
-    for part in case.parts:
-        decays_all = part.factory == "add_decayed_weights" and part.call.arguments["where"] is None
+    for part in filter(has_role("decay"), case.parts):
+        decays_all = part.call.arguments.get("where", "") is None
         if decays_all and argument(part, "weight_decay"):
             dims = {jnp.ndim(x) for x in jax.tree.leaves(part.params)}
             if dims and min(dims) < 2 <= max(dims):
-                text = "biases and scales decay too, which is seldom wanted."
-                yield "note", part.name, f"{text} To decay matrices alone: where=ndim_at_least(2)."
+                text = (
+                    "biases and scales decay too, which is seldom wanted. To decay matrices alone:"
+                    " where=ndim_at_least(2)."
+                )
+                yield "note", part.name, text

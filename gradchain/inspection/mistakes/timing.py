@@ -1,10 +1,11 @@
-"""Learning rates beside the length of a run."""
+"""Mistakes in schedules, beside the length of the run."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from gradchain.core.schedule import Schedule
 from gradchain.core.walk import PlacedMember
@@ -12,19 +13,19 @@ from gradchain.inspection.mistakes.case import Case, Found, rates, values
 
 
 def run_length(part: PlacedMember, parts: list[PlacedMember], steps: int) -> int | None:
-    """How many steps a member makes in a run: fewer inside ``accumulate``; ``None`` if that is not
-    known.
+    """How many steps a member makes in a run; ``None`` if that is not known.
+
+    Inside ``accumulate`` it makes fewer.
     """
-    for outer in parts:
-        if outer.factory == "accumulate" and part.is_inside(outer):
-            every = outer.call.arguments["every"]
-            if not isinstance(every, int | float):
-                return None
-            steps = int(steps / every)
+    for outer in filter(part.is_inside, parts):
+        every = outer.body.micro_steps
+        if not isinstance(every, int | float):
+            return None
+        steps = int(steps / every)
     return steps
 
 
-def schedules(case: Case) -> Iterator[tuple[PlacedMember, str, Callable, int]]:
+def schedules(case: Case) -> Iterator[tuple[PlacedMember, str, Callable[[Any], Any], int]]:
     """Each learning rate that is a schedule, and how many of its steps the run makes."""
     seen = []
     for part in case.parts if case.steps else ():
@@ -42,15 +43,12 @@ def still_rising(case: Case) -> Found:
         later = max(values(rate, [int(length * factor) for factor in (1.1, 1.5, 2, 3, 5, 10, 100)]))
         rises = all(a <= b for a, b in itertools.pairwise(now)) and now[0] < now[-1]
         if rises and later > 1.01 * now[-1]:
-            declared = (
-                isinstance(rate, Schedule) and (rate.arguments.get("warmup_steps") or 0) > length
+            warmup = rate.arguments.get("warmup_steps") if isinstance(rate, Schedule) else None
+            text = (
+                f"{name} rises through all {length:,} steps and would go on: the warm-up is longer"
+                " than the run. Shorten it, or count in the same steps."
             )
-            text = f"{name} rises through all {length:,} steps and would go on: the warm-up is longer than the run."
-            yield (
-                "mistake" if declared else "warning",
-                part.name,
-                f"{text} Shorten it, or count in the same steps.",
-            )
+            yield "mistake" if (warmup or 0) > length else "warning", part.name, text
 
 
 def ends_early(case: Case) -> Found:
@@ -64,12 +62,11 @@ def ends_early(case: Case) -> Found:
             yield "mistake", part.name, f"{name} is 0 in all {length:,} steps."
         elif idle > 5:
             first = length * (100 - idle) // 100
-            text = f"{name} is 0 from about step {first:,} of {length:,} on: nothing moves there."
-            yield (
-                "mistake",
-                part.name,
-                f"{text} Make the schedule as long as the run, or give it an end_value.",
+            text = (
+                f"{name} is 0 from about step {first:,} of {length:,} on: nothing moves there. Make"
+                " the schedule as long as the run, or give it an end_value."
             )
+            yield "mistake", part.name, text
 
 
 def decay_unfinished(case: Case) -> Found:
@@ -79,5 +76,8 @@ def decay_unfinished(case: Case) -> Found:
         if isinstance(end, int) and end > 1.05 * length:
             last, final = values(rate, [length, end])
             if abs(final) < 0.5 * abs(last):
-                text = f"{name} falls over {end:,} steps, but the run has {length:,}: it ends at {last:.3g}."
+                text = (
+                    f"{name} falls over {end:,} steps, but the run has {length:,}: it ends at"
+                    f" {last:.3g}."
+                )
                 yield "note", part.name, text

@@ -1,0 +1,32 @@
+"""Roles: one word each for what a transformation is, said where it is defined."""
+
+from __future__ import annotations
+
+from gradchain.core.errors import quote
+
+#: The words, and what each says. ``tests/laws/test_roles.py`` holds a law for each.
+ROLES = {
+    "clip": "bounds what is too large, and leaves alone what is not",
+    "global_clip": "a clip by the norm of all leaves together",
+    "rms_clip": "a clip by a root mean square, which bounds directions as well as gradients",
+    "adaptive": "a direction that does not depend on the scale of gradients",
+    "momentum": "moves on where the gradient vanishes (not if its b1 is 0)",
+    "step": "turns a direction into a step downhill",
+    "decay": "pulls parameters to zero, or to where they started",
+    "final": "takes its updates for those that are added to the parameters",
+    "harmless": "changes no update, but those of leaves that it freezes",
+    "alternatives": "holds members each of which makes whole updates of its own",
+    "observer": "shows numbers of the transformation that it holds, and changes none",
+}
+
+
+def roles_of(words: str) -> frozenset[str]:
+    """The roles in a string of words.
+
+    Raises:
+        ValueError: naming the known ones, if a word is no role.
+    """
+    found = frozenset(words.split())
+    if strange := found - ROLES.keys():
+        raise ValueError(f"transform: no role {quote(sorted(strange))}; roles are {quote(ROLES)}.")
+    return found
