@@ -39,7 +39,10 @@ TRANSFORMATIONS = [
     "optax.rmsprop(1e-1)",
     "optax.rmsprop(1e-1, decay=0.99, eps=1e-5, centered=True, momentum=0.9, nesterov=True)",
     "optax.adafactor(1e-1)",
-    "optax.adafactor(learning_rate=1e-1, momentum=0.9, min_dim_size_to_factor=2, weight_decay_rate=0.1)",
+    (
+        "optax.adafactor(learning_rate=1e-1, momentum=0.9, min_dim_size_to_factor=2, "
+        "weight_decay_rate=0.1)"
+    ),
     "optax.radam(1e-1)",
     "optax.radam(learning_rate=1e-1, b1=0.8, eps_root=1e-6, threshold=4.0)",
     "optax.adabelief(1e-1, eps=1e-8)",
@@ -50,11 +53,23 @@ TRANSFORMATIONS = [
     "optax.chain(optax.clip_by_global_norm(0.5), optax.adam(1e-1, eps=1e-5))",
     "optax.chain(optax.clip_by_global_norm(max_norm=0.5), optax.sgd(1e-1), optax.identity())",
     "optax.chain(optax.scale_by_adam(), optax.scale(-1e-1))",
-    "optax.chain(optax.scale_by_adam(b1=0.8, b2=0.99, eps=1e-6, mu_dtype=jnp.bfloat16), optax.scale(step_size=-1e-1))",
-    "optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(optax.cosine_decay_schedule(1, 10)), optax.scale(-1))",
-    "optax.chain(optax.scale_by_rms(), optax.scale_by_schedule(step_size_fn=lambda step: -0.1 / (step + 1)))",
+    (
+        "optax.chain(optax.scale_by_adam(b1=0.8, b2=0.99, eps=1e-6, mu_dtype=jnp.bfloat16), "
+        "optax.scale(step_size=-1e-1))"
+    ),
+    (
+        "optax.chain(optax.scale_by_adam(), "
+        "optax.scale_by_schedule(optax.cosine_decay_schedule(1, 10)), optax.scale(-1))"
+    ),
+    (
+        "optax.chain(optax.scale_by_rms(), optax.scale_by_schedule(step_size_fn=lambda step: -0.1 "
+        "/ (step + 1)))"
+    ),
     "optax.chain(optax.trace(0.9), optax.scale_by_learning_rate(1e-1))",
-    "optax.chain(optax.trace(decay=0.9, nesterov=True), optax.scale_by_learning_rate(1e-1, flip_sign=False))",
+    (
+        "optax.chain(optax.trace(decay=0.9, nesterov=True), optax.scale_by_learning_rate(1e-1, "
+        "flip_sign=False))"
+    ),
     "optax.chain(optax.add_decayed_weights(0.1), optax.sgd(1e-1))",
     "optax.chain(optax.add_decayed_weights(weight_decay=0.1, mask=MASK), optax.sgd(1e-1))",
     "optax.chain(optax.add_decayed_weights(0.1, is_matrix), optax.sgd(1e-1))",
@@ -65,14 +80,26 @@ TRANSFORMATIONS = [
     "optax.masked(optax.adam(1e-1), MASK)",
     "optax.masked(inner=optax.sgd(1e-1), mask=is_matrix)",
     "optax.multi_transform({'a': optax.adam(1e-1), 'b': optax.set_to_zero()}, LABELS)",
-    "optax.multi_transform({'a': optax.sgd(1e-1), 'b': optax.adam(1e-1)}, param_labels=lambda params: LABELS)",
+    (
+        "optax.multi_transform({'a': optax.sgd(1e-1), 'b': optax.adam(1e-1)}, param_labels=lambda "
+        "params: LABELS)"
+    ),
     "optax.partition({0: optax.sgd(1e-1), 1: optax.adam(1e-1)}, {'dense': 1})",
     "optax.inject_hyperparams(optax.adam)(learning_rate=1e-1)",
-    "optax.inject_hyperparams(optax.adamw)(optax.linear_schedule(0.1, 0.0, 5), weight_decay=0.1, mask=MASK)",
-    "optax.chain(optax.clip_by_global_norm(1.0), optax.inject_hyperparams(optax.sgd)(1e-1, momentum=0.9))",
+    (
+        "optax.inject_hyperparams(optax.adamw)(optax.linear_schedule(0.1, 0.0, 5), "
+        "weight_decay=0.1, mask=MASK)"
+    ),
+    (
+        "optax.chain(optax.clip_by_global_norm(1.0), optax.inject_hyperparams(optax.sgd)(1e-1, "
+        "momentum=0.9))"
+    ),
     "optax.MultiSteps(optax.adam(1e-1), every_k_schedule=2)",
     "optax.MultiSteps(optax.sgd(1e-1), 2, use_grad_mean=False).gradient_transformation()",
-    "optax.MultiSteps(optax.sgd(1e-1), lambda step: step + 1, should_skip_update_fn=optax.skip_not_finite)",
+    (
+        "optax.MultiSteps(optax.sgd(1e-1), lambda step: step + 1, "
+        "should_skip_update_fn=optax.skip_not_finite)"
+    ),
     "optax.apply_if_finite(optax.adam(1e-1), max_consecutive_errors=2)",
     "optax.apply_every(2)",
     "optax.flatten(optax.adam(1e-1))",
@@ -88,7 +115,10 @@ TRANSFORMATIONS = [
     "optax.chain(optax.sgd(1e-1), optax.keep_params_nonnegative())",
     "optax.contrib.schedule_free_sgd(1e-1, b1=0.8)",
     "optax.contrib.split_real_and_imaginary(optax.adam(1e-1))",
-    "optax.GradientTransformation(lambda p: optax.EmptyState(), lambda g, s, p=None: (optax.tree.scale(2.0, g), s))",
+    (
+        "optax.GradientTransformation(lambda p: optax.EmptyState(), lambda g, s, p=None: "
+        "(optax.tree.scale(2.0, g), s))"
+    ),
 ]
 
 #: Calls of functions: they give numbers, trees, or functions of the step.
@@ -105,27 +135,51 @@ FUNCTIONS = [
     "optax.linear_schedule(1.0, 0.1, 10)",
     "optax.linear_schedule(init_value=0.0, end_value=1e-3, transition_steps=5, transition_begin=2)",
     "optax.join_schedules([optax.constant_schedule(0.1), optax.linear_schedule(0.1, 0.0, 5)], [3])",
-    "optax.join_schedules(schedules=(lambda step: 0.1 * step, optax.constant_schedule(0.2)), boundaries=[3])",
+    (
+        "optax.join_schedules(schedules=(lambda step: 0.1 * step, optax.constant_schedule(0.2)), "
+        "boundaries=[3])"
+    ),
     "optax.cosine_decay_schedule(1.0, 10, 0.1)",
     "optax.cosine_decay_schedule(init_value=1.0, decay_steps=10, alpha=0.1, exponent=2.0)",
     "optax.constant_schedule(0.3)",
     "optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 10)",
-    "optax.warmup_cosine_decay_schedule(init_value=0.0, peak_value=1.0, warmup_steps=3, decay_steps=10, end_value=0.1)",
+    (
+        "optax.warmup_cosine_decay_schedule(init_value=0.0, peak_value=1.0, warmup_steps=3, "
+        "decay_steps=10, end_value=0.1)"
+    ),
     "optax.piecewise_constant_schedule(1.0, {3: 0.1, 6: 0.5})",
     "optax.piecewise_constant_schedule(init_value=1.0, boundaries_and_scales={3: 0.1})",
     "optax.exponential_decay(1.0, 5, 0.5)",
-    "optax.exponential_decay(init_value=1.0, transition_steps=5, decay_rate=0.5, staircase=True, end_value=0.3)",
+    (
+        "optax.exponential_decay(init_value=1.0, transition_steps=5, decay_rate=0.5, "
+        "staircase=True, end_value=0.3)"
+    ),
     "optax.polynomial_schedule(1.0, 0.1, 2, 10)",
-    "optax.polynomial_schedule(init_value=1.0, end_value=0.1, power=1.5, transition_steps=5, transition_begin=2)",
+    (
+        "optax.polynomial_schedule(init_value=1.0, end_value=0.1, power=1.5, transition_steps=5, "
+        "transition_begin=2)"
+    ),
     "optax.warmup_exponential_decay_schedule(0.0, 1.0, 3, 4, 0.5)",
     "optax.linear_onecycle_schedule(10, 1.0)",
     "optax.softmax_cross_entropy(GRADS[0]['dense']['kernel'], jnp.eye(2))",
-    "optax.softmax_cross_entropy(logits=GRADS[0]['dense']['kernel'], labels=jax.nn.one_hot(jnp.array([1, 0]), 2))",
-    "optax.softmax_cross_entropy_with_integer_labels(GRADS[0]['dense']['kernel'], jnp.array([1, 0]))",
-    "optax.softmax_cross_entropy_with_integer_labels(logits=PARAMS['dense']['kernel'], labels=jnp.array([1, 0]))",
+    (
+        "optax.softmax_cross_entropy(logits=GRADS[0]['dense']['kernel'], "
+        "labels=jax.nn.one_hot(jnp.array([1, 0]), 2))"
+    ),
+    (
+        "optax.softmax_cross_entropy_with_integer_labels(GRADS[0]['dense']['kernel'], "
+        "jnp.array([1, 0]))"
+    ),
+    (
+        "optax.softmax_cross_entropy_with_integer_labels(logits=PARAMS['dense']['kernel'], "
+        "labels=jnp.array([1, 0]))"
+    ),
     "optax.losses.softmax_cross_entropy_with_integer_labels(PARAMS['dense']['bias'], jnp.array(1))",
     "optax.sigmoid_binary_cross_entropy(PARAMS['dense']['bias'], jnp.array([1, 0]))",
-    "optax.sigmoid_binary_cross_entropy(logits=PARAMS['dense']['bias'], labels=jnp.array([1.0, 0.0]))",
+    (
+        "optax.sigmoid_binary_cross_entropy(logits=PARAMS['dense']['bias'], "
+        "labels=jnp.array([1.0, 0.0]))"
+    ),
     "optax.l2_loss(PARAMS['dense']['bias'], GRADS[0]['dense']['bias'])",
     "optax.l2_loss(predictions=PARAMS['dense']['bias'], targets=GRADS[0]['dense']['bias'])",
     "optax.huber_loss(PARAMS['dense']['bias'], GRADS[0]['dense']['bias'], delta=0.5)",

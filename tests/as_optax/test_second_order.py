@@ -64,7 +64,10 @@ OWN_KEY = "optax.contrib.hutchinson_estimator_diag_hessian(jax.random.PRNGKey(3)
     [
         "optax.contrib.sophia(1e-1)",
         "optax.contrib.sophia(1e-1, 0.9, 0.8, 1e-6, 0.1, MASK, 1.0, None, 2)",
-        "optax.contrib.sophia(learning_rate=1e-1, gamma=2.0, clip_threshold=0.5, update_interval=3)",
+        (
+            "optax.contrib.sophia(learning_rate=1e-1, gamma=2.0, clip_threshold=0.5, "
+            "update_interval=3)"
+        ),
         "optax.contrib.sophia(1e-1, gamma=1.0, mu_dtype=jnp.bfloat16)",
         f"optax.contrib.sophia(1e-1, gamma=1.0, update_interval=1, hessian_diagonal_fn={OWN_KEY})",
     ],
@@ -135,7 +138,10 @@ def test_the_submodule_has_only_names_of_optax():
     "call",
     [
         "optax.scale_by_backtracking_linesearch(15)",
-        "optax.scale_by_backtracking_linesearch(max_backtracking_steps=50, slope_rtol=0.5, increase_factor=1.0)",
+        (
+            "optax.scale_by_backtracking_linesearch(max_backtracking_steps=50, slope_rtol=0.5, "
+            "increase_factor=1.0)"
+        ),
         "optax.scale_by_backtracking_linesearch(30, 0.1, 0.5, float('inf'), 4.0, 1e-4, 1e-4)",
         "optax.scale_by_backtracking_linesearch(15, store_grad=True)",
     ],
@@ -307,7 +313,10 @@ def test_what_is_not_there_is_an_error(call, error):
         "optax.lbfgs(0.1, linesearch=None)",
         "optax.lbfgs(optax.linear_schedule(0.1, 0.0, 8), 3, linesearch=None)",
         "optax.chain(optax.scale_by_lbfgs(memory_size=2), optax.scale_by_learning_rate(0.1))",
-        "optax.lbfgs(memory_size=5, linesearch=optax.scale_by_backtracking_linesearch(20, increase_factor=jnp.inf))",
+        (
+            "optax.lbfgs(memory_size=5, linesearch=optax.scale_by_backtracking_linesearch(20, "
+            "increase_factor=jnp.inf))"
+        ),
     ],
 )
 def test_lbfgs_makes_the_same_steps(call):

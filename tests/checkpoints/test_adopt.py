@@ -242,7 +242,10 @@ def test_groups_that_split_and_meet():
         "count"
     }  # of two clocks that show the same
     state["groups"]["adamw_2"]["scale_by_adam"]["count"] += 1
-    message = "'scale_by_adam/count' could come from 'groups/adamw.*/scale_by_adam/count = 5', .* = 6' alike"
+    message = (
+        "'scale_by_adam/count' could come from 'groups/adamw.*/scale_by_adam/count = 5', .* = 6' "
+        "alike"
+    )
     with pytest.raises(ValueError, match=message):
         gc.adopt_state(whole, state, PARAMS)
 

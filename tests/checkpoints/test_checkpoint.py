@@ -123,7 +123,10 @@ def test_containers_that_a_serializer_does_not_keep(name, serialize, tmp_path):
 def test_a_restored_state_of_other_parameters_is_an_error():
     tx = gc.adam(0.1)
     state = tx.init((A, B, A))
-    message = "slot 'mu' in the state of 'scale_by_adam' has nothing for 'dense/bias'.*has '0', '1', '2' beside"
+    message = (
+        "slot 'mu' in the state of 'scale_by_adam' has nothing for 'dense/bias'.*has '0', '1', "
+        "'2' beside"
+    )
     with pytest.raises(ValueError, match=message):
         tx.update(PARAMS, state, PARAMS)
 

@@ -1,4 +1,6 @@
-"""Diagonals and traces: exact ones against whole matrices, estimates within their standard errors."""
+"""Diagonals and traces: exact ones against whole matrices, estimates within their standard
+errors.
+"""
 
 import jax
 import jax.numpy as jnp

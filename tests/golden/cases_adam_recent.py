@@ -103,7 +103,10 @@ CASES = [
         lambda: gc.adamc(gc.linear_schedule(0.01, 0.001, 50), 0.01, eps=1e-15, weight_decay=0.1),
         adamc_with_falling_rate,
         ORIGIN
-        + "AdamC(lr=0.01, weight_decay=0.1, eps=1e-15), normalized, with LinearLR(1.0, 0.1, total_iters=50)",
+        + (
+            "AdamC(lr=0.01, weight_decay=0.1, eps=1e-15), normalized, with LinearLR(1.0, 0.1, "
+            "total_iters=50)"
+        ),
     ),
     Case("madgrad", lambda: gc.madgrad(0.01), *theirs("MADGRAD", lr=0.01)),
     Case(

@@ -80,6 +80,9 @@ CASES = [
         "ftrl",
         lambda: gc.ftrl(0.5, -0.5, 0.0, 0.5, 0.1, 1.0),
         ftrl,
-        "pytorch_optimizer 4.1.0, FTRL(lr=0.5, lr_power=-0.5, beta=1.0, lambda_1=0.5, lambda_2=0.1)",
+        (
+            "pytorch_optimizer 4.1.0, FTRL(lr=0.5, lr_power=-0.5, beta=1.0, lambda_1=0.5, "
+            "lambda_2=0.1)"
+        ),
     ),
 ]

@@ -78,6 +78,9 @@ CASES = [
         "adahessian",
         lambda: on_a_bowl(gc.adahessian(0.1, weight_decay=0.1, hessian_power=0.8)),
         adahessian,
-        "pytorch_optimizer 4.1.0, AdaHessian(lr=0.1, weight_decay=0.1, hessian_power=0.8, eps=0.0001)",
+        (
+            "pytorch_optimizer 4.1.0, AdaHessian(lr=0.1, weight_decay=0.1, hessian_power=0.8, "
+            "eps=0.0001)"
+        ),
     ),
 ]

@@ -159,6 +159,9 @@ CASES = [
         "lazy_adam",
         lambda: gc.chain(without_some_rows(), gc.lazy_adam(0.01, eps=1e-30)),
         sparse_adam,
-        "torch 2.13.0, SparseAdam(lr=0.01, eps=1e-30), of which every third row of the kernel is missing in turn",
+        (
+            "torch 2.13.0, SparseAdam(lr=0.01, eps=1e-30), of which every third row of the kernel "
+            "is missing in turn"
+        ),
     ),
 ]

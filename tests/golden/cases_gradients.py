@@ -79,6 +79,9 @@ CASES = [
         "add_independent_weight_decay",
         lambda: gc.chain(gc.lion(0.01, weight_decay=0.0), gc.add_independent_weight_decay(0.02)),
         fixed_decay,
-        "pytorch_optimizer 4.1.0, Lion(lr=0.01, weight_decay=0.02, weight_decouple=True, fixed_decay=True)",
+        (
+            "pytorch_optimizer 4.1.0, Lion(lr=0.01, weight_decay=0.02, weight_decouple=True, "
+            "fixed_decay=True)"
+        ),
     ),
 ]

@@ -27,7 +27,10 @@ CASES = [
         "dadapt_adamw",
         lambda: gc.dadapt_adamw(estim_lr0=0.01, weight_decay=0.1),
         theirs("DAdaptAdam", d0=0.01, weight_decay=0.1, weight_decouple=True, bias_correction=True),
-        "pytorch_optimizer 4.1.0, DAdaptAdam(d0=0.01, weight_decay=0.1, weight_decouple=True, bias_correction=True)",
+        (
+            "pytorch_optimizer 4.1.0, DAdaptAdam(d0=0.01, weight_decay=0.1, weight_decouple=True, "
+            "bias_correction=True)"
+        ),
     ),
     Case(
         "dadapt_adamw-plain",
@@ -68,7 +71,8 @@ CASES = [
             d_coef=20.0,
             safeguard_warmup=True,
         ),
-        "pytorch_optimizer 4.1.0, Prodigy(lr=0.5, betas=(0.8, 0.95), beta3=0.9, eps=1e-6, d0=1e-2, d_coef=20.0,"
+        "pytorch_optimizer 4.1.0, Prodigy(lr=0.5, betas=(0.8, 0.95), beta3=0.9, eps=1e-6, "
+        "d0=1e-2, d_coef=20.0,"
         " safeguard_warmup=True)",
     ),
     Case(

@@ -44,13 +44,17 @@ CASES = [
             0.01, eps=1e-30, threshold=4.0, reset_every=20, warmup_steps=5, clip_after=4
         ),
         spam,
-        "pytorch_optimizer 4.1.0, SPAM(lr=0.01, eps=1e-30, threshold=4, grad_accu_steps=4, warmup_epoch=5,"
+        "pytorch_optimizer 4.1.0, SPAM(lr=0.01, eps=1e-30, threshold=4, grad_accu_steps=4, "
+        "warmup_epoch=5,"
         " update_proj_gap=20)",
     ),
     Case(
         "stable_spam",
         lambda: gc.stable_spam(0.01, weight_decay=0.1, theta=0.9, reset_every=20),
         stable_spam,
-        "pytorch_optimizer 4.1.0, StableSPAM(lr=0.01, weight_decay=0.1, theta=0.9, update_proj_gap=20, t_max=None)",
+        (
+            "pytorch_optimizer 4.1.0, StableSPAM(lr=0.01, weight_decay=0.1, theta=0.9, "
+            "update_proj_gap=20, t_max=None)"
+        ),
     ),
 ]

@@ -46,7 +46,10 @@ CASES = [
         "mars",
         lambda: after(gc.mars(gc.scale_by_adam(0.9, 0.99, TINY), 0.1, 0.9)),
         theirs("MARS", **MARS),
-        f"{PEER}, MARS(lr=0.01, betas=(0.9, 0.99), gamma=0.1, optimize_1d=True, weight_decay=0.1, eps=1e-30)",
+        (
+            f"{PEER}, MARS(lr=0.01, betas=(0.9, 0.99), gamma=0.1, optimize_1d=True, "
+            f"weight_decay=0.1, eps=1e-30)"
+        ),
     ),
     # Theirs masks the first moment of the corrected gradient by the raw gradient: cautious around
     # mars.
@@ -54,7 +57,8 @@ CASES = [
         "cautious-mars",
         lambda: after(gc.cautious(gc.mars(gc.scale_by_adam(0.9, 0.99, TINY), 0.1, 0.9))),
         theirs("MARS", cautious=True, **MARS),
-        f"{PEER}, MARS(lr=0.01, betas=(0.9, 0.99), gamma=0.1, optimize_1d=True, weight_decay=0.1, eps=1e-30,"
+        f"{PEER}, MARS(lr=0.01, betas=(0.9, 0.99), gamma=0.1, optimize_1d=True, "
+        f"weight_decay=0.1, eps=1e-30,"
         " cautious=True)",
     ),
     Case(
@@ -80,7 +84,10 @@ CASES = [
             normalize_lr=False,
             eps=TINY,
         ),
-        f"{PEER}, GrokFastAdamW(lr=0.01, weight_decay=0.1, grokfast_alpha=0.9, normalize_lr=False, eps=1e-30)",
+        (
+            f"{PEER}, GrokFastAdamW(lr=0.01, weight_decay=0.1, grokfast_alpha=0.9, "
+            f"normalize_lr=False, eps=1e-30)"
+        ),
     ),
     Case(
         "lookahead",

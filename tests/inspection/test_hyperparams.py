@@ -41,19 +41,34 @@ def test_every_number_of_a_chain_has_a_name():
     [
         (gc.sgd(RATE), "scale_by_learning_rate/learning_rate"),
         (gc.sgd(lambda step: 1.0 / (1.0 + step.astype(float))), "learning_rate"),
-        (gc.accumulate(gc.sgd(RATE), every=2), "accumulate/inner/scale_by_learning_rate/learning_rate"),
-        (gc.accumulate(gc.sgd(RATE).named("it"), every=2), "accumulate/inner/it/scale_by_learning_rate/learning_rate"),
-        (gc.average_weights(gc.sgd(RATE), 0.9), "average_weights/inner/scale_by_learning_rate/learning_rate"),
+        (
+            gc.accumulate(gc.sgd(RATE), every=2),
+            "accumulate/inner/scale_by_learning_rate/learning_rate",
+        ),
+        (
+            gc.accumulate(gc.sgd(RATE).named("it"), every=2),
+            "accumulate/inner/it/scale_by_learning_rate/learning_rate",
+        ),
+        (
+            gc.average_weights(gc.sgd(RATE), 0.9),
+            "average_weights/inner/scale_by_learning_rate/learning_rate",
+        ),
         (gc.chain(gc.sgd(RATE)).named("all"), "all/scale_by_learning_rate/learning_rate"),
-        (gc.masked(gc.sgd(RATE), "*", gc.freeze()), "masked/inner/scale_by_learning_rate/learning_rate"),
-        (gc.partition({"a": gc.sgd(RATE)}, lambda *_: "a"), "partition/a/scale_by_learning_rate/learning_rate"),
+        (
+            gc.masked(gc.sgd(RATE), "*", gc.freeze()),
+            "masked/inner/scale_by_learning_rate/learning_rate",
+        ),
+        (
+            gc.partition({"a": gc.sgd(RATE)}, lambda *_: "a"),
+            "partition/a/scale_by_learning_rate/learning_rate",
+        ),
         (gc.groups([("head/*", gc.sgd(RATE))], default=gc.freeze()), "learning_rate"),
         (gc.tunable(gc.sgd(RATE)), "tunable/inner/scale_by_learning_rate/learning_rate"),
         (gc.tunable(gc.sgd(0.5)), "tunable/inner/scale_by_learning_rate/learning_rate"),
         (gc.chain(optax.clip(3.0), gc.sgd(RATE)), "learning_rate"),
     ],
     ids=lambda x: x if isinstance(x, str) else x.factory.name,
-)  # fmt: skip
+)
 def test_it_is_what_the_next_update_uses(tx, name):
     """Of a gradient of 1 the update is the learning rate."""
     params, state, seen = PARAMS, tx.init(PARAMS), 0

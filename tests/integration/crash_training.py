@@ -1,8 +1,8 @@
 """A small run that writes checkpoints and goes on from the last one: ``python crash_training.py
 FOLDER``.
 
-``tests/integration/test_kill.py`` kills it, again and again. It prints what it does, and at the end the bytes
-of the parameters.
+``tests/integration/test_kill.py`` kills it, again and again. It prints what it does, and at the end
+the bytes of the parameters.
 """
 
 import sys

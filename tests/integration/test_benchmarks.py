@@ -1,4 +1,6 @@
-"""The benchmarks run, and what they count is as promised. What they time is nobody's business here."""
+"""The benchmarks run, and what they count is as promised. What they time is nobody's business
+here.
+"""
 
 import dataclasses
 import json

@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 import gradchain as gc
+from tests import test_layers
 
 DOCS = Path(__file__).parents[2] / "docs"
 sys.path.insert(0, str(DOCS))
@@ -137,7 +138,9 @@ def exported() -> dict[str, str]:
 
 
 def is_defined_in(module: ModuleType, x: object) -> bool:
-    """Whether a class or function comes from a module; what decorators make has its function's name."""
+    """Whether a class or function comes from a module; what decorators make has its function's
+    name.
+    """
     return getattr(x, "__module__", None) == module.__name__
 
 
@@ -194,3 +197,17 @@ def test_every_page_has_a_line_in_its_index_and_a_place_in_the_tree(folder):
         if page.stem != "index":
             assert f"]({page.name})" in index, f"{page.name} has no line"
             assert f"\n{page.stem}\n" in index, f"{page.name} is not in the toctree"
+
+
+def test_the_map_of_the_house_has_every_room_in_its_order():
+    page = (DOCS.parent / "CONTRIBUTING.md").read_text()
+    rooms = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", page, re.MULTILINE)
+    assert rooms == test_layers.ROOMS[::-1]
+
+
+def test_links_to_the_glossary_find_a_line_there():
+    terms = re.findall("^## (.*)$", (DOCS / "glossary.md").read_text(), re.MULTILINE)
+    anchors = {term.replace(" ", "-") for term in terms}
+    assert terms == sorted(terms)
+    for page in DOCS.glob("*.md"):
+        assert set(re.findall(r"glossary\.md#([\w-]+)", page.read_text())) <= anchors, page.name

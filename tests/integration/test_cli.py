@@ -61,7 +61,10 @@ def test_list_as_a_process(folder):
     code, out, err = run("list", "wrappers")
     assert (code, err) == (0, "")
     assert re.search(
-        r"^  lookahead +Every few steps, draw slow weights towards the fast ones and go on from there\.$",
+        (
+            r"^  lookahead +Every few steps, draw slow weights towards the fast ones and go on "
+            r"from there\.$"
+        ),
         out,
         re.M,
     )
@@ -156,7 +159,10 @@ def test_show_takes_any_value_with_a_config(value, tmp_path, capsys):
 
 @pytest.mark.parametrize("stdin", [False, True])
 def test_yaml(stdin, tmp_path, monkeypatch, capsys):
-    text = '# an optimizer\n"@transform": adam\nlearning_rate: 1e-3\nb2: {"@schedule": constant_schedule, value: 5E-1}\n'
+    text = (
+        '# an optimizer\n"@transform": adam\nlearning_rate: 1e-3\nb2: {"@schedule": '
+        "constant_schedule, value: 5E-1}\n"
+    )
     (tmp_path / "adam.yaml").write_text(text)
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
     assert main(["show", "-" if stdin else str(tmp_path / "adam.yaml")]) == 0
@@ -256,10 +262,12 @@ def test_bad_configs(name, text, message, tmp_path, monkeypatch, capsys):
 
 def test_yaml_has_the_scalars_of_json_and_merges(tmp_path, capsys):
     (tmp_path / "a.yaml").write_text(
-        '"@transform": chain\nmembers:\n  - &one {"@transform": adam, learning_rate: .5, b1: 1e-1}\n'
+        '"@transform": chain\nmembers:\n  - &one {"@transform": adam, learning_rate: .5, b1: '
+        "1e-1}\n"
         "  - {<<: *one, learning_rate: 0.25, eps: .inf}\n"
         '  - {"@transform": freeze, where: no}\n  - {"@transform": freeze, where: }\n'
-        '  - {"@transform": scale_by_schedule, step_size_fn: {"@schedule": linear_schedule, init_value: 1,'
+        '  - {"@transform": scale_by_schedule, step_size_fn: {"@schedule": linear_schedule, '
+        "init_value: 1,"
         " end_value: 0, transition_steps: 10_000}}\n"
     )
     assert main(["show", str(tmp_path / "a.yaml")]) == 0
@@ -325,7 +333,8 @@ def test_without_pyyaml_the_way_to_it_is_named(tmp_path, monkeypatch, capsys):
 
 def test_names_of_ones_own_are_imported(folder, capsys):
     (folder / "own_parts_of_a_test.py").write_text(
-        "import gradchain as gc\n\n@gc.transform\ndef halved_in_a_test():\n    return gc.elementwise(lambda g: g / 2)\n"
+        "import gradchain as gc\n\n@gc.transform\ndef halved_in_a_test():\n    return "
+        "gc.elementwise(lambda g: g / 2)\n"
     )
     (folder / "own.json").write_text('{"@transform": "halved_in_a_test"}')
     try:

@@ -34,7 +34,9 @@ def test_01_numbers_are_not_rounded_to_the_dtype_of_the_parameters():
 
 
 def test_02_second_moments_of_bfloat16_parameters_go_on_growing():
-    """With a gradient of 1 the moment is 1 - 0.999^3000 = 0.950; kept in bfloat16 it sticks at 0.5."""
+    """With a gradient of 1 the moment is 1 - 0.999^3000 = 0.950; kept in bfloat16 it sticks at
+    0.5.
+    """
     tx, params = gc.scale_by_adam(), jnp.zeros(2, jnp.bfloat16)
     step = lambda state, _: (tx.update(jnp.ones(2, jnp.bfloat16), state, params)[1], None)
     state, _ = jax.lax.scan(step, tx.init(params), length=3000)

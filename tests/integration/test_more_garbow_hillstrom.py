@@ -1,4 +1,6 @@
-"""The test problems of Moré, Garbow and Hillstrom: each method reaches a published minimum of each."""
+"""The test problems of Moré, Garbow and Hillstrom: each method reaches a published minimum of
+each.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,6 @@
-"""Properties of functions on trees, for random trees with holes, scalars and leaves of size zero."""
+"""Properties of functions on trees, for random trees with holes, scalars and leaves of size
+zero.
+"""
 
 import fnmatch
 

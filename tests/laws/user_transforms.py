@@ -255,7 +255,9 @@ ROWS = [
         tolerance=4,  # the two gradients cancel in part
         reasons=NO_OWN_NUMBERS
         | {
-            "has_the_numbers_of_its_twin": "of two clipped gradients of a single number only rounding is left"
+            "has_the_numbers_of_its_twin": (
+                "of two clipped gradients of a single number only rounding is left"
+            )
         },
     ),
     Row(
@@ -266,7 +268,9 @@ ROWS = [
         tolerance=4,  # the two gradients cancel in part
         reasons=NO_NUMBERS
         | {
-            "has_the_numbers_of_its_twin": "products of gradients whose squares are the smallest numbers underflow"
+            "has_the_numbers_of_its_twin": (
+                "products of gradients whose squares are the smallest numbers underflow"
+            )
         },
     ),
 ]

@@ -13,7 +13,9 @@ from tests.optimizers.adam import Moments
 
 @dataclass
 class Belief(Moments):
-    """Zhuang et al., Algorithm 2: s <- b2 s + (1 - b2) |g - m|^2 + eps, m_hat / (sqrt(s_hat) + eps)"""
+    """Zhuang et al., Algorithm 2: s <- b2 s + (1 - b2) |g - m|^2 + eps, m_hat / (sqrt(s_hat) +
+    eps)
+    """
 
     eps: float = 1e-16
     eps_root: float = field(default=1e-16, kw_only=True)

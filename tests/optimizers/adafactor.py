@@ -108,7 +108,9 @@ class Adafactor(Twin):
 
 
 NOT_BY_SHARDS = {
-    "is_the_same_when_split_under_shard_map": "it looks along all dimensions, of which a shard has a part"
+    "is_the_same_when_split_under_shard_map": (
+        "it looks along all dimensions, of which a shard has a part"
+    )
 }
 
 

@@ -12,7 +12,9 @@ from tests.laws.twins import Descent, Tree, Twin, filled, square, zeros
 
 @dataclass
 class AdamMini(Twin):
-    """Zhang et al., Algorithm 1: in Adam the mean of the squares of a block is in the place of each"""
+    """Zhang et al., Algorithm 1: in Adam the mean of the squares of a block is in the place of
+    each
+    """
 
     b1: float = 0.9
     b2: float = 0.999
@@ -54,7 +56,9 @@ ROWS = [
         lambda: AdamMini(shared=lambda x: heads(x.shape)),
         reasons=FUNCTION
         | {
-            "is_the_same_when_split_under_shard_map": "the law takes a slot's dimensions for the first of its parameter"
+            "is_the_same_when_split_under_shard_map": (
+                "the law takes a slot's dimensions for the first of its parameter"
+            )
         },
     ),
     Row(

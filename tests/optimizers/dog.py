@@ -68,7 +68,9 @@ class DoG(Twin):
 
 @dataclass
 class DoWG(Twin):
-    """Khaled et al., Algorithm 1: v_t = v_{t-1} + r_t^2 |g_t|^2, eta_t = r_t^2 / (sqrt(v_t) + eps)"""
+    """Khaled et al., Algorithm 1: v_t = v_{t-1} + r_t^2 |g_t|^2, eta_t = r_t^2 / (sqrt(v_t) +
+    eps)
+    """
 
     init_estim_sq_dist: float | None = None
     eps: float = 1e-4

@@ -22,7 +22,9 @@ class Growth(Twin):
 
 @dataclass
 class Fromage(Twin):
-    """Bernstein et al., Algorithm 1: p <- (p - eta |p| / |g| g) / sqrt(1 + eta^2), norms at least m"""
+    """Bernstein et al., Algorithm 1: p <- (p - eta |p| / |g| g) / sqrt(1 + eta^2), norms at
+    least m
+    """
 
     learning_rate: float
     min_norm: float = 1e-6

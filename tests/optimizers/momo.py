@@ -115,8 +115,8 @@ ROWS = [
         lambda: gc.momo(0.5, 0.8, -1.0, 0.1, adapt_lower_bound=True),
         lambda: Momo(0.5, 0.8, -1.0, 0.1, adapt_lower_bound=True),
         # No optax: its weight decay divides the parameters alone, and not the step beside them as
-        # the paper does. Without a decay they agree, see tests/optimizers/test_learning_rate_free.py; the same
-        # below.
+        # the paper does. Without a decay they agree, see
+        # tests/optimizers/test_momo.py; the same below.
         needs_params=True,
         extra=LOSS,
         tolerance=MODEL,

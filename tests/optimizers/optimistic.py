@@ -53,7 +53,9 @@ class OptimisticAdam(Twin):
 
 @dataclass
 class Optimistic(Twin):
-    """Mokhtari et al.: u = (alpha + beta) g - beta g', with the gradient g' before; at first g' = g"""
+    """Mokhtari et al.: u = (alpha + beta) g - beta g', with the gradient g' before; at first g'
+    = g
+    """
 
     alpha: float = 1.0
     beta: float = 1.0

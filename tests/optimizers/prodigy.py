@@ -25,7 +25,9 @@ from tests.laws.twins import (
 
 @dataclass
 class Prodigy(Twin):
-    """Mishchenko & Defazio, the Adam version of the algorithm, with the bias correction in the rate"""
+    """Mishchenko & Defazio, the Adam version of the algorithm, with the bias correction in the
+    rate
+    """
 
     learning_rate: float = 1.0
     b1: float = 0.9

@@ -110,7 +110,9 @@ class StdDev(Twin):
 
 @dataclass
 class CenteredRmsProp(StdDev):
-    """Graves, equations 38 to 45: d = -eta g / sqrt(v - |m|^2 + eps),  n <- mu n + d,  p <- p + n"""
+    """Graves, equations 38 to 45: d = -eta g / sqrt(v - |m|^2 + eps),  n <- mu n + d,  p <- p +
+    n
+    """
 
     learning_rate: float = 0.01
     momentum: float = 0.0

@@ -17,7 +17,9 @@ def sign(x: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Signum(Twin):
-    """m <- b m + (1 - b) g, u = -eta (sign(m) + lambda p); Tiger with a decay, sign SGD with b = 0"""
+    """m <- b m + (1 - b) g, u = -eta (sign(m) + lambda p); Tiger with a decay, sign SGD with b =
+    0
+    """
 
     learning_rate: float
     beta: float = 0.9

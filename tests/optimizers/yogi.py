@@ -13,7 +13,9 @@ from tests.optimizers.adam import Moments
 
 @dataclass
 class Yogi(Moments):
-    """Zaheer et al., Algorithm 2: v <- v - (1 - b2) sign(v - |g|^2) |g|^2, with Adam's corrections"""
+    """Zaheer et al., Algorithm 2: v <- v - (1 - b2) sign(v - |g|^2) |g|^2, with Adam's
+    corrections
+    """
 
     eps: float = 1e-3
     initial_accumulator_value: float = 1e-6

@@ -291,7 +291,9 @@ def chebyshev(
     t: float, init_value: float, steps: int, low: float = 0.05, high: float = 1.0
 ) -> float:
     def order(size: int) -> list[int]:
-        """Definition 2 of Agarwal et al., from 1: sigma_2T interleaves sigma_T and 2T + 1 - sigma_T"""
+        """Definition 2 of Agarwal et al., from 1: sigma_2T interleaves sigma_T and 2T + 1 -
+        sigma_T
+        """
         if size == 1:
             return [1]
         half = order(size // 2)

@@ -82,7 +82,9 @@ class Along(Twin):
 
 
 LOOP = {
-    "can_be_differentiated": "it ends when the loss has fallen enough: such a loop has no derivative backwards"
+    "can_be_differentiated": (
+        "it ends when the loss has fallen enough: such a loop has no derivative backwards"
+    )
 }
 BESIDE = dict(needs_params=True, extra={"value_fn": bowl}, reasons=LOOP)
 FEW = 4.0  # a step is interpolated from differences of values and slopes, which have lost a digit

@@ -12,7 +12,9 @@ from tests.searches.strong_wolfe import StrongWolfe
 
 @dataclass
 class ReverseCommunication(Twin):
-    """The same points one by one, for an inner twin and a search that work on the caller's values"""
+    """The same points one by one, for an inner twin and a search that work on the caller's
+    values
+    """
 
     inner: Twin
     search: Along
@@ -48,7 +50,9 @@ class ReverseCommunication(Twin):
 
 
 DIFFERENCE = {
-    "has_the_numbers_of_its_twin": "its update is the difference of two points, and rounded as these are"
+    "has_the_numbers_of_its_twin": (
+        "its update is the difference of two points, and rounded as these are"
+    )
 }
 
 

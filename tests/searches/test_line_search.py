@@ -249,7 +249,9 @@ def test_a_search_after_one_that_failed_goes_along_the_gradient(name):
 
 @each_search
 def test_scales_do_not_matter_while_their_squares_are_numbers(name):
-    """The parabola b (p / a - 1)^2 along the direction a: the steps are those of (p - 1)^2 along 1."""
+    """The parabola b (p / a - 1)^2 along the direction a: the steps are those of (p - 1)^2 along
+    1.
+    """
     tx = SEARCHES[name](initial_step=7.0)
 
     def steps(dtype, sizes):

@@ -27,7 +27,9 @@ def symmetric(seed, eigenvalues):
 
 
 def first_steps(subproblem, matrix, g, radii):
-    """The first step for the loss g'x + x'Hx / 2 from zero, whatever it is worth, for each radius."""
+    """The first step for the loss g'x + x'Hx / 2 from zero, whatever it is worth, for each
+    radius.
+    """
     more: dict[str, Any] = {"tol": 0.0} if subproblem == "steihaug" else {}
     loss = lambda p: jnp.asarray(g) @ p + 0.5 * p @ jnp.asarray(matrix) @ p
 

@@ -104,12 +104,15 @@ class Dogleg(TrustRegion):
 
 
 FALSE = {
-    "follows_its_twin": "gradients that are not those of the loss shrink the radius until rounding decides;"
+    "follows_its_twin": "gradients that are not those of the loss shrink the "
+    "radius until rounding decides;"
     " test_trust_region follows it on those that are"
 }
 LOOP = {"can_be_differentiated": "a search is a loop, which has no derivative backwards"}
 WHOLE = {
-    "is_the_same_when_split_under_shard_map": "it makes a matrix of the whole tree, of which a shard has a part"
+    "is_the_same_when_split_under_shard_map": (
+        "it makes a matrix of the whole tree, of which a shard has a part"
+    )
 }
 
 

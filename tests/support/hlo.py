@@ -42,7 +42,9 @@ def below(program: str, *kinds: str) -> set[str]:
 
 
 def is_a(line: str, *kinds: str) -> bool:
-    """Whether an instruction is of one of these kinds: ``sqrt``, ``conditional``, ``all-reduce``."""
+    """Whether an instruction is of one of these kinds: ``sqrt``, ``conditional``,
+    ``all-reduce``.
+    """
     return any(re.search(rf"[\])}}] {kind}\(", line) for kind in kinds)
 
 

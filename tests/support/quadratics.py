@@ -31,7 +31,9 @@ def entry(state):
 
 
 def exact_steps(tx, a, x, steps):
-    """The points of a minimization of x'Ax / 2 with exact line searches, and the state at the end."""
+    """The points of a minimization of x'Ax / 2 with exact line searches, and the state at the
+    end.
+    """
     to_tree = to_vector(tree(x))[1]
 
     @jax.jit

@@ -53,7 +53,9 @@ def flat(tree):
 
 
 def other_like(tree, seed=0):
-    """Another tree of the same structure, shapes and dtypes, of numbers of order 1 and some zeros."""
+    """Another tree of the same structure, shapes and dtypes, of numbers of order 1 and some
+    zeros.
+    """
     rng = np.random.default_rng(seed)
 
     def draw(x):

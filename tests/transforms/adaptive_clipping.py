@@ -29,7 +29,9 @@ class ClipQuantile(Twin):
 
 @dataclass
 class ClipScore(Twin):
-    """Kumar et al., Algorithm 1: the statistics of a warm-up, then moving averages of what is left"""
+    """Kumar et al., Algorithm 1: the statistics of a warm-up, then moving averages of what is
+    left
+    """
 
     threshold: float
     decay: float

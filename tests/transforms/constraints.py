@@ -21,7 +21,9 @@ def as_before(flat: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Project(Twin):
-    """u = proj(p + g) - p; the projection gets each leaf, or each row, as a vector of real numbers"""
+    """u = proj(p + g) - p; the projection gets each leaf, or each row, as a vector of real
+    numbers
+    """
 
     projection: Callable[[np.ndarray], np.ndarray]
     by_row: bool = False
@@ -124,7 +126,9 @@ CONSTRAINTS = [
 ]
 
 OWN = {
-    "takes_schedules": "its numbers are those of the constraint, whose schedules have a test of their own"
+    "takes_schedules": (
+        "its numbers are those of the constraint, whose schedules have a test of their own"
+    )
 }
 
 
@@ -150,7 +154,9 @@ ROWS = [
         needs_params=True,
         reasons=OWN
         | {
-            "has_the_numbers_of_its_twin": "the parameters drown in p + g, and the simplex takes what is common away"
+            "has_the_numbers_of_its_twin": (
+                "the parameters drown in p + g, and the simplex takes what is common away"
+            )
         },
     ),
 ]

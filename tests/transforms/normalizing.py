@@ -78,7 +78,9 @@ class Orthogonal(Twin):
 
 
 EQUAL = {
-    "has_the_numbers_of_its_twin": "equal gradients have no part beside their mean: only rounding is left"
+    "has_the_numbers_of_its_twin": (
+        "equal gradients have no part beside their mean: only rounding is left"
+    )
 }
 
 

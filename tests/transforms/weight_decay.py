@@ -50,7 +50,9 @@ class Corrected(Twin):
 
 @dataclass
 class Cautious(Twin):
-    """Chen et al., Algorithm 1: decay where g p >= 0, as vectors of the plane for complex numbers"""
+    """Chen et al., Algorithm 1: decay where g p >= 0, as vectors of the plane for complex
+    numbers
+    """
 
     weight_decay: float
 

@@ -20,7 +20,9 @@ def sign(x: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Cautious(Twin):
-    """Liang et al., Algorithm 1: elements of the update that disagree with the gradient are dropped"""
+    """Liang et al., Algorithm 1: elements of the update that disagree with the gradient are
+    dropped
+    """
 
     inner: Twin
     floor: float | None = None

@@ -195,7 +195,10 @@ def test_a_foreign_pair_may_come_first_or_last():
             gc.chain(gc.add_momentum(0.5), gc.add_momentum(0.9)),
             gc.chain(gc.add_momentum(0.5).named("a"), gc.add_momentum(0.9)),
             ("momentum",),
-            "which of 'add_momentum/momentum', 'add_momentum_2/momentum' in 'first' is for 'a/momentum'",
+            (
+                "which of 'add_momentum/momentum', 'add_momentum_2/momentum' in 'first' is for "
+                "'a/momentum'"
+            ),
         ),
     ],
 )

@@ -1,4 +1,6 @@
-"""A large batch in parts: its value and gradient, one trace, the memory of one part, one reduction."""
+"""A large batch in parts: its value and gradient, one trace, the memory of one part, one
+reduction.
+"""
 
 import jax
 import jax.numpy as jnp

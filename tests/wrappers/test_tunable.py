@@ -28,16 +28,31 @@ from tests.support.hyperparameters import ONES, PARAMS, RATE, run, values
         (gc.sgd(0.1), ["learning_rate"]),
         (gc.sgd(RATE, 0.9), ["learning_rate/init_value", "learning_rate/end_value", "momentum"]),
         (gc.chain(gc.clip(1.0), gc.sgd(0.1)), ["max_delta", "learning_rate"]),
-        (gc.chain(gc.clip(1.0), gc.sgd(0.1), gc.clip(2.0)), ["clip/max_delta", "learning_rate", "clip_2/max_delta"]),
-        (gc.chain(gc.clip(1.0).named("a"), gc.clip(2.0).named("b")), ["a/max_delta", "b/max_delta"]),
-        (gc.partition({"x": gc.sgd(0.1), "y": gc.sgd(0.2)}, "x"), ["x/learning_rate", "y/learning_rate"]),
-        (gc.accumulate(gc.accumulate(gc.sgd(0.1), 2), 3), ["learning_rate", "accumulate/every", "every"]),
-        (gc.groups([("b", {"learning_rate": 0.2})], gc.sgd(0.1)), ["rules/0/1/learning_rate", "learning_rate"]),
+        (
+            gc.chain(gc.clip(1.0), gc.sgd(0.1), gc.clip(2.0)),
+            ["clip/max_delta", "learning_rate", "clip_2/max_delta"],
+        ),
+        (
+            gc.chain(gc.clip(1.0).named("a"), gc.clip(2.0).named("b")),
+            ["a/max_delta", "b/max_delta"],
+        ),
+        (
+            gc.partition({"x": gc.sgd(0.1), "y": gc.sgd(0.2)}, "x"),
+            ["x/learning_rate", "y/learning_rate"],
+        ),
+        (
+            gc.accumulate(gc.accumulate(gc.sgd(0.1), 2), 3),
+            ["learning_rate", "accumulate/every", "every"],
+        ),
+        (
+            gc.groups([("b", {"learning_rate": 0.2})], gc.sgd(0.1)),
+            ["rules/0/1/learning_rate", "learning_rate"],
+        ),
         (gc.aggmo(0.1), ["learning_rate", "decays/0", "decays/1", "decays/2"]),
         (gc.sgd(lambda step: 0.1), []),
         (gc.chain(optax.adam(0.1), gc.scale(-0.1)), ["step_size"]),
     ],
-)  # fmt: skip
+)
 def test_names_are_those_of_arguments(tx, names):
     assert hyperparameter_names(tx) == names
     assert len(jax.tree.leaves(tx)) == len(names)

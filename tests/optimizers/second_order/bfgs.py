@@ -89,7 +89,9 @@ class Dfp(QuasiNewton):
 # s'y is the small sum of large numbers, and the matrix is ill-conditioned.
 ORTHOGONAL = 40.0
 WHOLE = {
-    "is_the_same_when_split_under_shard_map": "its matrix is of whole parameters, and shards are refused"
+    "is_the_same_when_split_under_shard_map": (
+        "its matrix is of whole parameters, and shards are refused"
+    )
 }
 
 

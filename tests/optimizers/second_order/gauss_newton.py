@@ -36,7 +36,9 @@ class NaturalGradient(Truncated):
 
 
 def logits(params):
-    """0.3 sum(tanh(k (Re p + Im p))) for k = 1, 2, 3; of all shards where the parameters are split."""
+    """0.3 sum(tanh(k (Re p + Im p))) for k = 1, 2, 3; of all shards where the parameters are
+    split.
+    """
     part = lambda x: x.real + x.imag if jnp.iscomplexobj(x) else x
     leaves = jax.tree.leaves(params)
     sums = [

@@ -6,7 +6,9 @@ from tests.optimizers.second_order.bfgs import WHOLE
 from tests.optimizers.second_order.lbfgs import Lbfgs
 
 LOOP = {
-    "can_be_differentiated": "its breakpoints are gone through in a loop, which has no derivative backwards"
+    "can_be_differentiated": (
+        "its breakpoints are gone through in a loop, which has no derivative backwards"
+    )
 }
 
 

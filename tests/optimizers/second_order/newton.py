@@ -74,10 +74,14 @@ class Truncated(Twin):
 
 
 LOOP = {
-    "can_be_differentiated": "it ends when a residual is small: such a loop has no derivative backwards"
+    "can_be_differentiated": (
+        "it ends when a residual is small: such a loop has no derivative backwards"
+    )
 }
 WHOLE = {
-    "is_the_same_when_split_under_shard_map": "it makes a matrix of the whole tree, of which a shard has a part"
+    "is_the_same_when_split_under_shard_map": (
+        "it makes a matrix of the whole tree, of which a shard has a part"
+    )
 }
 
 

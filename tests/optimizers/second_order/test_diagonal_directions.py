@@ -1,4 +1,6 @@
-"""Sophia and AdaHessian: what their estimates are, when they are made, and what they are good for."""
+"""Sophia and AdaHessian: what their estimates are, when they are made, and what they are good
+for.
+"""
 
 import re
 

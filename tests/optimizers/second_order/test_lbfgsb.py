@@ -1,4 +1,6 @@
-"""L-BFGS-B finds what SciPy's finds, in as many steps; other chains stay in the box by projection."""
+"""L-BFGS-B finds what SciPy's finds, in as many steps; other chains stay in the box by
+projection.
+"""
 
 import jax
 import jax.numpy as jnp
