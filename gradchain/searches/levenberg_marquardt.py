@@ -47,9 +47,8 @@ def levenberg_marquardt(
         initial_damping: :math:`\lambda` at the start, in units of :math:`D^2`'s share in :math:`J^T
             J`.
         scaling: the choice of :math:`D`: ``"jacobian"``, the largest norms that the columns of
-        :math:`J`
-            have had, so that units of parameters do not matter; ``"none"``, the same number for
-            all, the largest of these at the start.
+            :math:`J` have had, so that units of parameters do not matter; ``"none"``, the same
+            number for all, the largest of these at the start.
         eta: :math:`\eta`, in [0, 1).
 
     Raises:
