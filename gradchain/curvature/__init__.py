@@ -1,8 +1,7 @@
-"""Second order: products with Hessians and their spectra, directions, line searches, and
-``minimize``.
+"""The curvature of a loss: matrix products, diagonals, spectra.
 
 The tools that look at a loss are here by name, ``gradchain.curvature.hessian_vector_product``;
-transformations and ``minimize`` are ``gradchain.lbfgs`` and so on, like all others.
+second-order optimizers and ``minimize`` are ``gradchain.lbfgs`` and so on, like all others.
 """
 
 from gradchain.curvature.conjugate_gradient import (

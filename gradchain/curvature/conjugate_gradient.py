@@ -1,9 +1,11 @@
-"""Conjugate gradients on trees: linear equations, and quadratic models, of an operator that is
-never made whole.
+"""Conjugate gradients on trees.
+
+They solve linear equations, and quadratic models, of an operator that is never made whole.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least
+from gradchain.core.types import Numeric, Tree
 from gradchain.curvature.orthogonal import scaled
 from gradchain.curvature.vectors import Operator, flat_size, vector_like
 from gradchain.numerics.arithmetic import safe_divide, safe_sqrt
@@ -24,7 +27,7 @@ class ConjugateGradientInfo(NamedTuple):
     Attributes:
         steps: how many products with the operator were made.
         residual_norm: :math:`\lVert b - A x \rVert`.
-        decrease: what the model :math:`\tfrac12 x^T A x - b^T x` is lower by than at zero.
+        decrease: by how much the model :math:`\tfrac12 x^T A x - b^T x` is lower than at zero.
         is_negative: whether a direction was met along which the model does not curve upwards.
         on_boundary: whether the solution was stopped by ``radius``.
     """
@@ -38,23 +41,22 @@ class ConjugateGradientInfo(NamedTuple):
 
 def conjugate_gradient(
     operator: Operator,
-    b: Any,
-    x0: Any = None,
+    b: Tree,
+    x0: Tree = None,
     *,
     preconditioner: Operator | None = None,
-    tol: Any = 1e-5,
+    tol: Numeric = 1e-5,
     max_steps: int | None = None,
-    progress_tol: Any = None,
-    radius: Any = None,
-) -> tuple[Any, ConjugateGradientInfo]:
-    r"""Solve :math:`A x = b` with a symmetric operator, by conjugate gradients on :math:`\tfrac12
-    x^T A x - b^T x`.
+    progress_tol: Numeric | None = None,
+    radius: Numeric | None = None,
+) -> tuple[Tree, ConjugateGradientInfo]:
+    r"""Solve :math:`A x = b` with a symmetric operator.
 
-    Where this model does not curve upwards along a search direction it has no minimum. Then the
-    method stops: on the boundary if there is a ``radius``; else where it is, or, at the first step,
-    at
-    :math:`x = \frac{\lVert b \rVert}{\lVert A b \rVert} b` (or at ``b``, where that is no number). From a start of
-    zero :math:`b^T x > 0` in each case.
+    The method is conjugate gradients on the model :math:`\tfrac12 x^T A x - b^T x`. Where it does
+    not curve upwards along a search direction it has no minimum. Then the method stops: on the
+    boundary if there is a ``radius``; else where it is, or, at the first step, at :math:`x =
+    \frac{\lVert b \rVert}{\lVert A b \rVert} b` (or at ``b``, where that is no number). From a
+    start of zero :math:`b^T x > 0` in each case.
 
     It runs as one compiled loop, also under ``vmap``; parameters may be complex, as for
     ``hessian_operator``.
@@ -66,8 +68,8 @@ def conjugate_gradient(
         x0: where to start; ``None`` is zero.
         preconditioner: a function of trees that approximates the inverse of :math:`A`, symmetric
             and positive definite.
-        tol: it stops where :math:`\lVert b - A x \rVert \le \mathrm{tol} \lVert b \rVert`. What is
-            below the rounding of the dtype counts as that.
+        tol: it stops where :math:`\lVert b - A x \rVert \le \mathrm{tol} \lVert b \rVert`. A
+            tolerance below the rounding of the dtype counts as that rounding.
         max_steps: the number of products, at most. ``None``: twice as many as there are numbers in
             ``b``.
         progress_tol: :math:`\epsilon` of Martens: it also stops at step :math:`i` when the share of
@@ -96,126 +98,152 @@ def conjugate_gradient(
     b = upcast(b)
     max_steps = 2 * flat_size(b) if max_steps is None else max_steps
     check_at_least("conjugate_gradient", 0, max_steps=max_steps)
-    multiply = lambda v: vector_like("conjugate_gradient: operator", operator(v), v)
-    precondition = lambda r: vector_like(
-        "conjugate_gradient: preconditioner", (preconditioner or (lambda r: r))(r), r
-    )
-
-    # All is in proportion to b: squares of what is tiny or huge stay numbers when b has length 1.
     size = scaled_norm(b)
-    unit = scaled(b, safe_divide(jnp.ones_like(size), size))
-    tol = jnp.maximum(jnp.asarray(tol, size.dtype), jnp.finfo(size.dtype).eps)
-    limit = None if radius is None else safe_divide(jnp.asarray(radius, size.dtype), size)
-
-    def decrease(x: Any, r: Any) -> jax.Array:
-        return 0.5 * (dot(x, unit) + dot(x, r))
-
-    def start() -> _Iterate:
-        x, r = map_leaves(jnp.zeros_like, unit), unit
-        if x0 is not None:
-            x = scaled(
-                vector_like("conjugate_gradient: x0", x0, b), safe_divide(jnp.ones_like(size), size)
-            )
-            r = _add(unit, -1.0, multiply(x))
-        z = precondition(r)
-        no = jnp.zeros((), bool)
-        history = (
-            None
-            if progress_tol is None
-            else jnp.zeros(max_steps + 1, size.dtype).at[0].set(decrease(x, r))
-        )
-        return _Iterate(
-            x, r, z, dot(r, z), jnp.zeros((), jnp.int32), safe_norm(r) <= tol, no, no, history
-        )
-
-    def step(at: _Iterate) -> _Iterate:
-        image = multiply(at.d)
-        curvature = dot(at.d, image)
-        length = safe_divide(at.rz, curvature)
-        is_negative = ~((curvature > 0) & jnp.isfinite(length))
-        if limit is None:
-            length = jnp.where(
-                is_negative, jnp.where(at.steps == 0, _first_length(at, image), 0.0), length
-            )
-            is_outside = at.is_outside
-        else:
-            boundary = _length_to(limit, at.x, at.d)
-            is_outside = is_negative | ~(length < boundary)
-            length = jnp.where(is_outside, boundary, length)
-        x, was = _add(at.x, length, at.d), at.r
-        r = map_leaves(
-            lambda old, new: jnp.where(jnp.isfinite(curvature), new, old),
-            was,
-            _add(was, -length, image),
-        )
-        z = precondition(r)
-        rz = dot(r, z)
-        steps, history = at.steps + 1, at.history
-        is_done = is_negative | is_outside | (safe_norm(r) <= tol)
-        if history is not None:
-            history = history.at[steps].set(decrease(x, r))
-            is_done |= _has_stalled(history, steps, progress_tol)
-        return _Iterate(
-            x,
-            r,
-            _add(z, safe_divide(rz, at.rz), at.d),
-            rz,
-            steps,
-            is_done,
-            is_negative,
-            is_outside,
-            history,
-        )
-
-    end = lax.while_loop(lambda at: ~at.is_done & (at.steps < max_steps), step, start())
+    per_size = safe_divide(jnp.ones_like(size), size)
+    if x0 is not None:
+        x0 = scaled(vector_like("conjugate_gradient: x0", x0, b), per_size)
+    own = _Equation(
+        operator,
+        preconditioner,
+        unit=scaled(b, per_size),
+        tol=jnp.maximum(jnp.asarray(tol, size.dtype), jnp.finfo(size.dtype).eps),
+        limit=None if radius is None else safe_divide(jnp.asarray(radius, size.dtype), size),
+        progress_tol=progress_tol,
+    )
+    goes_on = lambda at: ~at.is_done & (at.steps < max_steps)
+    end = lax.while_loop(goes_on, own.step, own.start(x0, max_steps))
+    decrease = size * (size * own.decrease(end.x, end.r))
+    residual_norm = size * safe_norm(end.r)
     info = ConjugateGradientInfo(
-        end.steps,
-        size * safe_norm(end.r),
-        size * (size * decrease(end.x, end.r)),
-        end.is_negative,
-        end.is_outside,
+        end.steps, residual_norm, decrease, end.is_negative, end.is_outside
     )
     return scaled(end.x, size), info
 
 
 class _Iterate(NamedTuple):
-    """A point, its residual, the next search direction, and what is known of them."""
+    """The carry of conjugate gradients."""
 
-    x: Any
-    r: Any
-    d: Any
-    rz: jax.Array
+    x: Tree  # the point
+    r: Tree  # its residual
+    d: Tree  # the next search direction
+    rz: jax.Array  # the product of the residual and the preconditioned one
     steps: jax.Array
     is_done: jax.Array
-    is_negative: jax.Array
-    is_outside: jax.Array
-    history: jax.Array | None
+    is_negative: jax.Array  # whether the model does not curve upwards along a direction
+    is_outside: jax.Array  # whether it was stopped on the boundary
+    history: jax.Array | None  # the decrease after each step
 
 
-def _add(x: Any, factor: Any, y: Any) -> Any:
+@dataclasses.dataclass(frozen=True)
+class _Equation:
+    """An equation in proportion to its right-hand side.
+
+    Squares of tiny or huge numbers stay finite when the right-hand side has length 1.
+
+    Attributes:
+        operator: see ``conjugate_gradient``.
+        preconditioner: see there.
+        unit: the right-hand side, of length 1.
+        tol: see there.
+        limit: the radius, or ``None``.
+        progress_tol: see there.
+    """
+
+    operator: Operator
+    preconditioner: Operator | None
+    unit: Tree
+    tol: jax.Array
+    limit: jax.Array | None
+    progress_tol: Numeric | None
+
+    def multiply(self, v: Tree) -> Tree:
+        """The product of the matrix and a vector."""
+        return vector_like("conjugate_gradient: operator", self.operator(v), v)
+
+    def precondition(self, r: Tree) -> Tree:
+        """The residual, preconditioned."""
+        z = r if self.preconditioner is None else self.preconditioner(r)
+        return vector_like("conjugate_gradient: preconditioner", z, r)
+
+    def decrease(self, x: Tree, r: Tree) -> jax.Array:
+        """How much lower the model is than at zero."""
+        return 0.5 * (dot(x, self.unit) + dot(x, r))
+
+    def start(self, x0: Tree, max_steps: int) -> _Iterate:
+        """The carry before the first step."""
+        x, r = map_leaves(jnp.zeros_like, self.unit), self.unit
+        if x0 is not None:
+            x, r = x0, _add(self.unit, -1.0, self.multiply(x0))
+        z = self.precondition(r)
+        no, none, history = jnp.zeros((), bool), jnp.zeros((), jnp.int32), None
+        if self.progress_tol is not None:
+            history = jnp.zeros(max_steps + 1, self.tol.dtype)
+            history = history.at[0].set(self.decrease(x, r))
+        is_done = safe_norm(r) <= self.tol
+        return _Iterate(x, r, z, dot(r, z), none, is_done, no, no, history)
+
+    def step(self, at: _Iterate) -> _Iterate:
+        """One step along the search direction."""
+        image = self.multiply(at.d)
+        curvature = dot(at.d, image)
+        length, is_negative, is_outside = self.length(at, image, curvature)
+        x = _add(at.x, length, at.d)
+        keep = lambda old, new: jnp.where(jnp.isfinite(curvature), new, old)
+        r = map_leaves(keep, at.r, _add(at.r, -length, image))
+        z = self.precondition(r)
+        rz = dot(r, z)
+        d = _add(z, safe_divide(rz, at.rz), at.d)
+        steps, history = at.steps + 1, at.history
+        is_done = is_negative | is_outside | (safe_norm(r) <= self.tol)
+        if history is not None:
+            history = history.at[steps].set(self.decrease(x, r))
+            is_done |= _has_stalled(history, steps, self.progress_tol)
+        return _Iterate(x, r, d, rz, steps, is_done, is_negative, is_outside, history)
+
+    def length(
+        self, at: _Iterate, image: Tree, curvature: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The length of a step.
+
+        Also whether its direction is negative, and whether it ends on the boundary.
+        """
+        length = safe_divide(at.rz, curvature)
+        is_negative = ~((curvature > 0) & jnp.isfinite(length))
+        if self.limit is None:
+            first = jnp.where(at.steps == 0, _first_length(at, image), 0.0)
+            return jnp.where(is_negative, first, length), is_negative, at.is_outside
+        boundary = _length_to(self.limit, at.x, at.d)
+        is_outside = is_negative | ~(length < boundary)
+        return jnp.where(is_outside, boundary, length), is_negative, is_outside
+
+
+def _add(x: Tree, factor: Numeric, y: Tree) -> Tree:
     """``x + factor * y``."""
     return map_leaves(lambda x, y: x + jnp.asarray(factor, x.dtype) * y, x, y)
 
 
-def _first_length(at: _Iterate, image: Any) -> jax.Array:
-    """How far to go along a first direction that has no minimum: by the size of the operator on it."""
+def _first_length(at: _Iterate, image: Tree) -> jax.Array:
+    """The length of a first step that has no minimum.
+
+    It comes from the size of the operator along the direction.
+    """
     length = safe_divide(safe_divide(at.rz, scaled_norm(at.d)), scaled_norm(image))
-    return jnp.where((length > 0) & jnp.isfinite(length), length, jnp.ones_like(length))
+    is_usable = (length > 0) & jnp.isfinite(length)
+    return jnp.where(is_usable, length, jnp.ones_like(length))
 
 
-def _length_to(radius: jax.Array, x: Any, d: Any) -> jax.Array:
-    """The positive root of ``|x + length * d| = radius``, from an ``x`` and a ``d`` of length 1 at
-    most.
+def _length_to(radius: jax.Array, x: Tree, d: Tree) -> jax.Array:
+    """The positive root of ``|x + length * d| = radius``.
+
+    It is computed from an ``x`` and a ``d`` of length 1 at most.
     """
     size = scaled_norm(d)
-    x, d = (
-        scaled(tree, safe_divide(jnp.ones_like(by), by)) for tree, by in ((x, radius), (d, size))
-    )
+    per = lambda tree, by: scaled(tree, safe_divide(jnp.ones_like(by), by))
+    x, d = per(x, radius), per(d, size)
     along, room = dot(x, d), jnp.maximum(1.0 - dot(x, x), 0.0)
     root = safe_sqrt(along**2 + room)
-    return jnp.where(along > 0, safe_divide(room, along + root), root - along) * safe_divide(
-        radius, size
-    )
+    length = jnp.where(along > 0, safe_divide(room, along + root), root - along)
+    return length * safe_divide(radius, size)
 
 
 def _has_stalled(decreases: jax.Array, i: jax.Array, tol: Any) -> jax.Array:

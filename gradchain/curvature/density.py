@@ -1,28 +1,29 @@
-"""How all eigenvalues of a symmetric operator on trees are distributed."""
+"""The distribution of all eigenvalues of a symmetric operator."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least
+from gradchain.core.types import Tree
 from gradchain.curvature.spectrum import lanczos
+from gradchain.curvature.vectors import Operator
 from gradchain.tree.mapping import upcast
 from gradchain.tree.random import normal_like
 
 
 class SpectralDensity(NamedTuple):
-    r"""How the eigenvalues of an operator are distributed, as ``spectral_density`` estimates it.
+    r"""An estimate of the density of the eigenvalues.
 
     Attributes:
         grid: eigenvalues, evenly spaced.
         density: the share of all eigenvalues per unit around each; its integral is 1.
         nodes: the Ritz values of each probe, of shape ``(probes, steps)``.
-        weights: what each counts; those of a probe sum to 1. The mean over probes of :math:`\sum_k
+        weights: the share of each; those of a probe sum to 1. The mean over probes of :math:`\sum_k
             w_k f(\theta_k)` estimates :math:`\mathrm{tr} f(A) / n`.
     """
 
@@ -33,8 +34,8 @@ class SpectralDensity(NamedTuple):
 
 
 def spectral_density(
-    operator: Callable[[Any], Any],
-    like: Any,
+    operator: Operator,
+    like: Tree,
     *,
     key: jax.Array,
     steps: int = 64,
@@ -42,7 +43,9 @@ def spectral_density(
     points: int = 512,
     width: float = 0.01,
 ) -> SpectralDensity:
-    r"""The density of the eigenvalues of a symmetric operator, by stochastic Lanczos quadrature.
+    r"""The density of the eigenvalues of a symmetric operator.
+
+    It is estimated by stochastic Lanczos quadrature:
 
     .. math::
         \phi(t) = \frac{1}{\text{probes}} \sum_{\text{probes}} \sum_k w_k\, \mathcal N(t; \theta_k,
@@ -67,7 +70,8 @@ def spectral_density(
 
     Example:
         >>> half_zero = lambda v: jnp.where(jnp.arange(100) < 50, 0.0, 1.0) * v
-        >>> found = spectral_density(half_zero, jnp.zeros(100), key=jax.random.key(0), steps=8, probes=20)
+        >>> key, like = jax.random.key(0), jnp.zeros(100)
+        >>> found = spectral_density(half_zero, like, key=key, steps=8, probes=20)
         >>> print(f"{found.density[found.grid < 0.5].sum() / found.density.sum():.1f}")
         0.5
     """
@@ -84,9 +88,8 @@ def spectral_density(
     nodes, weights = lax.map(probe, jax.random.split(key, probes))
     low, high = nodes.min(), nodes.max()
     size = jnp.maximum(jnp.abs(low), jnp.abs(high))
-    span = jnp.maximum(
-        high - low, 1e-3 * jnp.where(size > 0, size, 1.0)
-    )  # one eigenvalue alone has no range
+    # One eigenvalue alone has no range.
+    span = jnp.maximum(high - low, 1e-3 * jnp.where(size > 0, size, 1.0))
     sigma = width * span
     grid = jnp.linspace(low - 5 * sigma, high + 5 * sigma, points).astype(nodes.dtype)
     # Bump by bump, as points times bumps may be more than there is memory for.

@@ -1,19 +1,18 @@
-"""Diagonals and traces of symmetric operators on trees: exact, one product for each number, or
-estimated.
+"""Diagonals and traces of symmetric operators on trees.
 
-Every function returns an ``Estimate``; what is exact has a standard error of zero. A complex
-parameter is a pair of reals: its place on a diagonal holds the entry of its real part, and ``1j``
-times that of its imaginary part.
+They are exact, by one product for each number, or estimated. Every function returns an
+``Estimate``; an exact one has a standard error of zero. A complex parameter is a pair of reals: its
+place on a diagonal holds the entry of its real part, and ``1j`` times that of its imaginary part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from gradchain.core.types import Params, Tree
 from gradchain.curvature.estimates import (
     CHUNK,
     Estimate,
@@ -23,7 +22,13 @@ from gradchain.curvature.estimates import (
     hutch_plus_plus,
     hutchinson_sample,
 )
-from gradchain.curvature.products import gauss_newton_operator, hessian_operator, linearization
+from gradchain.curvature.products import (
+    ScalarFn,
+    TreeFn,
+    gauss_newton_operator,
+    hessian_operator,
+    linearization,
+)
 from gradchain.curvature.vectors import Operator, map_basis
 from gradchain.tree.mapping import upcast
 from gradchain.tree.random import rademacher_like
@@ -32,7 +37,7 @@ from gradchain.tree.reductions import dot
 
 def diagonal(
     operator: Operator,
-    like: Any,
+    like: Tree,
     *,
     method: str = "exact",
     key: jax.Array | None = None,
@@ -70,20 +75,20 @@ def diagonal(
 
 
 def hessian_diagonal(
-    fun: Callable,
-    params: Any,
+    fun: ScalarFn,
+    params: Params,
     *args: Any,
     method: str = "exact",
     key: jax.Array | None = None,
     samples: int | None = None,
     chunk: int | None = None,
 ) -> Estimate:
-    """The diagonal of the Hessian of a function at a point.
+    """The diagonal of the Hessian of a function.
 
     Args:
         fun: from parameters, and ``args``, to a scalar.
         params: the point, a tree.
-        args: what else ``fun`` takes.
+        args: further arguments of ``fun``.
         method: ``"exact"`` or ``"hutchinson"``, as for ``diagonal``.
         key: the random key, for ``"hutchinson"``.
         samples: the number of random vectors, 100 if not given.
@@ -99,9 +104,9 @@ def hessian_diagonal(
 
 
 def gauss_newton_diagonal(
-    model_fn: Callable,
-    loss_fn: Callable,
-    params: Any,
+    model_fn: TreeFn,
+    loss_fn: ScalarFn,
+    params: Params,
     *,
     method: str = "exact",
     key: jax.Array | None = None,
@@ -132,7 +137,8 @@ def gauss_newton_diagonal(
     at = linearization(model_fn, params)
     loss_product = hessian_operator(loss_fn, at.outputs)
 
-    def form(v: Any) -> jax.Array:  # without the way back through the model
+    # Without the way back through the model.
+    def form(v: Params) -> jax.Array:
         outputs = upcast(at.forward(v))
         return dot(outputs, loss_product(outputs))
 
@@ -141,7 +147,7 @@ def gauss_newton_diagonal(
 
 def trace(
     operator: Operator,
-    like: Any,
+    like: Tree,
     *,
     method: str = "hutchinson",
     key: jax.Array | None = None,
@@ -172,7 +178,8 @@ def trace(
     https://arxiv.org/abs/2010.09649
 
     Example:
-        >>> found = trace(lambda v: jnp.array([1.0, 2.0, 6.0]) * v, jnp.zeros(3), key=jax.random.key(0))
+        >>> operator = lambda v: jnp.array([1.0, 2.0, 6.0]) * v
+        >>> found = trace(operator, jnp.zeros(3), key=jax.random.key(0))
         >>> print(found.value, found.standard_error)
         9.0 0.0
     """
@@ -192,20 +199,22 @@ def trace(
 
 
 def hessian_trace(
-    fun: Callable,
-    params: Any,
+    fun: ScalarFn,
+    params: Params,
     *args: Any,
     method: str = "hutchinson",
     key: jax.Array | None = None,
     samples: int | None = None,
     chunk: int | None = None,
 ) -> Estimate:
-    """The trace of the Hessian of a function at a point: the sum of its eigenvalues.
+    """The trace of the Hessian of a function.
+
+    It is the sum of the eigenvalues.
 
     Args:
         fun: from parameters, and ``args``, to a scalar.
         params: the point, a tree.
-        args: what else ``fun`` takes.
+        args: further arguments of ``fun``.
         method: ``"hutchinson"``, ``"hutch++"`` or ``"exact"``, as for ``trace``.
         key: the random key, for both estimates.
         samples: how many products an estimate makes, 100 if not given.
@@ -213,7 +222,8 @@ def hessian_trace(
             memory of so many.
 
     Example:
-        >>> print(hessian_trace(lambda p: jnp.sum(p**3), jnp.array([1.0, 2.0]), method="exact").value)
+        >>> loss, params = lambda p: jnp.sum(p**3), jnp.array([1.0, 2.0])
+        >>> print(hessian_trace(loss, params, method="exact").value)
         18.0
     """
     operator = hessian_operator(fun, params, *args)

@@ -1,5 +1,6 @@
-"""Averages over random vectors, with their standard errors, and what they are compared with: exact
-diagonals.
+"""Averages over random vectors, with their standard errors.
+
+Exact diagonals are here as well.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.types import Tree
 from gradchain.curvature.orthogonal import orthogonal_to, orthonormal
-from gradchain.curvature.vectors import map_basis, to_vector
+from gradchain.curvature.vectors import Operator, map_basis, to_vector
 from gradchain.tree.random import rademacher_like
 from gradchain.tree.reductions import dot
 
@@ -31,31 +33,33 @@ class Estimate(NamedTuple):
             many there are.
     """
 
-    value: Any
-    standard_error: Any
+    value: Tree
+    standard_error: Tree
 
 
-def hutchinson_sample(operator: Callable[[Any], Any], like: Any, key: jax.Array) -> Any:
+def hutchinson_sample(operator: Operator, like: Tree, key: jax.Array) -> Tree:
     r"""One sample of a diagonal, :math:`z \odot A z`, whose mean it is."""
     z = rademacher_like(key, like)
     return jax.tree.map(lambda x, y: by_parts(jnp.multiply, x, y), z, operator(z))
 
 
-def by_parts(fun: Callable, *xs: jax.Array) -> jax.Array:
-    """A function of real arrays, for real and imaginary parts each."""
+def by_parts(fun: Callable[..., jax.Array], *xs: jax.Array) -> jax.Array:
+    """Apply a function to real and imaginary parts each."""
     if not jnp.iscomplexobj(xs[0]):
         return fun(*xs)
     return lax.complex(fun(*(x.real for x in xs)), fun(*(x.imag for x in xs)))
 
 
-def average(sample: Callable[[jax.Array], Any], key: Any, samples: int | None) -> Estimate:
-    """The mean of ``sample(key)`` over keys, one after another; it keeps two trees, however many
-    samples there are.
+def average(sample: Callable[[jax.Array], Tree], key: Any, samples: int | None) -> Estimate:
+    """The mean of ``sample(key)`` over random keys.
+
+    They are taken one after another: it keeps two trees, however many samples there are.
     """
     number = samples or SAMPLES
-    zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(sample, key))
+    form = jax.eval_shape(sample, key)
+    zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), form)
 
-    def add(i: Any, sums: tuple) -> tuple:
+    def add(i: jax.Array, sums: tuple[Tree, Tree]) -> tuple[Tree, Tree]:
         mean, spread = sums  # of what came before, and the sum of squared distances from it
         x = sample(jax.random.fold_in(key, i))
         count = 1.0 + i
@@ -69,22 +73,22 @@ def average(sample: Callable[[jax.Array], Any], key: Any, samples: int | None) -
     return Estimate(mean, jax.tree.map(error, spread))
 
 
-def exact_diagonal(form: Callable[[Any], jax.Array], like: Any, chunk: int | None) -> Estimate:
+def exact_diagonal(form: Callable[[Tree], jax.Array], like: Tree, chunk: int | None) -> Estimate:
     """The values of a quadratic form on the standard basis."""
     to_tree = to_vector(like)[1]
     found = to_tree(map_basis(form, like, chunk or CHUNK))
     return Estimate(found, jax.tree.map(jnp.zeros_like, found))
 
 
-def hutch_plus_plus(
-    operator: Callable[[Any], Any], like: Any, key: Any, samples: int | None
-) -> Estimate:
-    """The trace of what is in the span of some products, exactly, and an estimate of the rest."""
+def hutch_plus_plus(operator: Operator, like: Tree, key: Any, samples: int | None) -> Estimate:
+    """A trace by the method Hutch++.
+
+    In the span of some products it is exact; for the rest it is an estimate.
+    """
     number = (samples or SAMPLES) // 3
     sketch_key, rest_key = jax.random.split(key)
-    sketch = lax.map(
-        lambda key: operator(rademacher_like(key, like)), jax.random.split(sketch_key, number)
-    )
+    product = lambda key: operator(rademacher_like(key, like))
+    sketch = lax.map(product, jax.random.split(sketch_key, number))
     basis = orthonormal(sketch)
 
     def inside(i: jax.Array) -> jax.Array:
@@ -96,29 +100,40 @@ def hutch_plus_plus(
         return dot(z, operator(z))
 
     rest = average(outside, rest_key, number)
-    return Estimate(jnp.sum(lax.map(inside, jnp.arange(number))) + rest.value, rest.standard_error)
+    known = jnp.sum(lax.map(inside, jnp.arange(number)))
+    return Estimate(known + rest.value, rest.standard_error)
 
 
 def check_method(
-    name: str, known: tuple[str, ...], method: str, key: Any, samples: int | None, chunk: int | None
+    name: str,
+    known: tuple[str, ...],
+    method: str,
+    key: jax.Array | None,
+    samples: int | None,
+    chunk: int | None,
 ) -> None:
-    """A method is known, has what it needs, and nothing that it would not use."""
+    """Refuse unknown methods, and arguments that do not fit.
+
+    These are missing, or are given although the method would not use them.
+    """
     check_one_of(name, known, method=method)
     if method == "exact":
         if key is not None or samples is not None:
             raise ValueError(
-                f"{name}: method='exact' draws nothing; leave out key and samples, or name a method."
+                f"{name}: method='exact' draws nothing; leave out key and samples, or name a"
+                " method."
             )
         check_at_least(name, 1, chunk=chunk)
         return
     if key is None:
         raise ValueError(
-            f"{name}: method={method!r} draws random vectors: give a key, such as jax.random.key(0)."
+            f"{name}: method={method!r} draws random vectors: give a key, such as"
+            " jax.random.key(0)."
         )
     if chunk is not None:
         raise ValueError(
-            f"{name}: method={method!r} makes one product at a time: chunk={chunk!r} is for 'exact'."
+            f"{name}: method={method!r} makes one product at a time: chunk={chunk!r} is for"
+            " 'exact'."
         )
-    check_at_least(
-        name, 6 if method == "hutch++" else 2, samples=samples
-    )  # fewer have no standard error
+    # Fewer have no standard error.
+    check_at_least(name, 6 if method == "hutch++" else 2, samples=samples)

@@ -1,12 +1,13 @@
-r"""The Fisher information of a model, as products, diagonals and, by ``dense``, whole matrices.
+r"""The Fisher information of a model.
 
-Of the *true* Fisher matrix the targets are drawn from the model itself: it is the expectation, over
-targets from :math:`p(y \mid z)` at the model's outputs :math:`z`, of :math:`g g^T`, where :math:`g`
-is the gradient of the log-likelihood. For the likelihoods here it is also the Gauss-Newton matrix.
-Of the *empirical* Fisher matrix the targets are those of the data, and it is neither.
+There are products, diagonals and, by ``dense``, whole matrices. Of the *true* Fisher matrix the
+targets are drawn from the model itself: it is the expectation, over targets from :math:`p(y \mid
+z)` at the model's outputs :math:`z`, of :math:`g g^T`, where :math:`g` is the gradient of the
+log-likelihood. For the likelihoods here it is also the Gauss-Newton matrix. Of the *empirical*
+Fisher matrix the targets are those of the data, and it is neither.
 
-All are means over examples; the log-likelihood of one example is the sum over whatever an example
-holds.
+All are means over examples; the log-likelihood of one example is the sum over all that the
+example holds.
 """
 
 from __future__ import annotations
@@ -19,21 +20,23 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least, check_one_of, shape_dtype
+from gradchain.core.types import Params, Tree
 from gradchain.curvature.diagonals import diagonal, gauss_newton_diagonal
 from gradchain.curvature.estimates import CHUNK, Estimate, average, by_parts, check_method
-from gradchain.curvature.products import gauss_newton_operator, linearization
+from gradchain.curvature.products import ScalarFn, TreeFn, gauss_newton_operator, linearization
+from gradchain.curvature.vectors import Operator
 from gradchain.tree.mapping import upcast
 
 # For targets y of an exponential family with natural parameters z, log p(y | z) = y z - A(z) + ...,
 # so that the gradient in z is y - A'(z), and the Fisher information is A''(z), whatever y is.
-_LOG_PARTITION: dict[str, Callable] = {
+_LOG_PARTITION: dict[str, Callable[[jax.Array], jax.Array]] = {
     "categorical": lambda z: jax.nn.logsumexp(z, axis=-1),
     "normal": lambda z: 0.5 * jnp.square(z),
     "bernoulli": jax.nn.softplus,
     "poisson": jnp.exp,
 }
 
-_DRAW: dict[str, Callable] = {
+_DRAW: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "categorical": lambda key, z: jax.nn.one_hot(
         jax.random.categorical(key, z), z.shape[-1], dtype=z.dtype
     ),
@@ -44,14 +47,14 @@ _DRAW: dict[str, Callable] = {
 
 
 def fisher_operator(
-    model_fn: Callable,
-    params: Any,
+    model_fn: TreeFn,
+    params: Params,
     likelihood: str,
     *,
     key: jax.Array | None = None,
     samples: int | None = None,
-) -> Callable[[Any], Any]:
-    r"""The true Fisher matrix, as a function from vector to product.
+) -> Operator:
+    r"""The true Fisher matrix, as an operator.
 
     .. math::
         F = \frac{1}{n} \sum_{i=1}^n \mathrm{E}_{y \sim p(y \mid z_i)} [g_i g_i^T], \quad
@@ -63,7 +66,8 @@ def fisher_operator(
         model_fn: from parameters to the outputs :math:`z` for a batch, one array; the first
             dimension counts the examples.
         params: the point, a tree.
-        likelihood: what the outputs are: ``"categorical"``, logits with the classes along the last
+        likelihood: the meaning of the outputs: ``"categorical"``, logits with the classes along the
+        last
             dimension; ``"normal"``, means of a variance of 1; ``"bernoulli"``, logits;
             ``"poisson"``, logarithms of rates.
         key: the random key of the targets.
@@ -82,32 +86,34 @@ def fisher_operator(
     """
     if key is None:
         _check_nothing_drawn("fisher_operator", samples)
-        return gauss_newton_operator(
-            model_fn, _mean_log_partition("fisher_operator", likelihood), params
-        )
+        loss_fn = _mean_log_partition("fisher_operator", likelihood)
+        return gauss_newton_operator(model_fn, loss_fn, params)
     check_at_least("fisher_operator", 1, samples=1 if samples is None else samples)
     at = linearization(model_fn, params)
     slope = _slopes("fisher_operator", likelihood, at.outputs)
     slopes = jax.vmap(slope)(jax.random.split(key, samples or 1))
 
-    def product(vector: Any) -> Any:
-        change = upcast(at.forward(vector))
-        along = jnp.sum(slopes * change[None], axis=tuple(range(2, slopes.ndim)), keepdims=True)
-        return at.adjoint(jnp.sum(slopes * along, axis=0) / (slopes.shape[0] * slopes.shape[1]))
+    def product(vector: Params) -> Params:
+        change, within = upcast(at.forward(vector)), tuple(range(2, slopes.ndim))
+        along = jnp.sum(slopes * change[None], axis=within, keepdims=True)
+        count = slopes.shape[0] * slopes.shape[1]
+        return at.adjoint(jnp.sum(slopes * along, axis=0) / count)
 
     return product
 
 
 def fisher_vector_product(
-    model_fn: Callable,
-    params: Any,
-    vector: Any,
+    model_fn: TreeFn,
+    params: Params,
+    vector: Params,
     likelihood: str,
     *,
     key: jax.Array | None = None,
     samples: int | None = None,
-) -> Any:
-    """The product of the true Fisher matrix and a vector; see ``fisher_operator``.
+) -> Params:
+    """The product of the true Fisher matrix and a vector.
+
+    For the matrix see ``fisher_operator``.
 
     Args:
         model_fn: from parameters to the outputs for a batch, one array; the first dimension counts
@@ -127,8 +133,8 @@ def fisher_vector_product(
 
 
 def fisher_diagonal(
-    model_fn: Callable,
-    params: Any,
+    model_fn: TreeFn,
+    params: Params,
     likelihood: str,
     *,
     method: str = "exact",
@@ -166,25 +172,21 @@ def fisher_diagonal(
         loss_fn = _mean_log_partition("fisher_diagonal", likelihood)
         return gauss_newton_diagonal(model_fn, loss_fn, params, chunk=chunk)
     if method == "hutchinson":
-        return diagonal(
-            fisher_operator(model_fn, params, likelihood),
-            params,
-            method=method,
-            key=key,
-            samples=samples,
-        )
+        operator = fisher_operator(model_fn, params, likelihood)
+        return diagonal(operator, params, method=method, key=key, samples=samples)
     at = linearization(model_fn, params)
     slope = _slopes("fisher_diagonal", likelihood, at.outputs)
 
-    def sample(key: jax.Array) -> Any:
+    def sample(key: jax.Array) -> Params:
         drawn = slope(key)
-        return jax.tree.map(lambda g: by_parts(jnp.square, g) / drawn.shape[0], at.adjoint(drawn))
+        square = lambda g: by_parts(jnp.square, g) / drawn.shape[0]
+        return jax.tree.map(square, at.adjoint(drawn))
 
     return average(sample, key, samples)
 
 
-def empirical_fisher_operator(loss_fn: Callable, params: Any, *batch: Any) -> Callable[[Any], Any]:
-    r"""The empirical Fisher matrix of a batch, as a function from vector to product.
+def empirical_fisher_operator(loss_fn: ScalarFn, params: Params, *batch: Tree) -> Operator:
+    r"""The empirical Fisher matrix of a batch, as an operator.
 
     .. math::
         F = \frac{1}{n} \sum_{i=1}^n g_i g_i^T, \quad g_i = \nabla_p \ell(p, x_i)
@@ -205,7 +207,8 @@ def empirical_fisher_operator(loss_fn: Callable, params: Any, *batch: Any) -> Ca
 
     Example:
         >>> loss = lambda w, x, y: 0.5 * (x * w - y) ** 2
-        >>> print(empirical_fisher_operator(loss, 1.0, jnp.array([1.0, 2.0]), jnp.array([3.0, 1.0]))(1.0))
+        >>> x, y = jnp.array([1.0, 2.0]), jnp.array([3.0, 1.0])
+        >>> print(empirical_fisher_operator(loss, 1.0, x, y)(1.0))
         4.0
     """
     number = _examples("empirical_fisher_operator", batch)
@@ -215,10 +218,11 @@ def empirical_fisher_operator(loss_fn: Callable, params: Any, *batch: Any) -> Ca
 
 
 def empirical_fisher_vector_product(
-    loss_fn: Callable, params: Any, vector: Any, *batch: Any
-) -> Any:
-    """The product of the empirical Fisher matrix of a batch and a vector; see
-    ``empirical_fisher_operator``.
+    loss_fn: ScalarFn, params: Params, vector: Params, *batch: Tree
+) -> Params:
+    """The product of the empirical Fisher matrix and a vector.
+
+    For the matrix see ``empirical_fisher_operator``.
 
     Args:
         loss_fn: from parameters and the parts of one example to its loss.
@@ -228,17 +232,19 @@ def empirical_fisher_vector_product(
 
     Example:
         >>> loss = lambda w, x, y: 0.5 * (x * w - y) ** 2
-        >>> print(empirical_fisher_vector_product(loss, 1.0, 2.0, jnp.array([1.0, 2.0]), jnp.array([3.0, 1.0])))
+        >>> x, y = jnp.array([1.0, 2.0]), jnp.array([3.0, 1.0])
+        >>> print(empirical_fisher_vector_product(loss, 1.0, 2.0, x, y))
         8.0
     """
     return empirical_fisher_operator(loss_fn, params, *batch)(vector)
 
 
 def empirical_fisher_diagonal(
-    loss_fn: Callable, params: Any, *batch: Any, chunk: int = CHUNK
-) -> Any:
-    r"""The diagonal of the empirical Fisher matrix of a batch: the mean of the squared gradients of
-    its examples.
+    loss_fn: ScalarFn, params: Params, *batch: Tree, chunk: int = CHUNK
+) -> Params:
+    r"""The diagonal of the empirical Fisher matrix of a batch.
+
+    It is the mean of the squared gradients of the examples.
 
     Args:
         loss_fn: from parameters and the parts of one example to its loss.
@@ -251,7 +257,8 @@ def empirical_fisher_diagonal(
 
     Example:
         >>> loss = lambda w, x, y: 0.5 * (x * w - y) ** 2
-        >>> print(empirical_fisher_diagonal(loss, 1.0, jnp.array([1.0, 2.0]), jnp.array([3.0, 1.0])))
+        >>> x, y = jnp.array([1.0, 2.0]), jnp.array([3.0, 1.0])
+        >>> print(empirical_fisher_diagonal(loss, 1.0, x, y))
         4.0
     """
     check_at_least("empirical_fisher_diagonal", 1, chunk=chunk)
@@ -274,14 +281,15 @@ def empirical_fisher_diagonal(
 # ------------------------------------------------------------------------------------------- checks
 
 
-def _examples(name: str, batch: tuple) -> int:
-    """How many examples a batch holds."""
+def _examples(name: str, batch: Tree) -> int:
+    """The number of examples in a batch."""
     leaves = jax.tree.leaves(batch)
     numbers = {jnp.shape(x)[0] if jnp.ndim(x) else 0 for x in leaves}
     if len(numbers) != 1 or 0 in numbers:
         shapes = ", ".join(shape_dtype(jnp.asarray(x)) for x in leaves[:5]) or "nothing"
         raise ValueError(
-            f"{name}: the batch holds {shapes}. Give arrays whose first dimension counts the examples."
+            f"{name}: the batch holds {shapes}. Give arrays whose first dimension counts the"
+            " examples."
         )
     return numbers.pop()
 
@@ -296,16 +304,12 @@ def _check_nothing_drawn(name: str, samples: int | None) -> None:
 def _check_outputs(name: str, likelihood: str, outputs: Any) -> None:
     check_one_of(name, _LOG_PARTITION, likelihood=likelihood)
     least = 2 if likelihood == "categorical" else 1
-    if (
-        not hasattr(outputs, "shape")
-        or outputs.ndim < least
-        or outputs.dtype.kind == "c"
-        or not outputs.size
-    ):
+    is_array = hasattr(outputs, "shape") and outputs.ndim >= least
+    if not is_array or outputs.dtype.kind == "c" or not outputs.size:
         found = shape_dtype(outputs)
         raise ValueError(
-            f"{name}: the model gives {found}; {likelihood!r} takes real numbers of {least} dimensions"
-            " or more, of which the first counts the examples."
+            f"{name}: the model gives {found}; {likelihood!r} takes real numbers of"
+            f" {least} dimensions or more, of which the first counts the examples."
         )
 
 
@@ -318,8 +322,9 @@ def _mean_log_partition(name: str, likelihood: str) -> Callable[[jax.Array], jax
 
 
 def _slopes(name: str, likelihood: str, outputs: jax.Array) -> Callable[[jax.Array], jax.Array]:
-    """From a key to the gradients, in the outputs, of the negative logarithm of the likelihood of
-    drawn targets.
+    """A function from a key to gradients for drawn targets.
+
+    They are gradients, in the outputs, of the negative log-likelihood.
     """
     _check_outputs(name, likelihood, outputs)
     outputs = upcast(outputs)

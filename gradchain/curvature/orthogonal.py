@@ -1,33 +1,34 @@
-"""Several trees of one form, stacked along a first dimension of each leaf: rows that are made
-orthogonal.
+"""Orthonormal rows of trees.
 
-Everything is done leaf by leaf and reduced over all shards inside ``shard_map``.
+Rows are several trees of one form, stacked along a first dimension of each leaf. Everything is done
+leaf by leaf and reduced over all shards inside ``shard_map``.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import functools
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gradchain.core.types import Numeric, Tree
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.tree.reductions import scaled_norm, sum_over_shards
 
 
-def scaled(tree: Any, factor: jax.Array) -> Any:
+def scaled(tree: Tree, factor: jax.Array) -> Tree:
     """Every leaf times one real number, in the leaf's dtype."""
     return jax.tree.map(lambda x: x * factor.astype(x.dtype), tree)
 
 
-def combination(weights: jax.Array, rows: Any) -> Any:
+def combination(weights: jax.Array, rows: Tree) -> Tree:
     """The sum of rows with real weights."""
-    add = lambda q: jnp.tensordot(weights.astype(q.dtype), q, 1, precision=lax.Precision.HIGHEST)
-    return jax.tree.map(add, rows)
+    dot = functools.partial(jnp.tensordot, axes=1, precision=lax.Precision.HIGHEST)
+    return jax.tree.map(lambda q: dot(weights.astype(q.dtype), q), rows)
 
 
-def _inner_products(rows: Any, vector: Any) -> jax.Array:
+def _inner_products(rows: Tree, vector: Tree) -> jax.Array:
     """The inner product of each row with a vector."""
 
     def one(q: jax.Array, x: jax.Array) -> jax.Array:
@@ -37,10 +38,11 @@ def _inner_products(rows: Any, vector: Any) -> jax.Array:
     return sum_over_shards(jax.tree.leaves(jax.tree.map(one, rows, vector)))
 
 
-def orthogonal_to(rows: Any, vector: Any) -> Any:
-    """A vector less its part in the span of rows that are orthonormal, or zero.
+def orthogonal_to(rows: Tree, vector: Tree) -> Tree:
+    """Make a vector orthogonal to rows.
 
-    It is taken away twice: what rounding left of it the first time is gone the second time.
+    The rows are orthonormal, or zero. Its part in their span is removed twice, as rounding leaves
+    some of it the first time.
     """
     if not jax.tree.leaves(rows):
         return vector
@@ -50,31 +52,39 @@ def orthogonal_to(rows: Any, vector: Any) -> Any:
     return vector
 
 
-def empty_rows(vector: Any, number: int) -> Any:
-    """So many zeros in the form of a vector."""
-    return jax.tree.map(lambda x: jnp.broadcast_to(jnp.zeros_like(x), (number, *x.shape)), vector)
+def empty_rows(vector: Tree, number: int) -> Tree:
+    """Rows of zeros in the form of a vector."""
+    fill = lambda x: jnp.broadcast_to(jnp.zeros_like(x), (number, *x.shape))
+    return jax.tree.map(fill, vector)
 
 
-def with_row(rows: Any, i: Any, vector: Any) -> Any:
-    """``rows`` with another vector in one place."""
+def with_row(rows: Tree, i: Numeric, vector: Tree) -> Tree:
+    """Put a vector into one row."""
     return jax.tree.map(lambda q, x: q.at[i].set(x), rows, vector)
 
 
-def direction(vector: Any, negligible: Any = 0.0) -> tuple[Any, jax.Array]:
-    """A vector scaled to norm 1, and the norm that it had; zeros and 0 if that is negligible."""
+def direction(vector: Tree, negligible: Numeric = 0.0) -> tuple[Tree, jax.Array]:
+    """A vector scaled to norm 1, and its norm.
+
+    They are zeros and 0 if the norm is negligible.
+    """
     size = scaled_norm(vector)
     size = jnp.where(size <= negligible, jnp.zeros_like(size), size)  # NaN stays
     return scaled(vector, safe_divide(jnp.ones_like(size), size)), size
 
 
-def orthonormal(rows: Any) -> Any:
-    """Orthonormal rows of the same span; what depends on those before is zero."""
+def orthonormal(rows: Tree) -> Tree:
+    """Orthonormal rows of the same span.
+
+    A row that depends on those before it becomes zero.
+    """
     number = jax.tree.leaves(rows)[0].shape[0] if jax.tree.leaves(rows) else 0
 
-    def add(i: Any, basis: Any) -> Any:
+    def add(i: jax.Array, basis: Tree) -> Tree:
         row = jax.tree.map(lambda q: q[i], rows)
         size = scaled_norm(row)
-        new, _ = direction(orthogonal_to(basis, row), 10 * jnp.finfo(size.dtype).eps * size)
+        rounding = 10 * jnp.finfo(size.dtype).eps * size
+        new, _ = direction(orthogonal_to(basis, row), rounding)
         return with_row(basis, i, new)
 
     return lax.fori_loop(0, number, add, jax.tree.map(jnp.zeros_like, rows))

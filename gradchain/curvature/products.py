@@ -1,9 +1,9 @@
-r"""Products with the Hessian, the Gauss-Newton matrix and the Jacobian of a function of a tree,
-never made whole.
+r"""Products with Hessians, Gauss-Newton matrices and Jacobians.
 
-``*_operator`` functions do the work that does not depend on the vector once, and return a function
-from vector to product: what Lanczos' method, conjugate gradients and estimators of traces multiply
-by. ``*_vector_product`` functions make one product.
+They are matrices of a function of a tree, and never made whole. ``*_operator`` functions do the
+work that does not depend on the vector once, and return a function from vector to product, as
+Lanczos' method, conjugate gradients and estimators of traces need it. ``*_vector_product``
+functions make one product.
 
 Parameters and vectors are taken in float32 at least, and so are the results. ``None`` leaves are
 holes: they take no part. A complex parameter is the pair of its real and imaginary parts: vectors
@@ -15,39 +15,49 @@ real factors.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.errors import check_at_least
-from gradchain.curvature.vectors import map_basis, to_vector, vector_like
+from gradchain.core.types import Params, Tree, Updates
+from gradchain.curvature.vectors import Operator, map_basis, to_vector, vector_like
 from gradchain.tree.mapping import upcast
 
+ScalarFn: TypeAlias = Callable[..., jax.Array]
+"""From parameters, and further arguments, to a scalar."""
 
-def _conj(tree: Any) -> Any:
+TreeFn: TypeAlias = Callable[..., Tree]
+"""From parameters, and further arguments, to a tree."""
+
+
+def _conj(tree: Tree) -> Tree:
     return jax.tree.map(lambda x: jnp.conj(x) if jnp.iscomplexobj(x) else x, tree)
 
 
-def _uphill(fun: Callable, args: tuple) -> Callable:
-    """The gradient of a scalar function; ``jax.grad`` gives its conjugate for complex parameters."""
+def _uphill(fun: ScalarFn, args: tuple[Any, ...]) -> Callable[[Params], Updates]:
+    """The gradient of a scalar function.
+
+    For complex parameters ``jax.grad`` gives its conjugate.
+    """
     return lambda params: _conj(jax.grad(fun)(params, *args))
 
 
 # ----------------------------------------------------------------------------------------- Hessians
 
 
-def hessian_operator(fun: Callable, params: Any, *args: Any) -> Callable[[Any], Any]:
-    r"""The Hessian of a function at a point, as a function from vector to product :math:`v \mapsto
-    \nabla^2 f(p) v`.
+def hessian_operator(fun: ScalarFn, params: Params, *args: Any) -> Operator:
+    r"""The Hessian of a function, as an operator.
 
-    The gradient is linearised once: each product then costs about one gradient, and the
-    intermediate results of the network are kept in memory for as long as the operator is.
+    It is a function from vector to product :math:`v \mapsto \nabla^2 f(p) v`. The gradient is
+    linearised once: each product then costs about one gradient, and the intermediate results of the
+    network are kept in memory for as long as the operator is.
 
     Args:
         fun: from parameters, and ``args``, to a scalar.
         params: the point, a tree.
-        args: what else ``fun`` takes.
+        args: further arguments of ``fun``.
 
     Returns:
         A function from a tree like ``params`` to another one.
@@ -65,17 +75,17 @@ def hessian_operator(fun: Callable, params: Any, *args: Any) -> Callable[[Any], 
     return lambda vector: product(vector_like("hessian_operator", vector, params))
 
 
-def hessian_vector_product(fun: Callable, params: Any, vector: Any, *args: Any) -> Any:
-    r"""The product :math:`\nabla^2 f(p) v`, by a derivative of the gradient along ``vector``.
+def hessian_vector_product(fun: ScalarFn, params: Params, vector: Params, *args: Any) -> Params:
+    r"""The product :math:`\nabla^2 f(p) v` of the Hessian and a vector.
 
-    It costs about two gradients. Where many products are needed at one point, see
-    ``hessian_operator``.
+    It is a derivative of the gradient along ``vector``, and costs about two gradients. Where many
+    products are needed at one point, see ``hessian_operator``.
 
     Args:
         fun: from parameters, and ``args``, to a scalar.
         params: the point, a tree.
         vector: a tree like ``params``.
-        args: what else ``fun`` takes.
+        args: further arguments of ``fun``.
 
     Raises:
         ValueError: naming the path, if ``vector`` is not like ``params``.
@@ -84,13 +94,13 @@ def hessian_vector_product(fun: Callable, params: Any, vector: Any, *args: Any) 
     https://doi.org/10.1162/neco.1994.6.1.147
 
     Example:
-        >>> print(hessian_vector_product(lambda x: jnp.sum(x**3), jnp.array([1.0, 2.0]), jnp.array([1.0, -1.0])))
+        >>> params, vector = jnp.array([1.0, 2.0]), jnp.array([1.0, -1.0])
+        >>> print(hessian_vector_product(lambda x: jnp.sum(x**3), params, vector))
         [  6. -12.]
     """
     params = upcast(params)
-    return jax.jvp(
-        _uphill(fun, args), (params,), (vector_like("hessian_vector_product", vector, params),)
-    )[1]
+    vector = vector_like("hessian_vector_product", vector, params)
+    return jax.jvp(_uphill(fun, args), (params,), (vector,))[1]
 
 
 # ---------------------------------------------------------------------------------------- Jacobians
@@ -105,21 +115,21 @@ class Linearization(NamedTuple):
         adjoint: the adjoint of ``forward``, from outputs to parameters.
     """
 
-    outputs: Any
-    forward: Callable[[Any], Any]
-    adjoint: Callable[[Any], Any]
+    outputs: Tree
+    forward: Operator
+    adjoint: Operator
 
 
-def linearization(fun: Callable, params: Any, *args: Any) -> Linearization:
-    r"""A function's value at a point, and products with its Jacobian :math:`J` and the adjoint
-    :math:`J^*`.
+def linearization(fun: TreeFn, params: Params, *args: Any) -> Linearization:
+    r"""Linearise a function at a point.
 
-    The function itself is evaluated once, however many products follow.
+    That gives its value there, and products with its Jacobian :math:`J` and the adjoint
+    :math:`J^*`. The function itself is evaluated once, however many products follow.
 
     Args:
         fun: from parameters, and ``args``, to a tree of outputs.
         params: the point, a tree.
-        args: what else ``fun`` takes.
+        args: further arguments of ``fun``.
 
     Example:
         >>> at = linearization(lambda x: x**2, jnp.array([1.0, 3.0]))
@@ -130,23 +140,23 @@ def linearization(fun: Callable, params: Any, *args: Any) -> Linearization:
     outputs, forward = jax.linearize(lambda p: fun(p, *args), params)
     transpose = jax.linear_transpose(forward, params)
 
-    def adjoint(cotangent: Any) -> Any:
+    def adjoint(cotangent: Tree) -> Params:
         # JAX transposes without a conjugate: the adjoint has one on both sides.
-        return _conj(transpose(_conj(vector_like("linearization.adjoint", cotangent, outputs)))[0])
+        cotangent = vector_like("linearization.adjoint", cotangent, outputs)
+        return _conj(transpose(_conj(cotangent))[0])
 
-    return Linearization(
-        outputs, lambda v: forward(vector_like("linearization.forward", v, params)), adjoint
-    )
+    tangent = lambda v: vector_like("linearization.forward", v, params)
+    return Linearization(outputs, lambda v: forward(tangent(v)), adjoint)
 
 
-def jacobian_vector_product(fun: Callable, params: Any, vector: Any, *args: Any) -> Any:
+def jacobian_vector_product(fun: TreeFn, params: Params, vector: Params, *args: Any) -> Tree:
     """The derivative of a function along a vector, :math:`J v`.
 
     Args:
         fun: from parameters, and ``args``, to a tree of outputs.
         params: the point, a tree.
         vector: a tree like ``params``.
-        args: what else ``fun`` takes.
+        args: further arguments of ``fun``.
 
     Returns:
         A tree like the outputs.
@@ -160,39 +170,38 @@ def jacobian_vector_product(fun: Callable, params: Any, vector: Any, *args: Any)
     return jax.jvp(lambda p: fun(p, *args), (params,), (vector,))[1]
 
 
-def vector_jacobian_product(fun: Callable, params: Any, vector: Any, *args: Any) -> Any:
-    r"""The product of the adjoint of the Jacobian and a vector, :math:`J^* u`.
+def vector_jacobian_product(fun: TreeFn, params: Params, vector: Tree, *args: Any) -> Params:
+    r"""The product :math:`J^* u` of the Jacobian's adjoint and a vector.
 
     Args:
         fun: from parameters, and ``args``, to a tree of outputs.
         params: the point, a tree.
         vector: a tree like the outputs.
-        args: what else ``fun`` takes.
+        args: further arguments of ``fun``.
 
     Returns:
         A tree like ``params``. For complex parameters it is the direction uphill of :math:`\langle
-        u, f \rangle`, the conjugate of what ``jax.vjp`` gives.
+        u, f \rangle`, the conjugate of that of ``jax.vjp``.
 
     Example:
         >>> print(vector_jacobian_product(jnp.cumsum, jnp.zeros(3), jnp.array([0.0, 1.0, 0.0])))
         [1. 1. 0.]
     """
     outputs, transpose = jax.vjp(lambda p: fun(p, *args), upcast(params))
-    return _conj(transpose(_conj(vector_like("vector_jacobian_product", vector, outputs)))[0])
+    vector = vector_like("vector_jacobian_product", vector, outputs)
+    return _conj(transpose(_conj(vector))[0])
 
 
 # ------------------------------------------------------------------------------------- Gauss-Newton
 
 
-def gauss_newton_operator(
-    model_fn: Callable, loss_fn: Callable, params: Any
-) -> Callable[[Any], Any]:
-    r"""The generalised Gauss-Newton matrix at a point, as a function :math:`v \mapsto J^* H J v`.
+def gauss_newton_operator(model_fn: TreeFn, loss_fn: ScalarFn, params: Params) -> Operator:
+    r"""The generalised Gauss-Newton matrix, as an operator.
 
-    :math:`J` is the Jacobian of the model's outputs and :math:`H` the Hessian of the loss in them:
-    what remains of the Hessian of ``loss_fn(model_fn(params))`` without the curvature of the model.
-    It has no negative eigenvalue where the loss is convex in the outputs. The model is linearised
-    once.
+    It is a function :math:`v \mapsto J^* H J v`, with the Jacobian :math:`J` of the model's outputs
+    and the Hessian :math:`H` of the loss in them: the Hessian of ``loss_fn(model_fn(params))``
+    without the curvature of the model. It has no negative eigenvalue where the loss is convex in
+    the outputs. The model is linearised once.
 
     Args:
         model_fn: from parameters to a tree of outputs.
@@ -206,7 +215,8 @@ def gauss_newton_operator(
     2002, https://doi.org/10.1162/08997660260028683
 
     Example:
-        >>> product = gauss_newton_operator(lambda p: p**2, lambda y: jnp.sum(y**2), jnp.array([1.0, 3.0]))
+        >>> loss, params = lambda y: jnp.sum(y**2), jnp.array([1.0, 3.0])
+        >>> product = gauss_newton_operator(lambda p: p**2, loss, params)
         >>> print(product(jnp.ones(2)))  # the Hessian of p**4 has 12 and 108
         [ 8. 72.]
     """
@@ -216,10 +226,11 @@ def gauss_newton_operator(
 
 
 def gauss_newton_vector_product(
-    model_fn: Callable, loss_fn: Callable, params: Any, vector: Any
-) -> Any:
-    r"""The product :math:`J^* H J v` with the generalised Gauss-Newton matrix; see
-    ``gauss_newton_operator``.
+    model_fn: TreeFn, loss_fn: ScalarFn, params: Params, vector: Params
+) -> Params:
+    r"""The product :math:`J^* H J v` with the Gauss-Newton matrix.
+
+    For the matrix see ``gauss_newton_operator``.
 
     Args:
         model_fn: from parameters to a tree of outputs.
@@ -228,15 +239,17 @@ def gauss_newton_vector_product(
         vector: a tree like ``params``.
 
     Example:
-        >>> half_square = lambda y: 0.5 * jnp.sum(y**2)
-        >>> print(gauss_newton_vector_product(lambda p: p**2, half_square, jnp.array([1.0, 3.0]), jnp.ones(2)))
+        >>> half_square, params = lambda y: 0.5 * jnp.sum(y**2), jnp.array([1.0, 3.0])
+        >>> print(gauss_newton_vector_product(lambda p: p**2, half_square, params, jnp.ones(2)))
         [ 4. 36.]
     """
     return gauss_newton_operator(model_fn, loss_fn, params)(vector)
 
 
-def dense(operator: Callable[[Any], Any], like: Any, *, chunk: int = 16) -> jax.Array:
-    """The whole matrix of an operator, for small trees and for tests.
+def dense(operator: Operator, like: Tree, *, chunk: int = 16) -> jax.Array:
+    """The whole matrix of an operator.
+
+    It is for small trees and for tests.
 
     Args:
         operator: a linear function from trees like ``like`` to such trees.
@@ -248,7 +261,8 @@ def dense(operator: Callable[[Any], Any], like: Any, *, chunk: int = 16) -> jax.
         A square matrix of real numbers.
 
     Example:
-        >>> print(dense(hessian_operator(lambda p: p["a"] ** 2 * p["b"], {"a": 3.0, "b": 5.0}), {"a": 0.0, "b": 0.0}))
+        >>> params = {"a": 3.0, "b": 5.0}
+        >>> print(dense(hessian_operator(lambda p: p["a"] ** 2 * p["b"], params), params))
         [[10.  6.]
          [ 6.  0.]]
     """

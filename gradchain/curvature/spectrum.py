@@ -1,12 +1,12 @@
-"""Eigenvalues of symmetric operators on trees: Lanczos' method, power iteration, sharpness.
+"""Eigenvalues of symmetric operators on trees.
 
-An operator is a function from a tree to a tree of the same form, linear and symmetric, such as
-``hessian_operator`` makes. A tree ``like`` says that form; its values do not matter.
+There are Lanczos' method, power iteration and the sharpness. An operator is a function from a tree
+to a tree of the same form, linear and symmetric, such as ``hessian_operator`` makes. A tree
+``like`` says that form; its values do not matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least
+from gradchain.core.types import Numeric, Params, Tree
 from gradchain.curvature.orthogonal import (
     combination,
     direction,
@@ -22,7 +23,7 @@ from gradchain.curvature.orthogonal import (
     scaled,
     with_row,
 )
-from gradchain.curvature.products import hessian_operator
+from gradchain.curvature.products import ScalarFn, hessian_operator
 from gradchain.curvature.vectors import Operator
 from gradchain.tree.mapping import upcast
 from gradchain.tree.random import normal_like
@@ -30,7 +31,7 @@ from gradchain.tree.reductions import dot, scaled_norm
 
 
 class Lanczos(NamedTuple):
-    """What ``lanczos`` found.
+    """The result of ``lanczos``.
 
     Attributes:
         alphas: the diagonal of the tridiagonal matrix, ``steps`` numbers.
@@ -42,11 +43,12 @@ class Lanczos(NamedTuple):
     alphas: jax.Array
     betas: jax.Array
     residual: jax.Array
-    basis: Any
+    basis: Tree
 
     def eigh(self) -> tuple[jax.Array, jax.Array]:
-        """The eigenvalues, in ascending order, and eigenvectors, as columns, of the tridiagonal
-        matrix.
+        """Eigenvalues and eigenvectors of the tridiagonal matrix.
+
+        The eigenvalues are in ascending order, the eigenvectors are columns.
         """
         beside = jnp.diag(self.betas, 1)
         return jnp.linalg.eigh(jnp.diag(self.alphas) + beside + beside.T)
@@ -64,12 +66,14 @@ class RitzPairs(NamedTuple):
     """
 
     values: jax.Array
-    vectors: Any
+    vectors: Tree
     errors: jax.Array
 
 
-def lanczos(operator: Operator, start: Any, steps: int) -> Lanczos:
-    r"""Project a symmetric operator on the Krylov space of a vector, by Lanczos' method.
+def lanczos(operator: Operator, start: Tree, steps: int) -> Lanczos:
+    r"""Project a symmetric operator on a Krylov space.
+
+    Lanczos' method builds it from a vector:
 
     .. math::
         A Q = Q T + \beta_m q_{m+1} e_m^T, \quad q_1 = \frac{v}{\lVert v \rVert}
@@ -95,7 +99,9 @@ def lanczos(operator: Operator, start: Any, steps: int) -> Lanczos:
     check_at_least("lanczos", 1, steps=steps)
     first, _ = direction(upcast(start))
 
-    def step(carry: tuple, i: jax.Array) -> tuple:
+    def step(
+        carry: tuple[Tree, Tree, jax.Array, jax.Array], i: jax.Array
+    ) -> tuple[tuple[Tree, Tree, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
         basis, q, alpha_0, largest = carry
         basis = with_row(basis, i, q)
         image = upcast(operator(q))
@@ -108,20 +114,19 @@ def lanczos(operator: Operator, start: Any, steps: int) -> Lanczos:
         return (basis, q, alpha_0, largest), (alpha, beta)
 
     zero = jnp.zeros_like(dot(first, first))
-    (basis, *_), (alphas, betas) = lax.scan(
-        step, (empty_rows(first, steps), first, zero, zero), jnp.arange(steps)
-    )
+    carry = (empty_rows(first, steps), first, zero, zero)
+    (basis, *_), (alphas, betas) = lax.scan(step, carry, jnp.arange(steps))
     return Lanczos(alphas, betas[:-1], betas[-1], basis)
 
 
 def ritz_pairs(found: Lanczos) -> RitzPairs:
-    """The eigenvalues of the tridiagonal matrix of ``lanczos``, and the vectors that belong to
-    them.
+    """Approximate eigenvalues and eigenvectors from ``lanczos``.
 
-    Those at the ends of the spectrum come near to eigenvalues of the operator first.
+    The eigenvalues are those of the tridiagonal matrix. Those at the ends of the spectrum come near
+    to eigenvalues of the operator first.
 
     Args:
-        found: what ``lanczos`` returned.
+        found: the result of ``lanczos``.
 
     Example:
         >>> pairs = ritz_pairs(lanczos(lambda v: jnp.array([1.0, 2.0, 9.0]) * v, jnp.ones(3), 3))
@@ -130,7 +135,8 @@ def ritz_pairs(found: Lanczos) -> RitzPairs:
     """
     values, weights = found.eigh()
     vectors = jax.vmap(combination, (1, None))(weights, found.basis)
-    errors, squares = jnp.abs(found.residual * weights[-1]), jax.vmap(lambda v: dot(v, v))(vectors)
+    errors = jnp.abs(found.residual * weights[-1])
+    squares = jax.vmap(lambda v: dot(v, v))(vectors)
     return RitzPairs(values, vectors, jnp.where(squares > 0.5, errors, jnp.inf))
 
 
@@ -151,10 +157,11 @@ class ExtremeEigenvalues(NamedTuple):
 
 
 def extreme_eigenvalues(
-    operator: Operator, like: Any, *, key: jax.Array, steps: int = 32
+    operator: Operator, like: Tree, *, key: jax.Array, steps: int = 32
 ) -> ExtremeEigenvalues:
-    """The smallest and the largest eigenvalue of a symmetric operator, by Lanczos' method from a
-    random start.
+    """The smallest and the largest eigenvalue of an operator.
+
+    The operator is symmetric; Lanczos' method starts from a random vector.
 
     Args:
         operator: a symmetric linear function of trees.
@@ -163,7 +170,8 @@ def extreme_eigenvalues(
         steps: the number of products; so many vectors are kept in memory.
 
     Example:
-        >>> found = extreme_eigenvalues(lambda v: jnp.arange(-3.0, 7.0) * v, jnp.zeros(10), key=jax.random.key(0))
+        >>> operator = lambda v: jnp.arange(-3.0, 7.0) * v
+        >>> found = extreme_eigenvalues(operator, jnp.zeros(10), key=jax.random.key(0))
         >>> print(f"{found.smallest:.4f} {found.largest:.4f}")
         -3.0000 6.0000
     """
@@ -173,16 +181,18 @@ def extreme_eigenvalues(
     return ExtremeEigenvalues(values[0], values[-1], errors[0], errors[-1])
 
 
-def sharpness(fun: Callable, params: Any, *args: Any, key: jax.Array, steps: int = 32) -> jax.Array:
-    r"""The largest eigenvalue of the Hessian of a loss, :math:`\lambda_{\max}(\nabla^2 f(p))`.
+def sharpness(
+    fun: ScalarFn, params: Params, *args: Any, key: jax.Array, steps: int = 32
+) -> jax.Array:
+    r"""The largest eigenvalue of the Hessian of a loss.
 
-    Gradient descent with the learning rate :math:`\eta` cannot stay where the sharpness is above
-    :math:`2 / \eta`.
+    It is :math:`\lambda_{\max}(\nabla^2 f(p))`. Gradient descent with the learning rate
+    :math:`\eta` cannot stay where the sharpness is above :math:`2 / \eta`.
 
     Args:
         fun: from parameters, and ``args``, to a scalar.
         params: the point, a tree.
-        args: what else ``fun`` takes.
+        args: further arguments of ``fun``.
         key: the random key of the start.
         steps: the number of Hessian-vector products, as for ``extreme_eigenvalues``.
 
@@ -194,13 +204,12 @@ def sharpness(fun: Callable, params: Any, *args: Any, key: jax.Array, steps: int
         >>> print(f'{sharpness(loss, {"a": 1.0, "b": 2.0}, key=jax.random.key(0)):.3f}')
         10.000
     """
-    return extreme_eigenvalues(
-        hessian_operator(fun, params, *args), params, key=key, steps=steps
-    ).largest
+    operator = hessian_operator(fun, params, *args)
+    return extreme_eigenvalues(operator, params, key=key, steps=steps).largest
 
 
 class PowerIteration(NamedTuple):
-    r"""What ``power_iteration`` found.
+    r"""The result of ``power_iteration``.
 
     Attributes:
         value: the eigenvalue of the largest magnitude.
@@ -211,15 +220,17 @@ class PowerIteration(NamedTuple):
     """
 
     value: jax.Array
-    vector: Any
+    vector: Tree
     error: jax.Array
     steps: jax.Array
 
 
 def power_iteration(
-    operator: Operator, like: Any, *, key: jax.Array, steps: int = 100, tol: float = 1e-4
+    operator: Operator, like: Tree, *, key: jax.Array, steps: int = 100, tol: float = 1e-4
 ) -> PowerIteration:
-    r"""The eigenvalue of the largest magnitude, by multiplying a random vector again and again.
+    r"""The eigenvalue of the largest magnitude.
+
+    It comes from multiplying a random vector again and again:
 
     .. math::
         v \leftarrow \frac{A v}{\lVert A v \rVert}, \quad \lambda = v^T A v
@@ -238,22 +249,26 @@ def power_iteration(
     https://doi.org/10.1002/zamm.19290090206
 
     Example:
-        >>> found = power_iteration(lambda v: jnp.array([1.0, -5.0]) * v, jnp.zeros(2), key=jax.random.key(0))
+        >>> operator = lambda v: jnp.array([1.0, -5.0]) * v
+        >>> found = power_iteration(operator, jnp.zeros(2), key=jax.random.key(0))
         >>> print(f"{found.value:.4f}")
         -5.0000
     """
     check_at_least("power_iteration", 1, steps=steps)
     first, _ = direction(normal_like(key, upcast(like)))
 
-    def step(found: tuple) -> tuple:
-        _, image, _, _, i = found
-        return *measured(direction(image)[0]), i + 1
-
-    def measured(q: Any) -> tuple:
+    def measured(q: Tree, count: Numeric) -> tuple[PowerIteration, Tree]:
         image = upcast(operator(q))
         value = dot(q, image)
-        return q, image, value, scaled_norm(jax.tree.map(jnp.subtract, image, scaled(q, value)))
+        rest = jax.tree.map(jnp.subtract, image, scaled(q, value))
+        return PowerIteration(value, q, scaled_norm(rest), jnp.int32(count)), image
 
-    unfinished = lambda found: (found[-1] < steps) & ~(found[3] <= tol * jnp.abs(found[2]))
-    q, _, value, error, count = lax.while_loop(unfinished, step, (*measured(first), jnp.int32(1)))
-    return PowerIteration(value, q, error, count)
+    def step(carry: tuple[PowerIteration, Tree]) -> tuple[PowerIteration, Tree]:
+        found, image = carry
+        return measured(direction(image)[0], found.steps + 1)
+
+    def is_unfinished(carry: tuple[PowerIteration, Tree]) -> jax.Array:
+        found, _ = carry
+        return (found.steps < steps) & ~(found.error <= tol * jnp.abs(found.value))
+
+    return lax.while_loop(is_unfinished, step, measured(first, 1))[0]

@@ -65,7 +65,7 @@ def _filled(p: jax.Array, bound: ArrayLike) -> jax.Array:
 
 
 def is_infeasible(bounds: Bounds) -> jax.Array:
-    """Whether a lower bound exceeds its upper one, or is NaN."""
+    """Whether a lower bound exceeds its upper, or is NaN."""
     if bounds is None:
         return jnp.array(False)
     pairs = zip(*map(jax.tree.leaves, bounds), strict=True)
