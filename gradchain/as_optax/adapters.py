@@ -17,7 +17,7 @@ from gradchain.core.transformation import (
     chain,
     transform,
 )
-from gradchain.core.types import Dtype
+from gradchain.core.types import Dtype, Pair as AnyPair, Params
 from gradchain.tree.selecting import OfTree
 
 P = ParamSpec("P")
@@ -40,7 +40,7 @@ def accept_any_extra(tx: GradientTransformation) -> GradientTransformation:
     )
 
 
-def with_extra_args_support(tx: Any) -> GradientTransformation:
+def with_extra_args_support(tx: GradientTransformation | AnyPair) -> GradientTransformation:
     """``tx``, or the pair ``tx``, as a transformation whose ``update`` may be given any extra
     argument.
     """
@@ -61,7 +61,7 @@ def stored_as(inner: GradientTransformation, slots: tuple[str, ...], dtype: str)
         ValueError: if no member has such a slot.
     """
 
-    def init(params: Any) -> Any:
+    def init(params: Params) -> Any:
         state = inner.init(params)
         found = [
             name

@@ -6,15 +6,12 @@ from typing import Any, NamedTuple
 import jax
 
 from gradchain.core.transformation import GradientTransformation as GradientTransformation
+from gradchain.core.types import Params as Params, Tree, Updates as Updates
 
 GradientTransformationExtraArgs = GradientTransformation
 """Any transformation may take extra arguments: there is one class."""
 
-ArrayTree = Any
-
-Params = Any
-
-Updates = Any
+ArrayTree = Tree
 
 OptState = Any
 

@@ -14,6 +14,7 @@ from gradchain.core.transformation import (
     as_transformation,
     chain as native_chain,
 )
+from gradchain.core.types import Pair as AnyPair, Tree
 from gradchain.transforms.scaling import identity
 from gradchain.tree.selecting import OfTree
 from gradchain.wrappers.groups import freeze as freeze_leaves
@@ -32,7 +33,10 @@ def named_chain(*args: tuple[str, Any]) -> GradientTransformation:
 
 
 def masked(
-    inner: Any, mask: MaskOrFn, *, mask_compatible_extra_args: bool = False
+    inner: GradientTransformation | AnyPair,
+    mask: MaskOrFn,
+    *,
+    mask_compatible_extra_args: bool = False,
 ) -> GradientTransformation:
     """``inner`` where a mask is true; other updates pass unchanged."""
     _refuse_masked_extra_args(mask_compatible_extra_args)
@@ -43,7 +47,7 @@ def masked(
 class _Labels(OfTree):
     """Labels of any type, which are keys of the state as text."""
 
-    def __call__(self, tree: Any) -> Any:
+    def __call__(self, tree: Tree) -> Any:
         labels = self.function(tree) if callable(self.function) else self.function
         return jax.tree.map(str, labels)
 
@@ -72,12 +76,14 @@ def _refuse_masked_extra_args(wanted: bool) -> None:
         )
 
 
-def freeze(mask: Any) -> GradientTransformation:
+def freeze(mask: MaskOrFn) -> GradientTransformation:
     """Zero updates where a mask is true; others pass unchanged."""
     return accept_any_extra(freeze_leaves(where_of(mask)))
 
 
-def selective_transform(optimizer: Any, *, freeze_mask: Any) -> GradientTransformation:
+def selective_transform(
+    optimizer: GradientTransformation | AnyPair, *, freeze_mask: MaskOrFn
+) -> GradientTransformation:
     """An optimizer for the parameters where a mask is false; the others are frozen."""
     labels = lambda mask: jax.tree.map(lambda frozen: "freeze" if frozen else "train", mask)
     wanted = where_of(freeze_mask)

@@ -10,9 +10,12 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.as_optax.adapters import with_extra_args_support
+from gradchain.as_optax.base import OptState
 from gradchain.as_optax.numerics import safe_increment
 from gradchain.as_optax.tree_utils import tree_cast_like, tree_zeros_like
 from gradchain.as_optax.wrappers import Pair, named_pair, start_count
+from gradchain.core.transformation import GradientTransformation
+from gradchain.core.types import Pair as AnyPair, Params, Updates
 from gradchain.tree.reductions import all_finite
 
 ConditionFn = Callable[..., Any]
@@ -43,17 +46,17 @@ class ConditionallyMaskState(NamedTuple):
     inner_state: Any
 
 
-def apply_if_finite(inner: Any, max_consecutive_errors: int) -> Pair:
+def apply_if_finite(inner: GradientTransformation | AnyPair, max_consecutive_errors: int) -> Pair:
     """Zero updates, and the state as it was, where a gradient is not finite, unless that goes on
     for too long.
     """
     inner = with_extra_args_support(inner)
 
-    def init(params: Any) -> ApplyIfFiniteState:
+    def init(params: Params) -> ApplyIfFiniteState:
         return ApplyIfFiniteState(start_count(), jnp.array(True), start_count(), inner.init(params))
 
     def update(
-        updates: Any, state: ApplyIfFiniteState, params: Any = None, **extra: Any
+        updates: Updates, state: ApplyIfFiniteState, params: Params = None, **extra: Any
     ) -> tuple[Any, ApplyIfFiniteState]:
         finite, total = all_finite(updates), state.total_notfinite
         errors = jnp.where(finite, 0, safe_increment(state.notfinite_count))
@@ -69,7 +72,9 @@ def apply_if_finite(inner: Any, max_consecutive_errors: int) -> Pair:
 
 
 def conditionally_transform(
-    inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False
+    inner: GradientTransformation | AnyPair,
+    should_transform_fn: ConditionFn,
+    forward_extra_args: bool = False,
 ) -> Pair:
     """``inner`` at the steps for which a function of the step says so; updates pass unchanged at
     others.
@@ -81,7 +86,9 @@ def conditionally_transform(
 
 
 def conditionally_mask(
-    inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False
+    inner: GradientTransformation | AnyPair,
+    should_transform_fn: ConditionFn,
+    forward_extra_args: bool = False,
 ) -> Pair:
     """``inner`` at the steps for which a function of the step says so; zero updates at others."""
     pair = _conditional(
@@ -91,14 +98,20 @@ def conditionally_mask(
 
 
 def _conditional(
-    inner: Any, condition: ConditionFn, forward: bool, otherwise: Callable, made: Callable
+    inner: GradientTransformation | AnyPair,
+    condition: ConditionFn,
+    forward: bool,
+    otherwise: Callable,
+    made: Callable,
 ) -> Pair:
     inner = with_extra_args_support(inner)
 
-    def init(params: Any) -> Any:
+    def init(params: Params) -> Any:
         return made(step=start_count(), inner_state=inner.init(params))
 
-    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+    def update(
+        updates: Updates, state: OptState, params: Params = None, **extra: Any
+    ) -> tuple[Any, Any]:
         go = condition(state.step, **(extra if forward else {}))
         updates, new = _when(go, inner, otherwise, updates, state.inner_state, params, extra)
         return updates, made(step=safe_increment(state.step), inner_state=new)
@@ -108,11 +121,11 @@ def _conditional(
 
 def _when(
     condition: Any,
-    inner: Any,
+    inner: GradientTransformation | AnyPair,
     otherwise: Callable,
-    updates: Any,
-    state: Any,
-    params: Any,
+    updates: Updates,
+    state: OptState,
+    params: Params,
     extra: dict,
 ) -> Any:
     run = lambda: inner.update(updates, state, params, **extra)

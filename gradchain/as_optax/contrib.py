@@ -15,7 +15,7 @@ from gradchain.as_optax.adapters import (
     where_of,
     with_extra_args_support,
 )
-from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
+from gradchain.as_optax.base import MaskOrFn, OptState, ScalarOrSchedule
 from gradchain.as_optax.contrib_recipes import (
     acprop as acprop,
     ademamix as ademamix,
@@ -42,6 +42,7 @@ from gradchain.as_optax.sophia import (
 )
 from gradchain.as_optax.wrappers import Pair, named_pair
 from gradchain.core.transformation import GradientTransformation, chain
+from gradchain.core.types import Dtype, Pair as AnyPair, Params, Updates
 from gradchain.optimizers.adam import scale_by_adam
 from gradchain.optimizers.adopt import scale_by_adopt as native_scale_by_adopt
 from gradchain.optimizers.cocob import scale_by_cocob as scale_by_cocob
@@ -91,7 +92,7 @@ def reduce_on_plateau(*args: Any, **kwargs: Any) -> Pair:
         return found._replace(**{k: getattr(found, k).astype(jnp.int32) for k in counts})
 
     def update(
-        updates: Any, state: ReduceLROnPlateauState, params: Any = None, **extra: Any
+        updates: Updates, state: ReduceLROnPlateauState, params: Params = None, **extra: Any
     ) -> tuple[Any, ReduceLROnPlateauState]:
         best = jnp.minimum(state.best_value, WORST)  # in optax, infinity stands for none
         slots = dict(zip(_SLOTS, state._replace(best_value=best), strict=True))
@@ -106,7 +107,7 @@ def adopt(
     b1: float = 0.9,
     b2: float = 0.9999,
     eps: float = 1e-6,
-    mu_dtype: Any = None,
+    mu_dtype: Dtype | None = None,
     *,
     nesterov: bool = False,
     use_clipping: bool = True,
@@ -129,7 +130,7 @@ def scale_by_adopt(
     b1: float = 0.9,
     b2: float = 0.9999,
     eps: float = 1e-6,
-    mu_dtype: Any = None,
+    mu_dtype: Dtype | None = None,
     *,
     nesterov: bool = False,
     use_clipping: bool = True,
@@ -154,7 +155,7 @@ def galore(
     rank: int = 128,
     update_proj_gap: int = 200,
     scale: float = 1.0,
-    base_optimizer: Any = None,
+    base_optimizer: GradientTransformation | AnyPair | None = None,
     weight_decay: float = 0.0,
     mask: MaskOrFn = None,
     weight_dimension_numbers: Any = None,
@@ -171,7 +172,7 @@ def scale_by_galore(
     rank: int = 128,
     update_proj_gap: int = 200,
     scale: float = 1.0,
-    base_optimizer: Any = None,
+    base_optimizer: GradientTransformation | AnyPair | None = None,
     weight_dimension_numbers: Any = None,
 ) -> GradientTransformation:
     """A direction in the span of the leading singular vectors, by default Adam's; matrices are the
@@ -186,11 +187,11 @@ def scale_by_galore(
 
 
 def schedule_free(
-    base_optimizer: Any,
+    base_optimizer: GradientTransformation | AnyPair,
     learning_rate: ScalarOrSchedule,
     b1: float = 0.9,
     weight_lr_power: float = 2.0,
-    state_dtype: Any = None,
+    state_dtype: Dtype | None = None,
 ) -> GradientTransformation:
     """Schedule-free learning around an optimizer."""
     tx = native_schedule_free(base_optimizer, learning_rate, b1, weight_lr_power)
@@ -203,7 +204,7 @@ def schedule_free_sgd(
     b1: float = 0.9,
     weight_decay: float | None = None,
     weight_lr_power: float = 2.0,
-    state_dtype: Any = None,
+    state_dtype: Dtype | None = None,
 ) -> GradientTransformation:
     """Schedule-free gradient descent."""
     numbers = (b1, weight_decay, weight_lr_power)
@@ -219,7 +220,7 @@ def schedule_free_adamw(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
     weight_lr_power: float = 2.0,
-    state_dtype: Any = None,
+    state_dtype: Dtype | None = None,
 ) -> GradientTransformation:
     """Schedule-free AdamW."""
     numbers = (b1, b2, eps, weight_decay, weight_lr_power)
@@ -227,7 +228,7 @@ def schedule_free_adamw(
     return accept_any_extra(stored(tx, "z", state_dtype))
 
 
-def schedule_free_eval_params(state: Any, params: Any) -> Any:
+def schedule_free_eval_params(state: OptState, params: Params) -> Any:
     """The averaged parameters, to evaluate with."""
     return eval_params(state, params)
 
@@ -239,7 +240,7 @@ class _Parts(NamedTuple):
     imaginary: Any
 
 
-def split_real_and_imaginary(inner: Any) -> GradientTransformation:
+def split_real_and_imaginary(inner: GradientTransformation | AnyPair) -> GradientTransformation:
     """``inner`` on the real and the imaginary parts of complex leaves, as leaves of their own."""
     inner = with_extra_args_support(inner)
     split = lambda tree: jax.tree.map(
@@ -250,7 +251,9 @@ def split_real_and_imaginary(inner: Any) -> GradientTransformation:
         lambda x: jax.lax.complex(*x) if is_split(x) else x, tree, is_leaf=is_split
     )
 
-    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+    def update(
+        updates: Updates, state: OptState, params: Params = None, **extra: Any
+    ) -> tuple[Any, Any]:
         updates, state = inner.update(split(updates), state, split(params), **extra)
         return join(updates), state
 

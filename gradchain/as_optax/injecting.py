@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradchain.as_optax.adapters import with_extra_args_support
-from gradchain.as_optax.base import ScalarOrSchedule, Schedule
+from gradchain.as_optax.base import OptState, ScalarOrSchedule, Schedule
 from gradchain.as_optax.numerics import safe_increment
 from gradchain.as_optax.tree_utils import tree_dtype
 from gradchain.as_optax.wrappers import Pair, named_pair
+from gradchain.core.types import Dtype, Params, Updates
 
 
 class StatefulSchedule:
@@ -29,11 +30,11 @@ class StatefulSchedule:
         """The first state."""
         raise NotImplementedError
 
-    def update(self, state: Any, **extra_args: Any) -> Any:
+    def update(self, state: OptState, **extra_args: Any) -> Any:
         """The next state."""
         raise NotImplementedError
 
-    def __call__(self, state: Any, **extra_args: Any) -> Any:
+    def __call__(self, state: OptState, **extra_args: Any) -> Any:
         """The value."""
         raise NotImplementedError
 
@@ -75,7 +76,7 @@ class InjectStatefulHyperparamsState(NamedTuple):
 def inject_hyperparams(
     inner_factory: Callable[..., Any],
     static_args: str | Iterable[str] = (),
-    hyperparam_dtype: Any = None,
+    hyperparam_dtype: Dtype | None = None,
 ) -> Callable[..., Pair]:
     """A factory whose transformations keep their numbers in the state, under ``hyperparams``, and
     use them from there.
@@ -113,11 +114,11 @@ def inject_hyperparams(
         }
         inner = lambda hyperparams: with_extra_args_support(inner_factory(**fixed, **hyperparams))
 
-        def cast(values: dict, params: Any) -> dict:
+        def cast(values: dict, params: Params) -> dict:
             dtype = tree_dtype(params, "highest") if hyperparam_dtype is None else hyperparam_dtype
             return {k: _as_array(v, dtype) for k, v in values.items()}
 
-        def init(params: Any) -> InjectStatefulHyperparamsState:
+        def init(params: Params) -> InjectStatefulHyperparamsState:
             states = {k: s.init() for k, s in schedules.items()}
             hyperparams = cast(numbers | {k: s(states[k]) for k, s in schedules.items()}, params)
             return InjectStatefulHyperparamsState(
@@ -125,7 +126,10 @@ def inject_hyperparams(
             )
 
         def update(
-            updates: Any, state: InjectStatefulHyperparamsState, params: Any = None, **extra: Any
+            updates: Updates,
+            state: InjectStatefulHyperparamsState,
+            params: Params = None,
+            **extra: Any,
         ) -> tuple[Any, InjectStatefulHyperparamsState]:
             now = {k: s(state.hyperparams_states[k], **extra) for k, s in schedules.items()}
             hyperparams = cast(state.hyperparams | now, params)
@@ -156,7 +160,7 @@ def _schedule(value: Callable) -> Any:
     return value if isinstance(value, StatefulSchedule) else WrappedSchedule(value)
 
 
-def _as_array(x: Any, dtype: Any) -> jax.Array:
+def _as_array(x: Any, dtype: Dtype) -> jax.Array:
     """A number in ``dtype`` if it has none of its own."""
     if isinstance(x, jax.Array) and not x.weak_type:
         return x
@@ -166,7 +170,7 @@ def _as_array(x: Any, dtype: Any) -> jax.Array:
 def inject_stateful_hyperparams(
     inner_factory: Callable[..., Any],
     static_args: str | Iterable[str] = (),
-    hyperparam_dtype: Any = None,
+    hyperparam_dtype: Dtype | None = None,
 ) -> Callable[..., Pair]:
     """The same as ``inject_hyperparams``."""
     return inject_hyperparams(inner_factory, static_args, hyperparam_dtype)

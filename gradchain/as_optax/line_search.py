@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gradchain.as_optax.base import OptState
 from gradchain.as_optax.tree_utils import (
     tree_cast_like,
     tree_conj,
@@ -22,6 +23,7 @@ from gradchain.as_optax.tree_utils import (
 )
 from gradchain.as_optax.wrappers import Pair, named_pair, start_count
 from gradchain.core.apply import add_updates
+from gradchain.core.types import Numeric, Params, Updates
 from gradchain.numerics.arithmetic import compute_dtype, real_dtype
 from gradchain.searches.strong_wolfe import strong_wolfe
 from gradchain.tree.reductions import dot
@@ -64,12 +66,12 @@ class ScaleByZoomLinesearchState(NamedTuple):
 
 def scale_by_backtracking_linesearch(
     max_backtracking_steps: int,
-    slope_rtol: Any = 1e-4,
-    decrease_factor: Any = 0.8,
-    increase_factor: Any = 1.5,
-    max_learning_rate: Any = 1.0,
-    atol: Any = 0.0,
-    rtol: Any = 0.0,
+    slope_rtol: Numeric = 1e-4,
+    decrease_factor: Numeric = 0.8,
+    increase_factor: Numeric = 1.5,
+    max_learning_rate: Numeric = 1.0,
+    atol: Numeric = 0.0,
+    rtol: Numeric = 0.0,
     store_grad: bool = False,
     verbose: bool = False,
 ) -> Pair:
@@ -91,7 +93,7 @@ def scale_by_backtracking_linesearch(
         verbose: whether to print when no rate is found.
     """
 
-    def init(params: Any) -> ScaleByBacktrackingLinesearchState:
+    def init(params: Params) -> ScaleByBacktrackingLinesearchState:
         one, infinity = _ones_and_infinities(params)
         info = BacktrackingLinesearchInfo(start_count(), infinity)
         return ScaleByBacktrackingLinesearchState(
@@ -99,9 +101,9 @@ def scale_by_backtracking_linesearch(
         )
 
     def update(
-        updates: Any,
-        state: Any,
-        params: Any = None,
+        updates: Updates,
+        state: OptState,
+        params: Params = None,
         *,
         value: Any,
         grad: Any,
@@ -150,13 +152,13 @@ _ZOOM = {"tol": 0.0, "increase_factor": 2.0, "approx_dec_rtol": 1e-6, "stepsize_
 
 def scale_by_zoom_linesearch(
     max_linesearch_steps: int,
-    max_learning_rate: Any = None,
-    tol: Any = 0.0,
-    increase_factor: Any = 2.0,
-    slope_rtol: Any = 1e-4,
-    curv_rtol: Any = 0.9,
-    approx_dec_rtol: Any = 1e-6,
-    stepsize_precision: Any = 1e-5,
+    max_learning_rate: Numeric | None = None,
+    tol: Numeric = 0.0,
+    increase_factor: Numeric = 2.0,
+    slope_rtol: Numeric = 1e-4,
+    curv_rtol: Numeric = 0.9,
+    approx_dec_rtol: Numeric = 1e-6,
+    stepsize_precision: Numeric = 1e-5,
     initial_guess_strategy: str = "keep",
     verbose: bool = False,
 ) -> Pair:
@@ -204,15 +206,15 @@ def scale_by_zoom_linesearch(
     numbers = {"c1": slope_rtol, "c2": curv_rtol, "max_evals": max_linesearch_steps}
     numbers |= {} if max_learning_rate is None else {"max_step": max_learning_rate}
 
-    def init(params: Any) -> ScaleByZoomLinesearchState:
+    def init(params: Params) -> ScaleByZoomLinesearchState:
         one, infinity = _ones_and_infinities(params)
         info = ZoomLinesearchInfo(start_count(), infinity, infinity)
         return ScaleByZoomLinesearchState(one, infinity, tree_zeros_like(params), info)
 
     def update(
-        updates: Any,
-        state: Any,
-        params: Any = None,
+        updates: Updates,
+        state: OptState,
+        params: Params = None,
         *,
         value: Any,
         grad: Any,
@@ -259,7 +261,9 @@ def value_and_grad_from_state(value_fn: Callable) -> Callable:
         KeyError: if it has more than one.
     """
 
-    def value_and_grad(params: Any, *args: Any, state: Any, **kwargs: Any) -> tuple[Any, Any]:
+    def value_and_grad(
+        params: Params, *args: Any, state: OptState, **kwargs: Any
+    ) -> tuple[Any, Any]:
         value, grad = tree_get(state, "value"), tree_get(state, "grad")
         if value is None or grad is None:
             raise ValueError(
@@ -274,7 +278,7 @@ def value_and_grad_from_state(value_fn: Callable) -> Callable:
     return value_and_grad
 
 
-def _ones_and_infinities(params: Any) -> tuple[jax.Array, jax.Array]:
+def _ones_and_infinities(params: Params) -> tuple[jax.Array, jax.Array]:
     dtype = real_dtype(compute_dtype(*(x.dtype for x in jax.tree.leaves(params))))
     return jnp.ones((), dtype), jnp.full((), jnp.inf, dtype)
 

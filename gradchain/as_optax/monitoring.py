@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gradchain.as_optax.base import OptState
 from gradchain.as_optax.wrappers import Pair, named_pair
+from gradchain.core.types import Dtype, Numeric, Params, Updates
 from gradchain.transforms.momentum import average_updates
 
 
@@ -28,10 +30,12 @@ class MonitorState(NamedTuple):
 def snapshot(measure_name: str, measure: Callable[[Any], Any]) -> Pair:
     """Keep a function of the updates in the state, under a name; the updates pass unchanged."""
 
-    def init(params: Any) -> SnapshotState:
+    def init(params: Params) -> SnapshotState:
         return SnapshotState({measure_name: jax.tree.map(jnp.asarray, measure(params))})
 
-    def update(updates: Any, state: SnapshotState, params: Any = None) -> tuple[Any, SnapshotState]:
+    def update(
+        updates: Updates, state: SnapshotState, params: Params = None
+    ) -> tuple[Any, SnapshotState]:
         return updates, SnapshotState({measure_name: measure(updates)})
 
     return named_pair("snapshot", init, update)
@@ -48,7 +52,7 @@ def monitor(measures: Mapping[str, Any]) -> Pair:
     """
     pairs = {name: _stateless(m) if callable(m) else m for name, m in measures.items()}
 
-    def measured(updates: Any, states: tuple, params: Any, extra: dict) -> MonitorState:
+    def measured(updates: Updates, states: tuple, params: Params, extra: dict) -> MonitorState:
         made = [
             p.update(updates, s, params, **extra)
             for p, s in zip(pairs.values(), states, strict=True)
@@ -57,13 +61,13 @@ def monitor(measures: Mapping[str, Any]) -> Pair:
             dict(zip(pairs, (m for m, _ in made), strict=True)), tuple(new for _, new in made)
         )
 
-    def init(params: Any) -> MonitorState:
+    def init(params: Params) -> MonitorState:
         states = tuple(pair.init(params) for pair in pairs.values())
         shapes = jax.eval_shape(lambda: measured(params, states, params, {})).measurements
         return MonitorState(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes), states)
 
     def update(
-        updates: Any, state: MonitorState, params: Any = None, **extra: Any
+        updates: Updates, state: MonitorState, params: Params = None, **extra: Any
     ) -> tuple[Any, MonitorState]:
         return updates, measured(updates, state.measure_states, params, extra)
 
@@ -77,18 +81,23 @@ def _stateless(measure: Callable[[Any], Any]) -> Pair:
 
 
 def measure_with_ema(
-    measure: Callable[[Any], Any], decay: Any, debias: bool = True, accumulator_dtype: Any = None
+    measure: Callable[[Any], Any],
+    decay: Numeric,
+    debias: bool = True,
+    accumulator_dtype: Dtype | None = None,
 ) -> Pair:
     """A measurement for ``monitor``: the moving average of a function of the updates."""
     average = average_updates(decay, debias)
 
-    def as_numbers(updates: Any) -> Any:
+    def as_numbers(updates: Updates) -> Any:
         return jax.tree.map(
             lambda x: jnp.asarray(x, accumulator_dtype or jnp.result_type(x, float)),
             measure(updates),
         )
 
-    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+    def update(
+        updates: Updates, state: OptState, params: Params = None, **extra: Any
+    ) -> tuple[Any, Any]:
         return average.update(as_numbers(updates), state)
 
     return Pair(lambda params: average.init(as_numbers(params)), update)

@@ -12,6 +12,7 @@ from gradchain.as_optax.tree_utils import (
     tree_update_moment as update_moment,
     tree_update_moment_per_elem_norm as update_moment_per_elem_norm,
 )
+from gradchain.core.types import Numeric
 from gradchain.numerics.arithmetic import abs2
 
 __all__ = [
@@ -47,7 +48,7 @@ def safe_int32_increment(count: Any) -> jax.Array:
 
 def safe_norm(
     x: Any,
-    min_norm: Any,
+    min_norm: Numeric,
     ord: Any = None,  # noqa: A002
     axis: Any = None,
     keepdims: bool = False,
@@ -60,7 +61,7 @@ def safe_norm(
     return jnp.where(is_small, min_norm, norm)
 
 
-def safe_root_mean_squares(x: Any, min_rms: Any) -> jax.Array:
+def safe_root_mean_squares(x: Any, min_rms: Numeric) -> jax.Array:
     """The root of the mean square, at least ``min_rms``, with slopes of 0 where that is the case."""
     square = jnp.mean(abs2(x))
     is_small = jnp.sqrt(square) <= min_rms

@@ -114,7 +114,7 @@ def adadelta(
     rho: float = 0.9,
     eps: float = 1e-6,
     weight_decay: float = 0.0,
-    weight_decay_mask: Any = None,
+    weight_decay_mask: MaskOrFn = None,
 ) -> GradientTransformation:
     """Adadelta; without a learning rate it is 1."""
     rate = 1.0 if learning_rate is None else learning_rate
@@ -131,11 +131,11 @@ def adafactor(
     multiply_by_parameter_scale: bool = True,
     clipping_threshold: float | None = 1.0,
     momentum: float | None = None,
-    dtype_momentum: Any = jnp.float32,
+    dtype_momentum: Dtype = jnp.float32,
     weight_decay_rate: float | None = None,
     eps: float = 1e-30,
     factored: bool = True,
-    weight_decay_mask: Any = None,
+    weight_decay_mask: MaskOrFn = None,
 ) -> GradientTransformation:
     """Adafactor, as a chain of what its arguments ask for; weight decay is not multiplied by the
     learning rate.
@@ -165,10 +165,10 @@ def _scaled(factor: ScalarOrSchedule) -> GradientTransformation:
 def lars(
     learning_rate: ScalarOrSchedule,
     weight_decay: float = 0.0,
-    weight_decay_mask: Any = True,
+    weight_decay_mask: MaskOrFn = True,
     trust_coefficient: float = 0.001,
     eps: float = 0.0,
-    trust_ratio_mask: Any = True,
+    trust_ratio_mask: MaskOrFn = True,
     momentum: float = 0.9,
     nesterov: bool = False,
 ) -> GradientTransformation:

@@ -7,6 +7,7 @@ from gradchain.as_optax.base import ScalarOrSchedule
 from gradchain.as_optax.line_search import scale_by_zoom_linesearch
 from gradchain.as_optax.wrappers import Pair, named_pair
 from gradchain.core.transformation import GradientTransformation, chain
+from gradchain.core.types import Params, Updates
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.optimizers.second_order.lbfgs import scale_by_lbfgs as native_scale_by_lbfgs
 from gradchain.transforms.scaling import identity, scale, scale_by_learning_rate
@@ -18,8 +19,8 @@ class ScaleByLBFGSState(NamedTuple):
     """
 
     count: Any
-    params: Any
-    updates: Any
+    params: Params
+    updates: Updates
     diff_params_memory: Any
     diff_updates_memory: Any
     weights_memory: Any
@@ -59,7 +60,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Pa
         )
 
     def update(
-        updates: Any, state: ScaleByLBFGSState, params: Any = None, **extra: Any
+        updates: Updates, state: ScaleByLBFGSState, params: Params = None, **extra: Any
     ) -> tuple[Any, ScaleByLBFGSState]:
         slots = state.native | {slot: getattr(state, name) for name, slot in _SLOTS.items()}
         updates, new = tx.update(updates, {"scale_by_lbfgs": slots}, params)

@@ -11,7 +11,7 @@ from gradchain.as_optax.adapters import accept_any_extra, stored
 from gradchain.as_optax.base import ScalarOrSchedule
 from gradchain.core.call import Hyper
 from gradchain.core.transformation import GradientTransformation
-from gradchain.core.types import Dtype, Where
+from gradchain.core.types import Dtype, Params, Updates, Where
 from gradchain.optimizers.adabelief import scale_by_belief as native_scale_by_belief
 from gradchain.optimizers.adadelta import scale_by_adadelta as scale_by_adadelta
 from gradchain.optimizers.adafactor import scale_by_factored_rms as native_scale_by_factored_rms
@@ -226,7 +226,7 @@ def centralize(
 def scale_by_lion(
     b1: float = 0.9,
     b2: float = 0.99,
-    mu_dtype: Any = None,
+    mu_dtype: Dtype | None = None,
     *,
     mode: str = "hard",
     smooth_beta: float = 1.0,
@@ -251,7 +251,7 @@ def scale_by_learning_rate(
 def scale_by_distance_over_gradients(
     reps_rel: float = 1e-6,
     eps: float = 1e-8,
-    param_dtype: Any = jnp.float32,
+    param_dtype: Dtype = jnp.float32,
     global_scale: float = 1.0,
 ) -> GradientTransformation:
     """DoG's direction; what it keeps is in float32 at least."""
@@ -285,7 +285,7 @@ class _EachLeaf:
 
     function: Callable[..., Any]
 
-    def __call__(self, updates: Any, params: Any) -> Any:
+    def __call__(self, updates: Updates, params: Params) -> Any:
         if params is None:
             return jax.tree.map(lambda g: self.function(g, None), updates)
         return tree_map_live(self.function, updates, params)

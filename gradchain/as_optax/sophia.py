@@ -25,6 +25,7 @@ from gradchain.as_optax.tree_utils import (
 )
 from gradchain.as_optax.wrappers import Pair, named_pair, start_count
 from gradchain.core.transformation import GradientTransformation, chain
+from gradchain.core.types import Dtype, Numeric, Params, Updates
 from gradchain.curvature.products import hessian_vector_product
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
@@ -45,7 +46,11 @@ def hutchinson_estimator_diag_hessian(random_seed: Any = None) -> Pair:
     """
 
     def update(
-        updates: Any, state: HutchinsonState, params: Any = None, obj_fn: Any = None, **extra: Any
+        updates: Updates,
+        state: HutchinsonState,
+        params: Params = None,
+        obj_fn: Any = None,
+        **extra: Any,
     ) -> tuple[Any, HutchinsonState]:
         for name, given in (("params", params), ("obj_fn", obj_fn)):
             if given is None:
@@ -74,23 +79,23 @@ class SophiaState(NamedTuple):
 
 
 def scale_by_sophia(
-    b1: Any = 0.965,
-    b2: Any = 0.99,
-    eps: Any = 1e-8,
-    gamma: Any = 0.01,
-    clip_threshold: Any = 1.0,
-    update_interval: Any = 10,
+    b1: Numeric = 0.965,
+    b2: Numeric = 0.99,
+    eps: Numeric = 1e-8,
+    gamma: Numeric = 0.01,
+    clip_threshold: Numeric = 1.0,
+    update_interval: Numeric = 10,
     hessian_diagonal_fn: Any = None,
-    mu_dtype: Any = None,
+    mu_dtype: Dtype | None = None,
     verbose: bool = False,
-    print_win_rate_every_n_steps: Any = 0,
+    print_win_rate_every_n_steps: Numeric = 0,
 ) -> Pair:
     """Sophia's direction; ``update`` is given what ``hessian_diagonal_fn`` asks for, by default
     ``obj_fn=``.
     """
     diagonal = with_extra_args_support(hessian_diagonal_fn or hutchinson_estimator_diag_hessian())
 
-    def init(params: Any) -> SophiaState:
+    def init(params: Params) -> SophiaState:
         mu, nu = tree_zeros_like(params, dtype=mu_dtype), tree_zeros_like(params)
         return SophiaState(start_count(), mu, nu, diagonal.init(params))
 
@@ -104,7 +109,7 @@ def scale_by_sophia(
         return jax.tree.map(lambda x: jnp.clip(x, -clip_threshold, clip_threshold), u)
 
     def update(
-        updates: Any, state: SophiaState, params: Any = None, **extra: Any
+        updates: Updates, state: SophiaState, params: Params = None, **extra: Any
     ) -> tuple[Any, SophiaState]:
         if params is None:
             raise ValueError("scale_by_sophia: update has to be given params.")
@@ -127,18 +132,18 @@ def scale_by_sophia(
 
 def sophia(
     learning_rate: ScalarOrSchedule,
-    b1: Any = 0.965,
-    b2: Any = 0.99,
-    eps: Any = 1e-8,
-    weight_decay: Any = 1e-4,
+    b1: Numeric = 0.965,
+    b2: Numeric = 0.99,
+    eps: Numeric = 1e-8,
+    weight_decay: Numeric = 1e-4,
     weight_decay_mask: MaskOrFn = None,
-    gamma: Any = 0.01,
-    clip_threshold: Any = 1.0,
-    update_interval: Any = 10,
+    gamma: Numeric = 0.01,
+    clip_threshold: Numeric = 1.0,
+    update_interval: Numeric = 10,
     hessian_diagonal_fn: Any = None,
-    mu_dtype: Any = None,
+    mu_dtype: Dtype | None = None,
     verbose: bool = False,
-    print_win_rate_every_n_steps: Any = 0,
+    print_win_rate_every_n_steps: Numeric = 0,
 ) -> GradientTransformation:
     """Sophia: ``scale_by_sophia``, decoupled weight decay, then the learning rate."""
     numbers = (b1, b2, eps, gamma, clip_threshold, update_interval)

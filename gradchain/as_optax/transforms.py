@@ -45,7 +45,7 @@ from gradchain.as_optax.wrappers import (
 )
 from gradchain.core.call import Hyper
 from gradchain.core.transformation import GradientTransformation
-from gradchain.core.types import Dtype
+from gradchain.core.types import Dtype, Numeric, Params, Updates
 from gradchain.numerics.arithmetic import abs2
 from gradchain.numerics.reductions import total_along
 from gradchain.transforms.clipping import (
@@ -83,7 +83,7 @@ def trace(
 
 
 def ema(
-    decay: ScalarOrSchedule, debias: bool = True, accumulator_dtype: Any = None
+    decay: ScalarOrSchedule, debias: bool = True, accumulator_dtype: Dtype | None = None
 ) -> GradientTransformation:
     """The moving average of the updates."""
     return stored(average_updates(decay, debias), "average", accumulator_dtype)
@@ -108,7 +108,7 @@ def keep_params_nonnegative() -> GradientTransformation:
     return stateless(_down_to_zero)
 
 
-def _down_to_zero(updates: Any, params: Any) -> Any:
+def _down_to_zero(updates: Updates, params: Params) -> Any:
     if params is None:
         raise ValueError("keep_params_nonnegative needs params: call update(grads, state, params).")
     return tree_map_live(lambda u, p: jnp.where(p + u < 0.0, -p, u), updates, params)
@@ -122,7 +122,7 @@ def unitwise_norm(x: Any, axis: int | tuple[int, ...] | None = None) -> jax.Arra
     return jnp.broadcast_to(jnp.sqrt(total_along(abs2(x), dims)), x.shape)
 
 
-def unitwise_clip(g_norm: Any, max_norm: Any, grad: Any, div_eps: Any = 1e-6) -> jax.Array:
+def unitwise_clip(g_norm: Any, max_norm: Numeric, grad: Any, div_eps: Numeric = 1e-6) -> jax.Array:
     """A gradient with the norms of its units brought down to a bound; all of one shape."""
     if not jnp.shape(g_norm) == jnp.shape(max_norm) == jnp.shape(grad):
         raise ValueError(

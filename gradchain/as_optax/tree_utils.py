@@ -10,49 +10,51 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradchain.as_optax.base import OptState
+from gradchain.core.types import Dtype, Numeric, Tree, Updates
 from gradchain.numerics.arithmetic import abs2
 from gradchain.tree.mapping import tree_map_live
 
 
-def tree_add(tree_x: Any, tree_y: Any, *other_trees: Any) -> Any:
+def tree_add(tree_x: Tree, tree_y: Tree, *other_trees: Tree) -> Tree:
     """The sum of two or more trees."""
     return jax.tree.map(
         lambda *leaves: functools.reduce(operator.add, leaves), tree_x, tree_y, *other_trees
     )
 
 
-def tree_sub(tree_x: Any, tree_y: Any) -> Any:
+def tree_sub(tree_x: Tree, tree_y: Tree) -> Tree:
     """The difference of two trees."""
     return jax.tree.map(operator.sub, tree_x, tree_y)
 
 
-def tree_mul(tree_x: Any, tree_y: Any) -> Any:
+def tree_mul(tree_x: Tree, tree_y: Tree) -> Tree:
     """The product of two trees, element by element."""
     return jax.tree.map(operator.mul, tree_x, tree_y)
 
 
-def tree_div(tree_x: Any, tree_y: Any) -> Any:
+def tree_div(tree_x: Tree, tree_y: Tree) -> Tree:
     """The quotient of two trees, element by element."""
     return jax.tree.map(operator.truediv, tree_x, tree_y)
 
 
-def tree_scale(scalar: Any, tree: Any) -> Any:
+def tree_scale(scalar: Numeric, tree: Tree) -> Tree:
     """A number times a tree."""
     return jax.tree.map(lambda x: scalar * x, tree)
 
 
-def tree_add_scale(tree_x: Any, scalar: Any, tree_y: Any) -> Any:
+def tree_add_scale(tree_x: Tree, scalar: Numeric, tree_y: Tree) -> Tree:
     """A tree plus a number times another; holes of the first stay holes."""
     return tree_map_live(lambda x, y: x + scalar * y, tree_x, tree_y)
 
 
-def tree_vdot(tree_x: Any, tree_y: Any) -> Any:
+def tree_vdot(tree_x: Tree, tree_y: Tree) -> Numeric:
     """The inner product of two trees, the first conjugated; complex where they are."""
     one = lambda x, y: jnp.vdot(x, y, precision=jax.lax.Precision.HIGHEST)
     return jax.tree.reduce(operator.add, jax.tree.map(one, tree_x, tree_y), initializer=0)
 
 
-def tree_sum(tree: Any, associative_reduction: bool = False) -> Any:
+def tree_sum(tree: Tree, associative_reduction: bool = False) -> Numeric:
     """The sum of all elements; ``associative_reduction`` adds leaves two by two."""
     sums = jax.tree.leaves(jax.tree.map(jnp.sum, tree))
     while associative_reduction and len(sums) > 1:
@@ -60,36 +62,36 @@ def tree_sum(tree: Any, associative_reduction: bool = False) -> Any:
     return functools.reduce(operator.add, sums, 0)
 
 
-def tree_max(tree: Any) -> Any:
+def tree_max(tree: Tree) -> Numeric:
     """The largest element, minus infinity if there is none."""
     return functools.reduce(
         jnp.maximum, [jnp.max(x) for x in jax.tree.leaves(tree) if jnp.size(x)], -jnp.inf
     )
 
 
-def tree_min(tree: Any) -> Any:
+def tree_min(tree: Tree) -> Numeric:
     """The smallest element, infinity if there is none."""
     return functools.reduce(
         jnp.minimum, [jnp.min(x) for x in jax.tree.leaves(tree) if jnp.size(x)], jnp.inf
     )
 
 
-def tree_size(tree: Any) -> int:
+def tree_size(tree: Tree) -> int:
     """The number of elements."""
     return sum(jnp.size(x) for x in jax.tree.leaves(tree))
 
 
-def tree_conj(tree: Any) -> Any:
+def tree_conj(tree: Tree) -> Tree:
     """The complex conjugate."""
     return jax.tree.map(jnp.conj, tree)
 
 
-def tree_real(tree: Any) -> Any:
+def tree_real(tree: Tree) -> Tree:
     """The real part."""
     return jax.tree.map(jnp.real, tree)
 
 
-def tree_norm(tree: Any, ord: Any = None, squared: bool = False) -> jax.Array:  # noqa: A002
+def tree_norm(tree: Tree, ord: Any = None, squared: bool = False) -> jax.Array:  # noqa: A002
     """The norm of all elements together: Euclidean, ``ord=1``, or the largest magnitude with
     ``ord="inf"``.
     """
@@ -105,80 +107,86 @@ def tree_norm(tree: Any, ord: Any = None, squared: bool = False) -> jax.Array:  
     return jnp.square(jnp.asarray(norm)) if squared else jnp.asarray(norm)
 
 
-def tree_batch_shape(tree: Any, shape: tuple[int, ...] = ()) -> Any:
+def tree_batch_shape(tree: Tree, shape: tuple[int, ...] = ()) -> Tree:
     """Each leaf repeated along new leading dimensions."""
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (*shape, *jnp.shape(x))), tree)
 
 
-def tree_zeros_like(tree: Any, dtype: Any = None) -> Any:
+def tree_zeros_like(tree: Tree, dtype: Dtype | None = None) -> Tree:
     """Zeros of the same shapes."""
     return jax.tree.map(lambda x: jnp.zeros_like(x, dtype=dtype), tree)
 
 
-def tree_ones_like(tree: Any, dtype: Any = None) -> Any:
+def tree_ones_like(tree: Tree, dtype: Dtype | None = None) -> Tree:
     """Ones of the same shapes."""
     return jax.tree.map(lambda x: jnp.ones_like(x, dtype=dtype), tree)
 
 
-def tree_full_like(tree: Any, fill_value: Any, dtype: Any = None) -> Any:
+def tree_full_like(tree: Tree, fill_value: Numeric, dtype: Dtype | None = None) -> Tree:
     """One number in the same shapes."""
     return jax.tree.map(lambda x: jnp.full_like(x, fill_value, dtype=dtype), tree)
 
 
-def tree_clip(tree: Any, min_value: Any = None, max_value: Any = None) -> Any:
+def tree_clip(
+    tree: Tree, min_value: Numeric | None = None, max_value: Numeric | None = None
+) -> Tree:
     """Each element held between two numbers."""
     return jax.tree.map(lambda x: jnp.clip(x, min_value, max_value), tree)
 
 
-def tree_where(condition: Any, tree_x: Any, tree_y: Any) -> Any:
+def tree_where(condition: Any, tree_x: Tree, tree_y: Tree) -> Tree:
     """The one tree or the other, by a condition for all leaves."""
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), tree_x, tree_y)
 
 
 def tree_allclose(
-    a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False
-) -> Any:
+    a: Any, b: Any, rtol: Numeric = 1e-5, atol: Numeric = 1e-8, equal_nan: bool = False
+) -> Numeric:
     """Whether two trees are equal within tolerances."""
     close = jax.tree.map(lambda x, y: jnp.allclose(x, y, rtol, atol, equal_nan), a, b)
     return functools.reduce(operator.and_, jax.tree.leaves(close), True)
 
 
-def tree_update_moment(updates: Any, moments: Any, decay: Any, order: int) -> Any:
+def tree_update_moment(updates: Updates, moments: Tree, decay: Numeric, order: int) -> Tree:
     """One step of the moving average of a power of the updates."""
     return tree_map_live(lambda g, m: (1 - decay) * g**order + decay * m, updates, moments)
 
 
-def tree_update_infinity_moment(updates: Any, moments: Any, decay: Any, eps: Any) -> Any:
+def tree_update_infinity_moment(
+    updates: Updates, moments: Tree, decay: Numeric, eps: Numeric
+) -> Tree:
     """One step of the decaying maximum of magnitudes."""
     return tree_map_live(lambda g, m: jnp.maximum(jnp.abs(g) + eps, decay * m), updates, moments)
 
 
-def tree_update_moment_per_elem_norm(updates: Any, moments: Any, decay: Any, order: Any) -> Any:
+def tree_update_moment_per_elem_norm(
+    updates: Updates, moments: Tree, decay: Numeric, order: Numeric
+) -> Tree:
     """One step of the moving average of a power of the magnitudes."""
     half = order // 2 if order % 2 == 0 else order / 2
     power = lambda g: abs2(g) ** half if jnp.iscomplexobj(g) else g**order
     return tree_map_live(lambda g, m: (1 - decay) * power(g) + decay * m, updates, moments)
 
 
-def tree_bias_correction(moment: Any, decay: Any, count: Any) -> Any:
+def tree_bias_correction(moment: Tree, decay: Numeric, count: Any) -> Tree:
     """A moving average that began at zero ``count`` steps ago, without the pull of that beginning."""
     missing = 1 - decay ** jnp.asarray(count)
     return jax.tree.map(lambda m: m / missing.astype(m.dtype), moment)
 
 
-def tree_cast(tree: Any, dtype: Any) -> Any:
+def tree_cast(tree: Tree, dtype: Dtype) -> Tree:
     """The leaves in another dtype; ``None``: as they are."""
     return tree if dtype is None else jax.tree.map(lambda x: x.astype(dtype), tree)
 
 
-def tree_cast_like(tree: Any, other_tree: Any) -> Any:
+def tree_cast_like(tree: Tree, other_tree: Tree) -> Tree:
     """Each leaf in the dtype of another tree's."""
     return jax.tree.map(
         lambda x, o: x.astype(o.dtype) if hasattr(o, "dtype") else x, tree, other_tree
     )
 
 
-def tree_dtype(tree: Any, mixed_dtype_handler: str | None = None) -> Any:
+def tree_dtype(tree: Tree, mixed_dtype_handler: str | None = None) -> Dtype:
     """The dtype of the leaves; where they differ the ``"promote"``d, ``"highest"`` or ``"lowest"``,
     else an error.
     """
@@ -211,7 +219,7 @@ def _ordered(a: Any, b: Any) -> tuple[Any, Any]:
     return (b, a) if wide == a else (a, b)
 
 
-def tree_split_key_like(rng_key: jax.Array, target_tree: Any) -> Any:
+def tree_split_key_like(rng_key: jax.Array, target_tree: Tree) -> Tree:
     """A key for each leaf."""
     treedef = jax.tree.structure(target_tree)
     return treedef.unflatten(list(jax.random.split(rng_key, treedef.num_leaves)))
@@ -219,10 +227,10 @@ def tree_split_key_like(rng_key: jax.Array, target_tree: Any) -> Any:
 
 def tree_random_like(
     rng_key: jax.Array,
-    target_tree: Any,
+    target_tree: Tree,
     sampler: Callable[..., Any] = jax.random.normal,
-    dtype: Any = None,
-) -> Any:
+    dtype: Dtype | None = None,
+) -> Tree:
     """Random numbers in the shapes, dtypes and shardings of a tree."""
     takes_sharding = "out_sharding" in inspect.signature(sampler).parameters
 
@@ -233,7 +241,7 @@ def tree_random_like(
     return jax.tree.map(draw, target_tree, tree_split_key_like(rng_key, target_tree))
 
 
-def tree_unwrap_random_key_data(input_tree: Any) -> Any:
+def tree_unwrap_random_key_data(input_tree: Tree) -> Tree:
     """Random keys as plain arrays."""
     is_key = lambda x: isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
     return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, input_tree)
@@ -250,12 +258,12 @@ class _Params:
 def tree_map_params(
     initable: Any,
     f: Callable[..., Any],
-    state: Any,
+    state: OptState,
     /,
     *rest: Any,
     transform_non_params: Callable[..., Any] | None = None,
     is_leaf: Callable[..., bool] | None = None,
-) -> Any:
+) -> Tree:
     """Map a function over what a state holds for each parameter.
 
     Args:
@@ -303,7 +311,7 @@ def _children(node: Any) -> list[tuple[Any, Any, Any]]:
 
 
 def tree_get_all_with_path(
-    tree: Any, key: Any, filtering: Callable[..., bool] | None = None
+    tree: Tree, key: Any, filtering: Callable[..., bool] | None = None
 ) -> list:
     """All values under a name, of a dict's key, a named tuple's field or a named tuple, each with
     its path.
@@ -323,7 +331,7 @@ def tree_get_all_with_path(
 
 
 def tree_get(
-    tree: Any, key: Any, default: Any = None, filtering: Callable[..., bool] | None = None
+    tree: Tree, key: Any, default: Any = None, filtering: Callable[..., bool] | None = None
 ) -> Any:
     """The one value under a name; see ``tree_get_all_with_path``.
 
@@ -336,7 +344,7 @@ def tree_get(
     return found[0][1] if found else default
 
 
-def tree_set(tree: Any, filtering: Callable[..., bool] | None = None, /, **kwargs: Any) -> Any:
+def tree_set(tree: Tree, filtering: Callable[..., bool] | None = None, /, **kwargs: Any) -> Tree:
     """The tree with the values under some names replaced; see ``tree_get_all_with_path``.
 
     Raises:

@@ -6,23 +6,26 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.apply import apply_updates as apply_updates
+from gradchain.core.types import Numeric, Tree, Updates
 from gradchain.tree.mapping import tree_map_live
 from gradchain.tree.reductions import global_norm as _global_norm
 
 
-def global_norm(updates: Any) -> jax.Array:
+def global_norm(updates: Updates) -> jax.Array:
     """The Euclidean norm of all leaves together."""
     return _global_norm(updates)
 
 
-def incremental_update(new_tensors: Any, old_tensors: Any, step_size: Any) -> Any:
+def incremental_update(new_tensors: Tree, old_tensors: Tree, step_size: Numeric) -> Any:
     """A part of the way from old to new: an average of parameters, a target network."""
     return tree_map_live(
         lambda new, old: step_size * new + (1.0 - step_size) * old, new_tensors, old_tensors
     )
 
 
-def periodic_update(new_tensors: Any, old_tensors: Any, steps: Any, update_period: Any) -> Any:
+def periodic_update(
+    new_tensors: Tree, old_tensors: Tree, steps: Numeric, update_period: Numeric
+) -> Any:
     """The new in every period's first step, else the old."""
     return jax.lax.cond(
         jnp.mod(steps, update_period) == 0, lambda: new_tensors, lambda: old_tensors

@@ -12,9 +12,11 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from gradchain.as_optax.adapters import with_extra_args_support
+from gradchain.as_optax.base import OptState
 from gradchain.as_optax.numerics import safe_increment
 from gradchain.as_optax.tree_utils import tree_cast, tree_cast_like, tree_zeros_like
 from gradchain.core.transformation import GradientTransformation
+from gradchain.core.types import Dtype, Numeric, Pair as AnyPair, Params, Updates
 
 ShouldSkipUpdateFunction = Callable[..., Any]
 
@@ -40,10 +42,10 @@ def start_count() -> jax.Array:
 def apply_every(k: int = 1) -> GradientTransformation:
     """Add updates up, and let their sum through at every ``k``-th step; zeros at others."""
 
-    def init(params: Any) -> dict:
+    def init(params: Params) -> dict:
         return {"count": start_count(), "grad_acc": tree_zeros_like(params)}
 
-    def update(updates: Any, state: dict, params: Any = None) -> tuple[Any, dict]:
+    def update(updates: Updates, state: dict, params: Params = None) -> tuple[Any, dict]:
         is_start, is_end = state["count"] % k == 0, state["count"] % k == k - 1
         summed = jax.tree.map(
             lambda g, a: g + jnp.where(is_start, 0.0, a), updates, state["grad_acc"]
@@ -54,14 +56,16 @@ def apply_every(k: int = 1) -> GradientTransformation:
     return GradientTransformation(*named_pair("apply_every", init, update))
 
 
-def flatten(inner: Any) -> GradientTransformation:
+def flatten(inner: GradientTransformation | AnyPair) -> GradientTransformation:
     """``inner`` on one vector that holds all leaves."""
     inner = with_extra_args_support(inner)
 
-    def init(params: Any) -> Any:
+    def init(params: Params) -> Any:
         return inner.init(ravel_pytree(params)[0])
 
-    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+    def update(
+        updates: Updates, state: OptState, params: Params = None, **extra: Any
+    ) -> tuple[Any, Any]:
         vector, unravel = ravel_pytree(updates)
         vector, state = inner.update(
             vector, state, None if params is None else ravel_pytree(params)[0], **extra
@@ -78,13 +82,16 @@ class LookaheadParams(NamedTuple):
     slow: Any
 
     @classmethod
-    def init_synced(cls, params: Any) -> "LookaheadParams":
+    def init_synced(cls, params: Params) -> "LookaheadParams":
         """Both at the same place."""
         return cls(fast=params, slow=params)
 
 
 def lookahead(
-    fast_optimizer: Any, sync_period: int, slow_step_size: Any, reset_state: bool = False
+    fast_optimizer: GradientTransformation | AnyPair,
+    sync_period: int,
+    slow_step_size: Numeric,
+    reset_state: bool = False,
 ) -> Pair:
     """An optimizer whose parameters go back, once in a period, a part of the way to where they
     began it.
@@ -96,14 +103,14 @@ def lookahead(
         raise ValueError(f"Synchronization period must be >= 1, not {sync_period}.")
     inner = with_extra_args_support(fast_optimizer)
 
-    def init(params: Any) -> dict:
+    def init(params: Params) -> dict:
         return {
             "fast_state": inner.init(getattr(params, "fast", params)),
             "steps_since_sync": start_count(),
         }
 
     def update(
-        updates: Any, state: dict, params: Any = None, **extra: Any
+        updates: Updates, state: dict, params: Params = None, **extra: Any
     ) -> tuple[LookaheadParams, dict]:
         updates, fast_state = inner.update(updates, state["fast_state"], params.fast, **extra)
         sync = state["steps_since_sync"] == sync_period - 1
@@ -128,7 +135,7 @@ class _Accumulated(NamedTuple):
     """What ``MultiSteps`` remembers."""
 
     mini_step: Any
-    gradient_step: Any
+    gradient_step: Numeric
     inner_opt_state: Any
     acc_grads: Any
     skip_state: Any = ()
@@ -148,11 +155,11 @@ class MultiSteps:
 
     def __init__(
         self,
-        opt: Any,
+        opt: GradientTransformation | AnyPair,
         every_k_schedule: Any,
         use_grad_mean: bool = True,
         should_skip_update_fn: ShouldSkipUpdateFunction | None = None,
-        accumulator_dtype: Any = jnp.float32,
+        accumulator_dtype: Dtype = jnp.float32,
     ):
         self._opt = with_extra_args_support(opt)
         self._every_k: Callable = (
@@ -166,7 +173,7 @@ class MultiSteps:
         """The optimizer."""
         return self._opt
 
-    def init(self, params: Any) -> _Accumulated:
+    def init(self, params: Params) -> _Accumulated:
         """The state before the first gradient."""
         zeros = tree_zeros_like(params)
         skip = self._should_skip(zeros, start_count(), params)[1]
@@ -179,7 +186,7 @@ class MultiSteps:
         )
 
     def update(
-        self, updates: Any, state: _Accumulated, params: Any = None, **extra_args: Any
+        self, updates: Updates, state: _Accumulated, params: Params = None, **extra_args: Any
     ) -> tuple[Any, _Accumulated]:
         """The updates of the optimizer, or zeros, and the next state."""
         skip, skip_state = self._should_skip(updates, state.gradient_step, params)
@@ -211,7 +218,7 @@ class MultiSteps:
             skip_state=skip_state,
         )
 
-    def has_updated(self, state: Any) -> jax.Array:
+    def has_updated(self, state: OptState) -> jax.Array:
         """Whether the last gradient made a step."""
         return (state.mini_step == 0) & (state.gradient_step > 0)
 
@@ -220,14 +227,16 @@ class MultiSteps:
         return Pair(self.init, self.update)
 
 
-def skip_not_finite(updates: Any, gradient_step: Any, params: Any) -> tuple[jax.Array, dict]:
+def skip_not_finite(
+    updates: Updates, gradient_step: Numeric, params: Params
+) -> tuple[jax.Array, dict]:
     """For ``MultiSteps``: leave out a gradient that is not finite somewhere."""
     count = sum((jnp.sum(~jnp.isfinite(g)) for g in jax.tree.leaves(updates)), start_count())
     return count > 0, {"should_skip": count > 0, "num_not_finite": count}
 
 
 def skip_large_updates(
-    updates: Any, gradient_step: Any, params: Any, max_squared_norm: Any
+    updates: Updates, gradient_step: Numeric, params: Params, max_squared_norm: Numeric
 ) -> tuple[jax.Array, dict]:
     """For ``MultiSteps``: leave out a gradient whose squared norm is too large or no number."""
     square = sum((jnp.sum(g**2) for g in jax.tree.leaves(updates)), jnp.zeros([]))
