@@ -67,8 +67,7 @@ def fisher_operator(
             dimension counts the examples.
         params: the point, a tree.
         likelihood: the meaning of the outputs: ``"categorical"``, logits with the classes along the
-        last
-            dimension; ``"normal"``, means of a variance of 1; ``"bernoulli"``, logits;
+            last dimension; ``"normal"``, means of a variance of 1; ``"bernoulli"``, logits;
             ``"poisson"``, logarithms of rates.
         key: the random key of the targets.
         samples: how many targets are drawn for each example, 1 if not given.

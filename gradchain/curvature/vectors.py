@@ -20,7 +20,7 @@ from gradchain.tree.paths import flatten, named_leaves
 
 
 def flat_size(tree: Tree) -> int:
-    """Count the real numbers in a tree; a complex is two."""
+    """Count the reals in a tree, complex numbers twice."""
     parts = lambda x: 2 if jnp.iscomplexobj(x) else 1
     return sum(math.prod(jnp.shape(x)) * parts(x) for x in jax.tree.leaves(tree))
 
