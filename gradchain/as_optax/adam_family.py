@@ -296,8 +296,9 @@ def optimistic_adam(
     *,
     nesterov: bool = True,
 ) -> GradientTransformation:
-    """Optimistic Adam with the rate as ``alpha`` and the optimism, by default the rate, as
-    ``beta``.
+    """Optimistic Adam under the arguments of its first version.
+
+    The rate is ``alpha``, and the optimism, by default the rate, ``beta``.
     """
     warnings.warn(
         "optimistic_adam: use `optimistic_adam_v2` instead.", DeprecationWarning, stacklevel=2

@@ -1,5 +1,6 @@
-"""How a factory of gradchain is called in optax's way: other places of arguments, masks, dtypes,
-any extra argument.
+"""From factories of gradchain to those of optax.
+
+Here are the parts that the dialect shares: masks, dtypes of slots, seeds, any extra argument.
 """
 
 import functools
@@ -11,20 +12,21 @@ import jax.numpy as jnp
 
 from gradchain.as_optax.base import MaskOrFn
 from gradchain.core.lift import elementwise
+from gradchain.core.stage import Body
 from gradchain.core.transformation import (
     GradientTransformation,
     as_transformation,
     chain,
     transform,
 )
-from gradchain.core.types import Dtype, Pair as AnyPair, Params
+from gradchain.core.types import Dtype, Pair as AnyPair, Params, Where
 from gradchain.tree.selecting import OfTree
 
 P = ParamSpec("P")
 
 
 @transform
-def any_extra_args() -> Any:
+def any_extra_args() -> Body:
     """Change nothing, and let ``update`` be given any extra argument, used or not."""
     body = elementwise(lambda g: g)
     body.extras |= {"*"}
@@ -41,16 +43,15 @@ def accept_any_extra(tx: GradientTransformation) -> GradientTransformation:
 
 
 def with_extra_args_support(tx: GradientTransformation | AnyPair) -> GradientTransformation:
-    """``tx``, or the pair ``tx``, as a transformation whose ``update`` may be given any extra
-    argument.
-    """
+    """A transformation or pair whose ``update`` may be given any extra argument."""
     return accept_any_extra(as_transformation(tx, "with_extra_args_support"))
 
 
 @transform
-def stored_as(inner: GradientTransformation, slots: tuple[str, ...], dtype: str) -> Any:
-    """Keep the slots of these names in another dtype; they are still computed with in float32 at
-    least.
+def stored_as(inner: GradientTransformation, slots: tuple[str, ...], dtype: str) -> AnyPair:
+    """Keep the slots of these names in another dtype.
+
+    They are still computed with in float32 at least.
 
     Args:
         inner: the transformation.
@@ -84,9 +85,10 @@ def stored_as(inner: GradientTransformation, slots: tuple[str, ...], dtype: str)
     return init, inner.update
 
 
-def where_of(mask: MaskOrFn) -> Any:
-    """A mask as a selection: a function of the tree says so; a module that is callable and a tree
-    is a tree.
+def where_of(mask: MaskOrFn) -> Where:
+    """A mask as a selection.
+
+    A function takes the whole tree; a callable module that is itself a tree counts as a tree.
     """
     if not callable(mask):
         return mask
@@ -94,7 +96,7 @@ def where_of(mask: MaskOrFn) -> Any:
 
 
 def stored(tx: GradientTransformation, slot: str, dtype: Dtype | None) -> GradientTransformation:
-    """``tx``, with a slot kept in a dtype if one is given."""
+    """Keep a slot of ``tx`` in a dtype, if one is given."""
     return tx if dtype is None else stored_as(tx, (slot,), jnp.dtype(dtype).name)
 
 
@@ -110,7 +112,7 @@ def accepting_any_extra(
     return make
 
 
-def as_seed(key: Any, seed: Any = None, otherwise: int = 0) -> int:
+def as_seed(key: int | jax.Array | None, seed: int | None = None, otherwise: int = 0) -> int:
     """The seed that an integer key, or one by its old name, stands for.
 
     Raises:

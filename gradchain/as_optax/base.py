@@ -33,8 +33,9 @@ class EmptyState(NamedTuple):
 
 
 class MaskedNode(NamedTuple):
-    """A place without a leaf, in trees of the user's own making; transformations here leave
-    ``None``.
+    """A place without a leaf in trees that a user makes.
+
+    Transformations here leave ``None``.
     """
 
 

@@ -20,7 +20,7 @@ from gradchain.tree.selecting import OfTree
 from gradchain.wrappers.groups import freeze as freeze_leaves
 
 
-def chain(*args: Any) -> GradientTransformation:
+def chain(*args: GradientTransformation | AnyPair) -> GradientTransformation:
     """Transformations in order; ``update`` takes any extra argument."""
     return accept_any_extra(native_chain(*args))
 
@@ -55,8 +55,9 @@ class _Labels(OfTree):
 def partition(
     transforms: Mapping[Any, Any], param_labels: Any, *, mask_compatible_extra_args: bool = False
 ) -> GradientTransformation:
-    """A transformation for each label; labels are a tree, or a function of the parameters that
-    gives one.
+    """A transformation for each label.
+
+    Labels are a tree, or a function of the parameters that returns one.
     """
     _refuse_masked_extra_args(mask_compatible_extra_args)
     by_text = {str(label): tx for label, tx in transforms.items()}

@@ -22,8 +22,10 @@ ConditionFn = Callable[..., Any]
 
 
 class ApplyIfFiniteState(NamedTuple):
-    """What ``apply_if_finite`` remembers: the bad gradients in a row, whether the last was good,
-    and all the bad.
+    """The state of ``apply_if_finite``.
+
+    It holds how many gradients in a row were not finite, whether the last was finite, and how many
+    were not in all.
     """
 
     notfinite_count: Any
@@ -33,22 +35,23 @@ class ApplyIfFiniteState(NamedTuple):
 
 
 class ConditionallyTransformState(NamedTuple):
-    """What ``conditionally_transform`` remembers."""
+    """The state of ``conditionally_transform``."""
 
     inner_state: Any
     step: Any
 
 
 class ConditionallyMaskState(NamedTuple):
-    """What ``conditionally_mask`` remembers."""
+    """The state of ``conditionally_mask``."""
 
     step: Any
     inner_state: Any
 
 
 def apply_if_finite(inner: GradientTransformation | AnyPair, max_consecutive_errors: int) -> Pair:
-    """Zero updates, and the state as it was, where a gradient is not finite, unless that goes on
-    for too long.
+    """Skip steps whose gradient is not finite, unless too many follow each other.
+
+    A step that is skipped has zero updates and leaves the state as it was.
     """
     inner = with_extra_args_support(inner)
 
@@ -76,8 +79,9 @@ def conditionally_transform(
     should_transform_fn: ConditionFn,
     forward_extra_args: bool = False,
 ) -> Pair:
-    """``inner`` at the steps for which a function of the step says so; updates pass unchanged at
-    others.
+    """Apply ``inner`` at the steps that a function selects.
+
+    At other steps updates pass unchanged.
     """
     pair = _conditional(
         inner, should_transform_fn, forward_extra_args, lambda g: g, ConditionallyTransformState
@@ -90,7 +94,7 @@ def conditionally_mask(
     should_transform_fn: ConditionFn,
     forward_extra_args: bool = False,
 ) -> Pair:
-    """``inner`` at the steps for which a function of the step says so; zero updates at others."""
+    """Apply ``inner`` at the steps that a function selects; else zero updates."""
     pair = _conditional(
         inner, should_transform_fn, forward_extra_args, tree_zeros_like, ConditionallyMaskState
     )
@@ -101,12 +105,12 @@ def _conditional(
     inner: GradientTransformation | AnyPair,
     condition: ConditionFn,
     forward: bool,
-    otherwise: Callable,
-    made: Callable,
+    otherwise: Callable[..., Any],
+    made: Callable[..., Any],
 ) -> Pair:
     inner = with_extra_args_support(inner)
 
-    def init(params: Params) -> Any:
+    def init(params: Params) -> OptState:
         return made(step=start_count(), inner_state=inner.init(params))
 
     def update(
@@ -120,13 +124,13 @@ def _conditional(
 
 
 def _when(
-    condition: Any,
+    condition: jax.Array | bool,
     inner: GradientTransformation | AnyPair,
-    otherwise: Callable,
+    otherwise: Callable[..., Any],
     updates: Updates,
     state: OptState,
     params: Params,
-    extra: dict,
+    extra: dict[str, Any],
 ) -> Any:
     run = lambda: inner.update(updates, state, params, **extra)
     return jax.lax.cond(

@@ -68,7 +68,7 @@ _reduce_on_plateau = accepting_any_extra(native_reduce_on_plateau)
 
 
 class ReduceLROnPlateauState(NamedTuple):
-    """What ``reduce_on_plateau`` remembers."""
+    """The state of ``reduce_on_plateau``."""
 
     scale: Any
     best_value: Any
@@ -86,7 +86,7 @@ def reduce_on_plateau(*args: Any, **kwargs: Any) -> Pair:
     """Scale the updates by a number that falls where ``value=`` has stopped getting better."""
     tx = _reduce_on_plateau(*args, **kwargs)
 
-    def read(state: dict) -> ReduceLROnPlateauState:
+    def read(state: dict[str, Any]) -> ReduceLROnPlateauState:
         found = ReduceLROnPlateauState(*(state["reduce_on_plateau"][slot] for slot in _SLOTS))
         counts = ("plateau_count", "cooldown_count", "count")
         return found._replace(**{k: getattr(found, k).astype(jnp.int32) for k in counts})
@@ -175,8 +175,9 @@ def scale_by_galore(
     base_optimizer: GradientTransformation | AnyPair | None = None,
     weight_dimension_numbers: Any = None,
 ) -> GradientTransformation:
-    """A direction in the span of the leading singular vectors, by default Adam's; matrices are the
-    last two dims.
+    """A direction in the span of the leading singular vectors.
+
+    The direction is by default Adam's. Matrices are the last two dimensions.
     """
     if weight_dimension_numbers is not None:
         raise NotImplementedError(

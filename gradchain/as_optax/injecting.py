@@ -22,8 +22,9 @@ from gradchain.core.types import Dtype, Params, Updates
 
 
 class StatefulSchedule:
-    """The base of schedules with a state: ``init()``, ``update(state, **extra)`` and
-    ``schedule(state, **extra)``.
+    """The base of schedules with a state.
+
+    A schedule ``f`` has ``f.init()``, ``f.update(state, **extra)`` and ``f(state, **extra)``.
     """
 
     def init(self) -> Any:
@@ -65,7 +66,7 @@ class WrappedSchedule(StatefulSchedule):
 
 
 class InjectStatefulHyperparamsState(NamedTuple):
-    """What ``inject_hyperparams`` remembers."""
+    """The state of ``inject_hyperparams``."""
 
     count: Any
     hyperparams: dict[str, Any]
@@ -78,12 +79,13 @@ def inject_hyperparams(
     static_args: str | Iterable[str] = (),
     hyperparam_dtype: Dtype | None = None,
 ) -> Callable[..., Pair]:
-    """A factory whose transformations keep their numbers in the state, under ``hyperparams``, and
-    use them from there.
+    """Make a factory whose transformations keep their numbers in the state.
+
+    They stand under ``hyperparams``, and are used from there.
 
     Args:
         inner_factory: the factory.
-        static_args: arguments that stay what they are.
+        static_args: arguments that stay as they are.
         hyperparam_dtype: the dtype of the numbers, by default the widest of the parameters'.
 
     Raises:
@@ -114,7 +116,7 @@ def inject_hyperparams(
         }
         inner = lambda hyperparams: with_extra_args_support(inner_factory(**fixed, **hyperparams))
 
-        def cast(values: dict, params: Params) -> dict:
+        def cast(values: dict[str, Any], params: Params) -> dict[str, Any]:
             dtype = tree_dtype(params, "highest") if hyperparam_dtype is None else hyperparam_dtype
             return {k: _as_array(v, dtype) for k, v in values.items()}
 
@@ -156,7 +158,7 @@ def _is_numeric_array(x: Any) -> bool:
     return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.number)  # a random key is none
 
 
-def _schedule(value: Callable) -> Any:
+def _schedule(value: Callable[..., Any]) -> Any:
     return value if isinstance(value, StatefulSchedule) else WrappedSchedule(value)
 
 

@@ -1,6 +1,6 @@
-"""Line searches under optax's names, whose states hold the rate, the value and the gradient where
-it ended.
+"""Line searches under optax's names.
 
+Their states hold the rate, the value and the gradient where the search ended.
 A complex gradient is given as for every other transformation, uphill; that in the state is as
 ``jax.grad`` has it.
 """
@@ -41,13 +41,14 @@ class ScaleByBacktrackingLinesearchState(NamedTuple):
 
     learning_rate: Any
     value: Any
-    grad: Any
+    grad: Updates
     info: Any
 
 
 class ZoomLinesearchInfo(NamedTuple):
-    """How a search for the Wolfe conditions went: evaluations, and by how much the point that it
-    took misses them.
+    """How a search for the Wolfe conditions went.
+
+    It has the evaluations, and by how much the point that it took misses each condition.
     """
 
     num_linesearch_steps: Any
@@ -60,7 +61,7 @@ class ScaleByZoomLinesearchState(NamedTuple):
 
     learning_rate: Any
     value: Any
-    grad: Any
+    grad: Updates
     info: Any
 
 
@@ -75,11 +76,11 @@ def scale_by_backtracking_linesearch(
     store_grad: bool = False,
     verbose: bool = False,
 ) -> Pair:
-    """Shrink the update until the loss falls in proportion to the slope, from a rate a little above
-    the last one.
+    """Shrink the update until the loss falls in proportion to the slope.
 
-    ``update`` is given ``value=``, ``grad=``, ``value_fn=`` and what else ``value_fn`` names. A
-    rate that was 0, since no trial was finite, starts anew at ``max_learning_rate``.
+    The first trial is a little above the last rate. ``update`` is given ``value=``, ``grad=``,
+    ``value_fn=`` and all that ``value_fn`` names besides. A rate that was 0, since no trial was
+    finite, starts anew at ``max_learning_rate``.
 
     Args:
         max_backtracking_steps: how often the rate may shrink.
@@ -106,8 +107,8 @@ def scale_by_backtracking_linesearch(
         params: Params = None,
         *,
         value: Any,
-        grad: Any,
-        value_fn: Callable,
+        grad: Updates,
+        value_fn: Callable[..., Any],
         **extra: Any,
     ) -> tuple[Any, ScaleByBacktrackingLinesearchState]:
         fun, real = _closed("scale_by_backtracking_linesearch", value_fn, extra), state.value.dtype
@@ -119,7 +120,7 @@ def scale_by_backtracking_linesearch(
             by = there - (1 + number(rtol)) * start - rate * number(slope_rtol) * slope
             return jnp.where(jnp.isnan(by), jnp.inf, jnp.maximum(by, 0)).astype(real)
 
-        def shrink(carry: tuple) -> tuple:
+        def shrink(carry: tuple[Any, ...]) -> tuple:
             tries, rate, *_ = carry
             rate = jnp.where(tries > 0, number(decrease_factor) * rate, rate)
             there = number(fun(at(rate)))
@@ -162,9 +163,10 @@ def scale_by_zoom_linesearch(
     initial_guess_strategy: str = "keep",
     verbose: bool = False,
 ) -> Pair:
-    """``gradchain.strong_wolfe``, with ``slope_rtol`` and ``curv_rtol`` for its ``c1`` and ``c2``.
+    """``gradchain.strong_wolfe`` under optax's arguments.
 
-    ``update`` is given ``value=``, ``grad=``, ``value_fn=`` and what else ``value_fn`` names.
+    ``slope_rtol`` and ``curv_rtol`` are its ``c1`` and ``c2``.
+    ``update`` is given ``value=``, ``grad=``, ``value_fn=`` and all that ``value_fn`` names besides.
 
     Args:
         max_linesearch_steps: how often a search may evaluate the loss and its gradient.
@@ -180,7 +182,7 @@ def scale_by_zoom_linesearch(
         verbose: whether to print when the conditions are not met.
 
     Raises:
-        NotImplementedError: for another value of what has only its default, or ``curv_rtol`` of 1
+        NotImplementedError: for another value of an argument that has only its default, or ``curv_rtol`` of 1
             or more.
         ValueError: if ``initial_guess_strategy`` is neither.
     """
@@ -217,8 +219,8 @@ def scale_by_zoom_linesearch(
         params: Params = None,
         *,
         value: Any,
-        grad: Any,
-        value_fn: Callable,
+        grad: Updates,
+        value_fn: Callable[..., Any],
         **extra: Any,
     ) -> tuple[Any, ScaleByZoomLinesearchState]:
         fun, last = _closed("scale_by_zoom_linesearch", value_fn, extra), state.learning_rate
@@ -252,9 +254,11 @@ def scale_by_zoom_linesearch(
     return named_pair("scale_by_zoom_linesearch", init, update)
 
 
-def value_and_grad_from_state(value_fn: Callable) -> Callable:
-    """``jax.value_and_grad`` that takes what a line search left in ``state=``, if it is finite, and
-    evaluates nothing.
+def value_and_grad_from_state(value_fn: Callable[..., Any]) -> Callable[..., Any]:
+    """``jax.value_and_grad`` that uses the value of a line search.
+
+    If the value in ``state=`` is finite, it and the gradient there are returned, and nothing is
+    evaluated.
 
     Raises:
         ValueError: if the state has no value, or no gradient.
@@ -283,8 +287,8 @@ def _ones_and_infinities(params: Params) -> tuple[jax.Array, jax.Array]:
     return jnp.ones((), dtype), jnp.full((), jnp.inf, dtype)
 
 
-def _closed(name: str, fun: Callable, extra: dict) -> Callable:
-    """``fun`` of the parameters alone, given what else it names.
+def _closed(name: str, fun: Callable[..., Any], extra: dict[str, Any]) -> Callable[..., Any]:
+    """``fun`` of the parameters alone, its further arguments given.
 
     Raises:
         TypeError: for an extra argument that it does not name.
@@ -298,7 +302,7 @@ def _closed(name: str, fun: Callable, extra: dict) -> Callable:
     return lambda params: fun(params, **extra)
 
 
-def _print_if(condition: Any, name: str, **numbers: Any) -> None:
+def _print_if(condition: jax.Array | bool, name: str, **numbers: Any) -> None:
     text = f"INFO: {name}: the conditions are not met; " + ", ".join(
         f"{k} {{{k}}}" for k in numbers
     )

@@ -1,5 +1,6 @@
-"""Measurements of the updates between two members of a chain, kept in the state;
-``gradchain.watch`` is ours.
+"""Measurements of the updates between two members, kept in the state.
+
+``gradchain.watch`` is the tool of this library for it.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,16 +16,16 @@ from gradchain.transforms.momentum import average_updates
 
 
 class SnapshotState(NamedTuple):
-    """What ``snapshot`` remembers: the measurement under its name."""
+    """The state of ``snapshot``: the measurement under its name."""
 
     measurement: dict[str, Any]
 
 
 class MonitorState(NamedTuple):
-    """What ``monitor`` remembers: the measurements by name, and the states of those that have one."""
+    """The state of ``monitor``: measurements by name, and their own states."""
 
     measurements: dict[str, Any]
-    measure_states: tuple
+    measure_states: tuple[Any, ...]
 
 
 def snapshot(measure_name: str, measure: Callable[[Any], Any]) -> Pair:
@@ -52,7 +53,9 @@ def monitor(measures: Mapping[str, Any]) -> Pair:
     """
     pairs = {name: _stateless(m) if callable(m) else m for name, m in measures.items()}
 
-    def measured(updates: Updates, states: tuple, params: Params, extra: dict) -> MonitorState:
+    def measured(
+        updates: Updates, states: tuple[Any, ...], params: Params, extra: dict[str, Any]
+    ) -> MonitorState:
         made = [
             p.update(updates, s, params, **extra)
             for p, s in zip(pairs.values(), states, strict=True)

@@ -137,8 +137,9 @@ def adafactor(
     factored: bool = True,
     weight_decay_mask: MaskOrFn = None,
 ) -> GradientTransformation:
-    """Adafactor, as a chain of what its arguments ask for; weight decay is not multiplied by the
-    learning rate.
+    """Adafactor, as a chain of the parts that its arguments name.
+
+    Weight decay is not multiplied by the learning rate.
     """
     members = [
         scale_by_factored_rms(factored, decay_rate, decay_offset, min_dim_size_to_factor, eps)

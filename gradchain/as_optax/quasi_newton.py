@@ -14,8 +14,9 @@ from gradchain.transforms.scaling import identity, scale, scale_by_learning_rate
 
 
 class ScaleByLBFGSState(NamedTuple):
-    """What ``scale_by_lbfgs`` remembers; ``native`` is what ``gradchain.scale_by_lbfgs`` keeps
-    beside it.
+    """The state of ``scale_by_lbfgs``.
+
+    ``native`` holds the slots of ``gradchain.scale_by_lbfgs`` that optax does not have.
     """
 
     count: Any
@@ -37,7 +38,7 @@ _SLOTS = {
 
 
 def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Pair:
-    """``gradchain.scale_by_lbfgs``, whose gradient is what ``update`` is called with.
+    """``gradchain.scale_by_lbfgs``, from the updates that it is given.
 
     Args:
         memory_size: how many pairs of a step and a change of the gradient are remembered.
@@ -52,7 +53,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Pa
         )
     tx = native_scale_by_lbfgs(memory_size)
 
-    def read(state: dict) -> ScaleByLBFGSState:
+    def read(state: dict[str, Any]) -> ScaleByLBFGSState:
         native = dict(state["scale_by_lbfgs"])
         known = {name: native.pop(slot) for name, slot in _SLOTS.items()}
         return ScaleByLBFGSState(

@@ -240,7 +240,7 @@ def scale_by_lion(
 def scale_by_learning_rate(
     learning_rate: ScalarOrSchedule | None = None, *, flip_sign: bool = True
 ) -> Any:
-    """A step downhill, or with ``flip_sign=False`` uphill; without a rate nothing."""
+    """A step downhill, or uphill; without a rate nothing."""
     if learning_rate is None:
         return identity()
     if flip_sign:
@@ -254,7 +254,7 @@ def scale_by_distance_over_gradients(
     param_dtype: Dtype = jnp.float32,
     global_scale: float = 1.0,
 ) -> GradientTransformation:
-    """DoG's direction; what it keeps is in float32 at least."""
+    """DoG's direction; its state is in float32 at least."""
     if jnp.dtype(param_dtype) != jnp.float32:
         raise NotImplementedError(f"scale_by_distance_over_gradients: param_dtype={param_dtype!r}.")
     return accept_any_extra(native_scale_by_distance_over_gradients(reps_rel, eps, global_scale))
@@ -268,8 +268,9 @@ def scale_by_factored_rms(
     epsilon: float = 1e-30,
     decay_rate_fn: Callable[..., Any] | None = None,
 ) -> GradientTransformation:
-    """Adafactor's direction; its decay is a power of the step, for which no other function can be
-    given.
+    """Adafactor's direction.
+
+    Its decay is a power of the step; no other function can be given for it.
     """
     if decay_rate_fn is not None:
         raise NotImplementedError(

@@ -1,6 +1,6 @@
-"""``optax.second_order``: what it has of a loss ``f(params, inputs, targets)``, on vectors of all
-parameters.
+"""``optax.second_order``: curvature as vectors of all parameters.
 
+The losses are ``f(params, inputs, targets)``.
 ``gradchain.curvature`` has the same and more of any function of trees.
 """
 
@@ -16,18 +16,18 @@ from gradchain.curvature.diagonals import hessian_diagonal
 from gradchain.curvature.products import hessian_vector_product
 
 
-def hvp(loss: Callable, v: jax.Array, params: Params, inputs: Any, targets: Any) -> Any:
+def hvp(loss: Callable[..., Any], v: jax.Array, params: Params, inputs: Any, targets: Any) -> Any:
     """The product of the Hessian and a vector, as a tree."""
     return hessian_vector_product(loss, params, ravel_pytree(params)[1](v), inputs, targets)
 
 
-def hessian_diag(loss: Callable, params: Params, inputs: Any, targets: Any) -> jax.Array:
+def hessian_diag(loss: Callable[..., Any], params: Params, inputs: Any, targets: Any) -> jax.Array:
     """The diagonal of the Hessian, as a vector; it takes one product for each parameter."""
     return ravel_pytree(hessian_diagonal(loss, params, inputs, targets).value)[0]
 
 
 def fisher_diag(
-    negative_log_likelihood: Callable, params: Params, inputs: Any, targets: Any
+    negative_log_likelihood: Callable[..., Any], params: Params, inputs: Any, targets: Any
 ) -> jax.Array:
     """The squared gradient of a loss, as a vector."""
     return jnp.square(ravel_pytree(jax.grad(negative_log_likelihood)(params, inputs, targets))[0])

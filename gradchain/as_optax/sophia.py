@@ -1,6 +1,6 @@
-"""Sophia as optax defines it: it divides by the average of the steps before, and debiases the
-momentum.
+"""Sophia as optax defines it.
 
+It divides by the average of the steps before, and debiases the momentum.
 ``gradchain.scale_by_sophia`` is as the paper has it.
 """
 
@@ -32,14 +32,13 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 
 class HutchinsonState(NamedTuple):
-    """What ``hutchinson_estimator_diag_hessian`` remembers."""
+    """The state of ``hutchinson_estimator_diag_hessian``."""
 
     key: jax.Array
 
 
 def hutchinson_estimator_diag_hessian(random_seed: Any = None) -> Pair:
-    """For ``sophia``: an estimate of the Hessian's diagonal at ``params`` in the place of the
-    updates.
+    """For ``sophia``: replace the updates by an estimate of the Hessian's diagonal.
 
     Args:
         random_seed: a random key, which is in the state.
@@ -70,7 +69,7 @@ def hutchinson_estimator_diag_hessian(random_seed: Any = None) -> Pair:
 
 
 class SophiaState(NamedTuple):
-    """What ``scale_by_sophia`` remembers."""
+    """The state of ``scale_by_sophia``."""
 
     count: Any
     mu: Any
@@ -90,8 +89,9 @@ def scale_by_sophia(
     verbose: bool = False,
     print_win_rate_every_n_steps: Numeric = 0,
 ) -> Pair:
-    """Sophia's direction; ``update`` is given what ``hessian_diagonal_fn`` asks for, by default
-    ``obj_fn=``.
+    """Sophia's direction.
+
+    ``update`` is given the arguments of ``hessian_diagonal_fn``, by default ``obj_fn=``.
     """
     diagonal = with_extra_args_support(hessian_diagonal_fn or hutchinson_estimator_diag_hessian())
 

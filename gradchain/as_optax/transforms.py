@@ -122,7 +122,9 @@ def unitwise_norm(x: Any, axis: int | tuple[int, ...] | None = None) -> jax.Arra
     return jnp.broadcast_to(jnp.sqrt(total_along(abs2(x), dims)), x.shape)
 
 
-def unitwise_clip(g_norm: Any, max_norm: Numeric, grad: Any, div_eps: Numeric = 1e-6) -> jax.Array:
+def unitwise_clip(
+    g_norm: Any, max_norm: Numeric, grad: Updates, div_eps: Numeric = 1e-6
+) -> jax.Array:
     """A gradient with the norms of its units brought down to a bound; all of one shape."""
     if not jnp.shape(g_norm) == jnp.shape(max_norm) == jnp.shape(grad):
         raise ValueError(

@@ -92,8 +92,9 @@ def tree_real(tree: Tree) -> Tree:
 
 
 def tree_norm(tree: Tree, ord: Any = None, squared: bool = False) -> jax.Array:  # noqa: A002
-    """The norm of all elements together: Euclidean, ``ord=1``, or the largest magnitude with
-    ``ord="inf"``.
+    """The norm of all elements together.
+
+    It is Euclidean, with ``ord=1`` the sum of magnitudes, with ``ord="inf"`` the largest.
     """
     if ord is None or ord == 2:
         square = jnp.asarray(tree_sum(jax.tree.map(lambda x: abs2(jnp.asarray(x)), tree)))
@@ -134,7 +135,7 @@ def tree_clip(
     return jax.tree.map(lambda x: jnp.clip(x, min_value, max_value), tree)
 
 
-def tree_where(condition: Any, tree_x: Tree, tree_y: Tree) -> Tree:
+def tree_where(condition: jax.Array | bool, tree_x: Tree, tree_y: Tree) -> Tree:
     """The one tree or the other, by a condition for all leaves."""
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), tree_x, tree_y)
 
@@ -169,7 +170,7 @@ def tree_update_moment_per_elem_norm(
 
 
 def tree_bias_correction(moment: Tree, decay: Numeric, count: Any) -> Tree:
-    """A moving average that began at zero ``count`` steps ago, without the pull of that beginning."""
+    """A moving average without its bias towards zero, ``count`` steps after its start."""
     missing = 1 - decay ** jnp.asarray(count)
     return jax.tree.map(lambda m: m / missing.astype(m.dtype), moment)
 
@@ -187,8 +188,10 @@ def tree_cast_like(tree: Tree, other_tree: Tree) -> Tree:
 
 
 def tree_dtype(tree: Tree, mixed_dtype_handler: str | None = None) -> Dtype:
-    """The dtype of the leaves; where they differ the ``"promote"``d, ``"highest"`` or ``"lowest"``,
-    else an error.
+    """The dtype of the leaves.
+
+    Where they differ it is an error, or with a handler the ``"promote"``d, ``"highest"`` or
+    ``"lowest"``.
     """
     dtypes = [jnp.result_type(x) for x in jax.tree.leaves(tree)] or [jnp.result_type(float)]
     if mixed_dtype_handler is None:
@@ -250,8 +253,9 @@ def tree_unwrap_random_key_data(input_tree: Tree) -> Tree:
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class _Params:
-    """A stand-in for parameters, a tree without leaves: what a state derives from them stays
-    recognisable.
+    """A stand-in for parameters, by which parts of a state are recognised.
+
+    It is a tree without leaves.
     """
 
 
@@ -264,14 +268,14 @@ def tree_map_params(
     transform_non_params: Callable[..., Any] | None = None,
     is_leaf: Callable[..., bool] | None = None,
 ) -> Tree:
-    """Map a function over what a state holds for each parameter.
+    """Map a function over the parts of a state that belong to parameters.
 
     Args:
         initable: the transformation, or its ``init``.
         f: a function of a leaf, and of the leaves of ``rest``.
         state: its state.
         rest: trees like the parameters.
-        transform_non_params: a function of everything else, which else stays as it is.
+        transform_non_params: a function of everything else, which stays as it is without one.
         is_leaf: as for ``jax.tree.map``.
     """
     is_params = lambda x: isinstance(x, _Params)
@@ -297,7 +301,7 @@ class NamedTupleKey:
 
 
 def _children(node: Any) -> list[tuple[Any, Any, Any]]:
-    """Name, key and value of what a container holds; the name is what one may ask for."""
+    """Name, key and value of all that a container holds; one may ask for the name."""
     if hasattr(node, "_fields"):
         return [(k, NamedTupleKey(type(node).__name__, k), getattr(node, k)) for k in node._fields]
     if isinstance(node, dict):
@@ -312,13 +316,14 @@ def _children(node: Any) -> list[tuple[Any, Any, Any]]:
 
 def tree_get_all_with_path(
     tree: Tree, key: Any, filtering: Callable[..., bool] | None = None
-) -> list:
-    """All values under a name, of a dict's key, a named tuple's field or a named tuple, each with
-    its path.
+) -> list[Any]:
+    """All values under a name, each with its path.
+
+    The name is a dict's key, a named tuple's field or that of a named tuple.
     """
     found = []
 
-    def walk(path: tuple, node: Any) -> None:
+    def walk(path: tuple[Any, ...], node: Any) -> None:
         if hasattr(node, "_fields") and type(node).__name__ == key:
             found.append((path, node))
         for name, entry, value in _children(node):
@@ -355,7 +360,7 @@ def tree_set(tree: Tree, filtering: Callable[..., bool] | None = None, /, **kwar
             raise KeyError(f"Found no values matching '{key}' in {tree}")
     allowed = lambda path, value: filtering is None or filtering(path, value)
 
-    def walk(path: tuple, node: Any) -> Any:
+    def walk(path: tuple[Any, ...], node: Any) -> Any:
         if hasattr(node, "_fields") and type(node).__name__ in kwargs and allowed(path, node):
             return kwargs[type(node).__name__]
         new = []

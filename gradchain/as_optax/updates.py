@@ -1,4 +1,4 @@
-"""What is done with updates and parameters after a step."""
+"""Functions of updates and parameters after a step."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def global_norm(updates: Updates) -> jax.Array:
     return _global_norm(updates)
 
 
-def incremental_update(new_tensors: Tree, old_tensors: Tree, step_size: Numeric) -> Any:
+def incremental_update(new_tensors: Tree, old_tensors: Tree, step_size: Numeric) -> Tree:
     """A part of the way from old to new: an average of parameters, a target network."""
     return tree_map_live(
         lambda new, old: step_size * new + (1.0 - step_size) * old, new_tensors, old_tensors
@@ -26,7 +26,7 @@ def incremental_update(new_tensors: Tree, old_tensors: Tree, step_size: Numeric)
 def periodic_update(
     new_tensors: Tree, old_tensors: Tree, steps: Numeric, update_period: Numeric
 ) -> Any:
-    """The new in every period's first step, else the old."""
+    """The new in the first step of each period, else the old."""
     return jax.lax.cond(
         jnp.mod(steps, update_period) == 0, lambda: new_tensors, lambda: old_tensors
     )

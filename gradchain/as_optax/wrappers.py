@@ -28,7 +28,7 @@ class Pair(NamedTuple):
     update: Callable[..., Any]
 
 
-def named_pair(name: str, init: Callable, update: Callable) -> Pair:
+def named_pair(name: str, init: Callable[..., Any], update: Callable[..., Any]) -> Pair:
     """A pair of functions whose state stands under a name in the state of a chain."""
     update.__qualname__ = name
     return Pair(init, update)
@@ -40,12 +40,14 @@ def start_count() -> jax.Array:
 
 
 def apply_every(k: int = 1) -> GradientTransformation:
-    """Add updates up, and let their sum through at every ``k``-th step; zeros at others."""
+    """Sum updates and pass the sum at each ``k``-th step, else zeros."""
 
-    def init(params: Params) -> dict:
+    def init(params: Params) -> OptState:
         return {"count": start_count(), "grad_acc": tree_zeros_like(params)}
 
-    def update(updates: Updates, state: dict, params: Params = None) -> tuple[Any, dict]:
+    def update(
+        updates: Updates, state: dict[str, Any], params: Params = None
+    ) -> tuple[Updates, dict[str, Any]]:
         is_start, is_end = state["count"] % k == 0, state["count"] % k == k - 1
         summed = jax.tree.map(
             lambda g, a: g + jnp.where(is_start, 0.0, a), updates, state["grad_acc"]
@@ -60,7 +62,7 @@ def flatten(inner: GradientTransformation | AnyPair) -> GradientTransformation:
     """``inner`` on one vector that holds all leaves."""
     inner = with_extra_args_support(inner)
 
-    def init(params: Params) -> Any:
+    def init(params: Params) -> OptState:
         return inner.init(ravel_pytree(params)[0])
 
     def update(
@@ -76,7 +78,7 @@ def flatten(inner: GradientTransformation | AnyPair) -> GradientTransformation:
 
 
 class LookaheadParams(NamedTuple):
-    """The parameters that ``lookahead`` moves: those of the gradients, and those that follow them."""
+    """The parameters of ``lookahead``: those of the gradients, and those that follow."""
 
     fast: Any
     slow: Any
@@ -93,8 +95,7 @@ def lookahead(
     slow_step_size: Numeric,
     reset_state: bool = False,
 ) -> Pair:
-    """An optimizer whose parameters go back, once in a period, a part of the way to where they
-    began it.
+    """Average the parameters once in a period with those at its start.
 
     It updates ``LookaheadParams``, from gradients with respect to the fast ones.
     ``gradchain.lookahead`` keeps the slow ones in its state, and leaves the parameters as they are.
@@ -103,14 +104,14 @@ def lookahead(
         raise ValueError(f"Synchronization period must be >= 1, not {sync_period}.")
     inner = with_extra_args_support(fast_optimizer)
 
-    def init(params: Params) -> dict:
+    def init(params: Params) -> OptState:
         return {
             "fast_state": inner.init(getattr(params, "fast", params)),
             "steps_since_sync": start_count(),
         }
 
     def update(
-        updates: Updates, state: dict, params: Params = None, **extra: Any
+        updates: Updates, state: dict[str, Any], params: Params = None, **extra: Any
     ) -> tuple[LookaheadParams, dict]:
         updates, fast_state = inner.update(updates, state["fast_state"], params.fast, **extra)
         sync = state["steps_since_sync"] == sync_period - 1
@@ -132,7 +133,7 @@ def lookahead(
 
 
 class _Accumulated(NamedTuple):
-    """What ``MultiSteps`` remembers."""
+    """The state of ``MultiSteps``."""
 
     mini_step: Any
     gradient_step: Numeric
