@@ -40,7 +40,7 @@ def scale_by_lbfgsb(memory_size: int = 10) -> Body:
     first minimum; then, with the parameters that have met their bounds there kept on them, the
     lowest point of the others, projected into the box. The step to it may be taken in part or
     whole, so a line search after it has a ``max_step`` of 1. Before the first pair :math:`B` is the
-    identity if all bounds are finite, else so much of it that the step is no longer than 1.
+    identity if all bounds are finite, else the multiple of it by which the step is at most 1 long.
 
     The box is an extra argument of ``update``: ``bounds=(lower, upper)``, two trees like the
     parameters, which ``minimize(..., bounds=...)`` gives it; without it there are no bounds. The
