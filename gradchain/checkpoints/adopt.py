@@ -1,4 +1,4 @@
-"""States carried over: from one version of a chain to the next, and from other libraries."""
+"""Carry a state over to another chain."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from gradchain.checkpoints.foreign import join, read
 from gradchain.checkpoints.matching import Matching, leaf_path, targets_of, up_to
 from gradchain.core.errors import shape_dtype
 from gradchain.core.transformation import GradientTransformation
+from gradchain.core.types import Params, State, Tree
 from gradchain.tree.paths import path_name
 
 
 def adopt_state(
-    tx: GradientTransformation, old_state: Any, params: Any
-) -> tuple[dict[str, Any], Report]:
-    """A state for ``tx`` that keeps all of an old state that has a place in it, and a report of
-    what became of all.
+    tx: GradientTransformation, old_state: Tree, params: Params
+) -> tuple[State, Report]:
+    """Make a state for ``tx`` from an old state.
 
-    For a run that goes on with another chain than it began with: members inserted, removed, in
-    another order or under another name; leaves in other groups; a wrapper put around or taken away;
-    a schedule in the place of a number. What has no counterpart starts as ``init`` makes it. An
-    array of the old state goes, in this order,
+    It keeps every array that has a place in it, and comes with a report on each. It is for a run
+    that goes on with another chain than it began with: members inserted, removed, in another order
+    or under another name; leaves in other groups; a wrapper put around or taken away; a schedule in
+    the place of a number. An array without a counterpart starts as ``init`` makes it. An array of
+    the old state goes, in this order,
 
     1. where the same path is;
     2. where the same stage, slot and leaf are, whatever wrappers and groups are around them; among
@@ -74,14 +76,14 @@ def adopt_state(
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What became of one array.
+    """The fate of one array.
 
     Attributes:
         status: ``kept``, ``new``, ``reshaped`` or ``dropped``.
         path: where it stands in the new state; ``None`` if it was dropped.
         source: where it stood in the old one; ``None`` if it is new.
-        slot: ``path``, or of what was dropped ``source``, without the part that names a leaf.
-        note: what else there is to say.
+        slot: ``path``, or of a dropped array ``source``, without the part that names a leaf.
+        note: a remark, such as a cast.
     """
 
     status: str
@@ -93,8 +95,9 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What ``adopt_state`` made of each array of the new state and of the old one; it prints as a
-    table.
+    """The fate of each array of both states.
+
+    It prints as a table.
 
     Attributes:
         rows: one for each array.
@@ -103,56 +106,59 @@ class Report:
     rows: list[Row]
 
     def _paths(self, status: str) -> list[str]:
-        return [row.path or row.source or "" for row in self.rows if row.status == status]
+        rows = [row for row in self.rows if row.status == status]
+        return [row.path or row.source or "" for row in rows]
 
     @property
     def kept(self) -> list[str]:
-        """Paths in the new state of what came from the old one."""
+        """Paths in the new state of arrays that were kept."""
         return self._paths("kept")
 
     @property
     def new(self) -> list[str]:
-        """Paths in the new state of what the old one has nothing for."""
+        """Paths in the new state that the old one lacks."""
         return self._paths("new")
 
     @property
     def reshaped(self) -> list[str]:
-        """Paths in the new state of what starts new because the old array has another shape."""
+        """Paths in the new state where the shape has changed.
+
+        These arrays start new.
+        """
         return self._paths("reshaped")
 
     @property
     def dropped(self) -> list[str]:
-        """Paths in the old state of what has no place in the new one."""
+        """Paths in the old state of arrays without a place."""
         return self._paths("dropped")
 
     @property
     def sources(self) -> dict[str, str]:
-        """From the paths of what was kept or reshaped to the paths in the old state."""
+        """From new to old paths, of arrays kept or reshaped."""
         return {row.path: row.source for row in self.rows if row.path and row.source}
 
     def __str__(self) -> str:
-        counts: collections.Counter = collections.Counter()
+        counts: collections.Counter[tuple[str, ...]] = collections.Counter()
         for row in self.rows:
             leaf = row.path.removeprefix(row.slot) if row.path else ""
             source = (row.source or "").removesuffix(leaf) if row.path else ""
-            counts[row.status, row.slot, "" if source == row.slot else source, row.note] += 1
+            source = "" if source == row.slot else source
+            counts[row.status, row.slot, source, row.note] += 1
         lines = [("status", "slot", "arrays", "was", "note")]
-        lines += [
-            (status, slot, str(n), source, note)
-            for (status, slot, source, note), n in counts.items()
-        ]
-        widths = [max(len(line[i]) for line in lines) for i in range(5)]
-        return "\n".join(
-            "  ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)).rstrip()
-            for line in lines
-        )
+        for (status, slot, source, note), n in counts.items():
+            lines.append((status, slot, str(n), source, note))
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        align = lambda line: "  ".join(x.ljust(w) for x, w in zip(line, widths, strict=True))
+        return "\n".join(align(line).rstrip() for line in lines)
 
     __repr__ = __str__
 
 
 def _carry(matching: Matching) -> tuple[list[Row], dict[str, Any]]:
-    """The rows of the report, and the new value of each path that keeps an old one."""
-    rows, values, sources = [], {}, set()
+    """The rows of the report, and kept values by path."""
+    rows: list[Row] = []
+    values: dict[str, Any] = {}
+    sources: set[str] = set()
     for target in matching.targets:
         slot = join(target.entry, target.slot)
         if target.source is None:
@@ -166,23 +172,24 @@ def _carry(matching: Matching) -> tuple[list[Row], dict[str, Any]]:
         else:
             note = f"was {shape_dtype(value)}"
         sources.add(source)
-        rows.append(Row("kept" if target.fits else "reshaped", target.path, source, slot, note))
+        status = "kept" if target.fits else "reshaped"
+        rows.append(Row(status, target.path, source, slot, note))
     leaves = {t.rest.partition("/")[2] for t in matching.targets if t.per_leaf}
     for path in dict.fromkeys(leaf.path for leaf in matching.old):
         if path not in sources:
-            rows.append(Row("dropped", None, path, up_to(path, leaf_path(path, leaves))))
+            slot = up_to(path, leaf_path(path, leaves))
+            rows.append(Row("dropped", None, path, slot))
     return rows, values
 
 
-def _placed(value: Any, like: Any, is_copy: bool) -> Any:
-    """An old value in the place of a new one: of its dtype, on its devices."""
+def _placed(
+    value: ArrayLike, like: jax.Array | jax.ShapeDtypeStruct, is_copy: bool
+) -> jax.Array | jax.ShapeDtypeStruct:
+    """An old value with the dtype and devices of ``like``."""
     if isinstance(like, jax.ShapeDtypeStruct):
         return like
-    value = jnp.array(
-        value, like.dtype, copy=is_copy
-    )  # no buffer twice in a state, which may be donated
-    return (
-        jax.device_put(value, like.sharding)
-        if like.committed or value.sharding != like.sharding
-        else value
-    )
+    # No buffer is twice in a state, which may be donated.
+    value = jnp.array(value, like.dtype, copy=is_copy)
+    if like.committed or value.sharding != like.sharding:
+        return jax.device_put(value, like.sharding)
+    return value

@@ -1,4 +1,4 @@
-"""States of other libraries in the words of this one: which stage and slot a part of them is.
+"""States of other libraries under the names of this one.
 
 They are recognised by the names of their classes and fields, so that no other library is imported.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ import numpy as np
 
 from gradchain.core.errors import quote
 from gradchain.core.stage import free_name
+from gradchain.core.types import Tree
 from gradchain.numerics.arithmetic import abs2
 from gradchain.tree.paths import named_leaves
 
@@ -37,9 +38,13 @@ class Leaf:
     entry: str = ""
 
 
+#: A field of another library's state, or that and a function from the state to our slot.
+Source: TypeAlias = str | tuple[str, Callable[[Any], Tree]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Translation:
-    """How the state of one member in another library is called here.
+    """The names here for the state of a member elsewhere.
 
     Attributes:
         stage: the name of our member.
@@ -49,11 +54,12 @@ class Translation:
     """
 
     stage: str
-    slots: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    slots: Mapping[str, Source] = dataclasses.field(default_factory=dict)
     members: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def _same(stage: str, *slots: str, **others: Any) -> Translation:
+def _same(stage: str, *slots: str, **others: Source) -> Translation:
+    """A translation in which some slots have the same names."""
     return Translation(stage, {**{name: name for name in slots}, **others})
 
 
@@ -61,7 +67,10 @@ _VARIANCE = ("nu", lambda s: jax.tree.map(lambda nu, mu: nu - abs2(mu), s.nu, s.
 
 _times = lambda n: lambda mean: mean * jnp.asarray(n, mean.dtype)
 
-_SUM_OF_GRADIENTS = ("acc_grads", lambda s: jax.tree.map(_times(s.mini_step), s.acc_grads))
+_SUM_OF_GRADIENTS = (
+    "acc_grads",
+    lambda s: jax.tree.map(_times(s.mini_step), s.acc_grads),
+)
 
 _CLOCK = "inner/scale_by_learning_rate/count"  # of the schedules of all hyperparameters
 
@@ -69,7 +78,11 @@ _TUNABLE = Translation(
     "tunable", {"hyperparams": "hyperparams", _CLOCK: "count"}, {"inner": "inner_state"}
 )
 
-_HAS_BEGUN = lambda field: (field, lambda s: 1 - jnp.asarray(getattr(s, field), jnp.int32))
+
+def _has_begun(field: str) -> Source:
+    """A count from a flag: 0, then 1."""
+    return field, lambda s: 1 - jnp.asarray(getattr(s, field), jnp.int32)
+
 
 _MODEL = {"value": "barf", "linear": "gamma", "lower_bound": "lb"}
 
@@ -102,7 +115,7 @@ OPTAX = {
     "DAdaptAdamWState": _same("scale_by_dadapt_adam", "count", **_MOMENTS, **_SUMS),
     "DoGState": _same(
         "scale_by_distance_over_gradients",
-        count=_HAS_BEGUN("is_init_step"),
+        count=_has_begun("is_init_step"),
         start="init_params",
         distance="max_dist",
         squares="sum_sq_norm_grads",
@@ -150,7 +163,7 @@ OPTAX = {
     "ScaleByLionState": _same("scale_by_lion", "mu"),
     "ScaleByOptimisticGradientState": _same(
         "scale_by_optimistic_gradient",
-        count=_HAS_BEGUN("is_initial_step"),
+        count=_has_begun("is_initial_step"),
         previous="previous_gradient",
     ),
     "ScaleByRStdDevState": _same("scale_by_stddev", mean="mu", variance=_VARIANCE),
@@ -177,24 +190,22 @@ OPTAX = {
 }
 
 
-def read(state: Any, *, translate: bool = True) -> list[Leaf]:
-    """All arrays of a state, ours or of another library, or one in the other, with their names in
-    this one.
+def read(state: Tree, *, translate: bool = True) -> list[Leaf]:
+    """All arrays of a state, with their names in this library.
 
     Args:
-        state: the state.
-        translate: whether to have, beside what is there, what has to be computed to be a slot of
-            ours.
+        state: the state, ours or of another library, or one in the other.
+        translate: whether to have also those of our slots that have to be computed.
     """
     return list(_Reader(translate).read(state, "", "", set()))
 
 
 def join(*parts: str) -> str:
-    """A path from its parts, of which some may be empty."""
+    """A path from parts, of which some may be empty."""
     return "/".join(part for part in parts if part)
 
 
-def _is_foreign(node: Any) -> bool:
+def _is_foreign(node: Tree) -> bool:
     return (
         isinstance(node, tuple)
         and hasattr(node, "_fields")
@@ -202,7 +213,7 @@ def _is_foreign(node: Any) -> bool:
     )
 
 
-def _holds_foreign(node: Any) -> bool:
+def _holds_foreign(node: Tree) -> bool:
     return any(map(_is_foreign, jax.tree.leaves(node, is_leaf=_is_foreign)))
 
 
@@ -210,53 +221,51 @@ def _holds_foreign(node: Any) -> bool:
 class _Reader:
     translate: bool
 
-    def read(self, node: Any, path: str, name: str, taken: set[str]) -> Iterator[Leaf]:
-        """The arrays in ``node``; ``taken`` are the names of the members before it in its chain."""
+    def read(self, node: Tree, path: str, name: str, taken: set[str]) -> Iterator[Leaf]:
+        """The arrays in ``node``.
+
+        ``taken`` are the names of the members before it in its chain.
+        """
         if _is_foreign(node):
             yield from self.read_entry(node, path, name, taken)
         elif not _holds_foreign(node):
             yield from _slot(node, path, name, "")
         elif isinstance(node, Mapping):
             for key, x in node.items():
-                yield from self.read(x, join(path, str(key)), join(name, str(key)), set())
+                key = str(key)
+                yield from self.read(x, join(path, key), join(name, key), set())
         else:  # a chain: its members have names, not places
             for i, x in enumerate(node):
                 yield from self.read(x, join(path, str(i)), name, taken)
 
-    def read_entry(self, node: Any, path: str, name: str, taken: set[str]) -> Iterator[Leaf]:
+    def read_entry(self, node: Tree, path: str, name: str, taken: set[str]) -> Iterator[Leaf]:
         """The arrays in the state of one member."""
         kind = type(node).__name__
         translation = OPTAX.get(kind, _same(kind, *node._fields))
         stage = free_name(translation.stage, taken)
         taken.add(stage)
         entry, unread = join(name, stage), dict.fromkeys(node._fields)
+        at = lambda field: (getattr(node, field), join(path, field))
         for slot, source in translation.slots.items():
             if not isinstance(source, str):
                 field, function = source
                 if self.translate:
-                    yield from _slot(function(node), join(path, field), join(entry, slot), entry)
+                    made = function(node)
+                    yield from _slot(made, join(path, field), join(entry, slot), entry)
             elif _holds_foreign(getattr(node, source)):  # a wrapper that is not in the table
                 unread.pop(source)
-                yield from self.read(
-                    getattr(node, source), join(path, source), join(entry, source), set()
-                )
+                yield from self.read(*at(source), join(entry, source), set())
             elif self.translate or source in unread:  # a field may be two slots
                 unread.pop(source, None)
-                yield from _slot(
-                    getattr(node, source), join(path, source), join(entry, slot), entry
-                )
+                yield from _slot(*at(source), join(entry, slot), entry)
         for member, field in translation.members.items():
             unread.pop(field)
-            yield from self.read(
-                getattr(node, field), join(path, field), join(entry, member), set()
-            )
+            yield from self.read(*at(field), join(entry, member), set())
         for field in unread:  # in an entry of their own, so that the other has just our slots
-            yield from _slot(
-                getattr(node, field), join(path, field), join(name, kind, field), join(name, kind)
-            )
+            yield from _slot(*at(field), join(name, kind, field), join(name, kind))
 
 
-def _slot(tree: Any, path: str, name: str, entry: str) -> Iterator[Leaf]:
+def _slot(tree: Tree, path: str, name: str, entry: str) -> Iterator[Leaf]:
     for below, x in named_leaves(tree):
         if x is not None:
             yield Leaf(join(path, below), join(name, below), x, entry)
@@ -281,9 +290,9 @@ def torch_state(
 ) -> dict[str, Any]:
     """The state that a torch optimizer's ``state_dict()`` holds, for ``adopt_state``.
 
-    Read are the moments of Adam and its kin, Adamax, RMSprop, Adagrad and Adadelta, the momentum of
-    SGD, and their number of steps, which becomes the clock of the learning rate too. What has no
-    slot here, or one that means another thing (``max_exp_avg_sq``, the momentum of RMSprop), keeps
+    It reads the moments of Adam and its kin, Adamax, RMSprop, Adagrad and Adadelta, the momentum of
+    SGD, and their number of steps, which becomes the clock of the learning rate too. An array that
+    has no slot here, or one of another meaning (``max_exp_avg_sq``, the momentum of RMSprop), keeps
     its name, and ``adopt_state`` lists it as dropped.
 
     Args:
@@ -321,17 +330,14 @@ def torch_state(
             steps[path] = int(arrays.pop("step"))
         for name, array in arrays.items():
             entry = state["torch" if name in called else "torch_untranslated"]
-            entry.setdefault(called.get(name, name), {})[path] = (
-                convert(path, array) if array.ndim else array
-            )
+            slot = entry.setdefault(called.get(name, name), {})
+            slot[path] = convert(path, array) if array.ndim else array
     if len(set(steps.values())) > 1:
-        least, most = (
-            min(steps, key=lambda path: steps[path]),
-            max(steps, key=lambda path: steps[path]),
-        )
+        least = min(steps, key=steps.__getitem__)
+        most = max(steps, key=steps.__getitem__)
         raise ValueError(
-            f"torch_state: {least!r} has made {steps[least]} steps and {most!r} {steps[most]}, but a stage has one"
-            " clock for all its leaves. Give their states the same 'step'."
+            f"torch_state: {least!r} has made {steps[least]} steps and {most!r} {steps[most]}, but"
+            " a stage has one clock for all its leaves. Give their states the same 'step'."
         )
     if steps:
         state["torch"]["count"] = np.asarray(max(steps.values()), np.int32)
@@ -339,45 +345,47 @@ def torch_state(
     return {name: entry for name, entry in state.items() if entry}
 
 
-def _by_path(state_dict: Mapping[str, Any], names: Any) -> Iterator[tuple[str, Mapping]]:
-    """The path here of each parameter that has a state, and its state."""
+def _by_path(
+    state_dict: Mapping[str, Any], names: Sequence[str] | Mapping[str, str]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The paths and states of parameters that have a state."""
     if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
         raise ValueError(
-            "torch_state: an optimizer's state dict has 'state' and 'param_groups'; this is another dict."
+            "torch_state: an optimizer's state dict has 'state' and 'param_groups'; this is another"
+            " dict."
         )
-    keys = [key for group in state_dict["param_groups"] for key in group["params"]]
-    if isinstance(names, Mapping):
-        called = [
-            name
-            for group in state_dict["param_groups"]
-            for name in group.get("param_names", group["params"])
-        ]
-        strange = [str(name) for name in called if name not in names]
-        if strange:
-            raise ValueError(
-                f"torch_state: names has nothing for {quote(strange[:5])}. Where a state dict has numbers in the place"
-                " of names, give the paths as a list, in the order of the optimizer's parameters."
-            )
-        paths = [names[name] for name in called]
-    else:
-        paths = list(names)
-    if len(paths) != len(keys) or len(set(paths)) != len(paths):
+    groups = state_dict["param_groups"]
+    keys = [str(key) for group in groups for key in group["params"]]
+    paths = _paths(groups, names) if isinstance(names, Mapping) else list(names)
+    different = len(set(paths))
+    if len(paths) != len(keys) or different != len(paths):
         raise ValueError(
-            f"torch_state: the state dict has {len(keys)} parameters, but names has {len(set(paths))} different paths."
+            f"torch_state: the state dict has {len(keys)} parameters, but names has {different}"
+            " different paths."
         )
-    states = {
-        str(key): own for key, own in state_dict["state"].items()
-    }  # JSON makes strings of numbers
-    return (
-        (path, states[str(key)])
-        for key, path in zip(keys, paths, strict=True)
-        if str(key) in states
-    )
+    # JSON makes strings of numbers.
+    states = {str(key): own for key, own in state_dict["state"].items()}
+    pairs = zip(keys, paths, strict=True)
+    return ((path, states[key]) for key, path in pairs if key in states)
+
+
+def _paths(groups: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> list[str]:
+    """The paths of parameters that torch knows by name."""
+    called = [name for group in groups for name in group.get("param_names", group["params"])]
+    strange = [str(name) for name in called if name not in names]
+    if strange:
+        raise ValueError(
+            f"torch_state: names has nothing for {quote(strange[:5])}. Where a state dict has"
+            " numbers in the place of names, give the paths as a list, in the order of the"
+            " optimizer's parameters."
+        )
+    return [names[name] for name in called]
 
 
 def _numpy(x: Any) -> np.ndarray:
-    """A tensor, or a number, as an array; NumPy has no bfloat16."""
+    """A tensor of torch, or a number, as an array."""
     if hasattr(x, "detach"):
         x = x.detach().cpu()
-        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
+        if str(x.dtype) == "torch.bfloat16":  # which NumPy lacks
+            x = x.float()
     return np.asarray(x)

@@ -1,4 +1,4 @@
-"""Which array of an old state goes where in a new one."""
+"""Match the arrays of an old and a new state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -19,29 +19,33 @@ from gradchain.core.errors import quote
 from gradchain.core.lift import PerTree
 from gradchain.core.stage import PairBody
 from gradchain.core.transformation import GradientTransformation
+from gradchain.core.types import Params, State
 from gradchain.core.walk import PlacedMember, walk
 from gradchain.tree.paths import named_leaves
+
+#: From new entries to the old ones of their slots, counted.
+Origins: TypeAlias = dict[str, collections.Counter[str]]
 
 
 @dataclasses.dataclass
 class Target:
-    """One array of the new state, and what was found for it.
+    """One array of the new state, and its source.
 
     Attributes:
         path: where it stands.
         entry: the name of the entry that it belongs to.
         rest: slot and path of the leaf; of a number that the stage has once, the slot.
-        like: what ``init`` made of it.
+        like: the array that ``init`` made.
         per_leaf: whether it belongs to a parameter.
         factory: the name of the factory of its stage.
-        source: what it is taken from.
+        source: the array of the old state that it is taken from.
         note: for the report.
     """
 
     path: str
     entry: str
     rest: str
-    like: Any
+    like: jax.Array | jax.ShapeDtypeStruct
     per_leaf: bool
     factory: str
     source: Leaf | None = None
@@ -54,7 +58,7 @@ class Target:
 
     @property
     def key(self) -> str:
-        """Stage, slot and path of the leaf, without what is around the stage."""
+        """Stage, slot and path of the leaf, without wrappers around."""
         return join(_last(self.entry), self.rest)
 
     @property
@@ -70,8 +74,9 @@ class Target:
 
     @property
     def fits(self) -> bool:
-        """Whether the source can be kept: of the same shape, and not complex where a real number is
-        wanted.
+        """Whether the source can be kept.
+
+        It has to have the same shape, and not to be complex where a real number is wanted.
         """
         assert self.source is not None
         value = self.source.value
@@ -80,39 +85,40 @@ class Target:
         return np.shape(value) == self.like.shape and not loses
 
 
-def targets_of(tx: GradientTransformation, template: Any, params: Any) -> list[Target]:
-    """All arrays of a new state, with the entries that they belong to."""
+def targets_of(tx: GradientTransformation, template: State, params: Params) -> list[Target]:
+    """All arrays of a new state, with their entries."""
     leaves = {path: x for path, x in named_leaves(params) if x is not None}
     parts = {part.name: part for part in walk(tx, template)}
     return [_target(leaf, parts, leaves) for leaf in read(template, translate=False)]
 
 
 def _target(leaf: Leaf, parts: dict[str, PlacedMember], params: dict[str, Any]) -> Target:
-    around = [join(*leaf.name.split("/")[:i]) for i in range(leaf.name.count("/") + 1, 0, -1)]
+    names = leaf.name.split("/")
+    around = [join(*names[:i]) for i in range(len(names), 0, -1)]
     part = next((parts[name] for name in around if name in parts), None)
     if part is not None and not leaf.entry and not isinstance(part.stage.body, PairBody):
         slot, _, below = leaf.name[len(part.name) + 1 :].partition("/")
         declared = getattr(part.stage.body, "slots", {}).get(slot)
-        once = (
-            declared is not None
-            and declared.relation == "scalar"
-            and isinstance(part.stage.body, PerTree)
-        )
+        is_scalar = declared is not None and declared.relation == "scalar"
+        once = is_scalar and isinstance(part.stage.body, PerTree)
         per_leaf = bool(below) or not (once or slot == "count")
-        return Target(leaf.path, part.name, join(slot, below), leaf.value, per_leaf, part.factory)
+        rest = join(slot, below)
+        return Target(leaf.path, part.name, rest, leaf.value, per_leaf, part.factory)
     # The state of a pair of functions: its slots are what holds a tree of parameters, or the last
     # name.
     below = "" if leaf.entry else leaf_path(leaf.name, params)
     entry = leaf.entry or up_to(leaf.name, below).rpartition("/")[0]
     rest = leaf.name[len(entry) + 1 :]
-    alone = "" in params and rest != "count" and np.shape(leaf.value) == np.shape(params[""])
-    return Target(leaf.path, entry, rest, leaf.value, "/" in rest or alone, _base(entry))
+    is_bare = "" in params and np.shape(leaf.value) == np.shape(params[""])
+    per_leaf = "/" in rest or (is_bare and rest != "count")
+    return Target(leaf.path, entry, rest, leaf.value, per_leaf, _base(entry))
 
 
 def leaf_path(name: str, params: Iterable[str]) -> str:
-    """The longest path of a parameter with which a name ends."""
+    """The longest path of a parameter that ends a name."""
     parts = name.split("/")
-    return next((path for i in range(1, len(parts)) if (path := "/".join(parts[i:])) in params), "")
+    endings = ("/".join(parts[i:]) for i in range(1, len(parts)))
+    return next((path for path in endings if path in params), "")
 
 
 def up_to(name: str, end: str) -> str:
@@ -125,7 +131,7 @@ def _last(path: str) -> str:
 
 
 def _base(entry: str) -> str:
-    """The name of a stage without the number of a repeat."""
+    """The name of a stage without its number of repeat."""
     return re.sub(r"_\d+$", "", _last(entry))
 
 
@@ -133,13 +139,12 @@ def _base(entry: str) -> str:
 
 
 class Matching:
-    """Which array of the old state goes where: each step finds sources for targets that have none."""
+    """The sources of targets; each step finds some more."""
 
     def __init__(self, targets: list[Target], old: list[Leaf]):
         self.targets, self.old = targets, old
-        self.taken: set[str] = (
-            set()
-        )  # names of old arrays that belong to a leaf and have found their target
+        # The names of old arrays that belong to a leaf and have found their target.
+        self.taken: set[str] = set()
         self.by_end: dict[str, list[Leaf]] = collections.defaultdict(list)
         for leaf in old:
             parts = leaf.name.split("/")
@@ -165,48 +170,38 @@ class Matching:
     # Slots
 
     def same_path(self) -> None:
-        """Each array of a leaf that has the same path."""
+        """Arrays of a leaf that have the same path."""
         for target in self.targets:
             if target.per_leaf and target.name in self.by_name:
                 self._take(target, self.by_name[target.name])
 
     def same_name(self) -> None:
-        """Each array of a leaf whose stage, slot and leaf are the same, nearest first."""
+        """Arrays of a leaf with the same stage and slot.
+
+        The nearest are first.
+        """
         for key, targets in self._open("key"):
             old = self._free(key)
             while targets and old:
-                near = {
-                    (i, j): _nearness(p, o)
-                    for i, p in enumerate(targets)
-                    for j, o in enumerate(old)
-                }
-                best = [pair for pair, score in near.items() if score == max(near.values())]
-                rows, columns = [i for i, _ in best], [j for _, j in best]
-                if len({*rows}) < len(rows):
-                    twice = next(i for i in rows if rows.count(i) > 1)
-                    _refuse(targets[twice].path, [old[j].path for i, j in best if i == twice])
-                if len({*columns}) < len(columns):
-                    twice = next(j for j in columns if columns.count(j) > 1)
-                    _refuse_targets(
-                        old[twice].path, [targets[i].path for i, j in best if j == twice]
-                    )
-                for i, j in best:
+                for i, j in _nearest(targets, old):
                     self._take(targets[i], old[j])
                 targets = [p for p in targets if p.source is None]
                 old = self._free(key)
 
     def renamed(self) -> None:
-        """Each array of a leaf that just one target fits, in an entry with the same slots."""
+        """Arrays of a leaf that just one target fits.
+
+        Their entries have the same slots.
+        """
         for rest, targets in self._open("rest"):
             fits = [(p, o) for p in targets for o in self._free(rest) if self._may_be(p, o)]
             for target, leaf in fits:
-                others = [o.path for p, o in fits if p is target] + [
-                    p.path for p, o in fits if o is leaf
-                ]
-                if len(others) == 2:
+                sources = [o.path for p, o in fits if p is target]
+                rivals = [p.path for p, o in fits if o is leaf]
+                if len(sources) == len(rivals) == 1:
                     self._take(target, leaf)
-                elif len({o.path for p, o in fits if p is target}) > 1:
-                    target.note = f"renamed? {quote(others[:2])} fit alike"
+                elif len({*sources}) > 1:
+                    target.note = f"renamed? {quote(sources[:2])} fit alike"
 
     def _open(self, attribute: str) -> list[tuple[str, list[Target]]]:
         groups: dict[str, list[Target]] = {}
@@ -223,24 +218,24 @@ class Matching:
         self.taken.add(leaf.name)
 
     def _may_be(self, target: Target, leaf: Leaf) -> bool:
-        """Whether the old array may be of the same member under another name."""
+        """Whether the old array may be of a renamed member."""
         entry = up_to(leaf.name, target.rest)
         if not entry or (_last(target.entry), target.slot) in self.old_pairs:
             return False  # the name was there before
         if not leaf.entry:  # in another library one name stands for several members of ours
-            was_factory = _base(entry) in FACTORIES
-            if (_last(entry), target.slot) in self.new_pairs or (
-                was_factory and _base(entry) != target.factory
-            ):
+            is_still_there = (_last(entry), target.slot) in self.new_pairs
+            is_another = _base(entry) in FACTORIES and _base(entry) != target.factory
+            if is_still_there or is_another:
                 return False
-        same_slots = self.old_slots[entry] - {"count"} == self.new_slots[target.entry] - {"count"}
+        old, new = self.old_slots[entry], self.new_slots[target.entry]
+        same_slots = old - {"count"} == new - {"count"}
         return same_slots and np.shape(leaf.value) == target.like.shape
 
     # Numbers that a stage has once
 
     def numbers(self) -> None:
-        """Each number that a stage has once, its clock above all."""
-        came_from: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
+        """Numbers that a stage has once, such as its clock."""
+        came_from: Origins = collections.defaultdict(collections.Counter)
         for target in self.targets:
             if target.per_leaf and target.source is not None and target.fits:
                 came_from[target.entry][target.source_entry] += 1
@@ -261,53 +256,68 @@ class Matching:
         self._renamed_numbers([p for p in alone if not self.slots_per_leaf[p.entry]], used)
         self.taken = used
 
-    def _near_numbers(
-        self, target: Target, came_from: dict[str, collections.Counter]
-    ) -> list[Leaf]:
-        """The old numbers of the same stage and slot: that of the chain from which this chain's
-        slots come.
+    def _near_numbers(self, target: Target, came_from: Origins) -> list[Leaf]:
+        """The old numbers of the same stage and slot.
+
+        Best is the number of the chain from which the slots of this chain come.
         """
         own_slots = self.slots_per_leaf[target.entry]
         entry_of = lambda leaf: up_to(leaf.name, target.rest)
         # Slots that start new, or went elsewhere, do not have the clock of the old ones.
-        found = [
-            leaf
-            for leaf in self.by_end[target.key]
-            if not own_slots & self.old_slots[entry_of(leaf)]
-        ]
+        slots_of = lambda leaf: self.old_slots[entry_of(leaf)]
+        found = [leaf for leaf in self.by_end[target.key] if not own_slots & slots_of(leaf)]
         # What only has the name of the stage, as the metrics of it have, is less like it.
-        alike = [
-            len(self.new_slots[target.entry] & self.old_slots[entry_of(leaf)]) for leaf in found
-        ]
+        alike = [len(self.new_slots[target.entry] & slots_of(leaf)) for leaf in found]
         found = [leaf for leaf, n in zip(found, alike, strict=True) if n == max(alike)]
-        chain, inside = target.entry.rpartition("/")[0], collections.Counter()
-        for entry, sources in came_from.items():
-            if entry.startswith(chain):
-                below = entry[len(chain) :].removeprefix("/")
-                for source, n in sources.items():
-                    inside[up_to(source, below) if "/" in below else source.rpartition("/")[0]] += n
-        votes = [inside[entry_of(leaf).rpartition("/")[0]] for leaf in found]
+        votes_for = _old_chains(target.entry.rpartition("/")[0], came_from)
+        votes = [votes_for[entry_of(leaf).rpartition("/")[0]] for leaf in found]
         if any(votes) and votes.count(max(votes)) == 1:
             return [found[votes.index(max(votes))]]
         return [leaf for leaf in found if leaf.name == target.name] or found
 
     def _renamed_numbers(self, targets: list[Target], used: set[str]) -> None:
         for target in targets:
-            old = [
-                o
-                for o in self.by_end[target.rest]
-                if o.name not in used and self._may_be(target, o)
-            ]
-            rivals = [
-                p for p in targets if p.rest == target.rest and any(self._may_be(p, o) for o in old)
-            ]
+            free = [leaf for leaf in self.by_end[target.rest] if leaf.name not in used]
+            old = [leaf for leaf in free if self._may_be(target, leaf)]
+            alike = [p for p in targets if p.rest == target.rest]
+            rivals = [p for p in alike if any(self._may_be(p, o) for o in old)]
             if len(old) == 1 and len(rivals) == 1:
                 target.source = old[0]
                 used.add(old[0].name)
 
 
+def _nearest(targets: list[Target], old: list[Leaf]) -> list[tuple[int, int]]:
+    """The nearest pairs, as places in both lists.
+
+    Two of the same target or leaf are an error.
+    """
+    places = list(itertools.product(range(len(targets)), range(len(old))))
+    near = {(i, j): _nearness(targets[i], old[j]) for i, j in places}
+    top = max(near.values())
+    best = [pair for pair, score in near.items() if score == top]
+    rows, columns = [i for i, _ in best], [j for _, j in best]
+    if len({*rows}) < len(rows):
+        twice = next(i for i in rows if rows.count(i) > 1)
+        _refuse(targets[twice].path, [old[j].path for i, j in best if i == twice])
+    if len({*columns}) < len(columns):
+        twice = next(j for j in columns if columns.count(j) > 1)
+        _refuse_targets(old[twice].path, [targets[i].path for i, j in best if j == twice])
+    return best
+
+
+def _old_chains(chain: str, came_from: Origins) -> collections.Counter[str]:
+    """The old chains of the slots of a chain, counted."""
+    found: collections.Counter[str] = collections.Counter()
+    for entry, sources in came_from.items():
+        if entry.startswith(chain):
+            below = entry[len(chain) :].removeprefix("/")
+            for source, n in sources.items():
+                found[up_to(source, below) if "/" in below else source.rpartition("/")[0]] += n
+    return found
+
+
 def _names_below(names: Iterable[str]) -> dict[str, set[str]]:
-    """From each part of a state to the names in it."""
+    """The names in each part of a state."""
     below: dict[str, set[str]] = collections.defaultdict(set)
     for name in names:
         parts = name.split("/")
@@ -317,34 +327,34 @@ def _names_below(names: Iterable[str]) -> dict[str, set[str]]:
 
 
 def _neighbours(names: Iterable[str]) -> set[tuple[str, str]]:
-    """The pairs of names that stand one after the other: stage and slot, among others."""
+    """Pairs of neighbours, for example stage and slot."""
     return {pair for name in names for pair in itertools.pairwise(name.split("/"))}
 
 
 def _nearness(target: Target, leaf: Leaf) -> tuple[int, int]:
-    """How many names around the two stages are the same, and how few are not."""
+    """How many names around agree, and how few differ."""
     new = collections.Counter(up_to(target.name, target.key).split("/"))
     old = collections.Counter(up_to(leaf.name, target.key).split("/"))
     return (new & old).total(), -((new | old) - (new & old)).total()
 
 
 def _check_equal(target: Target, found: list[Leaf]) -> None:
-    values = [
-        np.asarray(leaf.value) for leaf in found if not isinstance(leaf.value, jax.ShapeDtypeStruct)
-    ]
+    is_known = lambda x: not isinstance(x, jax.ShapeDtypeStruct)
+    values = [np.asarray(leaf.value) for leaf in found if is_known(leaf.value)]
     if not all(np.array_equal(value, values[0]) for value in values):
         _refuse(target.path, [f"{leaf.path} = {leaf.value}" for leaf in found])
 
 
 def _refuse(path: str, sources: list[str]) -> None:
     raise ValueError(
-        f"adopt_state: {path!r} could come from {quote(sources)} alike. Take out of the old state what it should not"
-        " come from, or make them equal."
+        f"adopt_state: {path!r} could come from {quote(sources)} alike. Take out of the old state"
+        " what it should not come from, or make them equal."
     )
 
 
 def _refuse_targets(source: str, paths: list[str]) -> None:
     raise ValueError(
-        f"adopt_state: {source!r} of the old state could go to {quote(paths)} alike. Give the members names as in the"
-        " old chain, with named(...), or rename the entry of the old state, which is a dict, to where it belongs."
+        f"adopt_state: {source!r} of the old state could go to {quote(paths)} alike. Give the"
+        " members names as in the old chain, with named(...), or rename the entry of the old state,"
+        " which is a dict, to where it belongs."
     )

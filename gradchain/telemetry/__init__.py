@@ -1,4 +1,4 @@
-"""What happens in a training run, as numbers: taken in the state, read from it, and written down."""
+"""Metrics of a training run: measure, read and write them."""
 
 from gradchain.telemetry.metrics import unhealthy_layers as unhealthy_layers
 from gradchain.telemetry.writers import (

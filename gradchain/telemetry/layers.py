@@ -1,7 +1,8 @@
-"""Layers: leaves that are measured together, and how each of them fares."""
+"""Layers, that is, leaves that are measured together."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ from jax import lax
 
 from gradchain.core.by_label import ByLabel
 from gradchain.core.transformation import GradientTransformation
+from gradchain.core.types import Numeric, Params, Tree, Updates, Where
 from gradchain.core.walk import walk
 from gradchain.numerics.arithmetic import abs2, safe_divide
 from gradchain.numerics.reductions import size, varying_axes
@@ -21,7 +23,9 @@ TOTALS = ("gradient_norm", "update_norm", "parameter_norm", "update_ratio")
 
 
 class Layers:
-    """The layers of a tree of parameters, for the arguments of ``watch``.
+    """The layers of a tree of parameters.
+
+    Arguments are those of ``watch``.
 
     Attributes:
         members: the places of the leaves of each layer among those of the tree, by its name.
@@ -29,7 +33,12 @@ class Layers:
     """
 
     def __init__(
-        self, inner: GradientTransformation, by: Any, healthy: Any, relative: bool, params: Any
+        self,
+        inner: GradientTransformation,
+        by: Where | None,
+        healthy: Sequence[Numeric],
+        relative: bool,
+        params: Params,
     ):
         self.by, self.healthy, self.relative = by, healthy, relative
         leaves, self.treedef = flatten(params)
@@ -42,30 +51,27 @@ class Layers:
         of_each = [f"{name}/{layer}" for name in (*TOTALS, "health") for layer in shown]
         self.names = [*TOTALS, "vanishing", "exploding", *of_each]
 
-    def measure(self, gradients: Any, updates: Any, params: Any) -> dict[str, Any]:
-        """Norms of all leaves together and of each layer, and how layers fare."""
+    def measure(self, gradients: Updates, updates: Updates, params: Params) -> dict[str, jax.Array]:
+        """Norms of all leaves and of layers, and their health."""
         trees = {"gradient_norm": gradients, "update_norm": updates, "parameter_norm": params}
         squares = {name: self.squares(tree) for name, tree in trees.items()}
-        found: dict[str, Any] = {}
-        groups = {"": self.everything} | {
-            f"/{layer}": indices for layer, indices in self.members.items()
-        }
-        for suffix, indices in groups.items():
-            norms = {
-                k: jnp.sqrt(_sum([column[i] for i in indices])) for k, column in squares.items()
-            }
+        found: dict[str, jax.Array] = {}
+        layers = {f"/{layer}": indices for layer, indices in self.members.items()}
+        for suffix, indices in ({"": self.everything} | layers).items():
+            norms = {k: _norm(column, indices) for k, column in squares.items()}
             norms["update_ratio"] = safe_divide(norms["update_norm"], norms["parameter_norm"])
             found |= {f"{k}{suffix}": norm for k, norm in norms.items()}
         found |= self.health(squares["gradient_norm"], flatten_like(self.treedef, gradients))
         return {name: found[name] for name in self.names}
 
-    def squares(self, tree: Any) -> list:
-        """The squared norm of each leaf, over all its shards inside ``shard_map``; 0 where there is
-        none.
+    def squares(self, tree: Tree) -> list[jax.Array]:
+        """The squared norm of each leaf; 0 at a hole.
+
+        Inside ``shard_map`` it is over all shards.
         """
         wide = lambda x: jnp.sum(abs2(upcast(x)))
         column = flatten_like(self.treedef, map_leaves(wide, tree))
-        buckets: dict[tuple, list[int]] = {}
+        buckets: dict[tuple[Any, ...], list[int]] = {}
         for i, x in enumerate(column):
             if x is not None:
                 buckets.setdefault((x.dtype, *sorted(varying_axes(x))), []).append(i)
@@ -76,43 +82,49 @@ class Layers:
                     column[i] = x
         return [jnp.zeros(()) if x is None else x for x in column]
 
-    def health(self, squares: list, gradients: list) -> dict[str, Any]:
-        """-1 for a layer that vanishes, 1 for one that explodes, else 0; and how many there are of
-        both.
+    def health(
+        self, squares: list[jax.Array], gradients: list[jax.Array | None]
+    ) -> dict[str, jax.Array]:
+        """The health of layers, and how many vanish or explode.
+
+        It is -1 for a layer that vanishes, 1 for one that explodes, else 0.
         """
-        found: dict[str, Any] = dict.fromkeys(
-            (f"health/{layer}" for layer in self.members), jnp.zeros(())
-        )
-        rms = {}
+        names = [f"health/{layer}" for layer in self.members]
+        found: dict[str, jax.Array] = dict.fromkeys(names, jnp.zeros(()))
+        rms: dict[str, jax.Array] = {}
         for layer, indices in self.members.items():
-            live = [i for i in indices if gradients[i] is not None and gradients[i].size]
+            live = [(squares[i], g) for i in indices if (g := gradients[i]) is not None and g.size]
             if live:
-                rms[layer] = jnp.sqrt(
-                    _sum([squares[i] for i in live]) / sum(size(gradients[i]) for i in live)
-                )
+                total = _sum([square for square, _ in live])
+                rms[layer] = jnp.sqrt(total / sum(size(g) for _, g in live))
         if not rms:
             return found | {"vanishing": jnp.zeros(()), "exploding": jnp.zeros(())}
         sizes = jnp.stack(list(rms.values()))
         low, high = (jnp.asarray(x, sizes.dtype) for x in self.healthy)
         finite = jnp.isfinite(sizes)
-        unit = (
-            _upper_quartile(jnp.where(finite & (sizes > 0), sizes, jnp.nan))
-            if self.relative
-            else 1.0
-        )
-        vanishing, exploding = (sizes == 0) | (sizes < low * unit), ~finite | (sizes > high * unit)
+        unit: float | jax.Array = 1.0
+        if self.relative:
+            unit = _upper_quartile(jnp.where(finite & (sizes > 0), sizes, jnp.nan))
+        vanishing = (sizes == 0) | (sizes < low * unit)
+        exploding = ~finite | (sizes > high * unit)
         state = exploding.astype(sizes.dtype) - (vanishing & finite).astype(sizes.dtype)
         found |= {f"health/{layer}": x for layer, x in zip(rms, state, strict=True)}
         return found | {"vanishing": jnp.sum(state < 0), "exploding": jnp.sum(state > 0)}
 
 
-def _sum(scalars: list) -> jax.Array:
-    wide = jnp.result_type(*scalars) if scalars else jnp.float32
-    return jnp.sum(jnp.stack([x.astype(wide) for x in scalars])) if scalars else jnp.zeros(())
+def _norm(squares: list[jax.Array], indices: list[int]) -> jax.Array:
+    return jnp.sqrt(_sum([squares[i] for i in indices]))
+
+
+def _sum(scalars: list[jax.Array]) -> jax.Array:
+    if not scalars:
+        return jnp.zeros(())
+    wide = jnp.result_type(*scalars)
+    return jnp.sum(jnp.stack([x.astype(wide) for x in scalars]))
 
 
 def _upper_quartile(x: jax.Array) -> jax.Array:
-    """The number that a quarter of those that are not NaN exceed.
+    """The upper quartile of the numbers that are not NaN.
 
     Where a gradient fades by the same factor at each layer, half of the layers are below the median
     however far it has faded; and the largest may be one that explodes alone.
@@ -120,7 +132,7 @@ def _upper_quartile(x: jax.Array) -> jax.Array:
     return jnp.nanquantile(x, 0.75, method="lower")
 
 
-def _names(inner: GradientTransformation, by: Any, params: Any) -> Any:
+def _names(inner: GradientTransformation, by: Where | None, params: Params) -> Tree:
     """The tree of the names of layers."""
     if by is None or (isinstance(by, str) and by == "path"):
         return flatten(params)[1].unflatten([path for path, _ in named_leaves(params)])
@@ -132,10 +144,8 @@ def _names(inner: GradientTransformation, by: Any, params: Any) -> Any:
             )
         return bodies[0].labels_of(params)
     names = value_per_leaf(by, params, "watch: the tree of names, by,")
-    leaves, treedef = flatten(params)
-    for (path, _), x, name in zip(
-        named_leaves(params), leaves, flatten_like(treedef, names), strict=True
-    ):
+    in_order = flatten_like(flatten(params)[1], names)
+    for (path, x), name in zip(named_leaves(params), in_order, strict=True):
         if x is not None and not isinstance(name, str):
             raise TypeError(
                 f"watch: by gives the name of a layer, a string, but for {path!r} it gave {name!r}."

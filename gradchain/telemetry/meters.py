@@ -1,8 +1,9 @@
-"""Meters between the members of a transformation, however deep: each takes the norm of what passes.
+"""Meters between members, which take the norm of updates.
 
-A meter is a member like any other, whose state is the norm. It stands in a chain only while an
-update is measured, and only where the state has a place for it: a transformation and its state are
-the same with meters and without.
+They stand between all members of a transformation, however deep. A meter is a member like any
+other, whose state is the norm. It stands in a chain only while an update is measured, and only
+where the state has a place for it: a transformation and its state are the same with meters and
+without.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gradchain.core.call import is_call
 from gradchain.core.columns import Columns
 from gradchain.core.run import run_stages
 from gradchain.core.transformation import GradientTransformation
+from gradchain.core.types import Params, State, Updates
 from gradchain.core.walk import PlacedMember, walk
 from gradchain.numerics.arithmetic import cast
 from gradchain.tree.mapping import tree_map_live
@@ -25,18 +27,19 @@ from gradchain.tree.reductions import global_norm
 Path: TypeAlias = tuple[str, ...]
 
 
-def _read(updates: Any, state: Any) -> tuple[Any, dict]:
-    return updates, {"norm": cast(lax.stop_gradient(global_norm(updates)), state["norm"].dtype)}
+def _read(updates: Updates, state: State) -> tuple[Updates, State]:
+    norm = lax.stop_gradient(global_norm(updates))
+    return updates, {"norm": cast(norm, state["norm"].dtype)}
 
 
 _METER = GradientTransformation(lambda params: {}, _read)
 
 
 class Metered(GradientTransformation):
-    """A transformation that runs with meters where its state has places for them; else as it is.
+    """A transformation that can run with meters.
 
-    So are its members, and theirs: all that came as arguments. What a wrapper makes for itself is
-    not.
+    It does where its state has places for them. So do its members, and theirs: all that came as
+    arguments, but none that a wrapper makes for itself.
     """
 
     __slots__ = ()
@@ -46,11 +49,13 @@ class Metered(GradientTransformation):
         return _metered(super().replace(**changes))
 
     @property
-    def members(self) -> dict[str, Any]:
+    def members(self) -> dict[str, GradientTransformation]:
         """See ``GradientTransformation``."""
         return {name: _with_metered_members(call) for name, call in super().members.items()}
 
-    def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+    def update(
+        self, updates: Updates, state: State, params: Params | None = None, **extra: Any
+    ) -> tuple[Updates, State]:
         """See ``GradientTransformation``."""
         if not (isinstance(state, dict) and any("/" in name for name in state)):
             return super().update(updates, state, params, **extra)
@@ -72,9 +77,16 @@ def _with_metered_members(call: GradientTransformation) -> Metered:
 
 
 def run_with_meters(
-    tx: GradientTransformation, updates: Any, state: dict, params: Any, extra: dict
-) -> tuple[Any, dict]:
-    """Run the members of ``tx``, and between them the meters for which ``state`` has a place."""
+    tx: GradientTransformation,
+    updates: Updates,
+    state: State,
+    params: Params | None,
+    extra: dict[str, Any],
+) -> tuple[Updates, State]:
+    """Run the members of ``tx`` with meters between them.
+
+    They are those for which ``state`` has a place.
+    """
     members: dict[str, GradientTransformation] = {}
     for name, call in _metered(tx).members.items():
         around = {_before(name): _METER, name: call, _after(name): _METER}
@@ -94,16 +106,17 @@ def _after(name: str) -> str:
     return f"{name}/out"
 
 
-def measured(tx: GradientTransformation, state: Any = None) -> list[PlacedMember]:
+def measured(tx: GradientTransformation, state: State | None = None) -> list[PlacedMember]:
     """The members between which meters can stand, however deep."""
     return [part for part in walk(_metered(tx), state) if isinstance(part.chain, Metered)]
 
 
 def meters(parts: Iterable[PlacedMember]) -> Iterator[tuple[str, Path]]:
-    """The name of each norm, ``scale_by_adam/norm_in``, and the path of its meter in a state.
+    """The names of norms, and the paths of meters.
 
-    What comes out of a member goes into the next, so one meter has two names. What takes gradients
-    of single examples has no norm of what goes in.
+    A name is for example ``scale_by_adam/norm_in``, a path leads to a meter in a state. The output
+    of a member goes into the next, so one meter has two names. A member that takes gradients of
+    single examples has no norm of its input.
     """
     last: dict[Path, str] = {}  # the last member of each chain
     for part in parts:
@@ -118,35 +131,38 @@ def meters(parts: Iterable[PlacedMember]) -> Iterator[tuple[str, Path]]:
         yield f"{part.name}/norm_out", (*chain, _after(name))
 
 
-def with_meters(state: Any, norms: Mapping[Path, jax.Array]) -> Any:
-    """The state with places for meters, each with a norm to begin with."""
+def with_meters(state: State, norms: Mapping[Path, jax.Array]) -> State:
+    """The state with places for meters, with their first norms."""
     for path, norm in norms.items():
         state = _put(state, path, {"norm": norm})
     return state
 
 
-def _put(tree: dict, path: Path, entry: dict) -> dict:
+def _put(tree: State, path: Path, entry: State) -> State:
     first, *rest = path
-    return tree | {first: _put(tree.get(first, {}), tuple(rest), entry) if rest else entry}
+    below = _put(tree.get(first, {}), tuple(rest), entry) if rest else entry
+    return tree | {first: below}
 
 
-def without_meters(state: Any, paths: Iterable[Path]) -> Any:
-    """The state without the places of meters, and without the entries that were there for them
-    alone.
+def without_meters(state: State, paths: Iterable[Path]) -> State:
+    """The state without the places of meters.
+
+    Entries that were there for them alone are gone too.
     """
     for path in paths:
         state = _drop(state, path)
     return state
 
 
-def _drop(tree: dict, path: Path) -> dict:
+def _drop(tree: State, path: Path) -> State:
     first, *rest = path
     below = _drop(tree[first], tuple(rest)) if rest and first in tree else {}
-    return {k: v for k, v in tree.items() if k != first} | ({first: below} if below else {})
+    others = {k: v for k, v in tree.items() if k != first}
+    return others | {first: below} if below else others
 
 
-def norm_at(state: Any, path: Path) -> jax.Array:
-    """What the meter at a path has read."""
+def norm_at(state: State, path: Path) -> jax.Array:
+    """The norm that the meter at a path has taken."""
     for name in path:
         state = state[name]
     return state["norm"]

@@ -8,26 +8,28 @@ from typing import Any
 import jax.numpy as jnp
 
 from gradchain.core.entries import entries, unboxed
+from gradchain.core.types import State, Tree
 from gradchain.inspection.hyperparams import Hyperparams
 from gradchain.telemetry.layers import TOTALS
+from gradchain.tree.paths import Leaf
 
 _COUNTERS = ("skipped", "dropped")
 
 
-def metrics(state: Any) -> Hyperparams:
-    """What ``watch`` measured, and what was skipped, by name: a flat dict of numbers.
+def metrics(state: State) -> Hyperparams:
+    """The numbers that ``watch`` measured, and counts of skipped steps.
 
-    It works inside ``jit`` and ``scan``, where it can be returned step by step, and outside; on the
-    state of any chain in which a ``watch`` stands somewhere, with all that is in it; also as
-    ``nnx.Optimizer`` and ``TrainState`` hold it. Counters of skipped steps, slots called
-    ``skipped`` or ``dropped``, are found without a ``watch`` too and are always those of this
-    state: ``accumulate/dropped``.
+    They come as a flat dict by name. It works inside ``jit`` and ``scan``, where it can be returned
+    step by step, and outside; on the state of any chain in which a ``watch`` stands somewhere, with
+    all that is in it; also as ``nnx.Optimizer`` and ``TrainState`` hold it. Counters of skipped
+    steps, slots called ``skipped`` or ``dropped``, are found without a ``watch`` too and are always
+    those of this state: ``accumulate/dropped``.
 
     Args:
-        state: what ``init`` or ``update`` returned.
+        state: the state that ``init`` or ``update`` returned.
 
     Returns:
-        The metrics by name; the end of a name will do where only one ends so:
+        The metrics by name; the end of a name is enough where only one ends so:
         ``metrics(state)["learning_rate"]``. Those of a ``watch`` inside a wrapper have its path in
         front: ``accumulate/inner/gradient_norm``.
 
@@ -42,15 +44,13 @@ def metrics(state: Any) -> Hyperparams:
     return Hyperparams(found)
 
 
-def _search(node: Any, above: tuple[str, ...], found: dict[str, Any]) -> None:
+def _search(node: Tree, above: tuple[str, ...], found: dict[str, Any]) -> None:
     for name, below in entries(node).items():
         if _shows_metrics(below):
             above_watch = above if name == "watch" else (*above, name)
             entry = entries(below)
-            found |= {
-                "/".join((*above_watch, k)): unboxed(x)
-                for k, x in entries(entry["metrics"]).items()
-            }
+            for k, x in entries(entry["metrics"]).items():
+                found["/".join((*above_watch, k))] = unboxed(x)
             _search(entry.get("inner", {}), above_watch, found)
         elif name in _COUNTERS and _is_counter(unboxed(below)):
             found["/".join((*above, name))] = unboxed(below)
@@ -58,21 +58,24 @@ def _search(node: Any, above: tuple[str, ...], found: dict[str, Any]) -> None:
             _search(below, (*above, name), found)
 
 
-def _shows_metrics(node: Any) -> bool:
-    """Whether it is the entry of an observer: a slot ``metrics`` beside its clock.
+def _shows_metrics(node: Tree) -> bool:
+    """Whether it is the entry of an observer.
 
-    No tree of parameters looks like that, since these hold no integers.
+    That has a slot ``metrics`` beside its clock. No tree of parameters looks like that, since these
+    hold no integers.
     """
     entry = entries(node)
     return "metrics" in entry and _is_counter(unboxed(entry.get("count")))
 
 
-def _is_counter(x: Any) -> bool:
+def _is_counter(x: Leaf) -> bool:
     return hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.integer)
 
 
 def unhealthy_layers(metrics: Mapping[str, Any]) -> dict[str, str]:
-    """The layers whose gradient vanishes or explodes, by name: ``"vanishing"`` or ``"exploding"``.
+    """The layers whose gradient vanishes or explodes, by name.
+
+    A value is ``"vanishing"`` or ``"exploding"``.
 
     Args:
         metrics: the numbers of one step, outside ``jit``, from a ``watch`` with ``by=``.
@@ -82,7 +85,8 @@ def unhealthy_layers(metrics: Mapping[str, Any]) -> dict[str, str]:
 
     Example:
         >>> import gradchain as gc
-        >>> tx, params = gc.watch(gc.sgd(0.1), by="path"), {"a": jnp.ones(2), "b": jnp.ones(2), "c": jnp.ones(2)}
+        >>> tx = gc.watch(gc.sgd(0.1), by="path")
+        >>> params = {"a": jnp.ones(2), "b": jnp.ones(2), "c": jnp.ones(2)}
         >>> grads = {"a": jnp.ones(2), "b": jnp.full(2, 1e-9), "c": jnp.ones(2)}
         >>> unhealthy_layers(gc.metrics(tx.update(grads, tx.init(params), params)[1]))
         {'b': 'vanishing'}
@@ -90,9 +94,8 @@ def unhealthy_layers(metrics: Mapping[str, Any]) -> dict[str, str]:
     health = {}
     for name, x in metrics.items():
         above, is_health, layer = f"/{name}".partition("/health/")
-        if is_health and set(TOTALS).isdisjoint(
-            above.split("/")
-        ):  # a layer may be called health too
+        # A layer may be called health too.
+        if is_health and set(TOTALS).isdisjoint(above.split("/")):
             health[layer] = float(x)
     if not health:
         raise ValueError(

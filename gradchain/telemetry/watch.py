@@ -1,9 +1,8 @@
-"""Watching a transformation: what goes through each member, and how layers fare, as numbers in its
-state.
-"""
+"""Measure a transformation at work, as numbers in its state."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax
@@ -15,7 +14,7 @@ from gradchain.core.errors import check_at_least
 from gradchain.core.run import run_stages
 from gradchain.core.stage import Body, Stage, reduces_examples, trusting_extras
 from gradchain.core.transformation import GradientTransformation, transform
-from gradchain.core.types import Pair
+from gradchain.core.types import Numeric, Pair, Params, State, Updates, Where
 from gradchain.core.walk import PlacedMember
 from gradchain.inspection.hyperparams import hyperparams
 from gradchain.numerics.arithmetic import cast, safe_divide
@@ -35,14 +34,15 @@ from gradchain.tree.mapping import map_leaves, real_dtype_of, tree_map_live
 def watch(
     inner: GradientTransformation | Pair,
     every: int = 100,
-    by: Any = None,
-    healthy: Any = (1e-3, 1e3),
+    by: Where | None = None,
+    healthy: Sequence[Numeric] = (1e-3, 1e3),
     relative: bool = True,
-) -> Any:
-    r"""Measure what goes through ``inner``: ``metrics`` reads it from the state.
+) -> Body:
+    r"""Measure the updates of ``inner`` and its members.
 
-    Updates are those of ``inner``, bit for bit. Beside its state stand the metrics, one number
-    each, under names that are the same from ``init`` on:
+    ``metrics`` reads the numbers from the state. Updates are those of ``inner``, bit for bit.
+    Beside its state stand the metrics, one number each, under names that are the same from ``init``
+    on:
 
     - ``gradient_norm``, ``update_norm`` and ``parameter_norm``, of all leaves together, and
       ``update_ratio``, the second over the third (0 where that is 0);
@@ -68,7 +68,7 @@ def watch(
     Args:
         inner: the transformation, most often a whole optimizer.
         every: of how many updates one is measured, besides the first.
-        by: what a layer is: ``"path"``, each leaf; ``"group"``, the groups of ``groups``,
+        by: the layers: ``"path"``, each leaf; ``"group"``, the groups of ``groups``,
             ``partition`` or ``masked``; ``f(path, leaf) -> name``; or a tree of names. By default
             each leaf, without metrics of its own.
         healthy: the least and the largest root mean square of a layer's gradient that is neither
@@ -96,41 +96,43 @@ def watch(
     check_at_least("watch", 1, every=every)
     if isinstance(by, str) and by not in ("path", "group"):
         raise ValueError(
-            f"watch: by must be 'path', 'group', a function of path and leaf, or a tree, not {by!r}."
+            "watch: by must be 'path', 'group', a function of path and leaf, or a tree, not"
+            f" {by!r}."
         )
     if not (isinstance(healthy, tuple | list) and len(healthy) == 2):
         raise ValueError(
-            f"watch: healthy must be a pair, the least and the largest that is healthy, not {healthy!r}."
+            "watch: healthy must be a pair, the least and the largest that is healthy, not"
+            f" {healthy!r}."
         )
     return Watched(inner, every, by, healthy, relative)
 
 
 class Watched(Body):
-    """A transformation beside what is measured of it."""
+    """A transformation, with a measurement of it."""
 
     needs_step = True
 
     def __init__(
-        self, inner: GradientTransformation, every: int, by: Any, healthy: Any, relative: bool
+        self,
+        inner: GradientTransformation,
+        every: int,
+        by: Where | None,
+        healthy: Sequence[Numeric],
+        relative: bool,
     ):
         self.members = {"inner": inner}
         self.inner, self.every = inner, every
         self.layers_of = lambda params: Layers(inner, by, healthy, relative, params)
-        self.locality, self.extras, self.freezes = (
-            inner.locality,
-            inner.extras,
-            inner.freezes,
-        )  # of its updates
+        self.locality, self.extras = inner.locality, inner.extras
+        self.freezes = inner.freezes
         self.reduces_examples = reduces_examples(inner)
 
-    def init(self, params: Any) -> dict:
+    def init(self, params: Params) -> State:
         """See ``Body``."""
         state = self.inner.init(params)
-        names = _names(self, state, params)
-        entry = {
-            "metrics": {name: jnp.zeros((), real_dtype_of(params)) for name in names},
-            "inner": state,
-        }
+        dtype = real_dtype_of(params)
+        numbers = {name: jnp.zeros((), dtype) for name in _names(self, state, params)}
+        entry = {"metrics": numbers, "inner": state}
         return {k: v for k, v in entry.items() if v}
 
     @classmethod
@@ -155,47 +157,49 @@ class Watched(Body):
                 columns = columns.with_updates(_after(metrics["step"] >= 0, updates))
                 made, new_state = run_stages(body.inner.members, columns, state, extra)
                 new_updates = made.updates
-        return columns.with_updates(new_updates), [
-            {k: v for k, v in {"metrics": metrics, "inner": new_state}.items() if k in entry or v}
-        ]
+        parts = {"metrics": metrics, "inner": new_state}
+        new_entry = {k: v for k, v in parts.items() if k in entry or v}
+        return columns.with_updates(new_updates), [new_entry]
 
 
-def _after(always: jax.Array, updates: Any) -> Any:
-    """The updates as they are, but not before a condition is known, which always holds.
+def _after(always: jax.Array, updates: Updates) -> Updates:
+    """The updates, once a condition is known, which always holds.
 
     Without it the compiler may run the update before the measurement and, where the state is
-    donated, copy what that still has to read.
+    donated, copy arrays that the measurement still has to read.
     """
     return map_leaves(lambda x: jnp.where(always, x, jnp.zeros_like(x)), updates)
 
 
 def _measured_run(
-    body: Watched, count: Any, updates: Any, state: Any, params: Any, extra: dict, old: dict
-) -> tuple[Any, Any, dict]:
-    """The updates, the new state, and what was measured on the way."""
+    body: Watched,
+    count: jax.Array,
+    updates: Updates,
+    state: State,
+    params: Params,
+    extra: dict[str, Any],
+    old: dict[str, jax.Array],
+) -> tuple[Updates, State, dict[str, jax.Array]]:
+    """The updates, the new state, and the metrics."""
     parts = measured(body.inner, state)
     places = dict(meters(parts))
     ready = with_meters(state, {path: old[name] for name, path in places.items()})
     new_updates, new_state = run_with_meters(body.inner, updates, ready, params, extra)
-    metrics: dict[str, Any] = {name: norm_at(new_state, path) for name, path in places.items()}
+    metrics: dict[str, Any] = {k: norm_at(new_state, path) for k, path in places.items()}
     for name, (before, after) in _clips(parts, metrics).items():
-        metrics[name] = jnp.where(
-            metrics[before] == 0, 1.0, safe_divide(metrics[after], metrics[before])
-        )
-    gradients = (
-        tree_map_live(lambda x: jnp.mean(x, axis=0), updates) if body.reduces_examples else updates
-    )
+        factor = safe_divide(metrics[after], metrics[before])
+        metrics[name] = jnp.where(metrics[before] == 0, 1.0, factor)
+    gradients = updates
+    if body.reduces_examples:
+        gradients = tree_map_live(lambda x: jnp.mean(x, axis=0), updates)
     metrics |= _numbers(body.inner, state) | {"step": count + 1}
     metrics |= body.layers_of(params).measure(gradients, new_updates, params)
     settle = lambda x, like: cast(lax.stop_gradient(jnp.asarray(x)), like.dtype)
-    return (
-        new_updates,
-        without_meters(new_state, places.values()),
-        {k: settle(metrics[k], old[k]) for k in old},
-    )
+    settled = {k: settle(metrics[k], old[k]) for k in old}
+    return new_updates, without_meters(new_state, places.values()), settled
 
 
-def _names(body: Watched, state: Any, params: Any) -> list[str]:
+def _names(body: Watched, state: State, params: Params) -> list[str]:
     """The names of all metrics."""
     parts = measured(body.inner, state)
     norms = [name for name, _ in meters(parts)]
@@ -208,16 +212,15 @@ def _names(body: Watched, state: Any, params: Any) -> list[str]:
     ]
 
 
-def _clips(parts: list[PlacedMember], norms: Any) -> dict[str, tuple[str, str]]:
-    """The factors by which members clip, and the norms of which they are ratios."""
+def _clips(parts: list[PlacedMember], norms: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Clip factors, and the norms of which they are ratios."""
     clips = [part.name for part in parts if "clip" in part.roles or "clip" in part.path[-1]]
-    pairs = {f"{name}/clip_factor": (f"{name}/norm_in", f"{name}/norm_out") for name in clips}
-    return {name: pair for name, pair in pairs.items() if pair[0] in norms}
+    clips = [name for name in clips if f"{name}/norm_in" in norms]
+    return {f"{name}/clip_factor": (f"{name}/norm_in", f"{name}/norm_out") for name in clips}
 
 
-def _numbers(tx: GradientTransformation, state: Any) -> dict[str, Any]:
+def _numbers(tx: GradientTransformation, state: State) -> dict[str, Numeric]:
     """The hyperparameters of each member at this step."""
+    is_clock = lambda name: f"/{name}".endswith("/step")
     found = hyperparams(tx, state).items()
-    return {
-        name: x for name, x in found if f"/{name}".rpartition("/")[2] != "step" and jnp.ndim(x) == 0
-    }
+    return {name: x for name, x in found if not is_clock(name) and jnp.ndim(x) == 0}

@@ -1,4 +1,4 @@
-"""Where metrics go: a table on the screen, event files of TensorBoard, a CSV file, memory.
+"""Writers of metrics: to the screen, TensorBoard, CSV or memory.
 
 A writer takes the numbers of one step, ``writer.write(step, metrics)``, and is closed at the end,
 as ``with`` does::
@@ -20,12 +20,16 @@ import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import jax.numpy as jnp
 import numpy as np
 
 from gradchain.core.errors import quote
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 
 class Writer:
@@ -46,17 +50,16 @@ class Writer:
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics of one step as Python numbers, but for ``step``, which is said beside them."""
+    """The metrics of one step as Python numbers, without ``step``."""
     found = {name: np.asarray(x) for name, x in metrics.items() if name != "step"}
     for name, x in found.items():
         if x.ndim:
             raise ValueError(
-                f"write: {name!r} has shape {list(x.shape)}, but a writer takes one number by name. Of the metrics of a"
-                " scan, write each step, or make a History.stacked(metrics)."
+                f"write: {name!r} has shape {list(x.shape)}, but a writer takes one number by name."
+                " Of the metrics of a scan, write each step, or make a History.stacked(metrics)."
             )
-        if not any(
-            jnp.issubdtype(x.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)
-        ):
+        kinds = (jnp.floating, jnp.integer, jnp.bool_)
+        if not any(jnp.issubdtype(x.dtype, kind) for kind in kinds):
             raise TypeError(
                 f"write: {name!r} is {metrics[name]!r}, but a writer takes one number by name."
             )
@@ -64,17 +67,17 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _whole_rows(path: Path) -> str:
-    """What a file holds up to the end of its last row that has one."""
+    """The content of a file, without an incomplete row."""
     content = path.read_bytes()
     return content[: content.rfind(b"\n") + 1].decode()
 
 
 class CsvWriter(Writer):
-    """A CSV file with a row for each step: ``step`` and the metrics of the first row, in their
-    order.
+    """A CSV file with a row for each step.
 
-    Each row is on disk before ``write`` returns. Where the file is there already, rows are added to
-    it, and a last row that was cut short is dropped.
+    A row has ``step`` and the metrics of the first row, in their order. Each row is on disk before
+    ``write`` returns. Where the file is there already, rows are added to it, and a last row that
+    was cut short is dropped.
 
     Args:
         path: the file; folders on the way to it are made.
@@ -105,23 +108,28 @@ class CsvWriter(Writer):
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
         """See ``Writer``."""
         row = {"step": int(step)} | _numbers(metrics)
-        is_new, names = self._names is None, list(row) if self._names is None else self._names
-        missing, strange = [k for k in names if k not in row], [k for k in row if k not in names]
+        is_new = self._names is None
+        names = list(row) if self._names is None else self._names
+        missing = [name for name in names if name not in row]
+        strange = [name for name in row if name not in names]
         if missing or strange:
             raise ValueError(
-                f"CsvWriter: {str(self.path)!r} has no column for {quote(strange)}, and has one for {quote(missing)},"
-                " which got no number. A file has the same metrics in every row: write these to another file."
+                f"CsvWriter: {str(self.path)!r} has no column for {quote(strange)}, and has one for"
+                f" {quote(missing)}, which got no number. A file has the same metrics in every row:"
+                " write these to another file."
             )
         with open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(
-                [names] * is_new + [[row[name] for name in names]]
-            )
+            writer = csv.writer(file, lineterminator="\n")
+            if is_new:
+                writer.writerow(names)
+            writer.writerow([row[name] for name in names])
         self._names = names
 
 
 class TensorBoardWriter(Writer):
-    """Event files that TensorBoard shows; ``pip install "gradchain[telemetry]"`` brings what writes
-    them.
+    """Event files for TensorBoard.
+
+    ``pip install "gradchain[telemetry]"`` brings tensorboardX, which writes them.
 
     Args:
         folder: the folder of the run; ``tensorboard --logdir`` takes it or one above.
@@ -151,20 +159,25 @@ class TensorBoardWriter(Writer):
 
 
 class LiveTable(Writer):
-    """A table on the screen that is redrawn at each step; ``pip install "gradchain[telemetry]"``
-    brings rich.
+    """A table on the screen, redrawn at each step.
 
-    A row shows the number now and how it came there. Where the output is no terminal, the last
+    A row shows the number now and its last steps. ``pip install "gradchain[telemetry]"`` brings
+    rich, which it needs. Where the output is no terminal, the last
     table alone is printed.
 
     Args:
-        show: globs on names that say what is shown; by default all that has no ``/`` in its name,
-            learning rates, clip factors and counters of skipped steps.
+        show: globs on the names that are shown; by default all names without ``/``, learning rates,
+            clip factors and counters of skipped steps.
         width: how many of the last steps a row shows.
         console: a ``rich.console.Console`` of your own.
     """
 
-    def __init__(self, show: Sequence[str] | None = None, width: int = 30, console: Any = None):
+    def __init__(
+        self,
+        show: Sequence[str] | None = None,
+        width: int = 30,
+        console: Console | None = None,
+    ):
         try:
             from rich.live import Live
         except ImportError as error:
@@ -180,29 +193,30 @@ class LiveTable(Writer):
         self.history.write(step, metrics)
         self._live.update(self.table(), refresh=True)
 
-    def table(self) -> Any:
+    def table(self) -> Table:
         """The table as it is now."""
         from rich import box
         from rich.table import Table
         from rich.text import Text
 
         steps = self.history.steps
-        table = Table(box=box.SIMPLE_HEAD, title=f"step {int(steps[-1]):,}" if len(steps) else None)
+        title = f"step {int(steps[-1]):,}" if len(steps) else None
+        table = Table(box=box.SIMPLE_HEAD, title=title)
         table.add_column("metric", overflow="fold")
         table.add_column("now", justify="right")
         table.add_column(f"last {self.width}", no_wrap=True)
         for name in self.history.names:
             if self._shows(name):
                 column = self.history[name]
-                table.add_row(Text(name), f"{column[-1]:.4g}", _spark(column[-self.width :]))
+                bars = _spark(column[-self.width :])
+                table.add_row(Text(name), f"{column[-1]:.4g}", bars)
         return table
 
     def _shows(self, name: str) -> bool:
         if self.show is not None:
             return any(fnmatch.fnmatchcase(name, glob) for glob in self.show)
-        return "/" not in name or name.endswith(
-            ("/learning_rate", "/clip_factor", "/skipped", "/dropped")
-        )
+        shown = ("/learning_rate", "/clip_factor", "/skipped", "/dropped")
+        return "/" not in name or name.endswith(shown)
 
     def close(self) -> None:
         """See ``Writer``."""
@@ -212,7 +226,7 @@ class LiveTable(Writer):
 
 
 def _spark(values: np.ndarray) -> str:
-    """Numbers as a row of bars, the least of them the lowest; a number that is not finite as ``×``."""
+    """Numbers as bars, with ``×`` where not finite."""
     finite = values[np.isfinite(values)]
     low, span = (finite.min(), np.ptp(finite)) if finite.size else (0.0, 0.0)
     level = lambda x: "▁▂▃▄▅▆▇█"[int(7.999 * (x - low) / span)] if span else "▄"
@@ -220,11 +234,11 @@ def _spark(values: np.ndarray) -> str:
 
 
 class History(Writer):
-    """Metrics in memory, as columns: ``history["gradient_norm"]`` is an array with a number for
-    each step.
+    """Metrics in memory, as columns.
 
-    A number that was not given at a step is NaN there. A step that is not after the last, of a run
-    that went on from a checkpoint, takes the place of it and of all that came after.
+    ``history["gradient_norm"]`` is an array with a number for each step. A number that was not
+    given at a step is NaN there. A step that is not after the last, of a run that went on from a
+    checkpoint, takes the place of it and of all that came after.
 
     Example:
         >>> history = History()
@@ -248,14 +262,16 @@ class History(Writer):
 
     @classmethod
     def stacked(cls, metrics: Mapping[str, Any], first: int = 1) -> Self:
-        """The history of a ``scan`` that returned the metrics of each step, the first of which is
-        step ``first``.
+        """The history of a ``scan`` over metrics.
+
+        The scan returned those of each step, of which the first is step ``first``.
         """
         columns = {name: np.asarray(x) for name, x in metrics.items()}
         lengths = {x.shape for x in columns.values()}
         if any(len(shape) != 1 for shape in lengths) or len(lengths) > 1:
             raise ValueError(
-                f"History.stacked: each metric has one number for each step, but shapes are {lengths}."
+                "History.stacked: each metric has one number for each step, but shapes are"
+                f" {lengths}."
             )
         history = cls()
         for i in range(max((shape[0] for shape in lengths), default=0)):
@@ -264,7 +280,7 @@ class History(Writer):
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> Self:
-        """The history in a file of ``CsvWriter``, which may still be written."""
+        """The history in a file of ``CsvWriter``, even unfinished."""
         history = cls()
         for row in csv.DictReader(io.StringIO(_whole_rows(Path(path)), newline="")):
             if "step" not in row:
@@ -286,12 +302,12 @@ class History(Writer):
         return list(self._names)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """The numbers of one metric; the end of a name will do where only one ends so."""
-        ends = (
-            [name]
-            if name in self._names
-            else [full for full in self._names if full.endswith(f"/{name}")]
-        )
+        """The numbers of one metric.
+
+        The end of a name is enough where only one ends so.
+        """
+        ends = [full for full in self._names if full.endswith(f"/{name}")]
+        ends = [name] if name in self._names else ends
         if len(ends) != 1:
             raise KeyError(
                 f"{len(ends)} metrics are called {name!r}; there are {quote(self._names)}."
