@@ -110,7 +110,7 @@ def store_pair(
     changes = map_leaves(put, s["y"], pair.change)
     rings = {"s": steps, "y": changes}
     products = store_products(pair, place, s | rings)
-    # as good a number: the same place, and no more pairs than size
+    # an equivalent count: the same place, and all pairs in use
     after = jnp.where(after == 2 * size, size, after)
     return rings | products | {"pairs": jnp.where(pair.is_good, after, s["pairs"])}
 
