@@ -27,7 +27,7 @@ P = ParamSpec("P")
 
 @transform
 def any_extra_args() -> Body:
-    """Change nothing, and let ``update`` be given any extra argument, used or not."""
+    """Change nothing, and take any extra argument, used or not."""
     body = elementwise(lambda g: g)
     body.extras |= {"*"}
     return body
@@ -43,7 +43,7 @@ def accept_any_extra(tx: GradientTransformation) -> GradientTransformation:
 
 
 def with_extra_args_support(tx: GradientTransformation | AnyPair) -> GradientTransformation:
-    """A transformation or pair whose ``update`` may be given any extra argument."""
+    """``tx`` as a transformation that takes any extra argument."""
     return accept_any_extra(as_transformation(tx, "with_extra_args_support"))
 
 
@@ -96,14 +96,17 @@ def where_of(mask: MaskOrFn) -> Where:
 
 
 def stored(tx: GradientTransformation, slot: str, dtype: Dtype | None) -> GradientTransformation:
-    """Keep a slot of ``tx`` in a dtype, if one is given."""
+    """Keep a slot in a dtype, if one is given."""
     return tx if dtype is None else stored_as(tx, (slot,), jnp.dtype(dtype).name)
 
 
 def accepting_any_extra(
     factory: Callable[P, GradientTransformation],
 ) -> Callable[P, GradientTransformation]:
-    """``factory`` with its own arguments, whose transformations take any extra argument."""
+    """A factory whose transformations take any extra argument.
+
+    Its own arguments stay.
+    """
 
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> GradientTransformation:
@@ -113,7 +116,7 @@ def accepting_any_extra(
 
 
 def as_seed(key: int | jax.Array | None, seed: int | None = None, otherwise: int = 0) -> int:
-    """The seed that an integer key, or one by its old name, stands for.
+    """The seed that an integer key stands for.
 
     Raises:
         TypeError: for a random key, which would have to be in the state; give one to each

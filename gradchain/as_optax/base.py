@@ -33,7 +33,7 @@ class EmptyState(NamedTuple):
 
 
 class MaskedNode(NamedTuple):
-    """A place without a leaf in trees that a user makes.
+    """A place without a leaf, in a user's trees.
 
     Transformations here leave ``None``.
     """

@@ -26,7 +26,10 @@ def chain(*args: GradientTransformation | AnyPair) -> GradientTransformation:
 
 
 def named_chain(*args: tuple[str, Any]) -> GradientTransformation:
-    """Transformations in order, each with the name of its entry in the state."""
+    """Transformations in order, each with a name.
+
+    The name is that of its entry in the state.
+    """
     return chain(
         *(as_transformation(tx, f"named_chain: {name!r}").named(name) for name, tx in args)
     )
@@ -45,7 +48,7 @@ def masked(
 
 @dataclass(frozen=True)
 class _Labels(OfTree):
-    """Labels of any type, which are keys of the state as text."""
+    """Labels of any type, kept as text."""
 
     def __call__(self, tree: Tree) -> Any:
         labels = self.function(tree) if callable(self.function) else self.function
@@ -85,7 +88,7 @@ def freeze(mask: MaskOrFn) -> GradientTransformation:
 def selective_transform(
     optimizer: GradientTransformation | AnyPair, *, freeze_mask: MaskOrFn
 ) -> GradientTransformation:
-    """An optimizer for the parameters where a mask is false; the others are frozen."""
+    """An optimizer where a mask is false, zeros elsewhere."""
     labels = lambda mask: jax.tree.map(lambda frozen: "freeze" if frozen else "train", mask)
     wanted = where_of(freeze_mask)
     chosen = (

@@ -49,7 +49,9 @@ class ConditionallyMaskState(NamedTuple):
 
 
 def apply_if_finite(inner: GradientTransformation | AnyPair, max_consecutive_errors: int) -> Pair:
-    """Skip steps whose gradient is not finite, unless too many follow each other.
+    """Skip steps whose gradients are not finite.
+
+    If too many follow each other, the next one is made all the same.
 
     A step that is skipped has zero updates and leaves the state as it was.
     """
@@ -94,7 +96,10 @@ def conditionally_mask(
     should_transform_fn: ConditionFn,
     forward_extra_args: bool = False,
 ) -> Pair:
-    """Apply ``inner`` at the steps that a function selects; else zero updates."""
+    """Apply ``inner`` at the steps that a function selects.
+
+    At other steps updates are zero.
+    """
     pair = _conditional(
         inner, should_transform_fn, forward_extra_args, tree_zeros_like, ConditionallyMaskState
     )

@@ -83,7 +83,7 @@ _SLOTS = ReduceLROnPlateauState("scale", "best", "waited", "cooling", "in_window
 
 @functools.wraps(_reduce_on_plateau)
 def reduce_on_plateau(*args: Any, **kwargs: Any) -> Pair:
-    """Scale the updates by a number that falls where ``value=`` has stopped getting better."""
+    """Lower the scale of updates when ``value=`` stops improving."""
     tx = _reduce_on_plateau(*args, **kwargs)
 
     def read(state: dict[str, Any]) -> ReduceLROnPlateauState:
@@ -136,7 +136,10 @@ def scale_by_adopt(
     use_clipping: bool = True,
     clip_value_fn: Callable[..., Any] | None = None,
 ) -> GradientTransformation:
-    """ADOPT's direction, clipped at ``clip_value_fn`` of the step, by default its fourth root."""
+    """ADOPT's direction, clipped.
+
+    The bound is ``clip_value_fn`` of the step, by default its fourth root.
+    """
     bound = clip_value_fn if use_clipping else float("inf")
     tx = native_scale_by_adopt(b1, b2, eps, bound, nesterov=nesterov)
     return accept_any_extra(stored(tx, "mu", mu_dtype))
@@ -145,7 +148,10 @@ def scale_by_adopt(
 def differentially_private_aggregate(
     l2_norm_clip: float, noise_multiplier: float, key: Any = None, *, seed: int | None = None
 ) -> GradientTransformation:
-    """The noisy mean of clipped gradients of single examples; ``key`` is an integer, the seed."""
+    """The noisy mean of clipped gradients of single examples.
+
+    ``key`` is an integer, the seed.
+    """
     tx = native_differentially_private_aggregate(l2_norm_clip, noise_multiplier, as_seed(key, seed))
     return accept_any_extra(tx)
 
@@ -242,7 +248,7 @@ class _Parts(NamedTuple):
 
 
 def split_real_and_imaginary(inner: GradientTransformation | AnyPair) -> GradientTransformation:
-    """``inner`` on the real and the imaginary parts of complex leaves, as leaves of their own."""
+    """``inner`` on real and imaginary parts as separate leaves."""
     inner = with_extra_args_support(inner)
     split = lambda tree: jax.tree.map(
         lambda x: _Parts(x.real, x.imag) if jnp.iscomplexobj(x) else x, tree

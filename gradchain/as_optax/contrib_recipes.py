@@ -232,7 +232,7 @@ def dog(
     *,
     layer_wise: bool = False,
 ) -> GradientTransformation:
-    """Distance over gradients: a step size from the path so far.
+    """Distance over gradients: step sizes from the distance so far.
 
     See ``gradchain.dog``.
     """

@@ -1,4 +1,4 @@
-"""Hyperparameters in the state, for code that reads and sets them there.
+"""Hyperparameters in the state, where code reads and sets them.
 
 A transformation of gradchain is itself a tree of its hyperparameters:
 ``tx.replace(learning_rate=...)`` needs neither this nor another compilation.
@@ -47,7 +47,7 @@ class WrappedScheduleState(NamedTuple):
 
 
 class WrappedSchedule(StatefulSchedule):
-    """A function of the step with the step as its state."""
+    """A function of the step, with the step as state."""
 
     def __init__(self, schedule_fn: Schedule):
         self.schedule_fn = schedule_fn
@@ -79,7 +79,7 @@ def inject_hyperparams(
     static_args: str | Iterable[str] = (),
     hyperparam_dtype: Dtype | None = None,
 ) -> Callable[..., Pair]:
-    """Make a factory whose transformations keep their numbers in the state.
+    """A factory whose transformations keep their numbers in the state.
 
     They stand under ``hyperparams``, and are used from there.
 
@@ -163,7 +163,7 @@ def _schedule(value: Callable[..., Any]) -> Any:
 
 
 def _as_array(x: Any, dtype: Dtype) -> jax.Array:
-    """A number in ``dtype`` if it has none of its own."""
+    """A number in ``dtype``, unless it has its own."""
     if isinstance(x, jax.Array) and not x.weak_type:
         return x
     return jnp.asarray(x, dtype if jnp.issubdtype(jnp.result_type(x), jnp.floating) else None)

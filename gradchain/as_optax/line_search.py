@@ -30,14 +30,20 @@ from gradchain.tree.reductions import dot
 
 
 class BacktrackingLinesearchInfo(NamedTuple):
-    """How a backtracking search went: trials, and by how much the last one missed."""
+    """How a backtracking search went.
+
+    It has the trials, and by how much the last one missed.
+    """
 
     num_linesearch_steps: Any
     decrease_error: Any
 
 
 class ScaleByBacktrackingLinesearchState(NamedTuple):
-    """Where a backtracking search ended; ``grad`` is ``None`` unless it is stored."""
+    """Where a backtracking search ended.
+
+    ``grad`` is ``None`` unless it is stored.
+    """
 
     learning_rate: Any
     value: Any
@@ -76,7 +82,9 @@ def scale_by_backtracking_linesearch(
     store_grad: bool = False,
     verbose: bool = False,
 ) -> Pair:
-    """Shrink the update until the loss falls in proportion to the slope.
+    """Shrink the update until the loss falls enough.
+
+    Enough is in proportion to the slope.
 
     The first trial is a little above the last rate. ``update`` is given ``value=``, ``grad=``,
     ``value_fn=`` and all that ``value_fn`` names besides. A rate that was 0, since no trial was
@@ -165,8 +173,8 @@ def scale_by_zoom_linesearch(
 ) -> Pair:
     """``gradchain.strong_wolfe`` under optax's arguments.
 
-    ``slope_rtol`` and ``curv_rtol`` are its ``c1`` and ``c2``.
-    ``update`` is given ``value=``, ``grad=``, ``value_fn=`` and all that ``value_fn`` names besides.
+    ``slope_rtol`` and ``curv_rtol`` are its ``c1`` and ``c2``. ``update`` is given ``value=``,
+    ``grad=``, ``value_fn=`` and all that ``value_fn`` names besides.
 
     Args:
         max_linesearch_steps: how often a search may evaluate the loss and its gradient.
@@ -182,8 +190,8 @@ def scale_by_zoom_linesearch(
         verbose: whether to print when the conditions are not met.
 
     Raises:
-        NotImplementedError: for another value of an argument that has only its default, or ``curv_rtol`` of 1
-            or more.
+        NotImplementedError: for another value of an argument that has only its default, or
+            ``curv_rtol`` of 1 or more.
         ValueError: if ``initial_guess_strategy`` is neither.
     """
     given = {
@@ -195,7 +203,8 @@ def scale_by_zoom_linesearch(
     for name, default in _ZOOM.items():
         if given[name] is not default and given[name] != default:
             raise NotImplementedError(
-                f"scale_by_zoom_linesearch: {name}={given[name]!r}; strong_wolfe has no such number."
+                f"scale_by_zoom_linesearch: {name}={given[name]!r};"
+                " strong_wolfe has no such number."
             )
     if isinstance(curv_rtol, float) and curv_rtol >= 1:
         raise NotImplementedError(
@@ -271,8 +280,8 @@ def value_and_grad_from_state(value_fn: Callable[..., Any]) -> Callable[..., Any
         value, grad = tree_get(state, "value"), tree_get(state, "grad")
         if value is None or grad is None:
             raise ValueError(
-                "value_and_grad_from_state: the state has no value and gradient; a line search keeps them, the"
-                " backtracking one with store_grad=True."
+                "value_and_grad_from_state: the state has no value and gradient;"
+                " a line search keeps them, the backtracking one with store_grad=True."
             )
         evaluate = lambda: tree_cast_like(
             jax.value_and_grad(value_fn)(params, *args, **kwargs), (value, grad)

@@ -1,4 +1,4 @@
-"""Measurements of the updates between two members, kept in the state.
+"""Measurements of updates, kept in the state.
 
 ``gradchain.watch`` is the tool of this library for it.
 """
@@ -22,14 +22,17 @@ class SnapshotState(NamedTuple):
 
 
 class MonitorState(NamedTuple):
-    """The state of ``monitor``: measurements by name, and their own states."""
+    """The state of ``monitor``: measurements and their own states."""
 
     measurements: dict[str, Any]
     measure_states: tuple[Any, ...]
 
 
 def snapshot(measure_name: str, measure: Callable[[Any], Any]) -> Pair:
-    """Keep a function of the updates in the state, under a name; the updates pass unchanged."""
+    """Keep a function of the updates in the state.
+
+    The updates pass unchanged.
+    """
 
     def init(params: Params) -> SnapshotState:
         return SnapshotState({measure_name: jax.tree.map(jnp.asarray, measure(params))})
@@ -43,7 +46,9 @@ def snapshot(measure_name: str, measure: Callable[[Any], Any]) -> Pair:
 
 
 def monitor(measures: Mapping[str, Any]) -> Pair:
-    """Keep measurements of the updates in the state, by name; the updates pass unchanged.
+    """Keep measurements of the updates in the state, by name.
+
+    The updates pass unchanged.
 
     The state has its structure from the first: before the first update the measurements are zeros.
 
@@ -89,7 +94,7 @@ def measure_with_ema(
     debias: bool = True,
     accumulator_dtype: Dtype | None = None,
 ) -> Pair:
-    """A measurement for ``monitor``: the moving average of a function of the updates."""
+    """For ``monitor``: the moving average of a measurement."""
     average = average_updates(decay, debias)
 
     def as_numbers(updates: Updates) -> Any:

@@ -1,4 +1,4 @@
-"""Small numbers with care: counters that do not wrap around, norms with slopes at zero."""
+"""Counters without wrap-around, norms with slopes at zero."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def safe_increment(count: Any) -> jax.Array:
-    """``count + 1``, staying at the largest value of its dtype, integer or floating."""
+    """``count + 1``, at most the largest value of its dtype."""
     count = jnp.asarray(count)
     limits = jnp.iinfo if jnp.issubdtype(count.dtype, jnp.integer) else jnp.finfo
     if not jnp.issubdtype(count.dtype, jnp.number) or jnp.issubdtype(
@@ -42,7 +42,7 @@ def safe_increment(count: Any) -> jax.Array:
 
 
 def safe_int32_increment(count: Any) -> jax.Array:
-    """``safe_increment`` by the name that it had when counts were of one dtype."""
+    """``safe_increment`` by its old name."""
     return safe_increment(count)
 
 
@@ -53,7 +53,10 @@ def safe_norm(
     axis: Any = None,
     keepdims: bool = False,
 ) -> jax.Array:
-    """``jnp.linalg.norm``, at least ``min_norm``, with slopes of 0 where that is the case."""
+    """``jnp.linalg.norm``, at least ``min_norm``.
+
+    Where it is ``min_norm``, its slopes are 0.
+    """
     norm = jnp.linalg.norm(x, ord, axis, keepdims=True)
     is_small = norm <= min_norm
     norm = jnp.linalg.norm(jnp.where(is_small, jnp.ones_like(x), x), ord, axis, keepdims=keepdims)
@@ -62,7 +65,10 @@ def safe_norm(
 
 
 def safe_root_mean_squares(x: Any, min_rms: Numeric) -> jax.Array:
-    """The root of the mean square, at least ``min_rms``, with slopes of 0 where that is the case."""
+    """The root of the mean square, at least ``min_rms``.
+
+    Where it is ``min_rms``, its slopes are 0.
+    """
     square = jnp.mean(abs2(x))
     is_small = jnp.sqrt(square) <= min_rms
     return jnp.where(is_small, min_rms, jnp.sqrt(jnp.where(is_small, 1.0, square)))

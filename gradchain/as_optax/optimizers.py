@@ -137,7 +137,7 @@ def adafactor(
     factored: bool = True,
     weight_decay_mask: MaskOrFn = None,
 ) -> GradientTransformation:
-    """Adafactor, as a chain of the parts that its arguments name.
+    """Adafactor, as a chain of parts that arguments name.
 
     Weight decay is not multiplied by the learning rate.
     """
@@ -173,7 +173,7 @@ def lars(
     momentum: float = 0.9,
     nesterov: bool = False,
 ) -> GradientTransformation:
-    """LARS, with masks apart for weight decay and for the trust ratio."""
+    """LARS, with masks for weight decay and for trust ratio."""
     return accept_any_extra(
         chain(
             add_decayed_weights(weight_decay, where_of(weight_decay_mask)),
@@ -197,5 +197,8 @@ def noisy_sgd(
     *,
     seed: int | None = None,
 ) -> GradientTransformation:
-    """Gradient descent with noise that fades; ``key`` is an integer, the seed."""
+    """Gradient descent with noise that fades.
+
+    ``key`` is an integer, the seed.
+    """
     return accept_any_extra(native_noisy_sgd(learning_rate, eta, gamma, as_seed(key, seed)))

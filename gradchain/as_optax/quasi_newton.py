@@ -76,7 +76,10 @@ def lbfgs(
     scale_init_precond: bool = True,
     linesearch: Any = scale_by_zoom_linesearch(20, initial_guess_strategy="one"),  # noqa: B008 (a value)
 ) -> GradientTransformation:
-    """L-BFGS: ``scale_by_lbfgs``, a rate or -1, and a line search or none."""
+    """L-BFGS, with a rate or a line search.
+
+    Without a rate the direction is multiplied by -1; without a line search it is the step.
+    """
     if callable(learning_rate):
         rate = scale_by_learning_rate(learning_rate)
     else:  # which has no count, so that there is but one in the state

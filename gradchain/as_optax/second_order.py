@@ -17,12 +17,15 @@ from gradchain.curvature.products import hessian_vector_product
 
 
 def hvp(loss: Callable[..., Any], v: jax.Array, params: Params, inputs: Any, targets: Any) -> Any:
-    """The product of the Hessian and a vector, as a tree."""
+    """The product of Hessian and vector, as a tree."""
     return hessian_vector_product(loss, params, ravel_pytree(params)[1](v), inputs, targets)
 
 
 def hessian_diag(loss: Callable[..., Any], params: Params, inputs: Any, targets: Any) -> jax.Array:
-    """The diagonal of the Hessian, as a vector; it takes one product for each parameter."""
+    """The diagonal of the Hessian, as a vector.
+
+    It takes one product for each parameter.
+    """
     return ravel_pytree(hessian_diagonal(loss, params, inputs, targets).value)[0]
 
 

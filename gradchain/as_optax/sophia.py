@@ -38,7 +38,9 @@ class HutchinsonState(NamedTuple):
 
 
 def hutchinson_estimator_diag_hessian(random_seed: Any = None) -> Pair:
-    """For ``sophia``: replace the updates by an estimate of the Hessian's diagonal.
+    """Replace the updates by an estimate of the Hessian's diagonal.
+
+    It is made for ``sophia``.
 
     Args:
         random_seed: a random key, which is in the state.

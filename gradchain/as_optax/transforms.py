@@ -92,7 +92,7 @@ def ema(
 def add_decayed_weights(
     weight_decay: ScalarOrSchedule = 0.0, mask: MaskOrFn = None
 ) -> GradientTransformation:
-    """Add a multiple of the parameters, where a mask is true."""
+    """Add a multiple of the parameters that a mask selects."""
     return native_add_decayed_weights(weight_decay, where_of(mask))
 
 
@@ -115,7 +115,10 @@ def _down_to_zero(updates: Updates, params: Params) -> Any:
 
 
 def unitwise_norm(x: Any, axis: int | tuple[int, ...] | None = None) -> jax.Array:
-    """The norm of each unit of a layer, in the shape of the whole; see ``adaptive_grad_clip``."""
+    """The norm of each unit of a layer.
+
+    It has the shape of the layer; see ``adaptive_grad_clip``.
+    """
     if axis is None and x.ndim > 5:
         raise ValueError(f"unitwise_norm: axis is needed for a shape of {x.ndim} dimensions.")
     dims = unit_dims(x) if axis is None else axis
@@ -125,7 +128,10 @@ def unitwise_norm(x: Any, axis: int | tuple[int, ...] | None = None) -> jax.Arra
 def unitwise_clip(
     g_norm: Any, max_norm: Numeric, grad: Updates, div_eps: Numeric = 1e-6
 ) -> jax.Array:
-    """A gradient with the norms of its units brought down to a bound; all of one shape."""
+    """Bring norms of a gradient's units down to a bound.
+
+    All arguments have one shape.
+    """
     if not jnp.shape(g_norm) == jnp.shape(max_norm) == jnp.shape(grad):
         raise ValueError(
             f"unitwise_clip: shapes {jnp.shape(g_norm)}, {jnp.shape(max_norm)}, {jnp.shape(grad)}."

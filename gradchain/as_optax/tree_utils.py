@@ -1,4 +1,7 @@
-"""``optax.tree_utils``: arithmetic and searches on trees, in which ``None`` is a hole."""
+"""``optax.tree_utils``: arithmetic and searches on trees.
+
+``None`` is a hole.
+"""
 
 import dataclasses
 import functools
@@ -44,18 +47,27 @@ def tree_scale(scalar: Numeric, tree: Tree) -> Tree:
 
 
 def tree_add_scale(tree_x: Tree, scalar: Numeric, tree_y: Tree) -> Tree:
-    """A tree plus a number times another; holes of the first stay holes."""
+    """A tree plus a number times another.
+
+    Holes of the first stay holes.
+    """
     return tree_map_live(lambda x, y: x + scalar * y, tree_x, tree_y)
 
 
 def tree_vdot(tree_x: Tree, tree_y: Tree) -> Numeric:
-    """The inner product of two trees, the first conjugated; complex where they are."""
+    """The inner product of two trees, the first conjugated.
+
+    It is complex if they are.
+    """
     one = lambda x, y: jnp.vdot(x, y, precision=jax.lax.Precision.HIGHEST)
     return jax.tree.reduce(operator.add, jax.tree.map(one, tree_x, tree_y), initializer=0)
 
 
 def tree_sum(tree: Tree, associative_reduction: bool = False) -> Numeric:
-    """The sum of all elements; ``associative_reduction`` adds leaves two by two."""
+    """The sum of all elements.
+
+    ``associative_reduction`` adds leaves two by two.
+    """
     sums = jax.tree.leaves(jax.tree.map(jnp.sum, tree))
     while associative_reduction and len(sums) > 1:
         sums = [functools.reduce(operator.add, sums[i : i + 2]) for i in range(0, len(sums), 2)]
@@ -136,7 +148,7 @@ def tree_clip(
 
 
 def tree_where(condition: jax.Array | bool, tree_x: Tree, tree_y: Tree) -> Tree:
-    """The one tree or the other, by a condition for all leaves."""
+    """One tree or the other, by one condition."""
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), tree_x, tree_y)
 
 
@@ -149,7 +161,7 @@ def tree_allclose(
 
 
 def tree_update_moment(updates: Updates, moments: Tree, decay: Numeric, order: int) -> Tree:
-    """One step of the moving average of a power of the updates."""
+    """One step of a moving average of powers."""
     return tree_map_live(lambda g, m: (1 - decay) * g**order + decay * m, updates, moments)
 
 
@@ -163,14 +175,17 @@ def tree_update_infinity_moment(
 def tree_update_moment_per_elem_norm(
     updates: Updates, moments: Tree, decay: Numeric, order: Numeric
 ) -> Tree:
-    """One step of the moving average of a power of the magnitudes."""
+    """One step of a moving average of powers of magnitudes."""
     half = order // 2 if order % 2 == 0 else order / 2
     power = lambda g: abs2(g) ** half if jnp.iscomplexobj(g) else g**order
     return tree_map_live(lambda g, m: (1 - decay) * power(g) + decay * m, updates, moments)
 
 
 def tree_bias_correction(moment: Tree, decay: Numeric, count: Any) -> Tree:
-    """A moving average without its bias towards zero, ``count`` steps after its start."""
+    """A moving average without its bias towards zero.
+
+    It began at zero, ``count`` steps ago.
+    """
     missing = 1 - decay ** jnp.asarray(count)
     return jax.tree.map(lambda m: m / missing.astype(m.dtype), moment)
 
@@ -197,7 +212,8 @@ def tree_dtype(tree: Tree, mixed_dtype_handler: str | None = None) -> Dtype:
     if mixed_dtype_handler is None:
         if len(set(dtypes)) > 1:
             raise ValueError(
-                f"Expected dtype={dtypes[0]!r} for all leaves but got {sorted({d.name for d in dtypes})}."
+                f"Expected dtype={dtypes[0]!r} for all leaves"
+                f" but got {sorted({d.name for d in dtypes})}."
             )
         return dtypes[0]
     if mixed_dtype_handler == "promote":
@@ -208,7 +224,8 @@ def tree_dtype(tree: Tree, mixed_dtype_handler: str | None = None) -> Dtype:
         )
     choices = "None, 'promote', 'highest', 'lowest'"
     raise ValueError(
-        f"Invalid value for mixed_dtype_handler={mixed_dtype_handler!r}, possible values are: {choices}."
+        f"Invalid value for mixed_dtype_handler={mixed_dtype_handler!r},"
+        f" possible values are: {choices}."
     )
 
 
@@ -234,7 +251,10 @@ def tree_random_like(
     sampler: Callable[..., Any] = jax.random.normal,
     dtype: Dtype | None = None,
 ) -> Tree:
-    """Random numbers in the shapes, dtypes and shardings of a tree."""
+    """Random numbers with the shapes and shardings of a tree.
+
+    The dtypes are those of the tree, or ``dtype``.
+    """
     takes_sharding = "out_sharding" in inspect.signature(sampler).parameters
 
     def draw(x: Any, key: jax.Array) -> Any:
@@ -253,7 +273,7 @@ def tree_unwrap_random_key_data(input_tree: Tree) -> Tree:
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class _Params:
-    """A stand-in for parameters, by which parts of a state are recognised.
+    """A stand-in for parameters that marks parts of a state.
 
     It is a tree without leaves.
     """
@@ -268,7 +288,7 @@ def tree_map_params(
     transform_non_params: Callable[..., Any] | None = None,
     is_leaf: Callable[..., bool] | None = None,
 ) -> Tree:
-    """Map a function over the parts of a state that belong to parameters.
+    """Map a function over the parameter-like parts of a state.
 
     Args:
         initable: the transformation, or its ``init``.
@@ -301,7 +321,10 @@ class NamedTupleKey:
 
 
 def _children(node: Any) -> list[tuple[Any, Any, Any]]:
-    """Name, key and value of all that a container holds; one may ask for the name."""
+    """Name, key and value of each thing in a container.
+
+    The name is that which one may ask for.
+    """
     if hasattr(node, "_fields"):
         return [(k, NamedTupleKey(type(node).__name__, k), getattr(node, k)) for k in node._fields]
     if isinstance(node, dict):
@@ -350,7 +373,9 @@ def tree_get(
 
 
 def tree_set(tree: Tree, filtering: Callable[..., bool] | None = None, /, **kwargs: Any) -> Tree:
-    """The tree with the values under some names replaced; see ``tree_get_all_with_path``.
+    """Replace the values under some names.
+
+    See ``tree_get_all_with_path``.
 
     Raises:
         KeyError: if there is no such name.

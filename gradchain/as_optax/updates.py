@@ -17,7 +17,10 @@ def global_norm(updates: Updates) -> jax.Array:
 
 
 def incremental_update(new_tensors: Tree, old_tensors: Tree, step_size: Numeric) -> Tree:
-    """A part of the way from old to new: an average of parameters, a target network."""
+    """Go a part of the way from old to new.
+
+    It makes, for example, an average of parameters or a target network.
+    """
     return tree_map_live(
         lambda new, old: step_size * new + (1.0 - step_size) * old, new_tensors, old_tensors
     )
@@ -26,7 +29,7 @@ def incremental_update(new_tensors: Tree, old_tensors: Tree, step_size: Numeric)
 def periodic_update(
     new_tensors: Tree, old_tensors: Tree, steps: Numeric, update_period: Numeric
 ) -> Any:
-    """The new in the first step of each period, else the old."""
+    """The new at the start of a period, else the old."""
     return jax.lax.cond(
         jnp.mod(steps, update_period) == 0, lambda: new_tensors, lambda: old_tensors
     )

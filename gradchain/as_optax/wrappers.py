@@ -29,7 +29,7 @@ class Pair(NamedTuple):
 
 
 def named_pair(name: str, init: Callable[..., Any], update: Callable[..., Any]) -> Pair:
-    """A pair of functions whose state stands under a name in the state of a chain."""
+    """A pair whose state has a name of its own."""
     update.__qualname__ = name
     return Pair(init, update)
 
@@ -40,7 +40,10 @@ def start_count() -> jax.Array:
 
 
 def apply_every(k: int = 1) -> GradientTransformation:
-    """Sum updates and pass the sum at each ``k``-th step, else zeros."""
+    """Sum updates, and pass the sum every ``k`` steps.
+
+    At other steps updates are zero.
+    """
 
     def init(params: Params) -> OptState:
         return {"count": start_count(), "grad_acc": tree_zeros_like(params)}
@@ -78,7 +81,10 @@ def flatten(inner: GradientTransformation | AnyPair) -> GradientTransformation:
 
 
 class LookaheadParams(NamedTuple):
-    """The parameters of ``lookahead``: those of the gradients, and those that follow."""
+    """The parameters of ``lookahead``.
+
+    ``fast`` are those of the gradients, ``slow`` those that follow them.
+    """
 
     fast: Any
     slow: Any
@@ -95,7 +101,7 @@ def lookahead(
     slow_step_size: Numeric,
     reset_state: bool = False,
 ) -> Pair:
-    """Average the parameters once in a period with those at its start.
+    """Average parameters with those at the start of each period.
 
     It updates ``LookaheadParams``, from gradients with respect to the fast ones.
     ``gradchain.lookahead`` keeps the slow ones in its state, and leaves the parameters as they are.
@@ -143,7 +149,7 @@ class _Accumulated(NamedTuple):
 
 
 class MultiSteps:
-    """An optimizer that makes a step of several gradients, and zero updates between.
+    """Make a step of several gradients, and zero updates between.
 
     Args:
         opt: the optimizer.
@@ -189,11 +195,12 @@ class MultiSteps:
     def update(
         self, updates: Updates, state: _Accumulated, params: Params = None, **extra_args: Any
     ) -> tuple[Any, _Accumulated]:
-        """The updates of the optimizer, or zeros, and the next state."""
+        """Updates of the optimizer or zeros, and the next state."""
         skip, skip_state = self._should_skip(updates, state.gradient_step, params)
         if (skip.dtype, skip.shape) != (jnp.bool_, ()):
             raise ValueError(
-                f"should_skip_update_fn should return a boolean scalar, not {skip.dtype}{skip.shape}."
+                "should_skip_update_fn should return a boolean scalar,"
+                f" not {skip.dtype}{skip.shape}."
             )
         k = self._every_k(state.gradient_step)
         share = lambda g, a: (g - a) / (state.mini_step + 1) if self._use_mean else g
@@ -231,7 +238,7 @@ class MultiSteps:
 def skip_not_finite(
     updates: Updates, gradient_step: Numeric, params: Params
 ) -> tuple[jax.Array, dict]:
-    """For ``MultiSteps``: leave out a gradient that is not finite somewhere."""
+    """For ``MultiSteps``: leave out gradients that are not finite."""
     count = sum((jnp.sum(~jnp.isfinite(g)) for g in jax.tree.leaves(updates)), start_count())
     return count > 0, {"should_skip": count > 0, "num_not_finite": count}
 
@@ -239,7 +246,10 @@ def skip_not_finite(
 def skip_large_updates(
     updates: Updates, gradient_step: Numeric, params: Params, max_squared_norm: Numeric
 ) -> tuple[jax.Array, dict]:
-    """For ``MultiSteps``: leave out a gradient whose squared norm is too large or no number."""
+    """For ``MultiSteps``: leave out gradients that are too large.
+
+    Too large is a squared norm above ``max_squared_norm``, or one that is no number.
+    """
     square = sum((jnp.sum(g**2) for g in jax.tree.leaves(updates)), jnp.zeros([]))
     skip = ~(square < max_squared_norm)
     return skip, {"should_skip": skip, "norm_squared": square}
