@@ -153,8 +153,7 @@ def as_made(stage: Stage, name: str, new: Any, old: jax.Array, dtype: Any) -> ja
         raise ValueError(
             f"{stage.name}: the rule made {name} of shape {jnp.shape(new)} from one of {old.shape}."
         )
-    new = new if isinstance(new, jax.Array) else jnp.asarray(new)
-    return new if new.dtype == dtype else cast(new, dtype)
+    return cast(new if isinstance(new, jax.Array) else jnp.asarray(new), dtype)
 
 
 # ---------------------------------------------------------------------------- leaf by leaf
