@@ -1,5 +1,6 @@
 """Hyperparameters at run time: read from a chain, passed as arguments, swept and differentiated."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -214,16 +215,13 @@ def fit(tx, params, steps=8):
 
 
 def test_ten_rates_one_trace():
-    traces = []
-
     @jax.jit
+    @chex.assert_max_traces(n=1)
     def train(tx, params):
-        traces.append(tx)
         return fit(tx, params)
 
     final = {float(train(gc.adamw(rate), START)[1][-1]) for rate in np.geomspace(1e-3, 1e-1, 10)}
     assert len(final) == 10
-    assert len(traces) == 1
 
 
 def test_a_population_is_a_vmap_over_transformations():

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -149,7 +150,7 @@ def takes_trees_of_every_kind(row: Row) -> None:
         updates, new_state = tx.update(tree, state, tree, **row.extra)
         assert_same_type(updates, tree)
         assert_same_type(new_state, state)
-        assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves((updates, new_state)))
+        chex.assert_tree_all_finite((updates, new_state))
 
 
 # "Tiny" squares to a number near the smallest normal one of the dtype that the rule computes in,

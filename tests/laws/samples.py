@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -113,9 +114,8 @@ def run_twin(
 
 def assert_same_type(a: Any, b: Any) -> None:
     """Equal structure, shapes and dtypes."""
-    describe = lambda tree: jax.tree.map(lambda x: (jnp.shape(x), str(jnp.asarray(x).dtype)), tree)
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    assert describe(a) == describe(b)
+    chex.assert_trees_all_equal_structs(a, b)
+    chex.assert_trees_all_equal_shapes_and_dtypes(a, b)
 
 
 def assert_identical(a: Any, b: Any) -> None:

@@ -16,7 +16,7 @@ from tests.transforms.pcgrad import Surgery
 from tests.transforms.per_example import PrivateMean
 
 
-@gc.transform
+@gc.transform(roles="momentum")
 def average_recent(weight: gc.Hyper, pull: gc.Hyper):
     """The mean of the last three updates, and a pull towards the parameters at the start."""
 
@@ -30,7 +30,7 @@ def average_recent(weight: gc.Hyper, pull: gc.Hyper):
     return gc.elementwise(rule, past=gc.slots.prepend(2), start=gc.slots.like_param(copy=True))
 
 
-@gc.transform
+@gc.transform(roles="adaptive")
 def normalize_leaf(keep: gc.Hyper, eps: gc.Hyper = 1e-6):
     """Each leaf over its norm, or over what is left of the longest norm that it had."""
 
@@ -52,7 +52,7 @@ def normalize_rows(decay: gc.Hyper, eps: gc.Hyper = 1e-6):
     return gc.matrixwise(rule, where=gc.ndim_at_least(2), rows=gc.slots.drop(-1)(real=True))
 
 
-@gc.transform
+@gc.transform(roles="adaptive momentum")
 def divide_by_mean_norm(decay: gc.Hyper):
     """This update and the last, over a moving average of the norm of all."""
 

@@ -1,5 +1,6 @@
 """Tests of learning rate free beside the laws."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,4 +93,4 @@ def test_nothing_comes_of_nothing(name):
     for _ in range(2):
         updates, state = tx.update(zero, state, zero, **extra)
         np.testing.assert_array_equal(updates["a"], 0.0)
-    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(state))
+    chex.assert_tree_all_finite(state)

@@ -2,6 +2,7 @@
 used.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -115,7 +116,7 @@ def test_a_stationary_point_is_left_as_it_is():
     hill = lambda p: jnp.stack([p[0] ** 2 + 1.0, p[1]])
     points, states = go(gc.levenberg_marquardt(), jnp.zeros(2), hill, 2)
     np.testing.assert_array_equal(points, np.zeros((2, 2)))
-    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(states))
+    chex.assert_tree_all_finite(states)
     result = gc.least_squares(hill, jnp.zeros(2))
     assert (result.status, int(result.steps)) == (gc.minimization.Status.CONVERGED_GRADIENT, 0)
 

@@ -2,6 +2,7 @@
 the caller.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -154,7 +155,7 @@ def test_the_caller_waits_for_a_finite_start(bad):
         p, state, jnp.float32(bad), jnp.ones(2)
     )  # of a trial it is as good as any that is too high
     np.testing.assert_array_equal(state["reverse_communication"]["kept"], 1.0)
-    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves((p, state)))
+    chex.assert_tree_all_finite((p, state))
 
 
 def test_the_caller_is_asked_for_no_other_point_where_the_gradient_is_zero():

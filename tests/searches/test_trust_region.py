@@ -4,6 +4,7 @@ not mislead them.
 
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -259,7 +260,7 @@ def test_a_stationary_saddle_is_left_as_it_is_and_its_neighbourhood_is_left(subp
     tx = gc.trust_region(subproblem)
     points, states = go(tx, jnp.zeros(2), saddle, 2)
     np.testing.assert_array_equal(points, np.zeros((2, 2)))
-    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(states))
+    chex.assert_tree_all_finite(states)
     result = gc.minimize(saddle, jnp.array([0.5, 1e-3]), tx, tol=1e-4)
     np.testing.assert_allclose(np.abs(result.params), [0.0, np.sqrt(0.5)], atol=1e-3)
 

@@ -2,6 +2,9 @@
 other.
 """
 
+from functools import partial
+
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,9 +19,7 @@ RNG = np.random.default_rng(0)
 GRADS = jax.tree.map(lambda p: jnp.asarray(RNG.standard_normal((6, *p.shape)), jnp.float32), PARAMS)
 
 
-def assert_close(a, b):
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=2e-6, atol=1e-7), a, b)
+assert_close = partial(chex.assert_trees_all_close, rtol=2e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("limit", [0.0, 0.5, 2.0, 3.5, 1e38])

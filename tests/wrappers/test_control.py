@@ -1,9 +1,9 @@
 """Control flow: what runs when, what is merged, and what is refused."""
 
+import chex
 import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from hypothesis import given
 
@@ -248,7 +248,7 @@ def test_they_nest_and_are_walked_through():
     )
     params, grads = samples.params(jnp.float32), samples.gradients(jnp.float32)
     updates, _, state = samples.compiled_run(tx, params, grads)
-    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves((updates, state)))
+    chex.assert_tree_all_finite((updates, state))
     names = [part.name for part in walk(tx, state)]
     assert "switch/first/parallel/scale_by_adam/scale_by_adam" in names
     assert "switch/then/apply_when/inner/scale_by_adam" in names

@@ -2,6 +2,7 @@
 without them.
 """
 
+import chex
 import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
@@ -199,7 +200,7 @@ def check_that_nothing_gets_in(members, grads, guard):
         new_params, new_state = tx.step(g, state, params)
         assert_same_type(new_state, state)
         kept = without_observations(tx, new_state)  # a watch shows a norm that is infinite as it is
-        assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves((new_params, kept)))
+        chex.assert_tree_all_finite((new_params, kept))
         everything = (g, expected_params, without_observations(bare, expected_state))
         if all(np.all(np.isfinite(x)) for x in jax.tree.leaves(everything)):
             assert counts(new_state)[1] == 0

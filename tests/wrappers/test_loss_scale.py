@@ -1,5 +1,6 @@
 """Loss scaling: the scales are those of torch, and half precision trains."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -123,7 +124,7 @@ def test_an_overflow_at_the_start_backs_off_and_recovers():
     assert scales[0] == 2.0**23
     assert np.any(np.diff(scales) > 0)
     assert end < 0.1
-    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(state))
+    chex.assert_tree_all_finite(state)
 
 
 def test_around_accumulation_each_micro_batch_counts():
