@@ -26,7 +26,7 @@ def with_callback(callback: Callback | None, solve: Callable[[int], Tree]) -> Tr
     """Return ``solve(number)``, with the number of a callback.
 
     Errors of the callback are raised here. Where all is being traced to run later, the callback is
-    kept, and what it raises is an error of the program.
+    kept, and its errors are errors of the program.
 
     Args:
         callback: from a dict to whether to stop, or ``None``.

@@ -114,7 +114,7 @@ class Evaluation(NamedTuple):
     params: Params
     value: jax.Array
     grad_norm: jax.Array  # the largest magnitude in the projected gradient
-    aux: Tree  # what the function returned beside the value
+    aux: Tree  # the second output of the function, if it has two
 
 
 class Height(NamedTuple):

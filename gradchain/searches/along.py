@@ -26,7 +26,7 @@ Learnt: TypeAlias = tuple[Numbers, jax.Array, jax.Array]
 """A search, whether its last step is the best so far, and whether it is over."""
 
 Tell: TypeAlias = Callable[[Numbers, jax.Array, jax.Array], Learnt]
-"""From a search, the value and the slope at its last step to what is ``Learnt``."""
+"""From a search, the value and the slope at its last step to ``Learnt``."""
 
 
 def along(
