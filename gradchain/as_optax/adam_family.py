@@ -148,9 +148,8 @@ def adabelief(
 
     See ``gradchain.adabelief``.
     """
-    return accept_any_extra(
-        native_adabelief(learning_rate, b1, b2, eps, eps_root=eps_root, nesterov=nesterov)
-    )
+    numbers = (learning_rate, b1, b2, eps)
+    return accept_any_extra(native_adabelief(*numbers, eps_root=eps_root, nesterov=nesterov))
 
 
 def radam(
@@ -195,9 +194,8 @@ def yogi(
 
     See ``gradchain.yogi``.
     """
-    return accept_any_extra(
-        native_yogi(learning_rate, b1, b2, eps, initial_accumulator_value, eps_root=eps_root)
-    )
+    numbers = (learning_rate, b1, b2, eps, initial_accumulator_value)
+    return accept_any_extra(native_yogi(*numbers, eps_root=eps_root))
 
 
 def adan(
@@ -214,9 +212,8 @@ def adan(
 
     See ``gradchain.adan``.
     """
-    return accept_any_extra(
-        native_adan(learning_rate, b1, b2, b3, eps, weight_decay, where_of(mask), eps_root=eps_root)
-    )
+    numbers = (learning_rate, b1, b2, b3, eps, weight_decay)
+    return accept_any_extra(native_adan(*numbers, where_of(mask), eps_root=eps_root))
 
 
 def lamb(
@@ -232,9 +229,8 @@ def lamb(
 
     See ``gradchain.lamb``.
     """
-    return accept_any_extra(
-        native_lamb(learning_rate, b1, b2, eps, weight_decay, where_of(mask), eps_root=eps_root)
-    )
+    numbers = (learning_rate, b1, b2, eps, weight_decay)
+    return accept_any_extra(native_lamb(*numbers, where_of(mask), eps_root=eps_root))
 
 
 def novograd(
@@ -251,9 +247,8 @@ def novograd(
 
     See ``gradchain.novograd``.
     """
-    return accept_any_extra(
-        native_novograd(learning_rate, b1, b2, eps, weight_decay, where, eps_root=eps_root)
-    )
+    numbers = (learning_rate, b1, b2, eps, weight_decay)
+    return accept_any_extra(native_novograd(*numbers, where, eps_root=eps_root))
 
 
 def optimistic_adam_v2(

@@ -1,6 +1,6 @@
 """Transformations made of others."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from gradchain.core.transformation import (
     as_transformation,
     chain as native_chain,
 )
-from gradchain.core.types import Pair as AnyPair, Tree
+from gradchain.core.types import Pair as AnyPair, Params, Tree
 from gradchain.transforms.scaling import identity
 from gradchain.tree.selecting import OfTree
 from gradchain.wrappers.groups import freeze as freeze_leaves
@@ -30,9 +30,8 @@ def named_chain(*args: tuple[str, Any]) -> GradientTransformation:
 
     The name is that of its entry in the state.
     """
-    return chain(
-        *(as_transformation(tx, f"named_chain: {name!r}").named(name) for name, tx in args)
-    )
+    made = [(name, as_transformation(tx, f"named_chain: {name!r}")) for name, tx in args]
+    return chain(*(tx.named(name) for name, tx in made))
 
 
 def masked(
@@ -56,7 +55,10 @@ class _Labels(OfTree):
 
 
 def partition(
-    transforms: Mapping[Any, Any], param_labels: Any, *, mask_compatible_extra_args: bool = False
+    transforms: Mapping[Any, GradientTransformation | AnyPair],
+    param_labels: Callable[[Params], Tree] | Tree,
+    *,
+    mask_compatible_extra_args: bool = False,
 ) -> GradientTransformation:
     """A transformation for each label.
 
@@ -65,8 +67,10 @@ def partition(
     _refuse_masked_extra_args(mask_compatible_extra_args)
     by_text = {str(label): tx for label, tx in transforms.items()}
     if len(by_text) < len(transforms):
-        raise ValueError(f"partition: labels that read the same, among {list(transforms)!r}.")
-    labels = _Labels(param_labels) if callable(param_labels) else jax.tree.map(str, param_labels)
+        found = list(transforms)
+        raise ValueError(f"partition: labels that read the same, among {found!r}.")
+    is_function = callable(param_labels)
+    labels = _Labels(param_labels) if is_function else jax.tree.map(str, param_labels)
     return accept_any_extra(native_partition(by_text, labels))
 
 
@@ -89,11 +93,14 @@ def selective_transform(
     optimizer: GradientTransformation | AnyPair, *, freeze_mask: MaskOrFn
 ) -> GradientTransformation:
     """An optimizer where a mask is false, zeros elsewhere."""
-    labels = lambda mask: jax.tree.map(lambda frozen: "freeze" if frozen else "train", mask)
+
+    def labels(mask: Tree) -> Tree:
+        return jax.tree.map(lambda frozen: "freeze" if frozen else "train", mask)
+
     wanted = where_of(freeze_mask)
-    chosen = (
-        _Labels(lambda tree: labels(wanted(tree))) if isinstance(wanted, OfTree) else labels(wanted)
-    )
+    chosen = labels(wanted)
+    if isinstance(wanted, OfTree):
+        chosen = _Labels(lambda tree: labels(wanted(tree)))
     return accept_any_extra(
         native_partition({"train": optimizer, "freeze": freeze_leaves()}, chosen)
     )

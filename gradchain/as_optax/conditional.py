@@ -58,7 +58,8 @@ def apply_if_finite(inner: GradientTransformation | AnyPair, max_consecutive_err
     inner = with_extra_args_support(inner)
 
     def init(params: Params) -> ApplyIfFiniteState:
-        return ApplyIfFiniteState(start_count(), jnp.array(True), start_count(), inner.init(params))
+        start = inner.init(params)
+        return ApplyIfFiniteState(start_count(), jnp.array(True), start_count(), start)
 
     def update(
         updates: Updates, state: ApplyIfFiniteState, params: Params = None, **extra: Any
@@ -85,9 +86,8 @@ def conditionally_transform(
 
     At other steps updates pass unchanged.
     """
-    pair = _conditional(
-        inner, should_transform_fn, forward_extra_args, lambda g: g, ConditionallyTransformState
-    )
+    given = (inner, should_transform_fn, forward_extra_args)
+    pair = _conditional(*given, lambda g: g, ConditionallyTransformState)
     return named_pair("conditionally_transform", *pair)
 
 
@@ -100,9 +100,8 @@ def conditionally_mask(
 
     At other steps updates are zero.
     """
-    pair = _conditional(
-        inner, should_transform_fn, forward_extra_args, tree_zeros_like, ConditionallyMaskState
-    )
+    given = (inner, should_transform_fn, forward_extra_args)
+    pair = _conditional(*given, tree_zeros_like, ConditionallyMaskState)
     return named_pair("conditionally_mask", *pair)
 
 
@@ -122,7 +121,8 @@ def _conditional(
         updates: Updates, state: OptState, params: Params = None, **extra: Any
     ) -> tuple[Any, Any]:
         go = condition(state.step, **(extra if forward else {}))
-        updates, new = _when(go, inner, otherwise, updates, state.inner_state, params, extra)
+        given = (updates, state.inner_state, params, extra)
+        updates, new = _when(go, inner, otherwise, *given)
         return updates, made(step=safe_increment(state.step), inner_state=new)
 
     return Pair(init, update)
@@ -138,6 +138,6 @@ def _when(
     extra: dict[str, Any],
 ) -> Any:
     run = lambda: inner.update(updates, state, params, **extra)
-    return jax.lax.cond(
-        condition, run, lambda: (tree_cast_like(otherwise(updates), jax.eval_shape(run)[0]), state)
-    )
+    shapes = jax.eval_shape(run)[0]
+    keep = lambda: (tree_cast_like(otherwise(updates), shapes), state)
+    return jax.lax.cond(condition, run, keep)

@@ -1,6 +1,5 @@
 """``optax.contrib``."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -41,6 +40,7 @@ from gradchain.as_optax.sophia import (
     sophia as sophia,
 )
 from gradchain.as_optax.wrappers import Pair, named_pair
+from gradchain.core.call import Hyper
 from gradchain.core.transformation import GradientTransformation, chain
 from gradchain.core.types import Dtype, Pair as AnyPair, Params, Updates
 from gradchain.optimizers.adam import scale_by_adam
@@ -64,8 +64,6 @@ from gradchain.wrappers.schedule_free import schedule_free as native_schedule_fr
 
 mechanize = accepting_any_extra(native_mechanize)
 
-_reduce_on_plateau = accepting_any_extra(native_reduce_on_plateau)
-
 
 class ReduceLROnPlateauState(NamedTuple):
     """The state of ``reduce_on_plateau``."""
@@ -78,23 +76,40 @@ class ReduceLROnPlateauState(NamedTuple):
     avg_value: Any
 
 
-_SLOTS = ReduceLROnPlateauState("scale", "best", "waited", "cooling", "in_window", "average")
+_SLOTS = ReduceLROnPlateauState(
+    scale="scale",
+    best_value="best",
+    plateau_count="waited",
+    cooldown_count="cooling",
+    count="in_window",
+    avg_value="average",
+)
 
 
-@functools.wraps(_reduce_on_plateau)
-def reduce_on_plateau(*args: Any, **kwargs: Any) -> Pair:
+def reduce_on_plateau(
+    factor: Hyper = 0.1,
+    patience: int = 10,
+    rtol: Hyper = 1e-4,
+    atol: Hyper = 0.0,
+    cooldown: int = 0,
+    accumulation_size: int = 1,
+    min_scale: Hyper = 0.0,
+) -> Pair:
     """Lower the scale of updates when ``value=`` stops improving."""
-    tx = _reduce_on_plateau(*args, **kwargs)
+    numbers = (factor, patience, rtol, atol, cooldown, accumulation_size, min_scale)
+    tx = accept_any_extra(native_reduce_on_plateau(*numbers))
 
     def read(state: dict[str, Any]) -> ReduceLROnPlateauState:
-        found = ReduceLROnPlateauState(*(state["reduce_on_plateau"][slot] for slot in _SLOTS))
+        slots = state["reduce_on_plateau"]
+        found = ReduceLROnPlateauState(*(slots[slot] for slot in _SLOTS))
         counts = ("plateau_count", "cooldown_count", "count")
         return found._replace(**{k: getattr(found, k).astype(jnp.int32) for k in counts})
 
     def update(
         updates: Updates, state: ReduceLROnPlateauState, params: Params = None, **extra: Any
     ) -> tuple[Any, ReduceLROnPlateauState]:
-        best = jnp.minimum(state.best_value, WORST)  # in optax, infinity stands for none
+        # in optax, infinity stands for none
+        best = jnp.minimum(state.best_value, WORST)
         slots = dict(zip(_SLOTS, state._replace(best_value=best), strict=True))
         updates, new = tx.update(updates, {"reduce_on_plateau": slots}, params, **extra)
         return updates, read(new)
@@ -146,14 +161,18 @@ def scale_by_adopt(
 
 
 def differentially_private_aggregate(
-    l2_norm_clip: float, noise_multiplier: float, key: Any = None, *, seed: int | None = None
+    l2_norm_clip: float,
+    noise_multiplier: float,
+    key: int | jax.Array | None = None,
+    *,
+    seed: int | None = None,
 ) -> GradientTransformation:
     """The noisy mean of clipped gradients of single examples.
 
     ``key`` is an integer, the seed.
     """
-    tx = native_differentially_private_aggregate(l2_norm_clip, noise_multiplier, as_seed(key, seed))
-    return accept_any_extra(tx)
+    numbers = (l2_norm_clip, noise_multiplier, as_seed(key, seed))
+    return accept_any_extra(native_differentially_private_aggregate(*numbers))
 
 
 def galore(
@@ -264,5 +283,5 @@ def split_real_and_imaginary(inner: GradientTransformation | AnyPair) -> Gradien
         updates, state = inner.update(split(updates), state, split(params), **extra)
         return join(updates), state
 
-    pair = named_pair("split_real_and_imaginary", lambda params: inner.init(split(params)), update)
-    return GradientTransformation(*pair)
+    init = lambda params: inner.init(split(params))
+    return GradientTransformation(*named_pair("split_real_and_imaginary", init, update))

@@ -50,9 +50,8 @@ def acprop(
 
     See ``gradchain.acprop``.
     """
-    return accept_any_extra(
-        native_acprop(learning_rate, b1, b2, eps, weight_decay, where_of(mask), eps_root=eps_root)
-    )
+    numbers = (learning_rate, b1, b2, eps, weight_decay)
+    return accept_any_extra(native_acprop(*numbers, where_of(mask), eps_root=eps_root))
 
 
 def scale_by_acprop(
@@ -85,7 +84,9 @@ def ademamix(
     See ``gradchain.ademamix``.
     """
     tx = native_ademamix(
-        learning_rate, b1, b2, b3, alpha, eps, weight_decay, where_of(mask), eps_root=eps_root
+        *(learning_rate, b1, b2, b3, alpha, eps, weight_decay),
+        where_of(mask),
+        eps_root=eps_root,
     )
     return accept_any_extra(stored(tx, "mu", mu_dtype))
 
@@ -121,11 +122,8 @@ def simplified_ademamix(
 
     See ``gradchain.simplified_ademamix``.
     """
-    return accept_any_extra(
-        native_simplified_ademamix(
-            learning_rate, b1, b2, alpha, eps, weight_decay, where_of(mask), eps_root=eps_root
-        )
-    )
+    numbers = (learning_rate, b1, b2, alpha, eps, weight_decay)
+    return accept_any_extra(native_simplified_ademamix(*numbers, where_of(mask), eps_root=eps_root))
 
 
 def scale_by_simplified_ademamix(
@@ -155,7 +153,8 @@ def cocob(
 
     See ``gradchain.cocob``.
     """
-    return accept_any_extra(native_cocob(learning_rate, alpha, eps, weight_decay, where_of(mask)))
+    numbers = (learning_rate, alpha, eps, weight_decay)
+    return accept_any_extra(native_cocob(*numbers, where_of(mask)))
 
 
 def dadapt_adamw(
@@ -236,11 +235,8 @@ def dog(
 
     See ``gradchain.dog``.
     """
-    return accept_any_extra(
-        native_dog(
-            learning_rate, init_step, eps, weight_decay, where_of(mask), layer_wise=layer_wise
-        )
-    )
+    numbers = (learning_rate, init_step, eps, weight_decay)
+    return accept_any_extra(native_dog(*numbers, where_of(mask), layer_wise=layer_wise))
 
 
 def dowg(
@@ -280,4 +276,5 @@ def madgrad(
 
     See ``gradchain.madgrad``.
     """
-    return accept_any_extra(native_madgrad(learning_rate, momentum, weight_decay, eps, where))
+    numbers = (learning_rate, momentum, weight_decay, eps)
+    return accept_any_extra(native_madgrad(*numbers, where))

@@ -117,7 +117,9 @@ def inject_hyperparams(
         inner = lambda hyperparams: with_extra_args_support(inner_factory(**fixed, **hyperparams))
 
         def cast(values: dict[str, Any], params: Params) -> dict[str, Any]:
-            dtype = tree_dtype(params, "highest") if hyperparam_dtype is None else hyperparam_dtype
+            dtype = hyperparam_dtype
+            if dtype is None:
+                dtype = tree_dtype(params, "highest")
             return {k: _as_array(v, dtype) for k, v in values.items()}
 
         def init(params: Params) -> InjectStatefulHyperparamsState:
@@ -155,7 +157,8 @@ def _is_number(parameter: inspect.Parameter) -> bool:
 
 
 def _is_numeric_array(x: Any) -> bool:
-    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.number)  # a random key is none
+    # a random key is none
+    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.number)
 
 
 def _schedule(value: Callable[..., Any]) -> Any:
@@ -166,7 +169,8 @@ def _as_array(x: Any, dtype: Dtype) -> jax.Array:
     """A number in ``dtype``, unless it has its own."""
     if isinstance(x, jax.Array) and not x.weak_type:
         return x
-    return jnp.asarray(x, dtype if jnp.issubdtype(jnp.result_type(x), jnp.floating) else None)
+    is_floating = jnp.issubdtype(jnp.result_type(x), jnp.floating)
+    return jnp.asarray(x, dtype if is_floating else None)
 
 
 def inject_stateful_hyperparams(

@@ -119,7 +119,8 @@ def scale_by_backtracking_linesearch(
         value_fn: Callable[..., Any],
         **extra: Any,
     ) -> tuple[Any, ScaleByBacktrackingLinesearchState]:
-        fun, real = _closed("scale_by_backtracking_linesearch", value_fn, extra), state.value.dtype
+        fun = _closed("scale_by_backtracking_linesearch", value_fn, extra)
+        real = state.value.dtype
         number = lambda x: lax.convert_element_type(x, real)
         slope, start = number(dot(updates, grad)), number(value)
         at = lambda rate: add_updates(params, tree_scale(rate, updates))
@@ -134,9 +135,11 @@ def scale_by_backtracking_linesearch(
             there = number(fun(at(rate)))
             return tries + 1, rate, there, miss(rate, there)
 
-        goes_on = lambda carry: ~(carry[3] <= number(atol)) & (carry[0] <= max_backtracking_steps)
+        has_trials = lambda carry: carry[0] <= max_backtracking_steps
+        goes_on = lambda carry: ~(carry[3] <= number(atol)) & has_trials(carry)
         largest, last = number(max_learning_rate), state.learning_rate
-        first = jnp.where(last > 0, jnp.minimum(number(increase_factor) * last, largest), largest)
+        above = jnp.minimum(number(increase_factor) * last, largest)
+        first = jnp.where(last > 0, above, largest)
         tries, rate, there, error = lax.while_loop(
             goes_on, shrink, (start_count(), first, start, number(jnp.inf))
         )
@@ -156,7 +159,12 @@ def scale_by_backtracking_linesearch(
     return named_pair("scale_by_backtracking_linesearch", init, update)
 
 
-_ZOOM = {"tol": 0.0, "increase_factor": 2.0, "approx_dec_rtol": 1e-6, "stepsize_precision": 1e-5}
+_ZOOM = {
+    "tol": 0.0,
+    "increase_factor": 2.0,
+    "approx_dec_rtol": 1e-6,
+    "stepsize_precision": 1e-5,
+}
 
 
 def scale_by_zoom_linesearch(
@@ -232,10 +240,12 @@ def scale_by_zoom_linesearch(
         value_fn: Callable[..., Any],
         **extra: Any,
     ) -> tuple[Any, ScaleByZoomLinesearchState]:
-        fun, last = _closed("scale_by_zoom_linesearch", value_fn, extra), state.learning_rate
+        fun = _closed("scale_by_zoom_linesearch", value_fn, extra)
+        last = state.learning_rate
         first = jnp.where(last > 0, last, 1) if initial_guess_strategy == "keep" else 1.0
         tx = strong_wolfe(**numbers, initial_step=first)
-        u, new = tx.update(updates, tx.init(params), params, value=value, grad=grad, value_fn=fun)
+        here = {"value": value, "grad": grad, "value_fn": fun}
+        u, new = tx.update(updates, tx.init(params), params, **here)
         end, real = new["strong_wolfe"], state.value.dtype
         rate, there = end["step"].astype(real), end["value"].astype(real)
         slopes = [dot(updates, x).astype(real) for x in (grad, end["grad"])]
@@ -251,10 +261,10 @@ def scale_by_zoom_linesearch(
             for x in (fall, jnp.abs(slopes[1]) - curv_rtol * jnp.abs(slopes[0]))
         ]
         if verbose:
-            words = dict(zip(("decrease_error", "curvature_error"), errors, strict=True))
-            _print_if(
-                (errors[0] > 0) | (errors[1] > 0), "scale_by_zoom_linesearch", rate=rate, **words
-            )
+            names = ("decrease_error", "curvature_error")
+            words = {"rate": rate} | dict(zip(names, errors, strict=True))
+            failed = (errors[0] > 0) | (errors[1] > 0)
+            _print_if(failed, "scale_by_zoom_linesearch", **words)
         info = ZoomLinesearchInfo(end["evals"], *errors)
         return u, ScaleByZoomLinesearchState(
             rate, there, tree_cast_like(tree_conj(end["grad"]), params), info

@@ -65,14 +65,14 @@ def monitor(measures: Mapping[str, Any]) -> Pair:
             p.update(updates, s, params, **extra)
             for p, s in zip(pairs.values(), states, strict=True)
         ]
-        return MonitorState(
-            dict(zip(pairs, (m for m, _ in made), strict=True)), tuple(new for _, new in made)
-        )
+        measurements, new = zip(*made, strict=True) if made else ((), ())
+        return MonitorState(dict(zip(pairs, measurements, strict=True)), new)
 
     def init(params: Params) -> MonitorState:
         states = tuple(pair.init(params) for pair in pairs.values())
         shapes = jax.eval_shape(lambda: measured(params, states, params, {})).measurements
-        return MonitorState(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes), states)
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        return MonitorState(zeros, states)
 
     def update(
         updates: Updates, state: MonitorState, params: Params = None, **extra: Any

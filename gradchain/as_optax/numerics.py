@@ -59,7 +59,8 @@ def safe_norm(
     """
     norm = jnp.linalg.norm(x, ord, axis, keepdims=True)
     is_small = norm <= min_norm
-    norm = jnp.linalg.norm(jnp.where(is_small, jnp.ones_like(x), x), ord, axis, keepdims=keepdims)
+    safe = jnp.where(is_small, jnp.ones_like(x), x)
+    norm = jnp.linalg.norm(safe, ord, axis, keepdims=keepdims)
     is_small = is_small if keepdims else jnp.squeeze(is_small, axis)
     return jnp.where(is_small, min_norm, norm)
 

@@ -1,7 +1,5 @@
 """Optimizers, with optax's arguments."""
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradchain.as_optax.adapters import (
@@ -193,7 +191,7 @@ def noisy_sgd(
     learning_rate: ScalarOrSchedule,
     eta: float = 0.01,
     gamma: float = 0.55,
-    key: Any = None,
+    key: int | None = None,
     *,
     seed: int | None = None,
 ) -> GradientTransformation:
@@ -201,4 +199,5 @@ def noisy_sgd(
 
     ``key`` is an integer, the seed.
     """
-    return accept_any_extra(native_noisy_sgd(learning_rate, eta, gamma, as_seed(key, seed)))
+    tx = native_noisy_sgd(learning_rate, eta, gamma, as_seed(key, seed))
+    return accept_any_extra(tx)

@@ -148,7 +148,10 @@ def scale_by_radam(
     """
     return accept_any_extra(
         native_scale_by_radam(
-            b1, b2, eps, threshold, eps_root=eps_root, nesterov=nesterov, debias_eps=debias_eps
+            *(b1, b2, eps, threshold),
+            eps_root=eps_root,
+            nesterov=nesterov,
+            debias_eps=debias_eps,
         )
     )
 
@@ -179,7 +182,8 @@ def scale_by_rss(
 
     See ``gradchain.scale_by_rss``.
     """
-    return accept_any_extra(native_scale_by_rss(initial_accumulator_value, eps, eps_in_sqrt))
+    tx = native_scale_by_rss(initial_accumulator_value, eps, eps_in_sqrt)
+    return accept_any_extra(tx)
 
 
 def scale_by_novograd(
@@ -209,7 +213,8 @@ def scale_by_trust_ratio(
 
     See ``gradchain.scale_by_trust_ratio``.
     """
-    return accept_any_extra(native_scale_by_trust_ratio(min_norm, trust_coefficient, eps, where))
+    tx = native_scale_by_trust_ratio(min_norm, trust_coefficient, eps, where)
+    return accept_any_extra(tx)
 
 
 def centralize(
@@ -257,7 +262,8 @@ def scale_by_distance_over_gradients(
     """DoG's direction; its state is in float32 at least."""
     if jnp.dtype(param_dtype) != jnp.float32:
         raise NotImplementedError(f"scale_by_distance_over_gradients: param_dtype={param_dtype!r}.")
-    return accept_any_extra(native_scale_by_distance_over_gradients(reps_rel, eps, global_scale))
+    tx = native_scale_by_distance_over_gradients(reps_rel, eps, global_scale)
+    return accept_any_extra(tx)
 
 
 def scale_by_factored_rms(

@@ -18,7 +18,8 @@ from gradchain.curvature.products import hessian_vector_product
 
 def hvp(loss: Callable[..., Any], v: jax.Array, params: Params, inputs: Any, targets: Any) -> Any:
     """The product of Hessian and vector, as a tree."""
-    return hessian_vector_product(loss, params, ravel_pytree(params)[1](v), inputs, targets)
+    tree = ravel_pytree(params)[1](v)
+    return hessian_vector_product(loss, params, tree, inputs, targets)
 
 
 def hessian_diag(loss: Callable[..., Any], params: Params, inputs: Any, targets: Any) -> jax.Array:
@@ -33,4 +34,5 @@ def fisher_diag(
     negative_log_likelihood: Callable[..., Any], params: Params, inputs: Any, targets: Any
 ) -> jax.Array:
     """The squared gradient of a loss, as a vector."""
-    return jnp.square(ravel_pytree(jax.grad(negative_log_likelihood)(params, inputs, targets))[0])
+    grad = jax.grad(negative_log_likelihood)(params, inputs, targets)
+    return jnp.square(ravel_pytree(grad)[0])

@@ -122,12 +122,15 @@ def scale_by_sophia(
         u = u if clip_threshold is None else clip(u, count)
 
         def estimate() -> tuple[Any, Any]:
-            estimated, new = diagonal.update(updates, state.hessian_fn_state, params, **extra)
-            return tree_cast_like(tree_update_moment(estimated, state.nu, b2, 1), state.nu), new
+            given = (updates, state.hessian_fn_state, params)
+            estimated, new = diagonal.update(*given, **extra)
+            nu = tree_update_moment(estimated, state.nu, b2, 1)
+            return tree_cast_like(nu, state.nu), new
 
         keep = lambda: (state.nu, state.hessian_fn_state)
         nu, new = jax.lax.cond(state.count % update_interval == 0, estimate, keep)
-        return tree_cast_like(u, updates), SophiaState(count, tree_cast_like(mu, state.mu), nu, new)
+        state = SophiaState(count, tree_cast_like(mu, state.mu), nu, new)
+        return tree_cast_like(u, updates), state
 
     return named_pair("scale_by_sophia", init, update)
 

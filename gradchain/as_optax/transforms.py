@@ -97,7 +97,11 @@ def add_decayed_weights(
 
 
 def add_noise(
-    eta: ScalarOrSchedule, gamma: ScalarOrSchedule, key: Any = None, *, seed: int | None = None
+    eta: ScalarOrSchedule,
+    gamma: ScalarOrSchedule,
+    key: int | None = None,
+    *,
+    seed: int | None = None,
 ) -> GradientTransformation:
     """Add noise that fades; ``key`` is an integer, the seed."""
     return native_add_noise(eta, gamma, as_seed(key, seed))
@@ -136,4 +140,5 @@ def unitwise_clip(
         raise ValueError(
             f"unitwise_clip: shapes {jnp.shape(g_norm)}, {jnp.shape(max_norm)}, {jnp.shape(grad)}."
         )
-    return jnp.where(g_norm < max_norm, grad, grad * (max_norm / jnp.maximum(g_norm, div_eps)))
+    clipped = grad * (max_norm / jnp.maximum(g_norm, div_eps))
+    return jnp.where(g_norm < max_norm, grad, clipped)

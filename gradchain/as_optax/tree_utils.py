@@ -76,16 +76,14 @@ def tree_sum(tree: Tree, associative_reduction: bool = False) -> Numeric:
 
 def tree_max(tree: Tree) -> Numeric:
     """The largest element, minus infinity if there is none."""
-    return functools.reduce(
-        jnp.maximum, [jnp.max(x) for x in jax.tree.leaves(tree) if jnp.size(x)], -jnp.inf
-    )
+    largest = [jnp.max(x) for x in jax.tree.leaves(tree) if jnp.size(x)]
+    return functools.reduce(jnp.maximum, largest, -jnp.inf)
 
 
 def tree_min(tree: Tree) -> Numeric:
     """The smallest element, infinity if there is none."""
-    return functools.reduce(
-        jnp.minimum, [jnp.min(x) for x in jax.tree.leaves(tree) if jnp.size(x)], jnp.inf
-    )
+    smallest = [jnp.min(x) for x in jax.tree.leaves(tree) if jnp.size(x)]
+    return functools.reduce(jnp.minimum, smallest, jnp.inf)
 
 
 def tree_size(tree: Tree) -> int:
@@ -162,14 +160,16 @@ def tree_allclose(
 
 def tree_update_moment(updates: Updates, moments: Tree, decay: Numeric, order: int) -> Tree:
     """One step of a moving average of powers."""
-    return tree_map_live(lambda g, m: (1 - decay) * g**order + decay * m, updates, moments)
+    average = lambda g, m: (1 - decay) * g**order + decay * m
+    return tree_map_live(average, updates, moments)
 
 
 def tree_update_infinity_moment(
     updates: Updates, moments: Tree, decay: Numeric, eps: Numeric
 ) -> Tree:
     """One step of the decaying maximum of magnitudes."""
-    return tree_map_live(lambda g, m: jnp.maximum(jnp.abs(g) + eps, decay * m), updates, moments)
+    larger = lambda g, m: jnp.maximum(jnp.abs(g) + eps, decay * m)
+    return tree_map_live(larger, updates, moments)
 
 
 def tree_update_moment_per_elem_norm(
@@ -178,7 +178,8 @@ def tree_update_moment_per_elem_norm(
     """One step of a moving average of powers of magnitudes."""
     half = order // 2 if order % 2 == 0 else order / 2
     power = lambda g: abs2(g) ** half if jnp.iscomplexobj(g) else g**order
-    return tree_map_live(lambda g, m: (1 - decay) * power(g) + decay * m, updates, moments)
+    average = lambda g, m: (1 - decay) * power(g) + decay * m
+    return tree_map_live(average, updates, moments)
 
 
 def tree_bias_correction(moment: Tree, decay: Numeric, count: Any) -> Tree:

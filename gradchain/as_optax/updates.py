@@ -1,7 +1,5 @@
 """Functions of updates and parameters after a step."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -21,15 +19,14 @@ def incremental_update(new_tensors: Tree, old_tensors: Tree, step_size: Numeric)
 
     It makes, for example, an average of parameters or a target network.
     """
-    return tree_map_live(
-        lambda new, old: step_size * new + (1.0 - step_size) * old, new_tensors, old_tensors
-    )
+    mix = lambda new, old: step_size * new + (1.0 - step_size) * old
+    return tree_map_live(mix, new_tensors, old_tensors)
 
 
 def periodic_update(
     new_tensors: Tree, old_tensors: Tree, steps: Numeric, update_period: Numeric
-) -> Any:
-    """The new at the start of a period, else the old."""
+) -> Tree:
+    """The new when a period starts, else the old."""
     return jax.lax.cond(
         jnp.mod(steps, update_period) == 0, lambda: new_tensors, lambda: old_tensors
     )

@@ -122,15 +122,17 @@ def lookahead(
         updates, fast_state = inner.update(updates, state["fast_state"], params.fast, **extra)
         sync = state["steps_since_sync"] == sync_period - 1
         ahead = jax.tree.map(lambda f, u, s: f + u - s, params.fast, updates, params.slow)
-        slow = jax.tree.map(lambda d: jnp.where(sync, slow_step_size * d, jnp.zeros_like(d)), ahead)
-        fast = jax.tree.map(
-            lambda u, d: jnp.where(sync, u - (1 - slow_step_size) * d, u), updates, ahead
-        )
+        follow = lambda d: jnp.where(sync, slow_step_size * d, jnp.zeros_like(d))
+        slow = jax.tree.map(follow, ahead)
+        go_back = lambda u, d: jnp.where(sync, u - (1 - slow_step_size) * d, u)
+        fast = jax.tree.map(go_back, updates, ahead)
         if reset_state:
             start = inner.init(params.fast)
-            fast_state = jax.tree.map(lambda new, old: jnp.where(sync, old, new), fast_state, start)
+            reset = lambda new, old: jnp.where(sync, old, new)
+            fast_state = jax.tree.map(reset, fast_state, start)
         steps = (state["steps_since_sync"] + 1) % sync_period
-        return LookaheadParams(fast, slow), {"fast_state": fast_state, "steps_since_sync": steps}
+        state = {"fast_state": fast_state, "steps_since_sync": steps}
+        return LookaheadParams(fast, slow), state
 
     return Pair(init, update)
 
