@@ -51,7 +51,8 @@ class Metered(GradientTransformation):
     @property
     def members(self) -> dict[str, GradientTransformation]:
         """See ``GradientTransformation``."""
-        return {name: _with_metered_members(call) for name, call in super().members.items()}
+        members = super().members
+        return {name: _with_metered_members(call) for name, call in members.items()}
 
     def update(
         self, updates: Updates, state: State, params: Params | None = None, **extra: Any
@@ -60,7 +61,8 @@ class Metered(GradientTransformation):
         if not (isinstance(state, dict) and any("/" in name for name in state)):
             return super().update(updates, state, params, **extra)
         new_updates, new_state = run_with_meters(self, updates, state, params, extra)
-        return tree_map_live(lambda g, u: cast(u, g.dtype), updates, new_updates), new_state
+        cast_like = lambda g, u: cast(u, g.dtype)
+        return tree_map_live(cast_like, updates, new_updates), new_state
 
 
 def _metered(tx: GradientTransformation) -> Metered:
@@ -108,7 +110,8 @@ def _after(name: str) -> str:
 
 def measured(tx: GradientTransformation, state: State | None = None) -> list[PlacedMember]:
     """The members between which meters can stand, however deep."""
-    return [part for part in walk(_metered(tx), state) if isinstance(part.chain, Metered)]
+    parts = walk(_metered(tx), state)
+    return [part for part in parts if isinstance(part.chain, Metered)]
 
 
 def meters(parts: Iterable[PlacedMember]) -> Iterator[tuple[str, Path]]:

@@ -28,7 +28,7 @@ def clipped_late(learning_rate: gc.Hyper):
 adam, decay, rate = gc.scale_by_adam(), gc.add_decayed_weights(0.1), gc.scale_by_learning_rate(0.1)
 by_ndim = lambda path, x: "matrix" if x.ndim > 1 else "rest"
 
-#: For each rule: what is found, and in what.
+#: For each mistake: what is found, and in what.
 FIRES = [
     ("mistake", "no_learning_rate", "", gc.chain(gc.clip(1.0), adam), {}),
     ("mistake", "no_learning_rate", "", gc.chain(gc.clip(1.0), adam).named("all"), {}),

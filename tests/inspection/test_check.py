@@ -1,4 +1,4 @@
-"""Each rule of ``check`` fires where it should and nowhere else; the library's own recipes and
+"""Each mistake is found by ``check`` where it is made and nowhere else; the library's own recipes and
 pages are clean.
 """
 
@@ -15,24 +15,24 @@ import pytest
 import gradchain as gc
 from gradchain.core.call import FACTORIES
 from gradchain.core.walk import is_ours
-from gradchain.inspection.check import RULES
+from gradchain.inspection.check import MISTAKES
 from tests.inspection.mistakes import EVERYTHING, FIRES, PARAMS, SILENT
 from tests.integration.test_docs import BLOCK, PAGES
 from tests.laws.table import ROWS
 
 
 def found(tx, params=None, steps=None, passes=("params",)):
-    return {(f.severity, f.name, f.stage) for f in gc.check(tx, params, steps, passes)}
+    return {(f.severity, f.name, f.member) for f in gc.check(tx, params, steps, passes)}
 
 
 @pytest.mark.parametrize(
-    ("severity", "name", "stage", "tx", "options"),
+    ("severity", "name", "member", "tx", "options"),
     FIRES,
     ids=lambda x: x if isinstance(x, str) else "",
 )
-def test_a_mistake_is_found(severity, name, stage, tx, options):
+def test_a_mistake_is_found(severity, name, member, tx, options):
     options = {"passes": EVERYTHING} | options if name != "missing_arguments" else options
-    assert (severity, name, stage) in found(tx, **options)
+    assert (severity, name, member) in found(tx, **options)
     assert not {f for f in found(tx, **options) if f[0] == "mistake" and f[1] != name}, (
         "and no other mistake"
     )
@@ -43,8 +43,10 @@ def test_what_is_right_is_left_alone(tx, options):
     assert {f for f in found(tx, **options) if f[0] != "note"} == set()
 
 
-def test_each_rule_is_seen_to_fire():
-    assert {name for _, name, *_ in FIRES} == {rule.__name__ for rule in RULES} | {"does_not_fit"}
+def test_each_mistake_is_seen_to_be_found():
+    assert {name for _, name, *_ in FIRES} == {search.__name__ for search in MISTAKES} | {
+        "does_not_fit"
+    }
 
 
 def passes_for(tx):
@@ -140,7 +142,8 @@ def test_findings_print_one_a_line_the_worst_first():
     assert [f.severity for f in findings] == ["mistake", "note"]
     first, second = str(findings).splitlines()
     assert first.startswith(
-        "mistake: clip_after_scaling at clip: it stands after scale_by_learning_rate and clips the step"
+        "mistake: clip_after_scaling at clip: it stands after scale_by_learning_rate and "
+        "clips the step"
     )
     assert second.startswith("note: decays_vectors at add_decayed_weights: ")
     assert repr(gc.check(gc.sgd(0.1))) == "nothing found"
@@ -186,8 +189,8 @@ def test_a_run_of_any_length():
     assert gc.check(gc.sgd(lambda step: 0.1), steps=2**33) == []
 
 
-def test_the_rules_have_a_docstring_of_one_sentence():
-    assert all((inspect.getdoc(rule) or "").endswith(".") for rule in RULES)
+def test_the_searches_have_a_docstring_of_one_sentence():
+    assert all((inspect.getdoc(search) or "").endswith(".") for search in MISTAKES)
 
 
 def test_what_one_recipe_puts_together_is_meant():
