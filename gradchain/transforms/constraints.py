@@ -43,7 +43,10 @@ class PointMap(Call):
 
     def on(self, x: jax.Array, *coming: Any) -> jax.Array:
         """The image of ``x``, computed in the precision of ``x``."""
-        cast = lambda n: n.astype(real_dtype(x.dtype)) if isinstance(n, jax.Array) else n
+
+        def cast(n):
+            return n.astype(real_dtype(x.dtype)) if isinstance(n, jax.Array) else n
+
         return self.factory.call(jax.tree.map(cast, self.arguments), x, *coming)
 
 

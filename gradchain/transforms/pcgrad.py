@@ -50,8 +50,12 @@ def pcgrad(seed: int = 0) -> Body:
             return g
         products = sum_over_shards([_products(x) for x in leaves])
         weights = _weights(products, step_key(seed, t, key))
-        spread = lambda x: weights.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
-        return map_leaves(lambda x: jnp.sum(spread(x) * x, axis=0), g)
+
+        def add_up(x):
+            spread = weights.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
+            return jnp.sum(spread * x, axis=0)
+
+        return map_leaves(add_up, g)
 
     return stacked(rule)
 

@@ -167,9 +167,13 @@ def _clip_apart(
     part_of = lambda x: 1 if uniform else math.prod(x.shape[1:])
     parts = [0 if x is None else part_of(x) for x in leaves]
     whole = max(sum(parts), 1)
-    share = lambda part: limit * math.sqrt(part / whole)
+
+    def clip(x, p, part):
+        if x is None:
+            return None, None
+        return _clip_together(x, p, limit * math.sqrt(part / whole))
+
     columns = zip(leaves, flatten_like(treedef, params), parts, strict=True)
-    clip = lambda x, p, part: (None, None) if x is None else _clip_together(x, p, share(part))
     made = [clip(*row) for row in columns]
     sums, counts = zip(*made, strict=True) if made else ((), ())
     return treedef.unflatten(sums), treedef.unflatten(counts)

@@ -57,7 +57,10 @@ def accumulate(inner: GradientTransformation | Pair, every: Hyper) -> Body:
         finite = all_finite((g, value))
         first, micro_step = s["micro_step"] == 0, s["micro_step"] + 1
         taken = s["taken"] + finite.astype(jnp.int32)
-        add = lambda x, total: jnp.where(first, 0.0, total) + jnp.where(finite, x, 0.0)
+
+        def add(x, total):
+            return jnp.where(first, 0.0, total) + jnp.where(finite, x, 0.0)
+
         value_sum = add(0.0 if value is None else value, s["value_sum"])
         last = micro_step.astype(value_sum.dtype) > every - 0.5
         steps = last & (taken > 0)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
+from jax import lax
 
 from gradchain.core.around import around
 from gradchain.core.call import Hyper
@@ -146,7 +146,7 @@ def grokfast_window(
     def rule(g, s, t, inner, p=None):
         place = (t.astype(jnp.int32) - 1) % window_size
         there = jnp.minimum(t, float(window_size))
-        put = lambda g, window: jax.lax.dynamic_update_index_in_dim(window, g, place, 0)
+        put = lambda g, w: lax.dynamic_update_index_in_dim(w, g, place, 0)
         window = map_leaves(put, g, s["window"])
         weight = lamb / there
         weight = jnp.where(t < window_size, 0.0, weight) if warmup else weight

@@ -217,10 +217,10 @@ def _examine(
     numbers = [pair for pair in pairs if _is_number(pair[0])]
     compare = lambda _, new, old: [_ceased(new, old)]
     of_state = iter(map_rows(compare, [None] * len(numbers), numbers))
-    total = lambda found: sum_over_shards(next(found))
-    count = lambda exists, found: total(found) if exists else jnp.zeros(())
-    bad = [count(x is not None, of_live) for x in leaves]
-    bad += [count(_is_number(new), of_state) for new, _ in pairs]
+    count = lambda found: sum_over_shards(next(found))
+    none = jnp.zeros(())
+    bad = [none if x is None else count(of_live) for x in leaves]
+    bad += [count(of_state) if _is_number(new) else none for new, _ in pairs]
     flags = jnp.stack([*(x > 0 for x in bad), ~all_finite(value)])
     return ~flags.any(), jnp.where(flags.any(), jnp.argmax(flags).astype(jnp.int32), -1)
 
@@ -234,9 +234,8 @@ def _rows(moved: Moved, dtypes: Moved) -> tuple[list[Kinds], list[tuple[jax.Arra
     leaves, treedef = flatten(moved[0])
     columns = [flatten_like(treedef, tree) for tree in (*dtypes, *moved)]
     live = [row for row in zip(leaves, *columns, strict=True) if row[0] is not None]
-    pair = lambda first, second: (first,) if second is None else (first, second)
-    kinds = [pair(g.dtype, None if p is None else p.dtype) for _, g, p, _, _ in live]
-    return kinds, [pair(u, p) for *_, u, p in live]
+    kinds = [(g.dtype,) if p is None else (g.dtype, p.dtype) for _, g, p, _, _ in live]
+    return kinds, [(u,) if p is None else (u, p) for *_, u, p in live]
 
 
 def _as_stored(kinds: Kinds, u: jax.Array, *p: jax.Array) -> list[jax.Array]:

@@ -63,8 +63,13 @@ def lookahead(
         meet = t.astype(jnp.int32) % sync_period == 0
         u, new = inner(g, s["inner"], p)
         ahead = map_leaves(lambda u, p, slow: (p - slow) + u, u, p, s["slow_params"])
-        back = lambda u, d: jnp.where(meet, u - (1 - slow_step_size) * d, u)
-        follow = lambda d, slow: jnp.where(meet, slow + slow_step_size * d, slow)
+
+        def back(u, d):
+            return jnp.where(meet, u - (1 - slow_step_size) * d, u)
+
+        def follow(d, slow):
+            return jnp.where(meet, slow + slow_step_size * d, slow)
+
         u = map_leaves(back, u, ahead)
         slow = map_leaves(follow, ahead, s["slow_params"])
         if reset_state:  # where they meet, the slow weights are the parameters
@@ -82,6 +87,9 @@ def _choose(condition: jax.Array, chosen: State, other: State) -> State:
     """
     by_path = dict(named_leaves(chosen))
     found = [by_path.get(path) for path, _ in named_leaves(other)]
-    pick = lambda x, new: x if new is None else jnp.where(condition, new, x)
+
+    def pick(x, new):
+        return x if new is None else jnp.where(condition, new, x)
+
     treedef = jax.tree.structure(other, is_leaf=lambda x: x is None)
     return map_leaves(pick, other, treedef.unflatten(found))

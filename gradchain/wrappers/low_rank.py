@@ -76,7 +76,9 @@ def low_rank(
     """
     check_one_of("low_rank", ("longer", "shorter"), compress=compress)
     check_at_least("low_rank", 1, rank=rank, update_every=update_every)
-    is_left = lambda shape: (shape[-2] >= shape[-1]) == (compress == "longer")
+
+    def is_left(shape):
+        return (shape[-2] >= shape[-1]) == (compress == "longer")
 
     def basis_shape(shape):
         return *shape[:-2], shape[-2 if is_left(shape) else -1], rank
@@ -97,8 +99,9 @@ def low_rank(
         fresh = lambda: map_leaves(renew, s["basis"], g)
         basis = lax.cond((t - 1) % update_every == 0, fresh, lambda: s["basis"])
         shorten = lambda x, b: x if b is None else down(b, x)
-        low = lambda tree: map_leaves(shorten, tree, basis)
-        u, new = inner(low(g), s["inner"], None if p is None else low(p))
+        low = map_leaves(shorten, g, basis)
+        low_params = None if p is None else map_leaves(shorten, p, basis)
+        u, new = inner(low, s["inner"], low_params)
         u = map_leaves(lambda x, b, y: y if b is None else up(b, y, x), g, basis, u)
         return u, {"basis": basis, "inner": new}
 

@@ -76,15 +76,15 @@ def micro_batch(
         divided = {i: _divide(loss_fn, i, args[i], count) for i in places}
 
         def add_one(total: Updates, j: jax.Array) -> tuple[Updates, Any]:
-            at_j = lambda x: lax.dynamic_index_in_dim(x, j, axis=1, keepdims=False)
+            at_j = lambda x: lax.dynamic_index_in_dim(x, j, 1, keepdims=False)
             part = jax.tree.map(at_j, divided)
             given = (part.get(i, x) for i, x in enumerate(args))
             made, grads = part_of_batch(*given, **kwargs)
             return jax.tree.map(lambda a, g: a + g.astype(a.dtype), total, grads), made
 
         params = args[argnums] if isinstance(argnums, int) else tuple(args[i] for i in argnums)
-        zero = lambda x: jnp.zeros_like(x, compute_dtype(jnp.result_type(x)))
-        zeros = jax.tree.map(zero, params)
+        wide = lambda x: compute_dtype(jnp.result_type(x))
+        zeros = jax.tree.map(lambda x: jnp.zeros_like(x, wide(x)), params)
         total, (values, aux) = lax.scan(add_one, zeros, jnp.arange(count))
         value = jnp.mean(values, dtype=compute_dtype(values.dtype)).astype(values.dtype)
         average = lambda a, p: (a / count).astype(jnp.result_type(p))
@@ -150,6 +150,6 @@ def _name(loss_fn: Callable[..., Any], i: int) -> str:
         parameters = list(inspect.signature(loss_fn).parameters.values())
     except (TypeError, ValueError):  # a function that does not tell
         return str(i)
-    is_positional = lambda p: p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    by_place = [p.name for p in parameters if is_positional(p)]
+    kinds = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    by_place = [p.name for p in parameters if p.kind in kinds]
     return repr(by_place[i]) if i < len(by_place) else str(i)

@@ -151,8 +151,8 @@ def hyperparameter_names(tx: GradientTransformation) -> list[str]:
     """
     ends_of = [_ends(place) for place in _places(tx, ())]
     times = collections.Counter(itertools.chain.from_iterable(ends_of))
-    shortest = lambda ends: next((end for end in ends if times[end] == 1), ends[-1])
-    return [shortest(ends) for ends in ends_of]
+    shortest = lambda ends: [*(x for x in ends if times[x] == 1), ends[-1]]
+    return [shortest(ends)[0] for ends in ends_of]
 
 
 def _ends(place: tuple[str, ...]) -> list[str]:
@@ -167,7 +167,10 @@ def _places(tx: GradientTransformation, above: tuple[str, ...]) -> Iterator[tupl
     last.
     """
     taken = set(tx.arguments)
-    is_member = lambda x: isinstance(x, GradientTransformation) and x is not tx
+
+    def is_member(x):
+        return isinstance(x, GradientTransformation) and x is not tx
+
     for path, x in jax.tree_util.tree_leaves_with_path(tx, is_leaf=is_member):
         if not is_member(x):
             yield (*above, path_name(path))
@@ -207,8 +210,8 @@ def set_hyperparams(state: Tree, **values: Any) -> Tree:
         if not _is_entry(x):
             return x
         known.update(dict.fromkeys(x["hyperparams"]))
-        changed = lambda k, old: _like(k, values[k], old) if k in values else old
-        new = {k: changed(k, old) for k, old in x["hyperparams"].items()}
+        old = x["hyperparams"]
+        new = old | {k: _like(k, v, old[k]) for k, v in values.items() if k in old}
         return _entry(new, jax.tree.map(change, x.get("inner", {}), is_leaf=_is_entry))
 
     result = jax.tree.map(change, state, is_leaf=_is_entry)
