@@ -33,10 +33,10 @@ from gradchain.inspection.describe import describe, table
 
 KINDS = ("transforms", "wrappers", "recipes", "schedules")
 
-Arguments: TypeAlias = argparse.Namespace
+_CONFIG = "a JSON or YAML file, or - for stdin"
 
 T = TypeVar("T")
-
+Arguments: TypeAlias = argparse.Namespace
 Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 
@@ -90,8 +90,17 @@ def _parser() -> argparse.ArgumentParser:
     version = f"gradchain {gradchain.__version__}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_list, _add_show, _add_describe, _add_plot):
-        add(commands)
+    added = _add(commands, "list", _list, "list the names that a config may use")
+    added.add_argument("kind", nargs="?", choices=KINDS, help="one kind of them")
+    added.add_argument("--json", action="store_true", help="print JSON")
+    text = "print a config as a Python expression, and with all its arguments"
+    added = _add(commands, "show", _show, text)
+    added.add_argument("config", metavar="CONFIG", help=_CONFIG)
+    _add_describe(commands)
+    added = _add(commands, "plot", _plot, "draw a schedule")
+    added.add_argument("config", metavar="SCHEDULE", help=_CONFIG)
+    added.add_argument("--steps", type=_positive, metavar="N", required=True, help="how many steps")
+    added.add_argument("--out", metavar="FILE", required=True, help="where to, such as rate.png")
     return parser
 
 
@@ -107,21 +116,6 @@ def _add(
     return added
 
 
-_CONFIG = "a JSON or YAML file, or - for stdin"
-
-
-def _add_list(commands: Commands) -> None:
-    added = _add(commands, "list", _list, "list the names that a config may use")
-    added.add_argument("kind", nargs="?", choices=KINDS, help="one kind of them")
-    added.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _add_show(commands: Commands) -> None:
-    text = "print a config as a Python expression, and with all its arguments"
-    added = _add(commands, "show", _show, text)
-    added.add_argument("config", metavar="CONFIG", help=_CONFIG)
-
-
 def _add_describe(commands: Commands) -> None:
     text = "print what the state of a transformation takes, and what looks wrong"
     added = _add(commands, "describe", _describe, text)
@@ -135,26 +129,16 @@ def _add_describe(commands: Commands) -> None:
     added.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _add_plot(commands: Commands) -> None:
-    added = _add(commands, "plot", _plot, "draw a schedule")
-    added.add_argument("config", metavar="SCHEDULE", help=_CONFIG)
-    text = "how many steps"
-    added.add_argument("--steps", type=_positive, metavar="N", required=True, help=text)
-    text = "where to, such as rate.png"
-    added.add_argument("--out", metavar="FILE", required=True, help=text)
-
-
 # ----------------------------------------------------------------------------------------- commands
 
 
 def _list(arguments: Arguments) -> str:
     kinds = KINDS if arguments.kind is None else (arguments.kind,)
-    found = [_entry(kind, name) for kind in kinds for name in _names(kind)]
+    found = [_facts(name) for kind in kinds for name in _names(kind)]
     if arguments.json:
         return json.dumps(found, indent=2)
-    rows_of = lambda kind: [
-        (f"  {entry['name']}", entry["summary"]) for entry in found if entry["kind"] == kind
-    ]
+    of_kind = lambda kind: [entry for entry in found if entry["kind"] == kind]
+    rows_of = lambda kind: [(f"  {x['name']}", x["summary"]) for x in of_kind(kind)]
     return "\n\n".join(table((kind, ""), rows_of(kind)) for kind in kinds)
 
 
@@ -162,14 +146,11 @@ def _names(kind: str) -> list[str]:
     return sorted(name for name, factory in FACTORIES.items() if _kind(factory) == kind)
 
 
-def _entry(kind: str, name: str) -> dict[str, Any]:
-    return {"name": name, "kind": kind} | _facts(FACTORIES[name])
-
-
 def _kind(factory: Factory) -> str | None:
     if factory.kind is Schedule:
         return "schedules"
-    if factory.kind is not GradientTransformation or factory.name == "GradientTransformation":
+    is_pair = factory.name == "GradientTransformation"
+    if factory.kind is not GradientTransformation or is_pair:
         return None
     is_inner = lambda name: factory.mentions(name, "GradientTransformation")
     if any(map(is_inner, factory.signature.parameters)):
@@ -177,7 +158,8 @@ def _kind(factory: Factory) -> str | None:
     return "recipes" if factory.composite else "transforms"
 
 
-def _facts(factory: Factory) -> dict[str, Any]:
+def _facts(name: str) -> dict[str, Any]:
+    factory = FACTORIES[name]
     text = " ".join((inspect.getdoc(factory.function) or "").split("\n\n")[0].split())
     text = re.split(r"(?<=\.) ", text)[0]
     text = re.sub(r": :math:.*", ".", text)  # without a formula at the end
@@ -185,7 +167,7 @@ def _facts(factory: Factory) -> dict[str, Any]:
     text = re.sub(r"\\[lr]Vert ?", "|", text).replace("\\", "")
     parameters = factory.signature.parameters.values()
     bare = [str(p.replace(annotation=p.empty)) for p in parameters]
-    return {"summary": text, "arguments": bare}
+    return {"name": name, "kind": _kind(factory), "summary": text, "arguments": bare}
 
 
 def _show(arguments: Arguments) -> str:
@@ -345,10 +327,9 @@ def _read_yaml(title: str, text: str) -> Config:
         raise BadInput(f"{title}: {text}") from error
 
     class Loader(yaml.SafeLoader):
-        """A safe loader with the numbers and words of JSON.
+        """A safe loader with the numbers and words of JSON."""
 
-        To YAML 1.1, 1e-3 is text, no is false, and 010 is eight.
-        """
+        # To YAML 1.1, 1e-3 is text, no is false, and 010 is eight.
 
     def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
         own = [k for k, _ in node.value if k.tag != _MERGE]
@@ -402,7 +383,8 @@ def _shapes(name: str, node: Config, path: str) -> Tree:
     except (TypeError, ValueError) as error:
         close = difflib.get_close_matches(str(dtype), _DTYPES, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise BadInput(f"{_title(name)}: {path!r} has no dtype {dtype!r}{hint}") from error
+        text = f"{path!r} has no dtype {dtype!r}{hint}"
+        raise BadInput(f"{_title(name)}: {text}") from error
 
 
 def _positive(text: str) -> int:

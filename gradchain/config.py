@@ -56,9 +56,9 @@ def _encode(x: object, place: str) -> Config:
     if type(x) is dict:
         return _encode_dict(x, place)
     raise TypeError(
-        f"to_config: {place} is {x!r}, which has no name to be found by. Give a function one by"
-        " decorating its factory with @gc.schedule or @gc.selection; make a traced number"
-        " concrete."
+        f"to_config: {place} is {x!r}, which has no name to be found by. Give a function"
+        " one by decorating its factory with @gc.schedule or @gc.selection; make a traced"
+        " number concrete."
     )
 
 
@@ -100,7 +100,7 @@ def from_config(config: Config) -> Any:
         return [from_config(v) for v in config]
     if not isinstance(config, dict):
         return config
-    tags = [k for k in config if isinstance(k, str) and k.startswith("@") and k != "@named"]
+    tags = [k for k in config if _is_tag(k)]
     if not tags:
         return {k: from_config(v) for k, v in config.items()}
     kinds = {factory.kind.tag: factory.kind for factory in FACTORIES.values()}
@@ -113,6 +113,10 @@ def from_config(config: Config) -> Any:
     if tag in _PLAIN:
         return _plain(tag, from_config(config[tag]))
     return _call(kinds[tag], config[tag], {k: v for k, v in config.items() if k != tag})
+
+
+def _is_tag(key: object) -> bool:
+    return isinstance(key, str) and key.startswith("@") and key != "@named"
 
 
 def _plain(tag: str, value: object) -> object:

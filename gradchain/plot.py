@@ -236,7 +236,8 @@ def _columns(history: History) -> Columns:
     """The metrics by name, without the path to the ``watch``."""
     ratios = [name for name in history.names if name.endswith("update_ratio")]
     above = ratios[0].removesuffix("update_ratio") if ratios else ""
-    natural = lambda name: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", name)]
+    number = lambda x: int(x) if x.isdigit() else x
+    natural = lambda name: [*map(number, re.split(r"(\d+)", name))]
     names = sorted(history.names, key=natural)
     return {name.removeprefix(above): history[name] for name in names}
 
@@ -245,8 +246,9 @@ def _named(ending: str) -> Callable[[Columns], Columns]:
     """The metrics whose names end so, by their beginnings."""
 
     def choose(columns: Columns) -> Columns:
-        found = {k: v for k, v in columns.items() if k == ending or k.endswith(f"/{ending}")}
-        return {k.removesuffix(ending).rstrip("/") or ending: v for k, v in found.items()}
+        found = {k: v for k, v in columns.items() if f"/{k}".endswith(f"/{ending}")}
+        short = lambda k: k.removesuffix(ending).rstrip("/") or ending
+        return {short(k): v for k, v in found.items()}
 
     return choose
 
@@ -260,11 +262,14 @@ def _of_layers(kind: str) -> Callable[[Columns], Columns]:
 
 
 def _totals(columns: Columns) -> Columns:
-    return {name.removesuffix("_norm"): columns[name] for name in _TOTALS if name in columns}
+    names = [name for name in _TOTALS if name in columns]
+    return {name.removesuffix("_norm"): columns[name] for name in names}
 
 
 def _ratio(columns: Columns) -> Columns:
-    return {} if _of_layers("update_ratio")(columns) else _named("update_ratio")(columns)
+    if _of_layers("update_ratio")(columns):
+        return {}
+    return _named("update_ratio")(columns)
 
 
 def _losses(columns: Columns) -> Columns:

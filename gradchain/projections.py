@@ -51,11 +51,14 @@ class Whole:
     def sum(self, tree: Tree) -> jax.Array:
         """See ``Along``."""
         leaves = jax.tree.leaves(tree)
-        return sum_over_shards([jnp.sum(x) for x in leaves]) if leaves else jnp.zeros(())
+        if not leaves:
+            return jnp.zeros(())
+        return sum_over_shards([jnp.sum(x) for x in leaves])
 
     def max(self, tree: Tree) -> jax.Array:
         """See ``Along``."""
-        tops = [jnp.max(x) for x in map(lax.stop_gradient, jax.tree.leaves(tree)) if x.size]
+        leaves = map(lax.stop_gradient, jax.tree.leaves(tree))
+        tops = [jnp.max(x) for x in leaves if x.size]
         axes = [tuple(sorted(varying_axes(x))) for x in tops]
         pairs = zip(tops, axes, strict=True)
         tops = [lax.pmax(x, axis) if axis else x for x, axis in pairs]
@@ -117,7 +120,7 @@ def projection_simplex(tree: Tree, scale: Numeric = 1.0, *, over: Over = WHOLE) 
     """
     parts = _parts(tree)
     top = over.max(parts)
-    below = map_leaves(lambda x: x - top, parts)  # the same answer, without large numbers
+    below = map_leaves(lambda x: x - top, parts)  # so that no number is large
     threshold = _threshold(below, scale, over)
     return _join(map_leaves(lambda x: jnp.maximum(x - threshold, 0), below), tree)
 

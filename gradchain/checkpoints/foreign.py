@@ -273,7 +273,7 @@ def _slot(tree: Tree, path: str, name: str, entry: str) -> Iterator[Leaf]:
 
 # -------------------------------------------------------------------------------------------- torch
 
-#: From what names a kind of optimizer in torch to our slots. Its numbers of steps are clocks.
+#: By a name that tells a kind of optimizer in torch, from its slots to ours; its steps are clocks.
 _TORCH: dict[str, dict[str, str]] = {
     "exp_avg": {"exp_avg": "mu", "exp_avg_sq": "nu", "exp_inf": "nu"},
     "acc_delta": {"square_avg": "e_g", "acc_delta": "e_x"},

@@ -266,7 +266,7 @@ class Matching:
         # Slots that start new, or went elsewhere, do not have the clock of the old ones.
         slots_of = lambda leaf: self.old_slots[entry_of(leaf)]
         found = [leaf for leaf in self.by_end[target.key] if not own_slots & slots_of(leaf)]
-        # What only has the name of the stage, as the metrics of it have, is less like it.
+        # An entry that only has the name of the stage, as its metrics have, is less like it.
         alike = [len(self.new_slots[target.entry] & slots_of(leaf)) for leaf in found]
         found = [leaf for leaf, n in zip(found, alike, strict=True) if n == max(alike)]
         votes_for = _old_chains(target.entry.rpartition("/")[0], came_from)

@@ -107,8 +107,7 @@ class Description:
         choices: the groups, and the selections of ``where``: ``stage``, ``name``, ``rule``,
             ``leaves`` and ``parameters``.
         groups: from the path of each leaf to the name of its group: ``frozen`` where it is, ``all``
-            where there are no groups; of groups in groups ``outer/inner``, of several group members
-            in a row their names with commas.
+            without groups; ``outer/inner`` in nested groups, ``a, b`` of group members in a row.
     """
 
     leaves: int
@@ -158,7 +157,8 @@ class Description:
         for member, above in zip(self.members, _above(self.members), strict=True):
             indent = "  " * member.depth
             name = indent + member.name.removeprefix(above)
-            first, *rest = [slot.cells() for slot in member.slots] or [("-", "", "", "")]
+            slots = [slot.cells() for slot in member.slots]
+            first, *rest = slots or [("-", "", "", "")]
             rows.append((name, member.locality, *first))
             rows += [("", "", *cells) for cells in rest]
             text = ", ".join(f"{k}={v}" for k, v in member.hyperparameters.items())
@@ -242,7 +242,7 @@ def describe(tx: GradientTransformation | Pair, params: Params) -> Description:
 def _member_use(part: PlacedMember) -> MemberUse:
     entry, members = part.entry, set(part.body.members)
     if isinstance(entry, dict):
-        own = {} if "" in members else {k: v for k, v in entry.items() if k not in members}
+        own = {k: v for k, v in entry.items() if k not in members and "" not in members}
     else:
         own = {"state": entry}  # of a foreign pair, which may be anything
     return MemberUse(
@@ -270,8 +270,8 @@ def _relation(slot: Slot) -> str:
     relation = slot.relation
     if isinstance(slot.size, int) and (slot.size or slot.relation in ("drop", "keep")):
         relation += f"({slot.size})"
-    notes = [word for word, holds in (("real", slot.real), ("a copy", slot.copy)) if holds]
-    return ", ".join([relation, *notes])
+    notes = {"real": slot.real, "a copy": slot.copy}
+    return ", ".join([relation, *filter(notes.get, notes)])
 
 
 def _hyperparameters(call: GradientTransformation) -> dict[str, str]:
@@ -366,7 +366,8 @@ def table(
         if isinstance(row, str):
             return row
         pairs = enumerate(zip(row, widths, strict=True))
-        return "  ".join(x.rjust(w) if i in right else x.ljust(w) for i, (x, w) in pairs)
+        align = lambda i, x, width: x.rjust(width) if i in right else x.ljust(width)
+        return "  ".join(align(i, *pair) for i, pair in pairs)
 
     return "\n".join(line(row).rstrip() for row in lines)
 

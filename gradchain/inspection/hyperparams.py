@@ -49,7 +49,7 @@ def hyperparams(tx: GradientTransformation, state: State) -> Hyperparams:
     ``accumulate/inner/scale_by_learning_rate/learning_rate``. Schedules are evaluated at the clock
     of their member, which in a wrapper counts the steps that were made; ``tunable`` members give
     the numbers in the state. A member that has a clock gives it as its ``step``, 0 before the first
-    update; ``step`` alone is the largest. The end of a name will do where only one name ends so. It
+    update; ``step`` alone is the largest. The end of a name is enough where it is unique. It
     works under ``jit`` too, and the result may leave it.
 
     Of foreign pairs nothing is known. A number that an optimizer finds by itself, for example the
@@ -86,7 +86,7 @@ def hyperparams(tx: GradientTransformation, state: State) -> Hyperparams:
         if clock is not None:
             clocks.append(clock)
             numbers[f"{part.name}/step"] = clock
-        if not part.call.factory.composite:  # of a chain or recipe with a name the members follow
+        if not part.call.factory.composite:  # the members of a chain with a name follow
             found = _numbers(part.call, part.stage.numbers, part.stage.count, part.name)
             numbers |= dict(found)
     step = {"step": functools.reduce(jnp.maximum, clocks)} if clocks else {}

@@ -53,7 +53,8 @@ def softmax_cross_entropy(
         >>> print(softmax_cross_entropy(jnp.zeros(2), jnp.array([0.5, 0.5])))
         0.6931472
     """
-    labels, where = shaped_like(logits, labels, "labels"), mask_like(where, logits, axis)
+    labels = shaped_like(logits, labels, "labels")
+    where = mask_like(where, logits, axis)
     log_p = _log_softmax(logits, axis, where)
     impossible = (labels == 0) & (log_p == -jnp.inf)
     return -total_where(labels * jnp.where(impossible, 0.0, log_p), axis, where)

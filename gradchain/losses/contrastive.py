@@ -40,7 +40,8 @@ def ntxent(embeddings: Array, labels: Array, temperature: Number = 0.07) -> jax.
     """
     labels = jnp.asarray(labels)
     if labels.shape[0] != embeddings.shape[0]:
-        raise ValueError(f"ntxent: {labels.shape[0]} labels for {embeddings.shape[0]} embeddings.")
+        counts = f"{labels.shape[0]} labels for {embeddings.shape[0]} embeddings"
+        raise ValueError(f"ntxent: {counts}.")
     n, width = embeddings.shape
     rows = jnp.broadcast_to(embeddings[:, None], (n, n, width))
     similarity = cosine_similarity(rows, jnp.swapaxes(rows, 0, 1)) / temperature

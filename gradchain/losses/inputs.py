@@ -32,7 +32,8 @@ def precise(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
 
     def decorate(loss: Callable[P, R]) -> Callable[P, R]:
-        signature, loss_name = inspect.signature(loss), getattr(loss, "__name__", "loss")
+        signature = inspect.signature(loss)
+        loss_name = getattr(loss, "__name__", "loss")
 
         @functools.wraps(loss)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -43,7 +44,8 @@ def precise(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             wide = compute_dtype(*(x.dtype for x in given.values()))
             bound.arguments |= {k: x.astype(wide) for k, x in given.items()}
             dtype = given[names[0]].dtype
-            return jax.tree.map(lambda x: x.astype(dtype), loss(*bound.args, **bound.kwargs))
+            losses = loss(*bound.args, **bound.kwargs)
+            return jax.tree.map(lambda x: x.astype(dtype), losses)
 
         return run
 

@@ -10,7 +10,9 @@ from gradchain.losses.inputs import Array, Axis, Number, mask_like, precise, sha
 
 def _errors(predictions: Array, targets: Array | None) -> jax.Array:
     predictions = jnp.asarray(predictions)
-    return predictions if targets is None else predictions - shaped_like(predictions, targets)
+    if targets is None:
+        return predictions
+    return predictions - shaped_like(predictions, targets)
 
 
 @precise("predictions")
@@ -143,7 +145,8 @@ def _direction(x: Array, epsilon: Number, axis: Axis, where: Array | None) -> ja
     x = x / largest
     least = jnp.square(jnp.sqrt(jnp.asarray(epsilon, x.dtype)) / largest)
     squared = jnp.maximum(jnp.sum(jnp.square(x), axis, keepdims=True), least)
-    return jnp.where(squared > 0, x / jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
+    norm = jnp.sqrt(jnp.where(squared > 0, squared, 1.0))
+    return jnp.where(squared > 0, x / norm, 0.0)
 
 
 @precise("predictions", "targets")
@@ -170,8 +173,7 @@ def cosine_distance(
         >>> print(cosine_distance(jnp.array([2.0, 0.0]), jnp.array([0.0, 4.0])))
         1.0
     """
-    similarity = cosine_similarity(predictions, targets, epsilon=epsilon, axis=axis, where=where)
-    return 1.0 - similarity
+    return 1.0 - cosine_similarity(predictions, targets, epsilon=epsilon, axis=axis, where=where)
 
 
 @precise("labels")

@@ -32,8 +32,8 @@ def dice_loss(
     image. With :math:`\alpha = \beta = 1/2` it is the Dice loss, else Tversky's.
 
     Args:
-        predictions: logits of shape ``(batch, ..., classes)``; one class is a yes or no, whose
-            dimension may lack.
+        predictions: logits of shape ``(batch, ..., classes)``; of one class, a mask, the
+            last dimension may be missing.
         targets: one-hot labels of the same shape.
         class_weights: a weight for each class.
         smooth: the number :math:`s` that keeps the fraction a number where there is nothing.
@@ -62,8 +62,10 @@ def dice_loss(
             f"dice_loss: reduction must be 'mean', 'sum' or 'none', not {reduction!r}."
         )
     targets = jnp.asarray(targets)
-    predictions = predictions[..., None] if predictions.ndim == targets.ndim - 1 else predictions
-    targets = targets[..., None] if targets.ndim == predictions.ndim - 1 else targets
+    if predictions.ndim == targets.ndim - 1:
+        predictions = predictions[..., None]
+    if targets.ndim == predictions.ndim - 1:
+        targets = targets[..., None]
     if targets.shape != predictions.shape:
         raise ValueError(
             f"dice_loss: predictions {list(predictions.shape)}, targets {list(targets.shape)}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,8 @@ from gradchain.tree.paths import flatten, flatten_like, named_leaves
 from gradchain.tree.selecting import value_per_leaf
 
 TOTALS = ("gradient_norm", "update_norm", "parameter_norm", "update_ratio")
+
+Metrics: TypeAlias = dict[str, jax.Array]
 
 
 class Layers:
@@ -51,17 +53,18 @@ class Layers:
         of_each = [f"{name}/{layer}" for name in (*TOTALS, "health") for layer in shown]
         self.names = [*TOTALS, "vanishing", "exploding", *of_each]
 
-    def measure(self, gradients: Updates, updates: Updates, params: Params) -> dict[str, jax.Array]:
+    def measure(self, gradients: Updates, updates: Updates, params: Params) -> Metrics:
         """Norms of all leaves and of layers, and their health."""
         trees = {"gradient_norm": gradients, "update_norm": updates, "parameter_norm": params}
         squares = {name: self.squares(tree) for name, tree in trees.items()}
-        found: dict[str, jax.Array] = {}
+        found: Metrics = {}
         layers = {f"/{layer}": indices for layer, indices in self.members.items()}
         for suffix, indices in ({"": self.everything} | layers).items():
             norms = {k: _norm(column, indices) for k, column in squares.items()}
             norms["update_ratio"] = safe_divide(norms["update_norm"], norms["parameter_norm"])
             found |= {f"{k}{suffix}": norm for k, norm in norms.items()}
-        found |= self.health(squares["gradient_norm"], flatten_like(self.treedef, gradients))
+        in_order = flatten_like(self.treedef, gradients)
+        found |= self.health(squares["gradient_norm"], in_order)
         return {name: found[name] for name in self.names}
 
     def squares(self, tree: Tree) -> list[jax.Array]:
@@ -82,18 +85,17 @@ class Layers:
                     column[i] = x
         return [jnp.zeros(()) if x is None else x for x in column]
 
-    def health(
-        self, squares: list[jax.Array], gradients: list[jax.Array | None]
-    ) -> dict[str, jax.Array]:
+    def health(self, squares: list[jax.Array], gradients: list[jax.Array | None]) -> Metrics:
         """The health of layers, and how many vanish or explode.
 
         It is -1 for a layer that vanishes, 1 for one that explodes, else 0.
         """
         names = [f"health/{layer}" for layer in self.members]
-        found: dict[str, jax.Array] = dict.fromkeys(names, jnp.zeros(()))
-        rms: dict[str, jax.Array] = {}
+        found: Metrics = dict.fromkeys(names, jnp.zeros(()))
+        rms: Metrics = {}
         for layer, indices in self.members.items():
-            live = [(squares[i], g) for i in indices if (g := gradients[i]) is not None and g.size]
+            pairs = [(squares[i], gradients[i]) for i in indices]
+            live = [(square, g) for square, g in pairs if g is not None and g.size]
             if live:
                 total = _sum([square for square, _ in live])
                 rms[layer] = jnp.sqrt(total / sum(size(g) for _, g in live))
@@ -137,7 +139,8 @@ def _names(inner: GradientTransformation, by: Where | None, params: Params) -> T
     if by is None or (isinstance(by, str) and by == "path"):
         return flatten(params)[1].unflatten([path for path, _ in named_leaves(params)])
     if isinstance(by, str):
-        bodies = [part.stage.body for part in walk(inner) if isinstance(part.stage.body, ByLabel)]
+        bodies = [part.stage.body for part in walk(inner)]
+        bodies = [body for body in bodies if isinstance(body, ByLabel)]
         if not bodies:
             raise ValueError(
                 "watch: by='group' needs groups, and the transformation has none; say by='path'."

@@ -101,4 +101,5 @@ def unhealthy_layers(metrics: Mapping[str, Any]) -> dict[str, str]:
         raise ValueError(
             "unhealthy_layers: no metrics of single layers; say watch(..., by='path')."
         )
-    return {layer: "vanishing" if x < 0 else "exploding" for layer, x in health.items() if x != 0}
+    unhealthy = {layer: x for layer, x in health.items() if x != 0}
+    return {layer: "vanishing" if x < 0 else "exploding" for layer, x in unhealthy.items()}

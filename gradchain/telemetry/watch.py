@@ -214,9 +214,10 @@ def _names(body: Watched, state: State, params: Params) -> list[str]:
 
 def _clips(parts: list[PlacedMember], norms: Collection[str]) -> dict[str, tuple[str, str]]:
     """Clip factors, and the norms of which they are ratios."""
-    clips = [part.name for part in parts if "clip" in part.roles or "clip" in part.path[-1]]
-    clips = [name for name in clips if f"{name}/norm_in" in norms]
-    return {f"{name}/clip_factor": (f"{name}/norm_in", f"{name}/norm_out") for name in clips}
+    is_clip = lambda part: "clip" in part.roles or "clip" in part.path[-1]
+    clips = [part.name for part in parts if is_clip(part)]
+    clips = [k for k in clips if f"{k}/norm_in" in norms]
+    return {f"{k}/clip_factor": (f"{k}/norm_in", f"{k}/norm_out") for k in clips}
 
 
 def _numbers(tx: GradientTransformation, state: State) -> dict[str, Numeric]:

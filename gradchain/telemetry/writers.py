@@ -40,7 +40,7 @@ class Writer:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Write what is left, and let go of files and screen."""
+        """Write the rest, and let go of files and screen."""
 
     def __enter__(self) -> Self:
         return self
