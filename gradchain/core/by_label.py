@@ -15,9 +15,9 @@ from gradchain.core.errors import quote
 from gradchain.core.run import checked_entries, restrict_extras
 from gradchain.core.stage import Body, Stage, run_inside, widest
 from gradchain.core.transformation import GradientTransformation
+from gradchain.core.types import Where
 from gradchain.tree.mapping import tree_map_live, upcast
 from gradchain.tree.paths import flatten, named_leaves
-from gradchain.tree.reductions import Where
 from gradchain.tree.selecting import keep_leaves, merge
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import jax
 from jax.typing import ArrayLike
 
+from gradchain.tree.paths import Tree as Tree
+
 if TYPE_CHECKING:
     # An argument is one thing where it is given and another in the factory, which gets a number
     # instead of a schedule and a transformation instead of a pair. The base ``Any`` is for there: it
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
 
 else:
     Evaluated = OptaxPair = object
-
-Tree: TypeAlias = Any
-"""A pytree of arrays: a bare array, or any containers of them; ``None`` leaves are holes."""
 
 Params: TypeAlias = Tree
 """A tree of parameters."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -18,10 +16,6 @@ def sum_of_magnitudes(tree: Tree) -> jax.Array:
     """The sum of ``|x|``, over all shards inside ``shard_map``."""
     sums = jax.tree.leaves(map_leaves(lambda x: jnp.sum(jnp.abs(x)), tree))
     return sum_over_shards(sums) if sums else jnp.zeros(())
-
-
-Where: TypeAlias = Any
-"""A choice of leaves; see ``select``."""
 
 
 def global_norm(tree: Tree) -> jax.Array:
