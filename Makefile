@@ -16,10 +16,10 @@ demo: .venv/.demo ## train a small CNN on handwritten digits; the picture goes t
 	@$(BIN)/python examples/train_digits.py
 
 test: check ## format, lint and type checks, then the tests
-	@$(BIN)/python -m pytest -n 2 --doctest-modules gradchain tests
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --doctest-modules gradchain tests
 
 test-all: check ## the same with the slow tests
-	@$(BIN)/python -m pytest -n 2 --doctest-modules -m "" gradchain tests
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --doctest-modules -m "" gradchain tests
 
 check: .venv/.dev ## format, lint and type checks only
 	@$(BIN)/ruff format --check .

@@ -1,0 +1,50 @@
+"""Each run of ``make test`` takes a sample of the many cases; ``make test-all`` takes them all.
+
+A test that is marked ``rotated(n)`` stands for a family of cases of which every n-th runs, chosen by
+a seed: the day, or ``--rotation SEED``. The seed is printed at the top of the run.
+"""
+
+import datetime
+import os
+import zlib
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rotation", help="the seed that chooses rotated tests, by default the day")
+
+
+def seed(config: pytest.Config) -> str:
+    """The seed of the run, the same in all its processes."""
+    today = str(datetime.date.today())
+    return os.environ.setdefault("GRADCHAIN_ROTATION", config.getoption("rotation") or today)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"rotated tests: seed {seed(config)}; to repeat this choice: --rotation {seed(config)}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    by_row(items)
+    asked_by_name = any("::" in argument for argument in config.args)
+    if config.getoption("markexpr") != "not slow" or asked_by_name:
+        return
+    left_out = [item for item in items if not is_chosen(item, seed(config))]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if is_chosen(item, seed(config))]
+
+
+def is_chosen(item: pytest.Item, run: str) -> bool:
+    """Whether an item is no rotated test, or in the sample of this run."""
+    mark = item.get_closest_marker("rotated")
+    return mark is None or zlib.crc32(f"{run} {item.nodeid}".encode()) % mark.args[0] == 0
+
+
+def by_row(items: list[pytest.Item]) -> None:
+    """Bring the laws of a row together: they share compiled programs."""
+    name = lambda item: getattr(getattr(item, "callspec", None), "params", {}).get("row")
+    places = [i for i, item in enumerate(items) if "test_laws.py" in item.nodeid and name(item)]
+    ordered = sorted((items[i] for i in places), key=lambda item: name(item).name)
+    for place, item in zip(places, ordered, strict=True):
+        items[place] = item
