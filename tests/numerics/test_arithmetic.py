@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradchain as gc
-from gradchain import numerics
+from gradchain.numerics import arithmetic
 
 
 @pytest.mark.parametrize(
@@ -15,8 +15,8 @@ from gradchain import numerics
         (lambda x: gc.numerics.safe_divide(1.0, x), 0.0, 0.0),
         (lambda x: gc.numerics.safe_divide(x, x), 0.0, 0.0),
         (gc.numerics.safe_sqrt, 0.0, 0.0),
-        (lambda x: numerics.shrink(x, 0.0), 1.0, 0.0),
-        (lambda x: numerics.shrink(0.0, x), 1.0, 0.0),
+        (lambda x: arithmetic.shrink(x, 0.0), 1.0, 0.0),
+        (lambda x: arithmetic.shrink(0.0, x), 1.0, 0.0),
     ],
 )
 def test_at_zero_there_are_numbers_and_slopes(function, expected, slope):
@@ -26,8 +26,8 @@ def test_at_zero_there_are_numbers_and_slopes(function, expected, slope):
 
 def test_shrink_brings_a_size_down_to_a_limit():
     sizes = jnp.array([0.5, 2.0, 8.0, jnp.inf])
-    np.testing.assert_allclose(numerics.shrink(sizes, 2.0), [1.0, 1.0, 0.25, 0.0])
-    assert np.isnan(numerics.shrink(sizes, 2.0) * sizes)[
+    np.testing.assert_allclose(arithmetic.shrink(sizes, 2.0), [1.0, 1.0, 0.25, 0.0])
+    assert np.isnan(arithmetic.shrink(sizes, 2.0) * sizes)[
         -1
     ]  # an infinite gradient is not taken for a zero one
 
@@ -48,13 +48,13 @@ def test_a_decay_of_zero_has_a_slope():
 
 def test_a_cast_to_what_it_is_already_costs_nothing():
     x = jnp.ones(2)
-    assert numerics.cast(x, jnp.float32) is x
-    assert numerics.cast(x, jnp.bfloat16).dtype == jnp.bfloat16
+    assert arithmetic.cast(x, jnp.float32) is x
+    assert arithmetic.cast(x, jnp.bfloat16).dtype == jnp.bfloat16
     weak = jnp.asarray(1.0)
-    assert weak.weak_type and not numerics.cast(weak, jnp.float32).weak_type
+    assert weak.weak_type and not arithmetic.cast(weak, jnp.float32).weak_type
 
 
 def test_a_count_stays_at_its_largest_value():
     top = jnp.int32(2**31 - 1)
-    assert numerics.increment(top) == top
-    assert numerics.increment(jnp.int32(3)) == 4
+    assert arithmetic.increment(top) == top
+    assert arithmetic.increment(jnp.int32(3)) == 4

@@ -50,3 +50,16 @@ def test_only_the_leaves_that_are_chosen_decay(name):
     samples.assert_close(first(weight_decay=0.5, where="*"), everywhere, 1e-6)
     samples.assert_close(some, {"bias": nowhere["bias"], "kernel": everywhere["kernel"]}, 1e-6)
     assert not np.allclose(everywhere["bias"], nowhere["bias"], rtol=1e-3)
+
+
+def test_the_model_of_momo_knows_which_leaves_decay():
+    """Where the model reaches its bound it says so of the parameters after the step."""
+    p, g = (
+        {"a": jnp.array([2.0]), "b": jnp.array([3.0])},
+        {"a": jnp.array([1.0]), "b": jnp.array([0.5])},
+    )
+    for where in (None, "a", "c"):
+        tx = gc.momo(2.0, weight_decay=0.125, where=where)  # a rate that does not cut the step
+        u, _ = tx.update(g, tx.init(p), p, value=1.5)
+        model = 1.5 + sum(float((g[k] * u[k])[0]) for k in p)
+        np.testing.assert_allclose(model, 0.0, atol=1e-6)

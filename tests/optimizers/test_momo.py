@@ -11,19 +11,6 @@ from tests.laws.samples import assert_close
 from tests.support.least_squares import SOLUTION, loss
 
 
-def test_the_model_of_momo_knows_which_leaves_decay():
-    """Where the model reaches its bound it says so of the parameters after the step."""
-    p, g = (
-        {"a": jnp.array([2.0]), "b": jnp.array([3.0])},
-        {"a": jnp.array([1.0]), "b": jnp.array([0.5])},
-    )
-    for where in (None, "a", "c"):
-        tx = gc.momo(2.0, weight_decay=0.125, where=where)  # a rate that does not cut the step
-        u, _ = tx.update(g, tx.init(p), p, value=1.5)
-        model = 1.5 + sum(float((g[k] * u[k])[0]) for k in p)
-        np.testing.assert_allclose(model, 0.0, atol=1e-6)
-
-
 @pytest.fixture(autouse=True)
 def in_float64():
     with jax.enable_x64(True):
