@@ -295,7 +295,7 @@ def transform(function: Callable[P, Any]) -> Callable[P, GradientTransformation]
 
 @overload
 def transform(
-    function: None = None, *, roles: str
+    function: None = None, *, roles: str = ""
 ) -> Callable[[Callable[P, Any]], Callable[P, GradientTransformation]]: ...
 
 
@@ -328,8 +328,8 @@ def transform(function: Callable[..., Any] | None = None, *, roles: str = "") ->
         >>> @gc.transform(roles="adaptive")
         ... def signs():
         ...     return gc.elementwise(lambda g: g / abs(g))
-        >>> gc.chain(signs(), gc.clip_by_global_norm(1.0)).roles == {"adaptive", "clip", "global_clip"}
-        True
+        >>> sorted(gc.chain(signs(), gc.clip(1.0)).roles)
+        ['adaptive', 'clip']
     """
     make = decorator(GradientTransformation, roles=roles_of(roles))
     return make if function is None else make(function)

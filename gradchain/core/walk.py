@@ -7,6 +7,7 @@ import functools
 import itertools
 import typing
 from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,9 @@ from gradchain.core.transformation import GradientTransformation, as_transformat
 from gradchain.core.types import Params, State
 from gradchain.tree.paths import flatten
 from gradchain.tree.selecting import keep_leaves
+
+Place: TypeAlias = tuple[Any, ...]
+"""By turns the index of a member in its chain and the name of a branch, from the outside in."""
 
 _CHAIN = chain().factory  # the one recipe whose members the user puts together
 
@@ -92,16 +96,16 @@ class PlacedMember:
     # Where it stands
 
     @functools.cached_property
-    def position(self) -> tuple[int | str, ...]:
+    def position(self) -> Place:
         """By turns the index in a chain and the branch there, from the outside in."""
         return (*self._origin, list(self.chain.members).index(self.stage.name))
 
     @property
-    def _origin(self) -> tuple[int | str, ...]:
+    def _origin(self) -> Place:
         return () if self.above is None else (*self.above.position, self.branch)
 
     @functools.cached_property
-    def recipe(self) -> tuple[int | str, ...] | None:
+    def recipe(self) -> Place | None:
         """The recipe of this library that put it there, as the place of its call.
 
         ``None`` if the user did.
@@ -111,7 +115,7 @@ class PlacedMember:
         return next(itertools.islice(found, self.position[-1], None))
 
     @functools.cached_property
-    def labels(self) -> frozenset[tuple[tuple[int | str, ...], str]]:
+    def labels(self) -> frozenset[tuple[Place, str]]:
         """The groups that it stands in: each a position and a label."""
         if self.above is None:
             return frozenset()
@@ -194,8 +198,9 @@ def _entry(state: State, name: str) -> State:
 
 def _count(entry: State) -> jax.Array:
     count = entry.get("count") if isinstance(entry, dict) else None
-    is_known = count is not None and not isinstance(count, jax.ShapeDtypeStruct)
-    return count if is_known else jnp.zeros((), jnp.int32)
+    if count is None or isinstance(count, jax.ShapeDtypeStruct):
+        return jnp.zeros((), jnp.int32)
+    return count
 
 
 def _reaching(stage: Stage, stages: list[Stage], params: Params | None) -> Params | None:
@@ -209,9 +214,7 @@ def _reaching(stage: Stage, stages: list[Stage], params: Params | None) -> Param
     return params if frozen is None else drop_leaves(frozen, params)
 
 
-def _recipes(
-    tx: GradientTransformation, at: tuple[int | str, ...], recipe: tuple[int | str, ...] | None
-) -> Iterator[tuple[int | str, ...] | None]:
+def _recipes(tx: GradientTransformation, at: Place, recipe: Place | None) -> Iterator[Place | None]:
     """For each member of ``tx`` the outermost recipe of this library that it comes from."""
     if not tx.factory.composite or tx.name:
         yield recipe

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from gradchain.core.by_label import ByLabel
-from gradchain.core.walk import PlacedMember
+from gradchain.core.walk import Place, PlacedMember
 from gradchain.inspection.mistakes.case import (
     Case,
     Found,
@@ -56,7 +56,7 @@ def _is_whole(case: Case) -> bool:
     return len(case.tx.members) > 1 or first.call.factory.composite or is_final_wrapper
 
 
-def _in_one_chain(a: tuple[int | str, ...], b: tuple[int | str, ...]) -> bool:
+def _in_one_chain(a: Place, b: Place) -> bool:
     """Whether two positions part in a chain, and not at the branches of a member."""
     depth = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), 0)
     return depth % 2 == 0

@@ -18,9 +18,11 @@ def run_length(part: PlacedMember, parts: list[PlacedMember], steps: int) -> int
     Inside ``accumulate`` it makes fewer.
     """
     for outer in filter(part.is_inside, parts):
-        every = outer.body.micro_steps
-        if not isinstance(every, int | float):
-            return None
+        every, is_number = outer.body.micro_steps, isinstance(outer.body.micro_steps, int | float)
+        if is_number and every == 1:
+            continue
+        if not is_number or any(map(callable, outer.call.arguments.values())):
+            return None  # a schedule: only the first is known
         steps = int(steps / every)
     return steps
 
