@@ -22,6 +22,6 @@ def entries(node: Any) -> dict[str, Any]:
 
 
 def unboxed(x: Any) -> Any:
-    """The array in a box around one, such as Flax's ``Variable``."""
+    """The array in a box, such as Flax's ``Variable``."""
     leaves = jax.tree.leaves(x)
     return leaves[0] if len(leaves) == 1 else x

@@ -1,4 +1,4 @@
-"""Roles: one word each for what a transformation is, said where it is defined."""
+"""Roles: words for what a transformation is."""
 
 from __future__ import annotations
 

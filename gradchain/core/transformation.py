@@ -1,13 +1,11 @@
-"""Transformations: pure ``(init, update)`` pairs that are values, and how a chain of them runs.
+"""Transformations: pure ``(init, update)`` pairs that are values.
 
-When a transformation runs, its schedules are evaluated at the present step and its factory is
-called with numbers. What the factory returns, a ``Body``, says how one array, or one tree, is
-updated (``gradchain.lift``).
+When one runs, its schedules are evaluated at the present step and its factory is called with
+numbers. It returns a ``Body``, which says how an array or a tree is updated.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, overload
 
@@ -15,13 +13,14 @@ import jax
 
 from gradchain.core import errors
 from gradchain.core.apply import add_columns
-from gradchain.core.call import Call, Factory, as_number, decorator, is_call
+from gradchain.core.call import Call, as_number, is_call
 from gradchain.core.columns import Columns
+from gradchain.core.factory import Factory, decorator
 from gradchain.core.roles import roles_of
 from gradchain.core.run import frozen_by, init_stages, run_stages
 from gradchain.core.schedule import Schedule
 from gradchain.core.stage import free_name, is_pair, stages_at_start, widest
-from gradchain.core.types import OptaxPair, Pair, Params, State, Updates
+from gradchain.core.types import OptaxPair, Pair, Params, State, Tree, Updates
 from gradchain.tree.mapping import is_traced, tree_map_live
 from gradchain.tree.paths import flatten
 
@@ -60,10 +59,12 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
             return super().admit(factory, name, value)
         beside_others = factory.mentions(name, "Where")  # in a rule, which holds a selection too
         where = f"{factory.name}: argument {name!r}"
-        wrap = lambda x: (
-            as_number(x) if beside_others and not is_pair(x) else as_transformation(x, where)
-        )
-        if factory.signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL:
+
+        def wrap(x: Any) -> Any:
+            is_other = beside_others and not is_pair(x)
+            return as_number(x) if is_other else as_transformation(x, where)
+
+        if factory.is_spread(name):
             return tuple(map(wrap, value))
         if factory.mentions(name, "[") or (value is None and factory.mentions(name, "None")):
             return jax.tree.map(wrap, value, is_leaf=lambda x: is_call(x) or is_pair(x))
@@ -79,53 +80,50 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
     @property
     def inner(self) -> list[GradientTransformation]:
         """The transformations among its arguments."""
-        return [
-            x
-            for x in jax.tree.leaves(self.arguments, is_leaf=is_call)
-            if isinstance(x, GradientTransformation)
-        ]
+        leaves = jax.tree.leaves(self.arguments, is_leaf=is_call)
+        return [x for x in leaves if isinstance(x, GradientTransformation)]
 
     @property
     def members(self) -> dict[str, GradientTransformation]:
         """The members by name, in order; nested chains and recipes are seen through."""
         if "members" not in self._cache:
             named: dict[str, GradientTransformation] = {}
-            for member in self._expanded() if self.factory.composite and not self.name else [self]:
+            is_open = self.factory.composite and not self.name
+            for member in self._expanded() if is_open else [self]:
                 named[free_name(member.name or _member_name(member), named)] = member
             self._cache["members"] = named
         return self._cache["members"]
 
     def _expanded(self) -> list[GradientTransformation]:
         made = self.factory.call(self.arguments)
-        members = [made] if is_pair(made) or is_call(made) else made
-        return [
-            x for m in members for x in as_transformation(m, self.factory.name).members.values()
-        ]
+        made = [made] if is_pair(made) or is_call(made) else made
+        members = [as_transformation(m, self.factory.name) for m in made]
+        return [x for m in members for x in m.members.values()]
 
     @property
     def roles(self) -> frozenset[str]:
-        """What it is: the roles of its factory, or of a chain or recipe those of its members."""
+        """The roles of its factory; of a chain, those of its members."""
         made = self._expanded() if self.factory.composite else []
         return self.factory.roles.union(*(member.roles for member in made))
 
     def __getitem__(self, name: str) -> GradientTransformation:
         if name not in self.members:
-            raise KeyError(
-                f"no member named {name!r}; the members are {errors.quote(self.members)}"
-            )
+            known = errors.quote(self.members)
+            raise KeyError(f"no member named {name!r}; the members are {known}")
         return self.members[name]
 
     def named(self, name: str) -> GradientTransformation:
-        """The same transformation under a name of its own in the state of a chain.
+        """The same transformation under a name of its own.
 
-        A chain or recipe that is given a name keeps the states of its members together under it.
+        The name stands in the state of a chain. A chain or recipe that is given one keeps the
+        states of its members together under it.
         """
         if not isinstance(name, str) or not name or "/" in name:
             raise ValueError(f"named: a name is a non-empty string without '/', not {name!r}.")
         return self.of(self.factory, self.arguments, name)
 
     def replace(self, **changes: Any) -> GradientTransformation:
-        """The same transformation with arguments, or whole members, changed by name.
+        """The same transformation with arguments or members changed by name.
 
         An argument that the call itself lacks is looked for in its members, and must belong to just
         one of them; a name of a member takes the transformation to put in its place.
@@ -150,13 +148,13 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         if len(owners) != 1:
             found = f"{len(owners)} members have" if owners else "no member has"
             raise TypeError(
-                f"replace: {found} an argument {name!r}. The members are {errors.quote(self.members)}; change one with"
+                f"replace: {found} an argument {name!r}. The members are"
+                f" {errors.quote(self.members)}; change one with"
                 f" tx.replace(member=tx['member'].replace({name}=...))."
             )
         swap = lambda x: owners[0].replace(**{name: value}) if x is owners[0] else x
-        new = {
-            k: jax.tree.map(swap, v, is_leaf=is_call) for k, v in self.arguments.items()
-        }  # in their order
+        arguments = self.arguments.items()  # in their order, which a map over the dict loses
+        new = {k: jax.tree.map(swap, v, is_leaf=is_call) for k, v in arguments}
         return self.of(self.factory, new, self.name)
 
     def _has_argument(self, name: str) -> bool:
@@ -164,21 +162,18 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
 
     def insert_before(self, name: str, tx: GradientTransformation | Pair) -> GradientTransformation:
         """The chain in which ``tx`` comes before the member called ``name``."""
-        before = self[name]
-        return chain(
-            *(x for m in self.members.values() for x in ((tx, m) if m is before else (m,)))
-        )
+        members = list(self.members.values())
+        place = members.index(self[name])
+        return chain(*members[:place], tx, *members[place:])
 
     @property
     def locality(self) -> str:
-        """How far an output element looks, ``element``, ``leaf``, ``matrix`` or ``tree``; the
-        widest of the members.
-        """
+        """How far an element looks: ``element``, ``leaf``, ``matrix`` or ``tree``."""
         return widest(s.body.locality for s in stages_at_start(self.members))
 
     @property
     def extras(self) -> frozenset[str]:
-        """The names of the extra arguments that ``update`` takes; ``"*"`` stands for any."""
+        """The extra arguments that ``update`` takes; ``"*"`` stands for any."""
         return frozenset().union(*(s.body.extras for s in stages_at_start(self.members)))
 
     @property
@@ -188,15 +183,15 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
             self._cache["freezes"] = any(s.body.freezes for s in stages_at_start(self.members))
         return self._cache["freezes"]
 
-    def frozen(self, tree: Any) -> Any:
-        """The tree of bools that says which leaves of ``tree`` it keeps from any update."""
+    def frozen(self, tree: Tree) -> Tree:
+        """Which leaves of ``tree`` it keeps from any update."""
         mask = frozen_by(stages_at_start(self.members), tree)
         return tree_map_live(lambda _: False, tree) if mask is None else mask
 
     # What it does
 
-    def init(self, params: Any) -> dict[str, Any]:
-        """The state before the first update: a dict of dicts of arrays, keyed by names.
+    def init(self, params: Params) -> State:
+        """The state before the first update.
 
         Args:
             params: tree of arrays or of ``jax.ShapeDtypeStruct``; ``None`` leaves are holes.
@@ -210,8 +205,8 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         return init_stages(self.members, errors.as_arrays(params))
 
     def update(
-        self, updates: Any, state: dict[str, Any], params: Any = None, **extra: Any
-    ) -> tuple[Any, dict[str, Any]]:
+        self, updates: Updates, state: State, params: Params | None = None, **extra: Any
+    ) -> tuple[Updates, State]:
         """Turn gradients into updates, and the state into the next one.
 
         Outside ``jit`` it compiles itself, with the hyperparameters as arguments.
@@ -220,8 +215,7 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
             updates: tree of gradients; ``None`` leaves are holes, whose state stays as it is.
             state: what ``init`` or the last ``update`` returned.
             params: tree of parameters; some members need them.
-            extra: further arguments by keyword (``value=``, ``key=`` ...), used by whoever names
-                them.
+            extra: further arguments by keyword, for example ``value=``, for members that name them.
 
         Returns:
             The updates, each of its gradient's dtype, and the new state.
@@ -236,16 +230,16 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         return _update(self, updates, state, params, extra, flat)
 
     def step(
-        self, grads: Any, state: dict[str, Any], params: Any, **extra: Any
-    ) -> tuple[Any, dict[str, Any]]:
-        """Update and apply in one compiled call: ``params, state = tx.step(grads, state, params)``."""
+        self, grads: Updates, state: State, params: Params, **extra: Any
+    ) -> tuple[Params, State]:
+        """Update and apply: ``params, state = tx.step(grads, state, params)``."""
         flat = flatten(grads)
         if _is_concrete(flat[0], extra):
             return _compiled_step(self, grads, state, params, extra)
         return _step(self, grads, state, params, extra, flat)
 
 
-def _is_concrete(leaves: list, extra: dict[str, Any]) -> bool:
+def _is_concrete(leaves: list[Any], extra: dict[str, Any]) -> bool:
     """Whether to compile: a tracer in the state or the parameters alone would do no harm there."""
     is_static = any(isinstance(x, str) or callable(x) for x in extra.values())
     return not is_static and not is_traced(leaves)
@@ -257,7 +251,7 @@ def _update(
     state: State,
     params: Params,
     extra: dict[str, Any],
-    flat: tuple[list, Any] | None = None,
+    flat: tuple[list[Any], Any] | None = None,
 ) -> tuple[Updates, State]:
     errors.check_not_swapped(tx.members, updates, state)
     given = Columns.of_flat(*(flat or flatten(updates)), updates, params)
@@ -272,7 +266,7 @@ def _step(
     state: State,
     params: Params,
     extra: dict[str, Any],
-    flat: tuple[list, Any] | None = None,
+    flat: tuple[list[Any], Any] | None = None,
 ) -> tuple[Params, State]:
     if params is None:
         raise ValueError("apply_updates: params is None; call apply_updates(params, updates)")
@@ -282,11 +276,9 @@ def _step(
     return add_columns(made), state
 
 
-_compiled_update = jax.jit(_update)
+_compiled_update, _compiled_step = jax.jit(_update), jax.jit(_step)
 
-_compiled_step = jax.jit(_step)
-
-# ---------------------------------------------------------------------------------------- factories
+# ---------------------------------------------------------------------------------- factories
 
 
 @overload
@@ -309,16 +301,8 @@ def transform(function: Callable[..., Any] | None = None, *, roles: str = "") ->
 
     Args:
         function: the function; the decorator stands with arguments or without.
-        roles: words that say what the transformations are, for ``check``, ``watch`` and whatever
-            else asks; of no known one nothing is known. ``clip``: bounds what is too large, as
-            ``global_clip`` by the norm of all leaves, as ``rms_clip`` by a root mean square, which
-            bounds directions as well; ``adaptive``: 1000 times the gradient gives the same
-            direction; ``momentum``: it moves on where the gradient vanishes (unless an argument
-            ``b1`` is 0); ``step``: it turns a direction into a step downhill; ``decay``: it pulls
-            parameters towards zero or their start; ``final``: it takes its updates for those that
-            are added to the parameters; ``harmless``: it changes no update; ``alternatives``: each
-            of its members makes whole updates of its own; ``observer``: it shows numbers of what it
-            holds and changes none.
+        roles: words for ``check``, ``watch`` and whoever else asks, for example ``"adaptive
+            momentum"``; ``gradchain.core.roles.ROLES`` says each. None: nothing is known of it.
 
     Raises:
         ValueError: if a word is no role.
@@ -336,16 +320,15 @@ def transform(function: Callable[..., Any] | None = None, *, roles: str = "") ->
 
 
 def recipe(function: Callable[P, Any]) -> Callable[P, GradientTransformation]:
-    """Make a factory from a function that puts other transformations together; its values print as
-    itself.
+    """Make a factory from a function that composes other transformations.
+
+    Its values print as its own call.
     """
     return decorator(GradientTransformation, composite=True)(function)
 
 
 def as_transformation(x: Any, where: str) -> GradientTransformation:
-    """``x`` itself, or a foreign ``(init, update)`` pair wrapped; ``where`` begins the message of
-    the error.
-    """
+    """A transformation itself, or a foreign pair wrapped; ``where`` begins the error."""
     if isinstance(x, GradientTransformation):
         return x
     if not is_pair(x):
@@ -357,15 +340,12 @@ def as_transformation(x: Any, where: str) -> GradientTransformation:
 
 
 def _member_name(member: GradientTransformation) -> str:
-    update = member.arguments["update"] if member.is_pair else None
-    return (
-        member.factory.name
-        if update is None
-        else getattr(update, "__qualname__", "pair").split(".")[0]
-    )
+    if not member.is_pair:
+        return member.factory.name
+    return getattr(member.arguments["update"], "__qualname__", "pair").split(".")[0]
 
 
-def _make_pair(init: Callable, update: Callable) -> tuple[Callable, Callable]:
+def _make_pair(init: Callable[..., Any], update: Callable[..., Any]) -> tuple:
     return init, update
 
 
@@ -378,9 +358,8 @@ _pair = Factory(_make_pair, GradientTransformation)
 def chain(*members: GradientTransformation | Pair) -> Any:
     """Apply transformations in order, each to the updates of the one before.
 
-    The state is a dict with one entry for each member that has a state, under its name; nested
-    chains and recipes are seen through, so that paths do not depend on how the chain was written.
-    ``chain()`` changes nothing.
+    The state is a dict with an entry for each member that has a state. Nested chains and recipes
+    are seen through: paths do not depend on how the chain was written. ``chain()`` changes nothing.
 
     Args:
         members: transformations, or foreign ``(init, update)`` pairs such as optax's.

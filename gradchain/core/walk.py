@@ -29,12 +29,12 @@ _CHAIN = chain().factory  # the one recipe whose members the user puts together
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PlacedMember:
-    """A member of a chain, or of a wrapper or group in it.
+    """A member of a chain, however deep, and its place.
 
     Attributes:
         path: the names under which its state stands: ``("accumulate", "inner", "scale_by_adam")``.
         stage: the member at work: ``stage.call`` the transformation, ``stage.numbers`` its
-            arguments at this step, ``stage.body`` what its factory made of them.
+            arguments at this step, ``stage.body`` the lift or pair that its factory made.
         entry: its part of the state.
         params: the parameters that reach it, the others holes; ``None`` if none are known.
         chain: the chain that it is a member of.
@@ -72,12 +72,12 @@ class PlacedMember:
 
     @property
     def roles(self) -> frozenset[str]:
-        """What it is, as said where its factory is defined."""
+        """The roles of its factory."""
         return self.call.factory.roles
 
     @property
     def needs(self) -> frozenset[str]:
-        """The arguments that ``update`` must be given for it: ``params``, and extra ones."""
+        """The arguments that it needs: ``params``, and extra ones."""
         if not isinstance(self.body, Lift):
             return frozenset()  # a pair of functions does not say
         names = self.body.required - (GIVEN - {"p"})
@@ -85,9 +85,9 @@ class PlacedMember:
 
     @property
     def takes(self) -> frozenset[str]:
-        """The extra arguments that it uses where they are given; ``"*"`` for any.
+        """The extra arguments that it uses where they are given.
 
-        Those of its members are theirs.
+        ``"*"`` stands for any; those of its members are not among them.
         """
         if not isinstance(self.body, Lift):
             return frozenset() if self.body.members else self.body.extras
@@ -97,7 +97,7 @@ class PlacedMember:
 
     @functools.cached_property
     def position(self) -> Place:
-        """By turns the index in a chain and the branch there, from the outside in."""
+        """Its place, from the outside in."""
         return (*self._origin, list(self.chain.members).index(self.stage.name))
 
     @property
@@ -106,9 +106,9 @@ class PlacedMember:
 
     @functools.cached_property
     def recipe(self) -> Place | None:
-        """The recipe of this library that put it there, as the place of its call.
+        """The place of the recipe that made it, of this library.
 
-        ``None`` if the user did.
+        ``None`` if the user put it there.
         """
         outer = None if self.above is None else self.above.recipe
         found = _recipes(self.chain, (*self._origin, 0), outer)
@@ -116,7 +116,7 @@ class PlacedMember:
 
     @functools.cached_property
     def labels(self) -> frozenset[tuple[Place, str]]:
-        """The groups that it stands in: each a position and a label."""
+        """The groups around it: each a position and a label."""
         if self.above is None:
             return frozenset()
         if not isinstance(self.above.body, ByLabel):
@@ -129,14 +129,14 @@ class PlacedMember:
         return len(self.position) > depth and self.position[:depth] == outer.position
 
     def precedes(self, other: PlacedMember) -> bool:
-        """Whether updates go through this one first and then through the other."""
+        """Whether updates go through this one before the other."""
         for depth, (i, j) in enumerate(zip(self.position, other.position, strict=False)):
             if i != j:
                 return depth % 2 == 0 and i < j and self.meets(other)
         return False
 
     def meets(self, other: PlacedMember) -> bool:
-        """Whether a leaf goes through both, as far as is known."""
+        """Whether a leaf may go through both."""
         if self.params is not None:
             columns = zip(flatten(self.params)[0], flatten(other.params)[0], strict=True)
             return any(a is not None and b is not None for a, b in columns)
@@ -146,7 +146,7 @@ class PlacedMember:
 def walk(
     tx: GradientTransformation, state: State | None = None, params: Params | None = None
 ) -> Iterator[PlacedMember]:
-    """Each member of ``tx`` in order, a wrapper before what it holds.
+    """Each member of ``tx`` in order, wrappers before their members.
 
     Args:
         tx: the transformation.
@@ -188,7 +188,7 @@ def _walk(
 
 
 def _stages(tx: GradientTransformation, state: State) -> list[Stage]:
-    """The members, each at the step that its part of the state counts."""
+    """The members, each at the step in its state."""
     return [Stage(name, call, _count(_entry(state, name))) for name, call in tx.members.items()]
 
 
@@ -204,9 +204,9 @@ def _count(entry: State) -> jax.Array:
 
 
 def _reaching(stage: Stage, stages: list[Stage], params: Params | None) -> Params | None:
-    """The parameters that reach a member: those that no other member freezes.
+    """The parameters that reach a member.
 
-    One that does nothing but freeze sees all.
+    They are those that no other member freezes; one that does nothing but freeze sees all.
     """
     if params is None or (stage.body.freezes and not stage.body.members):
         return params
@@ -215,7 +215,7 @@ def _reaching(stage: Stage, stages: list[Stage], params: Params | None) -> Param
 
 
 def _recipes(tx: GradientTransformation, at: Place, recipe: Place | None) -> Iterator[Place | None]:
-    """For each member of ``tx`` the outermost recipe of this library that it comes from."""
+    """The outermost recipe of this library for each member."""
     if not tx.factory.composite or tx.name:
         yield recipe
         return
@@ -233,7 +233,9 @@ def is_ours(tx: GradientTransformation) -> bool:
 
 
 def is_optimizer(tx: GradientTransformation) -> bool:
-    """Whether its updates are steps downhill: a member, however deep, makes them so.
+    """Whether a member, however deep, makes steps downhill.
+
+    Then updates are steps, not directions.
 
     Example:
         >>> import gradchain as gc
@@ -244,9 +246,9 @@ def is_optimizer(tx: GradientTransformation) -> bool:
 
 
 def without_observations(tx: GradientTransformation, state: State) -> State:
-    """The state of ``tx`` with holes for the numbers that observers show.
+    """The state of ``tx`` without the numbers that observers show.
 
-    What stands between members, such as the meters of a ``watch`` around, is left out.
+    They become holes. The meters that a ``watch`` around it puts between members are left out.
 
     Example:
         >>> import gradchain as gc
@@ -261,7 +263,7 @@ def without_observations(tx: GradientTransformation, state: State) -> State:
 
 
 def _unobserved(stage: Stage, entry: State) -> State:
-    """The part of one member in the state, with holes for what observers show."""
+    """A member's state without the numbers that observers show."""
     if not isinstance(entry, dict):
         return entry
     hidden = dict(entry)

@@ -43,7 +43,7 @@ MISTAKES: tuple[Search, ...] = (
 
 
 class Findings(list[Finding]):
-    """The findings of ``check``, the worst first; it prints one a line."""
+    """The findings of ``check``, the worst first, printed as lines."""
 
     def __repr__(self) -> str:
         return "\n".join(map(str, self)) or "nothing found"

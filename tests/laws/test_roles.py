@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import gradchain as gc
-from gradchain.core.call import FACTORIES, is_call
+from gradchain.core.call import is_call
+from gradchain.core.factory import FACTORIES
 from gradchain.core.roles import ROLES
 from gradchain.core.walk import is_optimizer, walk
 from gradchain.inspection.mistakes.case import flips
@@ -105,7 +106,7 @@ def is_close(a: np.ndarray, b: np.ndarray, tolerance: float = 1e-2) -> bool:
     return bool(np.max(np.abs(a - b)) <= tolerance * np.max(np.abs(b)))
 
 
-# ------------------------------------------------------------- the laws: whether a role shows itself
+# ------------------------------------------------------------ the laws: whether a role shows itself
 
 
 def is_adaptive(u: dict, states: dict) -> bool:
@@ -214,6 +215,12 @@ WHY = {
     ("zero_nans", "harmless"): "it changes gradients that are not numbers",
     ("layerwise_decay", "harmless"): "these leaves are in its last layer, whose factor is 1",
     ("scale_by_polyak-sps_plus", "harmless"): "with this loss the factor of the row is 1",
+    ("momo_adam", "step"): "the decay of this row outweighs the gradients",
+    ("hager_zhang", "adaptive"): "it looks for the same point along any direction",
+    ("levenberg_marquardt", "adaptive"): "it goes by residuals, and not by the gradient",
+    ("levenberg_marquardt-none", "adaptive"): "as levenberg_marquardt",
+    ("reverse_communication", "step"): "the search of this row turns a direction into a step",
+    ("scale_by_lbfgs-one", "harmless"): "it knows no curvature where parameters do not move",
     ("GradientTransformation", "momentum"): "a pair of functions cannot say what it is",
     ("accumulate-three", "step"): "it makes one every third time",
     ("sam", "step"): "it asks a loss for a gradient, and not the one that it is given",
@@ -247,6 +254,12 @@ def roles_found(tx: Any, extra: dict | None = None) -> set[str]:
     """The roles whose law holds."""
     found = responses(tx, extra or {})
     return {role for role, law in LAWS.items() if law(*found)}
+
+
+#: Before they know a curvature their steps have the length 1 at most.
+for name in ("bfgs", "dfp", "lbfgs", "lbfgs-compact", "lbfgsb"):
+    why = "a gradient without a curvature is clipped"
+    WHY |= {(f"scale_by_{name}", role): why for role in ("clip", "global_clip")}
 
 
 @each(SINGLE)
@@ -321,7 +334,7 @@ def test_reasons_are_for_rows_that_exist():
     assert {name for name, _ in WHY} <= {row.name for row in ROWS}
 
 
-# ---------------------------------------------------------------------------- a user's are like ours
+# --------------------------------------------------------------------------- a user's are like ours
 
 
 @gc.transform(roles="adaptive momentum")
@@ -376,7 +389,7 @@ def test_check_knows_a_transformation_of_a_users_own():
     assert is_optimizer(gc.lookahead(half_a_step()))
 
 
-# ------------------------------------------------------------------- what asks, and what is declared
+# -------------------------------------------------------------------------- those that ask for roles
 
 directions = [row for row in SINGLE if "adaptive" in row.make().roles]
 rate = gc.scale_by_learning_rate(0.1)

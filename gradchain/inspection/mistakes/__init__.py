@@ -1,1 +1,4 @@
-"""The classic mistakes in a chain, a small function for each; ``gradchain.check`` runs them all."""
+"""The classic mistakes in a chain, a function for each.
+
+``gradchain.check`` runs them all.
+"""

@@ -1,4 +1,4 @@
-"""Mistakes in arguments, and in the leaves that a member is for."""
+"""Mistakes in arguments and in the choice of leaves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gradchain.wrappers.groups import Frozen
 
 
 def missing_arguments(case: Case) -> Found:
-    """A member needs what ``update`` is not given."""
+    """A member needs an argument that ``update`` is not given."""
     for part in case.parts:
         missing = sorted(part.needs - set(case.passes))
         if missing:
@@ -30,7 +30,7 @@ def missing_arguments(case: Case) -> Found:
 
 
 def unknown_arguments(case: Case) -> Found:
-    """``update`` is given what no member takes, and refuses it."""
+    """``update`` is given an argument that no member takes."""
     strange = sorted(set(case.passes) - {"params"} - VOCABULARY - case.tx.extras)
     if strange and "*" not in case.tx.extras:
         known = quote(sorted(VOCABULARY | case.tx.extras))
@@ -95,7 +95,10 @@ def _any(mask: Tree) -> bool:
 
 
 def _is_pattern(where: Where | None) -> bool:
-    """Whether it was written for paths that exist; a function may be for any tree."""
+    """Whether it was written for paths that should exist.
+
+    A function may be for any tree.
+    """
     return isinstance(where, str | re.Pattern)
 
 

@@ -1,4 +1,4 @@
-"""The case that a search for mistakes looks at, and its findings.
+"""A case for the searches for mistakes, and their findings.
 
 A search is a function of a ``Case``, called like the mistake, that yields severity, member and
 message of each finding. Two members that come from one recipe of this library are as its authors
@@ -30,7 +30,7 @@ class Finding:
             ``note`` if it is good to know.
         name: the name of the mistake.
         member: the path of the member; empty for the whole.
-        message: what is the matter, and the way out.
+        message: the matter, and the way out.
     """
 
     severity: str
@@ -45,7 +45,7 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A transformation and its run, as ``check`` is told of them."""
+    """A transformation and facts about its run; see ``check``."""
 
     tx: GradientTransformation
     parts: list[PlacedMember]
@@ -74,16 +74,16 @@ is_clip = has_role("clip")
 
 
 def is_unknown(part: PlacedMember) -> bool:
-    """Whether nothing is known of its effect on the sign and the size of an update."""
+    """Whether nothing is known of its effect on updates."""
     if part.call.factory.composite or part.roles:
         return False  # a chain with a name of its own; or it has said what it is
     return part.body.is_opaque or not is_ours(part.call)
 
 
 def first_value(value: Any) -> float | None:
-    """A hyperparameter as a number, that of a schedule where it is first not zero.
+    """A hyperparameter as a number; ``None`` if it is traced.
 
-    ``None`` if it is traced.
+    Of a schedule it is the first value that is not zero.
     """
     if callable(value):
         return next((v for v in values(value, (0, 1, 100, 10_000)) if v), 0.0)
@@ -91,7 +91,7 @@ def first_value(value: Any) -> float | None:
 
 
 def values(function: Callable[[Any], Any], steps: Sequence[int]) -> list[float]:
-    """A function of the step at some steps; nothing if its values are traced."""
+    """The values of a schedule at some steps; none if traced."""
     steps = [min(step, np.iinfo(np.int32).max) for step in steps]
     try:
         if isinstance(function, Schedule):
@@ -103,13 +103,13 @@ def values(function: Callable[[Any], Any], steps: Sequence[int]) -> list[float]:
 
 
 def rates(part: PlacedMember) -> Iterator[tuple[str, Any]]:
-    """The learning rates among the arguments of a member, numbers or schedules."""
+    """The learning rates among a member's arguments, numbers or schedules."""
     arguments = {} if part.call.factory.composite else part.call.arguments
     yield from ((k, v) for k, v in arguments.items() if k in ("learning_rate", "step_size_fn"))
 
 
 def argument(part: PlacedMember, *names: str) -> float | None:
-    """The first of some hyperparameters that a member has, as a number."""
+    """The first hyperparameter of these names, as a number."""
     return next((first_value(v) for k, v in part.call.arguments.items() if k in names), None)
 
 
@@ -132,7 +132,7 @@ def has_momentum(part: PlacedMember) -> bool:
 
 
 def is_added_decay(part: PlacedMember) -> bool:
-    """Whether it adds a decay to a direction, which a learning rate then turns downhill."""
+    """Whether it adds a decay to a direction."""
     return "decay" in part.roles and "final" not in part.roles
 
 

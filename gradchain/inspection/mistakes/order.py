@@ -1,4 +1,4 @@
-"""Mistakes of order: signs, learning rates, members at the wrong place."""
+"""Mistakes in signs, learning rates and the order of members."""
 
 from __future__ import annotations
 
@@ -50,14 +50,17 @@ def no_learning_rate(case: Case) -> Found:
 
 
 def _is_whole(case: Case) -> bool:
-    """Whether it is meant as an optimizer; one member alone may be a part looked at by itself."""
+    """Whether it is meant as an optimizer.
+
+    One member alone may be a part that is looked at by itself.
+    """
     first = case.parts[0]
     is_final_wrapper = "final" in first.roles and bool(first.body.members)
     return len(case.tx.members) > 1 or first.call.factory.composite or is_final_wrapper
 
 
 def _in_one_chain(a: Place, b: Place) -> bool:
-    """Whether two positions part in a chain, and not at the branches of a member."""
+    """Whether two positions part in a chain, not at branches."""
     depth = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), 0)
     return depth % 2 == 0
 
@@ -162,7 +165,7 @@ def decay_uphill(case: Case) -> Found:
 
 
 def not_the_last(case: Case) -> Found:
-    """A member that has to know where the parameters will be is not the last."""
+    """A member that foresees the next parameters is not last."""
     # Of a final decay it is only asked that no learning rate comes after it: see ``decay_uphill``.
     is_final = lambda p: "final" in p.roles and "decay" not in p.roles
     for a in filter(is_final, case.parts):

@@ -13,7 +13,7 @@ from gradchain.inspection.mistakes.case import Case, Found, rates, values
 
 
 def run_length(part: PlacedMember, parts: list[PlacedMember], steps: int) -> int | None:
-    """How many steps a member makes in a run; ``None`` if that is not known.
+    """How many steps a member makes, if that is known.
 
     Inside ``accumulate`` it makes fewer.
     """
@@ -28,7 +28,7 @@ def run_length(part: PlacedMember, parts: list[PlacedMember], steps: int) -> int
 
 
 def schedules(case: Case) -> Iterator[tuple[PlacedMember, str, Callable[[Any], Any], int]]:
-    """Each learning rate that is a schedule, and how many of its steps the run makes."""
+    """Each schedule of a learning rate, and its number of steps."""
     seen = []
     for part in case.parts if case.steps else ():
         length = run_length(part, case.parts, case.steps or 0)
