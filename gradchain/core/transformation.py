@@ -11,18 +11,15 @@ from typing import Any, ParamSpec, overload
 
 import jax
 
-from gradchain.core import errors
-from gradchain.core.apply import add_columns
+from gradchain.core import compiled, errors
 from gradchain.core.call import Call, as_number, is_call
-from gradchain.core.columns import Columns
 from gradchain.core.factory import Factory, decorator
 from gradchain.core.roles import roles_of
-from gradchain.core.run import frozen_by, init_stages, run_stages
+from gradchain.core.run import frozen_by, init_stages
 from gradchain.core.schedule import Schedule
 from gradchain.core.stage import free_name, is_pair, stages_at_start, widest
 from gradchain.core.types import OptaxPair, Pair, Params, State, Tree, Updates
-from gradchain.tree.mapping import is_traced, tree_map_live
-from gradchain.tree.paths import flatten
+from gradchain.tree.mapping import tree_map_live
 
 P = ParamSpec("P")
 
@@ -102,7 +99,7 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
 
     @property
     def roles(self) -> frozenset[str]:
-        """The roles of its factory; of a chain, those of its members."""
+        """The roles of its factory, or of a chain's members."""
         made = self._expanded() if self.factory.composite else []
         return self.factory.roles.union(*(member.roles for member in made))
 
@@ -224,59 +221,14 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
             ValueError: naming the path, if structures or shapes do not fit; nothing is broadcast.
             TypeError: for an extra argument that no member takes.
         """
-        flat = flatten(updates)
-        if _is_concrete(flat[0], extra):
-            return _compiled_update(self, updates, state, params, extra)
-        return _update(self, updates, state, params, extra, flat)
+        return compiled.update(self, updates, state, params, extra)
 
     def step(
         self, grads: Updates, state: State, params: Params, **extra: Any
     ) -> tuple[Params, State]:
         """Update and apply: ``params, state = tx.step(grads, state, params)``."""
-        flat = flatten(grads)
-        if _is_concrete(flat[0], extra):
-            return _compiled_step(self, grads, state, params, extra)
-        return _step(self, grads, state, params, extra, flat)
+        return compiled.step(self, grads, state, params, extra)
 
-
-def _is_concrete(leaves: list[Any], extra: dict[str, Any]) -> bool:
-    """Whether to compile: a tracer in the state or the parameters alone would do no harm there."""
-    is_static = any(isinstance(x, str) or callable(x) for x in extra.values())
-    return not is_static and not is_traced(leaves)
-
-
-def _update(
-    tx: GradientTransformation,
-    updates: Updates,
-    state: State,
-    params: Params,
-    extra: dict[str, Any],
-    flat: tuple[list[Any], Any] | None = None,
-) -> tuple[Updates, State]:
-    errors.check_not_swapped(tx.members, updates, state)
-    given = Columns.of_flat(*(flat or flatten(updates)), updates, params)
-    made, state = run_stages(tx.members, given, state, extra)
-    in_dtype_of = lambda g, u: u if g is None or u.dtype == g.dtype else u.astype(g.dtype)
-    return given.tree(list(map(in_dtype_of, given.g, made.g))), state
-
-
-def _step(
-    tx: GradientTransformation,
-    grads: Updates,
-    state: State,
-    params: Params,
-    extra: dict[str, Any],
-    flat: tuple[list[Any], Any] | None = None,
-) -> tuple[Params, State]:
-    if params is None:
-        raise ValueError("apply_updates: params is None; call apply_updates(params, updates)")
-    errors.check_not_swapped(tx.members, grads, state)
-    given = Columns.of_flat(*(flat or flatten(grads)), grads, params)
-    made, state = run_stages(tx.members, given, state, extra)
-    return add_columns(made), state
-
-
-_compiled_update, _compiled_step = jax.jit(_update), jax.jit(_step)
 
 # ---------------------------------------------------------------------------------- factories
 

@@ -106,9 +106,9 @@ class PlacedMember:
 
     @functools.cached_property
     def recipe(self) -> Place | None:
-        """The place of the recipe that made it, of this library.
+        """The place of the recipe that made it.
 
-        ``None`` if the user put it there.
+        It is one of this library; ``None`` if the user put it there.
         """
         outer = None if self.above is None else self.above.recipe
         found = _recipes(self.chain, (*self._origin, 0), outer)

@@ -389,7 +389,7 @@ def test_check_knows_a_transformation_of_a_users_own():
     assert is_optimizer(gc.lookahead(half_a_step()))
 
 
-# -------------------------------------------------------------------------- those that ask for roles
+# ------------------------------------------------------------------------- those that ask for roles
 
 directions = [row for row in SINGLE if "adaptive" in row.make().roles]
 rate = gc.scale_by_learning_rate(0.1)

@@ -91,7 +91,7 @@ def first_value(value: Any) -> float | None:
 
 
 def values(function: Callable[[Any], Any], steps: Sequence[int]) -> list[float]:
-    """The values of a schedule at some steps; none if traced."""
+    """The values of a schedule at steps; none if traced."""
     steps = [min(step, np.iinfo(np.int32).max) for step in steps]
     try:
         if isinstance(function, Schedule):

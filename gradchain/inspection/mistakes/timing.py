@@ -28,7 +28,7 @@ def run_length(part: PlacedMember, parts: list[PlacedMember], steps: int) -> int
 
 
 def schedules(case: Case) -> Iterator[tuple[PlacedMember, str, Callable[[Any], Any], int]]:
-    """Each schedule of a learning rate, and its number of steps."""
+    """Each schedule of a learning rate, and its steps."""
     seen = []
     for part in case.parts if case.steps else ():
         length = run_length(part, case.parts, case.steps or 0)
