@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 import gradchain as gc
-from gradchain.core.call import FACTORIES
+from gradchain.core.factory import FACTORIES
 
 #: When to use it, by family; a name may carry one option. The build stops at a recipe that is
 #: missing here.

@@ -22,11 +22,7 @@ from gradchain.core import slots as slots
 from gradchain.core.apply import apply_updates as apply_updates
 from gradchain.core.around import around as around, run_if as run_if
 from gradchain.core.call import Hyper as Hyper
-from gradchain.core.lift import (
-    elementwise as elementwise,
-    leafwise as leafwise,
-    treewise as treewise,
-)
+from gradchain.core.lift import elementwise as elementwise, leafwise as leafwise
 from gradchain.core.matrices import matrixwise as matrixwise
 from gradchain.core.partition import masked as masked, partition as partition
 from gradchain.core.schedule import Schedule as Schedule, schedule as schedule
@@ -42,6 +38,7 @@ from gradchain.core.transformation import (
     recipe as recipe,
     transform as transform,
 )
+from gradchain.core.trees import treewise as treewise
 from gradchain.core.types import Params as Params, State as State, Updates as Updates
 from gradchain.inspection.check import check as check
 from gradchain.inspection.describe import describe as describe

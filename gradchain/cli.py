@@ -24,7 +24,8 @@ import jax.numpy as jnp
 import gradchain
 from gradchain import plot
 from gradchain.config import Config, from_config, to_config
-from gradchain.core.call import FACTORIES, Call, Factory
+from gradchain.core.call import Call
+from gradchain.core.factory import FACTORIES, Factory
 from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Tree

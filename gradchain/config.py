@@ -11,8 +11,9 @@ import math
 import re
 from typing import Any, TypeAlias
 
-from gradchain.core.call import FACTORIES, Call
+from gradchain.core.call import Call
 from gradchain.core.errors import quote
+from gradchain.core.factory import FACTORIES
 from gradchain.core.transformation import GradientTransformation
 
 Config: TypeAlias = Any

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradchain.checkpoints.foreign import Leaf, join, read
-from gradchain.core.call import FACTORIES
 from gradchain.core.errors import quote
-from gradchain.core.lift import PerTree
+from gradchain.core.factory import FACTORIES
 from gradchain.core.stage import PairBody
 from gradchain.core.transformation import GradientTransformation
+from gradchain.core.trees import PerTree
 from gradchain.core.types import Params, State
 from gradchain.core.walk import PlacedMember, walk
 from gradchain.tree.paths import named_leaves

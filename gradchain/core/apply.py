@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 
 from gradchain.core.columns import Columns
@@ -13,10 +11,10 @@ from gradchain.tree.mapping import is_traced, map_rows
 
 
 def apply_updates(params: Params, updates: Updates) -> Params:
-    """Add updates to parameters: ``params + updates``, each leaf in its parameter's dtype.
+    """Add updates to parameters: ``params + updates``.
 
-    The sum is made in float32 at least and rounded once. Where an update is ``None`` the parameter
-    stays. Called outside ``jit`` it compiles itself.
+    Each leaf keeps its parameter's dtype. The sum is made in float32 at least and rounded once.
+    Where an update is ``None`` the parameter stays. Called outside ``jit`` it compiles itself.
 
     Args:
         params: tree of arrays.
@@ -46,15 +44,17 @@ def add_updates(params: Params, updates: Updates) -> Params:
 def add_columns(columns: Columns) -> Params:
     """The parameters of ``columns`` plus their updates."""
     columns.check()
-    new = list(columns.p)
-    live = [i for i, x in enumerate(columns.g) if x is not None]
-    rows = [(columns.p[i], columns.g[i]) for i in live]
-    for i, (x,) in zip(live, map_rows(_add, [None] * len(rows), rows), strict=True):
+    params, updates = columns.p, columns.g
+    live = [i for i, u in enumerate(updates) if u is not None]
+    rows = [(params[i], updates[i]) for i in live]
+    sums = map_rows(_add, [None] * len(rows), rows)
+    new = list(params)
+    for i, (x,) in zip(live, sums, strict=True):
         new[i] = x
     return columns.tree(new)
 
 
-def _add(_: Any, p: jax.Array, u: jax.Array) -> list:
+def _add(_: None, p: jax.Array, u: jax.Array) -> list[jax.Array]:
     dtype = compute_dtype(p.dtype, u.dtype)
     return [(p.astype(dtype) + u.astype(dtype)).astype(p.dtype)]
 

@@ -1,4 +1,4 @@
-"""The fifth lift: from a rule around other transformations to a transformation.
+"""The fifth lift: a rule around other transformations.
 
 A wrapper looks at whole trees, like ``treewise``, and is given in addition the transformations that
 it holds. Each is called like a function, ``update, new = inner(g, s["inner"], p)``, and its state
@@ -10,28 +10,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core import errors
 from gradchain.core.columns import Columns
-from gradchain.core.lift import PerTree
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Stage, run_inside, widest
 from gradchain.core.transformation import GradientTransformation
+from gradchain.core.trees import PerTree
+from gradchain.core.types import Params, State, Updates
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.paths import in_containers_of
 
 
 def around(
-    rule: Callable,
+    rule: Callable[..., Any],
     locality: str = "tree",
     inner: GradientTransformation | None = None,
     **parts: Any,
 ) -> Body:
     """Lift a rule on whole trees that calls other transformations.
 
-    The rule names what it wants, as for ``treewise``, and the transformations by the names that
+    The rule names its arguments, as for ``treewise``, and the transformations by the names that
     they are given here: ``rule(g, s, p, inner)`` calls ``u, new = inner(g, s["inner"], p)``. Extra
     arguments of ``update`` reach them by themselves, and can be replaced: ``inner(g, state, p,
     value=...)``. It returns ``(update, new_slots)``; each transformation's new state stands among
@@ -56,67 +58,81 @@ def around(
         >>> print(tx.update(jnp.ones(1), tx.init(jnp.ones(1)), jnp.ones(1))[0])
         [6.]
     """
+    slots = {k: v for k, v in parts.items() if isinstance(v, Slot)}
     members = {} if inner is None else {"inner": inner}
-    members |= {k: v for k, v in parts.items() if not isinstance(v, Slot)}
-    return Around(rule, locality, members, {k: v for k, v in parts.items() if isinstance(v, Slot)})
+    members |= {k: v for k, v in parts.items() if k not in slots}
+    return Around(rule, locality, members, slots)
 
 
 class Around(PerTree):
     """A rule on whole trees around other transformations."""
 
     def __init__(
-        self, rule: Callable, locality: str, members: dict[str, GradientTransformation], slots: dict
+        self,
+        rule: Callable[..., Any],
+        locality: str,
+        members: dict[str, GradientTransformation],
+        slots: dict[str, Slot],
     ):
-        super().__init__(
-            widest([locality, *(m.locality for m in members.values())]), rule, None, slots
-        )
+        inner = list(members.values())
+        super().__init__(widest([locality, *(m.locality for m in inner)]), rule, None, slots)
         self.members = members
-        self.freezes = all(m.freezes for m in members.values())
+        self.freezes = all(m.freezes for m in inner)
         self.required -= members.keys()
-        self.extras = (self.extras - members.keys()).union(*(m.extras for m in members.values()))
+        own_extras = self.extras - members.keys()
+        self.extras = own_extras.union(*(m.extras for m in inner))
         self.slot_names = None  # the states of its members stand beside its slots
 
-    def init(self, params: Any) -> dict:
+    def init(self, params: Params) -> State:
         """See ``Body``."""
         inner = {name: m.init(params) for name, m in self.members.items()}
-        return super().init(params) | {name: state for name, state in inner.items() if state}
+        own = super().init(params)
+        return own | {name: state for name, state in inner.items() if state}
 
     @classmethod
     def run(
         cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
     ) -> tuple[Columns, list[Any]]:
         """See ``Body``."""
-        own = {k: v for k, v in states[0].items() if k not in stages[0].body.members}
-        errors.check_slots(stages[0].name, set(stages[0].body.slots), own)
+        (stage,), (state,) = stages, states
+        own = {k: v for k, v in state.items() if k not in stage.body.members}
+        errors.check_slots(stage.name, set(stage.body.slots), own)
         return super().run(stages, columns, states, extra)
 
-    def call(self, stage: Stage, dtype: jnp.dtype, extra: dict, **given: Any) -> tuple[Any, dict]:
+    def call(
+        self, stage: Stage, dtype: jnp.dtype, extra: dict[str, Any], **given: Any
+    ) -> tuple[Any, dict[str, Any]]:
         """See ``Lift``."""
+        runners = {name: _runner(tx, extra) for name, tx in self.members.items()}
+        return super().call(stage, dtype, extra, **given, **runners)
 
-        def runner(tx: GradientTransformation) -> Callable:
-            def update(g: Any, state: Any, p: Any = None, **changes: Any) -> tuple[Any, Any]:
-                own = (
-                    {"grad": g} if "grad" in tx.extras else {}
-                )  # to what it holds, its gradient is what it is given
-                u, new = run_inside(tx, g, state, p, extra | own | changes)
-                return u, in_containers_of(
-                    state, new
-                )  # a rule may have to choose between the old one and the new
 
-            return update
+def _runner(tx: GradientTransformation, extra: dict[str, Any]) -> Callable[..., Any]:
+    """The function that a rule calls a transformation by."""
 
-        return super().call(
-            stage, dtype, extra, **given, **{name: runner(tx) for name, tx in self.members.items()}
-        )
+    def update(
+        g: Updates, state: State, p: Params | None = None, **changes: Any
+    ) -> tuple[Updates, State]:
+        # For the transformation, the gradient is whatever it is given.
+        own = {"grad": g} if "grad" in tx.extras else {}
+        u, new = run_inside(tx, g, state, p, extra | own | changes)
+        # A rule may have to choose between the old state and the new one.
+        return u, in_containers_of(state, new)
+
+    return update
 
 
 def run_if(
-    condition: Any, run: Callable[[], tuple[Any, Any]], g: Any, state: Any
-) -> tuple[Any, Any]:
-    """What ``run()`` returns, updates and a state, if a traced condition holds; else zeros, and
-    ``state`` as it was.
+    condition: jax.Array,
+    run: Callable[[], tuple[Updates, State]],
+    g: Updates,
+    state: State,
+) -> tuple[Updates, State]:
+    """Call ``run`` if a traced condition holds.
 
-    Only the branch that is taken is computed, but under ``vmap``, where both are.
+    ``run()`` returns updates and a state. If the condition does not hold, the result is zeros, and
+    ``state`` as it was. Only the branch that is taken is computed, but under ``vmap``, where both
+    are.
 
     Args:
         condition: a traced bool.
@@ -124,4 +140,5 @@ def run_if(
         g: updates of the types that ``run`` returns.
         state: the state before.
     """
-    return lax.cond(condition, run, lambda: (map_leaves(jnp.zeros_like, g), state))
+    wait = lambda: (map_leaves(jnp.zeros_like, g), state)
+    return lax.cond(condition, run, wait)

@@ -7,86 +7,24 @@ a pytree whose leaves are its float hyperparameters, and is changed with ``repla
 
 from __future__ import annotations
 
-import inspect
 import math
 import textwrap
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
 import jax
 import numpy as np
 
 from gradchain.core.errors import quote
+from gradchain.core.factory import FACTORIES, Factory
 from gradchain.core.types import StepFunction
 from gradchain.tree.mapping import is_traced
 
 Hyper: TypeAlias = Annotated[float | jax.Array | StepFunction, "Hyper"]
 """A number: a float, a 0-d array, a tracer, or a function of the step (0-based) that gives one."""
 
-FACTORIES: dict[str, Factory] = {}
-
 _CONTAINERS = (dict, list, tuple)  # which an argument may be, with hyperparameters in it
-
-
-@dataclass(frozen=True, eq=False)
-class Factory:
-    """A registered function, and what its signature says of its arguments."""
-
-    function: Callable
-    kind: type[Call]
-    coming: int = 0  # leading arguments that are given only when the value is used
-    composite: bool = False  # a recipe: its function returns members instead of a rule
-    roles: frozenset[str] = frozenset()  # what its transformations are: see core/roles.py
-    name: str = field(init=False)
-    signature: inspect.Signature = field(init=False)
-
-    def __post_init__(self):
-        signature = inspect.signature(self.function)
-        parameters = list(signature.parameters.values())[self.coming :]
-        object.__setattr__(self, "name", self.function.__name__)
-        object.__setattr__(self, "signature", signature.replace(parameters=parameters))
-        known = FACTORIES.setdefault(self.name, self)
-        if _origin(known.function) != _origin(self.function):
-            raise ValueError(
-                f"A factory named {self.name!r} is registered already, by {'.'.join(_origin(known.function))}."
-                " Names identify a factory in configs: choose another."
-            )
-        FACTORIES[self.name] = (
-            self  # the same function defined again, in a notebook say, replaces itself
-        )
-
-    def mentions(self, name: str, annotation: str) -> bool:
-        """Whether the annotation of argument ``name`` mentions ``annotation``."""
-        found = self.signature.parameters[name].annotation
-        return annotation in (found if isinstance(found, str) else repr(found))
-
-    def bind(self, args: tuple, kwargs: dict) -> Any:
-        """The value that remembers this call, with all arguments by name and the defaults filled
-        in.
-        """
-        strange = [k for k in kwargs if k not in self.signature.parameters]
-        try:
-            bound = self.signature.bind(*args, **kwargs)
-        except TypeError as error:
-            what = f"there is no argument {quote(strange)}" if strange else error
-            bare = ", ".join(
-                str(p.replace(annotation=p.empty)) for p in self.signature.parameters.values()
-            )
-            raise TypeError(f"{self.name}: {what}. It is called as {self.name}({bare}).") from None
-        bound.apply_defaults()
-        return self.kind.of(
-            self, {k: self.kind.admit(self, k, v) for k, v in bound.arguments.items()}
-        ).checked()
-
-    def call(self, arguments: dict[str, Any], *coming: Any) -> Any:
-        """Call the function with arguments kept by name."""
-        bound = inspect.BoundArguments(self.signature, arguments)  # pyright: ignore[reportArgumentType]
-        return self.function(*coming, *bound.args, **bound.kwargs)
-
-
-def _origin(function: Callable) -> tuple[str, str]:
-    return function.__module__, function.__qualname__
 
 
 class Call:
@@ -116,19 +54,17 @@ class Call:
     def admit(cls, factory: Factory, name: str, value: Any) -> Any:
         """The form in which an argument is kept: a concrete number as a Python number."""
         where = f"{factory.name}: argument {name!r}"
-        value = (
-            jax.tree.map(as_number, value, is_leaf=is_call)
-            if isinstance(value, _CONTAINERS)
-            else as_number(value)
-        )
+        if isinstance(value, _CONTAINERS):
+            value = jax.tree.map(as_number, value, is_leaf=is_call)
+        else:
+            value = as_number(value)
         if factory.mentions(name, "Hyper"):
             if isinstance(value, int) and not isinstance(value, bool):
                 value = float(value)
             is_number = isinstance(value, float) or is_traced([value]) or callable(value)
             if not is_number and not (value is None and factory.mentions(name, "None")):
-                raise TypeError(
-                    f"{where} must be a number or a function of the step, not {value!r}."
-                )
+                fault = f"must be a number or a function of the step, not {value!r}."
+                raise TypeError(f"{where} {fault}")
         is_count = factory.signature.parameters[name].annotation in ("int", int)
         if is_count and not (isinstance(value, int | float) or is_traced([value])):
             raise TypeError(f"{where} must be an integer, not {value!r}.")
@@ -159,11 +95,11 @@ class Call:
         lines = ",\n".join(self._printed(lambda x: str(x) if is_call(x) else _text(x)))
         return f"{self.factory.name}(\n{textwrap.indent(lines, '    ')},\n)" + self._suffix()
 
-    def _printed(self, text: Callable) -> list[str]:
+    def _printed(self, text: Callable[[Any], str]) -> list[str]:
         """Each argument as it is written in the call."""
-        parameters, parts = self.factory.signature.parameters, []
+        parts = []
         for name, value in self.arguments.items():
-            is_spread = parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+            is_spread = self.factory.is_spread(name)
             parts += map(text, value) if is_spread else [f"{name}={text(value)}"]
         return parts
 
@@ -173,10 +109,8 @@ class Call:
     def _key(self) -> tuple:
         if "key" not in self._cache:
             leaves, treedef = jax.tree.flatten(self)
-            self._cache["key"] = (
-                treedef,
-                tuple(x if isinstance(x, float) else id(x) for x in leaves),
-            )
+            numbers = tuple(x if isinstance(x, float) else id(x) for x in leaves)
+            self._cache["key"] = treedef, numbers
         return self._cache["key"]
 
     def __eq__(self, other: object) -> bool:
@@ -197,13 +131,8 @@ class Call:
             for name, value in self.arguments.items():
                 is_child = _is_dynamic(value) or (isinstance(value, _CONTAINERS) and value)
                 (children if is_child else static)[name] = _wrap(value) if is_child else value
-            structure = (
-                self.factory,
-                self.name,
-                tuple(self.arguments),
-                tuple(children),
-                tuple(static.items()),
-            )
+            order, dynamic = tuple(self.arguments), tuple(children)
+            structure = (self.factory, self.name, order, dynamic, tuple(static.items()))
             self._cache["parts"] = tuple(children.values()), structure
         return self._cache["parts"]
 
@@ -216,7 +145,8 @@ class Call:
         strange = changes.keys() - self.arguments.keys()
         if strange:
             raise TypeError(
-                f"{self.factory.name} has no argument {quote(strange)}, only {quote(self.arguments)}."
+                f"{self.factory.name} has no argument {quote(strange)}, only"
+                f" {quote(self.arguments)}."
             )
         new = {k: self.admit(self.factory, k, changes.get(k, v)) for k, v in self.arguments.items()}
         return self.of(self.factory, new, self.name).checked()
@@ -234,16 +164,15 @@ def is_call(x: Any) -> bool:
 def as_number(x: Any) -> Any:
     """A concrete number as a Python number; anything else as it is."""
     is_scalar = getattr(x, "ndim", None) == 0 and hasattr(x, "item") and not is_traced([x])
-    return (
-        x.item() if is_scalar and isinstance(x.dtype, np.dtype) else x
-    )  # a random key is no number
+    is_key = is_scalar and not isinstance(x.dtype, np.dtype)
+    return x.item() if is_scalar and not is_key else x
 
 
 def _is_dynamic(x: Any) -> bool:
     return isinstance(x, float | jax.Array | Call)
 
 
-def _remake(factory: str, arguments: dict, name: str | None) -> Any:
+def _remake(factory: str, arguments: dict[str, Any], name: str | None) -> Any:
     return FACTORIES[factory].kind.of(FACTORIES[factory], arguments, name)
 
 
@@ -278,39 +207,18 @@ def _unwrap(value: Any) -> Any:
 
 def _flatten_with_keys(call: Call) -> tuple[list, tuple]:
     children, structure = call._parts()
-    return [
-        (jax.tree_util.GetAttrKey(k), v) for k, v in zip(structure[3], children, strict=True)
-    ], structure
+    keys = map(jax.tree_util.GetAttrKey, structure[3])
+    return list(zip(keys, children, strict=True)), structure
 
 
-def _unflatten(cls: type[Call]) -> Callable:
-    def unflatten(structure: tuple, children: tuple) -> Any:
+def _unflatten(cls: type[Call]) -> Callable[[tuple, Iterable[Any]], Any]:
+    def unflatten(structure: tuple, children: Iterable[Any]) -> Any:
+        children = tuple(children)
         factory, own_name, order, names, static = structure
         found = dict(zip(names, map(_unwrap, children), strict=True)) | dict(static)
         call = cls.of(factory, {name: found[name] for name in order}, own_name)
-        call._cache["parts"] = (
-            tuple(children),
-            structure,
-        )  # whatever the leaves are now: a mask has bools there
+        # Whatever the leaves are now: a mask has bools there.
+        call._cache["parts"] = children, structure
         return call
 
     return unflatten
-
-
-def decorator(
-    kind: type[Call],
-    coming: int = 0,
-    composite: bool = False,
-    roles: frozenset[str] = frozenset(),
-) -> Callable:
-    """A decorator that turns a function into a factory of ``kind``."""
-
-    def decorate(function: Callable) -> Callable:
-        factory = Factory(function, kind, coming, composite, roles)
-        make = lambda *args, **kwargs: factory.bind(args, kwargs)
-        for name in ("__module__", "__name__", "__qualname__", "__doc__"):
-            setattr(make, name, getattr(function, name))
-        make.__signature__ = factory.signature.replace(return_annotation=kind)  # pyright: ignore[reportFunctionMemberAccess]
-        return make
-
-    return decorate

@@ -1,20 +1,19 @@
-"""Updates and parameters as columns of leaves: flattened once for a whole chain."""
+"""Updates and parameters as columns, flattened once for a chain."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import jax
 
 from gradchain.core import errors
 from gradchain.core.types import Params, Tree, Updates
-from gradchain.tree.paths import flatten, flatten_like, named_leaves
+from gradchain.tree.paths import Leaf, Structure, flatten, flatten_like, named_leaves
 
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-    """The leaves of updates, and beside each the parameter that it moves.
+    """The leaves of updates, and beside each its parameter.
 
     Attributes:
         treedef: the structure of the updates, in which holes are leaves.
@@ -23,9 +22,9 @@ class Columns:
         params: the tree of parameters, or ``None``.
     """
 
-    treedef: Any
-    g: list
-    p: list
+    treedef: Structure
+    g: list[Leaf]
+    p: list[Leaf]
     params: Params
 
     @classmethod
@@ -39,13 +38,15 @@ class Columns:
         return cls.of_flat(*flatten(updates), updates, params)
 
     @classmethod
-    def of_flat(cls, g: list, treedef: Any, updates: Updates, params: Params) -> Columns:
+    def of_flat(
+        cls, g: list[Leaf], treedef: Structure, updates: Updates, params: Params
+    ) -> Columns:
         """The same for updates that are flattened already."""
-        if any(x is not None and not isinstance(x, jax.Array) for x in g):
+        if not _are_arrays(g):
             updates = errors.as_arrays(updates)
-            g = flatten(updates)[0]
+            g, _ = flatten(updates)
         p = errors.leaves_beside(updates, treedef, params)
-        if any(x is not None and not isinstance(x, jax.Array) for x in p):
+        if not _are_arrays(p):
             params = errors.as_arrays(params)
             p = flatten_like(treedef, params)
         return cls(treedef, g, p, params)
@@ -55,16 +56,15 @@ class Columns:
         """The tree of updates."""
         return self.treedef.unflatten(self.g)
 
-    def tree(self, column: list) -> Tree:
+    def tree(self, column: list[Leaf]) -> Tree:
         """The tree of a column."""
         return self.treedef.unflatten(column)
 
-    def column(self, tree: Tree) -> list:
-        """The leaves of a tree of the same structure; holes if it is ``None``."""
-        treedef = self.treedef
-        return [None] * treedef.num_leaves if tree is None else treedef.flatten_up_to(tree)
+    def column(self, tree: Tree) -> list[Leaf]:
+        """The leaves of a tree of this structure; ``None`` is all holes."""
+        return flatten_like(self.treedef, tree)
 
-    def slot(self, stage: str, name: str, tree: Tree) -> list:
+    def slot(self, stage: str, name: str, tree: Tree) -> list[Leaf]:
         """The leaves of a slot.
 
         They are matched by path where the containers differ: a serializer may have made a list of a
@@ -77,14 +77,18 @@ class Columns:
 
     def path(self, i: int) -> str:
         """The path of leaf ``i``."""
-        return named_leaves(self.updates)[i][0]
+        path, _ = named_leaves(self.updates)[i]
+        return path
 
-    def with_g(self, g: list) -> Columns:
+    def with_g(self, g: list[Leaf]) -> Columns:
         """The same with other updates."""
         return dataclasses.replace(self, g=g)
 
     def with_updates(self, updates: Updates) -> Columns:
-        """The same with the updates of a tree, which a foreign pair may have built anew."""
+        """The same with the updates of a tree.
+
+        A foreign pair may have built the tree anew.
+        """
         try:
             return self.with_g(self.column(updates))
         except (ValueError, TypeError, KeyError):
@@ -94,3 +98,7 @@ class Columns:
         """Raise an error unless each update fits its parameter."""
         if self.params is not None:
             errors.check_leaves(self.updates, self.g, self.p)
+
+
+def _are_arrays(column: list[Leaf]) -> bool:
+    return all(x is None or isinstance(x, jax.Array) for x in column)

@@ -1,4 +1,4 @@
-"""The fourth lift: a rule on batches of matrices, gathered from all leaves of a shape."""
+"""The fourth lift: a rule on batches of equal matrices."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gradchain.core.columns import Columns
 from gradchain.core.lift import Lift, as_made, at_least, check_slots, chosen, slot_columns
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Stage
-from gradchain.core.types import Params, State, Where
+from gradchain.core.types import Dtype, Params, State, Tree, Where
 from gradchain.numerics.arithmetic import compute_dtype, real_dtype
-from gradchain.tree.paths import named_leaves
+from gradchain.tree.paths import Leaf, named_leaves
 from gradchain.tree.selecting import keep_leaves, select
 
 
@@ -41,8 +41,11 @@ class PerMatrix(Lift):
         own = keep_leaves(select(self.where, params), params)
         for path, leaf in named_leaves(own):
             _check_is_matrix(path, leaf)
-        make = lambda slot: lambda param: slot.make(param, batch=jnp.ndim(param) - 2)
-        return {name: jax.tree.map(make(slot), own) for name, slot in self.slots.items()}
+
+        def make(slot: Slot) -> Tree:
+            return jax.tree.map(lambda x: slot.make(x, batch=jnp.ndim(x) - 2), own)
+
+        return {name: make(slot) for name, slot in self.slots.items()}
 
     @classmethod
     def run(
@@ -52,12 +55,14 @@ class PerMatrix(Lift):
         (stage,), (state,) = stages, states
         flags, slots = chosen(stage, columns), slot_columns(stage, columns, state)
         buckets: dict[tuple, list[int]] = {}
-        for i in (i for i, flag in enumerate(flags) if flag):
-            g, p = columns.g[i], columns.p[i]
+        for i, (g, p) in enumerate(zip(columns.g, columns.p, strict=True)):
+            if not flags[i]:
+                continue
             if g.ndim < 2:
                 _check_is_matrix(columns.path(i), g)
             dtype = compute_dtype(g.dtype, g.dtype if p is None else p.dtype)
-            buckets.setdefault((g.shape[-2:], dtype), []).append(i)
+            bucket = buckets.setdefault((g.shape[-2:], dtype), [])
+            bucket.append(i)
         check_slots(stage, slots, flags, columns, of_matrix=True)
         columns = columns.with_g(list(columns.g))
         for (_, dtype), indices in buckets.items():
@@ -73,22 +78,32 @@ def _run_bucket(
     slots: dict[str, list[Any]],
     extra: dict[str, Any],
 ) -> None:
-    """Stack the leaves at ``indices``, run the rule, and put its results back in their places."""
+    """Run the rule on the matrices of the leaves at ``indices``.
+
+    They are stacked, and the results are put back in their places.
+    """
     g, p = columns.g, columns.p
     real, body = real_dtype(dtype), stage.in_precision_of(dtype)
     leads = [g[i].shape[:-2] for i in indices]
-    cuts = list(itertools.accumulate(math.prod(lead) for lead in leads))[:-1]
+    counts = [math.prod(lead) for lead in leads]
+    cuts = list(itertools.accumulate(counts))[:-1]
 
-    def stack(column: list[Any]) -> jax.Array:
-        parts = [(at_least(column[i], real), lead) for i, lead in zip(indices, leads, strict=True)]
-        batches = [x.reshape(math.prod(lead), *x.shape[len(lead) :]) for x, lead in parts]
+    def stack(column: list[Leaf]) -> jax.Array:
+        batches = []
+        for i, lead, count in zip(indices, leads, counts, strict=True):
+            x = at_least(column[i], real)
+            batches.append(x.reshape(count, *x.shape[len(lead) :]))
         return jnp.concatenate(batches)
 
-    def put_back(column: list[Any], name: str, batch: Any, old: jax.Array, dtype: Any) -> None:
-        parts = jnp.split(as_made(stage, name, batch, old, old.dtype), cuts)
+    def put_back(
+        column: list[Leaf], name: str, batch: jax.Array, old: jax.Array, dtype: Dtype | None
+    ) -> None:
+        made = as_made(stage, name, batch, old, old.dtype)
+        parts = jnp.split(made, cuts)
         for i, lead, part in zip(indices, leads, parts, strict=True):
             whole = part.reshape(*lead, *part.shape[1:])
-            column[i] = whole.astype(column[i].dtype if dtype is None else dtype)
+            own_dtype = column[i].dtype if dtype is None else dtype
+            column[i] = whole.astype(own_dtype)
 
     u = stack(g).astype(dtype)
     old = {k: stack(column) for k, column in slots.items()}
@@ -99,10 +114,10 @@ def _run_bucket(
         put_back(column, f"slot {k!r}", new[k], old[k], None)
 
 
-def _check_is_matrix(path: str, leaf: Any) -> None:
+def _check_is_matrix(path: str, leaf: Leaf) -> None:
     if leaf is not None and jnp.ndim(leaf) < 2:
         raise ValueError(
             f"{path!r} has shape {list(jnp.shape(leaf))}: a matrix transformation needs two"
-            " dimensions or more. Choose leaves with where=gc.ndim_at_least(2), or give the others a"
-            " transformation of their own with partition."
+            " dimensions or more. Choose leaves with where=gc.ndim_at_least(2), or give the"
+            " others a transformation of their own with partition."
         )

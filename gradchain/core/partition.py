@@ -1,4 +1,4 @@
-"""Transformations made of others: on some leaves only, or different ones for different leaves."""
+"""Transformations on some leaves only, or different ones by leaf."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def masked(
     where: Where,
     others: GradientTransformation | Pair | None = None,
 ) -> Body:
-    """Apply ``inner`` to the leaves that ``where`` selects, and ``others`` to the rest.
+    """Apply ``inner`` to some leaves, and ``others`` to the rest.
 
     Args:
-        inner: what the selected leaves go through; it sees the others as holes and keeps no state
-            for them.
+        inner: the transformation of the selected leaves; it sees the others as holes and keeps no
+            state for them.
         where: a glob on paths, ``f(path, leaf) -> bool``, or a tree of bools; see
             ``gradchain.select``.
-        others: what the other leaves go through, by default nothing (``identity()``). Where
+        others: the transformation of the other leaves, by default none (``identity()``). Where
             ``inner`` is a whole optimizer this has to be said, because to leave their gradients as
             they are would be to add them to the parameters: ``freeze()`` freezes them.
 
@@ -41,12 +41,14 @@ def masked(
     """
     if others is None and is_optimizer(inner):
         raise ValueError(
-            f"masked: {inner!r} is a whole optimizer; the leaves that 'where' leaves out would get their raw gradients"
-            " as updates. Say others=freeze() to freeze them, or others=identity() if another member scales them."
+            f"masked: {inner!r} is a whole optimizer; the leaves that 'where' leaves out would"
+            " get their raw gradients as updates. Say others=freeze() to freeze them, or"
+            " others=identity() if another member scales them."
         )
 
     members = {"inner": inner, "others": chain() if others is None else others}
-    labels_of = lambda tree: jax.tree.map(lambda x: "inner" if x else "others", select(where, tree))
+    label = lambda is_selected: "inner" if is_selected else "others"
+    labels_of = lambda tree: jax.tree.map(label, select(where, tree))
     return ByLabel(members, labels_of, {"inner": where}, rest="the others")
 
 
@@ -55,7 +57,7 @@ def partition(
     transforms: Mapping[str, GradientTransformation | Pair],
     param_labels: Callable[[str, Any], str] | Tree,
 ) -> Body:
-    """Apply a transformation of its own to each group of leaves.
+    """Apply a different transformation to each group of leaves.
 
     Args:
         transforms: a transformation for each label.
@@ -71,10 +73,11 @@ def partition(
         >>> groups = {"weights": gc.adamw(1e-3), "rest": gc.adam(1e-3)}
         >>> tx = gc.partition(groups, lambda path, x: "weights" if x.ndim > 1 else "rest")
     """
-    if not isinstance(transforms, dict) or not all(isinstance(label, str) for label in transforms):
+    is_dict = isinstance(transforms, dict)
+    if not is_dict or not all(isinstance(label, str) for label in transforms):
         raise TypeError(
-            f"partition: transforms are a dict of transformations by label, a string, not {transforms!r}."
+            "partition: transforms are a dict of transformations by label, a string, not"
+            f" {transforms!r}."
         )
-    return ByLabel(
-        transforms, lambda tree: value_per_leaf(param_labels, tree, "partition: the tree of labels")
-    )
+    name = "partition: the tree of labels"
+    return ByLabel(transforms, lambda tree: value_per_leaf(param_labels, tree, name))

@@ -127,22 +127,6 @@ def restrict_extras(mask: Tree, params: Params, extra: dict[str, Any]) -> dict[s
 # -------------------------------------------------------------------------------------- states
 
 
-def checked_entries(stage: Stage, state: State) -> State:
-    """The states of a wrapper's members by name.
-
-    Raises:
-        ValueError: if there is the state of a member that it does not have.
-    """
-    if not isinstance(state, dict) or not state.keys() <= stage.body.members.keys():
-        found = errors.quote(map(str, state)) if isinstance(state, dict) else type(state).__name__
-        known = errors.quote(stage.body.members)
-        raise ValueError(
-            f"update: the state of {stage.name!r} has {found}, but its members are {known}: it"
-            " belongs to another transformation. Make one with init(params)."
-        )
-    return state
-
-
 def _clock(entry: Any) -> Any:
     return entry.get("count") if isinstance(entry, dict) else None
 

@@ -14,8 +14,10 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core import errors
-from gradchain.core.call import Factory, is_call
+from gradchain.core.call import is_call
 from gradchain.core.columns import Columns
+from gradchain.core.factory import Factory
+from gradchain.core.types import Params, Tree, Updates
 from gradchain.numerics.arithmetic import real_dtype
 from gradchain.tree.mapping import tree_map_live, upcast
 from gradchain.tree.selecting import is_tree_of_choices
@@ -24,61 +26,35 @@ LOCALITIES = ("element", "leaf", "matrix", "tree")
 
 
 class Member(Protocol):
-    """What the runner asks of a transformation, and all that it may ask."""
+    """All that the runner asks of a transformation."""
 
     factory: Factory
     arguments: dict[str, Any]
     name: str | None
 
+    @property
+    def members(self) -> Mapping[str, Any]: ...
+    @property
+    def inner(self) -> Sequence[Any]: ...
+    @property
+    def locality(self) -> str: ...
+    @property
+    def extras(self) -> frozenset[str]: ...
+    @property
+    def freezes(self) -> bool: ...
     @classmethod
-    def of(cls, factory: Factory, arguments: dict[str, Any], name: str | None = None) -> Any:
-        """The value that remembers this call."""
-
-    @property
-    def members(self) -> Mapping[str, Any]:
-        """The members of a chain by name."""
-        ...
-
-    @property
-    def inner(self) -> Sequence[Any]:
-        """The transformations among its arguments."""
-        ...
-
-    @property
-    def locality(self) -> str:
-        """``element``, ``leaf``, ``matrix`` or ``tree``."""
-        ...
-
-    @property
-    def extras(self) -> frozenset[str]:
-        """The extra arguments that it takes; ``"*"`` for any."""
-        ...
-
-    @property
-    def freezes(self) -> bool:
-        """Whether it may keep leaves from any update."""
-        ...
-
-    def frozen(self, tree: Any) -> Any:
-        """Which leaves it keeps from any update."""
-
-    def init(self, params: Any) -> Any:
-        """The state before the first update."""
-
-    def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
-        """Updates and the next state."""
+    def of(cls, factory: Factory, arguments: dict[str, Any], name: str | None = None) -> Any: ...
+    def frozen(self, tree: Tree) -> Tree: ...
+    def init(self, params: Params) -> Any: ...
+    def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> Any: ...
 
 
-_inside = contextvars.ContextVar(
-    "_inside", default=False
-)  # a member's own members see the extras of all
+_inside = contextvars.ContextVar("_inside", default=False)  # the outermost call has checked extras
 
 
 @contextlib.contextmanager
 def trusting_extras() -> Iterator[None]:
-    """While the members of a wrapper run: the outermost call has checked the extra arguments for
-    all.
-    """
+    """Trust extra arguments: the outermost call has checked them for all."""
     token = _inside.set(True)
     try:
         yield
@@ -91,16 +67,19 @@ def is_inside() -> bool:
     return _inside.get()
 
 
-def run_inside(tx: Member, updates: Any, state: Any, params: Any, extra: dict) -> tuple[Any, Any]:
-    """The update of a wrapper's member, which is given those of the extra arguments that it takes."""
+def run_inside(
+    tx: Member, updates: Updates, state: Any, params: Params | None, extra: dict[str, Any]
+) -> tuple[Updates, Any]:
+    """Update by a wrapper's member, with those extra arguments that it takes."""
     taken = {k: v for k, v in extra.items() if k in tx.extras or "*" in tx.extras}
     with trusting_extras():
         return tx.update(updates, state, params, **taken)
 
 
 def is_pair(x: Any) -> bool:
-    """Whether ``x`` is a foreign ``(init, update)`` pair: a tuple of two functions, or an object
-    that has both.
+    """Whether ``x`` is a foreign ``(init, update)`` pair.
+
+    It is a tuple of two functions, or an object that has both.
     """
     if is_call(x) or is_tree_of_choices(x):
         return False
@@ -109,38 +88,24 @@ def is_pair(x: Any) -> bool:
 
 
 def free_name(base: str, taken: Iterable[str]) -> str:
-    """``base``, or the first of ``base_2``, ``base_3`` ... that is not taken."""
+    """``base``, or the first of ``base_2``, ``base_3`` ... that is free."""
     names = itertools.chain([base], (f"{base}_{i}" for i in itertools.count(2)))
     return next(name for name in names if name not in taken)
 
 
-def named_members(members: Iterable[Any]) -> dict[str, Any]:
-    """Members by the names of their states: the name of its own, which is taken off, or else the name of the
-    factory.
-    """
-    named: dict[str, Any] = {}
-    for member in members:
-        name = free_name(member.name or member.factory.name, named)
-        named[name] = member.of(member.factory, member.arguments)
-    return named
-
-
 def widest(localities: Iterable[str]) -> str:
-    """That of them which looks furthest."""
+    """The locality that looks furthest."""
     return max(localities, key=LOCALITIES.index, default="element")
 
 
 class Body:
-    """What the factory of a transformation returns for given numbers: a lift, or a pair of
-    functions.
-    """
+    """A transformation with numbers for its hyperparameters: a lift or a pair of functions."""
 
     locality: str = "tree"
     extras: frozenset[str] = frozenset()  # the extra arguments that it takes; "*" for any
     needs_step: bool = False
     fuses: bool = False  # whether consecutive members of this class run together
-    # whether it takes away a leading dimension that its updates have beside the parameters'
-    reduces_examples: bool = False
+    reduces_examples: bool = False  # whether it takes away a dimension in front of its updates
     slot_names: frozenset[str] | None = None  # None: it keeps its state as it likes
     keeps_clock: bool = False  # whether it moves its step number on itself
     freezes: bool = False  # whether it, or a member of its own, keeps leaves from any update
@@ -149,20 +114,22 @@ class Body:
     members: Mapping[str, Any] = MappingProxyType({})  # by their names in its state; "": all of it
 
     def parts(self, entry: Any) -> Iterator[tuple[str, Any, Any]]:
-        """Name, transformation and state of each member, in the state ``entry`` of the whole."""
+        """Name, transformation and state of each member.
+
+        Args:
+            entry: the state of the whole.
+        """
         for name, member in self.members.items():
             yield name, member, entry.get(name, {}) if name else entry
 
-    def frozen(self, tree: Any) -> Any:
-        """The tree of bools that says which leaves it keeps from any update: those that all its
-        members freeze.
-        """
-        masks = [m.frozen(tree) for m in self.members.values()] or [
-            tree_map_live(lambda _: False, tree)
-        ]
+    def frozen(self, tree: Tree) -> Tree:
+        """Which leaves it keeps from any update: those that all its members freeze."""
+        if not self.members:
+            return tree_map_live(lambda _: False, tree)
+        masks = [m.frozen(tree) for m in self.members.values()]
         return tree_map_live(lambda _, *flags: all(flags), tree, *masks)
 
-    def init(self, params: Any) -> Any:
+    def init(self, params: Params) -> Any:
         """The state of one member, its clock aside."""
         raise NotImplementedError
 
@@ -175,11 +142,11 @@ class Body:
 
 
 class PairBody(Body):
-    """A pair of functions on whole trees: foreign, hand-written, or made by a wrapper around
-    ``members``.
-    """
+    """A pair of functions on whole trees, its own or around ``members``."""
 
-    def __init__(self, init: Callable, update: Callable, members: Sequence[Member]):
+    def __init__(
+        self, init: Callable[[Any], Any], update: Callable[..., Any], members: Sequence[Member]
+    ):
         self.init, self.update = lambda params: init(upcast(params)), update
         self.is_opaque = not members
         self.locality = widest(m.locality for m in members) if members else "tree"
@@ -187,9 +154,8 @@ class PairBody(Body):
         by_place = [p for p in parameters if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
         self.takes_params = len(by_place) > 2 or any(p.kind is p.VAR_POSITIONAL for p in by_place)
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        inner = (
-            frozenset().union(*(m.extras for m in members), errors.VOCABULARY) if members else {"*"}
-        )
+        known = frozenset().union(*(m.extras for m in members), errors.VOCABULARY)
+        inner = known if members else {"*"}
         by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY or p in by_place[3:]]
         self.extras = frozenset(by_name).union(inner if takes_any else ())
 
@@ -264,7 +230,7 @@ def _as_one_member(tx: Member) -> PairBody:
 
 
 def reduces_examples(tx: Member) -> bool:
-    """Whether it takes away a leading dimension of its updates: whether its first member does."""
+    """Whether its first member takes away a dimension in front of its updates."""
     return any(stage.body.reduces_examples for stage in stages_at_start(tx.members)[:1])
 
 

@@ -204,7 +204,7 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
     def update(
         self, updates: Updates, state: State, params: Params | None = None, **extra: Any
     ) -> tuple[Updates, State]:
-        """Turn gradients into updates, and the state into the next one.
+        """Turn gradients into updates of their dtypes, and the state into the next one.
 
         Outside ``jit`` it compiles itself, with the hyperparameters as arguments.
 
@@ -213,9 +213,6 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
             state: what ``init`` or the last ``update`` returned.
             params: tree of parameters; some members need them.
             extra: further arguments by keyword, for example ``value=``, for members that name them.
-
-        Returns:
-            The updates, each of its gradient's dtype, and the new state.
 
         Raises:
             ValueError: naming the path, if structures or shapes do not fit; nothing is broadcast.

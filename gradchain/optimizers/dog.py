@@ -11,10 +11,11 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
-from gradchain.core.lift import leafwise, treewise
+from gradchain.core.lift import leafwise
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.trees import treewise
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import safe_divide, safe_sqrt
 from gradchain.transforms.scaling import scale_by_learning_rate

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
-from gradchain.core.lift import treewise
 from gradchain.core.slots import Slot, like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.trees import treewise
 from gradchain.core.types import Params, State, Tree, Updates, Where
 from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide
 from gradchain.transforms.scaling import scale

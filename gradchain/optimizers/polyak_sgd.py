@@ -6,9 +6,9 @@ import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_one_of
-from gradchain.core.lift import treewise
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.trees import treewise
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.tree.mapping import scale_tree

@@ -7,10 +7,10 @@ from typing import Any
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
-from gradchain.core.lift import treewise
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.trees import treewise
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, ema, safe_divide
 from gradchain.optimizers.adam import bias_corrections

@@ -26,10 +26,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.lift import GIVEN, PerTree
+from gradchain.core.lift import GIVEN
 from gradchain.core.slots import Slot, counter, like_param, scalar
 from gradchain.core.stage import Stage
 from gradchain.core.transformation import GradientTransformation
+from gradchain.core.trees import PerTree
 from gradchain.core.types import Dtype, Numeric, Params, State, Tree, Updates
 from gradchain.numerics.arithmetic import cast, increment
 from gradchain.tree.mapping import map_leaves

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
-from gradchain.core.lift import treewise
 from gradchain.core.slots import numbers, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
+from gradchain.core.trees import treewise
 from gradchain.core.types import Numeric
 from gradchain.numerics.arithmetic import shrink
 from gradchain.transforms.clipping import large_norm

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.call import Hyper
-from gradchain.core.lift import elementwise, leafwise, treewise
+from gradchain.core.lift import elementwise, leafwise
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
+from gradchain.core.trees import treewise
 from gradchain.core.types import Numeric, Tree
 from gradchain.numerics.arithmetic import abs2, real_dtype, safe_sqrt, shrink
 from gradchain.numerics.reductions import mean, norm, total_along

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from gradchain import projections
-from gradchain.core.call import Call, Hyper, decorator
+from gradchain.core.call import Call, Hyper
+from gradchain.core.factory import decorator
 from gradchain.core.lift import leafwise
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform

@@ -10,9 +10,9 @@ from typing import Any
 import jax
 
 from gradchain.core.call import Hyper
-from gradchain.core.lift import treewise
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
+from gradchain.core.trees import treewise
 from gradchain.core.types import Numeric, Tree
 from gradchain.numerics.arithmetic import real_dtype
 from gradchain.tree.paths import named_leaves

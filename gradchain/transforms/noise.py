@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
-from gradchain.core.lift import treewise
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
+from gradchain.core.trees import treewise
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.random import normal_like, step_key
 

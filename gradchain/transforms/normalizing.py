@@ -5,10 +5,11 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
-from gradchain.core.lift import elementwise, leafwise, treewise
+from gradchain.core.lift import elementwise, leafwise
 from gradchain.core.slots import scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
+from gradchain.core.trees import treewise
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import real_dtype, safe_divide
 from gradchain.numerics.reductions import mean_along, norm, total

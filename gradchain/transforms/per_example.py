@@ -15,9 +15,9 @@ from jax import lax
 
 from gradchain.core.call import Hyper
 from gradchain.core.columns import Columns
-from gradchain.core.lift import PerTree
 from gradchain.core.stage import Body, Stage
 from gradchain.core.transformation import transform
+from gradchain.core.trees import PerTree
 from gradchain.core.types import Params, Tree, Updates
 from gradchain.numerics.arithmetic import abs2, compute_dtype, real_dtype, shrink
 from gradchain.numerics.reductions import varying_axes

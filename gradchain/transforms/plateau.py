@@ -6,10 +6,10 @@ import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
-from gradchain.core.lift import treewise
 from gradchain.core.slots import scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
+from gradchain.core.trees import treewise
 from gradchain.tree.mapping import map_leaves
 
 #: Stands for the best value before there is one; a finite number, so that the state holds no other.

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import jax
 
 from gradchain.core.call import Hyper
-from gradchain.core.lift import elementwise, treewise
+from gradchain.core.lift import elementwise
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
+from gradchain.core.trees import treewise
 from gradchain.core.types import Params, Updates
 
 

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.around import around
+from gradchain.core.by_label import checked_entries, named_members
 from gradchain.core.columns import Columns
 from gradchain.core.errors import check_at_least, check_one_of, quote, shape_dtype
 from gradchain.core.lift import GIVEN
-from gradchain.core.run import checked_entries
 from gradchain.core.slots import counter
-from gradchain.core.stage import Body, Stage, named_members, run_inside, widest
+from gradchain.core.stage import Body, Stage, run_inside, widest
 from gradchain.core.transformation import GradientTransformation, chain, transform
 from gradchain.core.types import Pair, Params, State, Tree
 from gradchain.core.walk import is_optimizer, walk

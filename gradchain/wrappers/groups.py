@@ -7,10 +7,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradchain.core.by_label import ByLabel
+from gradchain.core.by_label import ByLabel, named_members
 from gradchain.core.errors import quote
 from gradchain.core.lift import PerLeaf
-from gradchain.core.stage import Body, named_members
+from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, as_transformation, transform
 from gradchain.core.types import Pair, Tree, Where
 from gradchain.tree.mapping import tree_map_live

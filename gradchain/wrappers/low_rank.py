@@ -11,10 +11,10 @@ from jax import lax
 from gradchain.core.around import Around
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
-from gradchain.core.lift import PerTree
 from gradchain.core.slots import Slot, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
+from gradchain.core.trees import PerTree
 from gradchain.core.types import Pair, Params, State, Updates
 from gradchain.tree.mapping import map_leaves, tree_map_live
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gradchain as gc
-from gradchain.core.call import FACTORIES
+from gradchain.core.factory import FACTORIES
 
 PARAMS = {"w": jnp.ones((2, 2)), "b": jnp.zeros(2)}
 GRADS = jax.tree.map(lambda p: 0.1 + p, PARAMS)

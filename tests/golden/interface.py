@@ -15,7 +15,7 @@ import jax
 
 import gradchain as gc
 from gradchain import as_optax, curvature, losses
-from gradchain.core.call import FACTORIES
+from gradchain.core.factory import FACTORIES
 from tests.laws import samples
 from tests.laws.table import ROWS
 

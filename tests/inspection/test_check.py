@@ -13,7 +13,7 @@ import optax
 import pytest
 
 import gradchain as gc
-from gradchain.core.call import FACTORIES
+from gradchain.core.factory import FACTORIES
 from gradchain.core.walk import is_ours
 from gradchain.inspection.check import MISTAKES
 from tests.inspection.mistakes import EVERYTHING, FIRES, PARAMS, SILENT

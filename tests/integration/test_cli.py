@@ -12,7 +12,7 @@ import pytest
 
 import gradchain as gc
 from gradchain.cli import main
-from gradchain.core.call import FACTORIES
+from gradchain.core.factory import FACTORIES
 
 PAGE = Path(__file__).parents[2] / "docs" / "command_line.md"
 ADAMW = gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(gc.cosine_decay_schedule(1e-3, 100)))

@@ -9,7 +9,7 @@ import optax
 import optax.contrib
 import pytest
 
-from gradchain.core.call import FACTORIES
+from gradchain.core.factory import FACTORIES
 from tests.laws.table import ROWS
 
 # Where a default is not that of optax, of the twin, or of the member of a recipe that has an

@@ -7,7 +7,7 @@ from functools import partial
 import jax.numpy as jnp
 import pytest
 
-from gradchain.core.call import FACTORIES
+from gradchain.core.factory import FACTORIES
 from tests.laws import laws, sharded
 from tests.laws.table import ROWS
 from tests.schedules.table import SCHEDULES, SELECTIONS

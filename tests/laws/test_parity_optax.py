@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import gradchain as gc
-from gradchain.core.call import FACTORIES
+from gradchain.core.factory import FACTORIES
 from tests.laws import samples
 from tests.laws.table import ROWS
 

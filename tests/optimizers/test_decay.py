@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradchain as gc
-from gradchain.core.call import FACTORIES
+from gradchain.core.factory import FACTORIES
 from tests.laws import samples
 
 is_first_order_recipe = lambda f: (

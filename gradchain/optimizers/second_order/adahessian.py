@@ -7,10 +7,10 @@ import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
-from gradchain.core.lift import treewise
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.trees import treewise
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import debias, ema, safe_divide, safe_sqrt
 from gradchain.numerics.reductions import mean_along

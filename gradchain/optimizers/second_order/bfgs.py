@@ -11,10 +11,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.lift import treewise
 from gradchain.core.slots import counter, of_tree
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
+from gradchain.core.trees import treewise
 from gradchain.core.types import Params, Updates
 from gradchain.curvature.vectors import flat_size, refuse_shards, to_vector
 from gradchain.numerics.arithmetic import compute_dtype, increment

@@ -15,9 +15,9 @@ import jax
 
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_one_of
-from gradchain.core.lift import treewise
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.trees import treewise
 from gradchain.core.types import Tree
 from gradchain.curvature.damped import (
     Preconditioner,

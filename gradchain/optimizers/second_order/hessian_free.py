@@ -12,10 +12,10 @@ import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
-from gradchain.core.lift import treewise
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
+from gradchain.core.trees import treewise
 from gradchain.core.types import Params, Tree
 from gradchain.curvature.damped import along_gradient, check_cg, solve_cg
 from gradchain.curvature.products import gauss_newton_operator

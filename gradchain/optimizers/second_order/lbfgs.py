@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least, check_one_of
-from gradchain.core.lift import treewise
 from gradchain.core.slots import counter, of_tree, prepend
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
+from gradchain.core.trees import treewise
 from gradchain.core.types import State, Tree, Updates
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.optimizers.second_order.pairs import (

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least
-from gradchain.core.lift import treewise
 from gradchain.core.slots import counter, numbers, prepend
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
+from gradchain.core.trees import treewise
 from gradchain.core.types import Params, State, Tree
 from gradchain.curvature.vectors import refuse_shards, to_vector
 from gradchain.numerics.arithmetic import safe_divide

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
-from gradchain.core.lift import treewise
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
+from gradchain.core.trees import treewise
 from gradchain.curvature.damped import (
     Preconditioner,
     along_gradient,

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
-from gradchain.core.lift import treewise
 from gradchain.core.slots import counter, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
+from gradchain.core.trees import treewise
 from gradchain.core.types import Tree
 from gradchain.numerics.arithmetic import increment, safe_divide
 from gradchain.optimizers.second_order.pairs import downhill_or_gradient

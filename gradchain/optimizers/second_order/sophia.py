@@ -10,10 +10,10 @@ from jax import lax
 
 from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
-from gradchain.core.lift import treewise
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.core.trees import treewise
 from gradchain.core.types import Params, Tree, Where
 from gradchain.curvature.products import hessian_vector_product
 from gradchain.numerics.arithmetic import abs2, ema, safe_divide

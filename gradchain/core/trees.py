@@ -1,0 +1,100 @@
+"""The third lift: a rule on whole trees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.core.columns import Columns
+from gradchain.core.lift import Lift, as_made, at_least, chosen, slot_columns
+from gradchain.core.slots import Slot
+from gradchain.core.stage import Body, Stage
+from gradchain.core.types import Params, State, Where
+from gradchain.numerics.arithmetic import compute_dtype, real_dtype
+from gradchain.tree.mapping import real_dtype_of
+from gradchain.tree.selecting import keep_leaves, select
+
+
+def treewise(rule: Callable[..., Any], where: Where | None = None, **slots: Slot) -> Body:
+    """Lift a rule on whole trees.
+
+    ``g`` and ``p`` are trees, and so are slots except a ``scalar``, which is one array. A rule that
+    names ``dtypes`` is given the trees of gradients and parameters as they came, before they were
+    cast up. Arguments as for ``elementwise``; leaves that are not chosen are holes for the rule.
+    """
+    return PerTree("tree", rule, where, slots)
+
+
+class PerTree(Lift):
+    """A rule on the whole tree."""
+
+    def init(self, params: Params) -> State:
+        """See ``Body``."""
+        own = keep_leaves(select(self.where, params), params)
+        number = jnp.zeros((), real_dtype_of(params))
+
+        def make(slot: Slot) -> Any:
+            if slot.relation != "scalar":
+                return jax.tree.map(slot.make, own)
+            size = slot.size(own) if callable(slot.size) else slot.size
+            return slot(size=size).make(number)
+
+        return {name: make(slot) for name, slot in self.slots.items()}
+
+    @classmethod
+    def run(
+        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
+    ) -> tuple[Columns, list[Any]]:
+        """See ``Body``."""
+        (stage,), (state,) = stages, states
+        flags = chosen(stage, columns)
+        keep = lambda column: [x if flag else None for x, flag in zip(column, flags, strict=True)]
+        dtype = compute_dtype(*(x.dtype for x in (*columns.g, *columns.p) if hasattr(x, "dtype")))
+        body, real = stage.in_precision_of(dtype), real_dtype(dtype)
+        up = lambda column: columns.tree([at_least(x, real) for x in column])
+
+        inner = {k: state.get(k, {}) for k in body.members}
+        numbers = {k for k, slot in body.slots.items() if slot.relation == "scalar"}
+        own = {k: v for k, v in state.items() if k not in inner}
+        before = slot_columns(stage, columns, {k: v for k, v in own.items() if k not in numbers})
+        g, old = keep(columns.g), {k: keep(column) for k, column in before.items()}
+        s = {k: up(old[k]) if k in old else at_least(v, real) for k, v in own.items()}
+        p = None if columns.params is None else up(keep(columns.p))
+        dtypes = (columns.updates, columns.params) if "dtypes" in body.names else None
+        made, new = body.call(stage, dtype, extra, g=up(g), s=s | inner, p=p, dtypes=dtypes)
+
+        u = _column_made(stage, columns, "an update", made, g, lambda x: compute_dtype(x.dtype))
+        for k, v in own.items():
+            what = f"slot {k!r}"
+            if k in old:
+                column = _column_made(stage, columns, what, new[k], old[k], lambda x: x.dtype)
+                new[k] = columns.tree(_filled(column, before[k]))
+            else:
+                new[k] = as_made(stage, what, new[k], v, v.dtype)
+        news = {k: v for k, v in new.items() if k in own or v}
+        return columns.with_g(_filled(u, columns.g)), [news]
+
+
+def _column_made(
+    stage: Stage, columns: Columns, name: str, made: Any, old: list[Any], dtype_of: Callable
+) -> list[Any]:
+    """The leaves of a tree that a rule made, each checked against its old one."""
+    try:
+        new = columns.column(made)
+    except (ValueError, TypeError, KeyError):
+        new = None
+    if new is None or any((a is None) != (b is None) for a, b in zip(new, old, strict=True)):
+        kind = "updates" if name == "an update" else name
+        raise ValueError(
+            f"{stage.name}: the rule must return {kind} of the structure that it was given."
+        )
+    pairs = zip(new, old, strict=True)
+    return [None if b is None else as_made(stage, name, a, b, dtype_of(b)) for a, b in pairs]
+
+
+def _filled(column: list[Any], others: list[Any]) -> list[Any]:
+    """A column, with ``others`` in its holes."""
+    return [b if a is None else a for a, b in zip(column, others, strict=True)]
