@@ -1,1 +1,1 @@
-"""The engine: calls that are values, slots, lifts, and the runner of chains."""
+"""The engine: calls as values, slots, lifts, runs of chains."""

@@ -1,4 +1,4 @@
-"""A label for each leaf, and a transformation for each label."""
+"""A transformation for each label of leaves."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def checked_entries(stage: Stage, state: State) -> State:
         found = quote(map(str, state)) if isinstance(state, dict) else type(state).__name__
         known = quote(stage.body.members)
         raise ValueError(
-            f"update: the state of {stage.name!r} has {found}, but its members are {known}: it"
-            " belongs to another transformation. Make one with init(params)."
+            f"update: the state of {stage.name!r} has {found}, but its members are"
+            f" {known}: it belongs to another transformation. Make one with"
+            " init(params)."
         )
     return state
 

@@ -61,7 +61,10 @@ class Columns:
         return self.treedef.unflatten(column)
 
     def column(self, tree: Tree) -> list[Leaf]:
-        """The leaves of a tree of this structure; ``None`` is all holes."""
+        """The leaves of a tree of the same structure.
+
+        They are holes if the tree is ``None``.
+        """
         return flatten_like(self.treedef, tree)
 
     def slot(self, stage: str, name: str, tree: Tree) -> list[Leaf]:

@@ -38,9 +38,9 @@ def check_params(params: Params) -> None:
         if not _is_array(x):
             _refuse_leaf("init", paths[i], x)
         raise TypeError(
-            f"init: parameter {paths[i]!r} has dtype {jnp.result_type(x)}, which no gradient"
-            " can update. Give init only the trainable parameters, or put None in the place of"
-            " this one."
+            f"init: parameter {paths[i]!r} has dtype {jnp.result_type(x)}, which no"
+            " gradient can update. Give init only the trainable parameters, or put None"
+            " in the place of this one."
         )
 
 
@@ -58,9 +58,9 @@ def as_arrays(tree: Tree) -> Tree:
 
 def _refuse_leaf(where: str, path: str, leaf: Leaf) -> NoReturn:
     raise TypeError(
-        f"{where}: {path!r} is a {type(leaf).__name__}, not an array. Give it only the arrays,"
-        " with None in the place of the rest: eqx.filter(model, eqx.is_inexact_array) of an"
-        " Equinox module."
+        f"{where}: {path!r} is a {type(leaf).__name__}, not an array. Give it only the"
+        " arrays, with None in the place of the rest: eqx.filter(model,"
+        " eqx.is_inexact_array) of an Equinox module."
     ) from None
 
 
@@ -106,29 +106,30 @@ def _is_array(x: Leaf) -> bool:
 def _leaf_message(path: str, a: Leaf, b: Leaf) -> str:
     if b is None:
         return (
-            f"{path!r} has an update {shape_dtype(a)} but its parameter is None: put None there"
-            " in the updates too."
+            f"{path!r} has an update {shape_dtype(a)} but its parameter is None: put"
+            " None there in the updates too."
         )
     if not _is_array(b):
         kind = type(b).__name__
         return f"{path!r} has an update {shape_dtype(a)} where params hold a {kind}, not an array."
     if jnp.shape(a) != jnp.shape(b):
         return (
-            f"{path!r}: the update is {shape_dtype(a)}, its parameter {shape_dtype(b)}. Nothing"
-            " is broadcast: is this the gradient with respect to these parameters (argnums), and"
-            " were params reshaped?"
+            f"{path!r}: the update is {shape_dtype(a)}, its parameter {shape_dtype(b)}."
+            " Nothing is broadcast: is this the gradient with respect to these"
+            " parameters (argnums), and were params reshaped?"
         )
     if varying_axes(a) != varying_axes(b):
         over = sorted(varying_axes(a) ^ varying_axes(b))
         return (
-            f"{path!r}: update and parameter are split over different mesh axes (differing in"
-            f" {quote(over)}). Reduce the gradient over them first, for example with"
-            f" jax.lax.pmean(grads, {over[0]!r})."
+            f"{path!r}: update and parameter are split over different mesh axes"
+            f" (differing in {quote(over)}). Reduce the gradient over them first, for"
+            f" example with jax.lax.pmean(grads, {over[0]!r})."
         )
     dtype_a, dtype_b = jnp.result_type(a), jnp.result_type(b)
     return (
-        f"{path!r}: the update has dtype {dtype_a}, its parameter {dtype_b}: one real, one"
-        " complex, or not a gradient at all. Are these the gradients of these parameters?"
+        f"{path!r}: the update has dtype {dtype_a}, its parameter {dtype_b}: one real,"
+        " one complex, or not a gradient at all. Are these the gradients of these"
+        " parameters?"
     )
 
 
@@ -139,8 +140,8 @@ def _structure_message(name_a: str, a: Tree, name_b: str, b: Tree) -> str:
     if not missing and not extra:
         types = f"{type(a).__name__} and {type(b).__name__}"
         return (
-            f"{name_a} and {name_b} have the same paths but are built of different containers"
-            f" ({types})."
+            f"{name_a} and {name_b} have the same paths but are built of different"
+            f" containers ({types})."
         )
     parts = [f"{name_a} and {name_b} are different trees."]
     if missing:
@@ -148,8 +149,8 @@ def _structure_message(name_a: str, a: Tree, name_b: str, b: Tree) -> str:
     if extra:
         parts.append(f"Not in {name_b}: {_first_names(extra)}.")
     parts.append(
-        "Pass the gradients of these parameters; a parameter without one may have None in its"
-        " place."
+        "Pass the gradients of these parameters; a parameter without one may have None"
+        " in its place."
     )
     return " ".join(parts)
 
@@ -171,8 +172,8 @@ def check_not_swapped(names: Collection[str], updates: Updates, state: State) ->
 
     if looks_like_state(updates) and not looks_like_state(state):
         raise ValueError(
-            "update: 'updates' looks like the state. Swapped? The order is update(grads, state,"
-            " params)."
+            "update: 'updates' looks like the state. Swapped? The order is"
+            " update(grads, state, params)."
         )
 
 
@@ -193,27 +194,27 @@ def check_state(stateful: set[str], names: AbstractSet[str], state: object) -> N
     if not isinstance(state, dict):
         kind = type(state).__name__
         raise TypeError(
-            f"update: the state is a {kind}, not a dict. Pass what init(params) or the last"
-            " update returned."
+            f"update: the state is a {kind}, not a dict. Pass what init(params) or the"
+            " last update returned."
         )
     missing = sorted(stateful - state.keys())
     strange = sorted(map(str, state.keys() - names))
     raise ValueError(
-        f"update: this is the state of another transformation. It lacks {quote(missing)} and"
-        f" has {quote(strange)} beside; expected entries: {quote(sorted(stateful))}. Make one"
-        " with init(params)."
+        "update: this is the state of another transformation. It lacks"
+        f" {quote(missing)} and has {quote(strange)} beside; expected entries:"
+        f" {quote(sorted(stateful))}. Make one with init(params)."
     )
 
 
 def check_slots(stage: str, names: set[str], state: object) -> None:
-    """Raise an error unless a member's entry has exactly its slots."""
+    """Raise an error unless an entry has a member's slots."""
     if isinstance(state, dict) and state.keys() == names:
         return
     found = sorted(map(str, state)) if isinstance(state, dict) else [type(state).__name__]
     raise ValueError(
-        f"update: the state of {stage!r} has {quote(found)} but needs {quote(sorted(names))}:"
-        " it belongs to another transformation or other hyperparameters. Make one with"
-        " init(params)."
+        f"update: the state of {stage!r} has {quote(found)} but needs"
+        f" {quote(sorted(names))}: it belongs to another transformation or other"
+        " hyperparameters. Make one with init(params)."
     )
 
 
@@ -228,8 +229,8 @@ def slot_leaves(stage: str, slot: str, updates: Updates, found: Tree) -> list[Le
     if missing or strange:
         raise ValueError(
             f"update: slot {slot!r} in the state of {stage!r} has nothing for"
-            f" {_first_names(missing)} and has {_first_names(strange)} beside: it is the state"
-            " of other parameters. Make one with init(params)."
+            f" {_first_names(missing)} and has {_first_names(strange)} beside: it is"
+            " the state of other parameters. Make one with init(params)."
         )
     return [by_path.get(path) for path, _ in live]
 
@@ -237,12 +238,12 @@ def slot_leaves(stage: str, slot: str, updates: Updates, found: Tree) -> list[Le
 def refuse_slot(
     stage: str, slot: str, path: str, found: Leaf, expected: tuple[int, ...] | None
 ) -> NoReturn:
-    """Raise the error for a slot of another shape than declared."""
+    """Raise the error for a slot of the wrong shape."""
     needed = "has no such slot" if expected is None else f"needs shape {list(expected)}"
     raise ValueError(
-        f"update: the state of {stage!r} holds {shape_dtype(found)} in slot {slot!r} for"
-        f" {path!r}, whose update {needed}: it is the state of other parameters. Make one with"
-        " init(params)."
+        f"update: the state of {stage!r} holds {shape_dtype(found)} in slot {slot!r}"
+        f" for {path!r}, whose update {needed}: it is the state of other parameters."
+        " Make one with init(params)."
     )
 
 
@@ -260,7 +261,7 @@ def check_extras(extra: Iterable[str], known: frozenset[str]) -> None:
 
 
 def check_at_least(factory: str | None, least: float, **arguments: object) -> None:
-    """Raise an error for an argument that is less than ``least``.
+    """Raise an error for an argument below ``least``.
 
     The message names the factory, unless it is ``None`` because the caller does so; traced numbers
     pass.

@@ -78,9 +78,9 @@ def _run_bucket(
     slots: dict[str, list[Any]],
     extra: dict[str, Any],
 ) -> None:
-    """Run the rule on the matrices of the leaves at ``indices``.
+    """Run the rule on the leaves at ``indices``.
 
-    They are stacked, and the results are put back in their places.
+    Their matrices are stacked, and the results are put back in their places.
     """
     g, p = columns.g, columns.p
     real, body = real_dtype(dtype), stage.in_precision_of(dtype)
@@ -117,7 +117,7 @@ def _run_bucket(
 def _check_is_matrix(path: str, leaf: Leaf) -> None:
     if leaf is not None and jnp.ndim(leaf) < 2:
         raise ValueError(
-            f"{path!r} has shape {list(jnp.shape(leaf))}: a matrix transformation needs two"
-            " dimensions or more. Choose leaves with where=gc.ndim_at_least(2), or give the"
-            " others a transformation of their own with partition."
+            f"{path!r} has shape {list(jnp.shape(leaf))}: a matrix transformation needs"
+            " two dimensions or more. Choose leaves with where=gc.ndim_at_least(2), or"
+            " give the others a transformation of their own with partition."
         )

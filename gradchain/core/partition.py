@@ -41,9 +41,9 @@ def masked(
     """
     if others is None and is_optimizer(inner):
         raise ValueError(
-            f"masked: {inner!r} is a whole optimizer; the leaves that 'where' leaves out would"
-            " get their raw gradients as updates. Say others=freeze() to freeze them, or"
-            " others=identity() if another member scales them."
+            f"masked: {inner!r} is a whole optimizer; the leaves that 'where' leaves"
+            " out would get their raw gradients as updates. Say others=freeze() to"
+            " freeze them, or others=identity() if another member scales them."
         )
 
     members = {"inner": inner, "others": chain() if others is None else others}
@@ -76,8 +76,8 @@ def partition(
     is_dict = isinstance(transforms, dict)
     if not is_dict or not all(isinstance(label, str) for label in transforms):
         raise TypeError(
-            "partition: transforms are a dict of transformations by label, a string, not"
-            f" {transforms!r}."
+            "partition: transforms are a dict of transformations by label, a string,"
+            f" not {transforms!r}."
         )
     name = "partition: the tree of labels"
     return ByLabel(transforms, lambda tree: value_per_leaf(param_labels, tree, name))

@@ -18,7 +18,7 @@ P = ParamSpec("P")
 
 
 class Schedule(Call):
-    """A function of the step that remembers how it was made.
+    """A function of the step that remembers its making.
 
     It is a call whose first argument, the step, is still to come. Schedules are added, subtracted
     and multiplied, with each other, with numbers and with plain functions of the step; ``a.until(n)
@@ -96,8 +96,8 @@ class Schedule(Call):
     def __or__(self, other: StepFunction) -> Schedule:
         if not _is_made_by("until_schedule", self):
             raise TypeError(
-                f"When does {self!r} end? Say first.until(steps) | second; second counts from"
-                " there."
+                f"When does {self!r} end? Say first.until(steps) | second; second"
+                " counts from there."
             )
         first, end = self.arguments["schedule"], self.arguments["steps"]
         second, length = other, None
@@ -113,14 +113,14 @@ class Schedule(Call):
 
     def __ror__(self, other: object) -> Schedule:
         raise TypeError(
-            f"When does {other!r} end? Say until_schedule(first, steps) | second; second counts"
-            " from there."
+            f"When does {other!r} end? Say until_schedule(first, steps) | second;"
+            " second counts from there."
         )
 
     def until(self, steps: int) -> Schedule:
-        """The schedule up to a step, and its value there from then on.
+        """The schedule up to a step, then constant.
 
-        ``a.until(n) | b`` goes on with another.
+        It keeps its value at that step; ``a.until(n) | b`` goes on with another.
         """
         return _combine("until_schedule", self, steps)
 

@@ -1,4 +1,4 @@
-"""Slots: the named parts of a state, declared by their relation to a parameter."""
+"""Slots: parts of a state, declared relative to a parameter."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ class Slot:
                 cause = f"a parameter of shape {list(shape)} has no such dimension."
                 raise ValueError(f"{self.relation}({size}): {cause}")
             dim = size % len(shape)
-            return (shape[dim],) if self.relation == "keep" else shape[:dim] + shape[dim + 1 :]
+            if self.relation == "keep":
+                return (shape[dim],)
+            return shape[:dim] + shape[dim + 1 :]
         return shape
 
     def make(self, param: Leaf, batch: int = 0) -> jax.Array | None:
@@ -116,7 +118,7 @@ def keep(dim: Dim) -> Slot:
 
 
 def numbers(count: int) -> Slot:
-    """A slot of ``count`` numbers: per parameter, in ``treewise`` per tree."""
+    """A slot of ``count`` numbers, in ``treewise`` per tree."""
     return Slot("scalar", count)
 
 
@@ -131,5 +133,5 @@ def shaped(shape_of: Callable[[Shape], Shape]) -> Slot:
 
 
 def of_tree(shape_of: Callable[[Params], Shape]) -> Slot:
-    """An array for a whole tree, its shape a function of the parameters."""
+    """An array per tree, its shape a function of parameters."""
     return Slot("scalar", shape_of)

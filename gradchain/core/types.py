@@ -1,4 +1,4 @@
-"""The words of annotations: what a tree, a state or a choice of leaves is."""
+"""Types for annotations: trees, states, schedules, foreign pairs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -9,12 +9,12 @@ from jax.typing import ArrayLike
 from gradchain.tree.paths import Tree as Tree
 
 if TYPE_CHECKING:
-    # An argument is one thing where it is given and another in the factory, which gets a number
-    # instead of a schedule and a transformation instead of a pair. The base ``Any`` is for there: it
-    # lets a rule calculate with the one and ask the other for all that a transformation has.
+    # An argument has one type where it is given and another in the factory, which gets a number
+    # instead of a schedule and a transformation instead of a pair. The base ``Any`` serves the
+    # factory: a rule may calculate with the number, and use all that a transformation has.
     from typing import Any as Evaluated
 
-    # Flax and optax ask for optax's class by name, and it is no protocol: to them ours is a subclass.
+    # Flax and optax annotate optax's class, which is no protocol: to them ours is a subclass.
     from optax import GradientTransformation as _OptaxPair
 
     class OptaxPair(_OptaxPair):
@@ -34,13 +34,13 @@ Updates: TypeAlias = Tree
 """A tree like the parameters: gradients on their way in, updates on their way out."""
 
 State: TypeAlias = dict[str, Any]
-"""What a transformation remembers: a nested dict of arrays, keyed by names."""
+"""The memory of a transformation: a nested dict of arrays, keyed by names."""
 
 Numeric: TypeAlias = float | int | jax.Array
 """A number: a Python one, or an array of shape ``()``."""
 
 Dtype: TypeAlias = Any
-"""What ``jnp.dtype`` takes: ``jnp.float32``, ``"bfloat16"``."""
+"""Anything that ``jnp.dtype`` takes: ``jnp.float32``, ``"bfloat16"``."""
 
 Axes: TypeAlias = int | Sequence[int] | None
 """Dimensions of an array; ``None`` for all."""
@@ -52,7 +52,10 @@ Where: TypeAlias = str | Callable[[str, Any], bool] | Tree
 
 
 class StepFunction(Protocol, Evaluated):
-    """A schedule, or any other function from the step, which begins at 0, to a number."""
+    """A function of the step, for example a schedule.
+
+    The step begins at 0; the result is a number.
+    """
 
     def __call__(self, step: Any, /) -> ArrayLike:
         """The number at a step."""
@@ -60,7 +63,7 @@ class StepFunction(Protocol, Evaluated):
 
 
 class PairObject(Protocol, Evaluated):
-    """An object with an ``init`` and an ``update``, such as the transformations of optax."""
+    """An object with ``init`` and ``update``, as in optax."""
 
     @property
     def init(self) -> Callable[[Any], Any]:
@@ -69,7 +72,10 @@ class PairObject(Protocol, Evaluated):
 
     @property
     def update(self) -> Callable[..., tuple[Any, Any]]:
-        """The function from updates, state and parameters to updates and the next state."""
+        """The function that makes updates and the next state.
+
+        It is given updates, a state and parameters.
+        """
         ...
 
 
