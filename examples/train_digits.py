@@ -9,6 +9,7 @@ learning rate that warms up and decays. ``nnx.Optimizer`` takes it as it is.
 
 from pathlib import Path
 
+import chex
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -72,14 +73,19 @@ print(tx)
 print(f"optimizer state: {sum(a.nbytes for a in jax.tree.leaves(optimizer.opt_state)):,} bytes")
 
 # %%
-# One compiled training step, which returns the loss, the rate and the norm of the gradient.
+# One compiled training step, which returns the loss, the rate and the norm of the gradient. Chex
+# checks while JAX traces it, at no cost in the run: that logits and labels fit, and that the step is
+# traced once.
 
 
 def loss_fn(model: CNN, x: jax.Array, y: jax.Array) -> jax.Array:
-    return -jnp.take_along_axis(nnx.log_softmax(model(x)), y[:, None], axis=1).mean()
+    logits = model(x)
+    chex.assert_shape([logits, y], [(BATCH, 10), (BATCH,)])
+    return -jnp.take_along_axis(nnx.log_softmax(logits), y[:, None], axis=1).mean()
 
 
 @nnx.jit
+@chex.assert_max_traces(n=1)
 def train_step(model: CNN, optimizer: nnx.Optimizer, x: jax.Array, y: jax.Array) -> tuple:
     loss, grads = nnx.value_and_grad(loss_fn)(model, x, y)
     rate = learning_rate(optimizer.step[...])

@@ -222,14 +222,14 @@ def test_a_penalty_is_not_a_constraint_and_the_other_way_round():
 @each_set
 def test_constraints_print_and_have_a_config(row):
     tx = gc.project(row.make(), "*/kernel", axis=0)
-    assert eval(repr(tx), vars(gc)) == tx
+    assert eval(repr(tx), vars(gc) | vars(gc.constraints)) == tx
     assert gc.from_config(gc.to_config(tx)) == tx
 
 
 @each_penalty
 def test_penalties_print_and_have_a_config(row):
     tx = gc.prox(row.make(), 0.1)
-    assert eval(repr(tx), vars(gc)) == tx
+    assert eval(repr(tx), vars(gc) | vars(gc.penalties)) == tx
     assert gc.from_config(gc.to_config(tx)) == tx
 
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import assume, given, settings
 
 import gradchain as gc
-from gradchain.core.call import FACTORIES
-from tests.laws import samples, user_transforms
+from gradchain.core.factory import FACTORIES
+from tests.laws import samples
+from tests.laws.laws import NAMES
 from tests.laws.samples import assert_identical, assert_same_type, named
 from tests.laws.table import FOR_ANY_TREE, ROWS
 from tests.support.random_trees import few, other_like, own_leaves, random_mask, trees
@@ -71,7 +72,7 @@ def test_a_chain_is_its_members_one_after_another(members, params):
 )
 def test_a_chain_prints_as_its_recipe_and_survives_json(members):
     tx = gc.chain(*(row.make() for row in members)).named("all")
-    assert eval(repr(tx), vars(gc) | vars(user_transforms)) == tx
+    assert eval(repr(tx), NAMES) == tx
     assert gc.from_config(json.loads(json.dumps(gc.to_config(tx), allow_nan=False))) == tx
 
 

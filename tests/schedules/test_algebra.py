@@ -71,7 +71,7 @@ def test_what_operators_make_is_a_schedule_like_any_other(name):
     np.testing.assert_allclose(
         [made(int(t)) for t in (0, 6, 7, 39)], expected[[0, 6, 7, 39]], atol=1e-6
     )
-    assert eval(repr(made), vars(gc)) == made
+    assert eval(repr(made), vars(gc) | vars(gc.schedules)) == made
     assert gc.from_config(json.loads(json.dumps(gc.to_config(made)))) == made
     assert pickle.loads(pickle.dumps(made)) == made
     again = jax.tree.map(lambda x: x, made)

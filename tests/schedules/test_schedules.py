@@ -86,7 +86,7 @@ def test_schedule_is_a_value(row):
     assert schedule == again
     assert schedule is not again
     assert hash(schedule) == hash(again)
-    assert eval(repr(schedule), vars(gc)) == schedule
+    assert eval(repr(schedule), vars(gc) | vars(gc.schedules)) == schedule
     assert gc.from_config(json.loads(json.dumps(gc.to_config(schedule)))) == schedule
     assert pickle.loads(pickle.dumps(schedule)) == schedule
     assert schedule != gc.constant_schedule(-1.0)
