@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -67,7 +68,7 @@ def solve_cg(
     p: Params,
     damping: Numeric,
     preconditioner: Preconditioner = None,
-    key: jax.Array | None = None,
+    key: chex.PRNGKey | None = None,
     **options: Any,
 ) -> tuple[Updates, ConjugateGradientInfo]:
     """Solve a damped equation by conjugate gradients.

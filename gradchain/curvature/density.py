@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -37,7 +38,7 @@ def spectral_density(
     operator: Operator,
     like: Tree,
     *,
-    key: jax.Array,
+    key: chex.PRNGKey,
     steps: int = 64,
     probes: int = 4,
     points: int = 512,
@@ -81,7 +82,7 @@ def spectral_density(
         raise ValueError(f"spectral_density: width must be more than 0, not {width!r}.")
     like = upcast(like)
 
-    def probe(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def probe(key: chex.PRNGKey) -> tuple[jax.Array, jax.Array]:
         nodes, vectors = lanczos(operator, normal_like(key, like), steps).eigh()
         return nodes, jnp.square(vectors[0])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -40,7 +41,7 @@ def diagonal(
     like: Tree,
     *,
     method: str = "exact",
-    key: jax.Array | None = None,
+    key: chex.PRNGKey | None = None,
     samples: int | None = None,
     chunk: int | None = None,
 ) -> Estimate:
@@ -79,7 +80,7 @@ def hessian_diagonal(
     params: Params,
     *args: Any,
     method: str = "exact",
-    key: jax.Array | None = None,
+    key: chex.PRNGKey | None = None,
     samples: int | None = None,
     chunk: int | None = None,
 ) -> Estimate:
@@ -109,7 +110,7 @@ def gauss_newton_diagonal(
     params: Params,
     *,
     method: str = "exact",
-    key: jax.Array | None = None,
+    key: chex.PRNGKey | None = None,
     samples: int | None = None,
     chunk: int | None = None,
 ) -> Estimate:
@@ -150,7 +151,7 @@ def trace(
     like: Tree,
     *,
     method: str = "hutchinson",
-    key: jax.Array | None = None,
+    key: chex.PRNGKey | None = None,
     samples: int | None = None,
     chunk: int | None = None,
 ) -> Estimate:
@@ -191,7 +192,7 @@ def trace(
     if method == "hutch++":
         return hutch_plus_plus(operator, like, key, samples)
 
-    def sample(key: jax.Array) -> jax.Array:
+    def sample(key: chex.PRNGKey) -> jax.Array:
         z = rademacher_like(key, like)
         return dot(z, operator(z))
 
@@ -203,7 +204,7 @@ def hessian_trace(
     params: Params,
     *args: Any,
     method: str = "hutchinson",
-    key: jax.Array | None = None,
+    key: chex.PRNGKey | None = None,
     samples: int | None = None,
     chunk: int | None = None,
 ) -> Estimate:

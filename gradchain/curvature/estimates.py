@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -37,7 +38,7 @@ class Estimate(NamedTuple):
     standard_error: Tree
 
 
-def hutchinson_sample(operator: Operator, like: Tree, key: jax.Array) -> Tree:
+def hutchinson_sample(operator: Operator, like: Tree, key: chex.PRNGKey) -> Tree:
     r"""One sample of a diagonal, :math:`z \odot A z`, whose mean it is."""
     z = rademacher_like(key, like)
     return jax.tree.map(lambda x, y: by_parts(jnp.multiply, x, y), z, operator(z))
@@ -50,7 +51,7 @@ def by_parts(fun: Callable[..., jax.Array], *xs: jax.Array) -> jax.Array:
     return lax.complex(fun(*(x.real for x in xs)), fun(*(x.imag for x in xs)))
 
 
-def average(sample: Callable[[jax.Array], Tree], key: Any, samples: int | None) -> Estimate:
+def average(sample: Callable[[chex.PRNGKey], Tree], key: Any, samples: int | None) -> Estimate:
     """The mean of ``sample(key)`` over random keys.
 
     They are taken one after another: it keeps two trees, however many samples there are.
@@ -95,7 +96,7 @@ def hutch_plus_plus(operator: Operator, like: Tree, key: Any, samples: int | Non
         q = jax.tree.map(lambda rows: rows[i], basis)
         return dot(q, operator(q))
 
-    def outside(key: jax.Array) -> jax.Array:
+    def outside(key: chex.PRNGKey) -> jax.Array:
         z = orthogonal_to(basis, rademacher_like(key, like))
         return dot(z, operator(z))
 
@@ -108,7 +109,7 @@ def check_method(
     name: str,
     known: tuple[str, ...],
     method: str,
-    key: jax.Array | None,
+    key: chex.PRNGKey | None,
     samples: int | None,
     chunk: int | None,
 ) -> None:

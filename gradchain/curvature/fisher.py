@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -51,7 +52,7 @@ def fisher_operator(
     params: Params,
     likelihood: str,
     *,
-    key: jax.Array | None = None,
+    key: chex.PRNGKey | None = None,
     samples: int | None = None,
 ) -> Operator:
     r"""The true Fisher matrix, as an operator.
@@ -107,7 +108,7 @@ def fisher_vector_product(
     vector: Params,
     likelihood: str,
     *,
-    key: jax.Array | None = None,
+    key: chex.PRNGKey | None = None,
     samples: int | None = None,
 ) -> Params:
     """The product of the true Fisher matrix and a vector.
@@ -137,7 +138,7 @@ def fisher_diagonal(
     likelihood: str,
     *,
     method: str = "exact",
-    key: jax.Array | None = None,
+    key: chex.PRNGKey | None = None,
     samples: int | None = None,
     chunk: int | None = None,
 ) -> Estimate:
@@ -176,7 +177,7 @@ def fisher_diagonal(
     at = linearization(model_fn, params)
     slope = _slopes("fisher_diagonal", likelihood, at.outputs)
 
-    def sample(key: jax.Array) -> Params:
+    def sample(key: chex.PRNGKey) -> Params:
         drawn = slope(key)
         square = lambda g: by_parts(jnp.square, g) / drawn.shape[0]
         return jax.tree.map(square, at.adjoint(drawn))

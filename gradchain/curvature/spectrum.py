@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -157,7 +158,7 @@ class ExtremeEigenvalues(NamedTuple):
 
 
 def extreme_eigenvalues(
-    operator: Operator, like: Tree, *, key: jax.Array, steps: int = 32
+    operator: Operator, like: Tree, *, key: chex.PRNGKey, steps: int = 32
 ) -> ExtremeEigenvalues:
     """The smallest and the largest eigenvalue of an operator.
 
@@ -182,7 +183,7 @@ def extreme_eigenvalues(
 
 
 def sharpness(
-    fun: ScalarFn, params: Params, *args: Any, key: jax.Array, steps: int = 32
+    fun: ScalarFn, params: Params, *args: Any, key: chex.PRNGKey, steps: int = 32
 ) -> jax.Array:
     r"""The largest eigenvalue of the Hessian of a loss.
 
@@ -226,7 +227,7 @@ class PowerIteration(NamedTuple):
 
 
 def power_iteration(
-    operator: Operator, like: Tree, *, key: jax.Array, steps: int = 100, tol: float = 1e-4
+    operator: Operator, like: Tree, *, key: chex.PRNGKey, steps: int = 100, tol: float = 1e-4
 ) -> PowerIteration:
     r"""The eigenvalue of the largest magnitude.
 

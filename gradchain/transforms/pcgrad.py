@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -66,14 +67,14 @@ def _products(x: jax.Array) -> jax.Array:
     return jnp.matmul(jnp.conj(rows), rows.T, precision=lax.Precision.HIGHEST).real
 
 
-def _weights(products: jax.Array, key: jax.Array) -> jax.Array:
+def _weights(products: jax.Array, key: chex.PRNGKey) -> jax.Array:
     """The weight of each gradient in the sum.
 
     Projections only add multiples of gradients to each other, so that the result is a weighted sum.
     """
     count = len(products)
 
-    def one(i: jax.Array, key: jax.Array) -> jax.Array:
+    def one(i: jax.Array, key: chex.PRNGKey) -> jax.Array:
         def meet(weights: jax.Array, j: jax.Array) -> tuple[jax.Array, None]:
             product = jnp.sum(weights * products[:, j])
             in_conflict = (product < 0) & (i != j)

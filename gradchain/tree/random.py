@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -13,7 +14,7 @@ from gradchain.numerics.reductions import varying_axes
 from gradchain.tree.paths import Leaf, Tree, flatten, named_leaves
 
 
-def step_key(seed: int, t: jax.Array, key: jax.Array | None = None) -> jax.Array:
+def step_key(seed: int, t: jax.Array, key: chex.PRNGKey | None = None) -> jax.Array:
     """The random key of a step.
 
     It is ``key`` where there is one, else made from the seed and the number ``t`` of the step.
@@ -23,7 +24,7 @@ def step_key(seed: int, t: jax.Array, key: jax.Array | None = None) -> jax.Array
     return jax.random.fold_in(jax.random.key(seed), t.astype(jnp.int32))
 
 
-def normal_like(key: jax.Array, tree: Tree) -> Tree:
+def normal_like(key: chex.PRNGKey, tree: Tree) -> Tree:
     """Standard normal numbers in the shapes of a tree.
 
     They are complex where the tree is. They are drawn in float32, so that they are the same in each
@@ -33,7 +34,7 @@ def normal_like(key: jax.Array, tree: Tree) -> Tree:
     return _draw_like(key, tree, jax.random.normal, 0.5**0.5)
 
 
-def rademacher_like(key: jax.Array, tree: Tree) -> Tree:
+def rademacher_like(key: chex.PRNGKey, tree: Tree) -> Tree:
     """Random signs in the shapes of a tree.
 
     They are 1 or -1, of real and imaginary parts each, and are drawn as by ``normal_like``.
@@ -45,7 +46,9 @@ def rademacher_like(key: jax.Array, tree: Tree) -> Tree:
     return _draw_like(key, tree, jax.random.rademacher, 1.0)
 
 
-def _draw_like(key: jax.Array, tree: Tree, sample: Callable[..., jax.Array], part: float) -> Tree:
+def _draw_like(
+    key: chex.PRNGKey, tree: Tree, sample: Callable[..., jax.Array], part: float
+) -> Tree:
     """Random numbers in the shapes of a tree.
 
     ``part`` is the factor of real and imaginary parts.

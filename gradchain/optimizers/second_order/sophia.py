@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -137,7 +138,9 @@ def scale_by_sophia(
     return treewise(rule, mu=like_param, hessian=like_param(real=True))
 
 
-def hutchinson_diagonal(value_fn: Callable[[Params], jax.Array], p: Params, key: jax.Array) -> Tree:
+def hutchinson_diagonal(
+    value_fn: Callable[[Params], jax.Array], p: Params, key: chex.PRNGKey
+) -> Tree:
     """Hutchinson's unbiased estimate of the Hessian's diagonal.
 
     It is exact where the Hessian is diagonal.
