@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.types import Params
+from gradchain.core.types import Params, Shape
 from gradchain.numerics.arithmetic import compute_dtype, real_dtype
 from gradchain.tree.paths import Leaf
-
-Shape: TypeAlias = tuple[int, ...]
-
-Dim: TypeAlias = int | Callable[[Shape], int]
-"""A dimension, or a function of the parameter's shape that gives it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +21,9 @@ class Slot:
     Attributes:
         relation: ``like_param``, ``drop``, ``keep``, ``prepend``, ``scalar``, ``shaped`` or
             ``per_replica``.
-        size: the dimension of ``drop`` and ``keep``; the length of ``prepend``; the function of
-            ``shaped``; the number or shape of ``scalar``, in ``treewise`` also a function of the
-            parameters that gives it.
+        size: the dimension of ``drop`` and ``keep``, or a function of the shape that gives it; the
+            length of ``prepend``; the function of ``shaped``; the number or shape of ``scalar``, in
+            ``treewise`` also a function of the parameters that gives it.
         real: whether the slot of a complex parameter is real.
         fill: the number that it starts as.
         copy: whether it starts as the parameter itself.
@@ -95,24 +90,21 @@ class Slot:
 
 #: A slot of its parameter's shape.
 like_param = Slot("like_param")
-
 #: A slot that is one number: per parameter, or in ``treewise`` per tree.
 scalar = Slot("scalar")
-
 #: A slot that counts, in ``treewise`` per tree. One called ``count`` is the clock: schedules are
 #: evaluated at it, and the rule itself moves it on.
 counter = Slot("scalar", fill=0, integer=True)
-
 #: A slot of its parameter's shape whose value differs between replicas.
 per_replica = Slot("per_replica")
 
 
-def drop(dim: Dim) -> Slot:
+def drop(dim: int | Callable[[Shape], int]) -> Slot:
     """A slot of its parameter's shape without dimension ``dim``."""
     return Slot("drop", dim)
 
 
-def keep(dim: Dim) -> Slot:
+def keep(dim: int | Callable[[Shape], int]) -> Slot:
     """A vector as long as dimension ``dim`` of its parameter."""
     return Slot("keep", dim)
 

@@ -42,6 +42,9 @@ Numeric: TypeAlias = float | int | jax.Array
 Dtype: TypeAlias = Any
 """Anything that ``jnp.dtype`` takes: ``jnp.float32``, ``"bfloat16"``."""
 
+Shape: TypeAlias = tuple[int, ...]
+"""The shape of an array."""
+
 Axes: TypeAlias = int | Sequence[int] | None
 """Dimensions of an array; ``None`` for all."""
 
