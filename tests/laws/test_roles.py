@@ -280,7 +280,8 @@ def first_updates(tx: Any, sign: float, extra: dict | None = None, steps: int = 
     return np.concatenate([np.ravel(x) for x in found])
 
 
-@each(COMPOSITE)
+# Those of second order take the size, and with it the sign, from a loss that these gradients lack.
+@each([row for row in COMPOSITE if not row.is_second_order])
 def test_an_optimizer_has_a_member_that_turns_the_sign(row):
     down, up = (sign * first_updates(row.make(), sign, row.extra) for sign in (1.0, -1.0))
     goes_down = all(x.min() < 0 and x.max() <= 0 for x in (down, up))
