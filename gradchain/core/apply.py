@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 
 from gradchain.core.columns import Columns
+from gradchain.core.errors import leaves_beside
 from gradchain.core.types import Params, Updates
 from gradchain.numerics.arithmetic import compute_dtype
 from gradchain.tree.mapping import is_traced, map_rows
+from gradchain.tree.paths import flatten
 
 
 def apply_updates(params: Params, updates: Updates) -> Params:
@@ -38,7 +41,9 @@ def add_updates(params: Params, updates: Updates) -> Params:
     """``apply_updates`` without compiling."""
     if params is None:
         raise ValueError("apply_updates: params is None; call apply_updates(params, updates)")
-    return add_columns(Columns.of(updates, params))
+    u, treedef = flatten(updates)
+    p = leaves_beside(updates, treedef, params)
+    return add_columns(Columns(treedef, u, p, params))
 
 
 def add_columns(columns: Columns) -> Params:
@@ -46,7 +51,7 @@ def add_columns(columns: Columns) -> Params:
     columns.check()
     params, updates = columns.p, columns.g
     live = [i for i, u in enumerate(updates) if u is not None]
-    rows = [(params[i], updates[i]) for i in live]
+    rows = [(jnp.asarray(params[i]), jnp.asarray(updates[i])) for i in live]
     sums = map_rows(_add, [None] * len(rows), rows)
     new = list(params)
     for i, (x,) in zip(live, sums, strict=True):
