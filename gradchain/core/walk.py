@@ -138,8 +138,9 @@ class PlacedMember:
     def meets(self, other: PlacedMember) -> bool:
         """Whether a leaf may go through both."""
         if self.params is not None:
-            columns = zip(flatten(self.params)[0], flatten(other.params)[0], strict=True)
-            return any(a is not None and b is not None for a, b in columns)
+            (own, _), (others, _) = flatten(self.params), flatten(other.params)
+            pairs = zip(own, others, strict=True)
+            return any(a is not None and b is not None for a, b in pairs)
         return self.labels <= other.labels or other.labels <= self.labels
 
 
@@ -180,16 +181,22 @@ def _walk(
         reaching = _reaching(stage, stages, params)
         part = PlacedMember((*path, stage.name), stage, entry, reaching, tx, above, branch)
         yield part
-        is_divided = params is not None and isinstance(stage.body, ByLabel)
-        masks = stage.body.masks(part.params) if is_divided else {}
-        for inner, member, own in stage.body.parts(entry if isinstance(entry, dict) else {}):
-            inside = keep_leaves(masks[inner], part.params) if masks else part.params
+        masks = {}
+        if params is not None and isinstance(stage.body, ByLabel):
+            masks = stage.body.masks(reaching)
+        known = entry if isinstance(entry, dict) else {}
+        for inner, member, own in stage.body.parts(known):
+            inside = keep_leaves(masks[inner], reaching) if masks else reaching
             yield from _walk(member, own, inside, part, inner)
 
 
 def _stages(tx: GradientTransformation, state: State) -> list[Stage]:
     """The members, each at the step in its state."""
-    return [Stage(name, call, _count(_entry(state, name))) for name, call in tx.members.items()]
+    stages = []
+    for name, call in tx.members.items():
+        count = _count(_entry(state, name))
+        stages.append(Stage(name, call, count))
+    return stages
 
 
 def _entry(state: State, name: str) -> State:
@@ -208,9 +215,11 @@ def _reaching(stage: Stage, stages: list[Stage], params: Params | None) -> Param
 
     They are those that no other member freezes; one that does nothing but freeze sees all.
     """
-    if params is None or (stage.body.freezes and not stage.body.members):
+    is_freeze = stage.body.freezes and not stage.body.members
+    if params is None or is_freeze:
         return params
-    frozen = frozen_by([s for s in stages if s is not stage], params)
+    others = [s for s in stages if s is not stage]
+    frozen = frozen_by(others, params)
     return params if frozen is None else drop_leaves(frozen, params)
 
 
@@ -222,14 +231,16 @@ def _recipes(tx: GradientTransformation, at: Place, recipe: Place | None) -> Ite
     if recipe is None and is_ours(tx) and tx.factory is not _CHAIN:
         recipe = at
     made = tx.factory.call(tx.arguments)
-    members = [made] if is_pair(made) or isinstance(made, GradientTransformation) else made
-    for i, member in enumerate(members):
-        yield from _recipes(as_transformation(member, tx.factory.name), (*at, i), recipe)
+    is_one = is_pair(made) or isinstance(made, GradientTransformation)
+    for i, member in enumerate([made] if is_one else made):
+        inner = as_transformation(member, tx.factory.name)
+        yield from _recipes(inner, (*at, i), recipe)
 
 
 def is_ours(tx: GradientTransformation) -> bool:
     """Whether its factory is one of this library."""
-    return not tx.is_pair and tx.factory.function.__module__.split(".")[0] == "gradchain"
+    package, *_ = tx.factory.function.__module__.split(".")
+    return package == "gradchain" and not tx.is_pair
 
 
 def is_optimizer(tx: GradientTransformation) -> bool:
