@@ -17,7 +17,7 @@ from jax import lax
 from gradchain.core import errors
 from gradchain.core.columns import Columns
 from gradchain.core.slots import Slot
-from gradchain.core.stage import Body, Stage, run_inside, widest
+from gradchain.core.stage import Body, Extra, Ran, Stage, run_inside, widest
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.trees import PerTree
 from gradchain.core.types import Params, State, Updates
@@ -90,9 +90,7 @@ class Around(PerTree):
         return own | {name: state for name, state in inner.items() if state}
 
     @classmethod
-    def run(
-        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
-    ) -> tuple[Columns, list[Any]]:
+    def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
         """See ``Body``."""
         (stage,), (state,) = stages, states
         own = {k: v for k, v in state.items() if k not in stage.body.members}

@@ -11,7 +11,7 @@ import jax
 from gradchain.core.columns import Columns
 from gradchain.core.errors import quote
 from gradchain.core.run import restrict_extras
-from gradchain.core.stage import Body, Stage, free_name, run_inside, widest
+from gradchain.core.stage import Body, Extra, Ran, Stage, free_name, run_inside, widest
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Params, State, Tree, Where
 from gradchain.tree.mapping import tree_map_live, upcast
@@ -113,9 +113,7 @@ class ByLabel(Body):
         return {name: state for name, state in states.items() if state}
 
     @classmethod
-    def run(
-        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
-    ) -> tuple[Columns, list[Any]]:
+    def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
         """See ``Body``."""
         (stage,), (state,) = stages, states
         state, params = checked_entries(stage, state), columns.params

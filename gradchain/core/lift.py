@@ -21,7 +21,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -29,13 +29,14 @@ import jax.numpy as jnp
 from gradchain.core import errors
 from gradchain.core.columns import Columns
 from gradchain.core.slots import Slot
-from gradchain.core.stage import Body, Stage
+from gradchain.core.stage import Body, Extra, Ran, Stage
 from gradchain.core.types import Params, State, Where
 from gradchain.numerics.arithmetic import cast, compute_dtype, real_dtype
 from gradchain.tree.mapping import map_rows
 from gradchain.tree.selecting import keep_leaves, select
 
-#: What a rule is given by these names; others are extra arguments.
+SlotColumns: TypeAlias = dict[str, list[Any]]  # the leaves of slots, by name
+#: A rule is given these by name; other names are extra arguments.
 GIVEN = frozenset({"g", "s", "p", "t", "dtypes"})
 
 
@@ -65,14 +66,11 @@ def leafwise(
     """Lift a rule that looks at one whole array.
 
     For example at its norm or its mean. Inside ``shard_map`` it sees a shard: reduce with
-    ``gradchain.numerics.total``, ``norm`` and ``mean``.
+    ``gradchain.numerics.total``, ``norm`` and ``mean``. Other arguments as for ``elementwise``.
 
     Args:
-        rule: see ``elementwise``.
-        where: see ``elementwise``.
         whole: whether it also reduces along single dimensions (rows, columns), so that the matrices
             of a leaf, its last two dimensions, must not be split; its locality is then ``matrix``.
-        slots: see ``elementwise``.
     """
     return PerLeaf("matrix" if whole else "leaf", rule, where, slots)
 
@@ -98,7 +96,7 @@ class Lift(Body):
         return {name: jax.tree.map(slot.make, chosen) for name, slot in self.slots.items()}
 
     def call(
-        self, stage: Stage, dtype: jnp.dtype, extra: dict[str, Any], **given: Any
+        self, stage: Stage, dtype: jnp.dtype, extra: Extra, **given: Any
     ) -> tuple[Any, dict[str, Any]]:
         """Run the rule, in ``dtype``, on what it names of ``given`` and of the extra arguments."""
         real = real_dtype(dtype)
@@ -149,9 +147,6 @@ def as_made(stage: Stage, name: str, new: Any, old: jax.Array, dtype: Any) -> ja
     return new if new.dtype == dtype and not new.weak_type else cast(new, dtype)
 
 
-# ---------------------------------------------------------------------------- leaf by leaf
-
-
 class Leaf(NamedTuple):
     """A leaf on its way through members: update, parameter, and its slots in each member."""
 
@@ -185,9 +180,7 @@ class PerLeaf(Lift):
     fuses = True
 
     @classmethod
-    def run(
-        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
-    ) -> tuple[Columns, list[Any]]:
+    def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
         """See ``Body``."""
         flags = [chosen(stage, columns) for stage in stages]
         slots = [slot_columns(stage, columns, s) for stage, s in zip(stages, states, strict=True)]
@@ -220,7 +213,7 @@ class PerLeaf(Lift):
         return columns.with_g(g), [{k: columns.tree(v) for k, v in s.items()} for s in slots]
 
 
-def through(stages: list[Stage], leaf: Leaf, extra: dict[str, Any]) -> Leaf:
+def through(stages: list[Stage], leaf: Leaf, extra: Extra) -> Leaf:
     """A leaf after all ``stages``, its new slots beside it."""
     g, p, _ = leaf
     dtype = compute_dtype(g.dtype, g.dtype if p is None else p.dtype)
@@ -244,19 +237,14 @@ def chosen(stage: Stage, columns: Columns) -> list[bool]:
     return [alive and flag is True for alive, flag in zip(live, flags, strict=True)]
 
 
-def slot_columns(stage: Stage, columns: Columns, state: State) -> dict[str, list[Any]]:
+def slot_columns(stage: Stage, columns: Columns, state: State) -> SlotColumns:
     """The leaves of each slot, in the order in which slots are declared."""
     own = [k for k in stage.body.slots if k in state]  # jit sorts the names in a state
     return {k: columns.slot(stage.name, k, state[k]) for k in own}
 
 
 def check_slots(
-    stage: Stage,
-    slots: dict[str, list[Any]],
-    flags: list[bool],
-    columns: Columns,
-    *,
-    of_matrix: bool = False,
+    stage: Stage, slots: SlotColumns, flags: list[bool], columns: Columns, of_matrix: bool = False
 ) -> None:
     """Raise an error unless the slots of the chosen leaves have their shapes."""
     for name, column in slots.items():

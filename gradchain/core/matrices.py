@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from gradchain.core.columns import Columns
 from gradchain.core.lift import Lift, as_made, at_least, check_slots, chosen, slot_columns
 from gradchain.core.slots import Slot
-from gradchain.core.stage import Body, Stage
+from gradchain.core.stage import Body, Extra, Ran, Stage
 from gradchain.core.types import Dtype, Params, State, Tree, Where
 from gradchain.numerics.arithmetic import compute_dtype, real_dtype
 from gradchain.tree.paths import Leaf, named_leaves
@@ -48,9 +48,7 @@ class PerMatrix(Lift):
         return {name: make(slot) for name, slot in self.slots.items()}
 
     @classmethod
-    def run(
-        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
-    ) -> tuple[Columns, list[Any]]:
+    def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
         """See ``Body``."""
         (stage,), (state,) = stages, states
         flags, slots = chosen(stage, columns), slot_columns(stage, columns, state)

@@ -124,9 +124,6 @@ def restrict_extras(mask: Tree, params: Params, extra: dict[str, Any]) -> dict[s
     return own
 
 
-# -------------------------------------------------------------------------------------- states
-
-
 def _clock(entry: Any) -> Any:
     return entry.get("count") if isinstance(entry, dict) else None
 

@@ -8,7 +8,7 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,8 @@ from gradchain.tree.mapping import tree_map_live, upcast
 from gradchain.tree.selecting import is_tree_of_choices
 
 LOCALITIES = ("element", "leaf", "matrix", "tree")
+Extra: TypeAlias = dict[str, Any]  # extra arguments of update, by name
+Ran: TypeAlias = tuple[Columns, list[Any]]  # the updates after members, and their new states
 
 
 class Member(Protocol):
@@ -68,7 +70,7 @@ def is_inside() -> bool:
 
 
 def run_inside(
-    tx: Member, updates: Updates, state: Any, params: Params | None, extra: dict[str, Any]
+    tx: Member, updates: Updates, state: Any, params: Params | None, extra: Extra
 ) -> tuple[Updates, Any]:
     """Update by a wrapper's member, with those extra arguments that it takes."""
     taken = {k: v for k, v in extra.items() if k in tx.extras or "*" in tx.extras}
@@ -77,10 +79,7 @@ def run_inside(
 
 
 def is_pair(x: Any) -> bool:
-    """Whether ``x`` is a foreign ``(init, update)`` pair.
-
-    It is a tuple of two functions, or an object that has both.
-    """
+    """Whether ``x`` is a foreign pair: two functions, or an object that has both."""
     if is_call(x) or is_tree_of_choices(x):
         return False
     pair = x if isinstance(x, tuple) else (getattr(x, "init", None), getattr(x, "update", None))
@@ -114,11 +113,7 @@ class Body:
     members: Mapping[str, Any] = MappingProxyType({})  # by their names in its state; "": all of it
 
     def parts(self, entry: Any) -> Iterator[tuple[str, Any, Any]]:
-        """Name, transformation and state of each member.
-
-        Args:
-            entry: the state of the whole.
-        """
+        """Name, transformation and state of each member; ``entry`` is the state of all."""
         for name, member in self.members.items():
             yield name, member, entry.get(name, {}) if name else entry
 
@@ -134,9 +129,7 @@ class Body:
         raise NotImplementedError
 
     @classmethod
-    def run(
-        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
-    ) -> tuple[Columns, list[Any]]:
+    def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
         """The updates after all ``stages``, and the new state of each."""
         raise NotImplementedError
 
@@ -144,9 +137,7 @@ class Body:
 class PairBody(Body):
     """A pair of functions on whole trees, its own or around ``members``."""
 
-    def __init__(
-        self, init: Callable[[Any], Any], update: Callable[..., Any], members: Sequence[Member]
-    ):
+    def __init__(self, init: Callable, update: Callable[..., Any], members: Sequence[Member]):
         self.init, self.update = lambda params: init(upcast(params)), update
         self.is_opaque = not members
         self.locality = widest(m.locality for m in members) if members else "tree"
@@ -160,9 +151,7 @@ class PairBody(Body):
         self.extras = frozenset(by_name).union(inner if takes_any else ())
 
     @classmethod
-    def run(
-        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
-    ) -> tuple[Columns, list[Any]]:
+    def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
         """See ``Body``."""
         body = stages[0].body
         own = {k: v for k, v in extra.items() if k in body.extras or "*" in body.extras}

@@ -67,8 +67,6 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
             return jax.tree.map(wrap, value, is_leaf=lambda x: is_call(x) or is_pair(x))
         return wrap(value)
 
-    # What it is made of
-
     @property
     def is_pair(self) -> bool:
         """Whether it wraps a hand-written or foreign pair of functions."""
@@ -184,8 +182,6 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         """Which leaves of ``tree`` it keeps from any update."""
         mask = frozen_by(stages_at_start(self.members), tree)
         return tree_map_live(lambda _: False, tree) if mask is None else mask
-
-    # What it does
 
     def init(self, params: Params) -> State:
         """The state before the first update.

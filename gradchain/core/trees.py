@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from gradchain.core.columns import Columns
 from gradchain.core.lift import Lift, as_made, at_least, chosen, slot_columns
 from gradchain.core.slots import Slot
-from gradchain.core.stage import Body, Stage
+from gradchain.core.stage import Body, Extra, Ran, Stage
 from gradchain.core.types import Params, State, Where
 from gradchain.numerics.arithmetic import compute_dtype, real_dtype
 from gradchain.tree.mapping import real_dtype_of
@@ -45,9 +45,7 @@ class PerTree(Lift):
         return {name: make(slot) for name, slot in self.slots.items()}
 
     @classmethod
-    def run(
-        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
-    ) -> tuple[Columns, list[Any]]:
+    def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
         """See ``Body``."""
         (stage,), (state,) = stages, states
         flags = chosen(stage, columns)
