@@ -51,7 +51,8 @@ EXACT = {
 @pytest.mark.parametrize("name", UNTUNED)
 def test_it_converges_without_tuning(name):
     values, _, _ = descend(UNTUNED[name][0](), 1000)
-    assert values[-1] < 1e-4 * values[0]
+    # Not the last value: at the solution, among gradients of rounding errors, Prodigy still jumps.
+    assert jnp.median(values[-100:]) < 1e-4 * values[0]
 
 
 def change_by_scale(tx):
