@@ -127,7 +127,7 @@ from gradchain.as_optax.quasi_newton import (
     lbfgs as lbfgs,
     scale_by_lbfgs as scale_by_lbfgs,
 )
-from gradchain.as_optax.scaling import (
+from gradchain.as_optax.scale_by import (
     centralize as centralize,
     identity as identity,
     normalize_by_update_norm as normalize_by_update_norm,
