@@ -80,8 +80,9 @@ class Target:
         """
         assert self.source is not None
         value = self.source.value
-        was_complex = jnp.issubdtype(jnp.result_type(value), jnp.complexfloating)
-        loses = was_complex and not jnp.issubdtype(self.like.dtype, jnp.complexfloating)
+        is_complex = lambda dtype: jnp.issubdtype(dtype, jnp.complexfloating)
+        was_complex = is_complex(jnp.result_type(value))
+        loses = was_complex and not is_complex(self.like.dtype)
         return np.shape(value) == self.like.shape and not loses
 
 
@@ -96,18 +97,26 @@ def _target(leaf: Leaf, parts: dict[str, PlacedMember], params: dict[str, Any]) 
     names = leaf.name.split("/")
     around = [join(*names[:i]) for i in range(len(names), 0, -1)]
     part = next((parts[name] for name in around if name in parts), None)
-    if part is not None and not leaf.entry and not isinstance(part.stage.body, PairBody):
-        slot, _, below = leaf.name[len(part.name) + 1 :].partition("/")
-        declared = getattr(part.stage.body, "slots", {}).get(slot)
-        is_scalar = declared is not None and declared.relation == "scalar"
-        once = is_scalar and isinstance(part.stage.body, PerTree)
-        per_leaf = bool(below) or not (once or slot == "count")
-        rest = join(slot, below)
-        return Target(leaf.path, part.name, rest, leaf.value, per_leaf, part.factory)
-    # The state of a pair of functions: its slots are what holds a tree of parameters, or the last
-    # name.
-    below = "" if leaf.entry else leaf_path(leaf.name, params)
-    entry = leaf.entry or up_to(leaf.name, below).rpartition("/")[0]
+    if part is None or leaf.entry or isinstance(part.body, PairBody):
+        return _pair_target(leaf, params)
+    slot, _, below = leaf.name[len(part.name) + 1 :].partition("/")
+    declared = getattr(part.body, "slots", {}).get(slot)
+    is_scalar = declared is not None and declared.relation == "scalar"
+    is_of_stage = is_scalar and isinstance(part.body, PerTree)
+    per_leaf = bool(below) or not (is_of_stage or slot == "count")
+    rest = join(slot, below)
+    return Target(leaf.path, part.name, rest, leaf.value, per_leaf, part.factory)
+
+
+def _pair_target(leaf: Leaf, params: dict[str, Any]) -> Target:
+    """A target in the state of a pair of functions.
+
+    A slot is a part that holds a tree of parameters, or the last name.
+    """
+    entry = leaf.entry
+    if not entry:
+        slot = up_to(leaf.name, leaf_path(leaf.name, params))
+        entry, _, _ = slot.rpartition("/")
     rest = leaf.name[len(entry) + 1 :]
     is_bare = "" in params and np.shape(leaf.value) == np.shape(params[""])
     per_leaf = "/" in rest or (is_bare and rest != "count")
@@ -127,7 +136,13 @@ def up_to(name: str, end: str) -> str:
 
 
 def _last(path: str) -> str:
-    return path.rpartition("/")[2]
+    _, _, last = path.rpartition("/")
+    return last
+
+
+def _above(path: str) -> str:
+    above, _, _ = path.rpartition("/")
+    return above
 
 
 def _base(entry: str) -> str:
@@ -149,7 +164,8 @@ class Matching:
         for leaf in old:
             parts = leaf.name.split("/")
             for i in range(len(parts)):
-                self.by_end["/".join(parts[i:])].append(leaf)
+                end = "/".join(parts[i:])
+                self.by_end[end].append(leaf)
         self.by_name = {leaf.name: leaf for leaf in old}
         self.old_slots = _names_below(leaf.name for leaf in old)
         self.new_slots = _names_below(target.name for target in targets)
@@ -194,7 +210,8 @@ class Matching:
         Their entries have the same slots.
         """
         for rest, targets in self._open("rest"):
-            fits = [(p, o) for p in targets for o in self._free(rest) if self._may_be(p, o)]
+            places = itertools.product(targets, self._free(rest))
+            fits = [(p, o) for p, o in places if self._may_be(p, o)]
             for target, leaf in fits:
                 sources = [o.path for p, o in fits if p is target]
                 rivals = [p.path for p, o in fits if o is leaf]
@@ -227,9 +244,9 @@ class Matching:
             is_another = _base(entry) in FACTORIES and _base(entry) != target.factory
             if is_still_there or is_another:
                 return False
-        old, new = self.old_slots[entry], self.new_slots[target.entry]
-        same_slots = old - {"count"} == new - {"count"}
-        return same_slots and np.shape(leaf.value) == target.like.shape
+        old = self.old_slots[entry] - {"count"}
+        new = self.new_slots[target.entry] - {"count"}
+        return old == new and np.shape(leaf.value) == target.like.shape
 
     # Numbers that a stage has once
 
@@ -242,18 +259,20 @@ class Matching:
         used = set(self.taken)
         alone = []
         for target in [t for t in self.targets if not t.per_leaf]:
-            if came_from[target.entry]:  # with the slots of its stage
-                names = [join(entry, target.rest) for entry in came_from[target.entry]]
+            origins = came_from[target.entry]
+            if origins:  # with the slots of its stage
+                names = [join(entry, target.rest) for entry in origins]
                 found = [self.by_name[name] for name in names if name in self.by_name]
             else:
                 found = self._near_numbers(target, came_from)
-            if found:
-                _check_equal(target, found)
-                target.source = found[0]
-                used.update(leaf.name for leaf in found)
-            else:
+            if not found:
                 alone.append(target)
-        self._renamed_numbers([p for p in alone if not self.slots_per_leaf[p.entry]], used)
+                continue
+            _check_equal(target, found)
+            target.source = found[0]
+            used.update(leaf.name for leaf in found)
+        without_slots = [p for p in alone if not self.slots_per_leaf[p.entry]]
+        self._renamed_numbers(without_slots, used)
         self.taken = used
 
     def _near_numbers(self, target: Target, came_from: Origins) -> list[Leaf]:
@@ -262,28 +281,35 @@ class Matching:
         Best is the number of the chain from which the slots of this chain come.
         """
         own_slots = self.slots_per_leaf[target.entry]
+        new_slots = self.new_slots[target.entry]
         entry_of = lambda leaf: up_to(leaf.name, target.rest)
-        # Slots that start new, or went elsewhere, do not have the clock of the old ones.
         slots_of = lambda leaf: self.old_slots[entry_of(leaf)]
-        found = [leaf for leaf in self.by_end[target.key] if not own_slots & slots_of(leaf)]
+        # Slots that start new, or went elsewhere, do not have the clock of the old ones.
+        same_name = self.by_end[target.key]
+        found = [leaf for leaf in same_name if not own_slots & slots_of(leaf)]
         # An entry that only has the name of the stage, as its metrics have, is less like it.
-        alike = [len(self.new_slots[target.entry] & slots_of(leaf)) for leaf in found]
+        alike = [len(new_slots & slots_of(leaf)) for leaf in found]
         found = [leaf for leaf, n in zip(found, alike, strict=True) if n == max(alike)]
-        votes_for = _old_chains(target.entry.rpartition("/")[0], came_from)
-        votes = [votes_for[entry_of(leaf).rpartition("/")[0]] for leaf in found]
-        if any(votes) and votes.count(max(votes)) == 1:
-            return [found[votes.index(max(votes))]]
+        votes_for = _old_chains(_above(target.entry), came_from)
+        votes = [votes_for[_above(entry_of(leaf))] for leaf in found]
+        most = max(votes, default=0)
+        if most > 0 and votes.count(most) == 1:
+            return [found[votes.index(most)]]
         return [leaf for leaf in found if leaf.name == target.name] or found
 
     def _renamed_numbers(self, targets: list[Target], used: set[str]) -> None:
         for target in targets:
-            free = [leaf for leaf in self.by_end[target.rest] if leaf.name not in used]
+            same_name = self.by_end[target.rest]
+            free = [leaf for leaf in same_name if leaf.name not in used]
             old = [leaf for leaf in free if self._may_be(target, leaf)]
+            if len(old) != 1:
+                continue
+            (leaf,) = old
             alike = [p for p in targets if p.rest == target.rest]
-            rivals = [p for p in alike if any(self._may_be(p, o) for o in old)]
-            if len(old) == 1 and len(rivals) == 1:
-                target.source = old[0]
-                used.add(old[0].name)
+            rivals = [p for p in alike if self._may_be(p, leaf)]
+            if len(rivals) == 1:
+                target.source = leaf
+                used.add(leaf.name)
 
 
 def _nearest(targets: list[Target], old: list[Leaf]) -> list[tuple[int, int]]:
@@ -291,28 +317,37 @@ def _nearest(targets: list[Target], old: list[Leaf]) -> list[tuple[int, int]]:
 
     Two of the same target or leaf are an error.
     """
-    places = list(itertools.product(range(len(targets)), range(len(old))))
+    places = itertools.product(range(len(targets)), range(len(old)))
     near = {(i, j): _nearness(targets[i], old[j]) for i, j in places}
     top = max(near.values())
     best = [pair for pair, score in near.items() if score == top]
-    rows, columns = [i for i, _ in best], [j for _, j in best]
-    if len({*rows}) < len(rows):
-        twice = next(i for i in rows if rows.count(i) > 1)
-        _refuse(targets[twice].path, [old[j].path for i, j in best if i == twice])
-    if len({*columns}) < len(columns):
-        twice = next(j for j in columns if columns.count(j) > 1)
-        _refuse_targets(old[twice].path, [targets[i].path for i, j in best if j == twice])
+    row = _first_double(i for i, _ in best)
+    if row is not None:
+        sources = [old[j].path for i, j in best if i == row]
+        _refuse(targets[row].path, sources)
+    column = _first_double(j for _, j in best)
+    if column is not None:
+        goals = [targets[i].path for i, j in best if j == column]
+        _refuse_targets(old[column].path, goals)
     return best
+
+
+def _first_double(places: Iterable[int]) -> int | None:
+    """The first number that stands there more than once."""
+    counts = collections.Counter(places)
+    return next((i for i, n in counts.items() if n > 1), None)
 
 
 def _old_chains(chain: str, came_from: Origins) -> collections.Counter[str]:
     """The old chains of the slots of a chain, counted."""
     found: collections.Counter[str] = collections.Counter()
     for entry, sources in came_from.items():
-        if entry.startswith(chain):
-            below = entry[len(chain) :].removeprefix("/")
-            for source, n in sources.items():
-                found[up_to(source, below) if "/" in below else source.rpartition("/")[0]] += n
+        if not entry.startswith(chain):
+            continue
+        below = entry[len(chain) :].removeprefix("/")
+        for source, n in sources.items():
+            old_chain = up_to(source, below) if "/" in below else _above(source)
+            found[old_chain] += n
     return found
 
 
@@ -333,28 +368,34 @@ def _neighbours(names: Iterable[str]) -> set[tuple[str, str]]:
 
 def _nearness(target: Target, leaf: Leaf) -> tuple[int, int]:
     """How many names around agree, and how few differ."""
-    new = collections.Counter(up_to(target.name, target.key).split("/"))
-    old = collections.Counter(up_to(leaf.name, target.key).split("/"))
-    return (new & old).total(), -((new | old) - (new & old)).total()
+    around = lambda name: up_to(name, target.key).split("/")
+    new = collections.Counter(around(target.name))
+    old = collections.Counter(around(leaf.name))
+    common = new & old
+    different = (new | old) - common
+    return common.total(), -different.total()
 
 
 def _check_equal(target: Target, found: list[Leaf]) -> None:
     is_known = lambda x: not isinstance(x, jax.ShapeDtypeStruct)
-    values = [np.asarray(leaf.value) for leaf in found if is_known(leaf.value)]
-    if not all(np.array_equal(value, values[0]) for value in values):
-        _refuse(target.path, [f"{leaf.path} = {leaf.value}" for leaf in found])
+    known = [leaf.value for leaf in found if is_known(leaf.value)]
+    values = [np.asarray(x) for x in known]
+    if all(np.array_equal(x, values[0]) for x in values):
+        return
+    sources = [f"{leaf.path} = {leaf.value}" for leaf in found]
+    _refuse(target.path, sources)
 
 
 def _refuse(path: str, sources: list[str]) -> None:
     raise ValueError(
-        f"adopt_state: {path!r} could come from {quote(sources)} alike. Take out of the old state"
-        " what it should not come from, or make them equal."
+        f"adopt_state: {path!r} could come from {quote(sources)} alike. Take out of the"
+        " old state what it should not come from, or make them equal."
     )
 
 
 def _refuse_targets(source: str, paths: list[str]) -> None:
     raise ValueError(
-        f"adopt_state: {source!r} of the old state could go to {quote(paths)} alike. Give the"
-        " members names as in the old chain, with named(...), or rename the entry of the old state,"
-        " which is a dict, to where it belongs."
+        f"adopt_state: {source!r} of the old state could go to {quote(paths)} alike."
+        " Give the members names as in the old chain, with named(...), or rename the"
+        " entry of the old state, which is a dict, to where it belongs."
     )

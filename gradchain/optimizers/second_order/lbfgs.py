@@ -118,7 +118,8 @@ def store_pair(
 def _put(ring: jax.Array, place: jax.Array, x: jax.Array, is_good: jax.Array) -> jax.Array:
     """The ring with ``x`` put in place if good."""
     old = lax.dynamic_index_in_dim(ring, place, 0, keepdims=False)
-    return lax.dynamic_update_index_in_dim(ring, jnp.where(is_good, x, old), place, 0)
+    new = jnp.where(is_good, x, old)
+    return lax.dynamic_update_index_in_dim(ring, new, place, 0)
 
 
 def store_own_products(pair: Pair, place: jax.Array, s: State) -> State:
@@ -143,13 +144,15 @@ def _two_loop(g: Updates, s: State, factor: float | jax.Array) -> Updates:
     def back(k, carry):
         q, alphas = carry
         i = (newest - k) % size
-        alpha = rho[i] * dot(at(s["s"], i), q)
-        return add(q, -alpha, at(s["y"], i)), alphas.at[i].set(alpha)
+        step, change = at(s["s"], i), at(s["y"], i)
+        alpha = rho[i] * dot(step, q)
+        return add(q, -alpha, change), alphas.at[i].set(alpha)
 
     def forth(k, q):
         i = (newest + 1 + k) % size
-        beta = rho[i] * dot(at(s["y"], i), q)
-        return add(q, alphas[i] - beta, at(s["s"], i))
+        step, change = at(s["s"], i), at(s["y"], i)
+        beta = rho[i] * dot(change, q)
+        return add(q, alphas[i] - beta, step)
 
     q, alphas = lax.fori_loop(0, size, back, (g, jnp.zeros_like(rho)))
     gamma = safe_divide(s["sy"][newest], s["yy"][newest])
@@ -167,7 +170,9 @@ def _store_all_products(pair: Pair, place: jax.Array, s: State) -> State:
     def put(matrix: jax.Array, x: jax.Array) -> jax.Array:
         return jnp.where(pair.is_good, matrix.at[:, place].set(x), matrix)
 
-    return {"sy": put(s["sy"], with_s), "yy": put(put(s["yy"], with_y).T, with_y)}
+    sy = put(s["sy"], with_s)
+    yy = put(put(s["yy"], with_y).T, with_y)
+    return {"sy": sy, "yy": yy}
 
 
 def _compact(g: Updates, s: State, factor: float | jax.Array) -> Updates:
@@ -189,15 +194,21 @@ def _compact(g: Updates, s: State, factor: float | jax.Array) -> Updates:
     matrix = lambda x: jnp.where(both_used, x[order][:, order], 0.0)
     sy, yy = matrix(s["sy"]), matrix(s["yy"])
     sg, yg = map(vector, _times_rings(s, g))
-    gamma = jnp.where(s["pairs"] > 0, safe_divide(sy[-1, -1], yy[-1, -1]), factor)
-    r = jnp.triu(sy) + jnp.diag(jnp.where(is_used, 0.0, 1.0).astype(sy.dtype))
+    gamma = safe_divide(sy[-1, -1], yy[-1, -1])
+    gamma = jnp.where(s["pairs"] > 0, gamma, factor)
+    free = jnp.where(is_used, 0.0, 1.0).astype(sy.dtype)
+    r = jnp.triu(sy) + jnp.diag(free)
     solve = lambda b, trans: jax.scipy.linalg.solve_triangular(r, b, trans=trans)
     b = solve(sg, 0)
-    a = solve(jnp.diag(sy) * b + gamma * (matmul(yy, b) - yg), 1)
-    a, b = (jnp.zeros_like(sg).at[order].set(x) for x in (a, -gamma * b))
+    right = jnp.diag(sy) * b + gamma * (matmul(yy, b) - yg)
+    a = solve(right, 1)
+    in_ring = lambda x: jnp.zeros_like(sg).at[order].set(x)
+    of_steps, of_changes = in_ring(a), in_ring(-gamma * b)
 
     def combine(g, s, y):
-        return gamma * g + matmul(a.astype(s.dtype), s) + matmul(b.astype(y.dtype), y)
+        from_steps = matmul(of_steps.astype(s.dtype), s)
+        from_changes = matmul(of_changes.astype(y.dtype), y)
+        return gamma * g + from_steps + from_changes
 
     return map_leaves(combine, g, s["s"], s["y"])
 
@@ -210,12 +221,13 @@ def _times_rings(s: State, tree: Tree) -> tuple[jax.Array, jax.Array]:
 
     def of_leaf(x, *rings):
         contracting = (tuple(range(1, x.ndim + 1)), tuple(range(x.ndim)))
-        options = {"dimension_numbers": (contracting, ((), ())), "precision": HIGHEST}
-        product = lambda ring: lax.dot_general(jnp.conj(ring), x, **options)
-        return jnp.stack([product(ring).real for ring in rings])
+        dims = (contracting, ((), ()))  # no batch
+        product = lambda ring: lax.dot_general(ring, x, dims, precision=HIGHEST)
+        return jnp.stack([product(jnp.conj(ring)).real for ring in rings])
 
     products = jax.tree.leaves(map_leaves(of_leaf, tree, s["s"], s["y"]))
-    both = sum_over_shards(products) if products else jnp.zeros((2, s["sy"].shape[0]))
+    none = jnp.zeros((2, s["sy"].shape[0]))
+    both = sum_over_shards(products) if products else none
     return both[0], both[1]
 
 
