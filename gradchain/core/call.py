@@ -1,4 +1,4 @@
-"""The remembered call: a factory and the arguments it was called with, as a value.
+"""A factory and the arguments of a call: one value.
 
 A factory is a function of numbers. Calling it computes nothing: it makes a value that remembers the
 factory and its arguments. The value prints as the call that made it, compares and hashes by it, is
@@ -52,7 +52,7 @@ class Call:
 
     @classmethod
     def admit(cls, factory: Factory, name: str, value: Any) -> Any:
-        """The form in which an argument is kept: a concrete number as a Python number."""
+        """The form of an argument: concrete numbers become Python numbers."""
         where = f"{factory.name}: argument {name!r}"
         if isinstance(value, _CONTAINERS):
             value = jax.tree.map(as_number, value, is_leaf=is_call)
@@ -125,7 +125,7 @@ class Call:
         return _remake, (self.factory.name, self.arguments, self.name)
 
     def _parts(self) -> tuple[tuple, tuple]:
-        """Children and structure: the hyperparameters and what contains them, and all the rest."""
+        """Children (hyperparameters and their containers) and all the rest."""
         if "parts" not in self._cache:
             children, static = {}, {}
             for name, value in self.arguments.items():
@@ -152,7 +152,7 @@ class Call:
         return self.of(self.factory, new, self.name).checked()
 
     def checked(self) -> Any:
-        """The value itself, once its arguments are seen to fit each other."""
+        """The value itself, if its arguments fit each other."""
         return self
 
 
@@ -162,7 +162,7 @@ def is_call(x: Any) -> bool:
 
 
 def as_number(x: Any) -> Any:
-    """A concrete number as a Python number; anything else as it is."""
+    """A concrete number as a Python number, anything else unchanged."""
     is_scalar = getattr(x, "ndim", None) == 0 and hasattr(x, "item") and not is_traced([x])
     is_key = is_scalar and not isinstance(x.dtype, np.dtype)
     return x.item() if is_scalar and not is_key else x
@@ -189,7 +189,7 @@ def _text(x: Any) -> str:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class _Static:
-    """A part of the structure inside a container that may also hold hyperparameters."""
+    """A part of the structure, beside hyperparameters in a container."""
 
     value: Any
 

@@ -26,7 +26,7 @@ Flat = tuple[list[Any], Any]  # leaves, holes included, and their structure
 def update(
     tx: Member, updates: Updates, state: State, params: Params | None, extra: Extra
 ) -> tuple[Updates, State]:
-    """Updates in the dtypes of the gradients, and the next state."""
+    """Updates in the gradients' dtypes, and the next state."""
     flat = flatten(updates)
     if _is_concrete(flat[0], extra):
         return _compiled_update(tx, updates, state, params, extra)
@@ -44,7 +44,7 @@ def step(
 
 
 def _is_concrete(leaves: list[Any], extra: Extra) -> bool:
-    """Whether to compile: a tracer in the state or the parameters alone would do no harm there."""
+    """Whether to compile; tracers elsewhere would do no harm."""
     is_static = any(isinstance(x, str) or callable(x) for x in extra.values())
     return not is_static and not is_traced(leaves)
 
@@ -83,7 +83,7 @@ def _step(
 def _run(
     tx: Member, updates: Updates, state: State, params: Params, extra: Extra, flat: Flat | None
 ) -> tuple[Columns, Columns, State]:
-    """The columns before and after all members, and the next state."""
+    """Columns before and after all members, and the next state."""
     errors.check_not_swapped(tx.members, updates, state)
     given = Columns.of_flat(*(flat or flatten(updates)), updates, params)
     return given, *run_stages(tx.members, given, state, extra)

@@ -15,7 +15,7 @@ FACTORIES: dict[str, Factory] = {}
 
 @dataclass(frozen=True, eq=False)
 class Factory:
-    """A registered function, and what its signature says of its arguments.
+    """A registered function, and the signature of its calls.
 
     Attributes:
         function: the function.
@@ -58,7 +58,7 @@ class Factory:
         return self.signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The value that remembers this call: all arguments by name, defaults filled in."""
+        """Remember a call by its arguments' names, with all defaults."""
         parameters = self.signature.parameters
         strange = [k for k in kwargs if k not in parameters]
         try:
@@ -88,7 +88,7 @@ def decorator(
     composite: bool = False,
     roles: frozenset[str] = frozenset(),
 ) -> Callable[[Callable[..., Any]], Any]:
-    """A decorator that turns a function into a factory of ``kind``."""
+    """Make a decorator from functions to factories of ``kind``."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         factory = Factory(function, kind, coming, composite, roles)

@@ -1,4 +1,4 @@
-"""The lifts: from a rule on one array to a transformation of trees.
+"""Lifts: from rules on one array to transformations of trees.
 
 A rule names what it wants among ``g`` (the update so far), ``s`` (its slots, a dict), ``p`` (the
 parameter) and ``t`` (the step, 1-based); any further argument is an extra argument of ``update``.
@@ -98,7 +98,7 @@ class Lift(Body):
     def call(
         self, stage: Stage, dtype: jnp.dtype, extra: Extra, **given: Any
     ) -> tuple[Any, dict[str, Any]]:
-        """Run the rule, in ``dtype``, on what it names of ``given`` and of the extra arguments."""
+        """Run the rule, in ``dtype``, on arguments that it names."""
         real = real_dtype(dtype)
         given |= {k: at_least(extra[k], real) for k in self.extras if k in extra}
         if self.needs_step:
@@ -120,7 +120,7 @@ class Lift(Body):
         return update, new
 
     def _check_given(self, stage: str, name: str, g: Any) -> None:
-        """Raise an error for an argument that is missing, unless there is nothing to update."""
+        """Refuse a missing argument, unless there is nothing to update."""
         if name in ("p", "grad") and not jax.tree.leaves(g):
             return
         missing = "params" if name == "p" else f"the extra argument {name!r}"
@@ -129,7 +129,7 @@ class Lift(Body):
 
 
 def at_least(x: Any, real: jnp.dtype) -> Any:
-    """An array in the kind that it has and in the precision of ``real``; anything else as it is."""
+    """An array in the precision of ``real``, anything else unchanged."""
     if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.inexact):
         return x
     if x.dtype == real and not x.weak_type:
@@ -138,7 +138,7 @@ def at_least(x: Any, real: jnp.dtype) -> Any:
 
 
 def as_made(stage: Stage, name: str, new: Any, old: jax.Array, dtype: Any) -> jax.Array:
-    """A rule's result in the place of ``old``, in ``dtype``; of another shape it is an error."""
+    """A rule's result in ``dtype``, if it is shaped like ``old``."""
     if jnp.shape(new) != old.shape:
         raise ValueError(
             f"{stage.name}: the rule made {name} of shape {jnp.shape(new)} from one of {old.shape}."
@@ -148,7 +148,7 @@ def as_made(stage: Stage, name: str, new: Any, old: jax.Array, dtype: Any) -> ja
 
 
 class Leaf(NamedTuple):
-    """A leaf on its way through members: update, parameter, and its slots in each member."""
+    """A leaf: update, parameter, and its slots in each member."""
 
     g: jax.Array
     p: jax.Array | None
@@ -156,7 +156,7 @@ class Leaf(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What tells leaves apart beside the types of their arrays: one trace serves each kind."""
+    """How leaves of equal types differ: one trace for each."""
 
     members: tuple[int, ...]  # the places of the members that are for it
     has_param: bool
@@ -175,7 +175,7 @@ class Kind(NamedTuple):
 
 
 class PerLeaf(Lift):
-    """A rule on one array. Consecutive ones run together, each leaf passing through all of them."""
+    """A rule on one array; consecutive ones run together."""
 
     fuses = True
 
@@ -228,7 +228,7 @@ def through(stages: list[Stage], leaf: Leaf, extra: Extra) -> Leaf:
 
 
 def chosen(stage: Stage, columns: Columns) -> list[bool]:
-    """Whether a member is for each leaf; holes are for none."""
+    """Whether a member is for each leaf; never for holes."""
     live = [g is not None for g in columns.g]
     if stage.body.where is None:
         return live
@@ -238,7 +238,7 @@ def chosen(stage: Stage, columns: Columns) -> list[bool]:
 
 
 def slot_columns(stage: Stage, columns: Columns, state: State) -> SlotColumns:
-    """The leaves of each slot, in the order in which slots are declared."""
+    """The leaves of each slot, in the order of declaration."""
     own = [k for k in stage.body.slots if k in state]  # jit sorts the names in a state
     return {k: columns.slot(stage.name, k, state[k]) for k in own}
 
@@ -246,7 +246,7 @@ def slot_columns(stage: Stage, columns: Columns, state: State) -> SlotColumns:
 def check_slots(
     stage: Stage, slots: SlotColumns, flags: list[bool], columns: Columns, of_matrix: bool = False
 ) -> None:
-    """Raise an error unless the slots of the chosen leaves have their shapes."""
+    """Check the shapes of the chosen leaves' slots."""
     for name, column in slots.items():
         expected: dict[tuple, Any] = {}  # by the shape of the leaf
         for i, (g, slot) in enumerate(zip(columns.g, column, strict=True)):

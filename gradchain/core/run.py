@@ -33,7 +33,7 @@ def init_stages(members: Mapping[str, Member], params: Params) -> State:
 def run_stages(
     members: Mapping[str, Member], columns: Columns, state: State, extra: dict[str, Any]
 ) -> tuple[Columns, State]:
-    """Run all members in order; updates stay in the precision of the computation.
+    """Run all members in order, in the computation's precision.
 
     Leaves that a member freezes are holes for all of them. Where a member asks for ``grad`` and
     there is none among the extra arguments, it is the updates that came in.
@@ -78,7 +78,7 @@ def _in_groups(stages: list[Stage]) -> Iterator[list[Stage]]:
 
 
 def frozen_by(stages: list[Stage], tree: Tree) -> Tree | None:
-    """Which leaves of a tree a member freezes; ``None`` if no member can."""
+    """Which leaves members freeze; ``None`` if none of them can."""
     masks = [s.body.frozen(tree) for s in stages if s.body.freezes]
     return tree_map_live(lambda _, *flags: any(flags), tree, *masks) if masks else None
 
@@ -89,7 +89,7 @@ def drop_leaves(mask: Tree, tree: Tree) -> Tree:
 
 
 def _without_frozen(columns: Columns, frozen: Tree, extra: dict) -> tuple[Columns, dict]:
-    """The columns, and the extra arguments, with holes in the place of frozen leaves."""
+    """Columns and extra arguments with holes for frozen leaves."""
     updates, params = drop_leaves(frozen, columns.updates), drop_leaves(frozen, columns.params)
     seen = tree_map_live(lambda flag: not flag, frozen)
     own = Columns(columns.treedef, columns.column(updates), columns.column(params), params)
@@ -97,7 +97,7 @@ def _without_frozen(columns: Columns, frozen: Tree, extra: dict) -> tuple[Column
 
 
 def _with_zeros(columns: Columns, frozen: Tree, given: Columns, stacked: bool) -> Columns:
-    """Zeros as the updates of frozen leaves that had a gradient."""
+    """Make zeros the updates of frozen leaves that had gradients."""
 
     def update(is_frozen: Any, g: Any, u: Any, p: Any) -> jax.Array | None:
         if g is None or is_frozen is not True:
@@ -111,7 +111,7 @@ def _with_zeros(columns: Columns, frozen: Tree, given: Columns, stacked: bool) -
 
 
 def restrict_extras(mask: Tree, params: Params, extra: dict[str, Any]) -> dict[str, Any]:
-    """The extra arguments for a member that sees the leaves where ``mask`` is true.
+    """Extra arguments for a member of the leaves in ``mask``.
 
     A function of the parameters is still given all of them.
     """
@@ -133,7 +133,7 @@ def _with_clock(stage: Stage, count: Any, own: Any) -> Any:
 
 
 def _without_clock(stage: Stage, entries: State) -> Any:
-    """The state of one member without its clock, checked against its slots."""
+    """A member's state without its clock, checked against its slots."""
     entry, clock = entries.get(stage.name, {}), {"count"} if stage.has_clock else set()
     slots = stage.body.slot_names
     if slots is not None and not (isinstance(entry, dict) and entry.keys() == slots | clock):

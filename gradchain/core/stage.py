@@ -56,7 +56,7 @@ _inside = contextvars.ContextVar("_inside", default=False)  # the outermost call
 
 @contextlib.contextmanager
 def trusting_extras() -> Iterator[None]:
-    """Trust extra arguments: the outermost call has checked them for all."""
+    """Trust extra arguments, which the outermost call has checked."""
     token = _inside.set(True)
     try:
         yield
@@ -72,14 +72,14 @@ def is_inside() -> bool:
 def run_inside(
     tx: Member, updates: Updates, state: Any, params: Params | None, extra: Extra
 ) -> tuple[Updates, Any]:
-    """Update by a wrapper's member, with those extra arguments that it takes."""
+    """Update by a wrapper's member, with the extras it takes."""
     taken = {k: v for k, v in extra.items() if k in tx.extras or "*" in tx.extras}
     with trusting_extras():
         return tx.update(updates, state, params, **taken)
 
 
 def is_pair(x: Any) -> bool:
-    """Whether ``x`` is a foreign pair: two functions, or an object that has both."""
+    """Whether ``x`` is a foreign pair, tuple or object."""
     if is_call(x) or is_tree_of_choices(x):
         return False
     pair = x if isinstance(x, tuple) else (getattr(x, "init", None), getattr(x, "update", None))
@@ -87,7 +87,7 @@ def is_pair(x: Any) -> bool:
 
 
 def free_name(base: str, taken: Iterable[str]) -> str:
-    """``base``, or the first of ``base_2``, ``base_3`` ... that is free."""
+    """``base``, or the first free of ``base_2``, ``base_3`` ..."""
     names = itertools.chain([base], (f"{base}_{i}" for i in itertools.count(2)))
     return next(name for name in names if name not in taken)
 
@@ -98,7 +98,7 @@ def widest(localities: Iterable[str]) -> str:
 
 
 class Body:
-    """A transformation with numbers for its hyperparameters: a lift or a pair of functions."""
+    """A transformation whose hyperparameters are numbers: lift or pair."""
 
     locality: str = "tree"
     extras: frozenset[str] = frozenset()  # the extra arguments that it takes; "*" for any
@@ -113,12 +113,12 @@ class Body:
     members: Mapping[str, Any] = MappingProxyType({})  # by their names in its state; "": all of it
 
     def parts(self, entry: Any) -> Iterator[tuple[str, Any, Any]]:
-        """Name, transformation and state of each member; ``entry`` is the state of all."""
+        """Name, transformation and state of each member in ``entry``."""
         for name, member in self.members.items():
             yield name, member, entry.get(name, {}) if name else entry
 
     def frozen(self, tree: Tree) -> Tree:
-        """Which leaves it keeps from any update: those that all its members freeze."""
+        """The leaves that all its members keep from updates."""
         if not self.members:
             return tree_map_live(lambda _: False, tree)
         masks = [m.frozen(tree) for m in self.members.values()]
@@ -135,7 +135,7 @@ class Body:
 
 
 class PairBody(Body):
-    """A pair of functions on whole trees, its own or around ``members``."""
+    """A pair of functions on whole trees, perhaps around members."""
 
     def __init__(self, init: Callable, update: Callable[..., Any], members: Sequence[Member]):
         self.init, self.update = lambda params: init(upcast(params)), update
@@ -162,7 +162,7 @@ class PairBody(Body):
 
 
 class Stage:
-    """A member at one step: its clock, its numbers, and the body made of them."""
+    """A member at one step: its clock, numbers and body."""
 
     def __init__(self, name: str, call: Member, count: Any):
         self.name, self.call, self.count = name, call, count
@@ -210,7 +210,7 @@ def _is_row(value: Any) -> bool:
 
 
 def _as_one_member(tx: Member) -> PairBody:
-    """The body of a chain with a name of its own."""
+    """The body of a chain that has its own name."""
     inner = tx.of(tx.factory, tx.arguments)
     body = PairBody(inner.init, inner.update, members=[inner])
     body.members, body.freezes = {"": inner}, inner.freezes
@@ -219,7 +219,7 @@ def _as_one_member(tx: Member) -> PairBody:
 
 
 def reduces_examples(tx: Member) -> bool:
-    """Whether its first member takes away a dimension in front of its updates."""
+    """Whether its first member takes away a leading dimension."""
     return any(stage.body.reduces_examples for stage in stages_at_start(tx.members)[:1])
 
 

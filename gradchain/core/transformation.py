@@ -25,7 +25,7 @@ P = ParamSpec("P")
 
 
 class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralTypeIssues]
-    """A pure pair of functions, ``init`` and ``update``, that remembers how it was made.
+    """A pure pair, ``init`` and ``update``, that remembers its making.
 
     ``GradientTransformation(init, update)`` wraps a hand-written pair; ``init, update = tx``
     unpacks one.
@@ -51,7 +51,7 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
 
     @classmethod
     def admit(cls, factory: Factory, name: str, value: Any) -> Any:
-        """See ``Call``; where a transformation is expected, a foreign pair is wrapped."""
+        """See ``Call``; foreign pairs are wrapped as transformations."""
         if not factory.mentions(name, "GradientTransformation"):
             return super().admit(factory, name, value)
         beside_others = factory.mentions(name, "Where")  # in a rule, which holds a selection too
@@ -80,7 +80,7 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
 
     @property
     def members(self) -> dict[str, GradientTransformation]:
-        """The members by name, in order; nested chains and recipes are seen through."""
+        """Members by name, in order; nested chains are opened."""
         if "members" not in self._cache:
             named: dict[str, GradientTransformation] = {}
             is_open = self.factory.composite and not self.name
@@ -156,7 +156,7 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         return name in self.arguments or any(m._has_argument(name) for m in self.inner)
 
     def insert_before(self, name: str, tx: GradientTransformation | Pair) -> GradientTransformation:
-        """The chain in which ``tx`` comes before the member called ``name``."""
+        """Insert ``tx`` before the member called ``name``."""
         members = list(self.members.values())
         place = members.index(self[name])
         return chain(*members[:place], tx, *members[place:])
@@ -173,7 +173,7 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
 
     @property
     def freezes(self) -> bool:
-        """Whether it may keep leaves from any update, as ``freeze`` does."""
+        """Whether it may keep leaves from updates, like ``freeze``."""
         if "freezes" not in self._cache:
             self._cache["freezes"] = any(s.body.freezes for s in stages_at_start(self.members))
         return self._cache["freezes"]
@@ -200,7 +200,7 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
     def update(
         self, updates: Updates, state: State, params: Params | None = None, **extra: Any
     ) -> tuple[Updates, State]:
-        """Turn gradients into updates of their dtypes, and the state into the next one.
+        """Turn gradients into updates, and a state into the next.
 
         Outside ``jit`` it compiles itself, with the hyperparameters as arguments.
 
@@ -237,7 +237,7 @@ def transform(
 
 
 def transform(function: Callable[..., Any] | None = None, *, roles: str = "") -> Callable[..., Any]:
-    """Make a factory of transformations from a function that returns a lift.
+    """Make a factory of transformations from a function.
 
     The function sees numbers: schedules are evaluated at the present step before it is called.
     Arguments annotated ``Hyper`` take a number or a function of the step; arguments annotated
@@ -273,7 +273,7 @@ def recipe(function: Callable[P, Any]) -> Callable[P, GradientTransformation]:
 
 
 def as_transformation(x: Any, where: str) -> GradientTransformation:
-    """A transformation itself, or a foreign pair wrapped; ``where`` begins the error."""
+    """A transformation, or a foreign pair wrapped as one."""
     if isinstance(x, GradientTransformation):
         return x
     if not is_pair(x):
@@ -301,7 +301,7 @@ _pair = Factory(_make_pair, GradientTransformation)
 
 @recipe
 def chain(*members: GradientTransformation | Pair) -> Any:
-    """Apply transformations in order, each to the updates of the one before.
+    """Apply transformations in order, each to the previous one's updates.
 
     The state is a dict with an entry for each member that has a state. Nested chains and recipes
     are seen through: paths do not depend on how the chain was written. ``chain()`` changes nothing.

@@ -79,7 +79,7 @@ class PerTree(Lift):
 def _column_made(
     stage: Stage, columns: Columns, name: str, made: Any, old: list[Any], dtype_of: Callable
 ) -> list[Any]:
-    """The leaves of a tree that a rule made, each checked against its old one."""
+    """The leaves of a rule's tree, checked against old ones."""
     try:
         new = columns.column(made)
     except (ValueError, TypeError, KeyError):
