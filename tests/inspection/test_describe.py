@@ -32,6 +32,7 @@ def shapes(tree):
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
 
 
+@pytest.mark.rotated(4)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_bytes_are_those_of_the_state(row):
     tx = row.make()

@@ -164,6 +164,7 @@ with_where = [
 ]  # not of leaves without rows
 
 
+@pytest.mark.rotated(4)
 @pytest.mark.parametrize("row", with_where, ids=[row.name for row in with_where])
 def test_where_says_which_leaves_a_transformation_is_for(row):
     params = samples.params(jnp.float32)

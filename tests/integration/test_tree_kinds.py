@@ -102,6 +102,7 @@ def test_paths_are_the_same_in_every_kind_of_tree(make):
     assert by_path(make(PARAMS)).keys() == by_path(PARAMS).keys()
 
 
+@pytest.mark.rotated(4)
 @each_container
 @pytest.mark.parametrize(
     "tx",

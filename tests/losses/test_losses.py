@@ -65,6 +65,7 @@ def test_has_the_numbers_of_its_twin(name):
     np.testing.assert_allclose(jax.jit(loss)(*args), expected, rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.rotated(4)
 @each_case
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_keeps_the_dtype(name, dtype):
@@ -77,6 +78,7 @@ def test_keeps_the_dtype(name, dtype):
     np.testing.assert_array_equal(made, wide.astype(dtype))  # computed in float32, rounded once
 
 
+@pytest.mark.rotated(3)
 @each_case
 def test_slopes_are_those_of_its_numbers(name):
     if name == "make_fenchel_young_loss":
@@ -85,6 +87,7 @@ def test_slopes_are_those_of_its_numbers(name):
     jax.test_util.check_grads(lambda x: loss(x, *rest), (x,), order=1, modes=["rev"], rtol=1e-5)
 
 
+@pytest.mark.rotated(3)
 @each_case
 def test_equals_optax(name):
     loss, _, args = CASES[name]
@@ -131,6 +134,7 @@ FAR = {
 }
 
 
+@pytest.mark.rotated(4)
 @pytest.mark.parametrize("name", FAR)
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_is_finite_far_out(name, dtype):

@@ -73,6 +73,7 @@ def check_live(updates, grads):
         assert np.asarray(x, np.float32).tobytes() == bytes(4 * x.size), "not a true zero"
 
 
+@pytest.mark.rotated(4)
 @each_way
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
 def test_a_frozen_gradient_is_in_no_norm(way, dtype):
@@ -111,6 +112,7 @@ def test_a_frozen_leaf_without_a_gradient_stays_a_hole(way):
     assert_close(updates["head"], jax.tree.map(lambda g: 0.1 * g, GRADS["head"]), 1e-6)
 
 
+@pytest.mark.rotated(4)
 @each_way
 def test_sharded_leaves_are_frozen_alike(way):
     tx = WAYS[way]()
