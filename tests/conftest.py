@@ -44,7 +44,8 @@ def jax_as_users_have_it():
         yield
 
 
-MAPS_KEPT = 20_000  # memory maps, of which Linux grants a process 65,530
+# Of memory maps Linux grants a process 65,530; eight thousand hold two to three gigabytes.
+MAPS_KEPT = 8_000
 TESTS_DONE = pytest.StashKey[list]()
 
 
