@@ -51,10 +51,15 @@ def test_train_linen(tmp_path):
 @pytest.mark.slow
 def test_train_text(tmp_path):
     printed = run("train_text.py", tmp_path)
-    found = re.findall(r"^(\w+) +(clipped|not clipped) *: loss ([\d.]+|nan)", printed, re.MULTILINE)
-    loss = {(name, kind): float(value) for name, kind, value in found}
+    found = re.findall(
+        r"^(\w+) +(clipped|not clipped) *: loss (\S+) nats, longest gradient (\S+)$", printed, re.M
+    )
+    loss = {(name, kind): float(value) for name, kind, value, _ in found}
+    longest = {(name, kind): float(norm) for name, kind, _, norm in found}
     assert len(loss) == 6
-    assert not loss["RNN", "not clipped"] < 4.5  # a guess is 4.6; it may even be NaN
+    # Where the run without a clip ends is chance, 4.5 to 47 nats by rounding; it may even be NaN.
+    assert not longest["RNN", "not clipped"] < 10 * longest["RNN", "clipped"]
+    assert not loss["RNN", "not clipped"] < loss["RNN", "clipped"] + 1
     assert all(loss[name, "clipped"] < 2.6 for name in ("RNN", "LSTM", "GRU"))
     assert (tmp_path / "out" / "train_text.png").stat().st_size > 20_000
 
