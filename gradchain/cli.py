@@ -373,8 +373,8 @@ def _shapes(name: str, node: Config, path: str) -> Tree:
     if not (isinstance(shape, list) and all(map(is_size, shape))):
         place = repr(path) if path else "the whole"
         raise BadInput(
-            f"{_title(name)}: {place} must be a shape, a list of sizes such as [2, 3], not"
-            f" {shape!r}"
+            f"{_title(name)}: {place} must be a shape, a list of sizes such as [2, 3],"
+            f" not {shape!r}"
         )
     try:
         with jax.enable_x64(True):

@@ -57,9 +57,9 @@ def _encode(x: object, place: str) -> Config:
     if type(x) is dict:
         return _encode_dict(x, place)
     raise TypeError(
-        f"to_config: {place} is {x!r}, which has no name to be found by. Give a function"
-        " one by decorating its factory with @gc.schedule or @gc.selection; make a traced"
-        " number concrete."
+        f"to_config: {place} is {x!r}, which has no name to be found by. Give a"
+        " function one by decorating its factory with @gc.schedule or @gc.selection;"
+        " make a traced number concrete."
     )
 
 
@@ -75,10 +75,11 @@ def _encode_call(x: Call, place: str) -> Config:
 
 
 def _encode_dict(x: dict[Any, Any], place: str) -> Config:
-    value = lambda k: _encode(x[k], f"{place} at {k!r}")
-    if all(isinstance(k, str) and not k.startswith("@") for k in x):
-        return {k: value(k) for k in x}
-    return {"@dict": [[_encode(k, place), value(k)] for k in x]}
+    values = {k: _encode(v, f"{place} at {k!r}") for k, v in x.items()}
+    is_plain = lambda k: isinstance(k, str) and not k.startswith("@")
+    if all(map(is_plain, x)):
+        return values
+    return {"@dict": [[_encode(k, place), v] for k, v in values.items()]}
 
 
 def from_config(config: Config) -> Any:

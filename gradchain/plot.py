@@ -212,7 +212,8 @@ def plot_history(history: History | str | os.PathLike) -> Figure:
             "plot_history: there is no metric that it draws, such as 'loss', in"
             f" {quote(history.names)}."
         )
-    width, height = min(len(panels), 2), -(-len(panels) // 2)
+    width = min(len(panels), 2)
+    height = -(-len(panels) // 2)
     fig, grid = _pyplot().subplots(
         height,
         width,

@@ -22,7 +22,7 @@ from gradchain.core.types import Numeric, Tree
 from gradchain.numerics.arithmetic import abs2, safe_divide, safe_sqrt, shrink
 from gradchain.numerics.reductions import max_along, total_along, varying_axes
 from gradchain.tree.mapping import map_leaves, tree_map_live
-from gradchain.tree.reductions import dot, sum_over_shards
+from gradchain.tree.norms import dot, sum_over_shards
 from gradchain.tree.selecting import value_per_leaf
 
 
@@ -62,7 +62,9 @@ class Whole:
         axes = [tuple(sorted(varying_axes(x))) for x in tops]
         pairs = zip(tops, axes, strict=True)
         tops = [lax.pmax(x, axis) if axis else x for x, axis in pairs]
-        return jnp.max(jnp.stack(tops)) if tops else jnp.zeros(())
+        if not tops:
+            return jnp.zeros(())
+        return jnp.max(jnp.stack(tops))
 
 
 WHOLE = Whole()
@@ -135,15 +137,17 @@ def _threshold(x: Tree, scale: Numeric, over: Over) -> jax.Array:
     def newton(x: Tree, threshold: jax.Array) -> jax.Array:
         above = map_leaves(lambda x: x > threshold, x)
         ones = map_leaves(lambda x, a: jnp.where(a, jnp.ones_like(x), 0), x, above)
+        kept = map_leaves(lambda x, a: jnp.where(a, x, 0), x, above)
         count = over.sum(ones)
-        total = over.sum(map_leaves(lambda x, a: jnp.where(a, x, 0), x, above))
-        return safe_divide(total - scale, count)
+        return safe_divide(over.sum(kept) - scale, count)
 
     def climb(carry: tuple[jax.Array, jax.Array, int]) -> tuple[jax.Array, jax.Array, int]:
         _, threshold, n = carry
-        return threshold, jnp.maximum(newton(fixed, threshold), threshold), n + 1
+        following = jnp.maximum(newton(fixed, threshold), threshold)
+        return threshold, following, n + 1
 
-    fixed, start = lax.stop_gradient(x), over.max(x) - lax.stop_gradient(scale)
+    fixed = lax.stop_gradient(x)
+    start = over.max(x) - lax.stop_gradient(scale)
     moves = lambda carry: jnp.any(carry[1] > carry[0]) & (carry[2] < 100)
     second = jnp.maximum(newton(fixed, start), start)
     _, threshold, _ = lax.while_loop(moves, climb, (start, second, 0))

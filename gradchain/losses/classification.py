@@ -129,7 +129,8 @@ def poly_loss_cross_entropy(
         >>> print(poly_loss_cross_entropy(jnp.zeros(2), jnp.array([1.0, 0.0]), epsilon=1.0))
         1.1931472
     """
-    labels, mask = shaped_like(logits, labels, "labels"), mask_like(where, logits, axis)
+    labels = shaped_like(logits, labels, "labels")
+    mask = mask_like(where, logits, axis)
     missed = -jnp.expm1(_log_softmax(logits, axis, mask))
     cross_entropy = softmax_cross_entropy(logits, labels, axis, mask)
     return cross_entropy + epsilon * total_where(labels * missed, axis, mask)
@@ -182,7 +183,8 @@ def sigmoid_focal_loss(
         [0.1732868]
     """
     labels = shaped_like(logits, labels, "labels")
-    log_p, log_not_p = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
+    log_p = jax.nn.log_sigmoid(logits)
+    log_not_p = jax.nn.log_sigmoid(-logits)
     shares = jnp.stack([labels, 1.0 - labels])
     log_missed = jax.nn.logsumexp(jnp.stack([log_not_p, log_p]), axis=0, b=shares)
     loss = jnp.exp(gamma * log_missed) * sigmoid_binary_cross_entropy(logits, labels)
@@ -219,7 +221,8 @@ def ranking_softmax_loss(
         >>> print(ranking_softmax_loss(jnp.zeros((1, 2)), jnp.array([[1.0, 0.0]])))
         0.6931472
     """
-    labels, mask = shaped_like(logits, labels, "labels"), mask_like(where, logits, -1)
+    labels = shaped_like(logits, labels, "labels")
+    mask = mask_like(where, logits, -1)
     if weights is not None:
         labels = labels * shaped_like(logits, weights, "weights")
     losses = -total_where(labels * _log_softmax(logits, -1, mask), -1, mask)

@@ -44,15 +44,18 @@ def ntxent(embeddings: Array, labels: Array, temperature: Number = 0.07) -> jax.
         raise ValueError(f"ntxent: {counts}.")
     n, width = embeddings.shape
     rows = jnp.broadcast_to(embeddings[:, None], (n, n, width))
-    similarity = cosine_similarity(rows, jnp.swapaxes(rows, 0, 1)) / temperature
+    columns = jnp.swapaxes(rows, 0, 1)
+    similarity = cosine_similarity(rows, columns) / temperature
     equal = labels[:, None] == labels[None, :]
     pairs = equal & ~jnp.eye(n, dtype=bool)
     # The others in front of one: log(1 + e^(others - own)). Without others there is nothing to tell
     # apart.
     alone = jnp.all(equal, 1, keepdims=True)
     others = jax.nn.logsumexp(similarity, axis=1, keepdims=True, where=~equal | alone)
-    losses = jnp.where(pairs & ~alone, jax.nn.softplus(others - similarity), 0.0)
-    return jnp.sum(losses) / jnp.maximum(jnp.sum(pairs), 1).astype(losses.dtype)
+    of_pairs = jax.nn.softplus(others - similarity)
+    losses = jnp.where(pairs & ~alone, of_pairs, 0.0)
+    count = jnp.maximum(jnp.sum(pairs), 1)
+    return jnp.sum(losses) / count.astype(losses.dtype)
 
 
 @precise("anchors", "positives", "negatives")

@@ -65,7 +65,8 @@ def sparsemax_loss(logits: Array, labels: Array) -> jax.Array:
         >>> print(sparsemax_loss(jnp.array([0.0, 2.0, -3.0]), jnp.array([1, 1, 1])))
         [0.25 0.   3.  ]
     """
-    margin = jnp.where(shaped_like(logits, labels, "labels") == 0, -logits, logits)
+    is_negative = shaped_like(logits, labels, "labels") == 0
+    margin = jnp.where(is_negative, -logits, logits)
     between = jnp.square(1.0 - jnp.clip(margin, -1.0, 1.0)) / 4.0
     return between + jnp.maximum(-1.0 - margin, 0.0)
 
@@ -125,8 +126,10 @@ def multiclass_sparsemax_loss(scores: Array, labels: Array) -> jax.Array:
     """
     above = scores - labelled(scores, labels)[..., None]
     p = projection_simplex(above, over=Along(-1))
-    linear = jnp.sum(p * jnp.where(p > 0, above, 0.0), -1)
-    return linear + 0.5 * (1.0 - jnp.sum(jnp.square(p), -1))
+    on_support = jnp.where(p > 0, above, 0.0)
+    linear = jnp.sum(p * on_support, -1)
+    squares = jnp.sum(jnp.square(p), -1)
+    return linear + 0.5 * (1.0 - squares)
 
 
 def make_fenchel_young_loss(max_fun: Callable[..., jax.Array]) -> Callable[..., jax.Array]:

@@ -140,7 +140,8 @@ def cosine_similarity(
 def _direction(x: Array, epsilon: Number, axis: Axis, where: Array | None) -> jax.Array:
     """``x`` over its norm, without overflow or underflow of squares."""
     x = x if where is None else jnp.where(where, x, 0.0)
-    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis, keepdims=True, initial=0.0))
+    largest = jnp.max(jnp.abs(x), axis, keepdims=True, initial=0.0)
+    largest = jax.lax.stop_gradient(largest)
     largest = jnp.where(largest > 0, largest, 1.0)
     x = x / largest
     least = jnp.square(jnp.sqrt(jnp.asarray(epsilon, x.dtype)) / largest)

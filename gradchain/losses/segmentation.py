@@ -70,7 +70,8 @@ def dice_loss(
         raise ValueError(
             f"dice_loss: predictions {list(predictions.shape)}, targets {list(targets.shape)}."
         )
-    p, y = _probabilities(predictions, apply_softmax), shaped_like(predictions, targets)
+    p = _probabilities(predictions, apply_softmax)
+    y = shaped_like(predictions, targets)
     places = tuple(range(1, p.ndim - 1)) if axis is None else axis
     hits, predicted, true = (jnp.sum(x, places) for x in (p * y, p, y))
     loss = 1.0 - (hits + smooth) / (
@@ -96,8 +97,8 @@ def _probabilities(predictions: Array, are_logits: bool) -> jax.Array:
             excess = jnp.sum(predictions, -1) - 1.0
         if bool(jnp.any(jnp.abs(excess) > 1e-5)):
             raise ValueError(
-                "dice_loss: with apply_softmax=False predictions must be valid probability"
-                " distributions."
+                "dice_loss: with apply_softmax=False predictions must be valid"
+                " probability distributions."
             )
     return jnp.asarray(predictions)
 
@@ -164,5 +165,6 @@ def binary_dice_loss(
     """
     targets = jnp.asarray(targets)
     if predictions.ndim == targets.ndim and predictions.shape[-1] != 1:
-        predictions, targets = predictions[..., None], targets[..., None]
+        predictions = predictions[..., None]
+        targets = targets[..., None]
     return dice_loss(predictions, targets, smooth=smooth, apply_softmax=apply_sigmoid)

@@ -20,7 +20,8 @@ def compute_dtype(*dtypes: DTypeLike) -> jnp.dtype:
         >>> compute_dtype(jnp.bfloat16), compute_dtype(jnp.float32, jnp.complex64)
         (dtype('float32'), dtype('complex64'))
     """
-    wide = any(jnp.dtype(d) in (jnp.float64, jnp.complex128) for d in dtypes)
+    double = (jnp.float64, jnp.complex128)
+    wide = any(jnp.dtype(d) in double for d in dtypes)
     if any(jnp.issubdtype(d, jnp.complexfloating) for d in dtypes):
         return jnp.dtype(jnp.complex128 if wide else jnp.complex64)
     return jnp.dtype(jnp.float64 if wide else jnp.float32)

@@ -81,7 +81,8 @@ def _places(x: jax.Array, dims: int | tuple[int, ...]) -> tuple[int, ...]:
 
 def _axes_along(x: jax.Array, dims: tuple[int, ...]) -> tuple[str, ...]:
     """The mesh axes that a sum along ``dims`` extends over."""
-    may_be_split = set(range(max(x.ndim - 2, 0) if x.ndim > 1 else x.ndim))
+    whole_in_front = x.ndim - 2 if x.ndim > 1 else x.ndim
+    may_be_split = set(range(whole_in_front))
     is_over_shards = may_be_split and may_be_split.issubset(dims)
     return tuple(sorted(varying_axes(x))) if is_over_shards else ()
 

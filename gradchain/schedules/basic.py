@@ -181,7 +181,8 @@ def exponential(
     value = init_value * decay_rate**passed
     if end_value is None:
         return value
-    above, below = jnp.maximum(value, end_value), jnp.minimum(value, end_value)
+    above = jnp.maximum(value, end_value)
+    below = jnp.minimum(value, end_value)
     return jnp.where(decay_rate < 1.0, above, below)
 
 

@@ -90,7 +90,8 @@ def cosine_restarts_schedule(
         cycles = _cycles(first_decay_steps, t_mult, warmup_steps)
         starts, lengths = (jnp.asarray(x, step.dtype) for x in cycles)
         index = jnp.searchsorted(starts, step, side="right") - 1
-        number, within = index.astype(step.dtype), step - starts[index]
+        number = index.astype(step.dtype)
+        within = step - starts[index]
         length = lengths[index]
     peak = init_value * m_mult**number
     return warmup_cosine(within, end_value, peak, warmup_steps, length, end_value)
@@ -100,8 +101,9 @@ def _cycles(first: int, mult: int, warmup: int) -> tuple[list[float], list[float
     """Starts and lengths of cycles, up to the largest step."""
     starts, lengths = [0.0], [float(first)]
     while starts[-1] < 2**31:
-        starts.append(starts[-1] + lengths[-1])
-        lengths.append((lengths[-1] - warmup) * mult + warmup)
+        last = lengths[-1]
+        starts.append(starts[-1] + last)
+        lengths.append((last - warmup) * mult + warmup)
     return starts, lengths
 
 
@@ -168,7 +170,8 @@ def cyclic_schedule(
     fall_steps = rise_steps if fall_steps is None else fall_steps
     at_least(1, rise_steps=rise_steps, fall_steps=fall_steps)
     number, within = turn(step, rise_steps + fall_steps)
-    rise, fall = within / rise_steps, 1.0 - (within - rise_steps) / fall_steps
+    rise = within / rise_steps
+    fall = 1.0 - (within - rise_steps) / fall_steps
     height = jnp.where(within <= rise_steps, rise, fall)
     if mode == "triangular2":
         height = height * 0.5**number

@@ -194,10 +194,12 @@ def _onecycle(
     first = peak_value / div_factor
     if inclusive:  # with a fraction of a step, as torch has it
         positive(pct_start=pct_start)
-        end, top = transition_steps - 1, pct_start * transition_steps - 1
+        end = transition_steps - 1
+        top = pct_start * transition_steps - 1
         place = lambda share: share * transition_steps - share / pct_start
     else:
-        end, top = transition_steps, _whole(pct_start * transition_steps)
+        end = transition_steps
+        top = _whole(pct_start * transition_steps)
         place = lambda share: _whole(share * transition_steps)
     back = None if pct_final is None else place(pct_final)
     points = [

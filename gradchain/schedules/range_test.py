@@ -152,7 +152,11 @@ def _losses(
 
 def _steepest(rates: list[float], smoothed: list[float], smoothing: float) -> float:
     """The rate at which the smoothed loss fell fastest."""
+    if len(rates) < 2:
+        return rates[0]
     # The first averages are of a few losses, and mere noise.
-    memory = min(round(smoothing / (1 - smoothing)), len(rates) // 2)
-    slopes = np.gradient(smoothed, np.log(rates)) if len(rates) > 1 else np.zeros(1)
-    return rates[memory + int(np.argmin(slopes[memory:]))]
+    memory = round(smoothing / (1 - smoothing))
+    memory = min(memory, len(rates) // 2)
+    slopes = np.gradient(smoothed, np.log(rates))
+    steepest = int(np.argmin(slopes[memory:]))
+    return rates[memory + steepest]

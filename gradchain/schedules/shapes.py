@@ -74,7 +74,9 @@ def through(
     value, begin = jnp.full_like(step, start), 0
     for end, target in points:
         following = between(start, target, share(step, begin, end - begin), shape)
-        value, begin, start = jnp.where(step >= begin, following, value), end, target
+        value = jnp.where(step >= begin, following, value)
+        begin = end
+        start = target
     return jnp.where(step >= begin, jnp.full_like(step, start), value)
 
 

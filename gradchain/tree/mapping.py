@@ -118,7 +118,8 @@ def map_leaves(fun: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
 
     def call(kind: tuple[bool, ...], *row: jax.Array) -> list[jax.Array]:
         given = iter(row)
-        made = fun(*(next(given) if there else None for there in kind))
+        arguments = [next(given) if there else None for there in kind]
+        made = fun(*arguments)
         shapes.append(len(made) if isinstance(made, tuple) else None)
         return list(made) if isinstance(made, tuple) else [made]
 
@@ -149,4 +150,5 @@ def tree_map_live(fun: Callable[..., Leaf], tree: Tree, *others: Tree) -> Tree:
     leaves, treedef = flatten(tree)
     columns = [leaves, *(flatten_like(treedef, t) for t in others)]
     rows = zip(*columns, strict=True)
-    return treedef.unflatten([None if row[0] is None else fun(*row) for row in rows])
+    made = [None if row[0] is None else fun(*row) for row in rows]
+    return treedef.unflatten(made)

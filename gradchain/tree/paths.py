@@ -50,10 +50,13 @@ def named_leaves(tree: Tree) -> list[tuple[str, Leaf]]:
     paths = [path for path, _ in leaves]
 
     def name(i: int) -> str:
-        path, parent = paths[i], paths[i][:-1]
-        neighbours = (*paths[max(i - 1, 0) : i], *paths[i + 1 : i + 2])
+        path = paths[i]
+        parent = path[:-1]
+        before, after = paths[max(i - 1, 0) : i], paths[i + 1 : i + 2]
+        neighbours = before + after
         is_alone = all(p[: len(parent)] != parent for p in neighbours)
-        return path_name(parent if path[-1:] == _VALUE and is_alone else path)
+        is_boxed = path[-1:] == _VALUE and is_alone
+        return path_name(parent if is_boxed else path)
 
     return [(name(i), leaf) for i, (_, leaf) in enumerate(leaves)]
 
@@ -67,7 +70,8 @@ def in_containers_of(like: Tree, tree: Tree) -> Tree:
     with contextlib.suppress(ValueError, TypeError, KeyError):
         jax.tree.structure(like).flatten_up_to(tree)
         return tree
-    paths, found = [path for path, _ in named_leaves(like)], dict(named_leaves(tree))
+    paths = [path for path, _ in named_leaves(like)]
+    found = dict(named_leaves(tree))
     if set(paths) != found.keys():
         return tree
     return flatten(like)[1].unflatten([found[path] for path in paths])

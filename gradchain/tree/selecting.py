@@ -114,7 +114,8 @@ def is_tree_of_choices(x: Tree) -> bool:
 def merge(mask: Tree, chosen: Tree, others: Tree) -> Tree:
     """Leaves of ``chosen`` where ``mask`` is true, else of ``others``."""
     flags, treedef = flatten(mask)
-    a, b = flatten_like(treedef, chosen), flatten_like(treedef, others)
+    a = flatten_like(treedef, chosen)
+    b = flatten_like(treedef, others)
     rows = zip(flags, a, b, strict=True)
     return treedef.unflatten([x if flag else y for flag, x, y in rows])
 

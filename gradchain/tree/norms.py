@@ -1,0 +1,132 @@
+"""Norms, inner products and tests of whole trees."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradchain.numerics.arithmetic import abs2, safe_divide, safe_sqrt
+from gradchain.numerics.reductions import largest, varying_axes
+from gradchain.tree.mapping import map_leaves, map_rows, upcast
+from gradchain.tree.paths import Tree
+
+
+def sum_of_magnitudes(tree: Tree) -> jax.Array:
+    """The sum of ``|x|``, over all shards inside ``shard_map``."""
+    sums = jax.tree.leaves(map_leaves(lambda x: jnp.sum(jnp.abs(x)), tree))
+    return sum_over_shards(sums) if sums else jnp.zeros(())
+
+
+def global_norm(tree: Tree) -> jax.Array:
+    r"""The Euclidean norm of all leaves together, :math:`\sqrt{\sum_i |x_i|^2}`.
+
+    Summed in float32 at least, and over all shards inside ``shard_map``.
+
+    Example:
+        >>> print(global_norm({"a": jnp.array([3.0]), "b": jnp.array(4.0)}))
+        5.0
+    """
+    leaves = [jnp.asarray(x) for x in jax.tree.leaves(tree)]
+    if not leaves:
+        return jnp.zeros((), jnp.float32)
+    rows = map_rows(_sum_of_squares, [None] * len(leaves), [(x,) for x in leaves])
+    return jnp.sqrt(sum_over_shards([row[0] for row in rows]))
+
+
+def _sum_of_squares(_: None, x: jax.Array) -> list[jax.Array]:
+    return [jnp.sum(abs2(upcast(x)))]
+
+
+def sum_over_shards(scalars: list[jax.Array]) -> jax.Array:
+    """The sum of scalars, over all shards inside ``shard_map``.
+
+    There is one reduction for each set of mesh axes that scalars vary on.
+    """
+    buckets: dict[tuple[str, ...], list[jax.Array]] = {}
+    for x in scalars:
+        axes = tuple(sorted(varying_axes(x)))
+        buckets.setdefault(axes, []).append(x)
+    sums = [(axes, _pairwise_sum(xs)) for axes, xs in buckets.items()]
+    whole = [lax.psum(x, axes) if axes else x for axes, x in sums]
+    return _pairwise_sum(whole)
+
+
+def _pairwise_sum(scalars: list[jax.Array]) -> jax.Array:
+    wide = jnp.result_type(*scalars)
+    scalars = [x.astype(wide) for x in scalars]
+    while len(scalars) > 1:
+        odd = scalars[len(scalars) & ~1 :]
+        pairs = zip(scalars[::2], scalars[1::2], strict=False)
+        scalars = [a + b for a, b in pairs] + odd
+    return scalars[0]
+
+
+def all_finite(tree: Tree) -> jax.Array:
+    """Whether every number of a tree is finite.
+
+    Inside ``shard_map`` it is asked of all shards.
+
+    Example:
+        >>> print(all_finite({"a": jnp.array([1.0, jnp.inf])}))
+        False
+    """
+    rows = [(x,) for x in jax.tree.leaves(tree)]
+    is_bad = lambda _, x: [1.0 - _is_finite(x)]
+    bad = [x for (x,) in map_rows(is_bad, [None] * len(rows), rows)]
+    return sum_over_shards(bad) == 0 if bad else jnp.array(True)
+
+
+def _is_finite(x: jax.Array) -> jax.Array:
+    """1 if all numbers are finite, else 0.
+
+    A finite number minus itself is 0, another is NaN, which a sum keeps. A largest magnitude would
+    take as long, but loses a NaN where it is taken over devices.
+    """
+    parts = (x.real, x.imag) if jnp.iscomplexobj(x) else (x,)
+    finite = jnp.stack([jnp.sum(part - part) == 0.0 for part in parts])
+    return finite.all().astype(jnp.float32)
+
+
+def dot(a: Tree, b: Tree) -> jax.Array:
+    r"""The inner product of two trees, :math:`\mathrm{Re} \sum_i \bar a_i b_i`.
+
+    Inside ``shard_map`` it is over all shards.
+
+    Example:
+        >>> print(dot({"a": jnp.array([1.0, 2.0])}, {"a": jnp.array([3.0, 4.0])}))
+        11.0
+    """
+    product = lambda x, y: jnp.sum((jnp.conj(x) * y).real)
+    products = jax.tree.leaves(map_leaves(product, a, b))
+    return sum_over_shards(products) if products else jnp.zeros((), jnp.float32)
+
+
+def safe_norm(tree: Tree) -> jax.Array:
+    """The norm of a tree, with derivative 0 at zero.
+
+    Otherwise it is as ``global_norm``.
+    """
+    return safe_sqrt(dot(tree, tree))
+
+
+def largest_in(tree: Tree) -> jax.Array:
+    """The largest ``|x|`` in a tree; 0 if empty.
+
+    It is NaN where any number is.
+    """
+    tops = [largest(x) for x in jax.tree.leaves(tree)]
+    if not tops:
+        return jnp.zeros((), jnp.float32)
+    return jnp.max(jnp.stack([x.astype(jnp.result_type(*tops)) for x in tops]))
+
+
+def scaled_norm(tree: Tree) -> jax.Array:
+    """The norm of a tree, of any scale.
+
+    As ``safe_norm``, but squares may be too large or too small for their dtype.
+    """
+    tree = upcast(tree)
+    top = largest_in(jax.tree.map(lax.stop_gradient, tree))
+    factor = safe_divide(jnp.ones_like(top), top)
+    return top * safe_norm(map_leaves(lambda x: x * factor.astype(x.dtype), tree))
