@@ -297,7 +297,7 @@ from gradchain.transforms.weight_decay import (
     add_l1 as add_l1,
     decay_towards_initial as decay_towards_initial,
 )
-from gradchain.tree.reductions import global_norm as global_norm
+from gradchain.tree.norms import global_norm as global_norm
 from gradchain.tree.selecting import select as select
 from gradchain.wrappers.accumulate import accumulate as accumulate
 from gradchain.wrappers.averaging import (

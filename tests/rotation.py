@@ -27,7 +27,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     by_row(items)
-    asked_by_name = any("::" in argument for argument in config.args)
+    asked_by_name = config.getoption("keyword") or any("::" in path for path in config.args)
     if config.getoption("markexpr") != "not slow" or asked_by_name:
         return
     left_out = [item for item in items if not is_chosen(item, seed(config))]

@@ -16,7 +16,7 @@ from gradchain.as_optax.tree_utils import tree_cast_like, tree_zeros_like
 from gradchain.as_optax.wrappers import Pair, named_pair, start_count
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Pair as AnyPair, Params, Updates
-from gradchain.tree.reductions import all_finite
+from gradchain.tree.norms import all_finite
 
 ConditionFn = Callable[..., Any]
 
@@ -64,7 +64,8 @@ def apply_if_finite(inner: GradientTransformation | AnyPair, max_consecutive_err
     def update(
         updates: Updates, state: ApplyIfFiniteState, params: Params = None, **extra: Any
     ) -> tuple[Any, ApplyIfFiniteState]:
-        finite, total = all_finite(updates), state.total_notfinite
+        finite = all_finite(updates)
+        total = state.total_notfinite
         errors = jnp.where(finite, 0, safe_increment(state.notfinite_count))
         go_on = finite | (errors > max_consecutive_errors)
         updates, new = _when(

@@ -26,7 +26,7 @@ from gradchain.core.apply import add_updates
 from gradchain.core.types import Numeric, Params, Updates
 from gradchain.numerics.arithmetic import compute_dtype, real_dtype
 from gradchain.searches.strong_wolfe import strong_wolfe
-from gradchain.tree.reductions import dot
+from gradchain.tree.norms import dot
 
 
 class BacktrackingLinesearchInfo(NamedTuple):
@@ -122,7 +122,8 @@ def scale_by_backtracking_linesearch(
         fun = _closed("scale_by_backtracking_linesearch", value_fn, extra)
         real = state.value.dtype
         number = lambda x: lax.convert_element_type(x, real)
-        slope, start = number(dot(updates, grad)), number(value)
+        slope = number(dot(updates, grad))
+        start = number(value)
         at = lambda rate: add_updates(params, tree_scale(rate, updates))
 
         def miss(rate: Any, there: Any) -> jax.Array:
@@ -137,7 +138,8 @@ def scale_by_backtracking_linesearch(
 
         has_trials = lambda carry: carry[0] <= max_backtracking_steps
         goes_on = lambda carry: ~(carry[3] <= number(atol)) & has_trials(carry)
-        largest, last = number(max_learning_rate), state.learning_rate
+        largest = number(max_learning_rate)
+        last = state.learning_rate
         above = jnp.minimum(number(increase_factor) * last, largest)
         first = jnp.where(last > 0, above, largest)
         tries, rate, there, error = lax.while_loop(
@@ -247,7 +249,8 @@ def scale_by_zoom_linesearch(
         here = {"value": value, "grad": grad, "value_fn": fun}
         u, new = tx.update(updates, tx.init(params), params, **here)
         end, real = new["strong_wolfe"], state.value.dtype
-        rate, there = end["step"].astype(real), end["value"].astype(real)
+        rate = end["step"].astype(real)
+        there = end["value"].astype(real)
         slopes = [dot(updates, x).astype(real) for x in (grad, end["grad"])]
         rise = there - lax.convert_element_type(value, real)
         nearly = jnp.maximum(
@@ -287,7 +290,8 @@ def value_and_grad_from_state(value_fn: Callable[..., Any]) -> Callable[..., Any
     def value_and_grad(
         params: Params, *args: Any, state: OptState, **kwargs: Any
     ) -> tuple[Any, Any]:
-        value, grad = tree_get(state, "value"), tree_get(state, "grad")
+        value = tree_get(state, "value")
+        grad = tree_get(state, "grad")
         if value is None or grad is None:
             raise ValueError(
                 "value_and_grad_from_state: the state has no value and gradient;"

@@ -98,7 +98,8 @@ def scale_by_sophia(
     diagonal = with_extra_args_support(hessian_diagonal_fn or hutchinson_estimator_diag_hessian())
 
     def init(params: Params) -> SophiaState:
-        mu, nu = tree_zeros_like(params, dtype=mu_dtype), tree_zeros_like(params)
+        mu = tree_zeros_like(params, dtype=mu_dtype)
+        nu = tree_zeros_like(params)
         return SophiaState(start_count(), mu, nu, diagonal.init(params))
 
     def clip(u: Any, count: jax.Array) -> Any:

@@ -126,7 +126,8 @@ def unitwise_norm(x: Any, axis: int | tuple[int, ...] | None = None) -> jax.Arra
     if axis is None and x.ndim > 5:
         raise ValueError(f"unitwise_norm: axis is needed for a shape of {x.ndim} dimensions.")
     dims = unit_dims(x) if axis is None else axis
-    return jnp.broadcast_to(jnp.sqrt(total_along(abs2(x), dims)), x.shape)
+    squares = total_along(abs2(x), dims)
+    return jnp.broadcast_to(jnp.sqrt(squares), x.shape)
 
 
 def unitwise_clip(

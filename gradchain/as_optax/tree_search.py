@@ -26,7 +26,8 @@ def _children(node: Any) -> list[tuple[Any, Any, Any]]:
     The name is that which one may ask for.
     """
     if hasattr(node, "_fields"):
-        return [(k, NamedTupleKey(type(node).__name__, k), getattr(node, k)) for k in node._fields]
+        key = lambda name: NamedTupleKey(type(node).__name__, name)
+        return [(name, key(name), getattr(node, name)) for name in node._fields]
     if isinstance(node, dict):
         return [(k, jax.tree_util.DictKey(k), v) for k, v in node.items()]
     if isinstance(node, list | tuple):

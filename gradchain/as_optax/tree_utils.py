@@ -76,7 +76,8 @@ def tree_sum(tree: Tree, associative_reduction: bool = False) -> Numeric:
     """
     sums = jax.tree.leaves(jax.tree.map(jnp.sum, tree))
     while associative_reduction and len(sums) > 1:
-        sums = [functools.reduce(operator.add, sums[i : i + 2]) for i in range(0, len(sums), 2)]
+        pairs = [sums[i : i + 2] for i in range(0, len(sums), 2)]
+        sums = [functools.reduce(operator.add, pair) for pair in pairs]
     return functools.reduce(operator.add, sums, 0)
 
 

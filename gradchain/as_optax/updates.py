@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from gradchain.core.apply import apply_updates as apply_updates
 from gradchain.core.types import Numeric, Tree, Updates
 from gradchain.tree.mapping import tree_map_live
-from gradchain.tree.reductions import global_norm as _global_norm
+from gradchain.tree.norms import global_norm as _global_norm
 
 
 def global_norm(updates: Updates) -> jax.Array:

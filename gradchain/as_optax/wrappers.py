@@ -51,7 +51,8 @@ def apply_every(k: int = 1) -> GradientTransformation:
     def update(
         updates: Updates, state: dict[str, Any], params: Params = None
     ) -> tuple[Updates, dict[str, Any]]:
-        is_start, is_end = state["count"] % k == 0, state["count"] % k == k - 1
+        is_start = state["count"] % k == 0
+        is_end = state["count"] % k == k - 1
         summed = jax.tree.map(
             lambda g, a: g + jnp.where(is_start, 0.0, a), updates, state["grad_acc"]
         )
@@ -174,7 +175,8 @@ class MultiSteps:
         self._every_k: Callable = (
             every_k_schedule if callable(every_k_schedule) else lambda step: every_k_schedule
         )
-        self._use_mean, self._dtype = use_grad_mean, accumulator_dtype
+        self._use_mean = use_grad_mean
+        self._dtype = accumulator_dtype
         self._should_skip = should_skip_update_fn or (lambda *args: (jnp.array(False), ()))
 
     @property

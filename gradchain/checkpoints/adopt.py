@@ -140,16 +140,24 @@ class Report:
     def __str__(self) -> str:
         counts: collections.Counter[tuple[str, ...]] = collections.Counter()
         for row in self.rows:
-            leaf = row.path.removeprefix(row.slot) if row.path else ""
-            source = (row.source or "").removesuffix(leaf) if row.path else ""
-            source = "" if source == row.slot else source
+            source = ""
+            if row.path:
+                leaf = row.path.removeprefix(row.slot)
+                source = (row.source or "").removesuffix(leaf)
+            if source == row.slot:
+                source = ""
             counts[row.status, row.slot, source, row.note] += 1
         lines = [("status", "slot", "arrays", "was", "note")]
         for (status, slot, source, note), n in counts.items():
             lines.append((status, slot, str(n), source, note))
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        align = lambda line: "  ".join(x.ljust(w) for x, w in zip(line, widths, strict=True))
-        return "\n".join(align(line).rstrip() for line in lines)
+        columns = zip(*lines, strict=True)
+        widths = [max(map(len, column)) for column in columns]
+
+        def align(line: tuple[str, ...]) -> str:
+            cells = zip(line, widths, strict=True)
+            return "  ".join(x.ljust(width) for x, width in cells).rstrip()
+
+        return "\n".join(map(align, lines))
 
     __repr__ = __str__
 
@@ -164,7 +172,8 @@ def _carry(matching: Matching) -> tuple[list[Row], dict[str, Any]]:
         if target.source is None:
             rows.append(Row("new", target.path, None, slot, target.note))
             continue
-        source, value = target.source.path, target.source.value
+        source = target.source.path
+        value = target.source.value
         if target.fits:
             dtype = value.dtype if hasattr(value, "dtype") else jnp.result_type(value)
             note = "" if dtype == target.like.dtype else f"cast from {dtype}"

@@ -244,7 +244,8 @@ class _Reader:
         translation = OPTAX.get(kind, _same(kind, *node._fields))
         stage = free_name(translation.stage, taken)
         taken.add(stage)
-        entry, unread = join(name, stage), dict.fromkeys(node._fields)
+        entry = join(name, stage)
+        unread = dict.fromkeys(node._fields)
         at = lambda field: (getattr(node, field), join(path, field))
         for slot, source in translation.slots.items():
             if not isinstance(source, str):
@@ -336,8 +337,9 @@ def torch_state(
         least = min(steps, key=steps.__getitem__)
         most = max(steps, key=steps.__getitem__)
         raise ValueError(
-            f"torch_state: {least!r} has made {steps[least]} steps and {most!r} {steps[most]}, but"
-            " a stage has one clock for all its leaves. Give their states the same 'step'."
+            f"torch_state: {least!r} has made {steps[least]} steps and {most!r}"
+            f" {steps[most]}, but a stage has one clock for all its leaves. Give their"
+            " states the same 'step'."
         )
     if steps:
         state["torch"]["count"] = np.asarray(max(steps.values()), np.int32)
@@ -351,8 +353,8 @@ def _by_path(
     """The paths and states of parameters that have a state."""
     if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
         raise ValueError(
-            "torch_state: an optimizer's state dict has 'state' and 'param_groups'; this is another"
-            " dict."
+            "torch_state: an optimizer's state dict has 'state' and 'param_groups';"
+            " this is another dict."
         )
     groups = state_dict["param_groups"]
     keys = [str(key) for group in groups for key in group["params"]]
@@ -360,8 +362,8 @@ def _by_path(
     different = len(set(paths))
     if len(paths) != len(keys) or different != len(paths):
         raise ValueError(
-            f"torch_state: the state dict has {len(keys)} parameters, but names has {different}"
-            " different paths."
+            f"torch_state: the state dict has {len(keys)} parameters, but names has"
+            f" {different} different paths."
         )
     # JSON makes strings of numbers.
     states = {str(key): own for key, own in state_dict["state"].items()}
@@ -375,9 +377,9 @@ def _paths(groups: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> lis
     strange = [str(name) for name in called if name not in names]
     if strange:
         raise ValueError(
-            f"torch_state: names has nothing for {quote(strange[:5])}. Where a state dict has"
-            " numbers in the place of names, give the paths as a list, in the order of the"
-            " optimizer's parameters."
+            f"torch_state: names has nothing for {quote(strange[:5])}. Where a state"
+            " dict has numbers in the place of names, give the paths as a list, in the"
+            " order of the optimizer's parameters."
         )
     return [names[name] for name in called]
 

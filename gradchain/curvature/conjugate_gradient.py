@@ -18,7 +18,7 @@ from gradchain.curvature.orthogonal import scaled
 from gradchain.curvature.vectors import Operator, flat_size, vector_like
 from gradchain.numerics.arithmetic import safe_divide, safe_sqrt
 from gradchain.tree.mapping import map_leaves, upcast
-from gradchain.tree.reductions import dot, safe_norm, scaled_norm
+from gradchain.tree.norms import dot, safe_norm, scaled_norm
 
 
 class ConjugateGradientInfo(NamedTuple):
@@ -171,11 +171,15 @@ class _Equation:
 
     def start(self, x0: Tree, max_steps: int) -> _Iterate:
         """The carry before the first step."""
-        x, r = map_leaves(jnp.zeros_like, self.unit), self.unit
+        x = map_leaves(jnp.zeros_like, self.unit)
+        r = self.unit
         if x0 is not None:
-            x, r = x0, _add(self.unit, -1.0, self.multiply(x0))
+            x = x0
+            r = _add(self.unit, -1.0, self.multiply(x0))
         z = self.precondition(r)
-        no, none, history = jnp.zeros((), bool), jnp.zeros((), jnp.int32), None
+        no = jnp.zeros((), bool)
+        none = jnp.zeros((), jnp.int32)
+        history = None
         if self.progress_tol is not None:
             history = jnp.zeros(max_steps + 1, self.tol.dtype)
             history = history.at[0].set(self.decrease(x, r))
@@ -239,8 +243,10 @@ def _length_to(radius: jax.Array, x: Tree, d: Tree) -> jax.Array:
     """
     size = scaled_norm(d)
     per = lambda tree, by: scaled(tree, safe_divide(jnp.ones_like(by), by))
-    x, d = per(x, radius), per(d, size)
-    along, room = dot(x, d), jnp.maximum(1.0 - dot(x, x), 0.0)
+    x = per(x, radius)
+    d = per(d, size)
+    along = dot(x, d)
+    room = jnp.maximum(1.0 - dot(x, x), 0.0)
     root = safe_sqrt(along**2 + room)
     length = jnp.where(along > 0, safe_divide(room, along + root), root - along)
     return length * safe_divide(radius, size)
@@ -249,5 +255,8 @@ def _length_to(radius: jax.Array, x: Tree, d: Tree) -> jax.Array:
 def _has_stalled(decreases: jax.Array, i: jax.Array, tol: Any) -> jax.Array:
     """Martens' test, section 4.4."""
     k = jnp.maximum(10, i // 10)
-    now, before = decreases[i], decreases[jnp.maximum(i - k, 0)]
-    return (i > k) & (now > 0) & (now - before < k.astype(now.dtype) * tol * now)
+    now = decreases[i]
+    before = decreases[jnp.maximum(i - k, 0)]
+    gain = now - before
+    is_small = gain < k.astype(now.dtype) * tol * now
+    return (i > k) & (now > 0) & is_small

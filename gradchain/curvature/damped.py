@@ -25,7 +25,7 @@ from gradchain.curvature.products import dense
 from gradchain.curvature.vectors import Operator, refuse_shards, to_vector
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.tree.mapping import map_leaves
-from gradchain.tree.reductions import dot, largest_in, scaled_norm
+from gradchain.tree.norms import dot, largest_in, scaled_norm
 
 #: A preconditioner: a name, or a function from parameters to an operator near the inverse matrix.
 Preconditioner: TypeAlias = str | Callable[[Params], Operator] | None

@@ -32,8 +32,8 @@ from gradchain.curvature.products import (
 )
 from gradchain.curvature.vectors import Operator, map_basis
 from gradchain.tree.mapping import upcast
+from gradchain.tree.norms import dot
 from gradchain.tree.random import rademacher_like
-from gradchain.tree.reductions import dot
 
 
 def diagonal(

@@ -17,8 +17,8 @@ from gradchain.core.errors import check_at_least, check_one_of
 from gradchain.core.types import Tree
 from gradchain.curvature.orthogonal import orthogonal_to, orthonormal
 from gradchain.curvature.vectors import Operator, map_basis, to_vector
+from gradchain.tree.norms import dot
 from gradchain.tree.random import rademacher_like
-from gradchain.tree.reductions import dot
 
 SAMPLES = 100
 
@@ -48,7 +48,9 @@ def by_parts(fun: Callable[..., jax.Array], *xs: jax.Array) -> jax.Array:
     """Apply a function to real and imaginary parts each."""
     if not jnp.iscomplexobj(xs[0]):
         return fun(*xs)
-    return lax.complex(fun(*(x.real for x in xs)), fun(*(x.imag for x in xs)))
+    real = fun(*(x.real for x in xs))
+    imaginary = fun(*(x.imag for x in xs))
+    return lax.complex(real, imaginary)
 
 
 def average(sample: Callable[[chex.PRNGKey], Tree], key: Any, samples: int | None) -> Estimate:
@@ -70,14 +72,16 @@ def average(sample: Callable[[chex.PRNGKey], Tree], key: Any, samples: int | Non
         return mean, jax.tree.map(square, spread, gap, x, mean)
 
     mean, spread = lax.fori_loop(0, number, add, (zero, zero))
-    error = lambda s: by_parts(lambda part: jnp.sqrt(part / (number * (number - 1))), s)
+    count = number * (number - 1)
+    error = lambda s: by_parts(lambda part: jnp.sqrt(part / count), s)
     return Estimate(mean, jax.tree.map(error, spread))
 
 
 def exact_diagonal(form: Callable[[Tree], jax.Array], like: Tree, chunk: int | None) -> Estimate:
     """The values of a quadratic form on the standard basis."""
-    to_tree = to_vector(like)[1]
-    found = to_tree(map_basis(form, like, chunk or CHUNK))
+    _, to_tree = to_vector(like)
+    products = map_basis(form, like, chunk or CHUNK)
+    found = to_tree(products)
     return Estimate(found, jax.tree.map(jnp.zeros_like, found))
 
 
@@ -121,8 +125,8 @@ def check_method(
     if method == "exact":
         if key is not None or samples is not None:
             raise ValueError(
-                f"{name}: method='exact' draws nothing; leave out key and samples, or name a"
-                " method."
+                f"{name}: method='exact' draws nothing; leave out key and samples, or"
+                " name a method."
             )
         check_at_least(name, 1, chunk=chunk)
         return
@@ -133,8 +137,8 @@ def check_method(
         )
     if chunk is not None:
         raise ValueError(
-            f"{name}: method={method!r} makes one product at a time: chunk={chunk!r} is for"
-            " 'exact'."
+            f"{name}: method={method!r} makes one product at a time: chunk={chunk!r} is"
+            " for 'exact'."
         )
     # Fewer have no standard error.
     check_at_least(name, 6 if method == "hutch++" else 2, samples=samples)

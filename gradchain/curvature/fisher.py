@@ -94,10 +94,12 @@ def fisher_operator(
     slopes = jax.vmap(slope)(jax.random.split(key, samples or 1))
 
     def product(vector: Params) -> Params:
-        change, within = upcast(at.forward(vector)), tuple(range(2, slopes.ndim))
+        change = upcast(at.forward(vector))
+        within = tuple(range(2, slopes.ndim))
         along = jnp.sum(slopes * change[None], axis=within, keepdims=True)
         count = slopes.shape[0] * slopes.shape[1]
-        return at.adjoint(jnp.sum(slopes * along, axis=0) / count)
+        average = jnp.sum(slopes * along, axis=0) / count
+        return at.adjoint(average)
 
     return product
 
@@ -262,7 +264,8 @@ def empirical_fisher_diagonal(
         4.0
     """
     check_at_least("empirical_fisher_diagonal", 1, chunk=chunk)
-    number, params = _examples("empirical_fisher_diagonal", batch), upcast(params)
+    number = _examples("empirical_fisher_diagonal", batch)
+    params = upcast(params)
     one = lambda example: jax.grad(loss_fn)(params, *example)
     squares = lambda g: by_parts(lambda part: jnp.sum(jnp.square(part), axis=0), g)
     some = lambda examples: jax.tree.map(squares, jax.vmap(one)(examples))
@@ -288,8 +291,8 @@ def _examples(name: str, batch: Tree) -> int:
     if len(numbers) != 1 or 0 in numbers:
         shapes = ", ".join(shape_dtype(jnp.asarray(x)) for x in leaves[:5]) or "nothing"
         raise ValueError(
-            f"{name}: the batch holds {shapes}. Give arrays whose first dimension counts the"
-            " examples."
+            f"{name}: the batch holds {shapes}. Give arrays whose first dimension"
+            " counts the examples."
         )
     return numbers.pop()
 

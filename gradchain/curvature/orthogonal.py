@@ -14,7 +14,7 @@ from jax import lax
 
 from gradchain.core.types import Numeric, Tree
 from gradchain.numerics.arithmetic import safe_divide
-from gradchain.tree.reductions import scaled_norm, sum_over_shards
+from gradchain.tree.norms import scaled_norm, sum_over_shards
 
 
 def scaled(tree: Tree, factor: jax.Array) -> Tree:

@@ -27,8 +27,8 @@ from gradchain.curvature.orthogonal import (
 from gradchain.curvature.products import ScalarFn, hessian_operator
 from gradchain.curvature.vectors import Operator
 from gradchain.tree.mapping import upcast
+from gradchain.tree.norms import dot, scaled_norm
 from gradchain.tree.random import normal_like
-from gradchain.tree.reductions import dot, scaled_norm
 
 
 class Lanczos(NamedTuple):

@@ -49,7 +49,8 @@ def to_vector(tree: Tree) -> tuple[jax.Array, Callable[[jax.Array], Tree]]:
             if x is None:
                 return None
             own = [next(pieces).reshape(x.shape) for _ in _parts(x)]
-            return cast(jax.lax.complex(*own) if len(own) == 2 else own[0], x.dtype)
+            whole = jax.lax.complex(*own) if len(own) == 2 else own[0]
+            return cast(whole, x.dtype)
 
         return treedef.unflatten([take(x) for x in leaves])
 
@@ -83,7 +84,8 @@ def vector_like(name: str, vector: Tree, like: Tree) -> Tree:
     It must have the structure and the shapes of ``like``; errors begin with ``name``.
     """
     if jax.tree.structure(vector) != jax.tree.structure(like):
-        found, needed = dict(named_leaves(vector)), dict(named_leaves(like))
+        found = dict(named_leaves(vector))
+        needed = dict(named_leaves(like))
         fits = lambda k: k in needed and (found[k] is None) == (needed[k] is None)
         strange = [path for path in found if not fits(path)]
         missing = [path for path in needed if path not in found]
@@ -108,8 +110,11 @@ def map_basis(fun: Callable[[Tree], jax.Array], like: Tree, chunk: int) -> jax.A
 
     The basis is that of trees like ``like``; ``chunk`` vectors are taken at a time.
     """
-    zero, to_tree = to_vector(jax.tree.map(jnp.zeros_like, upcast(like)))
-    at = lambda i: fun(to_tree(zero.at[i].set(1.0)))
+    origin = jax.tree.map(jnp.zeros_like, upcast(like))
+    zero, to_tree = to_vector(origin)
     if not zero.size:
-        return jnp.zeros((0, *jax.eval_shape(fun, to_tree(zero)).shape), zero.dtype)
-    return lax.map(at, jnp.arange(zero.size), batch_size=min(chunk, zero.size))
+        made = jax.eval_shape(fun, to_tree(zero))
+        return jnp.zeros((0, *made.shape), zero.dtype)
+    at = lambda i: fun(to_tree(zero.at[i].set(1.0)))
+    places = jnp.arange(zero.size)
+    return lax.map(at, places, batch_size=min(chunk, zero.size))

@@ -89,8 +89,8 @@ def check(
     tx = as_transformation(tx, "check: tx")
     if isinstance(passes, str):
         raise TypeError(
-            f"check: passes is a collection of names, such as {('params', passes)!r}, not"
-            f" {passes!r}."
+            f"check: passes is a collection of names, such as {('params', passes)!r},"
+            f" not {passes!r}."
         )
     check_at_least("check", 1, steps=1 if steps is None else steps)
     shapes, found = None, Findings()
@@ -102,7 +102,8 @@ def check(
         if params is not None:
             check_params(params)
             shapes = shapes_of(params)
-            parts, _ = list(walk(tx, None, shapes)), jax.eval_shape(tx.init, shapes)
+            parts = list(walk(tx, None, shapes))
+            jax.eval_shape(tx.init, shapes)
     except Exception as error:
         found.append(_does_not_fit(f"init fails for these parameters: {error}"))
         shapes = None

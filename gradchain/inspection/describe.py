@@ -259,7 +259,7 @@ def _member_use(part: PlacedMember) -> MemberUse:
 def _slot_use(part: PlacedMember, name: str, tree: Tree) -> SlotUse:
     declared = part.body.slots.get(name) if isinstance(part.body, Lift) else None
     is_clock = name == "count" and declared is None and part.stage.has_clock
-    relation = "counter" if is_clock else "" if declared is None else _relation(declared)
+    relation = _relation(declared) if declared else "counter" if is_clock else ""
     names = [jnp.dtype(x.dtype).name for x in jax.tree.leaves(tree)]
     return SlotUse(name, relation, tuple(dict.fromkeys(names)), _size(tree))
 
@@ -332,7 +332,7 @@ def _groups(found: list[PlacedMember], shapes: Tree, frozen: set[str]) -> dict[s
         for path, label in _labels(part):
             _extend(names[path], part.position, label)
     text = lambda path: ", ".join(names[path].values()) or "all"
-    return {path: "frozen" if path in frozen else text(path) for path in paths}
+    return {path: text(path) for path in paths} | dict.fromkeys(frozen, "frozen")
 
 
 def _labels(part: PlacedMember) -> Iterator[tuple[str, str]]:

@@ -93,7 +93,8 @@ def _derivatives(
     value_and_aux = lambda p, data: made(data).value_and_aux(p)
     value = lambda p, data: value_and_aux(p, data)[0]
     params_dot = _move(value, result.params, data, data_dot, bounds, bounds_dot)
-    at, velocity = (result.params, data), (params_dot, data_dot)
+    at = (result.params, data)
+    velocity = (params_dot, data_dot)
     _, (value_dot, aux_dot) = jax.jvp(value_and_aux, at, velocity)
     value_dot = value_dot.astype(result.value.dtype)
     moved = {"params": params_dot, "value": value_dot, "aux": aux_dot}
@@ -122,7 +123,8 @@ def _move(
         g = gradient(x, data)
         low, high = (to_vector(upcast(b))[0] for b in bounds)
         low_dot, high_dot = (to_vector(upcast(b))[0] for b in bounds_dot)
-        is_low, is_high = (x <= low) & (g >= 0), (x >= high) & (g <= 0)
+        is_low = (x <= low) & (g >= 0)
+        is_high = (x >= high) & (g <= 0)
         is_held = is_low | is_high
         held = jnp.where(is_low, low_dot, jnp.where(is_high, high_dot, zero))
     mixed = jax.jvp(lambda data: gradient(x, data), (data,), (data_dot,))[1]

@@ -28,7 +28,7 @@ from gradchain.searches.bounds import (
 from gradchain.searches.reverse_communication import reverse_communication
 from gradchain.searches.search import Search, cast_like, last_search, where_tree
 from gradchain.tree.mapping import map_leaves, real_dtype_of, upcast
-from gradchain.tree.reductions import dot, largest_in
+from gradchain.tree.norms import dot, largest_in
 
 RECORDED = ("value", "grad_norm", "evals")
 
@@ -204,7 +204,8 @@ class Loop:
         """The carry before the first turn."""
         dtype, is_wrong = real_dtype_of(x0), is_infeasible(self.bounds)
         point = where_tree(is_wrong, x0, projected(x0, self.bounds))
-        unknown, none = jnp.full((), jnp.nan, dtype), jnp.zeros((), jnp.int32)
+        unknown = jnp.full((), jnp.nan, dtype)
+        none = jnp.zeros((), jnp.int32)
         aux = jax.eval_shape(self.problem.value_and_aux, x0)[1]
         aux = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), aux)
         status = jnp.where(is_wrong, Status.INFEASIBLE, Status.RUNNING)
@@ -364,7 +365,8 @@ def _is_better(now: Evaluation, best: Evaluation) -> jax.Array:
     Its value is lower, or no higher than rounding makes it and the gradient smaller.
     """
     noise = 4 * jnp.finfo(now.value.dtype).eps * jnp.abs(best.value)
-    top = best.value + jnp.where(jnp.isfinite(noise), noise, 0.0)
+    noise = jnp.where(jnp.isfinite(noise), noise, 0.0)
+    top = best.value + noise
     is_level = (now.value <= top) & (now.grad_norm < best.grad_norm)
     is_lower = (now.value < best.value) & jnp.isfinite(now.grad_norm)
     return jnp.isfinite(now.value) & (is_lower | is_level)
@@ -390,6 +392,8 @@ def is_endless(base: Params, last: Height, params: Params, height: Height) -> ja
         height: value and norm of the gradient there.
     """
     far = 1e8 * jnp.maximum(1.0, largest_in(base))
-    is_far = largest_in(map_leaves(jnp.subtract, params, base)) > far
+    moved = map_leaves(jnp.subtract, params, base)
+    is_far = largest_in(moved) > far
     is_deep = height.value < -1e8 * jnp.maximum(1.0, jnp.abs(last.value))
-    return is_far & (height.grad_norm > 0.99 * last.grad_norm) & is_deep
+    is_steep = height.grad_norm > 0.99 * last.grad_norm
+    return is_far & is_steep & is_deep

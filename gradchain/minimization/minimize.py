@@ -230,10 +230,10 @@ def _check_arrays(caller: str, data: Tree) -> None:
 def leaves_where(is_meant: Callable[[Any], bool], tree: Tree) -> list[tuple[str, Any]]:
     """Path and leaf of the leaves of a kind."""
     # To name the paths of all leaves takes long.
-    if not any(is_meant(x) for x in jax.tree.leaves(tree)):
+    if not any(map(is_meant, jax.tree.leaves(tree))):
         return []
-    named = [(path, x) for path, x in named_leaves(tree) if x is not None]
-    return [(path, x) for path, x in named if is_meant(x)]
+    named = named_leaves(tree)
+    return [(path, x) for path, x in named if x is not None and is_meant(x)]
 
 
 def _check_hashable(caller: str, fun: Fun) -> None:

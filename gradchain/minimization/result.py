@@ -91,7 +91,8 @@ class Result:
         """The status first; of a history its names."""
         names = [f.name for f in dataclasses.fields(self) if f.name != "code"]
         found = {name: getattr(self, name) for name in names}
-        found |= {"history": None if self.history is None else list(self.history)}
+        if self.history is not None:
+            found["history"] = list(self.history)
         found = {"status": self.status} | found
         shown = [f"{k}={_shown(x)}" for k, x in found.items() if x is not None]
         return f"Result({', '.join(shown)})"

@@ -93,7 +93,8 @@ class _Objective:
         @own.defjvp
         def _(xs: tuple[jax.Array], dxs: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
             grad = self.jac(*xs, *args) if callable(self.jac) else self.fun(*xs, *args)[1]
-            return own(*xs), jnp.vdot(jnp.asarray(grad, x.dtype), *dxs)
+            grad = jnp.asarray(grad, x.dtype)
+            return own(*xs), jnp.vdot(grad, *dxs)
 
         return own(x)
 

@@ -52,8 +52,10 @@ def scale_by_acprop(
         last = jnp.where(first, 1.0, t - 1)
         variance = jnp.where(first, 1.0, debias(s["nu"], b2, last))
         deviation = b1 * (g - s["mu"])  # of g from the new mean
-        mu, nu = ema(g, s["mu"], b1), ema(abs2(deviation), s["nu"], b2) + eps_root
-        return g / (jnp.sqrt(variance) + eps), {"mu": mu, "nu": nu}
+        mu = ema(g, s["mu"], b1)
+        nu = ema(abs2(deviation), s["nu"], b2) + eps_root
+        size = jnp.sqrt(variance) + eps
+        return g / size, {"mu": mu, "nu": nu}
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True))
 

@@ -51,9 +51,11 @@ def scale_by_belief(
 
     def rule(g, s, t):
         deviation = b1 * (g - s["mu"])  # of g from the new mean
-        mu, nu = ema(g, s["mu"], b1), ema(abs2(deviation), s["nu"], b2) + eps_root
+        mu = ema(g, s["mu"], b1)
+        nu = ema(abs2(deviation), s["nu"], b2) + eps_root
         mean = nesterov_mean(mu, g, b1, t) if nesterov else debias(mu, b1, t)
-        return mean / (jnp.sqrt(debias(nu, b2, t)) + eps), {"mu": mu, "nu": nu}
+        size = jnp.sqrt(debias(nu, b2, t)) + eps
+        return mean / size, {"mu": mu, "nu": nu}
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True))
 

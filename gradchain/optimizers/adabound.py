@@ -56,7 +56,8 @@ def scale_by_adabound(
 
     def rule(g, s, t):
         mu = ema(g, s["mu"], b1)
-        variance, moments = largest_second_moment(ema(abs2(g), s["nu"], b2), s)
+        nu = ema(abs2(g), s["nu"], b2)
+        variance, moments = largest_second_moment(nu, s)
         rate = bias_corrections(b1, b2, t) / (jnp.sqrt(variance) + eps)
         lowest = final_scale * (gamma * t / (gamma * t + 1))
         highest = final_scale * (1 + 1 / (gamma * t))

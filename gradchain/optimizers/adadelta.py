@@ -43,7 +43,8 @@ def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6) -> Body:
     def rule(g, s):
         e_g = ema(abs2(g), s["e_g"], rho)
         u = jnp.sqrt(s["e_x"] + eps) / jnp.sqrt(e_g + eps) * g
-        return u, {"e_g": e_g, "e_x": ema(abs2(u), s["e_x"], rho)}
+        e_x = ema(abs2(u), s["e_x"], rho)
+        return u, {"e_g": e_g, "e_x": e_x}
 
     return elementwise(rule, e_g=like_param(real=True), e_x=like_param(real=True))
 

@@ -51,7 +51,8 @@ def factored_slots(dims_of: Callable[[tuple[int, ...]], Pair | None], name: str)
 
     def without(i: int) -> Slot:
         dim = lambda shape: (dims_of(shape) or (0, 0))[i]
-        return drop(dim)(real=True, exists=is_factored)
+        slot = drop(dim)
+        return slot(real=True, exists=is_factored)
 
     whole = like_param(real=True, exists=lambda shape: not is_factored(shape))
     return {f"{name}_row": without(1), f"{name}_col": without(0), name: whole}

@@ -44,7 +44,8 @@ def scale_by_adam(
     """
 
     def rule(g, s, t):
-        mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
+        mu = ema(g, s["mu"], b1)
+        nu = ema(abs2(g), s["nu"], b2)
         variance = debias(nu, b2, t)
         if not (isinstance(eps_root, float) and eps_root == 0):
             variance = variance + eps_root

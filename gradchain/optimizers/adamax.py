@@ -38,7 +38,8 @@ def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> Bo
     """
 
     def rule(g, s, t):
-        mu, nu = ema(g, s["mu"], b1), jnp.maximum(b2 * s["nu"], jnp.abs(g) + eps)
+        mu = ema(g, s["mu"], b1)
+        nu = jnp.maximum(b2 * s["nu"], jnp.abs(g) + eps)
         return debias(mu, b1, t) / nu, {"mu": mu, "nu": nu}
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True))

@@ -53,11 +53,13 @@ def scale_by_adan(
 
     def rule(g, s, t):
         change = jnp.where(t == 1, jnp.zeros_like(g), g - s["previous"])
-        mu, difference = ema(g, s["mu"], b1), ema(change, s["difference"], b2)
+        mu = ema(g, s["mu"], b1)
+        difference = ema(change, s["difference"], b2)
         nu = ema(abs2(g + b2 * change), s["nu"], b3)
         mean = debias(mu, b1, t) + b2 * debias(difference, b2, t)
         new = {"mu": mu, "difference": difference, "nu": nu, "previous": g}
-        return mean / (jnp.sqrt(debias(nu, b3, t) + eps_root) + eps), new
+        size = jnp.sqrt(debias(nu, b3, t) + eps_root) + eps
+        return mean / size, new
 
     slots = {"mu": like_param, "difference": like_param, "nu": like_param(real=True)}
     return elementwise(rule, **slots, previous=like_param)

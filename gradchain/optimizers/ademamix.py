@@ -53,7 +53,8 @@ def scale_by_ademamix(
     """
 
     def rule(g, s, t):
-        mu, slow = ema(g, s["mu"], b1), ema(g, s["mu_slow"], b3)
+        mu = ema(g, s["mu"], b1)
+        slow = ema(g, s["mu_slow"], b3)
         nu = ema(abs2(g), s["nu"], b2)
         mean = debias(mu, b1, t) + alpha * slow
         size = jnp.sqrt(debias(nu, b2, t) + eps_root) + eps
@@ -99,7 +100,8 @@ def scale_by_simplified_ademamix(
     """
 
     def rule(g, s, t):
-        momentum, nu = b1 * s["momentum"] + g, ema(abs2(g), s["nu"], b2)
+        momentum = b1 * s["momentum"] + g
+        nu = ema(abs2(g), s["nu"], b2)
         size = jnp.sqrt(debias(nu, b2, t) + eps_root) + eps
         return (momentum + alpha * g) / size, {"momentum": momentum, "nu": nu}
 

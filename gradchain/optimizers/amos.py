@@ -74,7 +74,9 @@ def scale_by_amos(
     size_of = usual_size if expected_size is None else expected_size
 
     def rule(g, s, p, t):
-        size, square, b = size_of(g.shape), mean(abs2(g)), s["b"]
+        size = size_of(g.shape)
+        square = mean(abs2(g))
+        b = s["b"]
         nu = ema(square, s["nu"], beta)
         inverse = 1 / debias(nu + eps, beta, t)
         fading_decay = jnp.sqrt(1 + c_coef * learning_rate**0.5 * b)

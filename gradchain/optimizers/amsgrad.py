@@ -56,13 +56,15 @@ def scale_by_amsgrad(
     """
 
     def rule(g, s, t):
-        mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
+        mu = ema(g, s["mu"], b1)
+        nu = ema(abs2(g), s["nu"], b2)
         corrected = debias(nu, b2, t) if bias_correction_nu and not max_first else nu
         nu_max = jnp.maximum(s["nu_max"], corrected)
         variance = debias(nu_max, b2, t) if bias_correction_nu and max_first else nu_max
         mean = debias(mu, b1, t) if bias_correction_mu else mu
         new = {"mu": mu, "nu": nu, "nu_max": nu_max}
-        return mean / (jnp.sqrt(variance + eps_root) + eps), new
+        size = jnp.sqrt(variance + eps_root) + eps
+        return mean / size, new
 
     real = like_param(real=True)
     return elementwise(rule, mu=like_param, nu=real, nu_max=real)

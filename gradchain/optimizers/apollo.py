@@ -87,7 +87,8 @@ def scale_by_apollo(
         low = projection @ x
         scaled, new = adam(low, s, t)
         dims = (-2,) if scale_by == "channel" else (-2, -1)
-        u = x * safe_divide(_length(scaled, dims), _length(low, dims))
+        growth = safe_divide(_length(scaled, dims), _length(low, dims))
+        u = x * growth
         if max_growth is not None:
             u, new["length"] = _bound_growth(u, s["length"][..., None, None], max_growth)
         return scale * (jnp.swapaxes(u, -1, -2) if is_tall else u), new
@@ -122,9 +123,11 @@ def _length(x: jax.Array, dims: tuple[int, ...]) -> jax.Array:
 
     It is right also where its square is out of range.
     """
-    largest = lax.stop_gradient(jnp.max(jnp.abs(x), axis=dims, keepdims=True))
+    largest = jnp.max(jnp.abs(x), axis=dims, keepdims=True)
+    largest = lax.stop_gradient(largest)
     squares = abs2(safe_divide(x, largest))
-    return largest * jnp.sqrt(jnp.sum(squares, axis=dims, keepdims=True))
+    total = jnp.sum(squares, axis=dims, keepdims=True)
+    return largest * jnp.sqrt(total)
 
 
 def _projection(seed: int, period: jax.Array, shape: tuple[int, int], like: jax.Array) -> jax.Array:

@@ -66,9 +66,11 @@ def scale_by_came(
             if pair is None:
                 v = ema(square, s[name], decay)
                 return 1 / jnp.sqrt(v), {name: v}
-            row = ema(jnp.mean(square, axis=pair[1]), s[f"{name}_row"], decay)
-            col = ema(jnp.mean(square, axis=pair[0]), s[f"{name}_col"], decay)
-            return inverse_root(row, col, pair), {f"{name}_row": row, f"{name}_col": col}
+            row_name, col_name = f"{name}_row", f"{name}_col"
+            row = ema(jnp.mean(square, axis=pair[1]), s[row_name], decay)
+            col = ema(jnp.mean(square, axis=pair[0]), s[col_name], decay)
+            root = inverse_root(row, col, pair)
+            return root, {row_name: row, col_name: col}
 
         inverse, v = scale(abs2(g) + eps1, b2, "v")
         u = g * inverse

@@ -18,7 +18,7 @@ from gradchain.transforms.momentum import average_updates
 from gradchain.transforms.scaling import identity, scale
 from gradchain.transforms.weight_decay import add_decay, add_decayed_weights
 from gradchain.tree.mapping import map_leaves
-from gradchain.tree.reductions import dot, sum_of_magnitudes
+from gradchain.tree.norms import dot, sum_of_magnitudes
 from gradchain.wrappers.dadapt import bounded_growth, dadapt
 
 

@@ -39,10 +39,12 @@ def scale_by_diffgrad(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> 
     """
 
     def rule(g, s, t):
-        mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
+        mu = ema(g, s["mu"], b1)
+        nu = ema(abs2(g), s["nu"], b2)
         friction = jax.nn.sigmoid(jnp.abs(s["last"] - g))
         size = jnp.sqrt(debias(nu, b2, t)) + eps
-        return friction * debias(mu, b1, t) / size, {"mu": mu, "nu": nu, "last": g}
+        new = {"mu": mu, "nu": nu, "last": g}
+        return friction * debias(mu, b1, t) / size, new
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True), last=like_param)
 

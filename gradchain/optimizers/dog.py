@@ -21,7 +21,7 @@ from gradchain.numerics.arithmetic import safe_divide, safe_sqrt
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.reductions import dot, safe_norm
+from gradchain.tree.norms import dot, safe_norm
 
 
 @transform(roles="adaptive")

@@ -61,11 +61,14 @@ def scale_by_ftrl(
     def rule(g, s, p):
         power = lambda n: n**-learning_rate_power
         n = s["n"] + abs2(g)
-        z = s["z"] + learning_rate * g - (power(n) - power(s["n"])) * p
+        change = power(n) - power(s["n"])
+        z = s["z"] + learning_rate * g - change * p
         curvature = power(n) + beta + learning_rate * l2
         shrunk = jnp.maximum(jnp.abs(z) - learning_rate * l1, 0.0)
         leader = safe_divide(-jnp.sign(z) * shrunk, curvature)
-        return jnp.where(curvature == 0, jnp.zeros_like(p), p - leader), {"z": z, "n": n}
+        step = p - leader
+        u = jnp.where(curvature == 0, jnp.zeros_like(p), step)
+        return u, {"z": z, "n": n}
 
     squares = like_param(real=True, fill=initial_accumulator_value)
     return elementwise(rule, z=like_param, n=squares)

@@ -40,7 +40,8 @@ def scale_by_laprop(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-15) -> B
 
     def rule(g, s, t):
         nu = ema(abs2(g), s["nu"], b2)
-        mu = ema(g / (jnp.sqrt(debias(nu, b2, t)) + eps), s["mu"], b1)
+        size = jnp.sqrt(debias(nu, b2, t)) + eps
+        mu = ema(g / size, s["mu"], b1)
         return debias(mu, b1, t), {"mu": mu, "nu": nu}
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True))

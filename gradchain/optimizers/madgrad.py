@@ -52,7 +52,8 @@ def scale_by_madgrad(learning_rate: Hyper, momentum: Hyper = 0.9, eps: Hyper = 1
         away = (s["start"] - p) - safe_divide(total, jnp.cbrt(squares) + eps)
         return (1 - momentum) * away, s | {"sum": total, "sum_of_squares": squares}
 
-    start, squares = like_param(copy=True), like_param(real=True)
+    start = like_param(copy=True)
+    squares = like_param(real=True)
     return elementwise(rule, sum=like_param, sum_of_squares=squares, start=start)
 
 

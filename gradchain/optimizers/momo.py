@@ -20,7 +20,7 @@ from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide
 from gradchain.transforms.scaling import scale
 from gradchain.transforms.weight_decay import add_decay
 from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.reductions import dot
+from gradchain.tree.norms import dot
 from gradchain.tree.selecting import keep_leaves, select
 
 
@@ -191,7 +191,8 @@ def _model_step(
         adapted: the present bound if it adapts; ``None``: it stays at ``lower_bound``.
         lower_bound: the bound that the loss cannot go below.
     """
-    mu, level = averages["mu"], averages["value"] - averages["linear"]
+    mu = averages["mu"]
+    level = averages["value"] - averages["linear"]
     bound = lower_bound if adapted is None else adapted
     start = level + slope(p)
     if adapted is not None:  # a bound above the model leaves no step: halve the way down

@@ -52,7 +52,8 @@ def scale_by_nadam(
     """
 
     def moments(g, s, t):
-        mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
+        mu = ema(g, s["mu"], b1)
+        nu = ema(abs2(g), s["nu"], b2)
         return mu, nu, jnp.sqrt(debias(nu, b2, t) + eps_root) + eps
 
     def constant(g, s, t):
@@ -61,9 +62,12 @@ def scale_by_nadam(
 
     def warming_up(g, s, t):
         mu, nu, size = moments(g, s, t)
-        now, ahead = (b1 * (1 - 0.5 * 0.96 ** (momentum_decay * i)) for i in (t, t + 1))
+        momentum_at = lambda i: b1 * (1 - 0.5 * 0.96 ** (momentum_decay * i))
+        now, ahead = momentum_at(t), momentum_at(t + 1)
         product = s["momentum_product"] * now
-        mean = ahead * mu / (1 - product * ahead) + (1 - now) * g / (1 - product)
+        of_mean = ahead * mu / (1 - product * ahead)
+        of_gradient = (1 - now) * g / (1 - product)
+        mean = of_mean + of_gradient
         return mean / size, {"mu": mu, "nu": nu, "momentum_product": product}
 
     slots = {"mu": like_param, "nu": like_param(real=True)}

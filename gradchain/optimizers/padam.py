@@ -51,7 +51,8 @@ def scale_by_padam(
 
     def rule(g, s, t):
         mu = ema(g, s["mu"], b1)
-        variance, moments = largest_second_moment(ema(abs2(g), s["nu"], b2), s)
+        nu = ema(abs2(g), s["nu"], b2)
+        variance, moments = largest_second_moment(nu, s)
         size = (jnp.sqrt(variance) + eps) ** (2 * partial)
         return bias_corrections(b1, b2, t) * mu / size, {"mu": mu, **moments}
 

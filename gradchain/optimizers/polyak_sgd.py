@@ -12,7 +12,7 @@ from gradchain.core.trees import treewise
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.tree.mapping import scale_tree
-from gradchain.tree.reductions import dot
+from gradchain.tree.norms import dot
 
 
 @transform

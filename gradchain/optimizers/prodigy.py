@@ -17,7 +17,7 @@ from gradchain.optimizers.adam import bias_corrections
 from gradchain.transforms.scaling import scale
 from gradchain.transforms.weight_decay import add_decay
 from gradchain.tree.mapping import map_leaves
-from gradchain.tree.reductions import dot, sum_of_magnitudes
+from gradchain.tree.norms import dot, sum_of_magnitudes
 
 
 @transform(roles="adaptive momentum")
@@ -83,7 +83,8 @@ def scale_by_prodigy(
     """
 
     def rule(g, s, p, t):
-        d, decay = s["distance"], b2**0.5 if beta3 is None else beta3
+        d = s["distance"]
+        decay = b2**0.5 if beta3 is None else beta3
         rate = learning_rate * d
         if bias_correction:
             rate = rate * bias_corrections(b1, b2, t)

@@ -44,10 +44,12 @@ def scale_by_qhadam(
     """
 
     def rule(g, s, t):
-        mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
+        mu = ema(g, s["mu"], b1)
+        nu = ema(abs2(g), s["nu"], b2)
         mean = (1 - nu1) * g + nu1 * debias(mu, b1, t)
         square = (1 - nu2) * abs2(g) + nu2 * debias(nu, b2, t)
-        return mean / (jnp.sqrt(square) + eps), {"mu": mu, "nu": nu}
+        size = jnp.sqrt(square) + eps
+        return mean / size, {"mu": mu, "nu": nu}
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True))
 

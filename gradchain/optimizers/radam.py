@@ -60,16 +60,20 @@ def scale_by_radam(
     """
 
     def rule(g, s, t):
-        mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
+        mu = ema(g, s["mu"], b1)
+        nu = ema(abs2(g), s["nu"], b2)
         mean = nesterov_mean(mu, g, b1, t) if nesterov else debias(mu, b1, t)
         if debias_eps:
-            size = (jnp.sqrt(nu + eps_root) + eps) * jnp.sqrt(debias(1.0, b2, t))
+            correction = jnp.sqrt(debias(1.0, b2, t))
+            size = (jnp.sqrt(nu + eps_root) + eps) * correction
         else:
             size = jnp.sqrt(debias(nu, b2, t) + eps_root) + eps
-        length, longest = averaged_length(b2, t), 2 / (1 - b2) - 1
+        length = averaged_length(b2, t)
+        longest = 2 / (1 - b2) - 1
         tractable = (length >= threshold) & (length > 4)
         length = jnp.where(tractable, length, 5.0)  # the others have no root
-        ratio = (length - 4) * (length - 2) / length * longest / ((longest - 4) * (longest - 2))
+        of_longest = (longest - 4) * (longest - 2)
+        ratio = (length - 4) * (length - 2) / length * longest / of_longest
         rectification = jnp.sqrt(jnp.where(tractable, ratio, 1.0))
         u = jnp.where(tractable, rectification * mean / size, mean)
         return u, {"mu": mu, "nu": nu}

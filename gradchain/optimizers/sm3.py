@@ -57,12 +57,14 @@ def scale_by_sm3(b1: Hyper = 0.9, b2: Hyper = 1.0, eps: Hyper = 1e-8) -> Body:
         axes = [k for k in s if k != "mu"]
         bounds = [_along(s[k], dim, g.ndim) for dim, k in enumerate(axes)]
         weight = jnp.where(b2 < 1, 1 - b2, 1.0)
-        v = b2 * functools.reduce(jnp.minimum, bounds) + weight * abs2(g)
+        bound = functools.reduce(jnp.minimum, bounds)
+        v = b2 * bound + weight * abs2(g)
         seen = v > 0
         root = jnp.sqrt(jnp.where(seen, v, 1.0) + eps)
         u = jnp.where(seen, g / root, jnp.zeros_like(g))
         mu = ema(u, s["mu"], b1)
-        return mu, {"mu": mu} | {k: _largest_along(v, dim) for dim, k in enumerate(axes)}
+        tops = {k: _largest_along(v, dim) for dim, k in enumerate(axes)}
+        return mu, {"mu": mu} | tops
 
     single = scalar(exists=lambda shape: not shape)
     axes = {f"axis_{i}": _axis(i) for i in range(MAX_DIMS)}
@@ -75,8 +77,8 @@ def _axis(dim: int) -> Slot:
     def exists(shape: tuple[int, ...]) -> bool:
         if len(shape) > MAX_DIMS:
             raise ValueError(
-                f"scale_by_sm3: a leaf of shape {list(shape)} has more than {MAX_DIMS} dimensions;"
-                " reshape it."
+                f"scale_by_sm3: a leaf of shape {list(shape)} has more than {MAX_DIMS}"
+                " dimensions; reshape it."
             )
         return dim < len(shape)
 

@@ -76,11 +76,13 @@ def scale_by_spam(
         spike = (limit > 0) & (abs2(g) > limit) & (since >= clip_after)
         ratio = jnp.where(spike, limit, 1.0) / jnp.where(spike, abs2(g), 1.0)
         g = g * jnp.sqrt(ratio)
-        mu, nu = ema(g, keep * s["mu"], b1), ema(abs2(g), keep * s["nu"], b2)
+        mu = ema(g, keep * s["mu"], b1)
+        nu = ema(abs2(g), keep * s["nu"], b2)
         start = 0.5 * (1 + jnp.cos(math.pi * (since + 1) / (warmup_steps + 1)))
         is_warming_up = (t >= reset_every) & (since < warmup_steps)
         grown = jnp.where(is_warming_up, 1 - 0.99 * start, 1.0)
-        u = debias(mu, b1, t) / (jnp.sqrt(debias(nu, b2, t)) + eps)
+        size = jnp.sqrt(debias(nu, b2, t)) + eps
+        u = debias(mu, b1, t) / size
         return grown * u, {"mu": mu, "nu": nu}
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True))
@@ -138,20 +140,25 @@ def scale_by_stable_spam(
         bound = ema(top, s["bound"], theta)
         usual = debias(bound, theta, t)
         over = jnp.abs(g) > usual
-        g = g * jnp.where(over, usual / jnp.where(top > 0, top, 1.0), 1.0)
+        share = usual / jnp.where(top > 0, top, 1.0)
+        g = g * jnp.where(over, share, 1.0)
         length = norm(g)
         alive = length > 0
         then = lambda new, old: jnp.where(alive, new, old)
         size = then(ema(length, s["size"], gamma1), s["size"])
         square = then(ema(length**2, s["square"], gamma2), s["square"])
         usual_length = jnp.sqrt(debias(square, gamma2, t)) + eps
-        g = safe_divide(g, length) * (debias(size, gamma1, t) / usual_length)
+        unit = safe_divide(g, length)
+        g = unit * (debias(size, gamma1, t) / usual_length)
 
         since = jnp.where(t < reset_every, t, t % reset_every + 1)
         keep = jnp.where(t % reset_every == 0, 0.0, 1.0)
-        mu = then(ema(g, keep * s["mu"], b1), keep * s["mu"])
-        nu = then(ema(abs2(g), keep * s["nu"], b2), keep * s["nu"])
-        u = debias(mu, b1, since) / (jnp.sqrt(debias(nu, b2, since)) + eps)
+        old_mu = keep * s["mu"]
+        old_nu = keep * s["nu"]
+        mu = then(ema(g, old_mu, b1), old_mu)
+        nu = then(ema(abs2(g), old_nu, b2), old_nu)
+        root = jnp.sqrt(debias(nu, b2, since)) + eps
+        u = debias(mu, b1, since) / root
         new = {"bound": bound, "size": size, "square": square, "mu": mu, "nu": nu}
         return jnp.where(alive, u, jnp.zeros_like(u)), new
 

@@ -48,10 +48,13 @@ def scale_by_stable_adam(
     """
 
     def direction(g, s, t):
-        mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
+        mu = ema(g, s["mu"], b1)
+        nu = ema(abs2(g), s["nu"], b2)
         variance = debias(nu, b2, t)
-        excess = jnp.sqrt(mean(abs2(g) / jnp.maximum(variance, eps * eps)))
-        u = debias(mu, b1, t) / (jnp.sqrt(variance) + eps)
+        ratios = abs2(g) / jnp.maximum(variance, eps * eps)
+        excess = jnp.sqrt(mean(ratios))
+        size = jnp.sqrt(variance) + eps
+        u = debias(mu, b1, t) / size
         return u, jnp.maximum(excess, 1.0), {"mu": mu, "nu": nu}
 
     def plain(g, s, t):

@@ -14,7 +14,7 @@ from gradchain.core.types import Numeric, Params, State, Updates
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.searches.search import Search, Told, Working
 from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.reductions import dot, scaled_norm
+from gradchain.tree.norms import dot, scaled_norm
 
 Numbers: TypeAlias = dict[str, jax.Array]
 """A line search while it goes on: numbers by name."""
@@ -132,7 +132,8 @@ def _downhill(g: Updates, grad: Updates, failed: jax.Array) -> tuple[Updates, ja
     factor = jnp.minimum(1.0, safe_divide(1.0, length))
     choose = lambda u, d: jnp.where(is_downhill, u, -factor * d)
     steepest = -jnp.minimum(length, 1.0) * length
-    return map_leaves(choose, g, grad), jnp.where(is_downhill, slope, steepest)
+    direction = map_leaves(choose, g, grad)
+    return direction, jnp.where(is_downhill, slope, steepest)
 
 
 def _pack(m: Numbers, names: list[str]) -> Working:

@@ -120,10 +120,12 @@ def _check_between(top: float, **argument: Any) -> None:
 
 def following(m: Numbers, is_short: jax.Array, share: Numeric, shrink: Numeric) -> jax.Array:
     """The step to try next."""
-    longer, shorter = m["step"] / shrink, m["step"] * jnp.minimum(share, shrink)
+    longer = m["step"] / shrink
+    shorter = m["step"] * jnp.minimum(share, shrink)
     between = (m["short"] + m["long"]) / 2
     open_end = jnp.where(is_short, longer, shorter)
-    return jnp.where((m["short"] > 0) & (m["long"] > 0), between, open_end)
+    is_bracketed = (m["short"] > 0) & (m["long"] > 0)
+    return jnp.where(is_bracketed, between, open_end)
 
 
 def parabola_minimum(m: Numbers, value: jax.Array) -> jax.Array:
@@ -133,4 +135,5 @@ def parabola_minimum(m: Numbers, value: jax.Array) -> jax.Array:
     """
     promised = m["step"] * m["slope"]
     above = value - m["start"] - promised
-    return jnp.where(above > 0, -promised / (2 * jnp.where(above > 0, above, 1.0)), 0.5)
+    width = 2 * jnp.where(above > 0, above, 1.0)
+    return jnp.where(above > 0, -promised / width, 0.5)

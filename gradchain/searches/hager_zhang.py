@@ -102,12 +102,15 @@ def hager_zhang(
             "best": jnp.where(took, c, m["best"]),
             "best_value": jnp.where(took, value, m["best_value"]),
         }
-        step, phase, width = following(new, second_secant(m, slope, rises | is_high))
+        second = second_secant(m, slope, rises | is_high)
+        step, phase, width = following(new, second)
         rounding = 4 * jnp.finfo(c.dtype).eps * new["b"]
         is_narrow = (new["b"] > 0) & (new["b"] - new["a"] <= rounding)
-        over = accepted | is_narrow | (new["tried"] >= max_evals)
+        is_last = new["tried"] >= max_evals
+        over = accepted | is_narrow | is_last
         step = jnp.where(over, new["best"], step)
-        return new | {"step": step, "phase": phase, "width": width}, took, over
+        new |= {"step": step, "phase": phase, "width": width}
+        return new, took, over
 
     return along(start, tell, NAMES, initial_step, guess)
 
@@ -136,7 +139,8 @@ def second_secant(m: Numbers, slope: jax.Array, is_right: jax.Array) -> jax.Arra
     """
     left = secant(m["a"], m["slope_a"], m["step"], slope)
     right = secant(m["b"], m["slope_b"], m["step"], slope)
-    return jnp.where(m["is_cut"] > 0, 0.0, jnp.where(is_right, right, left))
+    found = jnp.where(is_right, right, left)
+    return jnp.where(m["is_cut"] > 0, 0.0, found)
 
 
 def following(m: Numbers, second: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -144,9 +148,11 @@ def following(m: Numbers, second: jax.Array) -> tuple[jax.Array, jax.Array, jax.
 
     This is the width that the bracket had when the present round of two secants began.
     """
-    a, b, phase, is_cut = m["a"], m["b"], m["phase"], m["is_cut"] > 0
+    a, b, phase = m["a"], m["b"], m["phase"]
+    is_cut = m["is_cut"] > 0
     inside = lambda c: (a < c) & (c < b)
-    is_wide = ((phase == FIRST) | (phase == SECOND)) & (b - a > GAMMA * m["width"])
+    is_secant = (phase == FIRST) | (phase == SECOND)
+    is_wide = is_secant & (b - a > GAMMA * m["width"])
     first = secant(a, m["slope_a"], b, m["slope_b"])
     cases = [
         (is_cut, a + THETA * (b - a), phase),
@@ -158,7 +164,9 @@ def following(m: Numbers, second: jax.Array) -> tuple[jax.Array, jax.Array, jax.
     flags, steps, phases = zip(*cases, strict=True)
     step = jnp.select(flags, steps)
     phase = jnp.select(flags, [jnp.asarray(x, b.dtype) for x in phases])
-    return step, phase, jnp.where(~is_cut & (phase == FIRST), b - a, m["width"])
+    starts = ~is_cut & (phase == FIRST)
+    width = jnp.where(starts, b - a, m["width"])
+    return step, phase, width
 
 
 def secant(a: jax.Array, slope_a: jax.Array, b: jax.Array, slope_b: jax.Array) -> jax.Array:

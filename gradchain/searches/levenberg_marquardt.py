@@ -81,7 +81,8 @@ def levenberg_marquardt(
     ) -> tuple[Working, jax.Array]:
         jacobian, residuals = _jacobian(model_fn, p)
         times = lambda x: jnp.matmul(jacobian, x, precision=lax.Precision.HIGHEST)
-        to_tree, is_first = to_vector(p)[1], s["growth"] == 0
+        to_tree = to_vector(p)[1]
+        is_first = s["growth"] == 0
         scales = _scales(jacobian, to_vector(s["scales"])[0], is_first, scaling)
         first = jnp.asarray(initial_damping, jacobian.dtype)
         damping = jnp.where(is_first, first, s["damping"])
@@ -92,7 +93,8 @@ def levenberg_marquardt(
         over = ~(slope < 0)
         if bounds is not None:
             u = to_vector(cut(to_tree(u), p, bounds))[0]
-            curvature, slope = jnp.sum(times(u) ** 2), jnp.sum(residuals * times(u))
+            curvature = jnp.sum(times(u) ** 2)
+            slope = jnp.sum(residuals * times(u))
         growth = jnp.where(is_first, 2.0, s["growth"])
         q = {"damping": damping, "growth": growth, "scales": to_tree(scales)}
         q |= {"update": to_tree(u), "before": value}
@@ -135,11 +137,13 @@ def _scales(jacobian: jax.Array, before: jax.Array, is_first: jax.Array, scaling
 def _tell(q: Working, value: jax.Array, grad: Updates, eta: Numeric) -> Told:
     """Take the step or not, and change the damping."""
     rho, took = adjust_radius(q, value, grad, eta)
-    shrunk = q["damping"] * jnp.maximum(1 / 3, 1 - (2 * rho - 1) ** 3)
+    factor = jnp.maximum(1 / 3, 1 - (2 * rho - 1) ** 3)
+    shrunk = q["damping"] * factor
     damping = jnp.where(took, shrunk, q["damping"] * q["growth"])
     least = jnp.finfo(damping.dtype).eps ** 2  # less is lost in the roots of J^T J
     damping = jnp.clip(damping, least, 1 / least)
-    growth = jnp.where(took, 2.0, jnp.minimum(2 * q["growth"], 1e6))
+    doubled = jnp.minimum(2 * q["growth"], 1e6)
+    growth = jnp.where(took, 2.0, doubled)
     return q | {"damping": damping, "growth": growth}, took, jnp.array(True)
 
 
@@ -150,12 +154,16 @@ def _solve(jacobian: jax.Array, residuals: jax.Array, weights: jax.Array) -> jax
     """
     if not weights.size:
         return weights
-    q, r = jnp.linalg.qr(jnp.concatenate([jacobian, jnp.diag(weights)]))
-    sizes = jnp.abs(jnp.diag(r))
+    stacked = jnp.concatenate([jacobian, jnp.diag(weights)])
+    q, r = jnp.linalg.qr(stacked)
+    diagonal = jnp.diag(r)
+    sizes = jnp.abs(diagonal)
     least = jnp.finfo(r.dtype).eps * jnp.max(sizes)
     least = jnp.where(least > 0, least, 1.0)
-    r = r + jnp.diag(jnp.where(sizes > least, 0.0, least - jnp.diag(r)))
-    target = jnp.matmul(q[: residuals.size].T, residuals, precision=lax.Precision.HIGHEST)
+    missing = jnp.where(sizes > least, 0.0, least - diagonal)
+    r = r + jnp.diag(missing)
+    top = q[: residuals.size]
+    target = jnp.matmul(top.T, residuals, precision=lax.Precision.HIGHEST)
     return jax.scipy.linalg.solve_triangular(r, target)
 
 

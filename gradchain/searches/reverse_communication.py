@@ -25,7 +25,7 @@ from gradchain.searches.search import (
     with_arguments_of,
 )
 from gradchain.tree.mapping import map_leaves
-from gradchain.tree.reductions import all_finite
+from gradchain.tree.norms import all_finite
 
 Inner: TypeAlias = Callable[..., tuple[Updates, State]]
 """The members before the search, as a function that updates them."""
@@ -81,7 +81,8 @@ def reverse_communication(tx: GradientTransformation) -> Body:
         search = stage.in_precision_of(s["value"].dtype)
         here = {"kept": p, "value": as_value(value, s["value"].dtype), "grad": g}
         here = cast_like(here, s)
-        is_first, is_finite = jnp.isinf(s["value"]), all_finite(here)
+        is_first = jnp.isinf(s["value"])
+        is_finite = all_finite(here)
         is_trial = ~is_first & (s["over"] == 0)
         old = {k: s[k] for k in search.lasting | search.working}
         q, took, over = search.tell(old, here["value"], here["grad"])
@@ -128,7 +129,8 @@ def _begin(
     search: Search, s: State, is_first: jax.Array, inner: Inner, more: dict[str, Any]
 ) -> State:
     """Begin at the best point of the last search."""
-    found, here = s["found"] > 0, {k: s[k] for k in ("value", "grad")}
+    found = s["found"] > 0
+    here = {k: s[k] for k in ("value", "grad")}
     s = s | {
         "steps": jnp.where(found, increment(s["steps"]), s["steps"]),
         "failed": jnp.where(found | is_first, 0, increment(s["failed"])),

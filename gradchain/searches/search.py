@@ -34,7 +34,7 @@ from gradchain.core.trees import PerTree
 from gradchain.core.types import Dtype, Numeric, Params, State, Tree, Updates
 from gradchain.numerics.arithmetic import cast, increment
 from gradchain.tree.mapping import map_leaves
-from gradchain.tree.reductions import all_finite
+from gradchain.tree.norms import all_finite
 
 #: The slots of each search: the value, infinite before the first one, and the gradient at the
 #: point that it settled on; how often it has evaluated them; how many searches in a row found
@@ -82,7 +82,9 @@ class Search(PerTree):
     ):
         rule = with_arguments_of(self.search, begin)
         super().__init__("tree", rule, None, SETTLED | slots)
-        self.begin, self.trial, self.tell = ignoring_others(begin), trial, tell
+        self.begin = ignoring_others(begin)
+        self.trial = trial
+        self.tell = tell
         self.patience = patience
         self.lasting, self.working = slots, working
 
@@ -108,8 +110,10 @@ class Search(PerTree):
             u = self.trial(carry["q"])
             there = {"u": u} | evaluate(value_fn, map_leaves(jnp.add, p, u), real)
             q, took, over = self.tell(carry["q"], there["value"], there["grad"])
-            best = where_tree(took, cast_like(there, carry["best"]), carry["best"])
-            evals, found = increment(carry["evals"]), carry["found"] | took
+            there = cast_like(there, carry["best"])
+            best = where_tree(took, there, carry["best"])
+            evals = increment(carry["evals"])
+            found = carry["found"] | took
             marks = {"found": found, "over": over, "evals": evals}
             return marks | {"q": cast_like(q, carry["q"]), "best": best}
 
@@ -133,7 +137,8 @@ class Search(PerTree):
         that is not finite ends it and does not enter ``s``.
         """
         q, over = self.begin(s=s, **here, **given)
-        q = cast_like({k: q[k] for k in self.lasting | self.working}, s | q)
+        own = {k: q[k] for k in self.lasting | self.working}
+        q = cast_like(own, s | q)
         zeros = lambda x: jax.tree.map(jnp.zeros_like, x)
         old = {k: s[k] if k in s else zeros(x) for k, x in q.items()}
         is_usable = all_finite(here | q)
@@ -160,8 +165,13 @@ def with_arguments_of(rule: Callable[..., R], also: Callable[..., Any]) -> Calla
 def ignoring_others(function: Callable[..., R]) -> Callable[..., R]:
     """Let ``function`` ignore arguments that it does not name."""
     names = inspect.signature(function).parameters.keys()
-    own = lambda given: {k: v for k, v in given.items() if k in names}
-    return functools.wraps(function)(lambda **given: function(**own(given)))
+
+    @functools.wraps(function)
+    def call(**given: Any) -> R:
+        own = {k: v for k, v in given.items() if k in names}
+        return function(**own)
+
+    return call
 
 
 def cast_like(new: dict[str, Tree], old: dict[str, Tree]) -> dict[str, Tree]:

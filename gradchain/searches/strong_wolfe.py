@@ -80,12 +80,14 @@ def strong_wolfe(
         return m | ends | {"step": jnp.minimum(step, max_step)}
 
     def tell(m: Numbers, value: jax.Array, slope: jax.Array) -> Learnt:
-        step, noise = m["step"], 10 * jnp.finfo(value.dtype).eps * jnp.abs(m["start"])
+        step = m["step"]
+        noise = 10 * jnp.finfo(value.dtype).eps * jnp.abs(m["start"])
         is_hidden = jnp.abs(value - m["start"]) <= noise
         is_flat_fall = is_hidden & (slope <= (2 * c1 - 1) * m["slope"])
         falls = (value <= m["reference"] + c1 * step * m["slope"]) | is_flat_fall
         is_last = (step >= max_step) & (slope < 0)
-        accepted = falls & ((jnp.abs(slope) <= -c2 * m["slope"]) | is_last)
+        is_curved = jnp.abs(slope) <= -c2 * m["slope"]
+        accepted = falls & (is_curved | is_last)
 
         is_high = ~falls | (value > m["low_value"] + noise)
         new = m | bracket(m, value, slope, is_high) | {"tried": m["tried"] + 1}
@@ -97,7 +99,8 @@ def strong_wolfe(
         settled = jnp.where(accepted, step, new["low"])
         longer = jnp.minimum(beyond(m, new), max_step)
         following = jnp.where(is_bracketed, within(new), longer)
-        return new | {"step": jnp.where(over, settled, following)}, took, over
+        new["step"] = jnp.where(over, settled, following)
+        return new, took, over
 
     return along(start, tell, NAMES, initial_step, guess)
 
@@ -109,10 +112,12 @@ def bracket(m: Numbers, value: jax.Array, slope: jax.Array, is_high: jax.Array) 
     new = {}
     for part, x in (("", m["step"]), ("_value", value), ("_slope", slope)):
         low, high = m[f"low{part}"], m[f"high{part}"]
+        opposite = jnp.where(turns, low, high)
         new[f"low{part}"] = jnp.where(is_high, low, x)
-        new[f"high{part}"] = jnp.where(is_high, x, jnp.where(turns, low, high))
+        new[f"high{part}"] = jnp.where(is_high, x, opposite)
     is_closed = (is_high | turns).astype(m["step"].dtype)
-    return new | {"is_bracketed": jnp.maximum(m["is_bracketed"], is_closed)}
+    new["is_bracketed"] = jnp.maximum(m["is_bracketed"], is_closed)
+    return new
 
 
 def within(m: Numbers) -> jax.Array:
@@ -134,8 +139,10 @@ def beyond(old: Numbers, new: Numbers) -> jax.Array:
     low = (old["low"], old["low_value"], old["low_slope"])
     high = (new["low"], new["low_value"], new["low_slope"])
     at = cubic_minimum(*low, *high)
-    least, most = new["low"] + 1.1 * moved, new["low"] + 9 * moved
-    return jnp.where(at > new["low"], jnp.clip(at, least, most), most)
+    least = new["low"] + 1.1 * moved
+    most = new["low"] + 9 * moved
+    inside = jnp.clip(at, least, most)
+    return jnp.where(at > new["low"], inside, most)
 
 
 def cubic_minimum(

@@ -20,7 +20,7 @@ from gradchain.numerics.arithmetic import safe_divide, safe_sqrt
 from gradchain.searches.bounds import Bounds, cut, free_part
 from gradchain.searches.search import Search, Told, ValueFn, Working
 from gradchain.tree.mapping import scale_tree
-from gradchain.tree.reductions import all_finite, dot, scaled_norm
+from gradchain.tree.norms import all_finite, dot, scaled_norm
 
 
 @transform
@@ -129,8 +129,8 @@ def _check(
     check_at_least("trust_region", 1, max_steps=max_steps)
     if isinstance(eta, float) and eta >= 0.25:
         raise ValueError(
-            "trust_region: eta must be less than 1/4, where the radius starts to fall, not"
-            f" {eta!r}."
+            "trust_region: eta must be less than 1/4, where the radius starts to fall,"
+            f" not {eta!r}."
         )
     if subproblem == "dogleg" and not (tol is max_steps is None):
         raise ValueError(
@@ -159,7 +159,8 @@ def adjust_radius(
     rounding. A point that is not finite keeps nothing.
     """
     noise = 8 * jnp.finfo(value.dtype).eps * jnp.abs(q["before"])
-    by_slopes = -0.5 * (q["slope"] + dot(grad, q["update"]).astype(value.dtype))
+    slope = dot(grad, q["update"]).astype(value.dtype)
+    by_slopes = -0.5 * (q["slope"] + slope)
     is_hidden = (q["promised"] <= noise) & (value <= q["before"] + noise)
     decrease = jnp.where(is_hidden, by_slopes, q["before"] - value)
     rho = safe_divide(decrease, q["promised"])
@@ -196,7 +197,8 @@ def _dogleg(multiply: Operator, grad: Updates, radius: jax.Array) -> tuple[Updat
     """
     along, sizes, to_tree = diagonalized(multiply, grad)
     length = scaled_norm(along)
-    unit, limit = safe_divide(along, length), safe_divide(radius, length)
+    unit = safe_divide(along, length)
+    limit = safe_divide(radius, length)
     curvature = jnp.sum(sizes * unit**2)
     lowest = safe_divide(jnp.ones_like(length), curvature)
     lowest = jnp.where(curvature > 0, lowest, limit)
@@ -204,12 +206,14 @@ def _dogleg(multiply: Operator, grad: Updates, radius: jax.Array) -> tuple[Updat
     newton = jnp.where(sizes > 0, safe_divide(unit, sizes), cauchy)
     rest = newton - cauchy
     distance = scaled_norm(rest)
-    near, direction = safe_divide(cauchy, limit), safe_divide(rest, distance)
+    near = safe_divide(cauchy, limit)
+    direction = safe_divide(rest, distance)
     room = jnp.maximum(1.0 - jnp.sum(near**2), 0.0)
     b = jnp.maximum(jnp.sum(near * direction), 0.0)
     # From the lowest point to where the path leaves the ball.
     far = limit * safe_divide(room, b + safe_sqrt(b**2 + room))
     is_inside = scaled_norm(newton) <= limit
-    x = jnp.where(is_inside, newton, cauchy + jnp.minimum(far, distance) * direction)
+    on_border = cauchy + jnp.minimum(far, distance) * direction
+    x = jnp.where(is_inside, newton, on_border)
     promised = jnp.sum(unit * x) - 0.5 * jnp.sum((sizes * x) * x)
     return to_tree(length * x), length * (length * promised)

@@ -42,7 +42,9 @@ class Layers:
         relative: bool,
         params: Params,
     ):
-        self.by, self.healthy, self.relative = by, healthy, relative
+        self.by = by
+        self.healthy = healthy
+        self.relative = relative
         leaves, self.treedef = flatten(params)
         self.everything = [i for i, x in enumerate(leaves) if x is not None]
         self.members: dict[str, list[int]] = {}

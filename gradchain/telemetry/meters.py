@@ -22,7 +22,7 @@ from gradchain.core.types import Params, State, Updates
 from gradchain.core.walk import PlacedMember, walk
 from gradchain.numerics.arithmetic import cast
 from gradchain.tree.mapping import tree_map_live
-from gradchain.tree.reductions import global_norm
+from gradchain.tree.norms import global_norm
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -124,7 +124,8 @@ def meters(parts: Iterable[PlacedMember]) -> Iterator[tuple[str, Path]]:
     last: dict[Path, str] = {}  # the last member of each chain
     for part in parts:
         *above, name = part.path
-        chain, previous = tuple(above), last.get(tuple(above))
+        chain = tuple(above)
+        previous = last.get(tuple(above))
         last[chain] = name
         if not part.stage.body.reduces_examples:
             yield (

@@ -96,13 +96,13 @@ def watch(
     check_at_least("watch", 1, every=every)
     if isinstance(by, str) and by not in ("path", "group"):
         raise ValueError(
-            "watch: by must be 'path', 'group', a function of path and leaf, or a tree, not"
-            f" {by!r}."
+            "watch: by must be 'path', 'group', a function of path and leaf, or a tree,"
+            f" not {by!r}."
         )
     if not (isinstance(healthy, tuple | list) and len(healthy) == 2):
         raise ValueError(
-            "watch: healthy must be a pair, the least and the largest that is healthy, not"
-            f" {healthy!r}."
+            "watch: healthy must be a pair, the least and the largest that is healthy,"
+            f" not {healthy!r}."
         )
     return Watched(inner, every, by, healthy, relative)
 
@@ -123,7 +123,8 @@ class Watched(Body):
         self.members = {"inner": inner}
         self.inner, self.every = inner, every
         self.layers_of = lambda params: Layers(inner, by, healthy, relative, params)
-        self.locality, self.extras = inner.locality, inner.extras
+        self.locality = inner.locality
+        self.extras = inner.extras
         self.freezes = inner.freezes
         self.reduces_examples = reduces_examples(inner)
 
@@ -141,7 +142,9 @@ class Watched(Body):
     ) -> tuple[Columns, list[Any]]:
         """See ``Body``."""
         (stage,), (entry,) = stages, states
-        body, old, state = stage.body, entry["metrics"], entry.get("inner", {})
+        body = stage.body
+        old = entry["metrics"]
+        state = entry.get("inner", {})
         updates, params = columns.updates, columns.params
         if params is None and jax.tree.leaves(updates):
             raise TypeError(
@@ -215,9 +218,12 @@ def _names(body: Watched, state: State, params: Params) -> list[str]:
 def _clips(parts: list[PlacedMember], norms: Collection[str]) -> dict[str, tuple[str, str]]:
     """Clip factors, and the norms of which they are ratios."""
     is_clip = lambda part: "clip" in part.roles or "clip" in part.path[-1]
-    clips = [part.name for part in parts if is_clip(part)]
-    clips = [k for k in clips if f"{k}/norm_in" in norms]
-    return {f"{k}/clip_factor": (f"{k}/norm_in", f"{k}/norm_out") for k in clips}
+    found = {}
+    for name in [part.name for part in parts if is_clip(part)]:
+        before, after = f"{name}/norm_in", f"{name}/norm_out"
+        if before in norms:
+            found[f"{name}/clip_factor"] = (before, after)
+    return found
 
 
 def _numbers(tx: GradientTransformation, state: State) -> dict[str, Numeric]:

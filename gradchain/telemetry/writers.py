@@ -55,8 +55,9 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     for name, x in found.items():
         if x.ndim:
             raise ValueError(
-                f"write: {name!r} has shape {list(x.shape)}, but a writer takes one number by name."
-                " Of the metrics of a scan, write each step, or make a History.stacked(metrics)."
+                f"write: {name!r} has shape {list(x.shape)}, but a writer takes one"
+                " number by name. Of the metrics of a scan, write each step, or make a"
+                " History.stacked(metrics)."
             )
         kinds = (jnp.floating, jnp.integer, jnp.bool_)
         if not any(jnp.issubdtype(x.dtype, kind) for kind in kinds):
@@ -114,9 +115,9 @@ class CsvWriter(Writer):
         strange = [name for name in row if name not in names]
         if missing or strange:
             raise ValueError(
-                f"CsvWriter: {str(self.path)!r} has no column for {quote(strange)}, and has one for"
-                f" {quote(missing)}, which got no number. A file has the same metrics in every row:"
-                " write these to another file."
+                f"CsvWriter: {str(self.path)!r} has no column for {quote(strange)}, and"
+                f" has one for {quote(missing)}, which got no number. A file has the"
+                " same metrics in every row: write these to another file."
             )
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -184,7 +185,9 @@ class LiveTable(Writer):
             raise ImportError(
                 'LiveTable needs rich: pip install "gradchain[telemetry]".'
             ) from error
-        self.show, self.width, self.history = show, width, History()
+        self.show = show
+        self.width = width
+        self.history = History()
         self._live = Live(self.table(), console=console, auto_refresh=False)
         self._live.start()
 
@@ -228,9 +231,15 @@ class LiveTable(Writer):
 def _spark(values: np.ndarray) -> str:
     """Numbers as bars, with ``×`` where not finite."""
     finite = values[np.isfinite(values)]
-    low, span = (finite.min(), np.ptp(finite)) if finite.size else (0.0, 0.0)
-    level = lambda x: "▁▂▃▄▅▆▇█"[int(7.999 * (x - low) / span)] if span else "▄"
-    return "".join(level(x) if np.isfinite(x) else "×" for x in values)
+    low = finite.min() if finite.size else 0.0
+    span = np.ptp(finite) if finite.size else 0.0
+
+    def level(x: float) -> str:
+        if not np.isfinite(x):
+            return "×"
+        return "▁▂▃▄▅▆▇█"[int(7.999 * (x - low) / span)] if span else "▄"
+
+    return "".join(map(level, values))
 
 
 class History(Writer):
@@ -270,8 +279,8 @@ class History(Writer):
         lengths = {x.shape for x in columns.values()}
         if any(len(shape) != 1 for shape in lengths) or len(lengths) > 1:
             raise ValueError(
-                "History.stacked: each metric has one number for each step, but shapes are"
-                f" {lengths}."
+                "History.stacked: each metric has one number for each step, but shapes"
+                f" are {lengths}."
             )
         history = cls()
         for i in range(max((shape[0] for shape in lengths), default=0)):

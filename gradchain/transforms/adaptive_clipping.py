@@ -60,11 +60,13 @@ def clip_by_history(quantile: Hyper = 0.1, window: int = 100) -> Body:
 
 def _quantile(x: jax.Array, count: Numeric, quantile: Numeric) -> jax.Array:
     """A quantile of the first ``count`` numbers of ``x``."""
-    ordered = jnp.sort(jnp.where(jnp.arange(len(x), dtype=x.dtype) < count, x, jnp.inf))
+    is_known = jnp.arange(len(x), dtype=x.dtype) < count
+    ordered = jnp.sort(jnp.where(is_known, x, jnp.inf))
     place = quantile * (count - 1)
-    low = jnp.floor(place).astype(jnp.int32)
-    high = jnp.ceil(place).astype(jnp.int32)
-    return ordered[low] + (place - jnp.floor(place)) * (ordered[high] - ordered[low])
+    whole = jnp.floor(place)
+    low = ordered[whole.astype(jnp.int32)]
+    high = ordered[jnp.ceil(place).astype(jnp.int32)]
+    return low + (place - whole) * (high - low)
 
 
 @transform(roles="clip global_clip")
@@ -105,15 +107,19 @@ def clip_by_zscore(threshold: Hyper = 2.5, decay: Hyper = 0.97, warmup_steps: in
     check_at_least("clip_by_zscore", 1, warmup_steps=warmup_steps)
 
     def rule(g, s, t):
-        length, average, variance = large_norm(g), s["mean"], s["variance"]
+        length = large_norm(g)
+        average = s["mean"]
+        variance = s["variance"]
         warm, excess = t <= warmup_steps, length - average
         spike = ~warm & (excess > threshold * jnp.sqrt(variance))
-        bounded = average + threshold**2 * variance / jnp.where(spike, excess, 1.0)
+        above = jnp.where(spike, excess, 1.0)
+        bounded = average + threshold**2 * variance / above
         left = jnp.where(spike, bounded, length)
 
         new_average, new_variance = move_moments(left, average, variance, t, decay, warmup_steps)
         new = {"mean": new_average, "variance": new_variance}
-        new = {k: jnp.where(jnp.isfinite(length), v, s[k]) for k, v in new.items()}
+        is_finite = jnp.isfinite(length)
+        new = {k: jnp.where(is_finite, v, s[k]) for k, v in new.items()}
         return scale_tree(g, shrink(length, left)), new
 
     return treewise(rule, mean=scalar, variance=scalar)

@@ -15,7 +15,7 @@ from gradchain.core.types import Numeric, Tree
 from gradchain.numerics.arithmetic import abs2, real_dtype, safe_sqrt, shrink
 from gradchain.numerics.reductions import mean, norm, total_along
 from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.reductions import dot
+from gradchain.tree.norms import dot
 
 
 @transform(roles="clip")
@@ -170,7 +170,8 @@ def large_norm(tree: Tree) -> jax.Array:
     def of_small() -> jax.Array:
         # The compiler would take the square of the factor out of the sum of squares: hide it.
         tiny = lambda x: jnp.asarray(2.0**-80, real_dtype(x.dtype))
-        small = map_leaves(lambda x: x * lax.optimization_barrier(tiny(x)), tree)
+        shrink = lambda x: x * lax.optimization_barrier(tiny(x))
+        small = map_leaves(shrink, tree)
         return jnp.sqrt(dot(small, small)) * 2.0**80
 
     # The second pass is made only where it is needed.

@@ -12,8 +12,8 @@ from gradchain.core.transformation import transform
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.transforms.per_example import stacked
 from gradchain.tree.mapping import map_leaves
+from gradchain.tree.norms import sum_over_shards
 from gradchain.tree.random import step_key
-from gradchain.tree.reductions import sum_over_shards
 
 
 @transform
@@ -78,11 +78,16 @@ def _weights(products: jax.Array, key: chex.PRNGKey) -> jax.Array:
         def meet(weights: jax.Array, j: jax.Array) -> tuple[jax.Array, None]:
             product = jnp.sum(weights * products[:, j])
             in_conflict = (product < 0) & (i != j)
-            part = jnp.where(in_conflict, safe_divide(product, products[j, j]), 0.0)
+            share = safe_divide(product, products[j, j])
+            part = jnp.where(in_conflict, share, 0.0)
             return weights.at[j].add(-part), None
 
-        start = jnp.where(jnp.arange(count) == i, jnp.ones_like(products[0]), 0.0)
-        return lax.scan(meet, start, jax.random.permutation(key, count))[0]
+        is_own = jnp.arange(count) == i
+        start = jnp.where(is_own, jnp.ones_like(products[0]), 0.0)
+        order = jax.random.permutation(key, count)
+        weights, _ = lax.scan(meet, start, order)
+        return weights
 
-    rows = jax.vmap(one)(jnp.arange(count), jax.random.split(key, count))
+    keys = jax.random.split(key, count)
+    rows = jax.vmap(one)(jnp.arange(count), keys)
     return jnp.sum(rows, axis=0)

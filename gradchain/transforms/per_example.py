@@ -50,7 +50,8 @@ class Stacked(PerTree):
         check_stack(stage.name, columns.updates, columns.params)
         dtype = compute_dtype(*(x.dtype for x in columns.g if x is not None))
         up = lambda x: x.astype(compute_dtype(x.dtype, real_dtype(dtype)))
-        g, body = jax.tree.map(up, columns.updates), stage.in_precision_of(dtype)
+        g = jax.tree.map(up, columns.updates)
+        body = stage.in_precision_of(dtype)
         made, _ = body.call(stage, dtype, extra, g=g, s={}, p=columns.params)
         return columns.with_updates(made), [{}]
 
@@ -72,9 +73,9 @@ def check_stack(name: str, tree: Tree, params: Params | None = None) -> None:
             continue
         of_param = "" if p is None else f" beside the shape {list(beside)} of its parameter"
         raise ValueError(
-            f"{name}: {named_leaves(tree)[i][0]!r} has a gradient of shape {list(x.shape)}, but"
-            f" each needs the same leading dimension{of_param}: one gradient per example, as"
-            " jax.vmap(jax.grad(loss), (None, 0)) makes."
+            f"{name}: {named_leaves(tree)[i][0]!r} has a gradient of shape"
+            f" {list(x.shape)}, but each needs the same leading dimension{of_param}:"
+            " one gradient per example, as jax.vmap(jax.grad(loss), (None, 0)) makes."
         )
 
 
@@ -242,7 +243,8 @@ def differentially_private_aggregate(
     """
 
     def rule(g, t, p=None, key=None):
-        leaves, params = jax.tree.leaves(g), jax.tree.leaves(p)
+        leaves = jax.tree.leaves(g)
+        params = jax.tree.leaves(p)
         if not leaves:
             return g
         if layerwise:

@@ -63,8 +63,9 @@ def reduce_on_plateau(
     check_at_least(name, 0, rtol=rtol, atol=atol, cooldown=cooldown)
 
     def rule(g, s, value):
-        average = s["average"] + (value - s["average"]) / (s["in_window"] + 1)
-        window = s | {"average": average, "in_window": s["in_window"] + 1}
+        in_window = s["in_window"] + 1
+        average = s["average"] + (value - s["average"]) / in_window
+        window = s | {"average": average, "in_window": in_window}
         is_over = window["in_window"] >= accumulation_size
         new = {k: jnp.where(is_over, x, window[k]) for k, x in after(window).items()}
         return map_leaves(lambda x: new["scale"] * x, g), new

@@ -14,7 +14,7 @@ from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair
 from gradchain.numerics.arithmetic import cast, increment
 from gradchain.tree.mapping import map_leaves
-from gradchain.tree.reductions import all_finite
+from gradchain.tree.norms import all_finite
 
 
 @transform

@@ -93,8 +93,10 @@ def average_weights(
         u, new = inner(g, s["inner"], p)
         step = t.astype(jnp.int32) - start
         counts = (step >= 0) & (step % every == 0)
-        w, sums = weights(s, jnp.maximum(step // every + 1, 1).astype(t.dtype))
-        w = jnp.where(counts, w, jnp.where(step < 0, 1.0, 0.0)).astype(t.dtype)
+        number = jnp.maximum(step // every + 1, 1)
+        w, sums = weights(s, number.astype(t.dtype))
+        otherwise = jnp.where(step < 0, 1.0, 0.0)
+        w = jnp.where(counts, w, otherwise).astype(t.dtype)
         follow = lambda u, p, mean: mean + w * ((p - mean) + u)
         sums = {k: jnp.where(counts, new_sum, s[k]) for k, new_sum in sums.items()}
         average = map_leaves(follow, u, p, s["average_params"])
@@ -145,7 +147,9 @@ def eval_params(state: Tree, params: Params) -> Params:
     _search(state, own, frozenset(), found)
     own_type = lambda path, x: found[path].astype(jnp.result_type(x))
     pick = lambda path, x: own_type(path, x) if path in found else x
-    return flatten(params)[1].unflatten([pick(path, x) for path, x in named_leaves(params)])
+    leaves = [pick(path, x) for path, x in named_leaves(params)]
+    _, treedef = flatten(params)
+    return treedef.unflatten(leaves)
 
 
 def _search(
@@ -163,8 +167,9 @@ def _search(
     for path in own:
         if path in found:
             raise ValueError(
-                f"eval_params: the state holds two averages of {path!r} side by side. Wrap one"
-                " around the other, or give eval_params the part of the state that is meant."
+                f"eval_params: the state holds two averages of {path!r} side by side."
+                " Wrap one around the other, or give eval_params the part of the state"
+                " that is meant."
             )
     found |= own
     for name, below in node.items():
@@ -173,9 +178,9 @@ def _search(
             _search(below, params, taken | own.keys(), found)
             if {"first", "then"} <= node.keys() and found.keys() - own.keys() - before:
                 raise ValueError(
-                    f"eval_params: an average stands inside a switch, in its {name!r}, and the"
-                    " state does not say which of the two runs now. Put the average around the"
-                    " switch."
+                    f"eval_params: an average stands inside a switch, in its {name!r},"
+                    " and the state does not say which of the two runs now. Put the"
+                    " average around the switch."
                 )
 
 

@@ -114,8 +114,8 @@ def _asked_by(condition: Callable[..., Any]) -> list[inspect.Parameter]:
     """The extra arguments that a condition names beside the step."""
     if not callable(condition):
         raise TypeError(
-            "apply_when: condition must be a function of the step that gives a bool, not"
-            f" {condition!r}."
+            "apply_when: condition must be a function of the step that gives a bool,"
+            f" not {condition!r}."
         )
     try:
         _, *others = inspect.signature(condition).parameters.values()
@@ -128,8 +128,8 @@ def _asked_by(condition: Callable[..., Any]) -> list[inspect.Parameter]:
         is_known = by_name or p.default is not p.empty
         if not is_known or p.name in GIVEN | {"params", "inner", "others"}:
             raise TypeError(
-                f"apply_when: condition asks for {str(p)!r}: beside the step it names extra"
-                " arguments of update, one by one, such as value."
+                f"apply_when: condition asks for {str(p)!r}: beside the step it names"
+                " extra arguments of update, one by one, such as value."
             )
     named = [p for p in others if p.kind is not p.POSITIONAL_ONLY]
     return [p.replace(kind=p.KEYWORD_ONLY) for p in named]
@@ -199,7 +199,8 @@ def switch(
         for path, slot in copies.items():
             after = _with(after, path, _taken_over(path, ("params", params), slot))
         for old, new in names.items():
-            given, taken = _called(old, sources, "first"), _called(new, targets, "then")
+            given = _called(old, sources, "first")
+            taken = _called(new, targets, "then")
             for path, slot in taken.items():
                 source = _source(path, given, taken)
                 after = _with(after, path, _taken_over(path, source, slot))
@@ -244,8 +245,8 @@ def _called(name: str, slots: dict[Path, Tree], which: str) -> dict[Path, Tree]:
     if not found:
         raise ValueError(
             f"switch: {which!r} has no slot {name!r} to carry; its slots are"
-            f" {quote(map('/'.join, slots))}. A dict, carry={{'mu': 'momentum'}}, gives the name in"
-            " 'first' and the one in 'then'."
+            f" {quote(map('/'.join, slots))}. A dict, carry={{'mu': 'momentum'}}, gives"
+            " the name in 'first' and the one in 'then'."
         )
     return found
 
@@ -260,10 +261,12 @@ def _source(path: Path, given: dict[Path, Tree], taken: dict[Path, Tree]) -> tup
     all_given = [*given] if len(taken) == 1 else []
     for same in (of_same_place, of_same_name, all_given):
         if len(same) == 1:
-            return "/".join(same[0]), given[same[0]]
+            (found,) = same
+            return "/".join(found), given[found]
     raise ValueError(
-        f"switch: carry does not say which of {quote(map('/'.join, given))} in 'first' is for"
-        f" {'/'.join(path)!r} in 'then': name the stage too, {'/'.join(path[-2:])!r} for one."
+        f"switch: carry does not say which of {quote(map('/'.join, given))} in 'first'"
+        f" is for {'/'.join(path)!r} in 'then': name the stage too,"
+        f" {'/'.join(path[-2:])!r} for one."
     )
 
 
@@ -278,16 +281,17 @@ def _taken_over(path: Path, source: tuple[str, Tree], slot: Tree) -> Tree:
         if y.shape != x.shape or y.dtype.kind != x.dtype.kind:
             of = f" for {place!r}" if place else ""
             raise ValueError(
-                f"switch: {source[0]!r} in 'first' is {shape_dtype(y)}{of} and cannot be carried to"
-                f" {'/'.join(path)!r} in 'then', which is {shape_dtype(x)}."
+                f"switch: {source[0]!r} in 'first' is {shape_dtype(y)}{of} and cannot"
+                f" be carried to {'/'.join(path)!r} in 'then', which is"
+                f" {shape_dtype(x)}."
             )
         return y.astype(x.dtype)
 
     leaves = named_leaves(slot)
     if old and not any(place in old for place, _ in leaves):
         raise ValueError(
-            f"switch: {source[0]!r} in 'first' and {'/'.join(path)!r} in 'then' have no leaf in"
-            " common."
+            f"switch: {source[0]!r} in 'first' and {'/'.join(path)!r} in 'then' have no"
+            " leaf in common."
         )
     return flatten(slot)[1].unflatten([take(place, x) for place, x in leaves])
 
@@ -370,7 +374,9 @@ class SideBySide(Body):
     ) -> tuple[Columns, list[Any]]:
         """See ``Body``."""
         (stage,), (state,) = stages, states
-        made, new_state, state = [], {}, checked_entries(stage, state)
+        made = []
+        new_state = {}
+        state = checked_entries(stage, state)
         updates = upcast(columns.updates)  # rounded once, when all is merged
         for name, member in stage.body.members.items():
             own = state.get(name, {})

@@ -16,7 +16,7 @@ from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.reductions import dot, largest_in, safe_norm, sum_of_magnitudes
+from gradchain.tree.norms import dot, largest_in, safe_norm, sum_of_magnitudes
 
 
 def bounded_growth(

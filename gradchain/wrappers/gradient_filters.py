@@ -15,7 +15,7 @@ from gradchain.core.types import Numeric, Pair, Tree
 from gradchain.numerics.arithmetic import ema, shrink
 from gradchain.numerics.reductions import norm
 from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.reductions import global_norm
+from gradchain.tree.norms import global_norm
 
 
 @transform
@@ -100,7 +100,8 @@ def grokfast(inner: GradientTransformation | Pair, alpha: Hyper = 0.98, lamb: Hy
     def rule(g, s, t, inner, p=None):
         follow = lambda g, h: jnp.where(t == 1, g, ema(g, h, alpha))
         average = map_leaves(follow, g, s["filtered"])
-        u, new = inner(map_leaves(lambda g, h: g + lamb * h, g, average), s["inner"], p)
+        filtered = map_leaves(lambda g, h: g + lamb * h, g, average)
+        u, new = inner(filtered, s["inner"], p)
         return u, {"filtered": average, "inner": new}
 
     return around(rule, locality="element", inner=inner, filtered=like_param)

@@ -9,7 +9,7 @@ from gradchain.core.types import Pair
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.numerics.reductions import norm
 from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.reductions import global_norm
+from gradchain.tree.norms import global_norm
 
 
 @transform

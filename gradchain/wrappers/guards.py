@@ -18,8 +18,8 @@ from gradchain.core.types import Numeric, Pair, Params, State, Tree, Updates
 from gradchain.core.walk import without_observations
 from gradchain.numerics.arithmetic import abs2, increment
 from gradchain.tree.mapping import map_leaves, map_rows, upcast
+from gradchain.tree.norms import all_finite, sum_over_shards
 from gradchain.tree.paths import flatten, flatten_like, named_leaves
-from gradchain.tree.reductions import all_finite, sum_over_shards
 
 Kinds: TypeAlias = tuple[jnp.dtype, ...]
 """The dtypes in which the update of a leaf and its parameter, if it is given, are kept."""
@@ -209,7 +209,8 @@ def _examine(
         pairs = zip(_as_stored(kinds, u, *p), (g, *p), strict=True)
         return [_any(~jnp.isfinite(g)) + sum(_ceased(new, old) for new, old in pairs)]
 
-    leaves, live = flatten(g)[0], [x for x in flatten(g)[0] if x is not None]
+    leaves, _ = flatten(g)
+    live = [x for x in leaves if x is not None]
     kinds, rows = _rows(moved, dtypes)
     rows = [(x, *row) for x, row in zip(live, rows, strict=True)]
     of_live = iter(map_rows(spoiled, kinds, rows))
@@ -222,7 +223,8 @@ def _examine(
     bad = [none if x is None else count(of_live) for x in leaves]
     bad += [count(of_state) if _is_number(new) else none for new, _ in pairs]
     flags = jnp.stack([*(x > 0 for x in bad), ~all_finite(value)])
-    return ~flags.any(), jnp.where(flags.any(), jnp.argmax(flags).astype(jnp.int32), -1)
+    first = jnp.argmax(flags).astype(jnp.int32)
+    return ~flags.any(), jnp.where(flags.any(), first, -1)
 
 
 def _rows(moved: Moved, dtypes: Moved) -> tuple[list[Kinds], list[tuple[jax.Array, ...]]]:
@@ -231,11 +233,17 @@ def _rows(moved: Moved, dtypes: Moved) -> tuple[list[Kinds], list[tuple[jax.Arra
     The dtypes are those in which they are kept. Leaves without an update are left out; without a
     parameter there is one of each.
     """
-    leaves, treedef = flatten(moved[0])
-    columns = [flatten_like(treedef, tree) for tree in (*dtypes, *moved)]
-    live = [row for row in zip(leaves, *columns, strict=True) if row[0] is not None]
-    kinds = [(g.dtype,) if p is None else (g.dtype, p.dtype) for _, g, p, _, _ in live]
-    return kinds, [(u,) if p is None else (u, p) for *_, u, p in live]
+    updates, params = moved
+    leaves, treedef = flatten(updates)
+    trees = (params, *dtypes)
+    columns = [flatten_like(treedef, tree) for tree in trees]
+    kinds, rows = [], []
+    for u, p, old_g, old_p in zip(leaves, *columns, strict=True):
+        if u is None:
+            continue
+        kinds.append((old_g.dtype,) if old_p is None else (old_g.dtype, old_p.dtype))
+        rows.append((u,) if p is None else (u, p))
+    return kinds, rows
 
 
 def _as_stored(kinds: Kinds, u: jax.Array, *p: jax.Array) -> list[jax.Array]:

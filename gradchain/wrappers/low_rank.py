@@ -102,7 +102,8 @@ def low_rank(
         low = map_leaves(shorten, g, basis)
         low_params = None if p is None else map_leaves(shorten, p, basis)
         u, new = inner(low, s["inner"], low_params)
-        u = map_leaves(lambda x, b, y: y if b is None else up(b, y, x), g, basis, u)
+        restore = lambda x, b, y: y if b is None else up(b, y, x)
+        u = map_leaves(restore, g, basis, u)
         return u, {"basis": basis, "inner": new}
 
     basis = shaped(basis_shape)(exists=lambda shape: is_wide_enough(shape, rank))
@@ -148,4 +149,5 @@ def _leading(x: jax.Array, rank: int, is_left: bool, old: jax.Array) -> jax.Arra
     top = lambda x: jnp.take_along_axis(x, first, axis=-2)
     phase = top(columns) / top(size)
     is_zero = jnp.all(x == 0, axis=(-2, -1), keepdims=True)
-    return jnp.where(is_zero, old, columns * jnp.conj(phase))
+    turned = columns * jnp.conj(phase)
+    return jnp.where(is_zero, old, turned)

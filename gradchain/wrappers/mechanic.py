@@ -17,7 +17,7 @@ from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair, State
 from gradchain.numerics.arithmetic import safe_sqrt
 from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.reductions import dot, global_norm
+from gradchain.tree.norms import dot, global_norm
 
 
 @transform(roles="final")
@@ -89,10 +89,12 @@ def mechanize(
 
 def _bet(s: State, h: jax.Array, betas: np.ndarray, eps: Numeric, s_init: Numeric) -> State:
     """The bets after an outcome: reward, largest, squares, scale."""
-    reward = betas * s["r"] + jnp.clip(h, -s["m"], s["m"]) * s["s"]
+    clipped = jnp.clip(h, -s["m"], s["m"])
+    reward = betas * s["r"] + clipped * s["s"]
     largest = jnp.maximum(betas * s["m"], jnp.abs(h) + eps)
     squares = betas**2 * s["v"] + h**2
-    wealth = s_init / len(betas) * largest + jnp.maximum(reward, 0.0)
+    gained = jnp.maximum(reward, 0.0)
+    wealth = s_init / len(betas) * largest + gained
     scale = wealth / (safe_sqrt(squares) + eps)
     return {"r": reward, "m": largest, "v": squares, "s": scale}
 

@@ -80,13 +80,15 @@ def micro_batch(
             part = jax.tree.map(at_j, divided)
             given = (part.get(i, x) for i, x in enumerate(args))
             made, grads = part_of_batch(*given, **kwargs)
-            return jax.tree.map(lambda a, g: a + g.astype(a.dtype), total, grads), made
+            add = lambda a, g: a + g.astype(a.dtype)
+            return jax.tree.map(add, total, grads), made
 
         params = args[argnums] if isinstance(argnums, int) else tuple(args[i] for i in argnums)
         wide = lambda x: compute_dtype(jnp.result_type(x))
         zeros = jax.tree.map(lambda x: jnp.zeros_like(x, wide(x)), params)
         total, (values, aux) = lax.scan(add_one, zeros, jnp.arange(count))
-        value = jnp.mean(values, dtype=compute_dtype(values.dtype)).astype(values.dtype)
+        value = jnp.mean(values, dtype=compute_dtype(values.dtype))
+        value = value.astype(values.dtype)
         average = lambda a, p: (a / count).astype(jnp.result_type(p))
         grads = jax.tree.map(average, total, params)
         return ((value, aux) if has_aux else value), grads
@@ -116,13 +118,13 @@ def _batches(
     batches = rest if batch_argnums is None else places(batch_argnums)
     if not batches:
         raise ValueError(
-            "micro_batch: no positional argument is a batch; what is passed by keyword is not"
-            " divided."
+            "micro_batch: no positional argument is a batch; what is passed by keyword"
+            " is not divided."
         )
     if not batches <= rest:
         raise ValueError(
-            f"micro_batch: argnums {argnums} and batch_argnums {batch_argnums} name the same"
-            " argument."
+            f"micro_batch: argnums {argnums} and batch_argnums {batch_argnums} name the"
+            " same argument."
         )
     return batches
 
@@ -135,9 +137,10 @@ def _divide(loss_fn: Callable[..., Any], i: int, batch: Tree, count: int) -> Tre
         if not shape or shape[0] % count:
             place = f"{path_name(path)!r} in " if path else ""
             raise ValueError(
-                f"micro_batch: {place}argument {_name(loss_fn, i)} has shape {list(shape)}, whose"
-                f" leading dimension does not divide into {count} micro-batches. If it is no batch,"
-                " pass it by keyword, or say in batch_argnums which arguments are."
+                f"micro_batch: {place}argument {_name(loss_fn, i)} has shape"
+                f" {list(shape)}, whose leading dimension does not divide into {count}"
+                " micro-batches. If it is no batch, pass it by keyword, or say in"
+                " batch_argnums which arguments are."
             )
         return jnp.reshape(x, (shape[0] // count, count, *shape[1:]))
 

@@ -75,10 +75,12 @@ def remove_radial(
             The radial part is the multiple of the weights that the update holds.
             """
             gp, gg, pp, pu = (total_along(x, dims) for x in products)
-            cosine = jnp.abs(safe_divide(gp, jnp.sqrt(gg) * jnp.sqrt(pp)))
+            sizes = jnp.sqrt(gg) * jnp.sqrt(pp)
+            cosine = jnp.abs(safe_divide(gp, sizes))
             length = jnp.sqrt(pp) + eps
             bound = delta / math.sqrt(size_along(p, dims))
-            return max_along(cosine, everywhere) < bound, pu / length / length
+            is_tangent = max_along(cosine, everywhere) < bound
+            return is_tangent, pu / length / length
 
         (by_channel, of_channels), (as_whole, of_whole) = view(across), view(everywhere)
         else_radial = jnp.where(as_whole, of_whole, jnp.zeros_like(of_whole))

@@ -26,7 +26,7 @@ from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair, Params, Tree, Updates
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.reductions import dot, global_norm
+from gradchain.tree.norms import dot, global_norm
 
 
 def _uphill(value_fn: Callable[[Params], jax.Array], p: Params, step: Updates) -> Updates:

@@ -74,7 +74,8 @@ class Tunable(Body):
         if not self.names:
             raise ValueError(f"tunable: {inner!r} has no hyperparameter; pass it without tunable.")
         self.members = {"inner": inner}
-        self.locality, self.extras = inner.locality, inner.extras
+        self.locality = inner.locality
+        self.extras = inner.extras
         self.freezes = inner.freezes
         self.reduces_examples = reduces_examples(inner)
 
@@ -109,12 +110,13 @@ class Tunable(Body):
         values = own["hyperparams"]
         check_slots(f"{stage}/hyperparams", set(self.names), values)
         for name, value in values.items():
-            found, shape = jnp.shape(value), jnp.shape(self.constants[name])
+            found = jnp.shape(value)
+            shape = jnp.shape(self.constants[name])
             if found != shape:
                 raise ValueError(
                     f"the hyperparameter {name!r} in the state of {stage!r} has shape"
-                    f" {list(found)}, not {list(shape)}. For several values at once use jax.vmap"
-                    " over the state."
+                    f" {list(found)}, not {list(shape)}. For several values at once use"
+                    " jax.vmap over the state."
                 )
         return values
 
@@ -129,7 +131,8 @@ class Tunable(Body):
             name: upcast(jnp.asarray(value))
             for name, value in body.check(stage.name, state).items()
         }
-        tuned, updates = body.tuned(values), upcast(columns.updates)
+        tuned = body.tuned(values)
+        updates = upcast(columns.updates)
         u, new = run_inside(tuned, updates, state.get("inner", {}), columns.params, extra)
         return columns.with_updates(u), [_entry(values, new)]
 
@@ -150,9 +153,13 @@ def hyperparameter_names(tx: GradientTransformation) -> list[str]:
         ['clip/max_delta', 'learning_rate/init_value', 'learning_rate/end_value']
     """
     ends_of = [_ends(place) for place in _places(tx, ())]
-    times = collections.Counter(itertools.chain.from_iterable(ends_of))
-    shortest = lambda ends: [*(x for x in ends if times[x] == 1), ends[-1]]
-    return [shortest(ends)[0] for ends in ends_of]
+    all_ends = itertools.chain.from_iterable(ends_of)
+    times = collections.Counter(all_ends)
+
+    def shortest(ends: list[str]) -> str:
+        return next((x for x in ends if times[x] == 1), ends[-1])
+
+    return list(map(shortest, ends_of))
 
 
 def _ends(place: tuple[str, ...]) -> list[str]:

@@ -1,6 +1,7 @@
 """What users hold on to: public names, signatures, config tags and paths of states.
 
-``python -m tests.golden.interface`` records them in ``interface.json``.
+``python -m tests.golden.interface`` adds to ``interface.json`` what is new; what was recorded stays
+as it was.
 """
 
 import importlib
@@ -84,4 +85,6 @@ def found() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(found(), indent=0, sort_keys=True) + "\n")
+    old = json.loads(FILE.read_text())
+    new = {part: entries | old.get(part, {}) for part, entries in found().items()}
+    FILE.write_text(json.dumps(new, indent=0, sort_keys=True) + "\n")

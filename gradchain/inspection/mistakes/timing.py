@@ -18,7 +18,8 @@ def run_length(part: PlacedMember, parts: list[PlacedMember], steps: int) -> int
     Inside ``accumulate`` it makes fewer.
     """
     for outer in filter(part.is_inside, parts):
-        every, is_number = outer.body.micro_steps, isinstance(outer.body.micro_steps, int | float)
+        every = outer.body.micro_steps
+        is_number = isinstance(every, int | float)
         if is_number and every == 1:
             continue
         if not is_number or any(map(callable, outer.call.arguments.values())):
@@ -47,8 +48,9 @@ def still_rising(case: Case) -> Found:
         if rises and later > 1.01 * now[-1]:
             warmup = rate.arguments.get("warmup_steps") if isinstance(rate, Schedule) else None
             text = (
-                f"{name} rises through all {length:,} steps and would go on: the warm-up is longer"
-                " than the run. Shorten it, or count in the same steps."
+                f"{name} rises through all {length:,} steps and would go on: the"
+                " warm-up is longer than the run. Shorten it, or count in the same"
+                " steps."
             )
             yield "mistake" if (warmup or 0) > length else "warning", part.name, text
 
@@ -65,8 +67,8 @@ def ends_early(case: Case) -> Found:
         elif idle > 5:
             first = length * (100 - idle) // 100
             text = (
-                f"{name} is 0 from about step {first:,} of {length:,} on: nothing moves there. Make"
-                " the schedule as long as the run, or give it an end_value."
+                f"{name} is 0 from about step {first:,} of {length:,} on: nothing moves"
+                " there. Make the schedule as long as the run, or give it an end_value."
             )
             yield "mistake", part.name, text
 
@@ -79,7 +81,7 @@ def decay_unfinished(case: Case) -> Found:
             last, final = values(rate, [length, end])
             if abs(final) < 0.5 * abs(last):
                 text = (
-                    f"{name} falls over {end:,} steps, but the run has {length:,}: it ends at"
-                    f" {last:.3g}."
+                    f"{name} falls over {end:,} steps, but the run has {length:,}: it"
+                    f" ends at {last:.3g}."
                 )
                 yield "note", part.name, text

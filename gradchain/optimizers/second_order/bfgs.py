@@ -127,7 +127,9 @@ def _dense(with_pair: Callable[..., jax.Array], scale_first: bool) -> Body:
         refuse_shards(g)
         pair, point = next_pair(s, g, p, grad)
         in_place = lambda tree: to_vector(_with_zeros(tree, dtypes[1]))
-        (step, _), (change, _), (vector, to_tree) = map(in_place, (pair.step, pair.change, g))
+        step, _ = in_place(pair.step)
+        change, _ = in_place(pair.change)
+        vector, to_tree = in_place(g)
         # a pair that is left out must not divide by zero
         safe = lambda x: jnp.where(pair.is_good, x, jnp.ones_like(x))
         step, change, sy, yy = map(safe, (step, change, pair.sy, pair.yy))
@@ -141,7 +143,8 @@ def _dense(with_pair: Callable[..., jax.Array], scale_first: bool) -> Body:
         direction = map_leaves(lambda g, d: d, g, to_tree(multiplied))
         direction, is_downhill = downhill_or_gradient(direction, g, factor)
         is_lost = ~is_downhill & has_direction(g)
-        matrix, pairs = (jnp.where(is_lost, jnp.zeros_like(x), x) for x in (matrix, pairs))
+        matrix = jnp.where(is_lost, jnp.zeros_like(matrix), matrix)
+        pairs = jnp.where(is_lost, jnp.zeros_like(pairs), pairs)
         return direction, point | {"inverse_hessian": matrix, "pairs": pairs}
 
     square = of_tree(lambda params: (flat_size(params), flat_size(params)))

@@ -32,8 +32,8 @@ from gradchain.curvature.fisher import fisher_operator
 from gradchain.curvature.products import gauss_newton_operator
 from gradchain.optimizers.second_order.searched import with_line_search
 from gradchain.transforms.scaling import scale_by_learning_rate
+from gradchain.tree.norms import dot
 from gradchain.tree.random import step_key
-from gradchain.tree.reductions import dot
 
 LIKELIHOODS = ("categorical", "normal", "bernoulli", "poisson")
 

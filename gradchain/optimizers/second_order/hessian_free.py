@@ -23,7 +23,7 @@ from gradchain.numerics.arithmetic import safe_divide
 from gradchain.optimizers.second_order.gauss_newton import half_sum_of_squares
 from gradchain.optimizers.second_order.searched import with_line_search
 from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.reductions import all_finite, dot
+from gradchain.tree.norms import all_finite, dot
 
 
 @transform

@@ -25,7 +25,7 @@ from gradchain.optimizers.second_order.pairs import (
 )
 from gradchain.optimizers.second_order.searched import with_line_search
 from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.reductions import dot, sum_over_shards
+from gradchain.tree.norms import dot, sum_over_shards
 
 FORMS = ("two_loop", "compact")
 

@@ -99,8 +99,10 @@ def _box(bounds: tuple[Tree, Tree] | None, p: Params, x: jax.Array) -> tuple[jax
     """The bounds as two vectors like ``x``."""
     if bounds is None:
         return jnp.full_like(x, -jnp.inf), jnp.full_like(x, jnp.inf)
+    lower, upper = bounds
     like = lambda p, b: jnp.broadcast_to(b, p.shape).astype(p.dtype)
-    low, high = (to_vector(map_leaves(like, p, b))[0] for b in bounds)
+    low, _ = to_vector(map_leaves(like, p, lower))
+    high, _ = to_vector(map_leaves(like, p, upper))
     return low, high
 
 
@@ -122,23 +124,28 @@ def _model(s: State, start: jax.Array, size: jax.Array) -> Model:
     # the free places, and then the pairs from the oldest on
     order = (s["pairs"] + jnp.arange(memory, dtype=jnp.int32)) % memory
     is_used = order < s["pairs"]
-    scales = 1 / jnp.sqrt(jnp.where(is_used, s["sy"][order], 1.0))
-    scales = jnp.where(is_used, scales, 0.0)
+    sy = jnp.where(is_used, s["sy"][order], 1.0)
+    scales = jnp.where(is_used, 1 / jnp.sqrt(sy), 0.0)
     vectors = jax.vmap(lambda tree: to_vector(tree)[0])
     rows = lambda ring: scales[:, None] * vectors(ring)[order]
     root = jnp.sqrt(size)
-    steps, changes = rows(s["s"]) * root, rows(s["y"]) / root
+    steps = rows(s["s"]) * root
+    changes = rows(s["y"]) / root
     newest = (s["pairs"] - 1) % memory
     curvature = safe_divide(s["yy"][newest], s["sy"][newest])
     theta = jnp.where(s["pairs"] > 0, curvature, start) / size
-    free = jnp.diag(jnp.where(is_used, 0.0, 1.0).astype(start.dtype))
+    is_free = jnp.where(is_used, 0.0, 1.0).astype(start.dtype)
+    free = jnp.diag(is_free)
     products = jnp.matmul(steps, changes.T, precision=HIGHEST)
     below = jnp.tril(products, -1)
-    top = jnp.concatenate([-jnp.diag(jnp.diag(products)) - free, below.T], axis=1)
+    diagonal = jnp.diag(jnp.diag(products))
+    top = jnp.concatenate([-diagonal - free, below.T], axis=1)
     squares = theta * jnp.matmul(steps, steps.T, precision=HIGHEST) + free
     bottom = jnp.concatenate([below, squares], axis=1)
-    middle = jnp.linalg.inv(jnp.concatenate([top, bottom]))
-    return Model(theta, jnp.concatenate([changes, theta * steps]).T, middle)
+    whole = jnp.concatenate([top, bottom])
+    middle = jnp.linalg.inv(whole)
+    w = jnp.concatenate([changes, theta * steps]).T
+    return Model(theta, w, middle)
 
 
 def _lowest(model: Model, g: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
@@ -146,9 +153,11 @@ def _lowest(model: Model, g: jax.Array, low: jax.Array, high: jax.Array) -> jax.
 
     It is the lowest as far as one path and one subspace show it.
     """
-    goal = jnp.where(g < 0, high, jnp.where(g > 0, low, 0.0))
+    below = jnp.where(g > 0, low, 0.0)
+    goal = jnp.where(g < 0, high, below)
     # when each parameter meets its bound
-    time = jnp.where(g == 0, jnp.inf, goal / jnp.where(g == 0, 1.0, -g))
+    speed = jnp.where(g == 0, 1.0, -g)
+    time = jnp.where(g == 0, jnp.inf, goal / speed)
     time = jnp.maximum(time, 0.0)
     end, c = _cauchy_time(model, g, goal, time)
     is_free = time > end
@@ -157,8 +166,9 @@ def _lowest(model: Model, g: jax.Array, low: jax.Array, high: jax.Array) -> jax.
     inside = jnp.clip(cauchy + step, low, high)
     room = jnp.where(step > 0, high - cauchy, low - cauchy)
     shares = room / jnp.where(step == 0, 1.0, step)
-    share = jnp.min(jnp.where(is_free & (step != 0), shares, 1.0), initial=1.0)
-    shortened = jnp.where(is_free, jnp.clip(share, 0.0, 1.0) * step, 0.0)
+    shares = jnp.where(is_free & (step != 0), shares, 1.0)
+    share = jnp.clip(jnp.min(shares, initial=1.0), 0.0, 1.0)
+    shortened = jnp.where(is_free, share * step, 0.0)
     cut = jnp.clip(cauchy + shortened, low, high)
     return jnp.where(jnp.dot(g, inside) < 0, inside, cut)
 
@@ -190,7 +200,8 @@ def _cauchy_time(
     ahead = lambda at: -at.slope / jnp.maximum(at.curvature, least)
 
     def goes_on(at: Breakpoint) -> jax.Array:
-        following = time[order[jnp.minimum(at.met, g.size - 1)]]
+        b = order[jnp.minimum(at.met, g.size - 1)]
+        following = time[b]
         falls_to_it = (at.slope < 0) & (ahead(at) >= following - at.time)
         return (at.met < g.size) & jnp.isfinite(following) & falls_to_it
 
@@ -217,11 +228,13 @@ def _meet_bound(
     theta, _, middle = model
     passed = time - at.time
     moved = at.w_moved + passed * at.w_direction
+    row = w @ middle
     slope = at.slope + passed * at.curvature + g**2 + theta * g * goal
-    slope = slope - g * (w @ middle @ moved)
-    curvature = at.curvature - theta * g**2 - 2 * g * (w @ middle @ at.w_direction)
-    curvature = curvature - g**2 * (w @ middle @ w)
-    return Breakpoint(at.met + 1, time, slope, curvature, at.w_direction + g * w, moved)
+    slope = slope - g * (row @ moved)
+    curvature = at.curvature - theta * g**2 - 2 * g * (row @ at.w_direction)
+    curvature = curvature - g**2 * (row @ w)
+    direction = at.w_direction + g * w
+    return Breakpoint(at.met + 1, time, slope, curvature, direction, moved)
 
 
 def _subspace_step(
@@ -233,10 +246,12 @@ def _subspace_step(
     """
     theta, w, middle = model
     free = jnp.where(is_free[:, None], w, 0.0)
-    r = jnp.where(is_free, g + theta * moved - w @ (middle @ c), 0.0)
+    slope = g + theta * moved - w @ (middle @ c)
+    r = jnp.where(is_free, slope, 0.0)
     squares = jnp.matmul(free.T, free, precision=HIGHEST)
     small = jnp.eye(c.size, dtype=c.dtype) - middle @ squares / theta
-    v = jnp.linalg.solve(small, middle @ (free.T @ r))
+    right = middle @ (free.T @ r)
+    v = jnp.linalg.solve(small, right)
     return -r / theta - free @ v / theta**2
 
 

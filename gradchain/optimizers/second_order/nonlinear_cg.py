@@ -22,7 +22,7 @@ from gradchain.optimizers.second_order.pairs import downhill_or_gradient
 from gradchain.optimizers.second_order.searched import with_line_search
 from gradchain.searches.strong_wolfe import strong_wolfe
 from gradchain.tree.mapping import map_leaves
-from gradchain.tree.reductions import dot, global_norm
+from gradchain.tree.norms import dot, global_norm
 
 #: The number eta of Hager & Zhang, which bounds how far below zero beta may fall.
 ETA = 0.01
@@ -53,7 +53,8 @@ def _hager_zhang(g: Tree, old: Tree, y: Tree, d: Tree) -> jax.Array:
     curvature = -dot(d, y)
     correction = 2.0 * dot(d, g) * safe_divide(dot(y, y), curvature)
     beta = safe_divide(dot(y, g) + correction, curvature)
-    least = -safe_divide(1.0, global_norm(d) * jnp.minimum(ETA, global_norm(old)))
+    size = global_norm(d) * jnp.minimum(ETA, global_norm(old))
+    least = -safe_divide(1.0, size)
     return jnp.maximum(beta, least)
 
 

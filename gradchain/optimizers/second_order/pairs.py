@@ -11,7 +11,7 @@ from gradchain.core.slots import counter, like_param
 from gradchain.core.types import Params, State, Tree, Updates
 from gradchain.numerics.arithmetic import cast, increment
 from gradchain.tree.mapping import map_leaves
-from gradchain.tree.reductions import scaled_norm, sum_over_shards
+from gradchain.tree.norms import scaled_norm, sum_over_shards
 
 #: The slots of the last point; ``count`` counts the points.
 POINT = {"count": counter, "params": like_param, "grad": like_param}
@@ -70,7 +70,8 @@ def dots(*pairs: tuple[Tree, Tree]) -> jax.Array:
 
     def of_leaf(*leaves: jax.Array) -> jax.Array:
         columns = zip(leaves[::2], leaves[1::2], strict=True)
-        return jnp.stack([jnp.sum((jnp.conj(a) * b).real) for a, b in columns])
+        products = [(jnp.conj(a) * b).real for a, b in columns]
+        return jnp.stack([jnp.sum(x) for x in products])
 
     trees = [tree for pair in pairs for tree in pair]
     products = jax.tree.leaves(map_leaves(of_leaf, *trees))
