@@ -138,7 +138,7 @@ def at_least(x: Any, real: jnp.dtype) -> Any:
 
 
 def as_made(stage: Stage, name: str, new: Any, old: jax.Array, dtype: Any) -> jax.Array:
-    """A rule's result in ``dtype``, if it is shaped like ``old``."""
+    """A rule's result in ``dtype``, if its shape fits."""
     if jnp.shape(new) != old.shape:
         raise ValueError(
             f"{stage.name}: the rule made {name} of shape {jnp.shape(new)} from one of {old.shape}."
