@@ -97,7 +97,11 @@ def learning_rate_range(found: LearningRateRange, ax: Axes | None = None) -> Axe
     return ax
 
 
-def spectral_density(found: SpectralDensity, ax: Axes | None = None, **line: Any) -> Axes:
+def spectral_density(
+    found: SpectralDensity,
+    ax: Axes | None = None,
+    **line: Any,
+) -> Axes:
     """Draw the density of eigenvalues on a logarithmic scale.
 
     Args:

@@ -154,7 +154,12 @@ def _threshold(x: Tree, scale: Numeric, over: Over) -> jax.Array:
     return newton(x, threshold)  # once more, with derivatives
 
 
-def projection_l1_sphere(tree: Tree, scale: Numeric = 1.0, *, over: Over = WHOLE) -> Tree:
+def projection_l1_sphere(
+    tree: Tree,
+    scale: Numeric = 1.0,
+    *,
+    over: Over = WHOLE,
+) -> Tree:
     r"""The nearest point of :math:`\sum_i |x_i| = s`.
 
     An element that is 0 stays so.
@@ -178,7 +183,12 @@ def projection_l1_ball(tree: Tree, scale: Numeric = 1.0, *, over: Over = WHOLE) 
     return map_leaves(lambda x, y: jnp.where(inside, x, y), tree, on_sphere)
 
 
-def projection_l2_sphere(tree: Tree, scale: Numeric = 1.0, *, over: Over = WHOLE) -> Tree:
+def projection_l2_sphere(
+    tree: Tree,
+    scale: Numeric = 1.0,
+    *,
+    over: Over = WHOLE,
+) -> Tree:
     r"""The nearest point of :math:`\lVert x \rVert = s`.
 
     Zero stays so.
@@ -214,7 +224,10 @@ def projection_spectral_ball(tree: Tree, scale: Numeric = 1.0) -> Tree:
     return map_leaves(lambda x: on_singular_values(clip, x), tree)
 
 
-def on_singular_values(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+def on_singular_values(
+    function: Callable[[jax.Array], jax.Array],
+    x: jax.Array,
+) -> jax.Array:
     """Apply a function to the singular values of matrices.
 
     A matrix whose singular values it does not change stays as it is.

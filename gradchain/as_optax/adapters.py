@@ -48,7 +48,11 @@ def with_extra_args_support(tx: GradientTransformation | AnyPair) -> GradientTra
 
 
 @transform
-def stored_as(inner: GradientTransformation, slots: tuple[str, ...], dtype: str) -> AnyPair:
+def stored_as(
+    inner: GradientTransformation,
+    slots: tuple[str, ...],
+    dtype: str,
+) -> AnyPair:
     """Keep the slots of these names in another dtype.
 
     They are still computed with in float32 at least.
@@ -95,7 +99,11 @@ def where_of(mask: MaskOrFn) -> Where:
     return OfTree(mask if jax.tree_util.all_leaves([mask]) else lambda tree: mask)
 
 
-def stored(tx: GradientTransformation, slot: str, dtype: Dtype | None) -> GradientTransformation:
+def stored(
+    tx: GradientTransformation,
+    slot: str,
+    dtype: Dtype | None,
+) -> GradientTransformation:
     """Keep a slot in a dtype, if one is given."""
     return tx if dtype is None else stored_as(tx, (slot,), jnp.dtype(dtype).name)
 
@@ -115,7 +123,11 @@ def accepting_any_extra(
     return make
 
 
-def as_seed(key: int | jax.Array | None, seed: int | None = None, otherwise: int = 0) -> int:
+def as_seed(
+    key: int | jax.Array | None,
+    seed: int | None = None,
+    otherwise: int = 0,
+) -> int:
     """The seed that an integer key stands for.
 
     Raises:

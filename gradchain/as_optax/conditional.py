@@ -48,7 +48,10 @@ class ConditionallyMaskState(NamedTuple):
     inner_state: Any
 
 
-def apply_if_finite(inner: GradientTransformation | AnyPair, max_consecutive_errors: int) -> Pair:
+def apply_if_finite(
+    inner: GradientTransformation | AnyPair,
+    max_consecutive_errors: int,
+) -> Pair:
     """Skip steps whose gradients are not finite.
 
     If too many follow each other, the next one is made all the same.

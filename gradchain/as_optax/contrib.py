@@ -106,7 +106,10 @@ def reduce_on_plateau(
         return found._replace(**{k: getattr(found, k).astype(jnp.int32) for k in counts})
 
     def update(
-        updates: Updates, state: ReduceLROnPlateauState, params: Params = None, **extra: Any
+        updates: Updates,
+        state: ReduceLROnPlateauState,
+        params: Params = None,
+        **extra: Any,
     ) -> tuple[Any, ReduceLROnPlateauState]:
         # in optax, infinity stands for none
         best = jnp.minimum(state.best_value, WORST)

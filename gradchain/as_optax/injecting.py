@@ -56,7 +56,11 @@ class WrappedSchedule(StatefulSchedule):
         """Step 0."""
         return WrappedScheduleState(jnp.zeros([], jnp.int32))
 
-    def update(self, state: WrappedScheduleState, **extra_args: Any) -> WrappedScheduleState:
+    def update(
+        self,
+        state: WrappedScheduleState,
+        **extra_args: Any,
+    ) -> WrappedScheduleState:
         """The next step."""
         return WrappedScheduleState(safe_increment(state.count))
 

@@ -310,7 +310,11 @@ def _ones_and_infinities(params: Params) -> tuple[jax.Array, jax.Array]:
     return jnp.ones((), dtype), jnp.full((), jnp.inf, dtype)
 
 
-def _closed(name: str, fun: Callable[..., Any], extra: dict[str, Any]) -> Callable[..., Any]:
+def _closed(
+    name: str,
+    fun: Callable[..., Any],
+    extra: dict[str, Any],
+) -> Callable[..., Any]:
     """``fun`` of the parameters alone, its further arguments given.
 
     Raises:

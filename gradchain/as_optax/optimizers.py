@@ -182,7 +182,10 @@ def lars(
     )
 
 
-def sm3(learning_rate: ScalarOrSchedule, momentum: float = 0.9) -> GradientTransformation:
+def sm3(
+    learning_rate: ScalarOrSchedule,
+    momentum: float = 0.9,
+) -> GradientTransformation:
     """SM3 with momentum."""
     return accept_any_extra(native_sm3(learning_rate, momentum))
 

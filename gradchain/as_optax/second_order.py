@@ -16,13 +16,24 @@ from gradchain.curvature.diagonals import hessian_diagonal
 from gradchain.curvature.products import hessian_vector_product
 
 
-def hvp(loss: Callable[..., Any], v: jax.Array, params: Params, inputs: Any, targets: Any) -> Any:
+def hvp(
+    loss: Callable[..., Any],
+    v: jax.Array,
+    params: Params,
+    inputs: Any,
+    targets: Any,
+) -> Any:
     """The product of Hessian and vector, as a tree."""
     tree = ravel_pytree(params)[1](v)
     return hessian_vector_product(loss, params, tree, inputs, targets)
 
 
-def hessian_diag(loss: Callable[..., Any], params: Params, inputs: Any, targets: Any) -> jax.Array:
+def hessian_diag(
+    loss: Callable[..., Any],
+    params: Params,
+    inputs: Any,
+    targets: Any,
+) -> jax.Array:
     """The diagonal of the Hessian, as a vector.
 
     It takes one product for each parameter.
@@ -31,7 +42,10 @@ def hessian_diag(loss: Callable[..., Any], params: Params, inputs: Any, targets:
 
 
 def fisher_diag(
-    negative_log_likelihood: Callable[..., Any], params: Params, inputs: Any, targets: Any
+    negative_log_likelihood: Callable[..., Any],
+    params: Params,
+    inputs: Any,
+    targets: Any,
 ) -> jax.Array:
     """The squared gradient of a loss, as a vector."""
     grad = jax.grad(negative_log_likelihood)(params, inputs, targets)

@@ -60,7 +60,10 @@ def tree_get_all_with_path(
 
 
 def tree_get(
-    tree: Tree, key: Any, default: Any = None, filtering: Callable[..., bool] | None = None
+    tree: Tree,
+    key: Any,
+    default: Any = None,
+    filtering: Callable[..., bool] | None = None,
 ) -> Any:
     """The one value under a name; see ``tree_get_all_with_path``.
 
@@ -73,7 +76,12 @@ def tree_get(
     return found[0][1] if found else default
 
 
-def tree_set(tree: Tree, filtering: Callable[..., bool] | None = None, /, **kwargs: Any) -> Tree:
+def tree_set(
+    tree: Tree,
+    filtering: Callable[..., bool] | None = None,
+    /,
+    **kwargs: Any,
+) -> Tree:
     """Replace the values under some names.
 
     See ``tree_get_all_with_path``.

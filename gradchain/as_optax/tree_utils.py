@@ -108,7 +108,11 @@ def tree_real(tree: Tree) -> Tree:
     return jax.tree.map(jnp.real, tree)
 
 
-def tree_norm(tree: Tree, ord: Any = None, squared: bool = False) -> jax.Array:  # noqa: A002
+def tree_norm(
+    tree: Tree,
+    ord: Any = None,  # noqa: A002
+    squared: bool = False,
+) -> jax.Array:
     """The norm of all elements together.
 
     It is Euclidean, with ``ord=1`` the sum of magnitudes, with ``ord="inf"`` the largest.
@@ -165,7 +169,12 @@ def tree_allclose(
     return functools.reduce(operator.and_, jax.tree.leaves(close), True)
 
 
-def tree_update_moment(updates: Updates, moments: Tree, decay: Numeric, order: int) -> Tree:
+def tree_update_moment(
+    updates: Updates,
+    moments: Tree,
+    decay: Numeric,
+    order: int,
+) -> Tree:
     """One step of a moving average of powers."""
     average = lambda g, m: (1 - decay) * g**order + decay * m
     return tree_map_live(average, updates, moments)

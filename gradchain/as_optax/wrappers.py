@@ -197,7 +197,11 @@ class MultiSteps:
         )
 
     def update(
-        self, updates: Updates, state: _Accumulated, params: Params = None, **extra_args: Any
+        self,
+        updates: Updates,
+        state: _Accumulated,
+        params: Params = None,
+        **extra_args: Any,
     ) -> tuple[Any, _Accumulated]:
         """Updates of the optimizer or zeros, and the next state."""
         skip, skip_state = self._should_skip(updates, state.gradient_step, params)

@@ -238,7 +238,13 @@ class _Reader:
             for i, x in enumerate(node):
                 yield from self.read(x, join(path, str(i)), name, taken)
 
-    def read_entry(self, node: Tree, path: str, name: str, taken: set[str]) -> Iterator[Leaf]:
+    def read_entry(
+        self,
+        node: Tree,
+        path: str,
+        name: str,
+        taken: set[str],
+    ) -> Iterator[Leaf]:
         """The arrays in the state of one member."""
         kind = type(node).__name__
         translation = OPTAX.get(kind, _same(kind, *node._fields))

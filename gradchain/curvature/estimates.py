@@ -53,7 +53,11 @@ def by_parts(fun: Callable[..., jax.Array], *xs: jax.Array) -> jax.Array:
     return lax.complex(real, imaginary)
 
 
-def average(sample: Callable[[chex.PRNGKey], Tree], key: Any, samples: int | None) -> Estimate:
+def average(
+    sample: Callable[[chex.PRNGKey], Tree],
+    key: Any,
+    samples: int | None,
+) -> Estimate:
     """The mean of ``sample(key)`` over random keys.
 
     They are taken one after another: it keeps two trees, however many samples there are.
@@ -77,7 +81,11 @@ def average(sample: Callable[[chex.PRNGKey], Tree], key: Any, samples: int | Non
     return Estimate(mean, jax.tree.map(error, spread))
 
 
-def exact_diagonal(form: Callable[[Tree], jax.Array], like: Tree, chunk: int | None) -> Estimate:
+def exact_diagonal(
+    form: Callable[[Tree], jax.Array],
+    like: Tree,
+    chunk: int | None,
+) -> Estimate:
     """The values of a quadratic form on the standard basis."""
     _, to_tree = to_vector(like)
     products = map_basis(form, like, chunk or CHUNK)
@@ -85,7 +93,12 @@ def exact_diagonal(form: Callable[[Tree], jax.Array], like: Tree, chunk: int | N
     return Estimate(found, jax.tree.map(jnp.zeros_like, found))
 
 
-def hutch_plus_plus(operator: Operator, like: Tree, key: Any, samples: int | None) -> Estimate:
+def hutch_plus_plus(
+    operator: Operator,
+    like: Tree,
+    key: Any,
+    samples: int | None,
+) -> Estimate:
     """A trace by the method Hutch++.
 
     In the span of some products it is exact; for the rest it is an estimate.

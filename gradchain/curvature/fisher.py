@@ -187,7 +187,11 @@ def fisher_diagonal(
     return average(sample, key, samples)
 
 
-def empirical_fisher_operator(loss_fn: ScalarFn, params: Params, *batch: Tree) -> Operator:
+def empirical_fisher_operator(
+    loss_fn: ScalarFn,
+    params: Params,
+    *batch: Tree,
+) -> Operator:
     r"""The empirical Fisher matrix of a batch, as an operator.
 
     .. math::
@@ -324,7 +328,11 @@ def _mean_log_partition(name: str, likelihood: str) -> Callable[[jax.Array], jax
     return loss_fn
 
 
-def _slopes(name: str, likelihood: str, outputs: jax.Array) -> Callable[[jax.Array], jax.Array]:
+def _slopes(
+    name: str,
+    likelihood: str,
+    outputs: jax.Array,
+) -> Callable[[jax.Array], jax.Array]:
     """A function from a key to gradients for drawn targets.
 
     They are gradients, in the outputs, of the negative log-likelihood.

@@ -75,7 +75,12 @@ def hessian_operator(fun: ScalarFn, params: Params, *args: Any) -> Operator:
     return lambda vector: product(vector_like("hessian_operator", vector, params))
 
 
-def hessian_vector_product(fun: ScalarFn, params: Params, vector: Params, *args: Any) -> Params:
+def hessian_vector_product(
+    fun: ScalarFn,
+    params: Params,
+    vector: Params,
+    *args: Any,
+) -> Params:
     r"""The product :math:`\nabla^2 f(p) v` of the Hessian and a vector.
 
     It is a derivative of the gradient along ``vector``, and costs about two gradients. Where many
@@ -149,7 +154,12 @@ def linearization(fun: TreeFn, params: Params, *args: Any) -> Linearization:
     return Linearization(outputs, lambda v: forward(tangent(v)), adjoint)
 
 
-def jacobian_vector_product(fun: TreeFn, params: Params, vector: Params, *args: Any) -> Tree:
+def jacobian_vector_product(
+    fun: TreeFn,
+    params: Params,
+    vector: Params,
+    *args: Any,
+) -> Tree:
     """The derivative of a function along a vector, :math:`J v`.
 
     Args:
@@ -170,7 +180,12 @@ def jacobian_vector_product(fun: TreeFn, params: Params, vector: Params, *args: 
     return jax.jvp(lambda p: fun(p, *args), (params,), (vector,))[1]
 
 
-def vector_jacobian_product(fun: TreeFn, params: Params, vector: Tree, *args: Any) -> Params:
+def vector_jacobian_product(
+    fun: TreeFn,
+    params: Params,
+    vector: Tree,
+    *args: Any,
+) -> Params:
     r"""The product :math:`J^* u` of the Jacobian's adjoint and a vector.
 
     Args:
@@ -195,7 +210,11 @@ def vector_jacobian_product(fun: TreeFn, params: Params, vector: Tree, *args: An
 # ------------------------------------------------------------------------------------- Gauss-Newton
 
 
-def gauss_newton_operator(model_fn: TreeFn, loss_fn: ScalarFn, params: Params) -> Operator:
+def gauss_newton_operator(
+    model_fn: TreeFn,
+    loss_fn: ScalarFn,
+    params: Params,
+) -> Operator:
     r"""The generalised Gauss-Newton matrix, as an operator.
 
     It is a function :math:`v \mapsto J^* H J v`, with the Jacobian :math:`J` of the model's outputs

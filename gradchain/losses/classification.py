@@ -62,7 +62,10 @@ def softmax_cross_entropy(
 
 @precise("logits")
 def softmax_cross_entropy_with_integer_labels(
-    logits: Array, labels: Array, axis: int | tuple[int, ...] = -1, where: Array | None = None
+    logits: Array,
+    labels: Array,
+    axis: int | tuple[int, ...] = -1,
+    where: Array | None = None,
 ) -> jax.Array:
     r"""The cross entropy of softmax probabilities for an integer label.
 

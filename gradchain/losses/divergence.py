@@ -40,7 +40,10 @@ def kl_divergence(
 
 @precise("log_predictions", "log_targets")
 def kl_divergence_with_log_targets(
-    log_predictions: Array, log_targets: Array, axis: Axis = -1, where: Array | None = None
+    log_predictions: Array,
+    log_targets: Array,
+    axis: Axis = -1,
+    where: Array | None = None,
 ) -> jax.Array:
     """The Kullback-Leibler divergence from the logarithms of both distributions.
 

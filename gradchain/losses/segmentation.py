@@ -147,7 +147,11 @@ def multiclass_generalized_dice_loss(
 
 @precise("predictions")
 def binary_dice_loss(
-    predictions: Array, targets: Array, *, smooth: Number = 1.0, apply_sigmoid: bool = True
+    predictions: Array,
+    targets: Array,
+    *,
+    smooth: Number = 1.0,
+    apply_sigmoid: bool = True,
 ) -> jax.Array:
     """The Dice loss of one class, by image.
 

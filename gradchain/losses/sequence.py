@@ -91,7 +91,10 @@ def ctc_loss_with_forward_probs(
 
 
 def _check(
-    logits: Array, logit_paddings: jax.Array, labels: jax.Array, label_paddings: jax.Array
+    logits: Array,
+    logit_paddings: jax.Array,
+    labels: jax.Array,
+    label_paddings: jax.Array,
 ) -> None:
     if logits.ndim != 3 or labels.ndim != 2 or labels.shape[0] != logits.shape[0]:
         raise ValueError(

@@ -59,7 +59,12 @@ def differentiable_solve(
     return solve(own, settings, x0, tx, bounds, limits)
 
 
-def problem_of(problem: MakeProblem, fun: Fun, data: Data, settings: Settings) -> Problem:
+def problem_of(
+    problem: MakeProblem,
+    fun: Fun,
+    data: Data,
+    settings: Settings,
+) -> Problem:
     """The problem, with the data in their places."""
     args, first, named = data
     return problem(lambda params: fun(*first, params, *args, **named), settings.has_aux)

@@ -91,7 +91,10 @@ class _Objective:
         own = jax.custom_jvp(lambda x: self.value(self.fun(x, *args)))
 
         @own.defjvp
-        def _(xs: tuple[jax.Array], dxs: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+        def _(
+            xs: tuple[jax.Array],
+            dxs: tuple[jax.Array],
+        ) -> tuple[jax.Array, jax.Array]:
             grad = self.jac(*xs, *args) if callable(self.jac) else self.fun(*xs, *args)[1]
             grad = jnp.asarray(grad, x.dtype)
             return own(*xs), jnp.vdot(grad, *dxs)
@@ -216,7 +219,11 @@ def _method(name: str) -> Method:
     return METHODS[known[name.lower()]]
 
 
-def _settings(method: str, tol: float | None, options: dict[str, Any]) -> dict[str, Any]:
+def _settings(
+    method: str,
+    tol: float | None,
+    options: dict[str, Any],
+) -> dict[str, Any]:
     """All options of a method: given ones and defaults."""
     own = _method(method).options
     defaults = COMMON | own

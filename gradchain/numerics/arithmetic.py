@@ -45,7 +45,11 @@ def ema(value: jax.Array, average: jax.Array, decay: float | jax.Array) -> jax.A
     return decay * average + (1 - decay) * value
 
 
-def debias(average: float | jax.Array, decay: float | jax.Array, t: int | jax.Array) -> jax.Array:
+def debias(
+    average: float | jax.Array,
+    decay: float | jax.Array,
+    t: int | jax.Array,
+) -> jax.Array:
     """Correct the bias of an average that started at zero.
 
     After ``t`` steps it is ``average / (1 - decay^t)``, with the denominator as ``-expm1(t

@@ -28,7 +28,11 @@ Pair: TypeAlias = tuple[int, int]
 """The two dimensions of a leaf that are factored."""
 
 
-def factored_dims(shape: tuple[int, ...], dims: str = LAST, least: int = 1) -> Pair | None:
+def factored_dims(
+    shape: tuple[int, ...],
+    dims: str = LAST,
+    least: int = 1,
+) -> Pair | None:
     """The two dimensions that are factored, or ``None``.
 
     Of the largest two dimensions the larger comes last. ``None``: the leaf keeps its second moment
@@ -42,7 +46,10 @@ def factored_dims(shape: tuple[int, ...], dims: str = LAST, least: int = 1) -> P
     return order[-2], order[-1]
 
 
-def factored_slots(dims_of: Callable[[tuple[int, ...]], Pair | None], name: str) -> dict[str, Slot]:
+def factored_slots(
+    dims_of: Callable[[tuple[int, ...]], Pair | None],
+    name: str,
+) -> dict[str, Slot]:
     """Slots of a factored second moment: row and column means.
 
     A leaf without a pair of dimensions to factor keeps all of it, in the slot ``name``.

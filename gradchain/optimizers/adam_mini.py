@@ -27,7 +27,10 @@ BLOCKS = {"output": -2, "row": -1}  # the dimension that shares a second moment
 
 @transform(roles="adaptive momentum")
 def scale_by_adam_mini(
-    b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, block: str | Blocks = "output"
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-8,
+    block: str | Blocks = "output",
 ) -> Body:
     r"""Adam's direction with one second moment for each block.
 

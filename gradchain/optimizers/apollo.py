@@ -130,7 +130,12 @@ def _length(x: jax.Array, dims: tuple[int, ...]) -> jax.Array:
     return largest * jnp.sqrt(total)
 
 
-def _projection(seed: int, period: jax.Array, shape: tuple[int, int], like: jax.Array) -> jax.Array:
+def _projection(
+    seed: int,
+    period: jax.Array,
+    shape: tuple[int, int],
+    like: jax.Array,
+) -> jax.Array:
     """Normal numbers of variance ``1 / rank``.
 
     They are drawn in float32, so that they are the same in each precision.

@@ -97,7 +97,10 @@ def scale_by_distance_over_gradients(
 
 @transform(roles="adaptive")
 def scale_by_dowg(
-    init_estim_sq_dist: Hyper | None = None, eps: Hyper = 1e-4, *, layer_wise: bool = False
+    init_estim_sq_dist: Hyper | None = None,
+    eps: Hyper = 1e-4,
+    *,
+    layer_wise: bool = False,
 ) -> Body:
     r"""Distance over weighted gradients (DoWG) as the learning rate.
 

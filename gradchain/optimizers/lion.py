@@ -51,7 +51,10 @@ def scale_by_lion(b1: Hyper = 0.9, b2: Hyper = 0.99) -> Body:
 
 @recipe
 def tiger(
-    learning_rate: Hyper, b1: Hyper = 0.965, weight_decay: Hyper = 0.01, where: Where | None = None
+    learning_rate: Hyper,
+    b1: Hyper = 0.965,
+    weight_decay: Hyper = 0.01,
+    where: Where | None = None,
 ) -> GradientTransformation:
     """Tiger: ``signum`` with decoupled weight decay.
 

@@ -15,7 +15,11 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 
 @transform(roles="momentum step")
-def scale_by_madgrad(learning_rate: Hyper, momentum: Hyper = 0.9, eps: Hyper = 1e-6) -> Body:
+def scale_by_madgrad(
+    learning_rate: Hyper,
+    momentum: Hyper = 0.9,
+    eps: Hyper = 1e-6,
+) -> Body:
     r"""MADGRAD's whole step: adaptive dual averaging with momentum.
 
     The averaged gradient is divided by the cube root of the sum of squares.

@@ -149,13 +149,22 @@ def scale_by_momo_adam(
     return treewise(rule, **moments, **_scalars(lower_bound, adapt_lower_bound))
 
 
-def _scalars(lower_bound: float | jax.Array, adapt_lower_bound: bool) -> dict[str, Slot]:
+def _scalars(
+    lower_bound: float | jax.Array,
+    adapt_lower_bound: bool,
+) -> dict[str, Slot]:
     """Slots of the averages that are numbers, and the bound."""
     bound = {"lower_bound": scalar(fill=lower_bound)} if adapt_lower_bound else {}
     return {"value": scalar, "linear": scalar, **bound}
 
 
-def _averages(g: Updates, s: State, p: Params, value: jax.Array, decay: float | jax.Array) -> State:
+def _averages(
+    g: Updates,
+    s: State,
+    p: Params,
+    value: jax.Array,
+    decay: float | jax.Array,
+) -> State:
     """The new averages, from which the model is made.
 
     They are of gradients, of losses, and of the inner products of gradients and parameters.
@@ -205,7 +214,12 @@ def _model_step(
     return tau, {"lower_bound": jnp.maximum(reached, lower_bound)}
 
 
-def _with_decay(step: Updates, p: Params, share: float | jax.Array, where: Where | None) -> Updates:
+def _with_decay(
+    step: Updates,
+    p: Params,
+    share: float | jax.Array,
+    where: Where | None,
+) -> Updates:
     """The proximal step of weight decay, after another step.
 
     Leaves that decay lose ``share`` of the parameters that ``step`` has left.

@@ -17,7 +17,10 @@ from gradchain.tree.norms import dot
 
 @transform
 def scale_by_polyak(
-    f_min: Hyper = 0.0, max_learning_rate: Hyper = 1.0, eps: Hyper = 0.0, variant: str = "sps"
+    f_min: Hyper = 0.0,
+    max_learning_rate: Hyper = 1.0,
+    eps: Hyper = 0.0,
+    variant: str = "sps",
 ) -> Body:
     r"""Polyak's step length, from the value of the loss.
 

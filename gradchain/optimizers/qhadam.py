@@ -15,7 +15,11 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 @transform(roles="adaptive momentum")
 def scale_by_qhadam(
-    b1: Hyper = 0.995, b2: Hyper = 0.999, nu1: Hyper = 0.7, nu2: Hyper = 1.0, eps: Hyper = 1e-8
+    b1: Hyper = 0.995,
+    b2: Hyper = 0.999,
+    nu1: Hyper = 0.7,
+    nu2: Hyper = 1.0,
+    eps: Hyper = 1e-8,
 ) -> Body:
     r"""Adam's direction with quasi-hyperbolic moments.
 

@@ -40,7 +40,11 @@ def scale_by_qhm(momentum: Hyper = 0.999, nu: Hyper = 0.7) -> Body:
 
 
 @recipe
-def qhm(learning_rate: Hyper, momentum: Hyper = 0.999, nu: Hyper = 0.7) -> GradientTransformation:
+def qhm(
+    learning_rate: Hyper,
+    momentum: Hyper = 0.999,
+    nu: Hyper = 0.7,
+) -> GradientTransformation:
     """Quasi-hyperbolic momentum: ``scale_by_qhm``, then the learning rate.
 
     Args:

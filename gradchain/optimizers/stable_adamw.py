@@ -18,7 +18,10 @@ from gradchain.transforms.weight_decay import decaying
 
 @transform(roles="adaptive momentum")
 def scale_by_stable_adam(
-    b1: Hyper = 0.9, b2: Hyper = 0.99, eps: Hyper = 1e-8, weight_decay: Hyper | None = None
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.99,
+    eps: Hyper = 1e-8,
+    weight_decay: Hyper | None = None,
 ) -> Body:
     r"""StableAdamW's direction: Adam's, shorter where gradients grow.
 

@@ -50,7 +50,10 @@ def product_schedule(step: jax.Array, first: Hyper, second: Hyper) -> jax.Array:
 
 @schedule
 def clipped_schedule(
-    step: jax.Array, schedule: Hyper, low: Hyper | None = None, high: Hyper | None = None
+    step: jax.Array,
+    schedule: Hyper,
+    low: Hyper | None = None,
+    high: Hyper | None = None,
 ) -> jax.Array:
     """A schedule held between two bounds, ``schedule.clip(low, high)``.
 

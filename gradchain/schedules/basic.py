@@ -101,7 +101,11 @@ def linear_schedule(
 
 @schedule
 def cosine_decay_schedule(
-    step: jax.Array, init_value: Hyper, decay_steps: int, alpha: Hyper = 0.0, exponent: Hyper = 1.0
+    step: jax.Array,
+    init_value: Hyper,
+    decay_steps: int,
+    alpha: Hyper = 0.0,
+    exponent: Hyper = 1.0,
 ) -> jax.Array:
     r"""Decay along half a cosine.
 

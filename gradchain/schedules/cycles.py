@@ -108,7 +108,10 @@ def _cycles(first: int, mult: int, warmup: int) -> tuple[list[float], list[float
 
 
 @schedule
-def sgdr_schedule(step: jax.Array, cosine_kwargs: Sequence[dict[str, Any]]) -> jax.Array:
+def sgdr_schedule(
+    step: jax.Array,
+    cosine_kwargs: Sequence[dict[str, Any]],
+) -> jax.Array:
     """Warm-ups with cosine decays, each with its own arguments (SGDR).
 
     Args:

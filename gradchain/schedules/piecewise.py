@@ -15,7 +15,9 @@ from gradchain.schedules.shapes import SHAPES, at_least, at_most, one_of, positi
 
 @schedule
 def piecewise_constant_schedule(
-    step: jax.Array, init_value: Hyper, boundaries_and_scales: dict[int, float] | None = None
+    step: jax.Array,
+    init_value: Hyper,
+    boundaries_and_scales: dict[int, float] | None = None,
 ) -> jax.Array:
     """A constant, multiplied by a factor at each boundary.
 

@@ -57,7 +57,10 @@ def share(step: jax.Array, begin: Numeric, length: Numeric) -> jax.Array:
 
 
 def between(
-    start: float | jax.Array, end: float | jax.Array, passed: jax.Array, shape: str = "linear"
+    start: float | jax.Array,
+    end: float | jax.Array,
+    passed: jax.Array,
+    shape: str = "linear",
 ) -> jax.Array:
     """The value between ``start`` and ``end``, exact at both ends."""
     done = SHAPES[shape](passed)
@@ -65,7 +68,10 @@ def between(
 
 
 def through(
-    step: jax.Array, start: Numeric, points: Iterable[tuple[Numeric, Numeric]], shape: str
+    step: jax.Array,
+    start: Numeric,
+    points: Iterable[tuple[Numeric, Numeric]],
+    shape: str,
 ) -> jax.Array:
     """The value on a path from ``start`` through ``(step, value)`` points.
 

@@ -121,7 +121,11 @@ def check_wolfe(factory: str, c1: Any, c2: Any) -> None:
         )
 
 
-def _downhill(g: Updates, grad: Updates, failed: jax.Array) -> tuple[Updates, jax.Array]:
+def _downhill(
+    g: Updates,
+    grad: Updates,
+    failed: jax.Array,
+) -> tuple[Updates, jax.Array]:
     """The direction of a search and the slope along it.
 
     It is the update, or the negative gradient if the update does not go downhill or the last search

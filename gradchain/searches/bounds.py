@@ -113,7 +113,10 @@ def projected_gradient(grad: Updates, params: Params, bounds: Bounds) -> Updates
     return map_leaves(jnp.negative, cut(map_leaves(jnp.negative, grad), params, bounds))
 
 
-def in_dtypes_of(params: Params, bounds: tuple[Params, Params]) -> tuple[Params, Params]:
+def in_dtypes_of(
+    params: Params,
+    bounds: tuple[Params, Params],
+) -> tuple[Params, Params]:
     """Bounds in the dtypes of ``params``.
 
     These may be wider than the dtypes that the bounds were given in.

@@ -117,7 +117,12 @@ def _check(scaling: str, initial_damping: Any, eta: Any) -> None:
         )
 
 
-def _free_columns(jacobian: jax.Array, p: Params, grad: Updates, bounds: Bounds) -> jax.Array:
+def _free_columns(
+    jacobian: jax.Array,
+    p: Params,
+    grad: Updates,
+    bounds: Bounds,
+) -> jax.Array:
     """The Jacobian, zero for parameters that their bounds hold."""
     if bounds is None:
         return jacobian
@@ -125,7 +130,12 @@ def _free_columns(jacobian: jax.Array, p: Params, grad: Updates, bounds: Bounds)
     return jacobian * to_vector(is_free)[0][None]
 
 
-def _scales(jacobian: jax.Array, before: jax.Array, is_first: jax.Array, scaling: str) -> jax.Array:
+def _scales(
+    jacobian: jax.Array,
+    before: jax.Array,
+    is_first: jax.Array,
+    scaling: str,
+) -> jax.Array:
     """The diagonal of :math:`D`."""
     columns = jnp.sqrt(jnp.sum(jacobian**2, 0))
     if scaling == "jacobian":
@@ -167,7 +177,10 @@ def _solve(jacobian: jax.Array, residuals: jax.Array, weights: jax.Array) -> jax
     return jax.scipy.linalg.solve_triangular(r, target)
 
 
-def _jacobian(model_fn: Callable[[Params], Tree], p: Params) -> tuple[jax.Array, jax.Array]:
+def _jacobian(
+    model_fn: Callable[[Params], Tree],
+    p: Params,
+) -> tuple[jax.Array, jax.Array]:
     """The Jacobian of the residuals, and the residuals.
 
     All residuals and all parameters are real vectors here.

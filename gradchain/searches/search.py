@@ -145,7 +145,10 @@ class Search(PerTree):
         return where_tree(is_usable, q, old), over | ~is_usable, is_usable
 
 
-def with_arguments_of(rule: Callable[..., R], also: Callable[..., Any]) -> Callable[..., R]:
+def with_arguments_of(
+    rule: Callable[..., R],
+    also: Callable[..., Any],
+) -> Callable[..., R]:
     """Make ``rule`` name the arguments of ``also``.
 
     They are added to its signature. The last argument of ``rule`` is ``**more``, by which it takes

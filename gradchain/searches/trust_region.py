@@ -187,7 +187,11 @@ def _steihaug(
     return x, info.decrease, new
 
 
-def _dogleg(multiply: Operator, grad: Updates, radius: jax.Array) -> tuple[Updates, jax.Array]:
+def _dogleg(
+    multiply: Operator,
+    grad: Updates,
+    radius: jax.Array,
+) -> tuple[Updates, jax.Array]:
     """Powell's dogleg, up to the boundary.
 
     It is the path from zero over the lowest point along the gradient to Newton's point. Returns the

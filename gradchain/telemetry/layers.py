@@ -87,7 +87,11 @@ class Layers:
                     column[i] = x
         return [jnp.zeros(()) if x is None else x for x in column]
 
-    def health(self, squares: list[jax.Array], gradients: list[jax.Array | None]) -> Metrics:
+    def health(
+        self,
+        squares: list[jax.Array],
+        gradients: list[jax.Array | None],
+    ) -> Metrics:
         """The health of layers, and how many vanish or explode.
 
         It is -1 for a layer that vanishes, 1 for one that explodes, else 0.

@@ -108,7 +108,10 @@ def _after(name: str) -> str:
     return f"{name}/out"
 
 
-def measured(tx: GradientTransformation, state: State | None = None) -> list[PlacedMember]:
+def measured(
+    tx: GradientTransformation,
+    state: State | None = None,
+) -> list[PlacedMember]:
     """The members between which meters can stand, however deep."""
     parts = walk(_metered(tx), state)
     return [part for part in parts if isinstance(part.chain, Metered)]

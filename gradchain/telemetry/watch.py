@@ -138,7 +138,11 @@ class Watched(Body):
 
     @classmethod
     def run(
-        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
+        cls,
+        stages: list[Stage],
+        columns: Columns,
+        states: list[Any],
+        extra: dict[str, Any],
     ) -> tuple[Columns, list[Any]]:
         """See ``Body``."""
         (stage,), (entry,) = stages, states
@@ -215,7 +219,10 @@ def _names(body: Watched, state: State, params: Params) -> list[str]:
     ]
 
 
-def _clips(parts: list[PlacedMember], norms: Collection[str]) -> dict[str, tuple[str, str]]:
+def _clips(
+    parts: list[PlacedMember],
+    norms: Collection[str],
+) -> dict[str, tuple[str, str]]:
     """Clip factors, and the norms of which they are ratios."""
     is_clip = lambda part: "clip" in part.roles or "clip" in part.path[-1]
     found = {}

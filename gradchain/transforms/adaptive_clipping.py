@@ -70,7 +70,11 @@ def _quantile(x: jax.Array, count: Numeric, quantile: Numeric) -> jax.Array:
 
 
 @transform(roles="clip global_clip")
-def clip_by_zscore(threshold: Hyper = 2.5, decay: Hyper = 0.97, warmup_steps: int = 25) -> Body:
+def clip_by_zscore(
+    threshold: Hyper = 2.5,
+    decay: Hyper = 0.97,
+    warmup_steps: int = 25,
+) -> Body:
     r"""Clip the global norm where it is an outlier.
 
     The farther the norm is from past norms, the more it is clipped. With moving mean :math:`\mu`

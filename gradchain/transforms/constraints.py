@@ -161,7 +161,12 @@ def non_negative(x: jax.Array, over: Over) -> jax.Array:
 
 
 @constraint
-def box(x: jax.Array, over: Over, lower: Hyper = -math.inf, upper: Hyper = math.inf) -> jax.Array:
+def box(
+    x: jax.Array,
+    over: Over,
+    lower: Hyper = -math.inf,
+    upper: Hyper = math.inf,
+) -> jax.Array:
     r"""The set :math:`a \le x_i \le b`.
 
     Args:

@@ -29,7 +29,12 @@ class Penalty(PointMap):
     tag = "@penalty"
     __slots__ = ()
 
-    def __call__(self, x: jax.Array, step: Numeric = 1.0, over: Over = WHOLE) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        step: Numeric = 1.0,
+        over: Over = WHOLE,
+    ) -> jax.Array:
         """The proximal point of ``x`` for a given step length.
 
         ``over`` is as for a ``Constraint``.
@@ -126,7 +131,13 @@ def squared_l2(x: jax.Array, step: Numeric, over: Over, strength: Hyper) -> jax.
 
 
 @penalty
-def elastic_net(x: jax.Array, step: Numeric, over: Over, l1: Hyper, l2: Hyper) -> jax.Array:
+def elastic_net(
+    x: jax.Array,
+    step: Numeric,
+    over: Over,
+    l1: Hyper,
+    l2: Hyper,
+) -> jax.Array:
     r"""The penalty :math:`\lambda_1 \sum_i |x_i| + \tfrac{\lambda_2}{2} \lVert x \rVert^2`.
 
     Args:

@@ -43,7 +43,11 @@ class Stacked(PerTree):
 
     @classmethod
     def run(
-        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
+        cls,
+        stages: list[Stage],
+        columns: Columns,
+        states: list[Any],
+        extra: dict[str, Any],
     ) -> tuple[Columns, list[Any]]:
         """See ``Body``."""
         (stage,) = stages

@@ -45,7 +45,9 @@ def add_decayed_weights(weight_decay: Hyper, where: Where | None = None) -> Body
 
 
 def decaying(
-    make: Callable[[Any], GradientTransformation], weight_decay: Numeric, where: Where | None
+    make: Callable[[Any], GradientTransformation],
+    weight_decay: Numeric,
+    where: Where | None,
 ) -> GradientTransformation:
     """``make(weight_decay)`` for the leaves that decay, ``make(0.0)`` for the others.
 
@@ -55,14 +57,22 @@ def decaying(
     return tx if where is None else masked(tx, where, make(0.0))
 
 
-def add_decay(updates: Updates, params: Params, factor: Numeric, where: Where | None) -> Updates:
+def add_decay(
+    updates: Updates,
+    params: Params,
+    factor: Numeric,
+    where: Where | None,
+) -> Updates:
     """Add a multiple of the decaying parameters to the updates."""
     chosen = keep_leaves(select(where, params), params)
     return map_leaves(lambda u, p: u if p is None else u + factor * p, updates, chosen)
 
 
 @transform(roles="decay final")
-def add_independent_weight_decay(weight_decay: Hyper, where: Where | None = None) -> Body:
+def add_independent_weight_decay(
+    weight_decay: Hyper,
+    where: Where | None = None,
+) -> Body:
     r"""Weight decay independent of the learning rate: :math:`u = g - \lambda p`.
 
     It stands after ``scale_by_learning_rate``, so that each step removes the share
@@ -90,7 +100,10 @@ def add_independent_weight_decay(weight_decay: Hyper, where: Where | None = None
 
 @transform(roles="decay")
 def add_corrected_weight_decay(
-    weight_decay: Hyper, learning_rate: Hyper, max_learning_rate: Hyper, where: Where | None = None
+    weight_decay: Hyper,
+    learning_rate: Hyper,
+    max_learning_rate: Hyper,
+    where: Where | None = None,
 ) -> Body:
     r"""Weight decay in proportion to the learning rate.
 

@@ -28,7 +28,9 @@ def is_traced(leaves: Sequence[Any]) -> bool:
 
 
 def map_rows(
-    fun: Callable[..., list[Any]], kinds: Sequence[Hashable], rows: Sequence[tuple[Any, ...]]
+    fun: Callable[..., list[Any]],
+    kinds: Sequence[Hashable],
+    rows: Sequence[tuple[Any, ...]],
 ) -> list[Any]:
     """Map ``fun`` over rows, with one trace per type.
 

@@ -29,7 +29,9 @@ def _agreement(u: jax.Array, g: jax.Array) -> jax.Array:
 
 @transform
 def cautious(
-    inner: GradientTransformation | Pair, floor: Hyper | None = None, downhill: bool | None = None
+    inner: GradientTransformation | Pair,
+    floor: Hyper | None = None,
+    downhill: bool | None = None,
 ) -> Body:
     r"""Drop the elements of an update that oppose the gradient.
 

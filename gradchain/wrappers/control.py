@@ -251,7 +251,11 @@ def _called(name: str, slots: dict[Path, Tree], which: str) -> dict[Path, Tree]:
     return found
 
 
-def _source(path: Path, given: dict[Path, Tree], taken: dict[Path, Tree]) -> tuple[str, Tree]:
+def _source(
+    path: Path,
+    given: dict[Path, Tree],
+    taken: dict[Path, Tree],
+) -> tuple[str, Tree]:
     """Path and value of the slot that goes to ``path``.
 
     Where there are several it is that of the same member.
@@ -304,7 +308,8 @@ def _with(state: State, path: Path, value: Tree) -> State:
 
 @transform(roles="alternatives")
 def parallel(
-    *members: GradientTransformation | Pair, merge: str | Callable[..., jax.Array] = "sum"
+    *members: GradientTransformation | Pair,
+    merge: str | Callable[..., jax.Array] = "sum",
 ) -> Body:
     r"""Run several transformations on the same updates, and merge theirs.
 
@@ -370,7 +375,11 @@ class SideBySide(Body):
 
     @classmethod
     def run(
-        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
+        cls,
+        stages: list[Stage],
+        columns: Columns,
+        states: list[Any],
+        extra: dict[str, Any],
     ) -> tuple[Columns, list[Any]]:
         """See ``Body``."""
         (stage,), (state,) = stages, states

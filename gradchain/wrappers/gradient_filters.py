@@ -75,7 +75,11 @@ def _clipped(tree: Tree, max_norm: Numeric, per_leaf: bool) -> Tree:
 
 
 @transform
-def grokfast(inner: GradientTransformation | Pair, alpha: Hyper = 0.98, lamb: Hyper = 2.0) -> Body:
+def grokfast(
+    inner: GradientTransformation | Pair,
+    alpha: Hyper = 0.98,
+    lamb: Hyper = 2.0,
+) -> Body:
     r"""Amplify the slow part of the gradient, a moving average.
 
     .. math::

@@ -227,7 +227,10 @@ def _examine(
     return ~flags.any(), jnp.where(flags.any(), first, -1)
 
 
-def _rows(moved: Moved, dtypes: Moved) -> tuple[list[Kinds], list[tuple[jax.Array, ...]]]:
+def _rows(
+    moved: Moved,
+    dtypes: Moved,
+) -> tuple[list[Kinds], list[tuple[jax.Array, ...]]]:
     """Update and parameter of each leaf, and their dtypes.
 
     The dtypes are those in which they are kept. Leaves without an update are left out; without a

@@ -87,7 +87,13 @@ def mechanize(
     return around(rule, base_optimizer=base_optimizer, start=start, **rows)
 
 
-def _bet(s: State, h: jax.Array, betas: np.ndarray, eps: Numeric, s_init: Numeric) -> State:
+def _bet(
+    s: State,
+    h: jax.Array,
+    betas: np.ndarray,
+    eps: Numeric,
+    s_init: Numeric,
+) -> State:
     """The bets after an outcome: reward, largest, squares, scale."""
     clipped = jnp.clip(h, -s["m"], s["m"])
     reward = betas * s["r"] + clipped * s["s"]

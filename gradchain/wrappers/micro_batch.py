@@ -101,7 +101,9 @@ def _with_aux(loss_fn: Callable[..., jax.Array]) -> Callable[..., tuple[jax.Arra
 
 
 def _batches(
-    args: tuple[Any, ...], argnums: int | Sequence[int], batch_argnums: int | Sequence[int] | None
+    args: tuple[Any, ...],
+    argnums: int | Sequence[int],
+    batch_argnums: int | Sequence[int] | None,
 ) -> set[int]:
     """Which positional arguments are batches."""
     n = len(args)

@@ -29,7 +29,11 @@ from gradchain.tree.mapping import map_leaves, scale_tree
 from gradchain.tree.norms import dot, global_norm
 
 
-def _uphill(value_fn: Callable[[Params], jax.Array], p: Params, step: Updates) -> Updates:
+def _uphill(
+    value_fn: Callable[[Params], jax.Array],
+    p: Params,
+    step: Updates,
+) -> Updates:
     """The gradient at ``p + step``."""
     grads = jax.grad(value_fn)(map_leaves(lambda p, e: p + e, p, step))
     return map_leaves(jnp.conj, grads)
@@ -74,7 +78,11 @@ def sam(inner: GradientTransformation | Pair, rho: Hyper = 0.05) -> Body:
 
 
 @transform
-def asam(inner: GradientTransformation | Pair, rho: Hyper = 0.5, eta: Hyper = 0.01) -> Body:
+def asam(
+    inner: GradientTransformation | Pair,
+    rho: Hyper = 0.5,
+    eta: Hyper = 0.01,
+) -> Body:
     r"""``sam`` in a neighbourhood relative to each parameter (ASAM).
 
     .. math::
@@ -111,7 +119,10 @@ def asam(inner: GradientTransformation | Pair, rho: Hyper = 0.5, eta: Hyper = 0.
 
 @transform
 def looksam(
-    inner: GradientTransformation | Pair, rho: Hyper = 0.1, alpha: Hyper = 0.7, every: int = 10
+    inner: GradientTransformation | Pair,
+    rho: Hyper = 0.1,
+    alpha: Hyper = 0.7,
+    every: int = 10,
 ) -> Body:
     r"""``sam`` with a second gradient every few steps (LookSAM).
 

@@ -20,7 +20,10 @@ from gradchain.tree.paths import path_name
 
 
 @transform
-def tunable(inner: GradientTransformation | Pair, names: tuple[str, ...] | None = None) -> Body:
+def tunable(
+    inner: GradientTransformation | Pair,
+    names: tuple[str, ...] | None = None,
+) -> Body:
     """Keep the hyperparameters of ``inner`` in the state.
 
     They are there by name, and are used from there. ``init`` copies them from the code; after that
@@ -61,7 +64,11 @@ class Tunable(Body):
         names: those that are in the state.
     """
 
-    def __init__(self, inner: GradientTransformation, names: str | Iterable[str] | None):
+    def __init__(
+        self,
+        inner: GradientTransformation,
+        names: str | Iterable[str] | None,
+    ):
         leaves, self.treedef = jax.tree.flatten(inner)
         self.constants = dict(zip(hyperparameter_names(inner), leaves, strict=True))
         names = [names] if isinstance(names, str) else names
@@ -86,7 +93,10 @@ class Tunable(Body):
         values = {k: jnp.asarray(v, dtype) for k, v in own.items()}
         return _entry(values, self.members["inner"].init(params))
 
-    def parts(self, entry: State) -> Iterator[tuple[str, GradientTransformation, State]]:
+    def parts(
+        self,
+        entry: State,
+    ) -> Iterator[tuple[str, GradientTransformation, State]]:
         """See ``Body``; the member has the hyperparameters of the state.
 
         Those that are mere shapes are as in the code.
@@ -122,7 +132,11 @@ class Tunable(Body):
 
     @classmethod
     def run(
-        cls, stages: list[Stage], columns: Columns, states: list[Any], extra: dict[str, Any]
+        cls,
+        stages: list[Stage],
+        columns: Columns,
+        states: list[Any],
+        extra: dict[str, Any],
     ) -> tuple[Columns, list[Any]]:
         """See ``Body``."""
         (stage,), (state,) = stages, states
@@ -167,7 +181,10 @@ def _ends(place: tuple[str, ...]) -> list[str]:
     return ["/".join(place[i:]) for i in reversed(range(len(place)))]
 
 
-def _places(tx: GradientTransformation, above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def _places(
+    tx: GradientTransformation,
+    above: tuple[str, ...],
+) -> Iterator[tuple[str, ...]]:
     """For each leaf, in order, the path to it.
 
     It consists of the names of the members that it is in, and of its path in the arguments of the

@@ -137,7 +137,9 @@ def is_added_decay(part: PlacedMember) -> bool:
 
 
 def pairs(
-    case: Case, first: Callable[[PlacedMember], bool], then: Callable[[PlacedMember], bool]
+    case: Case,
+    first: Callable[[PlacedMember], bool],
+    then: Callable[[PlacedMember], bool],
 ) -> Iterator[tuple[PlacedMember, PlacedMember]]:
     """Members that updates go through one after the other.
 

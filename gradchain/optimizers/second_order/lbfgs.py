@@ -33,7 +33,11 @@ HIGHEST = lax.Precision.HIGHEST
 
 
 @transform
-def scale_by_lbfgs(memory_size: int = 10, form: str = "two_loop", scale_first: bool = True) -> Body:
+def scale_by_lbfgs(
+    memory_size: int = 10,
+    form: str = "two_loop",
+    scale_first: bool = True,
+) -> Body:
     r"""Multiply by L-BFGS's inverse Hessian, made of the last pairs.
 
     A pair is a step and the change of the gradient along it; the pairs change a multiple of the
@@ -115,7 +119,12 @@ def store_pair(
     return rings | products | {"pairs": jnp.where(pair.is_good, after, s["pairs"])}
 
 
-def _put(ring: jax.Array, place: jax.Array, x: jax.Array, is_good: jax.Array) -> jax.Array:
+def _put(
+    ring: jax.Array,
+    place: jax.Array,
+    x: jax.Array,
+    is_good: jax.Array,
+) -> jax.Array:
     """The ring with ``x`` put in place if good."""
     old = lax.dynamic_index_in_dim(ring, place, 0, keepdims=False)
     new = jnp.where(is_good, x, old)

@@ -95,7 +95,11 @@ def scale_by_lbfgsb(memory_size: int = 10) -> Body:
     return treewise(rule, **POINT, **rings, pairs=counter, **products)
 
 
-def _box(bounds: tuple[Tree, Tree] | None, p: Params, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _box(
+    bounds: tuple[Tree, Tree] | None,
+    p: Params,
+    x: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
     """The bounds as two vectors like ``x``."""
     if bounds is None:
         return jnp.full_like(x, -jnp.inf), jnp.full_like(x, jnp.inf)
@@ -219,7 +223,12 @@ def _cauchy_time(
 
 
 def _meet_bound(
-    model: Model, at: Breakpoint, g: jax.Array, goal: jax.Array, time: jax.Array, w: jax.Array
+    model: Model,
+    at: Breakpoint,
+    g: jax.Array,
+    goal: jax.Array,
+    time: jax.Array,
+    w: jax.Array,
 ) -> Breakpoint:
     """Go on to where one parameter meets its bound.
 
