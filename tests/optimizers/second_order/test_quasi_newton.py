@@ -50,7 +50,7 @@ def test_both_forms_are_the_same_also_once_the_ring_is_full():
     with jax.enable_x64(True):
         p = tree(jnp.linspace(-1.0, 1.5, N))
         ends = [
-            fixed_steps(gc.scale_by_lbfgs(4, form), rosenbrock, p, 60, 0.2)
+            fixed_steps(gc.scale_by_lbfgs(4, form), rosenbrock, p, 30, 0.2)
             for form in ("two_loop", "compact")
         ]
         (points, state), (others, other) = ends
