@@ -110,7 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for measure in [x for x in MEASURES if x in options.only] or MEASURES:
             found = run(optimizer, measure, cases, settings)
             print(
-                f"\n{optimizer} · {MEASURES[measure].title}{_note(MEASURES[measure], settings)}\n{table(found)}"
+                f"\n{optimizer} ·"
+                f" {MEASURES[measure].title}{_note(MEASURES[measure], settings)}\n{table(found)}"
             )
             results += found
             write(path, settings, cases, results)  # as it goes: a run cut short keeps what it has

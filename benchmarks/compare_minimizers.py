@@ -211,7 +211,8 @@ def line(problem: Problem, runs: dict[str, Run]) -> str:
             for x in ("iterations", "evaluations")
         ]
         rows.append(
-            f"  {name:18}{run.value:16.9g} {reached:>12} {counts[0]:>14} {counts[1]:>14} {1e3 * run.seconds:9.2f}"
+            f"  {name:18}{run.value:16.9g} {reached:>12} {counts[0]:>14} {counts[1]:>14}"
+            f" {1e3 * run.seconds:9.2f}"
         )
     return "\n".join([f"{problem.number} {problem.title}", *rows])
 
@@ -228,7 +229,10 @@ def totals(found: dict[str, dict[str, Run]], methods: Sequence[str], beside: str
     same minimum.
     """
     rows = [
-        f"{'method':20}{'solved':>8}   to {beside}: problems, median (largest) ratio of iterations, evaluations, time"
+        (
+            f"{'method':20}{'solved':>8}   to {beside}: problems, median (largest) ratio of"
+            " iterations, evaluations, time"
+        )
     ]
     for name in methods:
         pairs = [(runs[name], runs[beside]) for runs in found.values()]
@@ -272,10 +276,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     versions = {x: importlib.metadata.version(x) for x in ("scipy", "jax", "optax", "optimistix")}
     print(", ".join(f"{name} {version}" for name, version in versions.items()))
     print(
-        "counts: until within 1e-6 of the minimum (1e-8 of 0) / until it stopped; time in ms of the whole run\n"
+        "counts: until within 1e-6 of the minimum (1e-8 of 0) / until it stopped; time in"
+        " ms of the whole run\n"
     )
     print(
-        f"  {'method':18}{'value':>16} {'reached':>12} {'iterations':>14} {'evaluations':>14} {'ms':>9}"
+        f"  {'method':18}{'value':>16} {'reached':>12} {'iterations':>14}"
+        f" {'evaluations':>14} {'ms':>9}"
     )
     found: dict[str, dict[str, Run]] = {}
     with jax.enable_x64(True):

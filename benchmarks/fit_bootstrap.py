@@ -28,7 +28,7 @@ TOL = 1e-4
 
 
 def load(samples: int, dtype: Any, seed: int = 0) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Features with a column of ones, labels of 1 and -1, and the weights of each bootstrap sample."""
+    """Features with a column of ones, labels of 1 and -1, weights of bootstrap samples."""
     x, y = load_breast_cancer(return_X_y=True)
     x = np.column_stack([(x - x.mean(0)) / x.std(0), np.ones(len(x))])
     drawn = np.random.default_rng(seed).multinomial(
@@ -111,10 +111,14 @@ def main() -> None:
         for name, tx in (("two_loop", gc.lbfgs()), ("compact", gc.lbfgs(form="compact"))):
             r = run(options.samples, options.turns, tx)
             print(
-                f"{options.samples} fits in {jnp.result_type(float)}, lbfgs, {name}: gradchain {r['gradchain']:.3f} s,"
-                f" scipy {r['scipy']:.3f} s, {r['ratio']:.1f}x; compiling {r['compiling']:.1f} s is not counted\n"
-                f"  evaluations: {r['evals']:.1f} in the mean, {r['turns']:.0f} at most, scipy {r['scipy evals']:.1f};"
-                f" converged by gradient {r['converged']:.1%}; parameters differ by {r['gap']:.1e} at most",
+                f"{options.samples} fits in {jnp.result_type(float)}, lbfgs, {name}:"
+                f" gradchain {r['gradchain']:.3f} s,"
+                f" scipy {r['scipy']:.3f} s, {r['ratio']:.1f}x; compiling"
+                f" {r['compiling']:.1f} s is not counted\n"
+                f"  evaluations: {r['evals']:.1f} in the mean, {r['turns']:.0f} at most,"
+                f" scipy {r['scipy evals']:.1f};"
+                f" converged by gradient {r['converged']:.1%}; parameters differ by"
+                f" {r['gap']:.1e} at most",
                 flush=True,
             )
 

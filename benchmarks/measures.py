@@ -53,7 +53,7 @@ def _rates() -> Iterator[float]:
 
 
 class _Jitted:
-    """A training loop's view of a compiled step: what it returns goes in again. Nothing is donated."""
+    """A training loop's view of a compiled step, which donates nothing."""
 
     def __init__(self, library: str, tx: Any, grads: Any, params: Any):
         self.step = jax.jit(step_function(library, tx))

@@ -52,7 +52,8 @@ def measure(x: jax.Array, y: jax.Array) -> str:
     )
     unit = found["gradient"]
     return (
-        f"{len(x)} examples: a gradient {1e6 * unit:.0f} us; one product {found['one'] / unit:.2f} gradients;"
+        f"{len(x)} examples: a gradient {1e6 * unit:.0f} us; one product"
+        f" {found['one'] / unit:.2f} gradients;"
         f" of many at one point {found['many'] / PRODUCTS / unit:.2f}"
     )
 

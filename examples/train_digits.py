@@ -74,7 +74,7 @@ print(f"optimizer state: {sum(a.nbytes for a in jax.tree.leaves(optimizer.opt_st
 
 # %%
 # One compiled training step, which returns the loss, the rate and the norm of the gradient. Chex
-# checks while JAX traces it, at no cost in the run: that logits and labels fit, and that the step is
+# checks while JAX traces it, at no cost in the run: logits and labels fit, and the step is
 # traced once.
 
 

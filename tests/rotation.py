@@ -1,6 +1,6 @@
 """Each run of ``make test`` takes a sample of the many cases; ``make test-all`` takes them all.
 
-A test that is marked ``rotated(n)`` stands for a family of cases of which every n-th runs, chosen by
+A test marked ``rotated(n)`` stands for a family of cases of which every n-th runs, chosen by
 a seed: the day, or ``--rotation SEED``. The seed is printed at the top of the run.
 """
 

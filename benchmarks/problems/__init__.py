@@ -116,7 +116,10 @@ PROBLEMS = (
         small.gulf,
         [5, 2.5, 0.15],
         99,
-        note="the paper prints |y m i x2| where |y - x2| makes its minimum of 0 at (50, 25, 1.5) true",
+        note=(
+            "the paper prints |y m i x2| where |y - x2| makes its minimum of 0 at (50, 25,"
+            " 1.5) true"
+        ),
     ),
     _problem(12, "box three-dimensional", small.box, [0, 10, 20], 10),
     _problem(
@@ -161,7 +164,10 @@ PROBLEMS = (
         [1, 2, 1, 1, 1, 1],
         13,
         {5.655649925500e-3: "5.65565...e-3", 0.0: "0"},
-        note="the 0 at (1, 10, 1, 5, 4, 3) is what the data are made from; 5.65564992...e-3 is rounded in the paper",
+        note=(
+            "the 0 at (1, 10, 1, 5, 4, 3) is what the data are made from; 5.65564992...e-3"
+            " is rounded in the paper"
+        ),
     ),
     _problem(
         19,
@@ -199,7 +205,10 @@ PROBLEMS = (
         variable.trigonometric,
         np.full(9, 1 / 9),
         9,
-        note="at most dimensions, descent from the start ends in a local minimum near 1e-5 instead of at 0; not at 9",
+        note=(
+            "at most dimensions, descent from the start ends in a local minimum near 1e-5"
+            " instead of at 0; not at 9"
+        ),
     ),
     _problem(
         27,

@@ -45,7 +45,7 @@ def record(problem: Problem) -> dict[str, Any]:
 
 
 def read() -> dict[str, Any]:
-    """The recorded baseline: ``["problems"][title]["tight"]["evaluations_to_target"]`` and so on."""
+    """The recorded baseline, for example its ``["problems"][title]["tight"]``."""
     return json.loads(BASELINE.read_text())
 
 
@@ -73,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     figures = {}
     print(
-        f"{'problem (n, m)':50}{'value':>20} {'reached':>12} {'iterations':>17} {'evaluations':>17}  by default"
+        f"{'problem (n, m)':50}{'value':>20} {'reached':>12} {'iterations':>17}"
+        f" {'evaluations':>17}  by default"
     )
     with jax.enable_x64(True):
         for problem in (*PROBLEMS, *VARIANTS):
@@ -92,7 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
     solved = sum(figures[p.title]["tight"]["reached"] is not None for p in PROBLEMS)
     print(
-        f"\ncounts: until within 1e-6 of the minimum (1e-8 of 0) / until it stopped; solved {solved} of {len(PROBLEMS)}"
+        f"\ncounts: until within 1e-6 of the minimum (1e-8 of 0) / until it stopped; solved"
+        f" {solved} of {len(PROBLEMS)}"
     )
     if options.record:
         write(figures)

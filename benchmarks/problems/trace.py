@@ -28,7 +28,7 @@ class Trace:
     iterates: list[float] = dataclasses.field(default_factory=list)
 
     def tapped(self, fun: Callable[[Any], jax.Array]) -> Callable[[Any], jax.Array]:
-        """``fun``, noted here whenever it runs, also inside a compiled loop and under ``jax.grad``."""
+        """``fun``, noted whenever it runs, inside compiled loops and ``jax.grad`` too."""
 
         def noted(x: Any) -> jax.Array:
             value = fun(x)

@@ -46,7 +46,7 @@ def elementwise(rule: Callable[..., Any], where: Where | None = None, **slots: S
     Every output element depends on the same element of the inputs, and on numbers.
 
     Args:
-        rule: ``rule(g, s, p, t)``, or any of these names; see ``gradchain.lift``.
+        rule: ``rule(g, s, p, t)``, or any of these names; see ``gradchain.core.lift``.
         where: which leaves it is for (see ``gradchain.select``); the others pass unchanged and have
             no slots.
         slots: the named parts of its state.

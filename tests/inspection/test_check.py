@@ -1,6 +1,4 @@
-"""Each mistake is found by ``check`` where it is made and nowhere else; the library's own recipes and
-pages are clean.
-"""
+"""``check`` finds each mistake where it is made, and nothing in recipes and pages of the library."""
 
 import contextlib
 import doctest

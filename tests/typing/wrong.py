@@ -1,6 +1,6 @@
 """Mistakes that type checkers see: in each line that is marked, and in no other.
 
-A mark may name the one checker that sees it: optax has no ``py.typed``, so that to mypy anything may
+A mark may name the one checker that sees it: optax has no ``py.typed``, so to mypy anything may
 be a class of its.
 """
 
