@@ -1,4 +1,4 @@
-"""``check`` finds each mistake where it is made, and nothing in recipes and pages of the library."""
+"""``check`` finds each mistake where it is made, and none in the recipes of the library."""
 
 import contextlib
 import doctest
