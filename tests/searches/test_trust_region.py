@@ -194,9 +194,9 @@ def test_a_loss_without_curvature_is_followed_to_the_boundary(subproblem):
 def test_it_finds_the_minimum_of_scipy(subproblem, method):
     with jax.enable_x64(True):
         start = np.array([-1.2, 1.0, -0.5, 2.0])
-        both = lambda p: rosenbrock(p[:2]) + rosenbrock(p[2:]) + 0.1 * jnp.sum(p) ** 2
+        both = jax.jit(lambda p: rosenbrock(p[:2]) + rosenbrock(p[2:]) + 0.1 * jnp.sum(p) ** 2)
         found = gc.minimize(both, start, gc.trust_region(subproblem), tol=1e-9)
-        derivatives = {"jac": jax.grad(both), "hess": jax.hessian(both)}
+        derivatives = {"jac": jax.jit(jax.grad(both)), "hess": jax.jit(jax.hessian(both))}
         expected = scipy.optimize.minimize(both, start, method=method, tol=1e-9, **derivatives)
         assert found.status.is_success
         np.testing.assert_allclose(found.params, expected.x, rtol=1e-7)
