@@ -17,6 +17,7 @@ import jax
 import pytest
 
 pytest_plugins = ["tests.rotation"]
+collect_ignore_glob = ["typing/[csw]*.py"]  # code for type checkers, some of it wrong
 pytest.register_assert_rewrite("tests.laws.laws", "tests.laws.sharded", "tests.laws.samples")
 
 jax.config.update("jax_platforms", "cpu")
