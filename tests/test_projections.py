@@ -36,6 +36,7 @@ def in_float64_as_users_have_it():
         yield
 
 
+@pytest.mark.rotated(3)
 @each_set
 @few
 @given(x=points, other=points)

@@ -203,6 +203,7 @@ FUNCTIONS = [
 ]
 
 
+@pytest.mark.rotated(3)
 @pytest.mark.parametrize("call", TRANSFORMATIONS)
 def test_a_transformation_makes_the_same_updates(call):
     # A slot in bfloat16 is rounded from what is computed in float32 here; optax rounds in between,

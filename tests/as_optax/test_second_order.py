@@ -59,7 +59,7 @@ def run(module, tx, fun=curved, params=PARAMS, steps=6, **extra):
 OWN_KEY = "optax.contrib.hutchinson_estimator_diag_hessian(jax.random.PRNGKey(3))"
 
 
-@pytest.mark.rotated(2)
+@pytest.mark.rotated(4)
 @pytest.mark.parametrize(
     "call",
     [
@@ -135,7 +135,7 @@ def test_the_submodule_has_only_names_of_optax():
 # ------------------------------------------------------------------------------------ line searches
 
 
-@pytest.mark.rotated(2)
+@pytest.mark.rotated(4)
 @pytest.mark.parametrize(
     "call",
     [
@@ -205,7 +205,7 @@ def test_backtracking_says_why_it_made_no_step(capfd):
     assert updates[0] == -1.0  # it begins anew
 
 
-@pytest.mark.rotated(2)
+@pytest.mark.rotated(4)
 @pytest.mark.parametrize("guess", ["one", "keep"])
 @pytest.mark.parametrize("fun", [rosenbrock, himmelblau, matyas])
 def test_the_zoom_search_meets_the_wolfe_conditions(fun, guess):

@@ -15,6 +15,7 @@ from tests.support.known_hessians import digits, fewer, flat, of_tree, of_vector
 from tests.support.random_trees import other_like
 
 
+@pytest.mark.slow
 @given(small_trees)
 @fewer
 def test_the_hessian_of_a_tree_is_that_of_its_numbers(tree):
@@ -38,6 +39,7 @@ def model(tree):
     }
 
 
+@pytest.mark.slow
 @given(small_trees, st.integers(0, 9))
 @fewer
 def test_jacobians_and_gauss_newton(tree, seed):

@@ -66,6 +66,7 @@ def test_a_turn_repeats_a_short_call():
     assert turn()["step"] >= 0 and len(calls) > 4
 
 
+@pytest.mark.rotated(3)
 @pytest.mark.parametrize(
     "measure", [name for name, measure in MEASURES.items() if measure.unit == "ms"]
 )

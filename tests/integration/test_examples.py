@@ -42,6 +42,7 @@ def test_train_digits(tmp_path):
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["train_digits.png"]
 
 
+@pytest.mark.rotated(3)
 def test_train_linen(tmp_path):
     printed = run("train_linen.py", tmp_path)
     assert accuracy(printed) >= 0.95
@@ -64,6 +65,7 @@ def test_train_text(tmp_path):
     assert (tmp_path / "out" / "train_text.png").stat().st_size > 20_000
 
 
+@pytest.mark.rotated(3)
 def test_plot_schedules(tmp_path):
     printed = run("plot_schedules.py", tmp_path)
     begin, below = map(
@@ -90,6 +92,7 @@ def test_plot_spectrum(tmp_path):
     assert ends["at the start"] < -0.5 < ends["after training"]
 
 
+@pytest.mark.rotated(3)
 def test_plot_line_search(tmp_path):
     printed = run("plot_line_search.py", tmp_path)
     found = re.findall(r"^(\w+).* tries ([\d., ]+)$", printed, re.MULTILINE)
@@ -138,6 +141,7 @@ def test_train_words(tmp_path):
     assert (tmp_path / "out" / "train_words.png").stat().st_size > 20_000
 
 
+@pytest.mark.rotated(3)
 def test_sweep_learning_rates(tmp_path):
     printed = run("sweep_learning_rates.py", tmp_path)
     assert "learning rates: 32, compiled programs: 1\n" in printed

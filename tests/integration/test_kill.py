@@ -55,6 +55,7 @@ def assert_survives(folder, steps):
     assert found == expected
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_bit_for_bit_the_same(tmp_path):
     assert_survives(tmp_path, steps=[10, 8])
 

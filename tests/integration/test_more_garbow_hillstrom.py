@@ -59,6 +59,7 @@ CASES = [
 ]
 
 
+@pytest.mark.rotated(3)
 @pytest.mark.parametrize(("method", "problem"), CASES)
 def test_a_published_minimum_is_reached(method, problem):
     with jax.enable_x64(True):

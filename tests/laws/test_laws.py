@@ -73,7 +73,7 @@ def test_reasons_are_for_laws_that_exist():
     }
 
 
-@pytest.mark.rotated(6)
+@pytest.mark.rotated(10)
 @each_law
 @each_main_row
 def test_law(row, law):
@@ -81,7 +81,7 @@ def test_law(row, law):
     law(row)
 
 
-@pytest.mark.rotated(5)
+@pytest.mark.rotated(8)
 @each_dtype
 @each_direction
 def test_numbers(row, dtype):
@@ -89,7 +89,7 @@ def test_numbers(row, dtype):
     laws.has_the_numbers_of_its_twin(row, dtype)
 
 
-@pytest.mark.rotated(4)
+@pytest.mark.rotated(8)
 @each_simple_row
 def test_trajectory_in_float32(row):
     skip_with_reason(row, "follows_its_twin")
@@ -102,7 +102,7 @@ def test_trajectory_in_float64(row):
     laws.follows_its_twin(row, jnp.float64, 1e-12)
 
 
-@pytest.mark.rotated(4)
+@pytest.mark.rotated(8)
 @each_main_row
 def test_goes_on_from_a_checkpoint(row, tmp_path):
     skip_with_reason(row, "goes_on_from_a_checkpoint")

@@ -60,7 +60,7 @@ def in_optax():
         yield
 
 
-@pytest.mark.rotated(4)
+@pytest.mark.rotated(6)
 @each_row
 def test_200_steps_in_float32_end_where_those_of_optax_do(row):
     (_, ours, _), (_, theirs, _), exact = both(row, jnp.float32)
@@ -77,7 +77,7 @@ def test_200_steps_in_float32_end_where_those_of_optax_do(row):
         assert np.all(np.abs(x - theirs[name]) <= row.tolerance * 1e-5 * size), name
 
 
-@pytest.mark.rotated(3)
+@pytest.mark.rotated(6)
 @each_row
 def test_200_steps_in_float64_are_those_of_optax(row):
     with jax.enable_x64(True):

@@ -262,7 +262,7 @@ for name in ("bfgs", "dfp", "lbfgs", "lbfgs-compact", "lbfgsb"):
     WHY |= {(f"scale_by_{name}", role): why for role in ("clip", "global_clip")}
 
 
-@pytest.mark.rotated(3)
+@pytest.mark.rotated(6)
 @each(SINGLE)
 def test_a_member_is_what_it_says_and_nothing_else(row):
     tx = row.make()
@@ -282,7 +282,7 @@ def first_updates(tx: Any, sign: float, extra: dict | None = None, steps: int = 
 
 
 # Those of second order take the size, and with it the sign, from a loss that these gradients lack.
-@pytest.mark.rotated(3)
+@pytest.mark.rotated(6)
 @each([row for row in COMPOSITE if not row.is_second_order])
 def test_an_optimizer_has_a_member_that_turns_the_sign(row):
     down, up = (sign * first_updates(row.make(), sign, row.extra) for sign in (1.0, -1.0))
@@ -320,7 +320,7 @@ def test_wrappers_that_are_final_look_at_where_parameters_would_be(row):
     assert found != ((row.name, "final") in WHY)
 
 
-@pytest.mark.rotated(3)
+@pytest.mark.rotated(6)
 @each([row for row in ROWS if OF_EXAMPLES not in row.reasons])
 def test_observers_and_no_others_show_numbers(row):
     tx = row.make()
@@ -399,7 +399,7 @@ directions = [row for row in SINGLE if "adaptive" in row.make().roles]
 rate = gc.scale_by_learning_rate(0.1)
 
 
-@pytest.mark.rotated(3)
+@pytest.mark.rotated(6)
 @pytest.mark.parametrize("row", directions, ids=lambda row: row.name)
 def test_mistakes_around_every_adaptive_direction_are_found(row):
     tx = row.make()

@@ -31,6 +31,7 @@ def convex(x):
     return jnp.sum(jnp.cosh(x - 1.0)) + (x[0] - x[1]) ** 2 + x[0]
 
 
+@pytest.mark.rotated(3)
 @pytest.mark.parametrize("fun", [rosenbrock, convex])
 @pytest.mark.parametrize("method", METHODS)
 def test_the_minima_of_scipy(method, fun):

@@ -37,6 +37,7 @@ def assert_close(values, expected, tolerance, size=None):
     )
 
 
+@pytest.mark.rotated(3)
 @each_schedule
 @PRECISIONS
 def test_schedule_is_its_twin(row, x64, tolerance):
@@ -55,6 +56,7 @@ def test_schedule_is_its_twin(row, x64, tolerance):
             assert_close(value, expected[int(step)], tolerance, size)
 
 
+@pytest.mark.rotated(3)
 @pytest.mark.parametrize("row", PAIRED, ids=[row.name for row in PAIRED])
 @PRECISIONS
 def test_schedule_is_that_of_optax(row, x64, tolerance):
@@ -122,6 +124,7 @@ def test_schedule_can_be_vmapped(row):
         assert_close(value, np.asarray(member(STEPS)), 1e-6 * row.tolerance)
 
 
+@pytest.mark.rotated(4)
 @each_schedule
 def test_schedule_can_be_differentiated(row):
     """The slope with respect to each number, at every step, is what differences say."""
@@ -150,6 +153,7 @@ def test_schedule_is_held_or_goes_on_at_large_steps(row):
     assert np.isfinite(row.make()(2**31 - 1))
 
 
+@pytest.mark.rotated(4)
 @each_schedule
 def test_schedule_is_a_learning_rate(row):
     p, grads = samples.params(jnp.float32), samples.gradients(jnp.float32)

@@ -62,6 +62,7 @@ usable = [row for row in ROWS if "takes_trees_of_every_kind" not in row.reasons]
 of_first_order = [row for row in usable if not row.is_second_order]
 
 
+@pytest.mark.slow
 @few
 @given(st.sampled_from(of_first_order))
 def test_updates_and_states_of_any_row_are_the_same_bit_for_bit(row):

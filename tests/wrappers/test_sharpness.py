@@ -77,6 +77,7 @@ def test_asam_does_not_depend_on_the_scale_of_a_parameter():
         np.testing.assert_allclose(x, y, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_complex_parameters_go_downhill():
     target = jnp.array([1.0 + 2.0j, -0.5j])
     value_fn = lambda p: jnp.sum(gc.numerics.abs2(p - target))
