@@ -21,7 +21,7 @@ from gradchain.optimizers.yogi import yogi as native_yogi
 
 
 def adam(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
     eps: Hyper = 1e-08,
@@ -37,7 +37,7 @@ def adam(
 
 
 def adamw(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
     eps: Hyper = 1e-08,
@@ -56,7 +56,7 @@ def adamw(
 
 
 def nadam(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
     eps: Hyper = 1e-08,
@@ -70,7 +70,7 @@ def nadam(
 
 
 def nadamw(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
     eps: Hyper = 1e-08,
@@ -90,7 +90,7 @@ adamax = accepting_any_extra(native_adamax)
 
 
 def adamaxw(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
     eps: Hyper = 1e-08,
@@ -107,7 +107,7 @@ def adamaxw(
 
 
 def amsgrad(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
     eps: Hyper = 1e-08,
@@ -136,7 +136,7 @@ def amsgrad(
 
 
 def adabelief(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
     eps: Hyper = 1e-16,
@@ -153,7 +153,7 @@ def adabelief(
 
 
 def radam(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
     eps: Hyper = 1e-08,
@@ -182,7 +182,7 @@ def radam(
 
 
 def yogi(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
     eps: Hyper = 0.001,
@@ -199,7 +199,7 @@ def yogi(
 
 
 def adan(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     b1: Hyper = 0.98,
     b2: Hyper = 0.92,
     b3: Hyper = 0.99,
@@ -217,7 +217,7 @@ def adan(
 
 
 def lamb(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
     eps: Hyper = 1e-06,
@@ -234,7 +234,7 @@ def lamb(
 
 
 def novograd(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     b1: Hyper = 0.9,
     b2: Hyper = 0.25,
     eps: Hyper = 1e-06,
@@ -252,7 +252,7 @@ def novograd(
 
 
 def optimistic_adam_v2(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     *,
     alpha: Hyper = 1.0,
     beta: Hyper = 1.0,

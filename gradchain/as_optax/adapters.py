@@ -4,13 +4,14 @@ Here are the parts that the dialect shares: masks, dtypes of slots, seeds, any e
 """
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.as_optax.base import MaskOrFn
+from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
 from gradchain.core.lift import elementwise
 from gradchain.core.stage import Body
 from gradchain.core.transformation import (
@@ -120,6 +121,12 @@ def accepting_any_extra(
     def make(*args: P.args, **kwargs: P.kwargs) -> GradientTransformation:
         return accept_any_extra(factory(*args, **kwargs))
 
+    found = inspect.signature(factory)
+    parameters = dict(found.parameters)
+    if "learning_rate" in parameters:  # whose annotation says to programs that it takes a schedule
+        rate = parameters["learning_rate"].replace(annotation=ScalarOrSchedule)
+        parameters["learning_rate"] = rate
+    make.__signature__ = found.replace(parameters=list(parameters.values()))  # pyright: ignore[reportAttributeAccessIssue]
     return make
 
 

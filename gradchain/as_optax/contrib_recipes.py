@@ -3,7 +3,7 @@
 from typing import Literal
 
 from gradchain.as_optax.adapters import accept_any_extra, accepting_any_extra, stored, where_of
-from gradchain.as_optax.base import MaskOrFn
+from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
 from gradchain.core.call import Hyper
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Dtype, Numeric, Where
@@ -38,7 +38,7 @@ dpsgd = accepting_any_extra(native_dpsgd)
 
 
 def acprop(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
     eps: Hyper = 1e-16,
@@ -68,7 +68,7 @@ def scale_by_acprop(
 
 
 def ademamix(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,
     b3: Hyper = 0.9999,
@@ -109,7 +109,7 @@ def scale_by_ademamix(
 
 
 def simplified_ademamix(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     b1: Hyper = 0.99,
     b2: Hyper = 0.95,
     alpha: Hyper = 0.0,
@@ -143,7 +143,7 @@ def scale_by_simplified_ademamix(
 
 
 def cocob(
-    learning_rate: Hyper = 1.0,
+    learning_rate: ScalarOrSchedule = 1.0,
     alpha: Hyper = 100.0,
     eps: Hyper = 1e-08,
     weight_decay: Hyper = 0.0,
@@ -158,7 +158,7 @@ def cocob(
 
 
 def dadapt_adamw(
-    learning_rate: Hyper = 1.0,
+    learning_rate: ScalarOrSchedule = 1.0,
     betas: tuple[Numeric, Numeric] = (0.9, 0.999),
     eps: Hyper = 1e-08,
     estim_lr0: Hyper = 1e-06,
@@ -187,7 +187,7 @@ def dadapt_adamw(
 
 
 def prodigy(
-    learning_rate: Hyper = 1.0,
+    learning_rate: ScalarOrSchedule = 1.0,
     betas: tuple[Numeric, Numeric] = (0.9, 0.999),
     beta3: Hyper | None = None,
     eps: Hyper = 1e-08,
@@ -220,7 +220,7 @@ def prodigy(
 
 
 def dog(
-    learning_rate: Hyper = 1.0,
+    learning_rate: ScalarOrSchedule = 1.0,
     init_step: tuple[Literal["distance", "learning_rate", "heuristic"], Numeric] = (
         "heuristic",
         1e-06,
@@ -240,7 +240,7 @@ def dog(
 
 
 def dowg(
-    learning_rate: Hyper = 1.0,
+    learning_rate: ScalarOrSchedule = 1.0,
     init_estim_sq_dist: Hyper | None = None,
     eps: Hyper = 0.0001,
     weight_decay: Hyper | None = None,
@@ -265,7 +265,7 @@ def dowg(
 
 
 def madgrad(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     momentum: Hyper = 0.9,
     weight_decay: Hyper = 0.0,
     eps: Hyper = 1e-06,

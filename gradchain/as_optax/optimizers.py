@@ -47,7 +47,7 @@ optimistic_gradient_descent = accepting_any_extra(native_optimistic_gradient_des
 
 
 def lion(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     b1: Hyper = 0.9,
     b2: Hyper = 0.99,
     mu_dtype: Dtype | None = None,
@@ -63,7 +63,7 @@ def lion(
 
 
 def signum(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     beta: Hyper = 0.9,
     accumulator_dtype: Dtype | None = None,
 ) -> GradientTransformation:
@@ -76,7 +76,7 @@ def signum(
 
 
 def adagrad(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     initial_accumulator_value: Hyper = 0.1,
     eps: Hyper = 1e-07,
     *,
@@ -92,7 +92,7 @@ def adagrad(
 
 
 def sgd(
-    learning_rate: Hyper,
+    learning_rate: ScalarOrSchedule,
     momentum: Hyper | None = None,
     nesterov: bool = False,
     accumulator_dtype: Dtype | None = None,
