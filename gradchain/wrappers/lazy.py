@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.core import errors
 from gradchain.core.around import around
+from gradchain.core.columns import Columns
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Tree, Updates
@@ -71,8 +71,8 @@ def _merged(alive: Tree, g: Updates, new: Tree, old: Tree) -> Tree:
         if not isinstance(new, dict):
             return new
         return {k: _merged(alive, g, v, old[k]) for k, v in new.items()}
-    treedef = flatten(g)[1]
-    old = treedef.unflatten(errors.slot_leaves("lazy_rows", "inner", g, old))
+    columns = Columns.of(g, None)
+    old = columns.tree(columns.slot("lazy_rows", "inner", old))
     return map_leaves(_merged_rows, new, old, alive, g)
 
 
