@@ -13,7 +13,7 @@ reveal_type(gc.accumulate)  # (inner: GradientTransformation | PairObject | Pair
 reveal_type(gc.linear_schedule)  # transition_begin:
 reveal_type(gc.linear_schedule)  # -> Schedule
 reveal_type(gc.ndim_at_least)  # (ndim: int) -> Selection
-reveal_type(gc.adamw(1e-3).update)  # (updates: Any, state: dict[str, Any], params: Any = None
+reveal_type(gc.adamw(1e-3).update)  # (updates: Any, state: dict[str, Any], params: Any | None =
 reveal_type(gc.adamw(1e-3).init)  # (params: Any) -> dict[str, Any]
 reveal_type(dialect.adamw)  # eps: float | Array | StepFunction = 1e-8, eps_root:
 reveal_type(dialect.adamw)  # mask: Any | None = None, *, nesterov: bool = False) -> Grad
