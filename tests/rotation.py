@@ -30,9 +30,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     asked_by_name = config.getoption("keyword") or any("::" in path for path in config.args)
     if config.getoption("markexpr") != "not slow" or asked_by_name:
         return
-    left_out = [item for item in items if not is_chosen(item, seed(config))]
+    chosen, left_out = [], []
+    for item in items:
+        (chosen if is_chosen(item, seed(config)) else left_out).append(item)
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if is_chosen(item, seed(config))]
+    items[:] = chosen
 
 
 def is_chosen(item: pytest.Item, run: str) -> bool:

@@ -100,7 +100,7 @@ class Columns:
     def check(self) -> None:
         """Raise an error unless each update fits its parameter."""
         if self.params is not None:
-            errors.check_leaves(self.updates, self.g, self.p)
+            errors.check_leaves(self.path, self.g, self.p)
 
 
 def _are_arrays(column: list[Leaf]) -> bool:

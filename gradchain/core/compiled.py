@@ -14,12 +14,11 @@ from gradchain.core import errors
 from gradchain.core.apply import add_columns
 from gradchain.core.columns import Columns
 from gradchain.core.run import run_stages
-from gradchain.core.stage import Member
+from gradchain.core.stage import Extra, Member
 from gradchain.core.types import Params, State, Updates
 from gradchain.tree.mapping import is_traced
 from gradchain.tree.paths import flatten
 
-Extra = dict[str, Any]
 Flat = tuple[list[Any], Any]  # leaves, holes included, and their structure
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Set as AbstractSet
+from collections.abc import Callable, Collection, Iterable, Set as AbstractSet
 from typing import NoReturn
 
 import jax
@@ -75,15 +75,14 @@ def leaves_beside(updates: Updates, treedef: Structure, params: Params) -> list[
         raise ValueError(_structure_message("updates", updates, "params", params)) from None
 
 
-def check_leaves(updates: Updates, u: list[Leaf], p: list[Leaf]) -> None:
+def check_leaves(path_of: Callable[[int], str], u: list[Leaf], p: list[Leaf]) -> None:
     """Raise an error unless each update fits its parameter.
 
-    The two have the same shape, kind of dtype, and mesh axes.
+    The two have the same shape, kind of dtype, and mesh axes. Paths are asked for only by errors.
     """
     for i, (a, b) in enumerate(zip(u, p, strict=True)):
         if a is not None and not _fits(a, b):
-            path, _ = named_leaves(updates)[i]
-            raise ValueError(_leaf_message(path, a, b))
+            raise ValueError(_leaf_message(path_of(i), a, b))
 
 
 def _fits(a: Leaf, b: Leaf) -> bool:
