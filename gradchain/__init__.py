@@ -18,13 +18,13 @@ from gradchain import (
 )
 from gradchain.checkpoints.adopt import adopt_state as adopt_state
 from gradchain.config import from_config as from_config, to_config as to_config
-from gradchain.core import slots as slots
+from gradchain.core import ranges as ranges, slots as slots
 from gradchain.core.apply import apply_updates as apply_updates
 from gradchain.core.around import around as around, run_if as run_if
-from gradchain.core.call import Hyper as Hyper
 from gradchain.core.lift import elementwise as elementwise, leafwise as leafwise
 from gradchain.core.matrices import matrixwise as matrixwise
 from gradchain.core.partition import masked as masked, partition as partition
+from gradchain.core.ranges import Hyper as Hyper
 from gradchain.core.schedule import Schedule as Schedule, schedule as schedule
 from gradchain.core.selection import (
     Selection as Selection,

@@ -40,7 +40,7 @@ from gradchain.as_optax.sophia import (
     sophia as sophia,
 )
 from gradchain.as_optax.wrappers import Pair, named_pair
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Hyper
 from gradchain.core.transformation import GradientTransformation, chain
 from gradchain.core.types import Dtype, Pair as AnyPair, Params, Updates
 from gradchain.optimizers.adam import scale_by_adam

@@ -4,7 +4,7 @@ from typing import Literal
 
 from gradchain.as_optax.adapters import accept_any_extra, accepting_any_extra, stored, where_of
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Hyper
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Dtype, Numeric, Where
 from gradchain.optimizers.acprop import (

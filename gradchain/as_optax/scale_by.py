@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradchain.as_optax.adapters import accept_any_extra, stored
 from gradchain.as_optax.base import ScalarOrSchedule
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Hyper
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Dtype, Params, Updates, Where
 from gradchain.optimizers.adabelief import scale_by_belief as native_scale_by_belief

@@ -43,7 +43,7 @@ from gradchain.as_optax.wrappers import (
     skip_large_updates as skip_large_updates,
     skip_not_finite as skip_not_finite,
 )
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Hyper
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Dtype, Numeric, Params, Updates
 from gradchain.numerics.arithmetic import abs2

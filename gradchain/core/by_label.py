@@ -10,7 +10,7 @@ import jax
 
 from gradchain.core.columns import Columns
 from gradchain.core.errors import quote
-from gradchain.core.run import restrict_extras
+from gradchain.core.holes import restrict_extras
 from gradchain.core.stage import Body, Extra, Ran, Stage, free_name, run_inside, widest
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Params, State, Tree, Where
@@ -27,7 +27,7 @@ def named_members(members: Iterable[Any]) -> dict[str, Any]:
     named: dict[str, Any] = {}
     for member in members:
         name = free_name(member.name or member.factory.name, named)
-        named[name] = member.of(member.factory, member.arguments)
+        named[name] = member.unnamed
     return named
 
 

@@ -11,18 +11,15 @@ import math
 import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Any
 
 import jax
 import numpy as np
 
 from gradchain.core.errors import quote
 from gradchain.core.factory import FACTORIES, Factory
-from gradchain.core.types import StepFunction
+from gradchain.core.ranges import Hyper as Hyper
 from gradchain.tree.mapping import is_traced
-
-Hyper: TypeAlias = Annotated[float | jax.Array | StepFunction, "Hyper"]
-"""A number: a float, a 0-d array, a tracer, or a function of the step (0-based) that gives one."""
 
 _CONTAINERS = (dict, list, tuple)  # which an argument may be, with hyperparameters in it
 
@@ -39,7 +36,7 @@ class Call:
     factory: Factory
     arguments: dict[str, Any]
     name: str | None
-    _cache: dict[str, Any]
+    _cache: dict[Any, Any]
 
     @classmethod
     def of(cls, factory: Factory, arguments: dict[str, Any], name: str | None = None) -> Any:
@@ -53,20 +50,17 @@ class Call:
     @classmethod
     def admit(cls, factory: Factory, name: str, value: Any) -> Any:
         """The form of an argument: concrete numbers become Python numbers."""
-        where = f"{factory.name}: argument {name!r}"
+        where, kind = f"{factory.name}: argument {name!r}", factory.kinds[name]
+        number = lambda x: kind.admit(f"{factory.name}: {name}", as_number(x))
         if isinstance(value, _CONTAINERS):
-            value = jax.tree.map(as_number, value, is_leaf=is_call)
+            value = jax.tree.map(number, value, is_leaf=is_call)
         else:
-            value = as_number(value)
-        if factory.mentions(name, "Hyper"):
-            if isinstance(value, int) and not isinstance(value, bool):
-                value = float(value)
-            is_number = isinstance(value, float) or is_traced([value]) or callable(value)
-            if not is_number and not (value is None and factory.mentions(name, "None")):
-                fault = f"must be a number or a function of the step, not {value!r}."
-                raise TypeError(f"{where} {fault}")
-        is_count = factory.signature.parameters[name].annotation in ("int", int)
-        if is_count and not (isinstance(value, int | float) or is_traced([value])):
+            value = number(value)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        is_given = is_number or is_traced([value]) or (value is None and kind.may_be_none)
+        if kind.is_hyper and not (is_given or callable(value)):
+            raise TypeError(f"{where} must be a number or a function of the step, not {value!r}.")
+        if kind.is_count and not is_given:
             raise TypeError(f"{where} must be an integer, not {value!r}.")
         for leaf in jax.tree.leaves(value, is_leaf=is_call):
             if not _is_dynamic(leaf) and getattr(type(leaf), "__hash__", None) is None:

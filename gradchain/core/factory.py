@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gradchain.core.errors import quote
+from gradchain.core.ranges import ArgumentKind
 
 #: By name, which stands for a factory in configs.
 FACTORIES: dict[str, Factory] = {}
@@ -23,6 +24,7 @@ class Factory:
         coming: how many leading arguments are given only when the value is used.
         composite: whether it is a recipe, whose function returns members instead of a rule.
         roles: the roles of its transformations (``gradchain.core.roles``).
+        kinds: by argument, all that its annotation says of numbers.
     """
 
     function: Callable[..., Any]
@@ -32,12 +34,15 @@ class Factory:
     roles: frozenset[str] = frozenset()
     name: str = field(init=False)
     signature: inspect.Signature = field(init=False)
+    kinds: dict[str, ArgumentKind] = field(init=False)
 
     def __post_init__(self):
         signature = inspect.signature(self.function)
         parameters = list(signature.parameters.values())[self.coming :]
         object.__setattr__(self, "name", self.function.__name__)
         object.__setattr__(self, "signature", signature.replace(parameters=parameters))
+        kinds = {p.name: ArgumentKind.of(p.annotation) for p in parameters}
+        object.__setattr__(self, "kinds", kinds)
         known = FACTORIES.setdefault(self.name, self)
         if _origin(known.function) != _origin(self.function):
             owner = ".".join(_origin(known.function))

@@ -6,19 +6,12 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from gradchain.core import errors
 from gradchain.core.columns import Columns
+from gradchain.core.holes import drop_leaves, frozen_by, with_zeros, without_frozen
 from gradchain.core.stage import Member, Stage, is_inside, stages_at_start
-from gradchain.core.types import Params, State, Tree
-from gradchain.numerics.arithmetic import compute_dtype, increment
-from gradchain.tree.mapping import tree_map_live, upcast
-from gradchain.tree.selecting import keep_leaves, merge
-
-#: Extra arguments that are functions of the parameters.
-FUNCTIONS = frozenset({"value_fn", "model_fn", "sampled_value_fn"})
+from gradchain.core.types import Params, State
+from gradchain.numerics.arithmetic import increment
 
 
 def init_stages(members: Mapping[str, Member], params: Params) -> State:
@@ -53,7 +46,7 @@ def run_stages(
     given = columns
     frozen = frozen_by(stages, columns.updates if columns.params is None else columns.params)
     if frozen is not None:
-        columns, extra = _without_frozen(columns, frozen, extra)
+        columns, extra = without_frozen(columns, frozen, extra)
     new_state = {}
     for together in _in_groups(stages):
         first, own = together[0].body, [_without_clock(s, entries) for s in together]
@@ -64,7 +57,7 @@ def run_stages(
         for s, new in zip(together, news, strict=True):
             new_state[s.name] = _with_clock(s, increment(s.count) if s.has_clock else None, new)
     if frozen is not None:
-        columns = _with_zeros(columns, frozen, given, stacked)
+        columns = with_zeros(columns, frozen, given, stacked)
     return columns, {k: v for k, v in new_state.items() if k in entries or v != {}}
 
 
@@ -72,56 +65,6 @@ def _in_groups(stages: list[Stage]) -> Iterator[list[Stage]]:
     """Consecutive members that run together."""
     key = lambda s: type(s.body) if s.body.fuses else id(s)
     return (list(group) for _, group in itertools.groupby(stages, key=key))
-
-
-# ------------------------------------------------------------------------------- frozen leaves
-
-
-def frozen_by(stages: list[Stage], tree: Tree) -> Tree | None:
-    """Which leaves members freeze; ``None`` if none of them can."""
-    masks = [s.body.frozen(tree) for s in stages if s.body.freezes]
-    return tree_map_live(lambda _, *flags: any(flags), tree, *masks) if masks else None
-
-
-def drop_leaves(mask: Tree, tree: Tree) -> Tree:
-    """``tree`` with holes where ``mask`` is true."""
-    return None if tree is None else keep_leaves(tree_map_live(lambda flag: not flag, mask), tree)
-
-
-def _without_frozen(columns: Columns, frozen: Tree, extra: dict) -> tuple[Columns, dict]:
-    """Columns and extra arguments with holes for frozen leaves."""
-    updates, params = drop_leaves(frozen, columns.updates), drop_leaves(frozen, columns.params)
-    seen = tree_map_live(lambda flag: not flag, frozen)
-    own = Columns(columns.treedef, columns.column(updates), columns.column(params), params)
-    return own, restrict_extras(seen, columns.params, extra)
-
-
-def _with_zeros(columns: Columns, frozen: Tree, given: Columns, stacked: bool) -> Columns:
-    """Make zeros the updates of frozen leaves that had gradients."""
-
-    def update(is_frozen: Any, g: Any, u: Any, p: Any) -> jax.Array | None:
-        if g is None or is_frozen is not True:
-            return u
-        shape = g.shape[1:] if stacked else g.shape  # of one example
-        like = jnp.zeros_like(g, shape=shape) if p is None else p
-        return jnp.zeros_like(like, compute_dtype(g.dtype))
-
-    rows = zip(columns.column(frozen), given.g, columns.g, given.p, strict=True)
-    return given.with_g([update(*row) for row in rows])
-
-
-def restrict_extras(mask: Tree, params: Params, extra: dict[str, Any]) -> dict[str, Any]:
-    """Extra arguments for a member of the leaves in ``mask``.
-
-    A function of the parameters is still given all of them.
-    """
-    own = dict(extra)
-    if extra.get("grad") is not None:
-        own["grad"] = keep_leaves(mask, extra["grad"])
-    for name in FUNCTIONS & extra.keys():
-        if callable(extra[name]) and params is not None:
-            own[name] = lambda p, *rest, of=extra[name]: of(merge(mask, p, upcast(params)), *rest)
-    return own
 
 
 def _clock(entry: Any) -> Any:

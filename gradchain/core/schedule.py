@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gradchain.core.call import Call, Hyper, is_call
+from gradchain.core.call import Call, is_call
 from gradchain.core.factory import FACTORIES, decorator
+from gradchain.core.ranges import Hyper
 from gradchain.core.types import StepFunction
 
 P = ParamSpec("P")
@@ -46,8 +47,9 @@ class Schedule(Call):
         cast = lambda x: x.astype(step.dtype) if isinstance(x, jax.Array) else x
         arguments = dict(self.arguments)
         for name, value in arguments.items():
-            if callable(value) and self.factory.mentions(name, "Hyper"):
-                arguments[name] = cast(value(step))
+            kind = self.factory.kinds[name]
+            if callable(value) and kind.is_hyper:
+                arguments[name] = cast(kind.at(f"{self.factory.name}: {name}", value, step))
         arguments = jax.tree.map(cast, arguments, is_leaf=is_call)
         return self.factory.call(arguments, step)
 

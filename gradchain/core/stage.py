@@ -39,6 +39,10 @@ class Member(Protocol):
     @property
     def inner(self) -> Sequence[Any]: ...
     @property
+    def unnamed(self) -> Any: ...
+    @property
+    def facts(self) -> Any: ...
+    @property
     def locality(self) -> str: ...
     @property
     def extras(self) -> frozenset[str]: ...
@@ -166,11 +170,13 @@ class Stage:
 
     def __init__(self, name: str, call: Member, count: Any):
         self.name, self.call, self.count = name, call, count
-        is_hyper = lambda k: call.factory.mentions(k, "Hyper") and not call.factory.composite
-        scheduled = [k for k, v in call.arguments.items() if callable(v) and is_hyper(k)]
+        kinds = {} if call.factory.composite else call.factory.kinds
+        is_scheduled = lambda k, v: callable(v) and k in kinds and kinds[k].is_hyper
+        scheduled = {k: v for k, v in call.arguments.items() if is_scheduled(k, v)}
         if count is None and scheduled:
             errors.check_slots(name, {"count"}, {})
-        self.numbers = call.arguments | {k: call.arguments[k](count) for k in scheduled}
+        at = lambda k, v: kinds[k].at(f"{call.factory.name}: {k}", v, count)
+        self.numbers = call.arguments | {k: at(k, v) for k, v in scheduled.items()}
         parts = [x for v in self.numbers.values() for x in (v if _is_row(v) else (v,))]
         self.arrays = [x for x in parts if isinstance(x, jax.Array) and x.ndim == 0]
         self.body = self._make(self.numbers)
@@ -211,16 +217,11 @@ def _is_row(value: Any) -> bool:
 
 def _as_one_member(tx: Member) -> PairBody:
     """The body of a chain that has its own name."""
-    inner = tx.of(tx.factory, tx.arguments)
+    inner = tx.unnamed
     body = PairBody(inner.init, inner.update, members=[inner])
     body.members, body.freezes = {"": inner}, inner.freezes
-    body.reduces_examples = reduces_examples(inner)
+    body.reduces_examples = inner.facts.reduces_examples
     return body
-
-
-def reduces_examples(tx: Member) -> bool:
-    """Whether its first member takes away a leading dimension."""
-    return any(stage.body.reduces_examples for stage in stages_at_start(tx.members)[:1])
 
 
 def stages_at_start(members: Mapping[str, Member]) -> list[Stage]:

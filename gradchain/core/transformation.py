@@ -6,18 +6,20 @@ numbers. It returns a ``Body``, which says how an array or a tree is updated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, ParamSpec, overload
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, ParamSpec, Self, overload
 
 import jax
 
 from gradchain.core import compiled, errors
 from gradchain.core.call import Call, as_number, is_call
 from gradchain.core.factory import Factory, decorator
+from gradchain.core.facts import Facts, facts_of
+from gradchain.core.holes import frozen_by
 from gradchain.core.roles import roles_of
-from gradchain.core.run import frozen_by, init_stages
+from gradchain.core.run import init_stages
 from gradchain.core.schedule import Schedule
-from gradchain.core.stage import free_name, is_pair, stages_at_start, widest
+from gradchain.core.stage import free_name, is_pair, stages_at_start
 from gradchain.core.types import OptaxPair, Pair, Params, State, Tree, Updates
 from gradchain.tree.mapping import tree_map_live
 
@@ -98,6 +100,9 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
     @property
     def roles(self) -> frozenset[str]:
         """The roles of its factory, or of a chain's members."""
+        return self.kept("roles", self._all_roles)
+
+    def _all_roles(self) -> frozenset[str]:
         made = self._expanded() if self.factory.composite else []
         return self.factory.roles.union(*(member.roles for member in made))
 
@@ -162,24 +167,59 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         return chain(*members[:place], tx, *members[place:])
 
     @property
+    def unnamed(self) -> GradientTransformation:
+        """The same transformation without the name of its own."""
+        return self if self.name is None else self.kept("unnamed", self._without_name)
+
+    @property
     def locality(self) -> str:
         """How far an element looks: ``element``, ``leaf``, ``matrix`` or ``tree``."""
-        return widest(s.body.locality for s in stages_at_start(self.members))
+        return self.facts.locality
 
     @property
     def extras(self) -> frozenset[str]:
         """The extra arguments that ``update`` takes; ``"*"`` stands for any."""
-        return frozenset().union(*(s.body.extras for s in stages_at_start(self.members)))
+        return self.facts.extras
 
     @property
     def freezes(self) -> bool:
         """Whether it may keep leaves from updates, like ``freeze``."""
-        if "freezes" not in self._cache:
-            self._cache["freezes"] = any(s.body.freezes for s in stages_at_start(self.members))
-        return self._cache["freezes"]
+        return self.facts.freezes
+
+    @property
+    def facts(self) -> Facts:
+        """All that wrappers ask of it, found once."""
+        return self.kept("facts", lambda: facts_of(self.members))
+
+    def like(self, known: GradientTransformation) -> Self:
+        """Itself, with the facts of another.
+
+        It must differ from the other in numbers alone.
+        """
+        self._cache["facts"] = known.facts
+        for own, other in zip(self.inner, known.inner, strict=True):
+            own.like(other)
+        return self
+
+    def _without_name(self) -> GradientTransformation:
+        return self.of(self.factory, self.arguments)
+
+    def kept(self, name: Hashable, make: Callable[[], Any]) -> Any:
+        """A value that is made once.
+
+        Wrappers ask their members at every level.
+        """
+        if name not in self._cache:
+            self._cache[name] = make()
+        return self._cache[name]
 
     def frozen(self, tree: Tree) -> Tree:
         """Which leaves of ``tree`` it keeps from any update."""
+        leaves, treedef = jax.tree.flatten(tree)
+        shapes = tuple((getattr(x, "shape", ()), getattr(x, "dtype", type(x))) for x in leaves)
+        return self.kept(("frozen", treedef, shapes), lambda: self._frozen(tree))
+
+    def _frozen(self, tree: Tree) -> Tree:
         mask = frozen_by(stages_at_start(self.members), tree)
         return tree_map_live(lambda _: False, tree) if mask is None else mask
 

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.by_label import ByLabel
+from gradchain.core.facts import Facts, MemberFacts
+from gradchain.core.holes import drop_leaves, frozen_by
 from gradchain.core.lift import GIVEN, Lift
-from gradchain.core.run import drop_leaves, frozen_by
 from gradchain.core.stage import Body, Stage, is_pair
 from gradchain.core.transformation import GradientTransformation, as_transformation, chain
 from gradchain.core.types import Params, State
@@ -145,7 +146,10 @@ class PlacedMember:
 
 
 def walk(
-    tx: GradientTransformation, state: State | None = None, params: Params | None = None
+    tx: GradientTransformation,
+    state: State | None = None,
+    params: Params | None = None,
+    into_observers: bool = True,
 ) -> Iterator[PlacedMember]:
     """Each member of ``tx`` in order, wrappers before their members.
 
@@ -155,6 +159,7 @@ def walk(
             known: members are at their first.
         params: the parameters, or their shapes; without them it is not known which leaves reach a
             member.
+        into_observers: whether to go on to the members of those that show numbers themselves.
 
     Raises:
         ValueError: naming the path, if a leaf of ``params`` belongs to no group.
@@ -164,7 +169,7 @@ def walk(
         >>> [part.name for part in walk(gc.lookahead(gc.sgd(0.1)))]
         ['lookahead', 'lookahead/inner/scale_by_learning_rate']
     """
-    yield from _walk(tx, state or {}, params, None, "")
+    yield from _walk(tx, state or {}, params, None, "", into_observers)
 
 
 def _walk(
@@ -173,6 +178,7 @@ def _walk(
     params: Params | None,
     above: PlacedMember | None,
     branch: str,
+    into_observers: bool,
 ) -> Iterator[PlacedMember]:
     path = () if above is None else above.path + ((branch,) if branch else ())
     stages = _stages(tx, state)
@@ -181,13 +187,15 @@ def _walk(
         reaching = _reaching(stage, stages, params)
         part = PlacedMember((*path, stage.name), stage, entry, reaching, tx, above, branch)
         yield part
+        if "observer" in part.roles and not into_observers:
+            continue
         masks = {}
         if params is not None and isinstance(stage.body, ByLabel):
             masks = stage.body.masks(reaching)
         known = entry if isinstance(entry, dict) else {}
         for inner, member, own in stage.body.parts(known):
             inside = keep_leaves(masks[inner], reaching) if masks else reaching
-            yield from _walk(member, own, inside, part, inner)
+            yield from _walk(member, own, inside, part, inner, into_observers)
 
 
 def _stages(tx: GradientTransformation, state: State) -> list[Stage]:
@@ -253,7 +261,7 @@ def is_optimizer(tx: GradientTransformation) -> bool:
         >>> is_optimizer(gc.lookahead(gc.adam(1e-3))), is_optimizer(gc.scale_by_adam())
         (True, False)
     """
-    return any("step" in part.roles for part in walk(tx))
+    return tx.facts.makes_steps
 
 
 def without_observations(tx: GradientTransformation, state: State) -> State:
@@ -267,23 +275,22 @@ def without_observations(tx: GradientTransformation, state: State) -> State:
         >>> without_observations(tx, tx.init(params))["watch"]["metrics"]["gradient_norm"] is None
         True
     """
+    return _unobserved(tx.facts, state)
+
+
+def _unobserved(facts: Facts, state: State) -> State:
     if not isinstance(state, dict):
         return state
-    stages = [stage for stage in _stages(tx, state) if stage.name in state]
-    return {stage.name: _unobserved(stage, state[stage.name]) for stage in stages}
+    known = ((name, member) for name, member in facts.members.items() if name in state)
+    return {name: _entry_unobserved(member, state[name]) for name, member in known}
 
 
-def _unobserved(stage: Stage, entry: State) -> State:
-    """A member's state without the numbers that observers show."""
+def _entry_unobserved(member: MemberFacts, entry: State) -> State:
+    if "" in member.inner:
+        return _unobserved(member.inner[""], entry)
     if not isinstance(entry, dict):
         return entry
-    hidden = dict(entry)
-    if "observer" in stage.call.factory.roles:
-        own = entry.keys() - stage.body.members.keys()
-        hidden |= {name: jax.tree.map(lambda _: None, entry[name]) for name in own}
-    for name, member, state in stage.body.parts(entry):
-        if not name:  # all of it is the member's
-            return without_observations(member, state)
-        if name in entry:
-            hidden[name] = without_observations(member, state)
-    return hidden
+    inner = {k: _unobserved(f, entry[k]) for k, f in member.inner.items() if k in entry}
+    shows = "observer" in member.roles
+    holes = {k: jax.tree.map(lambda _: None, v) for k, v in entry.items() if k not in inner}
+    return entry | (holes if shows else {}) | inner

@@ -74,6 +74,15 @@ def hyperparams(tx: GradientTransformation, state: State) -> Hyperparams:
         >>> print(now["learning_rate"], now["step"], list(now)[1:3])
         0.75 1 ['add_momentum/decay', 'scale_by_learning_rate/step']
     """
+    return _hyperparams(tx, state, into_observers=True)
+
+
+def own_hyperparams(tx: GradientTransformation, state: State) -> Hyperparams:
+    """The same without those that observers in it show already."""
+    return _hyperparams(tx, state, into_observers=False)
+
+
+def _hyperparams(tx: GradientTransformation, state: State, into_observers: bool) -> Hyperparams:
     if not isinstance(state, dict):
         raise TypeError(
             f"hyperparams: the state is a {type(state).__name__}, not the dict that init and"
@@ -81,7 +90,7 @@ def hyperparams(tx: GradientTransformation, state: State) -> Hyperparams:
         )
     clocks: list[jax.Array] = []
     numbers: dict[str, Any] = {}
-    for part in walk(tx, state):
+    for part in walk(tx, state, None, into_observers):
         clock = _clock(part)
         if clock is not None:
             clocks.append(clock)
@@ -116,8 +125,8 @@ def _numbers(
     for name, value in arguments.items():
         if call.factory.mentions(name, "GradientTransformation"):
             continue  # members come by themselves
-        if callable(value) and call.factory.mentions(name, "Hyper"):
-            value = value(count)
+        if callable(value) and call.factory.kinds[name].is_hyper:
+            value = call.factory.kinds[name].at(f"{call.factory.name}: {name}", value, count)
         for path, x in jax.tree_util.tree_leaves_with_path(value, is_leaf=is_call):
             place = "/".join((above, name, path_name(path))).removesuffix("/")
             if is_call(x) and not isinstance(x, Schedule | GradientTransformation):

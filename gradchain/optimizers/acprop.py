@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -17,7 +17,7 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 @transform(roles="adaptive")
 def scale_by_acprop(
-    b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-16, *, eps_root: Hyper = 1e-16
+    b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-16, *, eps_root: NonNegative = 1e-16
 ) -> Body:
     r"""ACProp's direction: the gradient over its mean deviation so far.
 
@@ -63,13 +63,13 @@ def scale_by_acprop(
 @recipe
 def acprop(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-16,
-    weight_decay: Hyper = 0.0,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-16,
+    weight_decay: NonNegative = 0.0,
     where: Where | None = None,
     *,
-    eps_root: Hyper = 1e-16,
+    eps_root: NonNegative = 1e-16,
 ) -> GradientTransformation:
     """ACProp: ``scale_by_acprop``, ``add_decayed_weights``, then the learning rate.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -16,11 +16,11 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 @transform(roles="adaptive momentum")
 def scale_by_belief(
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-16,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-16,
     *,
-    eps_root: Hyper = 1e-16,
+    eps_root: NonNegative = 1e-16,
     nesterov: bool = False,
 ) -> Body:
     r"""AdaBelief's direction: Adam's, scaled by deviations of the gradient.
@@ -63,11 +63,11 @@ def scale_by_belief(
 @recipe
 def adabelief(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-16,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-16,
     *,
-    eps_root: Hyper = 1e-16,
+    eps_root: NonNegative = 1e-16,
     nesterov: bool = False,
 ) -> GradientTransformation:
     """AdaBelief: ``scale_by_belief``, then the learning rate.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import Slot, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -17,9 +17,9 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 @transform(roles="adaptive momentum")
 def scale_by_adabound(
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
     final_scale: Hyper = 100.0,
     gamma: Hyper = 1e-3,
     *,
@@ -88,9 +88,9 @@ def largest_second_moment(
 @recipe
 def adabound(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
     final_scale: Hyper = 100.0,
     gamma: Hyper = 1e-3,
     *,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Fraction, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -16,7 +16,7 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 
 @transform(roles="adaptive")
-def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6) -> Body:
+def scale_by_adadelta(rho: Fraction = 0.9, eps: NonNegative = 1e-6) -> Body:
     r"""Scale by the size of past updates over past gradients.
 
     Updates then have the units of parameters.
@@ -52,9 +52,9 @@ def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6) -> Body:
 @recipe
 def adadelta(
     learning_rate: Hyper = 1.0,
-    rho: Hyper = 0.9,
-    eps: Hyper = 1e-6,
-    weight_decay: Hyper | None = None,
+    rho: Fraction = 0.9,
+    eps: NonNegative = 1e-6,
+    weight_decay: NonNegative | None = None,
     where: Where | None = None,
 ) -> GradientTransformation:
     """Adadelta: ``scale_by_adadelta``, then the learning rate.

@@ -8,9 +8,9 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_one_of
 from gradchain.core.lift import leafwise
+from gradchain.core.ranges import Decay, Hyper, Limit, NonNegative, NonNegativeInt
 from gradchain.core.slots import Slot, drop, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -87,8 +87,8 @@ def scale_by_factored_rms(
     factored: bool = True,
     decay_rate: Hyper = 0.8,
     step_offset: int = 0,
-    min_dim_size_to_factor: int = 128,
-    epsilon: Hyper = 1e-30,
+    min_dim_size_to_factor: NonNegativeInt = 128,
+    epsilon: NonNegative = 1e-30,
     *,
     max_decay: Hyper | None = None,
     dims: str = LARGEST,
@@ -160,14 +160,14 @@ def scale_by_factored_rms(
 @recipe
 def adafactor(
     learning_rate: Hyper | None = None,
-    min_dim_size_to_factor: int = 128,
+    min_dim_size_to_factor: NonNegativeInt = 128,
     decay_rate: Hyper = 0.8,
     decay_offset: int = 0,
     multiply_by_parameter_scale: bool = True,
-    clipping_threshold: Hyper | None = 1.0,
-    momentum: Hyper | None = None,
-    weight_decay_rate: Hyper | None = None,
-    eps: Hyper = 1e-30,
+    clipping_threshold: Limit | None = 1.0,
+    momentum: Decay | None = None,
+    weight_decay_rate: NonNegative | None = None,
+    eps: NonNegative = 1e-30,
     factored: bool = True,
     where: Where | None = None,
     *,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -15,7 +15,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 @transform(roles="adaptive")
 def scale_by_rss(
-    initial_accumulator_value: Hyper = 0.1, eps: Hyper = 1e-7, eps_in_sqrt: bool = True
+    initial_accumulator_value: NonNegative = 0.1, eps: NonNegative = 1e-7, eps_in_sqrt: bool = True
 ) -> Body:
     r"""Divide by the root of the sum of squared gradients.
 
@@ -56,8 +56,8 @@ def scale_by_rss(
 @recipe
 def adagrad(
     learning_rate: Hyper,
-    initial_accumulator_value: Hyper = 0.1,
-    eps: Hyper = 1e-7,
+    initial_accumulator_value: NonNegative = 0.1,
+    eps: NonNegative = 1e-7,
     eps_in_sqrt: bool = True,
 ) -> GradientTransformation:
     """Adagrad: ``scale_by_rss``, then the learning rate.

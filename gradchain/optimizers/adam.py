@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -18,7 +18,7 @@ from gradchain.transforms.weight_decay import add_corrected_weight_decay, add_de
 
 @transform(roles="adaptive momentum")
 def scale_by_adam(
-    b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, *, eps_root: Hyper = 0.0
+    b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8, *, eps_root: NonNegative = 0.0
 ) -> Body:
     r"""Adam's direction.
 
@@ -79,11 +79,11 @@ def bias_corrections(
 @recipe
 def adam(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
 ) -> GradientTransformation:
     """Adam: ``scale_by_adam``, then the learning rate.
 
@@ -110,13 +110,13 @@ def adam(
 @recipe
 def adamw(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 1e-4,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 1e-4,
     where: Where | None = None,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
 ) -> GradientTransformation:
     """AdamW: Adam with decoupled weight decay.
 
@@ -149,13 +149,13 @@ def adamw(
 def adamc(
     learning_rate: Hyper,
     max_learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 1e-4,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 1e-4,
     where: Where | None = None,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
 ) -> GradientTransformation:
     """AdamC: AdamW whose weight decay fades with the rate.
 

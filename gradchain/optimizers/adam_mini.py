@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_one_of
 from gradchain.core.lift import leafwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param, scalar, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -27,9 +27,9 @@ BLOCKS = {"output": -2, "row": -1}  # the dimension that shares a second moment
 
 @transform(roles="adaptive momentum")
 def scale_by_adam_mini(
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
     block: str | Blocks = "output",
 ) -> Body:
     r"""Adam's direction with one second moment for each block.
@@ -97,10 +97,10 @@ def scale_by_adam_mini(
 @recipe
 def adam_mini(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 0.0,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 0.0,
     where: Where | None = None,
     block: str | Blocks = "output",
 ) -> GradientTransformation:

@@ -5,7 +5,7 @@ A step along a scale-invariant weight would only make it longer.
 
 from __future__ import annotations
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.core.types import Where
 from gradchain.optimizers.adam import scale_by_adam
@@ -18,11 +18,11 @@ from gradchain.wrappers.radial import remove_radial
 @recipe
 def sgdp(
     learning_rate: Hyper,
-    momentum: Hyper = 0.9,
-    weight_decay: Hyper = 0.0,
+    momentum: Decay = 0.9,
+    weight_decay: NonNegative = 0.0,
     nesterov: bool = False,
-    delta: Hyper = 0.1,
-    wd_ratio: Hyper = 0.1,
+    delta: NonNegative = 0.1,
+    wd_ratio: NonNegative = 0.1,
     channel_axis: int = -1,
     where: Where | None = None,
 ) -> GradientTransformation:
@@ -59,12 +59,12 @@ def sgdp(
 @recipe
 def adamp(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 0.0,
-    delta: Hyper = 0.1,
-    wd_ratio: Hyper = 0.1,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 0.0,
+    delta: NonNegative = 0.1,
+    wd_ratio: NonNegative = 0.1,
     channel_axis: int = -1,
     where: Where | None = None,
 ) -> GradientTransformation:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -17,12 +17,12 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 @transform(roles="adaptive momentum")
 def scale_by_adan(
-    b1: Hyper = 0.98,
-    b2: Hyper = 0.92,
-    b3: Hyper = 0.99,
-    eps: Hyper = 1e-8,
+    b1: Decay = 0.98,
+    b2: Decay = 0.92,
+    b3: Decay = 0.99,
+    eps: NonNegative = 1e-8,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
 ) -> Body:
     r"""Nesterov's momentum from the differences of gradients, with Adam's adaptivity.
 
@@ -68,14 +68,14 @@ def scale_by_adan(
 @recipe
 def adan(
     learning_rate: Hyper,
-    b1: Hyper = 0.98,
-    b2: Hyper = 0.92,
-    b3: Hyper = 0.99,
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 0.0,
+    b1: Decay = 0.98,
+    b2: Decay = 0.92,
+    b3: Decay = 0.99,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 0.0,
     where: Where | None = None,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
 ) -> GradientTransformation:
     """Adan: ``scale_by_adan``, ``add_decayed_weights``, then the learning rate.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -17,13 +17,13 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 @transform(roles="adaptive momentum")
 def scale_by_ademamix(
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    b3: Hyper = 0.9999,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    b3: Decay = 0.9999,
     alpha: Hyper = 6.0,
-    eps: Hyper = 1e-8,
+    eps: NonNegative = 1e-8,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
 ) -> Body:
     r"""Adam's direction with a second, much slower average of gradients.
 
@@ -65,12 +65,12 @@ def scale_by_ademamix(
 
 @transform(roles="adaptive momentum")
 def scale_by_simplified_ademamix(
-    b1: Hyper = 0.99,
-    b2: Hyper = 0.95,
+    b1: Decay = 0.99,
+    b2: Decay = 0.95,
     alpha: Hyper = 0.0,
-    eps: Hyper = 1e-8,
+    eps: NonNegative = 1e-8,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
 ) -> Body:
     r"""Simplified AdEMAMix: a sum of gradients over Adam's second moment.
 
@@ -111,15 +111,15 @@ def scale_by_simplified_ademamix(
 @recipe
 def ademamix(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    b3: Hyper = 0.9999,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    b3: Decay = 0.9999,
     alpha: Hyper = 5.0,
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 0.0,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 0.0,
     where: Where | None = None,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
 ) -> GradientTransformation:
     """AdEMAMix: ``scale_by_ademamix``, ``add_decayed_weights``, then the learning rate.
 
@@ -151,14 +151,14 @@ def ademamix(
 @recipe
 def simplified_ademamix(
     learning_rate: Hyper,
-    b1: Hyper = 0.99,
-    b2: Hyper = 0.95,
+    b1: Decay = 0.99,
+    b2: Decay = 0.95,
     alpha: Hyper = 0.0,
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 0.0,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 0.0,
     where: Where | None = None,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
 ) -> GradientTransformation:
     """Simplified AdEMAMix with decoupled weight decay.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, Limit, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -16,10 +16,10 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 @transform(roles="adaptive momentum")
 def scale_by_adopt(
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.9999,
-    eps: Hyper = 1e-6,
-    clip_value: Hyper | None = None,
+    b1: Decay = 0.9,
+    b2: Decay = 0.9999,
+    eps: NonNegative = 1e-6,
+    clip_value: Limit | None = None,
     *,
     nesterov: bool = False,
 ) -> Body:
@@ -69,10 +69,10 @@ def scale_by_adopt(
 @recipe
 def adopt(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.9999,
-    eps: Hyper = 1e-6,
-    clip_value: Hyper | None = None,
+    b1: Decay = 0.9,
+    b2: Decay = 0.9999,
+    eps: NonNegative = 1e-6,
+    clip_value: Limit | None = None,
     *,
     nesterov: bool = False,
 ) -> GradientTransformation:

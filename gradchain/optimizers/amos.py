@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import leafwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -31,11 +31,11 @@ def usual_size(shape: tuple[int, ...]) -> float:
 @transform(roles="adaptive")
 def scale_by_amos(
     learning_rate: Hyper,
-    beta: Hyper = 0.999,
-    momentum: Hyper | None = None,
+    beta: Decay = 0.999,
+    momentum: Decay | None = None,
     c_coef: Hyper = 0.25,
     d_coef: Hyper = 0.25,
-    eps: Hyper = 1e-18,
+    eps: NonNegative = 1e-18,
     expected_size: Callable[[tuple[int, ...]], float] | None = None,
 ) -> Body:
     r"""Amos's direction, weight decay included.
@@ -97,11 +97,11 @@ def scale_by_amos(
 @recipe
 def amos(
     learning_rate: Hyper,
-    beta: Hyper = 0.999,
-    momentum: Hyper | None = None,
+    beta: Decay = 0.999,
+    momentum: Decay | None = None,
     c_coef: Hyper = 0.25,
     d_coef: Hyper = 0.25,
-    eps: Hyper = 1e-18,
+    eps: NonNegative = 1e-18,
     expected_size: Callable[[tuple[int, ...]], float] | None = None,
 ) -> GradientTransformation:
     """Amos: ``scale_by_amos``, then the learning rate.

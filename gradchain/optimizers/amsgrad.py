@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -15,11 +15,11 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 @transform(roles="adaptive momentum")
 def scale_by_amsgrad(
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
     bias_correction_mu: bool = True,
     bias_correction_nu: bool = True,
     max_first: bool = False,
@@ -73,11 +73,11 @@ def scale_by_amsgrad(
 @recipe
 def amsgrad(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
     bias_correction_mu: bool = True,
     bias_correction_nu: bool = True,
     max_first: bool = False,

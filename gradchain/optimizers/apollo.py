@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
 from gradchain.core.lift import leafwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative, Positive, PositiveInt
 from gradchain.core.slots import shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -24,13 +24,13 @@ from gradchain.wrappers.low_rank import is_wide_enough
 
 @transform(roles="adaptive momentum")
 def scale_by_apollo(
-    rank: int = 128,
-    update_every: int = 200,
+    rank: PositiveInt = 128,
+    update_every: PositiveInt = 200,
     scale: Hyper = 1.0,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    max_growth: Hyper | None = 1.01,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    max_growth: Positive | None = 1.01,
     scale_by: str = "channel",
     seed: int = 0,
 ) -> Body:
@@ -147,15 +147,15 @@ def _projection(
 @recipe
 def apollo(
     learning_rate: Hyper,
-    rank: int = 128,
-    update_every: int = 200,
+    rank: PositiveInt = 128,
+    update_every: PositiveInt = 200,
     scale: Hyper = 1.0,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 0.0,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 0.0,
     where: Where | None = None,
-    max_growth: Hyper | None = 1.01,
+    max_growth: Positive | None = 1.01,
     scale_by: str = "channel",
     seed: int = 0,
 ) -> GradientTransformation:

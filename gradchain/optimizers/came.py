@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import leafwise
+from gradchain.core.ranges import Decay, Hyper, Limit, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -19,12 +19,12 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 @transform(roles="adaptive momentum")
 def scale_by_came(
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    b3: Hyper = 0.9999,
-    clipping_threshold: Hyper = 1.0,
-    eps1: Hyper = 1e-30,
-    eps2: Hyper = 1e-16,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    b3: Decay = 0.9999,
+    clipping_threshold: Limit = 1.0,
+    eps1: NonNegative = 1e-30,
+    eps2: NonNegative = 1e-16,
 ) -> Body:
     r"""CAME's direction: averaged factored directions, divided by their instability.
 
@@ -90,15 +90,15 @@ def scale_by_came(
 @recipe
 def came(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    b3: Hyper = 0.9999,
-    clipping_threshold: Hyper = 1.0,
-    weight_decay: Hyper = 0.0,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    b3: Decay = 0.9999,
+    clipping_threshold: Limit = 1.0,
+    weight_decay: NonNegative = 0.0,
     where: Where | None = None,
     *,
-    eps1: Hyper = 1e-30,
-    eps2: Hyper = 1e-16,
+    eps1: NonNegative = 1e-30,
+    eps2: NonNegative = 1e-16,
 ) -> GradientTransformation:
     """CAME: ``scale_by_came``, ``add_decayed_weights``, then the learning rate.
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -18,7 +18,7 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 
 @transform(roles="adaptive momentum step")
-def scale_by_cocob(alpha: Hyper = 100.0, eps: Hyper = 1e-8) -> Body:
+def scale_by_cocob(alpha: Hyper = 100.0, eps: NonNegative = 1e-8) -> Body:
     r"""Continuous coin betting (COCOB): bet on the gradient's next sign.
 
     Each element bets a part of its wealth on the sign of its next gradient.
@@ -71,8 +71,8 @@ def scale_by_cocob(alpha: Hyper = 100.0, eps: Hyper = 1e-8) -> Body:
 def cocob(
     learning_rate: Hyper = 1.0,
     alpha: Hyper = 100.0,
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 0.0,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 0.0,
     where: Where | None = None,
 ) -> GradientTransformation:
     """COCOB: ``scale_by_cocob`` on the gradient plus weight decay.

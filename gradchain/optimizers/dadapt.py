@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Decay, Hyper, NonNegative, Positive
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -25,11 +25,11 @@ from gradchain.wrappers.dadapt import bounded_growth, dadapt
 @transform(roles="adaptive momentum")
 def scale_by_dadapt_adam(
     learning_rate: Hyper = 1.0,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    estim_lr0: Hyper = 1e-6,
-    weight_decay: Hyper = 0.0,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    estim_lr0: Positive = 1e-6,
+    weight_decay: NonNegative = 0.0,
     where: Where | None = None,
     *,
     growth_rate: Hyper | None = None,
@@ -107,9 +107,9 @@ def scale_by_dadapt_adam(
 @recipe
 def dadapt_sgd(
     learning_rate: Hyper = 1.0,
-    momentum: Hyper = 0.9,
-    estim_lr0: Hyper = 1e-6,
-    weight_decay: Hyper = 0.0,
+    momentum: Decay = 0.9,
+    estim_lr0: Positive = 1e-6,
+    weight_decay: NonNegative = 0.0,
     where: Where | None = None,
     *,
     growth_rate: Hyper | None = None,
@@ -148,9 +148,9 @@ def dadapt_sgd(
 def dadapt_adamw(
     learning_rate: Hyper = 1.0,
     betas: tuple[Any, Any] = (0.9, 0.999),
-    eps: Hyper = 1e-8,
-    estim_lr0: Hyper = 1e-6,
-    weight_decay: Hyper = 0.0,
+    eps: NonNegative = 1e-8,
+    estim_lr0: Positive = 1e-6,
+    weight_decay: NonNegative = 0.0,
     where: Where | None = None,
     *,
     growth_rate: Hyper | None = None,

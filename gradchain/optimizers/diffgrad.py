@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -15,7 +15,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 @transform(roles="adaptive momentum")
-def scale_by_diffgrad(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> Body:
+def scale_by_diffgrad(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8) -> Body:
     r"""DiffGrad's direction: Adam's, held back where the gradient hardly changes.
 
     .. math::
@@ -51,7 +51,7 @@ def scale_by_diffgrad(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8) -> 
 
 @recipe
 def diffgrad(
-    learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8
+    learning_rate: Hyper, b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8
 ) -> GradientTransformation:
     """DiffGrad: ``scale_by_diffgrad``, then the learning rate.
 

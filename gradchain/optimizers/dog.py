@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import leafwise
+from gradchain.core.ranges import Hyper, NonNegative, Positive
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -26,13 +26,13 @@ from gradchain.tree.norms import dot, safe_norm
 
 @transform(roles="adaptive")
 def scale_by_distance_over_gradients(
-    reps_rel: Hyper = 1e-6,
-    eps: Hyper = 1e-8,
+    reps_rel: Positive = 1e-6,
+    eps: NonNegative = 1e-8,
     global_scale: Hyper = 1.0,
     *,
     layer_wise: bool = True,
-    init_distance: Hyper | None = None,
-    init_learning_rate: Hyper | None = None,
+    init_distance: Positive | None = None,
+    init_learning_rate: Positive | None = None,
 ) -> Body:
     r"""Distance over gradients (DoG) as the learning rate.
 
@@ -97,8 +97,8 @@ def scale_by_distance_over_gradients(
 
 @transform(roles="adaptive")
 def scale_by_dowg(
-    init_estim_sq_dist: Hyper | None = None,
-    eps: Hyper = 1e-4,
+    init_estim_sq_dist: Positive | None = None,
+    eps: NonNegative = 1e-4,
     *,
     layer_wise: bool = False,
 ) -> Body:
@@ -160,8 +160,8 @@ def _lift(layer_wise: bool) -> Callable[..., Body]:
 def dog(
     learning_rate: Hyper = 1.0,
     init_step: tuple[Literal["distance", "learning_rate", "heuristic"], Any] = ("heuristic", 1e-6),
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper | None = None,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative | None = None,
     where: Where | None = None,
     *,
     layer_wise: bool = False,
@@ -209,9 +209,9 @@ def dog(
 @recipe
 def dowg(
     learning_rate: Hyper = 1.0,
-    init_estim_sq_dist: Hyper | None = None,
-    eps: Hyper = 1e-4,
-    weight_decay: Hyper | None = None,
+    init_estim_sq_dist: Positive | None = None,
+    eps: NonNegative = 1e-4,
+    weight_decay: NonNegative | None = None,
     where: Where | None = None,
     *,
     layer_wise: bool = False,

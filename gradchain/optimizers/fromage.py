@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Hyper, NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -48,7 +48,7 @@ def correct_growth(learning_rate: Hyper) -> Body:
 
 
 @recipe
-def fromage(learning_rate: Hyper, min_norm: Hyper = 1e-6) -> GradientTransformation:
+def fromage(learning_rate: Hyper, min_norm: NonNegative = 1e-6) -> GradientTransformation:
     """Fromage: steps of a given length relative to the weights.
 
     It is ``scale_by_trust_ratio``, the learning rate, then ``correct_growth``.

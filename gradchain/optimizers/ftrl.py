@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -17,9 +17,9 @@ from gradchain.transforms.scaling import scale
 def scale_by_ftrl(
     learning_rate: Hyper,
     learning_rate_power: Hyper = -0.5,
-    initial_accumulator_value: Hyper = 0.1,
-    l1: Hyper = 0.0,
-    l2: Hyper = 0.0,
+    initial_accumulator_value: NonNegative = 0.1,
+    l1: NonNegative = 0.0,
+    l2: NonNegative = 0.0,
     beta: Hyper = 0.0,
 ) -> Body:
     r"""Follow the regularized leader: step to the best parameters yet.
@@ -78,9 +78,9 @@ def scale_by_ftrl(
 def ftrl(
     learning_rate: Hyper,
     learning_rate_power: Hyper = -0.5,
-    initial_accumulator_value: Hyper = 0.1,
-    l1: Hyper = 0.0,
-    l2: Hyper = 0.0,
+    initial_accumulator_value: NonNegative = 0.1,
+    l1: NonNegative = 0.0,
+    l2: NonNegative = 0.0,
     beta: Hyper = 0.0,
 ) -> GradientTransformation:
     """Follow the regularized leader, FTRL-Proximal: ``scale_by_ftrl``, downhill.

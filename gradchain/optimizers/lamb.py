@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.core.types import Where
 from gradchain.optimizers.adam import scale_by_adam
@@ -14,13 +14,13 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 @recipe
 def lamb(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-6,
-    weight_decay: Hyper = 0.0,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-6,
+    weight_decay: NonNegative = 0.0,
     where: Where | None = None,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
 ) -> GradientTransformation:
     """LAMB: Adam with a rate for each layer.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -14,7 +14,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 @transform(roles="adaptive momentum")
-def scale_by_laprop(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-15) -> Body:
+def scale_by_laprop(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-15) -> Body:
     r"""LaProp's direction: the average of normalised gradients.
 
     Gradients are normalised before they are averaged; Adam normalises their average.
@@ -49,7 +49,7 @@ def scale_by_laprop(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-15) -> B
 
 @recipe
 def laprop(
-    learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-15
+    learning_rate: Hyper, b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-15
 ) -> GradientTransformation:
     """LaProp: ``scale_by_laprop``, then the learning rate.
 

@@ -5,7 +5,7 @@ They are for embeddings.
 
 from __future__ import annotations
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.optimizers.adagrad import adagrad
 from gradchain.optimizers.adam import scale_by_adam
@@ -15,7 +15,7 @@ from gradchain.wrappers.lazy import lazy_rows
 
 @recipe
 def lazy_adam(
-    learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8
+    learning_rate: Hyper, b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8
 ) -> GradientTransformation:
     """Adam whose rows without a gradient rest.
 
@@ -44,7 +44,7 @@ def lazy_adam(
 
 @recipe
 def lazy_adagrad(
-    learning_rate: Hyper, initial_accumulator_value: Hyper = 0.1, eps: Hyper = 1e-7
+    learning_rate: Hyper, initial_accumulator_value: NonNegative = 0.1, eps: NonNegative = 1e-7
 ) -> GradientTransformation:
     """Adagrad whose rows without a gradient rest.
 

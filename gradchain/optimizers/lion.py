@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -21,7 +21,7 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 
 @transform(roles="adaptive momentum")
-def scale_by_lion(b1: Hyper = 0.9, b2: Hyper = 0.99) -> Body:
+def scale_by_lion(b1: Decay = 0.9, b2: Decay = 0.99) -> Body:
     r"""Lion's direction: the sign of a momentum.
 
     With :math:`\beta_1 < \beta_2` that momentum gives the present gradient more weight than the one
@@ -52,8 +52,8 @@ def scale_by_lion(b1: Hyper = 0.9, b2: Hyper = 0.99) -> Body:
 @recipe
 def tiger(
     learning_rate: Hyper,
-    b1: Hyper = 0.965,
-    weight_decay: Hyper = 0.01,
+    b1: Decay = 0.965,
+    weight_decay: NonNegative = 0.01,
     where: Where | None = None,
 ) -> GradientTransformation:
     """Tiger: ``signum`` with decoupled weight decay.
@@ -82,9 +82,9 @@ def tiger(
 @recipe
 def lion(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.99,
-    weight_decay: Hyper = 1e-3,
+    b1: Decay = 0.9,
+    b2: Decay = 0.99,
+    weight_decay: NonNegative = 1e-3,
     where: Where | None = None,
 ) -> GradientTransformation:
     """Lion: ``scale_by_lion``, ``add_decayed_weights``, then the learning rate.

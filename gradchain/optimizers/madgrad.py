@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -17,8 +17,8 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 @transform(roles="momentum step")
 def scale_by_madgrad(
     learning_rate: Hyper,
-    momentum: Hyper = 0.9,
-    eps: Hyper = 1e-6,
+    momentum: Decay = 0.9,
+    eps: NonNegative = 1e-6,
 ) -> Body:
     r"""MADGRAD's whole step: adaptive dual averaging with momentum.
 
@@ -64,9 +64,9 @@ def scale_by_madgrad(
 @recipe
 def madgrad(
     learning_rate: Hyper,
-    momentum: Hyper = 0.9,
-    weight_decay: Hyper = 0.0,
-    eps: Hyper = 1e-6,
+    momentum: Decay = 0.9,
+    weight_decay: NonNegative = 0.0,
+    eps: NonNegative = 1e-6,
     where: Where | None = None,
 ) -> GradientTransformation:
     """MADGRAD: ``add_decayed_weights`` to the gradient, then ``scale_by_madgrad``.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import Slot, like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -27,9 +27,9 @@ from gradchain.tree.selecting import keep_leaves, select
 @transform(roles="momentum")
 def scale_by_momo(
     learning_rate: Hyper = 1.0,
-    beta: Hyper = 0.9,
+    beta: Decay = 0.9,
     lower_bound: Hyper = 0.0,
-    weight_decay: Hyper = 0.0,
+    weight_decay: NonNegative = 0.0,
     adapt_lower_bound: bool = False,
     where: Where | None = None,
 ) -> Body:
@@ -85,11 +85,11 @@ def scale_by_momo(
 @transform(roles="adaptive momentum")
 def scale_by_momo_adam(
     learning_rate: Hyper = 1e-2,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
     lower_bound: Hyper = 0.0,
-    weight_decay: Hyper = 0.0,
+    weight_decay: NonNegative = 0.0,
     adapt_lower_bound: bool = False,
     where: Where | None = None,
 ) -> Body:
@@ -241,9 +241,9 @@ def _slope(
 @recipe
 def momo(
     learning_rate: Hyper = 1.0,
-    beta: Hyper = 0.9,
+    beta: Decay = 0.9,
     lower_bound: Hyper = 0.0,
-    weight_decay: Hyper = 0.0,
+    weight_decay: NonNegative = 0.0,
     adapt_lower_bound: bool = False,
     where: Where | None = None,
 ) -> GradientTransformation:
@@ -273,11 +273,11 @@ def momo(
 @recipe
 def momo_adam(
     learning_rate: Hyper = 1e-2,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
     lower_bound: Hyper = 0.0,
-    weight_decay: Hyper = 0.0,
+    weight_decay: NonNegative = 0.0,
     adapt_lower_bound: bool = False,
     where: Where | None = None,
 ) -> GradientTransformation:

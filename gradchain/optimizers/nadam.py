@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -18,11 +18,11 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 @transform(roles="adaptive momentum")
 def scale_by_nadam(
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
     momentum_decay: Hyper | None = None,
 ) -> Body:
     r"""Adam's direction with Nesterov's look-ahead.
@@ -79,11 +79,11 @@ def scale_by_nadam(
 @recipe
 def nadam(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
     momentum_decay: Hyper | None = None,
 ) -> GradientTransformation:
     """Adam with Nesterov's look-ahead: ``scale_by_nadam``, then the learning rate.
@@ -115,13 +115,13 @@ def nadam(
 @recipe
 def nadamw(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 1e-4,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 1e-4,
     where: Where | None = None,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
     momentum_decay: Hyper | None = None,
 ) -> GradientTransformation:
     """NAdam with decoupled weight decay.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import leafwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -18,12 +18,12 @@ from gradchain.transforms.weight_decay import decaying
 
 @transform(roles="adaptive momentum")
 def scale_by_novograd(
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.25,
-    eps: Hyper = 1e-8,
+    b1: Decay = 0.9,
+    b2: Decay = 0.25,
+    eps: NonNegative = 1e-8,
     *,
-    eps_root: Hyper = 0.0,
-    weight_decay: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
+    weight_decay: NonNegative = 0.0,
 ) -> Body:
     r"""NovoGrad's direction: momentum of gradients normalised by leaf.
 
@@ -67,13 +67,13 @@ def scale_by_novograd(
 @recipe
 def novograd(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.25,
-    eps: Hyper = 1e-6,
-    weight_decay: Hyper = 0.0,
+    b1: Decay = 0.9,
+    b2: Decay = 0.25,
+    eps: NonNegative = 1e-6,
+    weight_decay: NonNegative = 0.0,
     where: Where | None = None,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
 ) -> GradientTransformation:
     """NovoGrad: ``scale_by_novograd``, then the learning rate.
 

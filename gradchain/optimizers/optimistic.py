@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -52,10 +52,10 @@ def optimistic_adam(
     *,
     alpha: Hyper = 1.0,
     beta: Hyper = 1.0,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    eps_root: Hyper = 0.0,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    eps_root: NonNegative = 0.0,
     nesterov: bool = True,
 ) -> GradientTransformation:
     """Adam for games: Adam's direction, ``scale_by_optimistic_gradient``, then the learning rate.

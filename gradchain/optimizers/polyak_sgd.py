@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_one_of
+from gradchain.core.ranges import Hyper, NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.trees import treewise
@@ -19,7 +19,7 @@ from gradchain.tree.norms import dot
 def scale_by_polyak(
     f_min: Hyper = 0.0,
     max_learning_rate: Hyper = 1.0,
-    eps: Hyper = 0.0,
+    eps: NonNegative = 0.0,
     variant: str = "sps",
 ) -> Body:
     r"""Polyak's step length, from the value of the loss.
@@ -65,7 +65,7 @@ def polyak_sgd(
     max_learning_rate: Hyper = 1.0,
     scaling: Hyper = 1.0,
     f_min: Hyper = 0.0,
-    eps: Hyper = 0.0,
+    eps: NonNegative = 0.0,
     variant: str = "sps",
 ) -> GradientTransformation:
     """Gradient descent with Polyak's step length: ``scale_by_polyak``, then the scaling.

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Decay, Hyper, NonNegative, Positive
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -23,13 +23,13 @@ from gradchain.tree.norms import dot, sum_of_magnitudes
 @transform(roles="adaptive momentum")
 def scale_by_prodigy(
     learning_rate: Hyper = 1.0,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    beta3: Hyper | None = None,
-    eps: Hyper = 1e-8,
-    estim_lr0: Hyper = 1e-6,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    beta3: Decay | None = None,
+    eps: NonNegative = 1e-8,
+    estim_lr0: Positive = 1e-6,
     estim_lr_coef: Hyper = 1.0,
-    weight_decay: Hyper = 0.0,
+    weight_decay: NonNegative = 0.0,
     safeguard_warmup: bool = False,
     where: Where | None = None,
     *,
@@ -113,11 +113,11 @@ def scale_by_prodigy(
 def prodigy(
     learning_rate: Hyper = 1.0,
     betas: tuple[Any, Any] = (0.9, 0.999),
-    beta3: Hyper | None = None,
-    eps: Hyper = 1e-8,
-    estim_lr0: Hyper = 1e-6,
+    beta3: Decay | None = None,
+    eps: NonNegative = 1e-8,
+    estim_lr0: Positive = 1e-6,
     estim_lr_coef: Hyper = 1.0,
-    weight_decay: Hyper = 0.0,
+    weight_decay: NonNegative = 0.0,
     safeguard_warmup: bool = False,
     where: Where | None = None,
     *,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Fraction, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -15,11 +15,11 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 @transform(roles="adaptive momentum")
 def scale_by_qhadam(
-    b1: Hyper = 0.995,
-    b2: Hyper = 0.999,
-    nu1: Hyper = 0.7,
-    nu2: Hyper = 1.0,
-    eps: Hyper = 1e-8,
+    b1: Decay = 0.995,
+    b2: Decay = 0.999,
+    nu1: Fraction = 0.7,
+    nu2: Fraction = 1.0,
+    eps: NonNegative = 1e-8,
 ) -> Body:
     r"""Adam's direction with quasi-hyperbolic moments.
 
@@ -61,11 +61,11 @@ def scale_by_qhadam(
 @recipe
 def qhadam(
     learning_rate: Hyper,
-    b1: Hyper = 0.995,
-    b2: Hyper = 0.999,
-    nu1: Hyper = 0.7,
-    nu2: Hyper = 1.0,
-    eps: Hyper = 1e-8,
+    b1: Decay = 0.995,
+    b2: Decay = 0.999,
+    nu1: Fraction = 0.7,
+    nu2: Fraction = 1.0,
+    eps: NonNegative = 1e-8,
 ) -> GradientTransformation:
     """Quasi-hyperbolic Adam: ``scale_by_qhadam``, then the learning rate.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Fraction, Hyper
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -12,7 +12,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 @transform(roles="momentum")
-def scale_by_qhm(momentum: Hyper = 0.999, nu: Hyper = 0.7) -> Body:
+def scale_by_qhm(momentum: Decay = 0.999, nu: Fraction = 0.7) -> Body:
     r"""Between the gradient and its moving average: quasi-hyperbolic momentum.
 
     .. math::
@@ -42,8 +42,8 @@ def scale_by_qhm(momentum: Hyper = 0.999, nu: Hyper = 0.7) -> Body:
 @recipe
 def qhm(
     learning_rate: Hyper,
-    momentum: Hyper = 0.999,
-    nu: Hyper = 0.7,
+    momentum: Decay = 0.999,
+    nu: Fraction = 0.7,
 ) -> GradientTransformation:
     """Quasi-hyperbolic momentum: ``scale_by_qhm``, then the learning rate.
 

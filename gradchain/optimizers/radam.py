@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, Limit, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -17,12 +17,12 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 @transform(roles="adaptive momentum")
 def scale_by_radam(
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    threshold: Hyper = 5.0,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    threshold: Limit = 5.0,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
     nesterov: bool = False,
     debias_eps: bool = False,
 ) -> Body:
@@ -104,12 +104,12 @@ def _short_of_coth(y: float | jax.Array) -> jax.Array:
 @recipe
 def radam(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    threshold: Hyper = 5.0,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    threshold: Limit = 5.0,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
     nesterov: bool = False,
     debias_eps: bool = False,
 ) -> GradientTransformation:

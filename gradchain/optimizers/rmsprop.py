@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -16,9 +16,9 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 @transform(roles="adaptive")
 def scale_by_rms(
-    decay: Hyper = 0.9,
-    eps: Hyper = 1e-8,
-    initial_scale: Hyper = 0.0,
+    decay: Decay = 0.9,
+    eps: NonNegative = 1e-8,
+    initial_scale: NonNegative = 0.0,
     eps_in_sqrt: bool = True,
     bias_correction: bool = False,
 ) -> Body:
@@ -59,9 +59,9 @@ def scale_by_rms(
 
 @transform(roles="adaptive")
 def scale_by_stddev(
-    decay: Hyper = 0.9,
-    eps: Hyper = 1e-8,
-    initial_scale: Hyper = 0.0,
+    decay: Decay = 0.9,
+    eps: NonNegative = 1e-8,
+    initial_scale: NonNegative = 0.0,
     eps_in_sqrt: bool = True,
     bias_correction: bool = False,
 ) -> Body:
@@ -112,12 +112,12 @@ def scale_by_stddev(
 @recipe
 def rmsprop(
     learning_rate: Hyper,
-    decay: Hyper = 0.9,
-    eps: Hyper = 1e-8,
-    initial_scale: Hyper = 0.0,
+    decay: Decay = 0.9,
+    eps: NonNegative = 1e-8,
+    initial_scale: NonNegative = 0.0,
     eps_in_sqrt: bool = True,
     centered: bool = False,
-    momentum: Hyper | None = None,
+    momentum: Decay | None = None,
     nesterov: bool = False,
     bias_correction: bool = False,
 ) -> GradientTransformation:

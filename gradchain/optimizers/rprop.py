@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Hyper, NonNegative, Positive
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -17,8 +17,8 @@ def scale_by_rprop(
     learning_rate: Hyper,
     eta_minus: Hyper = 0.5,
     eta_plus: Hyper = 1.2,
-    min_step_size: Hyper = 1e-6,
-    max_step_size: Hyper = 50.0,
+    min_step_size: NonNegative = 1e-6,
+    max_step_size: Positive = 50.0,
 ) -> Body:
     r"""iRprop-: step sizes from the signs of gradients.
 
@@ -70,8 +70,8 @@ def rprop(
     learning_rate: Hyper,
     eta_minus: Hyper = 0.5,
     eta_plus: Hyper = 1.2,
-    min_step_size: Hyper = 1e-6,
-    max_step_size: Hyper = 50.0,
+    min_step_size: NonNegative = 1e-6,
+    max_step_size: Positive = 50.0,
 ) -> GradientTransformation:
     """Resilient propagation, for gradients without noise: ``scale_by_rprop``, downhill.
 

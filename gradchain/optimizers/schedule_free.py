@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Decay, Hyper, NonNegative, NonNegativeInt
 from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.core.types import Where
 from gradchain.optimizers.rmsprop import scale_by_rms
@@ -14,9 +14,9 @@ from gradchain.wrappers.schedule_free import schedule_free
 @recipe
 def schedule_free_sgd(
     learning_rate: Hyper = 1.0,
-    warmup_steps: int = 0,
+    warmup_steps: NonNegativeInt = 0,
     b1: Hyper = 0.9,
-    weight_decay: Hyper | None = None,
+    weight_decay: NonNegative | None = None,
     weight_lr_power: Hyper = 2.0,
     *,
     where: Where | None = None,
@@ -54,11 +54,11 @@ def schedule_free_sgd(
 @recipe
 def schedule_free_adamw(
     learning_rate: Hyper = 0.0025,
-    warmup_steps: int = 0,
+    warmup_steps: NonNegativeInt = 0,
     b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 0.0,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 0.0,
     weight_lr_power: Hyper = 2.0,
     *,
     where: Where | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.transforms.momentum import add_momentum
 from gradchain.transforms.noise import add_noise
@@ -12,7 +12,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 @recipe
 def sgd(
     learning_rate: Hyper,
-    momentum: Hyper | None = None,
+    momentum: Decay | None = None,
     nesterov: bool = False,
     dampening: Hyper | None = None,
 ) -> GradientTransformation:
@@ -39,7 +39,7 @@ def sgd(
 
 @recipe
 def noisy_sgd(
-    learning_rate: Hyper, eta: Hyper = 0.01, gamma: Hyper = 0.55, seed: int = 0
+    learning_rate: Hyper, eta: NonNegative = 0.01, gamma: Hyper = 0.55, seed: int = 0
 ) -> GradientTransformation:
     """Noisy SGD: ``add_noise``, then the learning rate.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Decay, Hyper
 from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.transforms.momentum import average_updates
 from gradchain.transforms.normalizing import scale_by_sign
@@ -29,7 +29,7 @@ def sign_sgd(learning_rate: Hyper) -> GradientTransformation:
 
 
 @recipe
-def signum(learning_rate: Hyper, beta: Hyper = 0.9) -> GradientTransformation:
+def signum(learning_rate: Hyper, beta: Decay = 0.9) -> GradientTransformation:
     r"""Descent along the signs of a momentum.
 
     .. math::

@@ -7,8 +7,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import leafwise
+from gradchain.core.ranges import Decay, Fraction, Hyper, NonNegative
 from gradchain.core.slots import Slot, keep, like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -19,7 +19,7 @@ MAX_DIMS = 6  # of a leaf: it has a slot for each
 
 
 @transform(roles="adaptive momentum")
-def scale_by_sm3(b1: Hyper = 0.9, b2: Hyper = 1.0, eps: Hyper = 1e-8) -> Body:
+def scale_by_sm3(b1: Decay = 0.9, b2: Fraction = 1.0, eps: NonNegative = 1e-8) -> Body:
     r"""SM3's direction: averages of gradients over bounds of their squares.
 
     The sum of squares of an element is bounded by the largest sum in its row, in its column and so
@@ -98,7 +98,7 @@ def _largest_along(v: jax.Array, dim: int) -> jax.Array:
 
 
 @recipe
-def sm3(learning_rate: Hyper, momentum: Hyper = 0.9) -> GradientTransformation:
+def sm3(learning_rate: Hyper, momentum: Decay = 0.9) -> GradientTransformation:
     """SM3: ``scale_by_sm3``, then the learning rate.
 
     Args:

@@ -6,9 +6,9 @@ import math
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
 from gradchain.core.lift import elementwise, leafwise
+from gradchain.core.ranges import Decay, Hyper, Limit, NonNegative, NonNegativeInt, PositiveInt
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -21,13 +21,13 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 @transform(roles="adaptive momentum")
 def scale_by_spam(
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    threshold: Hyper = 5000.0,
-    reset_every: int = 500,
-    warmup_steps: int = 150,
-    clip_after: int = 20,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    threshold: Limit = 5000.0,
+    reset_every: PositiveInt = 500,
+    warmup_steps: NonNegativeInt = 150,
+    clip_after: NonNegativeInt = 20,
 ) -> Body:
     r"""SPAM: Adam's direction with clipped spikes and momentum resets.
 
@@ -90,13 +90,13 @@ def scale_by_spam(
 
 @transform(roles="adaptive momentum")
 def scale_by_stable_spam(
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    gamma1: Hyper = 0.7,
-    gamma2: Hyper = 0.9,
-    theta: Hyper = 0.999,
-    reset_every: int = 1000,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    gamma1: Decay = 0.7,
+    gamma2: Decay = 0.9,
+    theta: Decay = 0.999,
+    reset_every: PositiveInt = 1000,
 ) -> Body:
     r"""Stable-SPAM: Adam's direction of clipped, normalised gradients, with resets.
 
@@ -169,15 +169,15 @@ def scale_by_stable_spam(
 @recipe
 def spam(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 0.0,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 0.0,
     where: Where | None = None,
-    threshold: Hyper = 5000.0,
-    reset_every: int = 500,
-    warmup_steps: int = 150,
-    clip_after: int = 20,
+    threshold: Limit = 5000.0,
+    reset_every: PositiveInt = 500,
+    warmup_steps: NonNegativeInt = 150,
+    clip_after: NonNegativeInt = 20,
 ) -> GradientTransformation:
     """SPAM: ``scale_by_spam``, ``add_decayed_weights``, then the learning rate.
 
@@ -210,15 +210,15 @@ def spam(
 @recipe
 def stable_spam(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 0.0,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 0.0,
     where: Where | None = None,
-    gamma1: Hyper = 0.7,
-    gamma2: Hyper = 0.9,
-    theta: Hyper = 0.999,
-    reset_every: int = 1000,
+    gamma1: Decay = 0.7,
+    gamma2: Decay = 0.9,
+    theta: Decay = 0.999,
+    reset_every: PositiveInt = 1000,
 ) -> GradientTransformation:
     """Stable-SPAM: ``scale_by_stable_spam``, ``add_decayed_weights``, then the learning rate.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import leafwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -18,10 +18,10 @@ from gradchain.transforms.weight_decay import decaying
 
 @transform(roles="adaptive momentum")
 def scale_by_stable_adam(
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.99,
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper | None = None,
+    b1: Decay = 0.9,
+    b2: Decay = 0.99,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative | None = None,
 ) -> Body:
     r"""StableAdamW's direction: Adam's, shorter where gradients grow.
 
@@ -75,10 +75,10 @@ def scale_by_stable_adam(
 @recipe
 def stable_adamw(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.99,
-    eps: Hyper = 1e-8,
-    weight_decay: Hyper = 1e-2,
+    b1: Decay = 0.9,
+    b2: Decay = 0.99,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegative = 1e-2,
     where: Where | None = None,
 ) -> GradientTransformation:
     """StableAdamW: ``scale_by_stable_adam``, then the learning rate.

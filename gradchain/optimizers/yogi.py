@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -15,12 +15,12 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 @transform(roles="adaptive momentum")
 def scale_by_yogi(
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-3,
-    initial_accumulator_value: Hyper = 1e-6,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-3,
+    initial_accumulator_value: NonNegative = 1e-6,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
 ) -> Body:
     r"""Yogi's direction: Adam's, with bounded changes of the second moment.
 
@@ -62,12 +62,12 @@ def scale_by_yogi(
 @recipe
 def yogi(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-3,
-    initial_accumulator_value: Hyper = 1e-6,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-3,
+    initial_accumulator_value: NonNegative = 1e-6,
     *,
-    eps_root: Hyper = 0.0,
+    eps_root: NonNegative = 0.0,
 ) -> GradientTransformation:
     """Yogi: ``scale_by_yogi``, then the learning rate.
 

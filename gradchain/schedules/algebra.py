@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Hyper
 from gradchain.core.schedule import schedule
 from gradchain.schedules.shapes import OfStep, at_least, value_at
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Hyper
 from gradchain.core.schedule import schedule
 from gradchain.schedules.shapes import at_least, positive, turn
 

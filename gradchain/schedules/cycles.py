@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Hyper
 from gradchain.core.schedule import schedule
 from gradchain.schedules.shapes import at_least, between, one_of, share, turn, whole
 from gradchain.schedules.warmup import warmup_cosine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Hyper
 from gradchain.core.schedule import schedule
 from gradchain.schedules.basic import transitions
 from gradchain.schedules.shapes import (

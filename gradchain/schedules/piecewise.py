@@ -7,7 +7,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Fraction, Hyper, Positive
 from gradchain.core.schedule import schedule
 from gradchain.core.types import Numeric
 from gradchain.schedules.shapes import SHAPES, at_least, at_most, one_of, positive, through
@@ -83,10 +83,10 @@ def linear_onecycle_schedule(
     step: jax.Array,
     transition_steps: int,
     peak_value: Hyper,
-    pct_start: Hyper = 0.3,
-    pct_final: Hyper | None = 0.85,
-    div_factor: Hyper = 25.0,
-    final_div_factor: Hyper = 1e4,
+    pct_start: Fraction = 0.3,
+    pct_final: Fraction | None = 0.85,
+    div_factor: Positive = 25.0,
+    final_div_factor: Positive = 1e4,
     inclusive: bool = False,
 ) -> jax.Array:
     r"""One cycle of straight lines (1cycle policy).
@@ -133,10 +133,10 @@ def cosine_onecycle_schedule(
     step: jax.Array,
     transition_steps: int,
     peak_value: Hyper,
-    pct_start: Hyper = 0.3,
-    div_factor: Hyper = 25.0,
-    final_div_factor: Hyper = 1e4,
-    pct_final: Hyper | None = None,
+    pct_start: Fraction = 0.3,
+    div_factor: Positive = 25.0,
+    final_div_factor: Positive = 1e4,
+    pct_final: Fraction | None = None,
     inclusive: bool = False,
 ) -> jax.Array:
     r"""One cycle of half cosines (1cycle policy).

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Hyper, Positive
 from gradchain.core.schedule import schedule
 from gradchain.schedules.basic import exponential
 from gradchain.schedules.shapes import (
@@ -231,7 +231,7 @@ def inverse_sqrt_schedule(
     init_value: Hyper,
     peak_value: Hyper,
     warmup_steps: int,
-    timescale: Hyper | None = None,
+    timescale: Positive | None = None,
 ) -> jax.Array:
     r"""A linear warm-up, then decay with the inverse square root.
 

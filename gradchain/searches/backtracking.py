@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.ranges import Hyper, PositiveInt
 from gradchain.core.transformation import transform
 from gradchain.core.types import Numeric
 from gradchain.searches.along import Learnt, Numbers, along
@@ -23,10 +23,10 @@ def backtracking(
     c1: Hyper = 1e-4,
     shrink: Hyper = 0.5,
     interpolate: bool = True,
-    max_evals: int = 20,
+    max_evals: PositiveInt = 20,
     initial_step: Hyper = 1.0,
     guess: str = "unit",
-    window: int = 1,
+    window: PositiveInt = 1,
 ) -> Search:
     r"""Try shorter steps until the loss falls enough.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import Hyper, NonNegative, PositiveInt
 from gradchain.core.transformation import transform
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.searches.along import Learnt, Numbers, along, check_wolfe
@@ -28,8 +28,8 @@ BRACKET, FIRST, SECOND, MIDDLE = range(4)
 def hager_zhang(
     c1: Hyper = 0.1,
     c2: Hyper = 0.9,
-    eps: Hyper = 1e-6,
-    max_evals: int = 50,
+    eps: NonNegative = 1e-6,
+    max_evals: PositiveInt = 50,
     initial_step: Hyper = 1.0,
     guess: str = "unit",
 ) -> Search:

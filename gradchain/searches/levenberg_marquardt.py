@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.ranges import NonNegative
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.transformation import transform
 from gradchain.core.types import Numeric, Params, State, Tree, Updates
@@ -23,7 +23,7 @@ from gradchain.tree.mapping import map_leaves
 
 @transform
 def levenberg_marquardt(
-    initial_damping: Hyper = 1e-3, scaling: str = "jacobian", eta: Hyper = 1e-4
+    initial_damping: NonNegative = 1e-3, scaling: str = "jacobian", eta: NonNegative = 1e-4
 ) -> Search:
     r"""Gauss-Newton's step, with a damping that adapts.
 

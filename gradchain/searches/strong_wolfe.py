@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import Hyper, PositiveInt
 from gradchain.core.transformation import transform
 from gradchain.searches.along import Learnt, Numbers, along, check_wolfe
 from gradchain.searches.search import Search
@@ -21,7 +21,7 @@ NAMES = [
 def strong_wolfe(
     c1: Hyper = 1e-4,
     c2: Hyper = 0.9,
-    max_evals: int = 20,
+    max_evals: PositiveInt = 20,
     initial_step: Hyper = 1.0,
     guess: str = "unit",
     max_step: Hyper = 1e10,

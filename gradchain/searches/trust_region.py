@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.ranges import Hyper, NonNegative, PositiveInt
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.transformation import transform
 from gradchain.core.types import Numeric, Params, State, Updates
@@ -28,9 +28,9 @@ def trust_region(
     subproblem: str = "steihaug",
     initial_radius: Hyper = 1.0,
     max_radius: Hyper = 1e10,
-    eta: Hyper = 0.1,
-    tol: Hyper | None = None,
-    max_steps: int | None = None,
+    eta: NonNegative = 0.1,
+    tol: NonNegative | None = None,
+    max_steps: PositiveInt | None = None,
 ) -> Search:
     r"""Newton's step within a trust region.
 

@@ -66,7 +66,13 @@ class Metered(GradientTransformation):
 
 
 def _metered(tx: GradientTransformation) -> Metered:
-    return Metered.of(tx.factory, tx.arguments, tx.name)
+    return _sharing_facts(Metered.of(tx.factory, tx.arguments, tx.name), tx)
+
+
+def _sharing_facts(made: Metered, of: GradientTransformation) -> Metered:
+    """``made``, of which the same is true as of the transformation without meters."""
+    made._cache["facts"] = of.facts
+    return made
 
 
 def _with_metered_members(call: GradientTransformation) -> Metered:
@@ -75,7 +81,7 @@ def _with_metered_members(call: GradientTransformation) -> Metered:
     if not call.factory.composite and "observer" not in call.factory.roles:
         swap = lambda x: _metered(x) if isinstance(x, GradientTransformation) else x
         arguments = jax.tree.map(swap, arguments, is_leaf=is_call)
-    return Metered.of(call.factory, arguments, call.name)
+    return _sharing_facts(Metered.of(call.factory, arguments, call.name), call)
 
 
 def run_with_meters(
@@ -113,7 +119,7 @@ def measured(
     state: State | None = None,
 ) -> list[PlacedMember]:
     """The members between which meters can stand, however deep."""
-    parts = walk(_metered(tx), state)
+    parts = walk(_metered(tx), state, into_observers=False)
     return [part for part in parts if isinstance(part.chain, Metered)]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import contextlib
+import contextvars
+import functools
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -11,12 +14,13 @@ from jax import lax
 
 from gradchain.core.columns import Columns
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import PositiveInt
 from gradchain.core.run import run_stages
-from gradchain.core.stage import Body, Stage, reduces_examples, trusting_extras
+from gradchain.core.stage import Body, Stage, trusting_extras
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair, Params, State, Updates, Where
 from gradchain.core.walk import PlacedMember
-from gradchain.inspection.hyperparams import hyperparams
+from gradchain.inspection.hyperparams import own_hyperparams
 from gradchain.numerics.arithmetic import cast, safe_divide
 from gradchain.telemetry.layers import Layers
 from gradchain.telemetry.meters import (
@@ -33,7 +37,7 @@ from gradchain.tree.mapping import map_leaves, real_dtype_of, tree_map_live
 @transform(roles="observer")
 def watch(
     inner: GradientTransformation | Pair,
-    every: int = 100,
+    every: PositiveInt = 100,
     by: Where | None = None,
     healthy: Sequence[Numeric] = (1e-3, 1e3),
     relative: bool = True,
@@ -126,7 +130,7 @@ class Watched(Body):
         self.locality = inner.locality
         self.extras = inner.extras
         self.freezes = inner.freezes
-        self.reduces_examples = reduces_examples(inner)
+        self.reduces_examples = inner.facts.reduces_examples
 
     def init(self, params: Params) -> State:
         """See ``Body``."""
@@ -154,19 +158,104 @@ class Watched(Body):
             raise TypeError(
                 f"update: {stage.name!r} needs params: call update(grads, state, params)."
             )
+        if _outer.get() == "measures":  # it shows its numbers by itself
+            new_updates, new_state = _run_once(body.inner, updates, state, params, extra)
+            return columns.with_updates(new_updates), [_entry(entry, old, new_state)]
         run = lambda: _measured_run(body, stage.count, updates, state, params, extra, old)
         with trusting_extras():
             if body.every == 1:
                 new_updates, new_state, metrics = run()
             else:
                 due = (stage.count == 0) | ((stage.count + 1) % body.every == 0)
-                metrics = lax.cond(due, lambda: run()[2], lambda: old)
-                columns = columns.with_updates(_after(metrics["step"] >= 0, updates))
-                made, new_state = run_stages(body.inner.members, columns, state, extra)
-                new_updates = made.updates
-        parts = {"metrics": metrics, "inner": new_state}
-        new_entry = {k: v for k, v in parts.items() if k in entry or v}
-        return columns.with_updates(new_updates), [new_entry]
+                with _inside("measures"):
+                    metrics = lax.cond(due, lambda: run()[2], lambda: old)
+                updates = _after(metrics["step"] >= 0, updates)
+                run_inner = _run_once if _outer.get() else _run
+                new_updates, new_state = run_inner(body.inner, updates, state, params, extra)
+        return columns.with_updates(new_updates), [_entry(entry, metrics, new_state)]
+
+
+# Whether a watch around it measures now or runs; "" if there is none.
+_outer = contextvars.ContextVar("_outer", default="")
+
+
+@contextlib.contextmanager
+def _inside(does: str) -> Iterator[None]:
+    token = _outer.set(does)
+    try:
+        yield
+    finally:
+        _outer.reset(token)
+
+
+def _run(
+    tx: GradientTransformation,
+    updates: Updates,
+    state: State,
+    params: Params | None,
+    extra: dict[str, Any],
+) -> tuple[Updates, State]:
+    with _inside("runs"):
+        made, new_state = run_stages(tx.members, Columns.of(updates, params), state, extra)
+    return made.updates, new_state
+
+
+def _run_once(
+    tx: GradientTransformation,
+    updates: Updates,
+    state: State,
+    params: Params | None,
+    extra: dict[str, Any],
+) -> tuple[Updates, State]:
+    """Run a transformation that is traced once, however many watches run it.
+
+    A watch runs its members twice, to measure and to update: without this a watch in a watch in a
+    watch would be traced eight times.
+    """
+    if any(isinstance(x, str) or callable(x) for x in extra.values()):
+        return _run(tx, updates, state, params, extra)
+    leaves, _ = jax.tree.flatten(tx)
+    arrays = [x for x in leaves if not isinstance(x, float)]
+    return _compiled_run(_Fixed(tx), arrays, updates, state, params, extra)
+
+
+class _Fixed:
+    """A transformation but for its array hyperparameters, compared by the rest."""
+
+    def __init__(self, tx: GradientTransformation):
+        leaves, self.treedef = jax.tree.flatten(tx)
+        self.numbers = tuple(x if isinstance(x, float) else None for x in leaves)
+        self.tx = tx
+
+    def __eq__(self, other: object) -> bool:
+        own = self.treedef, self.numbers
+        return isinstance(other, _Fixed) and own == (other.treedef, other.numbers)
+
+    def __hash__(self) -> int:
+        return hash((self.treedef, self.numbers))
+
+    def with_arrays(self, arrays: list[jax.Array]) -> GradientTransformation:
+        """The transformation with these in the place of its arrays."""
+        rest = iter(arrays)
+        leaves = [next(rest) if x is None else x for x in self.numbers]
+        return jax.tree.unflatten(self.treedef, leaves).like(self.tx)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _compiled_run(
+    fixed: _Fixed,
+    arrays: list[jax.Array],
+    updates: Updates,
+    state: State,
+    params: Params | None,
+    extra: dict[str, Any],
+) -> tuple[Updates, State]:
+    return _run(fixed.with_arrays(arrays), updates, state, params, extra)
+
+
+def _entry(old: State, metrics: dict[str, jax.Array], state: State) -> State:
+    parts = {"metrics": metrics, "inner": state}
+    return {k: v for k, v in parts.items() if k in old or v}
 
 
 def _after(always: jax.Array, updates: Updates) -> Updates:
@@ -236,5 +325,5 @@ def _clips(
 def _numbers(tx: GradientTransformation, state: State) -> dict[str, Numeric]:
     """The hyperparameters of each member at this step."""
     is_clock = lambda name: f"/{name}".endswith("/step")
-    found = hyperparams(tx, state).items()
+    found = own_hyperparams(tx, state).items()
     return {name: x for name, x in found if not is_clock(name) and jnp.ndim(x) == 0}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import Decay, Fraction, Limit, NonNegativeInt, PositiveInt
 from gradchain.core.slots import numbers, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
@@ -18,7 +18,7 @@ from gradchain.tree.mapping import scale_tree
 
 
 @transform(roles="clip global_clip")
-def clip_by_history(quantile: Hyper = 0.1, window: int = 100) -> Body:
+def clip_by_history(quantile: Fraction = 0.1, window: PositiveInt = 100) -> Body:
     r"""Clip the global norm to a quantile of recent norms.
 
     .. math::
@@ -71,9 +71,9 @@ def _quantile(x: jax.Array, count: Numeric, quantile: Numeric) -> jax.Array:
 
 @transform(roles="clip global_clip")
 def clip_by_zscore(
-    threshold: Hyper = 2.5,
-    decay: Hyper = 0.97,
-    warmup_steps: int = 25,
+    threshold: Limit = 2.5,
+    decay: Decay = 0.97,
+    warmup_steps: NonNegativeInt = 25,
 ) -> Body:
     r"""Clip the global norm where it is an outlier.
 

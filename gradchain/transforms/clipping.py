@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise, leafwise
+from gradchain.core.ranges import Limit, NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.trees import treewise
@@ -19,7 +19,7 @@ from gradchain.tree.norms import dot
 
 
 @transform(roles="clip")
-def clip(max_delta: Hyper) -> Body:
+def clip(max_delta: Limit) -> Body:
     r"""Clip each element: :math:`u = \min(\max(g, -d), d)`, real and imaginary parts apart.
 
     Args:
@@ -42,7 +42,7 @@ def clip_parts(x: jax.Array, bound: Numeric) -> jax.Array:
 
 
 @transform(roles="clip")
-def clip_by_norm(max_norm: Hyper) -> Body:
+def clip_by_norm(max_norm: Limit) -> Body:
     r"""Scale each leaf down whose norm is too large.
 
     .. math::
@@ -61,7 +61,7 @@ def clip_by_norm(max_norm: Hyper) -> Body:
 
 
 @transform(roles="clip rms_clip")
-def clip_by_block_rms(threshold: Hyper) -> Body:
+def clip_by_block_rms(threshold: Limit) -> Body:
     r"""Scale down each leaf whose root mean square is large.
 
     .. math::
@@ -83,7 +83,7 @@ def clip_by_block_rms(threshold: Hyper) -> Body:
 
 
 @transform(roles="clip global_clip")
-def clip_by_global_norm(max_norm: Hyper, eps: Hyper = 0.0) -> Body:
+def clip_by_global_norm(max_norm: Limit, eps: NonNegative = 0.0) -> Body:
     r"""Scale all updates down together where their norm is large.
 
     .. math::
@@ -112,7 +112,7 @@ def clip_by_global_norm(max_norm: Hyper, eps: Hyper = 0.0) -> Body:
 
 @transform(roles="clip")
 def adaptive_grad_clip(
-    clipping: Hyper, eps: Hyper = 1e-3, axis: int | tuple[int, ...] | None = None
+    clipping: Limit, eps: NonNegative = 1e-3, axis: int | tuple[int, ...] | None = None
 ) -> Body:
     r"""Clip the update of each unit relative to its weights.
 

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from gradchain import projections
-from gradchain.core.call import Call, Hyper
+from gradchain.core.call import Call
 from gradchain.core.factory import decorator
 from gradchain.core.lift import leafwise
+from gradchain.core.ranges import Hyper
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.types import Numeric, Tree, Where
@@ -32,14 +33,14 @@ class PointMap(Call):
     def scheduled(self) -> list[str]:
         """The names of the arguments that are schedules."""
         return [
-            k
-            for k, v in self.arguments.items()
-            if callable(v) and self.factory.mentions(k, "Hyper")
+            k for k, v in self.arguments.items() if callable(v) and self.factory.kinds[k].is_hyper
         ]
 
     def at(self, step: Numeric) -> Self:
         """The same map with schedules evaluated after ``step`` updates."""
-        numbers = {k: self.arguments[k](step) for k in self.scheduled}
+        kinds, own = self.factory.kinds, self.factory.name
+        at = lambda k: kinds[k].at(f"{own}: {k}", self.arguments[k], step)
+        numbers = {k: at(k) for k in self.scheduled}
         return self.of(self.factory, self.arguments | numbers, self.name)
 
     def on(self, x: jax.Array, *coming: Any) -> jax.Array:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
+from gradchain.core.ranges import Decay, Hyper
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
@@ -15,7 +15,7 @@ from gradchain.numerics.arithmetic import ema
 
 @transform(roles="momentum")
 def add_momentum(
-    decay: Hyper = 0.9, nesterov: bool = False, dampening: Hyper | None = None
+    decay: Decay = 0.9, nesterov: bool = False, dampening: Hyper | None = None
 ) -> Body:
     r"""Add a decaying sum of past updates.
 
@@ -57,7 +57,7 @@ def add_momentum(
 
 
 @transform(roles="momentum")
-def average_updates(decay: Hyper = 0.9, debias: bool = True) -> Body:
+def average_updates(decay: Decay = 0.9, debias: bool = True) -> Body:
     r"""Replace the updates by their exponential moving average.
 
     .. math::

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Hyper
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.trees import treewise

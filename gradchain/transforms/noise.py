@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Hyper, NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.trees import treewise
@@ -13,7 +13,7 @@ from gradchain.tree.random import normal_like, step_key
 
 
 @transform
-def add_noise(eta: Hyper = 0.01, gamma: Hyper = 0.55, seed: int = 0) -> Body:
+def add_noise(eta: NonNegative = 0.01, gamma: Hyper = 0.55, seed: int = 0) -> Body:
     r"""Add normal noise whose variance fades.
 
     .. math::

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise, leafwise
+from gradchain.core.ranges import Hyper, NonNegative
 from gradchain.core.slots import scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
@@ -109,7 +109,7 @@ def normalize() -> Body:
 
 
 @transform(roles="adaptive")
-def normalize_by_update_norm(scale_factor: Hyper = 1.0, eps: Hyper = 1e-6) -> Body:
+def normalize_by_update_norm(scale_factor: Hyper = 1.0, eps: NonNegative = 1e-6) -> Body:
     r"""Scale all updates to a global norm: :math:`u = c\,g / (\lVert g \rVert + \epsilon)`.
 
     Args:

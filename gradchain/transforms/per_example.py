@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.call import Hyper
 from gradchain.core.columns import Columns
+from gradchain.core.ranges import Limit, NonNegative
 from gradchain.core.stage import Body, Stage
 from gradchain.core.transformation import transform
 from gradchain.core.trees import PerTree
@@ -212,7 +212,7 @@ def _over_examples(partial: jax.Array, x: jax.Array, p: jax.Array | None) -> jax
 
 @transform
 def differentially_private_aggregate(
-    l2_norm_clip: Hyper, noise_multiplier: Hyper, seed: int = 0, layerwise: bool = False
+    l2_norm_clip: Limit, noise_multiplier: NonNegative, seed: int = 0, layerwise: bool = False
 ) -> Body:
     r"""Mean of clipped per-example gradients with noise for privacy (DP-SGD).
 

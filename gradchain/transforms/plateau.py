@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import Hyper, NonNegative, NonNegativeInt, PositiveInt
 from gradchain.core.slots import scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
@@ -19,11 +19,11 @@ WORST = float(jnp.finfo(jnp.float32).max)
 @transform
 def reduce_on_plateau(
     factor: Hyper = 0.1,
-    patience: int = 10,
-    rtol: Hyper = 1e-4,
-    atol: Hyper = 0.0,
-    cooldown: int = 0,
-    accumulation_size: int = 1,
+    patience: PositiveInt = 10,
+    rtol: NonNegative = 1e-4,
+    atol: NonNegative = 0.0,
+    cooldown: NonNegativeInt = 0,
+    accumulation_size: PositiveInt = 1,
     min_scale: Hyper = 0.0,
 ) -> Body:
     r"""Scale the updates down when ``value=`` stops improving.

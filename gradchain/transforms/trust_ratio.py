@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import leafwise
+from gradchain.core.ranges import Hyper, NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.types import Where
@@ -62,9 +62,9 @@ def scale_by_param_block_norm(min_scale: Hyper = 1e-3) -> Body:
 
 @transform
 def scale_by_trust_ratio(
-    min_norm: Hyper = 0.0,
+    min_norm: NonNegative = 0.0,
     trust_coefficient: Hyper = 1.0,
-    eps: Hyper = 0.0,
+    eps: NonNegative = 0.0,
     where: Where | None = None,
 ) -> Body:
     r"""Scale each leaf by parameter norm over update norm.

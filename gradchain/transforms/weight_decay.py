@@ -7,9 +7,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.lift import elementwise
 from gradchain.core.partition import masked
+from gradchain.core.ranges import Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -19,7 +19,7 @@ from gradchain.tree.selecting import keep_leaves, select
 
 
 @transform(roles="decay")
-def add_decayed_weights(weight_decay: Hyper, where: Where | None = None) -> Body:
+def add_decayed_weights(weight_decay: NonNegative, where: Where | None = None) -> Body:
     r"""Add a multiple of the parameters: :math:`u = g + \lambda p`.
 
     After an adaptive direction this is decoupled weight decay (AdamW); before one it is L2
@@ -70,7 +70,7 @@ def add_decay(
 
 @transform(roles="decay final")
 def add_independent_weight_decay(
-    weight_decay: Hyper,
+    weight_decay: NonNegative,
     where: Where | None = None,
 ) -> Body:
     r"""Weight decay independent of the learning rate: :math:`u = g - \lambda p`.
@@ -100,7 +100,7 @@ def add_independent_weight_decay(
 
 @transform(roles="decay")
 def add_corrected_weight_decay(
-    weight_decay: Hyper,
+    weight_decay: NonNegative,
     learning_rate: Hyper,
     max_learning_rate: Hyper,
     where: Where | None = None,
@@ -139,7 +139,7 @@ def add_corrected_weight_decay(
 
 
 @transform(roles="decay")
-def add_cautious_weight_decay(weight_decay: Hyper, where: Where | None = None) -> Body:
+def add_cautious_weight_decay(weight_decay: NonNegative, where: Where | None = None) -> Body:
     r"""Decay only the elements that the step shrinks anyway.
 
     .. math::
@@ -168,7 +168,7 @@ def add_cautious_weight_decay(weight_decay: Hyper, where: Where | None = None) -
 
 
 @transform(roles="decay")
-def decay_towards_initial(weight_decay: Hyper, where: Where | None = None) -> Body:
+def decay_towards_initial(weight_decay: NonNegative, where: Where | None = None) -> Body:
     r"""Decay towards the initial parameters: :math:`u = g + \lambda (p - p_0)`.
 
     For fine-tuning. Before an adaptive direction it is the L2-SP penalty, after one it is
@@ -199,7 +199,7 @@ def decay_towards_initial(weight_decay: Hyper, where: Where | None = None) -> Bo
 
 
 @transform(roles="decay")
-def add_l1(strength: Hyper, where: Where | None = None) -> Body:
+def add_l1(strength: NonNegative, where: Where | None = None) -> Body:
     r"""Add the slope of the L1 penalty :math:`\lambda \lVert p \rVert_1`.
 
     .. math::

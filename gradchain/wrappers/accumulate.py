@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.around import around
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import Hyper, PositiveInt
 from gradchain.core.slots import counter, like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -18,7 +18,7 @@ from gradchain.tree.norms import all_finite
 
 
 @transform
-def accumulate(inner: GradientTransformation | Pair, every: Hyper) -> Body:
+def accumulate(inner: GradientTransformation | Pair, every: PositiveInt | Hyper) -> Body:
     r"""Make one step with the mean gradient of several micro-batches.
 
     .. math::

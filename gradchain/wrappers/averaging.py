@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.around import around
-from gradchain.core.call import Hyper
 from gradchain.core.entries import entries
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import Decay, Hyper, PositiveInt
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -23,11 +23,11 @@ from gradchain.tree.paths import flatten, named_leaves
 @transform(roles="final")
 def average_weights(
     inner: GradientTransformation | Pair,
-    decay: Hyper | None = None,
+    decay: Decay | None = None,
     *,
     power: Hyper | None = None,
-    start: int = 1,
-    every: int = 1,
+    start: PositiveInt = 1,
+    every: PositiveInt = 1,
     debias: bool = True,
 ) -> Body:
     r"""Keep an average of the parameters over the steps.

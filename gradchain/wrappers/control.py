@@ -16,7 +16,9 @@ from gradchain.core.around import around
 from gradchain.core.by_label import checked_entries, named_members
 from gradchain.core.columns import Columns
 from gradchain.core.errors import check_at_least, check_one_of, quote, shape_dtype
+from gradchain.core.facts import Facts
 from gradchain.core.lift import GIVEN
+from gradchain.core.ranges import NonNegativeInt
 from gradchain.core.slots import counter
 from gradchain.core.stage import Body, Stage, run_inside, widest
 from gradchain.core.transformation import GradientTransformation, chain, transform
@@ -138,7 +140,7 @@ def _asked_by(condition: Callable[..., Any]) -> list[inspect.Parameter]:
 @transform(roles="alternatives")
 def switch(
     first: GradientTransformation | Pair,
-    at: int,
+    at: NonNegativeInt,
     then: GradientTransformation | Pair,
     carry: tuple[str, ...] | dict[str, str] = (),
 ) -> Body:
@@ -194,8 +196,8 @@ def switch(
         return u, {"count": increment(s["count"]), "first": new_first, "then": new_then}
 
     def hand_over(before: State, after: State, params: Params | None) -> State:
-        sources, targets = _slots(first, before), _slots(then, after)
-        copies = {} if params is None else _copies(then, after)
+        sources, targets = (_slots(first, before), _slots(then, after)) if names else ({}, {})
+        copies = {} if params is None else _copies(then.facts, after)
         for path, slot in copies.items():
             after = _with(after, path, _taken_over(path, ("params", params), slot))
         for old, new in names.items():
@@ -227,13 +229,15 @@ def _slots(tx: GradientTransformation, state: State) -> dict[Path, Tree]:
     return found
 
 
-def _copies(tx: GradientTransformation, state: State) -> dict[Path, Tree]:
+def _copies(facts: Facts, state: State, above: Path = ()) -> dict[Path, Tree]:
     """The slots that start as the parameters, by their paths."""
-    parts = [(part, getattr(part.stage.body, "slots", {})) for part in walk(tx, state)]
     found = {}
-    for part, slots in parts:
-        copied = [k for k, slot in slots.items() if slot.copy and k in part.entry]
-        found |= {(*part.path, k): part.entry[k] for k in copied}
+    for name, member in facts.members.items():
+        entry, path = state.get(name, {}), (*above, name)
+        found |= {(*path, k): entry[k] for k in member.copied if k in entry}
+        for branch, inner in member.inner.items():
+            below = (entry.get(branch, {}), (*path, branch)) if branch else (entry, path)
+            found |= _copies(inner, *below)
     return found
 
 

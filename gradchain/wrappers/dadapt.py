@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.around import around
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_one_of
+from gradchain.core.ranges import Hyper, Positive
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -32,7 +32,7 @@ def bounded_growth(
 def dadapt(
     inner: GradientTransformation | Pair,
     learning_rate: Hyper = 1.0,
-    estim_lr0: Hyper = 1e-6,
+    estim_lr0: Positive = 1e-6,
     *,
     estim_lr_coef: Hyper = 1.0,
     decay: Hyper = 1.0,

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.around import around
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import Decay, Hyper, Limit, PositiveInt
 from gradchain.core.slots import like_param, prepend
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -22,8 +22,8 @@ from gradchain.tree.norms import global_norm
 def mars(
     inner: GradientTransformation | Pair,
     gamma: Hyper = 0.025,
-    b1: Hyper = 0.95,
-    max_norm: Hyper | None = 1.0,
+    b1: Decay = 0.95,
+    max_norm: Limit | None = 1.0,
     per_leaf: bool = True,
 ) -> Body:
     r"""Reduce the variance of the gradient by its change (MARS).
@@ -114,7 +114,7 @@ def grokfast(
 @transform
 def grokfast_window(
     inner: GradientTransformation | Pair,
-    window_size: int = 100,
+    window_size: PositiveInt = 100,
     lamb: Hyper = 5.0,
     warmup: bool = True,
 ) -> Body:

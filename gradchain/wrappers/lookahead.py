@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.around import around
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import Hyper, PositiveInt
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -19,7 +19,7 @@ from gradchain.tree.paths import named_leaves
 @transform(roles="final")
 def lookahead(
     inner: GradientTransformation | Pair,
-    sync_period: int = 5,
+    sync_period: PositiveInt = 5,
     slow_step_size: Hyper = 0.5,
     reset_state: bool = False,
 ) -> Body:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.entries import unboxed
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import Hyper, Positive, PositiveInt
 from gradchain.core.slots import counter, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -22,9 +22,9 @@ def dynamic_loss_scale(
     initial_scale: float = 2.0**16,
     growth_factor: Hyper = 2.0,
     backoff_factor: Hyper = 0.5,
-    growth_interval: int = 2000,
+    growth_interval: PositiveInt = 2000,
     min_scale: Hyper = 1.0,
-    max_scale: Hyper = 2.0**24,
+    max_scale: Positive = 2.0**24,
 ) -> Body:
     r"""Dynamic loss scaling for mixed precision.
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.around import Around
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.ranges import Hyper, PositiveInt
 from gradchain.core.slots import Slot, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -30,8 +30,8 @@ def is_wide_enough(shape: tuple[int, ...], rank: int) -> bool:
 @transform
 def low_rank(
     inner: GradientTransformation | Pair,
-    rank: int = 128,
-    update_every: int = 200,
+    rank: PositiveInt = 128,
+    update_every: PositiveInt = 200,
     scale: Hyper = 1.0,
     compress: str = "longer",
 ) -> Body:

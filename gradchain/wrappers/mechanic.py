@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradchain.core.around import around
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import NonNegative, Positive, PositiveInt
 from gradchain.core.slots import like_param, numbers
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -23,10 +23,10 @@ from gradchain.tree.norms import dot, global_norm
 @transform(roles="final")
 def mechanize(
     base_optimizer: GradientTransformation | Pair,
-    weight_decay: Hyper = 1e-2,
-    eps: Hyper = 1e-8,
-    s_init: Hyper = 1e-6,
-    num_betas: int = 6,
+    weight_decay: NonNegative = 1e-2,
+    eps: NonNegative = 1e-8,
+    s_init: Positive = 1e-6,
+    num_betas: PositiveInt = 6,
 ) -> Body:
     r"""Learn the scale of the updates of an optimizer (Mechanic).
 

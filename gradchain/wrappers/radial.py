@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.around import around
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair
@@ -20,10 +20,10 @@ from gradchain.tree.mapping import map_leaves
 @transform
 def remove_radial(
     inner: GradientTransformation | Pair,
-    delta: Hyper = 0.1,
-    weight_decay: Hyper = 0.0,
-    wd_ratio: Hyper = 0.1,
-    eps: Hyper = 1e-8,
+    delta: NonNegative = 0.1,
+    weight_decay: NonNegative = 0.0,
+    wd_ratio: NonNegative = 0.1,
+    eps: NonNegative = 1e-8,
     channel_axis: int = -1,
 ) -> Body:
     r"""Make updates of scale-invariant weights orthogonal to the weights.

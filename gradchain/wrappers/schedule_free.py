@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from gradchain.core.around import around
-from gradchain.core.call import Hyper
+from gradchain.core.ranges import Hyper, NonNegativeInt
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -22,7 +22,7 @@ def schedule_free(
     weight_lr_power: Hyper = 2.0,
     *,
     weight_step_power: Hyper = 0.0,
-    warmup_steps: int = 0,
+    warmup_steps: NonNegativeInt = 0,
 ) -> Body:
     r"""Train between the iterates of ``inner`` and their average.
 

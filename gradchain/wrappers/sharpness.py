@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.around import around
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import Hyper, NonNegative, PositiveInt
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -45,7 +45,7 @@ def _of_length(tree: Tree, length: Numeric) -> Tree:
 
 
 @transform
-def sam(inner: GradientTransformation | Pair, rho: Hyper = 0.05) -> Body:
+def sam(inner: GradientTransformation | Pair, rho: NonNegative = 0.05) -> Body:
     r"""Descend along the gradient of the worst nearby point (SAM).
 
     .. math::
@@ -80,8 +80,8 @@ def sam(inner: GradientTransformation | Pair, rho: Hyper = 0.05) -> Body:
 @transform
 def asam(
     inner: GradientTransformation | Pair,
-    rho: Hyper = 0.5,
-    eta: Hyper = 0.01,
+    rho: NonNegative = 0.5,
+    eta: NonNegative = 0.01,
 ) -> Body:
     r"""``sam`` in a neighbourhood relative to each parameter (ASAM).
 
@@ -120,9 +120,9 @@ def asam(
 @transform
 def looksam(
     inner: GradientTransformation | Pair,
-    rho: Hyper = 0.1,
+    rho: NonNegative = 0.1,
     alpha: Hyper = 0.7,
-    every: int = 10,
+    every: PositiveInt = 10,
 ) -> Body:
     r"""``sam`` with a second gradient every few steps (LookSAM).
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import Decay, Limit, NonNegativeInt, Positive, PositiveInt
 from gradchain.core.slots import counter, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -18,11 +18,11 @@ from gradchain.wrappers.guards import Guard, guarded_step
 @transform
 def skip_spikes(
     inner: GradientTransformation | Pair,
-    threshold: Hyper = 6.0,
-    decay: Hyper = 0.98,
-    warmup_steps: int = 50,
-    max_skips_in_a_row: int = 10,
-    min_deviation: Hyper = 0.1,
+    threshold: Limit = 6.0,
+    decay: Decay = 0.98,
+    warmup_steps: NonNegativeInt = 50,
+    max_skips_in_a_row: PositiveInt = 10,
+    min_deviation: Positive = 0.1,
 ) -> Body:
     r"""Skip steps whose gradient norm is a spike; count them.
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from gradchain.core.columns import Columns
 from gradchain.core.errors import check_slots, quote
-from gradchain.core.stage import Body, Stage, free_name, reduces_examples, run_inside
+from gradchain.core.stage import Body, Stage, free_name, run_inside
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Params, State, Tree
 from gradchain.tree.mapping import is_traced, real_dtype_of, upcast
@@ -84,7 +84,7 @@ class Tunable(Body):
         self.locality = inner.locality
         self.extras = inner.extras
         self.freezes = inner.freezes
-        self.reduces_examples = reduces_examples(inner)
+        self.reduces_examples = inner.facts.reduces_examples
 
     def init(self, params: Params) -> State:
         """See ``Body``."""
@@ -109,7 +109,8 @@ class Tunable(Body):
     def tuned(self, values: dict[str, jax.Array]) -> GradientTransformation:
         """The transformation with these hyperparameters instead of its own."""
         numbers = self.constants | {k: jnp.asarray(v) for k, v in values.items()}
-        return jax.tree.unflatten(self.treedef, numbers.values())
+        tuned = jax.tree.unflatten(self.treedef, numbers.values())
+        return tuned.like(self.members["inner"])
 
     def check(self, stage: str, state: State) -> dict[str, jax.Array]:
         """The hyperparameters in the state of a stage."""

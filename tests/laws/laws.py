@@ -329,7 +329,7 @@ def _numbers(tx: Any) -> dict[str, Any]:
     one that is felt.
     """
     found = {
-        k: v for k, v in tx.arguments.items() if tx.factory.mentions(k, "Hyper") and v is not None
+        k: v for k, v in tx.arguments.items() if tx.factory.kinds[k].is_hyper and v is not None
     }
     return {k: 0.2 if callable(v) else v or 0.03 for k, v in found.items()}
 

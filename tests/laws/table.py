@@ -8,7 +8,7 @@ tests that has the place and the name of the factory's file in ``gradchain``.
 import importlib
 import pkgutil
 
-from gradchain.core.run import FUNCTIONS
+from gradchain.core.holes import FUNCTIONS
 from tests.laws.row import Row
 
 ROOMS = ("core", "transforms", "wrappers", "searches", "optimizers", "telemetry")

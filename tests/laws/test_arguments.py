@@ -112,7 +112,7 @@ def another(value):
 @each_recipe
 def test_a_recipe_hands_every_argument_on(row):
     tx = row.make()
-    unused = [k for k, v in tx.arguments.items() if v is None and tx.factory.mentions(k, "Hyper")]
+    unused = [k for k, v in tx.arguments.items() if v is None and tx.factory.kinds[k].is_hyper]
     tx = tx.replace(**dict.fromkeys(unused, 0.25))  # momentum=None has no use for nesterov
     changes = {k: "nothing" if k == "where" else another(v) for k, v in tx.arguments.items()}
     for name, value in changes.items():

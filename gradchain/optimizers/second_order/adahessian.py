@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.ranges import Decay, Hyper, NonNegative, PositiveInt
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -25,11 +25,11 @@ AVERAGES = ("spatial", "spatial_last")
 
 @transform(roles="adaptive momentum")
 def scale_by_adahessian(
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-4,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-4,
     hessian_power: Hyper = 1.0,
-    update_every: int = 1,
+    update_every: PositiveInt = 1,
     average: str | None = "spatial",
     seed: int = 0,
 ) -> Body:
@@ -117,14 +117,14 @@ def _power(x: jax.Array, k: float | jax.Array) -> jax.Array:
 @recipe
 def adahessian(
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-4,
-    weight_decay: Hyper = 1e-4,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-4,
+    weight_decay: NonNegative = 1e-4,
     where: Where | None = None,
     *,
     hessian_power: Hyper = 1.0,
-    update_every: int = 1,
+    update_every: PositiveInt = 1,
     average: str | None = "spatial",
     seed: int = 0,
 ) -> GradientTransformation:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import jax
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_one_of
+from gradchain.core.ranges import Hyper, NonNegative, PositiveInt
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.trees import treewise
@@ -45,9 +45,9 @@ def half_sum_of_squares(outputs: Tree) -> jax.Array:
 
 @transform
 def scale_by_gauss_newton(
-    damping: Hyper = 0.0,
-    tol: Hyper | None = None,
-    max_steps: int | None = None,
+    damping: NonNegative = 0.0,
+    tol: NonNegative | None = None,
+    max_steps: PositiveInt | None = None,
     preconditioner: Preconditioner = None,
     solver: str = "cg",
     seed: int = 0,
@@ -114,9 +114,9 @@ def scale_by_gauss_newton(
 @transform
 def scale_by_natural_gradient(
     likelihood: str,
-    damping: Hyper = 1e-3,
-    tol: Hyper = 1e-3,
-    max_steps: int | None = 50,
+    damping: NonNegative = 1e-3,
+    tol: NonNegative = 1e-3,
+    max_steps: PositiveInt | None = 50,
 ) -> Body:
     r"""The natural gradient :math:`u = (F + \lambda I)^{-1} g`.
 
@@ -168,9 +168,9 @@ def scale_by_natural_gradient(
 
 @recipe
 def gauss_newton(
-    damping: Hyper = 0.0,
-    tol: Hyper | None = None,
-    max_steps: int | None = None,
+    damping: NonNegative = 0.0,
+    tol: NonNegative | None = None,
+    max_steps: PositiveInt | None = None,
     preconditioner: Preconditioner = None,
     solver: str = "cg",
     line_search: GradientTransformation | None = None,
@@ -212,9 +212,9 @@ def gauss_newton(
 def natural_gradient(
     learning_rate: Hyper,
     likelihood: str,
-    damping: Hyper = 1e-3,
-    tol: Hyper = 1e-3,
-    max_steps: int | None = 50,
+    damping: NonNegative = 1e-3,
+    tol: NonNegative = 1e-3,
+    max_steps: PositiveInt | None = 50,
 ) -> GradientTransformation:
     """Natural gradient descent: ``scale_by_natural_gradient``, then the learning rate.
 

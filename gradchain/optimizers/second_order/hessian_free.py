@@ -10,8 +10,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import Hyper, NonNegative, PositiveInt
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -28,10 +28,10 @@ from gradchain.tree.norms import all_finite, dot
 
 @transform
 def scale_by_hessian_free(
-    damping: Hyper = 1.0,
+    damping: NonNegative = 1.0,
     decay: Hyper = 0.95,
-    max_steps: int = 250,
-    progress_tol: Hyper = 5e-4,
+    max_steps: PositiveInt = 250,
+    progress_tol: NonNegative = 5e-4,
     preconditioner: Callable[[Params], Callable[[Tree], Tree]] | None = None,
 ) -> Body:
     r"""Hessian-free optimization: Gauss-Newton with warm starts and adaptive damping.
@@ -114,9 +114,9 @@ def _adaptation(ratio: jax.Array) -> jax.Array:
 
 @recipe
 def hessian_free(
-    damping: Hyper = 1.0,
+    damping: NonNegative = 1.0,
     decay: Hyper = 0.95,
-    max_steps: int = 250,
+    max_steps: PositiveInt = 250,
     line_search: GradientTransformation | None = None,
 ) -> GradientTransformation:
     """Hessian-free optimization: ``scale_by_hessian_free``, then a line search.

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.ranges import PositiveInt
 from gradchain.core.slots import counter, of_tree, prepend
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -34,7 +35,7 @@ HIGHEST = lax.Precision.HIGHEST
 
 @transform
 def scale_by_lbfgs(
-    memory_size: int = 10,
+    memory_size: PositiveInt = 10,
     form: str = "two_loop",
     scale_first: bool = True,
 ) -> Body:
@@ -247,7 +248,7 @@ def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
 
 @recipe
 def lbfgs(
-    memory_size: int = 10,
+    memory_size: PositiveInt = 10,
     line_search: GradientTransformation | None = None,
     *,
     form: str = "two_loop",

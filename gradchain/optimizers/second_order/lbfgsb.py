@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import PositiveInt
 from gradchain.core.slots import counter, numbers, prepend
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -28,7 +29,7 @@ from gradchain.tree.mapping import map_leaves
 
 
 @transform
-def scale_by_lbfgsb(memory_size: int = 10) -> Body:
+def scale_by_lbfgsb(memory_size: PositiveInt = 10) -> Body:
     r"""L-BFGS-B's direction: to the lowest point in a box.
 
     The update points from the lowest point that the model of L-BFGS has in the box back to the
@@ -266,7 +267,7 @@ def _subspace_step(
 
 @recipe
 def lbfgsb(
-    memory_size: int = 10, line_search: GradientTransformation | None = None
+    memory_size: PositiveInt = 10, line_search: GradientTransformation | None = None
 ) -> GradientTransformation:
     """L-BFGS-B: L-BFGS in a box; ``minimize(..., bounds=...)`` gives it the bounds.
 

@@ -8,8 +8,8 @@ not finite, they give the gradient itself.
 
 from __future__ import annotations
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import NonNegative, PositiveInt
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
 from gradchain.core.trees import treewise
@@ -28,7 +28,7 @@ from gradchain.tree.random import step_key
 
 
 @transform
-def scale_by_newton(damping: Hyper = 0.0) -> Body:
+def scale_by_newton(damping: NonNegative = 0.0) -> Body:
     r"""Newton's direction with a dense Hessian, made positive definite.
 
     .. math::
@@ -69,9 +69,9 @@ def scale_by_newton(damping: Hyper = 0.0) -> Body:
 
 @transform
 def scale_by_newton_cg(
-    damping: Hyper = 0.0,
-    tol: Hyper | None = None,
-    max_steps: int | None = None,
+    damping: NonNegative = 0.0,
+    tol: NonNegative | None = None,
+    max_steps: PositiveInt | None = None,
     preconditioner: Preconditioner = None,
     seed: int = 0,
 ) -> Body:
@@ -130,7 +130,7 @@ def scale_by_newton_cg(
 
 @recipe
 def newton(
-    damping: Hyper = 0.0, line_search: GradientTransformation | None = None
+    damping: NonNegative = 0.0, line_search: GradientTransformation | None = None
 ) -> GradientTransformation:
     """Newton's method with a dense Hessian, then a line search.
 
@@ -156,9 +156,9 @@ def newton(
 
 @recipe
 def newton_cg(
-    damping: Hyper = 0.0,
-    tol: Hyper | None = None,
-    max_steps: int | None = None,
+    damping: NonNegative = 0.0,
+    tol: NonNegative | None = None,
+    max_steps: PositiveInt | None = None,
     preconditioner: Preconditioner = None,
     line_search: GradientTransformation | None = None,
     seed: int = 0,

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.ranges import Hyper, PositiveInt
 from gradchain.core.slots import counter, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -70,7 +70,7 @@ METHODS: dict[str, Callable[[Tree, Tree, Tree, Tree], jax.Array]] = {
 @transform
 def scale_by_nonlinear_cg(
     method: str = "polak_ribiere",
-    restart_every: int | None = None,
+    restart_every: PositiveInt | None = None,
     restart_threshold: Hyper | None = None,
 ) -> Body:
     r"""Nonlinear conjugate gradients: the gradient plus the last direction.
@@ -153,7 +153,7 @@ def nonlinear_cg(
     method: str = "polak_ribiere",
     line_search: GradientTransformation | None = None,
     *,
-    restart_every: int | None = None,
+    restart_every: PositiveInt | None = None,
     restart_threshold: Hyper | None = None,
 ) -> GradientTransformation:
     """Nonlinear conjugate gradients, then a line search.

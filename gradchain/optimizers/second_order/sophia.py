@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.call import Hyper
 from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.ranges import Decay, Hyper, NonNegative, PositiveInt
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -28,13 +28,13 @@ ESTIMATORS = ("hutchinson", "gauss_newton_bartlett")
 
 @transform(roles="adaptive momentum")
 def scale_by_sophia(
-    b1: Hyper = 0.96,
-    b2: Hyper = 0.99,
-    eps: Hyper = 1e-12,
+    b1: Decay = 0.96,
+    b2: Decay = 0.99,
+    eps: NonNegative = 1e-12,
     gamma: Hyper = 0.01,
-    update_every: int = 10,
+    update_every: PositiveInt = 10,
     estimator: str = "hutchinson",
-    batch_size: int | None = None,
+    batch_size: PositiveInt | None = None,
     seed: int = 0,
 ) -> Body:
     r"""Sophia's direction: momentum over the Hessian's diagonal, clipped to 1.
@@ -175,16 +175,16 @@ def _parts(x: jax.Array) -> float:
 @recipe
 def sophia(
     learning_rate: Hyper,
-    b1: Hyper = 0.96,
-    b2: Hyper = 0.99,
-    eps: Hyper = 1e-12,
-    weight_decay: Hyper = 1e-4,
+    b1: Decay = 0.96,
+    b2: Decay = 0.99,
+    eps: NonNegative = 1e-12,
+    weight_decay: NonNegative = 1e-4,
     where: Where | None = None,
     *,
     gamma: Hyper = 0.01,
-    update_every: int = 10,
+    update_every: PositiveInt = 10,
     estimator: str = "hutchinson",
-    batch_size: int | None = None,
+    batch_size: PositiveInt | None = None,
     seed: int = 0,
 ) -> GradientTransformation:
     """Sophia with decoupled weight decay.

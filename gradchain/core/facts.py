@@ -1,0 +1,66 @@
+"""Facts that wrappers ask of their members, found once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from gradchain.core.stage import Member, Stage, stages_at_start, widest
+
+
+class MemberFacts(NamedTuple):
+    """All that wrappers ask of one member.
+
+    Attributes:
+        roles: its roles.
+        copied: the slots that start as the parameters.
+        inner: the facts of the chains that it holds, by the names of their states; ``""`` if all
+            of its state is the chain's.
+    """
+
+    roles: frozenset[str]
+    copied: frozenset[str]
+    inner: dict[str, Facts]
+
+
+class Facts(NamedTuple):
+    """All that wrappers ask of their members, found once.
+
+    Attributes:
+        locality: how far an element looks.
+        extras: the extra arguments that are taken.
+        freezes: whether leaves may be kept from updates.
+        reduces_examples: whether the first member takes away a leading dimension.
+        makes_steps: whether a member, however deep, makes steps downhill.
+        members: the facts of each member, by its entry in the state.
+    """
+
+    locality: str
+    extras: frozenset[str]
+    freezes: bool
+    reduces_examples: bool
+    makes_steps: bool
+    members: dict[str, MemberFacts]
+
+
+def facts_of(members: Mapping[str, Member]) -> Facts:
+    """The facts of a chain of members."""
+    stages = stages_at_start(members)
+    bodies = [stage.body for stage in stages]
+    below = {stage.name: _member_facts(stage) for stage in stages}
+    steps = lambda of: "step" in of.roles or any(f.makes_steps for f in of.inner.values())
+    return Facts(
+        locality=widest(body.locality for body in bodies),
+        extras=frozenset[str]().union(*(body.extras for body in bodies)),
+        freezes=any(body.freezes for body in bodies),
+        reduces_examples=any(body.reduces_examples for body in bodies[:1]),
+        makes_steps=any(map(steps, below.values())),
+        members=below,
+    )
+
+
+def _member_facts(stage: Stage) -> MemberFacts:
+    slots = getattr(stage.body, "slots", {})
+    copied = frozenset(name for name, slot in slots.items() if slot.copy)
+    inner = {name: member.facts for name, member in stage.body.members.items()}
+    return MemberFacts(stage.call.factory.roles, copied, inner)
