@@ -70,7 +70,7 @@ def _metered(tx: GradientTransformation) -> Metered:
 
 
 def _sharing_facts(made: Metered, of: GradientTransformation) -> Metered:
-    """``made``, of which the same is true as of the transformation without meters."""
+    """``made``, with the facts of the one without meters."""
     made._cache["facts"] = of.facts
     return made
 

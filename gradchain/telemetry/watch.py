@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import functools
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+import typing
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -158,30 +158,48 @@ class Watched(Body):
             raise TypeError(
                 f"update: {stage.name!r} needs params: call update(grads, state, params)."
             )
-        if _outer.get() == "measures":  # it shows its numbers by itself
+        outer = _outer.get()
+        if outer is not None and outer.measures:  # it shows its numbers by itself
             new_updates, new_state = _run_once(body.inner, updates, state, params, extra)
             return columns.with_updates(new_updates), [_entry(entry, old, new_state)]
         run = lambda: _measured_run(body, stage.count, updates, state, params, extra, old)
+        programs = {} if outer is None else outer.programs
         with trusting_extras():
             if body.every == 1:
                 new_updates, new_state, metrics = run()
             else:
                 due = (stage.count == 0) | ((stage.count + 1) % body.every == 0)
-                with _inside("measures"):
+                with _inside(Outer(True, programs)):
                     metrics = lax.cond(due, lambda: run()[2], lambda: old)
                 updates = _after(metrics["step"] >= 0, updates)
-                run_inner = _run_once if _outer.get() else _run
-                new_updates, new_state = run_inner(body.inner, updates, state, params, extra)
+                run_inner = _run if outer is None else _run_once
+                with _inside(Outer(False, programs)):
+                    new_updates, new_state = run_inner(body.inner, updates, state, params, extra)
         return columns.with_updates(new_updates), [_entry(entry, metrics, new_state)]
 
 
-# Whether a watch around it measures now or runs; "" if there is none.
-_outer = contextvars.ContextVar("_outer", default="")
+class Outer(NamedTuple):
+    """A watch that is at work around others.
+
+    A watch runs its members twice, to measure and to update: a watch in a watch in a watch would be
+    traced eight times. So one that is inside does not measure while the outer one does, and its
+    members are one program, which is traced once.
+
+    Attributes:
+        measures: whether it measures now.
+        programs: by the members that a watch inside holds, the program that runs them.
+    """
+
+    measures: bool
+    programs: dict[Any, Callable[..., tuple[Updates, State]]]
+
+
+_outer: contextvars.ContextVar[Outer | None] = contextvars.ContextVar("_outer", default=None)
 
 
 @contextlib.contextmanager
-def _inside(does: str) -> Iterator[None]:
-    token = _outer.set(does)
+def _inside(outer: Outer) -> Iterator[None]:
+    token = _outer.set(outer)
     try:
         yield
     finally:
@@ -195,8 +213,7 @@ def _run(
     params: Params | None,
     extra: dict[str, Any],
 ) -> tuple[Updates, State]:
-    with _inside("runs"):
-        made, new_state = run_stages(tx.members, Columns.of(updates, params), state, extra)
+    made, new_state = run_stages(tx.members, Columns.of(updates, params), state, extra)
     return made.updates, new_state
 
 
@@ -207,50 +224,23 @@ def _run_once(
     params: Params | None,
     extra: dict[str, Any],
 ) -> tuple[Updates, State]:
-    """Run a transformation that is traced once, however many watches run it.
+    """Run the members of an inner watch, traced once."""
+    leaves, treedef = jax.tree.flatten(tx)
+    numbers = tuple(x if isinstance(x, float) else None for x in leaves)
+    fixed = {k: v for k, v in extra.items() if isinstance(v, str) or callable(v)}
+    programs = typing.cast(Outer, _outer.get()).programs
 
-    A watch runs its members twice, to measure and to update: without this a watch in a watch in a
-    watch would be traced eight times.
-    """
-    if any(isinstance(x, str) or callable(x) for x in extra.values()):
-        return _run(tx, updates, state, params, extra)
-    leaves, _ = jax.tree.flatten(tx)
+    def run(arrays: list[jax.Array], own_extra: dict[str, Any], *rest: Any) -> Any:
+        own = iter(arrays)
+        known = [next(own) if x is None else x for x in numbers]
+        same = jax.tree.unflatten(treedef, known).like(tx)
+        with _inside(Outer(False, programs)):
+            return _run(same, *rest, extra=own_extra | fixed)
+
     arrays = [x for x in leaves if not isinstance(x, float)]
-    return _compiled_run(_Fixed(tx), arrays, updates, state, params, extra)
-
-
-class _Fixed:
-    """A transformation but for its array hyperparameters, compared by the rest."""
-
-    def __init__(self, tx: GradientTransformation):
-        leaves, self.treedef = jax.tree.flatten(tx)
-        self.numbers = tuple(x if isinstance(x, float) else None for x in leaves)
-        self.tx = tx
-
-    def __eq__(self, other: object) -> bool:
-        own = self.treedef, self.numbers
-        return isinstance(other, _Fixed) and own == (other.treedef, other.numbers)
-
-    def __hash__(self) -> int:
-        return hash((self.treedef, self.numbers))
-
-    def with_arrays(self, arrays: list[jax.Array]) -> GradientTransformation:
-        """The transformation with these in the place of its arrays."""
-        rest = iter(arrays)
-        leaves = [next(rest) if x is None else x for x in self.numbers]
-        return jax.tree.unflatten(self.treedef, leaves).like(self.tx)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _compiled_run(
-    fixed: _Fixed,
-    arrays: list[jax.Array],
-    updates: Updates,
-    state: State,
-    params: Params | None,
-    extra: dict[str, Any],
-) -> tuple[Updates, State]:
-    return _run(fixed.with_arrays(arrays), updates, state, params, extra)
+    given = {k: v for k, v in extra.items() if k not in fixed}
+    program = programs.setdefault((treedef, numbers, *fixed.items()), jax.jit(run))
+    return program(arrays, given, updates, state, params)
 
 
 def _entry(old: State, metrics: dict[str, jax.Array], state: State) -> State:

@@ -1,0 +1,112 @@
+"""A nest of wrappers costs as much for each level, however deep it is."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import gradchain as gc
+from gradchain.core.stage import Stage
+from tests.laws.row import Row
+from tests.laws.table import ROWS
+from tests.laws.test_roles import NEED_THEIR_MEMBERS, with_members
+
+PARAMS = {"kernel": jnp.ones((4, 3)), "bias": jnp.ones(3)}
+SHAPES = jax.eval_shape(lambda: PARAMS)
+#: Those that do not nest, with the reason.
+NOT_NESTED = {
+    "lazy_rows": "its rows rest one by one, and a wrapper looks at all of them",
+    "masked": "an optimizer in it leaves the others' gradients as updates, and it refuses one",
+    "reverse_communication": "it takes a chain that ends in a search, and no other",
+}
+
+#: The first row of each wrapper.
+WRAPPERS: dict[str, Row] = {}
+for row in ROWS:
+    tx = row.make()
+    needs_own = row.name in NEED_THEIR_MEMBERS or tx.factory.name == "with_examples"
+    if tx.inner and not tx.factory.composite and not needs_own:
+        WRAPPERS.setdefault(tx.factory.name, row)
+NESTED = sorted(WRAPPERS.keys() - NOT_NESTED.keys())
+
+
+@contextmanager
+def counted() -> Iterator[list[Stage]]:
+    """The members that are made for a step, one by one."""
+    made, init = [], Stage.__init__
+
+    def count(self: Stage, *args: Any) -> None:
+        made.append(self)
+        init(self, *args)
+
+    Stage.__init__ = count  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield made
+    finally:
+        Stage.__init__ = init  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def around(row: Row, inner: gc.GradientTransformation) -> gc.GradientTransformation:
+    """The wrapper of a row around one transformation, and others that are small."""
+    tx = row.make()
+    others = [gc.scale(0.5)] * (len(tx.inner) - 1)
+    return with_members(tx, [inner, *others])
+
+
+def cost(nest: Callable[[gc.GradientTransformation], gc.GradientTransformation], rate: float):
+    """How many members init and update make; ``rate`` tells programs apart."""
+    tx = nest(gc.scale_by_learning_rate(gc.linear_schedule(rate, 0.0, 10)))
+    extra = {name: x for row in WRAPPERS.values() for name, x in row.extra.items()}
+    extra = {name: x for name, x in extra.items() if name in tx.extras}
+    with counted() as made:
+        state = tx.init(SHAPES)
+        jax.eval_shape(lambda g, s, p: tx.update(g, s, p, **extra), SHAPES, state, SHAPES)
+    return len(made)
+
+
+def is_linear(costs: list[int]) -> bool:
+    """Whether 20 levels cost twice more than 10 do over 5, for depths 5, 10 and 20."""
+    few, more, many = costs
+    return many - more <= 2 * (more - few) + 4
+
+
+@pytest.mark.parametrize("name", NESTED)
+@pytest.mark.rotated(4)
+def test_a_nest_of_one_wrapper_costs_as_much_for_each_level(name):
+    def nest(depth: int) -> Callable[[gc.GradientTransformation], gc.GradientTransformation]:
+        def nested(tx: gc.GradientTransformation) -> gc.GradientTransformation:
+            for _ in range(depth):
+                tx = around(WRAPPERS[name], tx)
+            return tx
+
+        return nested
+
+    costs = [cost(nest(depth), 1.0 / depth) for depth in (5, 10, 20)]
+    assert is_linear(costs), costs
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.rotated(6)
+def test_a_nest_of_many_wrappers_costs_as_much_for_each_level(seed):
+    names = random.Random(seed).choices(NESTED, k=5)
+
+    def nest(times: int) -> Callable[[gc.GradientTransformation], gc.GradientTransformation]:
+        def nested(tx: gc.GradientTransformation) -> gc.GradientTransformation:
+            for name in names * times:
+                tx = around(WRAPPERS[name], tx)
+            return tx
+
+        return nested
+
+    costs = [cost(nest(times), 1.0 / times) for times in (1, 2, 4)]
+    assert is_linear(costs), (names, costs)
+
+
+@pytest.mark.parametrize("name", sorted(NOT_NESTED))
+def test_those_that_do_not_nest_say_so(name):
+    with pytest.raises(ValueError, match=name):
+        around(WRAPPERS[name], around(WRAPPERS[name], gc.sgd(0.1))).init(SHAPES)
