@@ -51,17 +51,12 @@ class Call:
     def admit(cls, factory: Factory, name: str, value: Any) -> Any:
         """The form of an argument: concrete numbers become Python numbers."""
         where, kind = f"{factory.name}: argument {name!r}", factory.kinds[name]
-        number = lambda x: kind.admit(f"{factory.name}: {name}", as_number(x))
         if isinstance(value, _CONTAINERS):
-            value = jax.tree.map(number, value, is_leaf=is_call)
+            value = jax.tree.map(as_number, value, is_leaf=is_call)
+            value = kind.admit_each(f"{factory.name}: {name}", value)
         else:
-            value = number(value)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        is_given = is_number or is_traced([value]) or (value is None and kind.may_be_none)
-        if kind.is_hyper and not (is_given or callable(value)):
-            raise TypeError(f"{where} must be a number or a function of the step, not {value!r}.")
-        if kind.is_count and not is_given:
-            raise TypeError(f"{where} must be an integer, not {value!r}.")
+            value = kind.admit(f"{factory.name}: {name}", as_number(value))
+        kind.check(where, value)
         for leaf in jax.tree.leaves(value, is_leaf=is_call):
             if not _is_dynamic(leaf) and getattr(type(leaf), "__hash__", None) is None:
                 raise TypeError(
@@ -142,7 +137,7 @@ class Call:
                 f"{self.factory.name} has no argument {quote(strange)}, only"
                 f" {quote(self.arguments)}."
             )
-        new = {k: self.admit(self.factory, k, changes.get(k, v)) for k, v in self.arguments.items()}
+        new = {k: self.factory.admit(k, changes.get(k, v)) for k, v in self.arguments.items()}
         return self.of(self.factory, new, self.name).checked()
 
     def checked(self) -> Any:

@@ -1,8 +1,10 @@
 """Hyperparameters: numbers or functions of the step, and their ranges.
 
 A factory says the range of an argument in its annotation, by a name or as an interval:
-``b1: Decay``, ``eta: Annotated[Hyper, "(0, 0.25)"]``. Annotations are read as text, so that a
-factory of a user's own is understood like those of the library.
+``b1: Decay``, ``eta: Annotated[Hyper, "(0, 0.25)"]``, ``decays: Annotated[tuple, "[0, 1)"]`` for
+each of several numbers. The docstring, the error at the call, ``check`` and ``set_hyperparams``
+follow from it. Annotations are read as text, so that a factory of a user's own is understood like
+those of the library.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -20,6 +23,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradchain.core.types import StepFunction
+from gradchain.tree.mapping import is_traced
+
+__all__ = [
+    "Decay",
+    "Finite",
+    "Fraction",
+    "Hyper",
+    "Limit",
+    "NonNegative",
+    "NonNegativeInt",
+    "Positive",
+    "PositiveInt",
+    "Range",
+]
 
 Hyper: TypeAlias = Annotated[float | jax.Array | StepFunction, "Hyper"]
 """A number: a float, a 0-d array, a tracer, or a function of the step (0-based) that gives one."""
@@ -36,6 +53,9 @@ NonNegative: TypeAlias = Annotated[Hyper, "[0, inf)"]
 Positive: TypeAlias = Annotated[Hyper, "(0, inf)"]
 """A finite ``Hyper`` above 0."""
 
+Finite: TypeAlias = Annotated[Hyper, "(-inf, inf)"]
+"""A finite ``Hyper`` of either sign, for example a bound of a loss."""
+
 Limit: TypeAlias = Annotated[Hyper, "[0, inf]"]
 """A ``Hyper`` that bounds a size: 0 or more, and infinite for no bound."""
 
@@ -50,12 +70,23 @@ _INTERVALS = {  # by the name that stands in annotations
     "Fraction": "[0, 1]",
     "NonNegative": "[0, inf)",
     "Positive": "(0, inf)",
+    "Finite": "(-inf, inf)",
     "Limit": "[0, inf]",
     "PositiveInt": "[1, inf)",
     "NonNegativeInt": "[0, inf)",
 }
-_INTEGERS = {"int", "PositiveInt", "NonNegativeInt", "Axes"}
+_INTEGERS = {"int", "PositiveInt", "NonNegativeInt"}
 _HYPERS = {"Hyper"} | _INTERVALS.keys() - _INTEGERS
+_NUMBERS = {"float", "Numeric"}
+_ROWS = {"tuple", "list", "dict", "Sequence", "Mapping"}
+_GRAMMAR = {
+    "Annotated",
+    "Optional",
+    "Union",
+    "typing",
+    "None",
+    "NoneType",
+}  # and no type of its own
 _END = r"\s*(-?(?:inf|\d[\d.]*(?:e-?\d+)?))\s*"
 _INTERVAL = re.compile(rf"([\[(]){_END},{_END}([\])])")
 
@@ -91,21 +122,23 @@ class Range:
 
     def words(self) -> str:
         """The range in a sentence, for example ``0 or more``."""
-        if self == EVERY:
-            return "a number"
-        if self.low == -math.inf or self.high < math.inf:
+        if self.low == -math.inf and self.high == math.inf:
+            return "a number" if self == EVERY else "a finite number"
+        if self.low == -math.inf:
+            return f"{self.high:g} or less" if self.has_high else f"less than {self.high:g}"
+        if self.high < math.inf:
             return f"in {self}"
         return f"{self.low:g} or more" if self.has_low else f"greater than {self.low:g}"
 
     def held(self, x: Any) -> Any:
         """A schedule's value, held at the ends of the range.
 
-        Ends that do not belong to the range hold nothing.
+        Ends that do not belong to the range hold nothing. A value at an end has its whole slope.
         """
         if self.has_low and self.low > -math.inf:
-            x = jnp.maximum(x, self.low)
+            x = jnp.where(x < self.low, self.low, x)
         if self.has_high and self.high < math.inf:
-            x = jnp.minimum(x, self.high)
+            x = jnp.where(x > self.high, self.high, x)
         return x
 
 
@@ -121,6 +154,9 @@ class ArgumentKind:
         is_hyper: whether it takes a function of the step in the place of a number.
         is_integer: whether its numbers are whole.
         is_count: whether it takes one whole number and nothing else.
+        is_row: whether it takes several, in a tuple, a list or a dict.
+        has_whole_keys: whether the keys of its dict are whole numbers.
+        takes_others: whether it takes what is no number, for example a string or a function.
         may_be_none: whether ``None`` leaves it out.
         range: the range of its numbers; ``None`` if it takes none.
     """
@@ -128,6 +164,9 @@ class ArgumentKind:
     is_hyper: bool
     is_integer: bool
     is_count: bool
+    is_row: bool
+    has_whole_keys: bool
+    takes_others: bool
     may_be_none: bool
     range: Range | None
 
@@ -136,34 +175,94 @@ class ArgumentKind:
         """The kind that an annotation, or its text, says."""
         text = annotation if isinstance(annotation, str) else _text(annotation)
         interval = _INTERVAL.search(text)
-        words = set(re.findall(r"[A-Za-z]\w*", text)) - {"Annotated", "inf"}
-        is_hyper = not words.isdisjoint(_HYPERS)
-        is_integer = not words.isdisjoint(_INTEGERS) and "float" not in words
-        is_count = is_integer and words <= (_INTEGERS | {"None"}) - {"Axes"}
+        without_keys = re.sub(r"\b(dict|Mapping)\[\s*int\s*,", "dict[", text)
+        all_words = set(re.findall(r"[A-Za-z]\w*", _INTERVAL.sub("", without_keys)))
+        words = all_words - _GRAMMAR
         named = [_INTERVALS[word] for word in words & _INTERVALS.keys()]
+        is_row = bool(words & _ROWS)
+        has_hyper = bool(words & _HYPERS)
+        is_integer = bool(words & _INTEGERS) and "float" not in words
+        takes_others = not words <= _INTEGERS | _HYPERS | _NUMBERS | _ROWS
         found = interval.group() if interval else named[0] if named else "[-inf, inf]"
-        is_number = is_hyper or is_integer or interval is not None
-        numbers = Range.of(found) if is_number else None
-        return cls(is_hyper, is_integer, is_count, "None" in words, numbers)
+        is_number = has_hyper or is_integer or interval is not None
+        return cls(
+            is_hyper=has_hyper and not is_row,
+            is_integer=is_integer,
+            is_count=is_integer and not (is_row or has_hyper or takes_others),
+            is_row=is_row,
+            has_whole_keys=without_keys != text,
+            takes_others=takes_others,
+            may_be_none=bool(all_words & {"None", "NoneType", "Optional"}),
+            range=Range.of(found) if is_number else None,
+        )
+
+    def words(self) -> str:
+        """The numbers that it takes, in a sentence."""
+        assert self.range is not None
+        of = "each " if self.is_row and not self.is_integer else ""
+        if not self.is_integer:
+            return of + self.range.words()
+        integer = "integers" if self.is_row else "an integer"
+        return integer if self.range == EVERY else f"{integer}, {self.range.words()}"
 
     def admit(self, where: str, value: Any) -> Any:
         """The number, whole or float as it should be.
 
-        Traced numbers, arrays and functions of the step pass.
+        Traced numbers, functions of the step, and all that is no number pass; an array that is no
+        integer stays one.
 
         Raises:
             TypeError: for a number that is not whole where it should be.
             ValueError: for a number out of range.
         """
-        if self.range is None or isinstance(value, bool) or not isinstance(value, int | float):
+        number = None if self.range is None else concrete_number(value)
+        if number is None:
             return value
-        if self.is_integer and not float(value).is_integer():
-            raise TypeError(f"{where} must be an integer, not {value!r}.")
-        value = int(value) if self.is_integer else float(value)
-        if value not in self.range:
-            finite = " and finite" if value == math.inf else ""
-            raise ValueError(f"{where} must be {self.range.words()}{finite}, not {value!r}.")
-        return value
+        is_whole = isinstance(number, int) or number.is_integer()
+        if self.is_integer and (isinstance(number, bool) or not is_whole):
+            raise TypeError(f"{where} must be an integer, not {number!r}.")
+        if isinstance(number, bool):
+            return value
+        number = int(number) if self.is_integer else float(number)
+        if number not in self.range:
+            finite = " and finite" if number == math.inf else ""
+            raise ValueError(f"{where} must be {self.range.words()}{finite}, not {number!r}.")
+        return value if isinstance(value, jax.Array) and not self.is_integer else number
+
+    def admit_each(self, where: str, values: Any) -> Any:
+        """A container whose numbers, and whole keys, are as they should be; see ``admit``."""
+        if self.has_whole_keys and isinstance(values, dict):
+            values = {_whole(f"{where}: each key", k): v for k, v in values.items()}
+        if self.range is None:
+            return values
+        is_leaf = lambda x: hasattr(x, "factory")
+        admit = lambda path, x: self.admit(where + jax.tree_util.keystr(path), x)
+        values = jax.tree_util.tree_map_with_path(admit, values, is_leaf=is_leaf)
+        if self.is_integer and not self.takes_others:
+            for path, x in jax.tree_util.tree_leaves_with_path(values):
+                if not isinstance(x, int) and not is_traced([x]):
+                    place = jax.tree_util.keystr(path)
+                    raise TypeError(f"{where}{place} must be an integer, not {x!r}.")
+        return values
+
+    def check(self, where: str, value: Any) -> None:
+        """Refuse what is neither a number, nor a function where a ``Hyper`` stands.
+
+        Raises:
+            TypeError: for anything else.
+        """
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        is_array = isinstance(value, jax.Array) and value.ndim == 0
+        is_left_out = value is None and self.may_be_none
+        if is_number or is_array or is_left_out or is_traced([value]):
+            return
+        if self.is_hyper and not callable(value):
+            raise TypeError(f"{where} must be a number or a function of the step, not {value!r}.")
+        if self.is_hyper or self.takes_others or self.range is None:
+            return
+        if not (self.is_row and isinstance(value, tuple | list | dict)):
+            wanted = "an integer" if self.is_integer else "a number"
+            raise TypeError(f"{where} must be {wanted}, not {value!r}.")
 
     def at(self, where: str, function: Callable[[Any], Any], step: Any) -> Any:
         """The number at a step, held in the range.
@@ -175,22 +274,77 @@ class ArgumentKind:
         of = f"{where}: the schedule {_named(function)}"
         try:
             value = function(step)
-        except jax.errors.JAXTypeError as error:
-            raise TypeError(
-                f"{of} looks at the step's value in Python (if, math, NumPy), which a compiled"
-                " program has not. Use jax.numpy, for example jnp.where(step < 10, 0.1, 0.01),"
-                " or a schedule of gradchain.schedules."
-            ) from error
-        except TypeError as error:
-            if _takes_a_step(function):
-                raise
-            raise TypeError(f"{of} must take one argument, the step: {error}.") from error
-        if not isinstance(value, int | float | jax.Array | np.ndarray | np.generic):
+        except Exception as error:
+            explained = _explained(of, function, error)
+            raise explained from None if explained is error else error
+        if not _is_number(value):
             raise TypeError(f"{of} must give a number at a step, not {value!r}.")
         if np.shape(value) not in ((), np.shape(step)):
             shape = list(np.shape(value))
             raise ValueError(f"{of} must give one number at a step, not an array of shape {shape}.")
         return value if self.range is None else self.range.held(value)
+
+
+def with_ranges(doc: str | None, kinds: Mapping[str, ArgumentKind]) -> str | None:
+    """A docstring with a last paragraph that says the ranges of arguments."""
+    names_in: dict[str, list[str]] = {}
+    for name, kind in kinds.items():
+        if kind.range is not None:
+            names_in.setdefault(kind.words(), []).append(f"``{name}``")
+    if doc is None or not names_in:
+        return doc
+    said = "; ".join(f"{_and(names)} {words}" for words, names in names_in.items())
+    # Of the indentation of docstrings, so that they stay one text. An example ends at the blank line.
+    paragraph = textwrap.fill(
+        f"Ranges: {said}.", 96, initial_indent="    ", subsequent_indent="    "
+    )
+    return f"{doc.rstrip()}\n\n{paragraph}\n    "
+
+
+def _and(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _whole(where: str, key: Any) -> Any:
+    kind = ArgumentKind.of("int")
+    number = kind.admit(where, key)
+    kind.check(where, number)
+    return number
+
+
+def concrete_number(x: Any) -> float | int | bool | None:
+    """A number of a known value as a Python number; ``None`` for anything else."""
+    if isinstance(x, bool | int | float):
+        return x
+    is_scalar = isinstance(x, jax.Array | np.ndarray | np.generic) and x.ndim == 0
+    if not is_scalar or is_traced([x]) or not getattr(x, "is_fully_replicated", True):
+        return None
+    return x.item() if _is_number(x) else None
+
+
+def _is_number(x: Any) -> bool:
+    """Whether it is a real number, or an array of them."""
+    if not isinstance(x, jax.Array | np.ndarray | np.generic):
+        return isinstance(x, int | float)
+    return any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.integer, jnp.floating, np.bool_))
+
+
+def _explained(of: str, function: Callable[[Any], Any], error: Exception) -> Exception:
+    """The error of a schedule, with its name and the way out."""
+    if isinstance(error, jax.errors.JAXTypeError):
+        return TypeError(
+            f"{of} looks at the step's value in Python (if, math, NumPy, an index), which a"
+            " compiled program has not. Use jax.numpy, for example jnp.where(step < 10, 0.1, 0.01),"
+            " or a schedule of gradchain.schedules."
+        )
+    if ": the schedule " in str(error):  # of a schedule in it, which is named already
+        return error
+    if isinstance(error, TypeError) and not _takes_a_step(function):
+        return TypeError(f"{of} must take one argument, the step: {error}.")
+    kinds = (TypeError, ValueError, RuntimeError)
+    kind = next((kind for kind in kinds if isinstance(error, kind)), RuntimeError)
+    return kind(f"{of} raises {type(error).__name__}: {error}")
 
 
 def _named(function: Callable[[Any], Any]) -> str:

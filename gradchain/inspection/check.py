@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import jax
 
@@ -10,7 +10,7 @@ from gradchain.core.errors import check_at_least, check_params
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Pair, Params
 from gradchain.core.walk import walk
-from gradchain.inspection.mistakes import arguments, order, timing
+from gradchain.inspection.mistakes import arguments, numbers, order, timing
 from gradchain.inspection.mistakes.case import Case, Finding, Search
 from gradchain.tree.mapping import shapes_of
 
@@ -28,6 +28,8 @@ MISTAKES: tuple[Search, ...] = (
     order.not_the_last,
     order.momentum_twice,
     order.clip_in_groups,
+    numbers.not_a_schedule,
+    numbers.out_of_range,
     arguments.missing_arguments,
     arguments.unknown_arguments,
     arguments.float16_without_loss_scale,
@@ -108,10 +110,24 @@ def check(
         found.append(_does_not_fit(f"init fails for these parameters: {error}"))
         shapes = None
     case = Case(tx, parts, shapes, steps, passes)
-    for search in MISTAKES:
-        found += [Finding(severity, search.__name__, *rest) for severity, *rest in search(case)]
+    found += _search_all(case)
     order = ("mistake", "warning", "note")
     return Findings(sorted(found, key=lambda finding: order.index(finding.severity)))
+
+
+def _search_all(case: Case) -> Iterator[Finding]:
+    """The findings of all searches, and one more where any fails: a check raises nothing."""
+    failed = {}
+    for search in MISTAKES:
+        try:
+            for severity, *rest in search(case):
+                yield Finding(severity, search.__name__, *rest)
+        except Exception as error:
+            failed[search.__name__] = error
+    if failed:
+        (first, error), *_ = failed.items()
+        others = f", nor {len(failed) - 1} others" if len(failed) > 1 else ""
+        yield _does_not_fit(f"{first} cannot be looked for{others}: {error}")
 
 
 def _does_not_fit(message: str) -> Finding:

@@ -11,6 +11,7 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
@@ -54,7 +55,7 @@ def scale_by_acprop(
         deviation = b1 * (g - s["mu"])  # of g from the new mean
         mu = ema(g, s["mu"], b1)
         nu = ema(abs2(deviation), s["nu"], b2) + eps_root
-        size = jnp.sqrt(variance) + eps
+        size = root(variance) + eps
         return g / size, {"mu": mu, "nu": nu}
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True))

@@ -10,6 +10,7 @@ from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.roots import root
 from gradchain.optimizers.adam import nesterov_mean
 from gradchain.transforms.scaling import scale_by_learning_rate
 
@@ -54,7 +55,7 @@ def scale_by_belief(
         mu = ema(g, s["mu"], b1)
         nu = ema(abs2(deviation), s["nu"], b2) + eps_root
         mean = nesterov_mean(mu, g, b1, t) if nesterov else debias(mu, b1, t)
-        size = jnp.sqrt(debias(nu, b2, t)) + eps
+        size = root(debias(nu, b2, t)) + eps
         return mean / size, {"mu": mu, "nu": nu}
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True))

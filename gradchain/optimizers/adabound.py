@@ -11,6 +11,7 @@ from gradchain.core.slots import Slot, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, ema
+from gradchain.numerics.roots import root
 from gradchain.optimizers.adam import bias_corrections
 from gradchain.transforms.scaling import scale_by_learning_rate
 
@@ -20,8 +21,8 @@ def scale_by_adabound(
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,
-    final_scale: Hyper = 100.0,
-    gamma: Hyper = 1e-3,
+    final_scale: NonNegative = 100.0,
+    gamma: NonNegative = 1e-3,
     *,
     amsbound: bool = False,
 ) -> Body:
@@ -58,7 +59,7 @@ def scale_by_adabound(
         mu = ema(g, s["mu"], b1)
         nu = ema(abs2(g), s["nu"], b2)
         variance, moments = largest_second_moment(nu, s)
-        rate = bias_corrections(b1, b2, t) / (jnp.sqrt(variance) + eps)
+        rate = bias_corrections(b1, b2, t) / (root(variance) + eps)
         lowest = final_scale * (gamma * t / (gamma * t + 1))
         highest = final_scale * (1 + 1 / (gamma * t))
         return jnp.clip(rate, lowest, highest) * mu, {"mu": mu, **moments}
@@ -91,8 +92,8 @@ def adabound(
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,
-    final_scale: Hyper = 100.0,
-    gamma: Hyper = 1e-3,
+    final_scale: NonNegative = 100.0,
+    gamma: NonNegative = 1e-3,
     *,
     amsbound: bool = False,
 ) -> GradientTransformation:

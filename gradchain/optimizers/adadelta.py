@@ -11,6 +11,7 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, ema
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
@@ -42,7 +43,7 @@ def scale_by_adadelta(rho: Fraction = 0.9, eps: NonNegative = 1e-6) -> Body:
 
     def rule(g, s):
         e_g = ema(abs2(g), s["e_g"], rho)
-        u = jnp.sqrt(s["e_x"] + eps) / jnp.sqrt(e_g + eps) * g
+        u = root(s["e_x"] + eps) / root(e_g + eps) * g
         e_x = ema(abs2(u), s["e_x"], rho)
         return u, {"e_g": e_g, "e_x": e_x}
 

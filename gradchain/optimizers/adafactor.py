@@ -15,7 +15,9 @@ from gradchain.core.slots import Slot, drop, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
-from gradchain.numerics.arithmetic import abs2
+from gradchain.numerics.arithmetic import abs2, real_dtype
+from gradchain.numerics.counting import minus
+from gradchain.numerics.roots import power, root
 from gradchain.transforms.clipping import clip_by_block_rms
 from gradchain.transforms.momentum import average_updates
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -78,19 +80,19 @@ def inverse_root(row: jax.Array, col: jax.Array, dims: Pair) -> jax.Array:
 
     The roots are taken one by one: a quotient of squares may be out of range where the root is not.
     """
-    rows = jnp.sqrt(row_mean(row, dims)) / jnp.sqrt(row)
-    return jnp.expand_dims(rows, dims[1]) / jnp.expand_dims(jnp.sqrt(col), dims[0])
+    rows = root(row_mean(row, dims)) / root(row)
+    return jnp.expand_dims(rows, dims[1]) / jnp.expand_dims(root(col), dims[0])
 
 
 @transform(roles="adaptive")
 def scale_by_factored_rms(
     factored: bool = True,
-    decay_rate: Hyper = 0.8,
+    decay_rate: NonNegative = 0.8,
     step_offset: int = 0,
     min_dim_size_to_factor: NonNegativeInt = 128,
     epsilon: NonNegative = 1e-30,
     *,
-    max_decay: Hyper | None = None,
+    max_decay: Decay | None = None,
     dims: str = LARGEST,
     add_epsilon: bool = True,
 ) -> Body:
@@ -108,7 +110,8 @@ def scale_by_factored_rms(
     Args:
         factored: whether to factor at all.
         decay_rate: the exponent :math:`\gamma > 0` of the decay.
-        step_offset: is subtracted from the step :math:`t`, for a fine-tuning that began there.
+        step_offset: is subtracted from the step :math:`t`, for a fine-tuning that began there. Up
+            to the step after it the decay is that of a first step, 0.
         min_dim_size_to_factor: both dimensions have to be as long for a leaf to be factored.
         epsilon: :math:`\epsilon`, in squared units of the gradient.
         max_decay: the largest :math:`\beta_t`, in [0, 1), so that the average does not become one
@@ -136,8 +139,10 @@ def scale_by_factored_rms(
     least = max(min_dim_size_to_factor, 1)
     dims_of = lambda shape: factored_dims(shape, dims, least) if factored else None
 
-    def rule(g, s, t):
-        weight = (t - step_offset) ** -decay_rate
+    def rule(g, s, count):
+        # Before the offset, as at the first step after it: there is no average to keep.
+        step = jnp.maximum(minus(count, step_offset - 1), 1).astype(real_dtype(g.dtype))
+        weight = power(step, -decay_rate)
         if max_decay is not None:
             weight = jnp.maximum(weight, 1 - max_decay)
         average = lambda new, old: (1 - weight) * old + weight * new
@@ -145,14 +150,14 @@ def scale_by_factored_rms(
         pair = dims_of(g.shape)
         if pair is None:
             v = average(square, s["v"])
-            return g / jnp.sqrt(v if add_epsilon else jnp.maximum(v, epsilon)), {"v": v}
+            return g / root(v if add_epsilon else jnp.maximum(v, epsilon)), {"v": v}
         row = average(jnp.mean(square, axis=pair[1]), s["v_row"])
         col = average(jnp.mean(square, axis=pair[0]), s["v_col"])
         if add_epsilon:
             return g * inverse_root(row, col, pair), {"v_row": row, "v_col": col}
-        rows = row / jnp.maximum(row_mean(row, pair), epsilon**0.5)
+        rows = row / jnp.maximum(row_mean(row, pair), root(epsilon))
         estimate = jnp.expand_dims(rows, pair[1]) * jnp.expand_dims(col, pair[0])
-        return g / jnp.sqrt(jnp.maximum(estimate, epsilon)), {"v_row": row, "v_col": col}
+        return g / root(jnp.maximum(estimate, epsilon)), {"v_row": row, "v_col": col}
 
     return leafwise(rule, whole=True, **factored_slots(dims_of, "v"))
 
@@ -161,7 +166,7 @@ def scale_by_factored_rms(
 def adafactor(
     learning_rate: Hyper | None = None,
     min_dim_size_to_factor: NonNegativeInt = 128,
-    decay_rate: Hyper = 0.8,
+    decay_rate: NonNegative = 0.8,
     decay_offset: int = 0,
     multiply_by_parameter_scale: bool = True,
     clipping_threshold: Limit | None = 1.0,
@@ -171,7 +176,7 @@ def adafactor(
     factored: bool = True,
     where: Where | None = None,
     *,
-    max_decay: Hyper | None = None,
+    max_decay: Decay | None = None,
     dims: str = LARGEST,
     add_eps: bool = True,
 ) -> GradientTransformation:
@@ -187,7 +192,7 @@ def adafactor(
             1.
         min_dim_size_to_factor: both dimensions have to be as long for a leaf to be factored.
         decay_rate: the exponent of the decay of the second moment.
-        decay_offset: the step at which a fine-tuning began.
+        decay_offset: the step at which a fine-tuning began; see ``scale_by_factored_rms``.
         multiply_by_parameter_scale: whether steps are in proportion to the root mean square of a
             leaf's parameter.
         clipping_threshold: the largest root mean square of a leaf's direction; ``None`` for no

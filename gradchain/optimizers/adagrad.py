@@ -10,6 +10,7 @@ from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
@@ -45,8 +46,8 @@ def scale_by_rss(
         total = s["sum_of_squares"] + abs2(g)
         positive = total > 0
         size = jnp.where(positive, total, 1.0)
-        root = jnp.sqrt(size + eps) if eps_in_sqrt else jnp.sqrt(size) + eps
-        u = jnp.where(positive, g / root, jnp.zeros_like(g))
+        length = root(size + eps) if eps_in_sqrt else root(size) + eps
+        u = jnp.where(positive, g / length, jnp.zeros_like(g))
         return u, {"sum_of_squares": total}
 
     squares = like_param(real=True, fill=initial_accumulator_value)

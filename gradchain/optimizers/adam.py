@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise
-from gradchain.core.ranges import Decay, Hyper, NonNegative
+from gradchain.core.ranges import Decay, Hyper, NonNegative, Positive
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_corrected_weight_decay, add_decayed_weights
 
@@ -49,7 +50,7 @@ def scale_by_adam(
         variance = debias(nu, b2, t)
         if not (isinstance(eps_root, float) and eps_root == 0):
             variance = variance + eps_root
-        return debias(mu, b1, t) / (jnp.sqrt(variance) + eps), {"mu": mu, "nu": nu}
+        return debias(mu, b1, t) / (root(variance) + eps), {"mu": mu, "nu": nu}
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True))
 
@@ -73,7 +74,7 @@ def bias_corrections(
     t: jax.Array,
 ) -> jax.Array:
     """Adam's two bias corrections as one factor outside the root."""
-    return debias(1.0, b1, t) / jnp.sqrt(debias(1.0, b2, t))
+    return debias(1.0, b1, t) / root(debias(1.0, b2, t))
 
 
 @recipe
@@ -148,7 +149,7 @@ def adamw(
 @recipe
 def adamc(
     learning_rate: Hyper,
-    max_learning_rate: Hyper,
+    max_learning_rate: Positive,
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,

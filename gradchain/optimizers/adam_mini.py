@@ -16,6 +16,7 @@ from gradchain.core.transformation import GradientTransformation, chain, recipe,
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.numerics.reductions import mean, mean_along
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
@@ -80,7 +81,7 @@ def scale_by_adam_mini(
         else:
             square = jnp.squeeze(mean_along(abs2(g), dims), dims)
         nu = ema(square, s["nu"], b2)
-        size = jnp.sqrt(debias(nu, b2, t)) + eps
+        size = root(debias(nu, b2, t)) + eps
         size = size if dims is None else jnp.expand_dims(size, dims)
         return debias(mu, b1, t) / size, {"mu": mu, "nu": nu}
 

@@ -11,6 +11,7 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
@@ -58,7 +59,7 @@ def scale_by_adan(
         nu = ema(abs2(g + b2 * change), s["nu"], b3)
         mean = debias(mu, b1, t) + b2 * debias(difference, b2, t)
         new = {"mu": mu, "difference": difference, "nu": nu, "previous": g}
-        size = jnp.sqrt(debias(nu, b3, t) + eps_root) + eps
+        size = root(debias(nu, b3, t) + eps_root) + eps
         return mean / size, new
 
     slots = {"mu": like_param, "difference": like_param, "nu": like_param(real=True)}

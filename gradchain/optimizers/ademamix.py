@@ -11,6 +11,7 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
@@ -20,7 +21,7 @@ def scale_by_ademamix(
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     b3: Decay = 0.9999,
-    alpha: Hyper = 6.0,
+    alpha: NonNegative = 6.0,
     eps: NonNegative = 1e-8,
     *,
     eps_root: NonNegative = 0.0,
@@ -57,7 +58,7 @@ def scale_by_ademamix(
         slow = ema(g, s["mu_slow"], b3)
         nu = ema(abs2(g), s["nu"], b2)
         mean = debias(mu, b1, t) + alpha * slow
-        size = jnp.sqrt(debias(nu, b2, t) + eps_root) + eps
+        size = root(debias(nu, b2, t) + eps_root) + eps
         return mean / size, {"mu": mu, "mu_slow": slow, "nu": nu}
 
     return elementwise(rule, mu=like_param, mu_slow=like_param, nu=like_param(real=True))
@@ -67,7 +68,7 @@ def scale_by_ademamix(
 def scale_by_simplified_ademamix(
     b1: Decay = 0.99,
     b2: Decay = 0.95,
-    alpha: Hyper = 0.0,
+    alpha: NonNegative = 0.0,
     eps: NonNegative = 1e-8,
     *,
     eps_root: NonNegative = 0.0,
@@ -102,7 +103,7 @@ def scale_by_simplified_ademamix(
     def rule(g, s, t):
         momentum = b1 * s["momentum"] + g
         nu = ema(abs2(g), s["nu"], b2)
-        size = jnp.sqrt(debias(nu, b2, t) + eps_root) + eps
+        size = root(debias(nu, b2, t) + eps_root) + eps
         return (momentum + alpha * g) / size, {"momentum": momentum, "nu": nu}
 
     return elementwise(rule, momentum=like_param, nu=like_param(real=True))
@@ -114,7 +115,7 @@ def ademamix(
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     b3: Decay = 0.9999,
-    alpha: Hyper = 5.0,
+    alpha: NonNegative = 5.0,
     eps: NonNegative = 1e-8,
     weight_decay: NonNegative = 0.0,
     where: Where | None = None,
@@ -153,7 +154,7 @@ def simplified_ademamix(
     learning_rate: Hyper,
     b1: Decay = 0.99,
     b2: Decay = 0.95,
-    alpha: Hyper = 0.0,
+    alpha: NonNegative = 0.0,
     eps: NonNegative = 1e-8,
     weight_decay: NonNegative = 0.0,
     where: Where | None = None,

@@ -10,6 +10,7 @@ from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, ema
+from gradchain.numerics.roots import power, root
 from gradchain.transforms.clipping import clip_parts
 from gradchain.transforms.scaling import scale_by_learning_rate
 
@@ -55,8 +56,8 @@ def scale_by_adopt(
 
     def rule(g, s, t):
         first = t == 1
-        normalised = g / jnp.maximum(jnp.sqrt(s["nu"]), eps)
-        bound = (t - 1) ** 0.25 if clip_value is None else clip_value
+        normalised = g / jnp.maximum(root(s["nu"]), eps)
+        bound = power(t - 1, 0.25) if clip_value is None else clip_value
         normalised = clip_parts(normalised, bound)
         mu = jnp.where(first, s["mu"], ema(normalised, s["mu"], b1))
         nu = jnp.where(first, abs2(g), ema(abs2(g), s["nu"], b2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise
@@ -14,7 +16,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 @transform(roles="momentum")
-def scale_by_aggmo(decays: tuple[Numeric, ...] = (0.0, 0.9, 0.99)) -> Body:
+def scale_by_aggmo(decays: tuple[Annotated[Numeric, "[0, 1)"], ...] = (0.0, 0.9, 0.99)) -> Body:
     r"""The mean of several momenta.
 
     .. math::
@@ -50,7 +52,7 @@ def scale_by_aggmo(decays: tuple[Numeric, ...] = (0.0, 0.9, 0.99)) -> Body:
 
 @recipe
 def aggmo(
-    learning_rate: Hyper, decays: tuple[Numeric, ...] = (0.0, 0.9, 0.99)
+    learning_rate: Hyper, decays: tuple[Annotated[Numeric, "[0, 1)"], ...] = (0.0, 0.9, 0.99)
 ) -> GradientTransformation:
     """Aggregated momentum: ``scale_by_aggmo``, then the learning rate.
 

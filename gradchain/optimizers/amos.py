@@ -17,6 +17,7 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.numerics.reductions import mean
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
@@ -33,8 +34,8 @@ def scale_by_amos(
     learning_rate: Hyper,
     beta: Decay = 0.999,
     momentum: Decay | None = None,
-    c_coef: Hyper = 0.25,
-    d_coef: Hyper = 0.25,
+    c_coef: NonNegative = 0.25,
+    d_coef: NonNegative = 0.25,
     eps: NonNegative = 1e-18,
     expected_size: Callable[[tuple[int, ...]], float] | None = None,
 ) -> Body:
@@ -79,10 +80,10 @@ def scale_by_amos(
         b = s["b"]
         nu = ema(square, s["nu"], beta)
         inverse = 1 / debias(nu + eps, beta, t)
-        fading_decay = jnp.sqrt(1 + c_coef * learning_rate**0.5 * b)
+        fading_decay = root(1 + c_coef * root(learning_rate) * b)
         decay = learning_rate * inverse * square / fading_decay
-        fading = 1 + d_coef * (learning_rate * size) ** 0.5 * b
-        u = (g * (size * jnp.sqrt(inverse)) + p * (decay / 2)) / fading
+        fading = 1 + d_coef * root(learning_rate * size) * b
+        u = (g * (size * root(inverse)) + p * (decay / 2)) / fading
         new = {"nu": nu, "b": b + learning_rate * decay * (1 + b)}
         if momentum is None:
             return u, new
@@ -99,8 +100,8 @@ def amos(
     learning_rate: Hyper,
     beta: Decay = 0.999,
     momentum: Decay | None = None,
-    c_coef: Hyper = 0.25,
-    d_coef: Hyper = 0.25,
+    c_coef: NonNegative = 0.25,
+    d_coef: NonNegative = 0.25,
     eps: NonNegative = 1e-18,
     expected_size: Callable[[tuple[int, ...]], float] | None = None,
 ) -> GradientTransformation:

@@ -10,6 +10,7 @@ from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
@@ -63,7 +64,7 @@ def scale_by_amsgrad(
         variance = debias(nu_max, b2, t) if bias_correction_nu and max_first else nu_max
         mean = debias(mu, b1, t) if bias_correction_mu else mu
         new = {"mu": mu, "nu": nu, "nu_max": nu_max}
-        size = jnp.sqrt(variance + eps_root) + eps
+        size = root(variance + eps_root) + eps
         return mean / size, new
 
     real = like_param(real=True)

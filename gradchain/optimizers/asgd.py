@@ -5,16 +5,18 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise
-from gradchain.core.ranges import Hyper
+from gradchain.core.ranges import Hyper, Limit, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.numerics.counting import minus
+from gradchain.numerics.roots import power
 from gradchain.transforms.scaling import scale
 
 
 @transform
 def scale_by_asgd(
-    learning_rate: Hyper, lambd: Hyper = 1e-4, alpha: Hyper = 0.75, t0: Hyper = 1e6
+    learning_rate: Hyper, lambd: NonNegative = 1e-4, alpha: NonNegative = 0.75, t0: Limit = 1e6
 ) -> Body:
     r"""Averaged SGD's step: a decaying rate, and averaged parameters.
 
@@ -48,10 +50,10 @@ def scale_by_asgd(
         [0.5] [1.5]
     """
 
-    def rule(g, s, p, t):
-        rate = learning_rate / (1 + lambd * learning_rate * (t - 1)) ** alpha
+    def rule(g, s, p, t, count):
+        rate = learning_rate / power(1 + lambd * learning_rate * (t - 1), alpha)
         u = rate * (g + lambd * p)
-        weight = 1 / jnp.maximum(t - 1 - t0, 1.0)
+        weight = 1 / jnp.maximum(minus(count, t0).astype(t.dtype), 1.0)
         average = weight * (p - u) + (1 - weight) * s["average_params"]
         return u, {"average_params": average}
 
@@ -60,7 +62,7 @@ def scale_by_asgd(
 
 @recipe
 def asgd(
-    learning_rate: Hyper, lambd: Hyper = 1e-4, alpha: Hyper = 0.75, t0: Hyper = 1e6
+    learning_rate: Hyper, lambd: NonNegative = 1e-4, alpha: NonNegative = 0.75, t0: Limit = 1e6
 ) -> GradientTransformation:
     """Averaged gradient descent: ``scale_by_asgd``, downhill.
 

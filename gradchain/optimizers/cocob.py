@@ -18,7 +18,7 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 
 @transform(roles="adaptive momentum step")
-def scale_by_cocob(alpha: Hyper = 100.0, eps: NonNegative = 1e-8) -> Body:
+def scale_by_cocob(alpha: NonNegative = 100.0, eps: NonNegative = 1e-8) -> Body:
     r"""Continuous coin betting (COCOB): bet on the gradient's next sign.
 
     Each element bets a part of its wealth on the sign of its next gradient.
@@ -70,7 +70,7 @@ def scale_by_cocob(alpha: Hyper = 100.0, eps: NonNegative = 1e-8) -> Body:
 @recipe
 def cocob(
     learning_rate: Hyper = 1.0,
-    alpha: Hyper = 100.0,
+    alpha: NonNegative = 100.0,
     eps: NonNegative = 1e-8,
     weight_decay: NonNegative = 0.0,
     where: Where | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import jax.numpy as jnp
 
@@ -13,6 +13,7 @@ from gradchain.core.transformation import GradientTransformation, chain, recipe,
 from gradchain.core.trees import treewise
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, ema, safe_divide
+from gradchain.numerics.roots import root
 from gradchain.optimizers.adam import bias_corrections
 from gradchain.transforms.momentum import average_updates
 from gradchain.transforms.scaling import identity, scale
@@ -32,7 +33,7 @@ def scale_by_dadapt_adam(
     weight_decay: NonNegative = 0.0,
     where: Where | None = None,
     *,
-    growth_rate: Hyper | None = None,
+    growth_rate: Annotated[Hyper, "[1, inf]"] | None = None,
     bias_correction: bool = True,
 ) -> Body:
     r"""Adam with D-Adaptation, which estimates the distance to the solution.
@@ -82,11 +83,11 @@ def scale_by_dadapt_adam(
     """
 
     def rule(g, s, p, t):
-        d, decay = s["distance"], b2**0.5
+        d, decay = s["distance"], root(b2)
         rate = learning_rate * d
         if bias_correction:
             rate = rate * bias_corrections(b1, b2, t)
-        scaled = lambda total, nu: safe_divide(total, jnp.sqrt(nu) + eps)
+        scaled = lambda total, nu: safe_divide(total, root(nu) + eps)
         gain = dot(g, map_leaves(scaled, s["sums"], s["nu"]))
         numerator = decay * s["numerator"] + rate * gain
         sums = map_leaves(lambda g, old: decay * old + rate * g, g, s["sums"])
@@ -95,7 +96,7 @@ def scale_by_dadapt_adam(
 
         mu = map_leaves(lambda g, mu: ema(rate * g, mu, b1), g, s["mu"])
         nu = map_leaves(lambda g, nu: ema(abs2(g), nu, b2), g, s["nu"])
-        u = map_leaves(lambda mu, nu: mu / (jnp.sqrt(nu) + eps), mu, nu)
+        u = map_leaves(lambda mu, nu: mu / (root(nu) + eps), mu, nu)
         new = {"mu": mu, "nu": nu, "sums": sums}
         new |= {"distance": distance, "numerator": numerator}
         return add_decay(u, p, rate * weight_decay, where), new
@@ -112,7 +113,7 @@ def dadapt_sgd(
     weight_decay: NonNegative = 0.0,
     where: Where | None = None,
     *,
-    growth_rate: Hyper | None = None,
+    growth_rate: Annotated[Hyper, "[1, inf]"] | None = None,
 ) -> GradientTransformation:
     r"""SGD with D-Adaptation: ``dadapt``, then a moving average of steps.
 
@@ -147,13 +148,13 @@ def dadapt_sgd(
 @recipe
 def dadapt_adamw(
     learning_rate: Hyper = 1.0,
-    betas: tuple[Any, Any] = (0.9, 0.999),
+    betas: Annotated[tuple[Any, Any], "[0, 1)"] = (0.9, 0.999),
     eps: NonNegative = 1e-8,
     estim_lr0: Positive = 1e-6,
     weight_decay: NonNegative = 0.0,
     where: Where | None = None,
     *,
-    growth_rate: Hyper | None = None,
+    growth_rate: Annotated[Hyper, "[1, inf]"] | None = None,
     bias_correction: bool = True,
 ) -> GradientTransformation:
     """AdamW with D-Adaptation: ``scale_by_dadapt_adam``, downhill.

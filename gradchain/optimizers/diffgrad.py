@@ -11,6 +11,7 @@ from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
@@ -42,7 +43,7 @@ def scale_by_diffgrad(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-
         mu = ema(g, s["mu"], b1)
         nu = ema(abs2(g), s["nu"], b2)
         friction = jax.nn.sigmoid(jnp.abs(s["last"] - g))
-        size = jnp.sqrt(debias(nu, b2, t)) + eps
+        size = root(debias(nu, b2, t)) + eps
         new = {"mu": mu, "nu": nu, "last": g}
         return friction * debias(mu, b1, t) / size, new
 

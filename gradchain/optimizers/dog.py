@@ -6,7 +6,7 @@ The learning rate is a distance over gradients.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax.numpy as jnp
 
@@ -17,7 +17,8 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.trees import treewise
 from gradchain.core.types import Where
-from gradchain.numerics.arithmetic import safe_divide, safe_sqrt
+from gradchain.numerics.arithmetic import safe_divide
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 from gradchain.tree.mapping import map_leaves, scale_tree
@@ -28,7 +29,7 @@ from gradchain.tree.norms import dot, safe_norm
 def scale_by_distance_over_gradients(
     reps_rel: Positive = 1e-6,
     eps: NonNegative = 1e-8,
-    global_scale: Hyper = 1.0,
+    global_scale: NonNegative = 1.0,
     *,
     layer_wise: bool = True,
     init_distance: Positive | None = None,
@@ -85,7 +86,7 @@ def scale_by_distance_over_gradients(
         longest = jnp.maximum(s["distance"], travelled)
         distance = jnp.maximum(longest, at_least(s["start"]))
         squares = s["squares"] + dot(g, g)
-        rate = safe_divide(distance, safe_sqrt(squares + eps))
+        rate = safe_divide(distance, root(squares + eps))
         if init_learning_rate is not None:
             rate = jnp.where(t == 1, init_learning_rate, rate)
         new = {"distance": distance, "squares": squares}
@@ -140,7 +141,7 @@ def scale_by_dowg(
         longest = jnp.maximum(s["squared_distance"], dot(moved, moved))
         squared_distance = jnp.maximum(longest, least)
         squares = s["squares"] + squared_distance * dot(g, g)
-        rate = safe_divide(squared_distance, safe_sqrt(squares) + eps)
+        rate = safe_divide(squared_distance, root(squares) + eps)
         new = {"squared_distance": squared_distance, "squares": squares}
         return scale_tree(g, rate), s | new
 
@@ -159,7 +160,9 @@ def _lift(layer_wise: bool) -> Callable[..., Body]:
 @recipe
 def dog(
     learning_rate: Hyper = 1.0,
-    init_step: tuple[Literal["distance", "learning_rate", "heuristic"], Any] = ("heuristic", 1e-6),
+    init_step: Annotated[
+        tuple[Literal["distance", "learning_rate", "heuristic"], Any], "(0, inf)"
+    ] = ("heuristic", 1e-6),
     eps: NonNegative = 1e-8,
     weight_decay: NonNegative | None = None,
     where: Where | None = None,

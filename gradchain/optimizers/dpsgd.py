@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradchain.core.ranges import Decay, Hyper, Limit, NonNegative
+from gradchain.core.ranges import Fraction, Hyper, NonNegative
 from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.transforms.momentum import add_momentum
 from gradchain.transforms.per_example import differentially_private_aggregate
@@ -12,10 +12,10 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 @recipe
 def dpsgd(
     learning_rate: Hyper,
-    l2_norm_clip: Limit,
+    l2_norm_clip: NonNegative,
     noise_multiplier: NonNegative,
     seed: int = 0,
-    momentum: Decay | None = None,
+    momentum: Fraction | None = None,
     nesterov: bool = False,
 ) -> GradientTransformation:
     """Differentially private gradient descent (DP-SGD).

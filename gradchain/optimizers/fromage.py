@@ -8,6 +8,7 @@ from gradchain.core.lift import elementwise
 from gradchain.core.ranges import Hyper, NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.trust_ratio import scale_by_trust_ratio
 
@@ -40,9 +41,9 @@ def correct_growth(learning_rate: Hyper) -> Body:
 
     def rule(g, p):
         squared = learning_rate * learning_rate
-        root = jnp.sqrt(1.0 + squared)
-        shortening = squared / (root * (1.0 + root))  # 1 - 1 / root, without cancellation
-        return g / root - p * shortening
+        length = root(1.0 + squared)
+        shortening = squared / (length * (1.0 + length))  # 1 - 1 / length, without cancellation
+        return g / length - p * shortening
 
     return elementwise(rule)
 

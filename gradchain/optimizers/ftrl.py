@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise
@@ -10,17 +12,18 @@ from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, safe_divide
+from gradchain.numerics.roots import power
 from gradchain.transforms.scaling import scale
 
 
 @transform
 def scale_by_ftrl(
     learning_rate: Hyper,
-    learning_rate_power: Hyper = -0.5,
+    learning_rate_power: Annotated[Hyper, "(-inf, 0]"] = -0.5,
     initial_accumulator_value: NonNegative = 0.1,
     l1: NonNegative = 0.0,
     l2: NonNegative = 0.0,
-    beta: Hyper = 0.0,
+    beta: NonNegative = 0.0,
 ) -> Body:
     r"""Follow the regularized leader: step to the best parameters yet.
 
@@ -59,11 +62,11 @@ def scale_by_ftrl(
     """
 
     def rule(g, s, p):
-        power = lambda n: n**-learning_rate_power
+        slope = lambda n: power(n, -learning_rate_power)
         n = s["n"] + abs2(g)
-        change = power(n) - power(s["n"])
+        change = slope(n) - slope(s["n"])
         z = s["z"] + learning_rate * g - change * p
-        curvature = power(n) + beta + learning_rate * l2
+        curvature = slope(n) + beta + learning_rate * l2
         shrunk = jnp.maximum(jnp.abs(z) - learning_rate * l1, 0.0)
         leader = safe_divide(-jnp.sign(z) * shrunk, curvature)
         step = p - leader
@@ -77,11 +80,11 @@ def scale_by_ftrl(
 @recipe
 def ftrl(
     learning_rate: Hyper,
-    learning_rate_power: Hyper = -0.5,
+    learning_rate_power: Annotated[Hyper, "(-inf, 0]"] = -0.5,
     initial_accumulator_value: NonNegative = 0.1,
     l1: NonNegative = 0.0,
     l2: NonNegative = 0.0,
-    beta: Hyper = 0.0,
+    beta: NonNegative = 0.0,
 ) -> GradientTransformation:
     """Follow the regularized leader, FTRL-Proximal: ``scale_by_ftrl``, downhill.
 

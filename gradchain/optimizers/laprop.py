@@ -10,6 +10,7 @@ from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
@@ -40,7 +41,7 @@ def scale_by_laprop(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-15
 
     def rule(g, s, t):
         nu = ema(abs2(g), s["nu"], b2)
-        size = jnp.sqrt(debias(nu, b2, t)) + eps
+        size = root(debias(nu, b2, t)) + eps
         mu = ema(g / size, s["mu"], b1)
         return debias(mu, b1, t), {"mu": mu, "nu": nu}
 

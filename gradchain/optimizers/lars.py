@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradchain.core.ranges import Decay, Hyper, NonNegative
+from gradchain.core.ranges import Fraction, Hyper, NonNegative
 from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.core.types import Where
 from gradchain.transforms.momentum import add_momentum
@@ -16,9 +16,9 @@ def lars(
     learning_rate: Hyper,
     weight_decay: NonNegative = 0.0,
     where: Where | None = None,
-    trust_coefficient: Hyper = 0.001,
+    trust_coefficient: NonNegative = 0.001,
     eps: NonNegative = 0.0,
-    momentum: Decay = 0.9,
+    momentum: Fraction = 0.9,
     nesterov: bool = False,
 ) -> GradientTransformation:
     """LARS: weight decay and ``scale_by_trust_ratio``, the learning rate, then momentum.

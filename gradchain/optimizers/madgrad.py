@@ -11,6 +11,7 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, safe_divide
+from gradchain.numerics.roots import cube_root, root
 from gradchain.transforms.weight_decay import add_decayed_weights
 
 
@@ -50,10 +51,10 @@ def scale_by_madgrad(
     """
 
     def rule(g, s, p, t):
-        weight = (learning_rate + eps) * jnp.sqrt(t)
+        weight = (learning_rate + eps) * root(t)
         total = s["sum"] + weight * g
         squares = s["sum_of_squares"] + weight * abs2(g)
-        away = (s["start"] - p) - safe_divide(total, jnp.cbrt(squares) + eps)
+        away = (s["start"] - p) - safe_divide(total, cube_root(squares) + eps)
         return (1 - momentum) * away, s | {"sum": total, "sum_of_squares": squares}
 
     start = like_param(copy=True)

@@ -10,13 +10,14 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.ranges import Decay, Hyper, NonNegative
+from gradchain.core.ranges import Decay, Finite, Hyper, NonNegative
 from gradchain.core.slots import Slot, like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.trees import treewise
 from gradchain.core.types import Params, State, Tree, Updates, Where
 from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale
 from gradchain.transforms.weight_decay import add_decay
 from gradchain.tree.mapping import map_leaves, scale_tree
@@ -28,7 +29,7 @@ from gradchain.tree.selecting import keep_leaves, select
 def scale_by_momo(
     learning_rate: Hyper = 1.0,
     beta: Decay = 0.9,
-    lower_bound: Hyper = 0.0,
+    lower_bound: Finite = 0.0,
     weight_decay: NonNegative = 0.0,
     adapt_lower_bound: bool = False,
     where: Where | None = None,
@@ -88,7 +89,7 @@ def scale_by_momo_adam(
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,
-    lower_bound: Hyper = 0.0,
+    lower_bound: Finite = 0.0,
     weight_decay: NonNegative = 0.0,
     adapt_lower_bound: bool = False,
     where: Where | None = None,
@@ -135,7 +136,7 @@ def scale_by_momo_adam(
     def rule(g, s, p, t, value):
         averages = _averages(g, s, p, value, b1)
         nu = map_leaves(lambda g, nu: ema(abs2(g), nu, b2), g, s["nu"])
-        divide = lambda mu, nu: mu / (jnp.sqrt(debias(nu, b2, t)) + eps)
+        divide = lambda mu, nu: mu / (root(debias(nu, b2, t)) + eps)
         direction = map_leaves(divide, averages["mu"], nu)
         rho = 1 / debias(1.0, b1, t)
         share = learning_rate * weight_decay / (1 + learning_rate * weight_decay)
@@ -242,7 +243,7 @@ def _slope(
 def momo(
     learning_rate: Hyper = 1.0,
     beta: Decay = 0.9,
-    lower_bound: Hyper = 0.0,
+    lower_bound: Finite = 0.0,
     weight_decay: NonNegative = 0.0,
     adapt_lower_bound: bool = False,
     where: Where | None = None,
@@ -276,7 +277,7 @@ def momo_adam(
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,
-    lower_bound: Hyper = 0.0,
+    lower_bound: Finite = 0.0,
     weight_decay: NonNegative = 0.0,
     adapt_lower_bound: bool = False,
     where: Where | None = None,

@@ -11,6 +11,7 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.roots import root
 from gradchain.optimizers.adam import nesterov_mean
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
@@ -23,7 +24,7 @@ def scale_by_nadam(
     eps: NonNegative = 1e-8,
     *,
     eps_root: NonNegative = 0.0,
-    momentum_decay: Hyper | None = None,
+    momentum_decay: NonNegative | None = None,
 ) -> Body:
     r"""Adam's direction with Nesterov's look-ahead.
 
@@ -54,7 +55,7 @@ def scale_by_nadam(
     def moments(g, s, t):
         mu = ema(g, s["mu"], b1)
         nu = ema(abs2(g), s["nu"], b2)
-        return mu, nu, jnp.sqrt(debias(nu, b2, t) + eps_root) + eps
+        return mu, nu, root(debias(nu, b2, t) + eps_root) + eps
 
     def constant(g, s, t):
         mu, nu, size = moments(g, s, t)
@@ -84,7 +85,7 @@ def nadam(
     eps: NonNegative = 1e-8,
     *,
     eps_root: NonNegative = 0.0,
-    momentum_decay: Hyper | None = None,
+    momentum_decay: NonNegative | None = None,
 ) -> GradientTransformation:
     """Adam with Nesterov's look-ahead: ``scale_by_nadam``, then the learning rate.
 
@@ -122,7 +123,7 @@ def nadamw(
     where: Where | None = None,
     *,
     eps_root: NonNegative = 0.0,
-    momentum_decay: Hyper | None = None,
+    momentum_decay: NonNegative | None = None,
 ) -> GradientTransformation:
     """NAdam with decoupled weight decay.
 

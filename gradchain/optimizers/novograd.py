@@ -12,6 +12,7 @@ from gradchain.core.transformation import GradientTransformation, chain, recipe,
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, ema, safe_divide
 from gradchain.numerics.reductions import total
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import decaying
 
@@ -57,7 +58,7 @@ def scale_by_novograd(
     def rule(g, s, p, t):
         size = total(abs2(g))
         nu = jnp.where(t == 1, size, ema(size, s["nu"], b2))
-        normalised = safe_divide(g, jnp.sqrt(nu + eps_root) + eps)
+        normalised = safe_divide(g, root(nu + eps_root) + eps)
         mu = b1 * s["mu"] + normalised + weight_decay * p
         return mu, {"mu": mu, "nu": nu}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise
-from gradchain.core.ranges import Decay, Hyper, NonNegative
+from gradchain.core.ranges import Decay, Finite, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -15,7 +15,9 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 @transform
-def scale_by_optimistic_gradient(alpha: Hyper = 1.0, beta: Hyper = 1.0) -> Body:
+def scale_by_optimistic_gradient(
+    alpha: Finite = 1.0, beta: Finite = 1.0
+) -> Body:
     r"""Extrapolate the gradient by its last change.
 
     Optimism: the next gradient is expected to change as the last one did.
@@ -50,8 +52,8 @@ def scale_by_optimistic_gradient(alpha: Hyper = 1.0, beta: Hyper = 1.0) -> Body:
 def optimistic_adam(
     learning_rate: Hyper,
     *,
-    alpha: Hyper = 1.0,
-    beta: Hyper = 1.0,
+    alpha: Finite = 1.0,
+    beta: Finite = 1.0,
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,
@@ -89,7 +91,9 @@ def optimistic_adam(
 
 @recipe
 def optimistic_gradient_descent(
-    learning_rate: Hyper, alpha: Hyper = 1.0, beta: Hyper = 1.0
+    learning_rate: Hyper,
+    alpha: Finite = 1.0,
+    beta: Finite = 1.0,
 ) -> GradientTransformation:
     """Gradient descent for games: ``scale_by_optimistic_gradient``, then the learning rate.
 

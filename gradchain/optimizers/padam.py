@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise
@@ -10,6 +12,7 @@ from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, ema
+from gradchain.numerics.roots import power, root
 from gradchain.optimizers.adabound import largest_second_moment, second_moment_slots
 from gradchain.optimizers.adam import bias_corrections
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -20,7 +23,7 @@ def scale_by_padam(
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,
-    partial: Hyper = 0.125,
+    partial: Annotated[Hyper, "[0, 0.5]"] = 0.125,
     *,
     amsgrad: bool = True,
 ) -> Body:
@@ -53,7 +56,7 @@ def scale_by_padam(
         mu = ema(g, s["mu"], b1)
         nu = ema(abs2(g), s["nu"], b2)
         variance, moments = largest_second_moment(nu, s)
-        size = (jnp.sqrt(variance) + eps) ** (2 * partial)
+        size = power(root(variance) + eps, 2 * partial)
         return bias_corrections(b1, b2, t) * mu / size, {"mu": mu, **moments}
 
     return elementwise(rule, mu=like_param, **second_moment_slots(amsgrad))
@@ -65,7 +68,7 @@ def padam(
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,
-    partial: Hyper = 0.125,
+    partial: Annotated[Hyper, "[0, 0.5]"] = 0.125,
     *,
     amsgrad: bool = True,
 ) -> GradientTransformation:

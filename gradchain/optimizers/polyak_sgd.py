@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from gradchain.core.errors import check_one_of
-from gradchain.core.ranges import Hyper, NonNegative
+from gradchain.core.ranges import Finite, Hyper, Limit, NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.trees import treewise
@@ -17,8 +17,8 @@ from gradchain.tree.norms import dot
 
 @transform
 def scale_by_polyak(
-    f_min: Hyper = 0.0,
-    max_learning_rate: Hyper = 1.0,
+    f_min: Finite = 0.0,
+    max_learning_rate: Limit = 1.0,
     eps: NonNegative = 0.0,
     variant: str = "sps",
 ) -> Body:
@@ -62,9 +62,9 @@ def scale_by_polyak(
 
 @recipe
 def polyak_sgd(
-    max_learning_rate: Hyper = 1.0,
+    max_learning_rate: Limit = 1.0,
     scaling: Hyper = 1.0,
-    f_min: Hyper = 0.0,
+    f_min: Finite = 0.0,
     eps: NonNegative = 0.0,
     variant: str = "sps",
 ) -> GradientTransformation:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import jax.numpy as jnp
 
-from gradchain.core.ranges import Decay, Hyper, NonNegative, Positive
+from gradchain.core.ranges import Decay, Fraction, Hyper, NonNegative, Positive
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.trees import treewise
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, ema, safe_divide
+from gradchain.numerics.roots import root
 from gradchain.optimizers.adam import bias_corrections
 from gradchain.transforms.scaling import scale
 from gradchain.transforms.weight_decay import add_decay
@@ -25,10 +26,10 @@ def scale_by_prodigy(
     learning_rate: Hyper = 1.0,
     b1: Decay = 0.9,
     b2: Decay = 0.999,
-    beta3: Decay | None = None,
+    beta3: Fraction | None = None,
     eps: NonNegative = 1e-8,
     estim_lr0: Positive = 1e-6,
-    estim_lr_coef: Hyper = 1.0,
+    estim_lr_coef: Positive = 1.0,
     weight_decay: NonNegative = 0.0,
     safeguard_warmup: bool = False,
     where: Where | None = None,
@@ -84,7 +85,7 @@ def scale_by_prodigy(
 
     def rule(g, s, p, t):
         d = s["distance"]
-        decay = b2**0.5 if beta3 is None else beta3
+        decay = root(b2) if beta3 is None else beta3
         rate = learning_rate * d
         if bias_correction:
             rate = rate * bias_corrections(b1, b2, t)
@@ -98,7 +99,7 @@ def scale_by_prodigy(
 
         mu = map_leaves(lambda g, mu: ema(d * g, mu, b1), g, s["mu"])
         nu = map_leaves(lambda g, nu: ema(abs2(d * g), nu, b2), g, s["nu"])
-        divide = lambda mu, nu: rate * mu / (jnp.sqrt(nu) + distance * eps)
+        divide = lambda mu, nu: rate * mu / (root(nu) + distance * eps)
         u = map_leaves(divide, mu, nu)
         new = {"mu": mu, "nu": nu, "sums": sums}
         new |= {"distance": distance, "numerator": numerator}
@@ -112,11 +113,11 @@ def scale_by_prodigy(
 @recipe
 def prodigy(
     learning_rate: Hyper = 1.0,
-    betas: tuple[Any, Any] = (0.9, 0.999),
-    beta3: Decay | None = None,
+    betas: Annotated[tuple[Any, Any], "[0, 1)"] = (0.9, 0.999),
+    beta3: Fraction | None = None,
     eps: NonNegative = 1e-8,
     estim_lr0: Positive = 1e-6,
-    estim_lr_coef: Hyper = 1.0,
+    estim_lr_coef: Positive = 1.0,
     weight_decay: NonNegative = 0.0,
     safeguard_warmup: bool = False,
     where: Where | None = None,

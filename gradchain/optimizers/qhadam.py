@@ -10,6 +10,7 @@ from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
@@ -52,7 +53,7 @@ def scale_by_qhadam(
         nu = ema(abs2(g), s["nu"], b2)
         mean = (1 - nu1) * g + nu1 * debias(mu, b1, t)
         square = (1 - nu2) * abs2(g) + nu2 * debias(nu, b2, t)
-        size = jnp.sqrt(square) + eps
+        size = root(square) + eps
         return mean / size, {"mu": mu, "nu": nu}
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise
-from gradchain.core.ranges import Decay, Hyper, Limit, NonNegative
+from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema, log_decay
+from gradchain.numerics.roots import root
 from gradchain.optimizers.adam import nesterov_mean
 from gradchain.transforms.scaling import scale_by_learning_rate
 
@@ -20,7 +23,7 @@ def scale_by_radam(
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,
-    threshold: Limit = 5.0,
+    threshold: Annotated[Hyper, "[4, inf]"] = 5.0,
     *,
     eps_root: NonNegative = 0.0,
     nesterov: bool = False,
@@ -64,17 +67,17 @@ def scale_by_radam(
         nu = ema(abs2(g), s["nu"], b2)
         mean = nesterov_mean(mu, g, b1, t) if nesterov else debias(mu, b1, t)
         if debias_eps:
-            correction = jnp.sqrt(debias(1.0, b2, t))
-            size = (jnp.sqrt(nu + eps_root) + eps) * correction
+            correction = root(debias(1.0, b2, t))
+            size = (root(nu + eps_root) + eps) * correction
         else:
-            size = jnp.sqrt(debias(nu, b2, t) + eps_root) + eps
+            size = root(debias(nu, b2, t) + eps_root) + eps
         length = averaged_length(b2, t)
         longest = 2 / (1 - b2) - 1
         tractable = (length >= threshold) & (length > 4)
         length = jnp.where(tractable, length, 5.0)  # the others have no root
         of_longest = (longest - 4) * (longest - 2)
         ratio = (length - 4) * (length - 2) / length * longest / of_longest
-        rectification = jnp.sqrt(jnp.where(tractable, ratio, 1.0))
+        rectification = root(jnp.where(tractable, ratio, 1.0))
         u = jnp.where(tractable, rectification * mean / size, mean)
         return u, {"mu": mu, "nu": nu}
 
@@ -107,7 +110,7 @@ def radam(
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,
-    threshold: Limit = 5.0,
+    threshold: Annotated[Hyper, "[4, inf]"] = 5.0,
     *,
     eps_root: NonNegative = 0.0,
     nesterov: bool = False,

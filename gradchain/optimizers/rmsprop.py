@@ -5,11 +5,12 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise
-from gradchain.core.ranges import Decay, Hyper, NonNegative
+from gradchain.core.ranges import Decay, Fraction, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.roots import root
 from gradchain.transforms.momentum import add_momentum
 from gradchain.transforms.scaling import scale_by_learning_rate
 
@@ -48,8 +49,8 @@ def scale_by_rms(
     def direction(g, s, t):
         nu = ema(abs2(g), s["nu"], decay)
         size = debias(nu, decay, t) if bias_correction else nu
-        root = jnp.sqrt(size + eps) if eps_in_sqrt else jnp.sqrt(size) + eps
-        return g / root, {"nu": nu}
+        length = root(size + eps) if eps_in_sqrt else root(size) + eps
+        return g / length, {"nu": nu}
 
     slot = like_param(real=True, fill=initial_scale)
     if bias_correction:
@@ -98,8 +99,8 @@ def scale_by_stddev(
     def direction(g, s, weight):
         change = g - s["mean"]
         variance = (1 - weight) * (s["variance"] + weight * abs2(change))
-        root = jnp.sqrt(variance + eps) if eps_in_sqrt else jnp.sqrt(variance) + eps
-        return g / root, {"mean": s["mean"] + weight * change, "variance": variance}
+        length = root(variance + eps) if eps_in_sqrt else root(variance) + eps
+        return g / length, {"mean": s["mean"] + weight * change, "variance": variance}
 
     def corrected(g, s, t):
         return direction(g, s, jnp.where(t == 1, 1.0, debias(1 - decay, decay, t)))
@@ -117,7 +118,7 @@ def rmsprop(
     initial_scale: NonNegative = 0.0,
     eps_in_sqrt: bool = True,
     centered: bool = False,
-    momentum: Decay | None = None,
+    momentum: Fraction | None = None,
     nesterov: bool = False,
     bias_correction: bool = False,
 ) -> GradientTransformation:

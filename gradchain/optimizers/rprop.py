@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise
-from gradchain.core.ranges import Hyper, NonNegative, Positive
+from gradchain.core.ranges import Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -15,10 +17,10 @@ from gradchain.transforms.scaling import scale
 @transform(roles="adaptive")
 def scale_by_rprop(
     learning_rate: Hyper,
-    eta_minus: Hyper = 0.5,
-    eta_plus: Hyper = 1.2,
+    eta_minus: Annotated[Hyper, "(0, 1)"] = 0.5,
+    eta_plus: Annotated[Hyper, "(1, inf)"] = 1.2,
     min_step_size: NonNegative = 1e-6,
-    max_step_size: Positive = 50.0,
+    max_step_size: Annotated[Hyper, "(0, inf]"] = 50.0,
 ) -> Body:
     r"""iRprop-: step sizes from the signs of gradients.
 
@@ -68,10 +70,10 @@ def scale_by_rprop(
 @recipe
 def rprop(
     learning_rate: Hyper,
-    eta_minus: Hyper = 0.5,
-    eta_plus: Hyper = 1.2,
+    eta_minus: Annotated[Hyper, "(0, 1)"] = 0.5,
+    eta_plus: Annotated[Hyper, "(1, inf)"] = 1.2,
     min_step_size: NonNegative = 1e-6,
-    max_step_size: Positive = 50.0,
+    max_step_size: Annotated[Hyper, "(0, inf]"] = 50.0,
 ) -> GradientTransformation:
     """Resilient propagation, for gradients without noise: ``scale_by_rprop``, downhill.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gradchain.core.ranges import Decay, Hyper, NonNegative, NonNegativeInt
+from typing import Annotated
+
+from gradchain.core.ranges import Decay, Finite, Hyper, NonNegative, NonNegativeInt
 from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.core.types import Where
 from gradchain.optimizers.rmsprop import scale_by_rms
@@ -15,12 +17,12 @@ from gradchain.wrappers.schedule_free import schedule_free
 def schedule_free_sgd(
     learning_rate: Hyper = 1.0,
     warmup_steps: NonNegativeInt = 0,
-    b1: Hyper = 0.9,
+    b1: Annotated[Hyper, "(0, 1]"] = 0.9,
     weight_decay: NonNegative | None = None,
-    weight_lr_power: Hyper = 2.0,
+    weight_lr_power: NonNegative = 2.0,
     *,
     where: Where | None = None,
-    weight_step_power: Hyper = 0.0,
+    weight_step_power: Finite = 0.0,
 ) -> GradientTransformation:
     """Schedule-free gradient descent.
 
@@ -55,14 +57,14 @@ def schedule_free_sgd(
 def schedule_free_adamw(
     learning_rate: Hyper = 0.0025,
     warmup_steps: NonNegativeInt = 0,
-    b1: Hyper = 0.9,
+    b1: Annotated[Hyper, "(0, 1]"] = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,
     weight_decay: NonNegative = 0.0,
-    weight_lr_power: Hyper = 2.0,
+    weight_lr_power: NonNegative = 2.0,
     *,
     where: Where | None = None,
-    weight_step_power: Hyper = 0.0,
+    weight_step_power: Finite = 0.0,
 ) -> GradientTransformation:
     """Schedule-free AdamW.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradchain.core.ranges import Decay, Hyper, NonNegative
+from gradchain.core.ranges import Fraction, Hyper, NonNegative
 from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.transforms.momentum import add_momentum
 from gradchain.transforms.noise import add_noise
@@ -12,9 +12,9 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 @recipe
 def sgd(
     learning_rate: Hyper,
-    momentum: Decay | None = None,
+    momentum: Fraction | None = None,
     nesterov: bool = False,
-    dampening: Hyper | None = None,
+    dampening: Fraction | None = None,
 ) -> GradientTransformation:
     r"""Stochastic gradient descent: :math:`u = -\eta g`, with momentum if asked for.
 
@@ -39,7 +39,7 @@ def sgd(
 
 @recipe
 def noisy_sgd(
-    learning_rate: Hyper, eta: NonNegative = 0.01, gamma: Hyper = 0.55, seed: int = 0
+    learning_rate: Hyper, eta: NonNegative = 0.01, gamma: NonNegative = 0.55, seed: int = 0
 ) -> GradientTransformation:
     """Noisy SGD: ``add_noise``, then the learning rate.
 

@@ -13,6 +13,7 @@ from gradchain.core.slots import Slot, keep, like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, ema
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 MAX_DIMS = 6  # of a leaf: it has a slot for each
@@ -60,8 +61,8 @@ def scale_by_sm3(b1: Decay = 0.9, b2: Fraction = 1.0, eps: NonNegative = 1e-8) -
         bound = functools.reduce(jnp.minimum, bounds)
         v = b2 * bound + weight * abs2(g)
         seen = v > 0
-        root = jnp.sqrt(jnp.where(seen, v, 1.0) + eps)
-        u = jnp.where(seen, g / root, jnp.zeros_like(g))
+        length = root(jnp.where(seen, v, 1.0) + eps)
+        u = jnp.where(seen, g / length, jnp.zeros_like(g))
         mu = ema(u, s["mu"], b1)
         tops = {k: _largest_along(v, dim) for dim, k in enumerate(axes)}
         return mu, {"mu": mu} | tops

@@ -6,7 +6,6 @@ import math
 
 import jax.numpy as jnp
 
-from gradchain.core.errors import check_at_least
 from gradchain.core.lift import elementwise, leafwise
 from gradchain.core.ranges import Decay, Hyper, Limit, NonNegative, NonNegativeInt, PositiveInt
 from gradchain.core.slots import like_param, scalar
@@ -15,6 +14,7 @@ from gradchain.core.transformation import GradientTransformation, chain, recipe,
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide
 from gradchain.numerics.reductions import largest, norm
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
@@ -66,8 +66,6 @@ def scale_by_spam(
         >>> print(tx.update(jnp.array([100.0]), state)[1]["scale_by_spam"]["mu"])
         [2.]
     """
-    check_at_least("scale_by_spam", 1, reset_every=reset_every)
-    check_at_least("scale_by_spam", 0, warmup_steps=warmup_steps, clip_after=clip_after)
 
     def rule(g, s, t):
         since = t % reset_every
@@ -75,13 +73,13 @@ def scale_by_spam(
         limit = threshold * keep * s["nu"]
         spike = (limit > 0) & (abs2(g) > limit) & (since >= clip_after)
         ratio = jnp.where(spike, limit, 1.0) / jnp.where(spike, abs2(g), 1.0)
-        g = g * jnp.sqrt(ratio)
+        g = g * root(ratio)
         mu = ema(g, keep * s["mu"], b1)
         nu = ema(abs2(g), keep * s["nu"], b2)
         start = 0.5 * (1 + jnp.cos(math.pi * (since + 1) / (warmup_steps + 1)))
         is_warming_up = (t >= reset_every) & (since < warmup_steps)
         grown = jnp.where(is_warming_up, 1 - 0.99 * start, 1.0)
-        size = jnp.sqrt(debias(nu, b2, t)) + eps
+        size = root(debias(nu, b2, t)) + eps
         u = debias(mu, b1, t) / size
         return grown * u, {"mu": mu, "nu": nu}
 
@@ -133,7 +131,6 @@ def scale_by_stable_spam(
         >>> print(tx.update(jnp.array([3.0, -4.0]), tx.init(params))[0].round(3))
         [ 1. -1.]
     """
-    check_at_least("scale_by_stable_spam", 1, reset_every=reset_every)
 
     def rule(g, s, t):
         top = largest(g)
@@ -147,7 +144,7 @@ def scale_by_stable_spam(
         then = lambda new, old: jnp.where(alive, new, old)
         size = then(ema(length, s["size"], gamma1), s["size"])
         square = then(ema(length**2, s["square"], gamma2), s["square"])
-        usual_length = jnp.sqrt(debias(square, gamma2, t)) + eps
+        usual_length = root(debias(square, gamma2, t)) + eps
         unit = safe_divide(g, length)
         g = unit * (debias(size, gamma1, t) / usual_length)
 
@@ -157,8 +154,8 @@ def scale_by_stable_spam(
         old_nu = keep * s["nu"]
         mu = then(ema(g, old_mu, b1), old_mu)
         nu = then(ema(abs2(g), old_nu, b2), old_nu)
-        root = jnp.sqrt(debias(nu, b2, since)) + eps
-        u = debias(mu, b1, since) / root
+        divisor = root(debias(nu, b2, since)) + eps
+        u = debias(mu, b1, since) / divisor
         new = {"bound": bound, "size": size, "square": square, "mu": mu, "nu": nu}
         return jnp.where(alive, u, jnp.zeros_like(u)), new
 

@@ -12,6 +12,7 @@ from gradchain.core.transformation import GradientTransformation, chain, recipe,
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.numerics.reductions import mean
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import decaying
 
@@ -55,8 +56,8 @@ def scale_by_stable_adam(
         nu = ema(abs2(g), s["nu"], b2)
         variance = debias(nu, b2, t)
         ratios = abs2(g) / jnp.maximum(variance, eps * eps)
-        excess = jnp.sqrt(mean(ratios))
-        size = jnp.sqrt(variance) + eps
+        excess = root(mean(ratios))
+        size = root(variance) + eps
         u = debias(mu, b1, t) / size
         return u, jnp.maximum(excess, 1.0), {"mu": mu, "nu": nu}
 

@@ -10,6 +10,7 @@ from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 
@@ -52,7 +53,7 @@ def scale_by_yogi(
         square = abs2(g)
         mu = ema(g, s["mu"], b1)
         nu = s["nu"] - (1 - b2) * jnp.sign(s["nu"] - square) * square
-        size = jnp.sqrt(debias(nu, b2, t) + eps_root) + eps
+        size = root(debias(nu, b2, t) + eps_root) + eps
         return debias(mu, b1, t) / size, {"mu": mu, "nu": nu}
 
     start = like_param(fill=initial_accumulator_value)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.errors import check_at_least, check_one_of
-from gradchain.core.ranges import Hyper, PositiveInt
+from gradchain.core.errors import check_one_of
+from gradchain.core.ranges import Hyper, Positive, PositiveInt
 from gradchain.core.transformation import transform
 from gradchain.core.types import Numeric
 from gradchain.searches.along import Learnt, Numbers, along
@@ -20,11 +20,11 @@ NAMES = ["start", "slope", "reference", "tried", "short", "long", "best", "best_
 @transform
 def backtracking(
     condition: str = "armijo",
-    c1: Hyper = 1e-4,
-    shrink: Hyper = 0.5,
+    c1: Annotated[Hyper, "(0, 0.5)"] = 1e-4,
+    shrink: Annotated[Hyper, "(0, 1)"] = 0.5,
     interpolate: bool = True,
     max_evals: PositiveInt = 20,
-    initial_step: Hyper = 1.0,
+    initial_step: Positive = 1.0,
     guess: str = "unit",
     window: PositiveInt = 1,
 ) -> Search:
@@ -78,10 +78,6 @@ def backtracking(
         [-2.] 3
     """
     check_one_of("backtracking", ["armijo", "goldstein"], condition=condition)
-    check_at_least("backtracking", 1, max_evals=max_evals)
-    check_at_least("backtracking", 0, initial_step=initial_step)
-    _check_between(0.5, c1=c1)
-    _check_between(1.0, shrink=shrink)
 
     def start(value: jax.Array, slope: jax.Array, step: jax.Array, reference: jax.Array) -> Numbers:
         zeros = dict.fromkeys(["tried", "short", "long", "best"], jnp.zeros_like(value))
@@ -109,13 +105,6 @@ def backtracking(
         return new | {"step": jnp.where(over, new["best"], step)}, took, over
 
     return along(start, tell, NAMES, initial_step, guess, window)
-
-
-def _check_between(top: float, **argument: Any) -> None:
-    """Refuse a number that is not between 0 and ``top``."""
-    ((name, x),) = argument.items()
-    if isinstance(x, float) and not 0 < x < top:
-        raise ValueError(f"backtracking: {name} must be between 0 and {top}, not {x!r}.")
 
 
 def following(m: Numbers, is_short: jax.Array, share: Numeric, shrink: Numeric) -> jax.Array:

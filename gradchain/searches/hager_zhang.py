@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.errors import check_at_least
-from gradchain.core.ranges import Hyper, NonNegative, PositiveInt
+from gradchain.core.ranges import Hyper, NonNegative, Positive, PositiveInt
 from gradchain.core.transformation import transform
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.searches.along import Learnt, Numbers, along, check_wolfe
@@ -26,11 +27,11 @@ BRACKET, FIRST, SECOND, MIDDLE = range(4)
 
 @transform
 def hager_zhang(
-    c1: Hyper = 0.1,
-    c2: Hyper = 0.9,
+    c1: Annotated[Hyper, "(0, 0.5)"] = 0.1,
+    c2: Annotated[Hyper, "(0, 1)"] = 0.9,
     eps: NonNegative = 1e-6,
     max_evals: PositiveInt = 50,
-    initial_step: Hyper = 1.0,
+    initial_step: Positive = 1.0,
     guess: str = "unit",
 ) -> Search:
     r"""Line search for the Wolfe conditions, exact or approximate.
@@ -78,8 +79,6 @@ def hager_zhang(
         >>> print(updates.round(3), state["hager_zhang"]["evals"])
         [-2.] 3
     """
-    check_at_least("hager_zhang", 1, max_evals=max_evals)
-    check_at_least("hager_zhang", 0, initial_step=initial_step, eps=eps)
     check_wolfe("hager_zhang", c1, c2)
 
     def start(value: jax.Array, slope: jax.Array, step: jax.Array, reference: jax.Array) -> Numbers:

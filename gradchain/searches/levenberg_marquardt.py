@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.errors import check_at_least, check_one_of
-from gradchain.core.ranges import NonNegative
+from gradchain.core.errors import check_one_of
+from gradchain.core.ranges import Hyper, NonNegative
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.transformation import transform
 from gradchain.core.types import Numeric, Params, State, Tree, Updates
@@ -23,7 +23,9 @@ from gradchain.tree.mapping import map_leaves
 
 @transform
 def levenberg_marquardt(
-    initial_damping: NonNegative = 1e-3, scaling: str = "jacobian", eta: NonNegative = 1e-4
+    initial_damping: NonNegative = 1e-3,
+    scaling: str = "jacobian",
+    eta: Annotated[Hyper, "[0, 1)"] = 1e-4,
 ) -> Search:
     r"""Gauss-Newton's step, with a damping that adapts.
 
@@ -69,7 +71,7 @@ def levenberg_marquardt(
         >>> print(result.params.round(3))
         [2.  0.5]
     """
-    _check(scaling, initial_damping, eta)
+    check_one_of("levenberg_marquardt", ["jacobian", "none"], scaling=scaling)
 
     def begin(
         s: State,
@@ -104,17 +106,6 @@ def levenberg_marquardt(
     working = {"update": like_param} | dict.fromkeys(["before", "promised", "slope"], scalar)
     lasting = {"damping": scalar, "growth": scalar, "scales": like_param}
     return Search(begin, lambda q: q["update"], tell, working, 30, **lasting)
-
-
-def _check(scaling: str, initial_damping: Any, eta: Any) -> None:
-    """Refuse arguments of ``levenberg_marquardt`` that are out of range."""
-    name = "levenberg_marquardt"
-    check_one_of(name, ["jacobian", "none"], scaling=scaling)
-    check_at_least(name, 0, initial_damping=initial_damping, eta=eta)
-    if isinstance(eta, int | float) and eta >= 1:
-        raise ValueError(
-            f"{name}: eta must be less than 1, what a perfect model gives, not {eta!r}."
-        )
 
 
 def _free_columns(

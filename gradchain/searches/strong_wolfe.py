@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.errors import check_at_least
-from gradchain.core.ranges import Hyper, PositiveInt
+from gradchain.core.ranges import Hyper, Positive, PositiveInt
 from gradchain.core.transformation import transform
 from gradchain.searches.along import Learnt, Numbers, along, check_wolfe
 from gradchain.searches.search import Search
@@ -19,12 +20,12 @@ NAMES = [
 
 @transform
 def strong_wolfe(
-    c1: Hyper = 1e-4,
-    c2: Hyper = 0.9,
+    c1: Annotated[Hyper, "(0, 0.5)"] = 1e-4,
+    c2: Annotated[Hyper, "(0, 1)"] = 0.9,
     max_evals: PositiveInt = 20,
-    initial_step: Hyper = 1.0,
+    initial_step: Positive = 1.0,
     guess: str = "unit",
-    max_step: Hyper = 1e10,
+    max_step: Annotated[Hyper, "(0, inf]"] = 1e10,
 ) -> Search:
     r"""Line search for the strong Wolfe conditions.
 
@@ -67,8 +68,6 @@ def strong_wolfe(
         >>> print(updates.round(3), state["strong_wolfe"]["evals"])
         [-2.] 3
     """
-    check_at_least("strong_wolfe", 1, max_evals=max_evals)
-    check_at_least("strong_wolfe", 0, initial_step=initial_step, max_step=max_step)
     check_wolfe("strong_wolfe", c1, c2)
 
     def start(value: jax.Array, slope: jax.Array, step: jax.Array, reference: jax.Array) -> Numbers:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.errors import check_at_least, check_one_of
-from gradchain.core.ranges import Hyper, NonNegative, PositiveInt
+from gradchain.core.errors import check_one_of
+from gradchain.core.ranges import Hyper, NonNegative, Positive, PositiveInt
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.transformation import transform
 from gradchain.core.types import Numeric, Params, State, Updates
@@ -26,9 +26,9 @@ from gradchain.tree.norms import all_finite, dot, scaled_norm
 @transform
 def trust_region(
     subproblem: str = "steihaug",
-    initial_radius: Hyper = 1.0,
-    max_radius: Hyper = 1e10,
-    eta: NonNegative = 0.1,
+    initial_radius: Positive = 1.0,
+    max_radius: Annotated[Hyper, "(0, inf]"] = 1e10,
+    eta: Annotated[Hyper, "[0, 0.25)"] = 0.1,
     tol: NonNegative | None = None,
     max_steps: PositiveInt | None = None,
 ) -> Search:
@@ -76,7 +76,7 @@ def trust_region(
         >>> print(result.params.round(3), result.status.name)
         [0.    0.707] CONVERGED_GRADIENT
     """
-    _check(subproblem, initial_radius, max_radius, eta, tol, max_steps)
+    _check(subproblem, tol, max_steps)
     is_truncated = subproblem == "steihaug"
 
     def begin(
@@ -111,27 +111,9 @@ def trust_region(
     return Search(begin, lambda q: q["update"], tell, working, 40, **lasting)
 
 
-def _check(
-    subproblem: str,
-    initial_radius: Any,
-    max_radius: Any,
-    eta: Any,
-    tol: Any,
-    max_steps: int | None,
-) -> None:
-    """Refuse arguments of ``trust_region`` that are out of range."""
+def _check(subproblem: str, tol: Any, max_steps: int | None) -> None:
+    """Refuse arguments of ``trust_region`` that do not fit each other."""
     check_one_of("trust_region", ["steihaug", "dogleg"], subproblem=subproblem)
-    check_at_least("trust_region", 0, eta=eta, tol=tol)
-    radii = {"initial_radius": initial_radius, "max_radius": max_radius}
-    for name, radius in radii.items():
-        if isinstance(radius, float) and not radius > 0:
-            raise ValueError(f"trust_region: {name} must be more than 0, not {radius!r}.")
-    check_at_least("trust_region", 1, max_steps=max_steps)
-    if isinstance(eta, float) and eta >= 0.25:
-        raise ValueError(
-            "trust_region: eta must be less than 1/4, where the radius starts to fall,"
-            f" not {eta!r}."
-        )
     if subproblem == "dogleg" and not (tol is max_steps is None):
         raise ValueError(
             "trust_region: tol and max_steps are for subproblem='steihaug'; leave them out."

@@ -5,14 +5,15 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.errors import check_at_least
-from gradchain.core.ranges import Decay, Fraction, Limit, NonNegativeInt, PositiveInt
+from gradchain.core.ranges import Decay, Fraction, Limit, PositiveInt
 from gradchain.core.slots import numbers, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.trees import treewise
 from gradchain.core.types import Numeric
 from gradchain.numerics.arithmetic import shrink
+from gradchain.numerics.counting import is_before
+from gradchain.numerics.roots import root
 from gradchain.transforms.clipping import large_norm
 from gradchain.tree.mapping import scale_tree
 
@@ -45,9 +46,6 @@ def clip_by_history(quantile: Fraction = 0.1, window: PositiveInt = 100) -> Body
         >>> print(updates)
         [2.]
     """
-    check_at_least("clip_by_history", 1, window=window)
-    if isinstance(quantile, float) and not 0 <= quantile <= 1:
-        raise ValueError(f"clip_by_history: quantile must be in [0, 1], not {quantile!r}.")
 
     def rule(g, s, t):
         length = large_norm(g)
@@ -73,7 +71,7 @@ def _quantile(x: jax.Array, count: Numeric, quantile: Numeric) -> jax.Array:
 def clip_by_zscore(
     threshold: Limit = 2.5,
     decay: Decay = 0.97,
-    warmup_steps: NonNegativeInt = 25,
+    warmup_steps: PositiveInt = 25,
 ) -> Body:
     r"""Clip the global norm where it is an outlier.
 
@@ -108,19 +106,18 @@ def clip_by_zscore(
         >>> print(updates)
         [3.]
     """
-    check_at_least("clip_by_zscore", 1, warmup_steps=warmup_steps)
 
-    def rule(g, s, t):
+    def rule(g, s, t, count):
         length = large_norm(g)
         average = s["mean"]
         variance = s["variance"]
-        warm, excess = t <= warmup_steps, length - average
-        spike = ~warm & (excess > threshold * jnp.sqrt(variance))
+        warm, excess = is_before(count, warmup_steps), length - average
+        spike = ~warm & (excess > threshold * root(variance))
         above = jnp.where(spike, excess, 1.0)
         bounded = average + threshold**2 * variance / above
         left = jnp.where(spike, bounded, length)
 
-        new_average, new_variance = move_moments(left, average, variance, t, decay, warmup_steps)
+        new_average, new_variance = move_moments(left, average, variance, t, decay, warm)
         new = {"mean": new_average, "variance": new_variance}
         is_finite = jnp.isfinite(length)
         new = {k: jnp.where(is_finite, v, s[k]) for k, v in new.items()}
@@ -135,13 +132,12 @@ def move_moments(
     variance: jax.Array,
     t: jax.Array,
     decay: Numeric,
-    warmup_steps: int,
+    warm: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Moving mean and variance after the ``t``-th value ``x``.
 
-    During the warm-up they are the mean and the variance of all values so far.
+    While it is ``warm`` they are the mean and the variance of all values so far.
     """
-    warm = t <= warmup_steps
     rate = jnp.where(warm, 1 / t, 1 - decay)
     new_average = average + rate * (x - average)
     # As Welford's sum in the warm-up.

@@ -11,11 +11,10 @@ from gradchain.core.ranges import Limit, NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.trees import treewise
-from gradchain.core.types import Numeric, Tree
-from gradchain.numerics.arithmetic import abs2, real_dtype, safe_sqrt, shrink
-from gradchain.numerics.reductions import mean, norm, total_along
-from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.norms import dot
+from gradchain.core.types import Numeric
+from gradchain.numerics.lengths import length, length_along, norm_along, rms, shortening
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.norms import tree_length
 
 
 @transform(roles="clip")
@@ -57,7 +56,7 @@ def clip_by_norm(max_norm: Limit) -> Body:
         >>> print(tx.update(jnp.array([3.0, 4.0]), tx.init(jnp.zeros(2)))[0])
         [0.6 0.8]
     """
-    return leafwise(lambda g: g * shrink(norm(g), max_norm))
+    return leafwise(lambda g: shortening(length(g), max_norm).times(g))
 
 
 @transform(roles="clip rms_clip")
@@ -79,7 +78,7 @@ def clip_by_block_rms(threshold: Limit) -> Body:
         >>> print(tx.update(jnp.array([2.0, -2.0]), tx.init(jnp.zeros(2)))[0])
         [ 1. -1.]
     """
-    return leafwise(lambda g: g * shrink(jnp.sqrt(mean(abs2(g))), threshold))
+    return leafwise(lambda g: shortening(rms(g), threshold).times(g))
 
 
 @transform(roles="clip global_clip")
@@ -107,7 +106,12 @@ def clip_by_global_norm(max_norm: Limit, eps: NonNegative = 0.0) -> Body:
         >>> print(updates["a"], updates["b"])
         [0.6] [0.8]
     """
-    return treewise(lambda g: scale_tree(g, shrink(large_norm(g) + eps, max_norm)))
+
+    def rule(g):
+        factor = shortening(tree_length(g).plus(eps), max_norm)
+        return map_leaves(factor.times, g)
+
+    return treewise(rule)
 
 
 @transform(roles="clip")
@@ -146,8 +150,8 @@ def adaptive_grad_clip(
 
     def rule(g, p):
         dims = unit_dims(g) if axis is None else axis
-        length = lambda x: jnp.sqrt(total_along(abs2(x), dims))
-        return g * shrink(length(g), clipping * jnp.maximum(length(p), eps))
+        limit = clipping * jnp.maximum(norm_along(p, dims), eps)
+        return shortening(length_along(g, dims), limit).times(g)
 
     return leafwise(rule, whole=True)
 
@@ -158,21 +162,3 @@ def unit_dims(x: jax.Array) -> tuple[int, ...]:
     if is_vector or x.ndim < 2:
         return tuple(range(x.ndim))
     return (0,) if x.ndim <= 3 else tuple(range(x.ndim - 1))
-
-
-def large_norm(tree: Tree) -> jax.Array:
-    """The norm of a tree, also where its square overflows.
-
-    Its derivative at zero is zero.
-    """
-    square = dot(tree, tree)
-
-    def of_small() -> jax.Array:
-        # The compiler would take the square of the factor out of the sum of squares: hide it.
-        tiny = lambda x: jnp.asarray(2.0**-80, real_dtype(x.dtype))
-        shrink = lambda x: x * lax.optimization_barrier(tiny(x))
-        small = map_leaves(shrink, tree)
-        return jnp.sqrt(dot(small, small)) * 2.0**80
-
-    # The second pass is made only where it is needed.
-    return lax.cond(jnp.isfinite(square), lambda: safe_sqrt(square), of_small)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise
-from gradchain.core.ranges import Decay, Hyper
+from gradchain.core.ranges import Decay, Fraction
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
@@ -15,7 +15,7 @@ from gradchain.numerics.arithmetic import ema
 
 @transform(roles="momentum")
 def add_momentum(
-    decay: Decay = 0.9, nesterov: bool = False, dampening: Hyper | None = None
+    decay: Fraction = 0.9, nesterov: bool = False, dampening: Fraction | None = None
 ) -> Body:
     r"""Add a decaying sum of past updates.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 
-from gradchain.core.ranges import Hyper
+from gradchain.core.ranges import Finite, NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.trees import treewise
@@ -20,7 +20,10 @@ from gradchain.tree.selecting import value_per_leaf
 
 
 @transform
-def scale_by_path(factors: dict[str, Any], default: Hyper = 1.0) -> Body:
+def scale_by_path(
+    factors: dict[str, Annotated[Any, "(-inf, inf)"]],
+    default: Finite = 1.0,
+) -> Body:
     """Multiply each leaf by the factor of its path.
 
     Args:
@@ -49,7 +52,7 @@ def _of_longest(choices: dict[str, Any], path: str, default: Any) -> Any:
 
 @transform
 def layerwise_decay(
-    decay: Hyper,
+    decay: NonNegative,
     depth: Callable[[str], int | None] | dict[str, int] | None = None,
     last: int | None = None,
 ) -> Body:

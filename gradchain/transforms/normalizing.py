@@ -5,16 +5,17 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise, leafwise
-from gradchain.core.ranges import Hyper, NonNegative
+from gradchain.core.ranges import NonNegative
 from gradchain.core.slots import scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.trees import treewise
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import real_dtype, safe_divide
-from gradchain.numerics.reductions import mean_along, norm, total
-from gradchain.transforms.clipping import large_norm
-from gradchain.tree.mapping import scale_tree
+from gradchain.numerics.lengths import bringing, length, norm
+from gradchain.numerics.reductions import mean_along, total
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.norms import tree_length
 
 
 @transform
@@ -105,11 +106,11 @@ def normalize() -> Body:
         >>> print(tx.update(jnp.array([3.0, 4.0]), tx.init(jnp.zeros(2)))[0])
         [0.6 0.8]
     """
-    return treewise(lambda g: scale_tree(g, safe_divide(1.0, large_norm(g))))
+    return treewise(lambda g: map_leaves(bringing(tree_length(g), 1.0).times, g))
 
 
 @transform(roles="adaptive")
-def normalize_by_update_norm(scale_factor: Hyper = 1.0, eps: NonNegative = 1e-6) -> Body:
+def normalize_by_update_norm(scale_factor: NonNegative = 1.0, eps: NonNegative = 1e-6) -> Body:
     r"""Scale all updates to a global norm: :math:`u = c\,g / (\lVert g \rVert + \epsilon)`.
 
     Args:
@@ -124,7 +125,8 @@ def normalize_by_update_norm(scale_factor: Hyper = 1.0, eps: NonNegative = 1e-6)
     """
 
     def rule(g):
-        return scale_tree(g, safe_divide(scale_factor, large_norm(g) + eps))
+        factor = bringing(tree_length(g).plus(eps), scale_factor)
+        return map_leaves(factor.times, g)
 
     return treewise(rule)
 

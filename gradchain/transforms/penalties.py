@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.factory import decorator
-from gradchain.core.ranges import Hyper
+from gradchain.core.ranges import Hyper, NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.types import Numeric, Where
@@ -98,7 +98,7 @@ def prox(
 
 
 @penalty
-def l1(x: jax.Array, step: Numeric, over: Over, strength: Hyper) -> jax.Array:
+def l1(x: jax.Array, step: Numeric, over: Over, strength: NonNegative) -> jax.Array:
     r"""The penalty :math:`\lambda \sum_i |x_i|`, which makes single elements zero.
 
     Args:
@@ -115,7 +115,7 @@ def l1(x: jax.Array, step: Numeric, over: Over, strength: Hyper) -> jax.Array:
 
 
 @penalty
-def squared_l2(x: jax.Array, step: Numeric, over: Over, strength: Hyper) -> jax.Array:
+def squared_l2(x: jax.Array, step: Numeric, over: Over, strength: NonNegative) -> jax.Array:
     r"""The penalty :math:`\tfrac{\lambda}{2} \lVert x \rVert^2`.
 
     It is weight decay that no step length makes unstable.
@@ -135,8 +135,8 @@ def elastic_net(
     x: jax.Array,
     step: Numeric,
     over: Over,
-    l1: Hyper,
-    l2: Hyper,
+    l1: NonNegative,
+    l2: NonNegative,
 ) -> jax.Array:
     r"""The penalty :math:`\lambda_1 \sum_i |x_i| + \tfrac{\lambda_2}{2} \lVert x \rVert^2`.
 
@@ -155,7 +155,7 @@ def elastic_net(
 
 
 @penalty
-def group_lasso(x: jax.Array, step: Numeric, over: Over, strength: Hyper) -> jax.Array:
+def group_lasso(x: jax.Array, step: Numeric, over: Over, strength: NonNegative) -> jax.Array:
     r"""The penalty :math:`\lambda \lVert x \rVert`, which makes whole leaves zero.
 
     With ``axis`` it makes whole slices zero.
@@ -175,7 +175,7 @@ def group_lasso(x: jax.Array, step: Numeric, over: Over, strength: Hyper) -> jax
 
 
 @penalty
-def nuclear_norm(x: jax.Array, step: Numeric, over: Over, strength: Hyper) -> jax.Array:
+def nuclear_norm(x: jax.Array, step: Numeric, over: Over, strength: NonNegative) -> jax.Array:
     r"""The penalty :math:`\lambda \sum_i \sigma_i(x)` on singular values.
 
     It lowers the ranks of matrices.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax.numpy as jnp
 
-from gradchain.core.errors import check_at_least
 from gradchain.core.ranges import Hyper, NonNegative, NonNegativeInt, PositiveInt
 from gradchain.core.slots import scalar
 from gradchain.core.stage import Body
@@ -18,13 +19,13 @@ WORST = float(jnp.finfo(jnp.float32).max)
 
 @transform
 def reduce_on_plateau(
-    factor: Hyper = 0.1,
+    factor: Annotated[Hyper, "(0, 1)"] = 0.1,
     patience: PositiveInt = 10,
     rtol: NonNegative = 1e-4,
     atol: NonNegative = 0.0,
     cooldown: NonNegativeInt = 0,
     accumulation_size: PositiveInt = 1,
-    min_scale: Hyper = 0.0,
+    min_scale: NonNegative = 0.0,
 ) -> Body:
     r"""Scale the updates down when ``value=`` stops improving.
 
@@ -56,11 +57,6 @@ def reduce_on_plateau(
         >>> print(u)
         [0.5]
     """
-    if isinstance(factor, float) and not 0 < factor < 1:
-        raise ValueError(f"reduce_on_plateau: factor must be between 0 and 1, not {factor!r}.")
-    name = "reduce_on_plateau"
-    check_at_least(name, 1, patience=patience, accumulation_size=accumulation_size)
-    check_at_least(name, 0, rtol=rtol, atol=atol, cooldown=cooldown)
 
     def rule(g, s, value):
         in_window = s["in_window"] + 1

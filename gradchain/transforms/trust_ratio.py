@@ -5,16 +5,15 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from gradchain.core.lift import leafwise
-from gradchain.core.ranges import Hyper, NonNegative
+from gradchain.core.ranges import NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.types import Where
-from gradchain.numerics.arithmetic import abs2, safe_sqrt
-from gradchain.numerics.reductions import mean, norm, total
+from gradchain.numerics.lengths import Factor, bringing, length, norm, rms
 
 
 @transform
-def scale_by_param_block_rms(min_scale: Hyper = 1e-3) -> Body:
+def scale_by_param_block_rms(min_scale: NonNegative = 1e-3) -> Body:
     r"""Multiply each leaf by the RMS of its parameter.
 
     .. math::
@@ -33,11 +32,11 @@ def scale_by_param_block_rms(min_scale: Hyper = 1e-3) -> Body:
         >>> print(tx.update(jnp.array([1.0, 2.0]), tx.init(params), params)[0])
         [3. 6.]
     """
-    return leafwise(lambda g, p: g * jnp.maximum(safe_sqrt(mean(abs2(p))), min_scale))
+    return leafwise(lambda g, p: g * jnp.maximum(rms(p).number, min_scale))
 
 
 @transform
-def scale_by_param_block_norm(min_scale: Hyper = 1e-3) -> Body:
+def scale_by_param_block_norm(min_scale: NonNegative = 1e-3) -> Body:
     r"""Multiply each leaf by the norm of its parameter.
 
     .. math::
@@ -57,13 +56,13 @@ def scale_by_param_block_norm(min_scale: Hyper = 1e-3) -> Body:
         >>> print(tx.update(jnp.array([1.0, 2.0]), tx.init(params), params)[0])
         [ 5. 10.]
     """
-    return leafwise(lambda g, p: g * jnp.maximum(safe_sqrt(total(abs2(p))), min_scale))
+    return leafwise(lambda g, p: g * jnp.maximum(norm(p), min_scale))
 
 
 @transform
 def scale_by_trust_ratio(
     min_norm: NonNegative = 0.0,
-    trust_coefficient: Hyper = 1.0,
+    trust_coefficient: NonNegative = 1.0,
     eps: NonNegative = 0.0,
     where: Where | None = None,
 ) -> Body:
@@ -95,11 +94,10 @@ def scale_by_trust_ratio(
     """
 
     def rule(g, p):
-        of_param = jnp.maximum(norm(p), min_norm)
-        of_update = jnp.maximum(norm(g), min_norm)
-        is_zero = (of_param == 0) | (of_update == 0)
-        divisor = jnp.where(is_zero, 1.0, of_update) + eps
-        ratio = trust_coefficient * of_param / divisor
-        return g * jnp.where(is_zero, 1.0, ratio)
+        of_param = length(p).at_least(min_norm)
+        of_update = length(g).at_least(min_norm)
+        is_zero = (of_param.value == 0) | (of_update.value == 0)
+        factor = bringing(of_update.plus(eps), of_param.times(trust_coefficient))
+        return jnp.where(is_zero, g, factor.times(g))
 
     return leafwise(rule, where)

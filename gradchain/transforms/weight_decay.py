@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise
 from gradchain.core.partition import masked
-from gradchain.core.ranges import Hyper, NonNegative
+from gradchain.core.ranges import Fraction, Hyper, NonNegative, Positive
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -70,7 +70,7 @@ def add_decay(
 
 @transform(roles="decay final")
 def add_independent_weight_decay(
-    weight_decay: NonNegative,
+    weight_decay: Fraction,
     where: Where | None = None,
 ) -> Body:
     r"""Weight decay independent of the learning rate: :math:`u = g - \lambda p`.
@@ -102,7 +102,7 @@ def add_independent_weight_decay(
 def add_corrected_weight_decay(
     weight_decay: NonNegative,
     learning_rate: Hyper,
-    max_learning_rate: Hyper,
+    max_learning_rate: Positive,
     where: Where | None = None,
 ) -> Body:
     r"""Weight decay in proportion to the learning rate.

@@ -10,14 +10,13 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.errors import check_at_least
-from gradchain.core.ranges import Hyper, NonNegative, PositiveInt
+from gradchain.core.ranges import NonNegative, PositiveInt
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
 from gradchain.core.trees import treewise
 from gradchain.core.types import Params, Tree
-from gradchain.curvature.damped import along_gradient, check_cg, solve_cg
+from gradchain.curvature.damped import along_gradient, solve_cg
 from gradchain.curvature.products import gauss_newton_operator
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.optimizers.second_order.gauss_newton import half_sum_of_squares
@@ -29,7 +28,7 @@ from gradchain.tree.norms import all_finite, dot
 @transform
 def scale_by_hessian_free(
     damping: NonNegative = 1.0,
-    decay: Hyper = 0.95,
+    decay: NonNegative = 0.95,
     max_steps: PositiveInt = 250,
     progress_tol: NonNegative = 5e-4,
     preconditioner: Callable[[Params], Callable[[Tree], Tree]] | None = None,
@@ -79,8 +78,6 @@ def scale_by_hessian_free(
         >>> print(updates, state["scale_by_hessian_free"]["damping_factor"].round(4))
         [1.5] 0.6667
     """
-    check_cg("scale_by_hessian_free", damping, None, max_steps, None)
-    check_at_least("scale_by_hessian_free", 0, decay=decay, progress_tol=progress_tol)
 
     def rule(g, s, p, model_fn, loss_fn=half_sum_of_squares, value_fn=None):
         fun = (lambda p: loss_fn(model_fn(p))) if value_fn is None else value_fn
@@ -115,7 +112,7 @@ def _adaptation(ratio: jax.Array) -> jax.Array:
 @recipe
 def hessian_free(
     damping: NonNegative = 1.0,
-    decay: Hyper = 0.95,
+    decay: NonNegative = 0.95,
     max_steps: PositiveInt = 250,
     line_search: GradientTransformation | None = None,
 ) -> GradientTransformation:
