@@ -57,7 +57,7 @@ def apply_every(k: int = 1) -> GradientTransformation:
             lambda g, a: g + jnp.where(is_start, 0.0, a), updates, state["grad_acc"]
         )
         through = jax.tree.map(lambda a: jnp.where(is_end, a, jnp.zeros_like(a)), summed)
-        return through, {"count": (state["count"] + 1) % k, "grad_acc": summed}
+        return through, {"count": (state["count"] % k + 1) % k, "grad_acc": summed}
 
     return GradientTransformation(*named_pair("apply_every", init, update))
 
@@ -131,7 +131,7 @@ def lookahead(
             start = inner.init(params.fast)
             reset = lambda new, old: jnp.where(sync, old, new)
             fast_state = jax.tree.map(reset, fast_state, start)
-        steps = (state["steps_since_sync"] + 1) % sync_period
+        steps = (state["steps_since_sync"] % sync_period + 1) % sync_period
         state = {"fast_state": fast_state, "steps_since_sync": steps}
         return LookaheadParams(fast, slow), state
 
@@ -211,7 +211,7 @@ class MultiSteps:
                 f" not {skip.dtype}{skip.shape}."
             )
         k = self._every_k(state.gradient_step)
-        share = lambda g, a: (g - a) / (state.mini_step + 1) if self._use_mean else g
+        share = lambda g, a: (g - a) / safe_increment(state.mini_step) if self._use_mean else g
         add = lambda g, a: jnp.where(skip, a, a + share(g.astype(a.dtype), a).astype(a.dtype))
         acc = jax.tree.map(add, updates, state.acc_grads)
         is_full = ~skip & (state.mini_step == k - 1)
@@ -225,7 +225,7 @@ class MultiSteps:
         )
         new_updates, inner = jax.lax.cond(is_full, step, wait)
         return new_updates, _Accumulated(
-            mini_step=jnp.where(skip, state.mini_step, (state.mini_step + 1) % k),
+            mini_step=jnp.where(skip, state.mini_step, (state.mini_step % k + 1) % k),
             gradient_step=jnp.where(
                 is_full, safe_increment(state.gradient_step), state.gradient_step
             ),

@@ -1,8 +1,9 @@
 """Lifts: from rules on one array to transformations of trees.
 
 A rule names what it wants among ``g`` (the update so far), ``s`` (its slots, a dict), ``p`` (the
-parameter) and ``t`` (the step, 1-based); any further argument is an extra argument of ``update``.
-It returns the new update, together with the new slots if it names ``s``. The lift says how far the
+parameter), ``t`` (the step, 1-based, a float) and ``count`` (the updates before this one, an
+integer, of which remainders are exact); any further argument is an extra argument of ``update``. It
+returns the new update, together with the new slots if it names ``s``. The lift says how far the
 rule looks:
 
 ===============  ===================================================================  ========
@@ -32,12 +33,13 @@ from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage
 from gradchain.core.types import Params, State, Where
 from gradchain.numerics.arithmetic import cast, compute_dtype, real_dtype
+from gradchain.numerics.counting import step_of
 from gradchain.tree.mapping import map_rows
 from gradchain.tree.selecting import keep_leaves, select
 
 SlotColumns: TypeAlias = dict[str, list[Any]]  # the leaves of slots, by name
 #: A rule is given these by name; other names are extra arguments.
-GIVEN = frozenset({"g", "s", "p", "t", "dtypes"})
+GIVEN = frozenset({"g", "s", "p", "t", "count", "dtypes"})
 
 
 def elementwise(rule: Callable[..., Any], where: Where | None = None, **slots: Slot) -> Body:
@@ -86,7 +88,7 @@ class Lift(Body):
         self.names = frozenset(parameters)
         self.required = frozenset(k for k, p in parameters.items() if p.default is p.empty)
         self.extras = self.names - GIVEN
-        self.needs_step = "t" in self.names
+        self.needs_step = not self.names.isdisjoint({"t", "count"})
         self.slot_names = frozenset(slots)
         self.keeps_clock = "count" in slots
 
@@ -101,8 +103,9 @@ class Lift(Body):
         """Run the rule, in ``dtype``, on arguments that it names."""
         real = real_dtype(dtype)
         given |= {k: at_least(extra[k], real) for k in self.extras if k in extra}
-        if self.needs_step:
-            given["t"] = (stage.count + 1).astype(real)
+        given["count"] = stage.count
+        if "t" in self.names:
+            given["t"] = step_of(stage.count, real)
         for name in self.required - {"g"}:  # which may be a tree that is None
             if given.get(name) is None:
                 self._check_given(stage.name, name, given["g"])

@@ -11,7 +11,7 @@ from gradchain.core.columns import Columns
 from gradchain.core.holes import drop_leaves, frozen_by, with_zeros, without_frozen
 from gradchain.core.stage import Member, Stage, is_inside, stages_at_start
 from gradchain.core.types import Params, State
-from gradchain.numerics.arithmetic import increment
+from gradchain.numerics.counting import increment
 
 
 def init_stages(members: Mapping[str, Member], params: Params) -> State:

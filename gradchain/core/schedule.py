@@ -2,20 +2,130 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import weakref
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from gradchain.core.call import Call, is_call
 from gradchain.core.factory import FACTORIES, decorator
 from gradchain.core.ranges import Hyper
-from gradchain.core.types import StepFunction
+from gradchain.core.types import Numeric, StepFunction
+from gradchain.numerics import counting
 
 P = ParamSpec("P")
+
+
+class Step:
+    """A step of which differences, remainders and comparisons are exact.
+
+    It is an integer, of any size, where the step is whole: a float32 holds no odd numbers above
+    2^24. A schedule whose first argument is annotated as a ``Step`` is given one; it reduces it,
+    and takes the ``value`` of what remains.
+
+    Attributes:
+        count: the step as it is counted: an integer, or a float that a user gave.
+        dtype: the dtype of values.
+
+    Example:
+        >>> import gradchain as gc
+        >>> @gc.schedule
+        ... def sawtooth(step: gc.schedules.Step, period: int):
+        ...     return (step % period).value / period
+        >>> print(sawtooth(4)(10**8 + 3))
+        0.75
+    """
+
+    __slots__ = ("count", "dtype")
+
+    def __init__(self, count: jax.Array, dtype: jnp.dtype):
+        self.count, self.dtype = count, dtype
+
+    @classmethod
+    def of(cls, step: ArrayLike | Step) -> Step:
+        """A number or an array of numbers as a step."""
+        if isinstance(step, Step):
+            return step
+        dtype = jnp.result_type(float)
+        if isinstance(step, int | float | np.ndarray | np.generic):
+            step = _whole_if_possible(np.asarray(step))
+        count = jnp.asarray(step)
+        is_counted = count.dtype == bool or jnp.issubdtype(count.dtype, jnp.integer)
+        return cls(_signed(count) if is_counted else count.astype(dtype), dtype)
+
+    @property
+    def value(self) -> jax.Array:
+        """The step as a float."""
+        return self.count.astype(self.dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the array of steps."""
+        return self.count.shape
+
+    def __sub__(self, steps: Numeric) -> Step:
+        """The steps since a boundary; below 0 before it."""
+        return Step(counting.minus(self.count, steps), self.dtype)
+
+    def __rsub__(self, steps: Numeric) -> Step:
+        """The steps that are left, of a step from 0 to ``steps``."""
+        return Step(counting.left_until(self.count, steps), self.dtype)
+
+    def __mod__(self, period: Numeric) -> Step:
+        """The steps since the last whole period."""
+        return Step(counting.remainder(self.count, period), self.dtype)
+
+    def __floordiv__(self, period: Numeric) -> Step:
+        """How many periods are over."""
+        return Step(counting.quotient(self.count, period), self.dtype)
+
+    def __lt__(self, boundary: Numeric) -> jax.Array:
+        return counting.is_before(self.count, boundary)
+
+    def __ge__(self, boundary: Numeric) -> jax.Array:
+        return ~counting.is_before(self.count, boundary)
+
+    def at_least_zero(self) -> Step:
+        """The step, 0 where it is below."""
+        return Step(jnp.maximum(self.count, 0), self.dtype)
+
+    def at_most(self, steps: Numeric) -> Step:
+        """The step, or a boundary where it is beyond."""
+        return Step(counting.at_most(self.count, steps), self.dtype)
+
+
+def _whole_if_possible(x: np.ndarray) -> np.ndarray:
+    """Numbers as integers if all are whole and in range, else as floats."""
+    if x.dtype.kind in "fO":  # an object is an integer beyond int64
+        x = x.astype(np.float64)
+    if x.dtype.kind not in "iuf":
+        return x
+    integer = jnp.result_type(int)
+    top = np.iinfo(integer).max
+    is_whole = (x == np.floor(x)) & (x >= -top) & (x <= top)
+    return x.astype(integer if np.all(is_whole) else np.float64)
+
+
+def _signed(count: jax.Array) -> jax.Array:
+    """A count as an int32 or int64, of which differences may be negative."""
+    if count.dtype in (jnp.int32, jnp.int64):
+        return count
+    integer = jnp.result_type(int)
+    if jnp.issubdtype(count.dtype, jnp.unsignedinteger):
+        top = min(jnp.iinfo(count.dtype).max, jnp.iinfo(integer).max)
+        count = jnp.minimum(count, jnp.asarray(top, count.dtype))
+    return count.astype(integer)
+
+
+def value_of(function: StepFunction, step: Step) -> Any:
+    """A function of the step at a step, which only schedules take as it is."""
+    return function(step if isinstance(function, Schedule) else step.value)
 
 
 class Schedule(Call):
@@ -37,21 +147,22 @@ class Schedule(Call):
     __slots__ = ()
     __array_ufunc__ = None  # a NumPy number on the left leaves the operation to us
 
-    def __call__(self, step: ArrayLike) -> jax.Array:
+    def __call__(self, step: ArrayLike | Step) -> jax.Array:
         """The value after ``step`` updates.
 
         ``step`` is a number or an array of numbers.
         """
-        as_float = float(step) if isinstance(step, int) else step
-        step = jnp.asarray(as_float).astype(jnp.result_type(float))
+        step, is_exact = Step.of(step), _reduces_steps(self.factory.function)
         cast = lambda x: x.astype(step.dtype) if isinstance(x, jax.Array) else x
         arguments = dict(self.arguments)
         for name, value in arguments.items():
             kind = self.factory.kinds[name]
             if callable(value) and kind.is_hyper:
-                arguments[name] = cast(kind.at(f"{self.factory.name}: {name}", value, step))
-        arguments = jax.tree.map(cast, arguments, is_leaf=is_call)
-        return self.factory.call(arguments, step)
+                at = step if isinstance(value, Schedule) else step.value
+                value = kind.at(f"{self.factory.name}: {name}", value, at)
+            if not (is_exact and kind.is_integer):  # boundaries stay integers
+                arguments[name] = jax.tree.map(cast, value, is_leaf=is_call)
+        return self.factory.call(arguments, step if is_exact else step.value)
 
     def checked(self) -> Schedule:
         """See ``Call``; it is evaluated, on shapes alone.
@@ -164,6 +275,14 @@ def _is_made_by(name: str, x: object) -> bool:
 def schedule(function: Callable[Concatenate[Any, P], Any]) -> Callable[P, Schedule]:
     """Make a factory of schedules from a function.
 
-    Its first argument is the step, a float scalar.
+    Its first argument is the step, a float scalar; annotated as a ``Step`` it is one, of which
+    remainders and differences are exact.
     """
     return decorator(Schedule, coming=1)(function)
+
+
+@functools.cache
+def _reduces_steps(function: Callable[..., Any]) -> bool:
+    """Whether a schedule's function takes a ``Step``, by its annotation."""
+    first = next(iter(inspect.signature(function).parameters.values()))
+    return first.annotation is Step or str(first.annotation).split(".")[-1] == "Step"

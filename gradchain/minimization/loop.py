@@ -16,7 +16,7 @@ from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Numeric, Params, State, Tree, Updates
 from gradchain.minimization.callbacks import tell_host
 from gradchain.minimization.result import Result, Status
-from gradchain.numerics.arithmetic import increment
+from gradchain.numerics.counting import increment
 from gradchain.searches.bounds import (
     Bounds,
     free_part,
@@ -237,7 +237,7 @@ class Loop:
         is_first = evals == 1
         best = where_tree(is_first | _is_better(now, c.best), now, c.best)
         point, state, step = self.move(c, now, grad)
-        steps = c.steps + (step.is_step & ~is_first).astype(jnp.int32)
+        steps = jnp.where(step.is_step & ~is_first, increment(c.steps), c.steps)
 
         scale = jnp.maximum(jnp.abs(step.value), jnp.abs(c.last.value))
         change = jnp.abs(c.last.value - step.value)
@@ -246,7 +246,7 @@ class Loop:
         is_level = step.is_step & ~is_first & (change <= least * scale)
         is_same = ~is_first & (change <= rounding * scale)
         is_idle = is_same if self.search else step.is_still
-        idle = jnp.where(step.is_step, jnp.where(is_idle, c.idle + 1, 0), c.idle)
+        idle = jnp.where(step.is_step, jnp.where(is_idle, increment(c.idle), 0), c.idle)
 
         last = where_tree(step.is_step, Height(step.value, step.grad_norm), c.last)
         new = Carry(point, state, best, last, steps, evals, idle, c.status, c.history)

@@ -100,9 +100,3 @@ def cast(x: jax.Array, dtype: DTypeLike) -> jax.Array:
     """
     is_weak = getattr(x, "weak_type", False)  # a NumPy array never is
     return x if x.dtype == dtype and not is_weak else x.astype(dtype)
-
-
-def increment(count: jax.Array) -> jax.Array:
-    """``count + 1``, which stays at the largest integer of its dtype."""
-    top = jnp.iinfo(count.dtype).max
-    return jnp.where(count < top, count + 1, top)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.errors import check_one_of
 from gradchain.core.lift import leafwise
-from gradchain.core.ranges import Decay, Hyper, NonNegative, Positive, PositiveInt
+from gradchain.core.ranges import Decay, Hyper, NonNegative, PositiveInt
 from gradchain.core.slots import shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide
+from gradchain.numerics.counting import quotient
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
-from gradchain.tree.random import step_key
 from gradchain.wrappers.low_rank import is_wide_enough
 
 
@@ -26,11 +27,11 @@ from gradchain.wrappers.low_rank import is_wide_enough
 def scale_by_apollo(
     rank: PositiveInt = 128,
     update_every: PositiveInt = 200,
-    scale: Hyper = 1.0,
+    scale: NonNegative = 1.0,
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,
-    max_growth: Positive | None = 1.01,
+    max_growth: Annotated[Hyper, "(0, inf]"] | None = 1.01,
     scale_by: str = "channel",
     seed: int = 0,
 ) -> Body:
@@ -71,19 +72,18 @@ def scale_by_apollo(
         (2, 8)
     """
     check_one_of("scale_by_apollo", ("channel", "tensor"), scale_by=scale_by)
-    check_at_least("scale_by_apollo", 1, rank=rank, update_every=update_every)
 
     def adam(g, s, t):
         mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
         size = jnp.sqrt(debias(nu, b2, t)) + eps
         return debias(mu, b1, t) / size, {"mu": mu, "nu": nu}
 
-    def rule(g, s, t):
+    def rule(g, s, t, count):
         if not is_wide_enough(g.shape, rank):
             return adam(g, s, t)
         is_tall = g.shape[-2] > g.shape[-1]
         x = jnp.swapaxes(g, -1, -2) if is_tall else g
-        projection = _projection(seed, (t - 1) // update_every, (rank, x.shape[-2]), x)
+        projection = _projection(seed, quotient(count, update_every), (rank, x.shape[-2]), x)
         low = projection @ x
         scaled, new = adam(low, s, t)
         dims = (-2,) if scale_by == "channel" else (-2, -1)
@@ -140,7 +140,8 @@ def _projection(
 
     They are drawn in float32, so that they are the same in each precision.
     """
-    drawn = jax.random.normal(step_key(seed, period), shape, jnp.float32)
+    key = jax.random.fold_in(jax.random.key(seed), period)
+    drawn = jax.random.normal(key, shape, jnp.float32)
     return drawn.astype(like.real.dtype) / math.sqrt(shape[0])
 
 
@@ -149,13 +150,13 @@ def apollo(
     learning_rate: Hyper,
     rank: PositiveInt = 128,
     update_every: PositiveInt = 200,
-    scale: Hyper = 1.0,
+    scale: NonNegative = 1.0,
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,
     weight_decay: NonNegative = 0.0,
     where: Where | None = None,
-    max_growth: Positive | None = 1.01,
+    max_growth: Annotated[Hyper, "(0, inf]"] | None = 1.01,
     scale_by: str = "channel",
     seed: int = 0,
 ) -> GradientTransformation:

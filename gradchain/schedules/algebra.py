@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.ranges import Hyper
-from gradchain.core.schedule import schedule
-from gradchain.schedules.shapes import OfStep, at_least, value_at
+from gradchain.core.ranges import Hyper, NonNegativeInt, PositiveInt
+from gradchain.core.schedule import Step, schedule
+from gradchain.schedules.shapes import OfStep, value_at
 
 
 @schedule
-def sum_schedule(step: jax.Array, first: Hyper, second: Hyper) -> jax.Array:
+def sum_schedule(step: Step, first: Hyper, second: Hyper) -> jax.Array:
     """The sum of two schedules, ``first + second``.
 
     Args:
@@ -32,7 +32,7 @@ def sum_schedule(step: jax.Array, first: Hyper, second: Hyper) -> jax.Array:
 
 
 @schedule
-def product_schedule(step: jax.Array, first: Hyper, second: Hyper) -> jax.Array:
+def product_schedule(step: Step, first: Hyper, second: Hyper) -> jax.Array:
     """The product of two schedules, ``first * second``.
 
     Args:
@@ -50,7 +50,7 @@ def product_schedule(step: jax.Array, first: Hyper, second: Hyper) -> jax.Array:
 
 @schedule
 def clipped_schedule(
-    step: jax.Array,
+    step: Step,
     schedule: Hyper,
     low: Hyper | None = None,
     high: Hyper | None = None,
@@ -73,7 +73,7 @@ def clipped_schedule(
 
 
 @schedule
-def shifted_schedule(step: jax.Array, schedule: OfStep, steps: int) -> jax.Array:
+def shifted_schedule(step: Step, schedule: OfStep, steps: int) -> jax.Array:
     """A schedule some steps later, ``schedule.shift(steps)``.
 
     Before it begins it has its first value.
@@ -87,11 +87,11 @@ def shifted_schedule(step: jax.Array, schedule: OfStep, steps: int) -> jax.Array
         >>> print(gc.linear_schedule(0.0, 1.0, 10).shift(5)(10))
         0.5
     """
-    return value_at(schedule, jnp.maximum(step - steps, 0.0))
+    return value_at(schedule, (step - steps).at_least_zero())
 
 
 @schedule
-def repeated_schedule(step: jax.Array, schedule: OfStep, steps: int) -> jax.Array:
+def repeated_schedule(step: Step, schedule: OfStep, steps: PositiveInt) -> jax.Array:
     """The first steps of a schedule over and over, ``schedule.repeat(steps)``.
 
     Args:
@@ -106,12 +106,11 @@ def repeated_schedule(step: jax.Array, schedule: OfStep, steps: int) -> jax.Arra
         >>> print(gc.linear_schedule(0.0, 1.0, 10).repeat(10)(25))
         0.5
     """
-    at_least(1, steps=steps)
-    return value_at(schedule, jnp.mod(step, steps))
+    return value_at(schedule, step % steps)
 
 
 @schedule
-def until_schedule(step: jax.Array, schedule: OfStep, steps: int) -> jax.Array:
+def until_schedule(step: Step, schedule: OfStep, steps: NonNegativeInt) -> jax.Array:
     """A schedule that ends at a step, ``schedule.until(steps)``.
 
     From then on it keeps the value that it has there. With ``|`` another schedule goes on from
@@ -130,13 +129,12 @@ def until_schedule(step: jax.Array, schedule: OfStep, steps: int) -> jax.Array:
         >>> print(rate(7), (rate | 0.1)(7))
         0.5 0.1
     """
-    at_least(0, steps=steps)
-    return value_at(schedule, jnp.minimum(step, steps))
+    return value_at(schedule, step.at_most(steps))
 
 
 @schedule
 def join_schedules(
-    step: jax.Array, schedules: Sequence[OfStep], boundaries: Sequence[int]
+    step: Step, schedules: Sequence[OfStep], boundaries: Sequence[NonNegativeInt]
 ) -> jax.Array:
     """One schedule after another, each counting steps from its beginning.
 

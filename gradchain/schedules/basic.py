@@ -9,13 +9,13 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.ranges import Hyper
-from gradchain.core.schedule import schedule
-from gradchain.schedules.shapes import at_least, positive, turn
+from gradchain.core.ranges import Hyper, NonNegative, NonNegativeInt, Positive, PositiveInt
+from gradchain.core.schedule import Step, schedule
+from gradchain.schedules.shapes import as_float, constant, share
 
 
 @schedule
-def constant_schedule(step: jax.Array, value: Hyper) -> jax.Array:
+def constant_schedule(step: Step, value: Hyper) -> jax.Array:
     """The same value at every step.
 
     Args:
@@ -25,17 +25,17 @@ def constant_schedule(step: jax.Array, value: Hyper) -> jax.Array:
         >>> print(constant_schedule(0.5)(10))
         0.5
     """
-    return jnp.full_like(step, value)
+    return constant(step, value)
 
 
 @schedule
 def polynomial_schedule(
-    step: jax.Array,
+    step: Step,
     init_value: Hyper,
     end_value: Hyper,
-    power: Hyper,
-    transition_steps: int,
-    transition_begin: int = 0,
+    power: NonNegative,
+    transition_steps: PositiveInt,
+    transition_begin: NonNegativeInt = 0,
     cycle: bool = False,
 ) -> jax.Array:
     r"""A polynomial from one value to another.
@@ -58,23 +58,25 @@ def polynomial_schedule(
         >>> print(polynomial_schedule(1.0, 0.0, 2.0, transition_steps=10)(5))
         0.25
     """
-    at_least(1, transition_steps=transition_steps)
-    at_least(0, transition_begin=transition_begin)
-    passed = jnp.maximum(step - transition_begin, 0.0)
-    length = transition_steps
+    passed = (step - transition_begin).at_least_zero()
+    length = as_float(transition_steps, step)
+    left = 1.0 - jnp.minimum(passed.value / length, 1.0)
     if cycle:
-        length = transition_steps * jnp.maximum(jnp.ceil(passed / transition_steps), 1.0)
-    left = 1.0 - jnp.minimum(passed / length, 1.0)
+        within = passed % transition_steps
+        is_over = (within.value == 0) & (passed.value > 0)
+        times = (passed // transition_steps).value + jnp.where(is_over, 0.0, 1.0)
+        remaining = jnp.where(is_over, 0.0, (transition_steps - within).value)
+        left = remaining / (times * length)
     return (init_value - end_value) * left**power + end_value
 
 
 @schedule
 def linear_schedule(
-    step: jax.Array,
+    step: Step,
     init_value: Hyper,
     end_value: Hyper,
-    transition_steps: int,
-    transition_begin: int = 0,
+    transition_steps: PositiveInt,
+    transition_begin: NonNegativeInt = 0,
 ) -> jax.Array:
     """From one value to another in a straight line.
 
@@ -91,21 +93,19 @@ def linear_schedule(
         >>> print(linear_schedule(0.0, 1.0, transition_steps=4)(3))
         0.75
     """
-    at_least(1, transition_steps=transition_steps)
-    at_least(0, transition_begin=transition_begin)
     # Counted in steps, so that all digits are right near either end.
-    done = jnp.clip(step - transition_begin, 0.0, transition_steps)
-    left = (transition_steps - done) / transition_steps
-    return init_value * left + end_value * (done / transition_steps)
+    done = (step - transition_begin).at_least_zero().at_most(transition_steps)
+    left = (transition_steps - done).value / as_float(transition_steps, step)
+    return init_value * left + end_value * (done.value / as_float(transition_steps, step))
 
 
 @schedule
 def cosine_decay_schedule(
-    step: jax.Array,
+    step: Step,
     init_value: Hyper,
-    decay_steps: int,
+    decay_steps: PositiveInt,
     alpha: Hyper = 0.0,
-    exponent: Hyper = 1.0,
+    exponent: NonNegative = 1.0,
 ) -> jax.Array:
     r"""Decay along half a cosine.
 
@@ -128,18 +128,17 @@ def cosine_decay_schedule(
         >>> print(cosine_decay_schedule(1.0, decay_steps=10)(10))
         0.0
     """
-    at_least(1, decay_steps=decay_steps)
-    wave = 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.clip(step / decay_steps, 0.0, 1.0)))
+    wave = 0.5 * (1.0 + jnp.cos(jnp.pi * share(step, 0, decay_steps)))
     return init_value * ((1.0 - alpha) * wave**exponent + alpha)
 
 
 @schedule
 def exponential_decay(
-    step: jax.Array,
+    step: Step,
     init_value: Hyper,
-    transition_steps: int,
-    decay_rate: Hyper,
-    transition_begin: int = 0,
+    transition_steps: PositiveInt,
+    decay_rate: Positive,
+    transition_begin: NonNegativeInt = 0,
     staircase: bool = False,
     end_value: Hyper | None = None,
 ) -> jax.Array:
@@ -169,7 +168,7 @@ def exponential_decay(
 
 
 def exponential(
-    step: jax.Array,
+    step: Step,
     init_value: float | jax.Array,
     transition_steps: float | jax.Array,
     decay_rate: float | jax.Array,
@@ -178,9 +177,6 @@ def exponential(
     end_value: float | jax.Array | None,
 ) -> jax.Array:
     """The value of ``exponential_decay``."""
-    at_least(1, transition_steps=transition_steps)
-    at_least(0, transition_begin=transition_begin)
-    positive(decay_rate=decay_rate)
     passed = transitions(step, transition_steps, transition_begin, staircase)
     value = init_value * decay_rate**passed
     if end_value is None:
@@ -191,11 +187,13 @@ def exponential(
 
 
 def transitions(
-    step: jax.Array,
+    step: Step,
     transition_steps: float | jax.Array,
     transition_begin: float | jax.Array,
     staircase: bool,
 ) -> jax.Array:
     """How many transitions are over; whole ones for a staircase."""
-    passed = jnp.maximum(step - transition_begin, 0.0)
-    return turn(passed, transition_steps)[0] if staircase else passed / transition_steps
+    passed = (step - transition_begin).at_least_zero()
+    if staircase:
+        return (passed // transition_steps).value
+    return passed.value / as_float(transition_steps, step)

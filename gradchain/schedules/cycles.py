@@ -8,15 +8,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.ranges import Hyper
-from gradchain.core.schedule import schedule
-from gradchain.schedules.shapes import at_least, between, one_of, share, turn, whole
-from gradchain.schedules.warmup import warmup_cosine
+from gradchain.core.ranges import Hyper, NonNegative, NonNegativeInt, Positive, PositiveInt
+from gradchain.core.schedule import Step, schedule
+from gradchain.schedules.shapes import as_float, between, constant, one_of, whole
+from gradchain.schedules.warmup import warmup_cosine, warmup_cosine_decay_schedule
 
 
 @schedule
 def cosine_annealing_schedule(
-    step: jax.Array, init_value: Hyper, half_period: int, end_value: Hyper = 0.0
+    step: Step, init_value: Hyper, half_period: PositiveInt, end_value: Hyper = 0.0
 ) -> jax.Array:
     r"""A cosine wave between two values, down and up again.
 
@@ -37,21 +37,21 @@ def cosine_annealing_schedule(
         >>> print(cosine_annealing_schedule(1.0, half_period=10)(jnp.array([0, 10, 20])))
         [1. 0. 1.]
     """
-    at_least(1, half_period=half_period)
-    within = jnp.mod(step, 2 * half_period)
-    passed = share(jnp.minimum(within, 2 * half_period - within), 0, half_period)
+    within = step % (2 * half_period)
+    nearest = jnp.minimum(within.value, (2 * half_period - within).value)
+    passed = jnp.clip(nearest / as_float(half_period, step), 0.0, 1.0)
     return between(init_value, end_value, passed, "cosine")
 
 
 @schedule
 def cosine_restarts_schedule(
-    step: jax.Array,
+    step: Step,
     init_value: Hyper,
-    first_decay_steps: int,
-    t_mult: int = 1,
-    m_mult: Hyper = 1.0,
+    first_decay_steps: PositiveInt,
+    t_mult: PositiveInt = 1,
+    m_mult: NonNegative = 1.0,
     end_value: Hyper = 0.0,
-    warmup_steps: int = 0,
+    warmup_steps: NonNegativeInt = 0,
 ) -> jax.Array:
     r"""Cosine decay with warm restarts, without end (SGDR).
 
@@ -84,32 +84,32 @@ def cosine_restarts_schedule(
             f"first_decay_steps includes the warm-up: {first_decay_steps} for {warmup_steps=}."
         )
     if t_mult == 1:
-        number, within = turn(step, first_decay_steps)
+        number = (step // first_decay_steps).value
+        within = step % first_decay_steps
         length = first_decay_steps
     else:
-        cycles = _cycles(first_decay_steps, t_mult, warmup_steps)
-        starts, lengths = (jnp.asarray(x, step.dtype) for x in cycles)
-        index = jnp.searchsorted(starts, step, side="right") - 1
+        starts, lengths = _cycles(first_decay_steps, t_mult, warmup_steps)
+        begins = jnp.asarray(starts, step.count.dtype)
+        index = jnp.searchsorted(begins, step.count, side="right") - 1
         number = index.astype(step.dtype)
-        within = step - starts[index]
-        length = lengths[index]
+        within = step - begins[index]
+        length = jnp.asarray(lengths, step.dtype)[index]
     peak = init_value * m_mult**number
     return warmup_cosine(within, end_value, peak, warmup_steps, length, end_value)
 
 
-def _cycles(first: int, mult: int, warmup: int) -> tuple[list[float], list[float]]:
+def _cycles(first: int, mult: int, warmup: int) -> tuple[list[int], list[float]]:
     """Starts and lengths of cycles, up to the largest step."""
-    starts, lengths = [0.0], [float(first)]
-    while starts[-1] < 2**31:
-        last = lengths[-1]
-        starts.append(starts[-1] + last)
-        lengths.append((last - warmup) * mult + warmup)
-    return starts, lengths
+    starts, lengths = [0], [first]
+    while starts[-1] + lengths[-1] < 2**31:
+        starts.append(starts[-1] + lengths[-1])
+        lengths.append((lengths[-1] - warmup) * mult + warmup)
+    return starts, list(map(float, lengths))
 
 
 @schedule
 def sgdr_schedule(
-    step: jax.Array,
+    step: Step,
     cosine_kwargs: Sequence[dict[str, Any]],
 ) -> jax.Array:
     """Warm-ups with cosine decays, each with its own arguments (SGDR).
@@ -130,22 +130,23 @@ def sgdr_schedule(
     """
     if not cosine_kwargs:
         raise ValueError("cosine_kwargs is empty.")
-    begin, value = 0, jnp.zeros_like(step)
+    begin, value = 0, constant(step, 0.0)
     for arguments in cosine_kwargs:
-        value = jnp.where(step < begin, value, warmup_cosine(step - begin, **arguments))
-        begin = begin + arguments["decay_steps"]
+        decay = warmup_cosine_decay_schedule(**arguments)
+        value = jnp.where(step < begin, value, decay(step - begin))
+        begin = begin + decay.arguments["decay_steps"]
     return value
 
 
 @schedule
 def cyclic_schedule(
-    step: jax.Array,
+    step: Step,
     base_value: Hyper,
     peak_value: Hyper,
-    rise_steps: int,
-    fall_steps: int | None = None,
+    rise_steps: PositiveInt,
+    fall_steps: PositiveInt | None = None,
     mode: str = "triangular",
-    gamma: Hyper = 1.0,
+    gamma: Positive = 1.0,
 ) -> jax.Array:
     r"""Triangles: linearly up and down, over and over.
 
@@ -171,13 +172,12 @@ def cyclic_schedule(
     """
     one_of(("triangular", "triangular2", "exp_range"), mode=mode)
     fall_steps = rise_steps if fall_steps is None else fall_steps
-    at_least(1, rise_steps=rise_steps, fall_steps=fall_steps)
-    number, within = turn(step, rise_steps + fall_steps)
-    rise = within / rise_steps
-    fall = 1.0 - (within - rise_steps) / fall_steps
-    height = jnp.where(within <= rise_steps, rise, fall)
+    within = step % (rise_steps + fall_steps)
+    rise = within.value / as_float(rise_steps, step)
+    fall = 1.0 - (within - rise_steps).value / as_float(fall_steps, step)
+    height = jnp.where(within < rise_steps, rise, fall)
     if mode == "triangular2":
-        height = height * 0.5**number
+        height = height * 0.5 ** (step // (rise_steps + fall_steps)).value
     if mode == "exp_range":
-        height = height * gamma**step
+        height = height * gamma**step.value
     return between(base_value, peak_value, height)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.ranges import Hyper
-from gradchain.core.schedule import schedule
+from gradchain.core.ranges import Hyper, NonNegative, NonNegativeInt, Positive, PositiveInt
+from gradchain.core.schedule import Step, schedule
 from gradchain.schedules.basic import transitions
 from gradchain.schedules.shapes import (
     OfStep,
-    at_least,
     between,
-    positive,
     share,
     value_at,
     whole,
@@ -21,11 +19,11 @@ from gradchain.schedules.shapes import (
 
 @schedule
 def inverse_time_decay_schedule(
-    step: jax.Array,
+    step: Step,
     init_value: Hyper,
-    transition_steps: int,
-    decay_rate: Hyper,
-    transition_begin: int = 0,
+    transition_steps: PositiveInt,
+    decay_rate: NonNegative,
+    transition_begin: NonNegativeInt = 0,
     staircase: bool = False,
     power: Hyper = 1.0,
 ) -> jax.Array:
@@ -52,15 +50,13 @@ def inverse_time_decay_schedule(
         >>> print(inverse_time_decay_schedule(1.0, transition_steps=10, decay_rate=1.0)(30))
         0.25
     """
-    at_least(1, transition_steps=transition_steps)
-    at_least(0, transition_begin=transition_begin, decay_rate=decay_rate)
     passed = transitions(step, transition_steps, transition_begin, staircase)
     return init_value / (1.0 + decay_rate * passed) ** power
 
 
 @schedule
 def rex_schedule(
-    step: jax.Array, init_value: Hyper, decay_steps: int, end_value: Hyper = 0.0
+    step: Step, init_value: Hyper, decay_steps: PositiveInt, end_value: Hyper = 0.0
 ) -> jax.Array:
     r"""Decay slowly at first and steeply at the end (REX).
 
@@ -82,19 +78,18 @@ def rex_schedule(
         >>> print(rex_schedule(1.0, decay_steps=10)(5).round(4))
         0.6667
     """
-    at_least(1, decay_steps=decay_steps)
     left = 1.0 - share(step, 0, decay_steps)
     return between(end_value, init_value, 2.0 * left / (1.0 + left))
 
 
 @schedule
 def sigmoid_schedule(
-    step: jax.Array,
+    step: Step,
     init_value: Hyper,
     end_value: Hyper,
-    transition_steps: int,
-    transition_begin: int = 0,
-    steepness: Hyper = 10.0,
+    transition_steps: PositiveInt,
+    transition_begin: NonNegativeInt = 0,
+    steepness: Positive = 10.0,
 ) -> jax.Array:
     r"""A logistic curve from one value to another.
 
@@ -116,9 +111,6 @@ def sigmoid_schedule(
         >>> print(rate(0), rate(5), rate(10))
         1.0 0.5 0.0
     """
-    at_least(1, transition_steps=transition_steps)
-    at_least(0, transition_begin=transition_begin)
-    positive(steepness=steepness)
     # In tanh(x / 2) = 2 sigma(x) - 1, whose ends are exact.
     passed = share(step, transition_begin, transition_steps)
     half = jnp.tanh(0.5 * steepness * (passed - 0.5))
@@ -128,7 +120,11 @@ def sigmoid_schedule(
 
 @schedule
 def chebyshev_schedule(
-    step: jax.Array, init_value: Hyper, steps: int, low: Hyper = 0.05, high: Hyper = 1.0
+    step: Step,
+    init_value: Hyper,
+    steps: PositiveInt,
+    low: Positive = 0.05,
+    high: Positive = 1.0,
 ) -> jax.Array:
     r"""The inverse Chebyshev nodes in fractal order, repeated.
 
@@ -154,13 +150,12 @@ def chebyshev_schedule(
         [5.29 1.16]
     """
     whole(1, steps=steps)
-    positive(low=low)
     if isinstance(low, float) and isinstance(high, float) and high < low:
         raise ValueError(f"high must be {low} or more, as low is, not {high!r}.")
     order = jnp.asarray(_fractal_order(steps))
     angle = jnp.pi * (order.astype(step.dtype) + 0.5) / steps
     node = 0.5 * (high + low) - 0.5 * (high - low) * jnp.cos(angle)
-    return init_value / node[jnp.mod(step, steps).astype(jnp.int32)]
+    return init_value / node[(step % steps).count.astype(jnp.int32)]
 
 
 def _fractal_order(steps: int) -> list[int]:
@@ -177,7 +172,7 @@ def _fractal_order(steps: int) -> list[int]:
 
 @schedule
 def multiplicative_schedule(
-    step: jax.Array, init_value: Hyper, factor: OfStep, steps: int
+    step: Step, init_value: Hyper, factor: OfStep, steps: PositiveInt
 ) -> jax.Array:
     r"""The product of a factor of each step: :math:`y_t = a \prod_{i=1}^{t} f(i)`.
 
@@ -197,7 +192,7 @@ def multiplicative_schedule(
         0.25
     """
     whole(1, steps=steps)
-    numbers = jnp.arange(1, steps + 1, dtype=step.dtype)
-    factors = jax.vmap(lambda i: value_at(factor, i))(numbers)
+    numbers = jnp.arange(1, steps + 1, dtype=jnp.int32)
+    factors = jax.vmap(lambda i: value_at(factor, Step(i, step.dtype)))(numbers)
     products = jnp.concatenate([jnp.ones((1,), step.dtype), jnp.cumprod(factors)])
-    return init_value * products[jnp.clip(step, 0, steps).astype(jnp.int32)]
+    return init_value * products[step.at_least_zero().at_most(steps).count.astype(jnp.int32)]

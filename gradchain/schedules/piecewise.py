@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.ranges import Fraction, Hyper, Positive
-from gradchain.core.schedule import schedule
+from gradchain.core.ranges import Fraction, Hyper, Positive, PositiveInt
+from gradchain.core.schedule import Step, schedule
 from gradchain.core.types import Numeric
-from gradchain.schedules.shapes import SHAPES, at_least, at_most, one_of, positive, through
+from gradchain.schedules.shapes import SHAPES, at_least, constant, one_of, positive, through
 
 
 @schedule
 def piecewise_constant_schedule(
-    step: jax.Array,
+    step: Step,
     init_value: Hyper,
-    boundaries_and_scales: dict[int, float] | None = None,
+    boundaries_and_scales: dict[int, Annotated[float, "[0, inf)"]] | None = None,
 ) -> jax.Array:
     """A constant, multiplied by a factor at each boundary.
 
@@ -32,7 +33,7 @@ def piecewise_constant_schedule(
         >>> print(piecewise_constant_schedule(1.0, {10: 0.5, 20: 0.5})(20))
         0.25
     """
-    value = jnp.full_like(step, init_value)
+    value = constant(step, init_value)
     for boundary, factor in _sorted(boundaries_and_scales):
         value = jnp.where(step >= boundary, value * factor, value)
     return value
@@ -40,10 +41,10 @@ def piecewise_constant_schedule(
 
 @schedule
 def piecewise_interpolate_schedule(
-    step: jax.Array,
+    step: Step,
     interpolate_type: str,
     init_value: Hyper,
-    boundaries_and_scales: dict[int, float] | None = None,
+    boundaries_and_scales: dict[int, Annotated[float, "[0, inf)"]] | None = None,
 ) -> jax.Array:
     """Interpolation between values at given steps.
 
@@ -72,16 +73,13 @@ def piecewise_interpolate_schedule(
 
 
 def _sorted(boundaries_and_scales: dict[int, float] | None) -> list[tuple[int, float]]:
-    points = sorted((boundaries_and_scales or {}).items())
-    for boundary, factor in points:
-        at_least(0, **{f"the factor at {boundary}": factor})
-    return points
+    return sorted((boundaries_and_scales or {}).items())
 
 
 @schedule
 def linear_onecycle_schedule(
-    step: jax.Array,
-    transition_steps: int,
+    step: Step,
+    transition_steps: PositiveInt,
     peak_value: Hyper,
     pct_start: Fraction = 0.3,
     pct_final: Fraction | None = 0.85,
@@ -130,8 +128,8 @@ def linear_onecycle_schedule(
 
 @schedule
 def cosine_onecycle_schedule(
-    step: jax.Array,
-    transition_steps: int,
+    step: Step,
+    transition_steps: PositiveInt,
     peak_value: Hyper,
     pct_start: Fraction = 0.3,
     div_factor: Positive = 25.0,
@@ -177,7 +175,7 @@ def cosine_onecycle_schedule(
 
 
 def _onecycle(
-    step: jax.Array,
+    step: Step,
     shape: str,
     transition_steps: Numeric,
     peak_value: Numeric,
@@ -187,10 +185,6 @@ def _onecycle(
     inclusive: bool,
 ) -> jax.Array:
     pct_start, pct_final = shares
-    at_least(1, transition_steps=transition_steps)
-    at_least(0, pct_start=pct_start, pct_final=pct_final)
-    at_most(1, pct_start=pct_start, pct_final=pct_final)
-    positive(div_factor=div_factor, final_div_factor=final_div_factor)
     if isinstance(pct_start, float):
         at_least(pct_start, pct_final=pct_final)
     first = peak_value / div_factor
@@ -217,5 +211,6 @@ def _whole(steps: Numeric) -> Numeric:
 
     They are 29 of ``0.29 * 100``, although the rounded product is less.
     """
-    steps = steps * (1 + 1e-6)
-    return math.floor(steps) if isinstance(steps, float) else jnp.floor(steps)
+    if isinstance(steps, float):
+        return math.floor(steps * (1 + 1e-12))
+    return jnp.floor(steps * (1 + 1e-6))

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.schedule import Step, value_of
 from gradchain.core.types import Numeric
 
 OfStep: TypeAlias = Callable[[jax.Array], Numeric]
@@ -29,13 +30,6 @@ at_least = partial(check_at_least, None)
 one_of = partial(check_one_of, None)
 
 
-def at_most(most: float, **arguments: Numeric | None) -> None:
-    """Check that no argument exceeds ``most``; traced ones pass."""
-    for name, value in arguments.items():
-        if isinstance(value, int | float) and not value <= most:
-            raise ValueError(f"{name} must be {most} or less, not {value!r}.")
-
-
 def positive(**arguments: Numeric | None) -> None:
     """Check that all arguments are positive; traced ones pass."""
     for name, value in arguments.items():
@@ -51,9 +45,16 @@ def whole(least: int, **arguments: Any) -> None:
     at_least(least, **arguments)
 
 
-def share(step: jax.Array, begin: Numeric, length: Numeric) -> jax.Array:
+def as_float(number: Numeric, step: Step) -> float | jax.Array:
+    """A number of steps as a float, in the precision of values."""
+    return number.astype(step.dtype) if isinstance(number, jax.Array) else float(number)
+
+
+def share(step: Step, begin: Numeric, length: Numeric) -> jax.Array:
     """The share of a period that has passed, in ``[0, 1]``."""
-    return jnp.clip((step - begin) / jnp.maximum(length, 1), 0.0, 1.0)
+    whole = as_float(length, step)
+    whole = max(whole, 1.0) if isinstance(whole, float) else jnp.maximum(whole, 1.0)
+    return jnp.clip((step - begin).value / whole, 0.0, 1.0)
 
 
 def between(
@@ -68,7 +69,7 @@ def between(
 
 
 def through(
-    step: jax.Array,
+    step: Step,
     start: Numeric,
     points: Iterable[tuple[Numeric, Numeric]],
     shape: str,
@@ -77,27 +78,26 @@ def through(
 
     After the last point it stays.
     """
-    value, begin = jnp.full_like(step, start), 0
+    value, begin = constant(step, start), 0
     for end, target in points:
         following = between(start, target, share(step, begin, end - begin), shape)
         value = jnp.where(step >= begin, following, value)
         begin = end
         start = target
-    return jnp.where(step >= begin, jnp.full_like(step, start), value)
+    return jnp.where(step >= begin, constant(step, start), value)
 
 
-def turn(step: jax.Array, period: Numeric) -> tuple[jax.Array, jax.Array]:
-    """How many periods are over, and the steps since then."""
-    within = jnp.mod(step, period)
-    return jnp.round((step - within) / period), within
+def constant(step: Step, value: Numeric) -> jax.Array:
+    """The same value at each step."""
+    return jnp.full_like(step.value, value)
 
 
-def value_at(schedule: Numeric | OfStep, step: jax.Array) -> jax.Array:
+def value_at(schedule: Numeric | OfStep, step: Step) -> jax.Array:
     """A schedule, function or number, evaluated at a step.
 
     It is in the precision of the step.
     """
-    value = jnp.asarray(schedule(step) if callable(schedule) else schedule)
+    value = jnp.asarray(value_of(schedule, step) if callable(schedule) else schedule)
     if value.shape not in ((), step.shape):
         shape = list(value.shape)
         raise ValueError(f"{schedule!r} gives an array of shape {shape}, not a number, at a step.")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.ranges import Hyper, Positive
-from gradchain.core.schedule import schedule
+from gradchain.core.ranges import Hyper, NonNegative, NonNegativeInt, Positive, PositiveInt
+from gradchain.core.schedule import Step, schedule
 from gradchain.schedules.basic import exponential
 from gradchain.schedules.shapes import (
     SHAPES,
     OfStep,
-    at_least,
+    as_float,
     between,
+    constant,
     one_of,
-    positive,
     share,
     value_at,
 )
@@ -22,9 +22,9 @@ from gradchain.schedules.shapes import (
 
 @schedule
 def warmup_schedule(
-    step: jax.Array,
+    step: Step,
     schedule: OfStep,
-    warmup_steps: int,
+    warmup_steps: NonNegativeInt,
     init_value: Hyper = 0.0,
     shape: str = "linear",
 ) -> jax.Array:
@@ -50,17 +50,17 @@ def warmup_schedule(
         >>> print(rate(5), rate(10), rate(110))
         0.5 1.0 0.0
     """
-    at_least(0, warmup_steps=warmup_steps)
     one_of(SHAPES, shape=shape)
-    first = value_at(schedule, jnp.zeros_like(step))
+    start = Step(jnp.zeros_like(step.count), step.dtype)
+    first = value_at(schedule, start)
     risen = between(init_value, first, share(step, 0, warmup_steps), shape)
-    after = value_at(schedule, jnp.maximum(step - warmup_steps, 0.0))
+    after = value_at(schedule, (step - warmup_steps).at_least_zero())
     return jnp.where(step < warmup_steps, risen, after)
 
 
 @schedule
 def warmup_constant_schedule(
-    step: jax.Array, init_value: Hyper, peak_value: Hyper, warmup_steps: int
+    step: Step, init_value: Hyper, peak_value: Hyper, warmup_steps: NonNegativeInt
 ) -> jax.Array:
     """A linear warm-up, then a constant.
 
@@ -77,19 +77,19 @@ def warmup_constant_schedule(
         >>> print(rate(5), rate(100))
         0.25 0.5
     """
-    peak = jnp.full_like(step, peak_value)
+    peak = constant(step, peak_value)
     return _warmed_up(step, init_value, peak_value, warmup_steps, peak)
 
 
 @schedule
 def warmup_cosine_decay_schedule(
-    step: jax.Array,
+    step: Step,
     init_value: Hyper,
     peak_value: Hyper,
-    warmup_steps: int,
-    decay_steps: int,
+    warmup_steps: NonNegativeInt,
+    decay_steps: PositiveInt,
     end_value: Hyper = 0.0,
-    exponent: Hyper = 1.0,
+    exponent: NonNegative = 1.0,
 ) -> jax.Array:
     """A linear warm-up, then a decay along half a cosine.
 
@@ -118,7 +118,7 @@ def warmup_cosine_decay_schedule(
 
 
 def warmup_cosine(
-    step: jax.Array,
+    step: Step,
     init_value: float | jax.Array,
     peak_value: float | jax.Array,
     warmup_steps: float | jax.Array,
@@ -140,13 +140,13 @@ def warmup_cosine(
 
 @schedule
 def warmup_exponential_decay_schedule(
-    step: jax.Array,
+    step: Step,
     init_value: Hyper,
     peak_value: Hyper,
-    warmup_steps: int,
-    transition_steps: int,
-    decay_rate: Hyper,
-    transition_begin: int = 0,
+    warmup_steps: NonNegativeInt,
+    transition_steps: PositiveInt,
+    decay_rate: Positive,
+    transition_begin: NonNegativeInt = 0,
     staircase: bool = False,
     end_value: Hyper | None = None,
 ) -> jax.Array:
@@ -179,12 +179,12 @@ def warmup_exponential_decay_schedule(
 
 @schedule
 def warmup_stable_decay_schedule(
-    step: jax.Array,
+    step: Step,
     init_value: Hyper,
     peak_value: Hyper,
-    warmup_steps: int,
-    stable_steps: int,
-    decay_steps: int,
+    warmup_steps: NonNegativeInt,
+    stable_steps: NonNegativeInt,
+    decay_steps: PositiveInt,
     end_value: Hyper = 0.0,
     shape: str = "sqrt",
 ) -> jax.Array:
@@ -217,8 +217,6 @@ def warmup_stable_decay_schedule(
         >>> print(rate(5), rate(50), rate(85), rate(100))
         0.5 1.0 0.5 0.0
     """
-    at_least(0, stable_steps=stable_steps)
-    at_least(1, decay_steps=decay_steps)
     one_of(SHAPES, shape=shape)
     passed = share(step, warmup_steps + stable_steps, decay_steps)
     decayed = between(peak_value, end_value, passed, shape)
@@ -227,10 +225,10 @@ def warmup_stable_decay_schedule(
 
 @schedule
 def inverse_sqrt_schedule(
-    step: jax.Array,
+    step: Step,
     init_value: Hyper,
     peak_value: Hyper,
-    warmup_steps: int,
+    warmup_steps: NonNegativeInt,
     timescale: Positive | None = None,
 ) -> jax.Array:
     r"""A linear warm-up, then decay with the inverse square root.
@@ -257,21 +255,20 @@ def inverse_sqrt_schedule(
         0.5 1.0 0.5
     """
     if timescale is None:
-        timescale = jnp.maximum(warmup_steps, 1)
-    positive(timescale=timescale)
-    after = jnp.maximum(step - warmup_steps, 0.0)
+        whole = as_float(warmup_steps, step)
+        timescale = max(whole, 1.0) if isinstance(whole, float) else jnp.maximum(whole, 1.0)
+    after = (step - warmup_steps).at_least_zero().value
     decayed = peak_value * jnp.sqrt(timescale / (after + timescale))
     return _warmed_up(step, init_value, peak_value, warmup_steps, decayed)
 
 
 def _warmed_up(
-    step: jax.Array,
+    step: Step,
     init_value: float | jax.Array,
     peak_value: float | jax.Array,
     warmup_steps: float | jax.Array,
     after: jax.Array,
 ) -> jax.Array:
     """A linear warm-up to ``peak_value``, then the value ``after``."""
-    at_least(0, warmup_steps=warmup_steps)
     rise = between(init_value, peak_value, share(step, 0, warmup_steps))
     return jnp.where(step < warmup_steps, rise, after)

@@ -14,7 +14,7 @@ from gradchain.core.slots import counter, like_param
 from gradchain.core.stage import Body, Stage
 from gradchain.core.transformation import GradientTransformation, chain, transform
 from gradchain.core.types import Numeric, Params, State, Updates
-from gradchain.numerics.arithmetic import increment
+from gradchain.numerics.counting import increment
 from gradchain.searches.search import (
     SETTLED,
     Search,

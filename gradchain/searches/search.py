@@ -32,7 +32,8 @@ from gradchain.core.stage import Stage
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.trees import PerTree
 from gradchain.core.types import Dtype, Numeric, Params, State, Tree, Updates
-from gradchain.numerics.arithmetic import cast, increment
+from gradchain.numerics.arithmetic import cast
+from gradchain.numerics.counting import increment
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.norms import all_finite
 

@@ -6,14 +6,13 @@ import contextlib
 import contextvars
 import typing
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.columns import Columns
-from gradchain.core.errors import check_at_least
 from gradchain.core.ranges import PositiveInt
 from gradchain.core.run import run_stages
 from gradchain.core.stage import Body, Stage, trusting_extras
@@ -22,6 +21,7 @@ from gradchain.core.types import Numeric, Pair, Params, State, Updates, Where
 from gradchain.core.walk import PlacedMember
 from gradchain.inspection.hyperparams import own_hyperparams
 from gradchain.numerics.arithmetic import cast, safe_divide
+from gradchain.numerics.counting import increment, remainder
 from gradchain.telemetry.layers import Layers
 from gradchain.telemetry.meters import (
     measured,
@@ -39,7 +39,7 @@ def watch(
     inner: GradientTransformation | Pair,
     every: PositiveInt = 100,
     by: Where | None = None,
-    healthy: Sequence[Numeric] = (1e-3, 1e3),
+    healthy: Annotated[Sequence[Numeric], "[0, inf]"] = (1e-3, 1e3),
     relative: bool = True,
 ) -> Body:
     r"""Measure the updates of ``inner`` and its members.
@@ -97,7 +97,6 @@ def watch(
         clip_by_global_norm/clip_factor 0.5
         update_ratio 0.02
     """
-    check_at_least("watch", 1, every=every)
     if isinstance(by, str) and by not in ("path", "group"):
         raise ValueError(
             "watch: by must be 'path', 'group', a function of path and leaf, or a tree,"
@@ -168,7 +167,7 @@ class Watched(Body):
             if body.every == 1:
                 new_updates, new_state, metrics = run()
             else:
-                due = (stage.count == 0) | ((stage.count + 1) % body.every == 0)
+                due = (stage.count == 0) | (remainder(increment(stage.count), body.every) == 0)
                 with _inside(Outer(True, programs)):
                     metrics = lax.cond(due, lambda: run()[2], lambda: old)
                 updates = _after(metrics["step"] >= 0, updates)
@@ -278,7 +277,7 @@ def _measured_run(
     gradients = updates
     if body.reduces_examples:
         gradients = tree_map_live(lambda x: jnp.mean(x, axis=0), updates)
-    metrics |= _numbers(body.inner, state) | {"step": count + 1}
+    metrics |= _numbers(body.inner, state) | {"step": increment(count)}
     metrics |= body.layers_of(params).measure(gradients, new_updates, params)
     settle = lambda x, like: cast(lax.stop_gradient(jnp.asarray(x)), like.dtype)
     settled = {k: settle(metrics[k], old[k]) for k in old}

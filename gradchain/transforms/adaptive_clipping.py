@@ -11,11 +11,11 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.trees import treewise
 from gradchain.core.types import Numeric
-from gradchain.numerics.arithmetic import shrink
 from gradchain.numerics.counting import is_before
+from gradchain.numerics.lengths import shortening
 from gradchain.numerics.roots import root
-from gradchain.transforms.clipping import large_norm
-from gradchain.tree.mapping import scale_tree
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.norms import tree_length
 
 
 @transform(roles="clip global_clip")
@@ -48,10 +48,10 @@ def clip_by_history(quantile: Fraction = 0.1, window: PositiveInt = 100) -> Body
     """
 
     def rule(g, s, t):
-        length = large_norm(g)
-        norms = jnp.concatenate([length[None], s["norms"][:-1]])
+        length = tree_length(g)
+        norms = jnp.concatenate([length.number[None], s["norms"][:-1]])
         limit = _quantile(norms, jnp.minimum(t, window), quantile)
-        return scale_tree(g, shrink(length, limit)), {"norms": norms}
+        return map_leaves(shortening(length, limit).times, g), {"norms": norms}
 
     return treewise(rule, norms=numbers(window))
 
@@ -82,8 +82,8 @@ def clip_by_zscore(
         z = \frac{n - \mu}{\sigma}, \quad \hat n = \begin{cases} \mu + \sigma \zeta^2 / z & z >
         \zeta \\ n & \text{else} \end{cases}, \quad u = g\,\hat n / n
 
-    and both are updated with the clipped norm :math:`\hat n`; a norm that is not finite updates
-    neither.
+    and both are updated with the clipped norm :math:`\hat n`; a norm that is not finite, or whose
+    square is not, updates neither.
 
     Args:
         threshold: the score :math:`\zeta > 0` from which a norm is an outlier.
@@ -108,20 +108,21 @@ def clip_by_zscore(
     """
 
     def rule(g, s, t, count):
-        length = large_norm(g)
+        length = tree_length(g)
+        size = length.number
         average = s["mean"]
         variance = s["variance"]
-        warm, excess = is_before(count, warmup_steps), length - average
+        warm, excess = is_before(count, warmup_steps), size - average
         spike = ~warm & (excess > threshold * root(variance))
         above = jnp.where(spike, excess, 1.0)
         bounded = average + threshold**2 * variance / above
-        left = jnp.where(spike, bounded, length)
+        left = jnp.where(spike, bounded, size)
 
         new_average, new_variance = move_moments(left, average, variance, t, decay, warm)
         new = {"mean": new_average, "variance": new_variance}
-        is_finite = jnp.isfinite(length)
+        is_finite = jnp.isfinite(size) & jnp.isfinite(new_variance)
         new = {k: jnp.where(is_finite, v, s[k]) for k, v in new.items()}
-        return scale_tree(g, shrink(length, left)), new
+        return map_leaves(shortening(length, left).times, g), new
 
     return treewise(rule, mean=scalar, variance=scalar)
 

@@ -13,7 +13,8 @@ from gradchain import projections
 from gradchain.core.call import Call
 from gradchain.core.factory import decorator
 from gradchain.core.lift import leafwise
-from gradchain.core.ranges import Hyper
+from gradchain.core.ranges import Finite, Hyper, Limit, NonNegative
+from gradchain.core.schedule import Schedule, Step
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.types import Numeric, Tree, Where
@@ -38,9 +39,10 @@ class PointMap(Call):
 
     def at(self, step: Numeric) -> Self:
         """The same map with schedules evaluated after ``step`` updates."""
-        kinds, own = self.factory.kinds, self.factory.name
-        at = lambda k: kinds[k].at(f"{own}: {k}", self.arguments[k], step)
-        numbers = {k: at(k) for k in self.scheduled}
+        kinds, own, exact = self.factory.kinds, self.factory.name, Step.of(step)
+        step_for = lambda function: exact if isinstance(function, Schedule) else exact.value
+        at = lambda k, v: kinds[k].at(f"{own}: {k}", v, step_for(v))
+        numbers = {k: at(k, self.arguments[k]) for k in self.scheduled}
         return self.of(self.factory, self.arguments | numbers, self.name)
 
     def on(self, x: jax.Array, *coming: Any) -> jax.Array:
@@ -144,7 +146,7 @@ def moved_by(
         return leafwise(lambda g, p: rule(plain, g, p), where, whole=True)
     whole = axis is not None or point_map.factory.name in ("spectral_ball", "nuclear_norm")
     if point_map.scheduled:
-        return leafwise(lambda g, p, t: rule(point_map.at(t - 1), g, p), where, whole=whole)
+        return leafwise(lambda g, p, count: rule(point_map.at(count), g, p), where, whole=whole)
     return leafwise(lambda g, p: rule(point_map, g, p), where, whole=whole)
 
 
@@ -182,7 +184,7 @@ def box(
 
 
 @constraint
-def simplex(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
+def simplex(x: jax.Array, over: Over, scale: NonNegative = 1.0) -> jax.Array:
     r"""The set :math:`x_i \ge 0, \sum_i x_i = s`.
 
     Args:
@@ -196,7 +198,7 @@ def simplex(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
 
 
 @constraint
-def l1_ball(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
+def l1_ball(x: jax.Array, over: Over, scale: Limit = 1.0) -> jax.Array:
     r"""The set :math:`\sum_i |x_i| \le s`.
 
     Args:
@@ -210,7 +212,7 @@ def l1_ball(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
 
 
 @constraint
-def l2_ball(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
+def l2_ball(x: jax.Array, over: Over, scale: Limit = 1.0) -> jax.Array:
     r"""The set :math:`\lVert x \rVert \le s`.
 
     With ``axis=0``, for each column of a kernel, it is the max-norm constraint.
@@ -226,7 +228,7 @@ def l2_ball(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
 
 
 @constraint
-def l2_sphere(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
+def l2_sphere(x: jax.Array, over: Over, scale: NonNegative = 1.0) -> jax.Array:
     r"""The set :math:`\lVert x \rVert = s`.
 
     With ``axis=0`` each column of a kernel has this norm.
@@ -242,7 +244,7 @@ def l2_sphere(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
 
 
 @constraint
-def linf_ball(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
+def linf_ball(x: jax.Array, over: Over, scale: Limit = 1.0) -> jax.Array:
     r"""The set :math:`|x_i| \le s`.
 
     Args:
@@ -256,7 +258,7 @@ def linf_ball(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
 
 
 @constraint
-def spectral_ball(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
+def spectral_ball(x: jax.Array, over: Over, scale: Limit = 1.0) -> jax.Array:
     r"""The matrices with singular values of at most :math:`s`.
 
     Matrices are the last two dimensions.
@@ -273,7 +275,9 @@ def spectral_ball(x: jax.Array, over: Over, scale: Hyper = 1.0) -> jax.Array:
 
 
 @constraint
-def hyperplane(x: jax.Array, over: Over, a: Tree = 1.0, b: Hyper = 0.0) -> jax.Array:
+def hyperplane(
+    x: jax.Array, over: Over, a: Tree = 1.0, b: Finite = 0.0
+) -> jax.Array:
     r"""The set :math:`\langle a, x \rangle = b`.
 
     Args:
@@ -289,7 +293,9 @@ def hyperplane(x: jax.Array, over: Over, a: Tree = 1.0, b: Hyper = 0.0) -> jax.A
 
 
 @constraint
-def halfspace(x: jax.Array, over: Over, a: Tree = 1.0, b: Hyper = 0.0) -> jax.Array:
+def halfspace(
+    x: jax.Array, over: Over, a: Tree = 1.0, b: Finite = 0.0
+) -> jax.Array:
     r"""The set :math:`\langle a, x \rangle \le b`; arguments as for ``hyperplane``.
 
     Example:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.ranges import Hyper, NonNegative
+from gradchain.core.ranges import NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.trees import treewise
+from gradchain.numerics.roots import power, root
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.random import normal_like, step_key
 
 
 @transform
-def add_noise(eta: NonNegative = 0.01, gamma: Hyper = 0.55, seed: int = 0) -> Body:
+def add_noise(eta: NonNegative = 0.01, gamma: NonNegative = 0.55, seed: int = 0) -> Body:
     r"""Add normal noise whose variance fades.
 
     .. math::
@@ -36,9 +37,9 @@ def add_noise(eta: NonNegative = 0.01, gamma: Hyper = 0.55, seed: int = 0) -> Bo
         1.0
     """
 
-    def rule(g, t, key=None):
-        deviation = jnp.sqrt(eta / t**gamma)
-        noise = normal_like(step_key(seed, t, key), g)
+    def rule(g, t, count, key=None):
+        deviation = root(eta / power(t, gamma))
+        noise = normal_like(step_key(seed, count, key), g)
         return map_leaves(lambda x, n: x + deviation * n, g, noise)
 
     return treewise(rule)

@@ -45,12 +45,12 @@ def pcgrad(seed: int = 0) -> Body:
         [0.5 1.5]
     """
 
-    def rule(g, t, key=None):
+    def rule(g, count, key=None):
         leaves = jax.tree.leaves(g)
         if not leaves:
             return g
         products = sum_over_shards([_products(x) for x in leaves])
-        weights = _weights(products, step_key(seed, t, key))
+        weights = _weights(products, step_key(seed, count, key))
 
         def add_up(x):
             spread = weights.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)

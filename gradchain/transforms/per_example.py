@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.columns import Columns
-from gradchain.core.ranges import Limit, NonNegative
+from gradchain.core.ranges import NonNegative
 from gradchain.core.stage import Body, Stage
 from gradchain.core.transformation import transform
 from gradchain.core.trees import PerTree
@@ -212,7 +212,7 @@ def _over_examples(partial: jax.Array, x: jax.Array, p: jax.Array | None) -> jax
 
 @transform
 def differentially_private_aggregate(
-    l2_norm_clip: Limit, noise_multiplier: NonNegative, seed: int = 0, layerwise: bool = False
+    l2_norm_clip: NonNegative, noise_multiplier: NonNegative, seed: int = 0, layerwise: bool = False
 ) -> Body:
     r"""Mean of clipped per-example gradients with noise for privacy (DP-SGD).
 
@@ -246,7 +246,7 @@ def differentially_private_aggregate(
         [0.5 0.4]
     """
 
-    def rule(g, t, p=None, key=None):
+    def rule(g, t, count, p=None, key=None):
         leaves = jax.tree.leaves(g)
         params = jax.tree.leaves(p)
         if not leaves:
@@ -256,11 +256,11 @@ def differentially_private_aggregate(
         else:
             clipped, _ = _clip_together(g, p, l2_norm_clip)
         axes = _example_axes(leaves[0], params[0] if params else None)
-        count = len(leaves[0]) * math.prod(lax.axis_size(axis) for axis in axes)
+        examples = len(leaves[0]) * math.prod(lax.axis_size(axis) for axis in axes)
         # An infinite bound becomes a finite number, so that a multiplier of 0 makes no noise.
         bound = jnp.minimum(l2_norm_clip, jnp.finfo(t.dtype).max)
         deviation = noise_multiplier * bound
-        mean = lambda x, noise: (x + deviation * noise) / max(count, 1)
-        return map_leaves(mean, clipped, normal_like(step_key(seed, t, key), clipped))
+        mean = lambda x, noise: (x + deviation * noise) / max(examples, 1)
+        return map_leaves(mean, clipped, normal_like(step_key(seed, count, key), clipped))
 
     return stacked(rule)

@@ -10,18 +10,19 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gradchain.numerics.counting import increment
 from gradchain.numerics.reductions import varying_axes
-from gradchain.tree.paths import Leaf, Tree, flatten, named_leaves
+from gradchain.tree.paths import Leaf, Tree, distinct_leaves, flatten
 
 
-def step_key(seed: int, t: jax.Array, key: chex.PRNGKey | None = None) -> jax.Array:
-    """The random key of a step.
+def step_key(seed: int, count: jax.Array, key: chex.PRNGKey | None = None) -> jax.Array:
+    """The random key of the step after ``count`` updates.
 
-    It is ``key`` where there is one, else made from the seed and the number ``t`` of the step.
+    It is ``key`` where there is one, else made from the seed and the number of the step.
     """
     if key is not None:
         return key
-    return jax.random.fold_in(jax.random.key(seed), t.astype(jnp.int32))
+    return jax.random.fold_in(jax.random.key(seed), increment(count))
 
 
 def normal_like(key: chex.PRNGKey, tree: Tree) -> Tree:
@@ -67,5 +68,5 @@ def _draw_like(
         return (jax.lax.complex(parts[0], parts[1]) * part).astype(x.dtype)
 
     return treedef.unflatten(
-        [draw(path, x) for (path, _), x in zip(named_leaves(tree), leaves, strict=True)]
+        [draw(path, x) for (path, _), x in zip(distinct_leaves(tree), leaves, strict=True)]
     )

@@ -6,13 +6,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.around import around
-from gradchain.core.errors import check_at_least
 from gradchain.core.ranges import Hyper, PositiveInt
 from gradchain.core.slots import counter, like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair
-from gradchain.numerics.arithmetic import cast, increment
+from gradchain.numerics.arithmetic import cast
+from gradchain.numerics.counting import increment, is_before
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.norms import all_finite
 
@@ -51,18 +51,17 @@ def accumulate(inner: GradientTransformation | Pair, every: PositiveInt | Hyper)
         [0.]
         [-2.]
     """
-    check_at_least("accumulate", 1, every=every)
 
     def rule(g, s, p, inner, value=None):
         finite = all_finite((g, value))
-        first, micro_step = s["micro_step"] == 0, s["micro_step"] + 1
-        taken = s["taken"] + finite.astype(jnp.int32)
+        first, micro_step = s["micro_step"] == 0, increment(s["micro_step"])
+        taken = jnp.where(finite, increment(s["taken"]), s["taken"])
 
         def add(x, total):
             return jnp.where(first, 0.0, total) + jnp.where(finite, x, 0.0)
 
         value_sum = add(0.0 if value is None else value, s["value_sum"])
-        last = micro_step.astype(value_sum.dtype) > every - 0.5
+        last = ~is_before(micro_step, every - 0.5)
         steps = last & (taken > 0)
 
         def run(total, state):

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 
 from gradchain.core.around import around
 from gradchain.core.entries import entries
-from gradchain.core.errors import check_at_least
-from gradchain.core.ranges import Decay, Hyper, PositiveInt
+from gradchain.core.ranges import Decay, NonNegative, PositiveInt
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair, Params, Tree
 from gradchain.numerics.arithmetic import compute_dtype
+from gradchain.numerics.counting import increment, minus, quotient, remainder
 from gradchain.tree.mapping import map_leaves
-from gradchain.tree.paths import flatten, named_leaves
+from gradchain.tree.paths import distinct_leaves, flatten, named_leaves
 
 
 @transform(roles="final")
@@ -25,7 +25,7 @@ def average_weights(
     inner: GradientTransformation | Pair,
     decay: Decay | None = None,
     *,
-    power: Hyper | None = None,
+    power: NonNegative | None = None,
     start: PositiveInt = 1,
     every: PositiveInt = 1,
     debias: bool = True,
@@ -76,7 +76,6 @@ def average_weights(
         raise ValueError(
             "average_weights: decay and power are two kinds of average; give one of them."
         )
-    check_at_least("average_weights", 1, start=start, every=every)
     has_sum = decay is not None and debias
 
     def weights(s, n):
@@ -89,11 +88,11 @@ def average_weights(
         total = decay * s["weight"] + (1 - decay)
         return (1 - decay) / total, {"weight": total}
 
-    def rule(g, s, p, t, inner):
+    def rule(g, s, p, t, count, inner):
         u, new = inner(g, s["inner"], p)
-        step = t.astype(jnp.int32) - start
-        counts = (step >= 0) & (step % every == 0)
-        number = jnp.maximum(step // every + 1, 1)
+        step = minus(increment(count), start)
+        counts = (step >= 0) & (remainder(step, every) == 0)
+        number = jnp.maximum(quotient(step, every) + 1, 1)
         w, sums = weights(s, number.astype(t.dtype))
         otherwise = jnp.where(step < 0, 1.0, 0.0)
         w = jnp.where(counts, w, otherwise).astype(t.dtype)
@@ -134,7 +133,7 @@ def eval_params(state: Tree, params: Params) -> Params:
 
     Raises:
         ValueError: naming the path, if two averages stand side by side for one leaf, or one inside
-            a ``switch``.
+            a ``switch``, or if two leaves have the same path.
 
     Example:
         >>> import gradchain as gc
@@ -145,6 +144,8 @@ def eval_params(state: Tree, params: Params) -> Params:
     found: dict[str, Any] = {}
     own = {path: x for path, x in named_leaves(params) if x is not None}
     _search(state, own, frozenset(), found)
+    if found:
+        distinct_leaves(params)
     own_type = lambda path, x: found[path].astype(jnp.result_type(x))
     pick = lambda path, x: own_type(path, x) if path in found else x
     leaves = [pick(path, x) for path, x in named_leaves(params)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 
@@ -30,7 +32,7 @@ def _agreement(u: jax.Array, g: jax.Array) -> jax.Array:
 @transform
 def cautious(
     inner: GradientTransformation | Pair,
-    floor: Hyper | None = None,
+    floor: Annotated[Hyper, "(0, 1]"] | None = None,
     downhill: bool | None = None,
 ) -> Body:
     r"""Drop the elements of an update that oppose the gradient.

@@ -15,7 +15,7 @@ from jax import lax
 from gradchain.core.around import around
 from gradchain.core.by_label import checked_entries, named_members
 from gradchain.core.columns import Columns
-from gradchain.core.errors import check_at_least, check_one_of, quote, shape_dtype
+from gradchain.core.errors import check_one_of, quote, shape_dtype
 from gradchain.core.facts import Facts
 from gradchain.core.lift import GIVEN
 from gradchain.core.ranges import NonNegativeInt
@@ -24,9 +24,9 @@ from gradchain.core.stage import Body, Stage, run_inside, widest
 from gradchain.core.transformation import GradientTransformation, chain, transform
 from gradchain.core.types import Pair, Params, State, Tree
 from gradchain.core.walk import is_optimizer, walk
-from gradchain.numerics.arithmetic import increment
+from gradchain.numerics.counting import increment, is_before
 from gradchain.tree.mapping import map_leaves, upcast
-from gradchain.tree.paths import flatten, named_leaves
+from gradchain.tree.paths import distinct_leaves, flatten
 from gradchain.wrappers.groups import freeze
 
 Path: TypeAlias = tuple[str, ...]
@@ -176,9 +176,6 @@ def switch(
         >>> list(tx.init(jnp.zeros(2))["switch"])
         ['count', 'first', 'then']
     """
-    check_at_least("switch", 0, at=at)
-    if isinstance(at, float) and not at.is_integer():
-        raise ValueError(f"switch: at must be a whole number, not {at!r}.")
     carry = (carry,) if isinstance(carry, str) else carry
     names = carry if isinstance(carry, dict) else {name: name for name in carry}
 
@@ -189,10 +186,10 @@ def switch(
 
         def run_then():
             begun = lambda: hand_over(s["first"], s["then"], p)
-            u, new = then(g, lax.cond(s["count"] == at, begun, lambda: s["then"]), p)
+            u, new = then(g, lax.cond(is_before(s["count"], at + 1), begun, lambda: s["then"]), p)
             return u, s["first"], new
 
-        u, new_first, new_then = lax.cond(s["count"] < at, run_first, run_then)
+        u, new_first, new_then = lax.cond(is_before(s["count"], at), run_first, run_then)
         return u, {"count": increment(s["count"]), "first": new_first, "then": new_then}
 
     def hand_over(before: State, after: State, params: Params | None) -> State:
@@ -280,7 +277,7 @@ def _source(
 
 def _taken_over(path: Path, source: tuple[str, Tree], slot: Tree) -> Tree:
     """``slot`` with the leaves of ``source``, where it has them."""
-    old = {place: x for place, x in named_leaves(source[1]) if x is not None}
+    old = {place: x for place, x in distinct_leaves(source[1]) if x is not None}
 
     def take(place: str, x: jax.Array | None) -> jax.Array | None:
         if x is None or place not in old:
@@ -295,7 +292,7 @@ def _taken_over(path: Path, source: tuple[str, Tree], slot: Tree) -> Tree:
             )
         return y.astype(x.dtype)
 
-    leaves = named_leaves(slot)
+    leaves = distinct_leaves(slot)
     if old and not any(place in old for place, _ in leaves):
         raise ValueError(
             f"switch: {source[0]!r} in 'first' and {'/'.join(path)!r} in 'then' have no"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.around import around
 from gradchain.core.errors import check_one_of
-from gradchain.core.ranges import Hyper, Positive
+from gradchain.core.ranges import Fraction, Hyper, Positive
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -34,10 +34,10 @@ def dadapt(
     learning_rate: Hyper = 1.0,
     estim_lr0: Positive = 1e-6,
     *,
-    estim_lr_coef: Hyper = 1.0,
-    decay: Hyper = 1.0,
+    estim_lr_coef: Positive = 1.0,
+    decay: Fraction = 1.0,
     distance: Literal["euclidean", "largest"] = "euclidean",
-    growth_rate: Hyper | None = None,
+    growth_rate: Annotated[Hyper, "[1, inf]"] | None = None,
 ) -> Body:
     r"""D-Adaptation: a learning rate from the distance to the solution.
 

@@ -6,13 +6,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.around import around
-from gradchain.core.errors import check_at_least
-from gradchain.core.ranges import Decay, Hyper, Limit, PositiveInt
+from gradchain.core.ranges import Decay, Limit, NonNegative, PositiveInt
 from gradchain.core.slots import like_param, prepend
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair, Tree
 from gradchain.numerics.arithmetic import ema, shrink
+from gradchain.numerics.counting import is_before, remainder
 from gradchain.numerics.reductions import norm
 from gradchain.tree.mapping import map_leaves, scale_tree
 from gradchain.tree.norms import global_norm
@@ -21,7 +21,7 @@ from gradchain.tree.norms import global_norm
 @transform
 def mars(
     inner: GradientTransformation | Pair,
-    gamma: Hyper = 0.025,
+    gamma: NonNegative = 0.025,
     b1: Decay = 0.95,
     max_norm: Limit | None = 1.0,
     per_leaf: bool = True,
@@ -77,8 +77,8 @@ def _clipped(tree: Tree, max_norm: Numeric, per_leaf: bool) -> Tree:
 @transform
 def grokfast(
     inner: GradientTransformation | Pair,
-    alpha: Hyper = 0.98,
-    lamb: Hyper = 2.0,
+    alpha: Decay = 0.98,
+    lamb: NonNegative = 2.0,
 ) -> Body:
     r"""Amplify the slow part of the gradient, a moving average.
 
@@ -115,7 +115,7 @@ def grokfast(
 def grokfast_window(
     inner: GradientTransformation | Pair,
     window_size: PositiveInt = 100,
-    lamb: Hyper = 5.0,
+    lamb: NonNegative = 5.0,
     warmup: bool = True,
 ) -> Body:
     r"""Amplify the slow part of the gradient, a windowed mean.
@@ -146,15 +146,15 @@ def grokfast_window(
         >>> print(updates, tx.update(jnp.array([3.0]), state)[0])
         [1.] [7.]
     """
-    check_at_least("grokfast_window", 1, window_size=window_size)
 
-    def rule(g, s, t, inner, p=None):
-        place = (t.astype(jnp.int32) - 1) % window_size
+    def rule(g, s, t, count, inner, p=None):
+        place = remainder(count, window_size)
         there = jnp.minimum(t, float(window_size))
         put = lambda g, w: lax.dynamic_update_index_in_dim(w, g, place, 0)
         window = map_leaves(put, g, s["window"])
         weight = lamb / there
-        weight = jnp.where(t < window_size, 0.0, weight) if warmup else weight
+        is_filling = is_before(count, window_size - 1)
+        weight = jnp.where(is_filling, 0.0, weight) if warmup else weight
         amplified = map_leaves(lambda g, w: g + weight * jnp.sum(w, axis=0), g, window)
         u, new = inner(amplified, s["inner"], p)
         return u, {"window": window, "inner": new}

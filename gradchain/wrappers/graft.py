@@ -6,10 +6,9 @@ from gradchain.core.around import around
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair
-from gradchain.numerics.arithmetic import safe_divide
-from gradchain.numerics.reductions import norm
-from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.norms import global_norm
+from gradchain.numerics.lengths import bringing, length
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.norms import tree_length
 
 
 @transform
@@ -46,9 +45,9 @@ def graft(
         m, new_m = magnitude(g, s["magnitude"], p)
         d, new_d = direction(g, s["direction"], p)
         if per_leaf:
-            u = map_leaves(lambda m, d: safe_divide(norm(m), norm(d)) * d, m, d)
+            u = map_leaves(lambda m, d: bringing(length(d), length(m)).times(d), m, d)
         else:
-            u = scale_tree(d, safe_divide(global_norm(m), global_norm(d)))
+            u = map_leaves(bringing(tree_length(d), tree_length(m)).times, d)
         return u, {"magnitude": new_m, "direction": new_d}
 
     locality = "leaf" if per_leaf else "tree"

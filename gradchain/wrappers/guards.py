@@ -16,7 +16,8 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair, Params, State, Tree, Updates
 from gradchain.core.walk import without_observations
-from gradchain.numerics.arithmetic import abs2, increment
+from gradchain.numerics.arithmetic import abs2
+from gradchain.numerics.counting import increment
 from gradchain.tree.mapping import map_leaves, map_rows, upcast
 from gradchain.tree.norms import all_finite, sum_over_shards
 from gradchain.tree.paths import flatten, flatten_like, named_leaves

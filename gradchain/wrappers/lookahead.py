@@ -6,21 +6,21 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.around import around
-from gradchain.core.errors import check_at_least
-from gradchain.core.ranges import Hyper, PositiveInt
+from gradchain.core.ranges import Fraction, PositiveInt
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, State
+from gradchain.numerics.counting import increment, remainder
 from gradchain.tree.mapping import map_leaves
-from gradchain.tree.paths import named_leaves
+from gradchain.tree.paths import distinct_leaves
 
 
 @transform(roles="final")
 def lookahead(
     inner: GradientTransformation | Pair,
     sync_period: PositiveInt = 5,
-    slow_step_size: Hyper = 0.5,
+    slow_step_size: Fraction = 0.5,
     reset_state: bool = False,
 ) -> Body:
     r"""Every few steps, move slow weights towards the fast ones.
@@ -56,11 +56,10 @@ def lookahead(
         >>> print(params, gc.eval_params(state, params))
         [1.] [1.]
     """
-    check_at_least("lookahead", 1, sync_period=sync_period)
     start_anew = inner.init
 
-    def rule(g, s, p, t, inner):
-        meet = t.astype(jnp.int32) % sync_period == 0
+    def rule(g, s, p, count, inner):
+        meet = remainder(increment(count), sync_period) == 0
         u, new = inner(g, s["inner"], p)
         ahead = map_leaves(lambda u, p, slow: (p - slow) + u, u, p, s["slow_params"])
 
@@ -85,8 +84,8 @@ def _choose(condition: jax.Array, chosen: State, other: State) -> State:
 
     A leaf that ``chosen`` lacks stays.
     """
-    by_path = dict(named_leaves(chosen))
-    found = [by_path.get(path) for path, _ in named_leaves(other)]
+    by_path = dict(distinct_leaves(chosen))
+    found = [by_path.get(path) for path, _ in distinct_leaves(other)]
 
     def pick(x, new):
         return x if new is None else jnp.where(condition, new, x)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 
@@ -12,6 +14,7 @@ from gradchain.core.slots import counter, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Tree
+from gradchain.numerics.counting import increment, is_before
 from gradchain.tree.mapping import map_leaves
 from gradchain.wrappers.guards import Guard, entries_with, guarded_step
 
@@ -19,11 +22,11 @@ from gradchain.wrappers.guards import Guard, entries_with, guarded_step
 @transform
 def dynamic_loss_scale(
     inner: GradientTransformation | Pair,
-    initial_scale: float = 2.0**16,
-    growth_factor: Hyper = 2.0,
-    backoff_factor: Hyper = 0.5,
+    initial_scale: Annotated[float, "(0, inf)"] = 2.0**16,
+    growth_factor: Annotated[Hyper, "[1, inf)"] = 2.0,
+    backoff_factor: Annotated[Hyper, "(0, 1)"] = 0.5,
     growth_interval: PositiveInt = 2000,
-    min_scale: Hyper = 1.0,
+    min_scale: Positive = 1.0,
     max_scale: Positive = 2.0**24,
 ) -> Body:
     r"""Dynamic loss scaling for mixed precision.
@@ -67,12 +70,6 @@ def dynamic_loss_scale(
         [2.] 512.0
     """
     own = "dynamic_loss_scale"
-    check_at_least(own, 1, growth_interval=growth_interval, growth_factor=growth_factor)
-    if isinstance(backoff_factor, float) and not 0 < backoff_factor < 1:
-        raise ValueError(f"{own}: backoff_factor must be between 0 and 1, not {backoff_factor!r}.")
-    for name, scale in (("initial_scale", initial_scale), ("min_scale", min_scale)):
-        if isinstance(scale, int | float) and not scale > 0:
-            raise ValueError(f"{own}: {name} must be greater than 0, not {scale!r}.")
     if isinstance(min_scale, float) and isinstance(initial_scale, float):
         check_at_least(own, min_scale, initial_scale=initial_scale)
     if isinstance(initial_scale, float):
@@ -84,8 +81,8 @@ def dynamic_loss_scale(
         scale = s["loss_scale"]
         g = map_leaves(lambda x: x / scale, g)
         u, new, made = guarded_step(guarded, inner, g, s, p, dtypes, value)
-        good_steps = jnp.where(made, s["good_steps"] + 1, 0)
-        grows = good_steps >= growth_interval
+        good_steps = jnp.where(made, increment(s["good_steps"]), 0)
+        grows = ~is_before(good_steps, growth_interval)
         factor = jnp.where(made, jnp.where(grows, growth_factor, 1.0), backoff_factor)
         scale = jnp.clip(scale * factor.astype(scale.dtype), min_scale, max_scale)
         good_steps = jnp.where(grows, 0, good_steps)

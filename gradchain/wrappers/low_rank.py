@@ -9,13 +9,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.around import Around
-from gradchain.core.errors import check_at_least, check_one_of
-from gradchain.core.ranges import Hyper, PositiveInt
+from gradchain.core.errors import check_one_of
+from gradchain.core.ranges import NonNegative, PositiveInt
 from gradchain.core.slots import Slot, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.trees import PerTree
 from gradchain.core.types import Pair, Params, State, Updates
+from gradchain.numerics.counting import remainder
 from gradchain.tree.mapping import map_leaves, tree_map_live
 
 
@@ -32,7 +33,7 @@ def low_rank(
     inner: GradientTransformation | Pair,
     rank: PositiveInt = 128,
     update_every: PositiveInt = 200,
-    scale: Hyper = 1.0,
+    scale: NonNegative = 1.0,
     compress: str = "longer",
 ) -> Body:
     r"""Apply ``inner`` in a low-rank subspace of each matrix (GaLore).
@@ -75,7 +76,6 @@ def low_rank(
         ((8, 2), (2, 4))
     """
     check_one_of("low_rank", ("longer", "shorter"), compress=compress)
-    check_at_least("low_rank", 1, rank=rank, update_every=update_every)
 
     def is_left(shape):
         return (shape[-2] >= shape[-1]) == (compress == "longer")
@@ -94,10 +94,10 @@ def low_rank(
     def up(basis, low, x):
         return scale * (basis @ low if is_left(x.shape) else low @ _adjoint(basis))
 
-    def rule(g, s, t, inner, p=None):
+    def rule(g, s, count, inner, p=None):
         renew = lambda old, x: _leading(x, rank, is_left(x.shape), old)
         fresh = lambda: map_leaves(renew, s["basis"], g)
-        basis = lax.cond((t - 1) % update_every == 0, fresh, lambda: s["basis"])
+        basis = lax.cond(remainder(count, update_every) == 0, fresh, lambda: s["basis"])
         shorten = lambda x, b: x if b is None else down(b, x)
         low = map_leaves(shorten, g, basis)
         low_params = None if p is None else map_leaves(shorten, p, basis)

@@ -9,13 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradchain.core.around import around
-from gradchain.core.errors import check_at_least
 from gradchain.core.ranges import NonNegative, Positive, PositiveInt
 from gradchain.core.slots import like_param, numbers
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair, State
-from gradchain.numerics.arithmetic import safe_sqrt
+from gradchain.numerics.roots import root
 from gradchain.tree.mapping import map_leaves, scale_tree
 from gradchain.tree.norms import dot, global_norm
 
@@ -66,7 +65,6 @@ def mechanize(
         >>> print(tx.update(jnp.array([8.0]), tx.init(params), params)[0].round(3))
         [-2.]
     """
-    check_at_least("mechanize", 1, num_betas=num_betas)
 
     def rule(g, s, p, base_optimizer):
         u, inner_state = base_optimizer(g, s["base_optimizer"], p)
@@ -101,7 +99,7 @@ def _bet(
     squares = betas**2 * s["v"] + h**2
     gained = jnp.maximum(reward, 0.0)
     wealth = s_init / len(betas) * largest + gained
-    scale = wealth / (safe_sqrt(squares) + eps)
+    scale = wealth / (root(squares) + eps)
     return {"r": reward, "m": largest, "v": squares, "s": scale}
 
 

@@ -14,6 +14,7 @@ from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair
 from gradchain.numerics.arithmetic import abs2, safe_divide
 from gradchain.numerics.reductions import max_along, size_along, total_along
+from gradchain.numerics.roots import root
 from gradchain.tree.mapping import map_leaves
 
 
@@ -75,9 +76,9 @@ def remove_radial(
             The radial part is the multiple of the weights that the update holds.
             """
             gp, gg, pp, pu = (total_along(x, dims) for x in products)
-            sizes = jnp.sqrt(gg) * jnp.sqrt(pp)
+            sizes = root(gg) * root(pp)
             cosine = jnp.abs(safe_divide(gp, sizes))
-            length = jnp.sqrt(pp) + eps
+            length = root(pp) + eps
             bound = delta / math.sqrt(size_along(p, dims))
             is_tangent = max_along(cosine, everywhere) < bound
             return is_tangent, pu / length / length

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax.numpy as jnp
 
 from gradchain.core.around import around
-from gradchain.core.ranges import Hyper, NonNegativeInt
+from gradchain.core.ranges import Finite, Hyper, NonNegative, NonNegativeInt
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair
 from gradchain.numerics.arithmetic import safe_divide
+from gradchain.numerics.roots import power
 from gradchain.tree.mapping import map_leaves
 
 
@@ -18,10 +21,10 @@ from gradchain.tree.mapping import map_leaves
 def schedule_free(
     inner: GradientTransformation | Pair,
     learning_rate: Hyper,
-    b1: Hyper = 0.9,
-    weight_lr_power: Hyper = 2.0,
+    b1: Annotated[Hyper, "(0, 1]"] = 0.9,
+    weight_lr_power: NonNegative = 2.0,
     *,
-    weight_step_power: Hyper = 0.0,
+    weight_step_power: Finite = 0.0,
     warmup_steps: NonNegativeInt = 0,
 ) -> Body:
     r"""Train between the iterates of ``inner`` and their average.
@@ -64,14 +67,11 @@ def schedule_free(
         >>> print(params, gc.eval_params(state, params), state["schedule_free"]["z"])
         [1.75] [1.5] [2.]
     """
-    if isinstance(b1, float) and not 0 < b1 <= 1:
-        raise ValueError(f"schedule_free: b1 must be in (0, 1], not {b1}.")
-
     def rule(g, s, p, t, inner):
         warmup = jnp.minimum(t / warmup_steps, 1.0) if warmup_steps else 1.0
         u, new = inner(g, s["inner"], p)
         largest = jnp.maximum(s["max_learning_rate"], warmup * learning_rate)
-        weight = t**weight_step_power * largest**weight_lr_power
+        weight = power(t, weight_step_power) * power(largest, weight_lr_power)
         weight_sum = s["weight_sum"] + weight
         c = safe_divide(weight, weight_sum)
         # The new y less the old one, with x eliminated: the only difference of nearly equal numbers

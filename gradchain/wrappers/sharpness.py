@@ -18,13 +18,13 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.around import around
-from gradchain.core.errors import check_at_least
-from gradchain.core.ranges import Hyper, NonNegative, PositiveInt
+from gradchain.core.ranges import NonNegative, PositiveInt
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair, Params, Tree, Updates
 from gradchain.numerics.arithmetic import safe_divide
+from gradchain.numerics.counting import remainder
 from gradchain.tree.mapping import map_leaves, scale_tree
 from gradchain.tree.norms import dot, global_norm
 
@@ -121,7 +121,7 @@ def asam(
 def looksam(
     inner: GradientTransformation | Pair,
     rho: NonNegative = 0.1,
-    alpha: Hyper = 0.7,
+    alpha: NonNegative = 0.7,
     every: PositiveInt = 10,
 ) -> Body:
     r"""``sam`` with a second gradient every few steps (LookSAM).
@@ -158,9 +158,8 @@ def looksam(
         >>> print(updates.round(3))
         [-0.27  0.04]
     """
-    check_at_least("looksam", 1, every=every)
 
-    def rule(g, s, p, t, value_fn, inner):
+    def rule(g, s, p, count, value_fn, inner):
         def look():
             ascent = _uphill(value_fn, p, _of_length(g, rho))
             unit = _of_length(g, 1.0)
@@ -171,7 +170,7 @@ def looksam(
             sideways = _of_length(s["sideways"], alpha * global_norm(g))
             return map_leaves(lambda g, v: g + v, g, sideways), s["sideways"]
 
-        is_due = (t.astype(jnp.int32) - 1) % every == 0
+        is_due = remainder(count, every) == 0
         ascent, sideways = jax.lax.cond(is_due, look, reuse)
         u, new = inner(ascent, s["inner"], p)
         return u, {"sideways": sideways, "inner": new}

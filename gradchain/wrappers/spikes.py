@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradchain.core.errors import check_at_least
-from gradchain.core.ranges import Decay, Limit, NonNegativeInt, Positive, PositiveInt
+from gradchain.core.ranges import Decay, Limit, Positive, PositiveInt
 from gradchain.core.slots import counter, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair
+from gradchain.numerics.counting import at_most, increment, is_before
+from gradchain.numerics.roots import root
 from gradchain.transforms.adaptive_clipping import move_moments
-from gradchain.transforms.clipping import large_norm
+from gradchain.tree.norms import global_norm
 from gradchain.wrappers.guards import Guard, guarded_step
 
 
@@ -20,7 +21,7 @@ def skip_spikes(
     inner: GradientTransformation | Pair,
     threshold: Limit = 6.0,
     decay: Decay = 0.98,
-    warmup_steps: NonNegativeInt = 50,
+    warmup_steps: PositiveInt = 50,
     max_skips_in_a_row: PositiveInt = 10,
     min_deviation: Positive = 0.1,
 ) -> Body:
@@ -63,8 +64,6 @@ def skip_spikes(
         >>> print(params, state["skip_spikes"]["skipped"])
         [3.5] 1
     """
-    check_at_least("skip_spikes", 1, warmup_steps=warmup_steps)
-    check_at_least("skip_spikes", 1, max_skips_in_a_row=max_skips_in_a_row)
     for name, number in (("threshold", threshold), ("min_deviation", min_deviation)):
         if isinstance(number, float) and not number > 0:
             raise ValueError(f"skip_spikes: {name} must be greater than 0, not {number!r}.")
@@ -72,23 +71,23 @@ def skip_spikes(
     guarded = inner  # the rule calls by this name what runs it
 
     def rule(g, s, inner, dtypes, p=None, value=None):
-        norm = large_norm(g)
+        norm = global_norm(g)
         counts = (norm > 0) & (norm < jnp.inf)  # else its logarithm is no number
         level = jnp.log(jnp.where(counts, norm, 1.0))
-        deviation = jnp.maximum(jnp.sqrt(s["variance"]), min_deviation)
+        deviation = jnp.maximum(root(s["variance"]), min_deviation)
         is_far = level - s["mean"] > threshold * deviation
-        spike = counts & (s["taken"] >= warmup_steps) & is_far
-        anew = spike & (s["skipped_in_a_row"] >= max_skips_in_a_row)
+        spike = counts & ~is_before(s["taken"], warmup_steps) & is_far
+        anew = spike & ~is_before(s["skipped_in_a_row"], max_skips_in_a_row)
         allowed = ~spike | anew
         u, new, made = guarded_step(guarded, inner, g, s, p, dtypes, value, allowed)
 
-        n = jnp.where(anew, 1, s["taken"] + 1)
-        t = n.astype(level.dtype)
-        mean, variance = move_moments(level, s["mean"], s["variance"], t, decay, warmup_steps)
+        n = jnp.where(anew, 1, increment(s["taken"]))
+        t, warm = n.astype(level.dtype), is_before(n, warmup_steps + 1)
+        mean, variance = move_moments(level, s["mean"], s["variance"], t, decay, warm)
         moves = counts & made
         return u, {
             **new,
-            "taken": jnp.where(moves, jnp.minimum(n, warmup_steps + 1), s["taken"]),
+            "taken": jnp.where(moves, at_most(n, warmup_steps + 1), s["taken"]),
             "mean": jnp.where(moves, mean, s["mean"]),
             "variance": jnp.where(moves, variance, s["variance"]),
         }

@@ -5,15 +5,17 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.errors import check_at_least, check_one_of
-from gradchain.core.ranges import Decay, Hyper, NonNegative, PositiveInt
+from gradchain.core.errors import check_one_of
+from gradchain.core.ranges import Decay, Fraction, Hyper, NonNegative, PositiveInt
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.trees import treewise
 from gradchain.core.types import Where
-from gradchain.numerics.arithmetic import debias, ema, safe_divide, safe_sqrt
+from gradchain.numerics.arithmetic import debias, ema, safe_divide
+from gradchain.numerics.counting import increment, quotient
 from gradchain.numerics.reductions import mean_along
+from gradchain.numerics.roots import power, root
 from gradchain.optimizers.second_order.sophia import every_few_steps, hutchinson_diagonal
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
@@ -28,7 +30,7 @@ def scale_by_adahessian(
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-4,
-    hessian_power: Hyper = 1.0,
+    hessian_power: Fraction = 1.0,
     update_every: PositiveInt = 1,
     average: str | None = "spatial",
     seed: int = 0,
@@ -76,22 +78,21 @@ def scale_by_adahessian(
         >>> print(updates.round(3))  # Newton's step, |h| for h
         [ 0.5 -2. ]
     """
-    check_at_least("scale_by_adahessian", 1, update_every=update_every)
     if average is not None:
         check_one_of("scale_by_adahessian", AVERAGES, average=average)
 
-    def rule(g, s, p, t, value_fn, key=None):
+    def rule(g, s, p, t, count, value_fn, key=None):
         def estimate():
-            diagonal = hutchinson_diagonal(value_fn, p, step_key(seed, t, key))
+            diagonal = hutchinson_diagonal(value_fn, p, step_key(seed, count, key))
             return map_leaves(lambda h: jnp.square(_spatial_mean(h, average)), diagonal)
 
-        estimates = jnp.floor((t - 1) / update_every) + 1
+        estimates = increment(quotient(count, update_every)).astype(t.dtype)
         mu = map_leaves(lambda g, m: ema(g, m, b1), g, s["mu"])
         fold = lambda new, old: ema(new, old, b2)
-        nu = every_few_steps(update_every, t, estimate, fold, s["nu"])
+        nu = every_few_steps(update_every, count, estimate, fold, s["nu"])
 
         def divide(m, v):
-            size = _power(safe_sqrt(debias(v, b2, estimates)), hessian_power)
+            size = _power(root(debias(v, b2, estimates)), hessian_power)
             return safe_divide(debias(m, b1, t), size + eps)
 
         return map_leaves(divide, mu, nu), {"mu": mu, "nu": nu}
@@ -108,10 +109,7 @@ def _spatial_mean(h: jax.Array, average: str | None) -> jax.Array:
 
 
 def _power(x: jax.Array, k: float | jax.Array) -> jax.Array:
-    """``x**k`` for ``x >= 0``, with finite slopes at 0."""
-    if isinstance(k, float) and k == 1.0:
-        return x
-    return jnp.where(x > 0, jnp.where(x > 0, x, 1.0) ** k, jnp.zeros_like(x))
+    return x if isinstance(k, float) and k == 1.0 else power(x, k)
 
 
 @recipe
@@ -123,7 +121,7 @@ def adahessian(
     weight_decay: NonNegative = 1e-4,
     where: Where | None = None,
     *,
-    hessian_power: Hyper = 1.0,
+    hessian_power: Fraction = 1.0,
     update_every: PositiveInt = 1,
     average: str | None = "spatial",
     seed: int = 0,

@@ -17,7 +17,8 @@ from gradchain.core.transformation import GradientTransformation, recipe, transf
 from gradchain.core.trees import treewise
 from gradchain.core.types import Params, Updates
 from gradchain.curvature.vectors import flat_size, refuse_shards, to_vector
-from gradchain.numerics.arithmetic import compute_dtype, increment
+from gradchain.numerics.arithmetic import compute_dtype
+from gradchain.numerics.counting import increment
 from gradchain.optimizers.second_order.lbfgs import matmul
 from gradchain.optimizers.second_order.pairs import (
     POINT,

@@ -22,7 +22,7 @@ from gradchain.core.types import Tree
 from gradchain.curvature.damped import (
     Preconditioner,
     along_gradient,
-    check_cg,
+    check_preconditioner,
     forced,
     forcing,
     solve_cg,
@@ -87,7 +87,7 @@ def scale_by_gauss_newton(
         >>> print(tx.update(grads, tx.init(params), params, model_fn=residuals)[0].round(4))
         [ 2. -1.]
     """
-    check_cg("scale_by_gauss_newton", damping, tol, max_steps, preconditioner)
+    check_preconditioner("scale_by_gauss_newton", preconditioner)
     check_one_of("scale_by_gauss_newton", ["cg", "dense"], solver=solver)
     if solver == "dense" and not (tol is max_steps is preconditioner is None):
         raise ValueError(
@@ -104,8 +104,8 @@ def scale_by_gauss_newton(
         u, _ = solve_cg(operator, g, p, damping, preconditioner, key, **limits)
         return along_gradient(u, g), new
 
-    def rule_at_random(g, s, p, t, model_fn, loss_fn=half_sum_of_squares, key=None):
-        return rule(g, s, p, model_fn, loss_fn, step_key(seed, t, key))
+    def rule_at_random(g, s, p, count, model_fn, loss_fn=half_sum_of_squares, key=None):
+        return rule(g, s, p, model_fn, loss_fn, step_key(seed, count, key))
 
     slots = forced(tol) if solver == "cg" else {}
     return treewise(rule_at_random if preconditioner == "hutchinson" else rule, **slots)
@@ -156,7 +156,6 @@ def scale_by_natural_gradient(
         [1. 1.]
     """
     check_one_of("scale_by_natural_gradient", LIKELIHOODS, likelihood=likelihood)
-    check_cg("scale_by_natural_gradient", damping, tol, max_steps, None)
 
     def rule(g, p, model_fn):
         operator = fisher_operator(model_fn, p, likelihood)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.errors import check_one_of
 from gradchain.core.ranges import PositiveInt
 from gradchain.core.slots import counter, of_tree, prepend
 from gradchain.core.stage import Body
@@ -16,6 +16,7 @@ from gradchain.core.transformation import GradientTransformation, recipe, transf
 from gradchain.core.trees import treewise
 from gradchain.core.types import State, Tree, Updates
 from gradchain.numerics.arithmetic import safe_divide
+from gradchain.numerics.counting import increment
 from gradchain.optimizers.second_order.pairs import (
     POINT,
     Pair,
@@ -80,7 +81,6 @@ def scale_by_lbfgs(
         >>> print(loss(params) < 1e-8)
         True
     """
-    check_at_least("scale_by_lbfgs", 1, memory_size=memory_size)
     check_one_of("scale_by_lbfgs", FORMS, form=form)
     is_two_loop = form == "two_loop"
     store = store_own_products if is_two_loop else _store_all_products
@@ -109,14 +109,14 @@ def store_pair(
     adds. A pair that is not good changes nothing.
     """
     size = s["sy"].shape[0]
-    place, after = s["pairs"] % size, s["pairs"] + 1
+    place, after = s["pairs"] % size, increment(s["pairs"])
     put = lambda ring, x: _put(ring, place, x, pair.is_good)
     steps = map_leaves(put, s["s"], pair.step)
     changes = map_leaves(put, s["y"], pair.change)
     rings = {"s": steps, "y": changes}
     products = store_products(pair, place, s | rings)
     # an equivalent count: the same place, and all pairs in use
-    after = jnp.where(after == 2 * size, size, after)
+    after = jnp.where(after >= 2 * size, size + after % size, after)
     return rings | products | {"pairs": jnp.where(pair.is_good, after, s["pairs"])}
 
 
@@ -197,7 +197,7 @@ def _compact(g: Updates, s: State, factor: float | jax.Array) -> Updates:
     """
     size = s["sy"].shape[0]
     # the places that are free come first
-    order = (s["pairs"] + jnp.arange(size, dtype=jnp.int32)) % size
+    order = (s["pairs"] % size + jnp.arange(size, dtype=jnp.int32)) % size
     is_used = order < s["pairs"]
     both_used = is_used[:, None] & is_used[None, :]
     vector = lambda x: jnp.where(is_used, x[order], 0.0)

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.errors import check_at_least
 from gradchain.core.ranges import PositiveInt
 from gradchain.core.slots import counter, numbers, prepend
 from gradchain.core.stage import Body
@@ -66,7 +65,6 @@ def scale_by_lbfgsb(memory_size: PositiveInt = 10) -> Body:
         >>> print(tx.update(grads, tx.init(params), params, bounds=box)[0].round(3))
         [ 0.1 -0.4]
     """
-    check_at_least("scale_by_lbfgsb", 1, memory_size=memory_size)
 
     def rule(g, s, p, grad, bounds=None):
         refuse_shards(g)
@@ -127,7 +125,7 @@ def _model(s: State, start: jax.Array, size: jax.Array) -> Model:
     """
     memory = s["sy"].shape[0]
     # the free places, and then the pairs from the oldest on
-    order = (s["pairs"] + jnp.arange(memory, dtype=jnp.int32)) % memory
+    order = (s["pairs"] % memory + jnp.arange(memory, dtype=jnp.int32)) % memory
     is_used = order < s["pairs"]
     sy = jnp.where(is_used, s["sy"][order], 1.0)
     scales = jnp.where(is_used, 1 / jnp.sqrt(sy), 0.0)

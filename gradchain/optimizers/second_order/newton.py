@@ -8,7 +8,6 @@ not finite, they give the gradient itself.
 
 from __future__ import annotations
 
-from gradchain.core.errors import check_at_least
 from gradchain.core.ranges import NonNegative, PositiveInt
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -16,7 +15,7 @@ from gradchain.core.trees import treewise
 from gradchain.curvature.damped import (
     Preconditioner,
     along_gradient,
-    check_cg,
+    check_preconditioner,
     forced,
     forcing,
     solve_cg,
@@ -59,7 +58,6 @@ def scale_by_newton(damping: NonNegative = 0.0) -> Body:
         >>> print(tx.update(grads, tx.init(params), params, value_fn=value_fn)[0])
         [ 1.  -0.5]
     """
-    check_at_least("scale_by_newton", 0, damping=damping)
 
     def rule(g, p, value_fn):
         return along_gradient(solve_dense(hessian_operator(value_fn, p), g, damping), g)
@@ -112,7 +110,7 @@ def scale_by_newton_cg(
         >>> print(tx.update(grads, tx.init(params), params, value_fn=value_fn)[0].round(4))
         [1.  0.5]
     """
-    check_cg("scale_by_newton_cg", damping, tol, max_steps, preconditioner)
+    check_preconditioner("scale_by_newton_cg", preconditioner)
 
     def rule(g, s, p, value_fn, key=None):
         accuracy, new = forcing(g, s, tol)
@@ -121,8 +119,8 @@ def scale_by_newton_cg(
         u, _ = solve_cg(operator, g, p, damping, preconditioner, key, **limits)
         return along_gradient(u, g), new
 
-    def rule_at_random(g, s, p, t, value_fn, key=None):
-        return rule(g, s, p, value_fn, step_key(seed, t, key))
+    def rule_at_random(g, s, p, count, value_fn, key=None):
+        return rule(g, s, p, value_fn, step_key(seed, count, key))
 
     is_random = preconditioner == "hutchinson"
     return treewise(rule_at_random if is_random else rule, **forced(tol))

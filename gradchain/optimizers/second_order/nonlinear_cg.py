@@ -10,14 +10,15 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.errors import check_at_least, check_one_of
-from gradchain.core.ranges import Hyper, PositiveInt
+from gradchain.core.errors import check_one_of
+from gradchain.core.ranges import Limit, PositiveInt
 from gradchain.core.slots import counter, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
 from gradchain.core.trees import treewise
 from gradchain.core.types import Tree
-from gradchain.numerics.arithmetic import increment, safe_divide
+from gradchain.numerics.arithmetic import safe_divide
+from gradchain.numerics.counting import increment
 from gradchain.optimizers.second_order.pairs import downhill_or_gradient
 from gradchain.optimizers.second_order.searched import with_line_search
 from gradchain.searches.strong_wolfe import strong_wolfe
@@ -71,7 +72,7 @@ METHODS: dict[str, Callable[[Tree, Tree, Tree, Tree], jax.Array]] = {
 def scale_by_nonlinear_cg(
     method: str = "polak_ribiere",
     restart_every: PositiveInt | None = None,
-    restart_threshold: Hyper | None = None,
+    restart_threshold: Limit | None = None,
 ) -> Body:
     r"""Nonlinear conjugate gradients: the gradient plus the last direction.
 
@@ -125,8 +126,6 @@ def scale_by_nonlinear_cg(
         True
     """
     check_one_of("scale_by_nonlinear_cg", METHODS, method=method)
-    check_at_least("scale_by_nonlinear_cg", 1, restart_every=restart_every)
-    check_at_least("scale_by_nonlinear_cg", 0, restart_threshold=restart_threshold)
 
     def rule(g, s):
         old, d = s["grad"], s["direction"]
@@ -154,7 +153,7 @@ def nonlinear_cg(
     line_search: GradientTransformation | None = None,
     *,
     restart_every: PositiveInt | None = None,
-    restart_threshold: Hyper | None = None,
+    restart_threshold: Limit | None = None,
 ) -> GradientTransformation:
     """Nonlinear conjugate gradients, then a line search.
 

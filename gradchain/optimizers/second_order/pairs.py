@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 from gradchain.core.slots import counter, like_param
 from gradchain.core.types import Params, State, Tree, Updates
-from gradchain.numerics.arithmetic import cast, increment
+from gradchain.numerics.arithmetic import cast
+from gradchain.numerics.counting import increment
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.norms import scaled_norm, sum_over_shards
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.errors import check_one_of
 from gradchain.core.ranges import Decay, Hyper, NonNegative, PositiveInt
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
@@ -18,6 +18,7 @@ from gradchain.core.trees import treewise
 from gradchain.core.types import Params, Tree, Where
 from gradchain.curvature.products import hessian_vector_product
 from gradchain.numerics.arithmetic import abs2, ema, safe_divide
+from gradchain.numerics.counting import remainder
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 from gradchain.tree.mapping import map_leaves
@@ -31,7 +32,7 @@ def scale_by_sophia(
     b1: Decay = 0.96,
     b2: Decay = 0.99,
     eps: NonNegative = 1e-12,
-    gamma: Hyper = 0.01,
+    gamma: NonNegative = 0.01,
     update_every: PositiveInt = 10,
     estimator: str = "hutchinson",
     batch_size: PositiveInt | None = None,
@@ -102,7 +103,6 @@ def scale_by_sophia(
         >>> print(bool((state["scale_by_sophia"]["hessian"] > 0).all()))
         True
     """
-    check_at_least("scale_by_sophia", 1, update_every=update_every, batch_size=batch_size)
     check_one_of("scale_by_sophia", ESTIMATORS, estimator=estimator)
     is_sampled = estimator == "gauss_newton_bartlett"
     if is_sampled != (batch_size is not None):
@@ -117,22 +117,22 @@ def scale_by_sophia(
         size = jnp.maximum(gamma * h, eps)
         return safe_divide(m, jnp.maximum(jnp.abs(m), size))
 
-    def direction(g, s, t, estimate):
+    def direction(g, s, count, estimate):
         mu = map_leaves(lambda g, m: ema(g, m, b1), g, s["mu"])
         fold = lambda new, old: ema(new, old, b2)
-        hessian = every_few_steps(update_every, t, estimate, fold, s["hessian"])
+        hessian = every_few_steps(update_every, count, estimate, fold, s["hessian"])
         return map_leaves(divide, mu, hessian), {"mu": mu, "hessian": hessian}
 
-    def by_hutchinson(g, s, p, t, value_fn, key=None):
-        estimate = lambda: hutchinson_diagonal(value_fn, p, step_key(seed, t, key))
-        return direction(g, s, t, estimate)
+    def by_hutchinson(g, s, p, count, value_fn, key=None):
+        estimate = lambda: hutchinson_diagonal(value_fn, p, step_key(seed, count, key))
+        return direction(g, s, count, estimate)
 
-    def by_samples(g, s, p, t, sampled_value_fn, key=None):
+    def by_samples(g, s, p, count, sampled_value_fn, key=None):
         def estimate():
-            grads = jax.grad(sampled_value_fn)(p, step_key(seed, t, key))
+            grads = jax.grad(sampled_value_fn)(p, step_key(seed, count, key))
             return map_leaves(lambda x: (batch_size or 1) * abs2(x) / _parts(x), grads)
 
-        return direction(g, s, t, estimate)
+        return direction(g, s, count, estimate)
 
     rule = by_samples if is_sampled else by_hutchinson
     return treewise(rule, mu=like_param, hessian=like_param(real=True))
@@ -152,7 +152,7 @@ def hutchinson_diagonal(
 
 def every_few_steps(
     steps: int,
-    t: jax.Array,
+    count: jax.Array,
     estimate: Callable[[], Tree],
     fold: Callable[[jax.Array, jax.Array], jax.Array],
     slot: Tree,
@@ -164,7 +164,7 @@ def every_few_steps(
     """
     keep_finite = lambda old, new: jnp.where(jnp.isfinite(new), fold(new, old), old)
     look = lambda: map_leaves(keep_finite, slot, estimate())
-    return lax.cond((t.astype(jnp.int32) - 1) % steps == 0, look, lambda: slot)
+    return lax.cond(remainder(count, steps) == 0, look, lambda: slot)
 
 
 def _parts(x: jax.Array) -> float:
@@ -181,7 +181,7 @@ def sophia(
     weight_decay: NonNegative = 1e-4,
     where: Where | None = None,
     *,
-    gamma: Hyper = 0.01,
+    gamma: NonNegative = 0.01,
     update_every: PositiveInt = 10,
     estimator: str = "hutchinson",
     batch_size: PositiveInt | None = None,
