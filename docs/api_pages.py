@@ -32,6 +32,9 @@ ROOMS = [
 def exports(room: ModuleType) -> Iterator[tuple[str, str]]:
     """The module and the name of each thing that a room exports."""
     if not room.__file__.endswith("__init__.py"):
+        if hasattr(room, "__all__"):  # names of types do not know their module
+            yield from ((room.__name__, name) for name in room.__all__)
+            return
         for name, thing in vars(room).items():
             if name[0] != "_" and getattr(thing, "__module__", None) == room.__name__:
                 yield room.__name__, name

@@ -9,6 +9,7 @@ those of the library.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import re
@@ -173,28 +174,7 @@ class ArgumentKind:
     @classmethod
     def of(cls, annotation: object) -> ArgumentKind:
         """The kind that an annotation, or its text, says."""
-        text = annotation if isinstance(annotation, str) else _text(annotation)
-        interval = _INTERVAL.search(text)
-        without_keys = re.sub(r"\b(dict|Mapping)\[\s*int\s*,", "dict[", text)
-        all_words = set(re.findall(r"[A-Za-z]\w*", _INTERVAL.sub("", without_keys)))
-        words = all_words - _GRAMMAR
-        named = [_INTERVALS[word] for word in words & _INTERVALS.keys()]
-        is_row = bool(words & _ROWS)
-        has_hyper = bool(words & _HYPERS)
-        is_integer = bool(words & _INTEGERS) and "float" not in words
-        takes_others = not words <= _INTEGERS | _HYPERS | _NUMBERS | _ROWS
-        found = interval.group() if interval else named[0] if named else "[-inf, inf]"
-        is_number = has_hyper or is_integer or interval is not None
-        return cls(
-            is_hyper=has_hyper and not is_row,
-            is_integer=is_integer,
-            is_count=is_integer and not (is_row or has_hyper or takes_others),
-            is_row=is_row,
-            has_whole_keys=without_keys != text,
-            takes_others=takes_others,
-            may_be_none=bool(all_words & {"None", "NoneType", "Optional"}),
-            range=Range.of(found) if is_number else None,
-        )
+        return _kind(annotation if isinstance(annotation, str) else _text(annotation))
 
     def words(self) -> str:
         """The numbers that it takes, in a sentence."""
@@ -285,6 +265,31 @@ class ArgumentKind:
         return value if self.range is None else self.range.held(value)
 
 
+@functools.cache  # few annotations stand at many arguments
+def _kind(text: str) -> ArgumentKind:
+    interval = _INTERVAL.search(text)
+    without_keys = re.sub(r"\b(dict|Mapping)\[\s*int\s*,", "dict[", text)
+    all_words = set(re.findall(r"[A-Za-z]\w*", _INTERVAL.sub("", without_keys)))
+    words = all_words - _GRAMMAR
+    named = [_INTERVALS[word] for word in words & _INTERVALS.keys()]
+    is_row = bool(words & _ROWS)
+    has_hyper = bool(words & _HYPERS)
+    is_integer = bool(words & _INTEGERS) and "float" not in words
+    takes_others = not words <= _INTEGERS | _HYPERS | _NUMBERS | _ROWS
+    found = interval.group() if interval else named[0] if named else "[-inf, inf]"
+    is_number = has_hyper or is_integer or interval is not None
+    return ArgumentKind(
+        is_hyper=has_hyper and not is_row,
+        is_integer=is_integer,
+        is_count=is_integer and not (is_row or has_hyper or takes_others),
+        is_row=is_row,
+        has_whole_keys=without_keys != text,
+        takes_others=takes_others,
+        may_be_none=bool(all_words & {"None", "NoneType", "Optional"}),
+        range=Range.of(found) if is_number else None,
+    )
+
+
 def with_ranges(doc: str | None, kinds: Mapping[str, ArgumentKind]) -> str | None:
     """A docstring with a last paragraph that says the ranges of arguments."""
     names_in: dict[str, list[str]] = {}
@@ -294,7 +299,7 @@ def with_ranges(doc: str | None, kinds: Mapping[str, ArgumentKind]) -> str | Non
     if doc is None or not names_in:
         return doc
     said = "; ".join(f"{_and(names)} {words}" for words, names in names_in.items())
-    # Of the indentation of docstrings, so that they stay one text. An example ends at the blank line.
+    # Indented as docstrings are. The blank line ends an example before it.
     paragraph = textwrap.fill(
         f"Ranges: {said}.", 96, initial_indent="    ", subsequent_indent="    "
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterator
 
 import jax
 
 from gradchain.core.errors import check_at_least, check_params
+from gradchain.core.idle import IdlePatternWarning
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Pair, Params
 from gradchain.core.walk import walk
@@ -105,7 +107,9 @@ def check(
             check_params(params)
             shapes = shapes_of(params)
             parts = list(walk(tx, None, shapes))
-            jax.eval_shape(tx.init, shapes)
+            with warnings.catch_warnings():  # of patterns that fit no path: they are findings here
+                warnings.simplefilter("ignore", IdlePatternWarning)
+                jax.eval_shape(tx.init, shapes)
     except Exception as error:
         found.append(_does_not_fit(f"init fails for these parameters: {error}"))
         shapes = None

@@ -21,7 +21,7 @@ from gradchain.core.transformation import GradientTransformation, as_transformat
 from gradchain.core.types import Pair, Params, Tree
 from gradchain.core.walk import PlacedMember, walk
 from gradchain.tree.mapping import shapes_of
-from gradchain.tree.paths import named_leaves
+from gradchain.tree.paths import distinct_leaves, named_leaves
 from gradchain.tree.selecting import keep_leaves, select
 
 
@@ -166,7 +166,7 @@ class Description:
                 text, 96, initial_indent=f"{indent}    ", subsequent_indent=f"{indent}    "
             )
         rows.append(("total", "", "", "", "", _bytes(self.total_bytes)))
-        header = ("stage", "locality", "slot", "relation", "dtype", "size")
+        header = ("member", "locality", "slot", "relation", "dtype", "size")
         return table(header, rows, right=(5,))
 
     def _choice_table(self) -> str:
@@ -176,7 +176,7 @@ class Description:
             examples = ", ".join(c.leaves[:2]) + more
             numbers = (f"{len(c.leaves):,}", f"{c.parameters:,}")
             rows.append((c.stage, c.name, c.rule, *numbers, examples))
-        header = ("stage", "group", "rule", "leaves", "parameters", "for example")
+        header = ("member", "group", "rule", "leaves", "parameters", "for example")
         return table(header, rows, right=(3, 4))
 
     def _arguments(self) -> str:
@@ -212,7 +212,7 @@ def describe(tx: GradientTransformation | Pair, params: Params) -> Description:
         1 leaf, 1,048,576 parameters: 4.0 MiB
         state: 8.0 MiB, 2.00 times the parameters
         <BLANKLINE>
-        stage                   locality  slot   relation          dtype       size
+        member                  locality  slot   relation          dtype       size
         scale_by_adam           element   count  counter           int32        4 B
                                           mu     like_param        float32  4.0 MiB
                                           nu     like_param, real  float32  4.0 MiB
@@ -326,7 +326,7 @@ def _choice(part: PlacedMember, label: str, rule: str, tree: Tree, frozen: set[s
 
 def _groups(found: list[PlacedMember], shapes: Tree, frozen: set[str]) -> dict[str, str]:
     """The name of the group of each leaf."""
-    paths = [path for path, x in named_leaves(shapes) if x is not None]
+    paths = [path for path, x in distinct_leaves(shapes) if x is not None]
     names: dict[str, dict[tuple[Any, ...], str]] = {path: {} for path in paths}
     for part in found:
         for path, label in _labels(part):

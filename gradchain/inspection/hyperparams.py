@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.call import Call, is_call
+from gradchain.core.entries import unboxed
 from gradchain.core.errors import quote
 from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation
@@ -46,7 +47,8 @@ def hyperparams(tx: GradientTransformation, state: State) -> Hyperparams:
     """Every hyperparameter that the next update will use.
 
     A name is the path of a member in the state, and the argument: ``scale_by_adam/b1``,
-    ``accumulate/inner/scale_by_learning_rate/learning_rate``. Schedules are evaluated at the clock
+    ``accumulate/inner/scale_by_learning_rate/learning_rate``. A ``watch`` around it adds nothing, so
+    that ``metrics`` names the same thing alike. Schedules are evaluated at the clock
     of their member, which in a wrapper counts the steps that were made; ``tunable`` members give
     the numbers in the state. A member that has a clock gives it as its ``step``, 0 before the first
     update; ``step`` alone is the largest. The end of a name is enough where it is unique. It
@@ -90,16 +92,37 @@ def _hyperparams(tx: GradientTransformation, state: State, into_observers: bool)
         )
     clocks: list[jax.Array] = []
     numbers: dict[str, Any] = {}
-    for part in walk(tx, state, None, into_observers):
+    parts = list(walk(tx, state, None, into_observers))
+    shown = ["/".join(_shown_path(part)) for part in parts]
+    for part, name in zip(parts, shown, strict=True):
+        place = name if shown.count(name) == 1 else part.name
         clock = _clock(part)
+        found = {}
         if clock is not None:
             clocks.append(clock)
-            numbers[f"{part.name}/step"] = clock
+            found[f"{place}/step"] = clock
         if not part.call.factory.composite:  # the members of a chain with a name follow
-            found = _numbers(part.call, part.stage.numbers, part.stage.count, part.name)
-            numbers |= dict(found)
+            found |= dict(_numbers(part.call, part.stage.numbers, part.stage.count, place))
+        if same := numbers.keys() & found.keys():
+            raise ValueError(
+                f"hyperparams: two members have {quote(sorted(same))} at the same path. Give one"
+                " another name, or its group another label."
+            )
+        numbers |= found
     step = {"step": functools.reduce(jnp.maximum, clocks)} if clocks else {}
     return Hyperparams(step | numbers)
+
+
+def _shown_path(part: PlacedMember) -> tuple[str, ...]:
+    """The path of a member as ``metrics`` names it: a ``watch`` around it adds nothing."""
+    if part.above is None:
+        return (part.stage.name,)
+    around = _shown_path(part.above)
+    if "observer" in part.above.roles and "metrics" in part.above.entry:
+        around = around[:-1] if around[-1] == "watch" else around
+    elif part.branch:
+        around = (*around, part.branch)
+    return (*around, part.stage.name)
 
 
 def _clock(part: PlacedMember) -> jax.Array | None:
@@ -112,7 +135,7 @@ def _clock(part: PlacedMember) -> jax.Array | None:
             " transformation. Give the transformation that made it, or make a state with"
             " init(params)."
         )
-    return part.entry["count"]
+    return unboxed(part.entry["count"])
 
 
 def _numbers(

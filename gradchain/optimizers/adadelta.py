@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
-
 from gradchain.core.lift import elementwise
 from gradchain.core.ranges import Fraction, Hyper, NonNegative
 from gradchain.core.slots import like_param
@@ -28,7 +26,7 @@ def scale_by_adadelta(rho: Fraction = 0.9, eps: NonNegative = 1e-6) -> Body:
         d \leftarrow \rho d + (1-\rho) |u|^2
 
     Args:
-        rho: the decay :math:`\rho` in [0, 1).
+        rho: the decay :math:`\rho` in [0, 1].
         eps: :math:`\epsilon`, in squared units of the gradient and of the parameter; it sets the
             size of the first steps.
 
@@ -36,6 +34,7 @@ def scale_by_adadelta(rho: Fraction = 0.9, eps: NonNegative = 1e-6) -> Body:
     https://arxiv.org/abs/1212.5701
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx = scale_by_adadelta(rho=0.75, eps=1e-4)
         >>> print(tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))[0].round(3))
         [0.02]

@@ -79,7 +79,7 @@ def add_independent_weight_decay(
     :math:`\lambda` of a parameter.
 
     Args:
-        weight_decay: the share :math:`\lambda` in [0, 1) per step, much smaller than that of
+        weight_decay: the share :math:`\lambda` in [0, 1] per step, much smaller than that of
             ``add_decayed_weights``.
         where: the leaves that decay; see ``add_decayed_weights``.
 

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import collections
 import itertools
+import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from gradchain.core.call import is_call
 from gradchain.core.columns import Columns
+from gradchain.core.entries import is_variable, unboxed
 from gradchain.core.errors import check_slots, quote
+from gradchain.core.factory import FACTORIES
+from gradchain.core.ranges import EVERY, ArgumentKind
 from gradchain.core.stage import Body, Stage, free_name, run_inside
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Params, State, Tree
 from gradchain.tree.mapping import is_traced, real_dtype_of, upcast
 from gradchain.tree.paths import path_name
+
+Path: TypeAlias = tuple[Any, ...]  # the keys that lead to a leaf
 
 
 @transform
@@ -62,6 +70,7 @@ class Tunable(Body):
     Attributes:
         constants: all hyperparameters of the transformation as they are in the code, by name.
         names: those that are in the state.
+        kinds: the kind of each hyperparameter, with its range.
     """
 
     def __init__(
@@ -71,6 +80,7 @@ class Tunable(Body):
     ):
         leaves, self.treedef = jax.tree.flatten(inner)
         self.constants = dict(zip(hyperparameter_names(inner), leaves, strict=True))
+        self.kinds = dict(zip(self.constants, _kinds(inner), strict=True))
         names = [names] if isinstance(names, str) else names
         self.names = frozenset(self.constants if names is None else names)
         if strange := self.names - self.constants.keys():
@@ -131,6 +141,16 @@ class Tunable(Body):
                 )
         return values
 
+    def in_range(self, stage: str, values: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """The hyperparameters, refused out of range; traced ones are held at its ends."""
+
+        def admitted(name: str, x: jax.Array) -> jax.Array:
+            kind = self.kinds[name]
+            kind.admit(f"the state of {stage!r}: {name}", x)
+            return kind.range.held(x) if kind.range and is_traced([x]) else x
+
+        return {name: admitted(name, x) for name, x in values.items()}
+
     @classmethod
     def run(
         cls,
@@ -146,7 +166,7 @@ class Tunable(Body):
             name: upcast(jnp.asarray(value))
             for name, value in body.check(stage.name, state).items()
         }
-        tuned = body.tuned(values)
+        tuned = body.tuned(body.in_range(stage.name, values))
         updates = upcast(columns.updates)
         u, new = run_inside(tuned, updates, state.get("inner", {}), columns.params, extra)
         return columns.with_updates(u), [_entry(values, new)]
@@ -207,20 +227,42 @@ def _places(
         yield from _places(x, (*above, name))
 
 
+def _kinds(tx: GradientTransformation) -> Iterator[ArgumentKind]:
+    """The kind of each leaf of ``tx``, by the annotation of the innermost call that it is in."""
+    for path, _ in jax.tree_util.tree_leaves_with_path(tx):
+        call, value, kind = tx, tx, ArgumentKind.of("Hyper")
+        for key in path:
+            if isinstance(key, jax.tree_util.GetAttrKey):
+                kind, value = call.factory.kinds[key.name], call.arguments[key.name]
+            else:
+                value = value[getattr(key, "key", getattr(key, "idx", None))]
+            call = value if is_call(value) else call
+        yield kind
+
+
 def set_hyperparams(state: Tree, **values: Any) -> Tree:
     """Set hyperparameters, wherever a ``tunable`` in the state has them.
 
     Dtypes and shardings stay, so that a compiled step is not compiled again. It also takes a tree
-    that holds a state, for example a Flax ``TrainState``, and works under ``jit``. Names that are
-    no Python names are given as ``**{"learning_rate/peak_value": 1e-3}``.
+    that holds a state, for example a Flax ``TrainState``, and works under ``jit``. The end of a
+    name is enough where it is the only one that ends so: ``peak_value`` for
+    ``learning_rate/peak_value``. Names that are no Python names are given as
+    ``**{"learning_rate/peak_value": 1e-3}``.
+
+    In Flax NNX it writes in place: ``set_hyperparams(optimizer, learning_rate=0.5)`` changes the
+    variables of an ``nnx.Optimizer``, of its ``opt_state`` or of an ``nnx.State``, and gives back
+    what it was given.
 
     Args:
         state: the state of a chain with a ``tunable`` anywhere in it.
         values: the new values by name: a number each, or for states stacked by ``vmap`` an array.
 
+    Returns:
+        A new state; of variables the one that was given.
+
     Raises:
-        ValueError: if no ``tunable`` in the state has a name, or a value has another shape or is
-            not a number.
+        ValueError: if no ``tunable`` in the state has a name, several names in it end so, or a value has another shape, is not
+            a number, or is out of the range that arguments of its name have.
 
     Example:
         >>> import gradchain as gc
@@ -229,32 +271,67 @@ def set_hyperparams(state: Tree, **values: Any) -> Tree:
         >>> print(state["tunable"]["hyperparams"]["learning_rate"])
         0.5
     """
-    known: dict[str, None] = {}
+    flat, treedef = jax.tree_util.tree_flatten_with_path(state, is_leaf=is_variable)
+    entries = _entries_of([path for path, _ in flat])
+    places = {_full_name(name, entries): (name, value) for name, value in values.items()}
+    if len(places) < len(values):
+        raise ValueError(f"set_hyperparams: {quote(values)} name one hyperparameter twice.")
+    leaves, written = [x for _, x in flat], []
+    for full, (_, value) in places.items():
+        for own, members in entries:
+            if full in own:
+                old = leaves[own[full]]
+                new = _like(full, value, jnp.asarray(unboxed(old)), members)
+                written.append((own[full], old, new))
+    for i, old, new in written:  # none, if any value is refused
+        if is_variable(old):
+            old.set_value(new)
+        else:
+            leaves[i] = new
+    is_in_place = all(is_variable(old) for _, old, _ in written)
+    return state if is_in_place else treedef.unflatten(leaves)
 
-    def change(x: Any) -> Any:
-        if not _is_entry(x):
-            return x
-        known.update(dict.fromkeys(x["hyperparams"]))
-        old = x["hyperparams"]
-        new = old | {k: _like(k, v, old[k]) for k, v in values.items() if k in old}
-        return _entry(new, jax.tree.map(change, x.get("inner", {}), is_leaf=_is_entry))
 
-    result = jax.tree.map(change, state, is_leaf=_is_entry)
-    if strange := values.keys() - known.keys():
+def _entries_of(paths: list[Path]) -> list[tuple[dict[str, int], frozenset[str]]]:
+    """The hyperparameters of each ``tunable`` in a state, and the members of the chain in it.
+
+    Hyperparameters are given by name, as numbers of their leaves.
+    """
+    found: dict[Path, dict[str, int]] = {}
+    for i, path in enumerate(paths):
+        if path_name(path[-2:-1]) == "hyperparams":
+            found.setdefault(path[:-2], {})[path_name(path[-1:])] = i
+    entries = []
+    for entry, own in found.items():
+        n = len(entry)
+        below = [path[n:] for path in paths if path[:n] == entry]
+        if {path_name(path[:1]) for path in below} <= {"hyperparams", "inner"}:
+            inner = (path[1:] for path in below if path_name(path[:1]) == "inner")
+            entries.append((own, _names(inner)))
+    return entries
+
+
+def _full_name(name: str, entries: list[tuple[dict[str, int], frozenset[str]]]) -> str:
+    """The name in the state of which ``name`` is all or the end."""
+    known = dict.fromkeys(full for own, _ in entries for full in own)
+    if name in known:
+        return name
+    ends = [full for full in known if full.endswith(f"/{name}")]
+    if len(ends) == 1:
+        return ends[0]
+    if ends:
         raise ValueError(
-            f"set_hyperparams: no tunable in this state has {quote(strange)}; there are"
-            f" {quote(known)}."
+            f"set_hyperparams: {name!r} is the end of {len(ends)} names, take one in full:"
+            f" {quote(ends)}."
         )
-    return result
+    parts = [full for full in known if f"/{name}/" in f"/{full}"]
+    hint = f" It is a schedule, of which you may set {quote(parts)}." if parts else ""
+    raise ValueError(
+        f"set_hyperparams: no tunable in this state has {name!r}; there are {quote(known)}.{hint}"
+    )
 
 
-def _is_entry(x: Any) -> bool:
-    """Whether ``x`` is the state of a ``tunable``."""
-    has_values = isinstance(x, dict) and isinstance(x.get("hyperparams"), dict)
-    return has_values and x.keys() <= {"hyperparams", "inner"}
-
-
-def _like(name: str, value: Any, old: jax.Array) -> jax.Array:
+def _like(name: str, value: Any, old: jax.Array, members: frozenset[str]) -> jax.Array:
     """``value`` in the dtype and in the place of ``old``."""
     if value is None or isinstance(value, bool | str) or callable(value):
         hint = "; give its value at this step" if callable(value) else ""
@@ -266,7 +343,27 @@ def _like(name: str, value: Any, old: jax.Array) -> jax.Array:
         )
     if is_traced([new, old]):
         return new
-    if jnp.isnan(new).any():
-        raise ValueError(f"set_hyperparams: {name} is not a number: {value!r}.")
+    _check_range(name, new, members)
     is_placed = getattr(old, "committed", False)
     return jax.device_put(new, old.sharding) if is_placed else new
+
+
+def _check_range(name: str, values: jax.Array, members: frozenset[str]) -> None:
+    """Refuse numbers that no argument of this name takes.
+
+    A state does not say of which transformation it is, but for the names of its ``members``.
+    """
+    *above, last = [part for part in name.split("/") if not part.isdigit()]
+    kinds = {k: f.kinds[last] for k, f in FACTORIES.items() if last in f.kinds}
+    known = kinds.keys() & above or kinds.keys() & members or kinds.keys()
+    ranges = {kinds[k].range or EVERY for k in known} or {EVERY}
+    for x in np.ravel(np.asarray(values, np.float64)).tolist():
+        if not any(x in r for r in ranges):
+            words = " or ".join(sorted(r.words() for r in ranges))
+            raise ValueError(f"set_hyperparams: {name} must be {words}, not {x!r}.")
+
+
+def _names(paths: Iterable[Path]) -> frozenset[str]:
+    """The names in paths, without the numbers that tell equal ones apart."""
+    keys = {path_name((key,)) for path in paths for key in path}
+    return frozenset(re.sub(r"_\d+$", "", key) for key in keys)

@@ -10,9 +10,11 @@ import jax.numpy as jnp
 from gradchain.core.by_label import ByLabel
 from gradchain.core.errors import VOCABULARY, quote
 from gradchain.core.lift import Lift
+from gradchain.core.selection import weight_matrices
 from gradchain.core.types import Tree, Where
-from gradchain.inspection.mistakes.case import Case, Found, argument, has_role, is_adaptive
-from gradchain.tree.selecting import select
+from gradchain.inspection.mistakes.case import Case, Found, argument, is_adaptive
+from gradchain.tree.paths import named_leaves
+from gradchain.tree.selecting import keep_leaves, select
 from gradchain.wrappers.groups import Frozen
 
 
@@ -115,13 +117,21 @@ def freezes_everything(case: Case) -> Found:
 
 def decays_vectors(case: Case) -> Found:
     """Biases and scales decay too."""
-    for part in filter(has_role("decay"), case.parts):
-        decays_all = part.call.arguments.get("where", "") is None
-        if decays_all and argument(part, "weight_decay"):
-            dims = {jnp.ndim(x) for x in jax.tree.leaves(part.params)}
-            if dims and min(dims) < 2 <= max(dims):
-                text = (
-                    "biases and scales decay too, which is seldom wanted. To decay matrices alone:"
-                    " where=ndim_at_least(2)."
-                )
-                yield "note", part.name, text
+    is_weight = weight_matrices()
+    for part in case.parts:
+        if part.call.factory.composite or part.body.members or not argument(part, "weight_decay"):
+            continue
+        where = part.call.arguments.get("where")
+        decayed = keep_leaves(select(where, part.params), part.params)
+        leaves = [(path, x) for path, x in named_leaves(decayed) if x is not None]
+        vectors = [(path, x) for path, x in leaves if not is_weight(path, x)]
+        if not 0 < len(vectors) < len(leaves):
+            continue  # all of one kind: they were chosen so, or there is nothing else
+        is_chosen = where is not None or bool(part.labels)
+        found = ", ".join(f"{path!r} {list(jnp.shape(x))}" for path, x in vectors[:3])
+        more = f" and {len(vectors) - 3} more" if len(vectors) > 3 else ""
+        text = (
+            f"{found}{more} decay too, biases and scales by name or shape, which is seldom wanted."
+            " To decay weight matrices alone: where=weight_matrices()."
+        )
+        yield "warning" if is_chosen else "note", part.name, text
