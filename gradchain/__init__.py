@@ -1,6 +1,7 @@
 """gradchain: optimizers for JAX as values, composed of small transformations."""
 
 from types import ModuleType as _ModuleType
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from gradchain import (
     checkpoints as checkpoints,
@@ -18,7 +19,7 @@ from gradchain import (
 )
 from gradchain.checkpoints.adopt import adopt_state as adopt_state
 from gradchain.config import from_config as from_config, to_config as to_config
-from gradchain.core import ranges as ranges, slots as slots
+from gradchain.core import advice as _advice, ranges as ranges, slots as slots
 from gradchain.core.apply import apply_updates as apply_updates
 from gradchain.core.around import around as around, run_if as run_if
 from gradchain.core.lift import elementwise as elementwise, leafwise as leafwise
@@ -31,6 +32,7 @@ from gradchain.core.selection import (
     ndim_at_least as ndim_at_least,
     path_matches as path_matches,
     selection as selection,
+    weight_matrices as weight_matrices,
 )
 from gradchain.core.transformation import (
     GradientTransformation as GradientTransformation,
@@ -362,3 +364,11 @@ def __dir__() -> list[str]:
     """The public names: those of internal rooms are left out."""
     is_public = lambda name, value: not isinstance(value, _ModuleType) or name in _PUBLIC_ROOMS
     return [name for name, value in globals().items() if name[0] != "_" and is_public(name, value)]
+
+
+if not _TYPE_CHECKING:  # a checker would take it for leave to ask for anything
+
+    def __getattr__(name: str) -> object:
+        flat = [known for known in __dir__() if known not in _PUBLIC_ROOMS]
+        text = _advice.no_flat_name(name, flat, sorted(_PUBLIC_ROOMS))
+        raise AttributeError(text, name=name)

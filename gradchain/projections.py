@@ -19,7 +19,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.types import Numeric, Tree
-from gradchain.numerics.arithmetic import abs2, safe_divide, safe_sqrt, shrink
+from gradchain.numerics.arithmetic import abs2, safe_divide
+from gradchain.numerics.lengths import bringing, length_of, shortening
 from gradchain.numerics.reductions import max_along, total_along, varying_axes
 from gradchain.tree.mapping import map_leaves, tree_map_live
 from gradchain.tree.norms import dot, sum_over_shards
@@ -197,16 +198,12 @@ def projection_l2_sphere(
         >>> print(projection_l2_sphere(jnp.array([3.0, 4.0])))
         [0.6 0.8]
     """
-    length = safe_sqrt(over.sum(map_leaves(abs2, tree)))
-    factor = safe_divide(scale, length)
-    return map_leaves(lambda x: x * factor, tree)
+    return map_leaves(bringing(length_of(tree, over.sum), scale).times, tree)
 
 
 def projection_l2_ball(tree: Tree, scale: Numeric = 1.0, *, over: Over = WHOLE) -> Tree:
     r"""The nearest point of :math:`\lVert x \rVert \le s`."""
-    length = safe_sqrt(over.sum(map_leaves(abs2, tree)))
-    factor = shrink(length, scale)
-    return map_leaves(lambda x: x * factor, tree)
+    return map_leaves(shortening(length_of(tree, over.sum), scale).times, tree)
 
 
 def projection_linf_ball(tree: Tree, scale: Numeric = 1.0) -> Tree:

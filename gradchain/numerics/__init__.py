@@ -7,12 +7,13 @@ from gradchain.numerics.arithmetic import (
     safe_divide as safe_divide,
     safe_sqrt as safe_sqrt,
 )
+from gradchain.numerics.lengths import norm as norm, norm_along as norm_along
 from gradchain.numerics.reductions import (
     max_along as max_along,
     mean as mean,
     mean_along as mean_along,
-    norm as norm,
     size as size,
     total as total,
     total_along as total_along,
 )
+from gradchain.numerics.roots import cube_root as cube_root, power as power, root as root

@@ -1,4 +1,4 @@
-"""Sums, means and norms, over all shards inside ``shard_map``."""
+"""Sums and means, over all shards inside ``shard_map``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import math
 import jax
 import jax.numpy as jnp
 from jax import lax
-
-from gradchain.numerics.arithmetic import abs2
 
 
 def varying_axes(x: jax.Array) -> frozenset[str]:
@@ -95,11 +93,3 @@ def size(x: jax.Array) -> int:
 def mean(x: jax.Array) -> jax.Array:
     """The mean of ``x``, over all shards; 0 if empty."""
     return total(x) / max(size(x), 1)
-
-
-def norm(x: jax.Array) -> jax.Array:
-    r"""The Euclidean norm of an array, :math:`\sqrt{\sum_i |x_i|^2}`.
-
-    Inside ``shard_map`` it is over all shards.
-    """
-    return jnp.sqrt(total(abs2(x)))

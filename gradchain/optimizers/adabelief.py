@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
-
 from gradchain.core.lift import elementwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
@@ -45,6 +43,7 @@ def scale_by_belief(
     Gradients", 2020, https://arxiv.org/abs/2010.07468
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx = scale_by_belief()
         >>> print(tx.update(jnp.array([3.0, -0.1]), tx.init(jnp.zeros(2)))[0].round(2))
         [ 1.11 -1.11]

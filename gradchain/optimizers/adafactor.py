@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +14,10 @@ from gradchain.core.ranges import Decay, Hyper, Limit, NonNegative, NonNegativeI
 from gradchain.core.slots import Slot, drop, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
-from gradchain.core.types import Where
+from gradchain.core.types import Numeric, Where
 from gradchain.numerics.arithmetic import abs2, real_dtype
 from gradchain.numerics.counting import minus
+from gradchain.numerics.lengths import run_one
 from gradchain.numerics.roots import power, root
 from gradchain.transforms.clipping import clip_by_block_rms
 from gradchain.transforms.momentum import average_updates
@@ -84,6 +85,60 @@ def inverse_root(row: jax.Array, col: jax.Array, dims: Pair) -> jax.Array:
     return jnp.expand_dims(rows, dims[1]) / jnp.expand_dims(root(col), dims[0])
 
 
+class Moment(NamedTuple):
+    """A factored second moment of numbers that were multiplied by ``by``, a power of two."""
+
+    row: jax.Array
+    col: jax.Array
+    by: jax.Array
+    dims: Pair
+
+    @property
+    def slots(self) -> tuple[jax.Array, jax.Array]:
+        """Row and column means as they are kept: the largest number stands for what is larger."""
+        top = jnp.finfo(self.row.dtype).max
+        kept = lambda x: jnp.minimum(x / self.by / self.by, top)
+        return kept(self.row), kept(self.col)
+
+    def divide(self, x: jax.Array) -> jax.Array:
+        """``x`` over the root mean square."""
+        return x * self.by * inverse_root(self.row, self.col, self.dims)
+
+
+def factored_moment(
+    x: jax.Array,
+    eps: Numeric,
+    dims: Pair,
+    average: Callable[[jax.Array, jax.Array], jax.Array],
+    row: jax.Array,
+    col: jax.Array,
+) -> Moment:
+    """The moving averages of ``|x|^2 + eps``, as row and column means.
+
+    The squares may be too large for their dtype: then, and only then, they are taken again of
+    smaller numbers.
+
+    Args:
+        x: the array.
+        eps: is added to the squares.
+        dims: the dimensions that are factored.
+        average: from the new mean and the old one to the average.
+        row: the row means so far.
+        col: the column means so far.
+    """
+    small = 2.0 ** (-jnp.finfo(row.dtype).maxexp * 5 // 8)
+
+    def means(by: float) -> tuple[jax.Array, jax.Array]:
+        square = abs2(x * by) + eps * by * by if by != 1 else abs2(x) + eps
+        of_row, of_col = (jnp.mean(square, axis=d) for d in reversed(dims))
+        return average(of_row, row * by * by), average(of_col, col * by * by)
+
+    plain = means(1.0)
+    is_usual = jnp.isfinite(jnp.sum(plain[0]))
+    new_row, new_col = run_one(is_usual, lambda: plain, lambda: means(small))
+    return Moment(new_row, new_col, jnp.where(is_usual, 1.0, small), dims)
+
+
 @transform(roles="adaptive")
 def scale_by_factored_rms(
     factored: bool = True,
@@ -109,7 +164,7 @@ def scale_by_factored_rms(
 
     Args:
         factored: whether to factor at all.
-        decay_rate: the exponent :math:`\gamma > 0` of the decay.
+        decay_rate: the exponent :math:`\gamma \ge 0` of the decay.
         step_offset: is subtracted from the step :math:`t`, for a fine-tuning that began there. Up
             to the step after it the decay is that of a first step, 0.
         min_dim_size_to_factor: both dimensions have to be as long for a leaf to be factored.
@@ -146,18 +201,19 @@ def scale_by_factored_rms(
         if max_decay is not None:
             weight = jnp.maximum(weight, 1 - max_decay)
         average = lambda new, old: (1 - weight) * old + weight * new
-        square = abs2(g) + epsilon if add_epsilon else abs2(g)
+        added = epsilon if add_epsilon else 0.0
         pair = dims_of(g.shape)
         if pair is None:
-            v = average(square, s["v"])
+            v = average(abs2(g) + added, s["v"])
             return g / root(v if add_epsilon else jnp.maximum(v, epsilon)), {"v": v}
-        row = average(jnp.mean(square, axis=pair[1]), s["v_row"])
-        col = average(jnp.mean(square, axis=pair[0]), s["v_col"])
+        moment = factored_moment(g, added, pair, average, s["v_row"], s["v_col"])
+        new = dict(zip(("v_row", "v_col"), moment.slots, strict=True))
         if add_epsilon:
-            return g * inverse_root(row, col, pair), {"v_row": row, "v_col": col}
-        rows = row / jnp.maximum(row_mean(row, pair), root(epsilon))
+            return moment.divide(g), new
+        row, col, by, _ = moment
+        rows = row / jnp.maximum(row_mean(row, pair), root(epsilon) * by * by)
         estimate = jnp.expand_dims(rows, pair[1]) * jnp.expand_dims(col, pair[0])
-        return g / root(jnp.maximum(estimate, epsilon)), {"v_row": row, "v_col": col}
+        return g * by / root(jnp.maximum(estimate, epsilon * by * by)), new
 
     return leafwise(rule, whole=True, **factored_slots(dims_of, "v"))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative, Positive
@@ -39,6 +38,7 @@ def scale_by_adam(
     https://arxiv.org/abs/1412.6980
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx = scale_by_adam()
         >>> print(tx.update(jnp.array([3.0, -0.1]), tx.init(jnp.zeros(2)))[0].round(3))
         [ 1. -1.]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
-
 from gradchain.core.lift import elementwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
@@ -48,6 +46,7 @@ def scale_by_ademamix(
     https://arxiv.org/abs/2409.03137
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx = scale_by_ademamix(b3=0.75, alpha=4.0)
         >>> print(tx.update(jnp.array([3.0, -0.1]), tx.init(jnp.zeros(2)))[0].round(3))
         [ 2. -2.]
@@ -95,6 +94,7 @@ def scale_by_simplified_ademamix(
     SGD Variants", 2025, https://arxiv.org/abs/2502.02431
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx = scale_by_simplified_ademamix(alpha=1.0)
         >>> print(tx.update(jnp.array([3.0, -0.1]), tx.init(jnp.zeros(2)))[0].round(3))
         [ 2. -2.]

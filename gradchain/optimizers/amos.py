@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import jax.numpy as jnp
-
 from gradchain.core.lift import leafwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param, scalar
@@ -68,6 +66,7 @@ def scale_by_amos(
     Model-Oriented Scale", 2022, https://arxiv.org/abs/2210.11693
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx, params = scale_by_amos(0.5), jnp.array([1.0, 1.0])
         >>> print(tx.update(jnp.array([2.0, -2.0]), tx.init(params), params)[0].round(2))
         [ 0.75 -0.25]

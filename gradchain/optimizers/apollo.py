@@ -7,7 +7,6 @@ from typing import Annotated
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from gradchain.core.errors import check_one_of
 from gradchain.core.lift import leafwise
@@ -18,6 +17,8 @@ from gradchain.core.transformation import GradientTransformation, chain, recipe,
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide
 from gradchain.numerics.counting import quotient
+from gradchain.numerics.lengths import norm_along
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 from gradchain.wrappers.low_rank import is_wide_enough
@@ -75,7 +76,7 @@ def scale_by_apollo(
 
     def adam(g, s, t):
         mu, nu = ema(g, s["mu"], b1), ema(abs2(g), s["nu"], b2)
-        size = jnp.sqrt(debias(nu, b2, t)) + eps
+        size = root(debias(nu, b2, t)) + eps
         return debias(mu, b1, t) / size, {"mu": mu, "nu": nu}
 
     def rule(g, s, t, count):
@@ -87,7 +88,7 @@ def scale_by_apollo(
         low = projection @ x
         scaled, new = adam(low, s, t)
         dims = (-2,) if scale_by == "channel" else (-2, -1)
-        growth = safe_divide(_length(scaled, dims), _length(low, dims))
+        growth = safe_divide(norm_along(scaled, dims), norm_along(low, dims))
         u = x * growth
         if max_growth is not None:
             u, new["length"] = _bound_growth(u, s["length"][..., None, None], max_growth)
@@ -112,22 +113,10 @@ def _bound_growth(
 
     The second result is the new norms, or the last of a matrix that is zero.
     """
-    grown = _length(u, (-2, -1))
+    grown = norm_along(u, (-2, -1))
     bounded = jnp.where(last > 0, jnp.minimum(grown, max_growth * last), grown)
     norms = jnp.where(grown > 0, bounded, last)[..., 0, 0]
     return u * safe_divide(bounded, grown), norms
-
-
-def _length(x: jax.Array, dims: tuple[int, ...]) -> jax.Array:
-    """The norm along dimensions, which stay with length 1.
-
-    It is right also where its square is out of range.
-    """
-    largest = jnp.max(jnp.abs(x), axis=dims, keepdims=True)
-    largest = lax.stop_gradient(largest)
-    squares = abs2(safe_divide(x, largest))
-    total = jnp.sum(squares, axis=dims, keepdims=True)
-    return largest * jnp.sqrt(total)
 
 
 def _projection(

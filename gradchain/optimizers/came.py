@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
-
 from gradchain.core.lift import leafwise
 from gradchain.core.ranges import Decay, Hyper, Limit, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
-from gradchain.numerics.arithmetic import abs2, ema, shrink
-from gradchain.numerics.reductions import mean
-from gradchain.optimizers.adafactor import factored_dims, factored_slots, inverse_root
+from gradchain.numerics.arithmetic import abs2, ema
+from gradchain.numerics.lengths import rms, shortening
+from gradchain.numerics.roots import root
+from gradchain.optimizers.adafactor import factored_dims, factored_moment, factored_slots
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
@@ -53,6 +52,7 @@ def scale_by_came(
     https://arxiv.org/abs/2307.02047
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx, params = scale_by_came(b1=0.5), jnp.zeros(2)
         >>> print(tx.update(jnp.array([3.0, -3.0]), tx.init(params))[0].round(3))
         [ 0.5 -0.5]
@@ -61,25 +61,25 @@ def scale_by_came(
     def rule(g, s):
         pair = factored_dims(g.shape)
 
-        def scale(square, decay, name):
-            """One over the root mean square, and its new slots."""
-            if pair is None:
-                v = ema(square, s[name], decay)
-                return 1 / jnp.sqrt(v), {name: v}
-            row_name, col_name = f"{name}_row", f"{name}_col"
-            row = ema(jnp.mean(square, axis=pair[1]), s[row_name], decay)
-            col = ema(jnp.mean(square, axis=pair[0]), s[col_name], decay)
-            root = inverse_root(row, col, pair)
-            return root, {row_name: row, col_name: col}
+        def divisor(x, eps, decay, name):
+            """The root mean square, as its inverse, and its new slots."""
+            average = lambda new, old: ema(new, old, decay)
+            names = f"{name}_row", f"{name}_col"
+            moment = factored_moment(x, eps, pair, average, *(s[k] for k in names))
+            return moment, dict(zip(names, moment.slots, strict=True))
 
-        inverse, v = scale(abs2(g) + eps1, b2, "v")
-        u = g * inverse
-        u = u * shrink(jnp.sqrt(mean(abs2(u))), clipping_threshold)
+        if pair is None:
+            nu = ema(abs2(g) + eps1, s["v"], b2)
+            u, v = g * (1 / root(nu)), {"v": nu}
+        else:
+            moment, v = divisor(g, eps1, b2, "v")
+            u = moment.divide(g)
+        u = shortening(rms(u), clipping_threshold).times(u)
         mu = ema(u, s["mu"], b1)
         if pair is None:
             return mu, {"mu": mu, **v}
-        inverse, instability = scale(abs2(u - mu) + eps2, b3, "instability")
-        return mu * inverse, {"mu": mu, **v, **instability}
+        moment, instability = divisor(u - mu, eps2, b3, "instability")
+        return moment.divide(mu), {"mu": mu, **v, **instability}
 
     slots = factored_slots(factored_dims, "v")
     instability = factored_slots(factored_dims, "instability")

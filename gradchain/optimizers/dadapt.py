@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import jax.numpy as jnp
-
 from gradchain.core.ranges import Decay, Hyper, NonNegative, Positive
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
@@ -77,6 +75,7 @@ def scale_by_dadapt_adam(
     https://arxiv.org/abs/2301.07733
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx, params = scale_by_dadapt_adam(estim_lr0=0.5), jnp.array([4.0])
         >>> print(tx.update(jnp.array([8.0]), tx.init(params), params)[0].round(3))
         [0.5]

@@ -22,7 +22,7 @@ from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.norms import dot, safe_norm
+from gradchain.tree.norms import dot, global_norm
 
 
 @transform(roles="adaptive")
@@ -79,10 +79,10 @@ def scale_by_distance_over_gradients(
     def at_least(start):
         if init_learning_rate is not None:
             return 0.0
-        return reps_rel * (1 + safe_norm(start)) if init_distance is None else init_distance
+        return reps_rel * (1 + global_norm(start)) if init_distance is None else init_distance
 
     def rule(g, s, p, t):
-        travelled = safe_norm(map_leaves(jnp.subtract, p, s["start"]))
+        travelled = global_norm(map_leaves(jnp.subtract, p, s["start"]))
         longest = jnp.maximum(s["distance"], travelled)
         distance = jnp.maximum(longest, at_least(s["start"]))
         squares = s["squares"] + dot(g, g)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
-
 from gradchain.core.lift import elementwise
 from gradchain.core.ranges import Hyper, NonNegative
 from gradchain.core.stage import Body
@@ -34,6 +32,7 @@ def correct_growth(learning_rate: Hyper) -> Body:
     learning", 2020, https://arxiv.org/abs/2002.03432
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx, params = correct_growth(0.75), jnp.array([1.0, 0.0])
         >>> print(tx.update(jnp.array([0.0, 0.75]), tx.init(params), params)[0].round(3))
         [-0.2  0.6]

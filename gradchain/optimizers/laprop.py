@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
-
 from gradchain.core.lift import elementwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
@@ -34,6 +32,7 @@ def scale_by_laprop(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-15
     https://arxiv.org/abs/2002.04839
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx = scale_by_laprop()
         >>> print(tx.update(jnp.array([3.0, -0.1]), tx.init(jnp.zeros(2)))[0].round(3))
         [ 1. -1.]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
-
 from gradchain.core.lift import elementwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
@@ -45,6 +43,7 @@ def scale_by_madgrad(
     Averaged Gradient Method for Stochastic Optimization", 2021, https://arxiv.org/abs/2101.11075
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx, params = scale_by_madgrad(1.0, momentum=0.5), jnp.array([1.0])
         >>> print(tx.update(jnp.array([8.0]), tx.init(params), params)[0].round(3))
         [-1.]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
-
 from gradchain.core.lift import elementwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param, scalar
@@ -47,6 +45,7 @@ def scale_by_nadam(
     https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx = scale_by_nadam()
         >>> print(tx.update(jnp.array([3.0, -0.1]), tx.init(jnp.zeros(2)))[0].round(1))
         [ 1.5 -1.5]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import jax.numpy as jnp
-
 from gradchain.core.lift import elementwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
@@ -47,6 +45,7 @@ def scale_by_padam(
     authors' program.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx = scale_by_padam(partial=0.5)
         >>> print(tx.update(jnp.array([3.0, -0.1]), tx.init(jnp.zeros(2)))[0].round(3))
         [ 1. -1.]

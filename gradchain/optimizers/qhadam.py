@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
-
 from gradchain.core.lift import elementwise
 from gradchain.core.ranges import Decay, Fraction, Hyper, NonNegative
 from gradchain.core.slots import like_param
@@ -43,6 +41,7 @@ def scale_by_qhadam(
     https://arxiv.org/abs/1810.06801
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx = scale_by_qhadam()
         >>> print(tx.update(jnp.array([3.0, -0.1]), tx.init(jnp.zeros(2)))[0].round(3))
         [ 1. -1.]

@@ -13,7 +13,9 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
 from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide
-from gradchain.numerics.reductions import largest, norm
+from gradchain.numerics.counting import increment, is_before, remainder
+from gradchain.numerics.lengths import length
+from gradchain.numerics.reductions import largest
 from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
@@ -67,17 +69,19 @@ def scale_by_spam(
         [2.]
     """
 
-    def rule(g, s, t):
-        since = t % reset_every
+    def rule(g, s, t, count):
+        step = increment(count)
+        within = remainder(step, reset_every)
+        since = within.astype(t.dtype)
         keep = jnp.where(since == 0, 0.0, 1.0)
         limit = threshold * keep * s["nu"]
-        spike = (limit > 0) & (abs2(g) > limit) & (since >= clip_after)
+        spike = (limit > 0) & (abs2(g) > limit) & ~is_before(within, clip_after)
         ratio = jnp.where(spike, limit, 1.0) / jnp.where(spike, abs2(g), 1.0)
         g = g * root(ratio)
         mu = ema(g, keep * s["mu"], b1)
         nu = ema(abs2(g), keep * s["nu"], b2)
         start = 0.5 * (1 + jnp.cos(math.pi * (since + 1) / (warmup_steps + 1)))
-        is_warming_up = (t >= reset_every) & (since < warmup_steps)
+        is_warming_up = ~is_before(step, reset_every) & is_before(within, warmup_steps)
         grown = jnp.where(is_warming_up, 1 - 0.99 * start, 1.0)
         size = root(debias(nu, b2, t)) + eps
         u = debias(mu, b1, t) / size
@@ -132,24 +136,27 @@ def scale_by_stable_spam(
         [ 1. -1.]
     """
 
-    def rule(g, s, t):
+    def rule(g, s, t, count):
         top = largest(g)
         bound = ema(top, s["bound"], theta)
         usual = debias(bound, theta, t)
         over = jnp.abs(g) > usual
         share = usual / jnp.where(top > 0, top, 1.0)
         g = g * jnp.where(over, share, 1.0)
-        length = norm(g)
-        alive = length > 0
+        of_gradient = length(g)
+        size_now = of_gradient.number
+        alive = of_gradient.value > 0
         then = lambda new, old: jnp.where(alive, new, old)
-        size = then(ema(length, s["size"], gamma1), s["size"])
-        square = then(ema(length**2, s["square"], gamma2), s["square"])
+        size = then(ema(size_now, s["size"], gamma1), s["size"])
+        square = then(ema(size_now**2, s["square"], gamma2), s["square"])
         usual_length = root(debias(square, gamma2, t)) + eps
-        unit = safe_divide(g, length)
+        unit = safe_divide(g * (1 / of_gradient.unit), of_gradient.value)
         g = unit * (debias(size, gamma1, t) / usual_length)
 
-        since = jnp.where(t < reset_every, t, t % reset_every + 1)
-        keep = jnp.where(t % reset_every == 0, 0.0, 1.0)
+        step = increment(count)
+        within = remainder(step, reset_every)
+        since = jnp.where(is_before(step, reset_every), t, within.astype(t.dtype) + 1)
+        keep = jnp.where(within == 0, 0.0, 1.0)
         old_mu = keep * s["mu"]
         old_nu = keep * s["nu"]
         mu = then(ema(g, old_mu, b1), old_mu)

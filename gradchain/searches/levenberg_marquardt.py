@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Annotated
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from gradchain.core.errors import check_one_of
 from gradchain.core.ranges import Hyper, NonNegative
@@ -15,7 +15,10 @@ from gradchain.core.slots import like_param, scalar
 from gradchain.core.transformation import transform
 from gradchain.core.types import Numeric, Params, State, Tree, Updates
 from gradchain.curvature.vectors import refuse_shards, to_vector
+from gradchain.numerics.arithmetic import safe_divide, safe_sqrt
+from gradchain.numerics.lengths import norm
 from gradchain.searches.bounds import Bounds, cut, free_part
+from gradchain.searches.damping import column_norms, damped_step, dot_exactly, step_within
 from gradchain.searches.search import Search, Told, Working
 from gradchain.searches.trust_region import adjust_radius
 from gradchain.tree.mapping import map_leaves
@@ -23,7 +26,7 @@ from gradchain.tree.mapping import map_leaves
 
 @transform
 def levenberg_marquardt(
-    initial_damping: NonNegative = 1e-3,
+    initial_damping: NonNegative | None = 1e-3,
     scaling: str = "jacobian",
     eta: Annotated[Hyper, "[0, 1)"] = 1e-4,
 ) -> Search:
@@ -38,16 +41,21 @@ def levenberg_marquardt(
 
     A step is made if :math:`\rho > \eta`, and then :math:`\lambda` is multiplied by
     :math:`\max(\frac13, 1 - (2 \rho - 1)^3)`; else the parameters stay and it grows, faster each
-    time. It solves by a QR decomposition of the whole Jacobian, so that nothing is squared.
-    ``update`` needs the residuals as ``model_fn=`` and :math:`f` as ``value_fn=``;
-    ``least_squares`` gives it both. Put nothing after it in a chain.
+    time. With ``initial_damping=None`` there is a radius instead, as in MINPACK: of all steps with
+    :math:`\lVert D u \rVert \le \Delta` the best one is tried, :math:`\lambda` follows from it, and
+    :math:`\Delta` adapts. That finds its way along narrow curved valleys from far off, and is what
+    ``least_squares`` does by default.
+
+    It decomposes the whole Jacobian, not its square. ``update`` needs the residuals as
+    ``model_fn=`` and :math:`f` as ``value_fn=``; ``least_squares`` gives it both. Put nothing after
+    it in a chain.
 
     With bounds, ``bounds=(lower, upper)`` as ``least_squares`` gives them, parameters that their
     bounds hold stay there, and the step of the others is cut at theirs.
 
     Args:
         initial_damping: :math:`\lambda` at the start, in units of :math:`D^2`'s share in :math:`J^T
-            J`.
+            J`; ``None`` for a radius, at first :math:`100 \lVert D p \rVert`, or 100 at zero.
         scaling: the choice of :math:`D`: ``"jacobian"``, the largest norms that the columns of
             :math:`J` have had, so that units of parameters do not matter; ``"none"``, the same
             number for all, the largest of these at the start.
@@ -59,9 +67,9 @@ def levenberg_marquardt(
 
     Source: Marquardt, "An Algorithm for Least-Squares Estimation of Nonlinear Parameters", 1963,
     https://doi.org/10.1137/0111030; Moré, "The Levenberg-Marquardt Algorithm: Implementation and
-    Theory", 1978 (the scaling); Nielsen, "Damping Parameter in Marquardt's Method", 1999 (the rule
-    for :math:`\lambda`); Kanzow, Yamashita & Fukushima, "Levenberg-Marquardt Methods with Strong
-    Local Convergence Properties", 2004 (the projection)
+    Theory", 1978 (the scaling, the radius); Nielsen, "Damping Parameter in Marquardt's Method",
+    1999 (the rule for :math:`\lambda`); Kanzow, Yamashita & Fukushima, "Levenberg-Marquardt Methods
+    with Strong Local Convergence Properties", 2004 (the projection)
 
     Example:
         >>> import gradchain as gc
@@ -72,6 +80,8 @@ def levenberg_marquardt(
         [2.  0.5]
     """
     check_one_of("levenberg_marquardt", ["jacobian", "none"], scaling=scaling)
+    has_radius = initial_damping is None
+    choose = _within_radius if has_radius else functools.partial(_damped, initial_damping)
 
     def begin(
         s: State,
@@ -81,31 +91,36 @@ def levenberg_marquardt(
         model_fn: Callable[[Params], Tree],
         bounds: Bounds = None,
     ) -> tuple[Working, jax.Array]:
-        jacobian, residuals = _jacobian(model_fn, p)
-        times = lambda x: jnp.matmul(jacobian, x, precision=lax.Precision.HIGHEST)
-        to_tree = to_vector(p)[1]
-        is_first = s["growth"] == 0
-        scales = _scales(jacobian, to_vector(s["scales"])[0], is_first, scaling)
-        first = jnp.asarray(initial_damping, jacobian.dtype)
-        damping = jnp.where(is_first, first, s["damping"])
+        jacobian, residuals = jacobian_and_residuals(model_fn, p)
+        x, to_tree = to_vector(p)
+        is_first = s["radius" if has_radius else "growth"] == 0
+        columns = column_norms(jacobian)
+        scales = _scales(columns, to_vector(s["scales"])[0], is_first, scaling)
+        known = jnp.where(scales > 0, scales, 1.0)
         free = _free_columns(jacobian, p, grad, bounds)
-        u = -_solve(free, residuals, jnp.sqrt(damping) * scales)
-        curvature = jnp.sum(times(u) ** 2)
-        slope = -curvature - damping * jnp.sum((scales * u) ** 2)
-        over = ~(slope < 0)
+        u, own = choose(free, residuals, known, scales * x, is_first, s)
+        model = functools.partial(_model, jacobian, residuals, known)
+        promise = model(u, own["damping"])
+        over = ~(promise["slope"] < 0)
+        rest = {"reducible": _reducible(free, residuals, own, promise), "noise": norm(columns * x)}
         if bounds is not None:
             u = to_vector(cut(to_tree(u), p, bounds))[0]
-            curvature = jnp.sum(times(u) ** 2)
-            slope = jnp.sum(residuals * times(u))
-        growth = jnp.where(is_first, 2.0, s["growth"])
-        q = {"damping": damping, "growth": growth, "scales": to_tree(scales)}
-        q |= {"update": to_tree(u), "before": value}
-        return q | {"promised": -slope - 0.5 * curvature, "slope": slope}, over
+            promise = model(u)
+        q = own | {"scales": to_tree(scales), "update": to_tree(u), "before": value}
+        return q | promise | rest, over
 
-    tell = lambda q, value, grad: _tell(q, value, grad, eta)
-    working = {"update": like_param} | dict.fromkeys(["before", "promised", "slope"], scalar)
-    lasting = {"damping": scalar, "growth": scalar, "scales": like_param}
-    return Search(begin, lambda q: q["update"], tell, working, 30, **lasting)
+    tell = _tell_radius if has_radius else _tell_damping
+    working = {"update": like_param} | dict.fromkeys(WORKING, scalar)
+    lasting = {"damping": scalar, "scales": like_param}
+    if has_radius:
+        working, lasting = working | {"length": scalar}, lasting | {"radius": scalar}
+    else:
+        lasting |= {"growth": scalar}
+    judge = lambda q, value, grad: tell(q, value, grad, eta)
+    return Search(begin, lambda q: q["update"], judge, working, 30, **lasting)
+
+
+WORKING = ["before", "promised", "slope", "reducible", "noise"]
 
 
 def _free_columns(
@@ -122,20 +137,91 @@ def _free_columns(
 
 
 def _scales(
-    jacobian: jax.Array,
+    columns: jax.Array,
     before: jax.Array,
     is_first: jax.Array,
     scaling: str,
 ) -> jax.Array:
-    """The diagonal of :math:`D`."""
-    columns = jnp.sqrt(jnp.sum(jacobian**2, 0))
+    """The diagonal of :math:`D`; 0 where a parameter has had no effect so far."""
     if scaling == "jacobian":
-        return jnp.where(is_first & (columns == 0), 1.0, jnp.maximum(before, columns))
+        return jnp.maximum(before, columns)
     top = jnp.max(columns, initial=0.0)
     return jnp.where(is_first, jnp.where(top > 0, top, 1.0), before)
 
 
-def _tell(q: Working, value: jax.Array, grad: Updates, eta: Numeric) -> Told:
+def _damped(
+    initial_damping: Numeric,
+    jacobian: jax.Array,
+    residuals: jax.Array,
+    scales: jax.Array,
+    x: jax.Array,
+    is_first: jax.Array,
+    s: State,
+) -> tuple[jax.Array, Working]:
+    """The step of a damping, and the slots that go with it."""
+    first = jnp.asarray(initial_damping, jacobian.dtype)
+    damping = jnp.where(is_first, first, s["damping"])
+    growth = jnp.where(is_first, 2.0, s["growth"])
+    u = damped_step(jacobian, residuals, scales, damping)
+    return u, {"damping": damping, "growth": growth}
+
+
+def _within_radius(
+    jacobian: jax.Array,
+    residuals: jax.Array,
+    scales: jax.Array,
+    x: jax.Array,
+    is_first: jax.Array,
+    s: State,
+) -> tuple[jax.Array, Working]:
+    """The step within the radius, and the slots that go with it."""
+    far = FIRST_RADIUS * norm(x)
+    first = jnp.where(far > 0, far, FIRST_RADIUS)
+    radius = jnp.where(is_first, first, s["radius"].astype(x.dtype))
+    found = step_within(jacobian, residuals, scales, radius, s["damping"].astype(x.dtype))
+    radius = jnp.where(is_first, jnp.minimum(radius, found.length), radius)
+    own = {"radius": radius, "damping": found.damping, "length": found.length}
+    return found.step, own | {"reducible": found.reducible}
+
+
+FIRST_RADIUS = 100.0  # in lengths of the parameters, as in MINPACK
+
+
+def _model(
+    jacobian: jax.Array,
+    residuals: jax.Array,
+    scales: jax.Array,
+    u: jax.Array,
+    damping: jax.Array | None = None,
+) -> Working:
+    """The slope along a step, and the decrease that the linear model promises.
+
+    The step may be the solution for a damping, for which both follow from squares.
+    """
+    moved = dot_exactly(jacobian, u)
+    curvature = jnp.sum(moved**2)
+    if damping is None:
+        slope = jnp.sum(residuals * moved)
+    else:
+        slope = -curvature - damping * jnp.sum((scales * u) ** 2)
+    return {"slope": slope, "promised": -slope - 0.5 * curvature}
+
+
+def _reducible(
+    jacobian: jax.Array, residuals: jax.Array, own: Working, promise: Working
+) -> jax.Array:
+    """The norm of the part of the residuals that the linear model can remove.
+
+    A large damping hides some of it, but not from the columns one by one.
+    """
+    if "reducible" in own:
+        return own["reducible"]
+    along = safe_divide(dot_exactly(residuals, jacobian), column_norms(jacobian))
+    one_by_one = jnp.max(jnp.abs(along), initial=0.0)
+    return jnp.maximum(one_by_one, safe_sqrt(2 * promise["promised"]))
+
+
+def _tell_damping(q: Working, value: jax.Array, grad: Updates, eta: Numeric) -> Told:
     """Take the step or not, and change the damping."""
     rho, took = adjust_radius(q, value, grad, eta)
     factor = jnp.maximum(1 / 3, 1 - (2 * rho - 1) ** 3)
@@ -148,27 +234,28 @@ def _tell(q: Working, value: jax.Array, grad: Updates, eta: Numeric) -> Told:
     return q | {"damping": damping, "growth": growth}, took, jnp.array(True)
 
 
-def _solve(jacobian: jax.Array, residuals: jax.Array, weights: jax.Array) -> jax.Array:
-    """The lowest point of ``|J x - r|^2 + |weights * x|^2``.
+def _tell_radius(q: Working, value: jax.Array, grad: Updates, eta: Numeric) -> Told:
+    """Take the step or not, and change the radius.
 
-    A singular R is made regular.
+    Where the value rose, the parabola through both values and the slope says how far was too far.
     """
-    if not weights.size:
-        return weights
-    stacked = jnp.concatenate([jacobian, jnp.diag(weights)])
-    q, r = jnp.linalg.qr(stacked)
-    diagonal = jnp.diag(r)
-    sizes = jnp.abs(diagonal)
-    least = jnp.finfo(r.dtype).eps * jnp.max(sizes)
-    least = jnp.where(least > 0, least, 1.0)
-    missing = jnp.where(sizes > least, 0.0, least - diagonal)
-    r = r + jnp.diag(missing)
-    top = q[: residuals.size]
-    target = jnp.matmul(top.T, residuals, precision=lax.Precision.HIGHEST)
-    return jax.scipy.linalg.solve_triangular(r, target)
+    rho, took = adjust_radius(q, value, grad, eta)
+    rise = value - q["before"]
+    parabola = safe_divide(0.5 * q["slope"], q["slope"] - rise)
+    share = jnp.where(rise > 0, parabola, 0.5)
+    is_far = ~(value < 100 * q["before"]) | ~(share > 0.1)
+    share = jnp.where(is_far, 0.1, share)
+    shorter = share * jnp.minimum(q["radius"], 10 * q["length"])
+    is_bad = rho <= 0.25
+    is_good = ~is_bad & ((rho >= 0.75) | (q["damping"] == 0))
+    radius = jnp.where(is_good, 2 * q["length"], jnp.where(is_bad, shorter, q["radius"]))
+    eased = jnp.where(is_good, 0.5 * q["damping"], q["damping"])
+    damping = jnp.where(is_bad, q["damping"] / share, eased)
+    radius = jnp.maximum(radius, jnp.finfo(radius.dtype).tiny)
+    return q | {"damping": damping, "radius": radius}, took, jnp.array(True)
 
 
-def _jacobian(
+def jacobian_and_residuals(
     model_fn: Callable[[Params], Tree],
     p: Params,
 ) -> tuple[jax.Array, jax.Array]:

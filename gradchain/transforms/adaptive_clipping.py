@@ -86,7 +86,7 @@ def clip_by_zscore(
     square is not, updates neither.
 
     Args:
-        threshold: the score :math:`\zeta > 0` from which a norm is an outlier.
+        threshold: the score :math:`\zeta \ge 0` from which a norm is an outlier.
         decay: the decay of mean and variance, in [0, 1).
         warmup_steps: for how many steps, 1 or more, nothing is clipped, and mean and variance are
             those of all steps so far.

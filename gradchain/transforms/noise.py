@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
-
 from gradchain.core.ranges import NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
@@ -32,6 +30,7 @@ def add_noise(eta: NonNegative = 0.01, gamma: NonNegative = 0.55, seed: int = 0)
     2015, https://arxiv.org/abs/1511.06807
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx = add_noise(eta=1.0)
         >>> print(jnp.std(tx.update(jnp.zeros(10000), tx.init(jnp.zeros(10000)))[0]).round(1))
         1.0

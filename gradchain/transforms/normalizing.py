@@ -162,13 +162,15 @@ def orthogonal_to_weights(where: Where | None = None) -> Body:
 
     def rule(g, p):
         inner = lambda x, y: total((jnp.conj(x) * y).real)
-        length = norm(g)
+        of_gradient = length(g)
         # Normalized, so that the square of the rest of a tiny gradient does not underflow.
-        unit = g * safe_divide(1.0, length)
-        rest = unit - safe_divide(inner(p, unit), inner(p, p)) * p
+        direction = bringing(of_gradient, 1.0).times(g)
+        weights = p * (1 / length(p).unit)
+        share = safe_divide(inner(weights, direction), inner(weights, weights))
+        rest = direction - share * weights
         left = norm(rest)
         is_rounding = left <= 4 * jnp.finfo(g.dtype).eps
-        factor = length / jnp.where(is_rounding, 1.0, left)
-        return rest * jnp.where(is_rounding, 0.0, factor)
+        factor = of_gradient.value / jnp.where(is_rounding, 1.0, left)
+        return rest * jnp.where(is_rounding, 0.0, factor) * of_gradient.unit
 
     return leafwise(rule, where)

@@ -15,7 +15,8 @@ from gradchain.core.ranges import Hyper, NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.types import Numeric, Where
-from gradchain.numerics.arithmetic import abs2, safe_divide
+from gradchain.numerics.arithmetic import safe_divide
+from gradchain.numerics.lengths import length_of
 from gradchain.projections import WHOLE, on_singular_values
 from gradchain.transforms.constraints import Over, PointMap, moved_by
 
@@ -170,8 +171,9 @@ def group_lasso(x: jax.Array, step: Numeric, over: Over, strength: NonNegative) 
         >>> print(group_lasso(2.5)(jnp.array([3.0, 4.0])))
         [1.5 2. ]
     """
-    length = jnp.sqrt(over.sum(abs2(x)))
-    return x * safe_divide(jnp.maximum(length - step * strength, 0), length)
+    length = length_of(x, over.sum)
+    left = jnp.maximum(length.value - step * strength / length.unit, 0)
+    return x * safe_divide(left, length.value)
 
 
 @penalty

@@ -19,7 +19,8 @@ from gradchain.core.stage import Body, Stage
 from gradchain.core.transformation import transform
 from gradchain.core.trees import PerTree
 from gradchain.core.types import Params, Tree, Updates
-from gradchain.numerics.arithmetic import abs2, compute_dtype, real_dtype, shrink
+from gradchain.numerics.arithmetic import abs2, cast, compute_dtype, real_dtype
+from gradchain.numerics.lengths import Factor, root_of_squares, shortening
 from gradchain.numerics.reductions import varying_axes
 from gradchain.tree.mapping import map_leaves, tree_map_live
 from gradchain.tree.paths import flatten, flatten_like, named_leaves
@@ -157,11 +158,13 @@ def _clip_together(
     pairs = [(x, p) for x, p in columns if x is not None]
     if not pairs:
         return grads, jnp.zeros((), jnp.int32)
-    lengths = jnp.sqrt(sum(_squares(x, p) for x, p in pairs))
-    add_up = lambda x, p: _weighted_sum(shrink(lengths, limit), x, p)
-    clipped = tree_map_live(add_up, grads, params)
+    squares = lambda by: sum(_squares(x, p, by) for x, p in pairs)
+    lengths = root_of_squares(squares).with_constant_unit
+    factor = shortening(lengths, limit)
+    clipped = tree_map_live(lambda x, p: _weighted_sum(factor, x, p), grads, params)
     x, p = pairs[0]
-    return clipped, _over_examples(jnp.sum(lengths > limit, dtype=jnp.int32), x, p)
+    is_clipped = lengths.number > limit
+    return clipped, _over_examples(jnp.sum(is_clipped, dtype=jnp.int32), x, p)
 
 
 def _clip_apart(
@@ -184,16 +187,25 @@ def _clip_apart(
     return treedef.unflatten(sums), treedef.unflatten(counts)
 
 
-def _squares(x: jax.Array, p: jax.Array | None) -> jax.Array:
-    """The squared norm of each example's gradient of one leaf."""
+def _squares(x: jax.Array, p: jax.Array | None, by: jax.Array | None) -> jax.Array:
+    """The squared norm of each example's gradient of one leaf, each multiplied by a number."""
+    x = cast(x, compute_dtype(x.dtype))
+    if by is not None:
+        x = x * _spread(by, x)
     squares = jnp.sum(abs2(x), tuple(range(1, x.ndim)))
     axes = () if p is None else tuple(sorted(varying_axes(p)))
     return lax.psum(squares, axes) if axes else squares
 
 
-def _weighted_sum(weights: jax.Array, x: jax.Array, p: jax.Array | None) -> jax.Array:
-    spread = weights.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
-    return _over_examples(jnp.sum(spread * x, axis=0), x, p)
+def _weighted_sum(weights: Factor, x: jax.Array, p: jax.Array | None) -> jax.Array:
+    spread = Factor(_spread(weights.shrinking, x), _spread(weights.ratio, x))
+    made = jnp.sum(spread.times(cast(x, compute_dtype(x.dtype))), axis=0)
+    return _over_examples(cast(made, x.dtype), x, p)
+
+
+def _spread(weights: jax.Array, x: jax.Array) -> jax.Array:
+    """One number for each example, in the dimensions of a leaf."""
+    return weights.reshape(-1, *[1] * (x.ndim - 1)).astype(compute_dtype(x.dtype))
 
 
 def _example_axes(x: jax.Array, p: jax.Array | None) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from gradchain.core.ranges import NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.types import Where
-from gradchain.numerics.lengths import Factor, bringing, length, norm, rms
+from gradchain.numerics.lengths import bringing, length, norm, rms
 
 
 @transform

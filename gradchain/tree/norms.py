@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.numerics.arithmetic import abs2, safe_divide, safe_sqrt
+from gradchain.numerics.arithmetic import abs2, cast, compute_dtype, safe_divide
+from gradchain.numerics.lengths import Length, root_of_squares
 from gradchain.numerics.reductions import largest, varying_axes
-from gradchain.tree.mapping import map_leaves, map_rows, upcast
+from gradchain.numerics.roots import root
+from gradchain.tree.mapping import map_leaves, map_rows, real_dtype_of, upcast
 from gradchain.tree.paths import Tree
 
 
@@ -21,21 +23,50 @@ def sum_of_magnitudes(tree: Tree) -> jax.Array:
 def global_norm(tree: Tree) -> jax.Array:
     r"""The Euclidean norm of all leaves together, :math:`\sqrt{\sum_i |x_i|^2}`.
 
-    Summed in float32 at least, and over all shards inside ``shard_map``.
+    Summed in float32 at least, and over all shards inside ``shard_map``. The squares may be out of
+    range, and the derivative at 0 is 0.
 
     Example:
         >>> print(global_norm({"a": jnp.array([3.0]), "b": jnp.array(4.0)}))
         5.0
     """
+    return tree_length(tree).number
+
+
+def tree_length(tree: Tree) -> Length:
+    """The norm of all leaves together, as a ``Length``."""
     leaves = [jnp.asarray(x) for x in jax.tree.leaves(tree)]
     if not leaves:
-        return jnp.zeros((), jnp.float32)
-    rows = map_rows(_sum_of_squares, [None] * len(leaves), [(x,) for x in leaves])
-    return jnp.sqrt(sum_over_shards([row[0] for row in rows]))
+        return Length(jnp.zeros((), jnp.float32), jnp.ones((), jnp.float32))
+    wide = real_dtype_of(leaves)
+    widen = lambda _, x: [cast(x, compute_dtype(x.dtype, wide))]
+    rows = map_rows(widen, [None] * len(leaves), [(x,) for x in leaves])
+    return _length([x for (x,) in rows]).with_constant_unit
 
 
-def _sum_of_squares(_: None, x: jax.Array) -> list[jax.Array]:
-    return [jnp.sum(abs2(upcast(x)))]
+@jax.custom_jvp
+def _length(leaves: list[jax.Array]) -> Length:
+    def squares(by: jax.Array | None) -> jax.Array:
+        square = lambda _, x: [jnp.sum(abs2(x if by is None else x * by))]
+        rows = map_rows(square, [None] * len(leaves), [(x,) for x in leaves])
+        return sum_over_shards([row[0] for row in rows])
+
+    return root_of_squares(squares)
+
+
+@_length.defjvp
+def _slope_of_length(primals: tuple, tangents: tuple) -> tuple[Length, Length]:
+    (leaves,), (moves,) = primals, tangents
+    made = _length(leaves).with_constant_unit
+    shrinking = 1 / made.unit
+
+    def part(_: None, x: jax.Array, dx: jax.Array) -> list[jax.Array]:
+        direction = x * shrinking * safe_divide(1.0, made.value)
+        return [jnp.sum((jnp.conj(direction) * (dx * shrinking)).real)]
+
+    rows = map_rows(part, [None] * len(leaves), list(zip(leaves, moves, strict=True)))
+    along = sum_over_shards([row[0] for row in rows])
+    return made, Length(along, jnp.zeros_like(made.unit))
 
 
 def sum_over_shards(scalars: list[jax.Array]) -> jax.Array:
@@ -103,11 +134,11 @@ def dot(a: Tree, b: Tree) -> jax.Array:
 
 
 def safe_norm(tree: Tree) -> jax.Array:
-    """The norm of a tree, with derivative 0 at zero.
+    """The norm of a tree whose squares are in range, with derivative 0 at zero.
 
     Otherwise it is as ``global_norm``.
     """
-    return safe_sqrt(dot(tree, tree))
+    return root(dot(tree, tree))
 
 
 def largest_in(tree: Tree) -> jax.Array:

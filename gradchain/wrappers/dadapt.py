@@ -16,7 +16,7 @@ from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.norms import dot, largest_in, safe_norm, sum_of_magnitudes
+from gradchain.tree.norms import dot, global_norm, largest_in, sum_of_magnitudes
 
 
 def bounded_growth(
@@ -128,6 +128,6 @@ def dadapt(
 
 #: How a distance is measured, and its dual norm.
 _LENGTHS = {
-    "euclidean": (safe_norm, safe_norm),
+    "euclidean": (global_norm, global_norm),
     "largest": (largest_in, sum_of_magnitudes),
 }

@@ -11,11 +11,11 @@ from gradchain.core.slots import like_param, prepend
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair, Tree
-from gradchain.numerics.arithmetic import ema, shrink
+from gradchain.numerics.arithmetic import ema
 from gradchain.numerics.counting import is_before, remainder
-from gradchain.numerics.reductions import norm
-from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.norms import global_norm
+from gradchain.numerics.lengths import length, shortening
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.norms import tree_length
 
 
 @transform
@@ -70,8 +70,8 @@ def mars(
 
 def _clipped(tree: Tree, max_norm: Numeric, per_leaf: bool) -> Tree:
     if per_leaf:
-        return map_leaves(lambda x: shrink(norm(x), max_norm) * x, tree)
-    return scale_tree(tree, shrink(global_norm(tree), max_norm))
+        return map_leaves(lambda x: shortening(length(x), max_norm).times(x), tree)
+    return map_leaves(shortening(tree_length(tree), max_norm).times, tree)
 
 
 @transform

@@ -103,5 +103,5 @@ def _bet(
     return {"r": reward, "m": largest, "v": squares, "s": scale}
 
 
-def _decays(count: int) -> np.ndarray:
-    return 1.0 - 0.1 ** np.arange(1, count + 1)
+def _decays(number: int) -> np.ndarray:
+    return 1.0 - 0.1 ** np.arange(1, number + 1)

@@ -13,6 +13,7 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair
 from gradchain.numerics.arithmetic import abs2, safe_divide
+from gradchain.numerics.lengths import length_along
 from gradchain.numerics.reductions import max_along, size_along, total_along
 from gradchain.numerics.roots import root
 from gradchain.tree.mapping import map_leaves
@@ -68,7 +69,11 @@ def remove_radial(
             return u + weight_decay * p
         everywhere = tuple(range(p.ndim))
         across = tuple(i for i in everywhere if i != channel_axis % p.ndim)
-        products = (jnp.conj(g) * p).real, abs2(g), abs2(p), (jnp.conj(p) * u).real
+        # In units in which the squares are in range; usually they are 1.
+        unit = length_along(p, everywhere).unit
+        g, weights = g * (1 / length_along(g, everywhere).unit), p * (1 / unit)
+        inner = lambda x, y: (jnp.conj(x) * y).real
+        products = inner(g, weights), abs2(g), abs2(weights), inner(weights, u)
 
         def view(dims: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
             """Whether a view is scale-invariant, and its radial part.
@@ -78,10 +83,10 @@ def remove_radial(
             gp, gg, pp, pu = (total_along(x, dims) for x in products)
             sizes = root(gg) * root(pp)
             cosine = jnp.abs(safe_divide(gp, sizes))
-            length = root(pp) + eps
+            length = root(pp) + eps / unit
             bound = delta / math.sqrt(size_along(p, dims))
             is_tangent = max_along(cosine, everywhere) < bound
-            return is_tangent, pu / length / length
+            return is_tangent, pu / length / length / unit
 
         (by_channel, of_channels), (as_whole, of_whole) = view(across), view(everywhere)
         else_radial = jnp.where(as_whole, of_whole, jnp.zeros_like(of_whole))

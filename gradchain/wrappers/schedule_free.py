@@ -67,6 +67,7 @@ def schedule_free(
         >>> print(params, gc.eval_params(state, params), state["schedule_free"]["z"])
         [1.75] [1.5] [2.]
     """
+
     def rule(g, s, p, t, inner):
         warmup = jnp.minimum(t / warmup_steps, 1.0) if warmup_steps else 1.0
         u, new = inner(g, s["inner"], p)

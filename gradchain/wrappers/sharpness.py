@@ -23,10 +23,10 @@ from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair, Params, Tree, Updates
-from gradchain.numerics.arithmetic import safe_divide
 from gradchain.numerics.counting import remainder
-from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.norms import dot, global_norm
+from gradchain.numerics.lengths import Length, bringing
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.norms import dot, tree_length
 
 
 def _uphill(
@@ -39,9 +39,9 @@ def _uphill(
     return map_leaves(jnp.conj, grads)
 
 
-def _of_length(tree: Tree, length: Numeric) -> Tree:
+def _of_length(tree: Tree, length: Numeric | Length) -> Tree:
     """``tree`` scaled to a norm; zero stays zero."""
-    return scale_tree(tree, safe_divide(length, global_norm(tree)))
+    return map_leaves(bringing(tree_length(tree), length).times, tree)
 
 
 @transform
@@ -167,7 +167,7 @@ def looksam(
             return ascent, map_leaves(lambda a, n: a - along * n, ascent, unit)
 
         def reuse():
-            sideways = _of_length(s["sideways"], alpha * global_norm(g))
+            sideways = _of_length(s["sideways"], tree_length(g).times(alpha))
             return map_leaves(lambda g, v: g + v, g, sideways), s["sideways"]
 
         is_due = remainder(count, every) == 0

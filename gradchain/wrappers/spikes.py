@@ -43,7 +43,7 @@ def skip_spikes(
 
     Args:
         inner: the transformation, most often a whole optimizer.
-        threshold: the score :math:`\zeta > 0` from which a norm is a spike.
+        threshold: the score :math:`\zeta \ge 0` from which a norm is a spike.
         decay: the decay of mean and variance, in [0, 1).
         warmup_steps: for how many steps, 1 or more, none is a spike, and mean and variance are
             those of all of them.

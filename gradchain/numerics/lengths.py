@@ -1,0 +1,191 @@
+"""Lengths: Euclidean norms and root mean squares of any size.
+
+The square of a float32 is out of range from 2e19 on, and below 1e-19. A ``Length`` is a value and a
+unit, a power of two by which the array is divided before it is squared. The unit is 1 wherever the
+squares are in range: then the value is that of the plain formula, bit for bit, and the array is
+read once. Only where the squares turn out not to be in range it is read a second time.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import core, lax
+
+from gradchain.numerics.arithmetic import abs2, cast, compute_dtype, safe_divide
+from gradchain.numerics.reductions import mean, total, total_along
+from gradchain.numerics.roots import root
+
+Reduce: TypeAlias = Callable[[Any], jax.Array]
+"""A sum or a mean of a tree of real numbers; what stays of its shape broadcasts with its leaves."""
+
+
+class Length(NamedTuple):
+    """A length of any size: ``value * unit``."""
+
+    value: jax.Array
+    unit: jax.Array
+
+    @property
+    def number(self) -> jax.Array:
+        """The length as one number, which is infinite if it is out of range."""
+        return self.value * self.unit
+
+    @property
+    def with_constant_unit(self) -> Length:
+        """The same with a unit of which derivatives know nothing: its square may underflow."""
+        return Length(self.value, lax.stop_gradient(self.unit))
+
+    def plus(self, eps: float | jax.Array) -> Length:
+        """The length and ``eps`` together."""
+        return Length(self.value + eps / self.unit, self.unit)
+
+    def at_least(self, least: float | jax.Array) -> Length:
+        """The larger of two lengths."""
+        below = self.number < least
+        return Length(jnp.where(below, least, self.value), jnp.where(below, 1.0, self.unit))
+
+    def times(self, factor: float | jax.Array) -> Length:
+        """The length multiplied by a number."""
+        return Length(self.value * factor, self.unit)
+
+
+class Factor(NamedTuple):
+    """A factor of any size, as three that are applied one by one."""
+
+    shrinking: jax.Array
+    ratio: jax.Array
+    growing: jax.Array | float = 1.0
+
+    def times(self, x: jax.Array) -> jax.Array:
+        """``x`` multiplied by the factor."""
+        x = x * self.shrinking * self.ratio
+        return x if isinstance(self.growing, float) else x * self.growing
+
+
+def shortening(length: Length, limit: float | jax.Array) -> Factor:
+    """The factor, at most 1, that reduces a length to ``limit``."""
+    above = length.number > limit
+    ratio = limit / jnp.where(above, length.value, 1.0)
+    return Factor(jnp.where(above, 1 / length.unit, 1.0), jnp.where(above, ratio, 1.0))
+
+
+def bringing(length: Length, target: float | jax.Array | Length) -> Factor:
+    """The factor that brings a length to another, 0 for a length of 0."""
+    shrinking = 1 / length.unit
+    if not isinstance(target, Length):
+        return Factor(shrinking, safe_divide(target, length.value))
+    return Factor(shrinking, safe_divide(target.value, length.value), target.unit)
+
+
+def length(x: jax.Array) -> Length:
+    r"""The Euclidean norm of an array, :math:`\sqrt{\sum_i |x_i|^2}`, as a ``Length``.
+
+    Inside ``shard_map`` it is over all shards.
+    """
+    return length_of(x, total)
+
+
+def length_along(x: jax.Array, dims: int | tuple[int, ...]) -> Length:
+    """The norms along ``dims``, which are kept; see ``total_along``."""
+    return length_of(x, functools.partial(total_along, dims=dims))
+
+
+def rms(x: jax.Array) -> Length:
+    """The root mean square of an array, over all shards; 0 if empty."""
+    return length_of(x, mean)
+
+
+def norm(x: jax.Array) -> jax.Array:
+    r"""The Euclidean norm of an array, :math:`\sqrt{\sum_i |x_i|^2}`.
+
+    Inside ``shard_map`` it is over all shards. The squares may be out of range, and the derivative
+    at 0 is 0.
+
+    Example:
+        >>> print(norm(jnp.array([3e30, 4e30])), norm(jnp.array([3e-30, 4e-30])))
+        5e+30 5e-30
+    """
+    return length(x).number
+
+
+def norm_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
+    """The norms along ``dims``, which are kept; see ``total_along``."""
+    return length_along(x, dims).number
+
+
+def length_of(tree: Any, reduce: Reduce) -> Length:
+    """The root of a sum or a mean of the squares of a tree.
+
+    Args:
+        tree: the arrays; they are squared in float32 at least.
+        reduce: the sum or the mean, of a tree of real arrays of the same shapes.
+    """
+    wide = lambda x: cast(jnp.asarray(x), compute_dtype(jnp.result_type(x)))
+    return _length(jax.tree.map(wide, tree), reduce).with_constant_unit
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _length(tree: Any, reduce: Reduce) -> Length:
+    def squares(by: jax.Array | None) -> jax.Array:
+        return reduce(jax.tree.map(lambda x: abs2(x if by is None else x * by), tree))
+
+    return root_of_squares(squares)
+
+
+@_length.defjvp
+def _slope_of_length(reduce: Reduce, primals: tuple, tangents: tuple) -> tuple[Length, Length]:
+    made = length_of(*primals, reduce)
+    shrinking = 1 / made.unit
+
+    def along(x: jax.Array, dx: jax.Array) -> jax.Array:
+        direction = x * shrinking * safe_divide(1.0, made.value)
+        return (jnp.conj(direction) * (dx * shrinking)).real
+
+    slope = reduce(jax.tree.map(along, *primals, *tangents))
+    return made, Length(slope, jnp.zeros_like(made.unit))
+
+
+def root_of_squares(squares: Callable[[jax.Array | None], jax.Array]) -> Length:
+    """The root of a sum or a mean of squares of any size.
+
+    Args:
+        squares: the squares of numbers multiplied by a power of two; by 1 if it is ``None``.
+    """
+    plain = squares(None)
+    least, most, up, down = _range(plain.dtype)
+    is_usual = (plain >= least) & (plain <= most)
+
+    def as_they_are() -> Length:
+        return Length(root(plain), jnp.where(is_usual, jnp.ones_like(plain), plain))
+
+    def rescaled() -> Length:
+        far = jnp.where(plain > 1, jnp.full_like(plain, down), jnp.full_like(plain, up))
+        by = jnp.where(is_usual, jnp.ones_like(plain), far)
+        value = root(squares(by))
+        return Length(value, jnp.where(value == 0, jnp.ones_like(by), 1 / by))
+
+    return run_one(jnp.all(is_usual), as_they_are, rescaled)
+
+
+@functools.cache
+def _range(dtype: jnp.dtype) -> tuple[float, float, float, float]:
+    """The squares that are in range, and the factors for smaller and larger numbers.
+
+    The least leaves room for the rounding errors of 2^32 squares that underflow.
+    """
+    info = jnp.finfo(dtype)
+    least = float(info.tiny) * 2.0 ** (info.nmant + 33)
+    most = float(info.max) * 2.0**-8
+    return least, most, 2.0 ** int(0.703 * info.maxexp), 2.0 ** int(-0.625 * info.maxexp)
+
+
+def run_one(condition: jax.Array, this: Callable[[], Any], other: Callable[[], Any]) -> Any:
+    """Run one of two functions; where the condition is known, without a compiled branch."""
+    if isinstance(condition, core.Tracer):
+        return lax.cond(condition, this, other)
+    return this() if condition else other()
