@@ -63,7 +63,7 @@ learning_rate = gc.warmup_cosine_decay_schedule(
 tx = gc.chain(
     gc.clip_by_global_norm(1.0),
     gc.scale_by_adam(),
-    gc.add_decayed_weights(0.01, where=gc.ndim_at_least(2)),
+    gc.add_decayed_weights(0.01, where=gc.weight_matrices()),
     gc.scale_by_learning_rate(learning_rate),
 )
 model = CNN(nnx.Rngs(SEED))

@@ -37,7 +37,10 @@ class MLP(nn.Module):
 steps = EPOCHS * (len(x) // BATCH)
 rate = gc.cosine_decay_schedule(5e-3, decay_steps=steps)
 model = MLP()
-tx = gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(rate, weight_decay=0.1, where="*/kernel"))
+tx = gc.chain(
+    gc.clip_by_global_norm(1.0),
+    gc.adamw(rate, weight_decay=0.1, where=gc.weight_matrices()),
+)
 params = model.init(jax.random.key(0), x[:1])["params"]
 state = TrainState.create(apply_fn=model.apply, params=params, tx=tx)
 

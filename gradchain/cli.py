@@ -23,7 +23,7 @@ import jax.numpy as jnp
 
 import gradchain
 from gradchain import plot
-from gradchain.config import Config, from_config, to_config
+from gradchain.config import Config, from_config, instead_of_file, to_config
 from gradchain.core.call import Call
 from gradchain.core.factory import FACTORIES, Factory
 from gradchain.core.schedule import Schedule
@@ -154,7 +154,8 @@ def _kind(factory: Factory) -> str | None:
     if factory.kind is not GradientTransformation or is_pair:
         return None
     is_inner = lambda name: factory.mentions(name, "GradientTransformation")
-    if any(map(is_inner, factory.signature.parameters)):
+    is_search = ".searches." in factory.function.__module__  # one of them takes another
+    if any(map(is_inner, factory.signature.parameters)) and not is_search:
         return "wrappers"
     return "recipes" if factory.composite else "transforms"
 
@@ -252,8 +253,7 @@ def _load(name: str, kind: type[T]) -> T:
     example = '{"@transform": "adam", ...}'
     if kind is Schedule:
         example = '{"@schedule": "constant_schedule", ...}'
-    text = f"this is no config, which is a mapping such as {example}"
-    raise BadInput(f"{_title(name)}: {text}")
+    raise BadInput(f"{_title(name)}: this is no config, which is a mapping such as {example}")
 
 
 def _title(name: str) -> str:
@@ -267,7 +267,7 @@ def _read(name: str) -> Config:
     try:
         text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise BadInput(f"{_title(name)}: {error.strerror}") from error
+        raise BadInput(f"{_title(name)}: {error.strerror}{instead_of_file(name)}") from error
     except UnicodeDecodeError as error:
         text = f"not a text file: {error.reason} at byte {error.start}"
         raise BadInput(f"{_title(name)}: {text}") from error

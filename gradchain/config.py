@@ -160,3 +160,18 @@ _PLAIN = {
     "@tuple": (tuple, "[1, 2]"),
     "@dict": (dict, '[["a", 1], ["b", 2]]'),
 }
+
+
+def instead_of_file(name: str) -> str:
+    """The way out for whoever gave the name of a factory where a file is read."""
+    factory = FACTORIES.get(name)
+    if factory is None:
+        return ". A config is read from a file, or from stdin as -; gradchain list shows the names"
+    parameters = factory.signature.parameters.values()
+    needed = [p.name for p in parameters if p.default is p.empty and not factory.is_spread(p.name)]
+    numbers = {"learning_rate": "0.001", "init_value": "0.001", "max_norm": "1.0"}
+    parts = [f'"{factory.kind.tag}": "{name}"', *(f'"{k}": {numbers.get(k, "...")}' for k in needed)]
+    return (
+        f", but {name} can be called. Write a config to a file, or pass it on stdin:"
+        f" echo '{{{', '.join(parts)}}}' | gradchain show -"
+    )

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from gradchain.core.advice import hints
 from gradchain.core.errors import quote
 from gradchain.core.factory import FACTORIES, Factory
 from gradchain.core.ranges import Hyper as Hyper
@@ -135,7 +136,7 @@ class Call:
         if strange:
             raise TypeError(
                 f"{self.factory.name} has no argument {quote(strange)}, only"
-                f" {quote(self.arguments)}."
+                f" {quote(self.arguments)}.{hints({k: changes[k] for k in strange}, self.arguments)}"
             )
         new = {k: self.factory.admit(k, changes.get(k, v)) for k, v in self.arguments.items()}
         return self.of(self.factory, new, self.name).checked()

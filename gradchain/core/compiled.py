@@ -5,17 +5,20 @@ Programs are cached by the structure of the transformation; its hyperparameters 
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.core import errors
+from gradchain.core import errors, restored
 from gradchain.core.apply import add_columns
 from gradchain.core.columns import Columns
+from gradchain.core.holes import of_whole_params
 from gradchain.core.run import run_stages
 from gradchain.core.stage import Extra, Member
 from gradchain.core.types import Params, State, Updates
+from gradchain.tree.kinds import are_arrays, put_back
 from gradchain.tree.mapping import is_traced
 from gradchain.tree.paths import flatten
 
@@ -28,7 +31,8 @@ def update(
     """Updates in the gradients' dtypes, and the next state."""
     flat = flatten(updates)
     if _is_concrete(flat[0], extra):
-        return _compiled_update(tx, updates, state, params, extra)
+        updates, params = _arrays_of(flat, updates, params)
+        return _compiled_update(tx, updates, restored.arrays(state), params, extra)
     return _update(tx, updates, state, params, extra, flat)
 
 
@@ -38,8 +42,21 @@ def step(
     """Parameters plus updates, and the next state."""
     flat = flatten(grads)
     if _is_concrete(flat[0], extra):
-        return _compiled_step(tx, grads, state, params, extra)
+        grads, arrays = _arrays_of(flat, grads, params)
+        made, state = _compiled_step(tx, grads, restored.arrays(state), arrays, extra)
+        return (made if arrays is params else put_back(made, params)), state
     return _step(tx, grads, state, params, extra, flat)
+
+
+def _arrays_of(flat: Flat, updates: Updates, params: Params) -> tuple[Updates, Params]:
+    """Updates and parameters that a compiled program takes.
+
+    Those that are arrays already come back as they are.
+    """
+    if are_arrays(flat[0]) and are_arrays(jax.tree.leaves(params)):
+        return updates, params
+    given = Columns.of_flat(*flat, updates, params)
+    return given.updates, given.params
 
 
 def _is_concrete(leaves: list[Any], extra: Extra) -> bool:
@@ -76,15 +93,17 @@ def _step(
     if params is None:
         raise ValueError("apply_updates: params is None; call apply_updates(params, updates)")
     _, made, state = _run(tx, grads, state, params, extra, flat)
-    return add_columns(made), state
+    return add_columns(dataclasses.replace(made, p=made.column(params))), state
 
 
 def _run(
     tx: Member, updates: Updates, state: State, params: Params, extra: Extra, flat: Flat | None
 ) -> tuple[Columns, Columns, State]:
     """Columns before and after all members, and the next state."""
-    errors.check_not_swapped(tx.members, updates, state)
+    errors.check_not_swapped(tx.members, updates, state, params)
     given = Columns.of_flat(*(flat or flatten(updates)), updates, params)
+    if given.params is not params:
+        extra = of_whole_params(extra, params)
     return given, *run_stages(tx.members, given, state, extra)
 
 

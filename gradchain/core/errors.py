@@ -9,9 +9,12 @@ from typing import NoReturn
 import jax
 import jax.numpy as jnp
 
+from gradchain.core.entries import way_to_a_dict
+from gradchain.core.foreign_names import EXTRAS
 from gradchain.core.types import Params, State, Tree, Updates
 from gradchain.numerics.reductions import varying_axes
-from gradchain.tree.paths import Leaf, Structure, flatten_like, named_leaves
+from gradchain.tree.kinds import is_numeric, is_trainable, trainable_part
+from gradchain.tree.paths import Leaf, Structure, distinct_leaves, flatten, flatten_like, named_leaves
 
 #: Extra arguments that any member may ignore.
 VOCABULARY = frozenset({"value", "grad", "value_fn", "key"})
@@ -26,39 +29,79 @@ def shape_dtype(x: Leaf) -> str:
     """A leaf for a message: ``float32[3,2]``."""
     if not hasattr(x, "shape"):
         return type(x).__name__
-    return f"{jnp.dtype(x.dtype).name}[{','.join(map(str, x.shape))}]"
+    return f"{getattr(x.dtype, 'name', x.dtype)}[{','.join(map(str, x.shape))}]"
+
+
+def place(path: str) -> str:
+    """A path for a message; a tree that is one leaf has none."""
+    return repr(path) if path else "the whole tree"
 
 
 def check_params(params: Params) -> None:
-    """Refuse parameters that no gradient can move."""
-    for i, x in enumerate(jax.tree.leaves(params)):
-        if _is_array(x) and jnp.issubdtype(jnp.result_type(x), jnp.inexact):
-            continue
-        paths = [path for path, leaf in named_leaves(params) if leaf is not None]
-        if not _is_array(x):
-            _refuse_leaf("init", paths[i], x)
-        raise TypeError(
-            f"init: parameter {paths[i]!r} has dtype {jnp.result_type(x)}, which no"
-            " gradient can update. Give init only the trainable parameters, or put None"
-            " in the place of this one."
-        )
+    """Refuse a tree in which no gradient can move a leaf."""
+    leaves = jax.tree.leaves(params)
+    if not leaves or any(map(is_trainable, leaves)):
+        return
+    path = next(path for path, leaf in named_leaves(params) if leaf is not None)
+    if not is_numeric(leaves[0]):
+        _refuse_leaf("init", path, leaves[0])
+    raise TypeError(
+        f"init: parameter {place(path)} has dtype {jnp.result_type(leaves[0])}, which no gradient can"
+        " update, and no other leaf is of a floating or complex dtype. Give init the trainable"
+        " parameters, for example 1.0 instead of 1."
+    )
 
 
-def as_arrays(tree: Tree) -> Tree:
-    """``tree`` with Python and NumPy numbers as arrays."""
+def as_arrays(tree: Tree, where: str = "update") -> Tree:
+    """``tree`` with Python and NumPy numbers as arrays.
+
+    The gradient that JAX gives an integer, of dtype ``float0``, becomes a hole.
+    """
+    for x in jax.tree.leaves(tree):
+        if not isinstance(x, jax.Array) and not is_numeric(x) and not _is_float0(x):
+            path = next(path for path, leaf in named_leaves(tree) if leaf is x)
+            _refuse_leaf(where, path, x)
     as_array = lambda x: x if isinstance(x, jax.Array) else jnp.asarray(x)
-    try:
-        return jax.tree.map(as_array, tree)
-    except TypeError:
-        for path, x in named_leaves(tree):
-            if x is not None and not _is_array(x):
-                _refuse_leaf("update", path, x)
-        raise
+    return jax.tree.map(lambda x: None if _is_float0(x) else as_array(x), tree)
+
+
+def _is_float0(x: Leaf) -> bool:
+    return getattr(x, "dtype", None) == jax.dtypes.float0
+
+
+def trainable_params(
+    path_of: Callable[[int], str], u: list[Leaf], p: list[Leaf], params: Params
+) -> Params:
+    """``params`` as arrays, with holes for what no gradient can move.
+
+    Args:
+        path_of: the path of a leaf by its number, for errors.
+        u: the leaves of the updates.
+        p: the parts of ``params`` beside them.
+        params: the tree of parameters.
+
+    Raises:
+        TypeError: naming the path, if there is an update for a leaf that is no array.
+        ValueError: naming the path, if there is one for an array that no gradient can move.
+    """
+    for i, (a, b) in enumerate(zip(u, p, strict=True)):
+        if a is None or b is None or is_trainable(b):
+            continue
+        if not is_numeric(b):
+            _refuse_leaf("update", path_of(i), b)
+        raise ValueError(_leaf_message(path_of(i), a, b))
+    return as_arrays(trainable_part(params))
 
 
 def _refuse_leaf(where: str, path: str, leaf: Leaf) -> NoReturn:
+    if callable(getattr(leaf, "apply", None)):  # a module of Flax Linen, or a pair of Haiku
+        raise TypeError(
+            f"{where}: {place(path)} is a {type(leaf).__name__}, which makes parameters and holds"
+            " none. Give it those: params = model.init(key, x), of Linen"
+            f" model.init(key, x)['params'], and then tx.{where}(params)."
+        )
     raise TypeError(
-        f"{where}: {path!r} is a {type(leaf).__name__}, not an array. Give it only the"
+        f"{where}: {place(path)} is a {type(leaf).__name__}, not an array. Give it only the"
         " arrays, with None in the place of the rest: eqx.filter(model,"
         " eqx.is_inexact_array) of an Equinox module."
     ) from None
@@ -105,34 +148,62 @@ def _is_array(x: Leaf) -> bool:
 def _leaf_message(path: str, a: Leaf, b: Leaf) -> str:
     if b is None:
         return (
-            f"{path!r} has an update {shape_dtype(a)} but its parameter is None: put"
-            " None there in the updates too."
+            f"{place(path)} has an update {shape_dtype(a)} but its parameter is None: put"
+            f" None there in the updates too. {_ORDER}"
         )
     if not _is_array(b):
         kind = type(b).__name__
-        return f"{path!r} has an update {shape_dtype(a)} where params hold a {kind}, not an array."
+        if not path and jax.tree.leaves(b):
+            return f"the updates are one array, {shape_dtype(a)}, where params are a {kind}. {_LOSS}"
+        found = f"{place(path)} has an update {shape_dtype(a)}"
+        return f"{found} where params hold a {kind}, not an array. {_ORDER}"
     if jnp.shape(a) != jnp.shape(b):
         return (
-            f"{path!r}: the update is {shape_dtype(a)}, its parameter {shape_dtype(b)}."
+            f"{place(path)}: the update is {shape_dtype(a)}, its parameter {shape_dtype(b)}."
             " Nothing is broadcast: is this the gradient with respect to these"
-            " parameters (argnums), and were params reshaped?"
+            f" parameters (argnums), and were params reshaped? {_ORDER}"
         )
     if varying_axes(a) != varying_axes(b):
         over = sorted(varying_axes(a) ^ varying_axes(b))
         return (
-            f"{path!r}: update and parameter are split over different mesh axes"
+            f"{place(path)}: update and parameter are split over different mesh axes"
             f" (differing in {quote(over)}). Reduce the gradient over them first, for"
             f" example with jax.lax.pmean(grads, {over[0]!r})."
         )
     dtype_a, dtype_b = jnp.result_type(a), jnp.result_type(b)
     return (
-        f"{path!r}: the update has dtype {dtype_a}, its parameter {dtype_b}: one real,"
+        f"{place(path)}: the update has dtype {dtype_a}, its parameter {dtype_b}: one real,"
         " one complex, or not a gradient at all. Are these the gradients of these"
         " parameters?"
     )
 
 
+_ORDER = "The order is update(grads, state, params), and step(grads, state, params)."
+_LOSS = (
+    "Is it the loss? Gradients have the tree of the parameters: grads = jax.grad(loss_fn)(params),"
+    " or loss, grads = jax.value_and_grad(loss_fn)(params)."
+)
+
+
+def _is_pair_with(x: Tree, like: Tree) -> bool:
+    """Whether it is a tuple of two, one of which is a tree like another."""
+    structure = jax.tree.structure(like)
+    return type(x) is tuple and len(x) == 2 and structure in map(jax.tree.structure, x)
+
+
 def _structure_message(name_a: str, a: Tree, name_b: str, b: Tree) -> str:
+    if _is_pair_with(a, b):
+        return (
+            f"{name_a} are a pair, of which one is a tree like {name_b}: is it what"
+            " jax.value_and_grad returns? Take it apart: loss, grads ="
+            " jax.value_and_grad(loss_fn)(params)."
+        )
+    if _is_pair_with(b, a):
+        return (
+            f"{name_b} are a pair, of which one is a tree like {name_a}: is it what update or step"
+            " returns? Take it apart: updates, state = tx.update(grads, state, params), and params,"
+            " state = tx.step(grads, state, params)."
+        )
     paths_a, paths_b = dict(named_leaves(a)), dict(named_leaves(b))
     missing = [p for p in paths_b if p not in paths_a]
     extra = [p for p in paths_a if p not in paths_b]
@@ -144,23 +215,26 @@ def _structure_message(name_a: str, a: Tree, name_b: str, b: Tree) -> str:
         )
     parts = [f"{name_a} and {name_b} are different trees."]
     if missing:
-        parts.append(f"Missing in {name_a}: {_first_names(missing)}.")
+        parts.append(f"Missing in {name_a}: {first_names(missing)}.")
     if extra:
-        parts.append(f"Not in {name_b}: {_first_names(extra)}.")
+        parts.append(f"Not in {name_b}: {first_names(extra)}.")
     parts.append(
         "Pass the gradients of these parameters; a parameter without one may have None"
-        " in its place."
+        f" in its place. {_ORDER}"
     )
     return " ".join(parts)
 
 
-def _first_names(names: list[str]) -> str:
+def first_names(names: list[str]) -> str:
+    """The first five names for a message, and how many more there are."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return quote(names[:5]) + more
 
 
-def check_not_swapped(names: Collection[str], updates: Updates, state: State) -> None:
-    """Raise an error if the updates look like the state.
+def check_not_swapped(
+    names: Collection[str], updates: Updates, state: State, params: Params
+) -> None:
+    """Raise an error if the updates or the parameters look like the state.
 
     That is the state of members called ``names``.
     """
@@ -169,14 +243,19 @@ def check_not_swapped(names: Collection[str], updates: Updates, state: State) ->
     def looks_like_state(x: object) -> bool:
         return isinstance(x, dict) and bool(x) and x.keys() <= known
 
-    if looks_like_state(updates) and not looks_like_state(state):
-        raise ValueError(
-            "update: 'updates' looks like the state. Swapped? The order is"
-            " update(grads, state, params)."
-        )
+    if looks_like_state(state):
+        return
+    for name, x in {"updates": updates, "params": params}.items():
+        if looks_like_state(x):
+            raise ValueError(
+                f"update: {name!r} looks like the state, which has {quote(x)}; 'state' is another"
+                f" {type(state).__name__}. Swapped? {_ORDER}"
+            )
 
 
-def check_state(stateful: set[str], names: AbstractSet[str], state: object) -> None:
+def check_state(
+    stateful: set[str], names: AbstractSet[str], state: object, like: Structure | None = None
+) -> None:
     """Raise an error unless ``state`` has the right entries.
 
     That is one for each member that needs one, and none for strangers.
@@ -185,6 +264,7 @@ def check_state(stateful: set[str], names: AbstractSet[str], state: object) -> N
         stateful: names of the members that must have an entry.
         names: names of all members.
         state: the object that was passed as the state.
+        like: the structure of the updates.
     """
     if isinstance(state, dict) and stateful <= state.keys() <= names:
         return
@@ -192,9 +272,14 @@ def check_state(stateful: set[str], names: AbstractSet[str], state: object) -> N
         return  # where there is nothing to remember, nothing will do
     if not isinstance(state, dict):
         kind = type(state).__name__
-        raise TypeError(
-            f"update: the state is a {kind}, not a dict. Pass what init(params) or the"
-            " last update returned."
+        is_pair = isinstance(state, tuple) and len(state) == 2
+        pair = " Take the pair apart: updates, state = tx.update(...)." if is_pair else ""
+        way_out = way_to_a_dict(state)
+        raise TypeError(f"update: the state is a {kind}, not a dict. {way_out}{pair} {_ORDER}")
+    if like is not None and flatten(state)[1] == like:
+        raise ValueError(
+            f"update: the state is a tree like the gradients, with {first_names(list(state))}: are"
+            f" these the parameters? {_ORDER}"
         )
     missing = sorted(stateful - state.keys())
     strange = sorted(map(str, state.keys() - names))
@@ -209,7 +294,13 @@ def check_slots(stage: str, names: set[str], state: object) -> None:
     """Raise an error unless an entry has a member's slots."""
     if isinstance(state, dict) and state.keys() == names:
         return
-    found = sorted(map(str, state)) if isinstance(state, dict) else [type(state).__name__]
+    if not isinstance(state, dict):
+        kind, needed = type(state).__name__, quote(sorted(names))
+        raise TypeError(
+            f"update: the state of {stage!r} is a {kind}, not a dict with {needed}."
+            f" {way_to_a_dict(state)}"
+        )
+    found = sorted(map(str, state))
     raise ValueError(
         f"update: the state of {stage!r} has {quote(found)} but needs"
         f" {quote(sorted(names))}: it belongs to another transformation or other"
@@ -222,13 +313,19 @@ def slot_leaves(stage: str, slot: str, updates: Updates, found: Tree) -> list[Le
 
     They are matched by path.
     """
-    by_path, live = dict(named_leaves(found)), named_leaves(updates)
+    live = distinct_leaves(updates)
+    by_path = dict(distinct_leaves(found))
+    if [path for path, _ in live] == [""] and len(by_path) > 1:
+        raise ValueError(
+            f"update: the updates are one array, {shape_dtype(live[0][1])}, and the state of"
+            f" {stage!r} has {first_names(sorted(by_path))}. {_LOSS}"
+        )
     missing = [path for path, g in live if g is not None and path not in by_path]
     strange = sorted(by_path.keys() - {path for path, _ in live})
     if missing or strange:
         raise ValueError(
             f"update: slot {slot!r} in the state of {stage!r} has nothing for"
-            f" {_first_names(missing)} and has {_first_names(strange)} beside: it is"
+            f" {first_names(missing)} and has {first_names(strange)} beside: it is"
             " the state of other parameters. Make one with init(params)."
         )
     return [by_path.get(path) for path, _ in live]
@@ -241,7 +338,7 @@ def refuse_slot(
     needed = "has no such slot" if expected is None else f"needs shape {list(expected)}"
     raise ValueError(
         f"update: the state of {stage!r} holds {shape_dtype(found)} in slot {slot!r}"
-        f" for {path!r}, whose update {needed}: it is the state of other parameters."
+        f" for {place(path)}, whose update {needed}: it is the state of other parameters."
         " Make one with init(params)."
     )
 
@@ -256,6 +353,7 @@ def check_extras(extra: Iterable[str], known: frozenset[str]) -> None:
     if strange and "*" not in known:
         close = difflib.get_close_matches(strange[0], names, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"Known here: {quote(names)}."
+        hint = EXTRAS.get(strange[0], hint)
         raise TypeError(f"update: no member takes the extra argument {strange[0]!r}. {hint}")
 
 

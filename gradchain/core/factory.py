@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gradchain.core.errors import quote
-from gradchain.core.ranges import ArgumentKind
+from gradchain.core import advice
+from gradchain.core.ranges import ArgumentKind, with_ranges
+from gradchain.tree.selecting import check_asks_for_leaves
 
 #: By name, which stands for a factory in configs.
 FACTORIES: dict[str, Factory] = {}
@@ -25,6 +26,8 @@ class Factory:
         composite: whether it is a recipe, whose function returns members instead of a rule.
         roles: the roles of its transformations (``gradchain.core.roles``).
         kinds: by argument, all that its annotation says of numbers.
+        choices: the arguments that choose leaves.
+        takes_functions: the arguments that may be any function, for example a factory.
     """
 
     function: Callable[..., Any]
@@ -35,6 +38,8 @@ class Factory:
     name: str = field(init=False)
     signature: inspect.Signature = field(init=False)
     kinds: dict[str, ArgumentKind] = field(init=False)
+    choices: frozenset[str] = field(init=False)
+    takes_functions: frozenset[str] = field(init=False)
 
     def __post_init__(self):
         signature = inspect.signature(self.function)
@@ -43,6 +48,12 @@ class Factory:
         object.__setattr__(self, "signature", signature.replace(parameters=parameters))
         kinds = {p.name: ArgumentKind.of(p.annotation) for p in parameters}
         object.__setattr__(self, "kinds", kinds)
+        choices = frozenset(name for name in kinds if self.mentions(name, "Where"))
+        object.__setattr__(self, "choices", choices)
+        any_function = lambda p: p.annotation is p.empty or self.mentions(p.name, "Callable")
+        is_ours = self.function.__module__.startswith("gradchain.")  # none of which takes a factory
+        found = frozenset(p.name for p in parameters if not is_ours and any_function(p))
+        object.__setattr__(self, "takes_functions", found)
         known = FACTORIES.setdefault(self.name, self)
         if _origin(known.function) != _origin(self.function):
             owner = ".".join(_origin(known.function))
@@ -64,18 +75,42 @@ class Factory:
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Remember a call by its arguments' names, with all defaults."""
-        parameters = self.signature.parameters
-        strange = [k for k in kwargs if k not in parameters]
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            fault = f"there is no argument {quote(strange)}" if strange else error
-            bare = ", ".join(str(p.replace(annotation=p.empty)) for p in parameters.values())
-            message = f"{self.name}: {fault}. It is called as {self.name}({bare})."
-            raise TypeError(message) from None
+            raise TypeError(self._wrong_call(error, args, kwargs)) from None
         bound.apply_defaults()
-        admitted = {k: self.kind.admit(self, k, v) for k, v in bound.arguments.items()}
+        admitted = {k: self.admit(k, v) for k, v in bound.arguments.items()}
         return self.kind.of(self, admitted).checked()
+
+    def _wrong_call(self, error: TypeError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        known = self.signature.parameters
+        strange = {k: v for k, v in kwargs.items() if k not in known}
+        fault = advice.strange_arguments(strange, known) if strange else f"{error}."
+        misplaced = advice.misplaced(next(iter(known), ""), args[0]) if args else ""
+        return f"{self.name}: {fault}{misplaced} {self._usage()}"
+
+    def _usage(self) -> str:
+        parameters = self.signature.parameters.values()
+        bare = ", ".join(str(p.replace(annotation=p.empty)) for p in parameters)
+        return f"It is called as {self.name}({bare})."
+
+    def admit(self, name: str, value: Any) -> Any:
+        """The form in which an argument is kept; see ``Call.admit``.
+
+        Raises:
+            TypeError: naming the argument, if it is of another kind; with the way out.
+        """
+        where = f"{self.name}: argument {name!r}"
+        if name not in self.takes_functions:
+            advice.refuse_uncalled(where, value)
+        if name in self.choices:
+            check_asks_for_leaves(where, value)
+        try:
+            return self.kind.admit(self, name, value)
+        except TypeError as error:
+            hint = advice.misplaced(name, value)
+            raise TypeError(f"{error}{hint} {self._usage()}") from None
 
     def call(self, arguments: dict[str, Any], *coming: Any) -> Any:
         """Call the function with arguments kept by name."""
@@ -85,6 +120,13 @@ class Factory:
 
 def _origin(function: Callable[..., Any]) -> tuple[str, str]:
     return function.__module__, function.__qualname__
+
+
+def _not_called(make: Callable[..., Any]) -> Callable[..., Any]:
+    def refuse(*_: object, **__: object) -> Any:
+        raise advice.not_called("the optimizer", make)
+
+    return refuse
 
 
 def decorator(
@@ -98,9 +140,13 @@ def decorator(
     def decorate(function: Callable[..., Any]) -> Any:
         factory = Factory(function, kind, coming, composite, roles)
         make: Any = lambda *args, **kwargs: factory.bind(args, kwargs)
-        for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        for name in ("__module__", "__name__", "__qualname__"):
             setattr(make, name, getattr(function, name))
+        make.__doc__ = with_ranges(function.__doc__, factory.kinds)
         make.__signature__ = factory.signature.replace(return_annotation=kind)
+        make.of_factory = factory
+        if hasattr(kind, "update"):  # others, optax and Flax for example, ask for these two
+            make.init = make.update = _not_called(make)
         return make
 
     return decorate

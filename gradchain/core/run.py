@@ -6,9 +6,13 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import jax.numpy as jnp
+
 from gradchain.core import errors
 from gradchain.core.columns import Columns
 from gradchain.core.holes import drop_leaves, frozen_by, with_zeros, without_frozen
+from gradchain.core.restored import check_clock
+from gradchain.core.idle import warn_of_idle_patterns
 from gradchain.core.stage import Member, Stage, is_inside, stages_at_start
 from gradchain.core.types import Params, State
 from gradchain.numerics.counting import increment
@@ -17,6 +21,7 @@ from gradchain.numerics.counting import increment
 def init_stages(members: Mapping[str, Member], params: Params) -> State:
     """The state of all members that have one."""
     stages = stages_at_start(members)
+    warn_of_idle_patterns(stages, params)
     frozen = frozen_by(stages, params)
     params = params if frozen is None else drop_leaves(frozen, params)
     entries = {s.name: _with_clock(s, s.count, s.body.init(params)) for s in stages}
@@ -39,7 +44,7 @@ def run_stages(
     if not is_inside():
         errors.check_extras(extra, frozenset().union(*(s.body.extras for s in stages)))
     stateful = {s.name for s in stages if s.has_clock or s.body.slot_names}
-    errors.check_state(stateful, members.keys(), state)
+    errors.check_state(stateful, members.keys(), state, columns.treedef)
     asks_grad = "grad" not in extra and any("grad" in s.body.extras for s in stages)
     if asks_grad and not stacked:
         extra = extra | {"grad": columns.updates}
@@ -68,7 +73,10 @@ def _in_groups(stages: list[Stage]) -> Iterator[list[Stage]]:
 
 
 def _clock(entry: Any) -> Any:
-    return entry.get("count") if isinstance(entry, dict) else None
+    """The clock in an entry; at the start where it lacks one, which is an error later."""
+    if isinstance(entry, dict) and "count" in entry:
+        return entry["count"]
+    return jnp.zeros((), jnp.int32)
 
 
 def _with_clock(stage: Stage, count: Any, own: Any) -> Any:
@@ -81,4 +89,8 @@ def _without_clock(stage: Stage, entries: State) -> Any:
     slots = stage.body.slot_names
     if slots is not None and not (isinstance(entry, dict) and entry.keys() == slots | clock):
         errors.check_slots(stage.name, slots | clock, entry)
+    if clock:
+        if not (isinstance(entry, dict) and "count" in entry):
+            errors.check_slots(stage.name, {*entry, "count"}, entry)
+        check_clock(stage.name, entry["count"], is_one=True)
     return {k: v for k, v in entry.items() if k not in clock} if clock else entry

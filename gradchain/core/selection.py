@@ -10,6 +10,7 @@ import jax
 
 from gradchain.core.call import Call
 from gradchain.core.factory import decorator
+from gradchain.core.ranges import NonNegativeInt
 from gradchain.tree.paths import Leaf
 
 P = ParamSpec("P")
@@ -35,16 +36,77 @@ def selection(function: Callable[Concatenate[str, Any, P], bool]) -> Callable[P,
 
 
 @selection
-def ndim_at_least(path: str, leaf: Leaf, ndim: int) -> bool:
+def ndim_at_least(path: str, leaf: Leaf, ndim: NonNegativeInt) -> bool:
     """Select the leaves with ``ndim`` dimensions or more.
 
-    With 2, these are kernels and embeddings but no biases or scales.
+    For weight decay ``weight_matrices()`` looks at names too: biases of attention have 2 dimensions.
 
     Example:
         >>> ndim_at_least(2)("dense/bias", jax.numpy.zeros(3))
         False
     """
     return jax.numpy.ndim(leaf) >= ndim
+
+
+# The dimensions alone do not tell: a bias of attention has one for the heads, and in layers that are
+# stacked by scan or vmap everything has one more.
+_VECTOR = re.compile(r"bias|scale|offset|gamma|(?:^|_)(?:beta|shift)(?:_|\d|$)|^cls$|tokens?$")
+_LETTER = re.compile(r"b(?:_|\d|$)|g$")  # as written: B is a matrix, of LoRA for example
+_NORM = re.compile(r"norm(?!al)|(?:^|_)(?:ln|bn|gn)(?:_|\d|$)")
+_EMBEDDING = re.compile(r"embed|^wte$|^wpe$")
+
+
+@selection
+def weight_matrices(path: str, leaf: Leaf, embeddings: bool = True) -> bool:
+    """Select weight matrices by shape and name, for weight decay.
+
+    They have two dimensions or more, and no name of a vector: ``bias`` and ``scale`` do not decay
+    however many dimensions they have (biases of attention have one for the heads, stacked layers
+    one for the layers). It knows the names of Flax Linen, NNX, Equinox and Haiku:
+
+    - ``kernel``, ``weight``, ``w`` and all other names are matrices;
+    - ``bias``, ``b``, ``scale``, ``offset``, ``gamma``, ``beta`` and learned tokens (``cls``) are
+      none, nor are longer names with these words (``attention_bias``, ``bias_n``);
+    - nor is what stands in a module named as a norm (``norm``, ``layer_norm``, ``ln_1``, ``bn``),
+      where Equinox calls the scale ``weight``;
+    - the index of a list is no name: ``norms/0/weight`` stands in ``norms``.
+
+    Layers of Equinox that are stacked, and whose norm has no name of its own (a part of
+    ``Sequential``), cannot be told from matrices: name them in a function of your own.
+
+    Args:
+        embeddings: whether embeddings (``embedding``, ``embeddings``, ``wte``, ``pos_embed``, or
+            what stands in a module called so) are among them, as in GPT-2; else they do not decay,
+            as is usual where most rows have no gradient in a step.
+
+    Example:
+        >>> import gradchain as gc
+        >>> attention = {"kernel": jax.numpy.zeros((8, 2, 4)), "bias": jax.numpy.zeros((2, 4))}
+        >>> gc.select(weight_matrices(), {"query": attention})
+        {'query': {'bias': False, 'kernel': True}}
+    """
+    if jax.numpy.ndim(leaf) < 2:
+        return False
+    name, module = _last_names(path)
+    if name == "kernel":
+        return True
+    in_words, of_module = _words(name), _words(module)
+    is_vector = _VECTOR.search(in_words) or _LETTER.match(name) or _NORM.search(in_words)
+    if is_vector or _NORM.search(of_module):
+        return False
+    return embeddings or not (_EMBEDDING.search(in_words) or _EMBEDDING.search(of_module))
+
+
+def _last_names(path: str) -> tuple[str, str]:
+    """The name of a leaf, and that of the module it stands in."""
+    names = [part for part in path.split("/") if not part.isdigit()]
+    module, name = ["", "", *names][-2:]
+    return name, module
+
+
+def _words(name: str) -> str:
+    """A name in lower case, its words parted: ``LayerNorm_0`` is ``layer_norm_0``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 @selection

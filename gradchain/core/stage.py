@@ -14,9 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core import errors
+from gradchain.core.advice import is_uncalled
 from gradchain.core.call import is_call
 from gradchain.core.columns import Columns
 from gradchain.core.factory import Factory
+from gradchain.core.restored import check_clock
 from gradchain.core.types import Params, Tree, Updates
 from gradchain.numerics.arithmetic import real_dtype
 from gradchain.tree.mapping import tree_map_live, upcast
@@ -84,7 +86,7 @@ def run_inside(
 
 def is_pair(x: Any) -> bool:
     """Whether ``x`` is a foreign pair, tuple or object."""
-    if is_call(x) or is_tree_of_choices(x):
+    if is_call(x) or is_uncalled(x) or is_tree_of_choices(x):
         return False
     pair = x if isinstance(x, tuple) else (getattr(x, "init", None), getattr(x, "update", None))
     return len(pair) == 2 and all(callable(f) and not is_call(f) for f in pair)
@@ -173,8 +175,8 @@ class Stage:
         kinds = {} if call.factory.composite else call.factory.kinds
         is_scheduled = lambda k, v: callable(v) and k in kinds and kinds[k].is_hyper
         scheduled = {k: v for k, v in call.arguments.items() if is_scheduled(k, v)}
-        if count is None and scheduled:
-            errors.check_slots(name, {"count"}, {})
+        if scheduled:
+            check_clock(name, count)
         at = lambda k, v: kinds[k].at(f"{call.factory.name}: {k}", v, count)
         self.numbers = call.arguments | {k: at(k, v) for k, v in scheduled.items()}
         parts = [x for v in self.numbers.values() for x in (v if _is_row(v) else (v,))]

@@ -7,20 +7,20 @@ numbers. It returns a ``Body``, which says how an array or a tree is updated.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, ParamSpec, Self, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, overload
 
 import jax
 
-from gradchain.core import compiled, errors
+from gradchain.core import advice, compiled, errors
 from gradchain.core.call import Call, as_number, is_call
 from gradchain.core.factory import Factory, decorator
 from gradchain.core.facts import Facts, facts_of
 from gradchain.core.holes import frozen_by
 from gradchain.core.roles import roles_of
 from gradchain.core.run import init_stages
-from gradchain.core.schedule import Schedule
 from gradchain.core.stage import free_name, is_pair, stages_at_start
 from gradchain.core.types import OptaxPair, Pair, Params, State, Tree, Updates
+from gradchain.tree.kinds import trainable_part
 from gradchain.tree.mapping import tree_map_live
 
 P = ParamSpec("P")
@@ -50,6 +50,12 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
 
     def __iter__(self) -> Iterator[Callable[..., Any]]:
         return iter((self.init, self.update))
+
+    if not TYPE_CHECKING:  # a checker would take it for leave to ask for anything
+
+        def __getattr__(self, name: str):
+            text = advice.no_attribute(self.factory.name, name)
+            raise AttributeError(text, name=name, obj=self)
 
     @classmethod
     def admit(cls, factory: Factory, name: str, value: Any) -> Any:
@@ -144,21 +150,22 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         return result
 
     def _replace_below(self, name: str, value: Any) -> GradientTransformation:
-        owners = [m for m in self.inner if m._has_argument(name)]
+        owners = [m for m in self.inner if name in m._all_arguments()]
         if len(owners) != 1:
             found = f"{len(owners)} members have" if owners else "no member has"
             raise TypeError(
                 f"replace: {found} an argument {name!r}. The members are"
                 f" {errors.quote(self.members)}; change one with"
                 f" tx.replace(member=tx['member'].replace({name}=...))."
+                + advice.hints({name: value}, self._all_arguments() - {name})
             )
         swap = lambda x: owners[0].replace(**{name: value}) if x is owners[0] else x
         arguments = self.arguments.items()  # in their order, which a map over the dict loses
         new = {k: jax.tree.map(swap, v, is_leaf=is_call) for k, v in arguments}
         return self.of(self.factory, new, self.name)
 
-    def _has_argument(self, name: str) -> bool:
-        return name in self.arguments or any(m._has_argument(name) for m in self.inner)
+    def _all_arguments(self) -> set[str]:
+        return set(self.arguments).union(*(m._all_arguments() for m in self.inner))
 
     def insert_before(self, name: str, tx: GradientTransformation | Pair) -> GradientTransformation:
         """Insert ``tx`` before the member called ``name``."""
@@ -227,12 +234,14 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         """The state before the first update.
 
         Args:
-            params: tree of arrays or of ``jax.ShapeDtypeStruct``; ``None`` leaves are holes.
+            params: tree of arrays or of ``jax.ShapeDtypeStruct``; ``None`` leaves are holes, and so
+                is all that no gradient moves: functions, strings, integers, random keys.
 
         Raises:
-            TypeError: naming the path, if a parameter is not of a floating or complex dtype.
+            TypeError: naming a path, if no leaf is of a floating or complex dtype.
         """
         errors.check_params(params)
+        params = trainable_part(params)
         if any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(params)):
             return jax.eval_shape(self.init, params)
         return init_stages(self.members, errors.as_arrays(params))
@@ -317,10 +326,7 @@ def as_transformation(x: Any, where: str) -> GradientTransformation:
     if isinstance(x, GradientTransformation):
         return x
     if not is_pair(x):
-        hint = " Wrap a schedule in scale_by_schedule." if isinstance(x, Schedule) else ""
-        raise TypeError(
-            f"{where} must be a transformation or an (init, update) pair, not {x!r}.{hint}"
-        )
+        raise advice.no_transformation(where, x)
     return GradientTransformation(*(x if isinstance(x, tuple) else (x.init, x.update)))
 
 

@@ -26,7 +26,7 @@ def lars(
     Args:
         learning_rate: the rate, or its schedule.
         weight_decay: the decay, added before the ratio is taken.
-        where: the leaves that decay and are scaled, usually ``ndim_at_least(2)``; the others are
+        where: the leaves that decay and are scaled, usually ``weight_matrices()``; the others are
             left to momentum.
         trust_coefficient: the factor of the ratio.
         eps: added to the norm of the update.

@@ -73,6 +73,11 @@ def piecewise_interpolate_schedule(
 
 
 def _sorted(boundaries_and_scales: dict[int, float] | None) -> list[tuple[int, float]]:
+    if not isinstance(boundaries_and_scales, dict | None):
+        raise TypeError(
+            "boundaries_and_scales must be a dict from a step to the factor that begins there, such"
+            f" as {{1000: 0.1, 2000: 0.1}}, not {boundaries_and_scales!r}."
+        )
     return sorted((boundaries_and_scales or {}).items())
 
 

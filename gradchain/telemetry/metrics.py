@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
+from gradchain.core.call import is_call
 from gradchain.core.entries import entries, unboxed
+from gradchain.core.errors import quote
 from gradchain.core.types import State, Tree
 from gradchain.inspection.hyperparams import Hyperparams
 from gradchain.telemetry.layers import TOTALS
@@ -16,7 +19,29 @@ from gradchain.tree.paths import Leaf
 _COUNTERS = ("skipped", "dropped")
 
 
-def metrics(state: State) -> Hyperparams:
+class Metrics(Hyperparams):
+    """The dict that ``metrics`` returns; names may be shortened."""
+
+    def __missing__(self, name: str) -> Any:
+        if any(full.endswith(f"/{name}") for full in self):
+            return super().__missing__(name)
+        found = f"there are {quote(self)}" if self else "there are none"
+        hint = "" if _has_measured(self) else " To measure put a watch around: tx = gc.watch(tx)."
+        raise KeyError(f"no metric is called {name!r}; {found}.{hint}")
+
+
+def _has_measured(names: Iterable[str]) -> bool:
+    return any(name.rpartition("/")[2] not in _COUNTERS for name in names)
+
+
+jax.tree_util.register_pytree_with_keys(
+    Metrics,
+    lambda m: ([(jax.tree_util.DictKey(k), v) for k, v in m.items()], tuple(m)),
+    lambda names, values: Metrics(zip(names, values, strict=True)),
+)
+
+
+def metrics(state: State) -> Metrics:
     """The numbers that ``watch`` measured, and counts of skipped steps.
 
     They come as a flat dict by name. It works inside ``jit`` and ``scan``, where it can be returned
@@ -39,9 +64,14 @@ def metrics(state: State) -> Hyperparams:
         >>> print(metrics(tx.init(jnp.zeros(1))))
         {'accumulate/dropped': Array(0, dtype=int32)}
     """
+    if is_call(state):
+        raise TypeError(
+            f"metrics: give the state, which init and update return, not {state!r}:"
+            " metrics(state)."
+        )
     found: dict[str, Any] = {}
     _search(state, (), found)
-    return Hyperparams(found)
+    return Metrics(found)
 
 
 def _search(node: Tree, above: tuple[str, ...], found: dict[str, Any]) -> None:

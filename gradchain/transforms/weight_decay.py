@@ -28,7 +28,7 @@ def add_decayed_weights(weight_decay: NonNegative, where: Where | None = None) -
     Args:
         weight_decay: the factor :math:`\lambda \ge 0`, per unit of learning rate where one follows.
         where: the leaves that decay: a glob on paths, ``f(path, leaf) -> bool`` such as
-            ``ndim_at_least(2)``, or a tree of bools; by default all.
+            ``weight_matrices()``, or a tree of bools; by default all.
 
     Raises:
         TypeError: if ``update`` is called without ``params``.

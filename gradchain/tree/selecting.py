@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import inspect
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 
-from gradchain.tree.paths import Tree, flatten, flatten_like, named_leaves
+from gradchain.tree.paths import Tree, distinct_leaves, flatten, flatten_like
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +73,7 @@ def _refuse_text(choice: object) -> None:
     if isinstance(choice, str):
         raise TypeError(
             f"select: a tree of bools holds {choice!r}; globs on paths are given one at a time."
+            " For one of several: gc.path_matches('bias|scale')."
         )
 
 
@@ -94,12 +97,54 @@ def value_per_leaf(
     if isinstance(choice, OfTree):
         choice = choice(tree)
     elif callable(choice) and not is_tree_of_choices(choice):
-        values = [None if x is None else read(choice(path, x)) for path, x in named_leaves(tree)]
+        leaves = distinct_leaves(tree)
+        try:
+            values = [None if x is None else read(choice(path, x)) for path, x in leaves]
+        except TypeError:
+            check_asks_for_leaves(noun, choice)
+            raise
         return flatten(tree)[1].unflatten(values)
     try:
         return jax.tree.broadcast(choice, tree)
     except ValueError as error:
         raise ValueError(f"{noun} does not fit the tree of parameters: {error}") from None
+
+
+def check_asks_for_leaves(where: str, choice: object) -> None:
+    """Refuse a function that cannot be called with a path and a leaf.
+
+    Raises:
+        TypeError: naming the function, and the way for one of the whole tree.
+    """
+    if not callable(choice) or isinstance(choice, OfTree) or is_tree_of_choices(choice):
+        return
+    try:
+        signature = inspect.signature(choice)
+    except (TypeError, ValueError):
+        return  # of a builtin, for example, nothing is known
+    if not _takes(signature, "path", "leaf"):
+        raise TypeError(
+            f"{where} is asked for each leaf, f(path, leaf), but {name_of(choice)} takes"
+            f" {signature}. Write lambda path, leaf: leaf.ndim > 1 for example, or give a glob on"
+            " paths or a tree of bools. A function of the whole tree, like the masks of optax, is"
+            " given as gc.tree.OfTree(function)."
+        )
+
+
+def _takes(signature: inspect.Signature, *args: str) -> bool:
+    try:
+        signature.bind(*args)
+    except TypeError:
+        return False
+    return True
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """The name of a function, and where it was written."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return repr(function)
+    return f"{function.__qualname__} ({Path(code.co_filename).name}, line {code.co_firstlineno})"
 
 
 def is_tree_of_choices(x: Tree) -> bool:

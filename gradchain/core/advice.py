@@ -1,0 +1,213 @@
+"""Advice for errors: the call that was meant."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FunctionType
+from typing import Any, TypeGuard
+
+import jax
+
+from gradchain.core.errors import shape_dtype
+from gradchain.core.foreign_names import ARGUMENTS, ATTRIBUTES, ELSEWHERE, NAMES
+
+
+#: What stands in the calls that errors show, in the place of arguments that are needed.
+_EXAMPLES = {
+    "learning_rate": "1e-3",
+    "init_value": "1e-3",
+    "max_norm": "1.0",
+    "weight_decay": "0.01",
+    "ndim": "2",
+    "boundaries_and_scales": "{1000: 0.1, 2000: 0.1}",
+    "boundaries": "[1000]",
+    "where": "weight_matrices()",
+}
+#: Arguments that take another form than the foreign ones of the same meaning.
+_OF_ANOTHER_FORM = {"boundaries_and_scales", "boundaries", "where"}
+
+# ------------------------------------------------------------------------------------------ values
+
+
+def brief(value: object) -> str:
+    """A value for a message: in a few words, arrays by their shapes."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return shape_dtype(value)
+    if is_uncalled(value):
+        return value.__name__
+    if holds_arrays(value):
+        return f"a {type(value).__name__} of arrays"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def holds_arrays(value: object) -> bool:
+    """Whether it is a container of arrays, for example of parameters."""
+    is_array = lambda x: hasattr(x, "shape") and hasattr(x, "dtype")
+    try:
+        return not is_array(value) and any(map(is_array, jax.tree.leaves(value)))
+    except (TypeError, ValueError):  # keys that cannot be sorted
+        return False
+
+
+def _looks_like_parameters(value: object) -> bool:
+    is_module = hasattr(value, "apply") or hasattr(value, "parameters")
+    return is_module or isinstance(value, Iterator) or holds_arrays(value)
+
+
+# --------------------------------------------------------------------------------------- factories
+
+
+def is_uncalled(x: object) -> TypeGuard[FunctionType]:
+    """Whether it is a factory itself, and not what it makes."""
+    return isinstance(x, FunctionType) and hasattr(x, "of_factory")
+
+
+def call_of(make: Callable[..., Any]) -> str:
+    """The call of a factory, for a message: ``gc.adam(1e-3)``."""
+    parameters = inspect.signature(make).parameters.values()
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return f"{_public_name(make)}(...)"
+    needed = [p.name for p in parameters if p.default is p.empty]
+    return f"{_public_name(make)}({', '.join(map(_placeholder, needed))})"
+
+
+def _placeholder(name: str) -> str:
+    return _EXAMPLES.get(name, f"{name}=...")
+
+
+def _public_name(make: Callable[..., Any]) -> str:
+    """The name under which a user finds it: ``gc.adam``, ``gc.constraints.box``."""
+    name, package = make.__name__, sys.modules["gradchain"]
+    for room in ("", *make.__module__.split(".")[1:]):
+        home = vars(package).get(room) if room else package
+        if getattr(home, name, None) is make:
+            return f"gc.{room}.{name}" if room else f"gc.{name}"
+    return name
+
+
+def _flat(name: str) -> Callable[..., Any] | None:
+    """The factory of this name among the flat ones, in whatever case."""
+    found = vars(sys.modules["gradchain"]).get(name.lower())
+    return found if is_uncalled(found) else None
+
+
+def not_called(where: str, make: Callable[..., Any]) -> TypeError:
+    """The error for a factory that stands where its value should."""
+    return TypeError(
+        f"{where} is the function {make.__name__} itself, not what it makes. Call it:"
+        f" {call_of(make)}."
+    )
+
+
+def refuse_uncalled(where: str, value: object) -> None:
+    """Raise an error for a factory that has not been called.
+
+    It is looked for in containers too.
+    """
+    if is_uncalled(value):
+        raise not_called(where, value)
+    if isinstance(value, list | tuple):
+        for x in value:
+            refuse_uncalled(where, x)
+    elif isinstance(value, dict):
+        for x in value.values():
+            refuse_uncalled(where, x)
+
+
+# --------------------------------------------------------------------------------------- arguments
+
+
+def strange_arguments(given: Mapping[str, object], known: Iterable[str]) -> str:
+    """The fault of arguments that there are not, and the native names."""
+    named = ", ".join(f"{name!r} ({name}={brief(value)})" for name, value in given.items())
+    return f"there is no argument {named}.{hints(given, known)}"
+
+
+def hints(given: Mapping[str, object], known: Iterable[str]) -> str:
+    """A sentence for each strange argument that leads to a known one."""
+    known = list(known)
+    found = [_native(name, value, known) for name, value in given.items()]
+    return "".join(f" {hint}" for hint in dict.fromkeys(found) if hint)
+
+
+def _native(name: str, value: object, known: list[str]) -> str:
+    """The sentence that leads from a foreign argument to a native one."""
+    natives = [n for n in ARGUMENTS.get(name, "").split() if n in known]
+    if natives:
+        is_row = name in ("betas", "etas", "step_sizes") and isinstance(value, tuple | list)
+        row = dict(zip(natives, value, strict=False)) if is_row else {natives[0]: value}
+        text = lambda n, x: _EXAMPLES[n] if n in _OF_ANOTHER_FORM else brief(x)
+        calls = [f"{n}={text(n, x)}" for n, x in row.items()]
+        return f"{name!r} is {' and '.join(map(repr, row))} here: {', '.join(calls)}."
+    if name in ELSEWHERE:
+        return ELSEWHERE[name]
+    if close := difflib.get_close_matches(name, known, n=1):
+        return f"Did you mean {close[0]!r}?"
+    make = _flat(name)
+    return "" if make is None else f"That is a transformation of its own: {call_of(make)}."
+
+
+def misplaced(name: str, value: object) -> str:
+    """A sentence on a value that stands in the place of another."""
+    if name == "b1" and isinstance(value, tuple | list):
+        return " Betas are two arguments: b1=0.9, b2=0.999."
+    if hasattr(value, "init") and hasattr(value, "update"):
+        return " Transformations follow each other in a chain: chain(first, second)."
+    if name != "where" and _looks_like_parameters(value):
+        return " Parameters are given to init: state = tx.init(params)."
+    if isinstance(value, str) and _is_number(value):
+        return f" Write it without quotes: {float(value)!r}."
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def no_transformation(where: str, x: object) -> TypeError:
+    """The error for what should be a transformation."""
+    if is_uncalled(x):
+        return not_called(where, x)
+    text = f"{where} must be a transformation or an (init, update) pair, not {brief(x)}."
+    if getattr(x, "tag", None) == "@schedule":
+        return TypeError(f"{text} Wrap a schedule in scale_by_schedule.")
+    if isinstance(x, list | tuple | set | Iterator) and x:
+        row = "They are given one by one, chain(first, second); those of a list: chain(*members)."
+        return TypeError(f"{text} {row}")
+    if isinstance(x, dict):
+        return TypeError(f"{text} Names are given with named: chain(first.named('name'), second).")
+    name = x if isinstance(x, str) else type(x).__name__
+    make = _flat(name)
+    return TypeError(text if make is None else f"{text} The native one is {call_of(make)}.")
+
+
+# ------------------------------------------------------------------------------------------- names
+
+
+def no_attribute(of: str, name: str) -> str:
+    """The error for an attribute that optimizers have elsewhere."""
+    return f"the transformation {of} has no attribute {name!r}. {ATTRIBUTES.get(name, '')}".rstrip()
+
+
+def no_flat_name(name: str, flat: Iterable[str], rooms: Iterable[str]) -> str:
+    """The error for a name that the package has not."""
+    text, package = f"gradchain has no {name!r}.", vars(sys.modules["gradchain"])
+    homes = [room for room in rooms if hasattr(package.get(room), name)]
+    if homes:
+        return f"{text} It is gradchain.{homes[0]}.{name}."
+    if name in rooms:
+        return f"{text[:-1]} before it is imported: from gradchain import {name}."
+    if name in NAMES:
+        return f"{text} Here that is {NAMES[name]}. The names of optax are in gradchain.as_optax."
+    by_lower = {known.lower(): known for known in flat}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    hint = f" Did you mean {by_lower[close[0]]!r}?" if close else ""
+    return f"{text}{hint} The names of optax are in gradchain.as_optax."

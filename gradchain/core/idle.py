@@ -1,0 +1,62 @@
+"""Choices of leaves that fit no path: a warning, where they are first used."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+import warnings
+from collections.abc import Iterator
+
+from gradchain.core.errors import first_names
+from gradchain.core.selection import Selection
+from gradchain.core.stage import Stage
+from gradchain.core.types import Params
+from gradchain.tree.paths import named_leaves
+
+
+class IdlePatternWarning(UserWarning):
+    """A pattern for paths that fits none of them."""
+
+
+def warn_of_idle_patterns(stages: list[Stage], params: Params) -> None:
+    """Warn where a member chooses leaves by a pattern that fits no path.
+
+    A hole has a path too: what is said for a whole model may be passed on to each group of leaves.
+    """
+    patterns = [(stage, text, regex) for stage in stages for text, regex in _patterns(stage)]
+    paths = [path for path, _ in named_leaves(params)] if patterns else []
+    for stage, text, regex in patterns:
+        if not paths or any(map(regex.search, paths)):
+            continue
+        close = difflib.get_close_matches(text, paths, n=1, cutoff=0.5)
+        hint = f" Is {close[0]!r} meant?" if close else ""
+        warnings.warn(
+            f"{stage.name}: {text!r} fits no path, so that it chooses nothing. The paths are"
+            f" {first_names(paths)}.{hint} A glob has to fit the whole path: '*bias' for each bias.",
+            IdlePatternWarning,
+            stacklevel=2,
+        )
+
+
+def _patterns(stage: Stage) -> Iterator[tuple[str, re.Pattern[str]]]:
+    """The globs and expressions by which a member chooses leaves."""
+    if "observer" in stage.call.factory.roles:
+        return  # whose choice is one of names for layers
+    body, call = stage.body, stage.call
+    rules = getattr(body, "rules", {}).values()
+    given = [v for k, v in call.arguments.items() if k in call.factory.choices]
+    for where in dict.fromkeys(x for x in (*rules, *given) if _is_pattern(x)):
+        if isinstance(where, str):
+            yield where, re.compile(fnmatch.translate(where))
+        elif isinstance(where, re.Pattern):
+            yield where.pattern, where
+        elif isinstance(where, Selection):
+            text = where.arguments["pattern"]
+            yield text, re.compile(text)
+
+
+def _is_pattern(where: object) -> bool:
+    return isinstance(where, str | re.Pattern) or (
+        isinstance(where, Selection) and "pattern" in where.arguments
+    )
