@@ -13,7 +13,8 @@ from gradchain.as_optax.tree_utils import (
     tree_update_moment_per_elem_norm as update_moment_per_elem_norm,
 )
 from gradchain.core.types import Numeric
-from gradchain.numerics.arithmetic import abs2
+from gradchain.numerics.counting import increment
+from gradchain.numerics.lengths import norm_along, rms
 
 __all__ = [
     "bias_correction",
@@ -31,14 +32,13 @@ __all__ = [
 
 def safe_increment(count: Any) -> jax.Array:
     """``count + 1``, at most the largest value of its dtype."""
-    count = jnp.asarray(count)
-    limits = jnp.iinfo if jnp.issubdtype(count.dtype, jnp.integer) else jnp.finfo
-    if not jnp.issubdtype(count.dtype, jnp.number) or jnp.issubdtype(
-        count.dtype, jnp.complexfloating
-    ):
-        raise ValueError(f"Cannot safely increment given dtype {count.dtype}.")
-    top = jnp.asarray(limits(count.dtype).max, count.dtype)
-    return jnp.where(count < top, count + jnp.ones_like(count), top)
+    number = jnp.asarray(count)
+    if jnp.issubdtype(number.dtype, jnp.integer):
+        return increment(number)
+    if not jnp.issubdtype(number.dtype, jnp.floating):
+        raise ValueError(f"Cannot safely increment given dtype {number.dtype}.")
+    top = jnp.asarray(jnp.finfo(number.dtype).max, number.dtype)
+    return jnp.where(number < top, number + jnp.ones_like(number), top)
 
 
 def safe_int32_increment(count: Any) -> jax.Array:
@@ -57,12 +57,17 @@ def safe_norm(
 
     Where it is ``min_norm``, its slopes are 0.
     """
-    norm = jnp.linalg.norm(x, ord, axis, keepdims=True)
-    is_small = norm <= min_norm
-    safe = jnp.where(is_small, jnp.ones_like(x), x)
-    norm = jnp.linalg.norm(safe, ord, axis, keepdims=keepdims)
-    is_small = is_small if keepdims else jnp.squeeze(is_small, axis)
-    return jnp.where(is_small, min_norm, norm)
+    x = jnp.asarray(x)
+
+    def length(x: jax.Array) -> jax.Array:
+        if ord is not None:
+            return jnp.linalg.norm(x, ord, axis, keepdims=True)
+        along = norm_along(x, tuple(range(x.ndim)) if axis is None else axis)
+        return along.astype(x.real.dtype) if jnp.issubdtype(x.dtype, jnp.inexact) else along
+
+    is_small = length(x) <= min_norm
+    norm = jnp.where(is_small, min_norm, length(jnp.where(is_small, jnp.ones_like(x), x)))
+    return norm if keepdims else jnp.squeeze(norm, axis)
 
 
 def safe_root_mean_squares(x: Any, min_rms: Numeric) -> jax.Array:
@@ -70,9 +75,8 @@ def safe_root_mean_squares(x: Any, min_rms: Numeric) -> jax.Array:
 
     Where it is ``min_rms``, its slopes are 0.
     """
-    square = jnp.mean(abs2(x))
-    is_small = jnp.sqrt(square) <= min_rms
-    return jnp.where(is_small, min_rms, jnp.sqrt(jnp.where(is_small, 1.0, square)))
+    size = rms(x).number
+    return jnp.where(size <= min_rms, min_rms, size)
 
 
 def scale_gradient(inputs: Any, scale: Any) -> Any:

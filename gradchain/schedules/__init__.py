@@ -1,5 +1,6 @@
 """Schedules: functions of the step, and their algebra."""
 
+from gradchain.core.schedule import Step as Step
 from gradchain.schedules.algebra import (
     clipped_schedule as clipped_schedule,
     join_schedules as join_schedules,

@@ -166,7 +166,8 @@ def switch(
             new: ``{"mu": "momentum"}``.
 
     Raises:
-        ValueError: if ``at`` is negative or not a whole number; by ``init``, if a slot of ``carry``
+        TypeError: if ``at`` is not a whole number.
+        ValueError: if ``at`` is negative; by ``init``, if a slot of ``carry``
             is missing in one of them, is not the only one in question, or has another shape.
 
     Example:

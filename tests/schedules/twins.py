@@ -31,9 +31,7 @@ def polynomial(
         return init_value
     if cycle:
         t, transition_begin = t - transition_begin, 0
-        transition_steps = next(
-            n for n in range(transition_steps, 2**40, transition_steps) if n >= t
-        )
+        transition_steps *= max(math.ceil(t / transition_steps), 1)
     if t >= transition_begin + transition_steps:
         return end_value
     done = (t - transition_begin) / transition_steps
@@ -328,6 +326,8 @@ def cosine_restarts(
     warmup_steps: int = 0,
 ) -> float:
     length, height = first_decay_steps, init_value
+    if t_mult == 1:
+        height, t = height * m_mult ** (t // length), t % length
     while t >= length:
         t -= length
         length, height = (length - warmup_steps) * t_mult + warmup_steps, height * m_mult
@@ -355,5 +355,5 @@ def cyclic(
     period = rise_steps + (fall_steps or rise_steps)
     cycle, place = t // period, t % period
     height = place / rise_steps if place < rise_steps else (period - place) / (period - rise_steps)
-    height *= {"triangular": 1, "triangular2": 1 / 2**cycle, "exp_range": gamma**t}[mode]
+    height *= {"triangular": 1, "triangular2": 0.5**cycle, "exp_range": gamma**t}[mode]
     return base_value + (peak_value - base_value) * height
