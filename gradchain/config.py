@@ -11,7 +11,9 @@ import math
 import re
 from typing import Any, TypeAlias
 
+from gradchain.core.advice import refuse_uncalled
 from gradchain.core.call import Call
+from gradchain.core.call_leaves import as_static
 from gradchain.core.errors import quote
 from gradchain.core.factory import FACTORIES
 from gradchain.core.transformation import GradientTransformation
@@ -24,14 +26,15 @@ def to_config(value: object) -> Config:
     """A transformation, schedule or selection as plain data.
 
     That is dicts, lists, strings and numbers. A call becomes ``{"@transform": "adam",
-    "learning_rate": 0.001, ...}`` with all its arguments.
+    "learning_rate": 0.001, ...}`` with all its arguments. A concrete array of shape ``()`` becomes
+    the number that it holds.
 
     Args:
         value: the value, or a container of values.
 
     Raises:
         TypeError: naming the argument, if something has no name to be found by (a lambda, a foreign
-            pair) or is an array, for example a traced hyperparameter.
+            pair) or is a larger array or a traced number.
 
     Example:
         >>> import gradchain as gc
@@ -44,6 +47,7 @@ def to_config(value: object) -> Config:
 def _encode(x: object, place: str) -> Config:
     if isinstance(x, Call):
         return _encode_call(x, place)
+    x = as_static(x)
     if isinstance(x, float) and not math.isfinite(x):
         return {"@float": str(x)}
     if x is None or isinstance(x, bool | int | float | str):
@@ -56,6 +60,7 @@ def _encode(x: object, place: str) -> Config:
         return {"@tuple": [_encode(v, place) for v in x]}
     if type(x) is dict:
         return _encode_dict(x, place)
+    refuse_uncalled(f"to_config: {place}", x)
     raise TypeError(
         f"to_config: {place} is {x!r}, which has no name to be found by. Give a"
         " function one by decorating its factory with @gc.schedule or @gc.selection;"
@@ -170,7 +175,10 @@ def instead_of_file(name: str) -> str:
     parameters = factory.signature.parameters.values()
     needed = [p.name for p in parameters if p.default is p.empty and not factory.is_spread(p.name)]
     numbers = {"learning_rate": "0.001", "init_value": "0.001", "max_norm": "1.0"}
-    parts = [f'"{factory.kind.tag}": "{name}"', *(f'"{k}": {numbers.get(k, "...")}' for k in needed)]
+    parts = [
+        f'"{factory.kind.tag}": "{name}"',
+        *(f'"{k}": {numbers.get(k, "...")}' for k in needed),
+    ]
     return (
         f", but {name} can be called. Write a config to a file, or pass it on stdin:"
         f" echo '{{{', '.join(parts)}}}' | gradchain show -"

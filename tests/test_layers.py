@@ -46,6 +46,7 @@ CORE = [
     "restored",
     "ranges",
     "factory",
+    "call_leaves",
     "call",
     "columns",
     "apply",

@@ -8,14 +8,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from gradchain.checkpoints.foreign import join, read
-from gradchain.checkpoints.matching import Matching, leaf_path, targets_of, up_to
+from gradchain.checkpoints.matching import Matching, Target, leaf_path, targets_of, up_to
 from gradchain.core.errors import shape_dtype
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Params, State, Tree
-from gradchain.tree.paths import path_name
+from gradchain.tree.paths import flatten, named_leaves
 
 
 def adopt_state(
@@ -49,10 +50,12 @@ def adopt_state(
     Returns:
         The state, of the structure, dtypes and sharding of ``tx.init(params)``, and the report,
         which prints as a table and has the paths: ``kept``, ``new``, ``reshaped`` (new, because the
-        shape is another) and ``dropped``.
+        shape is another) and ``dropped``. Its notes say where the dtype was another, or a counter
+        was rounded or held in the range of int32.
 
     Raises:
-        ValueError: naming both, if two parts of the old state fit one place, or one fits two.
+        ValueError: naming both, if two parts of the old state fit one place, or one fits two, or
+            two leaves have the same path; if a clock is negative or not finite.
 
     Example:
         >>> import gradchain as gc
@@ -67,8 +70,9 @@ def adopt_state(
     matching = Matching(targets_of(tx, template, params), read(old_state))
     matching.run()
     rows, values = _carry(matching)
-    fill = lambda path, x: values.get(path_name(path), x)
-    return jax.tree_util.tree_map_with_path(fill, template), Report(rows)
+    leaves = [values.get(path, x) for path, x in named_leaves(template)]
+    _, treedef = flatten(template)
+    return treedef.unflatten(leaves), Report(rows)
 
 
 # --------------------------------------------------------------------------------------- the report
@@ -167,16 +171,21 @@ def _carry(matching: Matching) -> tuple[list[Row], dict[str, Any]]:
     rows: list[Row] = []
     values: dict[str, Any] = {}
     sources: set[str] = set()
+    went_on = {t.entry for t in matching.targets if t.per_leaf and t.source and t.fits}
     for target in matching.targets:
         slot = join(target.entry, target.slot)
         if target.source is None:
-            rows.append(Row("new", target.path, None, slot, target.note))
+            is_alone = not target.per_leaf and target.entry in went_on
+            note = "starts anew beside slots that were kept" if is_alone else target.note
+            rows.append(Row("new", target.path, None, slot, note))
             continue
         source = target.source.path
         value = target.source.value
         if target.fits:
             dtype = value.dtype if hasattr(value, "dtype") else jnp.result_type(value)
-            note = "" if dtype == target.like.dtype else f"cast from {dtype}"
+            notes = [] if dtype == target.like.dtype else [f"cast from {dtype}"]
+            value, remarks = _counted(target, value)
+            note = ", ".join(notes + remarks)
             values[target.path] = _placed(value, target.like, is_copy=source in sources)
         else:
             note = f"was {shape_dtype(value)}"
@@ -189,6 +198,30 @@ def _carry(matching: Matching) -> tuple[list[Row], dict[str, Any]]:
             slot = up_to(path, leaf_path(path, leaves))
             rows.append(Row("dropped", None, path, slot))
     return rows, values
+
+
+def _counted(target: Target, value: Any) -> tuple[Any, list[str]]:
+    """The value of a counter in its range, and remarks.
+
+    Any other value is as it was.
+    """
+    if target.like.dtype.kind != "i" or isinstance(value, jax.ShapeDtypeStruct):
+        return value, []
+    x, most = np.asarray(value), np.iinfo(target.like.dtype)
+    assert target.source is not None
+    is_negative = target.slot == "count" and np.any(x < 0)
+    if is_negative or not np.all(np.isfinite(x)):
+        raise ValueError(
+            f"adopt_state: {target.source.path!r} of the old state is {x}, which is no number of"
+            f" steps; it is there in {x.dtype}. Put the right number in its place."
+        )
+    if x.dtype.kind == "b":
+        return x, []
+    whole = np.floor(x)
+    held = np.clip(whole, most.min, most.max)
+    remarks = [f"rounded from {x}"] if np.any(whole != x) else []
+    remarks += [f"{x} is held at {held.astype(target.like.dtype)}"] if np.any(held != whole) else []
+    return held.astype(target.like.dtype), remarks
 
 
 def _placed(

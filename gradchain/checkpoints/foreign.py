@@ -17,7 +17,7 @@ from gradchain.core.errors import quote
 from gradchain.core.stage import free_name
 from gradchain.core.types import Tree
 from gradchain.numerics.arithmetic import abs2
-from gradchain.tree.paths import named_leaves
+from gradchain.tree.paths import distinct_leaves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,7 +273,7 @@ class _Reader:
 
 
 def _slot(tree: Tree, path: str, name: str, entry: str) -> Iterator[Leaf]:
-    for below, x in named_leaves(tree):
+    for below, x in distinct_leaves(tree):
         if x is not None:
             yield Leaf(join(path, below), join(name, below), x, entry)
 

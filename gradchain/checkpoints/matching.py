@@ -21,7 +21,8 @@ from gradchain.core.transformation import GradientTransformation
 from gradchain.core.trees import PerTree
 from gradchain.core.types import Params, State
 from gradchain.core.walk import PlacedMember, walk
-from gradchain.tree.paths import named_leaves
+from gradchain.tree.kinds import is_numeric
+from gradchain.tree.paths import distinct_leaves
 
 #: From new entries to the old ones of their slots, counted.
 Origins: TypeAlias = dict[str, collections.Counter[str]]
@@ -76,10 +77,13 @@ class Target:
     def fits(self) -> bool:
         """Whether the source can be kept.
 
-        It has to have the same shape, and not to be complex where a real number is wanted.
+        It has to be of numbers, to have the same shape, and not to be complex where a real number
+        is wanted.
         """
         assert self.source is not None
         value = self.source.value
+        if not is_numeric(value):
+            return False
         is_complex = lambda dtype: jnp.issubdtype(dtype, jnp.complexfloating)
         was_complex = is_complex(jnp.result_type(value))
         loses = was_complex and not is_complex(self.like.dtype)
@@ -88,7 +92,7 @@ class Target:
 
 def targets_of(tx: GradientTransformation, template: State, params: Params) -> list[Target]:
     """All arrays of a new state, with their entries."""
-    leaves = {path: x for path, x in named_leaves(params) if x is not None}
+    leaves = {path: x for path, x in distinct_leaves(params) if x is not None}
     parts = {part.name: part for part in walk(tx, template)}
     return [_target(leaf, parts, leaves) for leaf in read(template, translate=False)]
 
@@ -166,7 +170,9 @@ class Matching:
             for i in range(len(parts)):
                 end = "/".join(parts[i:])
                 self.by_end[end].append(leaf)
-        self.by_name = {leaf.name: leaf for leaf in old}
+        self.by_name: dict[str, list[Leaf]] = collections.defaultdict(list)
+        for leaf in old:
+            self.by_name[leaf.name].append(leaf)
         self.old_slots = _names_below(leaf.name for leaf in old)
         self.new_slots = _names_below(target.name for target in targets)
         self.old_pairs = _neighbours(leaf.name for leaf in old)
@@ -189,7 +195,10 @@ class Matching:
         """Arrays of a leaf that have the same path."""
         for target in self.targets:
             if target.per_leaf and target.name in self.by_name:
-                self._take(target, self.by_name[target.name])
+                leaves = self.by_name[target.name]
+                if len(leaves) > 1:
+                    _refuse(target.path, [leaf.path for leaf in leaves])
+                self._take(target, leaves[0])
 
     def same_name(self) -> None:
         """Arrays of a leaf with the same stage and slot.
@@ -262,7 +271,7 @@ class Matching:
             origins = came_from[target.entry]
             if origins:  # with the slots of its stage
                 names = [join(entry, target.rest) for entry in origins]
-                found = [self.by_name[name] for name in names if name in self.by_name]
+                found = [leaf for name in names for leaf in self.by_name.get(name, [])]
             else:
                 found = self._near_numbers(target, came_from)
             if not found:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.columns import Columns
-from gradchain.core.errors import leaves_beside
 from gradchain.core.types import Params, Updates
 from gradchain.numerics.arithmetic import compute_dtype
+from gradchain.tree.kinds import are_arrays, put_back
 from gradchain.tree.mapping import is_traced, map_rows
-from gradchain.tree.paths import flatten
 
 
 def apply_updates(params: Params, updates: Updates) -> Params:
@@ -20,10 +21,11 @@ def apply_updates(params: Params, updates: Updates) -> Params:
     Where an update is ``None`` the parameter stays. Called outside ``jit`` it compiles itself.
 
     Args:
-        params: tree of arrays.
+        params: tree of arrays; a leaf without an update may be anything, for example a function.
         updates: tree like ``params``, leaf by leaf of the same shape; ``None`` leaves are holes.
 
     Raises:
+        TypeError: naming the path, if an update, or a parameter that has one, is no number.
         ValueError: naming the path, if a leaf is missing or has another shape; nothing is
             broadcast.
 
@@ -32,18 +34,26 @@ def apply_updates(params: Params, updates: Updates) -> Params:
         >>> print(apply_updates({"w": jnp.ones(2)}, {"w": jnp.array([-0.5, 0.5])})["w"])
         [0.5 1.5]
     """
-    if is_traced(jax.tree.leaves(updates)):
+    leaves, given = jax.tree.leaves(updates), jax.tree.leaves(params)
+    if is_traced(leaves) or is_traced(given):
         return add_updates(params, updates)
-    return _compiled_add(params, updates)
+    if are_arrays(leaves) and are_arrays(given):
+        return _compiled_add(params, updates)
+    _check_given(params)
+    columns = Columns.of(updates, params)
+    return put_back(_compiled_add(columns.params, columns.updates), params)
 
 
 def add_updates(params: Params, updates: Updates) -> Params:
     """``apply_updates`` without compiling."""
+    _check_given(params)
+    columns = Columns.of(updates, params)
+    return add_columns(dataclasses.replace(columns, p=columns.column(params)))
+
+
+def _check_given(params: Params) -> None:
     if params is None:
         raise ValueError("apply_updates: params is None; call apply_updates(params, updates)")
-    u, treedef = flatten(updates)
-    p = leaves_beside(updates, treedef, params)
-    return add_columns(Columns(treedef, u, p, params))
 
 
 def add_columns(columns: Columns) -> Params:

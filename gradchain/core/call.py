@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
 
 from gradchain.core.advice import hints
+from gradchain.core.call_leaves import as_number, as_seen, identity
 from gradchain.core.errors import quote
 from gradchain.core.factory import FACTORIES, Factory
 from gradchain.core.ranges import Hyper as Hyper
-from gradchain.tree.mapping import is_traced
 
 _CONTAINERS = (dict, list, tuple)  # which an argument may be, with hyperparameters in it
 
@@ -50,13 +49,16 @@ class Call:
 
     @classmethod
     def admit(cls, factory: Factory, name: str, value: Any) -> Any:
-        """The form of an argument: concrete numbers become Python numbers."""
+        """The form of an argument: numbers are Python numbers or floating arrays of JAX."""
         where, kind = f"{factory.name}: argument {name!r}", factory.kinds[name]
         if isinstance(value, _CONTAINERS):
             value = jax.tree.map(as_number, value, is_leaf=is_call)
             value = kind.admit_each(f"{factory.name}: {name}", value)
         else:
-            value = kind.admit(f"{factory.name}: {name}", as_number(value))
+            value = kind.admit(
+                f"{factory.name}: {name}",
+                as_number(value, is_float=kind.is_hyper and not kind.is_integer),
+            )
         kind.check(where, value)
         for leaf in jax.tree.leaves(value, is_leaf=is_call):
             if not _is_dynamic(leaf) and getattr(type(leaf), "__hash__", None) is None:
@@ -72,9 +74,7 @@ class Call:
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
-        jax.tree_util.register_pytree_with_keys(
-            cls, _flatten_with_keys, _unflatten(cls), lambda call: call._parts()
-        )
+        jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, _unflatten(cls), _flatten)
 
     def __repr__(self) -> str:
         return f"{self.factory.name}({', '.join(self._printed(_text))})" + self._suffix()
@@ -99,8 +99,7 @@ class Call:
     def _key(self) -> tuple:
         if "key" not in self._cache:
             leaves, treedef = jax.tree.flatten(self)
-            numbers = tuple(x if isinstance(x, float) else id(x) for x in leaves)
-            self._cache["key"] = treedef, numbers
+            self._cache["key"] = treedef, tuple(map(identity, leaves))
         return self._cache["key"]
 
     def __eq__(self, other: object) -> bool:
@@ -134,9 +133,10 @@ class Call:
         """
         strange = changes.keys() - self.arguments.keys()
         if strange:
+            native = hints({k: changes[k] for k in strange}, self.arguments)
+            known = quote(self.arguments)
             raise TypeError(
-                f"{self.factory.name} has no argument {quote(strange)}, only"
-                f" {quote(self.arguments)}.{hints({k: changes[k] for k in strange}, self.arguments)}"
+                f"{self.factory.name} has no argument {quote(strange)}, only {known}.{native}"
             )
         new = {k: self.factory.admit(k, changes.get(k, v)) for k, v in self.arguments.items()}
         return self.of(self.factory, new, self.name).checked()
@@ -149,13 +149,6 @@ class Call:
 def is_call(x: Any) -> bool:
     """Whether ``x`` is a remembered call."""
     return isinstance(x, Call)
-
-
-def as_number(x: Any) -> Any:
-    """A concrete number as a Python number, anything else unchanged."""
-    is_scalar = getattr(x, "ndim", None) == 0 and hasattr(x, "item") and not is_traced([x])
-    is_key = is_scalar and not isinstance(x.dtype, np.dtype)
-    return x.item() if is_scalar and not is_key else x
 
 
 def _is_dynamic(x: Any) -> bool:
@@ -195,8 +188,13 @@ def _unwrap(value: Any) -> Any:
     return jax.tree.map(lambda x: x.value if isinstance(x, _Static) else x, value, is_leaf=is_leaf)
 
 
-def _flatten_with_keys(call: Call) -> tuple[list, tuple]:
+def _flatten(call: Call) -> tuple[tuple, tuple]:
     children, structure = call._parts()
+    return as_seen(children, is_call), structure
+
+
+def _flatten_with_keys(call: Call) -> tuple[list, tuple]:
+    children, structure = _flatten(call)
     keys = map(jax.tree_util.GetAttrKey, structure[3])
     return list(zip(keys, children, strict=True)), structure
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-import jax
-
 from gradchain.core import errors
+from gradchain.core.restored import check_column
+from gradchain.core.slots import Slot
 from gradchain.core.types import Params, Tree, Updates
+from gradchain.tree.kinds import are_arrays, are_trainable
 from gradchain.tree.paths import Leaf, Structure, flatten, flatten_like, named_leaves
 
 
@@ -31,8 +32,10 @@ class Columns:
     def of(cls, updates: Updates, params: Params) -> Columns:
         """Columns of arrays.
 
+        A parameter without an update is a hole if no gradient could move it, as with a function.
+
         Raises:
-            TypeError: naming the path, if a leaf is not a number.
+            TypeError: naming the path, if an update, or a parameter that has one, is no number.
             ValueError: naming the paths, if the trees differ.
         """
         return cls.of_flat(*flatten(updates), updates, params)
@@ -42,12 +45,13 @@ class Columns:
         cls, g: list[Leaf], treedef: Structure, updates: Updates, params: Params
     ) -> Columns:
         """The same for updates that are flattened already."""
-        if not _are_arrays(g):
+        if not are_arrays(g):
             updates = errors.as_arrays(updates)
-            g, _ = flatten(updates)
+            g = flatten_like(treedef, updates)
         p = errors.leaves_beside(updates, treedef, params)
-        if not _are_arrays(p):
-            params = errors.as_arrays(params)
+        if not are_trainable(p):
+            path_of = lambda i: named_leaves(updates)[i][0]
+            params = errors.trainable_params(path_of, g, p, params)
             p = flatten_like(treedef, params)
         return cls(treedef, g, p, params)
 
@@ -67,16 +71,18 @@ class Columns:
         """
         return flatten_like(self.treedef, tree)
 
-    def slot(self, stage: str, name: str, tree: Tree) -> list[Leaf]:
-        """The leaves of a slot.
+    def slot(self, stage: str, name: str, tree: Tree, declared: Slot) -> list[Leaf]:
+        """The leaves of a slot, of the kind that is declared.
 
         They are matched by path where the containers differ: a serializer may have made a list of a
         tuple, or a dict of either.
         """
         try:
-            return self.column(tree)
+            column = self.column(tree)
         except (ValueError, TypeError, KeyError):
-            return errors.slot_leaves(stage, name, self.updates, tree)
+            column = errors.slot_leaves(stage, name, self.updates, tree)
+        check_column(stage, name, declared, column, self.g, self.path)
+        return column
 
     def path(self, i: int) -> str:
         """The path of leaf ``i``."""
@@ -101,7 +107,3 @@ class Columns:
         """Raise an error unless each update fits its parameter."""
         if self.params is not None:
             errors.check_leaves(self.path, self.g, self.p)
-
-
-def _are_arrays(column: list[Leaf]) -> bool:
-    return all(x is None or isinstance(x, jax.Array) for x in column)

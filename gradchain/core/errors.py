@@ -14,7 +14,14 @@ from gradchain.core.foreign_names import EXTRAS
 from gradchain.core.types import Params, State, Tree, Updates
 from gradchain.numerics.reductions import varying_axes
 from gradchain.tree.kinds import is_numeric, is_trainable, trainable_part
-from gradchain.tree.paths import Leaf, Structure, distinct_leaves, flatten, flatten_like, named_leaves
+from gradchain.tree.paths import (
+    Leaf,
+    Structure,
+    distinct_leaves,
+    flatten,
+    flatten_like,
+    named_leaves,
+)
 
 #: Extra arguments that any member may ignore.
 VOCABULARY = frozenset({"value", "grad", "value_fn", "key"})
@@ -46,8 +53,8 @@ def check_params(params: Params) -> None:
     if not is_numeric(leaves[0]):
         _refuse_leaf("init", path, leaves[0])
     raise TypeError(
-        f"init: parameter {place(path)} has dtype {jnp.result_type(leaves[0])}, which no gradient can"
-        " update, and no other leaf is of a floating or complex dtype. Give init the trainable"
+        f"init: parameter {place(path)} has dtype {jnp.result_type(leaves[0])}, which no gradient"
+        " can update, and no other leaf is of a floating or complex dtype. Give init the trainable"
         " parameters, for example 1.0 instead of 1."
     )
 
@@ -87,7 +94,7 @@ def trainable_params(
     for i, (a, b) in enumerate(zip(u, p, strict=True)):
         if a is None or b is None or is_trainable(b):
             continue
-        if not is_numeric(b):
+        if not is_numeric(b) and jax.tree_util.all_leaves([b]):
             _refuse_leaf("update", path_of(i), b)
         raise ValueError(_leaf_message(path_of(i), a, b))
     return as_arrays(trainable_part(params))
@@ -154,7 +161,9 @@ def _leaf_message(path: str, a: Leaf, b: Leaf) -> str:
     if not _is_array(b):
         kind = type(b).__name__
         if not path and jax.tree.leaves(b):
-            return f"the updates are one array, {shape_dtype(a)}, where params are a {kind}. {_LOSS}"
+            return (
+                f"the updates are one array, {shape_dtype(a)}, where params are a {kind}. {_LOSS}"
+            )
         found = f"{place(path)} has an update {shape_dtype(a)}"
         return f"{found} where params hold a {kind}, not an array. {_ORDER}"
     if jnp.shape(a) != jnp.shape(b):
@@ -178,7 +187,10 @@ def _leaf_message(path: str, a: Leaf, b: Leaf) -> str:
     )
 
 
-_ORDER = "The order is update(grads, state, params), and step(grads, state, params)."
+_ORDER = (
+    "The order is update(grads, state, params), step(grads, state, params),"
+    " apply_updates(params, updates)."
+)
 _LOSS = (
     "Is it the loss? Gradients have the tree of the parameters: grads = jax.grad(loss_fn)(params),"
     " or loss, grads = jax.value_and_grad(loss_fn)(params)."
@@ -192,18 +204,19 @@ def _is_pair_with(x: Tree, like: Tree) -> bool:
 
 
 def _structure_message(name_a: str, a: Tree, name_b: str, b: Tree) -> str:
-    if _is_pair_with(a, b):
+    if jax.tree_util.all_leaves([b]) and not is_numeric(b):
         return (
-            f"{name_a} are a pair, of which one is a tree like {name_b}: is it what"
-            " jax.value_and_grad returns? Take it apart: loss, grads ="
-            " jax.value_and_grad(loss_fn)(params)."
+            f"{name_b} are a {type(b).__name__}, not a tree of arrays like {name_a}: give the"
+            " arrays, of a Linen module for example model.init(key, x)['params']."
         )
-    if _is_pair_with(b, a):
-        return (
-            f"{name_b} are a pair, of which one is a tree like {name_a}: is it what update or step"
-            " returns? Take it apart: updates, state = tx.update(grads, state, params), and params,"
-            " state = tx.step(grads, state, params)."
-        )
+    for pair, other, of, like in ((a, b, name_a, name_b), (b, a, name_b, name_a)):
+        if _is_pair_with(pair, other):
+            return (
+                f"{of} are a pair, of which one is a tree like {like}: is it what value_and_grad,"
+                " update or step returns? Take it apart: loss, grads ="
+                " jax.value_and_grad(loss_fn)(params); updates, state = tx.update(grads, state,"
+                " params); params, state = tx.step(grads, state, params)."
+            )
     paths_a, paths_b = dict(named_leaves(a)), dict(named_leaves(b))
     missing = [p for p in paths_b if p not in paths_a]
     extra = [p for p in paths_a if p not in paths_b]
@@ -308,6 +321,16 @@ def check_slots(stage: str, names: set[str], state: object) -> None:
     )
 
 
+def check_is_no_loss(stage: str, path: str, update: Leaf, found: Tree) -> None:
+    """Raise an error if one array is the update for a whole tree of slots."""
+    if not path and not jax.tree_util.all_leaves([found]):
+        names = sorted(path for path, _ in named_leaves(found))
+        raise ValueError(
+            f"update: the updates are one array, {shape_dtype(update)}, but the state of {stage!r}"
+            f" is for {first_names(names)}. {_LOSS}"
+        )
+
+
 def slot_leaves(stage: str, slot: str, updates: Updates, found: Tree) -> list[Leaf]:
     """The leaves of one slot beside those of the updates.
 
@@ -315,11 +338,6 @@ def slot_leaves(stage: str, slot: str, updates: Updates, found: Tree) -> list[Le
     """
     live = distinct_leaves(updates)
     by_path = dict(distinct_leaves(found))
-    if [path for path, _ in live] == [""] and len(by_path) > 1:
-        raise ValueError(
-            f"update: the updates are one array, {shape_dtype(live[0][1])}, and the state of"
-            f" {stage!r} has {first_names(sorted(by_path))}. {_LOSS}"
-        )
     missing = [path for path, g in live if g is not None and path not in by_path]
     strange = sorted(by_path.keys() - {path for path, _ in live})
     if missing or strange:

@@ -14,6 +14,7 @@ from gradchain.core.columns import Columns
 from gradchain.core.stage import Stage
 from gradchain.core.types import Params, Tree
 from gradchain.numerics.arithmetic import compute_dtype
+from gradchain.tree.kinds import put_back
 from gradchain.tree.mapping import tree_map_live, upcast
 from gradchain.tree.selecting import keep_leaves, merge
 
@@ -66,3 +67,13 @@ def restrict_extras(mask: Tree, params: Params, extra: dict[str, Any]) -> dict[s
         if callable(extra[name]) and params is not None:
             own[name] = lambda p, *rest, of=extra[name]: of(merge(mask, p, upcast(params)), *rest)
     return own
+
+
+def of_whole_params(extra: dict[str, Any], params: Params) -> dict[str, Any]:
+    """Extra arguments whose functions are given all of a model.
+
+    Its functions and integers, which are holes for a transformation, are put back.
+    """
+    functions = {k: f for k, f in extra.items() if k in FUNCTIONS and callable(f)}
+    whole = lambda of: lambda p, *rest: of(put_back(p, params), *rest)
+    return extra | {name: whole(of) for name, of in functions.items()}

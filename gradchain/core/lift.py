@@ -243,7 +243,7 @@ def chosen(stage: Stage, columns: Columns) -> list[bool]:
 def slot_columns(stage: Stage, columns: Columns, state: State) -> SlotColumns:
     """The leaves of each slot, in the order of declaration."""
     own = [k for k in stage.body.slots if k in state]  # jit sorts the names in a state
-    return {k: columns.slot(stage.name, k, state[k]) for k in own}
+    return {k: columns.slot(stage.name, k, state[k], stage.body.slots[k]) for k in own}
 
 
 def check_slots(

@@ -6,13 +6,11 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jax.numpy as jnp
-
 from gradchain.core import errors
 from gradchain.core.columns import Columns
 from gradchain.core.holes import drop_leaves, frozen_by, with_zeros, without_frozen
-from gradchain.core.restored import check_clock
 from gradchain.core.idle import warn_of_idle_patterns
+from gradchain.core.restored import check_clock, clock_in, clock_of
 from gradchain.core.stage import Member, Stage, is_inside, stages_at_start
 from gradchain.core.types import Params, State
 from gradchain.numerics.counting import increment
@@ -37,7 +35,7 @@ def run_stages(
     there is none among the extra arguments, it is the updates that came in.
     """
     entries = state if isinstance(state, dict) else {}
-    stages = [Stage(name, call, _clock(entries.get(name))) for name, call in members.items()]
+    stages = [Stage(name, call, clock_of(entries.get(name))) for name, call in members.items()]
     stacked = bool(stages) and stages[0].body.reduces_examples
     if not stacked:
         columns.check()
@@ -72,13 +70,6 @@ def _in_groups(stages: list[Stage]) -> Iterator[list[Stage]]:
     return (list(group) for _, group in itertools.groupby(stages, key=key))
 
 
-def _clock(entry: Any) -> Any:
-    """The clock in an entry; at the start where it lacks one, which is an error later."""
-    if isinstance(entry, dict) and "count" in entry:
-        return entry["count"]
-    return jnp.zeros((), jnp.int32)
-
-
 def _with_clock(stage: Stage, count: Any, own: Any) -> Any:
     return {"count": count, **own} if stage.has_clock else own
 
@@ -90,7 +81,5 @@ def _without_clock(stage: Stage, entries: State) -> Any:
     if slots is not None and not (isinstance(entry, dict) and entry.keys() == slots | clock):
         errors.check_slots(stage.name, slots | clock, entry)
     if clock:
-        if not (isinstance(entry, dict) and "count" in entry):
-            errors.check_slots(stage.name, {*entry, "count"}, entry)
-        check_clock(stage.name, entry["count"], is_one=True)
+        check_clock(stage.name, clock_in(stage.name, entry), is_one=True)
     return {k: v for k, v in entry.items() if k not in clock} if clock else entry

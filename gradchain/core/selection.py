@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec
 
-import jax
-
 from gradchain.core.call import Call
 from gradchain.core.factory import decorator
 from gradchain.core.ranges import NonNegativeInt
@@ -39,17 +37,17 @@ def selection(function: Callable[Concatenate[str, Any, P], bool]) -> Callable[P,
 def ndim_at_least(path: str, leaf: Leaf, ndim: NonNegativeInt) -> bool:
     """Select the leaves with ``ndim`` dimensions or more.
 
-    For weight decay ``weight_matrices()`` looks at names too: biases of attention have 2 dimensions.
+    For weight decay there is ``weight_matrices()``: biases of attention have 2 dimensions too.
 
     Example:
         >>> ndim_at_least(2)("dense/bias", jax.numpy.zeros(3))
         False
     """
-    return jax.numpy.ndim(leaf) >= ndim
+    return getattr(leaf, "ndim", 0) >= ndim
 
 
-# The dimensions alone do not tell: a bias of attention has one for the heads, and in layers that are
-# stacked by scan or vmap everything has one more.
+# The dimensions alone do not tell: a bias of attention has one for the heads, and in layers that
+# are stacked by scan or vmap everything has one more.
 _VECTOR = re.compile(r"bias|scale|offset|gamma|(?:^|_)(?:beta|shift)(?:_|\d|$)|^cls$|tokens?$")
 _LETTER = re.compile(r"b(?:_|\d|$)|g$")  # as written: B is a matrix, of LoRA for example
 _NORM = re.compile(r"norm(?!al)|(?:^|_)(?:ln|bn|gn)(?:_|\d|$)")
@@ -85,7 +83,7 @@ def weight_matrices(path: str, leaf: Leaf, embeddings: bool = True) -> bool:
         >>> gc.select(weight_matrices(), {"query": attention})
         {'query': {'bias': False, 'kernel': True}}
     """
-    if jax.numpy.ndim(leaf) < 2:
+    if getattr(leaf, "ndim", 0) < 2:
         return False
     name, module = _last_names(path)
     if name == "kernel":

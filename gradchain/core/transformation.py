@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, overload
 import jax
 
 from gradchain.core import advice, compiled, errors
-from gradchain.core.call import Call, as_number, is_call
+from gradchain.core.call import Call, is_call
+from gradchain.core.call_leaves import as_number
 from gradchain.core.factory import Factory, decorator
 from gradchain.core.facts import Facts, facts_of
 from gradchain.core.holes import frozen_by

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from gradchain.core.columns import Columns
 from gradchain.core.lift import Lift, as_made, at_least, chosen, slot_columns
+from gradchain.core.restored import check_numbers
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage
 from gradchain.core.types import Params, State, Where
@@ -57,6 +58,7 @@ class PerTree(Lift):
         inner = {k: state.get(k, {}) for k in body.members}
         numbers = {k for k, slot in body.slots.items() if slot.relation == "scalar"}
         own = {k: v for k, v in state.items() if k not in inner}
+        check_numbers(stage.name, {k: v for k, v in own.items() if k in numbers}, body.slots)
         before = slot_columns(stage, columns, {k: v for k, v in own.items() if k not in numbers})
         g, old = keep(columns.g), {k: keep(column) for k, column in before.items()}
         s = {k: up(old[k]) if k in old else at_least(v, real) for k, v in own.items()}

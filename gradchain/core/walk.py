@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.by_label import ByLabel
+from gradchain.core.entries import unboxed
 from gradchain.core.facts import Facts, MemberFacts
 from gradchain.core.holes import drop_leaves, frozen_by
 from gradchain.core.lift import GIVEN, Lift
@@ -212,7 +213,7 @@ def _entry(state: State, name: str) -> State:
 
 
 def _count(entry: State) -> jax.Array:
-    count = entry.get("count") if isinstance(entry, dict) else None
+    count = unboxed(entry.get("count")) if isinstance(entry, dict) else None
     if count is None or isinstance(count, jax.ShapeDtypeStruct):
         return jnp.zeros((), jnp.int32)
     return count

@@ -9,11 +9,13 @@ import jax
 
 from gradchain.core.errors import check_at_least, check_params
 from gradchain.core.idle import IdlePatternWarning
+from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Pair, Params
 from gradchain.core.walk import walk
 from gradchain.inspection.mistakes import arguments, numbers, order, timing
 from gradchain.inspection.mistakes.case import Case, Finding, Search
+from gradchain.tree.kinds import trainable_part
 from gradchain.tree.mapping import shapes_of
 
 #: What ``check`` runs; the names are those of the findings.
@@ -56,6 +58,7 @@ class Findings(list[Finding]):
         return repr(self)
 
 
+@takes_whole_floats
 def check(
     tx: GradientTransformation | Pair,
     params: Params | None = None,
@@ -105,7 +108,7 @@ def check(
     try:
         if params is not None:
             check_params(params)
-            shapes = shapes_of(params)
+            shapes = shapes_of(trainable_part(params))
             parts = list(walk(tx, None, shapes))
             with warnings.catch_warnings():  # of patterns that fit no path: they are findings here
                 warnings.simplefilter("ignore", IdlePatternWarning)

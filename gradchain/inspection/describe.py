@@ -20,6 +20,7 @@ from gradchain.core.slots import Slot
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Pair, Params, Tree
 from gradchain.core.walk import PlacedMember, walk
+from gradchain.tree.kinds import trainable_part
 from gradchain.tree.mapping import shapes_of
 from gradchain.tree.paths import distinct_leaves, named_leaves
 from gradchain.tree.selecting import keep_leaves, select
@@ -225,7 +226,7 @@ def describe(tx: GradientTransformation | Pair, params: Params) -> Description:
     """
     tx = as_transformation(tx, "describe: tx")
     check_params(params)
-    shapes = shapes_of(params)
+    shapes = shapes_of(trainable_part(params))
     found = list(walk(tx, jax.eval_shape(tx.init, shapes), shapes))
     frozen = {path for path, flag in named_leaves(tx.frozen(shapes)) if flag}
     choices = [choice for part in found for choice in _choices(part, frozen)]

@@ -9,11 +9,12 @@ from typing import Any, TypeGuard
 import jax
 import jax.numpy as jnp
 
+from gradchain.core.advice import meant
 from gradchain.core.call import Call, is_call
 from gradchain.core.entries import unboxed
 from gradchain.core.errors import quote
 from gradchain.core.schedule import Schedule
-from gradchain.core.transformation import GradientTransformation
+from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import State
 from gradchain.core.walk import PlacedMember, walk
 from gradchain.tree.paths import path_name
@@ -33,7 +34,10 @@ class Hyperparams(dict):
             raise KeyError(
                 f"{name!r} is the end of {len(found)} names, take one in full: {quote(found)}"
             )
-        raise KeyError(f"no hyperparameter is called {name!r}; there are {quote(self)}")
+        ends = {full.rpartition("/")[2] for full in self}
+        raise KeyError(
+            f"no hyperparameter is called {name!r}; there are {quote(self)}.{meant(name, ends)}"
+        )
 
 
 jax.tree_util.register_pytree_with_keys(
@@ -47,12 +51,12 @@ def hyperparams(tx: GradientTransformation, state: State) -> Hyperparams:
     """Every hyperparameter that the next update will use.
 
     A name is the path of a member in the state, and the argument: ``scale_by_adam/b1``,
-    ``accumulate/inner/scale_by_learning_rate/learning_rate``. A ``watch`` around it adds nothing, so
-    that ``metrics`` names the same thing alike. Schedules are evaluated at the clock
-    of their member, which in a wrapper counts the steps that were made; ``tunable`` members give
-    the numbers in the state. A member that has a clock gives it as its ``step``, 0 before the first
-    update; ``step`` alone is the largest. The end of a name is enough where it is unique. It
-    works under ``jit`` too, and the result may leave it.
+    ``accumulate/inner/scale_by_learning_rate/learning_rate``. A ``watch`` around it adds nothing,
+    so that ``metrics`` names the same thing alike. Schedules are evaluated at the clock of their
+    member, which in a wrapper counts the steps that were made; ``tunable`` members give the numbers
+    in the state. A member that has a clock gives it as its ``step``, 0 before the first update;
+    ``step`` alone is the largest. The end of a name is enough where it is unique. It works under
+    ``jit`` too, and the result may leave it.
 
     Of foreign pairs nothing is known. A number that an optimizer finds by itself, for example the
     scale of ``reduce_on_plateau``, is no hyperparameter; it stands in the state.
@@ -85,6 +89,7 @@ def own_hyperparams(tx: GradientTransformation, state: State) -> Hyperparams:
 
 
 def _hyperparams(tx: GradientTransformation, state: State, into_observers: bool) -> Hyperparams:
+    tx = as_transformation(tx, "hyperparams: tx")
     if not isinstance(state, dict):
         raise TypeError(
             f"hyperparams: the state is a {type(state).__name__}, not the dict that init and"

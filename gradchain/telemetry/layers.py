@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -13,10 +14,12 @@ from gradchain.core.by_label import ByLabel
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Numeric, Params, Tree, Updates, Where
 from gradchain.core.walk import walk
-from gradchain.numerics.arithmetic import abs2, safe_divide
+from gradchain.numerics.arithmetic import abs2, cast, safe_divide
+from gradchain.numerics.lengths import in_range, scaled
 from gradchain.numerics.reductions import size, varying_axes
+from gradchain.numerics.roots import root
 from gradchain.tree.mapping import map_leaves, upcast
-from gradchain.tree.paths import flatten, flatten_like, named_leaves
+from gradchain.tree.paths import distinct_leaves, flatten, flatten_like, named_leaves
 from gradchain.tree.selecting import value_per_leaf
 
 TOTALS = ("gradient_norm", "update_norm", "parameter_norm", "update_ratio")
@@ -58,24 +61,28 @@ class Layers:
     def measure(self, gradients: Updates, updates: Updates, params: Params) -> Metrics:
         """Norms of all leaves and of layers, and their health."""
         trees = {"gradient_norm": gradients, "update_norm": updates, "parameter_norm": params}
-        squares = {name: self.squares(tree) for name, tree in trees.items()}
+        squares, units = {}, {}
+        for name, tree in trees.items():
+            squares[name], by = in_range(functools.partial(self.squares, tree), _sum)
+            units[name] = 1 / by  # usually 1: all squares of a tree are in its square
         found: Metrics = {}
         layers = {f"/{layer}": indices for layer, indices in self.members.items()}
         for suffix, indices in ({"": self.everything} | layers).items():
-            norms = {k: _norm(column, indices) for k, column in squares.items()}
+            norms = {k: _norm(column, indices) * units[k] for k, column in squares.items()}
             norms["update_ratio"] = safe_divide(norms["update_norm"], norms["parameter_norm"])
             found |= {f"{k}{suffix}": norm for k, norm in norms.items()}
         in_order = flatten_like(self.treedef, gradients)
-        found |= self.health(squares["gradient_norm"], in_order)
+        found |= self.health(squares["gradient_norm"], units["gradient_norm"], in_order)
         return {name: found[name] for name in self.names}
 
-    def squares(self, tree: Tree) -> list[jax.Array]:
-        """The squared norm of each leaf; 0 at a hole.
+    def squares(self, tree: Tree, by: jax.Array | None) -> list[jax.Array]:
+        """The squared norm of each leaf multiplied by a number; 0 at a hole.
 
         Inside ``shard_map`` it is over all shards.
         """
-        wide = lambda x: jnp.sum(abs2(upcast(x)))
-        column = flatten_like(self.treedef, map_leaves(wide, tree))
+        times = lambda x: x if by is None else scaled(x, cast(by, x.real.dtype))
+        square = lambda x: jnp.sum(abs2(times(upcast(x))))
+        column = flatten_like(self.treedef, map_leaves(square, tree))
         buckets: dict[tuple[Any, ...], list[int]] = {}
         for i, x in enumerate(column):
             if x is not None:
@@ -90,6 +97,7 @@ class Layers:
     def health(
         self,
         squares: list[jax.Array],
+        unit_of_squares: jax.Array,
         gradients: list[jax.Array | None],
     ) -> Metrics:
         """The health of layers, and how many vanish or explode.
@@ -104,7 +112,7 @@ class Layers:
             live = [(square, g) for square, g in pairs if g is not None and g.size]
             if live:
                 total = _sum([square for square, _ in live])
-                rms[layer] = jnp.sqrt(total / sum(size(g) for _, g in live))
+                rms[layer] = root(total / sum(size(g) for _, g in live)) * unit_of_squares
         if not rms:
             return found | {"vanishing": jnp.zeros(()), "exploding": jnp.zeros(())}
         sizes = jnp.stack(list(rms.values()))
@@ -121,7 +129,7 @@ class Layers:
 
 
 def _norm(squares: list[jax.Array], indices: list[int]) -> jax.Array:
-    return jnp.sqrt(_sum([squares[i] for i in indices]))
+    return root(_sum([squares[i] for i in indices]))
 
 
 def _sum(scalars: list[jax.Array]) -> jax.Array:
@@ -142,8 +150,11 @@ def _upper_quartile(x: jax.Array) -> jax.Array:
 
 def _names(inner: GradientTransformation, by: Where | None, params: Params) -> Tree:
     """The tree of the names of layers."""
-    if by is None or (isinstance(by, str) and by == "path"):
-        return flatten(params)[1].unflatten([path for path, _ in named_leaves(params)])
+    leaves, treedef = flatten(params)
+    if by is None:  # names that nobody sees
+        return treedef.unflatten([str(i) for i in range(len(leaves))])
+    if isinstance(by, str) and by == "path":
+        return treedef.unflatten([path for path, _ in distinct_leaves(params)])
     if isinstance(by, str):
         bodies = [part.stage.body for part in walk(inner)]
         bodies = [body for body in bodies if isinstance(body, ByLabel)]
@@ -153,7 +164,7 @@ def _names(inner: GradientTransformation, by: Where | None, params: Params) -> T
             )
         return bodies[0].labels_of(params)
     names = value_per_leaf(by, params, "watch: the tree of names, by,")
-    in_order = flatten_like(flatten(params)[1], names)
+    in_order = flatten_like(treedef, names)
     for (path, x), name in zip(named_leaves(params), in_order, strict=True):
         if x is not None and not isinstance(name, str):
             raise TypeError(

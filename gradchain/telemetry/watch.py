@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import contextvars
 import typing
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.columns import Columns
+from gradchain.core.errors import quote
 from gradchain.core.ranges import PositiveInt
 from gradchain.core.run import run_stages
 from gradchain.core.stage import Body, Stage, trusting_extras
@@ -285,16 +287,23 @@ def _measured_run(
 
 
 def _names(body: Watched, state: State, params: Params) -> list[str]:
-    """The names of all metrics."""
+    """The names of all metrics.
+
+    Raises:
+        ValueError: if two have the same name.
+    """
     parts = measured(body.inner, state)
     norms = [name for name, _ in meters(parts)]
-    return [
-        *norms,
-        *_clips(parts, norms),
-        *_numbers(body.inner, state),
-        "step",
-        *body.layers_of(params).names,
-    ]
+    numbers = _numbers(body.inner, state)
+    layers = body.layers_of(params).names
+    names = [*norms, *_clips(parts, norms), *numbers, "step", *layers]
+    same = [name for name, times in collections.Counter(names).items() if times > 1]
+    if same:
+        raise ValueError(
+            f"watch: two metrics are called {quote(same)}, because a member, a group or a layer has"
+            " the name of another, or of a metric. Give one another name."
+        )
+    return names
 
 
 def _clips(

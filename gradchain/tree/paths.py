@@ -61,6 +61,32 @@ def named_leaves(tree: Tree) -> list[tuple[str, Leaf]]:
     return [(name(i), leaf) for i, (_, leaf) in enumerate(leaves)]
 
 
+def distinct_leaves(tree: Tree) -> list[tuple[str, Leaf]]:
+    """Pairs of path and leaf, no two paths alike.
+
+    As ``named_leaves``, for whoever finds leaves by their paths.
+
+    Raises:
+        ValueError: naming both leaves, if two have the same path: ``{"a/b": x}`` and ``{"a": {"b":
+            y}}`` in one tree. Two holes may have it.
+    """
+    named = named_leaves(tree)
+    if len({path for path, _ in named}) == len(named):
+        return named
+    keys = [path for path, _ in jax.tree_util.tree_leaves_with_path(tree, is_leaf=is_hole)]
+    first: dict[str, int] = {}
+    for i, (path, leaf) in enumerate(named):
+        other = first.setdefault(path, i)
+        if other != i and not (leaf is None and named[other][1] is None):
+            one, two = (jax.tree_util.keystr(keys[j]) for j in (other, i))
+            raise ValueError(
+                f"two leaves have the path {path!r}: tree{one} and tree{two}. By their paths they"
+                " cannot be told apart, and one would get what belongs to the other. Rename a key:"
+                " '/' stands between the names in a path."
+            )
+    return named
+
+
 def in_containers_of(like: Tree, tree: Tree) -> Tree:
     """``tree`` in the containers of ``like``.
 
@@ -70,8 +96,8 @@ def in_containers_of(like: Tree, tree: Tree) -> Tree:
     with contextlib.suppress(ValueError, TypeError, KeyError):
         jax.tree.structure(like).flatten_up_to(tree)
         return tree
-    paths = [path for path, _ in named_leaves(like)]
-    found = dict(named_leaves(tree))
+    paths = [path for path, _ in distinct_leaves(like)]
+    found = dict(distinct_leaves(tree))
     if set(paths) != found.keys():
         return tree
     return flatten(like)[1].unflatten([found[path] for path in paths])

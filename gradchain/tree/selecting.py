@@ -125,9 +125,9 @@ def check_asks_for_leaves(where: str, choice: object) -> None:
     if not _takes(signature, "path", "leaf"):
         raise TypeError(
             f"{where} is asked for each leaf, f(path, leaf), but {name_of(choice)} takes"
-            f" {signature}. Write lambda path, leaf: leaf.ndim > 1 for example, or give a glob on"
-            " paths or a tree of bools. A function of the whole tree, like the masks of optax, is"
-            " given as gc.tree.OfTree(function)."
+            f" {signature}. Write it with two arguments, for example lambda path, leaf: leaf.ndim >"
+            " 1, or give a tree of the answers. A function of the whole tree, like the masks of"
+            " optax, is given as gc.tree.OfTree(function)."
         )
 
 

@@ -38,7 +38,7 @@ def lookahead(
         inner: a whole optimizer, whose updates are added to the parameters as they leave this
             wrapper.
         sync_period: how many steps :math:`k \ge 1` from one meeting to the next.
-        slow_step_size: how far :math:`\alpha` in (0, 1] the slow weights go.
+        slow_step_size: how far :math:`\alpha` in [0, 1] the slow weights go.
         reset_state: whether ``inner`` starts anew after each meeting.
 
     Raises:

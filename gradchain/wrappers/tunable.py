@@ -261,8 +261,9 @@ def set_hyperparams(state: Tree, **values: Any) -> Tree:
         A new state; of variables the one that was given.
 
     Raises:
-        ValueError: if no ``tunable`` in the state has a name, several names in it end so, or a value has another shape, is not
-            a number, or is out of the range that arguments of its name have.
+        ValueError: if no ``tunable`` in the state has a name, several names in it end so, or a
+            value has another shape, is not a number, or is out of the range that arguments of its
+            name have.
 
     Example:
         >>> import gradchain as gc

@@ -30,8 +30,8 @@ def test_schedules_and_selections_compare_too():
     assert make() != make().replace(where=gc.ndim_at_least(1))
 
 
-@pytest.mark.parametrize("number", [1, np.float32(1.0), np.array(1.0), jnp.ones(()), jnp.array(1)])
-def test_a_concrete_number_is_kept_as_a_python_float(number):
+@pytest.mark.parametrize("number", [1, np.float32(1.0), np.array(1.0), np.int64(1)])
+def test_a_number_of_python_or_numpy_is_kept_as_a_python_float(number):
     assert type(gc.sgd(number).arguments["learning_rate"]) is float
     assert gc.sgd(number) == gc.sgd(1.0)
 

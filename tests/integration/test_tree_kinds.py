@@ -148,17 +148,21 @@ def test_a_mask_of_the_same_kind_says_the_same(make):
     assert made == {path: path.endswith("kernel") for path in by_path(PARAMS)}
 
 
-def test_what_is_no_array_is_refused_by_name():
+def test_what_is_no_array_is_a_hole_and_with_an_update_refused_by_name():
     model = nested(EquinoxModel, EquinoxLayer)(PARAMS)
     tx, params = (
         gc.groups([("encoder/*", gc.freeze())], default=gc.adam(0.1)),
         eqx.filter(model, eqx.is_array),
     )
+    assert_identical(by_path(tx.init(model)), by_path(tx.init(params)))
+    assert_identical(
+        by_path(tx.update(params, tx.init(model), model)),
+        by_path(tx.update(params, tx.init(params), params)),
+    )
+    state, grads = tx.init(params), eqx.tree_at(lambda m: m.head.activation, model, jnp.ones(2))
     way_out = "not an array. Give it only the arrays.*eqx.filter"
-    with pytest.raises(TypeError, match=f"init: 'encoder/activation' is a .*{way_out}"):
-        tx.init(model)
-    state = tx.init(params)
     for run in (tx.update, tx.step):
         with pytest.raises(TypeError, match=f"update: 'encoder/activation' is a .*{way_out}"):
-            eqx.filter_jit(run)(params, state, model)
-        run(params, state, params)
+            run(model, state, model)
+        with pytest.raises(TypeError, match=f"update: 'head/activation' is a .*{way_out}"):
+            run(eqx.filter(grads, eqx.is_array), state, model)

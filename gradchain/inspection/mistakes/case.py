@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradchain.core.ranges import concrete_number
 from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Params
@@ -87,7 +88,8 @@ def first_value(value: Any) -> float | None:
     """
     if callable(value):
         return next((v for v in values(value, (0, 1, 100, 10_000)) if v), 0.0)
-    return float(value) if isinstance(value, int | float) else None
+    number = concrete_number(value)
+    return None if number is None else float(number)
 
 
 def values(function: Callable[[Any], Any], steps: Sequence[int]) -> list[float]:

@@ -1,0 +1,157 @@
+"""States that a serializer, or a user's own hands, have changed: named errors.
+
+A state is a dict of arrays. On its way through a file a counter may become a float, a moment an
+integer, a dict another mapping; none of these is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradchain.core import errors
+from gradchain.core.errors import check_is_no_loss, shape_dtype
+from gradchain.core.slots import Slot
+from gradchain.core.types import State
+from gradchain.tree.kinds import are_arrays, is_numeric
+from gradchain.tree.paths import Leaf, named_leaves
+
+MENDED = (
+    "If a serializer or a program has changed it, gradchain.adopt_state(tx, state, params) makes a"
+    " state of the right dtypes, and reports each change."
+)
+_ARRAYS = jax.Array | np.ndarray | np.generic
+_KINDS = {"i": "int32", "f": "float32", "c": "complex64"}  # with their usual dtypes
+
+
+def arrays(state: State) -> State:
+    """The state itself, if a compiled program can take its leaves.
+
+    Raises:
+        TypeError: naming the path, if a leaf is no number.
+        ValueError: naming the path, if an integer would not keep its value in the largest dtype
+            that JAX is set to have.
+    """
+    if are_arrays(jax.tree.leaves(state)):
+        return state
+    for path, x in named_leaves(state):
+        if x is None or isinstance(x, jax.Array):
+            continue
+        if not is_numeric(x):
+            raise TypeError(
+                f"update: the state holds a {type(x).__name__} at {path!r}, not an array. Pass what"
+                " init(params) or the last update returned."
+            )
+        number = np.asarray(x)
+        if number.dtype.kind in "iuO" and number.size:
+            most = jnp.iinfo(jax.dtypes.canonicalize_dtype(np.int64)).max
+            if number.max() > most or number.min() < -most - 1:
+                raise ValueError(
+                    f"update: the state holds {x} at {path!r}, where {most} is the largest integer"
+                    f" that a counter can have. {MENDED}"
+                )
+    return state
+
+
+def clock_of(entry: Any) -> Any:
+    """The clock in the entry of a member; that of a start where it has none."""
+    has_clock = isinstance(entry, dict) and "count" in entry
+    return entry["count"] if has_clock else jnp.zeros((), jnp.int32)
+
+
+def clock_in(stage: str, entry: Any) -> Any:
+    """The clock in an entry, which must have one."""
+    if not (isinstance(entry, dict) and "count" in entry):
+        errors.check_slots(stage, {*entry, "count"}, entry)
+    return entry["count"]
+
+
+def check_clock(stage: str, count: Any, is_one: bool = False) -> None:
+    """Raise an error unless a clock is an integer of JAX.
+
+    Args:
+        stage: the name of its member.
+        count: the clock.
+        is_one: whether it must be a single number; clocks of states that ``vmap`` has stacked are
+            several.
+
+    Raises:
+        TypeError: naming the path and the dtype.
+        ValueError: naming the path and the shape.
+    """
+    if not is_of_kind(count, "i"):
+        raise TypeError(
+            f"update: the clock {stage + '/count'!r} is {_described(count)}, not an int32 number."
+            f" {_way_out(count)}"
+        )
+    if is_one and jnp.shape(count) != ():
+        raise ValueError(
+            f"update: the clock {stage + '/count'!r} has shape {list(jnp.shape(count))}, and is no"
+            " single number. For stacked states use jax.vmap."
+        )
+
+
+def is_of_kind(x: Leaf, kind: str) -> bool:
+    """Whether a number or an array is of kind ``i``, ``f`` or ``c``.
+
+    A counter has 32 bits or more.
+    """
+    if not isinstance(x, _ARRAYS):
+        return isinstance(x, {"i": int, "f": float, "c": complex}[kind]) and type(x) is not bool
+    if kind == "i":
+        return x.dtype.kind == "i" and x.dtype.itemsize >= 4
+    is_complex = jnp.issubdtype(x.dtype, jnp.complexfloating)
+    return jnp.issubdtype(x.dtype, jnp.inexact) and is_complex == (kind == "c")
+
+
+def check_numbers(stage: str, numbers: Mapping[str, Leaf], slots: Mapping[str, Slot]) -> None:
+    """Raise an error unless the slots that a stage has once are of their kinds."""
+    for name, x in numbers.items():
+        kind = "i" if slots[name].integer else "f"
+        if not is_of_kind(x, kind):
+            raise TypeError(
+                f"update: slot {name!r} in the state of {stage!r} is {_described(x)}, not"
+                f" {_KINDS[kind]}. {_way_out(x)}"
+            )
+
+
+def check_column(
+    stage: str,
+    slot: str,
+    declared: Slot,
+    column: list[Leaf],
+    updates: list[Leaf],
+    path_of: Callable[[int], str],
+) -> None:
+    """Raise an error unless each leaf of a slot is of its kind."""
+    known: set[tuple[Any, Any]] = set()  # the dtypes that are right together
+    for i, (x, g) in enumerate(zip(column, updates, strict=True)):
+        if x is None or g is None:
+            continue
+        pair = getattr(x, "dtype", None), g.dtype
+        if pair not in known:
+            is_real = declared.real or declared.relation == "scalar" or g.dtype.kind != "c"
+            kind = "i" if declared.integer else "f" if is_real else "c"
+            if not is_of_kind(x, kind):
+                check_is_no_loss(stage, path_of(i), g, x)
+                raise TypeError(
+                    f"update: slot {slot!r} in the state of {stage!r} is {_described(x)} for"
+                    f" {path_of(i)!r}, not {_KINDS[kind]}. {_way_out(x)}"
+                )
+            known.add(pair)
+
+
+def _described(x: object) -> str:
+    if x is None:
+        return "None"
+    return shape_dtype(x) if isinstance(x, _ARRAYS) else f"a {type(x).__name__}"
+
+
+def _way_out(x: object) -> str:
+    if isinstance(x, _ARRAYS) or x is None or is_numeric(x):
+        return MENDED
+    return "Of a Flax NNX optimizer give flax.nnx.as_pure(optimizer.opt_state)."
