@@ -46,8 +46,7 @@ from gradchain.as_optax.wrappers import (
 from gradchain.core.ranges import Hyper
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Dtype, Numeric, Params, Updates
-from gradchain.numerics.arithmetic import abs2
-from gradchain.numerics.reductions import total_along
+from gradchain.numerics.lengths import norm_along
 from gradchain.transforms.clipping import (
     adaptive_grad_clip as adaptive_grad_clip,
     clip as clip,
@@ -126,8 +125,7 @@ def unitwise_norm(x: Any, axis: int | tuple[int, ...] | None = None) -> jax.Arra
     if axis is None and x.ndim > 5:
         raise ValueError(f"unitwise_norm: axis is needed for a shape of {x.ndim} dimensions.")
     dims = unit_dims(x) if axis is None else axis
-    squares = total_along(abs2(x), dims)
-    return jnp.broadcast_to(jnp.sqrt(squares), x.shape)
+    return jnp.broadcast_to(norm_along(x, dims), x.shape)
 
 
 def unitwise_clip(

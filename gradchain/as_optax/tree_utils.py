@@ -23,6 +23,7 @@ from gradchain.as_optax.tree_search import (
 from gradchain.core.types import Dtype, Numeric, Tree, Updates
 from gradchain.numerics.arithmetic import abs2
 from gradchain.tree.mapping import tree_map_live
+from gradchain.tree.norms import global_norm
 
 
 def tree_add(tree_x: Tree, tree_y: Tree, *other_trees: Tree) -> Tree:
@@ -119,7 +120,7 @@ def tree_norm(
     """
     if ord is None or ord == 2:
         square = jnp.asarray(tree_sum(jax.tree.map(lambda x: abs2(jnp.asarray(x)), tree)))
-        return square if squared else jnp.sqrt(square)
+        return square if squared else global_norm(tree).astype(jnp.sqrt(square).dtype)
     if ord == 1:
         norm = tree_sum(jax.tree.map(jnp.abs, tree))
     elif ord in (jnp.inf, "inf", "infinity"):

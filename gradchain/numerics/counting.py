@@ -117,7 +117,7 @@ def _is_integer(x: jax.Array) -> bool:
 def _is_beyond(count: jax.Array, number: Number) -> bool:
     """Whether a whole number is larger than any count of the dtype."""
     is_whole = isinstance(number, int) or (isinstance(number, float) and number.is_integer())
-    return is_whole and _is_integer(count) and number > jnp.iinfo(count.dtype).max
+    return is_whole and _is_integer(count) and bool(number > jnp.iinfo(count.dtype).max)
 
 
 def _integers(count: jax.Array, number: Number) -> tuple[jax.Array, Integer] | None:

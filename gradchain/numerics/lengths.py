@@ -23,6 +23,9 @@ from gradchain.numerics.roots import root
 Reduce: TypeAlias = Callable[[Any], jax.Array]
 """A sum or a mean of a tree of real numbers; what stays of its shape broadcasts with its leaves."""
 
+Squares: TypeAlias = Callable[[jax.Array | None], Any]
+"""From a power of two, ``None`` for 1, to the squares of numbers multiplied by it."""
+
 
 class Length(NamedTuple):
     """A length of any size: ``value * unit``."""
@@ -60,6 +63,11 @@ class Factor(NamedTuple):
     shrinking: jax.Array
     ratio: jax.Array
     growing: jax.Array | float = 1.0
+
+    @property
+    def number(self) -> jax.Array:
+        """The factor as one number, which is infinite if it is out of range."""
+        return self.shrinking * self.ratio * self.growing
 
     def times(self, x: jax.Array) -> jax.Array:
         """``x`` multiplied by the factor."""
@@ -132,7 +140,7 @@ def length_of(tree: Any, reduce: Reduce) -> Length:
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _length(tree: Any, reduce: Reduce) -> Length:
     def squares(by: jax.Array | None) -> jax.Array:
-        return reduce(jax.tree.map(lambda x: abs2(x if by is None else x * by), tree))
+        return reduce(jax.tree.map(lambda x: abs2(x if by is None else scaled(x, by)), tree))
 
     return root_of_squares(squares)
 
@@ -143,33 +151,44 @@ def _slope_of_length(reduce: Reduce, primals: tuple, tangents: tuple) -> tuple[L
     shrinking = 1 / made.unit
 
     def along(x: jax.Array, dx: jax.Array) -> jax.Array:
-        direction = x * shrinking * safe_divide(1.0, made.value)
-        return (jnp.conj(direction) * (dx * shrinking)).real
+        direction = scaled(scaled(x, shrinking), safe_divide(1.0, made.value))
+        return (jnp.conj(direction) * scaled(dx, shrinking)).real
 
     slope = reduce(jax.tree.map(along, *primals, *tangents))
     return made, Length(slope, jnp.zeros_like(made.unit))
 
 
-def root_of_squares(squares: Callable[[jax.Array | None], jax.Array]) -> Length:
-    """The root of a sum or a mean of squares of any size.
+def scaled(x: jax.Array, by: jax.Array) -> jax.Array:
+    """An array times a real number, its parts apart."""
+    if jnp.iscomplexobj(x):
+        return lax.complex(x.real * by, x.imag * by)
+    return x * by
+
+
+def root_of_squares(squares: Squares) -> Length:
+    """The root of a sum or a mean of squares of any size."""
+    values, by = in_range(squares)
+    value = root(values)
+    return Length(value, jnp.where(value == 0, jnp.ones_like(by), 1 / by))
+
+
+def in_range(squares: Squares, whole: Reduce = lambda x: x) -> tuple[Any, jax.Array]:
+    """Squares whose numbers are multiplied by a power of two where they would be out of range.
 
     Args:
-        squares: the squares of numbers multiplied by a power of two; by 1 if it is ``None``.
+        squares: the squares of numbers, multiplied by a power of two; by 1 if it is ``None``.
+        whole: the size of all, by which the power is chosen; by default each square has its own.
+
+    Returns:
+        The squares, and the power of two.
     """
     plain = squares(None)
-    least, most, up, down = _range(plain.dtype)
-    is_usual = (plain >= least) & (plain <= most)
-
-    def as_they_are() -> Length:
-        return Length(root(plain), jnp.where(is_usual, jnp.ones_like(plain), plain))
-
-    def rescaled() -> Length:
-        far = jnp.where(plain > 1, jnp.full_like(plain, down), jnp.full_like(plain, up))
-        by = jnp.where(is_usual, jnp.ones_like(plain), far)
-        value = root(squares(by))
-        return Length(value, jnp.where(value == 0, jnp.ones_like(by), 1 / by))
-
-    return run_one(jnp.all(is_usual), as_they_are, rescaled)
+    size = whole(plain)
+    least, most, up, down = _range(size.dtype)
+    is_usual = (size >= least) & (size <= most)
+    far = jnp.where(size > 1, jnp.full_like(size, down), jnp.full_like(size, up))
+    by = jnp.where(is_usual, jnp.ones_like(size), lax.stop_gradient(far))
+    return run_one(jnp.all(is_usual), lambda: plain, lambda: squares(by)), by
 
 
 @functools.cache

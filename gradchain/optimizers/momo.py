@@ -208,7 +208,10 @@ def _model_step(
     if adapted is not None:  # a bound above the model leaves no step: halve the way down
         bound = jnp.where(start < rho * bound, jnp.maximum(start / rho / 2, lower_bound), bound)
     gap = jnp.maximum(start - rho * bound, 0.0)
-    tau = jnp.minimum(rate / rho, safe_divide(gap, slope(direction)))
+    divisor = slope(direction)
+    tau = jnp.minimum(rate / rho, safe_divide(gap, divisor))
+    # The product of small numbers may be 0 where they are not: no step that is cut is too long.
+    tau = jnp.where((divisor == 0) & (gap > 0), rate / rho, tau)
     if adapted is None:
         return tau, {}
     reached = (level + dot(mu, p) - tau * dot(mu, direction) / 2) / rho

@@ -10,9 +10,10 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.trees import treewise
 from gradchain.numerics.arithmetic import safe_divide
+from gradchain.numerics.lengths import Factor
 from gradchain.transforms.scaling import scale_by_learning_rate
-from gradchain.tree.mapping import scale_tree
-from gradchain.tree.norms import dot
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.norms import tree_length
 
 
 @transform
@@ -54,8 +55,13 @@ def scale_by_polyak(
 
     def rule(g, value):
         gap = jnp.maximum(value - f_min, 0.0) if variant == "sps+" else value - f_min
-        length = safe_divide(gap, dot(g, g) + eps)
-        return scale_tree(g, jnp.minimum(length, max_learning_rate))
+        # In units of the gradient in which its square is in range; usually they are 1.
+        length = tree_length(g)
+        per_unit = 1 / length.unit
+        square = jnp.square(length.value) + eps * per_unit * per_unit
+        step = Factor(per_unit, safe_divide(gap, square), per_unit)
+        is_long = step.number > max_learning_rate
+        return map_leaves(lambda g: jnp.where(is_long, max_learning_rate * g, step.times(g)), g)
 
     return treewise(rule)
 

@@ -10,6 +10,7 @@ from jax import lax
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.numerics.arithmetic import safe_divide
+from gradchain.numerics.lengths import in_range, scaled
 from gradchain.transforms.per_example import stacked
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.norms import sum_over_shards
@@ -49,7 +50,10 @@ def pcgrad(seed: int = 0) -> Body:
         leaves = jax.tree.leaves(g)
         if not leaves:
             return g
-        products = sum_over_shards([_products(x) for x in leaves])
+        # The weights are the same for gradients that are all multiplied by one number.
+        times = lambda x, by: x if by is None else scaled(x, by)
+        products_of = lambda by: sum_over_shards([_products(times(x, by)) for x in leaves])
+        products, _ = in_range(products_of, lambda products: jnp.max(jnp.diagonal(products)))
         weights = _weights(products, step_key(seed, count, key))
 
         def add_up(x):

@@ -20,7 +20,7 @@ from gradchain.core.transformation import transform
 from gradchain.core.trees import PerTree
 from gradchain.core.types import Params, Tree, Updates
 from gradchain.numerics.arithmetic import abs2, cast, compute_dtype, real_dtype
-from gradchain.numerics.lengths import Factor, root_of_squares, shortening
+from gradchain.numerics.lengths import Factor, root_of_squares, scaled, shortening
 from gradchain.numerics.reductions import varying_axes
 from gradchain.tree.mapping import map_leaves, tree_map_live
 from gradchain.tree.paths import flatten, flatten_like, named_leaves
@@ -191,7 +191,7 @@ def _squares(x: jax.Array, p: jax.Array | None, by: jax.Array | None) -> jax.Arr
     """The squared norm of each example's gradient of one leaf, each multiplied by a number."""
     x = cast(x, compute_dtype(x.dtype))
     if by is not None:
-        x = x * _spread(by, x)
+        x = scaled(x, _spread(by, x).real)
     squares = jnp.sum(abs2(x), tuple(range(1, x.ndim)))
     axes = () if p is None else tuple(sorted(varying_axes(p)))
     return lax.psum(squares, axes) if axes else squares

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.numerics.arithmetic import abs2, cast, compute_dtype, safe_divide
-from gradchain.numerics.lengths import Length, root_of_squares
+from gradchain.numerics.lengths import Length, root_of_squares, scaled
 from gradchain.numerics.reductions import largest, varying_axes
 from gradchain.numerics.roots import root
 from gradchain.tree.mapping import map_leaves, map_rows, real_dtype_of, upcast
@@ -47,7 +47,7 @@ def tree_length(tree: Tree) -> Length:
 @jax.custom_jvp
 def _length(leaves: list[jax.Array]) -> Length:
     def squares(by: jax.Array | None) -> jax.Array:
-        square = lambda _, x: [jnp.sum(abs2(x if by is None else x * by))]
+        square = lambda _, x: [jnp.sum(abs2(x if by is None else scaled(x, by)))]
         rows = map_rows(square, [None] * len(leaves), [(x,) for x in leaves])
         return sum_over_shards([row[0] for row in rows])
 
@@ -61,8 +61,8 @@ def _slope_of_length(primals: tuple, tangents: tuple) -> tuple[Length, Length]:
     shrinking = 1 / made.unit
 
     def part(_: None, x: jax.Array, dx: jax.Array) -> list[jax.Array]:
-        direction = x * shrinking * safe_divide(1.0, made.value)
-        return [jnp.sum((jnp.conj(direction) * (dx * shrinking)).real)]
+        direction = scaled(scaled(x, shrinking), safe_divide(1.0, made.value))
+        return [jnp.sum((jnp.conj(direction) * scaled(dx, shrinking)).real)]
 
     rows = map_rows(part, [None] * len(leaves), list(zip(leaves, moves, strict=True)))
     along = sum_over_shards([row[0] for row in rows])

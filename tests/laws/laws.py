@@ -303,24 +303,37 @@ def can_be_vmapped(row: Row) -> None:
         )
 
 
+#: 0 where a gradient is zero at every step.
+DEAD = {
+    "bias": np.array([1.0, 0.0, 1.0]),
+    "dead": np.zeros(2),
+    "kernel": np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]),
+}
+
+
 def can_be_differentiated(row: Row) -> None:
-    """The gradient with respect to its numbers, through all steps, is what differences say."""
+    """The gradient with respect to its numbers, through all steps, is what differences say.
+
+    Some elements have gradients that are exactly zero at every step, as behind a dead unit, and so
+    has one whole leaf: neither spoils the slopes of others, nor those of gradients and parameters.
+    """
     with jax.enable_x64(True):
-        shapes = {"bias": (3,), "kernel": (3, 2)}
+        shapes = {"bias": (3,), "dead": (2,), "kernel": (3, 2)}
         p, grads, tx = params(jnp.float64, shapes), gradients(jnp.float64, 2, shapes), row.make()
-        grads = jax.tree.map(
-            lambda g: g + 0.3, grads
-        )  # none is zero: Adam's root has no slope there
+        grads = {k: (g + 0.3) * DEAD[k] for k, g in grads.items()}
 
         @jax.jit
-        def loss(tx: Any) -> jax.Array:
+        def loss(tx: Any, p: Any, grads: Any) -> jax.Array:
             return sum(
                 jnp.sum(x**2) for x in jax.tree.leaves(samples.run(tx, p, grads, **row.run)[1])
             )
 
-        slopes = jax.tree.leaves(jax.grad(loss)(tx))
-        along = sum(slope * x for slope, x in zip(slopes, jax.tree.leaves(tx), strict=True))
-        up, down = (loss(jax.tree.map(lambda x, h=h: x * (1 + h), tx)) for h in (1e-6, -1e-6))
+        slopes, *of_trees = jax.grad(loss, argnums=(0, 1, 2))(tx, p, grads)
+        chex.assert_tree_all_finite((jax.tree.leaves(slopes), of_trees))
+        pairs = zip(jax.tree.leaves(slopes), jax.tree.leaves(tx), strict=True)
+        along = sum(slope * x for slope, x in pairs)
+        moved = (jax.tree.map(lambda x, h=h: x * (1 + h), tx) for h in (1e-6, -1e-6))
+        up, down = (loss(tx, p, grads) for tx in moved)
         np.testing.assert_allclose(along, (up - down) / 2e-6, rtol=1e-5, atol=1e-8)
 
 

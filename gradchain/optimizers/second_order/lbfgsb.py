@@ -20,8 +20,9 @@ from gradchain.core.types import Params, State, Tree
 from gradchain.curvature.vectors import refuse_shards, to_vector
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.numerics.reductions import largest
+from gradchain.numerics.roots import root
 from gradchain.optimizers.second_order.lbfgs import HIGHEST, store_own_products, store_pair
-from gradchain.optimizers.second_order.pairs import POINT, next_pair
+from gradchain.optimizers.second_order.pairs import POINT, first_scale, next_pair
 from gradchain.optimizers.second_order.searched import with_line_search
 from gradchain.searches.strong_wolfe import strong_wolfe
 from gradchain.tree.mapping import map_leaves
@@ -40,7 +41,8 @@ def scale_by_lbfgsb(memory_size: PositiveInt = 10) -> Body:
     first minimum; then, with the parameters that have met their bounds there kept on them, the
     lowest point of the others, projected into the box. The step to it may be taken in part or
     whole, so a line search after it has a ``max_step`` of 1. Before the first pair :math:`B` is the
-    identity if all bounds are finite, else the multiple of it by which the step is at most 1 long.
+    multiple of the identity by which the step without bounds is as long as that of
+    ``scale_by_lbfgs``.
 
     The box is an extra argument of ``update``: ``bounds=(lower, upper)``, two trees like the
     parameters, which ``minimize(..., bounds=...)`` gives it; without it there are no bounds. The
@@ -66,7 +68,7 @@ def scale_by_lbfgsb(memory_size: PositiveInt = 10) -> Body:
         [ 0.1 -0.4]
     """
 
-    def rule(g, s, p, grad, bounds=None):
+    def rule(g, s, p, grad, bounds=None, value=None):
         refuse_shards(g)
         pair, point = next_pair(s, g, p, grad)
         new = s | point | store_pair(pair, s, store_own_products)
@@ -78,11 +80,10 @@ def scale_by_lbfgsb(memory_size: PositiveInt = 10) -> Body:
         # all is in proportion to it, so that squares of tiny numbers do not underflow
         size = jnp.where(size > 0, size, 1.0)
         unit = slope / size
-        length = jnp.maximum(size * jnp.linalg.norm(unit), 1.0)
-        is_boxed = jnp.all(jnp.isfinite(room[0]) & jnp.isfinite(room[1]))
-        model = _model(new, jnp.where(is_boxed, 1.0, length), size)
+        start = first_scale(g, p, value, scale_first=True)
+        model = _model(new, 1.0 / start, size)
         lowest = _lowest(model, unit, *room)
-        nearest = jnp.clip(-slope / length, *room)
+        nearest = jnp.clip(-start * slope, *room)
         falls = jnp.dot(unit, lowest)
         is_downhill = jnp.isfinite(falls) & (falls < 0)
         is_lost = ~is_downhill & jnp.any(nearest != 0)
@@ -128,12 +129,12 @@ def _model(s: State, start: jax.Array, size: jax.Array) -> Model:
     order = (s["pairs"] % memory + jnp.arange(memory, dtype=jnp.int32)) % memory
     is_used = order < s["pairs"]
     sy = jnp.where(is_used, s["sy"][order], 1.0)
-    scales = jnp.where(is_used, 1 / jnp.sqrt(sy), 0.0)
+    scales = jnp.where(is_used, 1 / root(sy), 0.0)
     vectors = jax.vmap(lambda tree: to_vector(tree)[0])
     rows = lambda ring: scales[:, None] * vectors(ring)[order]
-    root = jnp.sqrt(size)
-    steps = rows(s["s"]) * root
-    changes = rows(s["y"]) / root
+    scale = root(size)
+    steps = rows(s["s"]) * scale
+    changes = rows(s["y"]) / scale
     newest = (s["pairs"] - 1) % memory
     curvature = safe_divide(s["yy"][newest], s["sy"][newest])
     theta = jnp.where(s["pairs"] > 0, curvature, start) / size

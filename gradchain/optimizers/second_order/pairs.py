@@ -6,13 +6,17 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from gradchain.core.slots import counter, like_param
-from gradchain.core.types import Params, State, Tree, Updates
+from gradchain.core.types import Numeric, Params, State, Tree, Updates
 from gradchain.numerics.arithmetic import cast
 from gradchain.numerics.counting import increment
-from gradchain.tree.mapping import map_leaves
-from gradchain.tree.norms import scaled_norm, sum_over_shards
+from gradchain.numerics.lengths import run_one
+from gradchain.numerics.roots import root
+from gradchain.searches.first_step import first_length
+from gradchain.tree.mapping import map_leaves, scale_tree
+from gradchain.tree.norms import largest_in, scaled_norm, sum_over_shards
 
 #: The slots of the last point; ``count`` counts the points.
 POINT = {"count": counter, "params": like_param, "grad": like_param}
@@ -44,15 +48,17 @@ def next_pair(s: State, g: Updates, p: Params, grad: Updates) -> tuple[Pair, Sta
 
     It has the leaves and the dtypes of the updates ``g``. The angle between step and change decides
     whether it is good, which is the same whatever the units of the loss and of the parameters are.
-    A point that is not finite is passed over.
+    Where squares are out of range both are multiplied by one power of two: no method that learns
+    from pairs sees a difference. A point that is not finite is passed over.
     """
     grad = map_leaves(lambda g, x: cast(x, g.dtype), g, grad)
     step = map_leaves(jnp.subtract, p, s["params"])
     change = map_leaves(jnp.subtract, grad, s["grad"])
-    ss, sy, yy = dots((step, step), (step, change), (change, change))
+    by, (ss, sy, yy) = _products(step, change)
+    step, change = scale_tree(step, by), scale_tree(change, by)
     is_point = jnp.isfinite(ss + yy)
     info = jnp.finfo(sy.dtype)
-    is_curved = sy > info.eps * jnp.sqrt(ss) * jnp.sqrt(yy)
+    is_curved = sy > info.eps * root(ss) * root(yy)
     is_curved &= jnp.minimum(sy, yy) >= info.tiny
     keep = lambda new, old: map_leaves(lambda x, y: jnp.where(is_point, x, y), new, old)
     point = {
@@ -61,6 +67,28 @@ def next_pair(s: State, g: Updates, p: Params, grad: Updates) -> tuple[Pair, Sta
         "grad": keep(grad, s["grad"]),
     }
     return Pair(step, change, sy, yy, (s["count"] > 0) & is_point & is_curved), point
+
+
+def _products(step: Tree, change: Tree) -> tuple[jax.Array, jax.Array]:
+    """A power of two, and the products of a step and a change that are multiplied by it.
+
+    It is 1 where their squares are in range.
+    """
+    products = lambda s, y: dots((s, s), (s, y), (y, y))
+    plain = products(step, change)
+    info, squares = jnp.finfo(plain.dtype), plain[::2]
+    least, most = info.tiny * 2.0**40, info.max * 2.0**-8
+    is_usual = jnp.all((squares >= least) & (squares <= most))
+
+    def in_range() -> tuple[jax.Array, jax.Array]:
+        tops = jnp.stack([largest_in(step), largest_in(change)]).astype(plain.dtype)
+        exponent = jnp.sum(jnp.frexp(tops)[1]) // -2
+        by = jnp.ldexp(jnp.ones_like(plain[0]), exponent)
+        is_known = jnp.all((tops > 0) & jnp.isfinite(tops))
+        by = lax.stop_gradient(jnp.where(is_known, by, 1.0))
+        return by, products(scale_tree(step, by), scale_tree(change, by))
+
+    return run_one(is_usual, lambda: (jnp.ones_like(plain[0]), plain), in_range)
 
 
 def dots(*pairs: tuple[Tree, Tree]) -> jax.Array:
@@ -79,15 +107,18 @@ def dots(*pairs: tuple[Tree, Tree]) -> jax.Array:
     return sum_over_shards(products) if products else jnp.zeros(len(pairs), jnp.float32)
 
 
-def first_scale(g: Updates, scale_first: bool) -> float | jax.Array:
-    """The factor that makes a gradient no longer than 1.
+def first_scale(
+    g: Updates, p: Params, value: Numeric | None, scale_first: bool
+) -> float | jax.Array:
+    """The factor that makes a gradient as long as a first step.
 
-    It is 1 where ``scale_first`` is not set, or the length is not finite.
+    That is ``first_length`` at the parameters ``p``. It is 1 where ``scale_first`` is not set, or
+    no number does it.
     """
     if not scale_first:
         return 1.0
-    length = scaled_norm(g)
-    return jnp.where(jnp.isfinite(length), 1.0 / jnp.maximum(length, 1.0), 1.0)
+    factor = first_length(p, g, value) / scaled_norm(g)
+    return jnp.where((factor > 0) & jnp.isfinite(factor), factor, 1.0)
 
 
 def downhill_or_gradient(
@@ -106,5 +137,5 @@ def downhill_or_gradient(
 
 def has_direction(g: Updates) -> jax.Array:
     """Whether a gradient is finite and not zero."""
-    (square,) = dots((g, g))
-    return (square > 0) & jnp.isfinite(square)
+    top = largest_in(g)
+    return (top > 0) & jnp.isfinite(top)
