@@ -89,7 +89,7 @@ class Result:
 
     def __repr__(self) -> str:
         """The status first; of a history its names."""
-        names = [f.name for f in dataclasses.fields(self) if f.name != "code"]
+        names = [f.name for f in dataclasses.fields(Result) if f.name != "code"]
         found = {name: getattr(self, name) for name in names}
         if self.history is not None:
             found["history"] = list(self.history)

@@ -51,6 +51,11 @@ class Robust:
         share = SHARES[self.loss](square / jnp.asarray(scale, square.dtype) ** 2)
         return cast(wide * jnp.sqrt(share).astype(wide.dtype), residual.dtype)
 
+    def bend(self, residual: jax.Array, scale: Numeric) -> jax.Array:
+        """The second derivative of the loss with respect to one real residual."""
+        wide = residual.astype(compute_dtype(residual.dtype))
+        return jax.grad(jax.grad(lambda r: 0.5 * self.one(r, scale) ** 2))(wide)
+
 
 def robust(
     residual_fn: Callable[..., Tree], loss: str, scale: Numeric, *, has_aux: bool
