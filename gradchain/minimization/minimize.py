@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradchain.core.errors import as_arrays, check_at_least, check_one_of, shape_dtype
+from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Pair, Params, Tree
 from gradchain.minimization.callbacks import Callback, with_callback
@@ -26,6 +27,7 @@ from gradchain.searches.bounds import as_bounds
 from gradchain.tree.paths import named_leaves
 
 
+@takes_whole_floats
 def minimize(
     fun: Fun,
     x0: Params,
@@ -133,6 +135,7 @@ def run(
     max_evals: int | None,
     callback: Callback | None,
     settings: Settings,
+    solve: Callable[..., Result] | None = None,
 ) -> Result:
     """Check, compile and solve.
 
@@ -140,6 +143,7 @@ def run(
         caller: the function that errors name.
         problem: from ``fun`` and ``has_aux`` to the problem to solve.
         fun: see ``minimize``, as for the others.
+        solve: the compiled function that does it; ``None`` for ``differentiable_solve``.
     """
     if not callable(fun):
         raise TypeError(
@@ -153,7 +157,7 @@ def run(
     max_steps = _whole(caller, max_steps=settings.max_steps)
     max_evals = sys.maxsize if max_evals is None else max_evals
     max_evals = _whole(caller, max_evals=max_evals)
-    x0 = _checked_start(caller, x0)
+    x0 = checked_start(caller, x0)
     fun, data = _split(caller, fun, args)
     length = max_steps if settings.history else None
     compiled = {"max_steps": length, "watched": callback is not None}
@@ -161,7 +165,8 @@ def run(
     bounds = as_bounds(caller, bounds, x0)
     limits = lambda number: Limits(tol, max_steps, max_evals, number)
     given = (problem, fun, settings, x0, tx, data, bounds)
-    return with_callback(callback, lambda number: _compiled(*given, limits(number)))
+    solve = solve or _compiled
+    return with_callback(callback, lambda number: solve(*given, limits(number)))
 
 
 _compiled = jax.jit(differentiable_solve, static_argnums=(0, 1, 2))
@@ -191,7 +196,7 @@ def _split(caller: str, fun: Fun, args: Sequence[Tree]) -> tuple[Fun, Data]:
     return fun, data
 
 
-def _checked_start(caller: str, x0: Params) -> Params:
+def checked_start(caller: str, x0: Params) -> Params:
     """The start as arrays that are not weakly typed."""
     for path, x in leaves_where(_is_whole, x0):
         found = f"holds at {path!r} {shape_dtype(x)}" if path else f"is {shape_dtype(x)}"

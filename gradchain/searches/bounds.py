@@ -97,6 +97,12 @@ def free_part(tree: Updates, params: Params, grad: Updates, bounds: Bounds) -> U
     return map_leaves(free, tree, params, grad, *in_dtypes_of(params, bounds))
 
 
+def stands_at_bound(params: Params, bounds: tuple[Params, Params]) -> Tree:
+    """Which parameters stand at a bound."""
+    stands = lambda p, low, high: (p <= low) | (p >= high)
+    return map_leaves(stands, params, *in_dtypes_of(params, bounds))
+
+
 def cut(u: Updates, params: Params, bounds: Bounds) -> Updates:
     """Cut a step at the bounds, parameter by parameter."""
     if bounds is None:
@@ -108,9 +114,13 @@ def cut(u: Updates, params: Params, bounds: Bounds) -> Updates:
 def projected_gradient(grad: Updates, params: Params, bounds: Bounds) -> Updates:
     """The projected gradient, ``p - clip(p - g)``.
 
-    It says how far a step along the negative gradient goes before it leaves the box.
+    It says how far a step along the negative gradient goes before it leaves the box. Gradients that
+    stay inside are as they are: added to the parameters small ones would be rounded away.
     """
-    return map_leaves(jnp.negative, cut(map_leaves(jnp.negative, grad), params, bounds))
+    if bounds is None:
+        return grad
+    within = lambda g, p, low, high: jnp.clip(g, p - high, p - low)
+    return map_leaves(within, grad, params, *in_dtypes_of(params, bounds))
 
 
 def in_dtypes_of(
