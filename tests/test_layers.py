@@ -39,6 +39,7 @@ CORE = [
     "types",
     "entries",
     "foreign_names",
+    "messages",
     "errors",
     "advice",
     "roles",

@@ -13,7 +13,7 @@ import jax
 
 from gradchain.core.errors import shape_dtype
 from gradchain.core.foreign_names import ARGUMENTS, ATTRIBUTES, ELSEWHERE, NAMES
-
+from gradchain.tree.selecting import name_of
 
 #: What stands in the calls that errors show, in the place of arguments that are needed.
 _EXAMPLES = {
@@ -22,12 +22,15 @@ _EXAMPLES = {
     "max_norm": "1.0",
     "weight_decay": "0.01",
     "ndim": "2",
+    "line_search": "strong_wolfe()",
+    "alpha": "end / init_value",
+    "min_scale": "min_lr / learning_rate",
     "boundaries_and_scales": "{1000: 0.1, 2000: 0.1}",
     "boundaries": "[1000]",
     "where": "weight_matrices()",
 }
 #: Arguments that take another form than the foreign ones of the same meaning.
-_OF_ANOTHER_FORM = {"boundaries_and_scales", "boundaries", "where"}
+_OF_ANOTHER_FORM = {"boundaries_and_scales", "boundaries", "where", "line_search", "min_scale"}
 
 # ------------------------------------------------------------------------------------------ values
 
@@ -36,8 +39,8 @@ def brief(value: object) -> str:
     """A value for a message: in a few words, arrays by their shapes."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return shape_dtype(value)
-    if is_uncalled(value):
-        return value.__name__
+    if isinstance(value, FunctionType):
+        return value.__name__ if is_uncalled(value) else name_of(value)
     if holds_arrays(value):
         return f"a {type(value).__name__} of arrays"
     text = " ".join(repr(value).split())
@@ -121,6 +124,16 @@ def refuse_uncalled(where: str, value: object) -> None:
 # --------------------------------------------------------------------------------------- arguments
 
 
+def refuse_several_globs(where: str, value: object) -> None:
+    """Raise an error for a list of globs, where one is given at a time."""
+    if isinstance(value, list | tuple | set) and any(isinstance(x, str) for x in value):
+        names = "|".join(str(x).strip("*/") for x in value)
+        raise TypeError(
+            f"{where} takes one glob on paths, not {brief(value)}. For one of several:"
+            f" path_matches({names!r}), a regular expression."
+        )
+
+
 def strange_arguments(given: Mapping[str, object], known: Iterable[str]) -> str:
     """The fault of arguments that there are not, and the native names."""
     named = ", ".join(f"{name!r} ({name}={brief(value)})" for name, value in given.items())
@@ -140,11 +153,13 @@ def _native(name: str, value: object, known: list[str]) -> str:
     if natives:
         is_row = name in ("betas", "etas", "step_sizes") and isinstance(value, tuple | list)
         row = dict(zip(natives, value, strict=False)) if is_row else {natives[0]: value}
-        text = lambda n, x: _EXAMPLES[n] if n in _OF_ANOTHER_FORM else brief(x)
+        is_other = lambda n: n in _OF_ANOTHER_FORM or (n == "alpha" and name != "alpha")
+        text = lambda n, x: _EXAMPLES[n] if is_other(n) else brief(x)
         calls = [f"{n}={text(n, x)}" for n, x in row.items()]
-        return f"{name!r} is {' and '.join(map(repr, row))} here: {', '.join(calls)}."
+        forms = ", a glob on paths, f(path, leaf) -> bool or a tree of bools" * ("where" in row)
+        return f"{name!r} is {' and '.join(map(repr, row))} here: {', '.join(calls)}{forms}."
     if name in ELSEWHERE:
-        return ELSEWHERE[name]
+        return f"{name!r}: {ELSEWHERE[name].format(value=brief(value))}"
     if close := difflib.get_close_matches(name, known, n=1):
         return f"Did you mean {close[0]!r}?"
     make = _flat(name)
@@ -158,7 +173,9 @@ def misplaced(name: str, value: object) -> str:
     if hasattr(value, "init") and hasattr(value, "update"):
         return " Transformations follow each other in a chain: chain(first, second)."
     if name != "where" and _looks_like_parameters(value):
-        return " Parameters are given to init: state = tx.init(params)."
+        return " Parameters are given to tx.init(params), gradients to tx.update(grads, state)."
+    if name == "learning_rate" and isinstance(value, dict | list | tuple):
+        return " Rates of groups: groups([('head/*', {'learning_rate': 0.1})], default=sgd(0.01))."
     if isinstance(value, str) and _is_number(value):
         return f" Write it without quotes: {float(value)!r}."
     return ""
@@ -176,17 +193,30 @@ def no_transformation(where: str, x: object) -> TypeError:
     """The error for what should be a transformation."""
     if is_uncalled(x):
         return not_called(where, x)
-    text = f"{where} must be a transformation or an (init, update) pair, not {brief(x)}."
+    text = f"{where} must be a transformation, adam(1e-3) for example, or an (init, update) pair"
+    text = f"{text}, not {brief(x)}."
     if getattr(x, "tag", None) == "@schedule":
         return TypeError(f"{text} Wrap a schedule in scale_by_schedule.")
     if isinstance(x, list | tuple | set | Iterator) and x:
         row = "They are given one by one, chain(first, second); those of a list: chain(*members)."
         return TypeError(f"{text} {row}")
-    if isinstance(x, dict):
+    if isinstance(x, dict) and any(hasattr(v, "init") for v in x.values()):
         return TypeError(f"{text} Names are given with named: chain(first.named('name'), second).")
+    if holds_arrays(x):
+        return TypeError(f"{text} Are these the parameters? The transformation stands before them.")
+    if isinstance(x, FunctionType) and x.__name__.isidentifier():
+        return TypeError(f"{text} If it makes one, call it: {call_of(x)}.")
     name = x if isinstance(x, str) else type(x).__name__
     make = _flat(name)
     return TypeError(text if make is None else f"{text} The native one is {call_of(make)}.")
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """A question after the known name that a foreign or misspelt one stands for."""
+    known = list(known)
+    natives = [n for n in ARGUMENTS.get(name, "").split() if n in known]
+    close = natives or difflib.get_close_matches(name, known, n=1)
+    return f" Is {close[0]!r} meant?" if close else ""
 
 
 # ------------------------------------------------------------------------------------------- names
@@ -201,13 +231,17 @@ def no_flat_name(name: str, flat: Iterable[str], rooms: Iterable[str]) -> str:
     """The error for a name that the package has not."""
     text, package = f"gradchain has no {name!r}.", vars(sys.modules["gradchain"])
     homes = [room for room in rooms if hasattr(package.get(room), name)]
-    if homes:
+    if homes and homes != ["as_optax"]:
         return f"{text} It is gradchain.{homes[0]}.{name}."
     if name in rooms:
         return f"{text[:-1]} before it is imported: from gradchain import {name}."
     if name in NAMES:
-        return f"{text} Here that is {NAMES[name]}. The names of optax are in gradchain.as_optax."
+        make = package.get(NAMES[name])
+        native = call_of(make) if is_uncalled(make) else NAMES[name]
+        return f"{text} Here that is {native}. The names of optax are in gradchain.as_optax."
     by_lower = {known.lower(): known for known in flat}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    hint = f" Did you mean {by_lower[close[0]]!r}?" if close else ""
+    found = package[by_lower[close[0]]] if close else None
+    meant = call_of(found) if is_uncalled(found) else f"gc.{by_lower[close[0]]}" if close else ""
+    hint = f" Did you mean {meant}?" if meant else ""
     return f"{text}{hint} The names of optax are in gradchain.as_optax."

@@ -86,7 +86,8 @@ class ByLabel(Body):
                 path, _ = named_leaves(labels)[i]
                 known = quote(self.members)
                 raise ValueError(
-                    f"{path!r} has the label {label!r}, but transforms has only {known}."
+                    f"{path!r} has the label {label!r}, but transforms has only {known}: add one"
+                    f" for {label!r}, freeze() for example, or change the labels."
                 )
 
         def mask(name: str) -> Tree:

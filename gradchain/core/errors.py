@@ -11,6 +11,16 @@ import jax.numpy as jnp
 
 from gradchain.core.entries import way_to_a_dict
 from gradchain.core.foreign_names import EXTRAS
+from gradchain.core.messages import (
+    LOSS,
+    ORDER,
+    first_names as first_names,
+    leaf_message,
+    place,
+    quote as quote,
+    shape_dtype as shape_dtype,
+    structure_message,
+)
 from gradchain.core.types import Params, State, Tree, Updates
 from gradchain.numerics.reductions import varying_axes
 from gradchain.tree.kinds import is_numeric, is_trainable, trainable_part
@@ -25,23 +35,6 @@ from gradchain.tree.paths import (
 
 #: Extra arguments that any member may ignore.
 VOCABULARY = frozenset({"value", "grad", "value_fn", "key"})
-
-
-def quote(names: Iterable[str]) -> str:
-    """Names for a message: ``'a', 'b'``."""
-    return ", ".join(repr(n) for n in names) or "none"
-
-
-def shape_dtype(x: Leaf) -> str:
-    """A leaf for a message: ``float32[3,2]``."""
-    if not hasattr(x, "shape"):
-        return type(x).__name__
-    return f"{getattr(x.dtype, 'name', x.dtype)}[{','.join(map(str, x.shape))}]"
-
-
-def place(path: str) -> str:
-    """A path for a message; a tree that is one leaf has none."""
-    return repr(path) if path else "the whole tree"
 
 
 def check_params(params: Params) -> None:
@@ -96,7 +89,7 @@ def trainable_params(
             continue
         if not is_numeric(b) and jax.tree_util.all_leaves([b]):
             _refuse_leaf("update", path_of(i), b)
-        raise ValueError(_leaf_message(path_of(i), a, b))
+        raise ValueError(leaf_message(path_of(i), a, b))
     return as_arrays(trainable_part(params))
 
 
@@ -122,7 +115,7 @@ def leaves_beside(updates: Updates, treedef: Structure, params: Params) -> list[
     try:
         return flatten_like(treedef, params)
     except (ValueError, TypeError, KeyError):
-        raise ValueError(_structure_message("updates", updates, "params", params)) from None
+        raise ValueError(structure_message("updates", updates, "params", params)) from None
 
 
 def check_leaves(path_of: Callable[[int], str], u: list[Leaf], p: list[Leaf]) -> None:
@@ -132,7 +125,7 @@ def check_leaves(path_of: Callable[[int], str], u: list[Leaf], p: list[Leaf]) ->
     """
     for i, (a, b) in enumerate(zip(u, p, strict=True)):
         if a is not None and not _fits(a, b):
-            raise ValueError(_leaf_message(path_of(i), a, b))
+            raise ValueError(leaf_message(path_of(i), a, b))
 
 
 def _fits(a: Leaf, b: Leaf) -> bool:
@@ -150,98 +143,6 @@ def _fits(a: Leaf, b: Leaf) -> bool:
 
 def _is_array(x: Leaf) -> bool:
     return hasattr(x, "shape") or isinstance(x, int | float | complex)
-
-
-def _leaf_message(path: str, a: Leaf, b: Leaf) -> str:
-    if b is None:
-        return (
-            f"{place(path)} has an update {shape_dtype(a)} but its parameter is None: put"
-            f" None there in the updates too. {_ORDER}"
-        )
-    if not _is_array(b):
-        kind = type(b).__name__
-        if not path and jax.tree.leaves(b):
-            return (
-                f"the updates are one array, {shape_dtype(a)}, where params are a {kind}. {_LOSS}"
-            )
-        found = f"{place(path)} has an update {shape_dtype(a)}"
-        return f"{found} where params hold a {kind}, not an array. {_ORDER}"
-    if jnp.shape(a) != jnp.shape(b):
-        return (
-            f"{place(path)}: the update is {shape_dtype(a)}, its parameter {shape_dtype(b)}."
-            " Nothing is broadcast: is this the gradient with respect to these"
-            f" parameters (argnums), and were params reshaped? {_ORDER}"
-        )
-    if varying_axes(a) != varying_axes(b):
-        over = sorted(varying_axes(a) ^ varying_axes(b))
-        return (
-            f"{place(path)}: update and parameter are split over different mesh axes"
-            f" (differing in {quote(over)}). Reduce the gradient over them first, for"
-            f" example with jax.lax.pmean(grads, {over[0]!r})."
-        )
-    dtype_a, dtype_b = jnp.result_type(a), jnp.result_type(b)
-    return (
-        f"{place(path)}: the update has dtype {dtype_a}, its parameter {dtype_b}: one real,"
-        " one complex, or not a gradient at all. Are these the gradients of these"
-        " parameters?"
-    )
-
-
-_ORDER = (
-    "The order is update(grads, state, params), step(grads, state, params),"
-    " apply_updates(params, updates)."
-)
-_LOSS = (
-    "Is it the loss? Gradients have the tree of the parameters: grads = jax.grad(loss_fn)(params),"
-    " or loss, grads = jax.value_and_grad(loss_fn)(params)."
-)
-
-
-def _is_pair_with(x: Tree, like: Tree) -> bool:
-    """Whether it is a tuple of two, one of which is a tree like another."""
-    structure = jax.tree.structure(like)
-    return type(x) is tuple and len(x) == 2 and structure in map(jax.tree.structure, x)
-
-
-def _structure_message(name_a: str, a: Tree, name_b: str, b: Tree) -> str:
-    if jax.tree_util.all_leaves([b]) and not is_numeric(b):
-        return (
-            f"{name_b} are a {type(b).__name__}, not a tree of arrays like {name_a}: give the"
-            " arrays, of a Linen module for example model.init(key, x)['params']."
-        )
-    for pair, other, of, like in ((a, b, name_a, name_b), (b, a, name_b, name_a)):
-        if _is_pair_with(pair, other):
-            return (
-                f"{of} are a pair, of which one is a tree like {like}: is it what value_and_grad,"
-                " update or step returns? Take it apart: loss, grads ="
-                " jax.value_and_grad(loss_fn)(params); updates, state = tx.update(grads, state,"
-                " params); params, state = tx.step(grads, state, params)."
-            )
-    paths_a, paths_b = dict(named_leaves(a)), dict(named_leaves(b))
-    missing = [p for p in paths_b if p not in paths_a]
-    extra = [p for p in paths_a if p not in paths_b]
-    if not missing and not extra:
-        types = f"{type(a).__name__} and {type(b).__name__}"
-        return (
-            f"{name_a} and {name_b} have the same paths but are built of different"
-            f" containers ({types})."
-        )
-    parts = [f"{name_a} and {name_b} are different trees."]
-    if missing:
-        parts.append(f"Missing in {name_a}: {first_names(missing)}.")
-    if extra:
-        parts.append(f"Not in {name_b}: {first_names(extra)}.")
-    parts.append(
-        "Pass the gradients of these parameters; a parameter without one may have None"
-        f" in its place. {_ORDER}"
-    )
-    return " ".join(parts)
-
-
-def first_names(names: list[str]) -> str:
-    """The first five names for a message, and how many more there are."""
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return quote(names[:5]) + more
 
 
 def check_not_swapped(
@@ -262,7 +163,7 @@ def check_not_swapped(
         if looks_like_state(x):
             raise ValueError(
                 f"update: {name!r} looks like the state, which has {quote(x)}; 'state' is another"
-                f" {type(state).__name__}. Swapped? {_ORDER}"
+                f" {type(state).__name__}. Swapped? {ORDER}"
             )
 
 
@@ -288,11 +189,11 @@ def check_state(
         is_pair = isinstance(state, tuple) and len(state) == 2
         pair = " Take the pair apart: updates, state = tx.update(...)." if is_pair else ""
         way_out = way_to_a_dict(state)
-        raise TypeError(f"update: the state is a {kind}, not a dict. {way_out}{pair} {_ORDER}")
+        raise TypeError(f"update: the state is a {kind}, not a dict. {way_out}{pair} {ORDER}")
     if like is not None and flatten(state)[1] == like:
         raise ValueError(
             f"update: the state is a tree like the gradients, with {first_names(list(state))}: are"
-            f" these the parameters? {_ORDER}"
+            f" these the parameters? {ORDER}"
         )
     missing = sorted(stateful - state.keys())
     strange = sorted(map(str, state.keys() - names))
@@ -327,7 +228,7 @@ def check_is_no_loss(stage: str, path: str, update: Leaf, found: Tree) -> None:
         names = sorted(path for path, _ in named_leaves(found))
         raise ValueError(
             f"update: the updates are one array, {shape_dtype(update)}, but the state of {stage!r}"
-            f" is for {first_names(names)}. {_LOSS}"
+            f" is for {first_names(names)}. {LOSS}"
         )
 
 

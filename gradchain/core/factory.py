@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,7 @@ class Factory:
         kinds: by argument, all that its annotation says of numbers.
         choices: the arguments that choose leaves.
         takes_functions: the arguments that may be any function, for example a factory.
+        rows: the arguments that are a tuple, a list or a dict, and nothing else.
     """
 
     function: Callable[..., Any]
@@ -40,6 +42,7 @@ class Factory:
     kinds: dict[str, ArgumentKind] = field(init=False)
     choices: frozenset[str] = field(init=False)
     takes_functions: frozenset[str] = field(init=False)
+    rows: frozenset[str] = field(init=False)
 
     def __post_init__(self):
         signature = inspect.signature(self.function)
@@ -54,6 +57,8 @@ class Factory:
         is_ours = self.function.__module__.startswith("gradchain.")  # none of which takes a factory
         found = frozenset(p.name for p in parameters if not is_ours and any_function(p))
         object.__setattr__(self, "takes_functions", found)
+        is_row = lambda p: not self.is_spread(p.name) and _is_row(p.annotation)
+        object.__setattr__(self, "rows", frozenset(p.name for p in parameters if is_row(p)))
         known = FACTORIES.setdefault(self.name, self)
         if _origin(known.function) != _origin(self.function):
             owner = ".".join(_origin(known.function))
@@ -87,7 +92,9 @@ class Factory:
         known = self.signature.parameters
         strange = {k: v for k, v in kwargs.items() if k not in known}
         fault = advice.strange_arguments(strange, known) if strange else f"{error}."
-        misplaced = advice.misplaced(next(iter(known), ""), args[0]) if args else ""
+        first = next(iter(known), "")
+        is_number = bool(args) and self.kinds[first].is_hyper
+        misplaced = advice.misplaced(first, args[0]) if is_number else ""
         return f"{self.name}: {fault}{misplaced} {self._usage()}"
 
     def _usage(self) -> str:
@@ -106,6 +113,11 @@ class Factory:
             advice.refuse_uncalled(where, value)
         if name in self.choices:
             check_asks_for_leaves(where, value)
+        if name == "where":
+            advice.refuse_several_globs(where, value)
+        if name in self.rows and (isinstance(value, str) or not isinstance(value, _ROWS)):
+            text = f"{where} must be a tuple, a list or a dict of values"
+            raise TypeError(f"{text}, not {advice.brief(value)}. {self._usage()}")
         try:
             return self.kind.admit(self, name, value)
         except TypeError as error:
@@ -116,6 +128,25 @@ class Factory:
         """Call the function with arguments kept by name."""
         bound = inspect.BoundArguments(self.signature, arguments)  # pyright: ignore[reportArgumentType]
         return self.function(*coming, *bound.args, **bound.kwargs)
+
+
+_ROWS = (Sequence, Mapping, type(None))  # a default of None is left to the function
+
+
+def _is_row(annotation: object) -> bool:
+    """Whether an annotation, or its text, says a row and no other form."""
+    text = annotation if isinstance(annotation, str) else repr(annotation)
+    text = re.sub(r"""(["']).*?\1""", "", text)  # intervals have brackets too
+    for _ in range(text.count("[")):  # from the innermost brackets outwards
+        text = re.sub(r"(Annotated)?\[([^\[\]]*)\]", _outside, text)
+    forms = {form.strip() for form in text.split("|")}
+    rows = {"tuple", "list", "dict", "Sequence", "Mapping"}
+    return bool(forms - {"None"}) and forms <= rows | {"None"}
+
+
+def _outside(brackets: re.Match[str]) -> str:
+    """The form that brackets leave: of ``Annotated[dict, ...]`` the first."""
+    return brackets[2].split(",")[0] if brackets[1] else ""
 
 
 def _origin(function: Callable[..., Any]) -> tuple[str, str]:

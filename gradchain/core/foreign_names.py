@@ -6,7 +6,7 @@ Errors offer them where a foreign name is given.
 #: By a foreign argument: the native names, of which a factory has one or some.
 ARGUMENTS = {
     "lr": "learning_rate max_learning_rate",
-    "alpha": "learning_rate decay rho slow_step_size",
+    "alpha": "decay rho slow_step_size",
     "betas": "b1 b2 b3",
     "beta_1": "b1 beta decay momentum",
     "beta_2": "b2",
@@ -97,17 +97,22 @@ ARGUMENTS = {
     "threshold": "rtol",
     "tolerance_grad": "tol",
     "max_iter": "max_steps",
+    "key": "seed",
+    "scale_init_precond": "scale_first",
 }
 
-#: By a foreign argument: the way to the same where no argument is it.
+#: By a foreign argument: the way to the same where no argument is it, with the value given.
 ELSEWHERE = {
     "params": "Parameters are given to init: state = tx.init(params).",
     "parameters": "Parameters are given to init: state = tx.init(params).",
     "model": "Parameters are given to init: state = tx.init(params).",
     "var_list": "Parameters are given to init: state = tx.init(params).",
+    "lr": "Leave it out: a line search finds the length of each step.",
+    "max_iter": "The number of steps is the loop's: minimize(fun, x0, tx, max_steps={value}).",
+    "tolerance_grad": "The tolerance is the loop's: minimize(fun, x0, tx, tol={value}).",
     "weight_decay": (
-        "Weight decay is a member: adamw has it, and chain(add_decayed_weights(0.01), ...) in front"
-        " of an optimizer is torch's weight_decay=0.01 (L2)."
+        "Weight decay is a member: adamw has it, and chain(add_decayed_weights({value}), ...) in"
+        " front of an optimizer is torch's weight_decay (L2)."
     ),
     "mask": "To apply a transformation to some leaves: masked(tx, where).",
     "where": "To apply a transformation to some leaves: masked(tx, where).",
@@ -115,15 +120,15 @@ ELSEWHERE = {
         "State is kept in float32 at least. The dialect has it: from gradchain import as_optax;"
         " as_optax.adam(1e-3, mu_dtype='bfloat16')."
     ),
-    "momentum": "Momentum is a member: chain(add_momentum(0.9), ...).",
+    "momentum": "Momentum is a member: chain(add_momentum({value}), ...).",
     "nesterov": "sgd(..., momentum=0.9, nesterov=True) has it, and nadam.",
     "amsgrad": "That is an optimizer of its own: amsgrad(1e-3).",
     "maximize": "Turn the sign of the gradients: chain(scale(-1.0), ...).",
-    "clipnorm": "Clipping is a member: chain(clip_by_norm(1.0), ...).",
-    "global_clipnorm": "Clipping is a member: chain(clip_by_global_norm(1.0), ...).",
-    "clipvalue": "Clipping is a member: chain(clip(1.0), ...).",
+    "clipnorm": "Clipping is a member: chain(clip_by_norm({value}), ...).",
+    "global_clipnorm": "Clipping is a member: chain(clip_by_global_norm({value}), ...).",
+    "clipvalue": "Clipping is a member: chain(clip({value}), ...).",
     "use_ema": "Averages are a wrapper: average_weights(tx, decay=0.99).",
-    "gradient_accumulation_steps": "Accumulation is a wrapper: accumulate(tx, every=4).",
+    "gradient_accumulation_steps": "Accumulation is a wrapper: accumulate(tx, every={value}).",
     "loss_scale_factor": "Loss scaling is a wrapper: dynamic_loss_scale(tx).",
     "warmup_steps": "Warm-up is a schedule: learning_rate=warmup_schedule(1e-3, 100).",
     "decay": "A rate that decays is a schedule: learning_rate=exponential_decay(0.1, 1000, 0.9).",
@@ -135,9 +140,23 @@ ELSEWHERE = {
     "norm_type": "clip_by_global_norm takes the 2-norm; clip(...) bounds each element.",
     "transforms": "Members are given one by one: chain(first, second).",
 }
-ELSEWHERE |= {k: ELSEWHERE["fused"] for k in ("foreach", "capturable", "differentiable")}
-ELSEWHERE |= {k: ELSEWHERE["mu_dtype"] for k in ("accumulator_dtype", "moment_dtype", "dtype")}
+ELSEWHERE |= dict.fromkeys(("learning_rate",), ELSEWHERE["lr"])
+ELSEWHERE |= dict.fromkeys(("max_eval", "max_steps"), ELSEWHERE["max_iter"])
+ELSEWHERE |= dict.fromkeys(("tolerance_change", "tol"), ELSEWHERE["tolerance_grad"])
+ELSEWHERE |= dict.fromkeys(("foreach", "capturable", "differentiable"), ELSEWHERE["fused"])
+ELSEWHERE |= dict.fromkeys(("accumulator_dtype", "moment_dtype", "dtype"), ELSEWHERE["mu_dtype"])
+OF_OPTAX = (
+    "param_dtype",
+    "mask_compatible_extra_args",
+    "mode",
+    "optimism",
+    "scale_init_precond",
+    "smooth_beta",
+)
+ELSEWHERE |= dict.fromkeys(OF_OPTAX, "gradchain.as_optax has the names and arguments of optax.")
 ELSEWHERE |= {
+    "flip_sign": "To multiply by a number and leave the sign: scale(0.1), scale_by_schedule(...).",
+    "dtype_momentum": ELSEWHERE["mu_dtype"],
     "jit_compile": ELSEWHERE["fused"],
     "max_grad_norm": ELSEWHERE["global_clipnorm"],
     "clip_norm": ELSEWHERE["global_clipnorm"],
@@ -161,9 +180,9 @@ EXTRAS = {
         " not compile again; or give a schedule."
     ),
 }
-EXTRAS |= {k: EXTRAS["loss"] for k in ("loss_value", "objective")}
-EXTRAS |= {k: EXTRAS["closure"] for k in ("loss_fn", "fun")}
-EXTRAS |= {k: EXTRAS["learning_rate"] for k in ("lr", "weight_decay")}
+EXTRAS |= dict.fromkeys(("loss_value", "objective"), EXTRAS["loss"])
+EXTRAS |= dict.fromkeys(("loss_fn", "fun"), EXTRAS["closure"])
+EXTRAS |= dict.fromkeys(("lr", "weight_decay"), EXTRAS["learning_rate"])
 
 #: Attributes that optimizers have elsewhere.
 ATTRIBUTES = {

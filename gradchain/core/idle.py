@@ -5,14 +5,18 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
+import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 from gradchain.core.errors import first_names
 from gradchain.core.selection import Selection
 from gradchain.core.stage import Stage
 from gradchain.core.types import Params
 from gradchain.tree.paths import named_leaves
+
+_PACKAGE = str(Path(__file__).parents[1])
 
 
 class IdlePatternWarning(UserWarning):
@@ -32,11 +36,20 @@ def warn_of_idle_patterns(stages: list[Stage], params: Params) -> None:
         close = difflib.get_close_matches(text, paths, n=1, cutoff=0.5)
         hint = f" Is {close[0]!r} meant?" if close else ""
         warnings.warn(
-            f"{stage.name}: {text!r} fits no path, so that it chooses nothing. The paths are"
-            f" {first_names(paths)}.{hint} A glob has to fit the whole path: '*bias' for each bias.",
+            f"{stage.name}: it chooses leaves by {text!r}, which fits no path, so that there are"
+            f" none. The paths are {first_names(paths)}.{hint} A glob has to fit the whole of a"
+            " path: '*bias' for each bias.",
             IdlePatternWarning,
-            stacklevel=2,
+            stacklevel=_level_of_the_caller(),
         )
+
+
+def _level_of_the_caller() -> int:
+    """How many frames below the warning the user's own call stands."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _patterns(stage: Stage) -> Iterator[tuple[str, re.Pattern[str]]]:

@@ -17,14 +17,18 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, ParamSpec, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradchain.core.advice import brief
 from gradchain.core.types import StepFunction
 from gradchain.tree.mapping import is_traced
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 __all__ = [
     "Decay",
@@ -207,7 +211,8 @@ class ArgumentKind:
         if number not in self.range:
             finite = " and finite" if number == math.inf else ""
             raise ValueError(f"{where} must be {self.range.words()}{finite}, not {number!r}.")
-        return value if isinstance(value, jax.Array) and not self.is_integer else number
+        is_float = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating)
+        return value if is_float and not self.is_integer else number
 
     def admit_each(self, where: str, values: Any) -> Any:
         """A container whose numbers, and whole keys, are as they should be; see ``admit``."""
@@ -232,17 +237,18 @@ class ArgumentKind:
             TypeError: for anything else.
         """
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        is_array = isinstance(value, jax.Array) and value.ndim == 0
+        is_array = isinstance(value, jax.Array) and value.ndim == 0 and _is_number(value)
         is_left_out = value is None and self.may_be_none
         if is_number or is_array or is_left_out or is_traced([value]):
             return
         if self.is_hyper and not callable(value):
-            raise TypeError(f"{where} must be a number or a function of the step, not {value!r}.")
+            found = brief(value)
+            raise TypeError(f"{where} must be a number or a function of the step, not {found}.")
         if self.is_hyper or self.takes_others or self.range is None:
             return
         if not (self.is_row and isinstance(value, tuple | list | dict)):
             wanted = "an integer" if self.is_integer else "a number"
-            raise TypeError(f"{where} must be {wanted}, not {value!r}.")
+            raise TypeError(f"{where} must be {wanted}, not {brief(value)}.")
 
     def at(self, where: str, function: Callable[[Any], Any], step: Any) -> Any:
         """The number at a step, held in the range.
@@ -251,7 +257,7 @@ class ArgumentKind:
             TypeError: if it cannot be traced, takes no step, or gives no number.
             ValueError: if it gives more than one number.
         """
-        of = f"{where}: the schedule {_named(function)}"
+        of = f"{where}: the schedule {_named(function)}".removeprefix(": ")
         try:
             value = function(step)
         except Exception as error:
@@ -311,6 +317,27 @@ def _and(names: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def takes_whole_floats(function: Callable[P, T]) -> Callable[P, T]:
+    """Let a plain function take whole floats as its integers, and no other number there."""
+    signature = inspect.signature(function)
+    kinds = {p.name: ArgumentKind.of(p.annotation) for p in signature.parameters.values()}
+    counts = {name: kind for name, kind in kinds.items() if kind.is_count}
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError:  # the function says it in its own words
+            return function(*args, **kwargs)
+        for name in counts.keys() & bound.arguments.keys():
+            where = f"{function.__name__}: {name}"
+            bound.arguments[name] = counts[name].admit(where, bound.arguments[name])
+            counts[name].check(where, bound.arguments[name])
+        return function(*bound.args, **bound.kwargs)
+
+    return call
+
+
 def _whole(where: str, key: Any) -> Any:
     kind = ArgumentKind.of("int")
     number = kind.admit(where, key)
@@ -343,10 +370,12 @@ def _explained(of: str, function: Callable[[Any], Any], error: Exception) -> Exc
             " compiled program has not. Use jax.numpy, for example jnp.where(step < 10, 0.1, 0.01),"
             " or a schedule of gradchain.schedules."
         )
-    if ": the schedule " in str(error):  # of a schedule in it, which is named already
+    if "the schedule " in str(error):  # of a schedule in it, which is named already
         return error
     if isinstance(error, TypeError) and not _takes_a_step(function):
-        return TypeError(f"{of} must take one argument, the step: {error}.")
+        return TypeError(
+            f"{of} must take one argument, the step: {error}. If it makes a schedule, call it."
+        )
     kinds = (TypeError, ValueError, RuntimeError)
     kind = next((kind for kind in kinds if isinstance(error, kind)), RuntimeError)
     return kind(f"{of} raises {type(error).__name__}: {error}")

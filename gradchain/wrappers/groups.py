@@ -117,8 +117,8 @@ def _members(
     """The transformation of each group by name, default last."""
     if not isinstance(rules, list | tuple):
         raise TypeError(
-            "groups: rules are a list, in which a rule is a pair (where, transformation), not"
-            f" {rules!r}."
+            "groups: rules are a list, in which a rule is a pair (where, transformation) such as"
+            f" [('encoder/*', freeze())], not {rules!r}."
         )
     found = [_transformation_of(rule, default) for rule in rules]
     found += [] if default is None else [default]

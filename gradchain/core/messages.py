@@ -1,0 +1,129 @@
+"""Texts of errors about trees that do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.core.types import Tree
+from gradchain.numerics.reductions import varying_axes
+from gradchain.tree.kinds import is_numeric
+from gradchain.tree.paths import Leaf, named_leaves
+
+
+def quote(names: Iterable[str]) -> str:
+    """Names for a message: ``'a', 'b'``."""
+    return ", ".join(repr(n) for n in names) or "none"
+
+
+def shape_dtype(x: Leaf) -> str:
+    """A leaf for a message: ``float32[3,2]``."""
+    if not hasattr(x, "shape"):
+        return type(x).__name__
+    return f"{getattr(x.dtype, 'name', x.dtype)}[{','.join(map(str, x.shape))}]"
+
+
+def place(path: str) -> str:
+    """A path for a message; a tree that is one leaf has none."""
+    return repr(path) if path else "the whole tree"
+
+
+def first_names(names: list[str]) -> str:
+    """The first five names for a message, and how many more there are."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return quote(names[:5]) + more
+
+
+#: The order of the arguments, for whoever may have swapped them.
+ORDER = (
+    "The order is update(grads, state, params), step(grads, state, params),"
+    " apply_updates(params, updates)."
+)
+_STEPS = (
+    "updates, state = tx.update(grads, state, params); params, state = tx.step(grads, state,"
+    " params)."
+)
+#: The way out for a loss in the place of gradients.
+LOSS = (
+    "Is it the loss? Gradients have the tree of the parameters: grads = jax.grad(loss_fn)(params),"
+    " or loss, grads = jax.value_and_grad(loss_fn)(params)."
+)
+
+
+def leaf_message(path: str, a: Leaf, b: Leaf) -> str:
+    """Why the update ``a`` does not fit its parameter ``b``."""
+    if b is None:
+        return (
+            f"{place(path)} has an update {shape_dtype(a)} but its parameter is None: put"
+            f" None there in the updates too, unless the two are swapped. {ORDER}"
+        )
+    if not is_numeric(b):
+        kind = type(b).__name__
+        if not path and jax.tree.leaves(b):
+            return f"the updates are one array, {shape_dtype(a)}; params are a {kind}. {LOSS}"
+        found = f"{place(path)} has an update {shape_dtype(a)}"
+        return f"{found} where params hold a {kind}, not an array. {ORDER}"
+    if jnp.shape(a) != jnp.shape(b):
+        return (
+            f"{place(path)}: the update is {shape_dtype(a)}, its parameter {shape_dtype(b)}."
+            " Nothing is broadcast: is this the gradient with respect to these"
+            f" parameters (argnums), and were params reshaped? {ORDER}"
+        )
+    if varying_axes(a) != varying_axes(b):
+        over = sorted(varying_axes(a) ^ varying_axes(b))
+        return (
+            f"{place(path)}: update and parameter are split over different mesh axes"
+            f" (differing in {quote(over)}). Reduce the gradient over them first, for"
+            f" example with jax.lax.pmean(grads, {over[0]!r})."
+        )
+    dtype_a, dtype_b = jnp.result_type(a), jnp.result_type(b)
+    return (
+        f"{place(path)}: the update has dtype {dtype_a}, its parameter {dtype_b}: one real,"
+        " one complex, or not a gradient at all. Are these the gradients of these"
+        " parameters?"
+    )
+
+
+def _is_pair_with(x: Tree, like: Tree) -> bool:
+    """Whether it is a tuple of two, one of which is a tree like another."""
+    structure = jax.tree.structure(like)
+    return type(x) is tuple and len(x) == 2 and structure in map(jax.tree.structure, x)
+
+
+def structure_message(name_a: str, a: Tree, name_b: str, b: Tree) -> str:
+    """Why two trees do not fit each other."""
+    if jax.tree_util.all_leaves([b]) and not is_numeric(b):
+        return (
+            f"{name_b} are a {type(b).__name__}, not a tree of arrays like {name_a}: give the"
+            " arrays, of a Linen module for example model.init(key, x)['params']."
+        )
+    for pair, other, of, like in ((a, b, name_a, name_b), (b, a, name_b, name_a)):
+        if _is_pair_with(pair, other):
+            is_step = jax.tree.structure(pair[0]) == jax.tree.structure(other)
+            text = "what update or step" if is_step else "what value_and_grad"
+            way_out = _STEPS if is_step else "loss, grads = jax.value_and_grad(loss_fn)(params)."
+            return (
+                f"{of} are a pair, of which the {'first' if is_step else 'second'} is a tree like"
+                f" {like}: is it {text} returns? Take it apart: {way_out}"
+            )
+    paths_a, paths_b = dict(named_leaves(a)), dict(named_leaves(b))
+    missing = [p for p in paths_b if p not in paths_a]
+    extra = [p for p in paths_a if p not in paths_b]
+    if not missing and not extra:
+        types = f"{type(a).__name__} and {type(b).__name__}"
+        return (
+            f"{name_a} and {name_b} have the same paths but are built of different"
+            f" containers ({types})."
+        )
+    parts = [f"{name_a} and {name_b} are different trees."]
+    if missing:
+        parts.append(f"Missing in {name_a}: {first_names(missing)}.")
+    if extra:
+        parts.append(f"Not in {name_b}: {first_names(extra)}.")
+    parts.append(
+        "Pass the gradients of these parameters; a parameter without one may have None"
+        f" in its place. {ORDER}"
+    )
+    return " ".join(parts)
