@@ -207,7 +207,7 @@ class ArgumentKind:
             raise TypeError(f"{where} must be an integer, not {number!r}.")
         if isinstance(number, bool):
             return value
-        number = int(number) if self.is_integer else float(number)
+        number = int(number) if self.is_integer and not self.is_hyper else float(number)
         if number not in self.range:
             finite = " and finite" if number == math.inf else ""
             raise ValueError(f"{where} must be {self.range.words()}{finite}, not {number!r}.")

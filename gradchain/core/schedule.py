@@ -123,11 +123,6 @@ def _signed(count: jax.Array) -> jax.Array:
     return count.astype(integer)
 
 
-def value_of(function: StepFunction, step: Step) -> Any:
-    """A function of the step at a step, which only schedules take as it is."""
-    return function(step if isinstance(function, Schedule) else step.value)
-
-
 class Schedule(Call):
     """A function of the step that remembers its making.
 
@@ -176,7 +171,8 @@ class Schedule(Call):
             value = jax.eval_shape(lambda step: self(step), step)
         except (TypeError, ValueError) as error:
             kind = ValueError if isinstance(error, ValueError) else TypeError
-            raise kind(f"{self.factory.name}: {error}") from error
+            above = f"{self.factory.name}: "
+            raise kind(above + str(error).removeprefix(above)) from error
         if jnp.shape(value) != ():
             raise ValueError(
                 f"{self.factory.name}: a schedule gives one number at a step, not {value!r}."

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.types import Numeric, Tree
 from gradchain.curvature.orthogonal import scaled
 from gradchain.curvature.vectors import Operator, flat_size, vector_like
@@ -39,6 +40,7 @@ class ConjugateGradientInfo(NamedTuple):
     on_boundary: jax.Array
 
 
+@takes_whole_floats
 def conjugate_gradient(
     operator: Operator,
     b: Tree,

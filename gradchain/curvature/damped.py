@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.errors import check_one_of
 from gradchain.core.slots import Slot, scalar
 from gradchain.core.types import Numeric, Params, State, Tree, Updates
 from gradchain.curvature.conjugate_gradient import ConjugateGradientInfo, conjugate_gradient
@@ -23,7 +23,7 @@ from gradchain.curvature.estimates import by_parts
 from gradchain.curvature.orthogonal import scaled
 from gradchain.curvature.products import dense
 from gradchain.curvature.vectors import Operator, refuse_shards, to_vector
-from gradchain.numerics.arithmetic import safe_divide
+from gradchain.numerics.arithmetic import power_of_two, safe_divide, safe_sqrt
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.norms import dot, largest_in, scaled_norm
 
@@ -40,6 +40,35 @@ def solve_dense(operator: Operator, g: Updates, damping: Numeric) -> Updates:
     """
     along, sizes, to_tree = diagonalized(operator, g)
     return to_tree(safe_divide(along, sizes + damping))
+
+
+def solve_semidefinite(operator: Operator, g: Updates, damping: Numeric) -> Updates:
+    r"""Solve a damped equation with a whole matrix that has no negative eigenvalues.
+
+    Where parameters are of so different sizes that rounding would take the small eigenvalues for
+    zero, they are divided by the roots of the diagonal before it is decomposed; else it is
+    ``solve_dense``.
+    """
+    refuse_shards(g)
+    vector, to_tree = to_vector(g)
+    if not vector.size:
+        return g
+    matrix = dense(operator, g)
+    roots = safe_sqrt(jnp.diag(matrix))
+    top = jnp.max(roots)
+    low = jnp.min(jnp.where(roots > 0, roots, top))
+    rounding = vector.size * jnp.finfo(matrix.dtype).eps
+    is_far_apart = low < 10 * jnp.sqrt(rounding) * top
+    units = jnp.where(is_far_apart, power_of_two(roots), 1.0)
+    scaled = matrix / units[:, None] / units[None]
+    within = jnp.where(is_far_apart, damping, 0.0) / units**2
+    values, vectors = jnp.linalg.eigh(scaled + jnp.diag(within))
+    sizes = jnp.abs(values)
+    sizes = jnp.maximum(sizes, rounding * jnp.max(sizes))
+    sizes = sizes + jnp.where(is_far_apart, 0.0, damping)
+    matmul = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+    along = safe_divide(matmul(vectors.T, vector / units), sizes)
+    return to_tree(matmul(vectors, along) / units)
 
 
 def diagonalized(
@@ -134,12 +163,8 @@ def forced(tol: Numeric | None) -> dict[str, Slot]:
     return {} if tol is not None else {"first_norm": scalar}
 
 
-def check_cg(
-    factory: str, damping: Any, tol: Any, max_steps: int | None, preconditioner: Preconditioner
-) -> None:
-    """Refuse arguments of a transformation that uses conjugate gradients."""
-    check_at_least(factory, 0, damping=damping, tol=tol)
-    check_at_least(factory, 1, max_steps=max_steps)
+def check_preconditioner(factory: str, preconditioner: Preconditioner) -> None:
+    """Refuse a preconditioner that is none."""
     if isinstance(preconditioner, str):
         check_one_of(factory, ["hutchinson"], preconditioner=preconditioner)
     elif not (preconditioner is None or callable(preconditioner)):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.types import Tree
 from gradchain.curvature.spectrum import lanczos
 from gradchain.curvature.vectors import Operator
@@ -34,6 +35,7 @@ class SpectralDensity(NamedTuple):
     weights: jax.Array
 
 
+@takes_whole_floats
 def spectral_density(
     operator: Operator,
     like: Tree,

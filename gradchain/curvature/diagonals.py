@@ -13,6 +13,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.types import Params, Tree
 from gradchain.curvature.estimates import (
     CHUNK,
@@ -36,6 +37,7 @@ from gradchain.tree.norms import dot
 from gradchain.tree.random import rademacher_like
 
 
+@takes_whole_floats
 def diagonal(
     operator: Operator,
     like: Tree,
@@ -75,6 +77,7 @@ def diagonal(
     return average(lambda key: hutchinson_sample(operator, like, key), key, samples)
 
 
+@takes_whole_floats
 def hessian_diagonal(
     fun: ScalarFn,
     params: Params,
@@ -104,6 +107,7 @@ def hessian_diagonal(
     return diagonal(operator, params, method=method, key=key, samples=samples, chunk=chunk)
 
 
+@takes_whole_floats
 def gauss_newton_diagonal(
     model_fn: TreeFn,
     loss_fn: ScalarFn,
@@ -146,6 +150,7 @@ def gauss_newton_diagonal(
     return exact_diagonal(form, upcast(params), chunk)
 
 
+@takes_whole_floats
 def trace(
     operator: Operator,
     like: Tree,
@@ -199,6 +204,7 @@ def trace(
     return average(sample, key, samples)
 
 
+@takes_whole_floats
 def hessian_trace(
     fun: ScalarFn,
     params: Params,

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least, check_one_of, shape_dtype
+from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.types import Params, Tree
 from gradchain.curvature.diagonals import diagonal, gauss_newton_diagonal
 from gradchain.curvature.estimates import CHUNK, Estimate, average, by_parts, check_method
@@ -47,6 +48,7 @@ _DRAW: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
 }
 
 
+@takes_whole_floats
 def fisher_operator(
     model_fn: TreeFn,
     params: Params,
@@ -104,6 +106,7 @@ def fisher_operator(
     return product
 
 
+@takes_whole_floats
 def fisher_vector_product(
     model_fn: TreeFn,
     params: Params,
@@ -134,6 +137,7 @@ def fisher_vector_product(
     return fisher_operator(model_fn, params, likelihood, key=key, samples=samples)(vector)
 
 
+@takes_whole_floats
 def fisher_diagonal(
     model_fn: TreeFn,
     params: Params,
@@ -245,6 +249,7 @@ def empirical_fisher_vector_product(
     return empirical_fisher_operator(loss_fn, params, *batch)(vector)
 
 
+@takes_whole_floats
 def empirical_fisher_diagonal(
     loss_fn: ScalarFn, params: Params, *batch: Tree, chunk: int = CHUNK
 ) -> Params:

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.types import Params, Tree, Updates
 from gradchain.curvature.vectors import Operator, map_basis, to_vector, vector_like
 from gradchain.tree.mapping import upcast
@@ -265,6 +266,7 @@ def gauss_newton_vector_product(
     return gauss_newton_operator(model_fn, loss_fn, params)(vector)
 
 
+@takes_whole_floats
 def dense(operator: Operator, like: Tree, *, chunk: int = 16) -> jax.Array:
     """The whole matrix of an operator.
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least
+from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.types import Numeric, Params, Tree
 from gradchain.curvature.orthogonal import (
     combination,
@@ -71,6 +72,7 @@ class RitzPairs(NamedTuple):
     errors: jax.Array
 
 
+@takes_whole_floats
 def lanczos(operator: Operator, start: Tree, steps: int) -> Lanczos:
     r"""Project a symmetric operator on a Krylov space.
 
@@ -157,6 +159,7 @@ class ExtremeEigenvalues(NamedTuple):
     largest_error: jax.Array
 
 
+@takes_whole_floats
 def extreme_eigenvalues(
     operator: Operator, like: Tree, *, key: chex.PRNGKey, steps: int = 32
 ) -> ExtremeEigenvalues:
@@ -182,6 +185,7 @@ def extreme_eigenvalues(
     return ExtremeEigenvalues(values[0], values[-1], errors[0], errors[-1])
 
 
+@takes_whole_floats
 def sharpness(
     fun: ScalarFn, params: Params, *args: Any, key: chex.PRNGKey, steps: int = 32
 ) -> jax.Array:
@@ -226,6 +230,7 @@ class PowerIteration(NamedTuple):
     steps: jax.Array
 
 
+@takes_whole_floats
 def power_iteration(
     operator: Operator, like: Tree, *, key: chex.PRNGKey, steps: int = 100, tol: float = 1e-4
 ) -> PowerIteration:

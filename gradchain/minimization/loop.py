@@ -15,7 +15,19 @@ from gradchain.core.apply import add_updates
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Numeric, Params, State, Tree, Updates
 from gradchain.minimization.callbacks import tell_host
+from gradchain.minimization.descent import (
+    Descent,
+    Height,
+    all_equal,
+    continued,
+    has_flattened,
+    is_better,
+    is_endless,
+    is_growing,
+    started,
+)
 from gradchain.minimization.result import Result, Status
+from gradchain.numerics.arithmetic import safe_sqrt
 from gradchain.numerics.counting import increment
 from gradchain.searches.bounds import (
     Bounds,
@@ -68,6 +80,7 @@ class Settings:
         has_aux: see there.
         implicit_diff: see there.
         watched: whether there is a callback.
+        jacobian: see ``least_squares``.
     """
 
     max_steps: int | None
@@ -75,6 +88,7 @@ class Settings:
     has_aux: bool = False
     implicit_diff: bool = False
     watched: bool = False
+    jacobian: bool = False
 
 
 @jax.tree_util.register_dataclass
@@ -117,13 +131,6 @@ class Evaluation(NamedTuple):
     aux: Tree  # the second output of the function, if it has two
 
 
-class Height(NamedTuple):
-    """Value and norm of the gradient at a point."""
-
-    value: jax.Array
-    grad_norm: jax.Array
-
-
 class Step(NamedTuple):
     """The last step.
 
@@ -137,6 +144,10 @@ class Step(NamedTuple):
     is_step: jax.Array  # whether a step ended in this turn; the start counts as one
     is_still: jax.Array  # whether it changed nothing; never said of a search
     is_little: jax.Array  # whether the next one promises no more than rounding
+    is_flat: jax.Array  # whether the gradient, or what stands for it, is within the tolerance
+    is_exact: jax.Array  # whether residuals are no more than rounding of the parameters
+    is_telling: jax.Array  # whether a small change of the value means a minimum
+    is_growing: jax.Array  # whether the next one is longer, since a radius grows
     is_away: jax.Array  # whether the value falls without bound
     has_failed: jax.Array  # whether the search can find nothing better
 
@@ -150,6 +161,7 @@ class Carry(NamedTuple):
     last: Height  # after the last step
     steps: jax.Array  # how many there were, the start not counted
     evals: jax.Array  # how many evaluations there were
+    descent: Descent  # how far it has come, by the steps of a search
     idle: jax.Array  # how many steps in a row changed nothing
     status: jax.Array  # a ``Status``; the loop goes on while it is RUNNING
     history: dict[str, Tree] | None  # one row for each step
@@ -214,6 +226,7 @@ class Loop:
             state=self.tx.init(x0),
             best=Evaluation(point, unknown, unknown, aux),
             last=Height(unknown, unknown),
+            descent=started(Height(unknown, unknown), point),
             steps=none,
             evals=none,
             idle=none,
@@ -235,7 +248,8 @@ class Loop:
         now, grad = self.evaluate(c.point)
         evals = increment(c.evals)
         is_first = evals == 1
-        best = where_tree(is_first | _is_better(now, c.best), now, c.best)
+        is_best = is_better(Height(*now[1:3]), Height(*c.best[1:3]))
+        best = where_tree(is_first | is_best, now, c.best)
         point, state, step = self.move(c, now, grad)
         steps = jnp.where(step.is_step & ~is_first, increment(c.steps), c.steps)
 
@@ -245,11 +259,14 @@ class Loop:
         least = self.least(step.value.dtype)
         is_level = step.is_step & ~is_first & (change <= least * scale)
         is_same = ~is_first & (change <= rounding * scale)
-        is_idle = is_same if self.search else step.is_still
+        is_idle = is_same & ~step.is_growing if self.search else step.is_still
         idle = jnp.where(step.is_step, jnp.where(is_idle, increment(c.idle), 0), c.idle)
 
-        last = where_tree(step.is_step, Height(step.value, step.grad_norm), c.last)
-        new = Carry(point, state, best, last, steps, evals, idle, c.status, c.history)
+        height = Height(step.value, step.grad_norm)
+        last = where_tree(step.is_step, height, c.last)
+        descent = where_tree(step.is_step, continued(c.descent, c.last, height), c.descent)
+        descent = where_tree(is_first, started(height, step.params), descent)
+        new = Carry(point, state, best, last, steps, evals, descent, idle, c.status, c.history)
         status = self.judge(new, step, now, is_level)
         told = {"value": step.value, "grad_norm": step.grad_norm, "evals": evals}
         told["params"] = step.params
@@ -301,6 +318,10 @@ class Loop:
             is_step=~no,
             is_still=all_equal(point, c.point),
             is_little=no,
+            is_flat=self.is_flat(now.grad_norm),
+            is_exact=no,
+            is_telling=~no,
+            is_growing=no,
             is_away=no,
             has_failed=no,
         )
@@ -312,19 +333,38 @@ class Loop:
         trial = cast_like({"x": entry["trial"]}, {"x": c.point})["x"]
         point = projected(trial, self.bounds)
         kept, value, grad = entry["kept"], entry["value"], entry["grad"]
-        is_step = (entry["steps"] > before["steps"]) | (c.evals == 0)
+        is_first = c.evals == 0
+        is_step = (entry["steps"] > before["steps"]) | is_first
         height = Height(value, largest_in(projected_gradient(grad, kept, self.bounds)))
         promised = jnp.abs(dot(grad, map_leaves(jnp.subtract, upcast(point), kept)))
+        is_flat, is_exact = self.is_flat(height.grad_norm), jnp.array(False)
+        noise = 10 * self.least(value.dtype) * jnp.abs(value)
+        is_whole = entry.get("is_whole", 1.0) > 0
+        if "reducible" in entry:  # a search that knows of residuals, whose units do not matter
+            size = safe_sqrt(2 * value)
+            is_flat = self.is_flat(entry["reducible"], size)
+            is_exact = size <= 4 * jnp.finfo(size.dtype).eps * entry["noise"]
+            is_whole = 0.5 * entry["reducible"] ** 2 <= noise
+        is_lost = (promised == 0) & (~is_first | (entry["over"] > 0))
+        is_away = is_step & is_endless(c.descent, before["base"], c.last, kept, height)
         step = Step(
             kept,
             *height,
             is_step=is_step,
             is_still=jnp.array(False),
-            is_little=promised <= 10 * self.least(value.dtype) * jnp.abs(value),
-            is_away=is_step & is_endless(before["base"], c.last, kept, height),
-            has_failed=(entry["failed"] >= search.patience) | is_step & (promised == 0),
+            is_little=promised <= noise,
+            is_flat=is_flat,
+            is_exact=is_exact,
+            is_telling=is_whole & has_flattened(c.descent, height, self.least(value.dtype)),
+            is_growing=is_growing(entry, before),
+            is_away=is_away,
+            has_failed=(entry["failed"] >= search.patience) | is_step & is_lost,
         )
         return point, step
+
+    def is_flat(self, steepness: jax.Array, size: Numeric = 1.0) -> jax.Array:
+        """Whether a gradient is within the tolerance, relative to a size."""
+        return steepness <= jnp.asarray(self.limits.tol.grad, steepness.dtype) * size
 
     def least(self, dtype: jnp.dtype) -> jax.Array | np.floating:
         """The relative change of the value that counts as none."""
@@ -336,14 +376,15 @@ class Loop:
         value, limits = step.value, self.limits
         is_fine = jnp.isfinite(value) & jnp.isfinite(step.grad_norm)
         is_low = now.value < -0.01 * jnp.finfo(value.dtype).max
-        is_flat = step.grad_norm <= jnp.asarray(limits.tol.grad, value.dtype)
         is_final = step.is_little if limits.tol.value is None else ~step.is_still
+        is_final &= step.is_telling
+        is_exact = step.is_exact & (limits.tol.value is None)
         patience = STILL_STEPS if self.search is None else IDLE_STEPS
         ends = {
             Status.UNBOUNDED: is_low | step.is_away,
             Status.NON_FINITE: step.is_step & ~is_fine,
-            Status.CONVERGED_GRADIENT: step.is_step & is_flat,
-            Status.CONVERGED_VALUE: is_level & is_final,
+            Status.CONVERGED_GRADIENT: step.is_step & step.is_flat,
+            Status.CONVERGED_VALUE: is_level & is_final | step.is_step & is_exact,
             Status.STALLED: (new.idle >= patience) | step.has_failed & step.is_little,
             Status.LINE_SEARCH_FAILED: step.has_failed,
             Status.OUT_OF_STEPS: step.is_step & (new.steps >= limits.max_steps),
@@ -357,43 +398,3 @@ def record(pages: dict[str, Tree], told: dict[str, Tree], row: jax.Array) -> dic
     """The history with one more row."""
     put = lambda page, x: page.at[row].set(x.astype(page.dtype), mode="drop")
     return {k: jax.tree.map(put, page, told[k]) for k, page in pages.items()}
-
-
-def _is_better(now: Evaluation, best: Evaluation) -> jax.Array:
-    """Whether a point is better than the best so far.
-
-    Its value is lower, or no higher than rounding makes it and the gradient smaller.
-    """
-    noise = 4 * jnp.finfo(now.value.dtype).eps * jnp.abs(best.value)
-    noise = jnp.where(jnp.isfinite(noise), noise, 0.0)
-    top = best.value + noise
-    is_level = (now.value <= top) & (now.grad_norm < best.grad_norm)
-    is_lower = (now.value < best.value) & jnp.isfinite(now.grad_norm)
-    return jnp.isfinite(now.value) & (is_lower | is_level)
-
-
-def all_equal(a: Tree, b: Tree) -> jax.Array:
-    """Whether two trees hold the same numbers."""
-    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    same = [jnp.all(x == y) for x, y in pairs]
-    return jnp.all(jnp.stack(same)) if same else jnp.array(True)
-
-
-def is_endless(base: Params, last: Height, params: Params, height: Height) -> jax.Array:
-    """Whether a step shows that the value falls without bound.
-
-    It does if the step went a hundred million times as far as parameters and value are large, to
-    where it is as steep.
-
-    Args:
-        base: where it began.
-        last: value and norm of the gradient there.
-        params: where it ended.
-        height: value and norm of the gradient there.
-    """
-    far = 1e8 * jnp.maximum(1.0, largest_in(base))
-    moved = map_leaves(jnp.subtract, params, base)
-    is_far = largest_in(moved) > far
-    is_deep = height.value < -1e8 * jnp.maximum(1.0, jnp.abs(last.value))
-    is_steep = height.grad_norm > 0.99 * last.grad_norm
-    return is_far & is_steep & is_deep

@@ -14,8 +14,8 @@ import numpy as np
 from gradchain.core.types import Params, Tree
 from gradchain.minimization.callbacks import Callback
 from gradchain.minimization.implicit import Data
+from gradchain.numerics.arithmetic import power_of_two
 from gradchain.searches.bounds import Bounds, as_bounds
-from gradchain.searches.damping import power_of_two
 from gradchain.tree.mapping import is_traced, map_leaves
 from gradchain.tree.paths import named_leaves
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import jax.numpy as jnp
 
 from gradchain.core.lift import leafwise
-from gradchain.core.ranges import Hyper, NonNegative, Positive
+from gradchain.core.ranges import Finite, Hyper, NonNegative, Positive
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -29,7 +29,7 @@ from gradchain.tree.norms import dot, global_norm
 def scale_by_distance_over_gradients(
     reps_rel: Positive = 1e-6,
     eps: NonNegative = 1e-8,
-    global_scale: NonNegative = 1.0,
+    global_scale: Finite = 1.0,
     *,
     layer_wise: bool = True,
     init_distance: Positive | None = None,

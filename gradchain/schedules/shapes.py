@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.errors import check_at_least, check_one_of
-from gradchain.core.schedule import Step, value_of
+from gradchain.core.ranges import ArgumentKind
+from gradchain.core.schedule import Schedule, Step
 from gradchain.core.types import Numeric
 
 OfStep: TypeAlias = Callable[[jax.Array], Numeric]
@@ -92,13 +93,16 @@ def constant(step: Step, value: Numeric) -> jax.Array:
     return jnp.full_like(step.value, value)
 
 
+_HYPER = ArgumentKind.of("Hyper")
+
+
 def value_at(schedule: Numeric | OfStep, step: Step) -> jax.Array:
     """A schedule, function or number, evaluated at a step.
 
     It is in the precision of the step.
     """
-    value = jnp.asarray(value_of(schedule, step) if callable(schedule) else schedule)
-    if value.shape not in ((), step.shape):
-        shape = list(value.shape)
-        raise ValueError(f"{schedule!r} gives an array of shape {shape}, not a number, at a step.")
+    if callable(schedule):
+        at = step if isinstance(schedule, Schedule) else step.value
+        schedule = _HYPER.at("", schedule, at)
+    value = jnp.asarray(schedule)
     return jnp.broadcast_to(value.astype(step.dtype), step.shape)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.ranges import Decay, Fraction, Limit, PositiveInt
+from gradchain.core.ranges import Decay, Fraction, Hyper, PositiveInt
 from gradchain.core.slots import numbers, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
@@ -69,7 +71,7 @@ def _quantile(x: jax.Array, count: Numeric, quantile: Numeric) -> jax.Array:
 
 @transform(roles="clip global_clip")
 def clip_by_zscore(
-    threshold: Limit = 2.5,
+    threshold: Annotated[Hyper, "(0, inf]"] = 2.5,
     decay: Decay = 0.97,
     warmup_steps: PositiveInt = 25,
 ) -> Body:
@@ -86,7 +88,7 @@ def clip_by_zscore(
     square is not, updates neither.
 
     Args:
-        threshold: the score :math:`\zeta \ge 0` from which a norm is an outlier.
+        threshold: the score :math:`\zeta > 0` from which a norm is an outlier.
         decay: the decay of mean and variance, in [0, 1).
         warmup_steps: for how many steps, 1 or more, nothing is clipped, and mean and variance are
             those of all steps so far.

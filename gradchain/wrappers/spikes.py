@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax.numpy as jnp
 
-from gradchain.core.ranges import Decay, Limit, Positive, PositiveInt
+from gradchain.core.ranges import Decay, Hyper, Positive, PositiveInt
 from gradchain.core.slots import counter, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -19,7 +21,7 @@ from gradchain.wrappers.guards import Guard, guarded_step
 @transform
 def skip_spikes(
     inner: GradientTransformation | Pair,
-    threshold: Limit = 6.0,
+    threshold: Annotated[Hyper, "(0, inf]"] = 6.0,
     decay: Decay = 0.98,
     warmup_steps: PositiveInt = 50,
     max_skips_in_a_row: PositiveInt = 10,
@@ -43,7 +45,7 @@ def skip_spikes(
 
     Args:
         inner: the transformation, most often a whole optimizer.
-        threshold: the score :math:`\zeta \ge 0` from which a norm is a spike.
+        threshold: the score :math:`\zeta > 0` from which a norm is a spike.
         decay: the decay of mean and variance, in [0, 1).
         warmup_steps: for how many steps, 1 or more, none is a spike, and mean and variance are
             those of all of them.
@@ -64,10 +66,6 @@ def skip_spikes(
         >>> print(params, state["skip_spikes"]["skipped"])
         [3.5] 1
     """
-    for name, number in (("threshold", threshold), ("min_deviation", min_deviation)):
-        if isinstance(number, float) and not number > 0:
-            raise ValueError(f"skip_spikes: {name} must be greater than 0, not {number!r}.")
-
     guarded = inner  # the rule calls by this name what runs it
 
     def rule(g, s, inner, dtypes, p=None, value=None):

@@ -30,7 +30,7 @@ Path: TypeAlias = tuple[Any, ...]  # the keys that lead to a leaf
 @transform
 def tunable(
     inner: GradientTransformation | Pair,
-    names: tuple[str, ...] | None = None,
+    names: str | tuple[str, ...] | None = None,
 ) -> Body:
     """Keep the hyperparameters of ``inner`` in the state.
 

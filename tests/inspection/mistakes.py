@@ -12,6 +12,8 @@ PARAMS = {
 }
 HALF = jax.tree.map(lambda x: x.astype(jnp.float16), PARAMS)
 EVERYTHING = ("params", "value", "grad", "value_fn", "key")
+WARM_UP_TO_ONE = gc.warmup_constant_schedule(0.9, 1.0, 700)
+SWEPT_NOISE = jax.tree.map(lambda x: jnp.array([x, -x]), gc.add_noise(0.1, 0.5))
 WARM_UP = gc.warmup_cosine_decay_schedule(0.0, 0.1, 100, 1000)
 
 
@@ -23,6 +25,10 @@ def doubled():
 @gc.recipe
 def clipped_late(learning_rate: gc.Hyper):
     return gc.chain(gc.adam(learning_rate), gc.clip(1.0))
+
+
+def by_python(step):
+    return 0.1 if step < 10 else 0.01
 
 
 adam, decay, rate = gc.scale_by_adam(), gc.add_decayed_weights(0.1), gc.scale_by_learning_rate(0.1)
@@ -51,7 +57,35 @@ FIRES = [
         gc.apply_when(lambda step: step < 3, gc.adam(0.1), others=gc.identity()),
         {},
     ),
-    ("mistake", "infinite_learning_rate", "scale_by_learning_rate", gc.adam(float("nan")), {}),
+    (
+        "mistake",
+        "infinite_learning_rate",
+        "scale_by_learning_rate",
+        gc.adam(lambda step: jnp.where(step < 0, 0.1, jnp.nan)),
+        {},
+    ),
+    (
+        "warning",
+        "out_of_range",
+        "clip_by_global_norm",
+        gc.chain(gc.clip_by_global_norm(gc.linear_schedule(1.0, -1.0, 9)), gc.sgd(0.1)),
+        {"steps": 10},
+    ),
+    ("mistake", "out_of_range", "scale_by_adam", gc.adam(0.1, b1=lambda step: 1.0), {}),
+    ("mistake", "out_of_range", "scale_by_adam", gc.adam(0.1, b2=WARM_UP_TO_ONE), {"steps": 1000}),
+    ("mistake", "out_of_range", "add_noise", gc.chain(SWEPT_NOISE, gc.sgd(0.1)), {}),
+    (
+        "warning",
+        "out_of_range",
+        "project",
+        gc.chain(
+            gc.sgd(0.1),
+            gc.project(gc.constraints.l2_ball(lambda step: jnp.where(step < 5, 1.0, -1.0))),
+        ),
+        {"steps": 10},
+    ),
+    ("mistake", "not_a_schedule", "scale_by_learning_rate", gc.adam(by_python), {}),
+    ("mistake", "does_not_fit", "", gc.adam(lambda step: jnp.ones(3)), {}),
     (
         "mistake",
         "infinite_learning_rate",

@@ -4,15 +4,18 @@ import contextlib
 import doctest
 import inspect
 import io
+import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
 import gradchain as gc
 from gradchain.core.factory import FACTORIES
 from gradchain.core.walk import is_ours
+from gradchain.inspection import check as inspection_check
 from gradchain.inspection.check import MISTAKES
 from tests.inspection.mistakes import EVERYTHING, FIRES, PARAMS, SILENT
 from tests.integration.test_docs import BLOCK, PAGES
@@ -211,3 +214,63 @@ def test_a_rate_that_is_infinite_only_at_the_end_of_the_run_is_found():
     rate = lambda step: jnp.where(step == 500, jnp.inf, 0.1)
     names = lambda steps: [f.name for f in gc.check(gc.sgd(rate), steps=steps)]
     assert "infinite_learning_rate" in names(500) and "infinite_learning_rate" not in names(400)
+
+
+NO_SCHEDULES = {
+    "shape": lambda step: jnp.ones(3),
+    "nothing": lambda step: None,
+    "text": lambda step: "0.1",
+    "complex": lambda step: 0.1 + 1j,
+    "python": lambda step: 0.1 if step < 10 else 0.01,
+    "math": lambda step: math.cos(step),
+    "numpy": lambda step: np.cos(step),
+    "index": lambda step: [0.1, 0.01][step],
+    "key": lambda step: {0: 0.1}[step],
+    "attribute": lambda step: step.rate,
+    "arithmetic": lambda step: 1 / 0,
+    "no argument": lambda: 0.1,
+    "two arguments": lambda step, epoch: 0.1,
+    "later": lambda step: [0.1, 0.01, 0.001][int(step)],
+}
+
+
+@pytest.mark.parametrize("steps", [None, 1, 1000])
+@pytest.mark.parametrize("params", [None, PARAMS], ids=["alone", "params"])
+@pytest.mark.parametrize("function", NO_SCHEDULES.values(), ids=NO_SCHEDULES)
+def test_a_function_that_is_no_schedule_is_a_finding(function, params, steps):
+    """Whatever stands in the place of a schedule, it is named, and nothing is raised."""
+    clip = gc.clip_by_global_norm(function)
+    for tx in (gc.adam(function), gc.chain(clip, gc.accumulate(gc.adamw(0.1, b1=function), 2))):
+        findings = [f for f in gc.check(tx, params, steps) if f.severity == "mistake"]
+        assert any("the schedule <lambda> (test_check.py, line" in f.message for f in findings)
+
+
+def test_a_search_that_fails_is_a_finding(monkeypatch):
+    def fails(case):
+        yield from case.no_such_thing
+
+    monkeypatch.setattr(inspection_check, "MISTAKES", (fails, *MISTAKES, fails))
+    findings = gc.check(gc.chain(gc.adam(0.1), gc.scale(-1.0)))
+    assert [f.name for f in findings] == ["sign_twice", "does_not_fit"]
+    assert "fails cannot be looked for" in findings[1].message
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        gc.linear_schedule(1.0, -0.5, 70),
+        gc.constant_schedule(1.0).until(123) | -1.0,
+        gc.constant_schedule(1.0).until(123) | gc.constant_schedule(1.0).until(45) | -1.0,
+        gc.piecewise_interpolate_schedule("linear", 1.0, {77: 0.5}) - 0.75,
+        gc.join_schedules([gc.constant_schedule(1.0), gc.linear_schedule(1.0, -0.1, 9)], [900]),
+        gc.schedules.warmup_stable_decay_schedule(0.0, 1.0, 13, 480, 61, end_value=-0.25),
+        gc.schedules.repeated_schedule(gc.linear_schedule(1.0, 0.0, 10).shift(31) - 0.05, 43),
+    ],
+    ids=str,
+)
+def test_a_schedule_is_looked_at_around_its_boundaries(schedule):
+    for steps in (None, 1000):
+        found = gc.check(gc.chain(gc.clip_by_global_norm(schedule), gc.sgd(0.1)), steps=steps)
+        assert [f.name for f in found if f.severity != "note"] == ["out_of_range"]
+    if float(jnp.min(schedule(jnp.arange(10)))) >= 0:  # it has not left its range by then
+        assert gc.check(gc.chain(gc.clip_by_global_norm(schedule), gc.sgd(0.1)), steps=10) == []

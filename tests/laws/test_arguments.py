@@ -10,6 +10,7 @@ import optax.contrib
 import pytest
 
 from gradchain.core.factory import FACTORIES
+from gradchain.core.ranges import EVERY
 from tests.laws.table import ROWS
 
 # Where a default is not that of optax, of the twin, or of the member of a recipe that has an
@@ -96,14 +97,15 @@ def test_defaults_are_those_of_the_members(row):
         assert differences(name_of(row), defaults(member.factory.signature), OF_MEMBERS) == {}
 
 
-def another(value):
-    """Another value of the same kind."""
+def another(value, numbers):
+    """Another value of the same kind, whose numbers are in a range."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
-        return value + 1 if isinstance(value, int) else 0.5 * value + 0.0625
+        others = (value + 1,) if isinstance(value, int) else (0.5 * value + 0.0625, value + 0.25)
+        return next(x for x in others if x in (numbers or EVERY))
     return (
-        tuple(x if isinstance(x, str) else another(x) for x in value)
+        tuple(x if isinstance(x, str) else another(x, numbers) for x in value)
         if isinstance(value, tuple)
         else None
     )
@@ -113,8 +115,12 @@ def another(value):
 def test_a_recipe_hands_every_argument_on(row):
     tx = row.make()
     unused = [k for k, v in tx.arguments.items() if v is None and tx.factory.kinds[k].is_hyper]
-    tx = tx.replace(**dict.fromkeys(unused, 0.25))  # momentum=None has no use for nesterov
-    changes = {k: "nothing" if k == "where" else another(v) for k, v in tx.arguments.items()}
+    ranges = {k: kind.range for k, kind in tx.factory.kinds.items()}
+    # momentum=None has no use for nesterov
+    tx = tx.replace(**{k: 0.25 if 0.25 in ranges[k] else 2.5 for k in unused})
+    changes = {
+        k: "nothing" if k == "where" else another(v, ranges[k]) for k, v in tx.arguments.items()
+    }
     for name, value in changes.items():
         if value is not None:
             assert tx.replace(**{name: value}).members != tx.members, name

@@ -18,10 +18,10 @@ import gradchain as gc
             "clip_by_zscore: warmup_steps must be 1 or more, not 0",
         ),
         (lambda: gc.aggmo(0.1, ()), "scale_by_aggmo: decays must hold one number or more"),
-        (lambda: gc.apollo(0.1, rank=0), "scale_by_apollo: rank must be 1 or more, not 0"),
+        (lambda: gc.apollo(0.1, rank=0), "apollo: rank must be 1 or more, not 0"),
         (
             lambda: gc.apollo(0.1, update_every=-1),
-            "scale_by_apollo: update_every must be 1 or more, not -1",
+            "apollo: update_every must be 1 or more, not -1",
         ),
         (
             lambda: gc.apollo(0.1, scale_by="row"),
@@ -29,15 +29,15 @@ import gradchain as gc
         ),
         (
             lambda: gc.spam(0.1, reset_every=0),
-            "scale_by_spam: reset_every must be 1 or more, not 0",
+            "spam: reset_every must be 1 or more, not 0",
         ),
         (
             lambda: gc.spam(0.1, warmup_steps=-1),
-            "scale_by_spam: warmup_steps must be 0 or more, not -1",
+            "spam: warmup_steps must be 0 or more, not -1",
         ),
         (
             lambda: gc.stable_spam(0.1, reset_every=0),
-            "scale_by_stable_spam: reset_every must be 1 or more, not 0",
+            "stable_spam: reset_every must be 1 or more, not 0",
         ),
         (lambda: gc.polyak_sgd(variant="best"), "variant must be one of 'sps', 'sps+', not 'best'"),
     ],

@@ -186,7 +186,7 @@ def test_the_solution_has_derivatives_with_respect_to_the_scale_and_the_data():
         ),
         ({"f_scale": 0.1}, ValueError, "f_scale=0.1 is for robust losses; choose one"),
         ({"loss": "huber", "f_scale": 0.0}, ValueError, "f_scale must be more than 0, not 0.0"),
-        ({"max_steps": 1.5}, TypeError, "least_squares: max_steps must be a whole number, not 1.5"),
+        ({"max_steps": 1.5}, TypeError, "least_squares: max_steps must be an integer, not 1.5"),
         (
             {"history": "all"},
             ValueError,

@@ -233,7 +233,7 @@ WRONG = [
     ),
     (lambda: gc.cosine_decay_schedule(1.0, 0), r"decay_steps must be 1 or more, not 0"),
     (lambda: gc.exponential_decay(1.0, 0, 0.5), r"transition_steps must be 1 or more, not 0"),
-    (lambda: gc.exponential_decay(1.0, 5, 0.0), r"decay_rate must be positive, not 0.0"),
+    (lambda: gc.exponential_decay(1.0, 5, 0.0), r"decay_rate must be greater than 0, not 0\.0"),
     (
         lambda: gc.warmup_cosine_decay_schedule(0.0, 1.0, -1, 10),
         r"warmup_steps must be 0 or more, not -1",
@@ -255,7 +255,10 @@ WRONG = [
         lambda: gc.schedules.warmup_stable_decay_schedule(0.0, 1.0, 5, 5, 0),
         r"decay_steps must be 1 or more",
     ),
-    (lambda: gc.schedules.inverse_sqrt_schedule(0.0, 1.0, 5, 0.0), r"timescale must be positive"),
+    (
+        lambda: gc.schedules.inverse_sqrt_schedule(0.0, 1.0, 5, 0.0),
+        r"timescale must be greater than 0",
+    ),
     (
         lambda: gc.schedules.inverse_time_decay_schedule(1.0, 5, -0.5),
         r"decay_rate must be 0 or more",
@@ -263,9 +266,8 @@ WRONG = [
     (lambda: gc.schedules.rex_schedule(1.0, 0), r"decay_steps must be 1 or more"),
     (
         lambda: gc.schedules.sigmoid_schedule(1.0, 0.0, 5, steepness=0.0),
-        r"steepness must be positive",
+        r"steepness must be greater than 0",
     ),
-    (lambda: gc.schedules.chebyshev_schedule(1.0, 2.5), r"steps must be an integer, not 2.5"),
     (
         lambda: gc.schedules.chebyshev_schedule(1.0, 8, 2.0),
         r"high must be 2.0 or more, as low is, not 1.0",
@@ -273,7 +275,7 @@ WRONG = [
     (lambda: gc.schedules.multiplicative_schedule(1.0, ONE, 0), r"steps must be 1 or more"),
     (
         lambda: gc.piecewise_constant_schedule(1.0, {5: -0.1}),
-        r"the factor at 5 must be 0 or more, not -0.1",
+        r"boundaries_and_scales\[5\] must be 0 or more, not -0\.1",
     ),
     (
         lambda: gc.piecewise_interpolate_schedule("cubic", 1.0),
@@ -282,10 +284,16 @@ WRONG = [
     (lambda: gc.linear_onecycle_schedule(0, 1.0), r"transition_steps must be 1 or more"),
     (
         lambda: gc.linear_onecycle_schedule(10, 1.0, pct_final=1.5),
-        r"pct_final must be 1 or less, not 1.5",
+        r"pct_final must be in \[0, 1\], not 1\.5",
     ),
-    (lambda: gc.cosine_onecycle_schedule(10, 1.0, -0.1), r"pct_start must be 0 or more, not -0.1"),
-    (lambda: gc.cosine_onecycle_schedule(10, 1.0, div_factor=0.0), r"div_factor must be positive"),
+    (
+        lambda: gc.cosine_onecycle_schedule(10, 1.0, -0.1),
+        r"pct_start must be in \[0, 1\], not -0\.1",
+    ),
+    (
+        lambda: gc.cosine_onecycle_schedule(10, 1.0, div_factor=0.0),
+        r"div_factor must be greater than 0",
+    ),
     (
         lambda: gc.linear_onecycle_schedule(10, 1.0, 0.9, 0.5),
         r"pct_final must be 0.9 or more, not 0.5",
@@ -296,13 +304,9 @@ WRONG = [
     ),
     (
         lambda: gc.schedules.sum_schedule(lambda step: jnp.ones(3), 1.0),
-        r"gives an array of shape \[3\], not a number",
+        r"the schedule .*<lambda> \(.*\) must give one number at a step, not an array of shape \[3\]",
     ),
     (lambda: gc.schedules.cosine_annealing_schedule(1.0, 0), r"half_period must be 1 or more"),
-    (
-        lambda: gc.schedules.cosine_restarts_schedule(1.0, 5, 1.5),
-        r"t_mult must be an integer, not 1.5",
-    ),
     (
         lambda: gc.schedules.cosine_restarts_schedule(1.0, 5, warmup_steps=5),
         r"first_decay_steps includes the warm-up: 5 for",
@@ -340,7 +344,7 @@ def test_a_wrong_argument_is_named_where_it_is_written(make, message):
 
 def test_what_python_makes_of_a_traced_step_is_an_error_that_names_the_schedule():
     with pytest.raises(
-        TypeError, match=r"shifted_schedule: Attempted boolean conversion of traced array"
+        TypeError, match=r"shifted_schedule: the schedule .*<lambda> \(.*\) looks at the step's value"
     ):
         gc.schedules.shifted_schedule(lambda step: 1.0 if step < 5 else 0.5, 2)
     with pytest.raises(

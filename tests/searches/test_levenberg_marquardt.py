@@ -260,7 +260,7 @@ def test_shards_are_refused():
     [
         ({"scaling": "rows"}, r"scaling must be one of 'jacobian', 'none', not 'rows'"),
         ({"initial_damping": -1.0}, "initial_damping must be 0 or more, not -1.0"),
-        ({"eta": 1.0}, "eta must be less than 1, what a perfect model gives, not 1.0"),
+        ({"eta": 1.0}, r"eta must be in \[0, 1\), not 1\.0"),
     ],
 )
 def test_arguments_are_checked(arguments, message):

@@ -279,9 +279,9 @@ def test_arguments_out_of_range_are_refused():
         (lambda: gc.strong_wolfe(c1=0.9, c2=0.5), "c1 <= c2"),
         (lambda: gc.strong_wolfe(max_evals=0), "max_evals must be 1 or more"),
         (lambda: gc.strong_wolfe(guess="last"), "guess must be one of 'unit', 'previous'"),
-        (lambda: gc.hager_zhang(c1=0.6), "c1 < 1/2"),
+        (lambda: gc.hager_zhang(c1=0.6), r"c1 must be in \(0, 0\.5\), not 0\.6"),
         (lambda: gc.backtracking("wolfe"), "condition must be one of 'armijo', 'goldstein'"),
-        (lambda: gc.backtracking(shrink=1.0), "shrink must be between 0 and 1"),
+        (lambda: gc.backtracking(shrink=1.0), r"shrink must be in \(0, 1\), not 1\.0"),
         (lambda: gc.backtracking(window=0), "window must be 1 or more"),
     ]:
         with pytest.raises(ValueError, match=message):

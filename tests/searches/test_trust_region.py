@@ -220,9 +220,10 @@ def test_a_rejected_step_leaves_the_parameters_and_shrinks_the_radius_to_a_quart
 
 
 def test_the_radius_doubles_on_the_boundary_up_to_the_largest():
-    _, states = go(gc.trust_region(max_radius=3.0), jnp.full(2, 50.0), lambda p: jnp.sum(p**2), 3)
+    tx = gc.trust_region(initial_radius=1.0, max_radius=3.0)
+    _, states = go(tx, jnp.full(2, 50.0), lambda p: jnp.sum(p**2), 3)
     np.testing.assert_allclose(entry(states)["radius"], [2.0, 4.0, 6.0])
-    points, _ = go(gc.trust_region(max_radius=3.0), jnp.full(2, 50.0), lambda p: jnp.sum(p**2), 4)
+    points, _ = go(tx, jnp.full(2, 50.0), lambda p: jnp.sum(p**2), 4)
     np.testing.assert_allclose(
         np.linalg.norm(np.diff(points, axis=0), axis=1), [2.0, 3.0, 3.0], rtol=1e-5
     )
@@ -392,8 +393,8 @@ def test_inside_groups_the_others_stay():
     ("arguments", "message"),
     [
         ({"subproblem": "exact"}, r"subproblem must be one of 'steihaug', 'dogleg', not 'exact'"),
-        ({"initial_radius": 0.0}, "initial_radius must be more than 0, not 0.0"),
-        ({"eta": 0.25}, "eta must be less than 1/4, where the radius starts to fall, not 0.25"),
+        ({"initial_radius": 0.0}, "initial_radius must be greater than 0, not 0.0"),
+        ({"eta": 0.25}, r"eta must be in \[0, 0\.25\), not 0\.25"),
         ({"max_steps": 0}, "max_steps must be 1 or more, not 0"),
         (
             {"subproblem": "dogleg", "tol": 0.1},

@@ -98,7 +98,7 @@ def test_it_asks_for_the_value():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(factor=1.0), r"factor must be between 0 and 1, not 1.0"),
+        (dict(factor=1.0), r"factor must be in \(0, 1\), not 1\.0"),
         (dict(patience=0), r"patience must be 1 or more, not 0"),
         (dict(rtol=-0.1), r"rtol must be 0 or more"),
         (dict(atol=-0.1), r"atol must be 0 or more"),

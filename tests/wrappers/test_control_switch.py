@@ -208,10 +208,11 @@ def test_what_cannot_be_carried_is_refused_by_init(first, then, carry, match):
 
 
 @pytest.mark.parametrize(
-    ("at", "match"), [(-1, "0 or more, not -1"), (2.5, "a whole number, not 2.5")]
+    ("at", "kind", "match"),
+    [(-1, ValueError, "0 or more, not -1"), (2.5, TypeError, "an integer, not 2.5")],
 )
-def test_the_step_of_a_switch_can_be_reached(at, match):
-    with pytest.raises(ValueError, match=f"switch: at must be {match}"):
+def test_the_step_of_a_switch_can_be_reached(at, kind, match):
+    with pytest.raises(kind, match=f"switch: at must be {match}"):
         gc.switch(gc.sgd(0.1), at=at, then=gc.sgd(0.1)).init(PARAMS)
 
 

@@ -159,7 +159,7 @@ def test_the_scale_is_found_once_or_not_at_all():
     [
         ({"growth_interval": 0}, "growth_interval must be 1 or more, not 0"),
         ({"growth_factor": 0.5}, "growth_factor must be 1 or more, not 0.5"),
-        ({"backoff_factor": 1.5}, "backoff_factor must be between 0 and 1, not 1.5"),
+        ({"backoff_factor": 1.5}, r"backoff_factor must be in \(0, 1\), not 1\.5"),
         ({"initial_scale": 0.0}, "initial_scale must be greater than 0, not 0.0"),
         ({"min_scale": -1.0}, "min_scale must be greater than 0, not -1.0"),
         ({"initial_scale": 0.5}, "initial_scale must be 1.0 or more, not 0.5"),

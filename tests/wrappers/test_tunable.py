@@ -380,7 +380,7 @@ def test_dtype_and_sharding_stay():
             "no tunable in this state has 'lr'; there are 'learning_rate', 'momentum'",
         ),
         ("momentum", jnp.ones(2), ValueError, r"momentum must have shape \[\], not \[2\]"),
-        ("momentum", float("nan"), ValueError, "momentum is not a number"),
+        ("momentum", float("nan"), ValueError, "momentum must be in .*, not nan"),
         ("momentum", "0.9", TypeError, "momentum must be a number, not '0.9'"),
         ("momentum", None, TypeError, "momentum must be a number, not None"),
         ("momentum", True, TypeError, "momentum must be a number, not True"),

@@ -25,8 +25,9 @@ def out_of_range(case: Case) -> Found:
     """A number, or a value of a schedule, that its argument does not take."""
     for part in case.parts:
         end = run_length(part, case.parts, case.steps) if case.steps else None
+        known = {name for name, _ in rates(part)}  # of which no number has a finding of its own
         for name, kind, value in hyperparameters(part):
-            for step, x in _values(value, end):
+            for step, x in () if name in known and kind.range == EVERY else _values(value, end):
                 if kind.range is not None and x not in kind.range:
                     severity, text = _finding(name, kind.range, step, x)
                     yield severity, part.name, text
@@ -62,12 +63,9 @@ def hyperparameters(part: PlacedMember) -> Iterator[tuple[str, ArgumentKind, Any
     """The numbers and schedules among a member's arguments, by name.
 
     Those of a recipe are its members'; those of a constraint or a penalty that it holds are its
-    own. A rate that is no number has a finding of its own.
+    own.
     """
-    known = {name for name, _ in rates(part)}
-    for name, kind, value in () if part.call.factory.composite else _arguments(part.call):
-        if not (name in known and kind.range == EVERY and not callable(value)):
-            yield name, kind, value
+    yield from () if part.call.factory.composite else _arguments(part.call)
 
 
 def _arguments(call: Call, above: str = "") -> Iterator[tuple[str, ArgumentKind, Any]]:
