@@ -2,15 +2,19 @@
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+
 from gradchain.as_optax.adapters import accept_any_extra
 from gradchain.as_optax.base import ScalarOrSchedule
 from gradchain.as_optax.line_search import scale_by_zoom_linesearch
 from gradchain.as_optax.wrappers import Pair, named_pair
 from gradchain.core.transformation import GradientTransformation, chain
 from gradchain.core.types import Params, Updates
-from gradchain.numerics.arithmetic import safe_divide
+from gradchain.numerics.arithmetic import real_dtype, safe_divide
 from gradchain.optimizers.second_order.lbfgs import scale_by_lbfgs as native_scale_by_lbfgs
 from gradchain.transforms.scaling import identity, scale, scale_by_learning_rate
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.norms import scaled_norm
 
 
 class ScaleByLBFGSState(NamedTuple):
@@ -40,6 +44,8 @@ _SLOTS = {
 def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Pair:
     """``gradchain.scale_by_lbfgs``, from the updates that it is given.
 
+    The first ones are scaled to a length of 1 at most.
+
     Args:
         memory_size: how many pairs of a step and a change of the gradient are remembered.
         scale_init_precond: only ``True``.
@@ -51,7 +57,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Pa
         raise NotImplementedError(
             "scale_by_lbfgs: scale_init_precond=False; the pairs begin with a scaled identity."
         )
-    tx = native_scale_by_lbfgs(memory_size)
+    tx = native_scale_by_lbfgs(memory_size, scale_first=False)
 
     def read(state: dict[str, Any]) -> ScaleByLBFGSState:
         native = dict(state["scale_by_lbfgs"])
@@ -65,7 +71,10 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Pa
     ) -> tuple[Any, ScaleByLBFGSState]:
         slots = state.native | {slot: getattr(state, name) for name, slot in _SLOTS.items()}
         updates, new = tx.update(updates, {"scale_by_lbfgs": slots}, params)
-        return updates, read(new)
+        is_first = new["scale_by_lbfgs"]["pairs"] == 0
+        factor = jnp.where(is_first, 1.0 / jnp.maximum(scaled_norm(updates), 1.0), 1.0)
+        scaled = map_leaves(lambda x: x * factor.astype(real_dtype(x.dtype)), updates)
+        return scaled, read(new)
 
     return named_pair("scale_by_lbfgs", lambda params: read(tx.init(params)), update)
 

@@ -12,6 +12,7 @@ from gradchain.core.errors import check_at_least, check_one_of
 from gradchain.core.slots import like_param, numbers, scalar
 from gradchain.core.types import Numeric, Params, State, Updates
 from gradchain.numerics.arithmetic import safe_divide
+from gradchain.searches.first_step import first_length
 from gradchain.searches.search import Search, Told, Working
 from gradchain.tree.mapping import map_leaves, scale_tree
 from gradchain.tree.norms import dot, scaled_norm
@@ -40,9 +41,9 @@ def along(
     """Make a member of a chain from a line search.
 
     For such line searches on numbers see ``gradchain.searches``. Where the update that it is given
-    does not go downhill, or the last search failed, it goes along the negative gradient, scaled to
-    a length of 1 at most. A loss or slope that is not finite counts as too high. Its slots: the
-    accepted ``step``, its first order decrease ``gain``, and the last ``values``.
+    does not go downhill, or the last search failed, it goes along the negative gradient, with a
+    length of its own (``first_length``). A loss or slope that is not finite counts as too high. Its
+    slots: the accepted ``step``, its first order decrease ``gain``, and the last ``values``.
 
     Args:
         start: see there.
@@ -50,8 +51,8 @@ def along(
         names: those of the numbers that ``m`` holds, beside ``step``.
         initial_step: the first step to try.
         guess: ``"unit"``: each search begins with ``initial_step``; ``"previous"``: with the step
-            that promises the decrease of the last one, and the first with one as long as
-            ``initial_step`` at most.
+            that promises the decrease of the last one, and the first with one that makes
+            ``initial_step`` times that length.
         window: how many of the last values an increase is measured from: with 1, the last one.
 
     Example:
@@ -81,14 +82,15 @@ def along(
     def begin(
         g: Updates, s: State, p: Params, value: jax.Array, grad: Updates
     ) -> tuple[Working, jax.Array]:
-        direction, slope = _downhill(g, grad, s["failed"])
+        length = first_length(p, grad, value)
+        direction, slope = _downhill(g, grad, s["failed"], length)
         values = jnp.roll(s["values"], 1).at[0].set(value)
         is_first = s["gain"] == 0
         values = jnp.where(is_first, jnp.full_like(values, value), values)
         if guess == "unit":
             first = initial_step + jnp.zeros_like(slope)
         else:
-            first = _previous_step(s, slope, direction, initial_step)
+            first = _previous_step(s, slope, direction, initial_step * length)
         m = start(value, slope, first, jnp.max(values))
         over = slope == 0
         step = jnp.where(over, 0.0, m["step"])
@@ -121,17 +123,18 @@ def _downhill(
     g: Updates,
     grad: Updates,
     failed: jax.Array,
+    length: jax.Array,
 ) -> tuple[Updates, jax.Array]:
     """The direction of a search and the slope along it.
 
-    It is the update, or the negative gradient if the update does not go downhill or the last search
-    failed.
+    It is the update, or the negative gradient of a ``length`` if the update does not go downhill or
+    the last search failed.
     """
-    slope, length = dot(grad, g), scaled_norm(grad)
+    slope, steepness = dot(grad, g), scaled_norm(grad)
     is_downhill = (slope < 0) & jnp.isfinite(slope) & (failed == 0)
-    factor = jnp.minimum(1.0, safe_divide(1.0, length))
+    factor = safe_divide(length, steepness)
     choose = lambda u, d: jnp.where(is_downhill, u, -factor * d)
-    steepest = -jnp.minimum(length, 1.0) * length
+    steepest = -length * steepness
     direction = map_leaves(choose, g, grad)
     return direction, jnp.where(is_downhill, slope, steepest)
 
@@ -147,9 +150,9 @@ def _unpack(q: Working, names: list[str]) -> Numbers:
 
 
 def _previous_step(
-    s: State, slope: jax.Array, direction: Updates, initial_step: Numeric
+    s: State, slope: jax.Array, direction: Updates, first_length: jax.Array
 ) -> jax.Array:
     """The step that promises the decrease of the last one."""
-    short = initial_step * jnp.minimum(1.0, safe_divide(1.0, scaled_norm(direction)))
+    short = safe_divide(first_length, scaled_norm(direction))
     longer = jnp.minimum(safe_divide(s["gain"], slope), 10 * s["step"])
     return jnp.where(s["step"] == 0, short, longer)

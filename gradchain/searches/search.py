@@ -68,7 +68,8 @@ class Search(PerTree):
         trial: see there.
         tell: see there.
         working: the slots that hold the search ``q`` while it goes on, beside those of ``slots``,
-            which stay.
+            which stay. ``is_whole`` among them says whether the trial is all that the model of the
+            loss asks for, or shorter, since a radius limits it.
         patience: after how many searches in a row that found nothing another one is hopeless.
     """
 

@@ -13,7 +13,7 @@ from gradchain.searches.along import Learnt, Numbers, along, check_wolfe
 from gradchain.searches.search import Search
 
 NAMES = [
-    *("start", "slope", "reference", "tried", "is_bracketed"),
+    *("start", "slope", "most", "tried", "is_bracketed"),
     *("low", "low_value", "low_slope", "high", "high_value", "high_slope"),
 ]
 
@@ -50,7 +50,8 @@ def strong_wolfe(
         initial_step: the first step to try, as a factor of the update.
         guess: whether each search begins there, ``"unit"``, or with the step that promises the
             decrease of the last one, ``"previous"``.
-        max_step: the longest step, as a factor of the update.
+        max_step: the longest step, as a factor of the update, or with ``"previous"`` of the first
+            step that is tried: an update may be in other units than the parameters.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -74,17 +75,18 @@ def strong_wolfe(
         zero = jnp.zeros_like(value)
         ends = {"low": zero, "low_value": value, "low_slope": slope}
         ends |= {"high": zero, "high_value": value, "high_slope": slope}
-        m = {"start": value, "slope": slope, "reference": reference}
+        most = max_step * (step if guess == "previous" else jnp.ones_like(value))
+        m = {"start": value, "slope": slope, "most": most}
         m |= {"tried": zero, "is_bracketed": zero}
-        return m | ends | {"step": jnp.minimum(step, max_step)}
+        return m | ends | {"step": jnp.minimum(step, most)}
 
     def tell(m: Numbers, value: jax.Array, slope: jax.Array) -> Learnt:
         step = m["step"]
         noise = 10 * jnp.finfo(value.dtype).eps * jnp.abs(m["start"])
         is_hidden = jnp.abs(value - m["start"]) <= noise
         is_flat_fall = is_hidden & (slope <= (2 * c1 - 1) * m["slope"])
-        falls = (value <= m["reference"] + c1 * step * m["slope"]) | is_flat_fall
-        is_last = (step >= max_step) & (slope < 0)
+        falls = (value <= m["start"] + c1 * step * m["slope"]) | is_flat_fall
+        is_last = (step >= m["most"]) & (slope < 0)
         is_curved = jnp.abs(slope) <= -c2 * m["slope"]
         accepted = falls & (is_curved | is_last)
 
@@ -96,7 +98,7 @@ def strong_wolfe(
         took = accepted | ~is_high
         over = accepted | is_narrow | (new["tried"] >= max_evals)
         settled = jnp.where(accepted, step, new["low"])
-        longer = jnp.minimum(beyond(m, new), max_step)
+        longer = jnp.minimum(beyond(m, new), m["most"])
         following = jnp.where(is_bracketed, within(new), longer)
         new["step"] = jnp.where(over, settled, following)
         return new, took, over
@@ -154,8 +156,12 @@ def cubic_minimum(
 ) -> jax.Array:
     """The minimum of the cubic through two points with slopes.
 
-    It is NaN if there is none.
+    It is NaN if there is none. The slopes are divided by a power of two, since their squares may be
+    out of range.
     """
     mean = slope_a + slope_b - 3 * (value_a - value_b) / (a - b)
+    size = jnp.maximum(jnp.abs(mean), jnp.maximum(jnp.abs(slope_a), jnp.abs(slope_b)))
+    by = jnp.ldexp(jnp.ones_like(size), -jnp.frexp(size)[1])
+    mean, slope_a, slope_b = mean * by, slope_a * by, slope_b * by
     root = jnp.sign(b - a) * jnp.sqrt(jnp.square(mean) - slope_a * slope_b)
     return b - (b - a) * (slope_b + root - mean) / (slope_b - slope_a + 2 * root)

@@ -18,6 +18,7 @@ from gradchain.curvature.products import hessian_operator
 from gradchain.curvature.vectors import Operator
 from gradchain.numerics.arithmetic import safe_divide, safe_sqrt
 from gradchain.searches.bounds import Bounds, cut, free_part
+from gradchain.searches.first_step import typical_length
 from gradchain.searches.search import Search, Told, ValueFn, Working
 from gradchain.tree.mapping import scale_tree
 from gradchain.tree.norms import all_finite, dot, scaled_norm
@@ -26,8 +27,8 @@ from gradchain.tree.norms import all_finite, dot, scaled_norm
 @transform
 def trust_region(
     subproblem: str = "steihaug",
-    initial_radius: Positive = 1.0,
-    max_radius: Annotated[Hyper, "(0, inf]"] = 1e10,
+    initial_radius: Positive | None = None,
+    max_radius: Annotated[Hyper, "(0, inf]"] | None = None,
     eta: Annotated[Hyper, "[0, 0.25)"] = 0.1,
     tol: NonNegative | None = None,
     max_steps: PositiveInt | None = None,
@@ -52,8 +53,10 @@ def trust_region(
         subproblem: ``"steihaug"``, conjugate gradients that stop on the boundary or at negative
             curvature; or ``"dogleg"``, along the gradient and then towards Newton's point, with a
             Hessian that is made whole and positive definite, for up to a few thousand parameters.
-        initial_radius: :math:`\Delta` at the start, in units of the parameters.
-        max_radius: the largest :math:`\Delta`.
+        initial_radius: :math:`\Delta` at the start, in units of the parameters; ``None``: the
+            largest magnitude in them, or where all are 0 the length :math:`2 |f| / \lVert g
+            \rVert`.
+        max_radius: the largest :math:`\Delta`; ``None`` for no limit.
         eta: :math:`\eta`, in [0, 1/4).
         tol: the accuracy of ``"steihaug"``, relative to the gradient. ``None``:
             :math:`\min(\frac12, \sqrt{\lVert g \rVert / \lVert g_0 \rVert})` with the first
@@ -87,8 +90,10 @@ def trust_region(
         value_fn: ValueFn,
         bounds: Bounds = None,
     ) -> tuple[Working, jax.Array]:
-        radius = jnp.where(s["radius"] > 0, s["radius"], initial_radius)
-        radius = jnp.minimum(radius, max_radius)
+        own = typical_length(p, grad, value) if initial_radius is None else initial_radius
+        radius = jnp.where(s["radius"] > 0, s["radius"], own)
+        limit = 1e-3 * jnp.finfo(radius.dtype).max if max_radius is None else max_radius
+        radius = jnp.minimum(radius, limit)
         multiply = hessian_operator(value_fn, p)
         free = lambda tree: free_part(tree, p, grad, bounds)
         inside = lambda v: free(multiply(free(v)))
@@ -98,15 +103,17 @@ def trust_region(
             x, promised = _dogleg(inside, free(grad), radius)
             new = {}
         u = scale_tree(x, -1.0)
+        is_whole = jnp.where(scaled_norm(u) < 0.9 * radius, 1.0, 0.0)
         over = ~(promised > 0)
         if bounds is not None:
             u = cut(u, p, bounds)
             promised = -dot(grad, u) - 0.5 * dot(u, multiply(u))
-        q = {"update": u, "radius": radius, "before": value}
+        q = {"update": u, "radius": radius, "before": value, "is_whole": is_whole}
         return q | {"promised": promised, "slope": dot(grad, u)} | new, over
 
     tell = lambda q, value, grad: _tell(q, value, grad, eta)
-    working = {"update": like_param} | dict.fromkeys(["before", "promised", "slope"], scalar)
+    names = ["before", "promised", "slope", "is_whole"]
+    working = {"update": like_param} | dict.fromkeys(names, scalar)
     lasting = {"radius": scalar} | (forced(tol) if is_truncated else {})
     return Search(begin, lambda q: q["update"], tell, working, 40, **lasting)
 

@@ -30,13 +30,14 @@ class StrongWolfe(Along):
 
     def steps(self, value: float, slope: float, first: float, reference: float) -> Search:
         start, low, high = (0.0, value, slope), (0.0, value, slope), None
-        noise, step = 10 * EPS * abs(value), min(first, self.max_step)
+        most = self.max_step * (first if self.guess == "previous" else 1.0)
+        noise, step = 10 * EPS * abs(value), min(first, most)
         for _ in range(self.max_evals):
             there = (step, *(yield step))
             is_flat_fall = abs(there[1] - value) <= noise and there[2] <= (2 * self.c1 - 1) * slope
             falls = there[1] <= reference + self.c1 * step * slope or is_flat_fall
             if falls and (
-                abs(there[2]) <= -self.c2 * slope or (step >= self.max_step and there[2] < 0)
+                abs(there[2]) <= -self.c2 * slope or (step >= most and there[2] < 0)
             ):
                 return step
             before = low
@@ -49,7 +50,7 @@ class StrongWolfe(Along):
             if high is None:
                 at, moved = cubic(before, low), low[0] - before[0]
                 at = low[0] + 9 * moved if not at > low[0] else at
-                step = min(max(at, low[0] + 1.1 * moved), low[0] + 9 * moved, self.max_step)
+                step = min(max(at, low[0] + 1.1 * moved), low[0] + 9 * moved, most)
                 continue
             width = high[0] - low[0]
             if abs(width) <= 4 * EPS * max(step, low[0]):

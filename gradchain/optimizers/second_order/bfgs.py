@@ -48,8 +48,8 @@ def scale_by_bfgs(scale_first: bool = True) -> Body:
     ``scale_by_lbfgs``. Parameters must not be split by ``shard_map``.
 
     Args:
-        scale_first: whether a gradient without pairs is scaled to a length of 1 at most; else it is
-            taken as it is.
+        scale_first: whether a gradient without pairs is scaled, as there; else it is taken as it
+            is.
 
     Source: Broyden, 1970, https://doi.org/10.1093/imamat/6.1.76; Fletcher, 1970,
     https://doi.org/10.1093/comjnl/13.3.317; Goldfarb, 1970,
@@ -124,7 +124,7 @@ def _dense(with_pair: Callable[..., jax.Array], scale_first: bool) -> Body:
     ``with_pair(matrix, step, change, sy)`` gives the next matrix from the last and a new pair.
     """
 
-    def rule(g, s, p, grad, dtypes):
+    def rule(g, s, p, grad, dtypes, value=None):
         refuse_shards(g)
         pair, point = next_pair(s, g, p, grad)
         in_place = lambda tree: to_vector(_with_zeros(tree, dtypes[1]))
@@ -139,7 +139,7 @@ def _dense(with_pair: Callable[..., jax.Array], scale_first: bool) -> Body:
         updated = with_pair(last, step, change, sy)
         matrix = jnp.where(pair.is_good, updated, s["inverse_hessian"])
         pairs = jnp.where(pair.is_good, increment(s["pairs"]), s["pairs"])
-        factor = first_scale(g, scale_first)
+        factor = first_scale(g, p, value, scale_first)
         multiplied = jnp.where(pairs > 0, matmul(matrix, vector), factor * vector)
         direction = map_leaves(lambda g, d: d, g, to_tree(multiplied))
         direction, is_downhill = downhill_or_gradient(direction, g, factor)

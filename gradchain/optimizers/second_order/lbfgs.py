@@ -49,11 +49,12 @@ def scale_by_lbfgs(
         H \leftarrow V^T H V + \rho s s^T, \quad V = I - \rho y s^T, \quad \rho = \frac{1}{s^T y},
         \quad \text{from } H = \gamma I, \quad \gamma = \frac{s^T y}{y^T y} \text{ of the last pair}
 
-    Without a pair the gradient is scaled to a length of 1 at most, so that a line search may always
-    try 1 first. Should the direction not go downhill after all, which takes an overflow or much
-    rounding, the pairs are forgotten and it is that of a start. A pair enters where the curvature
-    along its step is positive; pairs are kept in a ring of arrays like the parameters, split over
-    devices as these are.
+    Without a pair the gradient is scaled to the length of the largest parameter, so that a line
+    search may always try 1 first, whatever the units are; with ``value=``, the loss :math:`f`, to
+    :math:`2 |f| / \lVert g \rVert` at most, or where all parameters are 0. Should the direction
+    not go downhill after all, which takes an overflow or much rounding, the pairs are forgotten and
+    it is that of a start. A pair enters where the curvature along its step is positive; pairs are
+    kept in a ring of arrays like the parameters, split over devices as these are.
 
     Args:
         memory_size: how many pairs are remembered. Each costs two arrays like the parameters; 3 to
@@ -86,10 +87,10 @@ def scale_by_lbfgs(
     store = store_own_products if is_two_loop else _store_all_products
     multiply = _two_loop if is_two_loop else _compact
 
-    def rule(g, s, p, grad):
+    def rule(g, s, p, grad, value=None):
         pair, point = next_pair(s, g, p, grad)
         new = s | point | store_pair(pair, s, store)
-        factor = first_scale(g, scale_first)
+        factor = first_scale(g, p, value, scale_first)
         direction, is_downhill = downhill_or_gradient(multiply(g, new, factor), g, factor)
         is_lost = ~is_downhill & has_direction(g)
         return direction, new | {"pairs": jnp.where(is_lost, 0, new["pairs"])}

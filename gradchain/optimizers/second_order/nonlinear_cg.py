@@ -23,10 +23,10 @@ from gradchain.optimizers.second_order.pairs import downhill_or_gradient
 from gradchain.optimizers.second_order.searched import with_line_search
 from gradchain.searches.strong_wolfe import strong_wolfe
 from gradchain.tree.mapping import map_leaves
-from gradchain.tree.norms import dot, global_norm
+from gradchain.tree.norms import dot
 
-#: The number eta of Hager & Zhang, which bounds how far below zero beta may fall.
-ETA = 0.01
+#: The number eta of Hager & Zhang (2013), which bounds how far below zero beta may fall.
+ETA = 0.4
 
 
 def _polak_ribiere(g: Tree, old: Tree, y: Tree, d: Tree) -> jax.Array:
@@ -49,13 +49,13 @@ def _dai_yuan(g: Tree, old: Tree, y: Tree, d: Tree) -> jax.Array:
 def _hager_zhang(g: Tree, old: Tree, y: Tree, d: Tree) -> jax.Array:
     """Hager & Zhang's choice, bounded from below.
 
-    See equations 1.3, 1.6 and 1.7 of the paper, whose direction is the negative of ``d``.
+    See equation 1.3 of the paper of 2005, whose direction is the negative of ``d``, and equation
+    2.3 of that of 2013: the bound of 2005 is another one in other units of the loss.
     """
     curvature = -dot(d, y)
     correction = 2.0 * dot(d, g) * safe_divide(dot(y, y), curvature)
     beta = safe_divide(dot(y, g) + correction, curvature)
-    size = global_norm(d) * jnp.minimum(ETA, global_norm(old))
-    least = -safe_divide(1.0, size)
+    least = -ETA * safe_divide(dot(d, old), dot(d, d))
     return jnp.maximum(beta, least)
 
 
@@ -89,7 +89,7 @@ def scale_by_nonlinear_cg(
     ``hestenes_stiefel``  :math:`g^T y / p^T y`
     ``dai_yuan``          :math:`g^T g / p^T y`
     ``hager_zhang``       :math:`(y - 2 p \frac{y^T y}{p^T y})^T g / p^T y`, and no less than
-                          :math:`-1 / (\lVert p \rVert \min(0.01, \lVert g_{old} \rVert))`
+                          :math:`0.4\, p^T g_{old} / p^T p`
     ====================  ==========================================================================
 
     On a quadratic with exact line searches they all are linear conjugate gradients. Where the sum
@@ -112,8 +112,8 @@ def scale_by_nonlinear_cg(
     https://doi.org/10.1051/m2an/196903R100351; Hestenes & Stiefel, 1952,
     https://doi.org/10.6028/jres.049.044; Dai & Yuan, 1999,
     https://doi.org/10.1137/S1052623497318992; Hager & Zhang, 2005,
-    https://doi.org/10.1137/030601880; Powell, "Restart Procedures for the Conjugate Gradient
-    Method", 1977, https://doi.org/10.1007/BF01593790
+    https://doi.org/10.1137/030601880, and 2013, https://doi.org/10.1137/120898097; Powell, "Restart
+    Procedures for the Conjugate Gradient Method", 1977, https://doi.org/10.1007/BF01593790
 
     Example:
         >>> import gradchain as gc

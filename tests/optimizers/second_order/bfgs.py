@@ -24,9 +24,11 @@ def to_tree(vector: np.ndarray, like: Tree) -> Tree:
     return made
 
 
-def shortened(g: np.ndarray) -> np.ndarray:
-    """No longer than 1."""
-    return g / max(1.0, float(np.linalg.norm(g)))
+def with_a_length(g: np.ndarray, p: Tree) -> np.ndarray:
+    """As long as the largest parameter; 1 where all are 0."""
+    size = max((float(np.abs(x).max(initial=0.0)) for x in p.values()), default=0.0)
+    length = float(np.linalg.norm(g))
+    return g * ((size or 1.0) / length) if length else g
 
 
 def bfgs(h: np.ndarray, s: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -74,7 +76,7 @@ class QuasiNewton(Twin):
     def update(self, g: Tree, p: Tree) -> Tree:
         flat = to_vector(g)
         self.remember(to_vector(p), flat)
-        start = shortened(flat) if self.scale_first else flat
+        start = with_a_length(flat, p) if self.scale_first else flat
         return to_tree(self.matrix() @ flat if self.pairs else start, g)
 
 

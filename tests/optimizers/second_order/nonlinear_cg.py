@@ -26,7 +26,7 @@ def beta(method: str, g: np.ndarray, old: np.ndarray, p: np.ndarray) -> float:
         return ratio(g @ y, p @ y)
     if method == "dai_yuan":
         return ratio(g @ g, p @ y)
-    least = -ratio(1, np.linalg.norm(p) * min(0.01, np.linalg.norm(old)))
+    least = 0.4 * ratio(p @ old, p @ p)
     return max(ratio((y - 2 * p * ratio(y @ y, p @ y)) @ g, p @ y), least)
 
 

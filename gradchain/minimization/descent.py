@@ -1,0 +1,122 @@
+"""How far a minimization has come, in the units that loss and parameters have."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.core.types import Numeric, Params, State, Tree
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.norms import largest_in
+
+FAR = 1e8  # from the start, as a multiple of its size, where a value falls without bound
+
+# A gradient at a minimum is about as small as rounding of the value hides; at a kink it is not.
+SLACK = 10.0
+
+
+class Height(NamedTuple):
+    """Value and norm of the gradient at a point."""
+
+    value: jax.Array
+    grad_norm: jax.Array
+
+
+class Descent(NamedTuple):
+    """What a minimization has seen on its way."""
+
+    first: Height  # at the start
+    length: jax.Array  # the largest parameter there; 1 at least
+    depth: jax.Array  # the magnitude of the value there; 1 at least
+    steepness: jax.Array  # the largest gradient per root of the decrease that its step brought
+
+
+def started(height: Height, params: Params) -> Descent:
+    """The descent at its start."""
+    length = jnp.maximum(largest_in(params).astype(height.value.dtype), 1.0)
+    depth = jnp.maximum(jnp.abs(height.value), 1.0)
+    return Descent(height, length, depth, jnp.zeros_like(depth))
+
+
+def continued(descent: Descent, last: Height, now: Height) -> Descent:
+    """The descent after a step from one height to another.
+
+    Only steps count that brought a hundredth of the whole decrease, and more than rounding: short
+    ones at a kink have steep gradients and small decreases.
+    """
+    decrease = last.value - now.value
+    whole = descent.first.value - now.value
+    noise = 1e3 * jnp.finfo(decrease.dtype).eps * jnp.abs(last.value)
+    counts = (decrease >= 0.01 * whole) & (decrease > noise)
+    steepness = last.grad_norm / jnp.sqrt(jnp.where(counts, decrease, 1.0))
+    steepness = jnp.where(counts, steepness, 0.0)
+    return descent._replace(steepness=jnp.maximum(descent.steepness, steepness))
+
+
+def has_flattened(descent: Descent, now: Height, least: Numeric) -> jax.Array:
+    r"""Whether the gradient has fallen as a smooth function lets it.
+
+    On a parabola :math:`\lVert g \rVert^2` is in proportion to the height above the minimum. So
+    where this height is no more than ``least`` times the value, the gradient is small too, in the
+    proportion of a step that brought much; at a kink it stays large. Without such a step nothing
+    is known, and it holds.
+    """
+    rounding = 2 * jnp.finfo(now.value.dtype).eps
+    noise = jnp.sqrt(jnp.maximum(least, rounding)) * jnp.sqrt(jnp.abs(now.value))
+    is_small = now.grad_norm <= SLACK * descent.steepness * noise
+    return is_small | (descent.steepness == 0)
+
+
+def is_endless(
+    descent: Descent, base: Params, last: Height, params: Params, now: Height
+) -> jax.Array:
+    """Whether the value falls without bound.
+
+    It does if one step, or all together, went a hundred million times as far as parameters and
+    value are large, to where it is as steep as before.
+
+    Args:
+        descent: the descent up to this step.
+        base: where the step began.
+        last: value and norm of the gradient there.
+        params: where it ended.
+        now: value and norm of the gradient there.
+    """
+    moved = largest_in(map_leaves(jnp.subtract, params, base))
+    in_one = moved > FAR * jnp.maximum(descent.length, largest_in(base))
+    in_one &= now.value < -FAR * jnp.maximum(descent.depth, jnp.abs(last.value))
+    in_one &= now.grad_norm > 0.99 * last.grad_norm
+    in_all = largest_in(params) > FAR * descent.length
+    in_all &= now.value < -FAR * descent.depth
+    in_all &= now.grad_norm > 0.999 * descent.first.grad_norm
+    return in_one | in_all
+
+
+def is_better(now: Height, best: Height) -> jax.Array:
+    """Whether a point is better than the best so far.
+
+    Its value is lower, or no higher than rounding makes it and the gradient smaller.
+    """
+    noise = 4 * jnp.finfo(now.value.dtype).eps * jnp.abs(best.value)
+    noise = jnp.where(jnp.isfinite(noise), noise, 0.0)
+    top = best.value + noise
+    is_level = (now.value <= top) & (now.grad_norm < best.grad_norm)
+    is_lower = (now.value < best.value) & jnp.isfinite(now.grad_norm)
+    return jnp.isfinite(now.value) & (is_lower | is_level)
+
+
+def all_equal(a: Tree, b: Tree) -> jax.Array:
+    """Whether two trees hold the same numbers."""
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    same = [jnp.all(x == y) for x, y in pairs]
+    return jnp.all(jnp.stack(same)) if same else jnp.array(True)
+
+
+def is_growing(entry: State, before: State) -> jax.Array:
+    """Whether a radius lets the next step of a search be longer than the last one."""
+    if "radius" not in entry:
+        return jnp.array(False)
+    moved = map_leaves(jnp.subtract, entry["kept"], before["base"])
+    return largest_in(entry["update"]) > 1.5 * largest_in(moved)
