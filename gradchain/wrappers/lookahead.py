@@ -13,7 +13,7 @@ from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, State
 from gradchain.numerics.counting import increment, remainder
 from gradchain.tree.mapping import map_leaves
-from gradchain.tree.paths import distinct_leaves
+from gradchain.tree.paths import distinct_leaves, flatten, flatten_like
 
 
 @transform(roles="final")
@@ -84,11 +84,14 @@ def _choose(condition: jax.Array, chosen: State, other: State) -> State:
 
     A leaf that ``chosen`` lacks stays.
     """
-    by_path = dict(distinct_leaves(chosen))
-    found = [by_path.get(path) for path, _ in distinct_leaves(other)]
+    _, treedef = flatten(other)
+    try:
+        found = flatten_like(treedef, chosen)
+    except (ValueError, TypeError, KeyError):  # a serializer has changed the containers
+        by_path = dict(distinct_leaves(chosen))
+        found = [by_path.get(path) for path, _ in distinct_leaves(other)]
 
     def pick(x, new):
         return x if new is None else jnp.where(condition, new, x)
 
-    treedef = jax.tree.structure(other, is_leaf=lambda x: x is None)
     return map_leaves(pick, other, treedef.unflatten(found))
