@@ -23,7 +23,7 @@ from gradchain.tree.norms import dot, global_norm
 def mechanize(
     base_optimizer: GradientTransformation | Pair,
     weight_decay: NonNegative = 1e-2,
-    eps: NonNegative = 1e-8,
+    eps: Positive = 1e-8,
     s_init: Positive = 1e-6,
     num_betas: PositiveInt = 6,
 ) -> Body:
