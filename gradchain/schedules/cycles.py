@@ -95,7 +95,8 @@ def cosine_restarts_schedule(
         within = step - begins[index]
         length = jnp.asarray(lengths, step.dtype)[index]
     peak = init_value * m_mult**number
-    return warmup_cosine(within, end_value, peak, warmup_steps, length, end_value)
+    warmup = float(warmup_steps)  # which, beside an array, may be beyond the integers
+    return warmup_cosine(within, end_value, peak, warmup, length, end_value)
 
 
 def _cycles(first: int, mult: int, warmup: int) -> tuple[list[int], list[float]]:
