@@ -2,15 +2,14 @@
 Fit a curve
 ===========
 
-Fit three peaks in a noisy spectrum by least squares: from many starts at once, with standard errors
-of the parameters, and with outliers in the data.
+Fit three peaks in a noisy spectrum by least squares: from many starts at once, with the errors of
+the parameters and of the curve, and with outliers in the data.
 """
 
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
 import gradchain as gc
 
@@ -47,23 +46,47 @@ t = jnp.linspace(0.0, 10.0, 100)
 y = curve(truth, t) + 0.15 * rng.standard_normal(100)
 
 # %% A sum of squares of peaks has many minima. Of 60 starts, all in one compiled loop, the best is
-# taken. The residuals that remain and the Jacobian give the standard errors.
+# taken. The residuals that remain and the Jacobian give the standard errors of its parameters.
 
 centers = jnp.sort(jnp.asarray(rng.uniform(0.0, 10.0, (60, 3)), float), 1)
 found = jax.vmap(
     lambda center: gc.least_squares(residuals, start(center), args=(t, y), max_steps=100)
 )(centers)
 best = jnp.nanargmin(found.value)
-fitted = jax.tree.map(lambda x: x[best], found.params)
+fit = jax.tree.map(lambda x: x[best], found)
+fitted = fit.params
 is_best = np.asarray(found.value < 1.01 * found.value[best])
 print(f"{is_best.sum()} of {len(centers)} starts end in the best minimum, {found.value[best]:.3f}")
 
-vector, to_tree = ravel_pytree(fitted)
-jacobian = jax.jacfwd(lambda v: residuals(to_tree(v), t, y))(vector)
-variance = 2 * found.value[best] / (len(t) - len(vector))
-errors = to_tree(jnp.sqrt(variance * jnp.diag(jnp.linalg.inv(jacobian.T @ jacobian))))
+errors = fit.standard_errors()
 for i in np.argsort(fitted["center"]):
     print(f"peak at {fitted['center'][i]:.3f} ± {errors['center'][i]:.3f}")
+
+# %%
+# The Jacobian carries the covariance of the parameters over to the curve: a band of two standard
+# errors. Each parameter has its own, also of two.
+
+jacobian = fit.jacobian_matrix
+band = 2 * jnp.sqrt(jnp.sum((jacobian @ fit.covariance(flat=True)) * jacobian, axis=1))
+inside = jnp.mean(jnp.abs(curve(fitted, t) - curve(truth, t)) < band)
+print(f"the truth is within the band at {100 * inside:.0f} % of the points")
+
+fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained", width_ratios=[2, 1])
+left.plot(t, y, ".", color="0.5", label="data")
+left.plot(t, curve(truth, t), color="0.8", lw=4, label="truth")
+left.plot(t, curve(fitted, t), label="fit")
+left.fill_between(t, curve(fitted, t) - band, curve(fitted, t) + band, alpha=0.4, label="its error")
+left.set(title="the curve", xlabel="t")
+left.legend(frameon=False)
+order = np.argsort(fitted["center"])
+for row, name in enumerate(["center", "height", "width"]):
+    off = np.asarray(fitted[name][order] - truth[name])
+    places = row + 0.2 * np.arange(-1, 2)
+    right.errorbar(off, places, xerr=2 * np.asarray(errors[name][order]), fmt="o", ms=4, capsize=2)
+right.axvline(0.0, color="0.8")
+right.set(title="the parameters", xlabel="off the truth", yticks=range(3))
+right.set_yticklabels(["centers", "heights", "widths"])
+plt.show()
 
 # %% Outliers, for example cosmic rays in a detector, dominate a sum of squares. A robust loss
 # reduces their weight.

@@ -87,6 +87,15 @@ def safe_sqrt(x: jax.Array) -> jax.Array:
     return jnp.where(is_zero, jnp.zeros_like(x), jnp.sqrt(jnp.where(is_zero, 1.0, x)))
 
 
+def power_of_two(x: jax.Array) -> jax.Array:
+    """The largest power of two that a positive number reaches; 1 for 0.
+
+    To multiply or divide by it changes no digit.
+    """
+    exponent = jnp.frexp(x)[1]
+    return jnp.where(x > 0, jnp.ldexp(jnp.ones_like(x), exponent - 1), 1.0)
+
+
 def shrink(size: jax.Array, limit: float | jax.Array) -> jax.Array:
     """The factor, at most 1, that reduces ``size`` to ``limit``."""
     above = size > limit

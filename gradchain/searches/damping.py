@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.numerics.arithmetic import safe_divide
+from gradchain.numerics.arithmetic import power_of_two, safe_divide
 from gradchain.numerics.lengths import norm, norm_along
 
 TRIALS = 10  # of dampings for a radius, at most: two are usual
@@ -55,12 +55,6 @@ def damped_step(
     missing = jnp.where(sizes > least, 0.0, least - diagonal)
     target = dot_exactly(q[: residuals.size].T, residuals)
     return -jax.scipy.linalg.solve_triangular(r + jnp.diag(missing), target) / units
-
-
-def power_of_two(x: jax.Array) -> jax.Array:
-    """The power of two next to a positive number, below it; 1 for 0."""
-    exponent = jnp.frexp(x)[1]
-    return jnp.where(x > 0, jnp.ldexp(jnp.ones_like(x), exponent - 1), 1.0)
 
 
 class Within(NamedTuple):

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gradchain.searches.damping import column_norms, damped_step, power_of_two, step_within
+from gradchain.numerics.arithmetic import power_of_two
+from gradchain.searches.damping import column_norms, damped_step, step_within
 
 RNG = np.random.default_rng(0)
 UNITS = 2.0 ** np.array([-40, 0, 33, 7])

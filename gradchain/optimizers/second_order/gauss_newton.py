@@ -26,7 +26,7 @@ from gradchain.curvature.damped import (
     forced,
     forcing,
     solve_cg,
-    solve_dense,
+    solve_semidefinite,
 )
 from gradchain.curvature.fisher import fisher_operator
 from gradchain.curvature.products import gauss_newton_operator
@@ -98,7 +98,7 @@ def scale_by_gauss_newton(
     def rule(g, s, p, model_fn, loss_fn=half_sum_of_squares, key=None):
         operator = gauss_newton_operator(model_fn, loss_fn, p)
         if solver == "dense":
-            return along_gradient(solve_dense(operator, g, damping), g), {}
+            return along_gradient(solve_semidefinite(operator, g, damping), g), {}
         accuracy, new = forcing(g, s, tol)
         limits = {"tol": accuracy, "max_steps": max_steps}
         u, _ = solve_cg(operator, g, p, damping, preconditioner, key, **limits)

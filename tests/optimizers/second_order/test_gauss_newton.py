@@ -68,6 +68,20 @@ def test_without_damping_a_singular_matrix_still_gives_the_shortest_solution(sol
         )
 
 
+@pytest.mark.parametrize("damping", [0.0, 1e-34])
+def test_sizes_far_apart_do_not_make_a_matrix_singular(damping):
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(0)
+        units = jnp.array([1e-12, 1.0, 1e12])
+        matrix, p = jnp.asarray(rng.standard_normal((5, 3))) / units[None], units
+        model = lambda p: matrix @ p - 1.0
+        g = jax.grad(lambda p: 0.5 * jnp.sum(model(p) ** 2))(p)
+        expected = np.linalg.lstsq(np.asarray(matrix * units[None]), np.asarray(model(p)))[0]
+        tx = gc.scale_by_gauss_newton(damping, solver="dense")
+        found = direction(tx, g, p, model_fn=model)
+        np.testing.assert_allclose(found / units, expected, rtol=1e-7)
+
+
 @each_solver
 def test_another_loss_weighs_the_outputs(solver):
     with jax.enable_x64(True):
