@@ -198,4 +198,7 @@ SELECTIONS = [
         lambda: gc.path_matches("^dense|/0$"),
         {"dense/bias", "dense/kernel", "stack/0"},
     ),
+    SelectionRow(
+        "weight_matrices", lambda: gc.weight_matrices(), {"dense/kernel", "empty", "stack/1"}
+    ),
 ]
