@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -11,22 +13,14 @@ from gradchain.losses.inputs import (
     Array,
     Axis,
     Number,
+    inside,
     labelled,
     mask_like,
     precise,
     shaped_like,
-    total_where,
 )
-
-
-def _log_softmax(logits: Array, axis: Axis, where: Array | None) -> jax.Array:
-    """Log probabilities among the elements in ``where``, 0 elsewhere."""
-    if where is None:
-        return jax.nn.log_softmax(logits, axis)
-    # A row without a class gets all, and counts for nothing.
-    anything = where | ~jnp.any(where, axis, keepdims=True)
-    logits = jnp.where(anything, logits, 0.0)
-    return jnp.where(where, jax.nn.log_softmax(logits, axis, where=anything), 0.0)
+from gradchain.losses.labels import MASK, class_labels, of_known, two_classes
+from gradchain.losses.limits import below, log_softmax, not_negative, times
 
 
 @precise("logits")
@@ -35,7 +29,9 @@ def softmax_cross_entropy(
 ) -> jax.Array:
     r"""The cross entropy of softmax probabilities, :math:`-\sum_j y_j \log \mathrm{softmax}(x)_j`.
 
-    A class of probability 0 under both counts nothing, so that a logit may be minus infinity.
+    A class of probability 0 under both counts nothing, so that a logit may be minus infinity. With
+    infinite logits it is the limit: 0 if that of the label alone is plus infinity; equal infinities
+    share the probability.
 
     Args:
         logits: the logits :math:`x`, classes along ``axis``.
@@ -53,11 +49,10 @@ def softmax_cross_entropy(
         >>> print(softmax_cross_entropy(jnp.zeros(2), jnp.array([0.5, 0.5])))
         0.6931472
     """
-    labels = shaped_like(logits, labels, "labels")
     where = mask_like(where, logits, axis)
-    log_p = _log_softmax(logits, axis, where)
-    impossible = (labels == 0) & (log_p == -jnp.inf)
-    return -total_where(labels * jnp.where(impossible, 0.0, log_p), axis, where)
+    labels = inside(where, shaped_like(logits, labels, "labels"))
+    costs = times(labels, -log_softmax(logits, axis, where))
+    return jnp.sum(costs, axis)
 
 
 @precise("logits")
@@ -76,11 +71,14 @@ def softmax_cross_entropy_with_integer_labels(
         labels: integers in ``[0, number of classes)``, of the shape of the logits without ``axis``.
         axis: the dimension of the classes; with several, a label counts through them in the given
             order.
-        where: which elements take part: a mask like the logits, or one without ``axis``. Where none
-            does it is 0.
+        where: which elements take part: a mask like the logits, or one without ``axis``, for
+            example ``labels >= 0`` if -1 or -100 stands for no label. Where none does, or not the
+            class of the label, it is 0.
 
     Raises:
         TypeError: if logits are not floating, or labels not integers.
+        ValueError: if a label is none of the classes. Where labels are traced, inside ``jax.jit``,
+            that loss is NaN, and its derivatives are 0.
 
     Example:
         >>> print(softmax_cross_entropy_with_integer_labels(jnp.zeros((1, 2)), jnp.array([0])))
@@ -94,13 +92,28 @@ def softmax_cross_entropy_with_integer_labels(
         y = jnp.moveaxis(x, axes, last)
         return y.reshape(*y.shape[: y.ndim - len(axes)], -1)
 
+    name = "softmax_cross_entropy_with_integer_labels"
     x = flat(logits)
     if mask is None:
-        return jax.nn.logsumexp(x, axis=-1) - labelled(x, labels)
+        labels, are_known = class_labels(name, labels, x.shape, None, MASK)
+        return of_known(_cross_entropy_of(x, labels), are_known)
     mask = flat(mask)
     alive = jnp.any(mask, -1)
-    everything = jax.nn.logsumexp(x, axis=-1, where=mask | ~alive[..., None])
-    return jnp.where(alive, everything - labelled(x, labels), 0.0)
+    labels, are_known = class_labels(name, labels, x.shape, alive, MASK)
+    losses = _cross_entropy_of(jnp.where(mask, x, -jnp.inf), labels, mask | ~alive[..., None])
+    return of_known(jnp.where(labelled(mask, labels), losses, 0.0), are_known)
+
+
+def _cross_entropy_of(
+    logits: jax.Array, labels: jax.Array, where: Array | None = None
+) -> jax.Array:
+    """The cross entropy of labels that are inside the classes, the last dimension.
+
+    The logits outside of ``where`` are minus infinity, and count for nothing beside such ones.
+    """
+    top = jnp.max(logits, -1)
+    total = jnp.sum(inside(where, jnp.exp(below(top[..., None], logits))), -1)
+    return jnp.log(total) - below(top, labelled(logits, labels))
 
 
 @precise("logits")
@@ -108,7 +121,7 @@ def poly_loss_cross_entropy(
     logits: Array,
     labels: Array,
     *,
-    epsilon: Number = 2.0,
+    epsilon: Annotated[Number, "(-inf, inf)"] = 2.0,
     axis: Axis = -1,
     where: Array | None = None,
 ) -> jax.Array:
@@ -132,11 +145,14 @@ def poly_loss_cross_entropy(
         >>> print(poly_loss_cross_entropy(jnp.zeros(2), jnp.array([1.0, 0.0]), epsilon=1.0))
         1.1931472
     """
-    labels = shaped_like(logits, labels, "labels")
     mask = mask_like(where, logits, axis)
-    missed = -jnp.expm1(_log_softmax(logits, axis, mask))
-    cross_entropy = softmax_cross_entropy(logits, labels, axis, mask)
-    return cross_entropy + epsilon * total_where(labels * missed, axis, mask)
+    labels = inside(mask, shaped_like(logits, labels, "labels"))
+    log_p = log_softmax(logits, axis, mask)
+    cross_entropy = jnp.sum(times(labels, -log_p), axis)
+    missed = jnp.sum(labels * -jnp.expm1(log_p), axis)
+    loss = cross_entropy + epsilon * missed
+    is_cost = jnp.all(labels >= 0, axis) & (epsilon >= -1.0)
+    return jnp.where(is_cost, not_negative(loss), loss)
 
 
 @precise("logits")
@@ -152,19 +168,30 @@ def sigmoid_binary_cross_entropy(logits: Array, labels: Array) -> jax.Array:
 
     Raises:
         TypeError: if logits are not of a floating dtype.
-        ValueError: if shapes do not fit.
+        ValueError: if shapes do not fit, or a label is of another class, for example -1. Where
+            labels are traced, inside ``jax.jit``, that loss is NaN, and its derivatives are 0.
 
     Example:
         >>> print(sigmoid_binary_cross_entropy(jnp.array([2.0, 2.0]), jnp.array([1, 0])))
         [0.126928 2.126928]
     """
-    labels = shaped_like(logits, labels, "labels")
-    return labels * jax.nn.softplus(-logits) + (1.0 - labels) * jax.nn.softplus(logits)
+    name = "sigmoid_binary_cross_entropy"
+    labels, are_known = two_classes(name, logits, labels, (0, 1))
+    return of_known(_binary_cross_entropy(logits, labels), are_known)
+
+
+def _binary_cross_entropy(logits: Array, labels: jax.Array) -> jax.Array:
+    if_true, if_false = jax.nn.softplus(-logits), jax.nn.softplus(logits)
+    return times(labels, if_true) + times(1.0 - labels, if_false)
 
 
 @precise("logits")
 def sigmoid_focal_loss(
-    logits: Array, labels: Array, *, alpha: Number | None = None, gamma: Number = 2.0
+    logits: Array,
+    labels: Array,
+    *,
+    alpha: Annotated[Number | None, "[0, 1]"] = None,
+    gamma: Annotated[Number, "[0, inf)"] = 2.0,
 ) -> jax.Array:
     r"""Binary cross entropy that counts easy examples less.
 
@@ -185,15 +212,17 @@ def sigmoid_focal_loss(
         >>> print(sigmoid_focal_loss(jnp.array([0.0]), jnp.array([1])))
         [0.1732868]
     """
-    labels = shaped_like(logits, labels, "labels")
-    log_p = jax.nn.log_sigmoid(logits)
-    log_not_p = jax.nn.log_sigmoid(-logits)
+    labels, are_known = two_classes("sigmoid_focal_loss", logits, labels, (0, 1))
+    # Far out the share that is missed is 0 or 1; its logarithm may be multiplied by 0 there.
+    far = math.sqrt(float(jnp.finfo(logits.dtype).max))
+    finite = jnp.where(jnp.abs(logits) > far, far * jnp.sign(logits), logits)
+    log_p, log_not_p = jax.nn.log_sigmoid(finite), jax.nn.log_sigmoid(-finite)
     shares = jnp.stack([labels, 1.0 - labels])
     log_missed = jax.nn.logsumexp(jnp.stack([log_not_p, log_p]), axis=0, b=shares)
-    loss = jnp.exp(gamma * log_missed) * sigmoid_binary_cross_entropy(logits, labels)
-    if alpha is None:
-        return loss
-    return (alpha * labels + (1.0 - alpha) * (1.0 - labels)) * loss
+    loss = jnp.exp(gamma * log_missed) * _binary_cross_entropy(logits, labels)
+    if alpha is not None:
+        loss = times(alpha * labels + (1.0 - alpha) * (1.0 - labels), loss)
+    return of_known(loss, are_known)
 
 
 @precise("logits")
@@ -224,11 +253,11 @@ def ranking_softmax_loss(
         >>> print(ranking_softmax_loss(jnp.zeros((1, 2)), jnp.array([[1.0, 0.0]])))
         0.6931472
     """
-    labels = shaped_like(logits, labels, "labels")
     mask = mask_like(where, logits, -1)
+    labels = inside(mask, shaped_like(logits, labels, "labels"))
     if weights is not None:
-        labels = labels * shaped_like(logits, weights, "weights")
-    losses = -total_where(labels * _log_softmax(logits, -1, mask), -1, mask)
+        labels = labels * inside(mask, shaped_like(logits, weights, "weights"))
+    losses = jnp.sum(times(labels, -log_softmax(logits, -1, mask)), -1)
     if reduce_fn is None:
         return losses
     if mask is None:

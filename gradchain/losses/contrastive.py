@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 
 from gradchain.losses.inputs import Array, Number, precise, shaped_like
+from gradchain.losses.limits import as_scale
 from gradchain.losses.regression import cosine_similarity
 
 
 @precise("embeddings")
-def ntxent(embeddings: Array, labels: Array, temperature: Number = 0.07) -> jax.Array:
+def ntxent(
+    embeddings: Array, labels: Array, temperature: Annotated[Number, "(0, inf)"] = 0.07
+) -> jax.Array:
     r"""The normalised temperature-scaled cross entropy (NT-Xent).
 
     It is a mean over the pairs of equal labels.
@@ -64,9 +70,9 @@ def triplet_margin_loss(
     positives: Array,
     negatives: Array,
     axis: int = -1,
-    norm_degree: Number = 2,
-    margin: Number = 1.0,
-    eps: Number = 1e-6,
+    norm_degree: Annotated[Number, "[1, inf)"] = 2,
+    margin: Annotated[Number, "[0, inf)"] = 1.0,
+    eps: Annotated[Number, "[0, inf)"] = 1e-6,
 ) -> jax.Array:
     r"""The triplet loss :math:`\max(0, d_+ - d_- + m)`.
 
@@ -80,7 +86,8 @@ def triplet_margin_loss(
         axis: the dimension of a vector.
         norm_degree: the degree :math:`p \ge 1` of the norm.
         margin: the margin :math:`m \ge 0`, in the units of the vectors.
-        eps: :math:`\epsilon > 0` keeps derivatives finite where two vectors are equal.
+        eps: :math:`\epsilon \ge 0` smooths the distance of two vectors that are nearly equal. With
+            0 the derivatives are 0 where they are equal.
 
     Source: Balntas et al., "Learning local feature descriptors with triplets and shallow
     convolutional neural networks", 2016, https://doi.org/10.5244/C.30.119
@@ -92,8 +99,27 @@ def triplet_margin_loss(
     """
 
     def distance(others: Array) -> jax.Array:
-        apart = jnp.abs(anchors - shaped_like(anchors, others))
-        powers = jnp.sum(jnp.power(apart, norm_degree), axis) + eps
-        return jnp.power(powers, 1.0 / norm_degree)
+        apart = _finite(jnp.abs(anchors - shaped_like(anchors, others)))
+        scale = _scale(apart, axis, norm_degree, eps)
+        powers = jnp.sum(jnp.power(apart / scale, norm_degree), axis, keepdims=True)
+        smallest = jnp.finfo(apart.dtype).tiny
+        powers = powers + eps / jnp.maximum(jnp.power(scale, norm_degree), smallest)
+        is_zero = powers == 0
+        root = jnp.power(jnp.where(is_zero, 1.0, powers), 1.0 / norm_degree)
+        return _finite(jnp.squeeze(jnp.where(is_zero, 0.0, root) * scale, axis))
 
     return jnp.maximum(distance(positives) - distance(negatives) + margin, 0.0)
+
+
+def _scale(apart: jax.Array, axis: int, norm_degree: Number, eps: Number) -> jax.Array:
+    """A size of each vector if its powers would be too large or too small, else 1."""
+    largest = jax.lax.stop_gradient(jnp.max(apart, axis, keepdims=True))
+    room = math.sqrt(float(jnp.finfo(apart.dtype).max))
+    power = jnp.power(largest, norm_degree)
+    is_small = (power < 1.0 / room) & (largest > 0) & (jnp.asarray(eps) == 0)
+    return as_scale(jnp.where(is_small | (power > room), largest, 1.0))
+
+
+def _finite(x: jax.Array) -> jax.Array:
+    """``x``, and the largest number in the place of infinity."""
+    return jnp.minimum(x, float(jnp.finfo(x.dtype).max))

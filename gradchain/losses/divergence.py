@@ -5,16 +5,26 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import Array, Axis, mask_like, precise, shaped_like, total_where
+from gradchain.losses.inputs import (
+    Array,
+    Axis,
+    inside,
+    mask_like,
+    precise,
+    rounding_of,
+    shaped_like,
+    total_where,
+)
+from gradchain.losses.limits import not_negative, times
 
 
-@precise("log_predictions", "targets")
 def kl_divergence(
     log_predictions: Array, targets: Array, axis: Axis = -1, where: Array | None = None
 ) -> jax.Array:
     r"""The Kullback-Leibler divergence :math:`\sum_j y_j (\log y_j - \log p_j)`.
 
-    As usual :math:`0 \log 0 = 0`.
+    As usual :math:`0 \log 0 = 0`. It is 0 or more for distributions, also after rounding; it may be
+    less where predictions and targets have different sums, for example in a mask.
 
     Args:
         log_predictions: the logarithms :math:`\log p` of predicted probabilities, along ``axis``.
@@ -30,15 +40,51 @@ def kl_divergence(
         >>> print(kl_divergence(jnp.log(jnp.array([0.5, 0.5])), jnp.array([1.0, 0.0])))
         0.6931472
     """
-    y = shaped_like(log_predictions, targets)
+    rounding = rounding_of(log_predictions, targets)
+    return _kl_divergence(log_predictions, targets, axis, where, rounding)
+
+
+@precise("log_predictions", "targets")
+def _kl_divergence(
+    log_predictions: Array, targets: Array, axis: Axis, where: Array | None, rounding: float
+) -> jax.Array:
     where = mask_like(where, log_predictions, axis)
-    log_y = jnp.log(jnp.where(y > 0, y, 1.0))
-    finite = jnp.where(log_predictions == -jnp.inf, 0.0, log_predictions)
-    log_p = jnp.where(y == 0, finite, log_predictions)
-    return total_where(y * (log_y - log_p), axis, where)
+    y = inside(where, shaped_like(log_predictions, targets))
+    log_p = inside(where, log_predictions)
+    log_y = _log(y)
+    total = jnp.sum(times(y, log_y - log_p), axis)
+    return _of_distributions(total, (y, log_y), (jnp.exp(log_p), log_p), axis, where, rounding)
 
 
-@precise("log_predictions", "log_targets")
+def _log(y: jax.Array) -> jax.Array:
+    """The logarithm, and 0 where ``y`` is 0."""
+    is_zero = jnp.abs(y) < jnp.finfo(y.dtype).tiny
+    return jnp.log(jnp.where(is_zero, 1.0, y))
+
+
+def _of_distributions(
+    divergence: jax.Array,
+    targets: tuple[jax.Array, jax.Array],
+    predictions: tuple[jax.Array, jax.Array],
+    axis: Axis,
+    where: Array | None,
+    rounding: float,
+) -> jax.Array:
+    """A divergence, not below 0 if both have the same sum.
+
+    They are given with their logarithms. Their elements are rounded, or their logarithms are, so
+    that the sums may differ by as much.
+    """
+    masses, doubts = [], []
+    for p, log_p in (targets, predictions):
+        masses.append(total_where(p, axis, where))
+        size = times(p, jnp.abs(log_p))
+        doubts.append(total_where(p + size, axis, where))
+    doubt = 4.0 * rounding * (doubts[0] + doubts[1])
+    are_alike = jnp.abs(masses[0] - masses[1]) <= doubt
+    return jnp.where(are_alike, not_negative(divergence), divergence)
+
+
 def kl_divergence_with_log_targets(
     log_predictions: Array,
     log_targets: Array,
@@ -58,11 +104,25 @@ def kl_divergence_with_log_targets(
         >>> print(kl_divergence_with_log_targets(uniform, jnp.array([0.0, -jnp.inf])))
         0.6931472
     """
-    log_y = shaped_like(log_predictions, log_targets)
+    rounding = rounding_of(log_predictions, log_targets)
+    return _kl_divergence_with_log_targets(log_predictions, log_targets, axis, where, rounding)
+
+
+@precise("log_predictions", "log_targets")
+def _kl_divergence_with_log_targets(
+    log_predictions: Array, log_targets: Array, axis: Axis, where: Array | None, rounding: float
+) -> jax.Array:
     where = mask_like(where, log_predictions, axis)
+    log_y = inside(where, shaped_like(log_predictions, log_targets))
+    log_p = inside(where, log_predictions)
     possible = log_y > -jnp.inf
-    difference = jnp.where(possible, log_y, 0.0) - jnp.where(possible, log_predictions, 0.0)
-    return total_where(jnp.exp(log_y) * difference, axis, where)
+    y = jnp.exp(log_y)
+    difference = jnp.where(possible, log_y, 0.0) - jnp.where(possible, log_p, 0.0)
+    # A probability that is too small for its dtype is still no impossibility.
+    is_lost = possible & (log_p == -jnp.inf) & (y == 0)
+    terms = jnp.where(is_lost, jnp.inf, times(y, difference))
+    total = total_where(terms, axis, where)
+    return _of_distributions(total, (y, log_y), (jnp.exp(log_p), log_p), axis, where, rounding)
 
 
 @precise("log_predictions", "targets")
@@ -86,7 +146,10 @@ def generalized_kl_divergence(
         >>> print(generalized_kl_divergence(jnp.log(jnp.array([2.0])), jnp.array([1.0])).round(3))
         0.307
     """
-    y = shaped_like(log_predictions, targets)
     where = mask_like(where, log_predictions, axis)
-    divergence = kl_divergence(log_predictions, y, axis, where)
-    return divergence + total_where(jnp.exp(log_predictions) - y, axis, where)
+    y = inside(where, shaped_like(log_predictions, targets))
+    log_p = inside(where, log_predictions)
+    finite = jnp.where(log_p == jnp.inf, 0.0, log_p)  # an infinite probability counts below
+    divergence = jnp.sum(times(y, _log(y) - finite), axis)
+    excess = total_where(jnp.exp(log_p) - y, axis, where)
+    return not_negative(divergence + excess)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradchain.core.ranges import EVERY, ArgumentKind, with_ranges
 from gradchain.numerics.arithmetic import compute_dtype
 
 P = ParamSpec("P")
@@ -28,12 +29,14 @@ def precise(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a loss that computes in float32 at least.
 
     The arguments called ``names`` must be of a floating dtype. The result has the dtype of the
-    first of them.
+    first of them. Numbers out of the range that their annotation says are refused.
     """
 
     def decorate(loss: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(loss)
-        loss_name = getattr(loss, "__name__", "loss")
+        loss_name = getattr(loss, "__name__", "loss").lstrip("_")
+        kinds = {k: ArgumentKind.of(p.annotation) for k, p in signature.parameters.items()}
+        kinds = {k: kind for k, kind in kinds.items() if kind.range not in (None, EVERY)}
 
         @functools.wraps(loss)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -43,13 +46,23 @@ def precise(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             _check_floating(loss_name, given)
             wide = compute_dtype(*(x.dtype for x in given.values()))
             bound.arguments |= {k: x.astype(wide) for k, x in given.items()}
+            for k in kinds.keys() & bound.arguments.keys():
+                kinds[k].admit(f"{loss_name}: {k}", bound.arguments[k])
             dtype = given[names[0]].dtype
             losses = loss(*bound.args, **bound.kwargs)
             return jax.tree.map(lambda x: x.astype(dtype), losses)
 
+        run.__doc__ = with_ranges(loss.__doc__, kinds)
         return run
 
     return decorate
+
+
+def rounding_of(*given: Array) -> float:
+    """The coarsest rounding of the arrays as they are given: 2^-7 if one is bfloat16."""
+    dtypes = [jnp.asarray(x).dtype for x in given]
+    floating = [d for d in dtypes if jnp.issubdtype(d, jnp.floating)]
+    return max((float(jnp.finfo(d).eps) for d in floating), default=0.0)
 
 
 def _check_floating(loss_name: str, given: dict[str, jax.Array]) -> None:
@@ -81,23 +94,37 @@ def mask_like(where: Array | None, x: Array, axis: Axis) -> jax.Array | None:
     if where is None:
         return None
     where = jnp.asarray(where).astype(bool)
-    if where.ndim != x.ndim:
-        where = jnp.expand_dims(where, range(x.ndim) if axis is None else axis)
-    return jnp.broadcast_to(where, x.shape)
+    given = where.shape
+    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    if where.ndim == x.ndim - len(axes):
+        where = jnp.expand_dims(where, tuple(axes))
+    try:
+        if where.ndim == x.ndim:
+            return jnp.broadcast_to(where, x.shape)
+    except ValueError:
+        pass
+    raise ValueError(
+        f"where has shape {list(given)}: it must have that of the predictions, {list(x.shape)}, or"
+        f" lack just the dimensions of axis={axis}. A mask of classes alone is where[None, :]."
+    )
+
+
+def inside(where: Array | None, x: Array) -> jax.Array:
+    """``x`` in the mask, 0 outside.
+
+    So no number outside matters, be it NaN, and no derivative of it.
+    """
+    return jnp.asarray(x) if where is None else jnp.where(where, x, 0.0)
 
 
 def total_where(x: jax.Array, axis: Axis, where: Array | None = None) -> jax.Array:
-    """The sum along ``axis`` of the elements in ``where``.
-
-    Derivatives are not NaN where an element outside is infinite.
-    """
-    return jnp.sum(x if where is None else jnp.where(where, x, 0.0), axis)
+    """The sum along ``axis`` of the elements in ``where``."""
+    return jnp.sum(inside(where, x), axis)
 
 
 def labelled(scores: Array, labels: Array) -> jax.Array:
-    """The score of the label: ``scores[..., labels]``."""
-    labels = jnp.asarray(labels)
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise TypeError(f"labels must be integers, not {labels.dtype}.")
-    labels = jnp.broadcast_to(labels, scores.shape[:-1])
+    """The score of the label: ``scores[..., labels]``.
+
+    Labels have the shape of the scores without the last dimension, and are inside the classes.
+    """
     return jnp.take_along_axis(scores, labels[..., None], axis=-1)[..., 0]

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.losses.inputs import Array, labelled, precise, shaped_like
+from gradchain.losses.labels import NO_MASK, class_labels, of_known, two_classes
+from gradchain.losses.limits import above, not_negative, separated, times
 from gradchain.projections import Along, projection_simplex
 
 
@@ -19,14 +21,19 @@ def hinge_loss(predictor_outputs: Array, targets: Array) -> jax.Array:
         predictor_outputs: the scores :math:`s`.
         targets: the classes :math:`y`, -1 or 1, of a shape that broadcasts to that of the scores.
 
+    Raises:
+        ValueError: if a target is of another class, for example 0. Where targets are traced, inside
+            ``jax.jit``, that loss is NaN, and its derivatives are 0.
+
     Source: Cortes & Vapnik, "Support-Vector Networks", 1995, https://doi.org/10.1007/BF00994018
 
     Example:
         >>> print(hinge_loss(jnp.array([0.5, -2.0]), jnp.array([1.0, 1.0])))
         [0.5 3. ]
     """
-    targets = shaped_like(predictor_outputs, targets)
-    return jnp.maximum(1.0 - predictor_outputs * targets, 0.0)
+    name = "hinge_loss"
+    targets, are_known = two_classes(name, predictor_outputs, targets, (-1, 1), "targets")
+    return of_known(jnp.maximum(1.0 - predictor_outputs * targets, 0.0), are_known)
 
 
 @precise("predictor_outputs")
@@ -43,8 +50,9 @@ def perceptron_loss(predictor_outputs: Array, targets: Array) -> jax.Array:
         >>> print(perceptron_loss(jnp.array([0.5, -2.0]), jnp.array([1.0, 1.0])))
         [0. 2.]
     """
-    targets = shaped_like(predictor_outputs, targets)
-    return jnp.maximum(-predictor_outputs * targets, 0.0)
+    name = "perceptron_loss"
+    targets, are_known = two_classes(name, predictor_outputs, targets, (-1, 1), "targets")
+    return of_known(jnp.maximum(-predictor_outputs * targets, 0.0), are_known)
 
 
 @precise("logits")
@@ -58,6 +66,10 @@ def sparsemax_loss(logits: Array, labels: Array) -> jax.Array:
         logits: the scores :math:`x`.
         labels: 0 or 1, of a shape that broadcasts to that of the scores.
 
+    Raises:
+        ValueError: if a label is of another class, for example -1. Where labels are traced, inside
+            ``jax.jit``, that loss is NaN, and its derivatives are 0.
+
     Source: Blondel, Martins & Niculae, "Learning with Fenchel-Young Losses", 2020,
     https://arxiv.org/abs/1901.02324
 
@@ -65,10 +77,10 @@ def sparsemax_loss(logits: Array, labels: Array) -> jax.Array:
         >>> print(sparsemax_loss(jnp.array([0.0, 2.0, -3.0]), jnp.array([1, 1, 1])))
         [0.25 0.   3.  ]
     """
-    is_negative = shaped_like(logits, labels, "labels") == 0
-    margin = jnp.where(is_negative, -logits, logits)
+    labels, are_known = two_classes("sparsemax_loss", logits, labels, (0, 1))
+    margin = jnp.where(labels == 0, -logits, logits)
     between = jnp.square(1.0 - jnp.clip(margin, -1.0, 1.0)) / 4.0
-    return between + jnp.maximum(-1.0 - margin, 0.0)
+    return of_known(between + jnp.maximum(-1.0 - margin, 0.0), are_known)
 
 
 @precise("scores")
@@ -79,6 +91,11 @@ def multiclass_hinge_loss(scores: Array, labels: Array) -> jax.Array:
         scores: the scores :math:`s`, classes along the last dimension.
         labels: integers :math:`y`, of the shape of the scores without the last dimension.
 
+    Raises:
+        TypeError: if scores are not floating, or labels not integers.
+        ValueError: if a label is none of the classes. Where labels are traced, inside ``jax.jit``,
+            that loss is NaN, and its derivatives are 0.
+
     Source: Crammer & Singer, "On the Algorithmic Implementation of Multiclass Kernel-based Vector
     Machines", 2001, https://jmlr.org/papers/v2/crammer01a.html
 
@@ -86,8 +103,17 @@ def multiclass_hinge_loss(scores: Array, labels: Array) -> jax.Array:
         >>> print(multiclass_hinge_loss(jnp.array([[2.0, 1.5]]), jnp.array([0])))
         [0.5]
     """
-    one_hot = jax.nn.one_hot(labels, scores.shape[-1], dtype=scores.dtype)
-    return jnp.max(scores + (1.0 - one_hot), -1) - labelled(scores, labels)
+    name = "multiclass_hinge_loss"
+    labels, are_known = class_labels(name, labels, scores.shape, None, NO_MASK)
+    is_own = jax.nn.one_hot(labels, scores.shape[-1], dtype=bool)
+    excess = jnp.where(is_own, 0.0, _above_own(scores, labels) + 1.0)
+    return of_known(jnp.max(excess, -1), are_known)
+
+
+def _above_own(scores: Array, labels: jax.Array) -> jax.Array:
+    """All scores less that of the label, with their limits where some are infinite."""
+    finite = separated(scores, -1)
+    return above(labelled(finite, labels)[..., None], finite)
 
 
 @precise("scores")
@@ -105,7 +131,9 @@ def multiclass_perceptron_loss(scores: Array, labels: Array) -> jax.Array:
         >>> print(multiclass_perceptron_loss(jnp.array([[2.0, 1.5]]), jnp.array([1])))
         [0.5]
     """
-    return jnp.max(scores, -1) - labelled(scores, labels)
+    name = "multiclass_perceptron_loss"
+    labels, are_known = class_labels(name, labels, scores.shape, None, NO_MASK)
+    return of_known(jnp.max(_above_own(scores, labels), -1), are_known)
 
 
 @precise("scores")
@@ -124,12 +152,17 @@ def multiclass_sparsemax_loss(scores: Array, labels: Array) -> jax.Array:
         >>> print(multiclass_sparsemax_loss(jnp.array([[0.5, 0.0]]), jnp.array([0])))
         [0.0625]
     """
-    above = scores - labelled(scores, labels)[..., None]
-    p = projection_simplex(above, over=Along(-1))
-    on_support = jnp.where(p > 0, above, 0.0)
+    name = "multiclass_sparsemax_loss"
+    labels, are_known = class_labels(name, labels, scores.shape, None, NO_MASK)
+    excess = _above_own(scores, labels)
+    is_infinite = jnp.max(excess, -1) == jnp.inf
+    excess = jnp.where(is_infinite[..., None], 0.0, excess)
+    p = projection_simplex(excess, over=Along(-1))
+    on_support = jnp.where(p > 0, excess, 0.0)
     linear = jnp.sum(p * on_support, -1)
     squares = jnp.sum(jnp.square(p), -1)
-    return linear + 0.5 * (1.0 - squares)
+    losses = not_negative(linear + 0.5 * (1.0 - squares))
+    return of_known(jnp.where(is_infinite, jnp.inf, losses), are_known)
 
 
 def make_fenchel_young_loss(max_fun: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
@@ -159,6 +192,6 @@ def make_fenchel_young_loss(max_fun: Callable[..., jax.Array]) -> Callable[..., 
     ) -> jax.Array:
         of_vector = lambda s: max_fun(s, *args, **kwargs)
         largest = jnp.vectorize(of_vector, signature="(n)->()")(scores)
-        return largest - jnp.sum(shaped_like(scores, targets) * scores, -1)
+        return largest - jnp.sum(times(shaped_like(scores, targets), scores), -1)
 
     return fenchel_young_loss

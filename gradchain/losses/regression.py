@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import Array, Axis, Number, mask_like, precise, shaped_like
+from gradchain.losses.inputs import Array, Axis, Number, inside, mask_like, precise, shaped_like
+from gradchain.losses.limits import as_scale, held
 
 
 def _errors(predictions: Array, targets: Array | None) -> jax.Array:
@@ -54,7 +57,10 @@ def l2_loss(predictions: Array, targets: Array | None = None) -> jax.Array:
 
 @precise("predictions")
 def huber_loss(
-    predictions: Array, targets: Array | None = None, *, delta: Number = 1.0
+    predictions: Array,
+    targets: Array | None = None,
+    *,
+    delta: Annotated[Number, "(0, inf]"] = 1.0,
 ) -> jax.Array:
     r"""Quadratic for small errors, linear for large ones.
 
@@ -75,8 +81,10 @@ def huber_loss(
         [0.125 2.5  ]
     """
     distance = jnp.abs(_errors(predictions, targets))
-    near = jnp.minimum(distance, delta)
-    return 0.5 * jnp.square(near) + delta * (distance - near)
+    largest = float(jnp.finfo(distance.dtype).max)
+    delta = jnp.minimum(delta, largest)  # so that it may be multiplied by 0
+    near, far = jnp.minimum(distance, delta), jnp.maximum(distance - delta, 0.0)
+    return 0.5 * jnp.square(near) + delta * far
 
 
 @precise("predictions")
@@ -111,14 +119,14 @@ def cosine_similarity(
     predictions: Array,
     targets: Array,
     *,
-    epsilon: Number = 0.0,
+    epsilon: Annotated[Number, "[0, inf)"] = 0.0,
     axis: Axis = -1,
     where: Array | None = None,
 ) -> jax.Array:
     r"""The cosine of the angle between two vectors.
 
-    It is :math:`\langle a, b \rangle / (\lVert a \rVert \lVert b \rVert)`, and 0, with derivative
-    0, where a vector is zero.
+    It is :math:`\langle a, b \rangle / (\lVert a \rVert \lVert b \rVert)`, in [-1, 1] also after
+    rounding; and 0, with derivative 0, where a vector is zero.
 
     Args:
         predictions: the vectors :math:`a`, along ``axis``.
@@ -132,21 +140,23 @@ def cosine_similarity(
         0.6
     """
     where = mask_like(where, predictions, axis)
-    a = _direction(predictions, epsilon, axis, where)
-    b = _direction(shaped_like(predictions, targets), epsilon, axis, where)
-    return jnp.sum(a * b, axis)
+    a = _direction(inside(where, predictions), epsilon, axis)
+    b = _direction(inside(where, shaped_like(predictions, targets)), epsilon, axis)
+    return held(jnp.sum(a * b, axis), -1.0, 1.0)
 
 
-def _direction(x: Array, epsilon: Number, axis: Axis, where: Array | None) -> jax.Array:
+def _direction(x: jax.Array, epsilon: Number, axis: Axis) -> jax.Array:
     """``x`` over its norm, without overflow or underflow of squares."""
-    x = x if where is None else jnp.where(where, x, 0.0)
     largest = jnp.max(jnp.abs(x), axis, keepdims=True, initial=0.0)
     largest = jax.lax.stop_gradient(largest)
-    largest = jnp.where(largest > 0, largest, 1.0)
+    # Infinite elements have the direction of equal large ones.
+    x = jnp.where(jnp.isinf(largest), jnp.where(jnp.isinf(x), jnp.sign(x), 0.0), x)
+    is_scale = (largest >= jnp.finfo(x.dtype).tiny) & jnp.isfinite(largest)
+    largest = as_scale(jnp.where(is_scale, largest, 1.0))
     x = x / largest
-    least = jnp.square(jnp.sqrt(jnp.asarray(epsilon, x.dtype)) / largest)
-    squared = jnp.maximum(jnp.sum(jnp.square(x), axis, keepdims=True), least)
+    squared = jnp.sum(jnp.square(x), axis, keepdims=True)
     norm = jnp.sqrt(jnp.where(squared > 0, squared, 1.0))
+    norm = jnp.maximum(norm, jnp.sqrt(jnp.asarray(epsilon, x.dtype)) / largest)
     return jnp.where(squared > 0, x / norm, 0.0)
 
 
@@ -155,7 +165,7 @@ def cosine_distance(
     predictions: Array,
     targets: Array,
     *,
-    epsilon: Number = 0.0,
+    epsilon: Annotated[Number, "[0, inf)"] = 0.0,
     axis: Axis = -1,
     where: Array | None = None,
 ) -> jax.Array:
@@ -179,7 +189,11 @@ def cosine_distance(
 
 @precise("labels")
 def smooth_labels(
-    labels: Array, alpha: Number, *, axis: Axis = -1, where: Array | None = None
+    labels: Array,
+    alpha: Annotated[Number, "[0, 1]"],
+    *,
+    axis: Axis = -1,
+    where: Array | None = None,
 ) -> jax.Array:
     r"""Mix labels with the uniform distribution.
 
@@ -189,7 +203,7 @@ def smooth_labels(
         labels: one-hot labels or probabilities, along ``axis``.
         alpha: the share :math:`\alpha` of the uniform distribution, in [0, 1].
         axis: the dimension or dimensions of the classes.
-        where: which classes there are.
+        where: which classes there are; the others get 0.
 
     Source: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2016,
     https://arxiv.org/abs/1512.00567
@@ -201,4 +215,4 @@ def smooth_labels(
     there = mask_like(where, labels, axis)
     ones = jnp.ones_like(labels) if there is None else there.astype(labels.dtype)
     classes = jnp.maximum(jnp.sum(ones, axis, keepdims=True), 1.0)
-    return (1.0 - alpha) * jnp.asarray(labels) + alpha / classes
+    return inside(there, (1.0 - alpha) * jnp.asarray(labels) + alpha / classes)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 
 from gradchain.losses.inputs import Array, Axis, Number, precise, shaped_like
+from gradchain.losses.limits import not_negative, separated
 from gradchain.tree.mapping import is_traced
+
+#: How far probabilities may be off: those of bfloat16 sum to 1 within 2^-8.
+ROUNDING = 0.01
 
 
 @precise("predictions")
@@ -15,9 +21,9 @@ def dice_loss(
     targets: Array,
     *,
     class_weights: Array | None = None,
-    smooth: Number = 1.0,
-    alpha: Number = 0.5,
-    beta: Number = 0.5,
+    smooth: Annotated[Number, "[0, inf)"] = 1.0,
+    alpha: Annotated[Number, "[0, inf)"] = 0.5,
+    beta: Annotated[Number, "[0, inf)"] = 0.5,
     apply_softmax: bool = True,
     reduction: str = "mean",
     ignore_background: bool = False,
@@ -36,7 +42,8 @@ def dice_loss(
             last dimension may be missing.
         targets: one-hot labels of the same shape.
         class_weights: a weight for each class.
-        smooth: the number :math:`s` that keeps the fraction a number where there is nothing.
+        smooth: the number :math:`s` that is added to both counts. With 0, the loss is 0 where there
+            is nothing and nothing was predicted.
         alpha: the weight :math:`\alpha` of false positives.
         beta: the weight :math:`\beta` of false negatives.
         apply_softmax: whether predictions are logits (softmax, or a sigmoid for one class) or
@@ -74,9 +81,10 @@ def dice_loss(
     y = shaped_like(predictions, targets)
     places = tuple(range(1, p.ndim - 1)) if axis is None else axis
     hits, predicted, true = (jnp.sum(x, places) for x in (p * y, p, y))
-    loss = 1.0 - (hits + smooth) / (
-        hits + alpha * (predicted - hits) + beta * (true - hits) + smooth
-    )
+    united = hits + alpha * (predicted - hits) + beta * (true - hits) + smooth
+    is_empty = united == 0
+    overlap = jnp.where(is_empty, 1.0, (hits + smooth) / jnp.where(is_empty, 1.0, united))
+    loss = not_negative(1.0 - overlap, slack=ROUNDING)
     if class_weights is not None:
         loss = loss * shaped_like(loss, class_weights, "class_weights")
     if ignore_background and loss.shape[-1] > 1:
@@ -89,13 +97,14 @@ def dice_loss(
 def _probabilities(predictions: Array, are_logits: bool) -> jax.Array:
     is_binary = predictions.shape[-1] == 1
     if are_logits:
-        return jax.nn.sigmoid(predictions) if is_binary else jax.nn.softmax(predictions, -1)
-    if not is_traced([predictions]):
         if is_binary:
-            excess = jnp.clip(predictions, 0.0, 1.0) - predictions
-        else:
-            excess = jnp.sum(predictions, -1) - 1.0
-        if bool(jnp.any(jnp.abs(excess) > 1e-5)):
+            return jax.nn.sigmoid(predictions)
+        return jax.nn.softmax(separated(predictions, -1), -1)
+    if not is_traced([predictions]):
+        excess = jnp.abs(jnp.clip(predictions, 0.0, 1.0) - predictions)
+        if not is_binary:
+            excess = jnp.maximum(excess, jnp.abs(jnp.sum(predictions, -1, keepdims=True) - 1.0))
+        if bool(jnp.any(excess > ROUNDING)):
             raise ValueError(
                 "dice_loss: with apply_softmax=False predictions must be valid"
                 " probability distributions."
@@ -108,7 +117,7 @@ def multiclass_generalized_dice_loss(
     predictions: Array,
     targets: Array,
     *,
-    smooth: Number = 1.0,
+    smooth: Annotated[Number, "[0, inf)"] = 1.0,
     apply_softmax: bool = True,
     ignore_background: bool = False,
 ) -> jax.Array:
@@ -150,7 +159,7 @@ def binary_dice_loss(
     predictions: Array,
     targets: Array,
     *,
-    smooth: Number = 1.0,
+    smooth: Annotated[Number, "[0, inf)"] = 1.0,
     apply_sigmoid: bool = True,
 ) -> jax.Array:
     """The Dice loss of one class, by image.

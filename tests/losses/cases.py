@@ -43,6 +43,11 @@ CASES = {
         part(twins.poly, epsilon=-0.5),
         (normal(4, 3), probabilities(4, 3)),
     ),
+    "poly_loss_cross_entropy, detection": (
+        part(losses.poly_loss_cross_entropy, epsilon=-1.0),
+        part(twins.poly, epsilon=-1.0),
+        (normal(4, 3), probabilities(4, 3)),
+    ),
     "sigmoid_binary_cross_entropy": (
         losses.sigmoid_binary_cross_entropy,
         twins.binary,

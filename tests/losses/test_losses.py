@@ -243,13 +243,6 @@ def test_labels_over_several_axes_count_through_them():
     )
 
 
-def test_smoothing_shares_among_the_classes_that_there_are():
-    made = losses.smooth_labels(
-        jnp.array([1.0, 0.0, 0.0]), 0.5, where=jnp.array([True, True, False])
-    )
-    np.testing.assert_allclose(made, [0.75, 0.25, 0.25])
-
-
 def test_ranking_leaves_lists_and_items_out():
     x, y = jnp.asarray(normal(2, 3)), jnp.asarray(bits(2, 3))
     mask = jnp.array([[True, True, False], [False, False, False]])

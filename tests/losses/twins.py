@@ -11,8 +11,18 @@ def softmax(x):
     return e / e.sum()
 
 
+def log_softmax(x):
+    below = np.asarray(x, np.float64) - np.max(x)
+    return below - np.log(np.sum(np.exp(below)))
+
+
 def sigmoid(x):
-    return 1.0 / (1.0 + np.exp(-x))
+    return np.exp(-np.logaddexp(0.0, -np.asarray(x, np.float64)))
+
+
+def log_sum(x):
+    """The logarithm of a sum, from the logarithms of its terms"""
+    return np.logaddexp.reduce(np.asarray(x, np.float64))
 
 
 def rows(function, *arrays):
@@ -26,36 +36,36 @@ def each(function, *arrays):
 
 
 def cross_entropy(x, y):
-    return rows(lambda x, y: -np.sum(y * np.log(softmax(x))), x, y)
+    return rows(lambda x, y: -np.sum(y * log_softmax(x)), x, y)
 
 
 def integer_cross_entropy(x, label):
-    return rows(lambda x, y: -np.log(softmax(x)[int(y[0])]), x, label[..., None])
+    return rows(lambda x, y: -log_softmax(x)[int(y[0])], x, label[..., None])
 
 
 def poly(x, y, epsilon):
     return rows(
-        lambda x, y: -np.sum(y * np.log(softmax(x))) + epsilon * np.sum(y * (1 - softmax(x))), x, y
+        lambda x, y: -np.sum(y * log_softmax(x)) + epsilon * np.sum(y * (1 - softmax(x))), x, y
     )
 
 
 def binary(x, y):
-    return each(lambda x, y: -y * np.log(sigmoid(x)) - (1 - y) * np.log(1 - sigmoid(x)), x, y)
+    return each(lambda x, y: y * np.logaddexp(0, -x) + (1 - y) * np.logaddexp(0, x), x, y)
 
 
 def focal(x, y, alpha, gamma):
     """Lin et al., with labels that may be probabilities: p_t = y p + (1 - y)(1 - p)"""
 
     def one(x, y):
-        p = sigmoid(x)
-        p_t, alpha_t = y * p + (1 - y) * (1 - p), y * alpha + (1 - y) * (1 - alpha)
-        return alpha_t * (1 - p_t) ** gamma * (-y * np.log(p) - (1 - y) * np.log(1 - p))
+        missed = y * sigmoid(-x) + (1 - y) * sigmoid(x)  # 1 - p_t
+        alpha_t = y * alpha + (1 - y) * (1 - alpha)
+        return alpha_t * missed**gamma * float(binary(x, y))
 
     return each(one, x, y)
 
 
 def ranking(x, y, w):
-    return np.mean(rows(lambda x, y, w: -np.sum(w * y * np.log(softmax(x))), x, y, w))
+    return np.mean(rows(lambda x, y, w: -np.sum(w * y * log_softmax(x)), x, y, w))
 
 
 def squared(x, y):
@@ -71,11 +81,15 @@ def huber(x, y, delta):
 
 
 def log_cosh(x, y):
-    return each(lambda e: math.log(math.cosh(e)), x - y)
+    return each(lambda e: np.logaddexp(e, -e) - math.log(2), x - y)
 
 
 def cosine(x, y):
-    return rows(lambda a, b: a @ b / np.sqrt((a @ a) * (b @ b)), x, y)
+    def one(a, b):
+        lengths = np.linalg.norm(a) * np.linalg.norm(b)
+        return a @ b / lengths if lengths else 0.0
+
+    return rows(one, x, y)
 
 
 def smooth(y, alpha):
@@ -144,14 +158,14 @@ def ctc(logits, logit_paddings, labels, label_paddings):
     for x, padded, word, missing in zip(
         logits, logit_paddings, labels, label_paddings, strict=True
     ):
-        p = np.array([softmax(frame) for frame in x[padded == 0]])
+        log_p = np.array([log_softmax(frame) for frame in x[padded == 0]])
         target = [int(c) for c in word[missing == 0]]
-        likelihood = 0.0
-        for path in itertools.product(range(p.shape[1]), repeat=len(p)):
+        likely = []
+        for path in itertools.product(range(log_p.shape[1]), repeat=len(log_p)):
             read = [c for c, _ in itertools.groupby(path) if c != 0]
             if read == target:
-                likelihood += math.prod(p[t, c] for t, c in enumerate(path))
-        losses.append(-math.log(likelihood))
+                likely.append(sum(log_p[t, c] for t, c in enumerate(path)))
+        losses.append(-log_sum(likely))
     return np.array(losses)
 
 
@@ -180,12 +194,12 @@ def binary_dice(x, y):
 
 def ntxent(z, label, temperature):
     z = z / np.linalg.norm(z, axis=1, keepdims=True)
-    s = np.exp(z @ z.T / temperature)
+    s = z @ z.T / temperature
     n, losses = len(z), []
     for i, j in itertools.permutations(range(n), 2):
         if label[i] == label[j]:
-            others = sum(s[i, k] for k in range(n) if label[k] != label[i])
-            losses.append(-np.log(s[i, j] / (s[i, j] + others)))
+            others = [s[i, k] for k in range(n) if label[k] != label[i]]
+            losses.append(log_sum([s[i, j], *others]) - s[i, j])
     return np.mean(losses)
 
 
