@@ -23,7 +23,7 @@ import jax.numpy as jnp
 
 import gradchain
 from gradchain import plot
-from gradchain.config import Config, from_config, instead_of_file, to_config
+from gradchain.config import Config, from_config, to_config
 from gradchain.core.call import Call
 from gradchain.core.factory import FACTORIES, Factory
 from gradchain.core.schedule import Schedule
@@ -31,6 +31,7 @@ from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Tree
 from gradchain.inspection.check import check
 from gradchain.inspection.describe import describe, table
+from gradchain.reading import BadInput, read, title
 
 KINDS = ("transforms", "wrappers", "recipes", "schedules")
 
@@ -39,10 +40,6 @@ _CONFIG = "a JSON or YAML file, or - for stdin"
 T = TypeVar("T")
 Arguments: TypeAlias = argparse.Namespace
 Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
-
-
-class BadInput(Exception):
-    """The input cannot be used; the message says why."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,8 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for module in arguments.imports:
             _import(module)
         _write(arguments.run(arguments))
-    except BadInput as error:
-        print(f"gradchain: {_one_line(error)}", file=sys.stderr)  # noqa: T201
+    except (BadInput, RecursionError) as error:
+        text = "nested too deep" if isinstance(error, RecursionError) else _one_line(error)
+        print(f"gradchain: {text}", file=sys.stderr)  # noqa: T201
         return 2
     return 0
 
@@ -181,16 +179,16 @@ def _describe(arguments: Arguments) -> str:
     if arguments.config == arguments.params == "-":
         raise BadInput("the config and the shapes cannot both come from stdin")
     tx = _load(arguments.config, GradientTransformation)
-    shapes = _shapes(arguments.params, _read(arguments.params), "")
+    shapes = _shapes(arguments.params, read(arguments.params), "")
     sizes = {x.dtype.itemsize for x in jax.tree.leaves(shapes)}
     if not sizes:
-        raise BadInput(f"{_title(arguments.params)}: there is no shape in it")
+        raise BadInput(f"{title(arguments.params)}: there is no shape in it")
     with jax.enable_x64(max(sizes) >= 8):
         try:
             description = describe(tx, shapes)
         except (ValueError, TypeError) as error:
             raise BadInput(
-                f"{_title(arguments.config)} does not fit {_title(arguments.params)}: {error}"
+                f"{title(arguments.config)} does not fit {title(arguments.params)}: {error}"
             ) from error
         findings = check(tx, shapes, arguments.steps, tuple(arguments.passes))
     if not arguments.json:
@@ -237,121 +235,26 @@ def _import(module: str) -> None:
 
 def _load(name: str, kind: type[T]) -> T:
     """The value that the config in a file describes."""
-    config = _read(name)
+    config = read(name)
     try:
         value = from_config(config)
         if isinstance(value, GradientTransformation):
             _ = value.locality  # its rules are made, so that a wrong argument is seen now
     except Exception as error:  # factories may raise what they like
-        raise BadInput(f"{_title(name)}: {error}") from error
+        raise BadInput(f"{title(name)}: {error}") from error
     if isinstance(value, kind):
         return value
     if isinstance(value, Call):
         found = f"{value.factory.name!r} is a {type(value).__name__}"
         text = f"{found}, but this command takes a {kind.__name__}"
-        raise BadInput(f"{_title(name)}: {text}")
+        raise BadInput(f"{title(name)}: {text}")
     example = '{"@transform": "adam", ...}'
     if kind is Schedule:
         example = '{"@schedule": "constant_schedule", ...}'
-    raise BadInput(f"{_title(name)}: this is no config, which is a mapping such as {example}")
-
-
-def _title(name: str) -> str:
-    return "stdin" if name == "-" else name or "''"
-
-
-def _read(name: str) -> Config:
-    """The data of a JSON or YAML file."""
-    if name == "-" and sys.stdin is None:
-        raise BadInput("stdin: it is closed")
-    try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise BadInput(f"{_title(name)}: {error.strerror}{instead_of_file(name)}") from error
-    except UnicodeDecodeError as error:
-        text = f"not a text file: {error.reason} at byte {error.start}"
-        raise BadInput(f"{_title(name)}: {text}") from error
-    try:
-        return _parse(name, text)
-    except RecursionError as error:
-        raise BadInput(f"{_title(name)}: nested too deep") from error
-
-
-def _parse(name: str, text: str) -> Config:
-    is_json = name.endswith(".json") or (
-        not name.endswith((".yaml", ".yml")) and text.lstrip()[:1] in ("{", "[")
-    )
-    if not is_json:
-        return _read_yaml(_title(name), text)
-    try:
-        return json.loads(text, object_pairs_hook=_without_repeats)
-    except json.JSONDecodeError as error:
-        place = f"{_title(name)}, line {error.lineno}, column {error.colno}"
-        raise BadInput(f"{place}: {error.msg}") from error
-    except ValueError as error:
-        raise BadInput(f"{_title(name)}: {error}") from error
-
-
-def _without_repeats(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    names = set()
-    for name, _ in pairs:
-        if not isinstance(name, str | int) or isinstance(name, bool):
-            raise ValueError(f"the key {name!r} is not text; put quotes around it")
-        if str(name) in names:
-            raise ValueError(f"the key {name!r} is given twice")
-        names.add(str(name))
-    return dict(pairs)
+    raise BadInput(f"{title(name)}: this is no config, which is a mapping such as {example}")
 
 
 _DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64")
-
-_MERGE = "tag:yaml.org,2002:merge"
-
-#: Values that are no text in YAML, with the characters that they may begin with.
-_PLAIN_YAML = {
-    "null": (r"(~|null|)$", ["~", "n", ""]),
-    "bool": (r"(true|false)$", list("tf")),
-    "int": (r"[-+]?(0|[1-9][\d_]*)$", list("-+0123456789")),
-    "float": (
-        r"([-+]?(\d[\d_]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?\.inf|\.nan)$",
-        list("-+.0123456789"),
-    ),
-    "merge": (r"<<$", ["<"]),
-}
-
-
-def _read_yaml(title: str, text: str) -> Config:
-    try:
-        import yaml
-    except ImportError as error:
-        text = 'YAML needs PyYAML: pip install "gradchain[cli]", or write JSON'
-        raise BadInput(f"{title}: {text}") from error
-
-    class Loader(yaml.SafeLoader):
-        """A safe loader with the numbers and words of JSON."""
-
-        # To YAML 1.1, 1e-3 is text, no is false, and 010 is eight.
-
-    def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-        own = [k for k, _ in node.value if k.tag != _MERGE]
-        _without_repeats([(loader.construct_object(k, deep=True), None) for k in own])
-        loader.flatten_mapping(node)  # the keys of <<: *anchor, which its own override
-        return dict(loader.construct_pairs(node, deep=True))
-
-    Loader.yaml_implicit_resolvers = {}
-    for kind, (pattern, first) in _PLAIN_YAML.items():
-        tag = f"tag:yaml.org,2002:{kind}"
-        Loader.add_implicit_resolver(tag, re.compile(pattern), first)
-    Loader.add_constructor("tag:yaml.org,2002:map", mapping)
-    try:
-        return yaml.load(text, Loader)
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        begins_so = "'@'" in str(error.problem)
-        hint = "; put quotes around what begins with @" if begins_so else ""
-        raise BadInput(f"{title}{line}: {error.problem}{hint}") from error
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise BadInput(f"{title}: {error}") from error
 
 
 def _shapes(name: str, node: Config, path: str) -> Tree:
@@ -373,8 +276,7 @@ def _shapes(name: str, node: Config, path: str) -> Tree:
     if not (isinstance(shape, list) and all(map(is_size, shape))):
         place = repr(path) if path else "the whole"
         raise BadInput(
-            f"{_title(name)}: {place} must be a shape, a list of sizes such as [2, 3],"
-            f" not {shape!r}"
+            f"{title(name)}: {place} must be a shape, a list of sizes such as [2, 3], not {shape!r}"
         )
     try:
         with jax.enable_x64(True):
@@ -385,7 +287,7 @@ def _shapes(name: str, node: Config, path: str) -> Tree:
         close = difflib.get_close_matches(str(dtype), _DTYPES, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         text = f"{path!r} has no dtype {dtype!r}{hint}"
-        raise BadInput(f"{_title(name)}: {text}") from error
+        raise BadInput(f"{title(name)}: {text}") from error
 
 
 def _positive(text: str) -> int:

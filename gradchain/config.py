@@ -15,8 +15,9 @@ from gradchain.core.advice import refuse_uncalled
 from gradchain.core.call import Call
 from gradchain.core.call_leaves import as_static
 from gradchain.core.errors import quote
-from gradchain.core.factory import FACTORIES
+from gradchain.core.factory import FACTORIES, Factory
 from gradchain.core.transformation import GradientTransformation
+from gradchain.tree.limits import check_size, contents
 
 Config: TypeAlias = Any
 """Plain data: dicts, lists, strings, numbers, bools and ``None``."""
@@ -41,6 +42,8 @@ def to_config(value: object) -> Config:
         >>> gc.to_config(gc.clip(1.0))
         {'@transform': 'clip', 'max_delta': 1.0}
     """
+    parts_of = lambda x: x.arguments.values() if isinstance(x, Call) else contents(x)
+    check_size("to_config: the value", value, parts_of)
     return _encode(value, "the value")
 
 
@@ -95,7 +98,8 @@ def from_config(config: Config) -> Any:
             arguments that are left out take their defaults.
 
     Raises:
-        ValueError: if it names a factory that is not registered.
+        ValueError: if it names a factory that is not registered, is no config, such as the bare
+            name of a factory, is nested deeper than 100 levels, or has more than 100,000 parts.
         TypeError: if an argument does not fit its factory.
 
     Example:
@@ -103,13 +107,67 @@ def from_config(config: Config) -> Any:
         >>> gc.from_config({"@transform": "sgd", "learning_rate": 0.1})
         sgd(learning_rate=0.1, momentum=None, nesterov=False, dampening=None)
     """
+    check_size("from_config: the config", config)
+    _refuse_names(config)
+    return _decode(config)
+
+
+#: Keys under which other libraries name a class.
+_NAME_KEYS = ("name", "type", "class", "class_name", "_target_")
+
+
+def _refuse_names(config: Config) -> None:
+    """Refuse what names a factory in another way than a config does."""
+    for part in config if isinstance(config, list) else [config]:
+        name, arguments = _named(part)
+        if name is None:
+            continue
+        factory = _meant(name)
+        right = {factory.kind.tag: factory.name, **arguments}
+        beside = "" if isinstance(part, dict) else ", with its arguments beside it"
+        raise ValueError(
+            f"from_config: {_short(part)} is no config. A config names its factory under"
+            f" {factory.kind.tag!r}: {_short(right)}{beside}; to_config makes one."
+        )
+
+
+def _named(config: Config) -> tuple[str | None, dict[str, Config]]:
+    """The name of a factory that stands in the wrong place, and what stands beside it."""
+    if isinstance(config, str):
+        return config, {}
+    if not isinstance(config, dict) or any(map(_is_tag, config)):
+        return None, {}
+    for key, value in config.items():
+        others = {k: v for k, v in config.items() if k != key and isinstance(k, str)}
+        if isinstance(value, str) and (key in _NAME_KEYS or value in FACTORIES):
+            return value, others
+        if key in FACTORIES and isinstance(value, dict) and not any(map(_is_tag, value)):
+            return key, value
+    return None, {}
+
+
+def _meant(name: str) -> Factory:
+    """The factory that a name means; adam where nothing is near."""
+    own = name.split(".")[-1].lower()
+    close = difflib.get_close_matches(own, FACTORIES, n=1)
+    return FACTORIES[own if own in FACTORIES else close[0] if close else "adam"]
+
+
+def _short(x: object) -> str:
+    """A value for a message, cut where it is long."""
+    text = repr(x)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _decode(config: Config) -> Any:
+    """The value of a config whose size is known."""
     if isinstance(config, list):
-        return [from_config(v) for v in config]
+        return [_decode(v) for v in config]
     if not isinstance(config, dict):
         return config
     tags = [k for k in config if _is_tag(k)]
     if not tags:
-        return {k: from_config(v) for k, v in config.items()}
+        return {k: _decode(v) for k, v in config.items()}
     kinds = {factory.kind.tag: factory.kind for factory in FACTORIES.values()}
     known = (*kinds, *_PLAIN)
     if len(tags) > 1 or tags[0] not in known:
@@ -118,7 +176,7 @@ def from_config(config: Config) -> Any:
         )
     (tag,) = tags
     if tag in _PLAIN:
-        return _plain(tag, from_config(config[tag]))
+        return _plain(tag, _decode(config[tag]))
     return _call(kinds[tag], config[tag], {k: v for k, v in config.items() if k != tag})
 
 
@@ -131,7 +189,7 @@ def _plain(tag: str, value: object) -> object:
     try:
         return make(value)
     except (TypeError, ValueError, re.error) as error:
-        text = f"from_config: {tag!r} must be like {example}, not {value!r}: {error}."
+        text = f"from_config: {tag!r} must be like {example}, not {_short(value)}: {error}."
         raise ValueError(text) from error
 
 
@@ -146,14 +204,17 @@ def _call(kind: type[Call], name: str, config: dict[str, Config]) -> Call:
         raise ValueError(f"from_config: no {kind.__name__} named {name!r} is registered. {hint}")
     if kind is GradientTransformation and "update" in config:
         raise ValueError(f"from_config: {name!r} wraps functions, which no config can hold.")
-    arguments = {k: from_config(v) for k, v in config.items()}
+    for k, v in config.items():
+        if k in factory.kinds and factory.mentions(k, "Transformation"):
+            _refuse_names(v)
+    arguments = {k: _decode(v) for k, v in config.items()}
     members = ()
     parameters = factory.signature.parameters.values()
     for k in [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]:
         members = arguments.pop(k, ())
         if not isinstance(members, list | tuple):
             raise TypeError(
-                f"from_config: argument {k!r} of {name!r} must be a list, not {members!r}."
+                f"from_config: argument {k!r} of {name!r} must be a list, not {_short(members)}."
             )
     value = factory.bind(tuple(members), arguments)
     return value.named(label) if label else value

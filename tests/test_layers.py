@@ -15,6 +15,7 @@ ROOMS = [
     "tree",
     "core",
     "config",
+    "reading",
     "projections",
     "losses",
     "schedules",

@@ -16,6 +16,7 @@ from gradchain.checkpoints.matching import Matching, Target, leaf_path, targets_
 from gradchain.core.errors import shape_dtype
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Params, State, Tree
+from gradchain.tree.limits import check_size, children
 from gradchain.tree.paths import flatten, named_leaves
 
 
@@ -55,7 +56,8 @@ def adopt_state(
 
     Raises:
         ValueError: naming both, if two parts of the old state fit one place, or one fits two, or
-            two leaves have the same path; if a clock is negative or not finite.
+            two leaves have the same path; if a clock is negative or not finite; if a tree is
+            nested deeper than 100 levels.
 
     Example:
         >>> import gradchain as gc
@@ -66,6 +68,9 @@ def adopt_state(
         >>> report.kept[:2], report.dropped
         (['accumulate/inner/scale_by_adam/count', 'accumulate/inner/scale_by_adam/mu/w'], [])
     """
+    # JAX leaves its counter of recursion wrong after a tree that was too deep for it.
+    check_size("adopt_state: the old state", old_state, children, max_parts=None)
+    check_size("adopt_state: the tree of parameters", params, children, max_parts=None)
     template = tx.init(params)
     matching = Matching(targets_of(tx, template, params), read(old_state))
     matching.run()

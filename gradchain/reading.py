@@ -1,0 +1,131 @@
+"""Read JSON and YAML; errors name the file and the place in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import reprlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from gradchain.config import Config, instead_of_file
+from gradchain.tree.limits import check_size
+
+MAX_PARTS = 1_000_000  # of a file; a config may have fewer
+MAX_MERGED = 10_000  # keys that one mapping of YAML takes over with <<
+
+
+class BadInput(Exception):
+    """The input cannot be used; the message says why."""
+
+
+def title(name: str) -> str:
+    """The name of a file for a message."""
+    return "stdin" if name == "-" else name or "''"
+
+
+def read(name: str) -> Config:
+    """The data of a JSON or YAML file."""
+    if name == "-" and sys.stdin is None:
+        raise BadInput("stdin: it is closed")
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BadInput(f"{title(name)}: {error.strerror}{instead_of_file(name)}") from error
+    except UnicodeDecodeError as error:
+        text = f"not a text file: {error.reason} at byte {error.start}"
+        raise BadInput(f"{title(name)}: {text}") from error
+    except ValueError as error:  # a NUL, for example
+        raise BadInput(f"{name!r} is no name of a file: {error}") from error
+    try:
+        data = _parse(name, text)
+    except RecursionError as error:
+        raise BadInput(f"{title(name)}: nested too deep") from error
+    try:
+        check_size(f"{title(name)}: it", data, max_parts=MAX_PARTS)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    return data
+
+
+def _parse(name: str, text: str) -> Config:
+    is_json = name.endswith(".json") or (
+        not name.endswith((".yaml", ".yml")) and text.lstrip()[:1] in ("{", "[")
+    )
+    if not is_json:
+        return _read_yaml(title(name), text)
+    try:
+        return json.loads(text, object_pairs_hook=_without_repeats)
+    except json.JSONDecodeError as error:
+        place = f"{title(name)}, line {error.lineno}, column {error.colno}"
+        raise BadInput(f"{place}: {error.msg}") from error
+    except ValueError as error:
+        raise BadInput(f"{title(name)}: {error}") from error
+
+
+def _without_repeats(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    names = set()
+    for name, _ in pairs:
+        if not isinstance(name, str | int) or isinstance(name, bool):
+            raise ValueError(f"the key {reprlib.repr(name)} is not text; put quotes around it")
+        if str(name) in names:
+            raise ValueError(f"the key {name!r} is given twice")
+        names.add(str(name))
+    return dict(pairs)
+
+
+_MERGE = "tag:yaml.org,2002:merge"
+
+#: Values that are no text in YAML, with the characters that they may begin with.
+_PLAIN_YAML = {
+    "null": (r"(~|null|)$", ["~", "n", ""]),
+    "bool": (r"(true|false)$", list("tf")),
+    "int": (r"[-+]?(0|[1-9][\d_]*)$", list("-+0123456789")),
+    "float": (
+        r"([-+]?(\d[\d_]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?\.inf|\.nan)$",
+        list("-+.0123456789"),
+    ),
+    "merge": (r"<<$", ["<"]),
+}
+
+
+def _read_yaml(title: str, text: str) -> Config:
+    try:
+        import yaml
+    except ImportError as error:
+        text = 'YAML needs PyYAML: pip install "gradchain[cli]", or write JSON'
+        raise BadInput(f"{title}: {text}") from error
+
+    class Loader(yaml.SafeLoader):
+        """A safe loader with the numbers and words of JSON."""
+
+        # To YAML 1.1, 1e-3 is text, no is false, and 010 is eight.
+
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            """Take the keys over that are merged, unless they are multiplied."""
+            own = len(node.value)
+            super().flatten_mapping(node)
+            if len(node.value) > own + MAX_MERGED:
+                raise ValueError(f"a mapping takes over more than {MAX_MERGED:,} keys with <<")
+
+    def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+        own = [k for k, _ in node.value if k.tag != _MERGE]
+        _without_repeats([(loader.construct_object(k, deep=True), None) for k in own])
+        loader.flatten_mapping(node)  # the keys of <<: *anchor, which its own override
+        return dict(loader.construct_pairs(node, deep=True))
+
+    Loader.yaml_implicit_resolvers = {}
+    for kind, (pattern, first) in _PLAIN_YAML.items():
+        tag = f"tag:yaml.org,2002:{kind}"
+        Loader.add_implicit_resolver(tag, re.compile(pattern), first)
+    Loader.add_constructor("tag:yaml.org,2002:map", mapping)
+    try:
+        return yaml.load(text, Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        begins_so = "'@'" in str(error.problem)
+        hint = "; put quotes around what begins with @" if begins_so else ""
+        raise BadInput(f"{title}{line}: {error.problem}{hint}") from error
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise BadInput(f"{title}: {error}") from error
