@@ -169,7 +169,8 @@ def decorator(
     """Make a decorator from functions to factories of ``kind``."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        factory = Factory(function, kind, coming, composite, roles)
+        own = roles | getattr(function, "roles", frozenset())
+        factory = Factory(function, kind, coming, composite, own)
         make: Any = lambda *args, **kwargs: factory.bind(args, kwargs)
         for name in ("__module__", "__name__", "__qualname__"):
             setattr(make, name, getattr(function, name))

@@ -32,6 +32,7 @@ class Facts(NamedTuple):
         freezes: whether leaves may be kept from updates.
         reduces_examples: whether the first member takes away a leading dimension.
         makes_steps: whether a member, however deep, makes steps downhill.
+        keeps_state: whether a member, however deep, declares a slot or has a clock.
         members: the facts of each member, by its entry in the state.
     """
 
@@ -40,11 +41,12 @@ class Facts(NamedTuple):
     freezes: bool
     reduces_examples: bool
     makes_steps: bool
+    keeps_state: bool
     members: dict[str, MemberFacts]
 
 
-def facts_of(members: Mapping[str, Member]) -> Facts:
-    """The facts of a chain of members."""
+def facts_of(members: Mapping[str, Member], roles: frozenset[str]) -> Facts:
+    """The facts of a chain of members that has ``roles``."""
     stages = stages_at_start(members)
     bodies = [stage.body for stage in stages]
     below = {stage.name: _member_facts(stage) for stage in stages}
@@ -54,9 +56,16 @@ def facts_of(members: Mapping[str, Member]) -> Facts:
         extras=frozenset[str]().union(*(body.extras for body in bodies)),
         freezes=any(body.freezes for body in bodies),
         reduces_examples=any(body.reduces_examples for body in bodies[:1]),
-        makes_steps=any(map(steps, below.values())),
+        makes_steps="step" in roles or any(map(steps, below.values())),
+        keeps_state=any(map(keeps_state, stages)),
         members=below,
     )
+
+
+def keeps_state(stage: Stage) -> bool:
+    """Whether a member, or one in it, declares a slot or has a clock."""
+    own = stage.has_clock or bool(getattr(stage.body, "slots", {}))
+    return own or any(member.facts.keeps_state for member in stage.body.members.values())
 
 
 def _member_facts(stage: Stage) -> MemberFacts:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from gradchain.core.errors import quote
 
 #: The words, and what each says. ``tests/laws/test_roles.py`` holds a law for each.
@@ -18,6 +21,23 @@ ROLES = {
     "alternatives": "holds members each of which makes whole updates of its own",
     "observer": "shows numbers of the transformation that it holds, and changes none",
 }
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def with_roles(words: str) -> Callable[[F], F]:
+    """Make a decorator that gives a recipe roles beside those of its members.
+
+    It stands below ``@recipe``: for example ``@with_roles("step")`` where the sign is turned by a
+    plain ``scale(-1.0)``.
+    """
+
+    def decorate(function: F) -> F:
+        function.roles = roles_of(words)  # pyright: ignore[reportFunctionMemberAccess]
+        return function
+
+    return decorate
 
 
 def roles_of(words: str) -> frozenset[str]:

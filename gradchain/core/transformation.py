@@ -98,11 +98,13 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
             self._cache["members"] = named
         return self._cache["members"]
 
-    def _expanded(self) -> list[GradientTransformation]:
+    def _made(self) -> list[GradientTransformation]:
         made = self.factory.call(self.arguments)
         made = [made] if is_pair(made) or is_call(made) else made
-        members = [as_transformation(m, self.factory.name) for m in made]
-        return [x for m in members for x in m.members.values()]
+        return [as_transformation(m, self.factory.name) for m in made]
+
+    def _expanded(self) -> list[GradientTransformation]:
+        return [x for m in self._made() for x in m.members.values()]
 
     @property
     def roles(self) -> frozenset[str]:
@@ -110,7 +112,7 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         return self.kept("roles", self._all_roles)
 
     def _all_roles(self) -> frozenset[str]:
-        made = self._expanded() if self.factory.composite else []
+        made = self._made() if self.factory.composite else []
         return self.factory.roles.union(*(member.roles for member in made))
 
     def __getitem__(self, name: str) -> GradientTransformation:
@@ -197,7 +199,7 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
     @property
     def facts(self) -> Facts:
         """All that wrappers ask of it, found once."""
-        return self.kept("facts", lambda: facts_of(self.members))
+        return self.kept("facts", lambda: facts_of(self.members, self.roles))
 
     def like(self, known: GradientTransformation) -> Self:
         """Itself, with the facts of another.

@@ -74,8 +74,8 @@ class PlacedMember:
 
     @property
     def roles(self) -> frozenset[str]:
-        """The roles of its factory."""
-        return self.call.factory.roles
+        """The roles of its factory; those of a recipe are its members'."""
+        return frozenset() if self.call.factory.composite else self.call.factory.roles
 
     @property
     def needs(self) -> frozenset[str]:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise
 from gradchain.core.ranges import Hyper, Limit, NonNegative
+from gradchain.core.roles import with_roles
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -61,6 +62,7 @@ def scale_by_asgd(
 
 
 @recipe
+@with_roles("step")
 def asgd(
     learning_rate: Hyper, lambd: NonNegative = 1e-4, alpha: NonNegative = 0.75, t0: Limit = 1e6
 ) -> GradientTransformation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from gradchain.core.ranges import Decay, Hyper, NonNegative, Positive
+from gradchain.core.roles import with_roles
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -105,6 +106,7 @@ def scale_by_dadapt_adam(
 
 
 @recipe
+@with_roles("step")
 def dadapt_sgd(
     learning_rate: Hyper = 1.0,
     momentum: Decay = 0.9,
@@ -145,6 +147,7 @@ def dadapt_sgd(
 
 
 @recipe
+@with_roles("step")
 def dadapt_adamw(
     learning_rate: Hyper = 1.0,
     betas: Annotated[tuple[Any, Any], "[0, 1)"] = (0.9, 0.999),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise
 from gradchain.core.ranges import Hyper, NonNegative
+from gradchain.core.roles import with_roles
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -78,6 +79,7 @@ def scale_by_ftrl(
 
 
 @recipe
+@with_roles("step")
 def ftrl(
     learning_rate: Hyper,
     learning_rate_power: Annotated[Hyper, "(-inf, 0]"] = -0.5,

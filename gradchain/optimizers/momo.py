@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.ranges import Decay, Finite, Hyper, NonNegative
+from gradchain.core.roles import with_roles
 from gradchain.core.slots import Slot, like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -243,6 +244,7 @@ def _slope(
 
 
 @recipe
+@with_roles("step")
 def momo(
     learning_rate: Hyper = 1.0,
     beta: Decay = 0.9,
@@ -275,6 +277,7 @@ def momo(
 
 
 @recipe
+@with_roles("step")
 def momo_adam(
     learning_rate: Hyper = 1e-2,
     b1: Decay = 0.9,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import jax.numpy as jnp
 
 from gradchain.core.ranges import Decay, Fraction, Hyper, NonNegative, Positive
+from gradchain.core.roles import with_roles
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -111,6 +112,7 @@ def scale_by_prodigy(
 
 
 @recipe
+@with_roles("step")
 def prodigy(
     learning_rate: Hyper = 1.0,
     betas: Annotated[tuple[Any, Any], "[0, 1)"] = (0.9, 0.999),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise
 from gradchain.core.ranges import Hyper, NonNegative
+from gradchain.core.roles import with_roles
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -68,6 +69,7 @@ def scale_by_rprop(
 
 
 @recipe
+@with_roles("step")
 def rprop(
     learning_rate: Hyper,
     eta_minus: Annotated[Hyper, "(0, 1)"] = 0.5,

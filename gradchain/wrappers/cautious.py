@@ -53,8 +53,8 @@ def cautious(
             :math:`\bar m` of the mask, as in the code of the authors, where :math:`f` is 0.001;
             ``None``: the factor above.
         downhill: whether the updates of ``inner`` go downhill; ``None``: they do if a member
-            with the role ``step`` is in it, such as ``scale_by_learning_rate``. Pass ``True`` for a
-            foreign pair that is a whole optimizer.
+            or recipe with the role ``step`` is in it, such as ``scale_by_learning_rate``. Pass
+            ``True`` for a foreign pair that is a whole optimizer.
 
     Source: Liang, Chen, Liu & Liu, "Cautious Optimizers: Improving Training with One Line of Code",
     2024, https://arxiv.org/abs/2411.16085

@@ -425,6 +425,21 @@ def test_the_decorator_stands_with_arguments_and_without():
     assert gc.transform(roles=" step  clip ")(tripled)().roles == {"step", "clip"}
 
 
+RECIPES = [f for f in FACTORIES.values() if f.composite and f.kind is gc.GradientTransformation]
+RECIPES = [f for f in RECIPES if f.function.__module__.startswith("gradchain.optimizers")]
+NEEDED = {"likelihood": "normal"}  # and a number for all others
+
+
+@pytest.mark.parametrize("factory", RECIPES, ids=lambda factory: factory.name)
+def test_every_recipe_is_an_optimizer_wherever_it_stands(factory):
+    needed = [p.name for p in factory.signature.parameters.values() if p.default is p.empty]
+    tx = factory.bind((), {name: NEEDED.get(name, 0.1) for name in needed})
+    assert is_optimizer(tx)
+    assert is_optimizer(gc.chain(gc.clip(1.0), tx.named("own")))
+    with pytest.raises(ValueError, match="others=freeze"):
+        gc.masked(tx, "*kernel").init(PARAMS)
+
+
 def test_an_unknown_role_is_an_error_that_names_the_known():
     with pytest.raises(ValueError, match="no role 'adaptve'; roles are 'clip', 'global_clip', "):
         gc.transform(roles="adaptve step")
@@ -434,6 +449,7 @@ PACKAGE = Path(gc.__file__).parent
 ASKING = [
     path for room in ("core", "inspection", "telemetry") for path in (PACKAGE / room).rglob("*.py")
 ]
+ASKING.remove(PACKAGE / "core" / "foreign_names.py")  # a table from names to names, for errors
 
 
 @pytest.mark.parametrize("path", ASKING, ids=lambda path: f"{path.parent.name}/{path.stem}")

@@ -22,6 +22,11 @@ from tests.support.runs import run
         (gc.adam(0.1).named("fast"), True),
         (gc.chain(gc.clip(1.0), gc.adam(0.1).named("fast")).named("all"), True),
         (gc.lookahead(gc.sgd(0.1)), True),
+        (gc.prodigy(), True),
+        (gc.chain(gc.clip(1.0), gc.momo()), True),
+        (gc.lookahead(gc.chain(gc.clip(1.0), gc.asgd(0.1).named("mean"))), True),
+        (gc.lbfgs(), True),
+        (gc.chain(gc.scale_by_prodigy(), gc.scale(-1.0)), False),  # the factor is the user's
         (gc.chain(gc.cautious(gc.scale_by_adam()), gc.clip(1.0)), False),
         (
             gc.partition({"matrices": gc.adam(0.1), "rest": gc.freeze()}, user_transforms.group_of),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from gradchain.core.roles import with_roles
 from gradchain.core.slots import counter, of_tree
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -165,6 +166,7 @@ def _with_zeros(tree: Updates, params: Params) -> Updates:
 
 
 @recipe
+@with_roles("step")
 def bfgs(line_search: GradientTransformation | None = None) -> GradientTransformation:
     """BFGS: a dense quasi-Newton direction, then a line search.
 
@@ -190,6 +192,7 @@ def bfgs(line_search: GradientTransformation | None = None) -> GradientTransform
 
 
 @recipe
+@with_roles("step")
 def dfp(line_search: GradientTransformation | None = None) -> GradientTransformation:
     """DFP: as ``bfgs``, with the older formula for the matrix.
 

@@ -15,6 +15,7 @@ import jax
 
 from gradchain.core.errors import check_one_of
 from gradchain.core.ranges import Hyper, NonNegative, PositiveInt
+from gradchain.core.roles import with_roles
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.trees import treewise
@@ -166,6 +167,7 @@ def scale_by_natural_gradient(
 
 
 @recipe
+@with_roles("step")
 def gauss_newton(
     damping: NonNegative = 0.0,
     tol: NonNegative | None = None,

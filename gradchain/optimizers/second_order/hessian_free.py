@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.ranges import NonNegative, PositiveInt
+from gradchain.core.roles import with_roles
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -110,6 +111,7 @@ def _adaptation(ratio: jax.Array) -> jax.Array:
 
 
 @recipe
+@with_roles("step")
 def hessian_free(
     damping: NonNegative = 1.0,
     decay: NonNegative = 0.95,

@@ -10,6 +10,7 @@ from jax import lax
 
 from gradchain.core.errors import check_one_of
 from gradchain.core.ranges import PositiveInt
+from gradchain.core.roles import with_roles
 from gradchain.core.slots import counter, of_tree, prepend
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -248,6 +249,7 @@ def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 @recipe
+@with_roles("step")
 def lbfgs(
     memory_size: PositiveInt = 10,
     line_search: GradientTransformation | None = None,

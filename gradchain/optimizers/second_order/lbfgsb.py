@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.ranges import PositiveInt
+from gradchain.core.roles import with_roles
 from gradchain.core.slots import counter, numbers, prepend
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -265,6 +266,7 @@ def _subspace_step(
 
 
 @recipe
+@with_roles("step")
 def lbfgsb(
     memory_size: PositiveInt = 10, line_search: GradientTransformation | None = None
 ) -> GradientTransformation:

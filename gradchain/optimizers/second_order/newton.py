@@ -9,6 +9,7 @@ not finite, they give the gradient itself.
 from __future__ import annotations
 
 from gradchain.core.ranges import NonNegative, PositiveInt
+from gradchain.core.roles import with_roles
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
 from gradchain.core.trees import treewise
@@ -127,6 +128,7 @@ def scale_by_newton_cg(
 
 
 @recipe
+@with_roles("step")
 def newton(
     damping: NonNegative = 0.0, line_search: GradientTransformation | None = None
 ) -> GradientTransformation:
@@ -153,6 +155,7 @@ def newton(
 
 
 @recipe
+@with_roles("step")
 def newton_cg(
     damping: NonNegative = 0.0,
     tol: NonNegative | None = None,

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from gradchain.core.errors import check_one_of
 from gradchain.core.ranges import Limit, PositiveInt
+from gradchain.core.roles import with_roles
 from gradchain.core.slots import counter, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -49,8 +50,8 @@ def _dai_yuan(g: Tree, old: Tree, y: Tree, d: Tree) -> jax.Array:
 def _hager_zhang(g: Tree, old: Tree, y: Tree, d: Tree) -> jax.Array:
     """Hager & Zhang's choice, bounded from below.
 
-    See equation 1.3 of the paper of 2005, whose direction is the negative of ``d``, and equation
-    2.3 of that of 2013: the bound of 2005 is another one in other units of the loss.
+    See equation 1.3 of the paper of 2005, whose direction is the negative of ``d``. The bound is
+    that of 2013: the one of 2005 is another one in other units of the loss.
     """
     curvature = -dot(d, y)
     correction = 2.0 * dot(d, g) * safe_divide(dot(y, y), curvature)
@@ -148,6 +149,7 @@ def scale_by_nonlinear_cg(
 
 
 @recipe
+@with_roles("step")
 def nonlinear_cg(
     method: str = "polak_ribiere",
     line_search: GradientTransformation | None = None,
