@@ -1,4 +1,4 @@
-"""How far a minimization has come, in the units that loss and parameters have."""
+"""How far a minimization has come, in its own units."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.types import Numeric, Params, State, Tree
+from gradchain.searches.search import where_tree
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.norms import largest_in
 
@@ -25,7 +26,7 @@ class Height(NamedTuple):
 
 
 class Descent(NamedTuple):
-    """What a minimization has seen on its way."""
+    """The scales that a minimization has met on its way."""
 
     first: Height  # at the start
     length: jax.Array  # the largest parameter there; 1 at least
@@ -40,8 +41,10 @@ def started(height: Height, params: Params) -> Descent:
     return Descent(height, length, depth, jnp.zeros_like(depth))
 
 
-def continued(descent: Descent, last: Height, now: Height) -> Descent:
-    """The descent after a step from one height to another.
+def continued(
+    descent: Descent, last: Height, now: Height, params: Params, is_first: jax.Array
+) -> Descent:
+    """The descent after a step, or at its start.
 
     Only steps count that brought a hundredth of the whole decrease, and more than rounding: short
     ones at a kink have steep gradients and small decreases.
@@ -52,11 +55,12 @@ def continued(descent: Descent, last: Height, now: Height) -> Descent:
     counts = (decrease >= 0.01 * whole) & (decrease > noise)
     steepness = last.grad_norm / jnp.sqrt(jnp.where(counts, decrease, 1.0))
     steepness = jnp.where(counts, steepness, 0.0)
-    return descent._replace(steepness=jnp.maximum(descent.steepness, steepness))
+    old = descent._replace(steepness=jnp.maximum(descent.steepness, steepness))
+    return where_tree(is_first, started(now, params), old)
 
 
 def has_flattened(descent: Descent, now: Height, least: Numeric) -> jax.Array:
-    r"""Whether the gradient has fallen as a smooth function lets it.
+    r"""Whether the gradient has fallen as at a minimum.
 
     On a parabola :math:`\lVert g \rVert^2` is in proportion to the height above the minimum. So
     where this height is no more than ``least`` times the value, the gradient is small too, in the
@@ -88,10 +92,14 @@ def is_endless(
     in_one = moved > FAR * jnp.maximum(descent.length, largest_in(base))
     in_one &= now.value < -FAR * jnp.maximum(descent.depth, jnp.abs(last.value))
     in_one &= now.grad_norm > 0.99 * last.grad_norm
-    in_all = largest_in(params) > FAR * descent.length
-    in_all &= now.value < -FAR * descent.depth
-    in_all &= now.grad_norm > 0.999 * descent.first.grad_norm
-    return in_one | in_all
+    return in_one | is_far_below(descent, params, now)
+
+
+def is_far_below(descent: Descent, params: Params, now: Height) -> jax.Array:
+    """Whether all steps together went as far, still downhill."""
+    is_far = largest_in(params).astype(descent.length.dtype) > FAR * descent.length
+    is_deep = now.value < -FAR * descent.depth
+    return is_far & is_deep & (now.grad_norm > 0.999 * descent.first.grad_norm)
 
 
 def is_better(now: Height, best: Height) -> jax.Array:
@@ -115,7 +123,7 @@ def all_equal(a: Tree, b: Tree) -> jax.Array:
 
 
 def is_growing(entry: State, before: State) -> jax.Array:
-    """Whether a radius lets the next step of a search be longer than the last one."""
+    """Whether a radius lets the next step be longer."""
     if "radius" not in entry:
         return jnp.array(False)
     moved = map_leaves(jnp.subtract, entry["kept"], before["base"])

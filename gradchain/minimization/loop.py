@@ -23,6 +23,7 @@ from gradchain.minimization.descent import (
     has_flattened,
     is_better,
     is_endless,
+    is_far_below,
     is_growing,
     started,
 )
@@ -60,9 +61,10 @@ class Tolerance:
 
     Attributes:
         grad: by gradient: the largest magnitude in it is at most this.
-        value: by value: a step changes the value by at most this times its magnitude. ``None``: by
-            twice the rounding of its dtype, where the next step promises no more than rounding
-            either; only after steps of a search, since others may be small because their rate is.
+        value: by value: a step changes the value by at most this times its magnitude, no radius
+            keeps steps short, and the gradient has fallen as well. ``None``: by twice the rounding
+            of its dtype, where the next step promises no more than rounding either; only after
+            steps of a search, since others may be small because their rate is.
     """
 
     grad: Numeric = 1e-6
@@ -262,10 +264,8 @@ class Loop:
         is_idle = is_same & ~step.is_growing if self.search else step.is_still
         idle = jnp.where(step.is_step, jnp.where(is_idle, increment(c.idle), 0), c.idle)
 
-        height = Height(step.value, step.grad_norm)
-        last = where_tree(step.is_step, height, c.last)
-        descent = where_tree(step.is_step, continued(c.descent, c.last, height), c.descent)
-        descent = where_tree(is_first, started(height, step.params), descent)
+        last = where_tree(step.is_step, Height(step.value, step.grad_norm), c.last)
+        descent = continued(c.descent, c.last, last, step.params, is_first)
         new = Carry(point, state, best, last, steps, evals, descent, idle, c.status, c.history)
         status = self.judge(new, step, now, is_level)
         told = {"value": step.value, "grad_norm": step.grad_norm, "evals": evals}
@@ -320,9 +320,9 @@ class Loop:
             is_little=no,
             is_flat=self.is_flat(now.grad_norm),
             is_exact=no,
-            is_telling=~no,
+            is_telling=c.descent.steepness > 0,
             is_growing=no,
-            is_away=no,
+            is_away=is_far_below(c.descent, now.params, Height(now.value, now.grad_norm)),
             has_failed=no,
         )
         return point, state, step

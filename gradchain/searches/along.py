@@ -15,7 +15,7 @@ from gradchain.numerics.arithmetic import safe_divide
 from gradchain.searches.first_step import first_length
 from gradchain.searches.search import Search, Told, Working
 from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.norms import dot, scaled_norm
+from gradchain.tree.norms import dot, largest_in, scaled_norm
 
 Numbers: TypeAlias = dict[str, jax.Array]
 """A line search while it goes on: numbers by name."""
@@ -50,7 +50,8 @@ def along(
         tell: see there.
         names: those of the numbers that ``m`` holds, beside ``step``.
         initial_step: the first step to try.
-        guess: ``"unit"``: each search begins with ``initial_step``; ``"previous"``: with the step
+        guess: ``"unit"``: each search begins with ``initial_step``, unless the update is a tiny
+            gradient that is lost in the rounding of the parameters; ``"previous"``: with the step
             that promises the decrease of the last one, and the first with one that makes
             ``initial_step`` times that length.
         window: how many of the last values an increase is measured from: with 1, the last one.
@@ -87,10 +88,9 @@ def along(
         values = jnp.roll(s["values"], 1).at[0].set(value)
         is_first = s["gain"] == 0
         values = jnp.where(is_first, jnp.full_like(values, value), values)
+        first = _previous_step(s, slope, direction, initial_step * length)
         if guess == "unit":
-            first = initial_step + jnp.zeros_like(slope)
-        else:
-            first = _previous_step(s, slope, direction, initial_step * length)
+            first = _unit_step(initial_step, first, s["step"], direction, p)
         m = start(value, slope, first, jnp.max(values))
         over = slope == 0
         step = jnp.where(over, 0.0, m["step"])
@@ -147,6 +147,20 @@ def _pack(m: Numbers, names: list[str]) -> Working:
 
 def _unpack(q: Working, names: list[str]) -> Numbers:
     return dict(zip(names, q["numbers"], strict=True)) | {"step": q["step"]}
+
+
+def _unit_step(
+    step: Numeric, other: jax.Array, last: jax.Array, direction: Updates, p: Params
+) -> jax.Array:
+    """The step, or the other one where rounding loses it.
+
+    It does if the update is a tiny gradient. Near a minimum it may be a tiny step of Newton's; but
+    then the last factor was about 1.
+    """
+    length = largest_in(direction)
+    is_tiny = step * length < 0.25 * jnp.finfo(length.dtype).eps * largest_in(p)
+    is_gradient = (last == 0) | (last > 100 * step)
+    return jnp.where(is_tiny & is_gradient, other, step + jnp.zeros_like(other))
 
 
 def _previous_step(

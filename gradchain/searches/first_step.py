@@ -50,7 +50,7 @@ def first_length(params: Params, grad: Updates, value: Numeric | None = None) ->
 
 
 def _length_of_fall(grad: Updates, value: Numeric | None) -> jax.Array:
-    """Where a parabola from the slope ends at 0; infinite if there is no such place."""
+    """How far a parabola from the slope falls to 0."""
     length = scaled_norm(grad)
     if value is None:
         return jnp.full_like(length, jnp.inf)

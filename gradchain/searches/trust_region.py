@@ -90,10 +90,8 @@ def trust_region(
         value_fn: ValueFn,
         bounds: Bounds = None,
     ) -> tuple[Working, jax.Array]:
-        own = typical_length(p, grad, value) if initial_radius is None else initial_radius
-        radius = jnp.where(s["radius"] > 0, s["radius"], own)
-        limit = 1e-3 * jnp.finfo(radius.dtype).max if max_radius is None else max_radius
-        radius = jnp.minimum(radius, limit)
+        first = typical_length(p, grad, value) if initial_radius is None else initial_radius
+        radius = _radius(s["radius"], first, max_radius)
         multiply = hessian_operator(value_fn, p)
         free = lambda tree: free_part(tree, p, grad, bounds)
         inside = lambda v: free(multiply(free(v)))
@@ -112,10 +110,19 @@ def trust_region(
         return q | {"promised": promised, "slope": dot(grad, u)} | new, over
 
     tell = lambda q, value, grad: _tell(q, value, grad, eta)
-    names = ["before", "promised", "slope", "is_whole"]
-    working = {"update": like_param} | dict.fromkeys(names, scalar)
+    working = {"update": like_param} | dict.fromkeys(WORKING, scalar)
     lasting = {"radius": scalar} | (forced(tol) if is_truncated else {})
     return Search(begin, lambda q: q["update"], tell, working, 40, **lasting)
+
+
+WORKING = ["before", "promised", "slope", "is_whole"]
+
+
+def _radius(radius: jax.Array, first: Numeric, most: Numeric | None) -> jax.Array:
+    """The radius of a step; the state has none at first."""
+    radius = jnp.where(radius > 0, radius, first)
+    limit = 1e-3 * jnp.finfo(radius.dtype).max if most is None else most
+    return jnp.minimum(radius, limit)
 
 
 def _check(subproblem: str, tol: Any, max_steps: int | None) -> None:

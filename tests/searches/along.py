@@ -30,6 +30,13 @@ def drive(search: Search, at: Callable[[float], tuple[float, float]]) -> tuple[f
             return end.value, evals
 
 
+def first_length(p: Tree, grad: Tree, value: float) -> float:
+    """As long as the largest parameter, or as far as a parabola from the slope falls to 0"""
+    size = max((float(np.abs(x).max(initial=0.0)) for x in p.values()), default=0.0)
+    fall = 2 * abs(value) / norm(grad) if norm(grad) else 0.0
+    return min([x for x in (size, fall) if x > 0], default=1.0)
+
+
 @dataclass
 class Along(Twin):
     """The search along the update, or along the negative gradient; both are told apart by their
@@ -49,10 +56,12 @@ class Along(Twin):
     def steps(self, value: float, slope: float, first: float, reference: float) -> Search:
         raise NotImplementedError
 
-    def begin(self, g: Tree, value: float, grad: Tree) -> tuple[Tree, float, Search | None]:
+    def begin(
+        self, g: Tree, value: float, grad: Tree, p: Tree
+    ) -> tuple[Tree, float, Search | None]:
         direction, slope = g, dot(grad, g)
         if slope >= 0 or self.failed:
-            factor = min(1.0, 1 / norm(grad)) if norm(grad) else 0.0
+            factor = first_length(p, grad, value) / norm(grad) if norm(grad) else 0.0
             direction = {k: -factor * x for k, x in grad.items()}
             slope = dot(grad, direction)
         self.values = [value, *self.values][: self.window] if self.gain else [value]
@@ -60,7 +69,7 @@ class Along(Twin):
             return direction, slope, None
         first = self.initial_step
         if self.guess == "previous":
-            short = self.initial_step * min(1.0, 1 / norm(direction))
+            short = self.initial_step * first_length(p, grad, value) / norm(direction)
             first = min(self.gain / slope, 10 * self.step) if self.step else short
         return direction, slope, self.steps(value, slope, first, max(self.values))
 
@@ -70,7 +79,7 @@ class Along(Twin):
         self.gain = step * slope if step else self.gain
 
     def update(self, g: Tree, p: Tree, value_fn: Any = None) -> Tree:
-        direction, slope, search = self.begin(g, bowl_value(p), g)
+        direction, slope, search = self.begin(g, bowl_value(p), g, p)
 
         def at(step: float) -> tuple[float, float]:
             there = {k: p[k] + step * direction[k] for k in p}

@@ -31,7 +31,8 @@ class ReverseCommunication(Twin):
     def all_points(self) -> Generator:
         value, grad, base = yield {}
         while True:
-            direction, slope, search = self.search.begin(self.inner.update(grad, base), value, grad)
+            update = self.inner.update(grad, base)
+            direction, slope, search = self.search.begin(update, value, grad, base)
             best, step = (value, grad, base), 0.0
             if search is None:
                 yield base
