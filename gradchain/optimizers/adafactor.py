@@ -105,6 +105,25 @@ class Moment(NamedTuple):
         return x * self.by * inverse_root(self.row, self.col, self.dims)
 
 
+def whole_moment(
+    x: jax.Array,
+    eps: Numeric,
+    average: Callable[[jax.Array, jax.Array], jax.Array],
+    old: jax.Array,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The moving average of ``|x|^2 + eps``, element by element.
+
+    Returns:
+        The average of numbers multiplied by a power of two, 1 unless their squares are too large;
+        that power; and the average as it is kept, the largest number for what is larger.
+    """
+    info = jnp.finfo(old.dtype)
+    is_usual = jnp.isfinite(abs2(x))
+    by = jnp.where(is_usual, 1.0, 2.0 ** (-info.maxexp * 5 // 8))
+    v = average(abs2(x * by) + eps * by * by, old * by * by)
+    return v, by, jnp.minimum(v / by / by, info.max)
+
+
 def factored_moment(
     x: jax.Array,
     eps: Numeric,
@@ -204,8 +223,9 @@ def scale_by_factored_rms(
         added = epsilon if add_epsilon else 0.0
         pair = dims_of(g.shape)
         if pair is None:
-            v = average(abs2(g) + added, s["v"])
-            return g / root(v if add_epsilon else jnp.maximum(v, epsilon)), {"v": v}
+            v, by, kept = whole_moment(g, added, average, s["v"])
+            v = v if add_epsilon else jnp.maximum(v, epsilon * by * by)
+            return g * by / root(v), {"v": kept}
         moment = factored_moment(g, added, pair, average, s["v_row"], s["v_col"])
         new = dict(zip(("v_row", "v_col"), moment.slots, strict=True))
         if add_epsilon:

@@ -8,10 +8,15 @@ from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
-from gradchain.numerics.arithmetic import abs2, ema
+from gradchain.numerics.arithmetic import ema
 from gradchain.numerics.lengths import rms, shortening
 from gradchain.numerics.roots import root
-from gradchain.optimizers.adafactor import factored_dims, factored_moment, factored_slots
+from gradchain.optimizers.adafactor import (
+    factored_dims,
+    factored_moment,
+    factored_slots,
+    whole_moment,
+)
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
@@ -69,8 +74,9 @@ def scale_by_came(
             return moment, dict(zip(names, moment.slots, strict=True))
 
         if pair is None:
-            nu = ema(abs2(g) + eps1, s["v"], b2)
-            u, v = g * (1 / root(nu)), {"v": nu}
+            average = lambda new, old: ema(new, old, b2)
+            nu, by, kept = whole_moment(g, eps1, average, s["v"])
+            u, v = g * by * (1 / root(nu)), {"v": kept}
         else:
             moment, v = divisor(g, eps1, b2, "v")
             u = moment.divide(g)
