@@ -160,9 +160,9 @@ def _native(name: str, value: object, known: list[str]) -> str:
         return f"{name!r} is {' and '.join(map(repr, row))} here: {', '.join(calls)}{forms}."
     if name in ELSEWHERE:
         return f"{name!r}: {ELSEWHERE[name].format(value=brief(value))}"
-    if close := difflib.get_close_matches(name, known, n=1):
+    if close := difflib.get_close_matches(str(name), known, n=1):
         return f"Did you mean {close[0]!r}?"
-    make = _flat(name)
+    make = _flat(str(name))
     return "" if make is None else f"That is a transformation of its own: {call_of(make)}."
 
 

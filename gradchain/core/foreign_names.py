@@ -6,6 +6,7 @@ Errors offer them where a foreign name is given.
 #: By a foreign argument: the native names, of which a factory has one or some.
 ARGUMENTS = {
     "lr": "learning_rate max_learning_rate",
+    "rate": "learning_rate",
     "alpha": "decay rho slow_step_size",
     "betas": "b1 b2 b3",
     "beta_1": "b1 beta decay momentum",

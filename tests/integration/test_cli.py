@@ -164,6 +164,7 @@ def test_yaml(stdin, tmp_path, monkeypatch, capsys):
 
 
 ZERO_PERIOD = gc.to_config(gc.lookahead(gc.sgd(0.1))) | {"sync_period": 0}
+NO_DECAY = gc.to_config(gc.adam(0.1)) | {"b1": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -187,7 +188,7 @@ ZERO_PERIOD = gc.to_config(gc.lookahead(gc.sgd(0.1))) | {"sync_period": 0}
         (
             "a.json",
             '{"@transform": "adam", "rate": 0.1}',
-            "a.json: adam: there is no argument 'rate'. It is called",
+            "a.json: adam: there is no argument 'rate'.* is 'learning_rate' here.* It is called",
         ),
         (
             "a.json",
@@ -195,6 +196,7 @@ ZERO_PERIOD = gc.to_config(gc.lookahead(gc.sgd(0.1))) | {"sync_period": 0}
             "a.json: adam: argument .* must be a number",
         ),
         ("a.json", json.dumps(ZERO_PERIOD), "a.json: lookahead: sync_period must be 1 or more"),
+        ("a.json", json.dumps(NO_DECAY), r"a.json: adam: b1 must be in \[0, 1\), not 1\.0"),
         (
             "a.json",
             '{"@transform": "adam", "b1": 1, "b1": 2}',
@@ -317,6 +319,65 @@ def test_files_that_are_none(tmp_path, capsys):
     assert refused(capsys, "show", "").startswith("''")
     (tmp_path / "a.json").write_bytes(b"\xff\xfe\x00")
     assert "not a text file" in refused(capsys, "show", str(tmp_path / "a.json"))
+
+
+def test_a_path_that_no_file_can_have(folder, capsys):
+    nul = "a" + chr(0) + ".json"
+    for argv in (["show", nul], ["describe", "adamw.json", "--params", nul]):
+        assert "'a\\x00.json' is no name of a file" in refused(capsys, *argv)
+    assert "null byte" in refused(
+        capsys, "plot", "rate.json", "--steps", "9", "--out", chr(0) + ".png"
+    )
+
+
+@pytest.mark.parametrize("depth", [101, 400, 900, 100_000])
+def test_what_is_nested_too_deep(depth, folder, capsys):
+    """Shapes and configs, in JSON and in YAML."""
+    (folder / "deep.json").write_text('{"a":' * depth + "[2]" + "}" * depth)
+    (folder / "deep.yaml").write_text("[" * min(depth, 5000) + "]" * min(depth, 5000))
+    for name in ("deep.json", "deep.yaml"):
+        assert "nested too deep" in refused(capsys, "describe", "adamw.json", "--params", name)
+        assert "nested too deep" in refused(capsys, "show", name)
+
+
+def test_shapes_of_the_largest_depth_are_described(folder, capsys):
+    (folder / "deep.json").write_text('{"a":' * 98 + "[2]" + "}" * 98)
+    assert main(["describe", "adamw.json", "--params", "deep.json"]) == 0
+
+
+def test_yaml_that_multiplies_is_refused(folder, capsys):
+    """Aliases, keys that are merged, and keys that are no text."""
+    names = "abcdefgh"
+    of = lambda name: ", ".join([f"*{name}"] * 9)
+    lists = "".join(f"{b}: &{b} [{of(a)}]\n" for a, b in zip(names, names[1:], strict=False))
+    maps = "".join(f"{b}: &{b} {{<<: [{of(a)}]}}\n" for a, b in zip(names, names[1:], strict=False))
+    (folder / "aliases.yaml").write_text("a: &a [x, x]\n" + lists)
+    (folder / "merged.yaml").write_text("a: &a {k: 1, l: 2}\n" + maps)
+    (folder / "key.yaml").write_text("a: &a [x, x]\n" + lists + "? *h\n: 1\n")
+    expected = {"aliases": "parts", "merged": "takes over more", "key": "is not text"}
+    for name, message in expected.items():
+        for argv in (["show"], ["describe", "adamw.json", "--params"]):
+            text = refused(capsys, *argv, f"{name}.yaml")
+            assert message in text and len(text) < 300
+
+
+def test_a_name_in_a_file_is_no_config(folder, capsys):
+    for name, text in (("a.yaml", "adamw"), ("a.json", '{"name": "adamw"}')):
+        (folder / name).write_text(text)
+        assert "{'@transform': 'adamw'}" in refused(capsys, "show", name)
+
+
+@pytest.mark.parametrize("name", ["adamw", "clip_by_global_norm", "chain", "constant_schedule"])
+def test_the_name_of_a_factory_is_no_file_but_its_config_is_shown(name, monkeypatch, capsys):
+    found = refused(capsys, "show", name)
+    config = re.search(r"echo '(.*)' \| gradchain show -$", found)[1]
+    monkeypatch.setattr("sys.stdin", io.StringIO(config.replace("...", "1")))
+    assert main(["show", "-"]) == 0
+    assert capsys.readouterr().out.startswith(f"{name}(")
+
+
+def test_the_name_of_neither_a_file_nor_a_factory_leads_to_the_list(capsys):
+    assert "gradchain list shows the names" in refused(capsys, "show", "adamx")
 
 
 def test_without_pyyaml_the_way_to_it_is_named(tmp_path, monkeypatch, capsys):
