@@ -71,12 +71,76 @@ class VectorLevenbergMarquardt:
         return np.zeros_like(p)
 
 
-@dataclass
-class LevenbergMarquardt(Twin, VectorLevenbergMarquardt):
-    """Of a tree, with residuals p sqrt(1 + |p|^2), by its real numbers"""
+def damping_for(
+    j: np.ndarray, r: np.ndarray, scales: np.ndarray, radius: float, damping: float
+) -> float:
+    """Moré's iteration: 0, or a damping whose step is as long as the radius to a tenth of it"""
 
-    def init(self, params: Tree) -> None:
-        self.damping, self.growth, self.scales = 0.0, 0.0, None
+    def length_and_slope(damping: float) -> tuple[float, float]:
+        matrix = (j / scales).T @ (j / scales) + damping * np.eye(j.shape[1])
+        u = np.linalg.solve(matrix, (j / scales).T @ r)
+        length = float(np.linalg.norm(u))
+        return length, float(u @ np.linalg.solve(matrix, u)) / length**2
+
+    length, slope = length_and_slope(0.0)
+    if length <= 1.1 * radius:
+        return 0.0
+    low = (length - radius) / radius / slope
+    high = float(np.linalg.norm((j / scales).T @ r)) / radius
+    damping = min(max(damping, low), high)
+    for _ in range(10):
+        length, slope = length_and_slope(damping)
+        if abs(length - radius) <= 0.1 * radius:
+            break
+        low, high = (max(low, damping), high) if length > radius else (low, min(high, damping))
+        damping = max(low, damping + (length - radius) / radius / slope)
+    return damping
+
+
+@dataclass
+class VectorRadius:
+    """Moré's method, of a vector"""
+
+    eta: float = 1e-4
+    damping: float = 0.0
+    radius: float = 0.0
+    scales: Any = None
+
+    def step(self, p: np.ndarray, residuals: Callable, jacobian: Callable) -> np.ndarray:
+        j, r = jacobian(p), residuals(p)
+        if not j.any():
+            return np.zeros_like(p)
+        columns = np.linalg.norm(j, axis=0)
+        self.scales = columns if self.scales is None else np.maximum(self.scales, columns)
+        is_first = self.radius == 0
+        if is_first:
+            self.radius = 100.0 * float(np.linalg.norm(self.scales * p)) or 100.0
+        self.damping = damping_for(j, r, self.scales, self.radius, self.damping)
+        u = textbook_step(j, r, self.damping, self.scales)
+        length = float(np.linalg.norm(self.scales * u))
+        self.radius = min(self.radius, length) if is_first else self.radius
+        slope, there = float(r @ j @ u), residuals(p + u)
+        promised = -slope - 0.5 * float(np.sum((j @ u) ** 2))
+        if not promised > 0:
+            return np.zeros_like(p)
+        value, new = 0.5 * float(r @ r), 0.5 * float(there @ there)
+        rho = kept_share(value, new, slope, float(there @ jacobian(p + u) @ u), promised)
+        self.judge(rho, value, new, slope, length)
+        return u if rho > self.eta else np.zeros_like(p)
+
+    def judge(self, rho: float, value: float, new: float, slope: float, length: float) -> None:
+        if rho <= 0.25:
+            share = 0.5 if new <= value else 0.5 * slope / (slope + value - new)
+            share = 0.1 if new >= 100 * value else max(share, 0.1)
+            self.radius = share * min(self.radius, 10 * length)
+            self.damping /= share
+        elif rho >= 0.75 or self.damping == 0:
+            self.radius = 2 * length
+            self.damping /= 2
+
+
+class OfTree(Twin):
+    """Of a tree, with residuals p sqrt(1 + |p|^2), by its real numbers"""
 
     def update(self, g: Tree, p: Tree, **extra: Any) -> Tree:
         def pairs(x: np.ndarray) -> np.ndarray:
@@ -111,6 +175,22 @@ class LevenbergMarquardt(Twin, VectorLevenbergMarquardt):
         return tree(self.step(flat, residuals, jacobian))
 
 
+@dataclass
+class LevenbergMarquardt(OfTree, VectorLevenbergMarquardt):
+    """By damping"""
+
+    def init(self, params: Tree) -> None:
+        self.damping, self.growth, self.scales = 0.0, 0.0, None
+
+
+@dataclass
+class Radius(OfTree, VectorRadius):
+    """By a radius"""
+
+    def init(self, params: Tree) -> None:
+        self.damping, self.radius, self.scales = 0.0, 0.0, None
+
+
 def half_squares(params):
     """Half the sum of squares of ``residuals``."""
     sums = [
@@ -127,6 +207,15 @@ ROWS = [
         needs_params=True,
         extra={"value_fn": half_squares, "model_fn": residuals},
         tolerance=4.0,  # a decomposition and a solution
+        reasons=LOOP | WHOLE,
+    ),
+    Row(
+        "levenberg_marquardt-radius",
+        lambda: gc.levenberg_marquardt(None),
+        Radius,
+        needs_params=True,
+        extra={"value_fn": half_squares, "model_fn": residuals},
+        tolerance=4.0,  # as above
         reasons=LOOP | WHOLE,
     ),
     Row(

@@ -11,7 +11,7 @@ import scipy.optimize
 from jax.sharding import Mesh, PartitionSpec as P
 
 import gradchain as gc
-from tests.searches.levenberg_marquardt import textbook_run
+from tests.searches.levenberg_marquardt import VectorRadius, textbook_run
 
 T = np.linspace(0.0, 4.0, 9)
 Y = 2.0 * np.exp(-0.7 * T) + 0.3 + 0.05 * np.cos(9.0 * T)
@@ -66,6 +66,27 @@ def test_its_points_are_those_of_the_textbook(start):
         np.testing.assert_allclose(
             entry(states)["damping"][:6], [d for _, d in expected][:6], rtol=1e-6
         )
+
+
+@pytest.mark.parametrize("start", [[1.0, 1.0, 0.0], [5.0, 3.0, -2.0]])
+def test_its_points_within_a_radius_are_those_of_moré(start):
+    with jax.enable_x64(True):
+        points, states = go(gc.levenberg_marquardt(None), jnp.asarray(start), decay, 8)
+        twin, p = VectorRadius(), np.asarray(start)
+        for point, radius in zip(points, entry(states)["radius"], strict=True):
+            p = p + twin.step(p, decay_numpy, decay_jacobian)
+            np.testing.assert_allclose(point, p, rtol=1e-7)
+            if np.linalg.norm(decay_jacobian(p).T @ decay_numpy(p)) > 1e-9:
+                np.testing.assert_allclose(radius, twin.radius, rtol=1e-5)
+
+
+def test_a_parameter_that_has_an_effect_later_is_scaled_by_that():
+    with jax.enable_x64(True):
+        late = lambda p: jnp.stack([p[0] - 1.0, p[0] * (1e9 * p[1] - 1.0)])
+        for make in (gc.levenberg_marquardt, lambda: gc.levenberg_marquardt(None)):
+            found = gc.least_squares(late, jnp.array([0.0, 0.0]), make())
+            assert found.status.is_success
+            np.testing.assert_allclose(found.params, [1.0, 1e-9], rtol=1e-6)
 
 
 def test_it_finds_the_minimum_of_minpack():
