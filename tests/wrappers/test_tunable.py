@@ -381,6 +381,7 @@ def test_dtype_and_sharding_stay():
         ),
         ("momentum", jnp.ones(2), ValueError, r"momentum must have shape \[\], not \[2\]"),
         ("momentum", float("nan"), ValueError, "momentum must be in .*, not nan"),
+        ("momentum", 1.5, ValueError, r"momentum must be in .*, not 1\.5"),
         ("momentum", "0.9", TypeError, "momentum must be a number, not '0.9'"),
         ("momentum", None, TypeError, "momentum must be a number, not None"),
         ("momentum", True, TypeError, "momentum must be a number, not True"),
@@ -395,6 +396,21 @@ def test_dtype_and_sharding_stay():
 def test_what_cannot_be_set(name, value, error, message):
     with pytest.raises(error, match=message):
         gc.set_hyperparams(gc.tunable(gc.sgd(0.1, 0.9)).init(PARAMS), **{name: value})
+
+
+def test_the_names_in_a_state_tell_which_range_is_meant():
+    state = gc.tunable(gc.adamw(0.1)).init(PARAMS)
+    with pytest.raises(ValueError, match=r"b1 must be in \[0, 1\), not 1\.0"):
+        gc.set_hyperparams(state, b1=1.0)
+    averaging = gc.tunable(gc.schedule_free_sgd(0.1)).init(PARAMS)
+    assert values(gc.set_hyperparams(averaging, b1=1.0))["b1"] == 1.0
+
+
+def test_a_number_out_of_range_in_the_state_is_held_at_its_end():
+    tx, g = gc.tunable(gc.clip(1.0)), jnp.ones(2)
+    state = tx.init(g)
+    state["tunable"]["hyperparams"]["max_delta"] = jnp.asarray(-1.0)
+    assert (jax.jit(tx.update)(g, state, g)[0] == 0).all()
 
 
 def test_a_state_without_a_tunable():
