@@ -388,7 +388,7 @@ def _nearness(target: Target, leaf: Leaf) -> tuple[int, int]:
 def _check_equal(target: Target, found: list[Leaf]) -> None:
     is_known = lambda x: not isinstance(x, jax.ShapeDtypeStruct)
     values = [np.asarray(leaf.value) for leaf in found if is_known(leaf.value)]
-    if all(np.array_equal(x, values[0]) for x in values):
+    if len(values) == 1 or all(np.array_equal(x, values[0]) for x in values):
         return
     sources = [f"{leaf.path} = {leaf.value}" for leaf in found]
     _refuse(target.path, sources)

@@ -71,8 +71,8 @@ class Columns:
         """
         return flatten_like(self.treedef, tree)
 
-    def slot(self, stage: str, name: str, tree: Tree, declared: Slot) -> list[Leaf]:
-        """The leaves of a slot, of the kind that is declared.
+    def slot(self, stage: str, name: str, tree: Tree, declared: Slot | None = None) -> list[Leaf]:
+        """The leaves of a slot, of the kind that is declared, if it is.
 
         They are matched by path where the containers differ: a serializer may have made a list of a
         tuple, or a dict of either.
@@ -81,7 +81,8 @@ class Columns:
             column = self.column(tree)
         except (ValueError, TypeError, KeyError):
             column = errors.slot_leaves(stage, name, self.updates, tree)
-        check_column(stage, name, declared, column, self.g, self.path)
+        if declared is not None:
+            check_column(stage, name, declared, column, self.g, self.path)
         return column
 
     def path(self, i: int) -> str:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradchain.core import errors
+from gradchain.core.entries import is_variable
 from gradchain.core.errors import check_is_no_loss, shape_dtype
 from gradchain.core.slots import Slot
 from gradchain.core.types import State
@@ -152,6 +153,6 @@ def _described(x: object) -> str:
 
 
 def _way_out(x: object) -> str:
-    if isinstance(x, _ARRAYS) or x is None or is_numeric(x):
+    if not is_variable(x):
         return MENDED
     return "Of a Flax NNX optimizer give flax.nnx.as_pure(optimizer.opt_state)."

@@ -8,6 +8,7 @@ from typing import Any
 
 from gradchain.core import errors
 from gradchain.core.columns import Columns
+from gradchain.core.facts import keeps_state
 from gradchain.core.holes import drop_leaves, frozen_by, with_zeros, without_frozen
 from gradchain.core.idle import warn_of_idle_patterns
 from gradchain.core.restored import check_clock, clock_in, clock_of
@@ -42,6 +43,8 @@ def run_stages(
     if not is_inside():
         errors.check_extras(extra, frozenset().union(*(s.body.extras for s in stages)))
     stateful = {s.name for s in stages if s.has_clock or s.body.slot_names}
+    if not isinstance(state, dict):  # of a wrapper without leaves a dict may hold nothing
+        stateful |= {s.name for s in stages if keeps_state(s)}
     errors.check_state(stateful, members.keys(), state, columns.treedef)
     asks_grad = "grad" not in extra and any("grad" in s.body.extras for s in stages)
     if asks_grad and not stacked:
