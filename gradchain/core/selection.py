@@ -40,7 +40,8 @@ def ndim_at_least(path: str, leaf: Leaf, ndim: NonNegativeInt) -> bool:
     For weight decay there is ``weight_matrices()``: biases of attention have 2 dimensions too.
 
     Example:
-        >>> ndim_at_least(2)("dense/bias", jax.numpy.zeros(3))
+        >>> import jax.numpy as jnp
+        >>> ndim_at_least(2)("dense/bias", jnp.zeros(3))
         False
     """
     return getattr(leaf, "ndim", 0) >= ndim
@@ -79,7 +80,8 @@ def weight_matrices(path: str, leaf: Leaf, embeddings: bool = True) -> bool:
 
     Example:
         >>> import gradchain as gc
-        >>> attention = {"kernel": jax.numpy.zeros((8, 2, 4)), "bias": jax.numpy.zeros((2, 4))}
+        >>> import jax.numpy as jnp
+        >>> attention = {"kernel": jnp.zeros((8, 2, 4)), "bias": jnp.zeros((2, 4))}
         >>> gc.select(weight_matrices(), {"query": attention})
         {'query': {'bias': False, 'kernel': True}}
     """
