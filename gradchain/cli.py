@@ -32,6 +32,7 @@ from gradchain.core.types import Tree
 from gradchain.inspection.check import check
 from gradchain.inspection.describe import describe, table
 from gradchain.reading import BadInput, read, title
+from gradchain.tree.limits import short
 
 KINDS = ("transforms", "wrappers", "recipes", "schedules")
 
@@ -276,7 +277,8 @@ def _shapes(name: str, node: Config, path: str) -> Tree:
     if not (isinstance(shape, list) and all(map(is_size, shape))):
         place = repr(path) if path else "the whole"
         raise BadInput(
-            f"{title(name)}: {place} must be a shape, a list of sizes such as [2, 3], not {shape!r}"
+            f"{title(name)}: {place} must be a shape, a list of sizes such as [2, 3],"
+            f" not {short(shape)}"
         )
     try:
         with jax.enable_x64(True):

@@ -17,7 +17,7 @@ from gradchain.core.call_leaves import as_static
 from gradchain.core.errors import quote
 from gradchain.core.factory import FACTORIES, Factory
 from gradchain.core.transformation import GradientTransformation
-from gradchain.tree.limits import check_size, contents
+from gradchain.tree.limits import check_size, contents, short
 
 Config: TypeAlias = Any
 """Plain data: dicts, lists, strings, numbers, bools and ``None``."""
@@ -126,8 +126,8 @@ def _refuse_names(config: Config) -> None:
         right = {factory.kind.tag: factory.name, **arguments}
         beside = "" if isinstance(part, dict) else ", with its arguments beside it"
         raise ValueError(
-            f"from_config: {_short(part)} is no config. A config names its factory under"
-            f" {factory.kind.tag!r}: {_short(right)}{beside}; to_config makes one."
+            f"from_config: {short(part)} is no config. A config names its factory under"
+            f" {factory.kind.tag!r}: {short(right)}{beside}; to_config makes one."
         )
 
 
@@ -151,12 +151,6 @@ def _meant(name: str) -> Factory:
     own = name.split(".")[-1].lower()
     close = difflib.get_close_matches(own, FACTORIES, n=1)
     return FACTORIES[own if own in FACTORIES else close[0] if close else "adam"]
-
-
-def _short(x: object) -> str:
-    """A value for a message, cut where it is long."""
-    text = repr(x)
-    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _decode(config: Config) -> Any:
@@ -189,7 +183,7 @@ def _plain(tag: str, value: object) -> object:
     try:
         return make(value)
     except (TypeError, ValueError, re.error) as error:
-        text = f"from_config: {tag!r} must be like {example}, not {_short(value)}: {error}."
+        text = f"from_config: {tag!r} must be like {example}, not {short(value)}: {error}."
         raise ValueError(text) from error
 
 
@@ -214,7 +208,7 @@ def _call(kind: type[Call], name: str, config: dict[str, Config]) -> Call:
         members = arguments.pop(k, ())
         if not isinstance(members, list | tuple):
             raise TypeError(
-                f"from_config: argument {k!r} of {name!r} must be a list, not {_short(members)}."
+                f"from_config: argument {k!r} of {name!r} must be a list, not {short(members)}."
             )
     value = factory.bind(tuple(members), arguments)
     return value.named(label) if label else value

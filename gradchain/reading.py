@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import reprlib
 import sys
 from pathlib import Path
 from typing import Any
 
 from gradchain.config import Config, instead_of_file
-from gradchain.tree.limits import check_size
+from gradchain.tree.limits import check_size, contents
 
 MAX_PARTS = 1_000_000  # of a file; a config may have fewer
 MAX_MERGED = 10_000  # keys that one mapping of YAML takes over with <<
@@ -68,7 +67,8 @@ def _without_repeats(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     names = set()
     for name, _ in pairs:
         if not isinstance(name, str | int) or isinstance(name, bool):
-            raise ValueError(f"the key {reprlib.repr(name)} is not text; put quotes around it")
+            shown = f"of type {type(name).__name__}" if contents(name) else repr(name)
+            raise ValueError(f"the key {shown} is not text; put quotes around it")
         if str(name) in names:
             raise ValueError(f"the key {name!r} is given twice")
         names.add(str(name))

@@ -1,5 +1,6 @@
 """Configs: plain data, registered names only, nothing lost."""
 
+import functools
 import json
 
 import jax
@@ -7,6 +8,7 @@ import pytest
 import yaml
 
 import gradchain as gc
+from gradchain.tree.limits import MAX_DEPTH
 
 VALUES = [
     gc.chain(),
@@ -100,3 +102,87 @@ def test_a_user_factory_registers_by_being_decorated():
         return gc.elementwise(lambda g: factor * g)
 
     assert gc.from_config(gc.to_config(doubled_in_config(3))) == doubled_in_config(3.0)
+
+
+CLIP = {"@transform": "clip", "max_delta": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("config", "right"),
+    [
+        ("adamw", r"\{'@transform': 'adamw'\}"),
+        ("optax.AdamW", r"\{'@transform': 'adamw'\}"),
+        ("linear_schedule", r"\{'@schedule': 'linear_schedule'\}"),
+        ({"name": "clip", "max_delta": 1.0}, r"\{'@transform': 'clip', 'max_delta': 1.0\}"),
+        ({"type": "AdamW", "lr": 0.1}, r"\{'@transform': 'adamw', 'lr': 0.1\}"),
+        ({"_target_": "gradchain.sgd"}, r"\{'@transform': 'sgd'\}"),
+        ({"optimizer": "sgd"}, r"\{'@transform': 'sgd'\}"),
+        ({"sgd": {"learning_rate": 0.1}}, r"\{'@transform': 'sgd', 'learning_rate': 0.1\}"),
+        ([CLIP, {"name": "clip"}], r"\{'@transform': 'clip'\}"),
+        ({"@transform": "chain", "members": ["adam"]}, r"\{'@transform': 'adam'\}"),
+        ({"@transform": "chain", "members": [{"name": "adam"}]}, r"\{'@transform': 'adam'\}"),
+        ({"@transform": "accumulate", "inner": "adam", "every": 2}, r"\{'@transform': 'adam'\}"),
+    ],
+)
+def test_what_names_a_factory_in_another_way_is_no_config(config, right):
+    with pytest.raises(ValueError, match=rf"is no config. .*{right}"):
+        gc.from_config(config)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [0.1, None, [], {}, {"learning_rate": 0.1, "sizes": [1, 2]}, {"w": "left", "b": ["right"]}],
+)
+def test_plain_data_beside_configs_comes_back(config):
+    assert gc.from_config(config) == config
+    assert gc.from_config({"name": CLIP, "rest": [config]}) == {
+        "name": gc.clip(1.0),
+        "rest": [config],
+    }
+
+
+def nested(depth: int) -> dict:
+    """A config of so many transformations in each other."""
+    return functools.reduce(
+        lambda inner, _: {"@transform": "accumulate", "inner": inner, "every": 2.0},
+        range(depth - 1),
+        CLIP,
+    )
+
+
+def test_a_config_of_every_depth_is_read_or_refused():
+    for depth in (2, 50, MAX_DEPTH):
+        assert gc.to_config(gc.from_config(nested(depth))) == nested(depth)
+    for depth in (MAX_DEPTH + 2, 150, 10_000):
+        with pytest.raises(ValueError, match=r"from_config: the config is nested too deep: .* 100"):
+            gc.from_config(nested(depth))
+    deep = functools.reduce(lambda inner, _: [inner], range(3_000), gc.clip(1.0))
+    with pytest.raises(ValueError, match="to_config: the value is nested too deep"):
+        gc.to_config(deep)
+    endless: list = [CLIP]
+    endless.append(endless)
+    with pytest.raises(ValueError, match="nested too deep"):
+        gc.from_config(endless)
+
+
+@pytest.mark.parametrize("tag", [None, "@tuple", "@float", "@dict", "@regex"])
+def test_aliases_that_multiply_are_refused(tag):
+    """Twelve lines of YAML that stand for 9^11 strings; a few levels of them are fine."""
+
+    def bomb(levels: int) -> object:
+        part: object = ["x"] * 9
+        for _ in range(levels):
+            part = [part] * 9
+        return part if tag is None else {tag: part}
+
+    with pytest.raises(ValueError, match="more than 100,000 parts"):
+        gc.from_config(bomb(10))
+    if tag in (None, "@tuple"):
+        assert len(gc.from_config(bomb(3))) == 9
+
+
+def test_a_message_is_short_however_long_the_value():
+    for config in ({"name": "adam", "sizes": [1] * 9_000}, {"@float": [1] * 9_000}):
+        with pytest.raises(ValueError, match=r"\.\.\.") as caught:
+            gc.from_config(config)
+        assert len(str(caught.value)) < 500

@@ -32,6 +32,12 @@ def children(node: Any) -> Iterable[Any]:
     return () if found is None else found[0]
 
 
+def short(x: Any) -> str:
+    """A value for a message, cut where it is long."""
+    text = repr(x)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 def check_size(
     name: str, data: Any, parts_of: Children = contents, max_parts: int | None = MAX_PARTS
 ) -> None:

@@ -1,6 +1,7 @@
 """The command line: what it prints, and one clear line for what it cannot use."""
 
 import io
+import itertools
 import json
 import os
 import re
@@ -334,7 +335,7 @@ def test_a_path_that_no_file_can_have(folder, capsys):
 def test_what_is_nested_too_deep(depth, folder, capsys):
     """Shapes and configs, in JSON and in YAML."""
     (folder / "deep.json").write_text('{"a":' * depth + "[2]" + "}" * depth)
-    (folder / "deep.yaml").write_text("[" * min(depth, 5000) + "]" * min(depth, 5000))
+    (folder / "deep.yaml").write_text("[" * min(depth + 2, 5000) + "]" * min(depth + 2, 5000))
     for name in ("deep.json", "deep.yaml"):
         assert "nested too deep" in refused(capsys, "describe", "adamw.json", "--params", name)
         assert "nested too deep" in refused(capsys, "show", name)
@@ -349,8 +350,8 @@ def test_yaml_that_multiplies_is_refused(folder, capsys):
     """Aliases, keys that are merged, and keys that are no text."""
     names = "abcdefgh"
     of = lambda name: ", ".join([f"*{name}"] * 9)
-    lists = "".join(f"{b}: &{b} [{of(a)}]\n" for a, b in zip(names, names[1:], strict=False))
-    maps = "".join(f"{b}: &{b} {{<<: [{of(a)}]}}\n" for a, b in zip(names, names[1:], strict=False))
+    lists = "".join(f"{b}: &{b} [{of(a)}]\n" for a, b in itertools.pairwise(names))
+    maps = "".join(f"{b}: &{b} {{<<: [{of(a)}]}}\n" for a, b in itertools.pairwise(names))
     (folder / "aliases.yaml").write_text("a: &a [x, x]\n" + lists)
     (folder / "merged.yaml").write_text("a: &a {k: 1, l: 2}\n" + maps)
     (folder / "key.yaml").write_text("a: &a [x, x]\n" + lists + "? *h\n: 1\n")
