@@ -1,0 +1,166 @@
+"""``set_hyperparams``: in place in Flax NNX, by the shortest name, and all or nothing."""
+
+import flax.core
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from flax import nnx
+
+import gradchain as gc
+from tests.support.hyperparameters import PARAMS, values
+
+X = jnp.ones((4, 2))
+COSINE = gc.warmup_cosine_decay_schedule(0.0, 0.1, warmup_steps=2, decay_steps=10)
+
+
+@pytest.fixture(autouse=True)
+def _as_flax_is_written(jax_as_users_have_it):
+    """Flax's layers broadcast, and mix Python and NumPy numbers with arrays."""
+
+
+def new(tx=None):
+    model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
+    return model, nnx.Optimizer(model, tx or gc.tunable(gc.adam(0.1)), wrt=nnx.Param)
+
+
+def held(optimizer):
+    return optimizer.opt_state["tunable"]["hyperparams"]
+
+
+def counted_step():
+    traces = []
+
+    @nnx.jit
+    def step(model, optimizer):
+        traces.append(1)
+        optimizer.update(model, nnx.grad(lambda m: jnp.sum(m(X) ** 2))(model))
+
+    return step, traces
+
+
+PLACES = {
+    "optimizer": lambda o: o,
+    "opt_state": lambda o: o.opt_state,
+    "pair": lambda o: {"optimizer": o, "epoch": 3},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_it_writes_through_variables_in_place_and_nothing_is_traced_again(place):
+    model, optimizer = new()
+    step, traces = counted_step()
+    step(model, optimizer)
+    variable, before = held(optimizer)["learning_rate"], jax.tree.structure(nnx.state(optimizer))
+    given = PLACES[place](optimizer)
+    assert gc.set_hyperparams(given, learning_rate=0.0, b1=0.5) is given
+    assert held(optimizer)["learning_rate"] is variable
+    assert variable.get_value().dtype == jnp.float32
+    assert jax.tree.structure(nnx.state(optimizer)) == before
+    kernel = jnp.array(model.kernel[...])
+    step(model, optimizer)
+    assert len(traces) == 1
+    assert jnp.array_equal(kernel, model.kernel[...])  # the rate is 0
+    assert float(held(optimizer)["b1"][...]) == 0.5
+
+
+def test_the_old_assignment_goes_on_as_well():
+    model, optimizer = new()
+    step, traces = counted_step()
+    step(model, optimizer)
+    optimizer.opt_state = gc.set_hyperparams(optimizer.opt_state, learning_rate=0.5)
+    step(model, optimizer)
+    assert len(traces) == 1
+    assert float(gc.hyperparams(optimizer.tx, optimizer.opt_state)["learning_rate"]) == 0.5
+
+
+def test_a_state_of_nnx_is_written_and_merged():
+    _, optimizer = new()
+    graph, state = nnx.split(optimizer)
+    assert gc.set_hyperparams(state, learning_rate=0.25) is state
+    assert float(held(nnx.merge(graph, state))["learning_rate"][...]) == 0.25
+    pure = nnx.to_pure_dict(nnx.state(optimizer))
+    other = gc.set_hyperparams(pure, learning_rate=0.75)
+    assert other is not pure
+    assert float(other["opt_state"]["tunable"]["hyperparams"]["learning_rate"]) == 0.75
+    frozen = flax.core.freeze(gc.tunable(gc.sgd(0.1)).init(PARAMS))
+    assert type(gc.set_hyperparams(frozen, learning_rate=0.5)) is type(frozen)
+
+
+def test_it_writes_inside_a_compiled_function_of_nnx():
+    _, optimizer = new()
+
+    @nnx.jit
+    def halve(optimizer):
+        gc.set_hyperparams(optimizer, learning_rate=held(optimizer)["learning_rate"][...] / 2)
+
+    halve(optimizer)
+    assert float(held(optimizer)["learning_rate"][...]) == np.float32(0.05)
+
+
+def test_a_run_whose_rate_was_set_goes_on_from_orbax(tmp_path):
+    pairs = [new(), new()]
+    step, _ = counted_step()
+    step(*pairs[0])
+    gc.set_hyperparams(pairs[0][1], learning_rate=0.01)
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "state", nnx.state(pairs[0]))
+        checkpointer.wait_until_finished()
+        found = checkpointer.restore(tmp_path / "state", nnx.state(pairs[1]))
+    nnx.update(pairs[1], found)
+    assert float(held(pairs[1][1])["learning_rate"][...]) == np.float32(0.01)
+    for pair in pairs:
+        step(*pair)
+    assert jnp.array_equal(pairs[0][0].kernel[...], pairs[1][0].kernel[...])
+
+
+def test_no_value_is_set_if_one_is_refused():
+    _, optimizer = new()
+    for wrong in ({"lr": 1.0}, {"b1": float("nan")}, {"b1": "0.9"}, {"b1": jnp.ones(2)}):
+        with pytest.raises((ValueError, TypeError), match="set_hyperparams"):
+            gc.set_hyperparams(optimizer, learning_rate=0.5, **wrong)
+        assert float(held(optimizer)["learning_rate"][...]) == np.float32(0.1)
+
+
+# ------------------------------------------------------------------------------------------- names
+
+TWO_CLIPS = gc.chain(gc.clip(1.0), gc.sgd(COSINE, momentum=0.9), gc.clip(2.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("peak_value", "learning_rate/peak_value"),
+        ("learning_rate/peak_value", "learning_rate/peak_value"),
+        ("momentum", "momentum"),
+        ("clip_2/max_delta", "clip_2/max_delta"),
+    ],
+)
+def test_the_end_of_a_name_is_enough_where_it_is_the_only_one(name, full):
+    state = gc.set_hyperparams(gc.tunable(TWO_CLIPS).init(PARAMS), **{name: 0.5})
+    assert float(values(state)[full]) == 0.5
+    assert sum(float(x) == 0.5 for x in values(state).values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"max_delta": 0.5}, "'max_delta' is the end of 2 names.*'clip/max_delta', 'clip_2/max_"),
+        ({"learning_rate": 0.5}, "'learning_rate'; .*is a schedule.*'learning_rate/peak_value'"),
+        ({"value": 0.5}, "no tunable in this state has 'value'"),
+        ({"peak_value": 0.5, "learning_rate/peak_value": 0.4}, "name one hyperparameter twice"),
+    ],
+)
+def test_a_name_that_does_not_tell_is_refused(given, message):
+    with pytest.raises(ValueError, match=f"set_hyperparams: .*{message}"):
+        gc.set_hyperparams(gc.tunable(TWO_CLIPS).init(PARAMS), **given)
+
+
+def test_parameters_called_so_are_not_taken_for_hyperparameters():
+    params = {"hyperparams": {"learning_rate": jnp.ones(())}, "w": jnp.ones(2)}
+    state = gc.tunable(gc.adam(0.1)).init(params)
+    new_state = gc.set_hyperparams(state, learning_rate=0.5)
+    assert float(values(new_state)["learning_rate"]) == 0.5
+    mu = new_state["tunable"]["inner"]["scale_by_adam"]["mu"]
+    assert float(mu["hyperparams"]["learning_rate"]) == 0.0
