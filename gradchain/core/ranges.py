@@ -14,7 +14,7 @@ import inspect
 import math
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeAlias, TypeVar
@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradchain.core.advice import brief
+from gradchain.core.advice import brief, wrong_call
 from gradchain.core.types import StepFunction
 from gradchain.tree.mapping import is_traced
 
@@ -199,18 +199,18 @@ class ArgumentKind:
             TypeError: for a number that is not whole where it should be.
             ValueError: for a number out of range.
         """
-        number = None if self.range is None else concrete_number(value)
-        if number is None:
+        number, numbers = concrete_number(value), self.range
+        if number is None or numbers is None:
             return value
         is_whole = isinstance(number, int) or number.is_integer()
         if self.is_integer and (isinstance(number, bool) or not is_whole):
             raise TypeError(f"{where} must be an integer, not {number!r}.")
         if isinstance(number, bool):
             return value
-        number = int(number) if self.is_integer and not self.is_hyper else float(number)
-        if number not in self.range:
+        number = int(number) if self.is_integer and not self.is_hyper else _float(number)
+        if number not in numbers:
             finite = " and finite" if number == math.inf else ""
-            raise ValueError(f"{where} must be {self.range.words()}{finite}, not {number!r}.")
+            raise ValueError(f"{where} must be {numbers.words()}{finite}, not {number!r}.")
         is_float = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating)
         return value if is_float and not self.is_integer else number
 
@@ -304,31 +304,24 @@ def with_ranges(doc: str | None, kinds: Mapping[str, ArgumentKind]) -> str | Non
             names_in.setdefault(kind.words(), []).append(f"``{name}``")
     if doc is None or not names_in:
         return doc
-    said = "; ".join(f"{_and(names)} {words}" for words, names in names_in.items())
+    said = "; ".join(f"{', '.join(names)} {words}" for words, names in names_in.items())
     # Indented as docstrings are. The blank line ends an example before it.
-    paragraph = textwrap.fill(
-        f"Ranges: {said}.", 96, initial_indent="    ", subsequent_indent="    "
-    )
+    paragraph = textwrap.indent(textwrap.fill(f"Ranges: {said}.", 92), "    ")
     return f"{doc.rstrip()}\n\n{paragraph}\n    "
-
-
-def _and(names: Sequence[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def takes_whole_floats(function: Callable[P, T]) -> Callable[P, T]:
     """Let a plain function take whole floats as its integers, and no other number there."""
     signature = inspect.signature(function)
-    kinds = {p.name: ArgumentKind.of(p.annotation) for p in signature.parameters.values()}
-    counts = {name: kind for name, kind in kinds.items() if kind.is_count}
+    kinds = ((p.name, ArgumentKind.of(p.annotation)) for p in signature.parameters.values())
+    counts = {name: kind for name, kind in kinds if kind.is_count}
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             bound = signature.bind(*args, **kwargs)
-        except TypeError:  # the function says it in its own words
-            return function(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(wrong_call(function.__name__, signature, error, kwargs)) from None
         for name in counts.keys() & bound.arguments.keys():
             where = f"{function.__name__}: {name}"
             bound.arguments[name] = counts[name].admit(where, bound.arguments[name])
@@ -338,9 +331,17 @@ def takes_whole_floats(function: Callable[P, T]) -> Callable[P, T]:
     return call
 
 
+def _float(x: float) -> float:
+    try:
+        return float(x)
+    except OverflowError:  # of an integer
+        return math.inf if x > 0 else -math.inf
+
+
 def _whole(where: str, key: Any) -> Any:
     kind = ArgumentKind.of("int")
-    number = kind.admit(where, key)
+    # JSON has no keys but text.
+    number = int(key) if isinstance(key, str) and key.isdecimal() else kind.admit(where, key)
     kind.check(where, number)
     return number
 
@@ -382,8 +383,7 @@ def _explained(of: str, function: Callable[[Any], Any], error: Exception) -> Exc
 
 
 def _named(function: Callable[[Any], Any]) -> str:
-    code = getattr(function, "__code__", None)
-    if code is None:
+    if (code := getattr(function, "__code__", None)) is None:
         return repr(function)
     return f"{function.__qualname__} ({Path(code.co_filename).name}, line {code.co_firstlineno})"
 

@@ -230,7 +230,8 @@ def _places(
 def _kinds(tx: GradientTransformation) -> Iterator[ArgumentKind]:
     """The kind of each leaf of ``tx``, by the annotation of the innermost call that it is in."""
     for path, _ in jax.tree_util.tree_leaves_with_path(tx):
-        call, value, kind = tx, tx, ArgumentKind.of("Hyper")
+        call, kind = tx, ArgumentKind.of("Hyper")
+        value: Any = tx
         for key in path:
             if isinstance(key, jax.tree_util.GetAttrKey):
                 kind, value = call.factory.kinds[key.name], call.arguments[key.name]

@@ -209,6 +209,8 @@ def test_arrays_are_looked_at_and_stay_arrays():
     for x in (jnp.asarray(-1.0), np.float32(-1.0), np.asarray(-1.0)):
         with pytest.raises(ValueError, match=r"clip: max_delta must be 0 or more, not -1\.0"):
             gc.clip(x)
+    with pytest.raises(ValueError, match="eps must be 0 or more and finite, not inf"):
+        gc.adam(0.1, eps=10**400)
     assert concrete_number(jnp.ones(2)) is None
     assert concrete_number(jax.random.key(0)) is None
     jax.eval_shape(lambda x: gc.clip(x).update(x, {})[0], jnp.asarray(-1.0))  # traced ones pass

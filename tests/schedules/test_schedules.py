@@ -342,6 +342,16 @@ def test_a_wrong_argument_is_named_where_it_is_written(make, message):
         make()
 
 
+@pytest.mark.parametrize("key", [5, 5.0, "5", np.int64(5)], ids=repr)
+def test_boundaries_are_whole_however_they_are_written(key):
+    """A config in JSON has no keys but text, one in YAML may have floats."""
+    schedule = gc.piecewise_constant_schedule(1.0, {key: 0.5})
+    assert schedule == gc.piecewise_constant_schedule(1.0, {5: 0.5})
+    for wrong in (5.5, "5.5", True, None):
+        with pytest.raises(TypeError, match="each key must be an integer, not"):
+            gc.piecewise_constant_schedule(1.0, {wrong: 0.5})
+
+
 def test_what_python_makes_of_a_traced_step_is_an_error_that_names_the_schedule():
     with pytest.raises(
         TypeError, match=r"shifted_schedule: the schedule .*<lambda> \(.*\) looks at the step"
