@@ -23,6 +23,7 @@ _EXAMPLES = {
     "weight_decay": "0.01",
     "ndim": "2",
     "line_search": "strong_wolfe()",
+    "tx": "bfgs()",
     "alpha": "end / init_value",
     "min_scale": "min_lr / learning_rate",
     "boundaries_and_scales": "{1000: 0.1, 2000: 0.1}",
@@ -30,13 +31,20 @@ _EXAMPLES = {
     "where": "weight_matrices()",
 }
 #: Arguments that take another form than the foreign ones of the same meaning.
-_OF_ANOTHER_FORM = {"boundaries_and_scales", "boundaries", "where", "line_search", "min_scale"}
+_OF_ANOTHER_FORM = {
+    "boundaries_and_scales",
+    "boundaries",
+    "where",
+    "line_search",
+    "min_scale",
+    "tx",
+}
 
 # ------------------------------------------------------------------------------------------ values
 
 
 def brief(value: object) -> str:
-    """A value for a message: in a few words, arrays by their shapes."""
+    """A value for a message, arrays by their shapes."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return shape_dtype(value)
     if isinstance(value, FunctionType):
@@ -48,7 +56,7 @@ def brief(value: object) -> str:
 
 
 def holds_arrays(value: object) -> bool:
-    """Whether it is a container of arrays, for example of parameters."""
+    """Whether it is a container of arrays."""
     is_array = lambda x: hasattr(x, "shape") and hasattr(x, "dtype")
     try:
         return not is_array(value) and any(map(is_array, jax.tree.leaves(value)))
@@ -65,7 +73,7 @@ def _looks_like_parameters(value: object) -> bool:
 
 
 def is_uncalled(x: object) -> TypeGuard[FunctionType]:
-    """Whether it is a factory itself, and not what it makes."""
+    """Whether it is a factory that was not called."""
     return isinstance(x, FunctionType) and hasattr(x, "of_factory")
 
 
@@ -93,13 +101,13 @@ def _public_name(make: Callable[..., Any]) -> str:
 
 
 def _flat(name: str) -> Callable[..., Any] | None:
-    """The factory of this name among the flat ones, in whatever case."""
+    """The flat factory of this name, in whatever case."""
     found = vars(sys.modules["gradchain"]).get(name.lower())
     return found if is_uncalled(found) else None
 
 
 def not_called(where: str, make: Callable[..., Any]) -> TypeError:
-    """The error for a factory that stands where its value should."""
+    """The error for a factory that was not called."""
     return TypeError(
         f"{where} is the function {make.__name__} itself, not what it makes. Call it:"
         f" {call_of(make)}."
@@ -107,7 +115,7 @@ def not_called(where: str, make: Callable[..., Any]) -> TypeError:
 
 
 def refuse_uncalled(where: str, value: object) -> None:
-    """Raise an error for a factory that has not been called.
+    """Refuse a factory that has not been called.
 
     It is looked for in containers too.
     """
@@ -125,7 +133,7 @@ def refuse_uncalled(where: str, value: object) -> None:
 
 
 def refuse_several_globs(where: str, value: object) -> None:
-    """Raise an error for a list of globs, where one is given at a time."""
+    """Refuse a list of globs, where one is given."""
     if isinstance(value, list | tuple | set) and any(isinstance(x, str) for x in value):
         names = "|".join(str(x).strip("*/") for x in value)
         raise TypeError(
@@ -135,24 +143,54 @@ def refuse_several_globs(where: str, value: object) -> None:
 
 
 def strange_arguments(given: Mapping[str, object], known: Iterable[str]) -> str:
-    """The fault of arguments that there are not, and the native names."""
+    """The fault of unknown arguments, and their native names."""
     named = ", ".join(f"{name!r} ({name}={brief(value)})" for name, value in given.items())
     return f"there is no argument {named}.{hints(given, known)}"
 
 
+def wrong_call(
+    name: str,
+    signature: inspect.Signature,
+    error: TypeError,
+    given: Mapping[str, object],
+    misplaced: str = "",
+) -> str:
+    """The message for a call that does not fit a signature.
+
+    Args:
+        name: the name of the function.
+        signature: its arguments.
+        error: the error of Python.
+        given: the arguments that were given by name.
+        misplaced: a sentence on the first argument.
+    """
+    known = signature.parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    strange = {} if takes_any else {k: v for k, v in given.items() if k not in known}
+    fault = strange_arguments(strange, known) if strange else f"{error}."
+    return f"{name}: {fault}{misplaced} {usage(name, signature)}"
+
+
+def usage(name: str, signature: inspect.Signature) -> str:
+    """The sentence that shows how a function is called."""
+    parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    bare = signature.replace(parameters=parameters, return_annotation=signature.empty)
+    return f"It is called as {name}{bare}."
+
+
 def hints(given: Mapping[str, object], known: Iterable[str]) -> str:
-    """A sentence for each strange argument that leads to a known one."""
+    """Sentences from strange arguments to known ones."""
     known = list(known)
     found = [_native(name, value, known) for name, value in given.items()]
     return "".join(f" {hint}" for hint in dict.fromkeys(found) if hint)
 
 
-def _native(name: str, value: object, known: list[str]) -> str:
-    """The sentence that leads from a foreign argument to a native one."""
+def _native(name: str, value: Any, known: list[str]) -> str:
+    """The sentence from a foreign argument to a native one."""
     natives = [n for n in ARGUMENTS.get(name, "").split() if n in known]
     if natives:
         is_row = name in ("betas", "etas", "step_sizes") and isinstance(value, tuple | list)
-        row = dict(zip(natives, value, strict=False)) if is_row else {natives[0]: value}
+        row = dict(zip(natives, value if is_row else [value], strict=False))
         is_other = lambda n: n in _OF_ANOTHER_FORM or (n == "alpha" and name != "alpha")
         text = lambda n, x: _EXAMPLES[n] if is_other(n) else brief(x)
         calls = [f"{n}={text(n, x)}" for n, x in row.items()]
@@ -167,7 +205,7 @@ def _native(name: str, value: object, known: list[str]) -> str:
 
 
 def misplaced(name: str, value: object) -> str:
-    """A sentence on a value that stands in the place of another."""
+    """A sentence on a value in the place of another."""
     if name == "b1" and isinstance(value, tuple | list):
         return " Betas are two arguments: b1=0.9, b2=0.999."
     if hasattr(value, "init") and hasattr(value, "update"):
@@ -212,7 +250,7 @@ def no_transformation(where: str, x: object) -> TypeError:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """A question after the known name that a foreign or misspelt one stands for."""
+    """A question after the name that was meant."""
     known = list(known)
     natives = [n for n in ARGUMENTS.get(name, "").split() if n in known]
     close = natives or difflib.get_close_matches(name, known, n=1)

@@ -148,7 +148,7 @@ def _is_array(x: Leaf) -> bool:
 def check_not_swapped(
     names: Collection[str], updates: Updates, state: State, params: Params
 ) -> None:
-    """Raise an error if the updates or the parameters look like the state.
+    """Refuse updates or parameters that look like the state.
 
     That is the state of members called ``names``.
     """
@@ -223,7 +223,7 @@ def check_slots(stage: str, names: set[str], state: object) -> None:
 
 
 def check_is_no_loss(stage: str, path: str, update: Leaf, found: Tree) -> None:
-    """Raise an error if one array is the update for a whole tree of slots."""
+    """Refuse one array as the update of a whole tree."""
     if not path and not jax.tree_util.all_leaves([found]):
         names = sorted(path for path, _ in named_leaves(found))
         raise ValueError(

@@ -83,24 +83,14 @@ class Factory:
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(self._wrong_call(error, args, kwargs)) from None
+            first = next(iter(self.kinds), "")
+            is_number = bool(args) and self.kinds[first].is_hyper
+            misplaced = advice.misplaced(first, args[0]) if is_number else ""
+            text = advice.wrong_call(self.name, self.signature, error, kwargs, misplaced)
+            raise TypeError(text) from None
         bound.apply_defaults()
         admitted = {k: self.admit(k, v) for k, v in bound.arguments.items()}
         return self.kind.of(self, admitted).checked()
-
-    def _wrong_call(self, error: TypeError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        known = self.signature.parameters
-        strange = {k: v for k, v in kwargs.items() if k not in known}
-        fault = advice.strange_arguments(strange, known) if strange else f"{error}."
-        first = next(iter(known), "")
-        is_number = bool(args) and self.kinds[first].is_hyper
-        misplaced = advice.misplaced(first, args[0]) if is_number else ""
-        return f"{self.name}: {fault}{misplaced} {self._usage()}"
-
-    def _usage(self) -> str:
-        parameters = self.signature.parameters.values()
-        bare = ", ".join(str(p.replace(annotation=p.empty)) for p in parameters)
-        return f"It is called as {self.name}({bare})."
 
     def admit(self, name: str, value: Any) -> Any:
         """The form in which an argument is kept; see ``Call.admit``.
@@ -117,12 +107,14 @@ class Factory:
             advice.refuse_several_globs(where, value)
         if name in self.rows and (isinstance(value, str) or not isinstance(value, _ROWS)):
             text = f"{where} must be a tuple, a list or a dict of values"
-            raise TypeError(f"{text}, not {advice.brief(value)}. {self._usage()}")
+            raise TypeError(
+                f"{text}, not {advice.brief(value)}. {advice.usage(self.name, self.signature)}"
+            )
         try:
             return self.kind.admit(self, name, value)
         except TypeError as error:
             hint = advice.misplaced(name, value)
-            raise TypeError(f"{error}{hint} {self._usage()}") from None
+            raise TypeError(f"{error}{hint} {advice.usage(self.name, self.signature)}") from None
 
     def call(self, arguments: dict[str, Any], *coming: Any) -> Any:
         """Call the function with arguments kept by name."""
@@ -134,7 +126,7 @@ _ROWS = (Sequence, Mapping, type(None))  # a default of None is left to the func
 
 
 def _is_row(annotation: object) -> bool:
-    """Whether an annotation, or its text, says a row and no other form."""
+    """Whether an annotation says a row and no other form."""
     text = annotation if isinstance(annotation, str) else repr(annotation)
     text = re.sub(r"""(["']).*?\1""", "", text)  # intervals have brackets too
     for _ in range(text.count("[")):  # from the innermost brackets outwards

@@ -1,6 +1,6 @@
-"""Names of torch, optax and Keras, and those of gradchain for the same thing.
+"""Names of torch, optax and Keras, and ours.
 
-Errors offer them where a foreign name is given.
+Errors offer the native name of the same thing where a foreign one is given.
 """
 
 #: By a foreign argument: the native names, of which a factory has one or some.
@@ -98,6 +98,14 @@ ARGUMENTS = {
     "threshold": "rtol",
     "tolerance_grad": "tol",
     "max_iter": "max_steps",
+    "maxiter": "max_steps",
+    "max_nfev": "max_evals",
+    "maxfun": "max_evals",
+    "method": "tx",
+    "ftol": "tol",
+    "gtol": "tol",
+    "xtol": "tol",
+    "jac": "jacobian",
     "key": "seed",
     "scale_init_precond": "scale_first",
 }
@@ -134,6 +142,8 @@ ELSEWHERE = {
     "warmup_steps": "Warm-up is a schedule: learning_rate=warmup_schedule(1e-3, 100).",
     "decay": "A rate that decays is a schedule: learning_rate=exponential_decay(0.1, 1000, 0.9).",
     "fused": "Leave it out: update compiles itself.",
+    "jac": "Leave it out: JAX takes the derivatives.",
+    "options": "Arguments are given by name: max_steps, tol, those of tx to tx itself.",
     "name": "Leave it out; a member is named with tx.named('name').",
     "verbose": "Leave it out.",
     "last_epoch": "Leave it out: a schedule is a function of the step, with no state.",

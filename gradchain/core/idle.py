@@ -1,4 +1,4 @@
-"""Choices of leaves that fit no path: a warning, where they are first used."""
+"""Warn of choices of leaves that fit no path."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class IdlePatternWarning(UserWarning):
 
 
 def warn_of_idle_patterns(stages: list[Stage], params: Params) -> None:
-    """Warn where a member chooses leaves by a pattern that fits no path.
+    """Warn of patterns of members that fit no path.
 
     A hole has a path too: what is said for a whole model may be passed on to each group of leaves.
     """
@@ -45,7 +45,7 @@ def warn_of_idle_patterns(stages: list[Stage], params: Params) -> None:
 
 
 def _level_of_the_caller() -> int:
-    """How many frames below the warning the user's own call stands."""
+    """How many frames up the user's own call stands."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1

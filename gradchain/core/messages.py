@@ -26,12 +26,12 @@ def shape_dtype(x: Leaf) -> str:
 
 
 def place(path: str) -> str:
-    """A path for a message; a tree that is one leaf has none."""
+    """A path for a message; a bare array has none."""
     return repr(path) if path else "the whole tree"
 
 
 def first_names(names: list[str]) -> str:
-    """The first five names for a message, and how many more there are."""
+    """The first five names for a message."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return quote(names[:5]) + more
 
@@ -87,7 +87,7 @@ def leaf_message(path: str, a: Leaf, b: Leaf) -> str:
 
 
 def _is_pair_with(x: Tree, like: Tree) -> bool:
-    """Whether it is a tuple of two, one of which is a tree like another."""
+    """Whether it is a pair with a tree like another."""
     structure = jax.tree.structure(like)
     return type(x) is tuple and len(x) == 2 and structure in map(jax.tree.structure, x)
 

@@ -27,10 +27,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def with_roles(words: str) -> Callable[[F], F]:
-    """Make a decorator that gives a recipe roles beside those of its members.
+    """Make a decorator that gives a recipe roles.
 
-    It stands below ``@recipe``: for example ``@with_roles("step")`` where the sign is turned by a
-    plain ``scale(-1.0)``.
+    They are beside those of its members. It stands below ``@recipe``, as ``@with_roles("step")``
+    where a plain ``scale(-1.0)`` turns the sign.
     """
 
     def decorate(function: F) -> F:

@@ -98,14 +98,14 @@ def weight_matrices(path: str, leaf: Leaf, embeddings: bool = True) -> bool:
 
 
 def _last_names(path: str) -> tuple[str, str]:
-    """The name of a leaf, and that of the module it stands in."""
+    """The names of a leaf and of its module."""
     names = [part for part in path.split("/") if not part.isdigit()]
     module, name = ["", "", *names][-2:]
     return name, module
 
 
 def _words(name: str) -> str:
-    """A name in lower case, its words parted: ``LayerNorm_0`` is ``layer_norm_0``."""
+    """``layer_norm_0`` for ``LayerNorm_0``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 

@@ -74,7 +74,7 @@ class PlacedMember:
 
     @property
     def roles(self) -> frozenset[str]:
-        """The roles of its factory; those of a recipe are its members'."""
+        """The roles of its factory; none of a recipe."""
         return frozenset() if self.call.factory.composite else self.call.factory.roles
 
     @property

@@ -22,7 +22,7 @@ _COUNTERS = ("skipped", "dropped")
 class Metrics(Hyperparams):
     """The dict that ``metrics`` returns; names may be shortened."""
 
-    def __missing__(self, name: str) -> Any:
+    def __missing__(self, name: str) -> float | jax.Array:
         if any(full.endswith(f"/{name}") for full in self):
             return super().__missing__(name)
         found = f"there are {quote(self)}" if self else "there are none"
@@ -66,8 +66,7 @@ def metrics(state: State) -> Metrics:
     """
     if is_call(state):
         raise TypeError(
-            f"metrics: give the state, which init and update return, not {state!r}:"
-            " metrics(state)."
+            f"metrics: give the state, which init and update return, not {state!r}: metrics(state)."
         )
     found: dict[str, Any] = {}
     _search(state, (), found)

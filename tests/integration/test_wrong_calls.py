@@ -83,6 +83,10 @@ CALLS = {
         lambda: gc.minimize(lambda x: x**2, 1.0, "BFGS"),
         ["minimize", "tx", "'BFGS'", "gc.bfgs()"],
     ),
+    "minimize(f, x, method='BFGS', jac=True)": (
+        lambda: gc.minimize(lambda x: x**2, 1.0, method="BFGS", jac=True),
+        ["minimize", "method='BFGS'", "'tx'", "tx=bfgs()", "'jac'", "Leave it out"],
+    ),
     "describe(adam, params)": (
         lambda: gc.describe(gc.adam, PARAMS),
         ["describe", "Call it: gc.adam(1e-3)"],
@@ -375,7 +379,9 @@ def test_a_factory_that_takes_a_factory_is_let_through():
 
 
 def arguments_of_ours():
-    return {k for factory in OURS.values() for k in factory.signature.parameters}
+    signatures = [factory.signature for factory in OURS.values()]
+    signatures += map(inspect.signature, (gc.minimize, gc.least_squares))
+    return {k for signature in signatures for k in signature.parameters}
 
 
 def test_native_names_in_the_table_are_arguments_of_ours():
