@@ -27,6 +27,7 @@ from gradchain.minimization.descent import (
     is_growing,
     started,
 )
+from gradchain.minimization.history import NO_ROW, RECORDED, record
 from gradchain.minimization.result import Result, Status
 from gradchain.numerics.arithmetic import safe_sqrt
 from gradchain.numerics.counting import increment
@@ -35,6 +36,7 @@ from gradchain.searches.bounds import (
     free_part,
     is_infeasible,
     kept_in_box,
+    off_bounds,
     projected,
     projected_gradient,
 )
@@ -43,15 +45,11 @@ from gradchain.searches.search import Search, cast_like, last_search, where_tree
 from gradchain.tree.mapping import map_leaves, real_dtype_of, upcast
 from gradchain.tree.norms import dot, largest_in
 
-RECORDED = ("value", "grad_norm", "evals")
-
 # In a row that change the value by no more than rounding: then it has stalled.
 IDLE_STEPS = 5
 
 # In a row that change nothing, for chains without a search: some do not move at each call.
 STILL_STEPS = 100
-
-NO_ROW = jnp.iinfo(jnp.int32).max  # of a history: nothing is written there
 
 
 @jax.tree_util.register_dataclass
@@ -143,11 +141,12 @@ class Step(NamedTuple):
     params: Params  # where it led
     value: jax.Array
     grad_norm: jax.Array
+    slope: jax.Array  # as ``grad_norm``, but in units of the gradient alone
     is_step: jax.Array  # whether a step ended in this turn; the start counts as one
     is_still: jax.Array  # whether it changed nothing; never said of a search
     is_little: jax.Array  # whether the next one promises no more than rounding
     is_flat: jax.Array  # whether the gradient, or what stands for it, is within the tolerance
-    is_exact: jax.Array  # whether residuals are no more than rounding of the parameters
+    is_exact: jax.Array  # whether residuals, or what can be removed of them, are rounding
     is_telling: jax.Array  # whether a small change of the value means a minimum
     is_growing: jax.Array  # whether the next one is longer, since a radius grows
     is_away: jax.Array  # whether the value falls without bound
@@ -254,7 +253,6 @@ class Loop:
         best = where_tree(is_first | is_best, now, c.best)
         point, state, step = self.move(c, now, grad)
         steps = jnp.where(step.is_step & ~is_first, increment(c.steps), c.steps)
-
         scale = jnp.maximum(jnp.abs(step.value), jnp.abs(c.last.value))
         change = jnp.abs(c.last.value - step.value)
         rounding = 10 * jnp.finfo(scale.dtype).eps  # of a search at its end
@@ -264,7 +262,7 @@ class Loop:
         is_idle = is_same & ~step.is_growing if self.search else step.is_still
         idle = jnp.where(step.is_step, jnp.where(is_idle, increment(c.idle), 0), c.idle)
 
-        last = where_tree(step.is_step, Height(step.value, step.grad_norm), c.last)
+        last = where_tree(step.is_step, Height(step.value, step.slope), c.last)
         descent = continued(c.descent, c.last, last, step.params, is_first)
         new = Carry(point, state, best, last, steps, evals, descent, idle, c.status, c.history)
         status = self.judge(new, step, now, is_level)
@@ -315,6 +313,7 @@ class Loop:
             now.params,
             now.value,
             now.grad_norm,
+            now.grad_norm,
             is_step=~no,
             is_still=all_equal(point, c.point),
             is_little=no,
@@ -335,30 +334,34 @@ class Loop:
         kept, value, grad = entry["kept"], entry["value"], entry["grad"]
         is_first = c.evals == 0
         is_step = (entry["steps"] > before["steps"]) | is_first
-        height = Height(value, largest_in(projected_gradient(grad, kept, self.bounds)))
+        grad_norm = largest_in(projected_gradient(grad, kept, self.bounds))
+        height = Height(value, largest_in(off_bounds(grad, kept, self.bounds)))
         promised = jnp.abs(dot(grad, map_leaves(jnp.subtract, upcast(point), kept)))
-        is_flat, is_exact = self.is_flat(height.grad_norm), jnp.array(False)
+        is_flat, is_exact = self.is_flat(grad_norm), jnp.array(False)
         noise = 10 * self.least(value.dtype) * jnp.abs(value)
-        is_whole = entry.get("is_whole", 1.0) > 0
-        if "reducible" in entry:  # a search that knows of residuals, whose units do not matter
-            size = safe_sqrt(2 * value)
-            is_flat = self.is_flat(entry["reducible"], size)
-            is_exact = size <= 4 * jnp.finfo(size.dtype).eps * entry["noise"]
-            is_whole = 0.5 * entry["reducible"] ** 2 <= noise
         is_lost = (promised == 0) & (~is_first | (entry["over"] > 0))
-        is_away = is_step & is_endless(c.descent, before["base"], c.last, kept, height)
+        has_failed = (entry["failed"] >= search.patience) | is_step & is_lost
+        has_come = has_flattened(c.descent, height, self.least(value.dtype))
+        is_telling = (entry.get("is_whole", 1.0) > 0) & has_come
+        if "reducible" in entry:  # a search that knows of residuals, whose units do not matter
+            size, reducible = safe_sqrt(2 * value), entry["reducible"]
+            is_flat, is_telling = self.is_flat(reducible, size), 0.5 * reducible**2 <= noise
+            is_small = size <= 4 * jnp.finfo(size.dtype).eps * entry["noise"]
+            is_exact = is_step & is_small | has_failed & is_telling
         step = Step(
             kept,
-            *height,
+            value,
+            grad_norm,
+            height.grad_norm,
             is_step=is_step,
             is_still=jnp.array(False),
             is_little=promised <= noise,
             is_flat=is_flat,
             is_exact=is_exact,
-            is_telling=is_whole & has_flattened(c.descent, height, self.least(value.dtype)),
+            is_telling=is_telling,
             is_growing=is_growing(entry, before),
-            is_away=is_away,
-            has_failed=(entry["failed"] >= search.patience) | is_step & is_lost,
+            is_away=is_step & is_endless(c.descent, before["base"], c.last, kept, height),
+            has_failed=has_failed,
         )
         return point, step
 
@@ -379,12 +382,12 @@ class Loop:
         is_final = step.is_little if limits.tol.value is None else ~step.is_still
         is_final &= step.is_telling
         is_exact = step.is_exact & (limits.tol.value is None)
-        patience = STILL_STEPS if self.search is None else IDLE_STEPS
+        patience = IDLE_STEPS if self.search else STILL_STEPS
         ends = {
             Status.UNBOUNDED: is_low | step.is_away,
             Status.NON_FINITE: step.is_step & ~is_fine,
             Status.CONVERGED_GRADIENT: step.is_step & step.is_flat,
-            Status.CONVERGED_VALUE: is_level & is_final | step.is_step & is_exact,
+            Status.CONVERGED_VALUE: is_level & is_final | is_exact,
             Status.STALLED: (new.idle >= patience) | step.has_failed & step.is_little,
             Status.LINE_SEARCH_FAILED: step.has_failed,
             Status.OUT_OF_STEPS: step.is_step & (new.steps >= limits.max_steps),
@@ -392,9 +395,3 @@ class Loop:
         }
         codes = [jnp.int32(s) for s in ends]
         return jnp.select(list(ends.values()), codes, jnp.int32(Status.RUNNING))
-
-
-def record(pages: dict[str, Tree], told: dict[str, Tree], row: jax.Array) -> dict[str, Tree]:
-    """The history with one more row."""
-    put = lambda page, x: page.at[row].set(x.astype(page.dtype), mode="drop")
-    return {k: jax.tree.map(put, page, told[k]) for k, page in pages.items()}

@@ -136,6 +136,22 @@ def in_dtypes_of(
     return map_leaves(fit, params, low), map_leaves(fit, params, high)
 
 
+def off_bounds(grad: Updates, params: Params, bounds: Bounds) -> Updates:
+    """Set to zero where a parameter has a bound in its way, but for rounding.
+
+    Unlike the projected gradient it does not compare gradients with parameters.
+    """
+    if bounds is None:
+        return grad
+
+    def off(g: jax.Array, p: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+        rounding = 8 * jnp.finfo(p.dtype).eps * jnp.abs(p)
+        is_held = ((p - low <= rounding) & (g > 0)) | ((high - p <= rounding) & (g < 0))
+        return jnp.where(is_held, jnp.zeros_like(g), g)
+
+    return map_leaves(off, grad, params, *in_dtypes_of(params, bounds))
+
+
 def kept_in_box(tx: GradientTransformation) -> GradientTransformation:
     """Keep the direction of a search off the bounds.
 

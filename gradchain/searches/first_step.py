@@ -11,22 +11,23 @@ import jax.numpy as jnp
 
 from gradchain.core.types import Numeric, Params, Updates
 from gradchain.numerics.arithmetic import safe_divide
+from gradchain.tree.mapping import map_leaves
 from gradchain.tree.norms import largest_in, scaled_norm
 
 
 def typical_length(params: Params, grad: Updates, value: Numeric | None = None) -> jax.Array:
     r"""How long parameters are, in their own units.
 
-    It is the largest magnitude in them. Where all are 0 it is the length :math:`2 |f| / \lVert g
-    \rVert` at which a parabola from the present slope has its minimum, if that is 0; and 1 without
-    a value and a slope.
+    It is the largest magnitude in them, of complex ones in a real or imaginary part. Where all are
+    0 it is the length :math:`2 |f| / \lVert g \rVert` at which a parabola from the present slope
+    has its minimum, if that is 0; and 1 without a value and a slope.
 
     Args:
         params: the parameters :math:`p`.
         grad: the gradient :math:`g` there.
         value: the loss :math:`f` there, if it is known.
     """
-    size = largest_in(params)
+    size = largest_in(map_leaves(_sizes, params))
     fall = _length_of_fall(grad, value)
     fall = jnp.where(jnp.isfinite(fall), fall, 1.0).astype(size.dtype)
     return jnp.where((size > 0) & jnp.isfinite(size), size, fall)
@@ -47,6 +48,13 @@ def first_length(params: Params, grad: Updates, value: Numeric | None = None) ->
     """
     typical = typical_length(params, grad, value)
     return jnp.minimum(typical, _length_of_fall(grad, value).astype(typical.dtype))
+
+
+def _sizes(x: jax.Array) -> jax.Array:
+    """Magnitudes; a complex number is two real ones."""
+    if jnp.iscomplexobj(x):
+        return jnp.maximum(jnp.abs(x.real), jnp.abs(x.imag))
+    return jnp.abs(x)
 
 
 def _length_of_fall(grad: Updates, value: Numeric | None) -> jax.Array:

@@ -256,10 +256,10 @@ def roles_found(tx: Any, extra: dict | None = None) -> set[str]:
     return {role for role, law in LAWS.items() if law(*found)}
 
 
-#: Before they know a curvature their steps have the length 1 at most.
+#: Before they know a curvature their steps have a length of their own.
 for name in ("bfgs", "dfp", "lbfgs", "lbfgs-compact", "lbfgsb"):
-    why = "a gradient without a curvature is clipped"
-    WHY |= {(f"scale_by_{name}", role): why for role in ("clip", "global_clip")}
+    why = "a gradient without a curvature has the length of the parameters"
+    WHY |= {(f"scale_by_{name}", "adaptive"): why}
 
 
 @pytest.mark.rotated(6)

@@ -32,7 +32,8 @@ def drive(search: Search, at: Callable[[float], tuple[float, float]]) -> tuple[f
 
 def first_length(p: Tree, grad: Tree, value: float) -> float:
     """As long as the largest parameter, or as far as a parabola from the slope falls to 0"""
-    size = max((float(np.abs(x).max(initial=0.0)) for x in p.values()), default=0.0)
+    parts = [part for x in p.values() for part in (x.real, x.imag)]
+    size = max((float(np.abs(x).max(initial=0.0)) for x in parts), default=0.0)
     fall = 2 * abs(value) / norm(grad) if norm(grad) else 0.0
     return min([x for x in (size, fall) if x > 0], default=1.0)
 

@@ -26,7 +26,7 @@ def to_tree(vector: np.ndarray, like: Tree) -> Tree:
 
 def with_a_length(g: np.ndarray, p: Tree) -> np.ndarray:
     """As long as the largest parameter; 1 where all are 0."""
-    size = max((float(np.abs(x).max(initial=0.0)) for x in p.values()), default=0.0)
+    size = float(np.abs(to_vector(p)).max(initial=0.0))
     length = float(np.linalg.norm(g))
     return g * ((size or 1.0) / length) if length else g
 
