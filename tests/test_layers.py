@@ -15,7 +15,6 @@ ROOMS = [
     "tree",
     "core",
     "config",
-    "reading",
     "projections",
     "losses",
     "schedules",

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 
 import gradchain
 from gradchain import plot
+from gradchain.cli.reading import BadInput, read, title
 from gradchain.config import Config, from_config, to_config
 from gradchain.core.call import Call
 from gradchain.core.factory import FACTORIES, Factory
@@ -31,7 +32,6 @@ from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Tree
 from gradchain.inspection.check import check
 from gradchain.inspection.describe import describe, table
-from gradchain.reading import BadInput, read, title
 from gradchain.tree.limits import short
 
 KINDS = ("transforms", "wrappers", "recipes", "schedules")
