@@ -25,16 +25,16 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"rotated tests: seed {seed(config)}; to repeat this choice: --rotation {seed(config)}"
 
 
-#: Rows that choose leaves by a name which not all trees of the laws have.
-NOT_IN_ALL_TREES = ("chain-freeze", "groups")
+#: Where rows are run on trees of many kinds, which have not all the names that they choose by.
+OF_MANY_TREES = ("tests/laws/", "tests/integration/test_tree_kinds")
 IDLE_PATTERN = "gradchain.core.idle.IdlePatternWarning"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     by_row(items)
     for item in items:
-        row = getattr(getattr(item, "callspec", None), "params", {}).get("row")
-        if getattr(row, "name", None) in NOT_IN_ALL_TREES:
+        is_random = hasattr(getattr(item, "module", None), "FOR_ANY_TREE")
+        if is_random or any(part in item.nodeid for part in OF_MANY_TREES):
             item.add_marker(pytest.mark.filterwarnings(f"ignore::{IDLE_PATTERN}"))
     asked_by_name = config.getoption("keyword") or any("::" in path for path in config.args)
     if config.getoption("markexpr") != "not slow" or asked_by_name:
