@@ -46,7 +46,8 @@ class LeastSquaresResult(Result):
         >>> errors = result.standard_errors()
         >>> print(f"a = {result.params['a']:.3f} ± {errors['a']:.3f}")
         a = 2.980 ± 0.042
-        >>> print(result.covariance()["a"]["b"].round(5), result.covariance(flat=True).shape)
+        >>> covariance = result.covariance()
+        >>> print(f"{covariance['a']['b']:.4f}", result.covariance(flat=True).shape)
         -0.0027 (2, 2)
     """
 
