@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,7 +40,7 @@ def class_labels(
     given = labels if isinstance(labels, jax.Array) else np.asarray(labels)
     if not jnp.issubdtype(given.dtype, jnp.integer):
         raise TypeError(f"{loss_name}: labels must be integers, not {given.dtype}.")
-    *shape, classes = shape
+    shape, classes = shape[:-1], shape[-1]
     if is_known(given) and (counts is None or is_known(counts)):
         known = np.broadcast_to(np.asarray(given), shape)
         is_outside = (known < 0) | (known >= classes)
@@ -113,7 +115,7 @@ def two_classes(
     return jnp.where(are_known, shaped, classes[1]), are_known
 
 
-def _is_of_none(labels: np.ndarray | jax.Array, classes: tuple[int, int]) -> np.ndarray:
+def _is_of_none(labels: Any, classes: tuple[int, int]) -> Any:
     low, high = (abs(labels - c) > 0.5 for c in classes)
     return low & high
 

@@ -15,7 +15,7 @@ def times(weights: Array, costs: Array) -> jax.Array:
     So are the derivatives. Where the cost is finite, that by a weight of 0 is the cost, as usual.
     """
     is_nothing = (weights == 0) & jnp.isinf(costs)
-    return weights * jnp.where(is_nothing, 0.0, costs)
+    return jnp.where(is_nothing, 0.0, costs) * weights
 
 
 def not_negative(losses: jax.Array, slack: float | jax.Array | None = None) -> jax.Array:

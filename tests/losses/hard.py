@@ -82,7 +82,7 @@ def log_distributions(rng, size):
 
 
 def measures(rng, size):
-    log_p = 0.1 * logits(rng, min(size, 50.0))
+    log_p = 0.1 * logits(rng, min(size, 20.0))
     return log_p, one_of_two(rng, np.exp(log_p), np.exp(0.1 * logits(rng, 5.0)))
 
 

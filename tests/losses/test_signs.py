@@ -1,4 +1,4 @@
-"""A loss that is 0 or more never goes below by rounding, and keeps its slopes where it is near 0."""
+"""A loss that is 0 or more never goes below by rounding, and keeps its slopes near 0."""
 
 import functools
 
@@ -20,6 +20,7 @@ SIZES = [1e-3, 1.0, 20.0, 1e4]
 OF_LARGE_NUMBERS = {
     "kl_divergence",
     "kl_divergence_with_log_targets",
+    "generalized_kl_divergence",
     "ctc_loss",
     "multiclass_sparsemax_loss",
     "triplet_margin_loss",
@@ -47,8 +48,10 @@ def compiled(name):
 
 def drawn(name, seed, size, dtype):
     """Hard arguments, rounded to a dtype, and the same as float64."""
+    size = min(size, 1e3) if dtype == "float16" else size  # whose largest number is 65504
     args = ARGUMENTS[name.split(",")[0]](np.random.default_rng(seed), size)
-    cast = lambda x, dtype: jnp.asarray(x, dtype) if x.dtype.kind == "f" else jnp.asarray(x)
+    is_float = lambda x: jnp.issubdtype(x.dtype, jnp.floating)
+    cast = lambda x, dtype: jnp.asarray(x, dtype) if is_float(x) else jnp.asarray(x)
     narrow = [cast(x, dtype) for x in args]
     return narrow, [np.asarray(cast(x, np.float64)) for x in narrow]
 
@@ -62,8 +65,11 @@ def test_it_is_never_below_zero(name, dtype, seed, size):
     args, exact = drawn(name, seed, size, dtype)
     made, slopes = compiled(name)(*args)
     assert made.dtype == dtype and jnp.all(made >= 0), made
-    expected = np.asarray(jnp.asarray(CASES[name][1](*exact), dtype), np.float64)
-    eps, wide = (float(jnp.finfo(d).eps) for d in (dtype, jnp.promote_types(dtype, jnp.float32)))
+    # Distributions that are rounded need not sum to 1: the formula may be negative then.
+    expected = np.maximum(CASES[name][1](*exact), 0.0)
+    expected = np.asarray(jnp.asarray(expected, dtype), np.float64)
+    eps = float(jnp.finfo(dtype).eps)
+    wide = min(eps, float(jnp.finfo(jnp.float32).eps))
     scale = size if name in OF_LARGE_NUMBERS else 1.0
     near = dict(rtol=4 * eps, atol=30 * wide * max(scale, 1.0))
     np.testing.assert_allclose(np.asarray(made, np.float64), expected, **near)

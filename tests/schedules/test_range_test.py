@@ -9,6 +9,7 @@ import optax
 import pytest
 
 import gradchain as gc
+from gradchain.schedules import range_test
 
 CURVATURE = jnp.array([1.0, 0.5])
 P = {"w": jnp.array([2.0, -1.0])}
@@ -104,3 +105,97 @@ def test_it_takes_any_optimizer(make):
 def test_what_is_wrong_is_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         find(**arguments)
+
+
+def regression(seed, size, level=lambda i, rng: 0.0):
+    """Batches of a linear regression that are above each other by ``level``, and all as one."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((40 * size, 6))
+    y = x @ rng.standard_normal(6) + rng.standard_normal(len(x))
+    x, y = np.float32(x), np.float32(y)
+    parts = [(x[i::40], y[i::40], np.float32(level(i, rng))) for i in range(40)]
+    return parts, [(x, y, np.float32(0.0))]
+
+
+def squares(w, batch):
+    x, y, level = batch
+    return jnp.mean((x @ w - y) ** 2) + level
+
+
+def suggested(batches, make=gc.sgd, of=squares, **arguments):
+    start = jnp.zeros(6)
+    given = dict(low=1e-4, high=10.0) | arguments
+    return gc.schedules.find_learning_rate(jax.value_and_grad(of), start, make, batches, **given)
+
+
+LEVELS = {
+    "none": lambda i, rng: 0.0,
+    "far apart": lambda i, rng: 100.0 * rng.random(),
+    "negative": lambda i, rng: -50.0 * rng.random(),
+    "falling": lambda i, rng: -1.0 * i,
+    "rising": lambda i, rng: 1.0 * i,
+    "two": lambda i, rng: 30.0 * (i % 2),
+    "one outlier": lambda i, rng: 1e3 * (i == 7),
+}
+
+
+@pytest.mark.rotated(3)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("level", LEVELS)
+def test_batches_may_differ_in_level_and_order(level, seed):
+    batches, (whole,) = regression(seed, 16, LEVELS[level])
+    expected = suggested([whole])
+    found = suggested(batches)
+    assert expected.steepest / 3 < found.steepest < 3 * expected.steepest
+    # Without the levels the course is the same.
+    plain = suggested([(x, y, np.float32(0.0)) for x, y, _ in batches])
+    assert plain.steepest / 1.3 < found.steepest < 1.3 * plain.steepest
+    assert plain.diverged / 2 < found.diverged < 2 * plain.diverged
+    backwards = suggested(batches[::-1])
+    assert expected.steepest / 3 < backwards.steepest < 3 * expected.steepest
+
+
+@pytest.mark.rotated(3)
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("make", [gc.sgd, gc.adam])
+@pytest.mark.parametrize("size", [4, 64])
+def test_batches_may_be_noisy(make, size, seed):
+    batches, whole = regression(seed, size)
+    expected, found = suggested(whole, make), suggested(batches, make)
+    assert expected.steepest / 5 < found.steepest < 5 * expected.steepest
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_is_suggested_trains(order):
+    """Six batches of one curve, of which the first are above the others."""
+    rng = np.random.default_rng(0)
+    x = np.linspace(0, 5, 60).astype("f")
+    y = (2.5 * np.exp(-0.8 * x) + 0.3 + 0.05 * rng.standard_normal(60)).astype("f")
+    loss = lambda p, b: jnp.mean((p["a"] * jnp.exp(-p["k"] * b[0]) + p["c"] - b[1]) ** 2)
+    start = {"a": 1.0, "k": 0.1, "c": 0.0}
+    batches = [(x[i::6], y[i::6]) for i in range(6)][::order]
+    found = gc.schedules.find_learning_rate(
+        jax.value_and_grad(loss), start, gc.adam, batches, low=1e-4, high=10.0
+    )
+    assert 0.02 < found.steepest < 0.2
+
+
+def test_the_course_overlays_the_losses():
+    batches, _ = regression(0, 16, LEVELS["far apart"])
+    found = suggested(batches, high=1e-3)
+    level = np.mean([b[2] for b in batches])
+    fitted = np.mean(found.losses - found.smoothed)
+    assert abs(fitted) < 0.2 * np.std(found.losses)
+    assert np.ptp(found.smoothed) < 0.1 * np.ptp(found.losses)
+    assert abs(np.mean(found.smoothed) - level) < 0.5 * level
+
+
+def test_coming_back_from_a_height_is_no_descent():
+    course, before = range_test._Course(smoothing=0.0), 10.0
+    for loss in (10.0, 9.9, 9.0, 8.0, 7.9, 30.0, 8.0, 7.8):
+        assert course.goes_on(10.0, before, loss, divergence=100.0)
+        before = loss
+    # Nor is a fall that leaves the loss above where it was.
+    assert course.goes_on(10.0, 500.0, 12.0, divergence=100.0)
+    rates = np.geomspace(1.0, 256.0, 9)
+    assert range_test._steepest(rates, course) == rates[2]
