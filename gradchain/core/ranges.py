@@ -161,7 +161,7 @@ class ArgumentKind:
         is_count: whether it takes one whole number and nothing else.
         is_row: whether it takes several, in a tuple, a list or a dict.
         has_whole_keys: whether the keys of its dict are whole numbers.
-        takes_others: whether it takes what is no number, for example a string or a function.
+        takes_others: whether it takes other things too, for example a string or a function.
         may_be_none: whether ``None`` leaves it out.
         range: the range of its numbers; ``None`` if it takes none.
     """
@@ -215,7 +215,7 @@ class ArgumentKind:
         return value if is_float and not self.is_integer else number
 
     def admit_each(self, where: str, values: Any) -> Any:
-        """A container whose numbers, and whole keys, are as they should be; see ``admit``."""
+        """A container whose numbers and keys are admitted."""
         if self.has_whole_keys and isinstance(values, dict):
             values = {_whole(f"{where}: each key", k): v for k, v in values.items()}
         if self.range is None:
@@ -231,7 +231,7 @@ class ArgumentKind:
         return values
 
     def check(self, where: str, value: Any) -> None:
-        """Refuse what is neither a number, nor a function where a ``Hyper`` stands.
+        """Refuse all but numbers and, for a ``Hyper``, functions.
 
         Raises:
             TypeError: for anything else.
@@ -297,7 +297,7 @@ def _kind(text: str) -> ArgumentKind:
 
 
 def with_ranges(doc: str | None, kinds: Mapping[str, ArgumentKind]) -> str | None:
-    """A docstring with a last paragraph that says the ranges of arguments."""
+    """A docstring, with the ranges of arguments at its end."""
     names_in: dict[str, list[str]] = {}
     for name, kind in kinds.items():
         if kind.range is not None:
@@ -311,7 +311,7 @@ def with_ranges(doc: str | None, kinds: Mapping[str, ArgumentKind]) -> str | Non
 
 
 def takes_whole_floats(function: Callable[P, T]) -> Callable[P, T]:
-    """Let a plain function take whole floats as its integers, and no other number there."""
+    """Let a plain function take whole floats as its integers."""
     signature = inspect.signature(function)
     kinds = ((p.name, ArgumentKind.of(p.annotation)) for p in signature.parameters.values())
     counts = {name: kind for name, kind in kinds if kind.is_count}
@@ -347,7 +347,7 @@ def _whole(where: str, key: Any) -> Any:
 
 
 def concrete_number(x: Any) -> float | int | bool | None:
-    """A number of a known value as a Python number; ``None`` for anything else."""
+    """A known number as a Python number; else ``None``."""
     if isinstance(x, bool | int | float):
         return x
     is_scalar = isinstance(x, jax.Array | np.ndarray | np.generic) and x.ndim == 0
@@ -357,14 +357,14 @@ def concrete_number(x: Any) -> float | int | bool | None:
 
 
 def _is_number(x: Any) -> bool:
-    """Whether it is a real number, or an array of them."""
+    """Whether it is a real number, or an array."""
     if not isinstance(x, jax.Array | np.ndarray | np.generic):
         return isinstance(x, int | float)
     return any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.integer, jnp.floating, np.bool_))
 
 
 def _explained(of: str, function: Callable[[Any], Any], error: Exception) -> Exception:
-    """The error of a schedule, with its name and the way out."""
+    """A schedule's error, with its name and the way out."""
     if isinstance(error, jax.errors.JAXTypeError):
         return TypeError(
             f"{of} looks at the step's value in Python (if, math, NumPy, an index), which a"

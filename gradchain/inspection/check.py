@@ -123,7 +123,7 @@ def check(
 
 
 def _search_all(case: Case) -> Iterator[Finding]:
-    """The findings of all searches, and one more where any fails: a check raises nothing."""
+    """The findings of all searches; a failure is one more."""
     failed = {}
     for search in MISTAKES:
         try:

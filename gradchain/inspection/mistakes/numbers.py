@@ -1,4 +1,4 @@
-"""Hyperparameters out of their ranges, and functions that are no schedules."""
+"""Hyperparameters out of range, and functions that are no schedules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gradchain.tree.mapping import is_traced
 
 
 def out_of_range(case: Case) -> Found:
-    """A number, or a value of a schedule, that its argument does not take."""
+    """A number or a schedule leaves its range."""
     for part in case.parts:
         end = run_length(part, case.parts, case.steps) if case.steps else None
         known = {name for name, _ in rates(part)}  # of which no number has a finding of its own
@@ -46,7 +46,7 @@ def _finding(name: str, numbers: Range, step: int | None, x: float) -> tuple[str
 
 
 def not_a_schedule(case: Case) -> Found:
-    """A function of the step that cannot be compiled, or gives no number."""
+    """A function cannot be compiled, or gives no number."""
     for part in case.parts:
         for name, kind, value in hyperparameters(part):
             if callable(value):
@@ -82,7 +82,7 @@ def _arguments(call: Call, above: str = "") -> Iterator[tuple[str, ArgumentKind,
 
 
 def _values(value: Any, end: int | None) -> Iterator[tuple[int | None, float]]:
-    """The values that are looked at; of a schedule with their steps."""
+    """The values to look at; of schedules with steps."""
     if callable(value):
         steps = steps_to_look_at(value, end)
         yield from zip(steps, values(value, steps), strict=False)
@@ -106,7 +106,7 @@ def steps_to_look_at(function: Callable[[Any], Any], end: int | None) -> list[in
 
 
 def _counts(call: Call) -> Iterator[int]:
-    """The integers in a schedule's call, keys of dicts among them, from the first to the last."""
+    """The integers in a schedule's call, in order."""
     for name, value in call.arguments.items():
         if call.factory.kinds[name].has_whole_keys:
             yield from value or ()
