@@ -142,7 +142,7 @@ class Tunable(Body):
         return values
 
     def in_range(self, stage: str, values: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        """The hyperparameters, refused out of range; traced ones are held at its ends."""
+        """The hyperparameters in range; traced ones are held."""
 
         def admitted(name: str, x: jax.Array) -> jax.Array:
             kind = self.kinds[name]
@@ -228,7 +228,7 @@ def _places(
 
 
 def _kinds(tx: GradientTransformation) -> Iterator[ArgumentKind]:
-    """The kind of each leaf of ``tx``, by the annotation of the innermost call that it is in."""
+    """The kind of each leaf, by its innermost call."""
     for path, _ in jax.tree_util.tree_leaves_with_path(tx):
         call, kind = tx, ArgumentKind.of("Hyper")
         value: Any = tx
@@ -295,7 +295,7 @@ def set_hyperparams(state: Tree, **values: Any) -> Tree:
 
 
 def _entries_of(paths: list[Path]) -> list[tuple[dict[str, int], frozenset[str]]]:
-    """The hyperparameters of each ``tunable`` in a state, and the members of the chain in it.
+    """The hyperparameters of each ``tunable``, and its members.
 
     Hyperparameters are given by name, as numbers of their leaves.
     """
@@ -314,7 +314,7 @@ def _entries_of(paths: list[Path]) -> list[tuple[dict[str, int], frozenset[str]]
 
 
 def _full_name(name: str, entries: list[tuple[dict[str, int], frozenset[str]]]) -> str:
-    """The name in the state of which ``name`` is all or the end."""
+    """The name in the state that ``name`` is, or ends."""
     known = dict.fromkeys(full for own, _ in entries for full in own)
     if name in known:
         return name
@@ -366,6 +366,6 @@ def _check_range(name: str, values: jax.Array, members: frozenset[str]) -> None:
 
 
 def _names(paths: Iterable[Path]) -> frozenset[str]:
-    """The names in paths, without the numbers that tell equal ones apart."""
+    """The names in paths, without numbers of repeats."""
     keys = {path_name((key,)) for path in paths for key in path}
     return frozenset(re.sub(r"_\d+$", "", key) for key in keys)
