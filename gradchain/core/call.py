@@ -49,16 +49,14 @@ class Call:
 
     @classmethod
     def admit(cls, factory: Factory, name: str, value: Any) -> Any:
-        """The form of an argument: numbers are Python numbers or floating arrays of JAX."""
+        """The form of an argument, its numbers as they are kept."""
         where, kind = f"{factory.name}: argument {name!r}", factory.kinds[name]
         if isinstance(value, _CONTAINERS):
             value = jax.tree.map(as_number, value, is_leaf=is_call)
             value = kind.admit_each(f"{factory.name}: {name}", value)
         else:
-            value = kind.admit(
-                f"{factory.name}: {name}",
-                as_number(value, is_float=kind.is_hyper and not kind.is_integer),
-            )
+            value = as_number(value, is_float=kind.is_hyper and not kind.is_integer)
+            value = kind.admit(f"{factory.name}: {name}", value)
         kind.check(where, value)
         for leaf in jax.tree.leaves(value, is_leaf=is_call):
             if not _is_dynamic(leaf) and getattr(type(leaf), "__hash__", None) is None:

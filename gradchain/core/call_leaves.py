@@ -1,4 +1,4 @@
-"""Leaves of calls: which numbers stay arrays, how they compare, and how Flax NNX sees them.
+"""Leaves of calls: arrays, their equality, and Flax's view of them.
 
 ``nnx.Optimizer`` keeps a transformation as a static attribute, and refuses one with arrays among
 its leaves. It asks by flattening it: then, and only then, a concrete array shows as the number that
@@ -37,7 +37,10 @@ def as_number(x: Any, is_float: bool = False) -> Any:
 
 
 def as_static(x: Any) -> Any:
-    """The number in a concrete array of one, anything else unchanged."""
+    """A concrete array of one number as that number.
+
+    Anything else comes back unchanged.
+    """
     if not isinstance(x, jax.Array) or x.ndim > 0 or is_traced([x]):
         return x
     is_known = x.is_fully_replicated and jnp.issubdtype(x.dtype, np.number)
@@ -45,7 +48,10 @@ def as_static(x: Any) -> Any:
 
 
 def identity(x: Any) -> Any:
-    """A key that equal leaves have in common; arrays of one number are compared by it."""
+    """A key that equal leaves have in common.
+
+    Arrays of one number are compared by it.
+    """
     if isinstance(x, float):
         return x
     number = as_static(x)
@@ -66,7 +72,7 @@ def as_seen(children: tuple[Any, ...], is_leaf: Callable[[Any], bool]) -> tuple[
 
 
 def _is_asked_by_flax() -> bool:
-    """Whether the tree is flattened because Flax looks for arrays in a static attribute."""
+    """Whether Flax looks for arrays in a static attribute now."""
     if _ASKS not in sys.modules:
         return False
     frame = _outside(sys._getframe(1), "gradchain")
@@ -75,7 +81,7 @@ def _is_asked_by_flax() -> bool:
 
 
 def _outside(frame: FrameType | None, package: str) -> FrameType | None:
-    """The first frame, from the inside out, that is not of a package."""
+    """The innermost frame that is not of a package."""
     while frame is not None:
         root, _, _ = frame.f_globals.get("__name__", "").partition(".")
         if root != package:

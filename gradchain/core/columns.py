@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
+
 from gradchain.core import errors
 from gradchain.core.restored import check_column
 from gradchain.core.slots import Slot
@@ -72,7 +75,7 @@ class Columns:
         return flatten_like(self.treedef, tree)
 
     def slot(self, stage: str, name: str, tree: Tree, declared: Slot | None = None) -> list[Leaf]:
-        """The leaves of a slot, of the kind that is declared, if it is.
+        """The leaves of a slot, of the kind that is declared.
 
         They are matched by path where the containers differ: a serializer may have made a list of a
         tuple, or a dict of either.
@@ -81,7 +84,7 @@ class Columns:
             column = self.column(tree)
         except (ValueError, TypeError, KeyError):
             column = errors.slot_leaves(stage, name, self.updates, tree)
-        if declared is not None:
+        if declared is not None and (declared.integer or not _are_usual(column, self.g)):
             check_column(stage, name, declared, column, self.g, self.path)
         return column
 
@@ -108,3 +111,10 @@ class Columns:
         """Raise an error unless each update fits its parameter."""
         if self.params is not None:
             errors.check_leaves(self.path, self.g, self.p)
+
+
+def _are_usual(column: list[Leaf], g: list[Leaf]) -> bool:
+    """Whether a slot is in float32 where no update is complex."""
+    is_usual = lambda x: isinstance(x, jax.Array) and x.dtype == jnp.float32
+    pairs = [(x, u) for x, u in zip(column, g, strict=True) if x is not None and u is not None]
+    return all(is_usual(x) and u.dtype.kind != "c" for x, u in pairs)

@@ -28,7 +28,10 @@ def unboxed(x: Any) -> Any:
 
 
 def is_variable(x: Any) -> bool:
-    """Whether ``x`` is a box that is written in place, such as the ``Variable`` of Flax NNX."""
+    """Whether ``x`` is a box that is written in place.
+
+    Such is the ``Variable`` of Flax NNX.
+    """
     return hasattr(type(x), "set_value") and hasattr(type(x), "get_value")
 
 

@@ -38,7 +38,7 @@ VOCABULARY = frozenset({"value", "grad", "value_fn", "key"})
 
 
 def check_params(params: Params) -> None:
-    """Refuse a tree in which no gradient can move a leaf."""
+    """Refuse a tree of which gradients move nothing."""
     leaves = jax.tree.leaves(params)
     if not leaves or any(map(is_trainable, leaves)):
         return
@@ -72,7 +72,7 @@ def _is_float0(x: Leaf) -> bool:
 def trainable_params(
     path_of: Callable[[int], str], u: list[Leaf], p: list[Leaf], params: Params
 ) -> Params:
-    """``params`` as arrays, with holes for what no gradient can move.
+    """Parameters as arrays, with holes for all else.
 
     Args:
         path_of: the path of a leaf by its number, for errors.

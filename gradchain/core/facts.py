@@ -63,7 +63,10 @@ def facts_of(members: Mapping[str, Member], roles: frozenset[str]) -> Facts:
 
 
 def keeps_state(stage: Stage) -> bool:
-    """Whether a member, or one in it, declares a slot or has a clock."""
+    """Whether a member declares a slot or has a clock.
+
+    One in it may do so too.
+    """
     own = stage.has_clock or bool(getattr(stage.body, "slots", {}))
     return own or any(member.facts.keeps_state for member in stage.body.members.values())
 

@@ -1,4 +1,4 @@
-"""States that a serializer, or a user's own hands, have changed: named errors.
+"""Errors for states that a serializer has changed.
 
 A state is a dict of arrays. On its way through a file a counter may become a float, a moment an
 integer, a dict another mapping; none of these is run.
@@ -30,7 +30,7 @@ _KINDS = {"i": "int32", "f": "float32", "c": "complex64"}  # with their usual dt
 
 
 def arrays(state: State) -> State:
-    """The state itself, if a compiled program can take its leaves.
+    """The state itself, if a program can take its leaves.
 
     Raises:
         TypeError: naming the path, if a leaf is no number.
@@ -58,12 +58,6 @@ def arrays(state: State) -> State:
     return state
 
 
-def clock_of(entry: Any) -> Any:
-    """The clock in the entry of a member; that of a start where it has none."""
-    has_clock = isinstance(entry, dict) and "count" in entry
-    return entry["count"] if has_clock else jnp.zeros((), jnp.int32)
-
-
 def clock_in(stage: str, entry: Any) -> Any:
     """The clock in an entry, which must have one."""
     if not (isinstance(entry, dict) and "count" in entry):
@@ -72,7 +66,7 @@ def clock_in(stage: str, entry: Any) -> Any:
 
 
 def check_clock(stage: str, count: Any, is_one: bool = False) -> None:
-    """Raise an error unless a clock is an integer of JAX.
+    """Raise an error unless a clock is an integer.
 
     Args:
         stage: the name of its member.
@@ -97,9 +91,9 @@ def check_clock(stage: str, count: Any, is_one: bool = False) -> None:
 
 
 def is_of_kind(x: Leaf, kind: str) -> bool:
-    """Whether a number or an array is of kind ``i``, ``f`` or ``c``.
+    """Whether a number or an array is of a kind.
 
-    A counter has 32 bits or more.
+    Kinds are ``i``, of which a counter has 32 bits or more, ``f`` and ``c``.
     """
     if not isinstance(x, _ARRAYS):
         return isinstance(x, {"i": int, "f": float, "c": complex}[kind]) and type(x) is not bool
@@ -110,7 +104,10 @@ def is_of_kind(x: Leaf, kind: str) -> bool:
 
 
 def check_numbers(stage: str, numbers: Mapping[str, Leaf], slots: Mapping[str, Slot]) -> None:
-    """Raise an error unless the slots that a stage has once are of their kinds."""
+    """Raise an error unless slots are of their kinds.
+
+    They are those that a stage has once.
+    """
     for name, x in numbers.items():
         kind = "i" if slots[name].integer else "f"
         if not is_of_kind(x, kind):
@@ -128,7 +125,7 @@ def check_column(
     updates: list[Leaf],
     path_of: Callable[[int], str],
 ) -> None:
-    """Raise an error unless each leaf of a slot is of its kind."""
+    """Raise an error unless a slot is of its kind."""
     known: set[tuple[Any, Any]] = set()  # the dtypes that are right together
     for i, (x, g) in enumerate(zip(column, updates, strict=True)):
         if x is None or g is None:

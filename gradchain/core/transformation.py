@@ -237,8 +237,8 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         """The state before the first update.
 
         Args:
-            params: tree of arrays or of ``jax.ShapeDtypeStruct``; ``None`` leaves are holes, and so
-                is all that no gradient moves: functions, strings, integers, random keys.
+            params: tree of arrays or of ``jax.ShapeDtypeStruct``; ``None`` leaves are holes, as is
+                all that no gradient moves: functions, strings, integers, random keys.
 
         Raises:
             TypeError: naming a path, if no leaf is of a floating or complex dtype.

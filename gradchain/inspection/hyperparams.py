@@ -119,7 +119,10 @@ def _hyperparams(tx: GradientTransformation, state: State, into_observers: bool)
 
 
 def _shown_path(part: PlacedMember) -> tuple[str, ...]:
-    """The path of a member as ``metrics`` names it: a ``watch`` around it adds nothing."""
+    """The path of a member as ``metrics`` names it.
+
+    A ``watch`` around it adds nothing.
+    """
     if part.above is None:
         return (part.stage.name,)
     around = _shown_path(part.above)

@@ -1,4 +1,4 @@
-"""Kinds of leaves: numbers, those that a gradient moves, and all else.
+"""Kinds of leaves: numbers, what gradients move, all else.
 
 A tree of parameters may be a whole model: functions, strings, integers and random keys are leaves
 of it too. No gradient moves them, so that they are holes for a transformation.
@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import core
 
 from gradchain.tree.paths import Leaf, Tree, flatten, flatten_like
 
@@ -31,7 +32,9 @@ def is_numeric(x: Leaf) -> bool:
 
 
 def is_trainable(x: Leaf) -> bool:
-    """Whether a gradient can move ``x``: a real or complex number, or an array of them.
+    """Whether a gradient can move ``x``.
+
+    It can move a real or complex number, or an array of them.
 
     Example:
         >>> is_trainable(1.0), is_trainable(jnp.ones(2)), is_trainable(1), is_trainable(abs)
@@ -53,13 +56,17 @@ def _is_a(dtype: Hashable, kind: Any) -> bool:
 
 
 def are_trainable(leaves: Sequence[Leaf]) -> bool:
-    """Whether all leaves but holes are arrays of JAX that a gradient can move."""
+    """Whether all leaves but holes are trainable arrays of JAX."""
     return all(x is None or (isinstance(x, jax.Array) and is_trainable(x)) for x in leaves)
 
 
 def are_arrays(leaves: Sequence[Leaf]) -> bool:
-    """Whether all leaves but holes are arrays of JAX; it looks at types alone."""
-    return all(issubclass(kind, jax.Array | None) for kind in set(map(type, leaves)))
+    """Whether all leaves but holes are arrays of JAX, or traced.
+
+    It looks at types alone.
+    """
+    arrays = jax.Array | core.Tracer | None  # a tracer is an instance of an array, no subclass
+    return all(issubclass(kind, arrays) for kind in set(map(type, leaves)))
 
 
 def trainable_part(tree: Tree) -> Tree:

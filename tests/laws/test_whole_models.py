@@ -40,7 +40,7 @@ hollow = lambda tree: {**tree, "zz": dict.fromkeys(ODD)}
 @pytest.mark.rotated(20)
 @each_row
 def test_the_program_of_a_whole_model_is_that_of_its_arrays(row):
-    tx, seen = row.make(), []
+    seen = []
 
     def of_arrays(fun):
         return lambda p, *rest: (seen.append(p), fun(trainable_part(p), *rest))[1]
@@ -49,6 +49,7 @@ def test_the_program_of_a_whole_model_is_that_of_its_arrays(row):
     extra = {k: of_arrays(x) if is_function(k, x) else x for k, x in row.extra.items()}
 
     def program(own, given):
+        tx = row.make()
         state = tx.init(own(P))
         run = lambda g, s, p: tx.update(g, s, {**own(P), **p}, **given)
         return jax.make_jaxpr(run)(hollow(G), state, P), state
