@@ -12,7 +12,8 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from gradchain.checkpoints.foreign import join, read
-from gradchain.checkpoints.matching import Matching, Target, leaf_path, targets_of, up_to
+from gradchain.checkpoints.matching import Matching, Target, targets_of
+from gradchain.checkpoints.names import leaf_path, up_to
 from gradchain.core.errors import shape_dtype
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Params, State, Tree

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
-import re
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradchain.checkpoints.foreign import Leaf, join, read
+from gradchain.checkpoints.names import above, base, last, leaf_path, up_to
 from gradchain.core.errors import quote
 from gradchain.core.factory import FACTORIES
 from gradchain.core.stage import PairBody
@@ -60,7 +60,7 @@ class Target:
     @property
     def key(self) -> str:
         """Stage, slot and path of the leaf, without wrappers around."""
-        return join(_last(self.entry), self.rest)
+        return join(last(self.entry), self.rest)
 
     @property
     def slot(self) -> str:
@@ -124,34 +124,7 @@ def _pair_target(leaf: Leaf, params: dict[str, Any]) -> Target:
     rest = leaf.name[len(entry) + 1 :]
     is_bare = "" in params and np.shape(leaf.value) == np.shape(params[""])
     per_leaf = "/" in rest or (is_bare and rest != "count")
-    return Target(leaf.path, entry, rest, leaf.value, per_leaf, _base(entry))
-
-
-def leaf_path(name: str, params: Iterable[str]) -> str:
-    """The longest path of a parameter that ends a name."""
-    parts = name.split("/")
-    endings = ("/".join(parts[i:]) for i in range(1, len(parts)))
-    return next((path for path in endings if path in params), "")
-
-
-def up_to(name: str, end: str) -> str:
-    """A path without its last part ``end``."""
-    return name.removesuffix(end).removesuffix("/") if end else name
-
-
-def _last(path: str) -> str:
-    _, _, last = path.rpartition("/")
-    return last
-
-
-def _above(path: str) -> str:
-    above, _, _ = path.rpartition("/")
-    return above
-
-
-def _base(entry: str) -> str:
-    """The name of a stage without its number of repeat."""
-    return re.sub(r"_\d+$", "", _last(entry))
+    return Target(leaf.path, entry, rest, leaf.value, per_leaf, base(entry))
 
 
 # ------------------------------------------------------------------------------------- the matching
@@ -246,11 +219,11 @@ class Matching:
     def _may_be(self, target: Target, leaf: Leaf) -> bool:
         """Whether the old array may be of a renamed member."""
         entry = up_to(leaf.name, target.rest)
-        if not entry or (_last(target.entry), target.slot) in self.old_pairs:
+        if not entry or (last(target.entry), target.slot) in self.old_pairs:
             return False  # the name was there before
         if not leaf.entry:  # in another library one name stands for several members of ours
-            is_still_there = (_last(entry), target.slot) in self.new_pairs
-            is_another = _base(entry) in FACTORIES and _base(entry) != target.factory
+            is_still_there = (last(entry), target.slot) in self.new_pairs
+            is_another = base(entry) in FACTORIES and base(entry) != target.factory
             if is_still_there or is_another:
                 return False
         old = self.old_slots[entry] - {"count"}
@@ -299,8 +272,8 @@ class Matching:
         # An entry that only has the name of the stage, as its metrics have, is less like it.
         alike = [len(new_slots & slots_of(leaf)) for leaf in found]
         found = [leaf for leaf, n in zip(found, alike, strict=True) if n == max(alike)]
-        votes_for = _old_chains(_above(target.entry), came_from)
-        votes = [votes_for[_above(entry_of(leaf))] for leaf in found]
+        votes_for = _old_chains(above(target.entry), came_from)
+        votes = [votes_for[above(entry_of(leaf))] for leaf in found]
         most = max(votes, default=0)
         if most > 0 and votes.count(most) == 1:
             return [found[votes.index(most)]]
@@ -355,7 +328,7 @@ def _old_chains(chain: str, came_from: Origins) -> collections.Counter[str]:
             continue
         below = entry[len(chain) :].removeprefix("/")
         for source, n in sources.items():
-            old_chain = up_to(source, below) if "/" in below else _above(source)
+            old_chain = up_to(source, below) if "/" in below else above(source)
             found[old_chain] += n
     return found
 

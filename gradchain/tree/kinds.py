@@ -7,7 +7,7 @@ of it too. No gradient moves them, so that they are holes for a transformation.
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -46,7 +46,7 @@ def is_trainable(x: Leaf) -> bool:
 
 
 @functools.cache
-def _is_a(dtype: Hashable, kind: Any) -> bool:
+def _is_a(dtype: Any, kind: Any) -> bool:
     if dtype is None or dtype == jax.dtypes.float0:
         return False
     try:
