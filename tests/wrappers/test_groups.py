@@ -137,7 +137,7 @@ def test_a_function_may_choose_by_what_it_returns():
     ids=lambda x: type(x).__name__,
 )
 def test_globs_are_given_one_at_a_time(where):
-    with pytest.raises(TypeError, match="takes one glob|globs on paths are given one at a time"):
+    with pytest.raises(TypeError, match=r"takes one glob|globs on paths are given one at a time"):
         gc.freeze(where).init(PARAMS)
 
 
