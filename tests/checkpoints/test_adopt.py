@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn, nnx
 from hypothesis import HealthCheck, given, settings
 
 import gradchain as gc
@@ -397,3 +398,16 @@ def test_what_only_has_the_name_of_a_stage_is_no_rival_of_it():
     state, report = gc.adopt_state(gc.masked(tx, re.compile("."), others=gc.freeze()), old, PARAMS)
     assert state["masked"]["inner"]["skip_nonfinite"]["skipped"] == 0
     assert report.dropped == ["log/skip_nonfinite/skipped"]
+
+
+@pytest.mark.parametrize(
+    "box", [lambda x: nn.Partitioned(x, (None,) * x.ndim), nnx.Param], ids=["Linen", "NNX"]
+)
+def test_what_is_kept_of_boxed_parameters_is_in_the_state(box):
+    params = {"w": box(jnp.ones(2)), "b": box(jnp.zeros(1))}
+    tx = gc.adam(0.1)
+    old = jax.tree.map(lambda x: x + 3, tx.init(params))
+    state, report = gc.adopt_state(gc.chain(gc.clip(1.0), tx), old, params)
+    assert not report.new and not report.dropped
+    samples.assert_identical(jax.tree.leaves(state), jax.tree.leaves(old))
+    assert jax.tree.structure(state) == jax.tree.structure(tx.init(params))
