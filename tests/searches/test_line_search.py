@@ -276,7 +276,7 @@ def test_scales_do_not_matter_while_their_squares_are_numbers(name):
 
 def test_arguments_out_of_range_are_refused():
     for make, message in [
-        (lambda: gc.strong_wolfe(c1=0.9, c2=0.5), "c1 <= c2"),
+        (lambda: gc.strong_wolfe(c1=0.4, c2=0.3), "c1 <= c2"),
         (lambda: gc.strong_wolfe(max_evals=0), "max_evals must be 1 or more"),
         (lambda: gc.strong_wolfe(guess="last"), "guess must be one of 'unit', 'previous'"),
         (lambda: gc.hager_zhang(c1=0.6), r"c1 must be in \(0, 0\.5\), not 0\.6"),
