@@ -261,7 +261,8 @@ def test_yaml_has_the_scalars_of_json_and_merges(tmp_path, capsys):
     (tmp_path / "a.yaml").write_text(
         '"@transform": chain\nmembers:\n  - &one {"@transform": adam, learning_rate: .5, b1: '
         "1e-1}\n"
-        "  - {<<: *one, learning_rate: 0.25, eps: .inf}\n"
+        "  - {<<: *one, learning_rate: 0.25, eps: 1e-9}\n"
+        '  - {"@transform": clip, max_delta: .inf}\n'
         '  - {"@transform": freeze, where: no}\n  - {"@transform": freeze, where: }\n'
         '  - {"@transform": scale_by_schedule, step_size_fn: {"@schedule": linear_schedule, '
         "init_value: 1,"
@@ -270,7 +271,8 @@ def test_yaml_has_the_scalars_of_json_and_merges(tmp_path, capsys):
     assert main(["show", str(tmp_path / "a.yaml")]) == 0
     assert eval(capsys.readouterr().out.split("\n\n")[0], vars(gc)) == gc.chain(
         gc.adam(0.5, b1=0.1),
-        gc.adam(0.25, b1=0.1, eps=float("inf")),
+        gc.adam(0.25, b1=0.1, eps=1e-9),
+        gc.clip(float("inf")),
         gc.freeze("no"),
         gc.freeze(),
         gc.scale_by_schedule(gc.linear_schedule(1.0, 0.0, 10_000)),
