@@ -30,14 +30,14 @@ class Descent(NamedTuple):
 
     first: Height  # at the start
     length: jax.Array  # the largest parameter there; 1 at least
-    depth: jax.Array  # the magnitude of the value there; 1 at least
+    depth: jax.Array  # the magnitude of the value there, or its fall along that length
     steepness: jax.Array  # the largest gradient per root of the decrease that its step brought
 
 
 def started(height: Height, params: Params) -> Descent:
     """The descent at its start."""
     length = jnp.maximum(largest_in(params).astype(height.value.dtype), 1.0)
-    depth = jnp.maximum(jnp.abs(height.value), 1.0)
+    depth = jnp.maximum(jnp.abs(height.value), length * height.grad_norm)
     return Descent(height, length, depth, jnp.zeros_like(depth))
 
 
