@@ -1,7 +1,7 @@
 """Counts of steps: moved on, compared and reduced as integers.
 
 A float32 holds whole numbers up to 2^24 alone, so that a count is compared and reduced while it is
-an integer; only what remains becomes a float. The other number may be a Python number of any size,
+an integer; only the remainder becomes a float. The other number may be a Python number of any size,
 whole or not, or an array. A count that is a float, such as a step that a user gives, stays one.
 """
 

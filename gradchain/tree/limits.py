@@ -43,8 +43,8 @@ def check_size(
 ) -> None:
     """Refuse data that is too deep, or has too many parts.
 
-    It is looked at level by level, so that no recursion ends early. What stands in several places
-    counts at each of them, as an alias of YAML does.
+    It is looked at level by level, so that no recursion ends early. A part that stands in
+    several places counts at each of them, as an alias of YAML does.
 
     Args:
         name: what the data is, for the message.
