@@ -147,14 +147,15 @@ def _length(tree: Any, reduce: Reduce) -> Length:
 
 @_length.defjvp
 def _slope_of_length(reduce: Reduce, primals: tuple, tangents: tuple) -> tuple[Length, Length]:
-    made = length_of(*primals, reduce)
+    (tree,), (moves,) = primals, tangents
+    made = length_of(tree, reduce)
     shrinking = 1 / made.unit
 
     def along(x: jax.Array, dx: jax.Array) -> jax.Array:
         direction = scaled(scaled(x, shrinking), safe_divide(1.0, made.value))
         return (jnp.conj(direction) * scaled(dx, shrinking)).real
 
-    slope = reduce(jax.tree.map(along, *primals, *tangents))
+    slope = reduce(jax.tree.map(along, tree, moves))
     return made, Length(slope, jnp.zeros_like(made.unit))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import overload
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +11,15 @@ from jax import lax
 
 from gradchain.numerics.arithmetic import safe_divide
 
-Number = TypeVar("Number", float, jax.Array)
 
-
-def root(x: Number) -> Number:
+@overload
+def root(x: float) -> float: ...
+@overload
+def root(x: jax.Array) -> jax.Array: ...
+def root(x: float | jax.Array) -> float | jax.Array:
     """The square root, with the derivative 0 at 0.
 
-    Elsewhere values and derivatives are those of ``jnp.sqrt``, the values bit for bit. There the
+    Elsewhere values and derivatives are those of ``jnp.sqrt``, the values bit for bit. At 0 the
     derivative of ``jnp.sqrt`` is infinite, and times a gradient of 0 it is NaN: one element that is
     never updated would spoil the slopes of all. A Python number has a Python number for its root.
 

@@ -95,7 +95,7 @@ class Moment(NamedTuple):
 
     @property
     def slots(self) -> tuple[jax.Array, jax.Array]:
-        """Row and column means as they are kept: the largest number stands for what is larger."""
+        """Row and column means as they are kept: the largest number stands for larger ones."""
         top = jnp.finfo(self.row.dtype).max
         kept = lambda x: jnp.minimum(x / self.by / self.by, top)
         return kept(self.row), kept(self.col)
@@ -115,7 +115,7 @@ def whole_moment(
 
     Returns:
         The average of numbers multiplied by a power of two, 1 unless their squares are too large;
-        that power; and the average as it is kept, the largest number for what is larger.
+        that power; and the average as it is kept, the largest number for larger ones.
     """
     info = jnp.finfo(old.dtype)
     is_usual = jnp.isfinite(abs2(x))

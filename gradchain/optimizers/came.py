@@ -66,11 +66,11 @@ def scale_by_came(
     def rule(g, s):
         pair = factored_dims(g.shape)
 
-        def divisor(x, eps, decay, name):
+        def divisor(x, eps, dims, decay, name):
             """The root mean square, as its inverse, and its new slots."""
             average = lambda new, old: ema(new, old, decay)
             names = f"{name}_row", f"{name}_col"
-            moment = factored_moment(x, eps, pair, average, *(s[k] for k in names))
+            moment = factored_moment(x, eps, dims, average, *(s[k] for k in names))
             return moment, dict(zip(names, moment.slots, strict=True))
 
         if pair is None:
@@ -78,13 +78,13 @@ def scale_by_came(
             nu, by, kept = whole_moment(g, eps1, average, s["v"])
             u, v = g * by * (1 / root(nu)), {"v": kept}
         else:
-            moment, v = divisor(g, eps1, b2, "v")
+            moment, v = divisor(g, eps1, pair, b2, "v")
             u = moment.divide(g)
         u = shortening(rms(u), clipping_threshold).times(u)
         mu = ema(u, s["mu"], b1)
         if pair is None:
             return mu, {"mu": mu, **v}
-        moment, instability = divisor(u - mu, eps2, b3, "instability")
+        moment, instability = divisor(u - mu, eps2, pair, b3, "instability")
         return moment.divide(mu), {"mu": mu, **v, **instability}
 
     slots = factored_slots(factored_dims, "v")
