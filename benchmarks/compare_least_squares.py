@@ -93,8 +93,9 @@ def of_gradchain(task: Task, dtype: Any = jnp.float64, **options: Any) -> Count:
     args = (jnp.asarray(task.units, dtype),)
     found = gc.least_squares(task.residuals, start, args=args, history=True, **limits, **options)
     steps = int(found.steps) + 1
-    values = 2 * np.asarray(found.history["value"][:steps])
-    evals = np.asarray(found.history["evals"][:steps]).astype(int)
+    history = found.history or {}
+    values = 2 * np.asarray(history["value"][:steps])
+    evals = np.asarray(history["evals"][:steps]).astype(int)
     ends = [*evals.tolist(), int(found.evals)]
     return counted(task, [*values.tolist(), 2 * float(found.value)], ends)
 
@@ -114,7 +115,7 @@ def of_scipy(task: Task, method: str) -> Count:
         values.append(float(r @ r))
         return r
 
-    jacobian = lambda x: np.asarray(both(x, task.units)[1])
+    jacobian: Any = lambda x: np.asarray(both(x, task.units)[1])
     options = {"method": method, "x_scale": "jac", "max_nfev": EVALS}
     least_squares(residuals, task.start, jacobian, **options)
     return counted(task, values, range(1, len(values) + 1))

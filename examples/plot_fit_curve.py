@@ -80,7 +80,8 @@ left.set(title="the curve", xlabel="t")
 left.legend(frameon=False)
 order = np.argsort(fitted["center"])
 for row, name in enumerate(["center", "height", "width"]):
-    off = np.asarray(fitted[name][order] - truth[name])
+    found_sizes = np.abs(np.asarray(fitted[name][order]))  # a width may have either sign
+    off = found_sizes - np.asarray(truth[name])
     places = row + 0.2 * np.arange(-1, 2)
     right.errorbar(off, places, xerr=2 * np.asarray(errors[name][order]), fmt="o", ms=4, capsize=2)
 right.axvline(0.0, color="0.8")

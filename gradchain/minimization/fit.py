@@ -67,7 +67,7 @@ class LeastSquaresResult(Result):
         return _blocks("jacobian", matrix, self.residuals, self.params)
 
     def covariance(self, *, absolute_sigma: bool = False, flat: bool = False) -> Tree:
-        r"""The covariance of the parameters: how far they scatter if the data are drawn again.
+        r"""Covariance of the parameters if data were drawn again.
 
         .. math::
             C = s^2 (J^T J)^{-1}, \quad s^2 = \frac{2 f(p)}{m - n}
@@ -98,7 +98,7 @@ class LeastSquaresResult(Result):
         return matrix if flat else _blocks("covariance", matrix, self.params, self.params)
 
     def standard_errors(self, *, absolute_sigma: bool = False, flat: bool = False) -> Tree:
-        """The standard errors of the parameters, the roots of their variances.
+        """Standard errors of the parameters: roots of their variances.
 
         See ``covariance``, also for the arguments and for infinite errors and NaN.
 
@@ -125,17 +125,16 @@ class LeastSquaresResult(Result):
         return self.jacobian_matrix
 
     def _estimated(self, caller: str, absolute_sigma: bool) -> jax.Array:
-        """The covariance as a matrix; tells what is not to be known."""
+        """The covariance as a matrix; warns of missing numbers."""
         matrix = self._matrix(caller)
         at_bound = None if self.at_bound is None else _flat_flags(self.at_bound)
         found = _estimate(matrix, self.bends, self.value, at_bound, absolute_sigma)
         if not is_traced([*found, self.code]):
-            self._warn(caller, found)
+            self._warn(caller, found, len(matrix))
         return found.matrix
 
-    def _warn(self, caller: str, found: Estimate) -> None:
+    def _warn(self, caller: str, found: Estimate, rows: int) -> None:
         """Say in words which numbers are none, and why."""
-        rows, columns = np.shape(self.jacobian_matrix)
         held, free, lost = (np.asarray(x) for x in found[1:])
         words = []
         if not self.success:
@@ -147,7 +146,7 @@ class LeastSquaresResult(Result):
         if not free > 0:
             words.append(
                 f"{rows} residuals leave nothing to estimate their variance from beside"
-                f" {columns} parameters, so that all errors are infinite"
+                f" {held.size} parameters, so that all errors are infinite"
             )
         if words:
             warnings.warn(f"{caller}: {'; '.join(words)}.", UserWarning, stacklevel=4)
@@ -189,7 +188,7 @@ def _estimate(
     held: jax.Array | None,
     absolute_sigma: bool,
 ) -> Estimate:
-    """The covariance by the singular values of the Jacobian with columns of length 1."""
+    """Covariance by singular values; columns have length 1."""
     rows, columns = jacobian.shape
     held = jnp.zeros(columns, bool) if held is None else held
     free = jnp.where(held[None], 0.0, jacobian)
@@ -219,7 +218,7 @@ def _estimate(
 
 
 def _in_row_or_column(chosen: jax.Array) -> jax.Array:
-    """The places of a square matrix in a chosen row or column."""
+    """Places of a matrix in chosen rows or columns."""
     return chosen[:, None] | chosen[None]
 
 

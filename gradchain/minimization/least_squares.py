@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Sequence
 
 import jax
@@ -121,14 +122,7 @@ def least_squares(
     """
     is_scaled = x_scale is not None and not isinstance(x_scale, str)
     tx = _method(tx, x_scale, is_scaled)
-    check_one_of("least_squares", ["linear", *SHARES], loss=loss)
-    if loss == "linear" and not (isinstance(f_scale, float) and f_scale == 1.0):
-        raise ValueError(
-            f"least_squares: f_scale={f_scale!r} is for robust losses; choose one,"
-            " loss='soft_l1' say."
-        )
-    if isinstance(f_scale, int | float) and not f_scale > 0:
-        raise ValueError(f"least_squares: f_scale must be more than 0, not {f_scale!r}.")
+    _check_loss(loss, f_scale)
     if loss != "linear":
         residual_fn = robust(residual_fn, loss, f_scale, has_aux=has_aux)
     keeps = bool(_scalings(tx)) if jacobian is None else jacobian
@@ -141,22 +135,27 @@ def least_squares(
         residual_fn, x0 = in_units(residual_fn, units), over(x0, units)
         callback = callback_in_units(callback, units)
     given = ("least_squares", residual_problem, residual_fn, x0, tx)
-    return run(
-        *given,
-        args=args,
-        bounds=bounds,
-        tol=tol,
-        max_evals=max_evals,
-        callback=callback,
-        settings=settings,
-        solve=_compiled,
-    )
+    limits = {"tol": tol, "max_evals": max_evals, "callback": callback}
+    result = run(*given, args=args, bounds=bounds, settings=settings, solve=_compiled, **limits)
+    return typing.cast(LeastSquaresResult, result)
+
+
+def _check_loss(loss: str, f_scale: Numeric) -> None:
+    """Refuse a loss, or a scale for it, that there is not."""
+    check_one_of("least_squares", ["linear", *SHARES], loss=loss)
+    if loss == "linear" and not (isinstance(f_scale, float) and f_scale == 1.0):
+        raise ValueError(
+            f"least_squares: f_scale={f_scale!r} is for robust losses; choose one,"
+            " loss='soft_l1' say."
+        )
+    if isinstance(f_scale, int | float) and not f_scale > 0:
+        raise ValueError(f"least_squares: f_scale must be more than 0, not {f_scale!r}.")
 
 
 def _method(
     tx: GradientTransformation | Pair | None, x_scale: Tree | str | None, is_scaled: bool
 ) -> GradientTransformation:
-    """The method, with scales of its own unless others are given."""
+    """The method, with the scales that are asked for."""
     if isinstance(x_scale, str):
         check_one_of("least_squares", ["jac"], x_scale=x_scale)
     if tx is None:
@@ -214,7 +213,7 @@ def solve_and_keep(
     bounds: Bounds,
     limits: Limits,
 ) -> LeastSquaresResult:
-    """Minimize, and keep what tells how well the parameters are determined."""
+    """Minimize, and keep the Jacobian at the end."""
     result = differentiable_solve(problem, fun, settings, x0, tx, data, bounds, limits)
     known = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     if bounds is not None:
@@ -232,7 +231,7 @@ _compiled = jax.jit(solve_and_keep, static_argnums=(0, 1, 2))
 
 
 def _kept(fun: Fun, data: Data, settings: Settings, params: Params) -> dict[str, Tree]:
-    """The residuals and their Jacobian, without the loss that makes them robust."""
+    """Residuals and their Jacobian, without a robust loss."""
     bend = None
     if isinstance(fun, Robust):
         loss, (data, scale) = fun, without(data, "robust_scale")

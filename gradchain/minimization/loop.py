@@ -366,7 +366,7 @@ class Loop:
         return point, step
 
     def is_flat(self, steepness: jax.Array, size: Numeric = 1.0) -> jax.Array:
-        """Whether a gradient is within the tolerance, relative to a size."""
+        """Whether a gradient is within the tolerance."""
         return steepness <= jnp.asarray(self.limits.tol.grad, steepness.dtype) * size
 
     def least(self, dtype: jnp.dtype) -> jax.Array | np.floating:

@@ -1,4 +1,4 @@
-"""Parameters in units of their own, for those who know how large they are."""
+"""Parameters in units of their own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from gradchain.core.types import Params, Tree
 from gradchain.minimization.callbacks import Callback
@@ -52,7 +53,7 @@ def in_units(fun: Callable[..., Tree], units: Params) -> Callable[..., Tree]:
 
 
 def as_units(caller: str, x_scale: Tree, x0: Params) -> Params:
-    """Scales as a tree like the parameters, of powers of two.
+    """Scales as a tree of powers of two.
 
     To multiply by them changes no digit.
 
@@ -75,7 +76,7 @@ def as_units(caller: str, x_scale: Tree, x0: Params) -> Params:
     return jax.tree.map(power_of_two, full)
 
 
-def _filled(p: jax.Array, scale: Any) -> jax.Array:
+def _filled(p: jax.Array, scale: ArrayLike) -> jax.Array:
     scale = jnp.asarray(scale, jnp.finfo(p.dtype).dtype)
     if scale.shape not in ((), p.shape):
         raise ValueError(f"one of shape {scale.shape} for parameters of shape {p.shape}.")
@@ -101,7 +102,7 @@ def bounds_in_units(
 
 
 def history_in_numbers(history: dict[str, Tree] | None, units: Params) -> dict[str, Tree] | None:
-    """A history whose points are in units, with points as numbers."""
+    """A history with its points as numbers."""
     if history is None or "params" not in history:
         return history
     points = jax.tree.map(lambda x, unit: x * unit[None], history["params"], units)
@@ -109,7 +110,7 @@ def history_in_numbers(history: dict[str, Tree] | None, units: Params) -> dict[s
 
 
 def without(data: Data, name: str) -> tuple[Data, Tree]:
-    """Data without an argument that is given by name, and that argument."""
+    """Data without a named argument, and that argument."""
     args, first, named = data
     others = {k: x for k, x in named.items() if k != name}
     return (args, first, others), named[name]
@@ -120,9 +121,9 @@ def callback_in_units(callback: Callback | None, units: Params) -> Callback | No
     if callback is None:
         return None
 
-    def call(told: dict[str, Any]) -> Any:
+    def call(told: dict[str, Any]) -> bool:
         params = jax.tree.map(np.multiply, told["params"], known)
-        return callback(told | {"params": params})
+        return bool(callback(told | {"params": params}))
 
     known = jax.tree.map(np.asarray, units)
     return call

@@ -1,4 +1,4 @@
-"""Damped steps for sums of squares: of a given damping, or within a radius.
+"""Damped steps for sums of squares, also within a radius.
 
 Columns of the Jacobian may be of very different sizes. They are divided by their scales before
 anything is decomposed or called small, so that units of parameters do not matter.
@@ -25,7 +25,7 @@ def column_norms(jacobian: jax.Array) -> jax.Array:
 
 
 def dot_exactly(a: jax.Array, b: jax.Array) -> jax.Array:
-    """A product with a matrix, in the full precision of its dtype."""
+    """A product with a matrix in full precision."""
     return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
 
 
@@ -80,9 +80,10 @@ def step_within(
     radius: jax.Array,
     damping: jax.Array,
 ) -> Within:
-    r"""The best step of a length :math:`\lVert D u \rVert` of about a radius at most.
+    r"""The best step that is no longer than a radius.
 
-    It is that of ``damped_step`` for the :math:`\lambda` that Hebden and Moré's iteration finds,
+    Its length is :math:`\lVert D u \rVert`, a tenth more than the radius at most. It is that of
+    ``damped_step`` for the :math:`\lambda` that Hebden and Moré's iteration finds,
     by the singular values of :math:`J D^{-1}`. Where Gauss and Newton's step is within the radius
     it is that, without the directions in which the Jacobian is singular.
 
@@ -126,7 +127,7 @@ class Bracket(NamedTuple):
 def _damping_for(
     sizes: jax.Array, along: jax.Array, radius: jax.Array, damping: jax.Array
 ) -> jax.Array:
-    r"""The damping for which a step has the length of the radius, nearly.
+    r"""The damping that makes a step as long as a radius.
 
     Its coefficients are :math:`\sigma_i b_i / (\sigma_i^2 + \lambda)`. The reciprocal of their
     norm is nearly linear in :math:`\lambda`, so that Newton's method finds it in a few turns.

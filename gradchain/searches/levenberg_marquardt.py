@@ -111,11 +111,9 @@ def levenberg_marquardt(
 
     tell = _tell_radius if has_radius else _tell_damping
     working = {"update": like_param} | dict.fromkeys(WORKING, scalar)
+    working |= {"length": scalar} if has_radius else {}
     lasting = {"damping": scalar, "scales": like_param}
-    if has_radius:
-        working, lasting = working | {"length": scalar}, lasting | {"radius": scalar}
-    else:
-        lasting |= {"growth": scalar}
+    lasting |= {"radius" if has_radius else "growth": scalar}
     judge = lambda q, value, grad: tell(q, value, grad, eta)
     return Search(begin, lambda q: q["update"], judge, working, 30, **lasting)
 
@@ -142,7 +140,7 @@ def _scales(
     is_first: jax.Array,
     scaling: str,
 ) -> jax.Array:
-    """The diagonal of :math:`D`; 0 where a parameter has had no effect so far."""
+    """The diagonal of :math:`D`, 0 without an effect so far."""
     if scaling == "jacobian":
         return jnp.maximum(before, columns)
     top = jnp.max(columns, initial=0.0)
@@ -158,7 +156,7 @@ def _damped(
     is_first: jax.Array,
     s: State,
 ) -> tuple[jax.Array, Working]:
-    """The step of a damping, and the slots that go with it."""
+    """The step of a damping, and its slots."""
     first = jnp.asarray(initial_damping, jacobian.dtype)
     damping = jnp.where(is_first, first, s["damping"])
     growth = jnp.where(is_first, 2.0, s["growth"])
@@ -174,7 +172,7 @@ def _within_radius(
     is_first: jax.Array,
     s: State,
 ) -> tuple[jax.Array, Working]:
-    """The step within the radius, and the slots that go with it."""
+    """The step within the radius, and its slots."""
     far = FIRST_RADIUS * norm(x)
     first = jnp.where(far > 0, far, FIRST_RADIUS)
     radius = jnp.where(is_first, first, s["radius"].astype(x.dtype))
@@ -194,7 +192,7 @@ def _model(
     u: jax.Array,
     damping: jax.Array | None = None,
 ) -> Working:
-    """The slope along a step, and the decrease that the linear model promises.
+    """Slope along a step, and the decrease that is promised.
 
     The step may be the solution for a damping, for which both follow from squares.
     """
@@ -210,7 +208,7 @@ def _model(
 def _reducible(
     jacobian: jax.Array, residuals: jax.Array, own: Working, promise: Working
 ) -> jax.Array:
-    """The norm of the part of the residuals that the linear model can remove.
+    """Norm of the residuals that the linear model can remove.
 
     A large damping hides some of it, but not from the columns one by one.
     """
