@@ -96,7 +96,7 @@ def is_endless(
 
 
 def is_far_below(descent: Descent, params: Params, now: Height) -> jax.Array:
-    """Whether all steps together went as far, still downhill."""
+    """Whether all steps together went as far downhill."""
     is_far = largest_in(params).astype(descent.length.dtype) > FAR * descent.length
     is_deep = now.value < -FAR * descent.depth
     return is_far & is_deep & (now.grad_norm > 0.999 * descent.first.grad_norm)

@@ -137,9 +137,10 @@ def in_dtypes_of(
 
 
 def off_bounds(grad: Updates, params: Params, bounds: Bounds) -> Updates:
-    """Set to zero where a parameter has a bound in its way, but for rounding.
+    """Set to zero where a bound is in the way.
 
-    Unlike the projected gradient it does not compare gradients with parameters.
+    It is so up to rounding. Unlike the projected gradient it does not compare gradients with
+    parameters.
     """
     if bounds is None:
         return grad

@@ -119,7 +119,7 @@ WORKING = ["before", "promised", "slope", "is_whole"]
 
 
 def _radius(radius: jax.Array, first: Numeric, most: Numeric | None) -> jax.Array:
-    """The radius of a step; the state has none at first."""
+    """The radius; the state has none at first."""
     radius = jnp.where(radius > 0, radius, first)
     limit = 1e-3 * jnp.finfo(radius.dtype).max if most is None else most
     return jnp.minimum(radius, limit)
