@@ -223,7 +223,8 @@ def through(stages: list[Stage], leaf: Leaf, extra: Extra) -> Leaf:
     real, slots = real_dtype(dtype), []
     g, p = g.astype(dtype), None if p is None else p.astype(dtype)
     for stage, old in zip(stages, leaf.slots, strict=True):
-        body, s = stage.in_precision_of(dtype), {k: at_least(v, real) for k, v in old.items()}
+        body = stage.in_precision_of(dtype) if stage.arrays else stage.body
+        s = {k: at_least(v, real) for k, v in old.items()}
         made, new = body.call(stage, dtype, extra, g=g, s=s, p=p)
         g = as_made(stage, "an update", made, g, dtype)
         slots.append({k: as_made(stage, f"slot {k!r}", new[k], v, v.dtype) for k, v in old.items()})

@@ -53,7 +53,8 @@ def run_stages(
     if asks_grad and not stacked:
         extra = extra | {"grad": columns.updates}
     given = columns
-    frozen = frozen_by(stages, columns.updates if columns.params is None else columns.params)
+    seen = columns.updates if columns.params is None else columns.params
+    frozen = frozen_by(stages, seen) if any(s.body.freezes for s in stages) else None
     if frozen is not None:
         columns, extra = without_frozen(columns, frozen, extra)
     new_state = {}

@@ -179,7 +179,8 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
     @property
     def unnamed(self) -> GradientTransformation:
         """The same transformation without the name of its own."""
-        return self if self.name is None else self.kept("unnamed", self._without_name)
+        make = lambda: self.of(self.factory, self.arguments)
+        return self if self.name is None else self.kept("unnamed", make)
 
     @property
     def locality(self) -> str:
@@ -210,9 +211,6 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         for own, other in zip(self.inner, known.inner, strict=True):
             own.like(other)
         return self
-
-    def _without_name(self) -> GradientTransformation:
-        return self.of(self.factory, self.arguments)
 
     def kept(self, name: Hashable, make: Callable[[], Any]) -> Any:
         """A value that is made once.
