@@ -117,7 +117,7 @@ _NAME_KEYS = ("name", "type", "class", "class_name", "_target_")
 
 
 def _refuse_names(config: Config) -> None:
-    """Refuse what names a factory in another way than a config does."""
+    """Refuse names of factories in another form than a config's."""
     for part in config if isinstance(config, list) else [config]:
         name, arguments = _named(part)
         if name is None:
@@ -132,7 +132,7 @@ def _refuse_names(config: Config) -> None:
 
 
 def _named(config: Config) -> tuple[str | None, dict[str, Config]]:
-    """The name of a factory that stands in the wrong place, and what stands beside it."""
+    """A factory's name in the wrong place, and its neighbours."""
     if isinstance(config, str):
         return config, {}
     if not isinstance(config, dict) or any(map(_is_tag, config)):
@@ -147,7 +147,7 @@ def _named(config: Config) -> tuple[str | None, dict[str, Config]]:
 
 
 def _meant(name: str) -> Factory:
-    """The factory that a name means; adam where nothing is near."""
+    """The factory that a name means, else adam."""
     own = name.split(".")[-1].lower()
     close = difflib.get_close_matches(own, FACTORIES, n=1)
     return FACTORIES[own if own in FACTORIES else close[0] if close else "adam"]
@@ -223,7 +223,7 @@ _PLAIN = {
 
 
 def instead_of_file(name: str) -> str:
-    """The way out for whoever gave the name of a factory where a file is read."""
+    """The way out for a name in a file's place."""
     factory = FACTORIES.get(name)
     if factory is None:
         return ". A config is read from a file, or from stdin as -; gradchain list shows the names"

@@ -1,4 +1,4 @@
-"""Read JSON and YAML; errors name the file and the place in it."""
+"""Read JSON and YAML, with errors that name the place."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _read_yaml(title: str, text: str) -> Config:
         # To YAML 1.1, 1e-3 is text, no is false, and 010 is eight.
 
         def flatten_mapping(self, node: yaml.MappingNode) -> None:
-            """Take the keys over that are merged, unless they are multiplied."""
+            """Take merged keys over, unless they are multiplied."""
             own = len(node.value)
             super().flatten_mapping(node)
             if len(node.value) > own + MAX_MERGED:

@@ -155,7 +155,7 @@ def wrong_call(
     given: Mapping[str, object],
     misplaced: str = "",
 ) -> str:
-    """The message for a call that does not fit a signature.
+    """The message for a call that fits no signature.
 
     Args:
         name: the name of the function.

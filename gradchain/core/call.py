@@ -49,7 +49,7 @@ class Call:
 
     @classmethod
     def admit(cls, factory: Factory, name: str, value: Any) -> Any:
-        """The form of an argument, its numbers as they are kept."""
+        """The form in which an argument is kept."""
         where, kind = f"{factory.name}: argument {name!r}", factory.kinds[name]
         if isinstance(value, _CONTAINERS):
             value = jax.tree.map(as_number, value, is_leaf=is_call)

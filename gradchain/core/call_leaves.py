@@ -1,4 +1,4 @@
-"""Leaves of calls: arrays, their equality, and Flax's view of them.
+"""Leaves of calls: arrays, and how others see them.
 
 ``nnx.Optimizer`` keeps a transformation as a static attribute, and refuses one with arrays among
 its leaves. It asks by flattening it: then, and only then, a concrete array shows as the number that

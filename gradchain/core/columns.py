@@ -75,7 +75,7 @@ class Columns:
         return flatten_like(self.treedef, tree)
 
     def slot(self, stage: str, name: str, tree: Tree, declared: Slot | None = None) -> list[Leaf]:
-        """The leaves of a slot, of the kind that is declared.
+        """The leaves of a slot, as it is declared.
 
         They are matched by path where the containers differ: a serializer may have made a list of a
         tuple, or a dict of either.
@@ -114,7 +114,7 @@ class Columns:
 
 
 def _are_usual(column: list[Leaf], g: list[Leaf]) -> bool:
-    """Whether a slot is in float32 where no update is complex."""
+    """Whether a slot is float32 and no update complex."""
     is_usual = lambda x: isinstance(x, jax.Array) and x.dtype == jnp.float32
     pairs = [(x, u) for x, u in zip(column, g, strict=True) if x is not None and u is not None]
     return all(is_usual(x) and u.dtype.kind != "c" for x, u in pairs)

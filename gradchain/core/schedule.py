@@ -74,7 +74,7 @@ class Step:
         return Step(counting.minus(self.count, steps), self.dtype)
 
     def __rsub__(self, steps: Numeric) -> Step:
-        """The steps that are left, of a step from 0 to ``steps``."""
+        """The steps that are left, from 0 to ``steps``."""
         return Step(counting.left_until(self.count, steps), self.dtype)
 
     def __mod__(self, period: Numeric) -> Step:
@@ -101,7 +101,7 @@ class Step:
 
 
 def _whole_if_possible(x: np.ndarray) -> np.ndarray:
-    """Numbers as integers if all are whole and in range, else as floats."""
+    """Numbers as integers if all are whole, else floats."""
     if x.dtype.kind in "fO":  # an object is an integer beyond int64
         x = x.astype(np.float64)
     if x.dtype.kind not in "iuf":
@@ -113,7 +113,7 @@ def _whole_if_possible(x: np.ndarray) -> np.ndarray:
 
 
 def _signed(count: jax.Array) -> jax.Array:
-    """A count as an int32 or int64, of which differences may be negative."""
+    """A count of a dtype that has negative numbers."""
     if count.dtype in (jnp.int32, jnp.int64):
         return count
     integer = jnp.result_type(int)

@@ -43,7 +43,7 @@ def solve_dense(operator: Operator, g: Updates, damping: Numeric) -> Updates:
 
 
 def solve_semidefinite(operator: Operator, g: Updates, damping: Numeric) -> Updates:
-    r"""Solve a damped equation with a whole matrix that has no negative eigenvalues.
+    r"""Solve a damped equation with a positive semidefinite matrix.
 
     Where parameters are of so different sizes that rounding would take the small eigenvalues for
     zero, they are divided by the roots of the diagonal before it is decomposed; else it is

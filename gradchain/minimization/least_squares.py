@@ -141,7 +141,7 @@ def least_squares(
 
 
 def _check_loss(loss: str, f_scale: Numeric) -> None:
-    """Refuse a loss, or a scale for it, that there is not."""
+    """Refuse an unknown loss, or a wrong scale for it."""
     check_one_of("least_squares", ["linear", *SHARES], loss=loss)
     if loss == "linear" and not (isinstance(f_scale, float) and f_scale == 1.0):
         raise ValueError(

@@ -52,7 +52,7 @@ class Robust:
         return cast(wide * jnp.sqrt(share).astype(wide.dtype), residual.dtype)
 
     def bend(self, residual: jax.Array, scale: Numeric) -> jax.Array:
-        """The second derivative of the loss with respect to one real residual."""
+        """The loss's second derivative by one real residual."""
         wide = residual.astype(compute_dtype(residual.dtype))
         return jax.grad(jax.grad(lambda r: 0.5 * self.one(r, scale) ** 2))(wide)
 

@@ -88,7 +88,7 @@ def safe_sqrt(x: jax.Array) -> jax.Array:
 
 
 def power_of_two(x: jax.Array) -> jax.Array:
-    """The largest power of two that a positive number reaches; 1 for 0.
+    """The power of two below a positive number.
 
     To multiply or divide by it changes no digit.
     """

@@ -30,7 +30,7 @@ def increment(count: jax.Array) -> jax.Array:
 
 
 def step_of(count: jax.Array, dtype: DTypeLike) -> jax.Array:
-    """The step ``t`` that follows ``count`` updates, 1 or more, as a float."""
+    """The float step ``t`` that follows ``count`` updates."""
     return increment(count).astype(dtype)
 
 
@@ -115,13 +115,13 @@ def _is_integer(x: jax.Array) -> bool:
 
 
 def _is_beyond(count: jax.Array, number: Number) -> bool:
-    """Whether a whole number is larger than any count of the dtype."""
+    """Whether a number is larger than any count."""
     is_whole = isinstance(number, int) or (isinstance(number, float) and number.is_integer())
     return is_whole and _is_integer(count) and bool(number > jnp.iinfo(count.dtype).max)
 
 
 def _integers(count: jax.Array, number: Number) -> tuple[jax.Array, Integer] | None:
-    """Both as integers of one dtype, if the count is one and the number is, in its range."""
+    """Both as integers of one dtype, if they are."""
     if not _is_integer(count):
         return None
     if not isinstance(number, int | float):

@@ -40,7 +40,7 @@ class Length(NamedTuple):
 
     @property
     def with_constant_unit(self) -> Length:
-        """The same with a unit of which derivatives know nothing: its square may underflow."""
+        """The same with a unit that derivatives ignore."""
         return Length(self.value, lax.stop_gradient(self.unit))
 
     def plus(self, eps: float | jax.Array) -> Length:
@@ -58,7 +58,7 @@ class Length(NamedTuple):
 
 
 class Factor(NamedTuple):
-    """A factor of any size, as three that are applied one by one."""
+    """A factor of any size, applied in three parts."""
 
     shrinking: jax.Array
     ratio: jax.Array
@@ -66,7 +66,7 @@ class Factor(NamedTuple):
 
     @property
     def number(self) -> jax.Array:
-        """The factor as one number, which is infinite if it is out of range."""
+        """The factor as one number, perhaps infinite."""
         return self.shrinking * self.ratio * self.growing
 
     def times(self, x: jax.Array) -> jax.Array:
@@ -76,14 +76,14 @@ class Factor(NamedTuple):
 
 
 def shortening(length: Length, limit: float | jax.Array) -> Factor:
-    """The factor, at most 1, that reduces a length to ``limit``."""
+    """The factor that shortens a length to ``limit``."""
     above = length.number > limit
     ratio = limit / jnp.where(above, length.value, 1.0)
     return Factor(jnp.where(above, 1 / length.unit, 1.0), jnp.where(above, ratio, 1.0))
 
 
 def bringing(length: Length, target: float | jax.Array | Length) -> Factor:
-    """The factor that brings a length to another, 0 for a length of 0."""
+    """The factor that brings a length to another."""
     shrinking = 1 / length.unit
     if not isinstance(target, Length):
         return Factor(shrinking, safe_divide(target, length.value))
@@ -104,7 +104,7 @@ def length_along(x: jax.Array, dims: int | tuple[int, ...]) -> Length:
 
 
 def rms(x: jax.Array) -> Length:
-    """The root mean square of an array, over all shards; 0 if empty."""
+    """The root mean square of an array, over shards."""
     return length_of(x, mean)
 
 
@@ -127,7 +127,7 @@ def norm_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
 
 
 def length_of(tree: Any, reduce: Reduce) -> Length:
-    """The root of a sum or a mean of the squares of a tree.
+    """The length of a tree, of any size.
 
     Args:
         tree: the arrays; they are squared in float32 at least.
@@ -167,14 +167,14 @@ def scaled(x: jax.Array, by: jax.Array) -> jax.Array:
 
 
 def root_of_squares(squares: Squares) -> Length:
-    """The root of a sum or a mean of squares of any size."""
+    """The root of squares of any size."""
     values, by = in_range(squares)
     value = root(values)
     return Length(value, jnp.where(value == 0, jnp.ones_like(by), 1 / by))
 
 
 def in_range(squares: Squares, whole: Reduce = lambda x: x) -> tuple[Any, jax.Array]:
-    """Squares whose numbers are multiplied by a power of two where they would be out of range.
+    """Squares that a power of two brings into range.
 
     Args:
         squares: the squares of numbers, multiplied by a power of two; by 1 if it is ``None``.
@@ -194,7 +194,7 @@ def in_range(squares: Squares, whole: Reduce = lambda x: x) -> tuple[Any, jax.Ar
 
 @functools.cache
 def _range(dtype: jnp.dtype) -> tuple[float, float, float, float]:
-    """The squares that are in range, and the factors for smaller and larger numbers.
+    """The range of squares, and factors outside of it.
 
     The least leaves room for the rounding errors of 2^32 squares that underflow.
     """
@@ -205,7 +205,7 @@ def _range(dtype: jnp.dtype) -> tuple[float, float, float, float]:
 
 
 def run_one(condition: jax.Array, this: Callable[[], Any], other: Callable[[], Any]) -> Any:
-    """Run one of two functions; where the condition is known, without a compiled branch."""
+    """Run one of two functions, compiled where it must be."""
     if isinstance(condition, core.Tracer):
         return lax.cond(condition, this, other)
     return this() if condition else other()

@@ -48,7 +48,7 @@ def _slope_of_root(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tup
 
 @jax.custom_jvp
 def cube_root(x: jax.Array) -> jax.Array:
-    """The real cube root, with the derivative 0 at 0; see ``root``."""
+    """The real cube root, with derivative 0 at 0."""
     return jnp.cbrt(x)
 
 
@@ -59,7 +59,7 @@ def _slope_of_cube_root(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -
 
 
 def power(x: jax.Array, exponent: float | jax.Array) -> jax.Array:
-    """``x**exponent`` for ``x >= 0``, with the derivatives 0 where ``x`` is 0.
+    """``x**exponent`` for ``x >= 0``, with derivatives 0 at 0.
 
     The values are those of ``x**exponent``, bit for bit; see ``root``.
 

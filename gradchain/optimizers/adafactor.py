@@ -86,7 +86,7 @@ def inverse_root(row: jax.Array, col: jax.Array, dims: Pair) -> jax.Array:
 
 
 class Moment(NamedTuple):
-    """A factored second moment of numbers that were multiplied by ``by``, a power of two."""
+    """A factored second moment of scaled numbers."""
 
     row: jax.Array
     col: jax.Array
@@ -95,7 +95,7 @@ class Moment(NamedTuple):
 
     @property
     def slots(self) -> tuple[jax.Array, jax.Array]:
-        """Row and column means as they are kept: the largest number stands for larger ones."""
+        """Row and column means, as they are kept."""
         top = jnp.finfo(self.row.dtype).max
         kept = lambda x: jnp.minimum(x / self.by / self.by, top)
         return kept(self.row), kept(self.col)

@@ -67,7 +67,7 @@ def scale_by_came(
         pair = factored_dims(g.shape)
 
         def divisor(x, eps, dims, decay, name):
-            """The root mean square, as its inverse, and its new slots."""
+            """The inverse root mean square, and its slots."""
             average = lambda new, old: ema(new, old, decay)
             names = f"{name}_row", f"{name}_col"
             moment = factored_moment(x, eps, dims, average, *(s[k] for k in names))

@@ -47,7 +47,7 @@ def whole(least: int, **arguments: Any) -> None:
 
 
 def as_float(number: Numeric, step: Step) -> float | jax.Array:
-    """A number of steps as a float, in the precision of values."""
+    """A number of steps as a float."""
     return number.astype(step.dtype) if isinstance(number, jax.Array) else float(number)
 
 

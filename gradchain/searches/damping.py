@@ -127,7 +127,7 @@ class Bracket(NamedTuple):
 def _damping_for(
     sizes: jax.Array, along: jax.Array, radius: jax.Array, damping: jax.Array
 ) -> jax.Array:
-    r"""The damping that makes a step as long as a radius.
+    r"""The damping for a step of a given length.
 
     Its coefficients are :math:`\sigma_i b_i / (\sigma_i^2 + \lambda)`. The reciprocal of their
     norm is nearly linear in :math:`\lambda`, so that Newton's method finds it in a few turns.

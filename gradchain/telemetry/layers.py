@@ -76,7 +76,7 @@ class Layers:
         return {name: found[name] for name in self.names}
 
     def squares(self, tree: Tree, by: jax.Array | None) -> list[jax.Array]:
-        """The squared norm of each leaf multiplied by a number; 0 at a hole.
+        """The squared norm of each scaled leaf.
 
         Inside ``shard_map`` it is over all shards.
         """

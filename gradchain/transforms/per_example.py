@@ -188,7 +188,7 @@ def _clip_apart(
 
 
 def _squares(x: jax.Array, p: jax.Array | None, by: jax.Array | None) -> jax.Array:
-    """The squared norm of each example's gradient of one leaf, each multiplied by a number."""
+    """The squared norms of examples' scaled gradients."""
     x = cast(x, compute_dtype(x.dtype))
     if by is not None:
         x = scaled(x, _spread(by, x).real)
@@ -204,7 +204,7 @@ def _weighted_sum(weights: Factor, x: jax.Array, p: jax.Array | None) -> jax.Arr
 
 
 def _spread(weights: jax.Array, x: jax.Array) -> jax.Array:
-    """One number for each example, in the dimensions of a leaf."""
+    """A number for each example, broadcast to a leaf."""
     return weights.reshape(-1, *[1] * (x.ndim - 1)).astype(compute_dtype(x.dtype))
 
 

@@ -61,7 +61,7 @@ def are_trainable(leaves: Sequence[Leaf]) -> bool:
 
 
 def are_arrays(leaves: Sequence[Leaf]) -> bool:
-    """Whether all leaves but holes are arrays of JAX, or traced.
+    """Whether all leaves are arrays of JAX, or traced.
 
     It looks at types alone.
     """

@@ -1,4 +1,4 @@
-"""Limits of nested data from outside: how deep it is, and how many parts it has."""
+"""Limits of the depth and size of data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def contents(node: Any) -> Iterable[Any]:
 
 
 def children(node: Any) -> Iterable[Any]:
-    """The parts of a node of a tree, one level of it."""
+    """The parts of a node, one level deep."""
     if node is None:
         return ()
     try:
@@ -41,7 +41,7 @@ def short(x: Any) -> str:
 def check_size(
     name: str, data: Any, parts_of: Children = contents, max_parts: int | None = MAX_PARTS
 ) -> None:
-    """Refuse data that is too deep, or has too many parts.
+    """Refuse data that is too deep or large.
 
     It is looked at level by level, so that no recursion ends early. A part that stands in
     several places counts at each of them, as an alias of YAML does.

@@ -134,7 +134,7 @@ def dot(a: Tree, b: Tree) -> jax.Array:
 
 
 def safe_norm(tree: Tree) -> jax.Array:
-    """The norm of a tree whose squares are in range, with derivative 0 at zero.
+    """The norm of a tree, with derivative 0 at 0.
 
     Otherwise it is as ``global_norm``.
     """

@@ -111,7 +111,7 @@ def value_per_leaf(
 
 
 def check_asks_for_leaves(where: str, choice: object) -> None:
-    """Refuse a function that cannot be called with a path and a leaf.
+    """Refuse functions of other arguments than path and leaf.
 
     Raises:
         TypeError: naming the function, and the way for one of the whole tree.

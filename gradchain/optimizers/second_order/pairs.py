@@ -70,7 +70,7 @@ def next_pair(s: State, g: Updates, p: Params, grad: Updates) -> tuple[Pair, Sta
 
 
 def _products(step: Tree, change: Tree) -> tuple[jax.Array, jax.Array]:
-    """A power of two, and the products of a step and a change that are multiplied by it.
+    """The products of a step and a change, scaled.
 
     It is 1 where their squares are in range.
     """
@@ -110,7 +110,7 @@ def dots(*pairs: tuple[Tree, Tree]) -> jax.Array:
 def first_scale(
     g: Updates, p: Params, value: Numeric | None, scale_first: bool
 ) -> float | jax.Array:
-    """The factor that makes a gradient as long as a first step.
+    """The factor from a gradient to a first step.
 
     That is ``first_length`` at the parameters ``p``. It is 1 where ``scale_first`` is not set, or
     no number does it.
