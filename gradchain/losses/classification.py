@@ -107,9 +107,10 @@ def softmax_cross_entropy_with_integer_labels(
 def _cross_entropy_of(
     logits: jax.Array, labels: jax.Array, where: Array | None = None
 ) -> jax.Array:
-    """The cross entropy of labels that are inside the classes, the last dimension.
+    """The cross entropy of labels that are classes.
 
-    The logits outside of ``where`` are minus infinity, and count for nothing beside such ones.
+    These are the last dimension. The logits outside of ``where`` are minus infinity, and count for
+    nothing beside such ones.
     """
     top = jnp.max(logits, -1)
     total = jnp.sum(inside(where, jnp.exp(below(top[..., None], logits))), -1)

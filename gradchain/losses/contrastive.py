@@ -112,7 +112,10 @@ def triplet_margin_loss(
 
 
 def _scale(apart: jax.Array, axis: int, norm_degree: Number, eps: Number) -> jax.Array:
-    """A size of each vector if its powers would be too large or too small, else 1."""
+    """A size of each vector.
+
+    It is 1 unless powers would be too large or too small.
+    """
     largest = jax.lax.stop_gradient(jnp.max(apart, axis, keepdims=True))
     room = math.sqrt(float(jnp.finfo(apart.dtype).max))
     power = jnp.power(largest, norm_degree)

@@ -70,9 +70,9 @@ def _of_distributions(
     where: Array | None,
     rounding: float,
 ) -> jax.Array:
-    """A divergence, not below 0 if both have the same sum.
+    """A divergence, not below 0 for equal sums.
 
-    They are given with their logarithms. Their elements are rounded, or their logarithms are, so
+    Both are given with their logarithms. Their elements are rounded, or their logarithms are, so
     that the sums may differ by as much.
     """
     masses, doubts = [], []

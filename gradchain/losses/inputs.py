@@ -59,7 +59,10 @@ def precise(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def rounding_of(*given: Array) -> float:
-    """The coarsest rounding of the arrays as they are given: 2^-7 if one is bfloat16."""
+    """The coarsest rounding of the arrays as given.
+
+    It is 2^-7 if one is bfloat16.
+    """
     dtypes = [jnp.asarray(x).dtype for x in given]
     floating = [d for d in dtypes if jnp.issubdtype(d, jnp.floating)]
     return max((float(jnp.finfo(d).eps) for d in floating), default=0.0)

@@ -1,8 +1,6 @@
-"""Checks of labels: which classes there are, and labels of none of them."""
+"""Checks of labels, which have to be classes."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +17,7 @@ def class_labels(
     counts: Array | None = None,
     way_out: str = "",
 ) -> tuple[jax.Array, jax.Array | None]:
-    """Integer labels inside the classes, and which of them were so from the start.
+    """Integer labels as classes, and which were so.
 
     Args:
         loss_name: the name of the loss, for the error.
@@ -27,7 +25,7 @@ def class_labels(
         shape: that of the scores, classes along the last dimension.
         counts: which labels count, of this shape without the last dimension; the others may be
             anything.
-        way_out: the sentence of the error that says what helps; ``{label}`` stands for the label.
+        way_out: the end of the error, which says the way out; ``{label}`` stands for the label.
 
     Returns:
         The labels, in the shape of the scores without the last dimension, those outside as 0; and a
@@ -85,10 +83,10 @@ def two_classes(
     classes: tuple[int, int],
     argument: str = "labels",
 ) -> tuple[jax.Array, jax.Array | None]:
-    """Labels of two classes in the shape of the predictions, and which are labels of them.
+    """Labels of two classes, and which are right.
 
-    They may be probabilities; one that is nearer to another integer than to either class is a label
-    of none.
+    They have the shape of the predictions. They may be probabilities; one that is nearer to another
+    integer than to either class is a label of none.
 
     Args:
         loss_name: the name of the loss, for the error.
@@ -111,11 +109,11 @@ def two_classes(
         if wrong.size:
             _refuse_class(loss_name, argument, wrong, classes)
         return shaped, None
-    are_known = ~_is_of_none(shaped, classes)
+    are_known = jnp.asarray(~_is_of_none(shaped, classes))
     return jnp.where(are_known, shaped, classes[1]), are_known
 
 
-def _is_of_none(labels: Any, classes: tuple[int, int]) -> Any:
+def _is_of_none(labels: np.ndarray | jax.Array, classes: tuple[int, int]) -> np.ndarray | jax.Array:
     low, high = (abs(labels - c) > 0.5 for c in classes)
     return low & high
 
@@ -134,7 +132,7 @@ def _refuse_class(
 
 
 def of_known(losses: jax.Array, are_known: jax.Array | None) -> jax.Array:
-    """Losses, and NaN where the label is none of the classes.
+    """Losses, and NaN where a label is no class.
 
     The derivatives are 0 there, so that whoever leaves these losses out afterwards is right.
     """

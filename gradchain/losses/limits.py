@@ -1,4 +1,4 @@
-"""Arithmetic of losses at infinities, at probabilities of zero, and near the value 0."""
+"""Arithmetic of losses at infinities and near 0."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def times(weights: Array, costs: Array) -> jax.Array:
 
 
 def not_negative(losses: jax.Array, slack: float | jax.Array | None = None) -> jax.Array:
-    """Lift to 0 a loss that only rounding has taken below.
+    """Lift losses to 0 that rounding has taken below.
 
     Derivatives stay as they are, so that no slope is lost where a loss is near 0.
 
@@ -34,7 +34,7 @@ def not_negative(losses: jax.Array, slack: float | jax.Array | None = None) -> j
 
 
 def held(x: jax.Array, low: float, high: float) -> jax.Array:
-    """``x`` where rounding has not taken it out of ``[low, high]``, else the end.
+    """``x``, held in ``[low, high]`` against rounding.
 
     Derivatives stay as they are.
     """
@@ -42,15 +42,18 @@ def held(x: jax.Array, low: float, high: float) -> jax.Array:
 
 
 def as_scale(largest: jax.Array) -> jax.Array:
-    """A size to divide by: compiled programs multiply by its reciprocal, which has to be normal."""
+    """A size to divide by.
+
+    Compiled programs multiply by its reciprocal, which has to be normal.
+    """
     tiny = float(jnp.finfo(largest.dtype).tiny)
     return jnp.clip(largest, tiny, 0.25 / tiny)
 
 
 def separated(scores: Array, axis: Axis) -> jax.Array:
-    """Scores with which one may calculate: the largest along ``axis`` is finite.
+    """Scores of which the largest along ``axis`` is finite.
 
-    If it is infinite, it becomes 0, and all that is less minus infinity: where scores go to
+    If that is infinite, it becomes 0, and all that is less minus infinity: where scores go to
     infinity together, equal ones stay equal, and the others are left behind. They are constants
     then.
     """
@@ -60,7 +63,10 @@ def separated(scores: Array, axis: Axis) -> jax.Array:
 
 
 def below(top: jax.Array, scores: Array) -> jax.Array:
-    """Scores less the largest, ``top``; with the limits of ``separated`` where it is infinite."""
+    """Scores less the largest, ``top``.
+
+    They have the limits of ``separated`` where it is infinite.
+    """
     top = lax.stop_gradient(top)
     is_infinite = jnp.isinf(top)
     limit = jnp.where(scores == top, 0.0, -jnp.inf).astype(scores.dtype)
@@ -68,7 +74,10 @@ def below(top: jax.Array, scores: Array) -> jax.Array:
 
 
 def above(own: jax.Array, scores: Array) -> jax.Array:
-    """Scores less that of the label, ``own``; 0 for two equal infinities."""
+    """Scores less that of the label, ``own``.
+
+    The difference of equal infinities is 0.
+    """
     are_equal = (scores == own) & jnp.isinf(own)
     return jnp.where(are_equal, 0.0, scores) - jnp.where(are_equal, 0.0, own)
 

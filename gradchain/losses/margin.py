@@ -111,7 +111,7 @@ def multiclass_hinge_loss(scores: Array, labels: Array) -> jax.Array:
 
 
 def _above_own(scores: Array, labels: jax.Array) -> jax.Array:
-    """All scores less that of the label, with their limits where some are infinite."""
+    """All scores less that of the label, also infinite ones."""
     finite = separated(scores, -1)
     return above(labelled(finite, labels)[..., None], finite)
 

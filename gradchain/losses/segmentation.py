@@ -80,11 +80,7 @@ def dice_loss(
     p = _probabilities(predictions, apply_softmax)
     y = shaped_like(predictions, targets)
     places = tuple(range(1, p.ndim - 1)) if axis is None else axis
-    hits, predicted, true = (jnp.sum(x, places) for x in (p * y, p, y))
-    united = hits + alpha * (predicted - hits) + beta * (true - hits) + smooth
-    is_empty = united == 0
-    overlap = jnp.where(is_empty, 1.0, (hits + smooth) / jnp.where(is_empty, 1.0, united))
-    loss = not_negative(1.0 - overlap, slack=ROUNDING)
+    loss = _uncovered(p, y, places, (smooth, alpha, beta))
     if class_weights is not None:
         loss = loss * shaped_like(loss, class_weights, "class_weights")
     if ignore_background and loss.shape[-1] > 1:
@@ -92,6 +88,18 @@ def dice_loss(
     if reduction == "none":
         return loss
     return jnp.mean(loss, -1) if reduction == "mean" else jnp.sum(loss, -1)
+
+
+def _uncovered(
+    p: jax.Array, y: jax.Array, places: Axis, numbers: tuple[Number, Number, Number]
+) -> jax.Array:
+    """One minus the overlap, for each image and class."""
+    smooth, alpha, beta = numbers
+    hits, predicted, true = (jnp.sum(x, places) for x in (p * y, p, y))
+    united = hits + alpha * (predicted - hits) + beta * (true - hits) + smooth
+    is_empty = united == 0
+    overlap = jnp.where(is_empty, 1.0, (hits + smooth) / jnp.where(is_empty, 1.0, united))
+    return not_negative(1.0 - overlap, slack=ROUNDING)
 
 
 def _probabilities(predictions: Array, are_logits: bool) -> jax.Array:

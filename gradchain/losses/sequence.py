@@ -78,7 +78,22 @@ def ctc_loss_with_forward_probs(
     each_frame = jnp.broadcast_to(labels[:, None, :], (*log_p.shape[:2], labels.shape[1]))
     log_label = jnp.swapaxes(jnp.take_along_axis(log_p, each_frame, axis=2), 0, 1)
 
-    nothing = log_zero
+    last, blanks, emitted = _forward(log_blank, log_label, labels, frame_is_padding, log_zero)
+    either = jnp.logaddexp(last[0], jnp.concatenate([log_zero, last[1]], 1))
+    blanks, emitted, either = (-not_negative(-x) for x in (blanks, emitted, either))
+    lengths = jnp.sum(~label_is_padding, 1)
+    losses = -jnp.take_along_axis(either, lengths[:, None], 1)[:, 0]
+    return of_known(losses, are_known), blanks.at[-1].set(either), emitted
+
+
+def _forward(
+    log_blank: jax.Array,
+    log_label: jax.Array,
+    labels: jax.Array,
+    frame_is_padding: jax.Array,
+    nothing: jax.Array,
+) -> tuple[tuple[jax.Array, jax.Array], jax.Array, jax.Array]:
+    """The logarithms of forward probabilities: the last, and all."""
     never = jnp.broadcast_to(nothing, labels.shape)
     # Between equal labels stands a blank.
     repeats = jnp.pad(labels[:, 1:] == labels[:, :-1], ((0, 0), (1, 0)))
@@ -100,11 +115,7 @@ def ctc_loss_with_forward_probs(
     start = jnp.concatenate([jnp.zeros_like(nothing), never], 1), never
     frames = (log_blank, log_label, frame_is_padding.T)
     last, (blanks, emitted) = jax.lax.scan(frame, start, frames)
-    either = jnp.logaddexp(last[0], jnp.concatenate([nothing, last[1]], 1))
-    blanks, emitted, either = (-not_negative(-x) for x in (blanks, emitted, either))
-    lengths = jnp.sum(~label_is_padding, 1)
-    losses = -jnp.take_along_axis(either, lengths[:, None], 1)[:, 0]
-    return of_known(losses, are_known), blanks.at[-1].set(either), emitted
+    return last, blanks, emitted
 
 
 def _blank(blank_id: int, classes: int) -> int:
@@ -129,7 +140,7 @@ def _check_order(label_is_padding: jax.Array) -> None:
 def _labels(
     logits: Array, labels: Array, are_padding: jax.Array, blank_id: int
 ) -> tuple[jax.Array, jax.Array | None]:
-    """The labels, all of them classes, and which sequences are labelled rightly."""
+    """The labels as classes, and which sequences are right."""
     shape = (*are_padding.shape, logits.shape[-1])
     labels, are_classes = class_labels("ctc_loss", labels, shape, ~are_padding, PADDING)
     is_blank = ~are_padding & (labels == blank_id)
@@ -142,9 +153,9 @@ def _labels(
 
 
 def _log_zero(log_p: jax.Array, log_epsilon: Number) -> jax.Array:
-    """The logarithm that stands for that of 0: less than that of any alignment.
+    """The logarithm that stands for that of 0.
 
-    For each sequence, of shape ``(batch, 1)``.
+    It is less than that of any alignment, for each sequence; of shape ``(batch, 1)``.
     """
     log_p = lax.stop_gradient(log_p)
     least = jnp.min(jnp.where(log_p == -jnp.inf, 0.0, log_p), 2)

@@ -154,7 +154,7 @@ class _Course:
     averages: tuple[float, ...] = (0.0, 0.0)
 
     def goes_on(self, at_start: float, before: float, loss: float, divergence: float) -> bool:
-        """Take in the losses of a batch; whether the loss has not diverged."""
+        """Take in losses of a batch; whether none has diverged."""
         if not np.all(np.isfinite([at_start, before, loss])):
             return False
         change = self.change + loss - before
@@ -204,7 +204,7 @@ def _losses(
 
 
 def _steepest(rates: np.ndarray, course: _Course) -> float:
-    """The rate at which the loss fell fastest to where it had not been."""
+    """The rate of the steepest fall to new depths."""
     # Beyond the lowest loss, changes of large steps add up to mere noise; and to come down again
     # from where too large a rate has thrown it is no descent.
     end = max(int(np.argmin(course.level)) + 1, 2)
