@@ -341,7 +341,8 @@ class Loop:
         noise = 10 * self.least(value.dtype) * jnp.abs(value)
         is_lost = (promised == 0) & (~is_first | (entry["over"] > 0))
         has_failed = (entry["failed"] >= search.patience) | is_step & is_lost
-        has_come = has_flattened(c.descent, height, self.least(value.dtype))
+        least = jnp.asarray(self.least(value.dtype))
+        has_come = has_flattened(c.descent, height, least)
         is_telling = (entry.get("is_whole", 1.0) > 0) & has_come
         if "reducible" in entry:  # a search that knows of residuals, whose units do not matter
             size, reducible = safe_sqrt(2 * value), entry["reducible"]

@@ -15,9 +15,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 @transform
-def scale_by_optimistic_gradient(
-    alpha: Finite = 1.0, beta: Finite = 1.0
-) -> Body:
+def scale_by_optimistic_gradient(alpha: Finite = 1.0, beta: Finite = 1.0) -> Body:
     r"""Extrapolate the gradient by its last change.
 
     Optimism: the next gradient is expected to change as the last one did.

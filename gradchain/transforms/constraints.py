@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Self, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -276,7 +276,7 @@ def spectral_ball(x: jax.Array, over: Over, scale: Limit = 1.0) -> jax.Array:
 
 @constraint
 def hyperplane(
-    x: jax.Array, over: Over, a: Tree = 1.0, b: Finite = 0.0
+    x: jax.Array, over: Over, a: Annotated[Tree, "(-inf, inf)"] = 1.0, b: Finite = 0.0
 ) -> jax.Array:
     r"""The set :math:`\langle a, x \rangle = b`.
 
@@ -294,7 +294,7 @@ def hyperplane(
 
 @constraint
 def halfspace(
-    x: jax.Array, over: Over, a: Tree = 1.0, b: Finite = 0.0
+    x: jax.Array, over: Over, a: Annotated[Tree, "(-inf, inf)"] = 1.0, b: Finite = 0.0
 ) -> jax.Array:
     r"""The set :math:`\langle a, x \rangle \le b`; arguments as for ``hyperplane``.
 

@@ -27,9 +27,9 @@ def add_momentum(
     the first step: the sum starts as the first gradient.
 
     Args:
-        decay: the factor :math:`\mu` in [0, 1).
+        decay: the factor :math:`\mu` in [0, 1]; with 1 nothing is forgotten.
         nesterov: whether to look ahead.
-        dampening: the dampening :math:`\tau` in [0, 1); ``None`` is none, and keeps no step.
+        dampening: the dampening :math:`\tau` in [0, 1]; ``None`` is none, and keeps no step.
 
     Source: Polyak, 1964, https://doi.org/10.1016/0041-5553(64)90137-5; Sutskever et al., "On the
     importance of initialization and momentum in deep learning", 2013,

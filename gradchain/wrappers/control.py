@@ -142,7 +142,7 @@ def switch(
     first: GradientTransformation | Pair,
     at: NonNegativeInt,
     then: GradientTransformation | Pair,
-    carry: tuple[str, ...] | dict[str, str] = (),
+    carry: str | tuple[str, ...] | dict[str, str] = (),
 ) -> Body:
     r"""Use one transformation up to a step, then another.
 

@@ -82,7 +82,7 @@ def scale_by_lbfgsb(memory_size: PositiveInt = 10) -> Body:
         size = jnp.where(size > 0, size, 1.0)
         unit = slope / size
         start = first_scale(g, p, value, scale_first=True)
-        model = _model(new, 1.0 / start, size)
+        model = _model(new, jnp.asarray(1.0 / start), size)
         lowest = _lowest(model, unit, *room)
         nearest = jnp.clip(-start * slope, *room)
         falls = jnp.dot(unit, lowest)
