@@ -46,6 +46,7 @@ CORE = [
     "slots",
     "restored",
     "ranges",
+    "whole_floats",
     "factory",
     "call_leaves",
     "call",

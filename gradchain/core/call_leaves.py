@@ -65,6 +65,8 @@ def as_seen(children: tuple[Any, ...], is_leaf: Callable[[Any], bool]) -> tuple[
         children: the arguments of the call that are leaves, or hold some.
         is_leaf: whether a part of them is a call itself.
     """
+    if _ASKS not in sys.modules:
+        return children
     may_be_array = lambda x: isinstance(x, jax.Array | dict | list | tuple)
     if not (any(map(may_be_array, children)) and _is_asked_by_flax()):
         return children
@@ -73,8 +75,6 @@ def as_seen(children: tuple[Any, ...], is_leaf: Callable[[Any], bool]) -> tuple[
 
 def _is_asked_by_flax() -> bool:
     """Whether Flax looks for arrays in a static attribute now."""
-    if _ASKS not in sys.modules:
-        return False
     frame = _outside(sys._getframe(1), "gradchain")
     frame = _outside(frame, "jax")
     return frame is not None and frame.f_globals.get("__name__") == _ASKS

@@ -98,6 +98,8 @@ class Factory:
         Raises:
             TypeError: naming the argument, if it is of another kind; with the way out.
         """
+        if self.kinds[name].is_plain(value):
+            return value
         where = f"{self.name}: argument {name!r}"
         if name not in self.takes_functions:
             advice.refuse_uncalled(where, value)

@@ -17,18 +17,15 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradchain.core.advice import brief, wrong_call
+from gradchain.core.advice import brief
 from gradchain.core.types import StepFunction
 from gradchain.tree.mapping import is_traced
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 __all__ = [
     "Decay",
@@ -189,6 +186,11 @@ class ArgumentKind:
         integer = "integers" if self.is_row else "an integer"
         return integer if self.range == EVERY else f"{integer}, {self.range.words()}"
 
+    def is_plain(self, value: Any) -> bool:
+        """Whether it is a float that needs no other form."""
+        is_float = type(value) is float and self.is_hyper and not self.is_integer
+        return is_float and self.range is not None and value in self.range
+
     def admit(self, where: str, value: Any) -> Any:
         """The number, whole or float as it should be.
 
@@ -308,27 +310,6 @@ def with_ranges(doc: str | None, kinds: Mapping[str, ArgumentKind]) -> str | Non
     # Indented as docstrings are. The blank line ends an example before it.
     paragraph = textwrap.indent(textwrap.fill(f"Ranges: {said}.", 92), "    ")
     return f"{doc.rstrip()}\n\n{paragraph}\n    "
-
-
-def takes_whole_floats(function: Callable[P, T]) -> Callable[P, T]:
-    """Let a plain function take whole floats as its integers."""
-    signature = inspect.signature(function)
-    kinds = ((p.name, ArgumentKind.of(p.annotation)) for p in signature.parameters.values())
-    counts = {name: kind for name, kind in kinds if kind.is_count}
-
-    @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(wrong_call(function.__name__, signature, error, kwargs)) from None
-        for name in counts.keys() & bound.arguments.keys():
-            where = f"{function.__name__}: {name}"
-            bound.arguments[name] = counts[name].admit(where, bound.arguments[name])
-            counts[name].check(where, bound.arguments[name])
-        return function(*bound.args, **bound.kwargs)
-
-    return call
 
 
 def _float(x: float) -> float:

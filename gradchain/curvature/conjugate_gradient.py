@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least
-from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.types import Numeric, Tree
+from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.curvature.orthogonal import scaled
 from gradchain.curvature.vectors import Operator, flat_size, vector_like
 from gradchain.numerics.arithmetic import safe_divide, safe_sqrt

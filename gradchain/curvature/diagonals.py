@@ -13,8 +13,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.types import Params, Tree
+from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.curvature.estimates import (
     CHUNK,
     Estimate,

@@ -21,8 +21,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least, check_one_of, shape_dtype
-from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.types import Params, Tree
+from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.curvature.diagonals import diagonal, gauss_newton_diagonal
 from gradchain.curvature.estimates import CHUNK, Estimate, average, by_parts, check_method
 from gradchain.curvature.products import ScalarFn, TreeFn, gauss_newton_operator, linearization

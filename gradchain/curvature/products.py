@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.errors import check_at_least
-from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.types import Params, Tree, Updates
+from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.curvature.vectors import Operator, map_basis, to_vector, vector_like
 from gradchain.tree.mapping import upcast
 

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least
-from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.types import Numeric, Params, Tree
+from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.curvature.orthogonal import (
     combination,
     direction,

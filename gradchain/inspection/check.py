@@ -9,10 +9,10 @@ import jax
 
 from gradchain.core.errors import check_at_least, check_params
 from gradchain.core.idle import IdlePatternWarning
-from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Pair, Params
 from gradchain.core.walk import walk
+from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.inspection.mistakes import arguments, numbers, order, timing
 from gradchain.inspection.mistakes.case import Case, Finding, Search
 from gradchain.tree.kinds import trainable_part

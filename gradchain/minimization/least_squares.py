@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.errors import check_one_of
-from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Numeric, Pair, Params, Tree
+from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.minimization.callbacks import Callback
 from gradchain.minimization.fit import LeastSquaresResult
 from gradchain.minimization.implicit import (

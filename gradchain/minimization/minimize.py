@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradchain.core.errors import as_arrays, check_at_least, check_one_of, shape_dtype
-from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Pair, Params, Tree
+from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.minimization.callbacks import Callback, with_callback
 from gradchain.minimization.implicit import Data, Fun, MakeProblem, differentiable_solve
 from gradchain.minimization.loop import Limits, Problem, Settings, Tolerance

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Params, Updates
+from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.schedules.basic import exponential_decay
 from gradchain.schedules.shapes import at_least, positive
 

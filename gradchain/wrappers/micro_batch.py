@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_at_least
-from gradchain.core.ranges import takes_whole_floats
 from gradchain.core.types import Tree, Updates
+from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.numerics.arithmetic import compute_dtype
 from gradchain.tree.paths import path_name
 
