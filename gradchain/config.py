@@ -171,7 +171,11 @@ def _decode(config: Config) -> Any:
     (tag,) = tags
     if tag in _PLAIN:
         return _plain(tag, _decode(config[tag]))
-    return _call(kinds[tag], config[tag], {k: v for k, v in config.items() if k != tag})
+    return _call(
+        kinds[tag],
+        config[tag],
+        {k: v for k, v in config.items() if k != tag},
+    )
 
 
 def _is_tag(key: object) -> bool:

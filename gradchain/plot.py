@@ -83,7 +83,14 @@ def learning_rate_range(found: LearningRateRange, ax: Axes | None = None) -> Axe
         The axes.
     """
     ax = _axes(ax)
-    ax.plot(found.rates, found.losses, color="C0", alpha=0.3, linewidth=0.8, label="loss")
+    ax.plot(
+        found.rates,
+        found.losses,
+        color="C0",
+        alpha=0.3,
+        linewidth=0.8,
+        label="loss",
+    )
     ax.plot(found.rates, found.smoothed, color="C0", linewidth=1.8, label="smoothed")
     text = f"steepest descent: {found.steepest:.1e}"
     ax.axvline(found.steepest, color="C2", linestyle="--", label=text)
@@ -167,7 +174,15 @@ def trajectories(
     grid = np.stack(np.meshgrid(np.linspace(*x, 160), np.linspace(*y, 160)), axis=-1)
     heights = np.asarray(jax.vmap(jax.vmap(fun))(grid), np.float64)
     lowest = np.nanmin(heights)
-    shown = np.geomspace(1.0, 1.0 + np.nanmax(heights) - lowest, levels) - 1.0 + lowest
+    shown = (
+        np.geomspace(
+            1.0,
+            1.0 + np.nanmax(heights) - lowest,
+            levels,
+        )
+        - 1.0
+        + lowest
+    )
     ax.contour(
         grid[..., 0],
         grid[..., 1],
@@ -329,7 +344,14 @@ def _map(ax: Axes, steps: np.ndarray, chosen: Columns, columns: Columns) -> None
     ends = np.quantile(shown.compressed(), [0.02, 1.0]) if shown.count() else (1.0, 10.0)
     norm = LogNorm(*ends, clip=True)
     rows = np.arange(len(values))
-    mesh = ax.pcolormesh(steps, rows, shown, norm=norm, cmap="viridis", shading="nearest")
+    mesh = ax.pcolormesh(
+        steps,
+        rows,
+        shown,
+        norm=norm,
+        cmap="viridis",
+        shading="nearest",
+    )
     ax.figure.colorbar(mesh, ax=ax, pad=0.02).ax.tick_params(labelsize=7)
     health = _of_layers("health")(columns)
     marks = [health.get(layer, np.zeros(len(steps))) for layer in chosen]

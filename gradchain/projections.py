@@ -106,7 +106,12 @@ def projection_hypercube(tree: Tree, scale: Numeric = 1.0) -> Tree:
     return projection_box(tree, 0.0, scale)
 
 
-def projection_simplex(tree: Tree, scale: Numeric = 1.0, *, over: Over = WHOLE) -> Tree:
+def projection_simplex(
+    tree: Tree,
+    scale: Numeric = 1.0,
+    *,
+    over: Over = WHOLE,
+) -> Tree:
     r"""The nearest point of :math:`x_i \ge 0, \sum_i x_i = s`.
 
     Args:
@@ -169,7 +174,12 @@ def projection_l1_sphere(
     return map_leaves(lambda x, size: jnp.sign(x) * size, tree, sizes)
 
 
-def projection_l1_ball(tree: Tree, scale: Numeric = 1.0, *, over: Over = WHOLE) -> Tree:
+def projection_l1_ball(
+    tree: Tree,
+    scale: Numeric = 1.0,
+    *,
+    over: Over = WHOLE,
+) -> Tree:
     r"""The nearest point of :math:`\sum_i |x_i| \le s`.
 
     Source: Duchi et al., "Efficient Projections onto the l1-Ball for Learning in High Dimensions",
@@ -201,7 +211,12 @@ def projection_l2_sphere(
     return map_leaves(bringing(length_of(tree, over.sum), scale).times, tree)
 
 
-def projection_l2_ball(tree: Tree, scale: Numeric = 1.0, *, over: Over = WHOLE) -> Tree:
+def projection_l2_ball(
+    tree: Tree,
+    scale: Numeric = 1.0,
+    *,
+    over: Over = WHOLE,
+) -> Tree:
     r"""The nearest point of :math:`\lVert x \rVert \le s`."""
     return map_leaves(shortening(length_of(tree, over.sum), scale).times, tree)
 
@@ -249,7 +264,13 @@ def projection_vector(x: Tree, a: Tree) -> Tree:
     return map_leaves(lambda a: a * factor, a)
 
 
-def projection_hyperplane(x: Tree, a: Tree, b: Numeric, *, over: Over = WHOLE) -> Tree:
+def projection_hyperplane(
+    x: Tree,
+    a: Tree,
+    b: Numeric,
+    *,
+    over: Over = WHOLE,
+) -> Tree:
     r"""The nearest point to ``x`` of :math:`\langle a, x \rangle = b`.
 
     Args:

@@ -71,7 +71,12 @@ def adopt_state(
     """
     # JAX leaves its counter of recursion wrong after a tree that was too deep for it.
     check_size("adopt_state: the old state", old_state, children, max_parts=None)
-    check_size("adopt_state: the tree of parameters", params, children, max_parts=None)
+    check_size(
+        "adopt_state: the tree of parameters",
+        params,
+        children,
+        max_parts=None,
+    )
     template = tx.init(params)
     matching = Matching(targets_of(tx, template, params), read(old_state))
     matching.run()
@@ -192,7 +197,11 @@ def _carry(matching: Matching) -> tuple[list[Row], dict[str, Any]]:
             notes = [] if dtype == target.like.dtype else [f"cast from {dtype}"]
             value, remarks = _counted(target, value)
             note = ", ".join(notes + remarks)
-            values[target.path] = _placed(value, target.like, is_copy=source in sources)
+            values[target.path] = _placed(
+                value,
+                target.like,
+                is_copy=source in sources,
+            )
         else:
             note = f"was {shape_dtype(value)}"
         sources.add(source)

@@ -99,8 +99,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_describe(commands)
     added = _add(commands, "plot", _plot, "draw a schedule")
     added.add_argument("config", metavar="SCHEDULE", help=_CONFIG)
-    added.add_argument("--steps", type=_positive, metavar="N", required=True, help="how many steps")
-    added.add_argument("--out", metavar="FILE", required=True, help="where to, such as rate.png")
+    added.add_argument(
+        "--steps",
+        type=_positive,
+        metavar="N",
+        required=True,
+        help="how many steps",
+    )
+    added.add_argument(
+        "--out",
+        metavar="FILE",
+        required=True,
+        help="where to, such as rate.png",
+    )
     return parser
 
 
@@ -125,7 +136,13 @@ def _add_describe(commands: Commands) -> None:
     text = "the length of the run, to check schedules"
     added.add_argument("--steps", type=_positive, metavar="N", help=text)
     text = "what update is given, by default: params"
-    added.add_argument("--passes", nargs="+", metavar="NAME", default=["params"], help=text)
+    added.add_argument(
+        "--passes",
+        nargs="+",
+        metavar="NAME",
+        default=["params"],
+        help=text,
+    )
     added.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -211,7 +228,11 @@ def _plot(arguments: Arguments) -> str:
     except ImportError as error:
         raise BadInput('plot needs matplotlib: pip install "gradchain[plot]"') from error
     figure = Figure(layout="constrained")
-    steps = range(0, arguments.steps, 1 + arguments.steps // 10_000)  # no picture shows more
+    steps = range(
+        0,
+        arguments.steps,
+        1 + arguments.steps // 10_000,
+    )  # no picture shows more
     plot.schedule(schedule, steps, figure.subplots())
     try:
         figure.savefig(arguments.out)

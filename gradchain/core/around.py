@@ -75,7 +75,12 @@ class Around(PerTree):
         slots: dict[str, Slot],
     ):
         inner = list(members.values())
-        super().__init__(widest([locality, *(m.locality for m in inner)]), rule, None, slots)
+        super().__init__(
+            widest([locality, *(m.locality for m in inner)]),
+            rule,
+            None,
+            slots,
+        )
         self.members = members
         self.freezes = all(m.freezes for m in inner)
         self.required -= members.keys()
@@ -90,7 +95,13 @@ class Around(PerTree):
         return own | {name: state for name, state in inner.items() if state}
 
     @classmethod
-    def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
+    def run(
+        cls,
+        stages: list[Stage],
+        columns: Columns,
+        states: list[Any],
+        extra: Extra,
+    ) -> Ran:
         """See ``Body``."""
         (stage,), (state,) = stages, states
         own = {k: v for k, v in state.items() if k not in stage.body.members}

@@ -114,7 +114,13 @@ class ByLabel(Body):
         return {name: state for name, state in states.items() if state}
 
     @classmethod
-    def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
+    def run(
+        cls,
+        stages: list[Stage],
+        columns: Columns,
+        states: list[Any],
+        extra: Extra,
+    ) -> Ran:
         """See ``Body``."""
         (stage,), (state,) = stages, states
         state, params = checked_entries(stage, state), columns.params

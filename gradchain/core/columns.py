@@ -74,7 +74,13 @@ class Columns:
         """
         return flatten_like(self.treedef, tree)
 
-    def slot(self, stage: str, name: str, tree: Tree, declared: Slot | None = None) -> list[Leaf]:
+    def slot(
+        self,
+        stage: str,
+        name: str,
+        tree: Tree,
+        declared: Slot | None = None,
+    ) -> list[Leaf]:
         """The leaves of a slot, as it is declared.
 
         They are matched by path where the containers differ: a serializer may have made a list of a
@@ -116,5 +122,13 @@ class Columns:
 def _are_usual(column: list[Leaf], g: list[Leaf]) -> bool:
     """Whether a slot is float32 and no update complex."""
     is_usual = lambda x: isinstance(x, jax.Array) and x.dtype == jnp.float32
-    pairs = [(x, u) for x, u in zip(column, g, strict=True) if x is not None and u is not None]
+    pairs = [
+        (x, u)
+        for x, u in zip(
+            column,
+            g,
+            strict=True,
+        )
+        if x is not None and u is not None
+    ]
     return all(is_usual(x) and u.dtype.kind != "c" for x, u in pairs)

@@ -48,7 +48,11 @@ def step(
     return _step(tx, grads, state, params, extra, flat)
 
 
-def _arrays_of(flat: Flat, updates: Updates, params: Params) -> tuple[Updates, Params]:
+def _arrays_of(
+    flat: Flat,
+    updates: Updates,
+    params: Params,
+) -> tuple[Updates, Params]:
     """Updates and parameters that a compiled program takes.
 
     Those that are arrays already come back as they are.

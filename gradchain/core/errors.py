@@ -94,7 +94,13 @@ def trainable_params(
 
 
 def _refuse_leaf(where: str, path: str, leaf: Leaf) -> NoReturn:
-    if callable(getattr(leaf, "apply", None)):  # a module of Flax Linen, or a pair of Haiku
+    if callable(
+        getattr(
+            leaf,
+            "apply",
+            None,
+        )
+    ):  # a module of Flax Linen, or a pair of Haiku
         raise TypeError(
             f"{where}: {place(path)} is a {type(leaf).__name__}, which makes parameters and holds"
             " none. Give it those: params = model.init(key, x), of Linen"
@@ -115,7 +121,14 @@ def leaves_beside(updates: Updates, treedef: Structure, params: Params) -> list[
     try:
         return flatten_like(treedef, params)
     except (ValueError, TypeError, KeyError):
-        raise ValueError(structure_message("updates", updates, "params", params)) from None
+        raise ValueError(
+            structure_message(
+                "updates",
+                updates,
+                "params",
+                params,
+            )
+        ) from None
 
 
 def check_leaves(path_of: Callable[[int], str], u: list[Leaf], p: list[Leaf]) -> None:

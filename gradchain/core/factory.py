@@ -48,7 +48,11 @@ class Factory:
         signature = inspect.signature(self.function)
         parameters = list(signature.parameters.values())[self.coming :]
         object.__setattr__(self, "name", self.function.__name__)
-        object.__setattr__(self, "signature", signature.replace(parameters=parameters))
+        object.__setattr__(
+            self,
+            "signature",
+            signature.replace(parameters=parameters),
+        )
         kinds = {p.name: ArgumentKind.of(p.annotation) for p in parameters}
         object.__setattr__(self, "kinds", kinds)
         choices = frozenset(name for name in kinds if self.mentions(name, "Where"))
@@ -58,7 +62,11 @@ class Factory:
         found = frozenset(p.name for p in parameters if not is_ours and any_function(p))
         object.__setattr__(self, "takes_functions", found)
         is_row = lambda p: not self.is_spread(p.name) and _is_row(p.annotation)
-        object.__setattr__(self, "rows", frozenset(p.name for p in parameters if is_row(p)))
+        object.__setattr__(
+            self,
+            "rows",
+            frozenset(p.name for p in parameters if is_row(p)),
+        )
         known = FACTORIES.setdefault(self.name, self)
         if _origin(known.function) != _origin(self.function):
             owner = ".".join(_origin(known.function))
@@ -86,7 +94,13 @@ class Factory:
             first = next(iter(self.kinds), "")
             is_number = bool(args) and self.kinds[first].is_hyper
             misplaced = advice.misplaced(first, args[0]) if is_number else ""
-            text = advice.wrong_call(self.name, self.signature, error, kwargs, misplaced)
+            text = advice.wrong_call(
+                self.name,
+                self.signature,
+                error,
+                kwargs,
+                misplaced,
+            )
             raise TypeError(text) from None
         bound.apply_defaults()
         admitted = {k: self.admit(k, v) for k, v in bound.arguments.items()}

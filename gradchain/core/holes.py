@@ -25,7 +25,15 @@ FUNCTIONS = frozenset({"value_fn", "model_fn", "sampled_value_fn"})
 def frozen_by(stages: list[Stage], tree: Tree) -> Tree | None:
     """Which leaves members freeze; ``None`` if none of them can."""
     masks = [s.body.frozen(tree) for s in stages if s.body.freezes]
-    return tree_map_live(lambda _, *flags: any(flags), tree, *masks) if masks else None
+    return (
+        tree_map_live(
+            lambda _, *flags: any(flags),
+            tree,
+            *masks,
+        )
+        if masks
+        else None
+    )
 
 
 def drop_leaves(mask: Tree, tree: Tree) -> Tree:
@@ -33,15 +41,29 @@ def drop_leaves(mask: Tree, tree: Tree) -> Tree:
     return None if tree is None else keep_leaves(tree_map_live(lambda flag: not flag, mask), tree)
 
 
-def without_frozen(columns: Columns, frozen: Tree, extra: dict) -> tuple[Columns, dict]:
+def without_frozen(
+    columns: Columns,
+    frozen: Tree,
+    extra: dict,
+) -> tuple[Columns, dict]:
     """Columns and extra arguments with holes for frozen leaves."""
     updates, params = drop_leaves(frozen, columns.updates), drop_leaves(frozen, columns.params)
     seen = tree_map_live(lambda flag: not flag, frozen)
-    own = Columns(columns.treedef, columns.column(updates), columns.column(params), params)
+    own = Columns(
+        columns.treedef,
+        columns.column(updates),
+        columns.column(params),
+        params,
+    )
     return own, restrict_extras(seen, columns.params, extra)
 
 
-def with_zeros(columns: Columns, frozen: Tree, given: Columns, stacked: bool) -> Columns:
+def with_zeros(
+    columns: Columns,
+    frozen: Tree,
+    given: Columns,
+    stacked: bool,
+) -> Columns:
     """Make zeros the updates of frozen leaves that had gradients."""
 
     def update(is_frozen: Any, g: Any, u: Any, p: Any) -> jax.Array | None:
@@ -55,7 +77,11 @@ def with_zeros(columns: Columns, frozen: Tree, given: Columns, stacked: bool) ->
     return given.with_g([update(*row) for row in rows])
 
 
-def restrict_extras(mask: Tree, params: Params, extra: dict[str, Any]) -> dict[str, Any]:
+def restrict_extras(
+    mask: Tree,
+    params: Params,
+    extra: dict[str, Any],
+) -> dict[str, Any]:
     """Extra arguments for a member of the leaves in ``mask``.
 
     A function of the parameters is still given all of them.
@@ -65,7 +91,14 @@ def restrict_extras(mask: Tree, params: Params, extra: dict[str, Any]) -> dict[s
         own["grad"] = keep_leaves(mask, extra["grad"])
     for name in FUNCTIONS & extra.keys():
         if callable(extra[name]) and params is not None:
-            own[name] = lambda p, *rest, of=extra[name]: of(merge(mask, p, upcast(params)), *rest)
+            own[name] = lambda p, *rest, of=extra[name]: of(
+                merge(
+                    mask,
+                    p,
+                    upcast(params),
+                ),
+                *rest,
+            )
     return own
 
 

@@ -48,7 +48,13 @@ class PerMatrix(Lift):
         return {name: make(slot) for name, slot in self.slots.items()}
 
     @classmethod
-    def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
+    def run(
+        cls,
+        stages: list[Stage],
+        columns: Columns,
+        states: list[Any],
+        extra: Extra,
+    ) -> Ran:
         """See ``Body``."""
         (stage,), (state,) = stages, states
         flags, slots = chosen(stage, columns), slot_columns(stage, columns, state)

@@ -103,7 +103,11 @@ def is_of_kind(x: Leaf, kind: str) -> bool:
     return jnp.issubdtype(x.dtype, jnp.inexact) and is_complex == (kind == "c")
 
 
-def check_numbers(stage: str, numbers: Mapping[str, Leaf], slots: Mapping[str, Slot]) -> None:
+def check_numbers(
+    stage: str,
+    numbers: Mapping[str, Leaf],
+    slots: Mapping[str, Slot],
+) -> None:
     """Raise an error unless slots are of their kinds.
 
     They are those that a stage has once.

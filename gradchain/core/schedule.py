@@ -190,7 +190,15 @@ class Schedule(Call):
         return _combine("product_schedule", -1.0, self)
 
     def __sub__(self, other: Hyper) -> Schedule:
-        minus = _combine("product_schedule", -1.0, other) if callable(other) else -other
+        minus = (
+            _combine(
+                "product_schedule",
+                -1.0,
+                other,
+            )
+            if callable(other)
+            else -other
+        )
         return _combine("sum_schedule", self, minus)
 
     def __rsub__(self, other: Hyper) -> Schedule:

@@ -132,7 +132,13 @@ class PlacedMember:
 
     def precedes(self, other: PlacedMember) -> bool:
         """Whether updates go through this one before the other."""
-        for depth, (i, j) in enumerate(zip(self.position, other.position, strict=False)):
+        for depth, (i, j) in enumerate(
+            zip(
+                self.position,
+                other.position,
+                strict=False,
+            )
+        ):
             if i != j:
                 return depth % 2 == 0 and i < j and self.meets(other)
         return False
@@ -186,7 +192,15 @@ def _walk(
     for stage in stages:
         entry = _entry(state, stage.name)
         reaching = _reaching(stage, stages, params)
-        part = PlacedMember((*path, stage.name), stage, entry, reaching, tx, above, branch)
+        part = PlacedMember(
+            (*path, stage.name),
+            stage,
+            entry,
+            reaching,
+            tx,
+            above,
+            branch,
+        )
         yield part
         if "observer" in part.roles and not into_observers:
             continue
@@ -219,7 +233,11 @@ def _count(entry: State) -> jax.Array:
     return count
 
 
-def _reaching(stage: Stage, stages: list[Stage], params: Params | None) -> Params | None:
+def _reaching(
+    stage: Stage,
+    stages: list[Stage],
+    params: Params | None,
+) -> Params | None:
     """The parameters that reach a member.
 
     They are those that no other member freezes; one that does nothing but freeze sees all.
@@ -232,7 +250,11 @@ def _reaching(stage: Stage, stages: list[Stage], params: Params | None) -> Param
     return params if frozen is None else drop_leaves(frozen, params)
 
 
-def _recipes(tx: GradientTransformation, at: Place, recipe: Place | None) -> Iterator[Place | None]:
+def _recipes(
+    tx: GradientTransformation,
+    at: Place,
+    recipe: Place | None,
+) -> Iterator[Place | None]:
     """The outermost recipe of this library for each member."""
     if not tx.factory.composite or tx.name:
         yield recipe

@@ -24,7 +24,14 @@ def takes_whole_floats(function: Callable[P, T]) -> Callable[P, T]:
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(wrong_call(function.__name__, signature, error, kwargs)) from None
+            raise TypeError(
+                wrong_call(
+                    function.__name__,
+                    signature,
+                    error,
+                    kwargs,
+                )
+            ) from None
         for name in counts.keys() & bound.arguments.keys():
             where = f"{function.__name__}: {name}"
             bound.arguments[name] = counts[name].admit(where, bound.arguments[name])

@@ -97,7 +97,11 @@ def spectral_density(
     grid = jnp.linspace(low - 5 * sigma, high + 5 * sigma, points).astype(nodes.dtype)
     # Bump by bump, as points times bumps may be more than there is memory for.
     bump = lambda total, one: (total + one[1] * _bell((grid - one[0]) / sigma), None)
-    density, _ = lax.scan(bump, jnp.zeros_like(grid), (nodes.ravel(), weights.ravel()))
+    density, _ = lax.scan(
+        bump,
+        jnp.zeros_like(grid),
+        (nodes.ravel(), weights.ravel()),
+    )
     return SpectralDensity(grid, density / (sigma * probes), nodes, weights)
 
 

@@ -104,7 +104,14 @@ def hessian_diagonal(
         [ 6. 12.]
     """
     operator = hessian_operator(fun, params, *args)
-    return diagonal(operator, params, method=method, key=key, samples=samples, chunk=chunk)
+    return diagonal(
+        operator,
+        params,
+        method=method,
+        key=key,
+        samples=samples,
+        chunk=chunk,
+    )
 
 
 @takes_whole_floats
@@ -137,8 +144,22 @@ def gauss_newton_diagonal(
     """
     if method != "exact":
         operator = gauss_newton_operator(model_fn, loss_fn, params)
-        return diagonal(operator, params, method=method, key=key, samples=samples, chunk=chunk)
-    check_method("gauss_newton_diagonal", ("exact", "hutchinson"), method, key, samples, chunk)
+        return diagonal(
+            operator,
+            params,
+            method=method,
+            key=key,
+            samples=samples,
+            chunk=chunk,
+        )
+    check_method(
+        "gauss_newton_diagonal",
+        ("exact", "hutchinson"),
+        method,
+        key,
+        samples,
+        chunk,
+    )
     at = linearization(model_fn, params)
     loss_product = hessian_operator(loss_fn, at.outputs)
 
@@ -189,10 +210,23 @@ def trace(
         >>> print(found.value, found.standard_error)
         9.0 0.0
     """
-    check_method("trace", ("hutchinson", "hutch++", "exact"), method, key, samples, chunk)
+    check_method(
+        "trace",
+        ("hutchinson", "hutch++", "exact"),
+        method,
+        key,
+        samples,
+        chunk,
+    )
     like = upcast(like)
     if method == "exact":
-        total = jnp.sum(map_basis(lambda v: dot(v, operator(v)), like, chunk or CHUNK))
+        total = jnp.sum(
+            map_basis(
+                lambda v: dot(v, operator(v)),
+                like,
+                chunk or CHUNK,
+            )
+        )
         return Estimate(total, jnp.zeros_like(total))
     if method == "hutch++":
         return hutch_plus_plus(operator, like, key, samples)
@@ -234,4 +268,11 @@ def hessian_trace(
         18.0
     """
     operator = hessian_operator(fun, params, *args)
-    return trace(operator, params, method=method, key=key, samples=samples, chunk=chunk)
+    return trace(
+        operator,
+        params,
+        method=method,
+        key=key,
+        samples=samples,
+        chunk=chunk,
+    )

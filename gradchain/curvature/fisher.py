@@ -134,7 +134,13 @@ def fisher_vector_product(
         >>> print(fisher_vector_product(lambda w: x @ w, jnp.zeros(2), jnp.ones(2), "normal"))
         [0.5 2. ]
     """
-    return fisher_operator(model_fn, params, likelihood, key=key, samples=samples)(vector)
+    return fisher_operator(
+        model_fn,
+        params,
+        likelihood,
+        key=key,
+        samples=samples,
+    )(vector)
 
 
 @takes_whole_floats
@@ -173,7 +179,14 @@ def fisher_diagonal(
         >>> print(fisher_diagonal(lambda w: x @ w, jnp.zeros(2), "bernoulli").value)
         [0.125 0.5  ]
     """
-    check_method("fisher_diagonal", ("exact", "hutchinson", "sampled"), method, key, samples, chunk)
+    check_method(
+        "fisher_diagonal",
+        ("exact", "hutchinson", "sampled"),
+        method,
+        key,
+        samples,
+        chunk,
+    )
     if method == "exact":
         loss_fn = _mean_log_partition("fisher_diagonal", likelihood)
         return gauss_newton_diagonal(model_fn, loss_fn, params, chunk=chunk)
@@ -284,7 +297,11 @@ def empirical_fisher_diagonal(
     rows = jax.tree.map(lambda x: x[:whole].reshape(-1, chunk, *x.shape[1:]), batch)
     add = lambda total, examples: (jax.tree.map(jnp.add, total, examples), None)
     zero = jax.tree.map(jnp.zeros_like, params)
-    total, _ = lax.scan(lambda total, examples: add(total, some(examples)), zero, rows)
+    total, _ = lax.scan(
+        lambda total, examples: add(total, some(examples)),
+        zero,
+        rows,
+    )
     if whole < number:
         total, _ = add(total, some(jax.tree.map(lambda x: x[whole:], batch)))
     return jax.tree.map(lambda x: x / number, total)

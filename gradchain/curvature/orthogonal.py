@@ -33,7 +33,11 @@ def _inner_products(rows: Tree, vector: Tree) -> jax.Array:
 
     def one(q: jax.Array, x: jax.Array) -> jax.Array:
         flat = q.reshape(q.shape[0], x.size)
-        return jnp.matmul(flat.conj(), x.ravel(), precision=lax.Precision.HIGHEST).real
+        return jnp.matmul(
+            flat.conj(),
+            x.ravel(),
+            precision=lax.Precision.HIGHEST,
+        ).real
 
     return sum_over_shards(jax.tree.leaves(jax.tree.map(one, rows, vector)))
 

@@ -94,7 +94,11 @@ def vector_like(name: str, vector: Tree, like: Tree) -> Tree:
             f" {quote(missing[:5])}; not expected: {quote(strange[:5])}. Give a tree of"
             " the same containers, with None where that one has None."
         )
-    for (path, x), (_, y) in zip(named_leaves(vector), named_leaves(like), strict=True):
+    for (path, x), (_, y) in zip(
+        named_leaves(vector),
+        named_leaves(like),
+        strict=True,
+    ):
         if x is None:
             continue
         if jnp.shape(x) != jnp.shape(y) or jnp.iscomplexobj(x) > jnp.iscomplexobj(y):
@@ -102,7 +106,11 @@ def vector_like(name: str, vector: Tree, like: Tree) -> Tree:
                 f"{name}: the vector has {shape_dtype(x)} at {path!r}, where"
                 f" {shape_dtype(y)} is needed."
             )
-    return jax.tree.map(lambda x, y: cast(jnp.asarray(x), jnp.result_type(y)), vector, like)
+    return jax.tree.map(
+        lambda x, y: cast(jnp.asarray(x), jnp.result_type(y)),
+        vector,
+        like,
+    )
 
 
 def map_basis(fun: Callable[[Tree], jax.Array], like: Tree, chunk: int) -> jax.Array:

@@ -88,7 +88,11 @@ def own_hyperparams(tx: GradientTransformation, state: State) -> Hyperparams:
     return _hyperparams(tx, state, into_observers=False)
 
 
-def _hyperparams(tx: GradientTransformation, state: State, into_observers: bool) -> Hyperparams:
+def _hyperparams(
+    tx: GradientTransformation,
+    state: State,
+    into_observers: bool,
+) -> Hyperparams:
     tx = as_transformation(tx, "hyperparams: tx")
     if not isinstance(state, dict):
         raise TypeError(
@@ -107,7 +111,14 @@ def _hyperparams(tx: GradientTransformation, state: State, into_observers: bool)
             clocks.append(clock)
             found[f"{place}/step"] = clock
         if not part.call.factory.composite:  # the members of a chain with a name follow
-            found |= dict(_numbers(part.call, part.stage.numbers, part.stage.count, place))
+            found |= dict(
+                _numbers(
+                    part.call,
+                    part.stage.numbers,
+                    part.stage.count,
+                    place,
+                )
+            )
         if same := numbers.keys() & found.keys():
             raise ValueError(
                 f"hyperparams: two members have {quote(sorted(same))} at the same path. Give one"
@@ -157,7 +168,11 @@ def _numbers(
         if call.factory.mentions(name, "GradientTransformation"):
             continue  # members come by themselves
         if callable(value) and call.factory.kinds[name].is_hyper:
-            value = call.factory.kinds[name].at(f"{call.factory.name}: {name}", value, count)
+            value = call.factory.kinds[name].at(
+                f"{call.factory.name}: {name}",
+                value,
+                count,
+            )
         for path, x in jax.tree_util.tree_leaves_with_path(value, is_leaf=is_call):
             place = "/".join((above, name, path_name(path))).removesuffix("/")
             if is_call(x) and not isinstance(x, Schedule | GradientTransformation):

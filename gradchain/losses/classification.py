@@ -100,7 +100,11 @@ def softmax_cross_entropy_with_integer_labels(
     mask = flat(mask)
     alive = jnp.any(mask, -1)
     labels, are_known = class_labels(name, labels, x.shape, alive, MASK)
-    losses = _cross_entropy_of(jnp.where(mask, x, -jnp.inf), labels, mask | ~alive[..., None])
+    losses = _cross_entropy_of(
+        jnp.where(mask, x, -jnp.inf),
+        labels,
+        mask | ~alive[..., None],
+    )
     return of_known(jnp.where(labelled(mask, labels), losses, 0.0), are_known)
 
 

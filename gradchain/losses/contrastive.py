@@ -111,7 +111,12 @@ def triplet_margin_loss(
     return jnp.maximum(distance(positives) - distance(negatives) + margin, 0.0)
 
 
-def _scale(apart: jax.Array, axis: int, norm_degree: Number, eps: Number) -> jax.Array:
+def _scale(
+    apart: jax.Array,
+    axis: int,
+    norm_degree: Number,
+    eps: Number,
+) -> jax.Array:
     """A size of each vector.
 
     It is 1 unless powers would be too large or too small.

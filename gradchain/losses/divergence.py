@@ -53,7 +53,14 @@ def _kl_divergence(
     log_p = inside(where, log_predictions)
     log_y = _log(y)
     total = jnp.sum(times(y, log_y - log_p), axis)
-    return _of_distributions(total, (y, log_y), (jnp.exp(log_p), log_p), axis, where, rounding)
+    return _of_distributions(
+        total,
+        (y, log_y),
+        (jnp.exp(log_p), log_p),
+        axis,
+        where,
+        rounding,
+    )
 
 
 def _log(y: jax.Array) -> jax.Array:
@@ -105,7 +112,13 @@ def kl_divergence_with_log_targets(
         0.6931472
     """
     rounding = rounding_of(log_predictions, log_targets)
-    return _kl_divergence_with_log_targets(log_predictions, log_targets, axis, where, rounding)
+    return _kl_divergence_with_log_targets(
+        log_predictions,
+        log_targets,
+        axis,
+        where,
+        rounding,
+    )
 
 
 @precise("log_predictions", "log_targets")
@@ -122,7 +135,14 @@ def _kl_divergence_with_log_targets(
     is_lost = possible & (log_p == -jnp.inf) & (y == 0)
     terms = jnp.where(is_lost, jnp.inf, times(y, difference))
     total = total_where(terms, axis, where)
-    return _of_distributions(total, (y, log_y), (jnp.exp(log_p), log_p), axis, where, rounding)
+    return _of_distributions(
+        total,
+        (y, log_y),
+        (jnp.exp(log_p), log_p),
+        axis,
+        where,
+        rounding,
+    )
 
 
 @precise("log_predictions", "targets")
@@ -149,7 +169,11 @@ def generalized_kl_divergence(
     where = mask_like(where, log_predictions, axis)
     y = inside(where, shaped_like(log_predictions, targets))
     log_p = inside(where, log_predictions)
-    finite = jnp.where(log_p == jnp.inf, 0.0, log_p)  # an infinite probability counts below
+    finite = jnp.where(
+        log_p == jnp.inf,
+        0.0,
+        log_p,
+    )  # an infinite probability counts below
     divergence = jnp.sum(times(y, _log(y) - finite), axis)
     excess = total_where(jnp.exp(log_p) - y, axis, where)
     return not_negative(divergence + excess)

@@ -74,7 +74,11 @@ def _check_floating(loss_name: str, given: dict[str, jax.Array]) -> None:
             raise TypeError(f"{loss_name}: {name} must be of a floating dtype, not {x.dtype}.")
 
 
-def shaped_like(predictions: Array, targets: Array, name: str = "targets") -> jax.Array:
+def shaped_like(
+    predictions: Array,
+    targets: Array,
+    name: str = "targets",
+) -> jax.Array:
     """Targets in the dtype and the shape of the predictions.
 
     They are repeated along dimensions that they lack; predictions are not, so that ``(n,)`` against

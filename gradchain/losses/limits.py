@@ -93,6 +93,10 @@ def log_softmax(logits: Array, axis: Axis, where: Array | None = None) -> jax.Ar
     x = jnp.where(where, logits, -jnp.inf)
     # A row without an element has all, and counts for nothing.
     takes_part = where | ~jnp.any(where, axis, keepdims=True)
-    shifted = jnp.where(takes_part, below(jnp.max(x, axis, keepdims=True), x), -jnp.inf)
+    shifted = jnp.where(
+        takes_part,
+        below(jnp.max(x, axis, keepdims=True), x),
+        -jnp.inf,
+    )
     log_p = shifted - jnp.log(jnp.sum(jnp.exp(shifted), axis, keepdims=True))
     return jnp.where(where, log_p, 0.0)

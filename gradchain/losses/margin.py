@@ -32,7 +32,13 @@ def hinge_loss(predictor_outputs: Array, targets: Array) -> jax.Array:
         [0.5 3. ]
     """
     name = "hinge_loss"
-    targets, are_known = two_classes(name, predictor_outputs, targets, (-1, 1), "targets")
+    targets, are_known = two_classes(
+        name,
+        predictor_outputs,
+        targets,
+        (-1, 1),
+        "targets",
+    )
     return of_known(jnp.maximum(1.0 - predictor_outputs * targets, 0.0), are_known)
 
 
@@ -51,7 +57,13 @@ def perceptron_loss(predictor_outputs: Array, targets: Array) -> jax.Array:
         [0. 2.]
     """
     name = "perceptron_loss"
-    targets, are_known = two_classes(name, predictor_outputs, targets, (-1, 1), "targets")
+    targets, are_known = two_classes(
+        name,
+        predictor_outputs,
+        targets,
+        (-1, 1),
+        "targets",
+    )
     return of_known(jnp.maximum(-predictor_outputs * targets, 0.0), are_known)
 
 

@@ -108,7 +108,19 @@ def log_cosh(predictions: Array, targets: Array | None = None) -> jax.Array:
     error = _errors(predictions, targets)
     distance = jnp.abs(error)
     is_small = distance < 1.0
-    small = jnp.log1p(2.0 * jnp.square(jnp.sinh(0.5 * jnp.where(is_small, error, 0.0))))
+    small = jnp.log1p(
+        2.0
+        * jnp.square(
+            jnp.sinh(
+                0.5
+                * jnp.where(
+                    is_small,
+                    error,
+                    0.0,
+                )
+            )
+        )
+    )
     log_2 = jnp.log(2.0).astype(distance.dtype)
     large = distance + jnp.log1p(jnp.exp(-2.0 * distance)) - log_2
     return jnp.where(is_small, small, large)
@@ -184,7 +196,13 @@ def cosine_distance(
         >>> print(cosine_distance(jnp.array([2.0, 0.0]), jnp.array([0.0, 4.0])))
         1.0
     """
-    return 1.0 - cosine_similarity(predictions, targets, epsilon=epsilon, axis=axis, where=where)
+    return 1.0 - cosine_similarity(
+        predictions,
+        targets,
+        epsilon=epsilon,
+        axis=axis,
+        where=where,
+    )
 
 
 @precise("labels")

@@ -98,7 +98,11 @@ def _uncovered(
     hits, predicted, true = (jnp.sum(x, places) for x in (p * y, p, y))
     united = hits + alpha * (predicted - hits) + beta * (true - hits) + smooth
     is_empty = united == 0
-    overlap = jnp.where(is_empty, 1.0, (hits + smooth) / jnp.where(is_empty, 1.0, united))
+    overlap = jnp.where(
+        is_empty,
+        1.0,
+        (hits + smooth) / jnp.where(is_empty, 1.0, united),
+    )
     return not_negative(1.0 - overlap, slack=ROUNDING)
 
 
@@ -111,7 +115,17 @@ def _probabilities(predictions: Array, are_logits: bool) -> jax.Array:
     if not is_traced([predictions]):
         excess = jnp.abs(jnp.clip(predictions, 0.0, 1.0) - predictions)
         if not is_binary:
-            excess = jnp.maximum(excess, jnp.abs(jnp.sum(predictions, -1, keepdims=True) - 1.0))
+            excess = jnp.maximum(
+                excess,
+                jnp.abs(
+                    jnp.sum(
+                        predictions,
+                        -1,
+                        keepdims=True,
+                    )
+                    - 1.0
+                ),
+            )
         if bool(jnp.any(excess > ROUNDING)):
             raise ValueError(
                 "dice_loss: with apply_softmax=False predictions must be valid"

@@ -78,7 +78,13 @@ def ctc_loss_with_forward_probs(
     each_frame = jnp.broadcast_to(labels[:, None, :], (*log_p.shape[:2], labels.shape[1]))
     log_label = jnp.swapaxes(jnp.take_along_axis(log_p, each_frame, axis=2), 0, 1)
 
-    last, blanks, emitted = _forward(log_blank, log_label, labels, frame_is_padding, log_zero)
+    last, blanks, emitted = _forward(
+        log_blank,
+        log_label,
+        labels,
+        frame_is_padding,
+        log_zero,
+    )
     either = jnp.logaddexp(last[0], jnp.concatenate([log_zero, last[1]], 1))
     blanks, emitted, either = (-not_negative(-x) for x in (blanks, emitted, either))
     lengths = jnp.sum(~label_is_padding, 1)
@@ -142,7 +148,13 @@ def _labels(
 ) -> tuple[jax.Array, jax.Array | None]:
     """The labels as classes, and which sequences are right."""
     shape = (*are_padding.shape, logits.shape[-1])
-    labels, are_classes = class_labels("ctc_loss", labels, shape, ~are_padding, PADDING)
+    labels, are_classes = class_labels(
+        "ctc_loss",
+        labels,
+        shape,
+        ~are_padding,
+        PADDING,
+    )
     is_blank = ~are_padding & (labels == blank_id)
     if are_classes is not None:
         return labels, jnp.all(are_classes & ~is_blank, -1)

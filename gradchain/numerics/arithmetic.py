@@ -75,7 +75,11 @@ def safe_divide(x: float | jax.Array, y: float | jax.Array) -> jax.Array:
     Derivatives are not NaN there either.
     """
     zero = y == 0
-    return jnp.where(zero, jnp.zeros_like(x / jnp.where(zero, 1.0, y)), x / jnp.where(zero, 1.0, y))
+    return jnp.where(
+        zero,
+        jnp.zeros_like(x / jnp.where(zero, 1.0, y)),
+        x / jnp.where(zero, 1.0, y),
+    )
 
 
 def safe_sqrt(x: jax.Array) -> jax.Array:

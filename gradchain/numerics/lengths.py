@@ -50,7 +50,14 @@ class Length(NamedTuple):
     def at_least(self, least: float | jax.Array) -> Length:
         """The larger of two lengths."""
         below = self.number < least
-        return Length(jnp.where(below, least, self.value), jnp.where(below, 1.0, self.unit))
+        return Length(
+            jnp.where(
+                below,
+                least,
+                self.value,
+            ),
+            jnp.where(below, 1.0, self.unit),
+        )
 
     def times(self, factor: float | jax.Array) -> Length:
         """The length multiplied by a number."""
@@ -79,7 +86,14 @@ def shortening(length: Length, limit: float | jax.Array) -> Factor:
     """The factor that shortens a length to ``limit``."""
     above = length.number > limit
     ratio = limit / jnp.where(above, length.value, 1.0)
-    return Factor(jnp.where(above, 1 / length.unit, 1.0), jnp.where(above, ratio, 1.0))
+    return Factor(
+        jnp.where(
+            above,
+            1 / length.unit,
+            1.0,
+        ),
+        jnp.where(above, ratio, 1.0),
+    )
 
 
 def bringing(length: Length, target: float | jax.Array | Length) -> Factor:
@@ -146,7 +160,11 @@ def _length(tree: Any, reduce: Reduce) -> Length:
 
 
 @_length.defjvp
-def _slope_of_length(reduce: Reduce, primals: tuple, tangents: tuple) -> tuple[Length, Length]:
+def _slope_of_length(
+    reduce: Reduce,
+    primals: tuple,
+    tangents: tuple,
+) -> tuple[Length, Length]:
     (tree,), (moves,) = primals, tangents
     made = length_of(tree, reduce)
     shrinking = 1 / made.unit
@@ -204,7 +222,11 @@ def _range(dtype: jnp.dtype) -> tuple[float, float, float, float]:
     return least, most, 2.0 ** int(0.703 * info.maxexp), 2.0 ** int(-0.625 * info.maxexp)
 
 
-def run_one(condition: jax.Array, this: Callable[[], Any], other: Callable[[], Any]) -> Any:
+def run_one(
+    condition: jax.Array,
+    this: Callable[[], Any],
+    other: Callable[[], Any],
+) -> Any:
     """Run one of two functions, compiled where it must be."""
     if isinstance(condition, core.Tracer):
         return lax.cond(condition, this, other)

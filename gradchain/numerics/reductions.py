@@ -15,7 +15,11 @@ def varying_axes(x: jax.Array) -> frozenset[str]:
     They are those of ``shard_map``; elsewhere there are none.
     """
     aval = jax.typeof(x)
-    axes = getattr(getattr(aval, "mat", None), "varying", None)  # jax 0.10; before: aval.vma
+    axes = getattr(
+        getattr(aval, "mat", None),
+        "varying",
+        None,
+    )  # jax 0.10; before: aval.vma
     return frozenset(getattr(aval, "vma", ()) if axes is None else axes)
 
 

@@ -69,4 +69,8 @@ def power(x: jax.Array, exponent: float | jax.Array) -> jax.Array:
     """
     is_zero = x == 0
     at_zero = jnp.power(jnp.zeros_like(x), lax.stop_gradient(exponent))
-    return jnp.where(is_zero, at_zero, jnp.where(is_zero, jnp.ones_like(x), x) ** exponent)
+    return jnp.where(
+        is_zero,
+        at_zero,
+        jnp.where(is_zero, jnp.ones_like(x), x) ** exponent,
+    )

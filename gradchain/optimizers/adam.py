@@ -183,5 +183,10 @@ def adamc(
         [0.8125]
     """
     direction = scale_by_adam(b1, b2, eps, eps_root=eps_root)
-    decay = add_corrected_weight_decay(weight_decay, learning_rate, max_learning_rate, where)
+    decay = add_corrected_weight_decay(
+        weight_decay,
+        learning_rate,
+        max_learning_rate,
+        where,
+    )
     return chain(direction, decay, scale_by_learning_rate(learning_rate))

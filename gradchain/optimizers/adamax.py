@@ -16,7 +16,11 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 
 @transform(roles="adaptive momentum")
-def scale_by_adamax(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8) -> Body:
+def scale_by_adamax(
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+) -> Body:
     r"""AdaMax's direction: Adam's, divided by the largest recent gradient.
 
     .. math::

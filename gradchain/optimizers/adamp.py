@@ -50,7 +50,13 @@ def sgdp(
     memory = add_momentum(momentum, nesterov)
 
     def with_decay(decay):
-        return remove_radial(memory, delta, decay, wd_ratio, channel_axis=channel_axis)
+        return remove_radial(
+            memory,
+            delta,
+            decay,
+            wd_ratio,
+            channel_axis=channel_axis,
+        )
 
     direction = decaying(with_decay, weight_decay, where)
     return chain(direction, scale_by_learning_rate(learning_rate))

@@ -60,7 +60,12 @@ def scale_by_ademamix(
         size = root(debias(nu, b2, t) + eps_root) + eps
         return mean / size, {"mu": mu, "mu_slow": slow, "nu": nu}
 
-    return elementwise(rule, mu=like_param, mu_slow=like_param, nu=like_param(real=True))
+    return elementwise(
+        rule,
+        mu=like_param,
+        mu_slow=like_param,
+        nu=like_param(real=True),
+    )
 
 
 @transform(roles="adaptive momentum")

@@ -127,5 +127,13 @@ def amos(
         >>> print(params)
         [0.945]
     """
-    direction = scale_by_amos(learning_rate, beta, momentum, c_coef, d_coef, eps, expected_size)
+    direction = scale_by_amos(
+        learning_rate,
+        beta,
+        momentum,
+        c_coef,
+        d_coef,
+        eps,
+        expected_size,
+    )
     return chain(direction, scale_by_learning_rate(learning_rate))

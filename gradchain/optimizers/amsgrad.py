@@ -61,7 +61,15 @@ def scale_by_amsgrad(
         nu = ema(abs2(g), s["nu"], b2)
         corrected = debias(nu, b2, t) if bias_correction_nu and not max_first else nu
         nu_max = jnp.maximum(s["nu_max"], corrected)
-        variance = debias(nu_max, b2, t) if bias_correction_nu and max_first else nu_max
+        variance = (
+            debias(
+                nu_max,
+                b2,
+                t,
+            )
+            if bias_correction_nu and max_first
+            else nu_max
+        )
         mean = debias(mu, b1, t) if bias_correction_mu else mu
         new = {"mu": mu, "nu": nu, "nu_max": nu_max}
         size = root(variance + eps_root) + eps

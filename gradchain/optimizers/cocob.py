@@ -64,7 +64,13 @@ def scale_by_cocob(alpha: NonNegative = 100.0, eps: NonNegative = 1e-8) -> Body:
 
     real = like_param(real=True)
     start = {"start": like_param(copy=True), "descent": like_param}
-    return elementwise(rule, **start, largest=real(fill=eps), magnitudes=real, reward=real)
+    return elementwise(
+        rule,
+        **start,
+        largest=real(fill=eps),
+        magnitudes=real,
+        reward=real,
+    )
 
 
 @recipe

@@ -102,7 +102,12 @@ def scale_by_dadapt_adam(
         return add_decay(u, p, rate * weight_decay, where), new
 
     moments = {"mu": like_param, "nu": like_param(real=True), "sums": like_param}
-    return treewise(rule, **moments, distance=scalar(fill=estim_lr0), numerator=scalar)
+    return treewise(
+        rule,
+        **moments,
+        distance=scalar(fill=estim_lr0),
+        numerator=scalar,
+    )
 
 
 @recipe

@@ -16,7 +16,11 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 @transform(roles="adaptive momentum")
-def scale_by_diffgrad(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-8) -> Body:
+def scale_by_diffgrad(
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+) -> Body:
     r"""DiffGrad's direction: Adam's, held back where the gradient hardly changes.
 
     .. math::
@@ -71,4 +75,11 @@ def diffgrad(
         >>> print(params.round(1))
         [0.5]
     """
-    return chain(scale_by_diffgrad(b1, b2, eps), scale_by_learning_rate(learning_rate))
+    return chain(
+        scale_by_diffgrad(
+            b1,
+            b2,
+            eps,
+        ),
+        scale_by_learning_rate(learning_rate),
+    )

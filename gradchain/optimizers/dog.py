@@ -205,7 +205,11 @@ def dog(
         )
     decay = [] if weight_decay is None else [add_decayed_weights(weight_decay, where)]
     start = {names[kind]: value}
-    direction = scale_by_distance_over_gradients(eps=eps, layer_wise=layer_wise, **start)
+    direction = scale_by_distance_over_gradients(
+        eps=eps,
+        layer_wise=layer_wise,
+        **start,
+    )
     return chain(*decay, direction, scale_by_learning_rate(learning_rate))
 
 

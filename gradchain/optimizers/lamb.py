@@ -47,4 +47,8 @@ def lamb(
     """
     adam = scale_by_adam(b1, b2, eps, eps_root=eps_root)
     direction = chain(adam, add_decayed_weights(weight_decay, where))
-    return chain(direction, scale_by_trust_ratio(), scale_by_learning_rate(learning_rate))
+    return chain(
+        direction,
+        scale_by_trust_ratio(),
+        scale_by_learning_rate(learning_rate),
+    )

@@ -13,7 +13,11 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 
 @transform(roles="adaptive momentum")
-def scale_by_laprop(b1: Decay = 0.9, b2: Decay = 0.999, eps: NonNegative = 1e-15) -> Body:
+def scale_by_laprop(
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-15,
+) -> Body:
     r"""LaProp's direction: the average of normalised gradients.
 
     Gradients are normalised before they are averaged; Adam normalises their average.

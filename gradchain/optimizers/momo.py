@@ -143,7 +143,15 @@ def scale_by_momo_adam(
         share = learning_rate * weight_decay / (1 + learning_rate * weight_decay)
         slope = _slope(averages["mu"], share, where)
         bounds = (s.get("lower_bound"), lower_bound)
-        tau, bound = _model_step(averages, direction, p, rho, learning_rate, slope, *bounds)
+        tau, bound = _model_step(
+            averages,
+            direction,
+            p,
+            rho,
+            learning_rate,
+            slope,
+            *bounds,
+        )
         new = averages | {"nu": nu} | bound
         return _with_decay(scale_tree(direction, tau), p, share, where), new
 
@@ -207,7 +215,11 @@ def _model_step(
     bound = lower_bound if adapted is None else adapted
     start = level + slope(p)
     if adapted is not None:  # a bound above the model leaves no step: halve the way down
-        bound = jnp.where(start < rho * bound, jnp.maximum(start / rho / 2, lower_bound), bound)
+        bound = jnp.where(
+            start < rho * bound,
+            jnp.maximum(start / rho / 2, lower_bound),
+            bound,
+        )
     gap = jnp.maximum(start - rho * bound, 0.0)
     divisor = slope(direction)
     tau = jnp.minimum(rate / rho, safe_divide(gap, divisor))
@@ -312,4 +324,13 @@ def momo_adam(
         [1.]
     """
     options = (lower_bound, weight_decay, adapt_lower_bound, where)
-    return chain(scale_by_momo_adam(learning_rate, b1, b2, eps, *options), scale(-1.0))
+    return chain(
+        scale_by_momo_adam(
+            learning_rate,
+            b1,
+            b2,
+            eps,
+            *options,
+        ),
+        scale(-1.0),
+    )

@@ -148,6 +148,12 @@ def nadamw(
         >>> print(params)
         [0.75]
     """
-    direction = scale_by_nadam(b1, b2, eps, eps_root=eps_root, momentum_decay=momentum_decay)
+    direction = scale_by_nadam(
+        b1,
+        b2,
+        eps,
+        eps_root=eps_root,
+        momentum_decay=momentum_decay,
+    )
     decay = add_decayed_weights(weight_decay, where)
     return chain(direction, decay, scale_by_learning_rate(learning_rate))

@@ -61,7 +61,14 @@ def scale_by_polyak(
         square = jnp.square(length.value) + eps * per_unit * per_unit
         step = Factor(per_unit, safe_divide(gap, square), per_unit)
         is_long = step.number > max_learning_rate
-        return map_leaves(lambda g: jnp.where(is_long, max_learning_rate * g, step.times(g)), g)
+        return map_leaves(
+            lambda g: jnp.where(
+                is_long,
+                max_learning_rate * g,
+                step.times(g),
+            ),
+            g,
+        )
 
     return treewise(rule)
 

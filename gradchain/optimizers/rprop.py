@@ -96,4 +96,12 @@ def rprop(
         [0.9]
     """
     sizes = (min_step_size, max_step_size)
-    return chain(scale_by_rprop(learning_rate, eta_minus, eta_plus, *sizes), scale(-1.0))
+    return chain(
+        scale_by_rprop(
+            learning_rate,
+            eta_minus,
+            eta_plus,
+            *sizes,
+        ),
+        scale(-1.0),
+    )

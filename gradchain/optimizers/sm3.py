@@ -20,7 +20,11 @@ MAX_DIMS = 6  # of a leaf: it has a slot for each
 
 
 @transform(roles="adaptive momentum")
-def scale_by_sm3(b1: Decay = 0.9, b2: Fraction = 1.0, eps: NonNegative = 1e-8) -> Body:
+def scale_by_sm3(
+    b1: Decay = 0.9,
+    b2: Fraction = 1.0,
+    eps: NonNegative = 1e-8,
+) -> Body:
     r"""SM3's direction: averages of gradients over bounds of their squares.
 
     The sum of squares of an element is bounded by the largest sum in its row, in its column and so

@@ -160,5 +160,9 @@ def join_schedules(
         raise ValueError(f"boundaries must increase, not {boundaries!r}.")
     value = value_at(schedules[0], step)
     for following, boundary in zip(schedules[1:], boundaries, strict=True):
-        value = jnp.where(step < boundary, value, value_at(following, step - boundary))
+        value = jnp.where(
+            step < boundary,
+            value,
+            value_at(following, step - boundary),
+        )
     return value

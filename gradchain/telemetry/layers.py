@@ -51,14 +51,28 @@ class Layers:
         leaves, self.treedef = flatten(params)
         self.everything = [i for i, x in enumerate(leaves) if x is not None]
         self.members: dict[str, list[int]] = {}
-        for i, name in enumerate(flatten_like(self.treedef, _names(inner, by, params))):
+        for i, name in enumerate(
+            flatten_like(
+                self.treedef,
+                _names(
+                    inner,
+                    by,
+                    params,
+                ),
+            )
+        ):
             if leaves[i] is not None:
                 self.members.setdefault(name, []).append(i)
         shown = self.members if by is not None else ()
         of_each = [f"{name}/{layer}" for name in (*TOTALS, "health") for layer in shown]
         self.names = [*TOTALS, "vanishing", "exploding", *of_each]
 
-    def measure(self, gradients: Updates, updates: Updates, params: Params) -> Metrics:
+    def measure(
+        self,
+        gradients: Updates,
+        updates: Updates,
+        params: Params,
+    ) -> Metrics:
         """Norms of all leaves and of layers, and their health."""
         trees = {"gradient_norm": gradients, "update_norm": updates, "parameter_norm": params}
         squares, units = {}, {}
@@ -72,7 +86,11 @@ class Layers:
             norms["update_ratio"] = safe_divide(norms["update_norm"], norms["parameter_norm"])
             found |= {f"{k}{suffix}": norm for k, norm in norms.items()}
         in_order = flatten_like(self.treedef, gradients)
-        found |= self.health(squares["gradient_norm"], units["gradient_norm"], in_order)
+        found |= self.health(
+            squares["gradient_norm"],
+            units["gradient_norm"],
+            in_order,
+        )
         return {name: found[name] for name in self.names}
 
     def squares(self, tree: Tree, by: jax.Array | None) -> list[jax.Array]:

@@ -120,7 +120,14 @@ def clip_by_zscore(
         bounded = average + threshold**2 * variance / above
         left = jnp.where(spike, bounded, size)
 
-        new_average, new_variance = move_moments(left, average, variance, t, decay, warm)
+        new_average, new_variance = move_moments(
+            left,
+            average,
+            variance,
+            t,
+            decay,
+            warm,
+        )
         new = {"mean": new_average, "variance": new_variance}
         is_finite = jnp.isfinite(size) & jnp.isfinite(new_variance)
         new = {k: jnp.where(is_finite, v, s[k]) for k, v in new.items()}

@@ -146,7 +146,11 @@ def moved_by(
         return leafwise(lambda g, p: rule(plain, g, p), where, whole=True)
     whole = axis is not None or point_map.factory.name in ("spectral_ball", "nuclear_norm")
     if point_map.scheduled:
-        return leafwise(lambda g, p, count: rule(point_map.at(count), g, p), where, whole=whole)
+        return leafwise(
+            lambda g, p, count: rule(point_map.at(count), g, p),
+            where,
+            whole=whole,
+        )
     return leafwise(lambda g, p: rule(point_map, g, p), where, whole=whole)
 
 

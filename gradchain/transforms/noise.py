@@ -12,7 +12,11 @@ from gradchain.tree.random import normal_like, step_key
 
 
 @transform
-def add_noise(eta: NonNegative = 0.01, gamma: NonNegative = 0.55, seed: int = 0) -> Body:
+def add_noise(
+    eta: NonNegative = 0.01,
+    gamma: NonNegative = 0.55,
+    seed: int = 0,
+) -> Body:
     r"""Add normal noise whose variance fades.
 
     .. math::

@@ -116,7 +116,12 @@ def l1(x: jax.Array, step: Numeric, over: Over, strength: NonNegative) -> jax.Ar
 
 
 @penalty
-def squared_l2(x: jax.Array, step: Numeric, over: Over, strength: NonNegative) -> jax.Array:
+def squared_l2(
+    x: jax.Array,
+    step: Numeric,
+    over: Over,
+    strength: NonNegative,
+) -> jax.Array:
     r"""The penalty :math:`\tfrac{\lambda}{2} \lVert x \rVert^2`.
 
     It is weight decay that no step length makes unstable.
@@ -156,7 +161,12 @@ def elastic_net(
 
 
 @penalty
-def group_lasso(x: jax.Array, step: Numeric, over: Over, strength: NonNegative) -> jax.Array:
+def group_lasso(
+    x: jax.Array,
+    step: Numeric,
+    over: Over,
+    strength: NonNegative,
+) -> jax.Array:
     r"""The penalty :math:`\lambda \lVert x \rVert`, which makes whole leaves zero.
 
     With ``axis`` it makes whole slices zero.
@@ -177,7 +187,12 @@ def group_lasso(x: jax.Array, step: Numeric, over: Over, strength: NonNegative) 
 
 
 @penalty
-def nuclear_norm(x: jax.Array, step: Numeric, over: Over, strength: NonNegative) -> jax.Array:
+def nuclear_norm(
+    x: jax.Array,
+    step: Numeric,
+    over: Over,
+    strength: NonNegative,
+) -> jax.Array:
     r"""The penalty :math:`\lambda \sum_i \sigma_i(x)` on singular values.
 
     It lowers the ranks of matrices.

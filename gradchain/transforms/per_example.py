@@ -217,7 +217,11 @@ def _example_axes(x: jax.Array, p: jax.Array | None) -> tuple[str, ...]:
     return tuple(sorted(varying_axes(x) - own))
 
 
-def _over_examples(partial: jax.Array, x: jax.Array, p: jax.Array | None) -> jax.Array:
+def _over_examples(
+    partial: jax.Array,
+    x: jax.Array,
+    p: jax.Array | None,
+) -> jax.Array:
     axes = _example_axes(x, p)
     return lax.psum(partial, axes) if axes else partial
 
@@ -273,6 +277,10 @@ def differentially_private_aggregate(
         bound = jnp.minimum(l2_norm_clip, jnp.finfo(t.dtype).max)
         deviation = noise_multiplier * bound
         mean = lambda x, noise: (x + deviation * noise) / max(examples, 1)
-        return map_leaves(mean, clipped, normal_like(step_key(seed, count, key), clipped))
+        return map_leaves(
+            mean,
+            clipped,
+            normal_like(step_key(seed, count, key), clipped),
+        )
 
     return stacked(rule)

@@ -65,7 +65,11 @@ def add_decay(
 ) -> Updates:
     """Add a multiple of the decaying parameters to the updates."""
     chosen = keep_leaves(select(where, params), params)
-    return map_leaves(lambda u, p: u if p is None else u + factor * p, updates, chosen)
+    return map_leaves(
+        lambda u, p: u if p is None else u + factor * p,
+        updates,
+        chosen,
+    )
 
 
 @transform(roles="decay final")

@@ -15,7 +15,11 @@ from gradchain.numerics.reductions import varying_axes
 from gradchain.tree.paths import Leaf, Tree, distinct_leaves, flatten
 
 
-def step_key(seed: int, count: jax.Array, key: chex.PRNGKey | None = None) -> jax.Array:
+def step_key(
+    seed: int,
+    count: jax.Array,
+    key: chex.PRNGKey | None = None,
+) -> jax.Array:
     """The random key of the step after ``count`` updates.
 
     It is ``key`` where there is one, else made from the seed and the number of the step.
@@ -68,5 +72,12 @@ def _draw_like(
         return (jax.lax.complex(parts[0], parts[1]) * part).astype(x.dtype)
 
     return treedef.unflatten(
-        [draw(path, x) for (path, _), x in zip(distinct_leaves(tree), leaves, strict=True)]
+        [
+            draw(path, x)
+            for (path, _), x in zip(
+                distinct_leaves(tree),
+                leaves,
+                strict=True,
+            )
+        ]
     )

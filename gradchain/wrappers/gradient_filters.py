@@ -155,7 +155,11 @@ def grokfast_window(
         weight = lamb / there
         is_filling = is_before(count, window_size - 1)
         weight = jnp.where(is_filling, 0.0, weight) if warmup else weight
-        amplified = map_leaves(lambda g, w: g + weight * jnp.sum(w, axis=0), g, window)
+        amplified = map_leaves(
+            lambda g, w: g + weight * jnp.sum(w, axis=0),
+            g,
+            window,
+        )
         u, new = inner(amplified, s["inner"], p)
         return u, {"window": window, "inner": new}
 

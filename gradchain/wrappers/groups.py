@@ -87,7 +87,14 @@ def groups(
     """
     members = _members(rules, default)
     last = None if default is None else list(members)[-1]
-    chosen_by = {name: where for name, (where, _) in zip(members, rules, strict=False)}
+    chosen_by = {
+        name: where
+        for name, (where, _) in zip(
+            members,
+            rules,
+            strict=False,
+        )
+    }
 
     def labels_of(tree: Tree) -> Tree:
         labels = tree_map_live(lambda _: last, tree)

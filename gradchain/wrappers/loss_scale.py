@@ -88,7 +88,12 @@ def dynamic_loss_scale(
         good_steps = jnp.where(grows, 0, good_steps)
         return u, {**new, "loss_scale": scale, "good_steps": good_steps}
 
-    return Guard(rule, inner, loss_scale=scalar(fill=initial_scale), good_steps=counter)
+    return Guard(
+        rule,
+        inner,
+        loss_scale=scalar(fill=initial_scale),
+        good_steps=counter,
+    )
 
 
 def loss_scale(state: Tree) -> jax.Array:

@@ -97,7 +97,11 @@ def low_rank(
     def rule(g, s, count, inner, p=None):
         renew = lambda old, x: _leading(x, rank, is_left(x.shape), old)
         fresh = lambda: map_leaves(renew, s["basis"], g)
-        basis = lax.cond(remainder(count, update_every) == 0, fresh, lambda: s["basis"])
+        basis = lax.cond(
+            remainder(count, update_every) == 0,
+            fresh,
+            lambda: s["basis"],
+        )
         shorten = lambda x, b: x if b is None else down(b, x)
         low = map_leaves(shorten, g, basis)
         low_params = None if p is None else map_leaves(shorten, p, basis)

@@ -80,7 +80,12 @@ def schedule_free(
         change = b1 / s["b1"]  # 1 unless b1 is scheduled
         forward = warmup * ((1 - b1) + b1 * c)
         pull = (1 - change) + change * c
-        updates = map_leaves(lambda u, z, y: forward * u + pull * (z - y), u, s["z"], p)
+        updates = map_leaves(
+            lambda u, z, y: forward * u + pull * (z - y),
+            u,
+            s["z"],
+            p,
+        )
         z = map_leaves(lambda u, z: z + warmup * u, u, s["z"])
         scalars = {"max_learning_rate": largest, "weight_sum": weight_sum, "b1": b1}
         return updates, {"z": z, **scalars, "inner": new}

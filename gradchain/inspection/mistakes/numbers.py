@@ -34,7 +34,12 @@ def out_of_range(case: Case) -> Found:
                     break
 
 
-def _finding(name: str, numbers: Range, step: int | None, x: float) -> tuple[str, str]:
+def _finding(
+    name: str,
+    numbers: Range,
+    step: int | None,
+    x: float,
+) -> tuple[str, str]:
     if step is None:
         return "mistake", f"{name} is {x:g}, and must be {numbers.words()}."
     text = f"{name} is {x:g} at step {step:,}, and must be {numbers.words()}"
@@ -51,7 +56,14 @@ def not_a_schedule(case: Case) -> Found:
         for name, kind, value in hyperparameters(part):
             if callable(value):
                 try:
-                    jax.eval_shape(lambda t, k=kind, n=name, v=value: k.at(n, v, t), _STEP)
+                    jax.eval_shape(
+                        lambda t, k=kind, n=name, v=value: k.at(
+                            n,
+                            v,
+                            t,
+                        ),
+                        _STEP,
+                    )
                 except Exception as error:
                     yield "mistake", part.name, str(error)
 

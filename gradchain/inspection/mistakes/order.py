@@ -139,7 +139,15 @@ def clip_after_scaling(case: Case) -> Found:
 
 def decay_before_adaptive(case: Case) -> Found:
     """The decay is L2 regularisation, not decoupled."""
-    decays = lambda p: is_added_decay(p) and argument(p, "weight_decay", "strength") != 0
+    decays = lambda p: (
+        is_added_decay(p)
+        and argument(
+            p,
+            "weight_decay",
+            "strength",
+        )
+        != 0
+    )
     for a, b in pairs(case, decays, is_adaptive):
         text = (
             f"{a.name} stands before it and is scaled as a gradient is: L2, not the decoupled"

@@ -12,7 +12,11 @@ from gradchain.core.walk import PlacedMember
 from gradchain.inspection.mistakes.case import Case, Found, rates, values
 
 
-def run_length(part: PlacedMember, parts: list[PlacedMember], steps: int) -> int | None:
+def run_length(
+    part: PlacedMember,
+    parts: list[PlacedMember],
+    steps: int,
+) -> int | None:
     """How many steps a member makes, if that is known.
 
     Inside ``accumulate`` it makes fewer.

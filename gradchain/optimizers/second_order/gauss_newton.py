@@ -105,7 +105,15 @@ def scale_by_gauss_newton(
         u, _ = solve_cg(operator, g, p, damping, preconditioner, key, **limits)
         return along_gradient(u, g), new
 
-    def rule_at_random(g, s, p, count, model_fn, loss_fn=half_sum_of_squares, key=None):
+    def rule_at_random(
+        g,
+        s,
+        p,
+        count,
+        model_fn,
+        loss_fn=half_sum_of_squares,
+        key=None,
+    ):
         return rule(g, s, p, model_fn, loss_fn, step_key(seed, count, key))
 
     slots = forced(tol) if solver == "cg" else {}
@@ -205,7 +213,14 @@ def gauss_newton(
         >>> print(tx.step(grads, tx.init(params), params, model_fn=residuals)[0].round())
         [1. 2.]
     """
-    direction = scale_by_gauss_newton(damping, tol, max_steps, preconditioner, solver, seed)
+    direction = scale_by_gauss_newton(
+        damping,
+        tol,
+        max_steps,
+        preconditioner,
+        solver,
+        seed,
+    )
     return with_line_search(direction, line_search)
 
 

@@ -139,4 +139,11 @@ def hessian_free(
         >>> print(tx.step(params, tx.init(params), params, model_fn=lambda p: p)[0])
         [1.5]
     """
-    return with_line_search(scale_by_hessian_free(damping, decay, max_steps), line_search)
+    return with_line_search(
+        scale_by_hessian_free(
+            damping,
+            decay,
+            max_steps,
+        ),
+        line_search,
+    )

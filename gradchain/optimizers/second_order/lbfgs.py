@@ -92,7 +92,11 @@ def scale_by_lbfgs(
         pair, point = next_pair(s, g, p, grad)
         new = s | point | store_pair(pair, s, store)
         factor = first_scale(g, p, value, scale_first)
-        direction, is_downhill = downhill_or_gradient(multiply(g, new, factor), g, factor)
+        direction, is_downhill = downhill_or_gradient(
+            multiply(g, new, factor),
+            g,
+            factor,
+        )
         is_lost = ~is_downhill & has_direction(g)
         return direction, new | {"pairs": jnp.where(is_lost, 0, new["pairs"])}
 

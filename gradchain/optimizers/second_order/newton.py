@@ -61,7 +61,14 @@ def scale_by_newton(damping: NonNegative = 0.0) -> Body:
     """
 
     def rule(g, p, value_fn):
-        return along_gradient(solve_dense(hessian_operator(value_fn, p), g, damping), g)
+        return along_gradient(
+            solve_dense(
+                hessian_operator(value_fn, p),
+                g,
+                damping,
+            ),
+            g,
+        )
 
     return treewise(rule)
 

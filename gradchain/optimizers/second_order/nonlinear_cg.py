@@ -142,7 +142,14 @@ def scale_by_nonlinear_cg(
         is_finite = jnp.isfinite(dot(g, g))
         keep = lambda new, old: jnp.where(is_finite, new, old)
         since = jnp.where(starts | ~is_downhill, 1, increment(s["since_start"]))
-        new = {"grad": map_leaves(keep, g, old), "direction": map_leaves(keep, direction, d)}
+        new = {
+            "grad": map_leaves(
+                keep,
+                g,
+                old,
+            ),
+            "direction": map_leaves(keep, direction, d),
+        }
         return direction, new | {"since_start": keep(since, s["since_start"])}
 
     return treewise(rule, grad=like_param, direction=like_param, since_start=counter)

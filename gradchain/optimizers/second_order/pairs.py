@@ -60,7 +60,11 @@ def next_pair(s: State, g: Updates, p: Params, grad: Updates) -> tuple[Pair, Sta
     info = jnp.finfo(sy.dtype)
     is_curved = sy > info.eps * root(ss) * root(yy)
     is_curved &= jnp.minimum(sy, yy) >= info.tiny
-    keep = lambda new, old: map_leaves(lambda x, y: jnp.where(is_point, x, y), new, old)
+    keep = lambda new, old: map_leaves(
+        lambda x, y: jnp.where(is_point, x, y),
+        new,
+        old,
+    )
     point = {
         "count": jnp.where(is_point, increment(s["count"]), s["count"]),
         "params": keep(p, s["params"]),

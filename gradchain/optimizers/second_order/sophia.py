@@ -124,7 +124,11 @@ def scale_by_sophia(
         return map_leaves(divide, mu, hessian), {"mu": mu, "hessian": hessian}
 
     def by_hutchinson(g, s, p, count, value_fn, key=None):
-        estimate = lambda: hutchinson_diagonal(value_fn, p, step_key(seed, count, key))
+        estimate = lambda: hutchinson_diagonal(
+            value_fn,
+            p,
+            step_key(seed, count, key),
+        )
         return direction(g, s, count, estimate)
 
     def by_samples(g, s, p, count, sampled_value_fn, key=None):
@@ -147,7 +151,11 @@ def hutchinson_diagonal(
     """
     signs = rademacher_like(key, p)
     products = hessian_vector_product(value_fn, p, signs)
-    return map_leaves(lambda z, x: (jnp.conj(z) * x).real / _parts(z), signs, products)
+    return map_leaves(
+        lambda z, x: (jnp.conj(z) * x).real / _parts(z),
+        signs,
+        products,
+    )
 
 
 def every_few_steps(
@@ -218,7 +226,16 @@ def sophia(
         [0.875 1.25 ]
     """
     return chain(
-        scale_by_sophia(b1, b2, eps, gamma, update_every, estimator, batch_size, seed),
+        scale_by_sophia(
+            b1,
+            b2,
+            eps,
+            gamma,
+            update_every,
+            estimator,
+            batch_size,
+            seed,
+        ),
         add_decayed_weights(weight_decay, where),
         scale_by_learning_rate(learning_rate),
     )
