@@ -82,6 +82,7 @@ def paths(state):
     }
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize("serialize", SERIALIZERS)
 @pytest.mark.parametrize("name", [name for name in TRANSFORMATIONS if name != "stateless"])
 def test_a_restored_state_goes_on_bit_for_bit(name, serialize, tmp_path):
@@ -205,6 +206,7 @@ def test_a_run_goes_on_with_a_clip_and_a_schedule_that_it_did_not_begin_with(tmp
     assert new["scale_by_learning_rate"]["count"] == 7
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize("serialize", SERIALIZERS)
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_a_restored_state_goes_on_in_an_edited_chain(name, serialize, tmp_path):

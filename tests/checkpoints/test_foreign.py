@@ -118,6 +118,7 @@ def assert_goes_on(theirs, ours, tolerance=1e-12, extra=(), before=7, after=5):
     return report
 
 
+@pytest.mark.rotated(3)
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_run_of_optax_goes_on(name):
     report = assert_goes_on(*PAIRS[name])

@@ -21,7 +21,7 @@ def jax_as_users_have_it():
         yield
 
 
-@pytest.mark.rotated(2)
+@pytest.mark.rotated(4)
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_the_code_of_a_page_runs(page):
     names = {"__name__": page.stem}

@@ -73,7 +73,7 @@ def test_reasons_are_for_laws_that_exist():
     }
 
 
-@pytest.mark.rotated(10)
+@pytest.mark.rotated(15)
 @each_law
 @each_main_row
 def test_law(row, law):
@@ -81,7 +81,7 @@ def test_law(row, law):
     law(row)
 
 
-@pytest.mark.rotated(8)
+@pytest.mark.rotated(12)
 @each_dtype
 @each_direction
 def test_numbers(row, dtype):
@@ -96,13 +96,14 @@ def test_trajectory_in_float32(row):
     laws.follows_its_twin(row, jnp.float32, 1e-6)
 
 
+@pytest.mark.rotated(2)
 @each_row
 def test_trajectory_in_float64(row):
     skip_with_reason(row, "follows_its_twin")
     laws.follows_its_twin(row, jnp.float64, 1e-12)
 
 
-@pytest.mark.rotated(8)
+@pytest.mark.rotated(12)
 @each_main_row
 def test_goes_on_from_a_checkpoint(row, tmp_path):
     skip_with_reason(row, "goes_on_from_a_checkpoint")

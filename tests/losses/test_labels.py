@@ -49,6 +49,7 @@ def check_traced(loss, x, labels, right):
     assert jnp.all(slopes[is_wrong] == 0)
 
 
+@pytest.mark.rotated(4)
 @pytest.mark.parametrize("name", OF_CLASSES)
 @pytest.mark.parametrize("label", [-1, -100, 3, 2**31 - 1])
 def test_a_label_of_no_class_is_refused(name, label):
@@ -60,6 +61,7 @@ def test_a_label_of_no_class_is_refused(name, label):
     check_traced(loss, X, labels, right)
 
 
+@pytest.mark.rotated(4)
 @pytest.mark.parametrize("name", OF_CLASSES[:-1])
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint32, np.int64])
 def test_labels_are_of_any_integer_dtype(name, dtype):
@@ -110,6 +112,7 @@ def test_without_a_mask_the_error_names_the_way(name):
     np.testing.assert_allclose(made[::2], loss(X[::2], labels[::2]), rtol=1e-6)
 
 
+@pytest.mark.rotated(4)
 @pytest.mark.parametrize("name", OF_TWO)
 @pytest.mark.parametrize("dtype", [int, float])
 def test_a_label_of_another_pair_is_refused(name, dtype):

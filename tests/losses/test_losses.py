@@ -55,6 +55,7 @@ def test_every_loss_has_a_case():
     assert public - REACHED_BY_OTHERS == {name.split(",")[0] for name in CASES}
 
 
+@pytest.mark.rotated(2)
 @each_case
 def test_has_the_numbers_of_its_twin(name):
     loss, twin, args = arrays(name, jnp.float64)
@@ -65,7 +66,7 @@ def test_has_the_numbers_of_its_twin(name):
     np.testing.assert_allclose(jax.jit(loss)(*args), expected, rtol=1e-10, atol=1e-13)
 
 
-@pytest.mark.rotated(4)
+@pytest.mark.rotated(8)
 @each_case
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_keeps_the_dtype(name, dtype):
@@ -78,7 +79,7 @@ def test_keeps_the_dtype(name, dtype):
     np.testing.assert_array_equal(made, wide.astype(dtype))  # computed in float32, rounded once
 
 
-@pytest.mark.rotated(3)
+@pytest.mark.rotated(5)
 @each_case
 def test_slopes_are_those_of_its_numbers(name):
     if name == "make_fenchel_young_loss":
@@ -87,7 +88,7 @@ def test_slopes_are_those_of_its_numbers(name):
     jax.test_util.check_grads(lambda x: loss(x, *rest), (x,), order=1, modes=["rev"], rtol=1e-5)
 
 
-@pytest.mark.rotated(3)
+@pytest.mark.rotated(4)
 @each_case
 def test_equals_optax(name):
     loss, _, args = CASES[name]
@@ -134,7 +135,7 @@ FAR = {
 }
 
 
-@pytest.mark.rotated(4)
+@pytest.mark.rotated(6)
 @pytest.mark.parametrize("name", FAR)
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_is_finite_far_out(name, dtype):

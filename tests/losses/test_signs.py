@@ -56,7 +56,7 @@ def drawn(name, seed, size, dtype):
     return narrow, [np.asarray(cast(x, np.float64)) for x in narrow]
 
 
-@pytest.mark.rotated(4)
+@pytest.mark.rotated(10)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", NAMES)
 @settings(deadline=None, max_examples=25, derandomize=True)

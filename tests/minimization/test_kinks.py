@@ -54,7 +54,7 @@ METHODS = {
 TOLERANCES = {"by rounding": 1e-4, "of one's own": gc.minimization.Tolerance(1e-4, 1e-7)}
 
 
-@pytest.mark.rotated(4)
+@pytest.mark.rotated(8)
 @pytest.mark.parametrize("tol", TOLERANCES)
 @pytest.mark.parametrize("name", METHODS)
 def test_success_is_claimed_where_the_gradient_is_small_only(name, tol):
@@ -81,7 +81,7 @@ FREE = ["trust_region", "trust_region-dogleg", "lbfgs", "lbfgsb", "bfgs", "nonli
 FREE += ["lbfgs-hager_zhang", "lbfgs-backtracking"]
 
 
-@pytest.mark.rotated(3)
+@pytest.mark.rotated(6)
 @pytest.mark.parametrize("name", FREE)
 @pytest.mark.parametrize("start", [(2.0, -1.0), (0.0, 0.0), (300.0, 1e-3)])
 def test_what_falls_without_bound_is_unbounded(name, start):

@@ -77,6 +77,7 @@ ENDS = {
 ENDS["a gradient that lies"][0].defjvps(lambda t, value, p: -2.0 * jnp.vdot(p, t))
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize("name", ENDS)
 def test_how_it_ends(name):
     fun, start, settings, status = ENDS[name]

@@ -44,6 +44,7 @@ def residuals(p, x, y, units):
     return p[0] * jnp.exp(-p[1] * x) + p[2] - y
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 @pytest.mark.parametrize(
     ("tx", "bounds"),

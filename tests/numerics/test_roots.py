@@ -41,6 +41,7 @@ def test_the_slope_at_zero_is_zero(ours, plain, slope, way):
     np.testing.assert_allclose(at_each, [0.0, slope], rtol=1e-6)
 
 
+@pytest.mark.rotated(3)
 @pytest.mark.parametrize("outer", [jax.jacfwd, jax.jacrev])
 @pytest.mark.parametrize("inner", [jax.jacfwd, jax.jacrev])
 @each_root

@@ -32,6 +32,7 @@ def size_of(row: ScheduleRow) -> float:
     return max(abs(row.twin(t, **row.arguments)) for t in range(60))
 
 
+@pytest.mark.rotated(3)
 @each_schedule
 def test_schedule_is_its_twin_at_steps_beyond_the_floats(row):
     """Of arrays of steps, of traced ones and of Python integers."""
@@ -169,6 +170,7 @@ def _line() -> gc.Schedule:
     return gc.linear_schedule(**LINE)
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize("boundary", [2**24 + 1, 10**8 + 1, 2**30 + 1, TOP - 30])
 @pytest.mark.parametrize("name", BEGINNINGS)
 def test_a_boundary_is_met_to_the_step(name, boundary):

@@ -94,6 +94,7 @@ def test_schedule_is_a_value(row):
     assert schedule != gc.constant_schedule(-1.0)
 
 
+@pytest.mark.rotated(3)
 @each_schedule
 def test_schedule_adds_no_trace_and_takes_traced_numbers(row):
     traces = []
@@ -113,6 +114,7 @@ def test_schedule_adds_no_trace_and_takes_traced_numbers(row):
     assert len(traces) == 1
 
 
+@pytest.mark.rotated(3)
 @each_schedule
 def test_schedule_can_be_vmapped(row):
     sweep = [

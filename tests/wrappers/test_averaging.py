@@ -126,6 +126,7 @@ PLACES = {
 }
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize("keeper", KEEPERS)
 @pytest.mark.parametrize("place", PLACES)
 def test_the_weights_to_evaluate_with_are_found(place, keeper):

@@ -98,6 +98,7 @@ def test_a_frozen_gradient_is_in_no_norm(way, dtype):
             check_live(tx.update(gradient, state)[0], grads)
 
 
+@pytest.mark.rotated(2)
 @each_way
 def test_a_frozen_leaf_without_a_gradient_stays_a_hole(way):
     tx = WAYS[way]()
