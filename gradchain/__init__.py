@@ -351,6 +351,7 @@ _PUBLIC_ROOMS = frozenset(
         "penalties",
         "plot",
         "projections",
+        "ranges",
         "schedules",
         "searches",
         "slots",

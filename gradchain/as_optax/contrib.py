@@ -84,6 +84,8 @@ _SLOTS = ReduceLROnPlateauState(
     count="in_window",
     avg_value="average",
 )
+#: integers in optax, floats in the native state
+_COUNTS = ("plateau_count", "cooldown_count", "count")
 
 
 def reduce_on_plateau(
@@ -102,8 +104,7 @@ def reduce_on_plateau(
     def read(state: dict[str, Any]) -> ReduceLROnPlateauState:
         slots = state["reduce_on_plateau"]
         found = ReduceLROnPlateauState(*(slots[slot] for slot in _SLOTS))
-        counts = ("plateau_count", "cooldown_count", "count")
-        return found._replace(**{k: getattr(found, k).astype(jnp.int32) for k in counts})
+        return found._replace(**{k: getattr(found, k).astype(jnp.int32) for k in _COUNTS})
 
     def update(
         updates: Updates,
@@ -113,7 +114,8 @@ def reduce_on_plateau(
     ) -> tuple[Any, ReduceLROnPlateauState]:
         # in optax, infinity stands for none
         best = jnp.minimum(state.best_value, WORST)
-        slots = dict(zip(_SLOTS, state._replace(best_value=best), strict=True))
+        counts = {k: getattr(state, k).astype(jnp.float32) for k in _COUNTS}
+        slots = dict(zip(_SLOTS, state._replace(best_value=best, **counts), strict=True))
         updates, new = tx.update(updates, {"reduce_on_plateau": slots}, params, **extra)
         return updates, read(new)
 

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, TypeVar
@@ -27,6 +28,7 @@ from gradchain.cli.reading import BadInput, read, title
 from gradchain.config import Config, from_config, to_config
 from gradchain.core.call import Call
 from gradchain.core.factory import FACTORIES, Factory
+from gradchain.core.idle import IdlePatternWarning
 from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Tree
@@ -201,7 +203,8 @@ def _describe(arguments: Arguments) -> str:
     sizes = {x.dtype.itemsize for x in jax.tree.leaves(shapes)}
     if not sizes:
         raise BadInput(f"{title(arguments.params)}: there is no shape in it")
-    with jax.enable_x64(max(sizes) >= 8):
+    with jax.enable_x64(max(sizes) >= 8), warnings.catch_warnings():
+        warnings.simplefilter("ignore", IdlePatternWarning)  # check finds them too
         try:
             description = describe(tx, shapes)
         except (ValueError, TypeError) as error:

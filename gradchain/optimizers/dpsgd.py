@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradchain.core.ranges import Fraction, Hyper, NonNegative
+from gradchain.core.ranges import Fraction, Hyper, Limit, NonNegative
 from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.transforms.momentum import add_momentum
 from gradchain.transforms.per_example import differentially_private_aggregate
@@ -12,7 +12,7 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 @recipe
 def dpsgd(
     learning_rate: Hyper,
-    l2_norm_clip: NonNegative,
+    l2_norm_clip: Limit,
     noise_multiplier: NonNegative,
     seed: int = 0,
     momentum: Fraction | None = None,
@@ -25,7 +25,7 @@ def dpsgd(
 
     Args:
         learning_rate: the rate, or its schedule.
-        l2_norm_clip: the largest norm of an example's gradient.
+        l2_norm_clip: the largest norm of an example's gradient; infinite for no bound.
         noise_multiplier: the standard deviation of the noise, in units of ``l2_norm_clip``.
         seed: chooses the noise.
         momentum: the decay of the heavy ball; ``None`` keeps no momentum.

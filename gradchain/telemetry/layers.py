@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from gradchain.core.by_label import ByLabel
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Numeric, Params, Tree, Updates, Where
 from gradchain.core.walk import walk
-from gradchain.numerics.arithmetic import abs2, cast, safe_divide
+from gradchain.numerics.arithmetic import abs2, cast, compute_dtype, real_dtype, safe_divide
 from gradchain.numerics.lengths import in_range, scaled
 from gradchain.numerics.reductions import size, varying_axes
 from gradchain.numerics.roots import root
@@ -75,49 +76,27 @@ class Layers:
     ) -> Metrics:
         """Norms of all leaves and of layers, and their health."""
         trees = {"gradient_norm": gradients, "update_norm": updates, "parameter_norm": params}
-        squares, units = {}, {}
-        for name, tree in trees.items():
-            squares[name], by = in_range(functools.partial(self.squares, tree), _sum)
-            units[name] = 1 / by  # usually 1: all squares of a tree are in its square
+        squares = {name: self.squares(tree) for name, tree in trees.items()}
         found: Metrics = {}
         layers = {f"/{layer}": indices for layer, indices in self.members.items()}
         for suffix, indices in ({"": self.everything} | layers).items():
-            norms = {k: _norm(column, indices) * units[k] for k, column in squares.items()}
+            norms = {k: of_leaves.root(indices) for k, of_leaves in squares.items()}
             norms["update_ratio"] = safe_divide(norms["update_norm"], norms["parameter_norm"])
             found |= {f"{k}{suffix}": norm for k, norm in norms.items()}
-        in_order = flatten_like(self.treedef, gradients)
-        found |= self.health(
-            squares["gradient_norm"],
-            units["gradient_norm"],
-            in_order,
-        )
+        found |= self.health(squares["gradient_norm"])
         return {name: found[name] for name in self.names}
 
-    def squares(self, tree: Tree, by: jax.Array | None) -> list[jax.Array]:
-        """The squared norm of each scaled leaf.
+    def squares(self, tree: Tree) -> Squares:
+        """The squared norm of each leaf that has elements.
 
         Inside ``shard_map`` it is over all shards.
         """
-        times = lambda x: x if by is None else scaled(x, cast(by, x.real.dtype))
-        square = lambda x: jnp.sum(abs2(times(upcast(x))))
-        column = flatten_like(self.treedef, map_leaves(square, tree))
-        buckets: dict[tuple[Any, ...], list[int]] = {}
-        for i, x in enumerate(column):
-            if x is not None:
-                buckets.setdefault((x.dtype, *sorted(varying_axes(x))), []).append(i)
-        for (_, *axes), indices in buckets.items():
-            if axes:  # one reduction for all that are split alike
-                sums = lax.psum(jnp.stack([column[i] for i in indices]), tuple(axes))
-                for i, x in zip(indices, sums, strict=True):
-                    column[i] = x
-        return [jnp.zeros(()) if x is None else x for x in column]
+        column = flatten_like(self.treedef, map_leaves(upcast, tree))
+        live = {i: x for i, x in enumerate(column) if x is not None and x.size}
+        values, by = in_range(functools.partial(_squares, list(live.values())))
+        return Squares(values, 1 / by, {i: place for place, i in enumerate(live)}, live)
 
-    def health(
-        self,
-        squares: list[jax.Array],
-        unit_of_squares: jax.Array,
-        gradients: list[jax.Array | None],
-    ) -> Metrics:
+    def health(self, squares: Squares) -> Metrics:
         """The health of layers, and how many vanish or explode.
 
         It is -1 for a layer that vanishes, 1 for one that explodes, else 0.
@@ -126,11 +105,9 @@ class Layers:
         found: Metrics = dict.fromkeys(names, jnp.zeros(()))
         rms: Metrics = {}
         for layer, indices in self.members.items():
-            pairs = [(squares[i], gradients[i]) for i in indices]
-            live = [(square, g) for square, g in pairs if g is not None and g.size]
+            live = [squares.leaves[i] for i in indices if i in squares.leaves]
             if live:
-                total = _sum([square for square, _ in live])
-                rms[layer] = root(total / sum(size(g) for _, g in live)) * unit_of_squares
+                rms[layer] = squares.root(indices, sum(map(size, live)))
         if not rms:
             return found | {"vanishing": jnp.zeros(()), "exploding": jnp.zeros(())}
         sizes = jnp.stack(list(rms.values()))
@@ -146,15 +123,51 @@ class Layers:
         return found | {"vanishing": jnp.sum(state < 0), "exploding": jnp.sum(state > 0)}
 
 
-def _norm(squares: list[jax.Array], indices: list[int]) -> jax.Array:
-    return root(_sum([squares[i] for i in indices]))
+class Squares(NamedTuple):
+    """Squared norms of leaves, each in a unit of its own.
+
+    The unit is 1 wherever the square is in range. What is infinite or NaN, or far larger, spoils
+    none of the others.
+
+    Attributes:
+        values: the squared norms, divided by the squares of the units.
+        units: powers of two.
+        places: where a leaf stands in them, by its place in the tree.
+        leaves: the leaves, by their places in the tree.
+    """
+
+    values: jax.Array
+    units: jax.Array
+    places: dict[int, int]
+    leaves: dict[int, jax.Array]
+
+    def root(self, indices: Sequence[int], count: int = 1) -> jax.Array:
+        """The root of the sum over some leaves, divided by ``count``."""
+        places = np.array([self.places[i] for i in indices if i in self.places], np.int32)
+        if not places.size:
+            return jnp.zeros((), self.values.dtype)
+        values, units = self.values[places], self.units[places]
+        unit = jnp.max(units)
+        ratios = units / unit
+        return root(jnp.sum(values * ratios * ratios) / count) * unit
 
 
-def _sum(scalars: list[jax.Array]) -> jax.Array:
-    if not scalars:
-        return jnp.zeros(())
-    wide = jnp.result_type(*scalars)
-    return jnp.sum(jnp.stack([x.astype(wide) for x in scalars]))
+def _squares(leaves: Sequence[jax.Array], by: jax.Array | None) -> jax.Array:
+    """The squared norms of leaves, each multiplied by its number."""
+    if not leaves:
+        return jnp.zeros(0)
+    dtype = real_dtype(compute_dtype(*(x.dtype for x in leaves)))
+    column, buckets = [], {}
+    for i, x in enumerate(leaves):
+        wide = cast(x, compute_dtype(x.dtype, dtype))
+        column.append(jnp.sum(abs2(wide if by is None else scaled(wide, by[i]))))
+        buckets.setdefault(tuple(sorted(varying_axes(x))), []).append(i)
+    for axes, indices in buckets.items():
+        if axes:  # one reduction for all that are split alike
+            sums = lax.psum(jnp.stack([column[i] for i in indices]), axes)
+            for i, x in zip(indices, sums, strict=True):
+                column[i] = x
+    return jnp.stack(column)
 
 
 def _upper_quartile(x: jax.Array) -> jax.Array:

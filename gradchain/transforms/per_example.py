@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.columns import Columns
-from gradchain.core.ranges import NonNegative
+from gradchain.core.ranges import Limit, NonNegative
 from gradchain.core.stage import Body, Stage
 from gradchain.core.transformation import transform
 from gradchain.core.trees import PerTree
@@ -228,7 +228,7 @@ def _over_examples(
 
 @transform
 def differentially_private_aggregate(
-    l2_norm_clip: NonNegative, noise_multiplier: NonNegative, seed: int = 0, layerwise: bool = False
+    l2_norm_clip: Limit, noise_multiplier: NonNegative, seed: int = 0, layerwise: bool = False
 ) -> Body:
     r"""Mean of clipped per-example gradients with noise for privacy (DP-SGD).
 
@@ -245,7 +245,7 @@ def differentially_private_aggregate(
     depends on how examples are drawn, and is not computed here.
 
     Args:
-        l2_norm_clip: the largest norm :math:`C` of an example's gradient.
+        l2_norm_clip: the largest norm :math:`C` of an example's gradient; infinite for no bound.
         noise_multiplier: the standard deviation :math:`\sigma` of the noise, in units of :math:`C`.
         seed: chooses the noise.
         layerwise: whether to clip leaf by leaf, as ``per_example_layer_norm_clip``.

@@ -218,7 +218,7 @@ def test_an_optax_optimizer_as_the_only_member_is_itself():
 
 @pytest.mark.parametrize(
     "wrong",
-    [None, (), [gc.adam(0.1)], {"a": gc.adam(0.1)}, 3, gc.adam],
+    [None, (), [gc.adam(0.1)], {"a": gc.adam(0.1)}, 3],
     ids=lambda x: type(x).__name__,
 )
 @pytest.mark.parametrize(
@@ -231,6 +231,8 @@ def test_an_optax_optimizer_as_the_only_member_is_itself():
 def test_what_is_no_member_is_refused_where_it_is_written(make, where, wrong):
     with pytest.raises(TypeError, match=f"{where} must be a transformation"):
         make(wrong)
+    with pytest.raises(TypeError, match=f"{where} is the function adam itself.* Call it"):
+        make(gc.adam)
 
 
 def test_a_hand_written_pair_is_wrapped():

@@ -259,7 +259,7 @@ def test_nnx_jit_does_not_retrace_for_an_equal_transformation():
 
 
 def test_an_nnx_optimizer_follows_plain_jax():
-    tx = make_tx("*/kernel")
+    tx = make_tx("kernel")
     model = nnx.Linear(8, 4, rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
     params = nnx.to_pure_dict(nnx.state(model))

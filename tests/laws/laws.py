@@ -320,7 +320,7 @@ def can_be_differentiated(row: Row) -> None:
     with jax.enable_x64(True):
         shapes = {"bias": (3,), "dead": (2,), "kernel": (3, 2)}
         p, grads, tx = params(jnp.float64, shapes), gradients(jnp.float64, 2, shapes), row.make()
-        grads = {k: (g + 0.3) * DEAD[k] for k, g in grads.items()}
+        grads = {k: (g + 0.3) * DEAD[k][None] for k, g in grads.items()}
 
         @jax.jit
         def loss(tx: Any, p: Any, grads: Any) -> jax.Array:

@@ -58,7 +58,7 @@ def test_the_model_of_momo_knows_which_leaves_decay():
         {"a": jnp.array([2.0]), "b": jnp.array([3.0])},
         {"a": jnp.array([1.0]), "b": jnp.array([0.5])},
     )
-    for where in (None, "a", "c"):
+    for where in (None, "a", lambda path, x: False):
         tx = gc.momo(2.0, weight_decay=0.125, where=where)  # a rate that does not cut the step
         u, _ = tx.update(g, tx.init(p), p, value=1.5)
         model = 1.5 + sum(float((g[k] * u[k])[0]) for k in p)

@@ -411,10 +411,11 @@ def test_wrong_arguments_are_refused():
         gc.watch(gc.sgd(0.1), by="group").init(PARAMS)
     with pytest.raises(TypeError, match="for 'a/bias' it gave 2"):
         gc.watch(gc.sgd(0.1), by=lambda path, leaf: len(leaf.shape) + 1).init(PARAMS)
-    with pytest.raises(
-        ValueError, match=r"healthy must be a pair, the least and the largest.*not 0\.5"
-    ):
-        gc.watch(gc.sgd(0.1), healthy=0.5).init(PARAMS)
+    with pytest.raises(TypeError, match=r"'healthy' must be a tuple, a list .*not 0\.5"):
+        gc.watch(gc.sgd(0.1), healthy=0.5)
+    for wrong in ((0.5,), (1e-3, 1.0, 1e3)):
+        with pytest.raises(ValueError, match=r"healthy must be a pair, the least and the largest"):
+            gc.watch(gc.sgd(0.1), healthy=wrong).init(PARAMS)
     tx = gc.watch(gc.sgd(0.1))
     with pytest.raises(TypeError, match="update: 'watch' needs params"):
         tx.update(GRADS, tx.init(PARAMS))

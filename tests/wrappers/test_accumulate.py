@@ -238,15 +238,28 @@ def test_the_number_of_micro_steps_may_depend_on_the_steps_made():
 
 
 @pytest.mark.parametrize(("every", "expected"), [(1, 1), (1.4, 1), (1.5, 2), (2.4, 2), (3, 3)])
-def test_the_number_of_micro_steps_is_rounded(every, expected):
-    made, _ = updates_of(gc.accumulate(gc.scale(1.0), every), [1.0] * 12)
+def test_the_number_of_micro_steps_of_a_schedule_is_rounded(every, expected):
+    made, _ = updates_of(gc.accumulate(gc.scale(1.0), lambda step: every), [1.0] * 12)
     assert [t for t, u in enumerate(made, start=1) if u] == list(range(expected, 13, expected))
 
 
-@pytest.mark.parametrize("every", [0, 0.5, -1, NAN])
+@pytest.mark.parametrize("every", [1, 2, 3, 2.0])
+def test_a_whole_float_is_a_number_of_micro_steps(every):
+    made, _ = updates_of(gc.accumulate(gc.scale(1.0), every), [1.0] * 12)
+    steps = [t for t, u in enumerate(made, start=1) if u]
+    assert steps == list(range(int(every), 13, int(every)))
+
+
+@pytest.mark.parametrize("every", [0, -1, -2.0])
 def test_a_number_below_one_is_refused(every):
     with pytest.raises(ValueError, match="accumulate: every must be 1 or more, not"):
-        gc.accumulate(gc.sgd(0.1), every).init(jnp.ones(2))
+        gc.accumulate(gc.sgd(0.1), every)
+
+
+@pytest.mark.parametrize("every", [0.5, 1.4, 1.5, NAN, True])
+def test_a_number_that_is_not_whole_is_refused(every):
+    with pytest.raises(TypeError, match="accumulate: every must be an integer, not"):
+        gc.accumulate(gc.sgd(0.1), every)
 
 
 def test_another_number_of_micro_steps_is_no_other_program():
