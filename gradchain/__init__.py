@@ -351,7 +351,6 @@ _PUBLIC_ROOMS = frozenset(
         "penalties",
         "plot",
         "projections",
-        "ranges",
         "schedules",
         "searches",
         "slots",
