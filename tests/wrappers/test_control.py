@@ -12,15 +12,16 @@ from gradchain.core.walk import walk
 from tests.laws import samples
 from tests.laws.samples import assert_close, assert_identical
 from tests.support.control_flow import GRADS, PARAMS, every_third, go, steps
+from tests.support.jaxprs import named_primitives
 from tests.support.random_trees import few, trees
 
 
 def conditionals(tx, params=PARAMS, **extra):
     """The conditionals of a compiled update, and how many square roots stand outside of them."""
     state = tx.init(params)
-    jaxpr = jax.make_jaxpr(lambda g, s, p: tx.update(g, s, p, **extra))(params, state, params).jaxpr
-    names = [eqn.primitive.name for eqn in jaxpr.eqns]
-    return names.count("cond"), names.count("sqrt")
+    jaxpr = jax.make_jaxpr(lambda g, s, p: tx.update(g, s, p, **extra))(params, state, params)
+    outside = [name for name, inside in named_primitives(jaxpr.jaxpr) if not inside]
+    return outside.count("cond"), outside.count("sqrt")
 
 
 # ------------------------------------------------------------------------------------ at some steps

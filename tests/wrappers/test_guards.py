@@ -332,15 +332,20 @@ def test_the_first_leaf_and_then_another_and_the_first_again():
 
 
 def test_a_watch_inside_shows_what_overflows_and_changes_nothing():
-    """The square of 1e25 is no number in float32, but the clip makes a step of it."""
+    """The square of 1e25 is no number in float32, nor is the norm of 3e38 thrice, but the clip
+    makes a step of each.
+    """
     params = {"w": jnp.ones(3)}
     clipped = gc.chain(
         gc.clip_by_global_norm(1.0), gc.scale_by_adam(), gc.scale_by_learning_rate(0.1)
     )
     plain, watched = gc.skip_nonfinite(clipped), gc.skip_nonfinite(gc.watch(clipped, every=1))
-    huge = {"w": jnp.array([1e25, 0.0, -1e25])}
-    expected, _ = plain.step(huge, plain.init(params), params)
-    made, state = watched.step(huge, watched.init(params), params)
-    np.testing.assert_array_equal(made["w"], expected["w"])
-    assert state["skip_nonfinite"]["skipped"] == 0 and gc.bad_leaf(state, params) is None
-    assert not jnp.isfinite(gc.metrics(state)["skip_nonfinite/inner/clip_by_global_norm/norm_in"])
+    for size, norm in ((1e25, 1e25 * 3**0.5), (3e38, INF)):
+        huge = {"w": jnp.array([size, size, -size])}
+        expected, _ = plain.step(huge, plain.init(params), params)
+        made, state = watched.step(huge, watched.init(params), params)
+        np.testing.assert_array_equal(made["w"], expected["w"])
+        assert jnp.all(made["w"] != params["w"])
+        assert state["skip_nonfinite"]["skipped"] == 0 and gc.bad_leaf(state, params) is None
+        shown = gc.metrics(state)["skip_nonfinite/inner/clip_by_global_norm/norm_in"]
+        np.testing.assert_allclose(shown, norm, rtol=1e-6)

@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 import gradchain as gc
 from gradchain import losses
 from gradchain.tree.random import rademacher_like
+from tests.support.jaxprs import named_primitives
 
 
 def tangled(params):
@@ -36,17 +37,6 @@ def diagonal_of(fun, params):
 def slot(state):
     ((_, entry),) = state.items()
     return entry["hessian"] if "hessian" in entry else entry["nu"]
-
-
-def named_primitives(jaxpr, inside=False):
-    """Each primitive of a program, and whether it stands inside a conditional."""
-    for eqn in jaxpr.eqns:
-        yield eqn.primitive.name, inside
-        for value in eqn.params.values():
-            for x in value if isinstance(value, tuple | list) else [value]:
-                inner = getattr(x, "jaxpr", x)
-                if hasattr(inner, "eqns"):
-                    yield from named_primitives(inner, inside or eqn.primitive.name == "cond")
 
 
 TRANSFORMATIONS = [
