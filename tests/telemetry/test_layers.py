@@ -114,6 +114,17 @@ def test_a_norm_that_is_not_finite_is_shown_as_it_is():
     assert found["exploding"] == 1.0
 
 
+@pytest.mark.parametrize("size", [3e-30, 1e-10, 1.0, 1e10, 3e30])
+@pytest.mark.parametrize("other", [0.0, 1e-30, 1e25, np.inf, np.nan])
+def test_the_norm_of_a_layer_is_its_own_whatever_the_others_are(size, other):
+    grads = {"x": jnp.full(4, size), "y": jnp.array([other]), "z": jnp.full((2, 2), size)}
+    found = measured(gc.watch(gc.sgd(1.0), by="path"), grads=grads, params=grads)
+    norms = [found[f"gradient_norm{of}"] for of in ("/x", "/y", "/z", "")]
+    with np.errstate(over="ignore"):
+        whole = np.float32(np.hypot(8.0**0.5 * size, other))
+    np.testing.assert_allclose(norms, [2 * size, other, 2 * size, whole], rtol=1e-6)
+
+
 def test_a_layer_may_be_called_health():
     params = {"health": {"kernel": jnp.ones(2)}, "other": jnp.ones(2), "third": jnp.ones(2)}
     tx = gc.watch(gc.sgd(0.1), by="path")
