@@ -35,7 +35,7 @@ def normalize_leaf(keep: gc.Hyper, eps: gc.Hyper = 1e-6):
     """Each leaf over its norm, or over what is left of the longest norm that it had."""
 
     def rule(g, s):
-        longest = jnp.maximum(jnp.sqrt(gc.numerics.total(gc.numerics.abs2(g))), keep * s["longest"])
+        longest = jnp.maximum(gc.numerics.norm(g), keep * s["longest"])
         return g / (longest + eps), {"longest": longest}
 
     return gc.leafwise(rule, longest=gc.slots.scalar)
