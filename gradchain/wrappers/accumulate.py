@@ -10,7 +10,7 @@ from gradchain.core.ranges import Hyper, PositiveInt
 from gradchain.core.slots import counter, like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
-from gradchain.core.types import Pair
+from gradchain.core.types import Numeric, Pair
 from gradchain.numerics.arithmetic import cast
 from gradchain.numerics.counting import increment, is_before
 from gradchain.tree.mapping import map_leaves
@@ -61,7 +61,7 @@ def accumulate(inner: GradientTransformation | Pair, every: PositiveInt | Hyper)
             return jnp.where(first, 0.0, total) + jnp.where(finite, x, 0.0)
 
         value_sum = add(0.0 if value is None else value, s["value_sum"])
-        last = ~is_before(micro_step, every - 0.5)
+        last = ~is_before(micro_step, _rounded(every))
         steps = last & (taken > 0)
 
         def run(total, state):
@@ -99,3 +99,11 @@ def accumulate(inner: GradientTransformation | Pair, every: PositiveInt | Hyper)
     )
     body.micro_steps = every
     return body
+
+
+def _rounded(number: Numeric) -> Numeric:
+    """A number as a whole one; halves are rounded up."""
+    if jnp.issubdtype(jnp.result_type(number), jnp.integer):
+        return number
+    below = jnp.floor(number)
+    return jnp.where(number - below >= 0.5, below + 1, below)

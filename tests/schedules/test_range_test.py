@@ -155,14 +155,16 @@ def test_batches_may_differ_in_level_and_order(level, seed):
     assert expected.steepest / 3 < backwards.steepest < 3 * expected.steepest
 
 
-@pytest.mark.rotated(3)
-@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("make", [gc.sgd, gc.adam])
-@pytest.mark.parametrize("size", [4, 64])
-def test_batches_may_be_noisy(make, size, seed):
-    batches, whole = regression(seed, size)
-    expected, found = suggested(whole, make), suggested(batches, make)
-    assert expected.steepest / 5 < found.steepest < 5 * expected.steepest
+@pytest.mark.parametrize(("size", "largest"), [(4, 20), (64, 5)])
+def test_batches_may_be_noisy(make, size, largest):
+    """Most of all the median: with four examples in a batch a single run is chaotic."""
+    ratios = []
+    for seed in range(5):
+        batches, whole = regression(seed, size)
+        ratios.append(suggested(batches, make).steepest / suggested(whole, make).steepest)
+    assert 1 / 2.5 < np.median(ratios) < 2.5, ratios
+    assert min(ratios) > 1 / largest and max(ratios) < largest, ratios
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -237,7 +237,9 @@ def test_the_number_of_micro_steps_may_depend_on_the_steps_made():
     assert [t for t, u in enumerate(made, start=1) if u] == [1, 2, 5, 8]
 
 
-@pytest.mark.parametrize(("every", "expected"), [(1, 1), (1.4, 1), (1.5, 2), (2.4, 2), (3, 3)])
+@pytest.mark.parametrize(
+    ("every", "expected"), [(1, 1), (1.4, 1), (1.5, 2), (2.4, 2), (2.5, 3), (3, 3)]
+)
 def test_the_number_of_micro_steps_of_a_schedule_is_rounded(every, expected):
     made, _ = updates_of(gc.accumulate(gc.scale(1.0), lambda step: every), [1.0] * 12)
     assert [t for t, u in enumerate(made, start=1) if u] == list(range(expected, 13, expected))
