@@ -144,6 +144,7 @@ def simplex(s):
 
 def sparsemax_row(s, y):
     """Blondel et al.: max over the simplex of <p, s> - |p|^2 / 2, plus |e_y|^2 / 2, minus s_y"""
+    s = s - np.max(s)  # which changes nothing but that no large numbers cancel
     p = simplex(s)
     return p @ s - p @ p / 2 + 0.5 - s[y]
 
