@@ -179,7 +179,7 @@ def test_a_state_is_a_dict():
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_any_transformation_can_be_read(row):
-    p = samples.params(jnp.float32, {"kernel": (3, 2), "bias": (2,)})
+    p = samples.params(jnp.float32, {"kernel": (3, 2), "bias": (2,), "scale": (2,)})
     tx = row.make()
     now = gc.hyperparams(tx, tx.init(p))
     assert all(jnp.shape(x) == () and not jnp.isnan(x) for x in now.values()), now
