@@ -217,7 +217,11 @@ NO_DECAY = gc.to_config(gc.adam(0.1)) | {"b1": 1.0}
         ),
         ("a.yaml", '"@transform": adam\n1: 2', "a.yaml: .*1"),
         ("a.yaml", "", "a.yaml: this is no config"),
-        ("a.yaml", "? [a, b]\n: 1", "a.yaml: the key of type list is not text; put quotes around it"),
+        (
+            "a.yaml",
+            "? [a, b]\n: 1",
+            "a.yaml: the key of type list is not text; put quotes around it",
+        ),
         ("a.yaml", "true: 1", "a.yaml: the key True is not text; put quotes around it"),
         ("a.yaml", "1: 2\n'1': 3", "a.yaml: the key '1' is given twice"),
         (
