@@ -124,7 +124,7 @@ class Layers:
 
 
 class Squares(NamedTuple):
-    """Squared norms of leaves, each in a unit of its own.
+    """Squared norms, each in a unit of its own.
 
     The unit is 1 wherever the square is in range. What is infinite or NaN, or far larger, spoils
     none of the others.
@@ -142,7 +142,7 @@ class Squares(NamedTuple):
     leaves: dict[int, jax.Array]
 
     def root(self, indices: Sequence[int], count: int = 1) -> jax.Array:
-        """The root of the sum over some leaves, divided by ``count``."""
+        """The root of a sum over leaves, divided by ``count``."""
         places = np.array([self.places[i] for i in indices if i in self.places], np.int32)
         if not places.size:
             return jnp.zeros((), self.values.dtype)
