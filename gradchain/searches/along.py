@@ -91,6 +91,7 @@ def along(
         first = _previous_step(s, slope, direction, initial_step * length)
         if guess == "unit":
             first = _unit_step(initial_step, first, s["step"], direction, p)
+        first = jnp.minimum(first, jnp.finfo(first.dtype).max)
         m = start(value, slope, first, jnp.max(values))
         over = slope == 0
         step = jnp.where(over, 0.0, m["step"])

@@ -68,11 +68,11 @@ def test_polak_ribiere_is_never_below_zero_and_hager_zhang_not_far():
     (_, d), _ = directions(gc.scale_by_nonlinear_cg(), [first, shorter])
     np.testing.assert_array_equal(d, shorter)
     # g = (-3, 100): y = (-4, 100), g'y = 10012, p'y = 4, y'y = 10016, p'g = 3; beta = (10012 -
-    # 15024) / 4 = -1253
+    # 15024) / 4 = -1253, and 0.4 p'g_old / p'p = -0.4
     (_, d), _ = directions(
         gc.scale_by_nonlinear_cg("hager_zhang"), [first, jnp.array([-3.0, 100.0])]
     )
-    np.testing.assert_allclose(d, [-103.0, 100.0], rtol=1e-6)  # -1 / 0.01 instead
+    np.testing.assert_allclose(d, [-3.4, 100.0], rtol=1e-6)
 
 
 @each
