@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.types import Numeric, Params, State, Tree
+from gradchain.curvature.vectors import to_vector
 from gradchain.searches.search import where_tree
-from gradchain.tree.mapping import map_leaves
+from gradchain.tree.mapping import map_leaves, upcast
 from gradchain.tree.norms import largest_in
 
 FAR = 1e8  # from the start, as a multiple of its size, where a value falls without bound
@@ -122,9 +123,17 @@ def all_equal(a: Tree, b: Tree) -> jax.Array:
     return jnp.all(jnp.stack(same)) if same else jnp.array(True)
 
 
+def rounding_of(params: Params) -> float:
+    """The relative rounding of the coarsest parameters."""
+    return max((float(jnp.finfo(x.dtype).eps) for x in jax.tree.leaves(params)), default=0.0)
+
+
 def is_growing(entry: State, before: State) -> jax.Array:
     """Whether a radius lets the next step be longer."""
     if "radius" not in entry:
         return jnp.array(False)
-    moved = map_leaves(jnp.subtract, entry["kept"], before["base"])
-    return largest_in(entry["update"]) > 1.5 * largest_in(moved)
+    moved, update = map_leaves(jnp.subtract, entry["kept"], before["base"]), entry["update"]
+    if "scales" in entry:  # of each parameter, so that their units do not matter
+        scales, update, moved = (to_vector(upcast(x))[0] for x in (entry["scales"], update, moved))
+        update, moved = scales * update, scales * moved
+    return largest_in(update) > 1.5 * largest_in(moved)

@@ -25,6 +25,7 @@ from gradchain.minimization.descent import (
     is_endless,
     is_far_below,
     is_growing,
+    rounding_of,
     started,
 )
 from gradchain.minimization.history import NO_ROW, RECORDED, record
@@ -348,7 +349,8 @@ class Loop:
             size, reducible = safe_sqrt(2 * value), entry["reducible"]
             is_flat, is_telling = self.is_flat(reducible, size), 0.5 * reducible**2 <= noise
             is_small = size <= 4 * jnp.finfo(size.dtype).eps * entry["noise"]
-            is_exact = is_step & is_small | has_failed & is_telling
+            finest = rounding_of(c.point) * entry["noise"]  # no step of theirs removes less
+            is_exact = is_step & is_small | has_failed & (is_telling | (reducible <= finest))
         step = Step(
             kept,
             value,

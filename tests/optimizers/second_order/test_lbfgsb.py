@@ -9,6 +9,7 @@ import pytest
 import scipy.optimize
 
 import gradchain as gc
+from gradchain.searches.first_step import first_length
 
 
 def valley(x):
@@ -41,7 +42,11 @@ def test_it_finds_what_scipy_finds(name):
             zip(np.broadcast_to(low, start.shape), np.broadcast_to(high, start.shape), strict=True)
         )
         options = {"ftol": 0, "gtol": 1e-7}
-        call = lambda x: tuple(map(np.asarray, both(x)))
+        # its first model is the identity, in whatever units: in these it is the one here
+        slope = jax.grad(fun)(jnp.asarray(start))
+        unit = float(first_length(start, slope, fun(start)) / jnp.linalg.norm(slope))
+        options["gtol"] *= unit
+        call = lambda x: tuple(unit * np.asarray(y) for y in both(x))
         expected = scipy.optimize.minimize(
             call, start, jac=True, method="L-BFGS-B", bounds=box, options=options
         )
