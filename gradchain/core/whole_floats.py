@@ -10,7 +10,8 @@ from typing import ParamSpec, TypeVar
 from gradchain.core.advice import wrong_call
 from gradchain.core.ranges import ArgumentKind
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def takes_whole_floats(function: Callable[P, T]) -> Callable[P, T]:
