@@ -86,8 +86,7 @@ def along(
         length = first_length(p, grad, value)
         direction, slope = _downhill(g, grad, s["failed"], length)
         values = jnp.roll(s["values"], 1).at[0].set(value)
-        is_first = s["gain"] == 0
-        values = jnp.where(is_first, jnp.full_like(values, value), values)
+        values = jnp.where(s["gain"] == 0, jnp.full_like(values, value), values)  # the first
         first = _previous_step(s, slope, direction, initial_step * length)
         if guess == "unit":
             first = _unit_step(initial_step, first, s["step"], direction, p)
