@@ -90,7 +90,6 @@ def along(
         first = _previous_step(s, slope, direction, initial_step * length)
         if guess == "unit":
             first = _unit_step(initial_step, first, s["step"], direction, p)
-        first = jnp.minimum(first, jnp.finfo(first.dtype).max)
         m = start(value, slope, first, jnp.max(values))
         over = slope == 0
         step = jnp.where(over, 0.0, m["step"])
@@ -168,5 +167,6 @@ def _previous_step(
 ) -> jax.Array:
     """The step that promises the decrease of the last one."""
     short = safe_divide(first_length, scaled_norm(direction))
+    short = jnp.minimum(short, jnp.finfo(short.dtype).max)
     longer = jnp.minimum(safe_divide(s["gain"], slope), 10 * s["step"])
     return jnp.where(s["step"] == 0, short, longer)
