@@ -36,9 +36,7 @@ class StrongWolfe(Along):
             there = (step, *(yield step))
             is_flat_fall = abs(there[1] - value) <= noise and there[2] <= (2 * self.c1 - 1) * slope
             falls = there[1] <= reference + self.c1 * step * slope or is_flat_fall
-            if falls and (
-                abs(there[2]) <= -self.c2 * slope or (step >= most and there[2] < 0)
-            ):
+            if falls and (abs(there[2]) <= -self.c2 * slope or (step >= most and there[2] < 0)):
                 return step
             before = low
             if not falls or there[1] > low[1] + noise:
