@@ -18,6 +18,8 @@ from gradchain.projections import Along
 from tests.transforms.constraints import CONSTRAINTS
 from tests.transforms.penalties import PENALTIES
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 each_set = pytest.mark.parametrize("row", CONSTRAINTS, ids=[row.name for row in CONSTRAINTS])
 each_penalty = pytest.mark.parametrize("row", PENALTIES, ids=[row.name for row in PENALTIES])
 numbers = st.floats(-4, 4, allow_subnormal=False, width=32)

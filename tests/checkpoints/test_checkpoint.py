@@ -15,6 +15,8 @@ from flax.core import freeze
 import gradchain as gc
 from tests.support.checkpoints import through_msgpack, through_orbax
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 Layer = collections.namedtuple("Layer", ["kernel", "bias"])
 PARAMS = {
     "dense": {"kernel": jnp.linspace(-1.0, 1.0, 6).reshape(3, 2), "bias": jnp.full(2, 0.5)},

@@ -21,6 +21,8 @@ from tests.support.known_hessians import (
     wide,
 )
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 KEY = jax.random.key(0)
 
 

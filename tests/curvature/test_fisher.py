@@ -10,6 +10,8 @@ from gradchain import curvature, losses
 from gradchain.curvature.vectors import to_vector
 from tests.support.known_hessians import digits
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.standard_normal((7, 3)), jnp.float32)

@@ -14,6 +14,8 @@ from gradchain.curvature.vectors import to_vector
 from tests.support.known_hessians import digits, fewer, flat, of_tree, of_vector, small_trees, wide
 from tests.support.random_trees import other_like
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 
 @pytest.mark.slow
 @given(small_trees)

@@ -73,7 +73,7 @@ def test_reasons_are_for_laws_that_exist():
     }
 
 
-@pytest.mark.rotated(15)
+@pytest.mark.rotated(25)
 @each_law
 @each_main_row
 def test_law(row, law):
@@ -81,7 +81,7 @@ def test_law(row, law):
     law(row)
 
 
-@pytest.mark.rotated(12)
+@pytest.mark.rotated(20)
 @each_dtype
 @each_direction
 def test_numbers(row, dtype):
@@ -89,21 +89,21 @@ def test_numbers(row, dtype):
     laws.has_the_numbers_of_its_twin(row, dtype)
 
 
-@pytest.mark.rotated(8)
+@pytest.mark.rotated(14)
 @each_simple_row
 def test_trajectory_in_float32(row):
     skip_with_reason(row, "follows_its_twin")
     laws.follows_its_twin(row, jnp.float32, 1e-6)
 
 
-@pytest.mark.rotated(2)
+@pytest.mark.rotated(4)
 @each_row
 def test_trajectory_in_float64(row):
     skip_with_reason(row, "follows_its_twin")
     laws.follows_its_twin(row, jnp.float64, 1e-12)
 
 
-@pytest.mark.rotated(12)
+@pytest.mark.rotated(20)
 @each_main_row
 def test_goes_on_from_a_checkpoint(row, tmp_path):
     skip_with_reason(row, "goes_on_from_a_checkpoint")

@@ -9,6 +9,8 @@ import pytest
 
 from gradchain import losses
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 X = jnp.asarray(np.random.default_rng(2).standard_normal((4, 3)), jnp.float32)
 OF_CLASSES = [
     "softmax_cross_entropy_with_integer_labels",

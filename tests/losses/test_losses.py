@@ -24,6 +24,8 @@ from tests.losses.cases import (
     probabilities,
 )
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 
 @pytest.fixture(autouse=True)
 def float64():

@@ -9,6 +9,8 @@ from gradchain import losses
 from tests.losses import twins
 from tests.losses.cases import part
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 RNG = np.random.default_rng(1)
 ROWS, CLASSES = 5, 4
 X = 2 * RNG.standard_normal((ROWS, CLASSES))

@@ -13,6 +13,8 @@ import scipy.optimize
 import gradchain as gc
 from benchmarks.problems.curves import CURVES
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 RNG = np.random.default_rng(0)
 X = np.linspace(0.0, 3.0, 25)
 Y = 2.0 * np.exp(-1.3 * X) + 0.5 + 0.05 * RNG.standard_normal(X.size)

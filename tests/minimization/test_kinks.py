@@ -10,6 +10,8 @@ import pytest
 
 import gradchain as gc
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 Status = gc.minimization.Status
 COUNT = 60
 

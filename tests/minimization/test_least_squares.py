@@ -11,6 +11,8 @@ import scipy.optimize
 import gradchain as gc
 from gradchain.minimization.robust import SHARES, Robust
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 RNG = np.random.default_rng(0)
 X = np.linspace(0.0, 3.0, 25)
 Y = 2.0 * np.exp(-1.3 * X) + 0.5 + 0.02 * RNG.standard_normal(X.size)

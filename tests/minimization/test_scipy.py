@@ -8,6 +8,8 @@ import scipy.optimize
 
 from gradchain.minimization.scipy import METHODS, minimize
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 
 @pytest.fixture(autouse=True)
 def float64(jax_as_users_have_it):

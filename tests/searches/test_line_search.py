@@ -28,6 +28,8 @@ from tests.support.line_functions import (
     uphill,
 )
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 each_search = pytest.mark.parametrize("name", SEARCHES)
 
 # ------------------------------------------------------------------ the functions of Moré & Thuente

@@ -17,6 +17,8 @@ from gradchain import losses
 from gradchain.tree.random import rademacher_like
 from tests.support.jaxprs import named_primitives
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 
 def tangled(params):
     """A function whose Hessian has numbers beside its diagonal."""

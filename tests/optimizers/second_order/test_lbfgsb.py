@@ -11,6 +11,8 @@ import scipy.optimize
 import gradchain as gc
 from gradchain.searches.first_step import first_length
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 
 def valley(x):
     return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)

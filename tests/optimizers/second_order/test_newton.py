@@ -14,6 +14,8 @@ import gradchain as gc
 from gradchain.curvature import dense, hessian_operator
 from gradchain.curvature.vectors import to_vector
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 
 def rosenbrock(x):
     return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)

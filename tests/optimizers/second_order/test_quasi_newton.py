@@ -20,6 +20,8 @@ from tests.support.quadratics import (
     tree,
 )
 
+pytestmark = pytest.mark.rotated(2)  # they take long
+
 ALL = [gc.scale_by_lbfgs(N), gc.scale_by_lbfgs(N, "compact"), gc.scale_by_bfgs(), gc.scale_by_dfp()]
 each = pytest.mark.parametrize("tx", ALL, ids=["two_loop", "compact", "bfgs", "dfp"])
 
