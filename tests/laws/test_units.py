@@ -23,7 +23,8 @@ ODD = [(-33, 7), (2, -1)]
 
 def residuals(x):
     """In ordinary units; some stay at the minimum."""
-    pull = (x - CENTER) * np.array([1.0, 3.0, 0.4])
+    # of the precision of x: NumPy's float64 is kept from a run with 64 bits to one without
+    pull = (x - jnp.asarray(CENTER, x.dtype)) * jnp.array([1.0, 3.0, 0.4], x.dtype)
     return jnp.concatenate([pull, jnp.array([x[0] * x[1] - 0.5, jnp.sin(x[2]) + 0.3])])
 
 
