@@ -147,7 +147,10 @@ def _named(config: Config) -> tuple[str | None, dict[str, Config]]:
 
 
 def _meant(name: str) -> Factory:
-    """The factory that a name means, else adam."""
+    """The factory that a name means, else adam.
+
+    It is adam where nothing is near.
+    """
     own = name.split(".")[-1].lower()
     close = difflib.get_close_matches(own, FACTORIES, n=1)
     return FACTORIES[own if own in FACTORIES else close[0] if close else "adam"]

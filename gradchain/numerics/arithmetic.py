@@ -94,6 +94,8 @@ def safe_sqrt(x: jax.Array) -> jax.Array:
 def power_of_two(x: jax.Array) -> jax.Array:
     """The power of two below a positive number.
 
+    The largest that the number reaches; 1 for 0.
+
     To multiply or divide by it changes no digit.
     """
     exponent = jnp.frexp(x)[1]

@@ -30,7 +30,10 @@ def increment(count: jax.Array) -> jax.Array:
 
 
 def step_of(count: jax.Array, dtype: DTypeLike) -> jax.Array:
-    """The float step ``t`` that follows ``count`` updates."""
+    """The float step ``t`` that follows ``count`` updates.
+
+    It is 1 or more.
+    """
     return increment(count).astype(dtype)
 
 
@@ -121,7 +124,10 @@ def _is_beyond(count: jax.Array, number: Number) -> bool:
 
 
 def _integers(count: jax.Array, number: Number) -> tuple[jax.Array, Integer] | None:
-    """Both as integers of one dtype, if they are."""
+    """Both as integers of one dtype, if they are.
+
+    They are if the count is one and the number is whole, in its range.
+    """
     if not _is_integer(count):
         return None
     if not isinstance(number, int | float):

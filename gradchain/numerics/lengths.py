@@ -40,7 +40,10 @@ class Length(NamedTuple):
 
     @property
     def with_constant_unit(self) -> Length:
-        """The same with a unit that derivatives ignore."""
+        """The same with a unit that derivatives ignore.
+
+        The square of the unit may underflow.
+        """
         return Length(self.value, lax.stop_gradient(self.unit))
 
     def plus(self, eps: float | jax.Array) -> Length:
@@ -73,7 +76,10 @@ class Factor(NamedTuple):
 
     @property
     def number(self) -> jax.Array:
-        """The factor as one number, perhaps infinite."""
+        """The factor as one number, perhaps infinite.
+
+        It is infinite if it is out of range.
+        """
         return self.shrinking * self.ratio * self.growing
 
     def times(self, x: jax.Array) -> jax.Array:
@@ -83,7 +89,10 @@ class Factor(NamedTuple):
 
 
 def shortening(length: Length, limit: float | jax.Array) -> Factor:
-    """The factor that shortens a length to ``limit``."""
+    """The factor that shortens a length to ``limit``.
+
+    It is 1 at most.
+    """
     above = length.number > limit
     ratio = limit / jnp.where(above, length.value, 1.0)
     return Factor(
@@ -97,7 +106,10 @@ def shortening(length: Length, limit: float | jax.Array) -> Factor:
 
 
 def bringing(length: Length, target: float | jax.Array | Length) -> Factor:
-    """The factor that brings a length to another."""
+    """The factor that brings a length to another.
+
+    It is 0 for a length of 0.
+    """
     shrinking = 1 / length.unit
     if not isinstance(target, Length):
         return Factor(shrinking, safe_divide(target, length.value))
@@ -118,7 +130,10 @@ def length_along(x: jax.Array, dims: int | tuple[int, ...]) -> Length:
 
 
 def rms(x: jax.Array) -> Length:
-    """The root mean square of an array, over shards."""
+    """The root mean square of an array, over shards.
+
+    It is 0 if the array is empty.
+    """
     return length_of(x, mean)
 
 
@@ -227,7 +242,10 @@ def run_one(
     this: Callable[[], Any],
     other: Callable[[], Any],
 ) -> Any:
-    """Run one of two functions, compiled where it must be."""
+    """Run one of two functions, compiled where it must be.
+
+    There is no compiled branch where the condition is known.
+    """
     if isinstance(condition, core.Tracer):
         return lax.cond(condition, this, other)
     return this() if condition else other()

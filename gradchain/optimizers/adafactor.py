@@ -86,7 +86,10 @@ def inverse_root(row: jax.Array, col: jax.Array, dims: Pair) -> jax.Array:
 
 
 class Moment(NamedTuple):
-    """A factored second moment of scaled numbers."""
+    """A factored second moment of scaled numbers.
+
+    They were multiplied by ``by``, a power of two.
+    """
 
     row: jax.Array
     col: jax.Array
@@ -95,7 +98,10 @@ class Moment(NamedTuple):
 
     @property
     def slots(self) -> tuple[jax.Array, jax.Array]:
-        """Row and column means, as they are kept."""
+        """Row and column means, as they are kept.
+
+        The largest number stands for larger ones.
+        """
         top = jnp.finfo(self.row.dtype).max
         kept = lambda x: jnp.minimum(x / self.by / self.by, top)
         return kept(self.row), kept(self.col)

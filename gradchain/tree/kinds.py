@@ -63,6 +63,8 @@ def are_trainable(leaves: Sequence[Leaf]) -> bool:
 def are_arrays(leaves: Sequence[Leaf]) -> bool:
     """Whether all leaves are arrays of JAX, or traced.
 
+    Holes aside.
+
     It looks at types alone.
     """
     arrays = jax.Array | core.Tracer | None  # a tracer is an instance of an array, no subclass
