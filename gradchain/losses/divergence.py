@@ -53,14 +53,7 @@ def _kl_divergence(
     log_p = inside(where, log_predictions)
     log_y = _log(y)
     total = jnp.sum(times(y, log_y - log_p), axis)
-    return _of_distributions(
-        total,
-        (y, log_y),
-        (jnp.exp(log_p), log_p),
-        axis,
-        where,
-        rounding,
-    )
+    return _of_distributions(total, (y, log_y), log_p, axis, where, rounding)
 
 
 def _log(y: jax.Array) -> jax.Array:
@@ -72,17 +65,18 @@ def _log(y: jax.Array) -> jax.Array:
 def _of_distributions(
     divergence: jax.Array,
     targets: tuple[jax.Array, jax.Array],
-    predictions: tuple[jax.Array, jax.Array],
+    log_predictions: jax.Array,
     axis: Axis,
     where: Array | None,
     rounding: float,
 ) -> jax.Array:
     """A divergence, not below 0 for equal sums.
 
-    Both are given with their logarithms. Their elements are rounded, or their logarithms are, so
-    that the sums may differ by as much.
+    Targets are given with their logarithms. The elements of both are rounded, or their
+    logarithms are, so that the sums may differ by as much.
     """
     masses, doubts = [], []
+    predictions = jnp.exp(log_predictions), log_predictions
     for p, log_p in (targets, predictions):
         masses.append(total_where(p, axis, where))
         size = times(p, jnp.abs(log_p))
@@ -135,14 +129,7 @@ def _kl_divergence_with_log_targets(
     is_lost = possible & (log_p == -jnp.inf) & (y == 0)
     terms = jnp.where(is_lost, jnp.inf, times(y, difference))
     total = total_where(terms, axis, where)
-    return _of_distributions(
-        total,
-        (y, log_y),
-        (jnp.exp(log_p), log_p),
-        axis,
-        where,
-        rounding,
-    )
+    return _of_distributions(total, (y, log_y), log_p, axis, where, rounding)
 
 
 @precise("log_predictions", "targets")
