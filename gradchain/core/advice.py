@@ -207,7 +207,8 @@ def _native(name: str, value: Any, known: list[str]) -> str:
 def misplaced(name: str, value: object) -> str:
     """A sentence on a value in the place of another."""
     if name == "b1" and isinstance(value, tuple | list):
-        return " Betas are two arguments: b1=0.9, b2=0.999."
+        betas = ", ".join(f"b{i}={brief(beta)}" for i, beta in enumerate(value, 1))
+        return f" Betas are arguments of their own: {betas}."
     if hasattr(value, "init") and hasattr(value, "update"):
         return " Transformations follow each other in a chain: chain(first, second)."
     if name != "where" and _looks_like_parameters(value):

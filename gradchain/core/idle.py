@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gradchain.core.errors import first_names
-from gradchain.core.selection import Selection
+from gradchain.core.selection import Selection, is_pattern
 from gradchain.core.stage import Stage
 from gradchain.core.types import Params
 from gradchain.tree.paths import named_leaves
@@ -59,7 +59,7 @@ def _patterns(stage: Stage) -> Iterator[tuple[str, re.Pattern[str]]]:
     body, call = stage.body, stage.call
     rules = getattr(body, "rules", {}).values()
     given = [v for k, v in call.arguments.items() if k in call.factory.choices]
-    for where in dict.fromkeys(x for x in (*rules, *given) if _is_pattern(x)):
+    for where in dict.fromkeys(x for x in (*rules, *given) if is_pattern(x)):
         if isinstance(where, str):
             yield where, re.compile(fnmatch.translate(where))
         elif isinstance(where, re.Pattern):
@@ -67,9 +67,3 @@ def _patterns(stage: Stage) -> Iterator[tuple[str, re.Pattern[str]]]:
         elif isinstance(where, Selection):
             text = where.arguments["pattern"]
             yield text, re.compile(text)
-
-
-def _is_pattern(where: object) -> bool:
-    return isinstance(where, str | re.Pattern) or (
-        isinstance(where, Selection) and "pattern" in where.arguments
-    )

@@ -120,3 +120,13 @@ def path_matches(path: str, leaf: Leaf, pattern: str) -> bool:
         True
     """
     return re.search(pattern, path) is not None
+
+
+def is_pattern(where: object) -> bool:
+    """Whether a choice names paths that should exist.
+
+    A function may be for any tree.
+    """
+    return isinstance(where, str | re.Pattern) or (
+        isinstance(where, Selection) and "pattern" in where.arguments
+    )

@@ -202,14 +202,14 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         """All that wrappers ask of it, found once."""
         return self.kept("facts", lambda: facts_of(self.members, self.roles))
 
-    def like(self, known: GradientTransformation) -> Self:
+    def with_facts_of(self, known: GradientTransformation) -> Self:
         """Itself, with the facts of another.
 
         It must differ from the other in numbers alone.
         """
         self._cache["facts"] = known.facts
         for own, other in zip(self.inner, known.inner, strict=True):
-            own.like(other)
+            own.with_facts_of(other)
         return self
 
     def kept(self, name: Hashable, make: Callable[[], Any]) -> Any:

@@ -80,14 +80,14 @@ class Choice:
     """A group of leaves, or those that a member updates.
 
     Attributes:
-        stage: the member that chooses.
+        member: the member that chooses.
         name: the name of the group; ``frozen`` or ``chosen`` where there is none.
         rule: the selection or transformation of the group, as text.
         leaves: the paths of all of them.
         parameters: how many numbers they hold.
     """
 
-    stage: str
+    member: str
     name: str
     rule: str
     leaves: tuple[str, ...]
@@ -105,7 +105,7 @@ class Description:
         members: every member in order, a wrapper before its members: its ``name``, ``depth``,
             ``hyperparameters``, ``locality``, ``needs``, ``takes``, ``bytes`` and ``slots``, each
             with ``name``, ``relation``, ``dtypes`` and ``bytes``.
-        choices: the groups, and the selections of ``where``: ``stage``, ``name``, ``rule``,
+        choices: the groups, and the selections of ``where``: ``member``, ``name``, ``rule``,
             ``leaves`` and ``parameters``.
         groups: from the path of each leaf to the name of its group: ``frozen`` where it is, ``all``
             without groups; ``outer/inner`` in nested groups, ``a, b`` of group members in a row.
@@ -176,7 +176,7 @@ class Description:
             more = f", ... {len(c.leaves) - 2} more" if len(c.leaves) > 2 else ""
             examples = ", ".join(c.leaves[:2]) + more
             numbers = (f"{len(c.leaves):,}", f"{c.parameters:,}")
-            rows.append((c.stage, c.name, c.rule, *numbers, examples))
+            rows.append((c.member, c.name, c.rule, *numbers, examples))
         header = ("member", "group", "rule", "leaves", "parameters", "for example")
         return table(header, rows, right=(3, 4))
 

@@ -13,11 +13,11 @@ from gradchain.losses.inputs import (
     Array,
     Axis,
     Number,
-    inside,
     labelled,
     mask_like,
     precise,
     shaped_like,
+    zero_outside,
 )
 from gradchain.losses.labels import MASK, class_labels, of_known, two_classes
 from gradchain.losses.limits import below, log_softmax, not_negative, times
@@ -50,7 +50,7 @@ def softmax_cross_entropy(
         0.6931472
     """
     where = mask_like(where, logits, axis)
-    labels = inside(where, shaped_like(logits, labels, "labels"))
+    labels = zero_outside(where, shaped_like(logits, labels, "labels"))
     costs = times(labels, -log_softmax(logits, axis, where))
     return jnp.sum(costs, axis)
 
@@ -117,7 +117,7 @@ def _cross_entropy_of(
     nothing beside such ones.
     """
     top = jnp.max(logits, -1)
-    total = jnp.sum(inside(where, jnp.exp(below(top[..., None], logits))), -1)
+    total = jnp.sum(zero_outside(where, jnp.exp(below(top[..., None], logits))), -1)
     return jnp.log(total) - below(top, labelled(logits, labels))
 
 
@@ -151,7 +151,7 @@ def poly_loss_cross_entropy(
         1.1931472
     """
     mask = mask_like(where, logits, axis)
-    labels = inside(mask, shaped_like(logits, labels, "labels"))
+    labels = zero_outside(mask, shaped_like(logits, labels, "labels"))
     log_p = log_softmax(logits, axis, mask)
     cross_entropy = jnp.sum(times(labels, -log_p), axis)
     missed = jnp.sum(labels * -jnp.expm1(log_p), axis)
@@ -259,9 +259,9 @@ def ranking_softmax_loss(
         0.6931472
     """
     mask = mask_like(where, logits, -1)
-    labels = inside(mask, shaped_like(logits, labels, "labels"))
+    labels = zero_outside(mask, shaped_like(logits, labels, "labels"))
     if weights is not None:
-        labels = labels * inside(mask, shaped_like(logits, weights, "weights"))
+        labels = labels * zero_outside(mask, shaped_like(logits, weights, "weights"))
     losses = jnp.sum(times(labels, -log_softmax(logits, -1, mask)), -1)
     if reduce_fn is None:
         return losses

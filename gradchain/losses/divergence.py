@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from gradchain.losses.inputs import (
     Array,
     Axis,
-    inside,
     mask_like,
     precise,
     rounding_of,
     shaped_like,
     total_where,
+    zero_outside,
 )
 from gradchain.losses.limits import not_negative, times
 
@@ -49,8 +49,8 @@ def _kl_divergence(
     log_predictions: Array, targets: Array, axis: Axis, where: Array | None, rounding: float
 ) -> jax.Array:
     where = mask_like(where, log_predictions, axis)
-    y = inside(where, shaped_like(log_predictions, targets))
-    log_p = inside(where, log_predictions)
+    y = zero_outside(where, shaped_like(log_predictions, targets))
+    log_p = zero_outside(where, log_predictions)
     log_y = _log(y)
     total = jnp.sum(times(y, log_y - log_p), axis)
     return _of_distributions(total, (y, log_y), log_p, axis, where, rounding)
@@ -120,8 +120,8 @@ def _kl_divergence_with_log_targets(
     log_predictions: Array, log_targets: Array, axis: Axis, where: Array | None, rounding: float
 ) -> jax.Array:
     where = mask_like(where, log_predictions, axis)
-    log_y = inside(where, shaped_like(log_predictions, log_targets))
-    log_p = inside(where, log_predictions)
+    log_y = zero_outside(where, shaped_like(log_predictions, log_targets))
+    log_p = zero_outside(where, log_predictions)
     possible = log_y > -jnp.inf
     y = jnp.exp(log_y)
     difference = jnp.where(possible, log_y, 0.0) - jnp.where(possible, log_p, 0.0)
@@ -154,8 +154,8 @@ def generalized_kl_divergence(
         0.307
     """
     where = mask_like(where, log_predictions, axis)
-    y = inside(where, shaped_like(log_predictions, targets))
-    log_p = inside(where, log_predictions)
+    y = zero_outside(where, shaped_like(log_predictions, targets))
+    log_p = zero_outside(where, log_predictions)
     finite = jnp.where(
         log_p == jnp.inf,
         0.0,

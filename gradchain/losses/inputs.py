@@ -116,7 +116,7 @@ def mask_like(where: Array | None, x: Array, axis: Axis) -> jax.Array | None:
     )
 
 
-def inside(where: Array | None, x: Array) -> jax.Array:
+def zero_outside(where: Array | None, x: Array) -> jax.Array:
     """``x`` in the mask, 0 outside.
 
     So no number outside matters, be it NaN, and no derivative of it.
@@ -126,7 +126,7 @@ def inside(where: Array | None, x: Array) -> jax.Array:
 
 def total_where(x: jax.Array, axis: Axis, where: Array | None = None) -> jax.Array:
     """The sum along ``axis`` of the elements in ``where``."""
-    return jnp.sum(inside(where, x), axis)
+    return jnp.sum(zero_outside(where, x), axis)
 
 
 def labelled(scores: Array, labels: Array) -> jax.Array:

@@ -7,7 +7,15 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import Array, Axis, Number, inside, mask_like, precise, shaped_like
+from gradchain.losses.inputs import (
+    Array,
+    Axis,
+    Number,
+    mask_like,
+    precise,
+    shaped_like,
+    zero_outside,
+)
 from gradchain.losses.limits import as_scale, held
 
 
@@ -152,8 +160,8 @@ def cosine_similarity(
         0.6
     """
     where = mask_like(where, predictions, axis)
-    a = _direction(inside(where, predictions), epsilon, axis)
-    b = _direction(inside(where, shaped_like(predictions, targets)), epsilon, axis)
+    a = _direction(zero_outside(where, predictions), epsilon, axis)
+    b = _direction(zero_outside(where, shaped_like(predictions, targets)), epsilon, axis)
     return held(jnp.sum(a * b, axis), -1.0, 1.0)
 
 
@@ -233,4 +241,4 @@ def smooth_labels(
     there = mask_like(where, labels, axis)
     ones = jnp.ones_like(labels) if there is None else there.astype(labels.dtype)
     classes = jnp.maximum(jnp.sum(ones, axis, keepdims=True), 1.0)
-    return inside(there, (1.0 - alpha) * jnp.asarray(labels) + alpha / classes)
+    return zero_outside(there, (1.0 - alpha) * jnp.asarray(labels) + alpha / classes)

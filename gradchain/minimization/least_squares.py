@@ -30,11 +30,11 @@ from gradchain.minimization.units import (
     as_units,
     bounds_in_units,
     callback_in_units,
+    drop_named,
     history_in_numbers,
     in_units,
     over,
     times,
-    without,
 )
 from gradchain.optimizers.second_order.gauss_newton import half_sum_of_squares
 from gradchain.searches.bounds import Bounds, stands_at_bound
@@ -172,10 +172,9 @@ def _method(
 
 
 def _scalings(tx: GradientTransformation) -> list[str]:
-    """How each ``levenberg_marquardt`` of a chain scales."""
-    name = "levenberg_marquardt"
-    known = [m for m in tx.members.values() if m.factory.name == name]
-    return [member.arguments["scaling"] for member in known]
+    """How each member that decomposes the Jacobian scales its columns."""
+    found = [member.arguments.get("scaling") for member in tx.members.values()]
+    return [scaling for scaling in found if isinstance(scaling, str)]
 
 
 def residual_problem(fun: Fun, has_aux: bool) -> Problem:
@@ -219,7 +218,7 @@ def solve_and_keep(
     if bounds is not None:
         known["at_bound"] = stands_at_bound(result.params, bounds)
     if isinstance(fun, InUnits):
-        fun, (data, units) = fun.fun, without(data, "parameter_units")
+        fun, (data, units) = fun.fun, drop_named(data, "parameter_units")
         known["params"] = times(result.params, units)
         known["history"] = history_in_numbers(result.history, units)
     if settings.jacobian:
@@ -234,7 +233,7 @@ def _kept(fun: Fun, data: Data, settings: Settings, params: Params) -> dict[str,
     """Residuals and their Jacobian, without a robust loss."""
     bend = None
     if isinstance(fun, Robust):
-        loss, (data, scale) = fun, without(data, "robust_scale")
+        loss, (data, scale) = fun, drop_named(data, "robust_scale")
         fun, bend = loss.fun, lambda r: loss.bend(r, scale)
     model = problem_of(residual_problem, fun, data, settings).functions["model_fn"]
     residuals = model(params)

@@ -306,7 +306,7 @@ class Loop:
         updates, state = self.tx.update(grad, c.state, c.point, value=now.value, **extra)
         state = cast_like(state, c.state) if isinstance(state, dict) else state
         if self.search is not None:
-            point, step = self.searched(self.search, c, state)
+            point, step = self.step_of_search(self.search, c, state)
             return point, state, step
         point = projected(add_updates(c.point, updates), self.bounds)
         no = jnp.array(False)
@@ -327,7 +327,7 @@ class Loop:
         )
         return point, state, step
 
-    def searched(self, search: Search, c: Carry, state: State) -> tuple[Params, Step]:
+    def step_of_search(self, search: Search, c: Carry, state: State) -> tuple[Params, Step]:
         """The next point and the last step of a search."""
         (entry,), (before,) = state.values(), c.state.values()
         trial = cast_like({"x": entry["trial"]}, {"x": c.point})["x"]

@@ -109,7 +109,7 @@ def history_in_numbers(history: dict[str, Tree] | None, units: Params) -> dict[s
     return history | {"params": points}
 
 
-def without(data: Data, name: str) -> tuple[Data, Tree]:
+def drop_named(data: Data, name: str) -> tuple[Data, Tree]:
     """Data without a named argument, and that argument."""
     args, first, named = data
     others = {k: x for k, x in named.items() if k != name}

@@ -59,13 +59,13 @@ def factored_slots(
     """
     is_factored = lambda shape: dims_of(shape) is not None
 
-    def without(i: int) -> Slot:
+    def reduced_over(i: int) -> Slot:
         dim = lambda shape: (dims_of(shape) or (0, 0))[i]
         slot = drop(dim)
         return slot(real=True, exists=is_factored)
 
     whole = like_param(real=True, exists=lambda shape: not is_factored(shape))
-    return {f"{name}_row": without(1), f"{name}_col": without(0), name: whole}
+    return {f"{name}_row": reduced_over(1), f"{name}_col": reduced_over(0), name: whole}
 
 
 def row_mean(row: jax.Array, dims: Pair) -> jax.Array:

@@ -234,7 +234,7 @@ def _run_once(
     def run(arrays: list[jax.Array], own_extra: dict[str, Any], *rest: Any) -> Any:
         own = iter(arrays)
         known = [next(own) if x is None else x for x in numbers]
-        same = jax.tree.unflatten(treedef, known).like(tx)
+        same = jax.tree.unflatten(treedef, known).with_facts_of(tx)
         with _inside(Outer(False, programs)):
             return _run(same, *rest, extra=own_extra | fixed)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, Self, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias, overload
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,9 @@ from gradchain.projections import WHOLE, Along, Whole
 
 Over: TypeAlias = Along | Whole
 """The reductions over one point."""
+
+#: The role of maps of whole arrays.
+_WHOLE = "whole"
 
 
 class PointMap(Call):
@@ -68,11 +71,30 @@ class Constraint(PointMap):
         return self.on(x, over)
 
 
-def constraint(function: Callable[..., jax.Array]) -> Callable[..., Constraint]:
+@overload
+def constraint(function: Callable[..., jax.Array]) -> Callable[..., Constraint]: ...
+
+
+@overload
+def constraint(
+    *, whole: bool
+) -> Callable[[Callable[..., jax.Array]], Callable[..., Constraint]]: ...
+
+
+def constraint(
+    function: Callable[..., jax.Array] | None = None,
+    *,
+    whole: bool = False,
+) -> Callable[..., Any]:
     """Make a factory of constraints from a projection.
 
     The projection is a function of an array and of ``over``, whose ``sum`` and ``max`` reduce over
     one point; see ``gradchain.projections``.
+
+    Args:
+        function: the projection; without it, ``constraint(whole=True)`` is the decorator.
+        whole: whether it mixes the elements of an array in other ways than by ``over``, as
+            singular values do. Such an array is not split over devices.
 
     Example:
         >>> import gradchain as gc
@@ -82,7 +104,18 @@ def constraint(function: Callable[..., jax.Array]) -> Callable[..., Constraint]:
         >>> print(zero_mean()(jnp.array([1.0, 2.0])))
         [-0.5  0.5]
     """
-    return decorator(Constraint, coming=2)(function)
+    return of_point_maps(Constraint, 2, function, whole)
+
+
+def of_point_maps(
+    kind: type[PointMap],
+    coming: int,
+    function: Callable[..., jax.Array] | None,
+    whole: bool,
+) -> Callable[..., Any]:
+    """The factory of a function, or the decorator where there is none yet."""
+    decorate = decorator(kind, coming=coming, roles=frozenset({_WHOLE} if whole else ()))
+    return decorate if function is None else decorate(function)
 
 
 @transform(roles="final")
@@ -144,7 +177,7 @@ def moved_by(
     if not isinstance(point_map, PointMap):
         plain = lambda x, over: point_map(x)
         return leafwise(lambda g, p: rule(plain, g, p), where, whole=True)
-    whole = axis is not None or point_map.factory.name in ("spectral_ball", "nuclear_norm")
+    whole = axis is not None or _WHOLE in point_map.factory.roles
     if point_map.scheduled:
         return leafwise(
             lambda g, p, count: rule(point_map.at(count), g, p),
@@ -261,7 +294,7 @@ def linf_ball(x: jax.Array, over: Over, scale: Limit = 1.0) -> jax.Array:
     return projections.projection_linf_ball(x, scale)
 
 
-@constraint
+@constraint(whole=True)
 def spectral_ball(x: jax.Array, over: Over, scale: Limit = 1.0) -> jax.Array:
     r"""The matrices with singular values of at most :math:`s`.
 

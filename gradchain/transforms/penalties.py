@@ -6,11 +6,11 @@ After each step the parameters go to the point where step and penalty balance.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.factory import decorator
 from gradchain.core.ranges import Hyper, NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
@@ -18,7 +18,7 @@ from gradchain.core.types import Numeric, Where
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.numerics.lengths import length_of
 from gradchain.projections import WHOLE, on_singular_values
-from gradchain.transforms.constraints import Over, PointMap, moved_by
+from gradchain.transforms.constraints import Over, PointMap, moved_by, of_point_maps
 
 
 class Penalty(PointMap):
@@ -43,13 +43,25 @@ class Penalty(PointMap):
         return self.on(x, step, over)
 
 
-def penalty(function: Callable[..., jax.Array]) -> Callable[..., Penalty]:
+@overload
+def penalty(function: Callable[..., jax.Array]) -> Callable[..., Penalty]: ...
+
+
+@overload
+def penalty(*, whole: bool) -> Callable[[Callable[..., jax.Array]], Callable[..., Penalty]]: ...
+
+
+def penalty(
+    function: Callable[..., jax.Array] | None = None,
+    *,
+    whole: bool = False,
+) -> Callable[..., Any]:
     """Make a factory of penalties from a proximal operator.
 
-    That is a function of an array, of the length of the step, and of ``over``, as for
-    ``constraint``.
+    That is a function of an array, of the length of the step, and of ``over``; these and ``whole``
+    are as for ``constraint``.
     """
-    return decorator(Penalty, coming=3)(function)
+    return of_point_maps(Penalty, 3, function, whole)
 
 
 @transform(roles="final")
@@ -186,7 +198,7 @@ def group_lasso(
     return x * safe_divide(left, length.value)
 
 
-@penalty
+@penalty(whole=True)
 def nuclear_norm(
     x: jax.Array,
     step: Numeric,

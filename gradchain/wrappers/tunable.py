@@ -120,7 +120,7 @@ class Tunable(Body):
         """The transformation with these hyperparameters instead of its own."""
         numbers = self.constants | {k: jnp.asarray(v) for k, v in values.items()}
         tuned = jax.tree.unflatten(self.treedef, numbers.values())
-        return tuned.like(self.members["inner"])
+        return tuned.with_facts_of(self.members["inner"])
 
     def check(self, stage: str, state: State) -> dict[str, jax.Array]:
         """The hyperparameters in the state of a stage."""

@@ -165,7 +165,7 @@ def test_every_kind_of_choice_is_resolved():
         "body/kernel": "a/inner, others",
         "head/kernel": "frozen",
     }
-    rows = {(c.stage, c.name): (c.rule, c.leaves) for c in found.choices}
+    rows = {(c.member, c.name): (c.rule, c.leaves) for c in found.choices}
     assert rows["freeze", "frozen"] == ("'head/*'", ("head/kernel",))
     assert rows["add_decayed_weights", "chosen"] == ("ndim_at_least(ndim=2)", ("body/kernel",))
     assert rows["partition/a/masked", "inner"] == ("'*kernel'", ("body/kernel",))

@@ -1,4 +1,4 @@
-"""Rows of ``gradchain.losses.cases``."""
+"""Rows of ``gradchain.losses``."""
 
 import functools
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.by_label import ByLabel
 from gradchain.core.errors import VOCABULARY, quote
 from gradchain.core.lift import Lift
-from gradchain.core.selection import weight_matrices
-from gradchain.core.types import Tree, Where
+from gradchain.core.selection import is_pattern, weight_matrices
+from gradchain.core.types import Tree
 from gradchain.inspection.mistakes.case import Case, Found, argument, is_adaptive
 from gradchain.tree.paths import named_leaves
 from gradchain.tree.selecting import keep_leaves, select
@@ -73,7 +71,7 @@ def selects_nothing(case: Case) -> Found:
             continue
         if not _any(select(where, part.params)):
             text = f"where={where!r} chooses no leaf that reaches it, so that it does nothing."
-            yield "mistake" if _is_pattern(where) else "warning", part.name, text
+            yield "mistake" if is_pattern(where) else "warning", part.name, text
 
 
 def empty_group(case: Case) -> Found:
@@ -89,19 +87,11 @@ def empty_group(case: Case) -> Found:
                     f"no leaf is in group {label!r}: no path fits, or an earlier rule takes them"
                     " all."
                 )
-                yield "mistake" if _is_pattern(rules.get(label)) else "warning", part.name, text
+                yield "mistake" if is_pattern(rules.get(label)) else "warning", part.name, text
 
 
 def _any(mask: Tree) -> bool:
     return any(jax.tree.leaves(mask))
-
-
-def _is_pattern(where: Where | None) -> bool:
-    """Whether it was written for paths that should exist.
-
-    A function may be for any tree.
-    """
-    return isinstance(where, str | re.Pattern)
 
 
 def freezes_everything(case: Case) -> Found:
