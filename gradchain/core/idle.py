@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import fnmatch
 import re
 import sys
 import warnings
@@ -12,9 +11,10 @@ from pathlib import Path
 
 from gradchain.core.errors import first_names
 from gradchain.core.selection import Selection, is_pattern
-from gradchain.core.stage import Stage
-from gradchain.core.types import Params
+from gradchain.core.stage import Member, Stage
+from gradchain.core.types import Params, Where
 from gradchain.tree.paths import named_leaves
+from gradchain.tree.selecting import path_test
 
 _PACKAGE = str(Path(__file__).parents[1])
 
@@ -28,20 +28,52 @@ def warn_of_idle_patterns(stages: list[Stage], params: Params) -> None:
 
     A hole has a path too: what is said for a whole model may be passed on to each group of leaves.
     """
-    patterns = [(stage, text, regex) for stage in stages for text, regex in _patterns(stage)]
-    paths = [path for path, _ in named_leaves(params)] if patterns else []
-    for stage, text, regex in patterns:
-        if not paths or any(map(regex.search, paths)):
-            continue
-        close = difflib.get_close_matches(text, paths, n=1, cutoff=0.5)
-        hint = f" Is {close[0]!r} meant?" if close else ""
-        warnings.warn(
-            f"{stage.name}: it chooses leaves by {text!r}, which fits no path, so that there are"
-            f" none. The paths are {first_names(paths)}.{hint} A glob has to fit the whole of a"
-            " path: '*bias' for each bias.",
-            IdlePatternWarning,
-            stacklevel=_level_of_the_caller(),
-        )
+    patterns = [(stage.name, pattern) for stage in stages for pattern in _patterns(stage)]
+    paths = paths_of(params) if patterns else []
+    for name, pattern in patterns:
+        if fault := fits_no_path(pattern, paths):
+            text = f"{name}: {fault}"
+            warnings.warn(text, IdlePatternWarning, stacklevel=_level_of_the_caller())
+
+
+def paths_of(params: Params) -> list[str]:
+    """The paths of all leaves, holes included."""
+    return [path for path, _ in named_leaves(params)]
+
+
+def fits_no_path(where: Where | None, paths: list[str]) -> str:
+    """The fault of a pattern that fits no path, and one that does.
+
+    It is empty for one that fits, and for what is no pattern.
+    """
+    if not is_pattern(where):
+        return ""
+    pattern = re.compile(where.arguments["pattern"]) if isinstance(where, Selection) else where
+    if not paths or any(map(path_test(pattern), paths)):
+        return ""
+    is_glob = isinstance(pattern, str)
+    text = pattern if is_glob else pattern.pattern
+    hint = _way_out(text, paths) if is_glob else _close(text, paths)
+    return (
+        f"it chooses leaves by {text!r}, which fits no path, so that there are none. The paths are"
+        f" {first_names(paths)}.{hint}"
+    )
+
+
+def _way_out(glob: str, paths: list[str]) -> str:
+    """The globs for what one means that is no whole path."""
+    rule = " A glob has to fit the whole of a path"
+    name = glob.strip("/*") or glob
+    for meant in ([f"*{name}", f"*/{name}"], [f"{name}/*"], [f"*/{name}/*"], [f"*{name}*"]):
+        fitting = [path for path in paths if path_test(meant[-1])(path)]
+        if fitting:
+            return f"{rule}: {' or '.join(map(repr, meant))} fits {first_names(fitting)}."
+    return f"{_close(glob, paths)}{rule}: '*bias' for each bias."
+
+
+def _close(text: str, paths: list[str]) -> str:
+    close = difflib.get_close_matches(text, paths, n=1, cutoff=0.5)
+    return f" Is {close[0]!r} meant?" if close else ""
 
 
 def _level_of_the_caller() -> int:
@@ -52,18 +84,18 @@ def _level_of_the_caller() -> int:
     return level
 
 
-def _patterns(stage: Stage) -> Iterator[tuple[str, re.Pattern[str]]]:
+def _patterns(stage: Stage) -> Iterator[Where]:
     """The globs and expressions by which a member chooses leaves."""
     if "observer" in stage.call.factory.roles:
         return  # whose choice is one of names for layers
-    body, call = stage.body, stage.call
-    rules = getattr(body, "rules", {}).values()
-    given = [v for k, v in call.arguments.items() if k in call.factory.choices]
-    for where in dict.fromkeys(x for x in (*rules, *given) if is_pattern(x)):
-        if isinstance(where, str):
-            yield where, re.compile(fnmatch.translate(where))
-        elif isinstance(where, re.Pattern):
-            yield where.pattern, where
-        elif isinstance(where, Selection):
-            text = where.arguments["pattern"]
-            yield text, re.compile(text)
+    rules = getattr(stage.body, "rules", {}).values()
+    given = [v for k, v in stage.call.arguments.items() if k in stage.call.factory.choices]
+    yield from dict.fromkeys(x for x in (*rules, *given) if is_pattern(x))
+    yield from globs(stage.call)
+
+
+def globs(call: Member) -> Iterator[str]:
+    """The globs that are keys of its arguments."""
+    for name, value in call.arguments.items():
+        if isinstance(value, dict) and call.factory.mentions(name, "dict[Glob"):
+            yield from value

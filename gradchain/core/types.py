@@ -54,6 +54,10 @@ Where: TypeAlias = str | Callable[[str, Any], bool] | Tree
 """
 
 
+Glob: TypeAlias = str
+"""A glob on paths such as ``"*/kernel"``; the keys of a dict are said to be so by this name."""
+
+
 class StepFunction(Protocol, Evaluated):
     """A function of the step, for example a schedule.
 

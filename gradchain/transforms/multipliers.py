@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -13,15 +12,15 @@ from gradchain.core.ranges import Finite, NonNegative
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.trees import treewise
-from gradchain.core.types import Numeric, Tree
+from gradchain.core.types import Glob, Numeric, Tree
 from gradchain.numerics.arithmetic import real_dtype
 from gradchain.tree.paths import named_leaves
-from gradchain.tree.selecting import value_per_leaf
+from gradchain.tree.selecting import path_test, value_per_leaf
 
 
 @transform
 def scale_by_path(
-    factors: dict[str, Annotated[Any, "(-inf, inf)"]],
+    factors: dict[Glob, Annotated[Numeric, "(-inf, inf)"]],
     default: Finite = 1.0,
 ) -> Body:
     """Multiply each leaf by the factor of its path.
@@ -46,14 +45,14 @@ def scale_by_path(
 def _of_longest(choices: dict[str, Any], path: str, default: Any) -> Any:
     """The choice of the longest glob that matches."""
     # The first one would depend on the order, which a dict loses on its way through ``jit``.
-    matching = [glob for glob in choices if fnmatch.fnmatchcase(path, glob)]
+    matching = [glob for glob in choices if path_test(glob)(path)]
     return choices[max(matching, key=len)] if matching else default
 
 
 @transform
 def layerwise_decay(
     decay: NonNegative,
-    depth: Callable[[str], int | None] | dict[str, int] | None = None,
+    depth: Callable[[str], int | None] | dict[Glob, int] | None = None,
     last: int | None = None,
 ) -> Body:
     r"""Multiply each leaf by :math:`\gamma^{D - d}`, where :math:`d` is its depth.

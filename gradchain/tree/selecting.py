@@ -32,6 +32,16 @@ class OfTree:
         return self.function(tree)
 
 
+def path_test(pattern: str | re.Pattern) -> Callable[[str], bool]:
+    """Whether a path fits a pattern.
+
+    A glob fits the whole of a path; a regular expression is found somewhere in it.
+    """
+    if isinstance(pattern, str):
+        return lambda path: fnmatch.fnmatchcase(path, pattern)
+    return lambda path: pattern.search(path) is not None
+
+
 def select(where: str | re.Pattern | Callable[..., Any] | Tree, tree: Tree) -> Tree:
     """Which leaves of ``tree`` a selection chooses, as bools.
 
@@ -48,12 +58,9 @@ def select(where: str | re.Pattern | Callable[..., Any] | Tree, tree: Tree) -> T
     """
     if where is None:
         return jax.tree.map(lambda _: True, tree)
-    if isinstance(where, str):
-        matches = lambda path, _: fnmatch.fnmatchcase(path, where)
-        return value_per_leaf(matches, tree, "select: the glob")
-    if isinstance(where, re.Pattern):
-        contains = lambda path, _: where.search(path) is not None
-        return value_per_leaf(contains, tree, "select: the expression")
+    if isinstance(where, str | re.Pattern):
+        fits = path_test(where)
+        return value_per_leaf(lambda path, _: fits(path), tree, "select: the pattern")
     if isinstance(where, int | float) and not isinstance(where, bool):
         raise TypeError(
             f"select: {where!r} does not choose leaves; give a glob, a function or a tree of bools."

@@ -5,8 +5,6 @@
 
 import inspect
 import re
-import subprocess
-import sys
 import warnings
 from types import SimpleNamespace
 
@@ -23,7 +21,6 @@ from gradchain import as_optax
 from gradchain.core import foreign_names
 from gradchain.core.advice import call_of, is_uncalled
 from gradchain.core.factory import FACTORIES
-from gradchain.core.idle import IdlePatternWarning
 from tests.golden import interface
 
 pytestmark = pytest.mark.usefixtures("without_jit")
@@ -429,51 +426,6 @@ def test_each_argument_of_optax_is_known_or_explained():
         if not re.search(rf"'{argument}'( is '|: )|Did you mean", shown):
             left.append((name, argument))
     assert left == []
-
-
-# ------------------------------------------------------------------------- patterns without a leaf
-
-IDLE = {
-    "adamw": lambda where: gc.adamw(1e-3, where=where),
-    "add_decayed_weights": lambda where: gc.add_decayed_weights(0.1, where),
-    "masked": lambda where: gc.masked(gc.clip(1.0), where),
-    "freeze": lambda where: gc.chain(gc.freeze(where), gc.sgd(0.1)),
-    "groups": lambda where: gc.groups([(where, gc.freeze())], default=gc.sgd(0.1)),
-    "prodigy": lambda where: gc.prodigy(weight_decay=0.1, where=where),
-    "project": lambda where: gc.project(gc.constraints.non_negative(), where),
-    "inside": lambda where: gc.accumulate(gc.adamw(1e-3, where=where), every=2),
-}
-PATTERNS = ["*/kernal", re.compile("kernal$"), gc.path_matches("kernal")]
-
-
-@pytest.mark.parametrize("make", IDLE.values(), ids=IDLE)
-@pytest.mark.parametrize("where", PATTERNS, ids=["glob", "expression", "selection"])
-def test_a_pattern_that_fits_no_path_is_a_warning_where_it_is_first_used(make, where):
-    tx = make(where)
-    with pytest.warns(IdlePatternWarning, match="'dense/bias', 'dense/kernel'") as caught:
-        state = tx.init(PARAMS)
-    assert len(caught) == 1
-    assert caught[0].filename == __file__
-    tx.update(GRADS, state, PARAMS)  # and no more: warnings are errors here
-    assert gc.check(tx, PARAMS) is not None
-
-
-def test_a_pattern_is_not_idle_where_a_hole_fits_it():
-    everywhere = gc.adamw(1e-3, where="*kernel")
-    gc.groups([("*bias", {"b1": 0.8})], default=everywhere).init(PARAMS)
-    gc.masked(everywhere, "*bias", gc.freeze()).init(PARAMS)
-    gc.chain(gc.freeze("*kernel"), everywhere).init(PARAMS)
-    everywhere.init({})
-    gc.watch(gc.sgd(0.1), by="path").init(PARAMS)
-
-
-def test_a_program_that_meets_an_idle_pattern_again_is_told_once():
-    code = (
-        "import gradchain as gc, jax.numpy as jnp\n"
-        "for _ in range(3): gc.add_decayed_weights(0.1, 'x*').init({'w': jnp.ones(1)})"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stderr.count("IdlePatternWarning") == 1
 
 
 # ----------------------------------------------------------------------------------- rows of values

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from gradchain.core.by_label import ByLabel
 from gradchain.core.errors import VOCABULARY, quote
+from gradchain.core.idle import fits_no_path, globs, paths_of
 from gradchain.core.lift import Lift
 from gradchain.core.selection import is_pattern, weight_matrices
 from gradchain.core.types import Tree
@@ -65,17 +66,23 @@ def zero_eps(case: Case) -> Found:
 
 def selects_nothing(case: Case) -> Found:
     """A choice of leaves that chooses none."""
+    paths = paths_of(case.params)
     for part in case.parts:
         where = part.body.where if isinstance(part.body, Lift) else None
-        if where is None or not jax.tree.leaves(part.params):
+        if not jax.tree.leaves(part.params):
             continue
-        if not _any(select(where, part.params)):
+        if where is not None and not _any(select(where, part.params)):
             text = f"where={where!r} chooses no leaf that reaches it, so that it does nothing."
-            yield "mistake" if is_pattern(where) else "warning", part.name, text
+            fault = fits_no_path(where, paths) or text
+            yield "mistake" if is_pattern(where) else "warning", part.name, fault
+        for glob in globs(part.call):
+            if fault := fits_no_path(glob, paths):
+                yield "mistake", part.name, fault
 
 
 def empty_group(case: Case) -> Found:
     """A group without a leaf."""
+    paths = paths_of(case.params)
     for part in case.parts if jax.tree.leaves(case.params) else ():
         if not isinstance(part.body, ByLabel):
             continue
@@ -83,11 +90,12 @@ def empty_group(case: Case) -> Found:
         for label, mask in part.body.masks(part.params).items():
             takes_the_rest = bool(rules) and label not in rules
             if not _any(mask) and not takes_the_rest:
-                text = (
-                    f"no leaf is in group {label!r}: no path fits, or an earlier rule takes them"
-                    " all."
-                )
-                yield "mistake" if is_pattern(rules.get(label)) else "warning", part.name, text
+                where = rules.get(label)
+                fault = fits_no_path(where, paths) or "an earlier rule takes them all."
+                if where is None or not is_pattern(where):
+                    fault = "no path fits, or an earlier rule takes them all."
+                text = f"no leaf is in group {label!r}: {fault}"
+                yield "mistake" if is_pattern(where) else "warning", part.name, text
 
 
 def _any(mask: Tree) -> bool:
