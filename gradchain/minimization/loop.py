@@ -30,6 +30,7 @@ from gradchain.minimization.descent import (
 )
 from gradchain.minimization.history import NO_ROW, RECORDED, record
 from gradchain.minimization.result import Result, Status
+from gradchain.minimization.tolerance import Tolerance
 from gradchain.numerics.arithmetic import safe_sqrt
 from gradchain.numerics.counting import increment
 from gradchain.searches.bounds import (
@@ -46,28 +47,11 @@ from gradchain.searches.search import Search, cast_like, last_search, where_tree
 from gradchain.tree.mapping import map_leaves, real_dtype_of, upcast
 from gradchain.tree.norms import dot, largest_in
 
-# In a row that change the value by no more than rounding: then it has stalled.
-IDLE_STEPS = 5
-
-# In a row that change nothing, for chains without a search: some do not move at each call.
-STILL_STEPS = 100
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Tolerance:
-    """When a minimization has converged.
-
-    Attributes:
-        grad: by gradient: the largest magnitude in it is at most this.
-        value: by value: a step changes the value by at most this times its magnitude, no radius
-            keeps steps short, and the gradient has fallen as well. ``None``: by twice the rounding
-            of its dtype, where the next step promises no more than rounding either; only after
-            steps of a search, since others may be small because their rate is.
-    """
-
-    grad: Numeric = 1e-6
-    value: Numeric | None = None
+# Steps in a row that change nothing: then it has stalled. Chains without a search do not all move
+# at each call. Those of a search change the value by no more than rounding, and a few are enough;
+# but where a radius grows the next one is longer.
+IDLE_STEPS = 100
+OF_A_SEARCH = IDLE_STEPS // 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,8 +244,9 @@ class Loop:
         least = self.least(step.value.dtype)
         is_level = step.is_step & ~is_first & (change <= least * scale)
         is_same = ~is_first & (change <= rounding * scale)
-        is_idle = is_same & ~step.is_growing if self.search else step.is_still
-        idle = jnp.where(step.is_step, jnp.where(is_idle, increment(c.idle), 0), c.idle)
+        is_idle = is_same if self.search else step.is_still
+        weight = jnp.where(step.is_growing, 1, OF_A_SEARCH) if self.search else 1
+        idle = jnp.where(step.is_step, jnp.where(is_idle, c.idle + weight, 0), c.idle)
 
         last = where_tree(step.is_step, Height(step.value, step.slope), c.last)
         descent = continued(c.descent, c.last, last, step.params, is_first)
@@ -385,13 +370,12 @@ class Loop:
         is_final = step.is_little if limits.tol.value is None else ~step.is_still
         is_final &= step.is_telling
         is_exact = step.is_exact & (limits.tol.value is None)
-        patience = IDLE_STEPS if self.search else STILL_STEPS
         ends = {
             Status.UNBOUNDED: is_low | step.is_away,
             Status.NON_FINITE: step.is_step & ~is_fine,
             Status.CONVERGED_GRADIENT: step.is_step & step.is_flat,
             Status.CONVERGED_VALUE: is_level & is_final | is_exact,
-            Status.STALLED: (new.idle >= patience) | step.has_failed & step.is_little,
+            Status.STALLED: (new.idle >= IDLE_STEPS) | step.has_failed & step.is_little,
             Status.LINE_SEARCH_FAILED: step.has_failed,
             Status.OUT_OF_STEPS: step.is_step & (new.steps >= limits.max_steps),
             Status.OUT_OF_EVALS: new.evals >= limits.max_evals,

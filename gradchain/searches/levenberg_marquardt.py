@@ -55,7 +55,8 @@ def levenberg_marquardt(
 
     Args:
         initial_damping: :math:`\lambda` at the start, in units of :math:`D^2`'s share in :math:`J^T
-            J`; ``None`` for a radius, at first :math:`100 \lVert D p \rVert`, or 100 at zero.
+            J`; ``None`` for a radius, at first :math:`100 \lVert D p \rVert`, or :math:`100
+            \lVert r \rVert` at zero.
         scaling: the choice of :math:`D`: ``"jacobian"``, the largest norms that the columns of
             :math:`J` have had, so that units of parameters do not matter; ``"none"``, the same
             number for all, the largest of these at the start.
@@ -173,8 +174,8 @@ def _within_radius(
     s: State,
 ) -> tuple[jax.Array, Working]:
     """The step within the radius, and its slots."""
-    far = FIRST_RADIUS * norm(x)
-    first = jnp.where(far > 0, far, FIRST_RADIUS)
+    size = norm(x)  # in units of the residuals, as all lengths here
+    first = FIRST_RADIUS * jnp.where(size > 0, size, norm(residuals))
     radius = jnp.where(is_first, first, s["radius"].astype(x.dtype))
     found = step_within(jacobian, residuals, scales, radius, s["damping"].astype(x.dtype))
     radius = jnp.where(is_first, jnp.minimum(radius, found.length), radius)

@@ -53,6 +53,7 @@ class Along(Twin):
     step: float = 0.0
     failed: int = 0
     values: list[float] = field(default_factory=list)
+    precision: float = EPS  # that of the values of the loss, which the law of numbers lowers
 
     def steps(self, value: float, slope: float, first: float, reference: float) -> Search:
         raise NotImplementedError

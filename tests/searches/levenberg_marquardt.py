@@ -114,7 +114,8 @@ class VectorRadius:
         self.scales = columns if self.scales is None else np.maximum(self.scales, columns)
         is_first = self.radius == 0
         if is_first:
-            self.radius = 100.0 * float(np.linalg.norm(self.scales * p)) or 100.0
+            size = np.linalg.norm(self.scales * p) or np.linalg.norm(r)
+            self.radius = 100.0 * float(size)
         self.damping = damping_for(j, r, self.scales, self.radius, self.damping)
         u = textbook_step(j, r, self.damping, self.scales)
         length = float(np.linalg.norm(self.scales * u))

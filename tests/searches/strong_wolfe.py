@@ -6,7 +6,7 @@ import numpy as np
 
 import gradchain as gc
 from tests.laws.row import Row
-from tests.searches.along import BESIDE, EPS, FEW, Along, Search
+from tests.searches.along import BESIDE, FEW, Along, Search
 
 
 def cubic(a: tuple, b: tuple) -> float:
@@ -31,7 +31,7 @@ class StrongWolfe(Along):
     def steps(self, value: float, slope: float, first: float, reference: float) -> Search:
         start, low, high = (0.0, value, slope), (0.0, value, slope), None
         most = self.max_step * (first if self.guess == "previous" else 1.0)
-        noise, step = 10 * EPS * abs(value), min(first, most)
+        noise, step = 10 * self.precision * abs(value), min(first, most)
         for _ in range(self.max_evals):
             there = (step, *(yield step))
             is_flat_fall = abs(there[1] - value) <= noise and there[2] <= (2 * self.c1 - 1) * slope
@@ -51,7 +51,7 @@ class StrongWolfe(Along):
                 step = min(max(at, low[0] + 1.1 * moved), low[0] + 9 * moved, most)
                 continue
             width = high[0] - low[0]
-            if abs(width) <= 4 * EPS * max(step, low[0]):
+            if abs(width) <= 4 * self.precision * max(step, low[0]):
                 break
             share = (cubic(low, high) - low[0]) / width
             step = low[0] + min(max(share if np.isfinite(share) else 0.1, 0.1), 0.9) * width
@@ -61,15 +61,15 @@ class StrongWolfe(Along):
 ROWS = [
     Row(
         "strong_wolfe",
-        lambda: gc.strong_wolfe(0.01, 0.2, max_evals=5, initial_step=1.3, max_step=100.0),
-        lambda: StrongWolfe(0.01, 5, 1.3, c2=0.2, max_step=100.0),
+        lambda: gc.strong_wolfe(0.01, 0.2, max_evals=5, initial_step=1.1, max_step=100.0),
+        lambda: StrongWolfe(0.01, 5, 1.1, c2=0.2, max_step=100.0),
         tolerance=FEW,
         **BESIDE,
     ),
     Row(
         "strong_wolfe-previous",
-        lambda: gc.strong_wolfe(0.01, 0.2, 4, 3.0, "previous", max_step=100.0),
-        lambda: StrongWolfe(0.01, 4, 3.0, "previous", c2=0.2, max_step=100.0),
+        lambda: gc.strong_wolfe(0.01, 0.2, 4, 0.9, "previous", max_step=100.0),
+        lambda: StrongWolfe(0.01, 4, 0.9, "previous", c2=0.2, max_step=100.0),
         tolerance=FEW,
         **BESIDE,
     ),
