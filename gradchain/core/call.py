@@ -136,7 +136,7 @@ class Call:
             raise TypeError(
                 f"{self.factory.name} has no argument {quote(strange)}, only {known}.{native}"
             )
-        new = {k: self.factory.admit(k, changes.get(k, v)) for k, v in self.arguments.items()}
+        new = self.factory.admitted(self.arguments | changes)
         return self.of(self.factory, new, self.name).checked()
 
     def checked(self) -> Any:

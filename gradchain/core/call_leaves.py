@@ -28,18 +28,9 @@ def as_number(x: Any, is_float: bool = False) -> Any:
     float is wanted, one of integers becomes floating.
     """
     is_array = isinstance(x, jax.Array)
-    if is_array and is_float and x.dtype.kind in "iu":
+    if is_array and is_float and jnp.issubdtype(x.dtype, jnp.integer):
         x = x.astype(jnp.result_type(float))
-    is_scalar = (
-        getattr(
-            x,
-            "ndim",
-            None,
-        )
-        == 0
-        and hasattr(x, "item")
-        and not is_traced([x])
-    )
+    is_scalar = getattr(x, "ndim", None) == 0 and hasattr(x, "item") and not is_traced([x])
     is_key = is_scalar and not isinstance(x.dtype, np.dtype)
     is_argument = is_array and jnp.issubdtype(x.dtype, jnp.floating)
     return x if not is_scalar or is_key or is_argument else x.item()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gradchain.core import advice
+from gradchain.core.intervals import refuse_inverted
 from gradchain.core.ranges import ArgumentKind, with_ranges
 from gradchain.tree.selecting import check_asks_for_leaves
 
@@ -30,6 +31,7 @@ class Factory:
         choices: the arguments that choose leaves.
         takes_functions: the arguments that may be any function, for example a factory.
         rows: the arguments that are a tuple, a list or a dict, and nothing else.
+        bounds: the pairs of arguments of which the first is at most the second, by their names.
     """
 
     function: Callable[..., Any]
@@ -43,6 +45,7 @@ class Factory:
     choices: frozenset[str] = field(init=False)
     takes_functions: frozenset[str] = field(init=False)
     rows: frozenset[str] = field(init=False)
+    bounds: list[tuple[str, str]] = field(init=False)
 
     def __post_init__(self):
         signature = inspect.signature(self.function)
@@ -67,6 +70,7 @@ class Factory:
             "rows",
             frozenset(p.name for p in parameters if is_row(p)),
         )
+        object.__setattr__(self, "bounds", list(_bounds(kinds)) if is_ours else [])
         known = FACTORIES.setdefault(self.name, self)
         if _origin(known.function) != _origin(self.function):
             owner = ".".join(_origin(known.function))
@@ -103,8 +107,18 @@ class Factory:
             )
             raise TypeError(text) from None
         bound.apply_defaults()
-        admitted = {k: self.admit(k, v) for k, v in bound.arguments.items()}
-        return self.kind.of(self, admitted).checked()
+        return self.kind.of(self, self.admitted(bound.arguments)).checked()
+
+    def admitted(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """All arguments in the forms in which they are kept.
+
+        Raises:
+            ValueError: if a lower bound is above the upper one; see also ``admit``.
+        """
+        found = {k: self.admit(k, v) for k, v in arguments.items()}
+        for low, high in self.bounds:
+            refuse_inverted(self.name, **{low: found[low], high: found[high]})
+        return found
 
     def admit(self, name: str, value: Any) -> Any:
         """The form in which an argument is kept; see ``Call.admit``.
@@ -121,24 +135,35 @@ class Factory:
             check_asks_for_leaves(where, value)
         if name == "where":
             advice.refuse_several_globs(where, value)
-        if name in self.rows and (isinstance(value, str) or not isinstance(value, _ROWS)):
-            text = f"{where} must be a tuple, a list or a dict of values"
-            raise TypeError(
-                f"{text}, not {advice.brief(value)}. {advice.usage(self.name, self.signature)}"
-            )
         try:
+            if name in self.rows:
+                value = self._as_row(name, value)
             return self.kind.admit(self, name, value)
         except TypeError as error:
             hint = advice.misplaced(name, value)
             raise TypeError(f"{error}{hint} {advice.usage(self.name, self.signature)}") from None
 
+    def _as_row(self, name: str, value: Any) -> Any:
+        """A row as a tuple, a list or a dict with keys of the right kind.
+
+        Raises:
+            TypeError: for anything else, but for ``None`` where the argument may be left out.
+        """
+        is_left_out = value is None and self.signature.parameters[name].default is None
+        if isinstance(value, tuple | list) or is_left_out:
+            return value
+        if isinstance(value, Mapping):
+            return self.kinds[name].admit_keys(f"{self.name}: {name}", dict(value))
+        if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+            return tuple(value)
+        of = f"{self.name}: argument {name!r}"
+        text = f"{of} must be a tuple, a list or a dict of values, not {advice.brief(value)}."
+        raise TypeError(text)
+
     def call(self, arguments: dict[str, Any], *coming: Any) -> Any:
         """Call the function with arguments kept by name."""
         bound = inspect.BoundArguments(self.signature, arguments)  # pyright: ignore[reportArgumentType]
         return self.function(*coming, *bound.args, **bound.kwargs)
-
-
-_ROWS = (Sequence, Mapping, type(None))  # a default of None is left to the function
 
 
 def _is_row(annotation: object) -> bool:
@@ -155,6 +180,15 @@ def _is_row(annotation: object) -> bool:
 def _outside(brackets: re.Match[str]) -> str:
     """The form that brackets leave: of ``Annotated[dict, ...]`` the first."""
     return brackets[2].split(",")[0] if brackets[1] else ""
+
+
+def _bounds(names: Collection[str]) -> Iterator[tuple[str, str]]:
+    """The pairs like ``lower`` and ``upper``, ``min_scale`` and ``max_scale``."""
+    for name in names:
+        first, _, rest = name.partition("_")
+        second = {"low": "high", "lower": "upper", "min": "max"}.get(first, "")
+        if (other := f"{second}_{rest}".removesuffix("_")) in names:
+            yield name, other
 
 
 def _origin(function: Callable[..., Any]) -> tuple[str, str]:

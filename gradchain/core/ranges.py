@@ -9,14 +9,12 @@ those of the library.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import inspect
 import math
-import re
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import jax
@@ -24,6 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradchain.core.advice import brief
+from gradchain.core.annotations import ROWS, Annotation
+from gradchain.core.at_step import value_at
+from gradchain.core.intervals import EVERY as EVERY, INTERVAL, Range, concrete_number, is_number
 from gradchain.core.types import StepFunction
 from gradchain.tree.mapping import is_traced
 
@@ -80,102 +81,51 @@ _INTERVALS = {  # by the name that stands in annotations
 _INTEGERS = {"int", "PositiveInt", "NonNegativeInt"}
 _HYPERS = {"Hyper"} | _INTERVALS.keys() - _INTEGERS
 _NUMBERS = {"float", "Numeric"}
-_ROWS = {"tuple", "list", "dict", "Sequence", "Mapping"}
-_GRAMMAR = {
-    "Annotated",
-    "Optional",
-    "Union",
-    "typing",
-    "None",
-    "NoneType",
-}  # and no type of its own
-_END = r"\s*(-?(?:inf|\d[\d.]*(?:e-?\d+)?))\s*"
-_INTERVAL = re.compile(rf"([\[(]){_END},{_END}([\])])")
-
-
-@dataclass(frozen=True)
-class Range:
-    """An interval of numbers, with or without its ends.
-
-    ``Range.of("[0, 1)")`` has the end 0, and not the end 1. It never holds NaN.
-    """
-
-    low: float
-    high: float
-    has_low: bool = True
-    has_high: bool = True
-
-    @classmethod
-    def of(cls, interval: str) -> Range:
-        """The range that is written like ``[0, 1)``."""
-        found = _INTERVAL.fullmatch(interval)
-        if found is None:
-            raise ValueError(f"An interval is written like [0, 1) or (0, inf], not {interval!r}.")
-        opening, low, high, closing = found.groups()
-        return cls(float(low), float(high), opening == "[", closing == "]")
-
-    def __contains__(self, x: float) -> bool:
-        above = x >= self.low if self.has_low else x > self.low
-        return above and (x <= self.high if self.has_high else x < self.high)
-
-    def __str__(self) -> str:
-        opening, closing = "(["[self.has_low], ")]"[self.has_high]
-        return f"{opening}{self.low:g}, {self.high:g}{closing}"
-
-    def words(self) -> str:
-        """The range in a sentence, for example ``0 or more``."""
-        if self.low == -math.inf and self.high == math.inf:
-            return "a number" if self == EVERY else "a finite number"
-        if self.low == -math.inf:
-            return f"{self.high:g} or less" if self.has_high else f"less than {self.high:g}"
-        if self.high < math.inf:
-            return f"in {self}"
-        return f"{self.low:g} or more" if self.has_low else f"greater than {self.low:g}"
-
-    def held(self, x: Any) -> Any:
-        """A schedule's value, held at the ends of the range.
-
-        Ends that do not belong to the range hold nothing. A value at an end has its whole slope.
-        """
-        if self.has_low and self.low > -math.inf:
-            x = jnp.where(x < self.low, self.low, x)
-        if self.has_high and self.high < math.inf:
-            x = jnp.where(x > self.high, self.high, x)
-        return x
-
-
-#: What is asked of every hyperparameter.
-EVERY = Range(-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
 class ArgumentKind:
-    """The numbers that an argument takes, by its annotation.
+    """What an argument takes, by its annotation: numbers most often.
 
     Attributes:
         is_hyper: whether it takes a function of the step in the place of a number.
         is_integer: whether its numbers are whole.
         is_count: whether it takes one whole number and nothing else.
+        is_bool: whether it takes ``True`` or ``False`` and nothing else.
+        is_text: whether it takes strings, or rows of them, and nothing else.
         is_row: whether it takes several, in a tuple, a list or a dict.
-        has_whole_keys: whether the keys of its dict are whole numbers.
+        is_tree: whether it takes numbers and arrays in any containers.
         takes_others: whether it takes other things too, for example a string or a function.
         may_be_none: whether ``None`` leaves it out.
         range: the range of its numbers; ``None`` if it takes none.
+        keys: what the keys of its dict are, ``"int"`` or ``"str"``; empty for any.
+        parts: the kind of each value of a row, or the one of all.
+        length: how many values a row has; ``None`` for any number.
     """
 
     is_hyper: bool
     is_integer: bool
     is_count: bool
+    is_bool: bool
+    is_text: bool
     is_row: bool
-    has_whole_keys: bool
+    is_tree: bool
     takes_others: bool
     may_be_none: bool
     range: Range | None
+    keys: str = ""
+    parts: tuple[ArgumentKind, ...] = ()
+    length: int | None = None
 
     @classmethod
     def of(cls, annotation: object) -> ArgumentKind:
         """The kind that an annotation, or its text, says."""
         return _kind(annotation if isinstance(annotation, str) else _text(annotation))
+
+    @property
+    def has_whole_keys(self) -> bool:
+        """Whether the keys of its dict are whole numbers."""
+        return self.keys == "int"
 
     def words(self) -> str:
         """The numbers that it takes, in a sentence."""
@@ -186,71 +136,135 @@ class ArgumentKind:
         integer = "integers" if self.is_row else "an integer"
         return integer if self.range == EVERY else f"{integer}, {self.range.words()}"
 
+    @functools.cached_property
+    def _plain(self) -> Range | None:
+        is_float = self.is_hyper and not self.is_integer and self.range is not None
+        return self.range.single if is_float else None
+
     def is_plain(self, value: Any) -> bool:
-        """Whether it is a float that needs no other form."""
-        is_float = type(value) is float and self.is_hyper and not self.is_integer
-        return is_float and self.range is not None and value in self.range
+        """Whether it is a float or a bool that needs no other form."""
+        if type(value) is float:
+            return self._plain is not None and value in self._plain
+        return self.is_bool and type(value) is bool
 
     def admit(self, where: str, value: Any) -> Any:
         """The number, whole or float as it should be.
 
-        Traced numbers, functions of the step, and all that is no number pass; an array that is no
-        integer stays one.
+        Functions of the step and all that is no number pass; a traced number is held in the range;
+        an array that is no integer stays one.
 
         Raises:
             TypeError: for a number that is not whole where it should be.
-            ValueError: for a number out of range.
+            ValueError: for a number out of range, or out of it in float32.
         """
-        number, numbers = concrete_number(value), self.range
-        if number is None or numbers is None:
+        given, numbers = concrete_number(value), self.range
+        if given is None or numbers is None:
+            return value if numbers is None else self._admit_array(where, value, numbers)
+        is_whole = isinstance(given, int) or given.is_integer()
+        if self.is_integer and (isinstance(given, bool) or not is_whole):
+            raise TypeError(f"{where} must be an integer, not {given!r}.")
+        if isinstance(given, bool):
             return value
-        is_whole = isinstance(number, int) or number.is_integer()
-        if self.is_integer and (isinstance(number, bool) or not is_whole):
-            raise TypeError(f"{where} must be an integer, not {number!r}.")
-        if isinstance(number, bool):
-            return value
-        number = int(number) if self.is_integer and not self.is_hyper else _float(number)
+        number = int(given) if self.is_integer and not self.is_hyper else _float(given)
         if number not in numbers:
-            finite = " and finite" if number == math.inf else ""
-            raise ValueError(f"{where} must be {numbers.words()}{finite}, not {number!r}.")
+            shown = given if self.is_hyper and given == number else number
+            finite = " and finite" if number == math.inf and numbers.low > -math.inf else ""
+            raise ValueError(f"{where} must be {numbers.words()}{finite}, not {shown!r}.")
         is_float = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating)
+        is_double = is_float and value.dtype == jnp.float64
+        if not (self.is_integer or is_double or number in numbers.single):
+            raise ValueError(f"{where} must be {numbers.words()}, {_in_single(number)}.")
         return value if is_float and not self.is_integer else number
 
-    def admit_each(self, where: str, values: Any) -> Any:
-        """A container whose numbers and keys are admitted."""
-        if self.has_whole_keys and isinstance(values, dict):
-            values = {_whole(f"{where}: each key", k): v for k, v in values.items()}
-        if self.range is None:
-            return values
-        is_leaf = lambda x: hasattr(x, "factory")
-        admit = lambda path, x: self.admit(where + jax.tree_util.keystr(path), x)
-        values = jax.tree_util.tree_map_with_path(admit, values, is_leaf=is_leaf)
-        if self.is_integer and not self.takes_others:
-            for path, x in jax.tree_util.tree_leaves_with_path(values):
-                if not isinstance(x, int) and not is_traced([x]):
-                    place = jax.tree_util.keystr(path)
-                    raise TypeError(f"{where}{place} must be an integer, not {x!r}.")
+    def _admit_array(self, where: str, value: Any, numbers: Range) -> Any:
+        """What is no known number; an array has its elements in the range."""
+        if not isinstance(value, jax.Array | np.ndarray) or not is_number(value):
+            return value
+        if is_traced([value]):
+            return numbers.held(value)
+        if self.is_tree:
+            numbers.check_each(where, value)
+        return value
+
+    def admit_keys(self, where: str, values: dict[Any, Any]) -> dict[Any, Any]:
+        """A dict whose keys are admitted."""
+        if self.keys == "int":
+            return {_whole(f"{where}: each key", k): v for k, v in values.items()}
+        for k in values if self.keys == "str" else ():
+            if not isinstance(k, str):
+                raise TypeError(f"{where}: each key must be text, not {k!r}.")
         return values
+
+    def admit_each(self, where: str, values: Any) -> Any:
+        """A container whose keys, numbers and other values are admitted.
+
+        Raises:
+            TypeError: for a value of another kind.
+            ValueError: for a number out of range, or another number of values.
+        """
+        if not self.parts:
+            return values
+        if not self.is_row:
+            path_of, is_leaf = jax.tree_util.keystr, lambda x: x is None or hasattr(x, "factory")
+            admit = lambda path, x: self._admit_part(where + path_of(path), x, 0)
+            return jax.tree_util.tree_map_with_path(admit, values, is_leaf=is_leaf)
+        n, found = self.length, len(values)
+        if n is not None and (isinstance(values, dict) or found != n):
+            was = f"{found} as in {brief(values)}" if isinstance(values, tuple | list) else "a dict"
+            raise ValueError(f"{where} must hold {n} values, not {was}.")
+        if isinstance(values, dict):
+            values = self.admit_keys(where, values)
+            return {k: self._admit_part(f"{where}[{k!r}]", x, 0) for k, x in values.items()}
+        made = [self._admit_part(f"{where}[{i}]", x, i) for i, x in enumerate(values)]
+        return made if isinstance(values, list) else tuple(made)
+
+    def _admit_part(self, where: str, value: Any, i: int) -> Any:
+        part = self.parts[i % len(self.parts)]
+        value = part.admit(where, value)
+        part.check(where, value)
+        return value
 
     def check(self, where: str, value: Any) -> None:
         """Refuse all but numbers and, for a ``Hyper``, functions.
 
         Raises:
-            TypeError: for anything else.
+            TypeError: for anything else, also in the place of a bool or a string.
         """
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        is_array = isinstance(value, jax.Array) and value.ndim == 0 and _is_number(value)
-        is_left_out = value is None and self.may_be_none
-        if is_number or is_array or is_left_out or is_traced([value]):
-            return
-        if self.is_hyper and not callable(value):
-            found = brief(value)
-            raise TypeError(f"{where} must be a number or a function of the step, not {found}.")
-        if self.is_hyper or self.takes_others or self.range is None:
-            return
-        if not (self.is_row and isinstance(value, tuple | list | dict)):
-            wanted = "an integer" if self.is_integer else "a number"
-            raise TypeError(f"{where} must be {wanted}, not {brief(value)}.")
+        if not self._may_be(value):
+            traced = ": it decides what is compiled" * (self.is_bool and is_traced([value]))
+            raise TypeError(f"{where} must be {self._wanted()}, not {brief(value)}{traced}.")
+
+    def _may_be(self, value: Any) -> bool:
+        """Whether it takes values of this type."""
+        if value is None and self.may_be_none:
+            return True
+        if self.is_bool:
+            return isinstance(value, bool)
+        if (self.is_row or self.is_tree) and isinstance(value, tuple | list | dict):
+            return True
+        if self.is_text:
+            return isinstance(value, str)
+        if self.range is None or (self.takes_others and not self.is_hyper):
+            return True
+        if isinstance(value, int | float):
+            return not isinstance(value, bool)
+        if is_traced([value]) and not self.is_hyper:
+            return True
+        if self.is_hyper and callable(value):
+            return True
+        is_array = isinstance(value, jax.Array | np.ndarray) and is_number(value)
+        return is_array and (value.ndim == 0 or self.is_tree)
+
+    def _wanted(self) -> str:
+        """What it takes, in an error."""
+        if self.is_bool:
+            return "True or False"
+        if self.is_text:
+            return "a string, or several of them" if self.is_row else "a string"
+        if self.is_hyper:
+            return "a number or a function of the step"
+        arrays = ", an array or a tree of them" if self.is_tree else ""
+        return "an integer" if self.is_integer else f"a number{arrays}"
 
     def at(self, where: str, function: Callable[[Any], Any], step: Any) -> Any:
         """The number at a step, held in the range.
@@ -259,43 +273,61 @@ class ArgumentKind:
             TypeError: if it cannot be traced, takes no step, or gives no number.
             ValueError: if it gives more than one number.
         """
-        of = f"{where}: the schedule {_named(function)}".removeprefix(": ")
-        try:
-            value = function(step)
-        except Exception as error:
-            explained = _explained(of, function, error)
-            raise explained from None if explained is error else error
-        if not _is_number(value):
-            raise TypeError(f"{of} must give a number at a step, not {value!r}.")
-        if np.shape(value) not in ((), np.shape(step)):
-            shape = list(np.shape(value))
-            raise ValueError(f"{of} must give one number at a step, not an array of shape {shape}.")
+        value = value_at(where, function, step)
         return value if self.range is None else self.range.held(value)
+
+    def held(self, value: Any) -> Any:
+        """An argument whose arrays are held in the range where they are traced.
+
+        A float that is traced has no dtype of its own: it was admitted at the call.
+        """
+        if self.range is None or self.range == EVERY or isinstance(value, float | int | str):
+            return value
+        if type(value) in (tuple, list):
+            return type(value)(map(self.held, value))
+        if type(value) is dict:
+            return {k: self.held(x) for k, x in value.items()}
+        is_own = is_traced([value]) and is_number(value) and not value.weak_type
+        return self.range.held(value) if is_own else value
 
 
 @functools.cache  # few annotations stand at many arguments
 def _kind(text: str) -> ArgumentKind:
-    interval = _INTERVAL.search(text)
-    without_keys = re.sub(r"\b(dict|Mapping)\[\s*int\s*,", "dict[", text)
-    all_words = set(re.findall(r"[A-Za-z]\w*", _INTERVAL.sub("", without_keys)))
-    words = all_words - _GRAMMAR
+    interval, said = INTERVAL.search(text), Annotation.of(text)
+    words = said.words
     named = [_INTERVALS[word] for word in words & _INTERVALS.keys()]
-    is_row = bool(words & _ROWS)
+    is_row = said.has_row
     has_hyper = bool(words & _HYPERS)
     is_integer = bool(words & _INTEGERS) and "float" not in words
-    takes_others = not words <= _INTEGERS | _HYPERS | _NUMBERS | _ROWS
-    found = interval.group() if interval else named[0] if named else "[-inf, inf]"
     is_number = has_hyper or is_integer or interval is not None
-    return ArgumentKind(
+    is_tree = is_number and words == {"Tree"}
+    takes_others = not (words <= _INTEGERS | _HYPERS | _NUMBERS | ROWS or is_tree)
+    found = interval.group() if interval else named[0] if named else "[-inf, inf]"
+    kind = ArgumentKind(
         is_hyper=has_hyper and not is_row,
         is_integer=is_integer,
         is_count=is_integer and not (is_row or has_hyper or takes_others),
+        is_bool=words == {"bool"} and not said.may_be_none,
+        is_text=words - ROWS == {"str"},
         is_row=is_row,
-        has_whole_keys=without_keys != text,
+        is_tree=is_tree,
         takes_others=takes_others,
-        may_be_none=bool(all_words & {"None", "NoneType", "Optional"}),
+        may_be_none=said.may_be_none,
         range=Range.of(found) if is_number else None,
+        keys=said.keys,
+        parts=_parts(said, interval.group() if interval else None) if is_row else (),
+        length=len(said.parts) if said.is_fixed else None,
     )
+    is_deep = is_tree or (is_number and takes_others and not is_row)
+    return dataclasses.replace(kind, parts=(kind,)) if is_deep else kind
+
+
+def _parts(said: Annotation, interval: str | None) -> tuple[ArgumentKind, ...]:
+    """The kinds of the values of a row; an interval around it is that of each."""
+    texts = said.parts or ("Hyper",) * (interval is not None)
+    if interval is not None and not any(map(INTERVAL.search, texts)):
+        texts = (f"Annotated[{text}, {interval!r}]" for text in texts)
+    return tuple(map(_kind, texts))
 
 
 def with_ranges(doc: str | None, kinds: Mapping[str, ArgumentKind]) -> str | None:
@@ -319,62 +351,24 @@ def _float(x: float) -> float:
         return math.inf if x > 0 else -math.inf
 
 
+def _in_single(number: float) -> str:
+    """What a number is in float32, with the way out for float64."""
+    text = f"and {number!r} is {np.float64(_rounded(number)):g} in float32"
+    is_double = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
+    return f"{text}; for float64 give it as jnp.float64({number!r})" if is_double else text
+
+
+def _rounded(number: float) -> np.float32:
+    with np.errstate(over="ignore"):
+        return np.float32(number)
+
+
 def _whole(where: str, key: Any) -> Any:
     kind = ArgumentKind.of("int")
     # JSON has no keys but text.
     number = int(key) if isinstance(key, str) and key.isdecimal() else kind.admit(where, key)
     kind.check(where, number)
     return number
-
-
-def concrete_number(x: Any) -> float | int | bool | None:
-    """A known number as a Python number; else ``None``."""
-    if isinstance(x, bool | int | float):
-        return x
-    is_scalar = isinstance(x, jax.Array | np.ndarray | np.generic) and x.ndim == 0
-    if not is_scalar or is_traced([x]) or not getattr(x, "is_fully_replicated", True):
-        return None
-    return x.item() if _is_number(x) else None
-
-
-def _is_number(x: Any) -> bool:
-    """Whether it is a real number, or an array."""
-    if not isinstance(x, jax.Array | np.ndarray | np.generic):
-        return isinstance(x, int | float)
-    return any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.integer, jnp.floating, np.bool_))
-
-
-def _explained(of: str, function: Callable[[Any], Any], error: Exception) -> Exception:
-    """A schedule's error, with its name and the way out."""
-    if isinstance(error, jax.errors.JAXTypeError):
-        return TypeError(
-            f"{of} looks at the step's value in Python (if, math, NumPy, an index), which a"
-            " compiled program has not. Use jax.numpy, for example jnp.where(step < 10, 0.1, 0.01),"
-            " or a schedule of gradchain.schedules."
-        )
-    if "the schedule " in str(error):  # of a schedule in it, which is named already
-        return error
-    if isinstance(error, TypeError) and not _takes_a_step(function):
-        return TypeError(
-            f"{of} must take one argument, the step: {error}. If it makes a schedule, call it."
-        )
-    kinds = (TypeError, ValueError, RuntimeError)
-    kind = next((kind for kind in kinds if isinstance(error, kind)), RuntimeError)
-    return kind(f"{of} raises {type(error).__name__}: {error}")
-
-
-def _named(function: Callable[[Any], Any]) -> str:
-    if (code := getattr(function, "__code__", None)) is None:
-        return repr(function)
-    return f"{function.__qualname__} ({Path(code.co_filename).name}, line {code.co_firstlineno})"
-
-
-def _takes_a_step(function: Callable[[Any], Any]) -> bool:
-    try:
-        inspect.signature(function).bind(0)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _text(annotation: object) -> str:

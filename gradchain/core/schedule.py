@@ -155,6 +155,8 @@ class Schedule(Call):
             if callable(value) and kind.is_hyper:
                 at = step if isinstance(value, Schedule) else step.value
                 value = kind.at(f"{self.factory.name}: {name}", value, at)
+            else:
+                value = kind.held(value)
             if not (is_exact and kind.is_integer):  # boundaries stay integers
                 arguments[name] = jax.tree.map(cast, value, is_leaf=is_call)
         return self.factory.call(arguments, step if is_exact else step.value)

@@ -176,7 +176,8 @@ class Stage:
         if scheduled:
             check_clock(name, count)
         at = lambda k, v: kinds[k].at(f"{call.factory.name}: {k}", v, count)
-        self.numbers = call.arguments | {k: at(k, v) for k, v in scheduled.items()}
+        held = {k: kinds[k].held(v) for k, v in call.arguments.items() if k in kinds}
+        self.numbers = call.arguments | held | {k: at(k, v) for k, v in scheduled.items()}
         parts = [x for v in self.numbers.values() for x in (v if _is_row(v) else (v,))]
         self.arrays = [x for x in parts if isinstance(x, jax.Array) and x.ndim == 0]
         self.body = self._make(self.numbers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from gradchain.core.ranges import Decay, Hyper, NonNegative, Positive
 from gradchain.core.roles import with_roles
@@ -155,7 +155,7 @@ def dadapt_sgd(
 @with_roles("step")
 def dadapt_adamw(
     learning_rate: Hyper = 1.0,
-    betas: Annotated[tuple[Any, Any], "[0, 1)"] = (0.9, 0.999),
+    betas: tuple[Decay, Decay] = (0.9, 0.999),
     eps: NonNegative = 1e-8,
     estim_lr0: Positive = 1e-6,
     weight_decay: NonNegative = 0.0,

@@ -6,7 +6,7 @@ The learning rate is a distance over gradients.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 
@@ -160,9 +160,10 @@ def _lift(layer_wise: bool) -> Callable[..., Body]:
 @recipe
 def dog(
     learning_rate: Hyper = 1.0,
-    init_step: Annotated[
-        tuple[Literal["distance", "learning_rate", "heuristic"], Any], "(0, inf)"
-    ] = ("heuristic", 1e-6),
+    init_step: tuple[Literal["distance", "learning_rate", "heuristic"], Positive] = (
+        "heuristic",
+        1e-6,
+    ),
     eps: NonNegative = 1e-8,
     weight_decay: NonNegative | None = None,
     where: Where | None = None,

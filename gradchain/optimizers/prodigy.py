@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
 
 import jax.numpy as jnp
 
@@ -115,7 +114,7 @@ def scale_by_prodigy(
 @with_roles("step")
 def prodigy(
     learning_rate: Hyper = 1.0,
-    betas: Annotated[tuple[Any, Any], "[0, 1)"] = (0.9, 0.999),
+    betas: tuple[Decay, Decay] = (0.9, 0.999),
     beta3: Fraction | None = None,
     eps: NonNegative = 1e-8,
     estim_lr0: Positive = 1e-6,

@@ -15,6 +15,7 @@ from jax import lax
 
 from gradchain.core.columns import Columns
 from gradchain.core.errors import quote
+from gradchain.core.intervals import refuse_inverted
 from gradchain.core.ranges import PositiveInt
 from gradchain.core.run import run_stages
 from gradchain.core.stage import Body, Stage, trusting_extras
@@ -85,7 +86,7 @@ def watch(
 
     Raises:
         ValueError: if ``every`` is less than 1, ``by`` is another string, there are no groups for
-            ``by="group"``, or ``healthy`` is no pair.
+            ``by="group"``, or ``healthy`` is no pair, or begins with the larger number.
         TypeError: if ``update`` is called without ``params``.
 
     Example:
@@ -109,6 +110,7 @@ def watch(
             "watch: healthy must be a pair, the least and the largest that is healthy,"
             f" not {healthy!r}."
         )
+    refuse_inverted("watch: healthy", least=healthy[0], largest=healthy[1])
     return Watched(inner, every, by, healthy, relative)
 
 

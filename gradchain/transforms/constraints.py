@@ -54,7 +54,8 @@ class PointMap(Call):
         def cast(n):
             return n.astype(real_dtype(x.dtype)) if isinstance(n, jax.Array) else n
 
-        return self.factory.call(jax.tree.map(cast, self.arguments), x, *coming)
+        held = {k: self.factory.kinds[k].held(v) for k, v in self.arguments.items()}
+        return self.factory.call(jax.tree.map(cast, held), x, *coming)
 
 
 class Constraint(PointMap):
@@ -204,8 +205,8 @@ def non_negative(x: jax.Array, over: Over) -> jax.Array:
 def box(
     x: jax.Array,
     over: Over,
-    lower: Hyper = -math.inf,
-    upper: Hyper = math.inf,
+    lower: Annotated[Hyper, "[-inf, inf)"] = -math.inf,
+    upper: Annotated[Hyper, "(-inf, inf]"] = math.inf,
 ) -> jax.Array:
     r"""The set :math:`a \le x_i \le b`.
 

@@ -50,15 +50,16 @@ def ends(numbers: Range) -> list[float]:
 
 def given(factory, name, x):
     """A number as the argument is given it: by itself, in a tuple, or in a dict."""
-    annotation = str(OURS[factory].signature.parameters[name].annotation)
-    if "dict[" in annotation:
-        return {3: x} if "dict[int" in annotation else {"w": x}
-    return (x,) if OURS[factory].kinds[name].is_row else x
+    kind = OURS[factory].kinds[name]
+    if kind.keys:
+        return {3: x} if kind.has_whole_keys else {"w": x}
+    row = tuple("distance" if part.range is None else x for part in kind.parts)
+    return row if kind.is_row else x
 
 
 def leaf(value):
     """The number in a container."""
-    return jax.tree.leaves(value)[0]
+    return next(x for x in jax.tree.leaves(value) if not isinstance(x, str))
 
 
 def test_every_number_has_a_declared_range():
