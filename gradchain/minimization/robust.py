@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from gradchain.core.types import Numeric, Tree
-from gradchain.numerics.arithmetic import abs2, cast, compute_dtype
+from gradchain.numerics.arithmetic import abs2, cast, compute_dtype, power_of_two
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,14 +48,14 @@ class Robust:
         if not jnp.issubdtype(residual.dtype, jnp.inexact):
             return residual
         wide = residual.astype(compute_dtype(residual.dtype))
-        square = abs2(wide)
-        share = SHARES[self.loss](square / jnp.asarray(scale, square.dtype) ** 2)
-        return cast(wide * jnp.sqrt(share).astype(wide.dtype), residual.dtype)
+        return cast(
+            jnp.where(jnp.isfinite(wide), _bent(wide, scale, self.loss), wide), residual.dtype
+        )
 
     def bend(self, residual: jax.Array, scale: Numeric) -> jax.Array:
         """The loss's second derivative by one real residual."""
-        wide = residual.astype(compute_dtype(residual.dtype))
-        return jax.grad(jax.grad(lambda r: 0.5 * self.one(r, scale) ** 2))(wide)
+        ratio = residual.astype(compute_dtype(residual.dtype)) / scale
+        return jax.grad(jax.grad(lambda x: 0.5 * _bent(x, 1.0, self.loss) ** 2))(ratio)
 
 
 def robust(
@@ -71,10 +72,27 @@ def robust(
     return functools.partial(Robust(residual_fn, loss, has_aux), robust_scale=scale)
 
 
-Share = Callable[[jax.Array], jax.Array]
+def _bent(x: jax.Array, scale: Numeric, loss: str) -> jax.Array:
+    """The new residuals, whose ratio to the scale may be of any size.
+
+    A power of two is their unit, so that no square and no slope is out of range before they are.
+    """
+    scale = jnp.asarray(scale, x.real.dtype)
+    unit = power_of_two(lax.stop_gradient(scale))
+    ratio = (x / unit) / (scale / unit)
+    is_large = jnp.abs(ratio) > 1
+    small = jnp.where(is_large, jnp.zeros_like(ratio), ratio)
+    large = jnp.where(is_large, ratio, jnp.ones_like(ratio))
+    size = jnp.abs(large)
+    sign = large / size if jnp.iscomplexobj(x) else jnp.sign(large)
+    by_share = small * jnp.sqrt(SHARES[loss](abs2(small)))
+    return scale * jnp.where(is_large, sign * jnp.sqrt(BEYOND[loss](size)), by_share)
 
 
-def _by_series(ratio: Share, series: Share) -> Share:
+Function = Callable[[jax.Array], jax.Array]
+
+
+def _by_series(ratio: Function, series: Function) -> Function:
     """Use ``series(z)`` instead of ``ratio(z)`` for small z.
 
     There a quotient of differences loses all its digits.
@@ -87,16 +105,17 @@ def _by_series(ratio: Share, series: Share) -> Share:
     return share
 
 
-def _huber(z: jax.Array) -> jax.Array:
-    is_large = z > 1
-    z = jnp.where(is_large, z, 1.0)
-    return jnp.where(is_large, (2 * jnp.sqrt(z) - 1) / z, 1.0)
-
-
-#: The share of its square that a residual keeps, ``rho(z) / z``.
-SHARES: dict[str, Share] = {
+#: The share of its square that a residual keeps, ``rho(z) / z``, for squares up to 1.
+SHARES: dict[str, Function] = {
     "soft_l1": lambda z: 2 / (1 + jnp.sqrt(1 + z)),
-    "huber": _huber,
+    "huber": jnp.ones_like,
     "cauchy": _by_series(lambda z: jnp.log1p(z) / z, lambda z: 1 - z / 2 + z**2 / 3),
     "arctan": _by_series(lambda z: jnp.arctan(z) / z, lambda z: 1 - z**2 / 3),
+}
+#: ``rho(x**2)`` for ``x`` from 1 on, of any size.
+BEYOND: dict[str, Function] = {
+    "soft_l1": lambda x: 2 * (x * jnp.sqrt(1 + jnp.square(1 / x)) - 1),
+    "huber": lambda x: 2 * x - 1,
+    "cauchy": lambda x: 2 * jnp.log(x) + jnp.log1p(jnp.square(1 / x)),
+    "arctan": lambda x: jnp.pi / 2 - jnp.arctan(jnp.square(1 / x)),
 }

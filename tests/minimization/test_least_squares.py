@@ -105,6 +105,26 @@ def test_a_robust_residual_has_a_slope_of_one_at_zero_and_no_bend_where_formulas
             )  # the end of arctan is flat
 
 
+@each_loss
+def test_a_robust_loss_is_the_same_in_whatever_units_residuals_are(loss):
+    """Bit for bit in units that are powers of two: values, slopes and the bends of covariances."""
+    robust = Robust(lambda: None, loss, has_aux=False)
+    ratios = jnp.asarray([0.0, 1e-6, -1e-3, 0.7, 1.0, -3.0, 1e4, 1e12], jnp.float32)
+
+    def in_units(unit):
+        one = lambda r, scale: robust.one(r * unit, scale * unit) / unit
+        values, slopes = jax.vmap(jax.value_and_grad(one, (0, 1)), (0, None))(ratios, 0.5)
+        bends = jax.vmap(lambda r: robust.bend(r * unit, 0.5 * unit))(ratios)
+        return values, slopes, bends
+
+    found = jax.jit(jax.vmap(in_units))(2.0 ** jnp.arange(-100, 100, 20, dtype=jnp.float32))
+    for x in map(np.asarray, jax.tree.leaves(found)):
+        assert np.all(np.isfinite(x))
+        np.testing.assert_allclose(x, np.broadcast_to(x[:1], x.shape), rtol=0, atol=1e-30)
+    for x in (np.inf, np.nan):  # a point at which there is no residual stays one
+        assert not np.isfinite(robust.one(jnp.float32(x), 0.5))
+
+
 def test_another_scale_or_other_data_compile_nothing_anew():
     traces = []
 
@@ -187,7 +207,7 @@ def test_the_solution_has_derivatives_with_respect_to_the_scale_and_the_data():
             "loss must be one of 'linear', 'soft_l1', 'huber', 'cauchy', 'arctan', not 'l1'",
         ),
         ({"f_scale": 0.1}, ValueError, "f_scale=0.1 is for robust losses; choose one"),
-        ({"loss": "huber", "f_scale": 0.0}, ValueError, "f_scale must be more than 0, not 0.0"),
+        ({"loss": "huber", "f_scale": 0.0}, ValueError, "f_scale must be greater than 0, not 0.0"),
         ({"max_steps": 1.5}, TypeError, "least_squares: max_steps must be an integer, not 1.5"),
         (
             {"history": "all"},
