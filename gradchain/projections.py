@@ -12,17 +12,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from gradchain.core.advice import brief
+from gradchain.core.plain import checks_numbers
 from gradchain.core.types import Numeric, Tree
 from gradchain.numerics.arithmetic import abs2, safe_divide
 from gradchain.numerics.lengths import bringing, length_of, shortening
 from gradchain.numerics.reductions import max_along, total_along, varying_axes
-from gradchain.tree.mapping import map_leaves, tree_map_live
+from gradchain.tree.mapping import is_traced, map_leaves, tree_map_live
 from gradchain.tree.norms import dot, sum_over_shards
 from gradchain.tree.selecting import value_per_leaf
 
@@ -36,6 +39,9 @@ class Along:
     def __init__(self, dims: int | tuple[int, ...]):
         self.dims = dims
 
+    def __repr__(self) -> str:
+        return f"Along({self.dims})"
+
     def sum(self, tree: Tree) -> Any:
         """The sum of the real numbers of each point."""
         return sum(total_along(x, self.dims) for x in jax.tree.leaves(tree))
@@ -48,6 +54,9 @@ class Along:
 
 class Whole:
     """The sum and the maximum of a whole tree."""
+
+    def __repr__(self) -> str:
+        return "WHOLE"
 
     def sum(self, tree: Tree) -> jax.Array:
         """See ``Along``."""
@@ -91,6 +100,10 @@ def projection_box(tree: Tree, lower: Numeric | Tree, upper: Numeric | Tree) -> 
         lower: the bound :math:`a`, a number or a tree of them that may be a prefix.
         upper: the bound :math:`b`, likewise.
 
+    Raises:
+        ValueError: if a lower bound is above its upper one, or one is NaN. Of traced ones nothing
+            is known; there the upper bound holds.
+
     Example:
         >>> print(projection_box(jnp.array([-1.0, 0.5, 2.0]), 0.0, 1.0))
         [0.  0.5 1. ]
@@ -98,17 +111,47 @@ def projection_box(tree: Tree, lower: Numeric | Tree, upper: Numeric | Tree) -> 
     parts = _parts(tree)
     lower = value_per_leaf(lower, parts, "projection_box: the bound")
     upper = value_per_leaf(upper, parts, "projection_box: the bound")
+    _check_order(lower, upper)
     return _join(map_leaves(jnp.clip, parts, lower, upper), tree)
 
 
-def projection_hypercube(tree: Tree, scale: Numeric = 1.0) -> Tree:
+def _check_order(lower: Tree, upper: Tree) -> None:
+    """Refuse a known lower bound above its upper one."""
+    leaves = functools.partial(jax.tree.leaves, is_leaf=lambda x: x is None)
+    for low, high in zip(leaves(lower), leaves(upper), strict=True):
+        if not all(_is_known_real(x) for x in (low, high)):
+            continue
+        low, high = np.broadcast_arrays(low, high)
+        wrong = ~(low <= high)
+        if wrong.any():
+            first, second = (float(x[wrong][0]) for x in (low, high))
+            raise ValueError(
+                f"projection_box: lower must be at most upper, not {first!r} where that is"
+                f" {second!r}."
+            )
+
+
+def _is_known_real(x: Any) -> bool:
+    if isinstance(x, int | float):
+        return True
+    if x is not None and not hasattr(x, "dtype"):
+        raise TypeError(f"projection_box: a bound must be a number or an array, not {brief(x)}.")
+    is_real = x is not None and x.dtype.kind != "c"
+    return is_real and not is_traced([x]) and getattr(x, "is_fully_addressable", True)
+
+
+@checks_numbers
+def projection_hypercube(
+    tree: Tree, scale: Annotated[Numeric | jax.Array, "[0, inf]"] = 1.0
+) -> Tree:
     r"""The nearest point of :math:`0 \le x_i \le s`."""
     return projection_box(tree, 0.0, scale)
 
 
+@checks_numbers
 def projection_simplex(
     tree: Tree,
-    scale: Numeric = 1.0,
+    scale: Annotated[Numeric | jax.Array, "[0, inf)"] = 1.0,
     *,
     over: Over = WHOLE,
 ) -> Tree:
@@ -126,6 +169,10 @@ def projection_simplex(
         >>> print(projection_simplex(jnp.array([1.0, 0.5, -1.0])))
         [0.75 0.25 0.  ]
     """
+    return _on_simplex(tree, scale, over)
+
+
+def _on_simplex(tree: Tree, scale: Numeric, over: Over) -> Tree:
     parts = _parts(tree)
     top = over.max(parts)
     below = map_leaves(lambda x: x - top, parts)  # so that no number is large
@@ -160,9 +207,10 @@ def _threshold(x: Tree, scale: Numeric, over: Over) -> jax.Array:
     return newton(x, threshold)  # once more, with derivatives
 
 
+@checks_numbers
 def projection_l1_sphere(
     tree: Tree,
-    scale: Numeric = 1.0,
+    scale: Annotated[Numeric | jax.Array, "[0, inf)"] = 1.0,
     *,
     over: Over = WHOLE,
 ) -> Tree:
@@ -170,13 +218,18 @@ def projection_l1_sphere(
 
     An element that is 0 stays so.
     """
-    sizes = projection_simplex(map_leaves(jnp.abs, tree), scale, over=over)
+    return _on_l1_sphere(tree, scale, over)
+
+
+def _on_l1_sphere(tree: Tree, scale: Numeric, over: Over) -> Tree:
+    sizes = _on_simplex(map_leaves(jnp.abs, tree), scale, over)
     return map_leaves(lambda x, size: jnp.sign(x) * size, tree, sizes)
 
 
+@checks_numbers
 def projection_l1_ball(
     tree: Tree,
-    scale: Numeric = 1.0,
+    scale: Annotated[Numeric | jax.Array, "[0, inf]"] = 1.0,
     *,
     over: Over = WHOLE,
 ) -> Tree:
@@ -190,13 +243,14 @@ def projection_l1_ball(
         [ 0.75 -0.25  0.  ]
     """
     inside = over.sum(map_leaves(jnp.abs, tree)) <= scale
-    on_sphere = projection_l1_sphere(tree, scale, over=over)
+    on_sphere = _on_l1_sphere(tree, scale, over)
     return map_leaves(lambda x, y: jnp.where(inside, x, y), tree, on_sphere)
 
 
+@checks_numbers
 def projection_l2_sphere(
     tree: Tree,
-    scale: Numeric = 1.0,
+    scale: Annotated[Numeric | jax.Array, "[0, inf)"] = 1.0,
     *,
     over: Over = WHOLE,
 ) -> Tree:
@@ -211,9 +265,10 @@ def projection_l2_sphere(
     return map_leaves(bringing(length_of(tree, over.sum), scale).times, tree)
 
 
+@checks_numbers
 def projection_l2_ball(
     tree: Tree,
-    scale: Numeric = 1.0,
+    scale: Annotated[Numeric | jax.Array, "[0, inf]"] = 1.0,
     *,
     over: Over = WHOLE,
 ) -> Tree:
@@ -221,12 +276,18 @@ def projection_l2_ball(
     return map_leaves(shortening(length_of(tree, over.sum), scale).times, tree)
 
 
-def projection_linf_ball(tree: Tree, scale: Numeric = 1.0) -> Tree:
+@checks_numbers
+def projection_linf_ball(
+    tree: Tree, scale: Annotated[Numeric | jax.Array, "[0, inf]"] = 1.0
+) -> Tree:
     r"""The nearest point of :math:`|x_i| \le s`."""
     return map_leaves(lambda x: jnp.sign(x) * jnp.minimum(jnp.abs(x), scale), tree)
 
 
-def projection_spectral_ball(tree: Tree, scale: Numeric = 1.0) -> Tree:
+@checks_numbers
+def projection_spectral_ball(
+    tree: Tree, scale: Annotated[Numeric | jax.Array, "[0, inf]"] = 1.0
+) -> Tree:
     r"""The nearest matrices with singular values of at most :math:`s`.
 
     The matrices of a leaf are its last two dimensions, each projected on its own; a vector is a
@@ -264,10 +325,11 @@ def projection_vector(x: Tree, a: Tree) -> Tree:
     return map_leaves(lambda a: a * factor, a)
 
 
+@checks_numbers
 def projection_hyperplane(
     x: Tree,
     a: Tree,
-    b: Numeric,
+    b: Annotated[Numeric | jax.Array, "(-inf, inf)"],
     *,
     over: Over = WHOLE,
 ) -> Tree:
@@ -287,7 +349,10 @@ def projection_hyperplane(
     return map_leaves(lambda x, a: x - factor * a, x, a)
 
 
-def projection_halfspace(x: Tree, a: Tree, b: Numeric, *, over: Over = WHOLE) -> Tree:
+@checks_numbers
+def projection_halfspace(
+    x: Tree, a: Tree, b: Annotated[Numeric | jax.Array, "(-inf, inf)"], *, over: Over = WHOLE
+) -> Tree:
     r"""The nearest point to ``x`` of :math:`\langle a, x \rangle \le b`.
 
     Arguments are as for ``projection_hyperplane``.

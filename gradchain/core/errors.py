@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from gradchain.core.entries import way_to_a_dict
 from gradchain.core.foreign_names import EXTRAS
+from gradchain.core.intervals import concrete_number
 from gradchain.core.messages import (
     LOSS,
     ORDER,
@@ -106,6 +107,11 @@ def _refuse_leaf(where: str, path: str, leaf: Leaf) -> NoReturn:
             " none. Give it those: params = model.init(key, x), of Linen"
             f" model.init(key, x)['params'], and then tx.{where}(params)."
         )
+    if callable(leaf) and not path:
+        wanted = "the gradients, values: grads = jax.grad(loss_fn)(params), or loss, grads ="
+        wanted = f"{wanted} jax.value_and_grad(loss_fn)(params)."
+        wanted = "the parameters: tx.init(params)." if where == "init" else wanted
+        raise TypeError(f"{where}: the whole tree is a function, not an array. Give it {wanted}")
     raise TypeError(
         f"{where}: {place(path)} is a {type(leaf).__name__}, not an array. Give it only the"
         " arrays, with None in the place of the rest: eqx.filter(model,"
@@ -289,16 +295,17 @@ def check_extras(extra: Iterable[str], known: frozenset[str]) -> None:
         raise TypeError(f"update: no member takes the extra argument {strange[0]!r}. {hint}")
 
 
-def check_at_least(factory: str | None, least: float, **arguments: object) -> None:
+def check_at_least(factory: str | None, least: object, **arguments: object) -> None:
     """Raise an error for an argument below ``least``.
 
     The message names the factory, unless it is ``None`` because the caller does so; traced numbers
     pass.
     """
+    end = concrete_number(least)
     for name, value in arguments.items():
-        if isinstance(value, int | float) and not value >= least:
-            of = _of(factory)
-            raise ValueError(f"{of}{name} must be {least} or more, not {value!r}.")
+        number = concrete_number(value)
+        if number is not None and end is not None and not number >= end:
+            raise ValueError(f"{_of(factory)}{name} must be {end} or more, not {number!r}.")
 
 
 def check_one_of(factory: str | None, known: Collection[str], **arguments: object) -> None:

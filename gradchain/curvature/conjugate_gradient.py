@@ -6,15 +6,15 @@ They solve linear equations, and quadratic models, of an operator that is never 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.errors import check_at_least
+from gradchain.core.plain import checks_numbers
+from gradchain.core.ranges import NonNegativeInt
 from gradchain.core.types import Numeric, Tree
-from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.curvature.orthogonal import scaled
 from gradchain.curvature.vectors import Operator, flat_size, vector_like
 from gradchain.numerics.arithmetic import safe_divide, safe_sqrt
@@ -40,17 +40,17 @@ class ConjugateGradientInfo(NamedTuple):
     on_boundary: jax.Array
 
 
-@takes_whole_floats
+@checks_numbers
 def conjugate_gradient(
     operator: Operator,
     b: Tree,
     x0: Tree = None,
     *,
     preconditioner: Operator | None = None,
-    tol: Numeric = 1e-5,
-    max_steps: int | None = None,
-    progress_tol: Numeric | None = None,
-    radius: Numeric | None = None,
+    tol: Annotated[Numeric, "[0, inf]"] = 1e-5,
+    max_steps: NonNegativeInt | None = None,
+    progress_tol: Annotated[Numeric | None, "[0, inf)"] = None,
+    radius: Annotated[Numeric | None, "[0, inf]"] = None,
 ) -> tuple[Tree, ConjugateGradientInfo]:
     r"""Solve :math:`A x = b` with a symmetric operator.
 
@@ -84,7 +84,7 @@ def conjugate_gradient(
         The solution, and how the method ended, a ``ConjugateGradientInfo``.
 
     Raises:
-        ValueError: if ``max_steps`` is less than 0, or ``x0`` is not like ``b``.
+        ValueError: if a number is out of range, or ``x0`` is not like ``b``.
 
     Source: Hestenes & Stiefel, "Methods of Conjugate Gradients for Solving Linear Systems", 1952,
     https://doi.org/10.6028/jres.049.044; Steihaug, "The Conjugate Gradient Method and Trust Regions
@@ -99,7 +99,6 @@ def conjugate_gradient(
     """
     b = upcast(b)
     max_steps = 2 * flat_size(b) if max_steps is None else max_steps
-    check_at_least("conjugate_gradient", 0, max_steps=max_steps)
     size = scaled_norm(b)
     per_size = safe_divide(jnp.ones_like(size), size)
     if x0 is not None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.errors import check_at_least
-from gradchain.core.types import Tree
-from gradchain.core.whole_floats import takes_whole_floats
+from gradchain.core.plain import checks_numbers
+from gradchain.core.ranges import PositiveInt
+from gradchain.core.types import Numeric, Tree
 from gradchain.curvature.spectrum import lanczos
 from gradchain.curvature.vectors import Operator
 from gradchain.tree.mapping import upcast
@@ -35,16 +35,16 @@ class SpectralDensity(NamedTuple):
     weights: jax.Array
 
 
-@takes_whole_floats
+@checks_numbers
 def spectral_density(
     operator: Operator,
     like: Tree,
     *,
     key: chex.PRNGKey,
-    steps: int = 64,
-    probes: int = 4,
-    points: int = 512,
-    width: float = 0.01,
+    steps: PositiveInt = 64,
+    probes: PositiveInt = 4,
+    points: Annotated[int, "[2, inf)"] = 512,
+    width: Annotated[Numeric, "(0, inf)"] = 0.01,
 ) -> SpectralDensity:
     r"""The density of the eigenvalues of a symmetric operator.
 
@@ -78,10 +78,6 @@ def spectral_density(
         >>> print(f"{found.density[found.grid < 0.5].sum() / found.density.sum():.1f}")
         0.5
     """
-    check_at_least("spectral_density", 1, probes=probes)
-    check_at_least("spectral_density", 2, points=points)
-    if isinstance(width, int | float) and not width > 0:
-        raise ValueError(f"spectral_density: width must be more than 0, not {width!r}.")
     like = upcast(like)
 
     def probe(key: chex.PRNGKey) -> tuple[jax.Array, jax.Array]:

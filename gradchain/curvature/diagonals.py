@@ -13,8 +13,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from gradchain.core.plain import checks_numbers
+from gradchain.core.ranges import PositiveInt
 from gradchain.core.types import Params, Tree
-from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.curvature.estimates import (
     CHUNK,
     Estimate,
@@ -37,15 +38,15 @@ from gradchain.tree.norms import dot
 from gradchain.tree.random import rademacher_like
 
 
-@takes_whole_floats
+@checks_numbers
 def diagonal(
     operator: Operator,
     like: Tree,
     *,
     method: str = "exact",
     key: chex.PRNGKey | None = None,
-    samples: int | None = None,
-    chunk: int | None = None,
+    samples: PositiveInt | None = None,
+    chunk: PositiveInt | None = None,
 ) -> Estimate:
     r"""The diagonal of a symmetric operator.
 
@@ -77,15 +78,15 @@ def diagonal(
     return average(lambda key: hutchinson_sample(operator, like, key), key, samples)
 
 
-@takes_whole_floats
+@checks_numbers
 def hessian_diagonal(
     fun: ScalarFn,
     params: Params,
     *args: Any,
     method: str = "exact",
     key: chex.PRNGKey | None = None,
-    samples: int | None = None,
-    chunk: int | None = None,
+    samples: PositiveInt | None = None,
+    chunk: PositiveInt | None = None,
 ) -> Estimate:
     """The diagonal of the Hessian of a function.
 
@@ -114,7 +115,7 @@ def hessian_diagonal(
     )
 
 
-@takes_whole_floats
+@checks_numbers
 def gauss_newton_diagonal(
     model_fn: TreeFn,
     loss_fn: ScalarFn,
@@ -122,8 +123,8 @@ def gauss_newton_diagonal(
     *,
     method: str = "exact",
     key: chex.PRNGKey | None = None,
-    samples: int | None = None,
-    chunk: int | None = None,
+    samples: PositiveInt | None = None,
+    chunk: PositiveInt | None = None,
 ) -> Estimate:
     """The diagonal of the generalised Gauss-Newton matrix at a point.
 
@@ -171,15 +172,15 @@ def gauss_newton_diagonal(
     return exact_diagonal(form, upcast(params), chunk)
 
 
-@takes_whole_floats
+@checks_numbers
 def trace(
     operator: Operator,
     like: Tree,
     *,
     method: str = "hutchinson",
     key: chex.PRNGKey | None = None,
-    samples: int | None = None,
-    chunk: int | None = None,
+    samples: PositiveInt | None = None,
+    chunk: PositiveInt | None = None,
 ) -> Estimate:
     r"""The trace of a symmetric operator.
 
@@ -238,15 +239,15 @@ def trace(
     return average(sample, key, samples)
 
 
-@takes_whole_floats
+@checks_numbers
 def hessian_trace(
     fun: ScalarFn,
     params: Params,
     *args: Any,
     method: str = "hutchinson",
     key: chex.PRNGKey | None = None,
-    samples: int | None = None,
-    chunk: int | None = None,
+    samples: PositiveInt | None = None,
+    chunk: PositiveInt | None = None,
 ) -> Estimate:
     """The trace of the Hessian of a function.
 

@@ -20,9 +20,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.errors import check_at_least, check_one_of, shape_dtype
+from gradchain.core.errors import check_one_of, shape_dtype
+from gradchain.core.plain import checks_numbers
+from gradchain.core.ranges import PositiveInt
 from gradchain.core.types import Params, Tree
-from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.curvature.diagonals import diagonal, gauss_newton_diagonal
 from gradchain.curvature.estimates import CHUNK, Estimate, average, by_parts, check_method
 from gradchain.curvature.products import ScalarFn, TreeFn, gauss_newton_operator, linearization
@@ -48,14 +49,14 @@ _DRAW: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
 }
 
 
-@takes_whole_floats
+@checks_numbers
 def fisher_operator(
     model_fn: TreeFn,
     params: Params,
     likelihood: str,
     *,
     key: chex.PRNGKey | None = None,
-    samples: int | None = None,
+    samples: PositiveInt | None = None,
 ) -> Operator:
     r"""The true Fisher matrix, as an operator.
 
@@ -90,7 +91,6 @@ def fisher_operator(
         _check_nothing_drawn("fisher_operator", samples)
         loss_fn = _mean_log_partition("fisher_operator", likelihood)
         return gauss_newton_operator(model_fn, loss_fn, params)
-    check_at_least("fisher_operator", 1, samples=1 if samples is None else samples)
     at = linearization(model_fn, params)
     slope = _slopes("fisher_operator", likelihood, at.outputs)
     slopes = jax.vmap(slope)(jax.random.split(key, samples or 1))
@@ -106,7 +106,7 @@ def fisher_operator(
     return product
 
 
-@takes_whole_floats
+@checks_numbers
 def fisher_vector_product(
     model_fn: TreeFn,
     params: Params,
@@ -114,7 +114,7 @@ def fisher_vector_product(
     likelihood: str,
     *,
     key: chex.PRNGKey | None = None,
-    samples: int | None = None,
+    samples: PositiveInt | None = None,
 ) -> Params:
     """The product of the true Fisher matrix and a vector.
 
@@ -143,7 +143,7 @@ def fisher_vector_product(
     )(vector)
 
 
-@takes_whole_floats
+@checks_numbers
 def fisher_diagonal(
     model_fn: TreeFn,
     params: Params,
@@ -151,8 +151,8 @@ def fisher_diagonal(
     *,
     method: str = "exact",
     key: chex.PRNGKey | None = None,
-    samples: int | None = None,
-    chunk: int | None = None,
+    samples: PositiveInt | None = None,
+    chunk: PositiveInt | None = None,
 ) -> Estimate:
     r"""The diagonal of the true Fisher matrix.
 
@@ -262,9 +262,9 @@ def empirical_fisher_vector_product(
     return empirical_fisher_operator(loss_fn, params, *batch)(vector)
 
 
-@takes_whole_floats
+@checks_numbers
 def empirical_fisher_diagonal(
-    loss_fn: ScalarFn, params: Params, *batch: Tree, chunk: int = CHUNK
+    loss_fn: ScalarFn, params: Params, *batch: Tree, chunk: PositiveInt = CHUNK
 ) -> Params:
     r"""The diagonal of the empirical Fisher matrix of a batch.
 
@@ -285,7 +285,6 @@ def empirical_fisher_diagonal(
         >>> print(empirical_fisher_diagonal(loss, 1.0, x, y))
         4.0
     """
-    check_at_least("empirical_fisher_diagonal", 1, chunk=chunk)
     number = _examples("empirical_fisher_diagonal", batch)
     params = upcast(params)
     one = lambda example: jax.grad(loss_fn)(params, *example)

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.errors import check_at_least
+from gradchain.core.plain import checks_numbers
+from gradchain.core.ranges import PositiveInt
 from gradchain.core.types import Params, Tree, Updates
-from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.curvature.vectors import Operator, map_basis, to_vector, vector_like
 from gradchain.tree.mapping import upcast
 
@@ -266,8 +266,8 @@ def gauss_newton_vector_product(
     return gauss_newton_operator(model_fn, loss_fn, params)(vector)
 
 
-@takes_whole_floats
-def dense(operator: Operator, like: Tree, *, chunk: int = 16) -> jax.Array:
+@checks_numbers
+def dense(operator: Operator, like: Tree, *, chunk: PositiveInt = 16) -> jax.Array:
     """The whole matrix of an operator.
 
     It is for small trees and for tests.
@@ -287,5 +287,4 @@ def dense(operator: Operator, like: Tree, *, chunk: int = 16) -> jax.Array:
         [[10.  6.]
          [ 6.  0.]]
     """
-    check_at_least("dense", 1, chunk=chunk)
     return map_basis(lambda vector: to_vector(operator(vector))[0], like, chunk).T

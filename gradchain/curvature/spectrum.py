@@ -7,16 +7,16 @@ to a tree of the same form, linear and symmetric, such as ``hessian_operator`` m
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.errors import check_at_least
+from gradchain.core.plain import checks_numbers
+from gradchain.core.ranges import PositiveInt
 from gradchain.core.types import Numeric, Params, Tree
-from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.curvature.orthogonal import (
     combination,
     direction,
@@ -72,8 +72,8 @@ class RitzPairs(NamedTuple):
     errors: jax.Array
 
 
-@takes_whole_floats
-def lanczos(operator: Operator, start: Tree, steps: int) -> Lanczos:
+@checks_numbers
+def lanczos(operator: Operator, start: Tree, steps: PositiveInt) -> Lanczos:
     r"""Project a symmetric operator on a Krylov space.
 
     Lanczos' method builds it from a vector:
@@ -99,7 +99,6 @@ def lanczos(operator: Operator, start: Tree, steps: int) -> Lanczos:
         >>> print(ritz_pairs(found).values.round(4))
         [1. 2. 4.]
     """
-    check_at_least("lanczos", 1, steps=steps)
     first, _ = direction(upcast(start))
 
     def step(
@@ -159,9 +158,9 @@ class ExtremeEigenvalues(NamedTuple):
     largest_error: jax.Array
 
 
-@takes_whole_floats
+@checks_numbers
 def extreme_eigenvalues(
-    operator: Operator, like: Tree, *, key: chex.PRNGKey, steps: int = 32
+    operator: Operator, like: Tree, *, key: chex.PRNGKey, steps: PositiveInt = 32
 ) -> ExtremeEigenvalues:
     """The smallest and the largest eigenvalue of an operator.
 
@@ -185,9 +184,9 @@ def extreme_eigenvalues(
     return ExtremeEigenvalues(values[0], values[-1], errors[0], errors[-1])
 
 
-@takes_whole_floats
+@checks_numbers
 def sharpness(
-    fun: ScalarFn, params: Params, *args: Any, key: chex.PRNGKey, steps: int = 32
+    fun: ScalarFn, params: Params, *args: Any, key: chex.PRNGKey, steps: PositiveInt = 32
 ) -> jax.Array:
     r"""The largest eigenvalue of the Hessian of a loss.
 
@@ -230,9 +229,14 @@ class PowerIteration(NamedTuple):
     steps: jax.Array
 
 
-@takes_whole_floats
+@checks_numbers
 def power_iteration(
-    operator: Operator, like: Tree, *, key: chex.PRNGKey, steps: int = 100, tol: float = 1e-4
+    operator: Operator,
+    like: Tree,
+    *,
+    key: chex.PRNGKey,
+    steps: PositiveInt = 100,
+    tol: Annotated[Numeric, "[0, inf]"] = 1e-4,
 ) -> PowerIteration:
     r"""The eigenvalue of the largest magnitude.
 
@@ -260,7 +264,6 @@ def power_iteration(
         >>> print(f"{found.value:.4f}")
         -5.0000
     """
-    check_at_least("power_iteration", 1, steps=steps)
     first, _ = direction(normal_like(key, upcast(like)))
 
     def measured(q: Tree, count: Numeric) -> tuple[PowerIteration, Tree]:

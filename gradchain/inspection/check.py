@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterator
 
 import jax
 
-from gradchain.core.errors import check_at_least, check_params
+from gradchain.core.errors import check_params
 from gradchain.core.idle import IdlePatternWarning
+from gradchain.core.plain import checks_numbers
+from gradchain.core.ranges import PositiveInt
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Pair, Params
 from gradchain.core.walk import walk
-from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.inspection.mistakes import arguments, numbers, order, timing
 from gradchain.inspection.mistakes.case import Case, Finding, Search
 from gradchain.tree.kinds import trainable_part
@@ -58,11 +59,11 @@ class Findings(list[Finding]):
         return repr(self)
 
 
-@takes_whole_floats
+@checks_numbers
 def check(
     tx: GradientTransformation | Pair,
     params: Params | None = None,
-    steps: int | None = None,
+    steps: PositiveInt | None = None,
     passes: Collection[str] = ("params",),
 ) -> Findings:
     """Look for classic mistakes in a transformation.
@@ -99,7 +100,6 @@ def check(
             f"check: passes is a collection of names, such as {('params', passes)!r},"
             f" not {passes!r}."
         )
-    check_at_least("check", 1, steps=1 if steps is None else steps)
     shapes, found = None, Findings()
     try:  # whatever a member may raise is a finding
         parts = list(walk(tx))

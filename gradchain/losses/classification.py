@@ -9,23 +9,31 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 
+from gradchain.core.types import Numeric
 from gradchain.losses.inputs import (
     Array,
-    Axis,
-    Number,
     labelled,
     mask_like,
     precise,
     shaped_like,
     zero_outside,
 )
-from gradchain.losses.labels import MASK, class_labels, of_known, two_classes
+from gradchain.losses.labels import (
+    MASK,
+    class_labels,
+    of_known,
+    refuse_class_numbers,
+    two_classes,
+)
 from gradchain.losses.limits import below, log_softmax, not_negative, times
 
 
 @precise("logits")
 def softmax_cross_entropy(
-    logits: Array, labels: Array, axis: Axis = -1, where: Array | None = None
+    logits: Array,
+    labels: Array,
+    axis: int | tuple[int, ...] | None = -1,
+    where: Array | None = None,
 ) -> jax.Array:
     r"""The cross entropy of softmax probabilities, :math:`-\sum_j y_j \log \mathrm{softmax}(x)_j`.
 
@@ -42,13 +50,15 @@ def softmax_cross_entropy(
             does it is 0.
 
     Raises:
-        TypeError: if logits are not of a floating dtype.
+        TypeError: if logits are not of a floating dtype, or labels are class numbers.
         ValueError: if shapes do not fit.
 
     Example:
         >>> print(softmax_cross_entropy(jnp.zeros(2), jnp.array([0.5, 0.5])))
         0.6931472
     """
+    way_out = "For class numbers: softmax_cross_entropy_with_integer_labels(logits, labels)."
+    refuse_class_numbers("softmax_cross_entropy", logits, labels, axis, way_out)
     where = mask_like(where, logits, axis)
     labels = zero_outside(where, shaped_like(logits, labels, "labels"))
     costs = times(labels, -log_softmax(logits, axis, where))
@@ -126,8 +136,8 @@ def poly_loss_cross_entropy(
     logits: Array,
     labels: Array,
     *,
-    epsilon: Annotated[Number, "(-inf, inf)"] = 2.0,
-    axis: Axis = -1,
+    epsilon: Annotated[Numeric | jax.Array, "(-inf, inf)"] = 2.0,
+    axis: int | tuple[int, ...] | None = -1,
     where: Array | None = None,
 ) -> jax.Array:
     r"""Cross entropy plus a linear term.
@@ -150,6 +160,8 @@ def poly_loss_cross_entropy(
         >>> print(poly_loss_cross_entropy(jnp.zeros(2), jnp.array([1.0, 0.0]), epsilon=1.0))
         1.1931472
     """
+    way_out = f"Of class numbers: jax.nn.one_hot(labels, {logits.shape[-1]})."
+    refuse_class_numbers("poly_loss_cross_entropy", logits, labels, axis, way_out)
     mask = mask_like(where, logits, axis)
     labels = zero_outside(mask, shaped_like(logits, labels, "labels"))
     log_p = log_softmax(logits, axis, mask)
@@ -195,8 +207,8 @@ def sigmoid_focal_loss(
     logits: Array,
     labels: Array,
     *,
-    alpha: Annotated[Number | None, "[0, 1]"] = None,
-    gamma: Annotated[Number, "[0, inf)"] = 2.0,
+    alpha: Annotated[Numeric | jax.Array | None, "[0, 1]"] = None,
+    gamma: Annotated[Numeric | jax.Array, "[0, inf)"] = 2.0,
 ) -> jax.Array:
     r"""Binary cross entropy that counts easy examples less.
 

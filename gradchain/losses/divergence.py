@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from gradchain.core.plain import checks_numbers
 from gradchain.losses.inputs import (
     Array,
     Axis,
@@ -18,8 +19,12 @@ from gradchain.losses.inputs import (
 from gradchain.losses.limits import not_negative, times
 
 
+@checks_numbers
 def kl_divergence(
-    log_predictions: Array, targets: Array, axis: Axis = -1, where: Array | None = None
+    log_predictions: Array,
+    targets: Array,
+    axis: int | tuple[int, ...] | None = -1,
+    where: Array | None = None,
 ) -> jax.Array:
     r"""The Kullback-Leibler divergence :math:`\sum_j y_j (\log y_j - \log p_j)`.
 
@@ -86,10 +91,11 @@ def _of_distributions(
     return jnp.where(are_alike, not_negative(divergence), divergence)
 
 
+@checks_numbers
 def kl_divergence_with_log_targets(
     log_predictions: Array,
     log_targets: Array,
-    axis: Axis = -1,
+    axis: int | tuple[int, ...] | None = -1,
     where: Array | None = None,
 ) -> jax.Array:
     """The Kullback-Leibler divergence from the logarithms of both distributions.
@@ -134,7 +140,10 @@ def _kl_divergence_with_log_targets(
 
 @precise("log_predictions", "targets")
 def generalized_kl_divergence(
-    log_predictions: Array, targets: Array, axis: Axis = -1, where: Array | None = None
+    log_predictions: Array,
+    targets: Array,
+    axis: int | tuple[int, ...] | None = -1,
+    where: Array | None = None,
 ) -> jax.Array:
     r"""The divergence of measures that need not sum to 1.
 

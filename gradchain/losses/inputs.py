@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeAlias, TypeVar
 
@@ -11,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradchain.core.ranges import EVERY, ArgumentKind, with_ranges
+from gradchain.core.advice import brief
+from gradchain.core.plain import PlainSignature
 from gradchain.numerics.arithmetic import compute_dtype
 
 P = ParamSpec("P")
@@ -20,8 +20,6 @@ R = TypeVar("R")
 
 Array: TypeAlias = jax.Array | np.ndarray
 
-Number: TypeAlias = float | jax.Array
-
 Axis: TypeAlias = int | tuple[int, ...] | None
 
 
@@ -29,33 +27,41 @@ def precise(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a loss that computes in float32 at least.
 
     The arguments called ``names`` must be of a floating dtype. The result has the dtype of the
-    first of them. Numbers out of the range that their annotation says are refused.
+    first of them. Numbers are admitted as ``PlainSignature`` does it.
     """
 
     def decorate(loss: Callable[P, R]) -> Callable[P, R]:
-        signature = inspect.signature(loss)
-        loss_name = getattr(loss, "__name__", "loss").lstrip("_")
-        kinds = {k: ArgumentKind.of(p.annotation) for k, p in signature.parameters.items()}
-        kinds = {k: kind for k, kind in kinds.items() if kind.range not in (None, EVERY)}
+        own = PlainSignature.of(loss)
+        parameters = own.signature.parameters.values()
+        arrays = [p.name for p in parameters if p.annotation in ("Array", "Array | None")]
 
         @functools.wraps(loss)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            bound = signature.bind(*args, **kwargs)
+            bound = own.bind(args, kwargs)
+            for k in bound.arguments.keys() & arrays:
+                _check_array(own, k, bound.arguments[k])
             present = {k: bound.arguments.get(k) for k in names}
             given = {k: jnp.asarray(x) for k, x in present.items() if x is not None}
-            _check_floating(loss_name, given)
+            _check_floating(own.name, given)
             wide = compute_dtype(*(x.dtype for x in given.values()))
             bound.arguments |= {k: x.astype(wide) for k, x in given.items()}
-            for k in kinds.keys() & bound.arguments.keys():
-                kinds[k].admit(f"{loss_name}: {k}", bound.arguments[k])
             dtype = given[names[0]].dtype
             losses = loss(*bound.args, **bound.kwargs)
             return jax.tree.map(lambda x: x.astype(dtype), losses)
 
-        run.__doc__ = with_ranges(loss.__doc__, kinds)
+        run.__doc__ = own.documented(loss.__doc__)
+        run.of_plain = own  # pyright: ignore[reportAttributeAccessIssue]
         return run
 
     return decorate
+
+
+def _check_array(own: PlainSignature, name: str, value: object) -> None:
+    """Refuse a value that cannot be made an array."""
+    is_left_out = value is None and "None" in own.signature.parameters[name].annotation
+    is_array = any(hasattr(value, k) for k in ("dtype", "__array__", "__jax_array__"))
+    if not (is_left_out or is_array or isinstance(value, int | float | complex | list | tuple)):
+        raise TypeError(f"{own.name}: {name} must be an array, not {brief(value)}.")
 
 
 def rounding_of(*given: Array) -> float:

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradchain.losses.inputs import Array, shaped_like
+from gradchain.core.messages import shape_dtype
+from gradchain.losses.inputs import Array, Axis, shaped_like
 from gradchain.tree.mapping import is_traced
 
 
@@ -50,6 +51,20 @@ def class_labels(
     is_inside = (given >= 0) & (given <= min(classes - 1, jnp.iinfo(given.dtype).max))
     inside = jnp.where(is_inside, given, 0)
     return inside, is_inside if counts is None else is_inside | ~jnp.asarray(counts)
+
+
+def refuse_class_numbers(
+    loss_name: str, logits: jax.Array, labels: Array, axis: Axis, way_out: str
+) -> None:
+    """Refuse integers of the shape of classes as probabilities."""
+    axes = range(logits.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    of_classes = np.delete(np.asarray(logits.shape), list(axes)).tolist()
+    given = labels if hasattr(labels, "dtype") else np.asarray(labels)
+    if jnp.issubdtype(given.dtype, jnp.integer) and list(given.shape) == of_classes:
+        raise TypeError(
+            f"{loss_name}: labels {shape_dtype(given)} are class numbers, but it takes the"
+            f" probability of each class, like the logits {shape_dtype(logits)}. {way_out}"
+        )
 
 
 def is_known(x: Array) -> bool:

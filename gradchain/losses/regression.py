@@ -7,10 +7,10 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 
+from gradchain.core.types import Numeric
 from gradchain.losses.inputs import (
     Array,
     Axis,
-    Number,
     mask_like,
     precise,
     shaped_like,
@@ -68,7 +68,7 @@ def huber_loss(
     predictions: Array,
     targets: Array | None = None,
     *,
-    delta: Annotated[Number, "(0, inf]"] = 1.0,
+    delta: Annotated[Numeric | jax.Array, "(0, inf]"] = 1.0,
 ) -> jax.Array:
     r"""Quadratic for small errors, linear for large ones.
 
@@ -139,8 +139,8 @@ def cosine_similarity(
     predictions: Array,
     targets: Array,
     *,
-    epsilon: Annotated[Number, "[0, inf)"] = 0.0,
-    axis: Axis = -1,
+    epsilon: Annotated[Numeric | jax.Array, "[0, inf)"] = 0.0,
+    axis: int | tuple[int, ...] | None = -1,
     where: Array | None = None,
 ) -> jax.Array:
     r"""The cosine of the angle between two vectors.
@@ -165,7 +165,7 @@ def cosine_similarity(
     return held(jnp.sum(a * b, axis), -1.0, 1.0)
 
 
-def _direction(x: jax.Array, epsilon: Number, axis: Axis) -> jax.Array:
+def _direction(x: jax.Array, epsilon: Numeric, axis: Axis) -> jax.Array:
     """``x`` over its norm, without overflow or underflow of squares."""
     largest = jnp.max(jnp.abs(x), axis, keepdims=True, initial=0.0)
     largest = jax.lax.stop_gradient(largest)
@@ -185,8 +185,8 @@ def cosine_distance(
     predictions: Array,
     targets: Array,
     *,
-    epsilon: Annotated[Number, "[0, inf)"] = 0.0,
-    axis: Axis = -1,
+    epsilon: Annotated[Numeric | jax.Array, "[0, inf)"] = 0.0,
+    axis: int | tuple[int, ...] | None = -1,
     where: Array | None = None,
 ) -> jax.Array:
     """One minus the cosine similarity.
@@ -216,9 +216,9 @@ def cosine_distance(
 @precise("labels")
 def smooth_labels(
     labels: Array,
-    alpha: Annotated[Number, "[0, 1]"],
+    alpha: Annotated[Numeric | jax.Array, "[0, 1]"],
     *,
-    axis: Axis = -1,
+    axis: int | tuple[int, ...] | None = -1,
     where: Array | None = None,
 ) -> jax.Array:
     r"""Mix labels with the uniform distribution.

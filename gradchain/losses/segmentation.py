@@ -7,7 +7,8 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 
-from gradchain.losses.inputs import Array, Axis, Number, precise, shaped_like
+from gradchain.core.types import Numeric
+from gradchain.losses.inputs import Array, Axis, precise, shaped_like
 from gradchain.losses.limits import not_negative, separated
 from gradchain.tree.mapping import is_traced
 
@@ -21,13 +22,13 @@ def dice_loss(
     targets: Array,
     *,
     class_weights: Array | None = None,
-    smooth: Annotated[Number, "[0, inf)"] = 1.0,
-    alpha: Annotated[Number, "[0, inf)"] = 0.5,
-    beta: Annotated[Number, "[0, inf)"] = 0.5,
+    smooth: Annotated[Numeric | jax.Array, "[0, inf)"] = 1.0,
+    alpha: Annotated[Numeric | jax.Array, "[0, inf)"] = 0.5,
+    beta: Annotated[Numeric | jax.Array, "[0, inf)"] = 0.5,
     apply_softmax: bool = True,
     reduction: str = "mean",
     ignore_background: bool = False,
-    axis: Axis = None,
+    axis: int | tuple[int, ...] | None = None,
 ) -> jax.Array:
     r"""One minus the overlap of predicted and true regions.
 
@@ -91,7 +92,7 @@ def dice_loss(
 
 
 def _uncovered(
-    p: jax.Array, y: jax.Array, places: Axis, numbers: tuple[Number, Number, Number]
+    p: jax.Array, y: jax.Array, places: Axis, numbers: tuple[Numeric, Numeric, Numeric]
 ) -> jax.Array:
     """One minus the overlap, for each image and class."""
     smooth, alpha, beta = numbers
@@ -139,7 +140,7 @@ def multiclass_generalized_dice_loss(
     predictions: Array,
     targets: Array,
     *,
-    smooth: Annotated[Number, "[0, inf)"] = 1.0,
+    smooth: Annotated[Numeric | jax.Array, "[0, inf)"] = 1.0,
     apply_softmax: bool = True,
     ignore_background: bool = False,
 ) -> jax.Array:
@@ -181,7 +182,7 @@ def binary_dice_loss(
     predictions: Array,
     targets: Array,
     *,
-    smooth: Annotated[Number, "[0, inf)"] = 1.0,
+    smooth: Annotated[Numeric | jax.Array, "[0, inf)"] = 1.0,
     apply_sigmoid: bool = True,
 ) -> jax.Array:
     """The Dice loss of one class, by image.

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gradchain.losses.inputs import Array, Number, precise
+from gradchain.core.types import Numeric
+from gradchain.losses.inputs import Array, precise
 from gradchain.losses.labels import class_labels, is_known, of_known
 from gradchain.losses.limits import log_softmax, not_negative
 
@@ -24,7 +25,7 @@ def ctc_loss_with_forward_probs(
     label_paddings: Array,
     *,
     blank_id: int = 0,
-    log_epsilon: Annotated[Number, "(-inf, 0)"] = -1e5,
+    log_epsilon: Annotated[Numeric | jax.Array, "(-inf, 0)"] = -1e5,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     r"""The CTC loss, and its forward probabilities.
 
@@ -164,7 +165,7 @@ def _labels(
     return labels, None
 
 
-def _log_zero(log_p: jax.Array, log_epsilon: Number) -> jax.Array:
+def _log_zero(log_p: jax.Array, log_epsilon: Numeric) -> jax.Array:
     """The logarithm that stands for that of 0.
 
     It is less than that of any alignment, for each sequence; of shape ``(batch, 1)``.
@@ -203,7 +204,7 @@ def ctc_loss(
     label_paddings: Array,
     *,
     blank_id: int = 0,
-    log_epsilon: Annotated[Number, "(-inf, 0)"] = -1e5,
+    log_epsilon: Annotated[Numeric | jax.Array, "(-inf, 0)"] = -1e5,
 ) -> jax.Array:
     """The CTC loss of each sequence.
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradchain.core.advice import brief
 from gradchain.core.types import Numeric, Tree
 from gradchain.tree.mapping import is_traced
 
@@ -20,6 +21,15 @@ Callback = Callable[[dict[str, Any]], Any]
 _CALLBACKS: dict[int, Callback] = {}
 
 _NUMBERS = itertools.count(1)
+
+
+def check_callback(caller: str, callback: object) -> None:
+    """Refuse a callback that cannot be called."""
+    if not (callback is None or callable(callback)):
+        raise TypeError(
+            f"{caller}: callback must be a function of the dict of a step, or None, not"
+            f" {brief(callback)}."
+        )
 
 
 def with_callback(callback: Callback | None, solve: Callable[[int], Tree]) -> Tree:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Sequence
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.errors import check_one_of
+from gradchain.core.intervals import concrete_number
+from gradchain.core.plain import checks_numbers
+from gradchain.core.ranges import NonNegativeInt
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Numeric, Pair, Params, Tree
-from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.minimization.callbacks import Callback
 from gradchain.minimization.fit import LeastSquaresResult
 from gradchain.minimization.implicit import (
@@ -22,9 +25,10 @@ from gradchain.minimization.implicit import (
     differentiable_solve,
     problem_of,
 )
-from gradchain.minimization.loop import Limits, Problem, Settings, Tolerance
-from gradchain.minimization.minimize import checked_start, run
+from gradchain.minimization.loop import Limits, Problem, Settings
+from gradchain.minimization.minimize import check_order, checked_start, run
 from gradchain.minimization.robust import SHARES, Robust, robust
+from gradchain.minimization.tolerance import Tolerance
 from gradchain.minimization.units import (
     InUnits,
     as_units,
@@ -42,7 +46,7 @@ from gradchain.searches.levenberg_marquardt import jacobian_and_residuals, leven
 from gradchain.tree.mapping import upcast
 
 
-@takes_whole_floats
+@checks_numbers
 def least_squares(
     residual_fn: Fun,
     x0: Params,
@@ -50,12 +54,12 @@ def least_squares(
     *,
     args: Sequence[Tree] = (),
     loss: str = "linear",
-    f_scale: Numeric = 1.0,
+    f_scale: Annotated[Numeric, "(0, inf)"] = 1.0,
     has_aux: bool = False,
     bounds: tuple[Tree, Tree] | None = None,
-    tol: float | Tolerance = 1e-6,
-    max_steps: int = 1000,
-    max_evals: int | None = None,
+    tol: Annotated[Numeric | Tolerance, "[0, inf]"] = 1e-6,
+    max_steps: NonNegativeInt = 1000,
+    max_evals: NonNegativeInt | None = None,
     callback: Callback | None = None,
     history: bool | str = False,
     implicit_diff: bool = False,
@@ -120,6 +124,7 @@ def least_squares(
         >>> print(f"{result.params['a']:.3f} {result.params['b']:.3f}")
         3.000 1.000
     """
+    check_order("least_squares", residual_fn, x0)
     is_scaled = x_scale is not None and not isinstance(x_scale, str)
     tx = _method(tx, x_scale, is_scaled)
     _check_loss(loss, f_scale)
@@ -133,7 +138,7 @@ def least_squares(
         units = as_units("least_squares", x_scale, x0)
         bounds = bounds_in_units("least_squares", bounds, x0, units)
         residual_fn, x0 = in_units(residual_fn, units), over(x0, units)
-        callback = callback_in_units(callback, units)
+        callback = callback_in_units("least_squares", callback, units)
     given = ("least_squares", residual_problem, residual_fn, x0, tx)
     limits = {"tol": tol, "max_evals": max_evals, "callback": callback}
     result = run(*given, args=args, bounds=bounds, settings=settings, solve=_compiled, **limits)
@@ -143,13 +148,11 @@ def least_squares(
 def _check_loss(loss: str, f_scale: Numeric) -> None:
     """Refuse an unknown loss, or a wrong scale for it."""
     check_one_of("least_squares", ["linear", *SHARES], loss=loss)
-    if loss == "linear" and not (isinstance(f_scale, float) and f_scale == 1.0):
+    if loss == "linear" and concrete_number(f_scale) != 1.0:
         raise ValueError(
             f"least_squares: f_scale={f_scale!r} is for robust losses; choose one,"
             " loss='soft_l1' say."
         )
-    if isinstance(f_scale, int | float) and not f_scale > 0:
-        raise ValueError(f"least_squares: f_scale must be more than 0, not {f_scale!r}.")
 
 
 def _method(

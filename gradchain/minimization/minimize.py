@@ -7,27 +7,31 @@ import functools
 import operator
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradchain.core.errors import as_arrays, check_at_least, check_one_of, shape_dtype
+from gradchain.core.advice import brief
+from gradchain.core.call import is_call
+from gradchain.core.errors import as_arrays, check_one_of, shape_dtype
+from gradchain.core.plain import checks_numbers
+from gradchain.core.ranges import NonNegativeInt
 from gradchain.core.transformation import GradientTransformation, as_transformation
-from gradchain.core.types import Pair, Params, Tree
-from gradchain.core.whole_floats import takes_whole_floats
-from gradchain.minimization.callbacks import Callback, with_callback
+from gradchain.core.types import Numeric, Pair, Params, Tree
+from gradchain.minimization.callbacks import Callback, check_callback, with_callback
 from gradchain.minimization.implicit import Data, Fun, MakeProblem, differentiable_solve
-from gradchain.minimization.loop import Limits, Problem, Settings, Tolerance
+from gradchain.minimization.loop import Limits, Problem, Settings
 from gradchain.minimization.result import Result
+from gradchain.minimization.tolerance import Tolerance, as_tolerance
 from gradchain.numerics.arithmetic import cast
 from gradchain.optimizers.second_order.lbfgs import lbfgs
 from gradchain.searches.bounds import as_bounds
 from gradchain.tree.paths import named_leaves
 
 
-@takes_whole_floats
+@checks_numbers
 def minimize(
     fun: Fun,
     x0: Params,
@@ -36,9 +40,9 @@ def minimize(
     args: Sequence[Tree] = (),
     has_aux: bool = False,
     bounds: tuple[Tree, Tree] | None = None,
-    tol: float | Tolerance = 1e-6,
-    max_steps: int = 1000,
-    max_evals: int | None = None,
+    tol: Annotated[Numeric | Tolerance, "[0, inf]"] = 1e-6,
+    max_steps: NonNegativeInt = 1000,
+    max_evals: NonNegativeInt | None = None,
     callback: Callback | None = None,
     history: bool | str = False,
     implicit_diff: bool = False,
@@ -90,6 +94,7 @@ def minimize(
         >>> print(result.params, result.status.words)
         [1. 1.] converged: the gradient is within the tolerance
     """
+    check_order("minimize", fun, x0)
     tx = lbfgs() if tx is None else as_transformation(tx, "minimize: tx")
     settings = Settings(max_steps, history, has_aux=has_aux, implicit_diff=implicit_diff)
     given = ("minimize", scalar_problem, fun, x0, tx)
@@ -131,7 +136,7 @@ def run(
     *,
     args: Sequence[Tree],
     bounds: tuple[Tree, Tree] | None,
-    tol: float | Tolerance,
+    tol: Numeric | Tolerance,
     max_evals: int | None,
     callback: Callback | None,
     settings: Settings,
@@ -145,13 +150,8 @@ def run(
         fun: see ``minimize``, as for the others.
         solve: the compiled function that does it; ``None`` for ``differentiable_solve``.
     """
-    if not callable(fun):
-        raise TypeError(
-            f"{caller}: what it minimizes is a function of the parameters, not {fun!r}."
-        )
-    tol = tol if isinstance(tol, Tolerance) else Tolerance(tol)
-    tolerances = {"tol": tol.grad, "tol.value": tol.value}
-    check_at_least(caller, 0, max_steps=settings.max_steps, max_evals=max_evals, **tolerances)
+    tol = as_tolerance(caller, tol)
+    check_callback(caller, callback)
     if not isinstance(settings.history, bool):
         check_one_of(caller, ["params"], history=settings.history)
     max_steps = _whole(caller, max_steps=settings.max_steps)
@@ -167,6 +167,21 @@ def run(
     given = (problem, fun, settings, x0, tx, data, bounds)
     solve = solve or _compiled
     return with_callback(callback, lambda number: solve(*given, limits(number)))
+
+
+def check_order(caller: str, fun: object, x0: object) -> None:
+    """Refuse what is no function, or a start that is none.
+
+    An Equinox module, whose arrays are a start, may be called too.
+    """
+    is_start = not (is_call(x0) or (callable(x0) and jax.tree_util.all_leaves([x0])))
+    if not callable(fun) or not is_start:
+        of_fun = "" if callable(fun) else f", not {brief(fun)}"
+        of_x0 = "" if is_start else f", not {brief(x0)}"
+        raise TypeError(
+            f"{caller}: the first is a function of the parameters{of_fun}; the second is where to"
+            f" start{of_x0}. The order is {caller}(fun, x0, tx)."
+        )
 
 
 _compiled = jax.jit(differentiable_solve, static_argnums=(0, 1, 2))

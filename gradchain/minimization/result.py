@@ -5,11 +5,13 @@ from __future__ import annotations
 import collections
 import dataclasses
 import enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
+from gradchain.core.advice import meant
+from gradchain.core.foreign_names import RESULTS
 from gradchain.core.types import Params, Tree
 from gradchain.tree.mapping import is_traced
 
@@ -93,9 +95,42 @@ class Result:
         found = {name: getattr(self, name) for name in names}
         if self.history is not None:
             found["history"] = list(self.history)
-        found = {"status": self.status} | found
+        found = {"status": self.status, "message": self._remark()} | found
         shown = [f"{k}={_shown(x)}" for k, x in found.items() if x is not None]
         return f"Result({', '.join(shown)})"
+
+    def _remark(self) -> str | None:
+        """A message that says more than the status."""
+        status = self.status
+        is_plain = not isinstance(status, Status) or self.message == status.words
+        return None if is_plain else self.message
+
+    @property
+    def message(self) -> str:
+        """How it ended, in words; of many starts how often each.
+
+        It says so if the gradient was within the tolerance at the start: ``tol`` is absolute, and a
+        function of tiny values has a tiny gradient everywhere.
+        """
+        status = self.status
+        if not isinstance(status, Status):
+            return _shown(status)
+        if status is not Status.CONVERGED_GRADIENT or self.steps > 0:
+            return status.words
+        if type(self) is not Result or self.grad_norm == 0:  # that of least squares has no unit
+            return f"{status.words}, at the start already"
+        return (
+            f"converged at the start: its gradient, {self.grad_norm:.3g}, is below tol already."
+            " Lower tol, or rescale the function"
+        )
+
+    if not TYPE_CHECKING:  # a checker would take it for leave to ask for anything
+
+        def __getattr__(self, name: str):
+            text = f"{type(self).__name__} has no attribute {name!r}."
+            if name in RESULTS:
+                raise AttributeError(f"{text} Here that is {RESULTS[name]}.", name=name, obj=self)
+            raise AttributeError(f"{text}{meant(name, _names(self))}", name=name, obj=self)
 
     @property
     def status(self) -> Any:
@@ -114,6 +149,10 @@ class Result:
         """Whether it converged."""
         is_flat = self.code == Status.CONVERGED_GRADIENT
         return is_flat | (self.code == Status.CONVERGED_VALUE)
+
+
+def _names(result: Result) -> list[str]:
+    return [name for name in dir(type(result)) if name[0] != "_"] + list(vars(result))
 
 
 def _shown(x: Any) -> str:

@@ -17,9 +17,9 @@ from gradchain.core.errors import quote
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Tree
 from gradchain.minimization.callbacks import Callback
-from gradchain.minimization.loop import Tolerance
 from gradchain.minimization.minimize import minimize as minimize_tree
 from gradchain.minimization.result import Result, Status
+from gradchain.minimization.tolerance import Tolerance
 from gradchain.optimizers.second_order.bfgs import bfgs
 from gradchain.optimizers.second_order.lbfgsb import lbfgsb
 from gradchain.optimizers.second_order.newton import newton_cg

@@ -13,7 +13,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from gradchain.core.types import Params, Tree
-from gradchain.minimization.callbacks import Callback
+from gradchain.minimization.callbacks import Callback, check_callback
 from gradchain.minimization.implicit import Data
 from gradchain.numerics.arithmetic import power_of_two
 from gradchain.searches.bounds import Bounds, as_bounds
@@ -116,8 +116,9 @@ def drop_named(data: Data, name: str) -> tuple[Data, Tree]:
     return (args, first, others), named[name]
 
 
-def callback_in_units(callback: Callback | None, units: Params) -> Callback | None:
+def callback_in_units(caller: str, callback: Callback | None, units: Params) -> Callback | None:
     """A callback that is told of the parameters themselves."""
+    check_callback(caller, callback)
     if callback is None:
         return None
 

@@ -190,8 +190,7 @@ def _onecycle(
     inclusive: bool,
 ) -> jax.Array:
     pct_start, pct_final = shares
-    if isinstance(pct_start, float):
-        at_least(pct_start, pct_final=pct_final)
+    at_least(pct_start, pct_final=pct_final)
     first = peak_value / div_factor
     if inclusive:  # with a fraction of a step, as torch has it
         positive(pct_start=pct_start)

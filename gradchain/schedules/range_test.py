@@ -8,18 +8,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradchain.core.plain import checks_numbers
 from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation, as_transformation
-from gradchain.core.types import Params, Updates
-from gradchain.core.whole_floats import takes_whole_floats
+from gradchain.core.types import Numeric, Params, Updates
 from gradchain.schedules.basic import exponential_decay
-from gradchain.schedules.shapes import at_least, positive
 
 
 @dataclass(frozen=True)
@@ -51,17 +50,17 @@ class LearningRateRange:
         return None if self.diverged is None else self.diverged / 10
 
 
-@takes_whole_floats
+@checks_numbers
 def find_learning_rate(
     loss_and_grad: Callable[[Params, Any], tuple[jax.Array, Updates]],
     params: Params,
     make: Callable[[Schedule], Any],
     batches: Iterable[Any],
-    low: float = 1e-7,
-    high: float = 10.0,
-    steps: int = 100,
-    smoothing: float = 0.9,
-    divergence: float = 4.0,
+    low: Annotated[Numeric, "(0, inf)"] = 1e-7,
+    high: Annotated[Numeric, "(0, inf)"] = 10.0,
+    steps: Annotated[int, "[2, inf)"] = 100,
+    smoothing: Annotated[Numeric, "[0, 1)"] = 0.9,
+    divergence: Annotated[Numeric, "(0, inf]"] = 4.0,
 ) -> LearningRateRange:
     r"""Find a learning rate by a range test.
 
@@ -106,14 +105,8 @@ def find_learning_rate(
         >>> print(f"{found.steepest:.2f}, diverged at {found.diverged:.1f}")
         0.04, diverged at 7.6
     """
-    positive(low=low, high=high)
-    at_least(2, steps=steps)
-    at_least(0, smoothing=smoothing)
-    if low >= high or smoothing >= 1:
-        raise ValueError(
-            "low must be less than high, and smoothing less than 1,"
-            f" not {low=}, {high=}, {smoothing=}."
-        )
+    if low >= high:
+        raise ValueError(f"find_learning_rate: low must be less than high, not {low=}, {high=}.")
     rates = [float(rate) for rate in np.geomspace(low, high, steps)]
     made = make(exponential_decay(low, steps - 1, high / low))
     tx = as_transformation(made, "find_learning_rate: what 'make' returns")

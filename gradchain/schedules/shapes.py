@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.errors import check_at_least, check_one_of
+from gradchain.core.intervals import concrete_number
 from gradchain.core.ranges import ArgumentKind
 from gradchain.core.schedule import Schedule, Step
 from gradchain.core.types import Numeric
@@ -34,8 +35,9 @@ one_of = partial(check_one_of, None)
 def positive(**arguments: Numeric | None) -> None:
     """Check that all arguments are positive; traced ones pass."""
     for name, value in arguments.items():
-        if isinstance(value, int | float) and not value > 0:
-            raise ValueError(f"{name} must be positive, not {value!r}.")
+        number = concrete_number(value)
+        if number is not None and not number > 0:
+            raise ValueError(f"{name} must be positive, not {number!r}.")
 
 
 def whole(least: int, **arguments: Any) -> None:

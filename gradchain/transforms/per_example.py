@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.columns import Columns
+from gradchain.core.plain import checks_numbers
 from gradchain.core.ranges import Limit, NonNegative
 from gradchain.core.stage import Body, Stage
 from gradchain.core.transformation import transform
 from gradchain.core.trees import PerTree
-from gradchain.core.types import Params, Tree, Updates
+from gradchain.core.types import Numeric, Params, Tree, Updates
 from gradchain.numerics.arithmetic import abs2, cast, compute_dtype, real_dtype
 from gradchain.numerics.lengths import Factor, root_of_squares, scaled, shortening
 from gradchain.numerics.reductions import varying_axes
@@ -84,8 +85,9 @@ def check_stack(name: str, tree: Tree, params: Params | None = None) -> None:
         )
 
 
+@checks_numbers
 def per_example_global_norm_clip(
-    grads: Updates, l2_norm_clip: float | jax.Array
+    grads: Updates, l2_norm_clip: Annotated[Numeric | jax.Array, "[0, inf]"]
 ) -> tuple[Updates, jax.Array]:
     r"""Sum of per-example gradients, each clipped by its global norm.
 
@@ -116,8 +118,11 @@ def per_example_global_norm_clip(
     return _clip_together(grads, None, l2_norm_clip)
 
 
+@checks_numbers
 def per_example_layer_norm_clip(
-    grads: Updates, global_l2_norm_clip: float | jax.Array, uniform: bool = True
+    grads: Updates,
+    global_l2_norm_clip: Annotated[Numeric | jax.Array, "[0, inf]"],
+    uniform: bool = True,
 ) -> tuple[Updates, Tree]:
     r"""Sum of per-example gradients, each clipped leaf by leaf.
 

@@ -11,17 +11,17 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.errors import check_at_least
+from gradchain.core.plain import checks_numbers
+from gradchain.core.ranges import PositiveInt
 from gradchain.core.types import Tree, Updates
-from gradchain.core.whole_floats import takes_whole_floats
 from gradchain.numerics.arithmetic import compute_dtype
 from gradchain.tree.paths import path_name
 
 
-@takes_whole_floats
+@checks_numbers
 def micro_batch(
     loss_fn: Callable[..., Any],
-    count: int,
+    count: PositiveInt,
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     batch_argnums: int | Sequence[int] | None = None,
@@ -68,7 +68,6 @@ def micro_batch(
         >>> print(value, gradient)
         7.5 -5.0
     """
-    check_at_least("micro_batch", 1, count=count)
     with_aux = loss_fn if has_aux else _with_aux(loss_fn)
     part_of_batch = jax.value_and_grad(with_aux, argnums, has_aux=True)
 

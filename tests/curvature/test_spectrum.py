@@ -137,7 +137,7 @@ def test_what_stands_in_for_eigenvalues_of_an_exhausted_space_says_so():
 
 
 def test_a_density_of_no_width_is_refused():
-    with pytest.raises(ValueError, match="width must be more than 0"):
+    with pytest.raises(ValueError, match="width must be greater than 0, not 0.0"):
         curvature.spectral_density(lambda v: v, jnp.zeros(3), key=KEY, width=0.0)
 
 

@@ -96,10 +96,10 @@ def test_it_takes_any_optimizer(make):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(low=0.0), "low must be positive"),
+        (dict(low=0.0), "find_learning_rate: low must be greater than 0"),
         (dict(low=1.0, high=0.5), "low must be less than high"),
         (dict(steps=1), "steps must be 2 or more"),
-        (dict(smoothing=1.0), "smoothing less than 1"),
+        (dict(smoothing=1.0), r"smoothing must be in \[0, 1\), not 1.0"),
         (dict(batches=()), "there are no batches"),
         (dict(batches=(jnp.inf,)), "the first loss is not finite"),
     ],
