@@ -24,17 +24,17 @@ def value_at(where: str, function: Callable[[Any], Any], step: Any) -> Any:
         TypeError: if it cannot be traced, takes no step, or gives no number.
         ValueError: if it gives more than one number.
     """
-    of = f"{where}: the schedule {_named(function)}".removeprefix(": ")
+    of = lambda: f"{where}: the schedule {_named(function)}".removeprefix(": ")
     try:
         value = function(step)
     except Exception as error:
-        explained = _explained(of, function, error)
+        explained = _explained(of(), function, error)
         raise explained from None if explained is error else error
     if not is_number(value):
-        raise TypeError(f"{of} must give a number at a step, not {value!r}.")
+        raise TypeError(f"{of()} must give a number at a step, not {value!r}.")
     if np.shape(value) not in ((), np.shape(step)):
         shape = list(np.shape(value))
-        raise ValueError(f"{of} must give one number at a step, not an array of shape {shape}.")
+        raise ValueError(f"{of()} must give one number at a step, not an array of shape {shape}.")
     is_condition = jnp.issubdtype(jnp.result_type(value), np.bool_)
     return jnp.asarray(value, jnp.result_type(float)) if is_condition else value
 

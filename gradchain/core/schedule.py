@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec
@@ -14,10 +15,13 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from gradchain.core.call import Call, is_call
+from gradchain.core.call_leaves import identity
 from gradchain.core.factory import FACTORIES, decorator
 from gradchain.core.ranges import Hyper
 from gradchain.core.types import Numeric, StepFunction
 from gradchain.numerics import counting
+from gradchain.tree.limits import MAX_DEPTH
+from gradchain.tree.mapping import is_traced
 
 P = ParamSpec("P")
 
@@ -147,14 +151,25 @@ class Schedule(Call):
 
         ``step`` is a number or an array of numbers.
         """
-        step, is_exact = Step.of(step), _reduces_steps(self.factory.function)
+        return self._at(Step.of(step), {})
+
+    def _at(self, step: Step, seen: dict[int, jax.Array]) -> jax.Array:
+        """The value at a step.
+
+        ``seen`` holds those of the schedules that were evaluated there, by their ids: one that
+        stands in several places is evaluated once.
+        """
+        if _PLACES.stand_in and _EXAMINED in self._cache and is_traced([step.count]):
+            return jnp.zeros(step.shape, step.dtype)
+        is_exact = _reduces_steps(self.factory.function)
         cast = lambda x: x.astype(step.dtype) if isinstance(x, jax.Array) else x
         arguments = dict(self.arguments)
         for name, value in arguments.items():
             kind = self.factory.kinds[name]
             if callable(value) and kind.is_hyper:
-                at = step if isinstance(value, Schedule) else step.value
-                value = kind.at(f"{self.factory.name}: {name}", value, at)
+                is_ours = isinstance(value, Schedule)
+                given = (_Seen(value, seen), step) if is_ours else (value, step.value)
+                value = kind.at(f"{self.factory.name}: {name}", *given)
             else:
                 value = kind.held(value)
             if not (is_exact and kind.is_integer):  # boundaries stay integers
@@ -164,23 +179,44 @@ class Schedule(Call):
     def checked(self) -> Schedule:
         """See ``Call``; it is evaluated, on shapes alone.
 
-        So a wrong argument is an error where it is written.
+        So a wrong argument is an error where it is written. The schedules in it have been so
+        already, and zeros stand in for them.
         """
-        if self in _CHECKED:
-            return self
-        step = jax.ShapeDtypeStruct((), jnp.int32)
+        if _EXAMINED not in self._cache:
+            self._cache[_EXAMINED] = self._examined()
+        return self
+
+    def _examined(self) -> _Examined:
+        """The note that this schedule, or one that equals it, is right."""
+        is_inner = lambda x: isinstance(x, Schedule) and x is not self
+        leaves, treedef = jax.tree.flatten(self, is_leaf=is_inner)
+        own = lambda x: x.checked()._cache[_EXAMINED] if isinstance(x, Schedule) else identity(x)
+        parts = tuple(map(own, leaves))
+        depth = 1 + max((x.depth for x in parts if isinstance(x, _Examined)), default=0)
+        if depth > MAX_DEPTH:
+            raise ValueError(
+                f"{self.factory.name}: schedules are nested too deep: more than {MAX_DEPTH} levels."
+                " Write what many of them make together as one function of the step."
+            )
+        if (found := _KNOWN.get((treedef, parts))) is None:
+            self._examine()
+            found = _KNOWN.setdefault((treedef, parts), _Examined(depth))
+        return found
+
+    def _examine(self) -> None:
+        """Evaluate it on shapes alone."""
+        above, before = f"{self.factory.name}: ", _PLACES.stand_in
+        _PLACES.stand_in = True
         try:
+            step = jax.ShapeDtypeStruct((), jnp.int32)
             value = jax.eval_shape(lambda step: self(step), step)
         except (TypeError, ValueError) as error:
             kind = ValueError if isinstance(error, ValueError) else TypeError
-            above = f"{self.factory.name}: "
             raise kind(above + str(error).removeprefix(above)) from error
+        finally:
+            _PLACES.stand_in = before
         if jnp.shape(value) != ():
-            raise ValueError(
-                f"{self.factory.name}: a schedule gives one number at a step, not {value!r}."
-            )
-        _CHECKED.add(self)
-        return self
+            raise ValueError(f"{above}a schedule gives one number at a step, not {value!r}.")
 
     def __add__(self, other: Hyper) -> Schedule:
         return _combine("sum_schedule", self, other)
@@ -262,8 +298,46 @@ class Schedule(Call):
         return _combine("repeated_schedule", self, steps)
 
 
-# A loop that makes a schedule again and again is quick, because one check is enough.
-_CHECKED: weakref.WeakSet[Schedule] = weakref.WeakSet()
+class _Seen:
+    """A schedule that is evaluated once at a step."""
+
+    def __init__(self, schedule: Schedule, seen: dict[int, jax.Array]):
+        self.schedule, self.seen = schedule, seen
+
+    def __call__(self, step: Step) -> jax.Array:
+        key = id(self.schedule)
+        if key not in self.seen:
+            self.seen[key] = self.schedule._at(step, self.seen)
+        return self.seen[key]
+
+    def __repr__(self) -> str:
+        return repr(self.schedule)
+
+
+class _Places(threading.local):
+    """Whether zeros stand in for schedules that have been examined."""
+
+    stand_in = False
+
+
+class _Examined:
+    """The note that a schedule is right; equal ones have it in common.
+
+    Attributes:
+        depth: how many schedules are nested in each other, this one included.
+    """
+
+    __slots__ = ("__weakref__", "depth")
+
+    def __init__(self, depth: int):
+        self.depth = depth
+
+
+_EXAMINED, _PLACES = "examined", _Places()
+
+# A loop that makes a schedule again and again is quick, because one check is enough. Schedules are
+# looked up by their own arguments and the notes of those in them, not by all that these hold.
+_KNOWN: weakref.WeakValueDictionary[tuple, _Examined] = weakref.WeakValueDictionary()
 
 
 def _combine(name: str, *args: Any) -> Schedule:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gradchain as gc
+from gradchain.tree.limits import MAX_DEPTH
 
 STEPS = np.arange(40)
 A, B, C = (
@@ -163,3 +164,58 @@ def test_a_made_schedule_is_a_learning_rate():
     for rate in (0.05, 0.5 * (0.1 + 1.9 / 30), 0.25, 0.25):
         updates, state = tx.update(jnp.ones(1), state, params)
         np.testing.assert_allclose(updates, [-rate], rtol=1e-6)
+
+
+def counted():
+    """A factory of schedules, and the values with which it was evaluated."""
+    seen = []
+
+    @gc.schedule
+    def counted_schedule(step, value: gc.Hyper):
+        seen.append(value)
+        return value + 0.0 * step
+
+    return counted_schedule, seen
+
+
+def test_a_schedule_in_others_is_examined_once():
+    """Whatever is built of it: a sum of sums, or of one schedule in two places."""
+    for levels in (10, 20, 40):
+        make, seen = counted()
+        made = doubled = make(levels)
+        for i in range(levels):
+            made = make(made) + float(i)
+        for _ in range(levels // 5):
+            doubled = doubled + doubled
+            doubled = (doubled * doubled).clip(high=doubled).shift(2).until(9)
+        assert len(seen) <= levels + 1  # one for each that was made
+
+
+def test_a_schedule_in_several_places_is_evaluated_once():
+    make, seen = counted()
+    made = rate = make(0.5)
+    for _ in range(MAX_DEPTH - 1):
+        made = made + made
+    seen.clear()
+    assert made(3) == 0.5 * 2.0 ** (MAX_DEPTH - 1)
+    assert len(seen) == 1
+    branches = jax.jit(lambda t: jax.lax.cond(t > 5, lambda: (rate + rate)(t), lambda: rate(t)))
+    assert (branches(3), branches(6)) == (0.5, 1.0)
+
+
+def test_schedules_are_nested_to_a_limit():
+    made = gc.constant_schedule(0.25)
+    for _ in range(MAX_DEPTH - 1):
+        made = made.shift(1)
+    assert made(3) == jax.jit(made)(3) == jax.grad(made)(3.0) + 0.25 == 0.25
+    assert gc.from_config(gc.to_config(made)) == made
+    with pytest.raises(
+        ValueError, match=r"product_schedule: schedules are nested too deep: .* 100"
+    ):
+        2.0 * made
+
+
+def test_a_copy_is_examined_like_its_original():
+    """Of one that came out of a pickle, nothing is known yet."""
+    made = pickle.loads(pickle.dumps(A + B.until(5)))
+    assert (made + 1)(3) == (A + B.until(5) + 1)(3)
