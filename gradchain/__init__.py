@@ -369,6 +369,7 @@ def __dir__() -> list[str]:
 if not _TYPE_CHECKING:  # a checker would take it for leave to ask for anything
 
     def __getattr__(name: str) -> object:
-        flat = [known for known in __dir__() if known not in _PUBLIC_ROOMS]
-        text = _advice.no_flat_name(name, flat, sorted(_PUBLIC_ROOMS))
-        raise AttributeError(text, name=name)
+        raise AttributeError(_advice.no_name(name, _PUBLIC_ROOMS), name=name)
+
+    for _name in _PUBLIC_ROOMS & globals().keys():
+        globals()[_name].__getattr__ = _advice.asked_of(_name, _PUBLIC_ROOMS)

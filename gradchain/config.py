@@ -11,7 +11,7 @@ import math
 import re
 from typing import Any, TypeAlias
 
-from gradchain.core.advice import refuse_uncalled
+from gradchain.core.advice import native_names, refuse_uncalled
 from gradchain.core.call import Call
 from gradchain.core.call_leaves import as_static
 from gradchain.core.errors import quote
@@ -99,7 +99,8 @@ def from_config(config: Config) -> Any:
 
     Raises:
         ValueError: if it names a factory that is not registered, is no config, such as the bare
-            name of a factory, is nested deeper than 100 levels, or has more than 100,000 parts.
+            name of a factory, is nested deeper than 100 levels, has more than 32 wrappers in each
+            other, or more than 100,000 parts.
         TypeError: if an argument does not fit its factory.
 
     Example:
@@ -115,6 +116,9 @@ def from_config(config: Config) -> Any:
 #: Keys under which other libraries name a class.
 _NAME_KEYS = ("name", "type", "class", "class_name", "_target_")
 
+#: Keys under which they hold its arguments.
+_ARGUMENT_KEYS = ("config", "params", "args", "kwargs", "arguments", "init_args", "registered_name")
+
 
 def _refuse_names(config: Config) -> None:
     """Refuse names of factories in another form than a config's."""
@@ -123,7 +127,7 @@ def _refuse_names(config: Config) -> None:
         if name is None:
             continue
         factory = _meant(name)
-        right = {factory.kind.tag: factory.name, **arguments}
+        right = {factory.kind.tag: factory.name, **native_names(arguments, factory.kinds)}
         beside = "" if isinstance(part, dict) else ", with its arguments beside it"
         raise ValueError(
             f"from_config: {short(part)} is no config. A config names its factory under"
@@ -140,7 +144,9 @@ def _named(config: Config) -> tuple[str | None, dict[str, Config]]:
     for key, value in config.items():
         others = {k: v for k, v in config.items() if k != key and isinstance(k, str)}
         if isinstance(value, str) and (key in _NAME_KEYS or value in FACTORIES):
-            return value, others
+            below = next((others[k] for k in _ARGUMENT_KEYS if isinstance(others.get(k), dict)), {})
+            flat = {k: v for k, v in (others | below).items() if k not in _ARGUMENT_KEYS}
+            return value, {k: v for k, v in flat.items() if k not in _NAME_KEYS}
         if key in FACTORIES and isinstance(value, dict) and not any(map(_is_tag, value)):
             return key, value
     return None, {}
@@ -202,6 +208,8 @@ def _call(kind: type[Call], name: str, config: dict[str, Config]) -> Call:
         close = difflib.get_close_matches(str(name), known, n=1)
         hint = "Import the module that registers it first."
         hint = f"Did you mean {close[0]!r}?" if close else hint
+        if factory is not None and factory.kind.tag != kind.tag:
+            hint = f"That is a {factory.kind.__name__}: {{{factory.kind.tag!r}: {name!r}, ...}}."
         raise ValueError(f"from_config: no {kind.__name__} named {name!r} is registered. {hint}")
     if kind is GradientTransformation and "update" in config:
         raise ValueError(f"from_config: {name!r} wraps functions, which no config can hold.")

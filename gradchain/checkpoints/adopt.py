@@ -15,12 +15,15 @@ from gradchain.checkpoints.foreign import join, read
 from gradchain.checkpoints.matching import Matching, Target, targets_of
 from gradchain.checkpoints.names import leaf_path, up_to
 from gradchain.core.errors import shape_dtype
-from gradchain.core.transformation import GradientTransformation
+from gradchain.core.messages import refuse_swapped
+from gradchain.core.right_calls import called_as
+from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Params, State, Tree
 from gradchain.tree.limits import check_size, children
 from gradchain.tree.paths import flatten, named_leaves
 
 
+@called_as("Call state, report = gc.adopt_state(tx, old_state, params).")
 def adopt_state(
     tx: GradientTransformation, old_state: Tree, params: Params
 ) -> tuple[State, Report]:
@@ -69,6 +72,7 @@ def adopt_state(
         >>> report.kept[:2], report.dropped
         (['accumulate/inner/scale_by_adam/count', 'accumulate/inner/scale_by_adam/mu/w'], [])
     """
+    tx = as_transformation(tx, "adopt_state: tx, of adopt_state(tx, old_state, params),")
     # JAX leaves its counter of recursion wrong after a tree that was too deep for it.
     check_size("adopt_state: the old state", old_state, children, max_parts=None)
     check_size(
@@ -77,6 +81,7 @@ def adopt_state(
         children,
         max_parts=None,
     )
+    refuse_swapped("adopt_state(tx, old_state, params)", old_state, params)
     template = tx.init(params)
     matching = Matching(targets_of(tx, template, params), read(old_state))
     matching.run()

@@ -274,6 +274,8 @@ def _load(name: str, kind: type[T]) -> T:
         text = f"{found}, but this command takes a {kind.__name__}"
         raise BadInput(f"{title(name)}: {text}")
     example = '{"@transform": "adam", ...}'
+    if isinstance(value, list | tuple) and any(isinstance(x, Call) for x in value):
+        example = '{"@transform": "chain", "members": [...]} for one that has a list of members'
     if kind is Schedule:
         example = '{"@schedule": "constant_schedule", ...}'
     raise BadInput(f"{title(name)}: this is no config, which is a mapping such as {example}")

@@ -5,15 +5,23 @@ from __future__ import annotations
 import difflib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import FunctionType
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from types import FunctionType, ModuleType
 from typing import Any, TypeGuard
 
 import jax
 
-from gradchain.core.errors import shape_dtype
-from gradchain.core.foreign_names import ARGUMENTS, ATTRIBUTES, ELSEWHERE, NAMES
-from gradchain.tree.selecting import name_of
+from gradchain.core.errors import first_names, shape_dtype
+from gradchain.core.foreign_names import (
+    ARGUMENTS,
+    ATTRIBUTES,
+    ELSEWHERE,
+    LOSSES,
+    METHODS,
+    NAMES,
+    NO_METHODS,
+)
+from gradchain.tree.selecting import as_expression, name_of
 
 #: What stands in the calls that errors show, in the place of arguments that are needed.
 _EXAMPLES = {
@@ -39,6 +47,9 @@ _OF_ANOTHER_FORM = {
     "min_scale",
     "tx",
 }
+
+#: Arguments that are several of ours in one.
+_ROWS = ("betas", "etas", "step_sizes")
 
 # ------------------------------------------------------------------------------------------ values
 
@@ -135,10 +146,9 @@ def refuse_uncalled(where: str, value: object) -> None:
 def refuse_several_globs(where: str, value: object) -> None:
     """Refuse a list of globs, where one is given."""
     if isinstance(value, list | tuple | set) and any(isinstance(x, str) for x in value):
-        names = "|".join(str(x).strip("*/") for x in value)
         raise TypeError(
             f"{where} takes one glob on paths, not {brief(value)}. For one of several:"
-            f" path_matches({names!r}), a regular expression."
+            f" path_matches({as_expression(map(str, value))!r}), a regular expression."
         )
 
 
@@ -188,11 +198,13 @@ def hints(given: Mapping[str, object], known: Iterable[str]) -> str:
 def _native(name: str, value: Any, known: list[str]) -> str:
     """The sentence from a foreign argument to a native one."""
     natives = [n for n in ARGUMENTS.get(name, "").split() if n in known]
+    if name == "method" and natives and _lower(value) in NO_METHODS:
+        return f"There is no {value!r} here. {NO_METHODS[_lower(value)]}"
     if natives:
-        is_row = name in ("betas", "etas", "step_sizes") and isinstance(value, tuple | list)
+        is_row = name in _ROWS and isinstance(value, tuple | list)
         row = dict(zip(natives, value if is_row else [value], strict=False))
         is_other = lambda n: n in _OF_ANOTHER_FORM or (n == "alpha" and name != "alpha")
-        text = lambda n, x: _EXAMPLES[n] if is_other(n) else brief(x)
+        text = lambda n, x: METHODS.get(_lower(x), _EXAMPLES[n]) if is_other(n) else brief(x)
         calls = [f"{n}={text(n, x)}" for n, x in row.items()]
         forms = ", a glob on paths, f(path, leaf) -> bool or a tree of bools" * ("where" in row)
         return f"{name!r} is {' and '.join(map(repr, row))} here: {', '.join(calls)}{forms}."
@@ -204,8 +216,20 @@ def _native(name: str, value: Any, known: list[str]) -> str:
     return "" if make is None else f"That is a transformation of its own: {call_of(make)}."
 
 
-def misplaced(name: str, value: object) -> str:
-    """A sentence on a value in the place of another."""
+def native_names(given: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """Arguments under the names that they have here."""
+    known = list(known)
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        natives = [n for n in ARGUMENTS.get(name, "").split() if n in known]
+        is_row = name in _ROWS and isinstance(value, tuple | list)
+        own = [name] if name in known or not natives else natives
+        found |= dict(zip(own, value if is_row and own == natives else [value], strict=False))
+    return found
+
+
+def misplaced(name: str, value: object, factory: str = "") -> str:
+    """A sentence on a value in the place of another, for a factory."""
     if name == "b1" and isinstance(value, tuple | list):
         betas = ", ".join(f"b{i}={brief(beta)}" for i, beta in enumerate(value, 1))
         return f" Betas are arguments of their own: {betas}."
@@ -215,9 +239,21 @@ def misplaced(name: str, value: object) -> str:
         return " Parameters are given to tx.init(params), gradients to tx.update(grads, state)."
     if name == "learning_rate" and isinstance(value, dict | list | tuple):
         return " Rates of groups: groups([('head/*', {'learning_rate': 0.1})], default=sgd(0.01))."
+    if name == "learning_rate" and value is None:
+        direction = _flat(f"scale_by_{factory.removesuffix('w')}") or _flat(f"scale_by_{factory}")
+        if direction:
+            return f" For no rate, take the member that makes the direction: {call_of(direction)}."
+        return (
+            " An optimizer without a rate is its members in front of scale_by_learning_rate: adam"
+            " is chain(scale_by_adam(), scale_by_learning_rate(rate))."
+        )
     if isinstance(value, str) and _is_number(value):
         return f" Write it without quotes: {float(value)!r}."
     return ""
+
+
+def _lower(x: object) -> str:
+    return x.lower() if isinstance(x, str) else ""
 
 
 def _is_number(text: str) -> bool:
@@ -235,19 +271,24 @@ def no_transformation(where: str, x: object) -> TypeError:
     text = f"{where} must be a transformation, adam(1e-3) for example, or an (init, update) pair"
     text = f"{text}, not {brief(x)}."
     if getattr(x, "tag", None) == "@schedule":
-        return TypeError(f"{text} Wrap a schedule in scale_by_schedule.")
+        return TypeError(
+            f"{text} A schedule of the learning rate is scale_by_learning_rate(schedule), or the"
+            " rate of an optimizer: adam(schedule)."
+        )
     if isinstance(x, list | tuple | set | Iterator) and x:
         row = "They are given one by one, chain(first, second); those of a list: chain(*members)."
         return TypeError(f"{text} {row}")
     if isinstance(x, dict) and any(hasattr(v, "init") for v in x.values()):
         return TypeError(f"{text} Names are given with named: chain(first.named('name'), second).")
     if holds_arrays(x):
-        return TypeError(f"{text} Are these the parameters? The transformation stands before them.")
+        return TypeError(f"{text} The transformation stands first, before parameters and states.")
     if isinstance(x, FunctionType) and x.__name__.isidentifier():
         return TypeError(f"{text} If it makes one, call it: {call_of(x)}.")
-    name = x if isinstance(x, str) else type(x).__name__
-    make = _flat(name)
-    return TypeError(text if make is None else f"{text} The native one is {call_of(make)}.")
+    if _lower(x) in NO_METHODS:
+        return TypeError(f"{text} {NO_METHODS[_lower(x)]}")
+    make = _flat(x if isinstance(x, str) else type(x).__name__)
+    native = f"gc.{METHODS[_lower(x)]}" if _lower(x) in METHODS else make and call_of(make)
+    return TypeError(f"{text} The native one is {native}." if native else text)
 
 
 def meant(name: str, known: Iterable[str]) -> str:
@@ -258,6 +299,18 @@ def meant(name: str, known: Iterable[str]) -> str:
     return f" Is {close[0]!r} meant?" if close else ""
 
 
+def pair_of_a_group(group: object) -> str:
+    """The pair that says what one of torch's groups does."""
+    if not isinstance(group, Mapping):
+        return ""
+    where = group.get("params", "*bias")
+    where = repr(where) if isinstance(where, str) else "'*bias'"
+    others = {k: v for k, v in group.items() if k != "params"}
+    native = native_names(others, ["learning_rate", "weight_decay", "b1", "b2", "eps"])
+    changes = ", ".join(f"{k!r}: {brief(v)}" for k, v in native.items())
+    return f" Here it is ({where}, {{{changes}}}): a glob on paths, and changes of default=."
+
+
 # ------------------------------------------------------------------------------------------- names
 
 
@@ -266,21 +319,61 @@ def no_attribute(of: str, name: str) -> str:
     return f"the transformation {of} has no attribute {name!r}. {ATTRIBUTES.get(name, '')}".rstrip()
 
 
-def no_flat_name(name: str, flat: Iterable[str], rooms: Iterable[str]) -> str:
-    """The error for a name that the package has not."""
-    text, package = f"gradchain has no {name!r}.", vars(sys.modules["gradchain"])
-    homes = [room for room in rooms if hasattr(package.get(room), name)]
+def no_name(name: str, rooms: Iterable[str], room: str = "") -> str:
+    """The error for a name that the package, or a room, has not.
+
+    Args:
+        name: the name.
+        rooms: the public rooms.
+        room: the one that was asked; empty for the package itself.
+    """
+    text = f"gradchain{'.' * bool(room)}{room} has no {name!r}."
+    package, rooms = vars(sys.modules["gradchain"]), set(rooms)
+    homes = sorted(r for r in rooms - {room} if name in vars(package.get(r, object)))
+    if room and _is_public(package.get(name), name):
+        return f"{text} It is gradchain.{name}."
+    native = _foreign(name)
     if homes and homes != ["as_optax"]:
-        return f"{text} It is gradchain.{homes[0]}.{name}."
-    if name in rooms:
+        elsewhere = f" What is called so elsewhere is {native} here." if native else ""
+        return f"{text} It is gradchain.{homes[0]}.{name}.{elsewhere}"
+    if name in rooms and not room:
         return f"{text[:-1]} before it is imported: from gradchain import {name}."
-    if name in NAMES:
-        make = package.get(NAMES[name])
-        native = call_of(make) if is_uncalled(make) else NAMES[name]
-        return f"{text} Here that is {native}. The names of optax are in gradchain.as_optax."
-    by_lower = {known.lower(): known for known in flat}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    found = package[by_lower[close[0]]] if close else None
-    meant = call_of(found) if is_uncalled(found) else f"gc.{by_lower[close[0]]}" if close else ""
-    hint = f" Did you mean {meant}?" if meant else ""
-    return f"{text}{hint} The names of optax are in gradchain.as_optax."
+    optax = " The names of optax are in gradchain.as_optax."
+    if native:
+        make = package.get(native)
+        return f"{text} Here that is {call_of(make) if is_uncalled(make) else native}.{optax}"
+    own = vars(package[room]) if room else package
+    by_lower = {k.lower(): k for k, x in own.items() if k not in rooms and _is_public(x, k)}
+    if close := difflib.get_close_matches(name.lower(), by_lower, n=1):
+        found, above = own[by_lower[close[0]]], f"gc.{room}." if room else "gc."
+        call = call_of(found) if is_uncalled(found) else f"{above}{by_lower[close[0]]}"
+        text = f"{text} Did you mean {call}?"
+    elif longer := [k for low, k in by_lower.items() if name.lower() in low]:
+        text = f"{text} There are {first_names(sorted(longer))}."
+    return f"{text}{optax}"
+
+
+def asked_of(room: str, rooms: Collection[str]) -> Callable[[str], Any]:
+    """A module's ``__getattr__``, which has no name and says why."""
+
+    def refuse(name: str) -> Any:
+        if name.startswith("__"):  # asked by programs
+            raise AttributeError(name)
+        raise AttributeError(no_name(name, rooms, room), name=name)
+
+    return refuse
+
+
+def _is_public(x: object, name: str) -> bool:
+    """Whether a name in a module is for users.
+
+    Modules, and what has a private name, are not.
+    """
+    return x is not None and not isinstance(x, ModuleType) and name[:1] != "_"
+
+
+def _foreign(name: str) -> str | None:
+    """What is called so elsewhere, in whatever case."""
+    by_lower = {known.lower(): native for known, native in NAMES.items()}
+    bare = name.lower().replace("_", "")
+    return NAMES.get(name) or LOSSES.get(bare) or by_lower.get(name.lower())

@@ -8,12 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.columns import Columns
+from gradchain.core.right_calls import called_as
 from gradchain.core.types import Params, Updates
 from gradchain.numerics.arithmetic import compute_dtype
 from gradchain.tree.kinds import are_arrays, put_back
 from gradchain.tree.mapping import is_traced, map_rows
 
 
+@called_as("Call params = gc.apply_updates(params, updates).")
 def apply_updates(params: Params, updates: Updates) -> Params:
     """Add updates to parameters: ``params + updates``.
 

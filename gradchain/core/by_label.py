@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from gradchain.core.columns import Columns
-from gradchain.core.errors import quote
+from gradchain.core.errors import ADOPT, quote
 from gradchain.core.holes import restrict_extras
 from gradchain.core.stage import Body, Extra, Ran, Stage, free_name, run_inside, widest
 from gradchain.core.transformation import GradientTransformation
@@ -42,8 +42,7 @@ def checked_entries(stage: Stage, state: State) -> State:
         known = quote(stage.body.members)
         raise ValueError(
             f"update: the state of {stage.name!r} has {found}, but its members are"
-            f" {known}: it belongs to another transformation. Make one with"
-            " init(params)."
+            f" {known}: it belongs to another transformation. {ADOPT}"
         )
     return state
 

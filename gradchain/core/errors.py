@@ -13,6 +13,7 @@ from gradchain.core.entries import way_to_a_dict
 from gradchain.core.foreign_names import EXTRAS
 from gradchain.core.intervals import concrete_number
 from gradchain.core.messages import (
+    ADOPT as ADOPT,
     LOSS,
     ORDER,
     first_names as first_names,
@@ -219,7 +220,7 @@ def check_state(
     raise ValueError(
         "update: this is the state of another transformation. It lacks"
         f" {quote(missing)} and has {quote(strange)} beside; expected entries:"
-        f" {quote(sorted(stateful))}. Make one with init(params)."
+        f" {quote(sorted(stateful))}. {ADOPT}"
     )
 
 
@@ -237,7 +238,7 @@ def check_slots(stage: str, names: set[str], state: object) -> None:
     raise ValueError(
         f"update: the state of {stage!r} has {quote(found)} but needs"
         f" {quote(sorted(names))}: it belongs to another transformation or other"
-        " hyperparameters. Make one with init(params)."
+        f" hyperparameters. {ADOPT}"
     )
 
 
@@ -264,7 +265,7 @@ def slot_leaves(stage: str, slot: str, updates: Updates, found: Tree) -> list[Le
         raise ValueError(
             f"update: slot {slot!r} in the state of {stage!r} has nothing for"
             f" {first_names(missing)} and has {first_names(strange)} beside: it is"
-            " the state of other parameters. Make one with init(params)."
+            f" the state of other parameters. {ADOPT}"
         )
     return [by_path.get(path) for path, _ in live]
 
@@ -277,7 +278,7 @@ def refuse_slot(
     raise ValueError(
         f"update: the state of {stage!r} holds {shape_dtype(found)} in slot {slot!r}"
         f" for {place(path)}, whose update {needed}: it is the state of other parameters."
-        " Make one with init(params)."
+        f" {ADOPT}"
     )
 
 

@@ -223,12 +223,18 @@ NAMES = {
     "MultiSteps": "accumulate",
     "apply_every": "accumulate",
     "apply_if_finite": "skip_nonfinite",
-    "multi_transform": "groups, or partition",
+    "multi_transform": (
+        "partition(transforms, param_labels), transforms by label first, or groups([('*bias',"
+        " sgd(0.1))], default=adam(1e-3))"
+    ),
     "set_to_zero": "freeze",
     "ema": "average_updates",
     "trace": "add_momentum",
     "scale_by_stddev": "scale_by_stddev",
-    "inject_hyperparams": "set_hyperparams, or tx.replace(learning_rate=...)",
+    "inject_hyperparams": (
+        "tunable(adam(1e-3)), whose numbers stand in the state: state ="
+        " set_hyperparams(state, learning_rate=1e-4)"
+    ),
     "add_decayed_weight": "add_decayed_weights",
     "named_chain": "chain(tx.named('name'), ...)",
     "conditionally_transform": "apply_when",
@@ -251,10 +257,122 @@ NAMES = {
     "LambdaLR": "scale_by_schedule",
     "SequentialLR": "join_schedules",
     "ReduceLROnPlateau": "reduce_on_plateau",
-    "EMA": "average_weights",
-    "SWA": "average_weights",
-    "AveragedModel": "average_weights",
+    "EMA": "average_weights(adam(1e-3), decay=0.999), and eval_params(state, params) to evaluate",
+    "SWA": (
+        "average_weights(sgd(0.1), start=1000, every=100), and eval_params(state, params) to"
+        " evaluate"
+    ),
+    "CyclicLR": "schedules.cyclic_schedule",
+    "ConstantLR": "constant_schedule",
+    "MultiplicativeLR": "schedules.multiplicative_schedule",
+    "InverseTimeDecay": "schedules.inverse_time_decay_schedule",
+    "CosineDecayRestarts": "schedules.cosine_restarts_schedule",
+    "get_cosine_schedule_with_warmup": "warmup_cosine_decay_schedule",
+    "get_linear_schedule_with_warmup": (
+        "join_schedules([warmup_constant_schedule(0.0, 1e-3, 100), linear_schedule(1e-3, 0.0,"
+        " 900)], [100])"
+    ),
+    "curve_fit": "least_squares(lambda p, x, y: model(p, x) - y, p0, args=(x, y))",
+    "leastsq": "least_squares(residual_fn, x0)",
+    "fmin": "minimize(fun, x0)",
     "TrainState": "flax.training.train_state.TrainState, which takes ours as tx=",
     "OptimizerWithExtraArgs": "GradientTransformation",
     "GradientTransformationExtraArgs": "GradientTransformation",
+}
+NAMES["AveragedModel"] = NAMES["SWA"]
+
+_CLASSES = "losses.softmax_cross_entropy_with_integer_labels(logits, labels)"
+_SHARES = "losses.softmax_cross_entropy(logits, probabilities)"
+_TWO = "losses.sigmoid_binary_cross_entropy(logits, labels)"
+
+#: Losses of torch, Keras, optax and scikit-learn, by their names in lower case without ``_``.
+LOSSES = {
+    "crossentropy": f"{_CLASSES} for class numbers, {_SHARES} for one-hot labels",
+    "crossentropyloss": f"{_CLASSES} for class numbers, {_SHARES} for one-hot labels",
+    "logloss": f"{_CLASSES} for class numbers, {_SHARES} for one-hot labels",
+    "nllloss": f"{_CLASSES}, of logits or of log-probabilities",
+    "sparsecategoricalcrossentropy": _CLASSES,
+    "categoricalcrossentropy": _SHARES,
+    "softmaxcrossentropyloss": _SHARES,
+    "safesoftmaxcrossentropy": f"{_SHARES}, which is safe",
+    "binarycrossentropy": f"{_TWO}, of logits and not of probabilities",
+    "bceloss": f"{_TWO}, of logits and not of probabilities",
+    "bce": f"{_TWO}, of logits and not of probabilities",
+    "binarycrossentropywithlogits": _TWO,
+    "bcewithlogitsloss": _TWO,
+    "bcewithlogits": _TWO,
+    "sigmoidcrossentropy": _TWO,
+    "sigmoidcrossentropywithlogits": _TWO,
+    "softmaxcrossentropywithlogits": _SHARES,
+    "focalloss": "losses.sigmoid_focal_loss(logits, labels)",
+    "binaryfocalcrossentropy": "losses.sigmoid_focal_loss(logits, labels)",
+    "mse": "losses.squared_error(predictions, targets).mean()",
+    "mae": "jnp.abs(predictions - targets).mean()",
+    "smoothl1loss": "losses.huber_loss(predictions, targets)",
+    "huber": "losses.huber_loss(predictions, targets)",
+    "kldiv": "losses.kl_divergence(log_predictions, targets)",
+    "kldivergence": "losses.kl_divergence(log_predictions, targets)",
+    "convexkldivergence": "losses.generalized_kl_divergence(log_predictions, targets)",
+    "hinge": "losses.hinge_loss(predictor_outputs, targets)",
+    "categoricalhinge": "losses.multiclass_hinge_loss(scores, labels)",
+    "cosineembeddingloss": "losses.cosine_distance(predictions, targets)",
+    "tripletmarginloss": "losses.triplet_margin_loss(anchors, positives, negatives)",
+    "ctc": "losses.ctc_loss(logits, logit_paddings, labels, label_paddings)",
+    "dice": "losses.dice_loss(predictions, targets)",
+    "infonce": "losses.ntxent(embeddings, labels)",
+    "ntxentloss": "losses.ntxent(embeddings, labels)",
+    "labelsmoothing": "losses.smooth_labels(labels, alpha)",
+}
+LOSSES |= dict.fromkeys(("mseloss", "meansquarederror", "meansquarederrorloss"), LOSSES["mse"])
+LOSSES |= dict.fromkeys(("l1loss", "meanabsoluteerror", "absoluteerror"), LOSSES["mae"])
+LOSSES |= {"kldivloss": LOSSES["kldiv"], "ctcloss": LOSSES["ctc"], "diceloss": LOSSES["dice"]}
+
+_DERIVATIVES = "Leave tx out for lbfgs(), which uses the gradient that JAX takes"
+
+#: The methods of ``scipy.optimize`` in lower case.
+METHODS = {
+    "bfgs": "bfgs()",
+    "l-bfgs-b": "lbfgsb()",
+    "l-bfgs": "lbfgs()",
+    "cg": "nonlinear_cg()",
+    "newton-cg": "newton_cg()",
+    "tnc": "lbfgsb()",
+    "dogleg": "trust_region('dogleg')",
+    "trust-exact": "trust_region('dogleg')",
+    "trust-ncg": "trust_region('steihaug')",
+    "trust-krylov": "trust_region('steihaug')",
+    "lm": "levenberg_marquardt(None)",
+    "trf": "levenberg_marquardt(None)",
+    "dogbox": "levenberg_marquardt(None)",
+}
+#: Those that have no counterpart.
+NO_METHODS = {
+    "nelder-mead": f"{_DERIVATIVES}.",
+    "powell": f"{_DERIVATIVES}.",
+    "cobyla": f"{_DERIVATIVES}; bounds= are there, other constraints are not.",
+    "cobyqa": f"{_DERIVATIVES}; bounds= are there, other constraints are not.",
+    "slsqp": f"{_DERIVATIVES}; bounds= are there, other constraints are not.",
+    "trust-constr": f"{_DERIVATIVES}; bounds= are there, other constraints are not.",
+}
+
+#: What results of ``scipy.optimize`` are called.
+RESULTS = {
+    "x": "result.params",
+    "popt": "result.params",
+    "fun": "result.value; the residuals of least_squares are result.residuals",
+    "cost": "result.value",
+    "nit": "result.steps",
+    "nfev": "result.evals, which counts value and gradient together",
+    "njev": "result.evals, which counts value and gradient together",
+    "jac": "jax.grad(fun)(result.params); that of least_squares is result.jacobian",
+    "grad": "jax.grad(fun)(result.params)",
+    "optimality": "result.grad_norm",
+    "cov": "result.covariance(), of least_squares",
+    "pcov": "result.covariance(), of least_squares",
+    "cov_x": "result.covariance(), of least_squares",
+    "perr": "result.standard_errors(), of least_squares",
+    "stderr": "result.standard_errors(), of least_squares",
+    "active_mask": "result.at_bound, of least_squares",
+    "hess_inv": "jax.hessian(fun)(result.params), the Hessian; no inverse is kept",
+    "loss": "result.value",
 }

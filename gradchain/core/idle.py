@@ -46,10 +46,12 @@ def fits_no_path(where: Where | None, paths: list[str]) -> str:
 
     It is empty for one that fits, and for what is no pattern.
     """
-    if not is_pattern(where):
+    pattern = where
+    if isinstance(where, Selection) and is_pattern(where):
+        pattern = re.compile(where.arguments["pattern"])
+    if not isinstance(pattern, str | re.Pattern) or not paths:
         return ""
-    pattern = re.compile(where.arguments["pattern"]) if isinstance(where, Selection) else where
-    if not paths or any(map(path_test(pattern), paths)):
+    if any(map(path_test(pattern), paths)):
         return ""
     is_glob = isinstance(pattern, str)
     text = pattern if is_glob else pattern.pattern

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from gradchain.core.types import Tree
 from gradchain.numerics.reductions import varying_axes
 from gradchain.tree.kinds import is_numeric
-from gradchain.tree.paths import Leaf, named_leaves
+from gradchain.tree.paths import Leaf, differing_containers, named_leaves
 
 
 def quote(names: Iterable[str]) -> str:
@@ -44,6 +44,11 @@ ORDER = (
 _STEPS = (
     "updates, state = tx.update(grads, state, params); params, state = tx.step(grads, state,"
     " params)."
+)
+#: The way out for a state that does not fit.
+ADOPT = (
+    "To keep what fits of it: state, report = gradchain.adopt_state(tx, state, params). To begin"
+    " anew: state = tx.init(params)."
 )
 #: The way out for a loss in the place of gradients.
 LOSS = (
@@ -92,6 +97,34 @@ def _is_pair_with(x: Tree, like: Tree) -> bool:
     return type(x) is tuple and len(x) == 2 and structure in map(jax.tree.structure, x)
 
 
+def is_state_of(x: Tree, params: Tree) -> bool:
+    """Whether it holds trees like ``params`` as a state does.
+
+    There they stand under the names of a member and of a slot.
+    """
+    own = {path for path, leaf in named_leaves(params) if leaf is not None}
+    names = [path.split("/") for path, _ in named_leaves(x)]
+    inside = {"/".join(parts[i:]) for parts in names for i in range(2, len(parts))}
+    return bool(own) and own <= inside
+
+
+def refuse_swapped(call: str, state: Tree, params: Tree) -> None:
+    """Refuse parameters that look like the state, where both are given.
+
+    Args:
+        call: the right call, ``eval_params(state, params)``.
+        state: what stands in the place of the state.
+        params: what stands in that of the parameters.
+    """
+    is_array = jax.tree_util.all_leaves([state]) and is_numeric(state)
+    if is_array or is_state_of(params, state):
+        name, _, _ = call.partition("(")
+        raise TypeError(
+            f"{name}: {'the state is one array' if is_array else 'params look like a state'}."
+            f" Swapped? The order is {call}."
+        )
+
+
 def structure_message(name_a: str, a: Tree, name_b: str, b: Tree) -> str:
     """Why two trees do not fit each other."""
     if jax.tree_util.all_leaves([b]) and not is_numeric(b):
@@ -108,14 +141,20 @@ def structure_message(name_a: str, a: Tree, name_b: str, b: Tree) -> str:
                 f"{of} are a pair, of which the {'first' if is_step else 'second'} is a tree like"
                 f" {like}: is it {text} returns? Take it apart: {way_out}"
             )
+    for x, of, like in ((a, name_a, b), (b, name_b, a)):
+        if is_state_of(x, like):
+            names = ", ".join(map(repr, x)) if isinstance(x, dict) else type(x).__name__
+            return f"{of} look like a state, which has {names}. {ORDER}"
     paths_a, paths_b = dict(named_leaves(a)), dict(named_leaves(b))
     missing = [p for p in paths_b if p not in paths_a]
     extra = [p for p in paths_a if p not in paths_b]
     if not missing and not extra:
-        types = f"{type(a).__name__} and {type(b).__name__}"
+        path, kind_a, kind_b = differing_containers(a, b)
         return (
-            f"{name_a} and {name_b} have the same paths but are built of different"
-            f" containers ({types})."
+            f"{name_a} and {name_b} have the same paths, but of different containers: at"
+            f" {place(path)} {name_a} have a {kind_a} and {name_b} a {kind_b}. A serializer"
+            " may have made it: restore into a template, as flax.serialization.from_bytes(params,"
+            " data) and flax.serialization.from_state_dict(params, restored) do."
         )
     parts = [f"{name_a} and {name_b} are different trees."]
     if missing:

@@ -17,6 +17,7 @@ from gradchain.core.call_leaves import as_number
 from gradchain.core.factory import Factory, decorator
 from gradchain.core.facts import Facts, facts_of
 from gradchain.core.holes import frozen_by
+from gradchain.core.right_calls import called_as
 from gradchain.core.roles import roles_of
 from gradchain.core.run import init_stages
 from gradchain.core.stage import free_name, is_pair, stages_at_start
@@ -203,20 +204,14 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         return self.kept("facts", lambda: facts_of(self.members, self.roles))
 
     def with_facts_of(self, known: GradientTransformation) -> Self:
-        """Itself, with the facts of another.
-
-        It must differ from the other in numbers alone.
-        """
+        """Itself, with the facts of another that differs in numbers."""
         self._cache["facts"] = known.facts
         for own, other in zip(self.inner, known.inner, strict=True):
             own.with_facts_of(other)
         return self
 
     def kept(self, name: Hashable, make: Callable[[], Any]) -> Any:
-        """A value that is made once.
-
-        Wrappers ask their members at every level.
-        """
+        """A value that is made once, since wrappers ask often."""
         if name not in self._cache:
             self._cache[name] = make()
         return self._cache[name]
@@ -231,6 +226,7 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         mask = frozen_by(stages_at_start(self.members), tree)
         return tree_map_live(lambda _: False, tree) if mask is None else mask
 
+    @called_as("Call state = tx.init(params).")
     def init(self, params: Params) -> State:
         """The state before the first update.
 
@@ -247,6 +243,7 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
             return jax.eval_shape(self.init, params)
         return init_stages(self.members, errors.as_arrays(params))
 
+    @called_as("Call updates, state = tx.update(grads, state, params).")
     def update(
         self, updates: Updates, state: State, params: Params | None = None, **extra: Any
     ) -> tuple[Updates, State]:
@@ -266,6 +263,7 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         """
         return compiled.update(self, updates, state, params, extra)
 
+    @called_as("Call params, state = tx.step(jax.grad(loss_fn)(params), state, params).")
     def step(
         self, grads: Updates, state: State, params: Params, **extra: Any
     ) -> tuple[Params, State]:

@@ -13,6 +13,7 @@ from gradchain.core.advice import meant
 from gradchain.core.call import Call, is_call
 from gradchain.core.entries import unboxed
 from gradchain.core.errors import quote
+from gradchain.core.right_calls import called_as
 from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import State
@@ -47,6 +48,7 @@ jax.tree_util.register_pytree_with_keys(
 )
 
 
+@called_as("Call gc.hyperparams(tx, state).")
 def hyperparams(tx: GradientTransformation, state: State) -> Hyperparams:
     """Every hyperparameter that the next update will use.
 

@@ -8,9 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradchain.core.advice import meant
 from gradchain.core.call import is_call
 from gradchain.core.entries import entries, unboxed
 from gradchain.core.errors import quote
+from gradchain.core.right_calls import called_as
 from gradchain.core.types import State, Tree
 from gradchain.inspection.hyperparams import Hyperparams
 from gradchain.telemetry.layers import TOTALS
@@ -27,7 +29,8 @@ class Metrics(Hyperparams):
             return super().__missing__(name)
         found = f"there are {quote(self)}" if self else "there are none"
         hint = "" if _has_measured(self) else " To measure put a watch around: tx = gc.watch(tx)."
-        raise KeyError(f"no metric is called {name!r}; {found}.{hint}")
+        near = meant(name, {full.rpartition("/")[2] for full in self})
+        raise KeyError(f"no metric is called {name!r}; {found}.{near}{hint}")
 
 
 def _has_measured(names: Iterable[str]) -> bool:
@@ -41,6 +44,7 @@ jax.tree_util.register_pytree_with_keys(
 )
 
 
+@called_as("Call gc.metrics(state), with the state alone.")
 def metrics(state: State) -> Metrics:
     """The numbers that ``watch`` measured, and counts of skipped steps.
 

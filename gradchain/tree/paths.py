@@ -87,6 +87,28 @@ def distinct_leaves(tree: Tree) -> list[tuple[str, Leaf]]:
     return named
 
 
+def differing_containers(a: Tree, b: Tree) -> tuple[str, str, str]:
+    """The path where the containers of two trees differ, and both kinds.
+
+    Their paths are the same.
+    """
+    parts_of: Any = jax.tree_util.default_registry.flatten_one_level_with_keys
+    kinds = type(a).__name__, type(b).__name__
+    level = [((), a, b)]
+    while level:
+        following: list[tuple[tuple[Any, ...], Tree, Tree]] = []
+        for path, x, y in level:
+            if x is None or y is None:
+                continue
+            one, two = parts_of(x), parts_of(y)
+            if type(x) is not type(y) and (one or two):
+                return path_name(path), type(x).__name__, type(y).__name__
+            pairs: Any = zip(one[0], two[0], strict=False) if one and two else ()
+            following += [((*path, key), c, d) for (key, c), (_, d) in pairs]
+        level = following
+    return "", *kinds
+
+
 def in_containers_of(like: Tree, tree: Tree) -> Tree:
     """``tree`` in the containers of ``like``.
 

@@ -6,7 +6,7 @@ import dataclasses
 import fnmatch
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,23 @@ def path_test(pattern: str | re.Pattern) -> Callable[[str], bool]:
     return lambda path: pattern.search(path) is not None
 
 
+def as_expression(globs: Iterable[str]) -> str:
+    """The regular expression that is found where one of the globs fits."""
+    return "|".join(map(_one_expression, globs))
+
+
+def _one_expression(glob: str) -> str:
+    inner = glob.strip("*")
+    parts = re.split(r"(\*|\?|\[!?[^\]]+\])", inner)
+    text = "".join(_WILD.get(p) or (p if p[:1] == "[" else re.escape(p)) for p in parts)
+    text = text.replace("[!", "[^")
+    starts, ends = not glob.startswith("*"), not glob.endswith("*")
+    return f"{'^' * starts}{text}{'$' * ends}"
+
+
+_WILD = {"*": ".*", "?": "."}
+
+
 def select(where: str | re.Pattern | Callable[..., Any] | Tree, tree: Tree) -> Tree:
     """Which leaves of ``tree`` a selection chooses, as bools.
 
@@ -66,7 +83,7 @@ def select(where: str | re.Pattern | Callable[..., Any] | Tree, tree: Tree) -> T
             f"select: {where!r} does not choose leaves; give a glob, a function or a tree of bools."
         )
     for choice in jax.tree.leaves(where):  # which may be a list of globs, and then fits no tree
-        _refuse_text(choice)
+        _refuse_text(choice, where)
     choices = value_per_leaf(where, tree, "select: the tree of bools", _as_bool)
     return jax.tree.map(_as_bool, choices)
 
@@ -76,11 +93,13 @@ def _as_bool(choice: object) -> bool:
     return bool(choice)
 
 
-def _refuse_text(choice: object) -> None:
+def _refuse_text(choice: object, where: object = None) -> None:
     if isinstance(choice, str):
+        globs = [x for x in jax.tree.leaves(where) if isinstance(x, str)]
+        expression = as_expression(globs or [choice])
         raise TypeError(
             f"select: a tree of bools holds {choice!r}; globs on paths are given one at a time."
-            " For one of several: gc.path_matches('bias|scale')."
+            f" For one of several: gc.path_matches({expression!r})."
         )
 
 

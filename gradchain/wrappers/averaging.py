@@ -9,7 +9,9 @@ import jax.numpy as jnp
 
 from gradchain.core.around import around
 from gradchain.core.entries import entries
+from gradchain.core.messages import refuse_swapped
 from gradchain.core.ranges import Decay, NonNegative, PositiveInt
+from gradchain.core.right_calls import called_as
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -115,6 +117,7 @@ def _share(n: jax.Array, power: Numeric) -> jax.Array:
 # --------------------------------------------------------------------- the weights to evaluate with
 
 
+@called_as("Call gc.eval_params(state, params).")
 def eval_params(state: Tree, params: Params) -> Params:
     r"""The weights to evaluate with, as a state keeps them.
 
@@ -142,6 +145,7 @@ def eval_params(state: Tree, params: Params) -> Params:
         [1. 1.]
     """
     found: dict[str, Any] = {}
+    refuse_swapped("eval_params(state, params)", state, params)
     own = {path: x for path, x in named_leaves(params) if x is not None}
     _search(state, own, frozenset(), found)
     if found:

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from gradchain.core.advice import brief, pair_of_a_group
 from gradchain.core.by_label import ByLabel, named_members
 from gradchain.core.errors import quote
 from gradchain.core.lift import PerLeaf
@@ -140,7 +141,8 @@ def _transformation_of(
     """The transformation of a rule, perhaps a changed default."""
     if not (isinstance(rule, tuple | list) and len(rule) == 2):
         raise TypeError(
-            f"groups: a rule is a pair (where, transformation or dict of changes), not {rule!r}."
+            "groups: a rule is a pair (where, transformation or dict of changes), not"
+            f" {brief(rule)}.{pair_of_a_group(rule)}"
         )
     tx = rule[1]
     if isinstance(tx, dict):

@@ -12,12 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradchain.core.advice import meant
 from gradchain.core.call import is_call
 from gradchain.core.columns import Columns
 from gradchain.core.entries import is_variable, unboxed
 from gradchain.core.errors import check_slots, quote
 from gradchain.core.factory import FACTORIES
 from gradchain.core.ranges import EVERY, ArgumentKind
+from gradchain.core.right_calls import called_as
 from gradchain.core.stage import Body, Stage, free_name, run_inside
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Params, State, Tree
@@ -241,6 +243,7 @@ def _kinds(tx: GradientTransformation) -> Iterator[ArgumentKind]:
         yield kind
 
 
+@called_as("Call state = gc.set_hyperparams(state, learning_rate=1e-4); with a dict, **values.")
 def set_hyperparams(state: Tree, **values: Any) -> Tree:
     """Set hyperparameters, wherever a ``tunable`` in the state has them.
 
@@ -273,6 +276,12 @@ def set_hyperparams(state: Tree, **values: Any) -> Tree:
         >>> print(state["tunable"]["hyperparams"]["learning_rate"])
         0.5
     """
+    if is_call(state):
+        raise TypeError(
+            "set_hyperparams: the first is a transformation, not a state. The number in the code:"
+            " tx = tx.replace(learning_rate=1e-4); that in the state of a tunable: state ="
+            " set_hyperparams(state, learning_rate=1e-4)."
+        )
     flat, treedef = jax.tree_util.tree_flatten_with_path(state, is_leaf=is_variable)
     entries = _entries_of([path for path, _ in flat])
     places = {_full_name(name, entries): (name, value) for name, value in values.items()}
@@ -326,10 +335,17 @@ def _full_name(name: str, entries: list[tuple[dict[str, int], frozenset[str]]]) 
             f"set_hyperparams: {name!r} is the end of {len(ends)} names, take one in full:"
             f" {quote(ends)}."
         )
+    if not known:
+        raise ValueError(
+            f"set_hyperparams: {name!r} is not in this state, since no tunable is there: numbers"
+            " stand in the code. Wrap the optimizer, tx = gc.tunable(tx), and make the state by"
+            " tx.init(params), or in the middle of a run by gc.adopt_state(tx, state, params)."
+        )
     parts = [full for full in known if f"/{name}/" in f"/{full}"]
     hint = f" It is a schedule, of which you may set {quote(parts)}." if parts else ""
     raise ValueError(
         f"set_hyperparams: no tunable in this state has {name!r}; there are {quote(known)}.{hint}"
+        f"{meant(name, (full.rpartition('/')[2] for full in known))}"
     )
 
 
