@@ -61,6 +61,7 @@ CORE = [
     "selection",
     "stage",
     "facts",
+    "clocks",
     "holes",
     "idle",
     "run",

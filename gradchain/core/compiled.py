@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.core import errors, restored
+from gradchain.core import clocks, errors, restored
 from gradchain.core.apply import add_columns
 from gradchain.core.columns import Columns
 from gradchain.core.holes import of_whole_params
@@ -30,10 +30,16 @@ def update(
 ) -> tuple[Updates, State]:
     """Updates in the gradients' dtypes, and the next state."""
     flat = flatten(updates)
-    if _is_concrete(flat[0], extra):
-        updates, params = _arrays_of(flat, updates, params)
-        return _compiled_update(tx, updates, restored.arrays(state), params, extra)
-    return _update(tx, updates, state, params, extra, flat)
+    if is_traced(flat[0]):
+        return _update(tx, updates, state, params, extra, flat)
+    if _is_static(extra):
+        _checked(tx, state)
+        return _update(tx, updates, state, params, extra, flat)
+    updates, params = _arrays_of(flat, updates, params)
+    places = _checked(tx, state)
+    updates, state = _compiled_update(tx, updates, state, params, extra)
+    clocks.remember(places, state)
+    return updates, state
 
 
 def step(
@@ -41,11 +47,29 @@ def step(
 ) -> tuple[Params, State]:
     """Parameters plus updates, and the next state."""
     flat = flatten(grads)
-    if _is_concrete(flat[0], extra):
-        grads, arrays = _arrays_of(flat, grads, params)
-        made, state = _compiled_step(tx, grads, restored.arrays(state), arrays, extra)
-        return (made if arrays is params else put_back(made, params)), state
-    return _step(tx, grads, state, params, extra, flat)
+    if is_traced(flat[0]):
+        return _step(tx, grads, state, params, extra, flat)
+    if _is_static(extra):
+        _checked(tx, state)
+        return _step(tx, grads, state, params, extra, flat)
+    grads, arrays = _arrays_of(flat, grads, params)
+    places = _checked(tx, state)
+    made, state = _compiled_step(tx, grads, state, arrays, extra)
+    clocks.remember(places, state)
+    return (made if arrays is params else put_back(made, params)), state
+
+
+def _checked(tx: Member, state: State) -> clocks.Places | None:
+    """Check that a program can take a state.
+
+    What is known of its counters comes back.
+    """
+    leaves, structure = jax.tree.flatten(state)
+    restored.check_arrays(state, leaves)
+    places = clocks.known_places(leaves, structure)
+    if places is None and not is_traced(leaves):
+        clocks.check_counters(tx.facts, state)
+    return places
 
 
 def _arrays_of(
@@ -63,10 +87,12 @@ def _arrays_of(
     return given.updates, given.params
 
 
-def _is_concrete(leaves: list[Any], extra: Extra) -> bool:
-    """Whether to compile; tracers elsewhere would do no harm."""
-    is_static = any(isinstance(x, str) or callable(x) for x in extra.values())
-    return not is_static and not is_traced(leaves)
+def _is_static(extra: Extra) -> bool:
+    """Whether there is an argument that a program cannot take.
+
+    Tracers elsewhere would do it no harm.
+    """
+    return bool(extra) and any(isinstance(x, str) or callable(x) for x in extra.values())
 
 
 def _update(

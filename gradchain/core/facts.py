@@ -14,12 +14,14 @@ class MemberFacts(NamedTuple):
     Attributes:
         roles: its roles.
         copied: the slots that start as the parameters.
+        counters: the integers that start at 0 or above, its clock among them.
         inner: the facts of the chains that it holds, by the names of their states; ``""`` if all
             of its state is the chain's.
     """
 
     roles: frozenset[str]
     copied: frozenset[str]
+    counters: frozenset[str]
     inner: dict[str, Facts]
 
 
@@ -74,5 +76,7 @@ def keeps_state(stage: Stage) -> bool:
 def _member_facts(stage: Stage) -> MemberFacts:
     slots = getattr(stage.body, "slots", {})
     copied = frozenset(name for name, slot in slots.items() if slot.copy)
+    counters = {name for name, slot in slots.items() if slot.integer and slot.fill >= 0}
+    counters |= {"count"} if stage.has_clock else set()
     inner = {name: member.facts for name, member in stage.body.members.items()}
-    return MemberFacts(stage.call.factory.roles, copied, inner)
+    return MemberFacts(stage.call.factory.roles, copied, frozenset(counters), inner)

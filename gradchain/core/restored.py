@@ -6,6 +6,7 @@ integer, a dict another mapping; none of these is run.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from gradchain.core import errors
 from gradchain.core.entries import is_variable
 from gradchain.core.errors import check_is_no_loss, shape_dtype
 from gradchain.core.slots import Slot
-from gradchain.core.types import State
+from gradchain.core.types import Shape, State
 from gradchain.tree.kinds import are_arrays, is_numeric
 from gradchain.tree.paths import Leaf, named_leaves
 
@@ -29,19 +30,25 @@ _ARRAYS = jax.Array | np.ndarray | np.generic
 _KINDS = {"i": "int32", "f": "float32", "c": "complex64"}  # with their usual dtypes
 
 
-def arrays(state: State) -> State:
-    """The state itself, if a program can take its leaves.
+def check_arrays(state: State, leaves: list[Any]) -> None:
+    """Refuse a state whose leaves a program cannot take.
 
     Raises:
         TypeError: naming the path, if a leaf is no number.
         ValueError: naming the path, if an integer would not keep its value in the largest dtype
             that JAX is set to have.
     """
-    if are_arrays(jax.tree.leaves(state)):
-        return state
+    if are_arrays(leaves):
+        return
     for path, x in named_leaves(state):
         if x is None or isinstance(x, jax.Array):
             continue
+        if isinstance(x, jax.ShapeDtypeStruct):
+            raise TypeError(
+                f"update: the state holds a mere shape at {path!r}, {shape_dtype(x)}, and no array."
+                " With shapes alone call jax.eval_shape(tx.update, grads, state, params); for"
+                " arrays make the state with init(params) of arrays, not of shapes."
+            )
         if not is_numeric(x):
             raise TypeError(
                 f"update: the state holds a {type(x).__name__} at {path!r}, not an array. Pass what"
@@ -55,7 +62,6 @@ def arrays(state: State) -> State:
                     f"update: the state holds {x} at {path!r}, where {most} is the largest integer"
                     f" that a counter can have. {MENDED}"
                 )
-    return state
 
 
 def clock_in(stage: str, entry: Any) -> Any:
@@ -83,11 +89,8 @@ def check_clock(stage: str, count: Any, is_one: bool = False) -> None:
             f"update: the clock {stage + '/count'!r} is {_described(count)}, not an int32 number."
             f" {_way_out(count)}"
         )
-    if is_one and jnp.shape(count) != ():
-        raise ValueError(
-            f"update: the clock {stage + '/count'!r} has shape {list(jnp.shape(count))}, and is no"
-            " single number. For stacked states use jax.vmap."
-        )
+    if is_one:
+        _check_shape(f"update: the clock {stage + '/count'!r}", count, ())
 
 
 def is_of_kind(x: Leaf, kind: str) -> bool:
@@ -98,7 +101,7 @@ def is_of_kind(x: Leaf, kind: str) -> bool:
     if not isinstance(x, _ARRAYS):
         return isinstance(x, {"i": int, "f": float, "c": complex}[kind]) and type(x) is not bool
     if kind == "i":
-        return x.dtype.kind == "i" and x.dtype.itemsize >= 4
+        return jnp.issubdtype(x.dtype, jnp.signedinteger) and x.dtype.itemsize >= 4
     is_complex = jnp.issubdtype(x.dtype, jnp.complexfloating)
     return jnp.issubdtype(x.dtype, jnp.inexact) and is_complex == (kind == "c")
 
@@ -108,17 +111,32 @@ def check_numbers(
     numbers: Mapping[str, Leaf],
     slots: Mapping[str, Slot],
 ) -> None:
-    """Raise an error unless slots are of their kinds.
+    """Raise an error unless slots are of their kinds and shapes.
 
-    They are those that a stage has once.
+    They are those that a stage has once. A shape that follows from parameters which are not there
+    is not looked at.
     """
     for name, x in numbers.items():
-        kind = "i" if slots[name].integer else "f"
+        slot, described = slots[name], f"update: slot {name!r} in the state of {stage!r}"
+        kind = "i" if slot.integer else "f"
         if not is_of_kind(x, kind):
-            raise TypeError(
-                f"update: slot {name!r} in the state of {stage!r} is {_described(x)}, not"
-                f" {_KINDS[kind]}. {_way_out(x)}"
-            )
+            raise TypeError(f"{described} is {_described(x)}, not {_KINDS[kind]}. {_way_out(x)}")
+        if not callable(slot.size):
+            _check_shape(described, x, slot.shape(()))
+
+
+def _check_shape(described: str, x: Leaf, expected: Shape | None) -> None:
+    """Refuse an array in the place of a number, or of another."""
+    found = jnp.shape(x)
+    if found == expected:
+        return
+    needed = f"not {list(expected)}" if expected else "and is no single number"
+    is_one = not expected and math.prod(found) == 1
+    mended = "gradchain.adopt_state(tx, state, params) makes a number of it again."
+    wrapped = f"Some serializers make {list(found)} of a number; {mended} " if is_one else ""
+    raise ValueError(
+        f"{described} has shape {list(found)}, {needed}. {wrapped}For stacked states use jax.vmap."
+    )
 
 
 def check_column(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.columns import Columns
-from gradchain.core.lift import Lift, as_made, at_least, chosen, slot_columns
+from gradchain.core.lift import Lift, as_made, at_least, check_slots, chosen, slot_columns
 from gradchain.core.restored import check_numbers
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage
@@ -40,8 +40,7 @@ class PerTree(Lift):
         def make(slot: Slot) -> Any:
             if slot.relation != "scalar":
                 return jax.tree.map(slot.make, own)
-            size = slot.size(own) if callable(slot.size) else slot.size
-            return slot(size=size).make(number)
+            return _of_tree(slot, own).make(number)
 
         return {name: make(slot) for name, slot in self.slots.items()}
 
@@ -58,8 +57,13 @@ class PerTree(Lift):
         inner = {k: state.get(k, {}) for k in body.members}
         numbers = {k for k, slot in body.slots.items() if slot.relation == "scalar"}
         own = {k: v for k, v in state.items() if k not in inner}
-        check_numbers(stage.name, {k: v for k, v in own.items() if k in numbers}, body.slots)
+        declared = body.slots
+        if columns.params is not None:
+            seen = keep_leaves(select(body.where, columns.params), columns.params)
+            declared = {k: _of_tree(slot, seen) for k, slot in declared.items()}
+        check_numbers(stage.name, {k: own[k] for k in own.keys() & numbers}, declared)
         before = slot_columns(stage, columns, {k: v for k, v in own.items() if k not in numbers})
+        check_slots(stage, before, flags, columns)
         g, old = keep(columns.g), {k: keep(column) for k, column in before.items()}
         s = {k: up(old[k]) if k in old else at_least(v, real) for k, v in own.items()}
         p = None if columns.params is None else up(keep(columns.p))
@@ -76,6 +80,12 @@ class PerTree(Lift):
                 new[k] = as_made(stage, what, new[k], v, v.dtype)
         news = {k: v for k, v in new.items() if k in own or v}
         return columns.with_g(_filled(u, columns.g)), [news]
+
+
+def _of_tree(slot: Slot, params: Params) -> Slot:
+    """A slot whose size is known, if it is one per tree."""
+    is_open = slot.relation == "scalar" and callable(slot.size)
+    return slot(size=slot.size(params)) if is_open else slot
 
 
 def _column_made(

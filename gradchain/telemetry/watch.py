@@ -14,10 +14,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.columns import Columns
-from gradchain.core.errors import quote
+from gradchain.core.errors import check_slots, quote
 from gradchain.core.intervals import refuse_inverted
-from gradchain.core.ranges import PositiveInt
+from gradchain.core.ranges import StaticPositiveInt
+from gradchain.core.restored import check_numbers
 from gradchain.core.run import run_stages
+from gradchain.core.slots import scalar
 from gradchain.core.stage import Body, Stage, trusting_extras
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair, Params, State, Updates, Where
@@ -40,7 +42,7 @@ from gradchain.tree.mapping import map_leaves, real_dtype_of, tree_map_live
 @transform(roles="observer")
 def watch(
     inner: GradientTransformation | Pair,
-    every: PositiveInt = 100,
+    every: StaticPositiveInt = 100,
     by: Where | None = None,
     healthy: Annotated[Sequence[Numeric], "[0, inf]"] = (1e-3, 1e3),
     relative: bool = True,
@@ -154,6 +156,8 @@ class Watched(Body):
         """See ``Body``."""
         (stage,), (entry,) = stages, states
         body = stage.body
+        own = {k: v for k, v in entry.items() if k != "inner"} if isinstance(entry, dict) else entry
+        check_slots(stage.name, {"metrics"}, own)
         old = entry["metrics"]
         state = entry.get("inner", {})
         updates, params = columns.updates, columns.params
@@ -161,6 +165,9 @@ class Watched(Body):
             raise TypeError(
                 f"update: {stage.name!r} needs params: call update(grads, state, params)."
             )
+        names = _names(body, state, updates if params is None else params)
+        check_slots(f"{stage.name}/metrics", set(names), old)
+        check_numbers(f"{stage.name}/metrics", old, dict.fromkeys(names, scalar))
         outer = _outer.get()
         if outer is not None and outer.measures:  # it shows its numbers by itself
             new_updates, new_state = _run_once(body.inner, updates, state, params, extra)

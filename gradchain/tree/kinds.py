@@ -63,12 +63,15 @@ def are_trainable(leaves: Sequence[Leaf]) -> bool:
 def are_arrays(leaves: Sequence[Leaf]) -> bool:
     """Whether all leaves are arrays of JAX, or traced.
 
-    Holes aside.
-
-    It looks at types alone.
+    Holes aside. It looks at types alone.
     """
-    arrays = jax.Array | core.Tracer | None  # a tracer is an instance of an array, no subclass
-    return all(issubclass(kind, arrays) for kind in set(map(type, leaves)))
+    return all(map(_is_array_type, set(map(type, leaves))))
+
+
+@functools.lru_cache(1000)
+def _is_array_type(kind: type) -> bool:
+    # A tracer is an instance of an array, no subclass.
+    return issubclass(kind, jax.Array | core.Tracer | None)
 
 
 def trainable_part(tree: Tree) -> Tree:

@@ -8,6 +8,7 @@ compiler sees flat arithmetic and nothing else.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -24,7 +25,12 @@ BLOCK = 32  # leaves that one inlined call writes out
 
 def is_traced(leaves: Sequence[Any]) -> bool:
     """Whether any of ``leaves`` is a tracer."""
-    return any(issubclass(kind, core.Tracer) for kind in set(map(type, leaves)))
+    return any(map(_is_tracer_type, set(map(type, leaves))))
+
+
+@functools.lru_cache(1000)
+def _is_tracer_type(kind: type) -> bool:
+    return issubclass(kind, core.Tracer)
 
 
 def map_rows(

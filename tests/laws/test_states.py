@@ -10,7 +10,9 @@ import pytest
 from flax import nnx
 
 import gradchain as gc
+from gradchain.core import clocks
 from gradchain.core.lift import Lift
+from gradchain.core.trees import PerTree
 from gradchain.core.walk import walk
 from tests.laws.samples import at, gradients, params
 from tests.laws.table import ROWS
@@ -81,6 +83,64 @@ def test_adopt_state_mends_another_kind_of_number_and_says_so(row):
             (told,) = [r for r in report.rows if r.path == "/".join(names(path))]
             assert told.note.startswith(f"cast from {dtype}") == is_cast
         jax.tree.map(lambda x, y: x.dtype == y.dtype or pytest.fail(f"{x.dtype}"), mended, state)
+
+
+def declared_slots(tx, state):
+    """The paths of slots that are declared and there, and the shapes of arrays per stage."""
+    for part in walk(tx, state, into_observers=False):
+        slots = part.body.slots if isinstance(part.body, Lift) else {}
+        is_one = lambda slot, part=part: (
+            slot.relation == "scalar" and isinstance(part.body, PerTree)
+        )
+        for name, slot in slots.items():
+            if jax.tree.leaves(part.entry[name]):
+                yield (*part.path, name), part.entry[name], is_one(slot)
+        if part.stage.has_clock:
+            yield (*part.path, "count"), part.entry["count"], True
+
+
+@pytest.mark.rotated(20)
+@each_row
+def test_no_slot_takes_another_shape_or_a_hole(row):
+    """A number is no array of one number: serializers make such, and it would broadcast."""
+    state = row.make().init(P)
+    for path, value, is_one in declared_slots(row.make(), state):
+        for other in wrong_shapes(value, is_one):
+            # A switch that carries the slot over refuses it in words of its own.
+            who = "(update|switch)" if row.name.startswith("switch") else "update"
+            with pytest.raises((ValueError, TypeError), match=f"{who}: .*{path[-1]}") as error:
+                update(row, put(state, path, other))
+            text = str(error.value)
+            assert path[-2] in text
+            ways_out = ("adopt_state", "init(params)", "jax.vmap", "switch:")
+            assert any(way in text for way in ways_out)
+
+
+def wrong_shapes(value, is_one):
+    """Forms of a slot in which no stage may take it."""
+    if is_one:
+        return [value[None], jnp.stack([value, value]), None]
+    holes = jax.tree.map(lambda _: None, value)
+    return [None, holes, jax.tree.map(lambda x: x[None], value)]
+
+
+def put(state, path, value):
+    """The state with another value at a path."""
+    first, *rest = path
+    return {**state, first: put(state[first], rest, value) if rest else value}
+
+
+@pytest.mark.rotated(20)
+@each_row
+def test_no_counter_is_negative(row):
+    """Those that start at 0 or above; outside ``jit``, in every wrapper, by their paths."""
+    tx = row.make()
+    state = tx.init(P)
+    for path, value, is_one in declared_slots(tx, state):
+        if is_one and value.dtype == jnp.int32 and value >= 0:
+            for negative in (jnp.int32(-1), np.int32(-1), -1):
+                with pytest.raises(ValueError, match=f"'{'/'.join(path)}' is -1, but it counts"):
+                    tx.update(G, put(state, path, negative), P, **row.extra)
 
 
 #: By kind, another form of a state and its name in the error.
@@ -202,6 +262,28 @@ def test_a_clock_of_several_numbers_is_named():
     for shape in ((1,), (3,)):
         with pytest.raises(ValueError, match=r"count' has shape .*jax\.vmap"):
             SCHEDULED.update(G, with_count(jnp.zeros(shape, jnp.int32)), P)
+
+
+def test_the_counters_of_a_run_are_looked_at_once(monkeypatch):
+    """To look at one is to wait for its step, so that those of steps are known by identity."""
+    looked = []
+    monkeypatch.setattr(clocks, "check_counters", lambda _, state: looked.append(state))
+    tx = gc.accumulate(gc.skip_nonfinite(SCHEDULED), every=2)
+    state = start = tx.init(P)
+    for _ in range(3):
+        _, state = tx.update(G, state, P)
+    assert looked == [start]
+    changed = put(state, ("accumulate", "taken"), jnp.int32(1))
+    tx.update(G, changed, P)
+    assert looked == [start, changed]
+
+
+def test_a_key_or_a_shape_in_a_state_is_named():
+    for path in (("scale_by_adam", "count"), ("scale_by_adam", "mu", "scale")):
+        with pytest.raises(TypeError, match=rf"{path[1]}.* is key<fry>\[\]"):
+            SCHEDULED.update(G, put(SCHEDULED.init(P), path, jax.random.key(0)), P)
+    with pytest.raises(TypeError, match=r"a mere shape at 'scale_by_.*eval_shape"):
+        SCHEDULED.update(G, jax.eval_shape(SCHEDULED.init, P), P)
 
 
 def test_variables_of_flax_are_named_with_the_way_out():
