@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from gradchain.config import Config, instead_of_file
-from gradchain.tree.limits import check_size, contents
+from gradchain.tree.limits import MAX_DEPTH, check_size, contents, short
 
 MAX_PARTS = 1_000_000  # of a file; a config may have fewer
 MAX_MERGED = 10_000  # keys that one mapping of YAML takes over with <<
@@ -98,7 +99,7 @@ def _read_yaml(title: str, text: str) -> Config:
         raise BadInput(f"{title}: {text}") from error
 
     class Loader(yaml.SafeLoader):
-        """A safe loader with the numbers and words of JSON."""
+        """A safe loader with the values of JSON, and no others."""
 
         # To YAML 1.1, 1e-3 is text, no is false, and 010 is eight.
 
@@ -109,17 +110,40 @@ def _read_yaml(title: str, text: str) -> Config:
             if len(node.value) > own + MAX_MERGED:
                 raise ValueError(f"a mapping takes over more than {MAX_MERGED:,} keys with <<")
 
+        # Deep ones are refused where their brackets are read: PyYAML looks back at all open ones
+        # for each that follows.
+
+        def fetch_flow_collection_start(self, kind: type[yaml.Token]) -> None:
+            """Open a bracket."""
+            self.check_depth()
+            super().fetch_flow_collection_start(kind)
+
+        def add_indent(self, column: int) -> bool:
+            """Open a block, if it is indented more."""
+            self.check_depth()
+            return super().add_indent(column)
+
+        def check_depth(self) -> None:
+            """Refuse collections that are nested too deep."""
+            if self.flow_level + len(self.indents) > MAX_DEPTH + 1:
+                raise ValueError(f"it is nested too deep: more than {MAX_DEPTH} levels.")
+
     def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-        own = [k for k, _ in node.value if k.tag != _MERGE]
-        _without_repeats([(loader.construct_object(k, deep=True), None) for k in own])
-        loader.flatten_mapping(node)  # the keys of <<: *anchor, which its own override
+        if isinstance(node, yaml.MappingNode):
+            own = [k for k, _ in node.value if k.tag != _MERGE]
+            _without_repeats([(loader.construct_object(k, deep=True), None) for k in own])
+            loader.flatten_mapping(node)  # the keys of <<: *anchor, which its own override
         return dict(loader.construct_pairs(node, deep=True))
 
-    Loader.yaml_implicit_resolvers = {}
+    Loader.yaml_implicit_resolvers, Loader.yaml_constructors = {}, {}
     for kind, (pattern, first) in _PLAIN_YAML.items():
         tag = f"tag:yaml.org,2002:{kind}"
         Loader.add_implicit_resolver(tag, re.compile(pattern), first)
+        Loader.add_constructor(tag, _scalar(yaml, kind, pattern))
+    Loader.add_constructor("tag:yaml.org,2002:str", yaml.SafeLoader.construct_yaml_str)
+    Loader.add_constructor("tag:yaml.org,2002:seq", yaml.SafeLoader.construct_yaml_seq)
     Loader.add_constructor("tag:yaml.org,2002:map", mapping)
+    Loader.add_constructor(None, yaml.SafeLoader.construct_undefined)
     try:
         return yaml.load(text, Loader)
     except yaml.MarkedYAMLError as error:
@@ -129,3 +153,17 @@ def _read_yaml(title: str, text: str) -> Config:
         raise BadInput(f"{title}{line}: {error.problem}{hint}") from error
     except (yaml.YAMLError, ValueError, TypeError) as error:
         raise BadInput(f"{title}: {error}") from error
+
+
+def _scalar(yaml: Any, kind: str, pattern: str) -> Callable[[Any, Any], Any]:
+    """The constructor of a value that may have its tag written before it."""
+    usual = yaml.SafeLoader.yaml_constructors.get(f"tag:yaml.org,2002:{kind}")
+
+    def construct(loader: Any, node: Any) -> Any:
+        text = loader.construct_scalar(node)
+        if usual is None or not re.match(pattern, text):
+            problem = f"{short(text)} is no {kind}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return usual(loader, node)
+
+    return construct
