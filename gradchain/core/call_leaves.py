@@ -36,6 +36,11 @@ def as_number(x: Any, is_float: bool = False) -> Any:
     return x if not is_scalar or is_key or is_argument else x.item()
 
 
+def is_float_array(x: Any) -> bool:
+    """Whether it is an array of one float, traced or not."""
+    return isinstance(x, jax.Array) and x.ndim == 0 and jnp.issubdtype(x.dtype, jnp.floating)
+
+
 def as_static(x: Any) -> Any:
     """A concrete array of one number as that number.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from gradchain.core import advice
 from gradchain.core.intervals import refuse_inverted
+from gradchain.core.nests import check_nest
 from gradchain.core.ranges import ArgumentKind, with_ranges
 from gradchain.tree.selecting import check_asks_for_leaves
 
@@ -31,6 +32,7 @@ class Factory:
         choices: the arguments that choose leaves.
         takes_functions: the arguments that may be any function, for example a factory.
         rows: the arguments that are a tuple, a list or a dict, and nothing else.
+        members: the arguments that are transformations, or hold some.
         bounds: the pairs of arguments of which the first is at most the second, by their names.
     """
 
@@ -45,6 +47,7 @@ class Factory:
     choices: frozenset[str] = field(init=False)
     takes_functions: frozenset[str] = field(init=False)
     rows: frozenset[str] = field(init=False)
+    members: list[str] = field(init=False)
     bounds: list[tuple[str, str]] = field(init=False)
 
     def __post_init__(self):
@@ -71,6 +74,8 @@ class Factory:
             frozenset(p.name for p in parameters if is_row(p)),
         )
         object.__setattr__(self, "bounds", list(_bounds(kinds)) if is_ours else [])
+        members = [name for name in kinds if self.mentions(name, "GradientTransformation")]
+        object.__setattr__(self, "members", members)
         known = FACTORIES.setdefault(self.name, self)
         if _origin(known.function) != _origin(self.function):
             owner = ".".join(_origin(known.function))
@@ -113,11 +118,14 @@ class Factory:
         """All arguments in the forms in which they are kept.
 
         Raises:
-            ValueError: if a lower bound is above the upper one; see also ``admit``.
+            ValueError: if a lower bound is above the upper one, or transformations are nested too
+                deep; see also ``admit``.
         """
         found = {k: self.admit(k, v) for k, v in arguments.items()}
         for low, high in self.bounds:
             refuse_inverted(self.name, **{low: found[low], high: found[high]})
+        for name in self.members:
+            check_nest(f"{self.name}: argument {name!r}", found[name], not self.composite)
         return found
 
     def admit(self, name: str, value: Any) -> Any:
@@ -140,7 +148,7 @@ class Factory:
                 value = self._as_row(name, value)
             return self.kind.admit(self, name, value)
         except TypeError as error:
-            hint = advice.misplaced(name, value)
+            hint = advice.misplaced(name, value, self.name)
             raise TypeError(f"{error}{hint} {advice.usage(self.name, self.signature)}") from None
 
     def _as_row(self, name: str, value: Any) -> Any:

@@ -76,17 +76,27 @@ class Range:
         is held at a number just inside; infinite ends hold nothing, and NaN stays NaN. A value at
         an end of the range has its whole slope.
         """
+        number = float
+        if jnp.issubdtype(jnp.result_type(x), jnp.integer):
+            number = int if self._has_whole_ends else float
+            x = x if number is int else jnp.asarray(x, jnp.result_type(float))
         if self.low > -math.inf:
             if self.has_low:
-                x = jnp.where(x < self.low, _like(x, self.low), x)
+                x = jnp.where(x < number(self.low), number(self.low), x)
             else:
                 x = jnp.where(x <= self.single.low, _just_inside(self.low, 1), x)
         if self.high < math.inf:
             if self.has_high:
-                x = jnp.where(x > self.high, _like(x, self.high), x)
+                x = jnp.where(x > number(self.high), number(self.high), x)
             else:
                 x = jnp.where(x >= self.single.high, _just_inside(self.high, -1), x)
         return x
+
+    @property
+    def _has_whole_ends(self) -> bool:
+        """Whether its finite ends are integers in it."""
+        ends = {self.low: self.has_low, self.high: self.has_high}
+        return all(x.is_integer() and is_in for x, is_in in ends.items() if math.isfinite(x))
 
     def check_each(self, where: str, values: jax.Array | np.ndarray) -> None:
         """Refuse a known array with an element out of the range.
@@ -107,12 +117,6 @@ class Range:
 
 #: What is asked of every hyperparameter.
 EVERY = Range(-math.inf, math.inf)
-
-
-def _like(x: Any, end: float) -> float | int:
-    """An end as an integer beside integers, where it is one."""
-    is_integer = jnp.issubdtype(jnp.result_type(x), jnp.integer)
-    return int(end) if is_integer and end.is_integer() else end
 
 
 def _last_rounded(end: float, towards: float) -> float:

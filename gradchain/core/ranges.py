@@ -39,6 +39,9 @@ __all__ = [
     "Positive",
     "PositiveInt",
     "Range",
+    "StaticInt",
+    "StaticNonNegativeInt",
+    "StaticPositiveInt",
 ]
 
 Hyper: TypeAlias = Annotated[float | jax.Array | StepFunction, "Hyper"]
@@ -68,6 +71,15 @@ PositiveInt: TypeAlias = Annotated[int, "[1, inf)"]
 NonNegativeInt: TypeAlias = Annotated[int, "[0, inf)"]
 """An integer of 0 or more; a whole float is taken for one."""
 
+StaticInt: TypeAlias = Annotated[int, "[-inf, inf]"]
+"""An integer that is known when a program is compiled, for example a dimension."""
+
+StaticPositiveInt: TypeAlias = Annotated[int, "[1, inf)"]
+"""An integer of 1 or more that is known when a program is compiled, for example a length."""
+
+StaticNonNegativeInt: TypeAlias = Annotated[int, "[0, inf)"]
+"""An integer of 0 or more that is known when a program is compiled."""
+
 _INTERVALS = {  # by the name that stands in annotations
     "Decay": "[0, 1)",
     "Fraction": "[0, 1]",
@@ -77,8 +89,12 @@ _INTERVALS = {  # by the name that stands in annotations
     "Limit": "[0, inf]",
     "PositiveInt": "[1, inf)",
     "NonNegativeInt": "[0, inf)",
+    "StaticInt": "[-inf, inf]",
+    "StaticPositiveInt": "[1, inf)",
+    "StaticNonNegativeInt": "[0, inf)",
 }
-_INTEGERS = {"int", "PositiveInt", "NonNegativeInt"}
+_STATIC = {"StaticInt", "StaticPositiveInt", "StaticNonNegativeInt"}
+_INTEGERS = {"int", "PositiveInt", "NonNegativeInt"} | _STATIC
 _HYPERS = {"Hyper"} | _INTERVALS.keys() - _INTEGERS
 _NUMBERS = {"float", "Numeric"}
 
@@ -92,6 +108,7 @@ class ArgumentKind:
         is_integer: whether its numbers are whole.
         is_count: whether it takes one whole number and nothing else.
         is_bool: whether it takes ``True`` or ``False`` and nothing else.
+        is_static: whether its integer must be known when a program is compiled.
         is_text: whether it takes strings, or rows of them, and nothing else.
         is_row: whether it takes several, in a tuple, a list or a dict.
         is_tree: whether it takes numbers and arrays in any containers.
@@ -107,6 +124,7 @@ class ArgumentKind:
     is_integer: bool
     is_count: bool
     is_bool: bool
+    is_static: bool
     is_text: bool
     is_row: bool
     is_tree: bool
@@ -231,8 +249,10 @@ class ArgumentKind:
             TypeError: for anything else, also in the place of a bool or a string.
         """
         if not self._may_be(value):
-            traced = ": it decides what is compiled" * (self.is_bool and is_traced([value]))
-            raise TypeError(f"{where} must be {self._wanted()}, not {brief(value)}{traced}.")
+            found = brief(value)
+            if is_traced([value]) and (self.is_bool or self.is_static):
+                found += ", which is traced: it must be known when the program is compiled"
+            raise TypeError(f"{where} must be {self._wanted()}, not {found}.")
 
     def _may_be(self, value: Any) -> bool:
         """Whether it takes values of this type."""
@@ -249,7 +269,7 @@ class ArgumentKind:
         if isinstance(value, int | float):
             return not isinstance(value, bool)
         if is_traced([value]) and not self.is_hyper:
-            return True
+            return not self.is_static
         if self.is_hyper and callable(value):
             return True
         is_array = isinstance(value, jax.Array | np.ndarray) and is_number(value)
@@ -308,6 +328,7 @@ def _kind(text: str) -> ArgumentKind:
         is_integer=is_integer,
         is_count=is_integer and not (is_row or has_hyper or takes_others),
         is_bool=words == {"bool"} and not said.may_be_none,
+        is_static=bool(words & _STATIC),
         is_text=words - ROWS == {"str"},
         is_row=is_row,
         is_tree=is_tree,

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
-import jax
 import jax.numpy as jnp
 
 from gradchain.core import errors
 from gradchain.core.advice import is_uncalled
 from gradchain.core.call import is_call
+from gradchain.core.call_leaves import is_float_array
 from gradchain.core.columns import Columns
 from gradchain.core.factory import Factory
 from gradchain.core.restored import check_clock
@@ -179,7 +179,7 @@ class Stage:
         held = {k: kinds[k].held(v) for k, v in call.arguments.items() if k in kinds}
         self.numbers = call.arguments | held | {k: at(k, v) for k, v in scheduled.items()}
         parts = [x for v in self.numbers.values() for x in (v if _is_row(v) else (v,))]
-        self.arrays = [x for x in parts if isinstance(x, jax.Array) and x.ndim == 0]
+        self.arrays = list(filter(is_float_array, parts))
         self.body = self._make(self.numbers)
         self.has_clock = not self.body.keeps_clock and (bool(scheduled) or self.body.needs_step)
 
@@ -192,7 +192,7 @@ class Stage:
         real = real_dtype(dtype)
         if all(x.dtype == real for x in self.arrays):
             return self.body
-        cast = lambda x: x.astype(real) if isinstance(x, jax.Array) and x.ndim == 0 else x
+        cast = lambda x: x.astype(real) if is_float_array(x) else x
         cast_all = lambda v: type(v)(map(cast, v)) if _is_row(v) else cast(v)
         return self._make({k: cast_all(v) for k, v in self.numbers.items()})
 

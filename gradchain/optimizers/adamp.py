@@ -5,7 +5,7 @@ A step along a scale-invariant weight would only make it longer.
 
 from __future__ import annotations
 
-from gradchain.core.ranges import Decay, Hyper, NonNegative
+from gradchain.core.ranges import Decay, Hyper, NonNegative, StaticInt
 from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.core.types import Where
 from gradchain.optimizers.adam import scale_by_adam
@@ -23,7 +23,7 @@ def sgdp(
     nesterov: bool = False,
     delta: NonNegative = 0.1,
     wd_ratio: NonNegative = 0.1,
-    channel_axis: int = -1,
+    channel_axis: StaticInt = -1,
     where: Where | None = None,
 ) -> GradientTransformation:
     """SGDP: momentum within ``remove_radial``, then the learning rate.
@@ -71,7 +71,7 @@ def adamp(
     weight_decay: NonNegative = 0.0,
     delta: NonNegative = 0.1,
     wd_ratio: NonNegative = 0.1,
-    channel_axis: int = -1,
+    channel_axis: StaticInt = -1,
     where: Where | None = None,
 ) -> GradientTransformation:
     """AdamP: ``scale_by_adam`` within ``remove_radial``, then the learning rate.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from gradchain.core.ranges import Decay, Finite, Hyper, NonNegative, NonNegativeInt
+from gradchain.core.ranges import Decay, Finite, Hyper, NonNegative, StaticNonNegativeInt
 from gradchain.core.transformation import GradientTransformation, chain, recipe
 from gradchain.core.types import Where
 from gradchain.optimizers.rmsprop import scale_by_rms
@@ -16,7 +16,7 @@ from gradchain.wrappers.schedule_free import schedule_free
 @recipe
 def schedule_free_sgd(
     learning_rate: Hyper = 1.0,
-    warmup_steps: NonNegativeInt = 0,
+    warmup_steps: StaticNonNegativeInt = 0,
     b1: Annotated[Hyper, "(0, 1]"] = 0.9,
     weight_decay: NonNegative | None = None,
     weight_lr_power: NonNegative = 2.0,
@@ -56,7 +56,7 @@ def schedule_free_sgd(
 @recipe
 def schedule_free_adamw(
     learning_rate: Hyper = 0.0025,
-    warmup_steps: NonNegativeInt = 0,
+    warmup_steps: StaticNonNegativeInt = 0,
     b1: Annotated[Hyper, "(0, 1]"] = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,

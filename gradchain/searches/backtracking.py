@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.errors import check_one_of
-from gradchain.core.ranges import Hyper, Positive, PositiveInt
+from gradchain.core.ranges import Hyper, Positive, PositiveInt, StaticPositiveInt
 from gradchain.core.transformation import transform
 from gradchain.core.types import Numeric
 from gradchain.searches.along import Learnt, Numbers, along
@@ -26,7 +26,7 @@ def backtracking(
     max_evals: PositiveInt = 20,
     initial_step: Positive = 1.0,
     guess: str = "unit",
-    window: PositiveInt = 1,
+    window: StaticPositiveInt = 1,
 ) -> Search:
     r"""Try shorter steps until the loss falls enough.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.ranges import Decay, Fraction, Hyper, PositiveInt
+from gradchain.core.ranges import Decay, Fraction, Hyper, PositiveInt, StaticPositiveInt
 from gradchain.core.slots import numbers, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
@@ -21,7 +21,7 @@ from gradchain.tree.norms import tree_length
 
 
 @transform(roles="clip global_clip")
-def clip_by_history(quantile: Fraction = 0.1, window: PositiveInt = 100) -> Body:
+def clip_by_history(quantile: Fraction = 0.1, window: StaticPositiveInt = 100) -> Body:
     r"""Clip the global norm to a quantile of recent norms.
 
     .. math::

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.lift import elementwise, leafwise
-from gradchain.core.ranges import Limit, NonNegative
+from gradchain.core.ranges import Limit, NonNegative, StaticInt
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.trees import treewise
@@ -116,7 +116,7 @@ def clip_by_global_norm(max_norm: Limit, eps: NonNegative = 0.0) -> Body:
 
 @transform(roles="clip")
 def adaptive_grad_clip(
-    clipping: Limit, eps: NonNegative = 1e-3, axis: int | tuple[int, ...] | None = None
+    clipping: Limit, eps: NonNegative = 1e-3, axis: StaticInt | tuple[StaticInt, ...] | None = None
 ) -> Body:
     r"""Clip the update of each unit relative to its weights.
 

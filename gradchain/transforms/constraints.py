@@ -13,7 +13,7 @@ from gradchain import projections
 from gradchain.core.call import Call
 from gradchain.core.factory import decorator
 from gradchain.core.lift import leafwise
-from gradchain.core.ranges import Finite, Hyper, Limit, NonNegative
+from gradchain.core.ranges import Finite, Hyper, Limit, NonNegative, StaticInt
 from gradchain.core.schedule import Schedule, Step
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
@@ -123,7 +123,7 @@ def of_point_maps(
 def project(
     constraint: Constraint | Callable[[jax.Array], jax.Array],
     where: Where | None = None,
-    axis: int | tuple[int, ...] | None = None,
+    axis: StaticInt | tuple[StaticInt, ...] | None = None,
 ) -> Body:
     r"""Project the parameters onto a set after each step.
 

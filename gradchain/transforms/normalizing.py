@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from gradchain.core.lift import elementwise, leafwise
-from gradchain.core.ranges import NonNegative
+from gradchain.core.ranges import NonNegative, StaticInt
 from gradchain.core.slots import scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
@@ -55,7 +55,7 @@ def scale_by_sign() -> Body:
 
 
 @transform
-def centralize(output_dim: int = 0) -> Body:
+def centralize(output_dim: StaticInt = 0) -> Body:
     r"""Subtract its mean from the gradient of each unit.
 
     .. math::

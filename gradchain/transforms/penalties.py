@@ -11,7 +11,7 @@ from typing import Any, overload
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.ranges import Hyper, NonNegative
+from gradchain.core.ranges import Hyper, NonNegative, StaticInt
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.types import Numeric, Where
@@ -69,7 +69,7 @@ def prox(
     penalty: Penalty,
     learning_rate: Hyper,
     where: Where | None = None,
-    axis: int | tuple[int, ...] | None = None,
+    axis: StaticInt | tuple[StaticInt, ...] | None = None,
 ) -> Body:
     r"""Proximal gradient step for a penalty :math:`r` of the parameters.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import jax.numpy as jnp
 
-from gradchain.core.ranges import Hyper, NonNegative, NonNegativeInt, PositiveInt
+from gradchain.core.ranges import Hyper, NonNegative, PositiveInt, StaticNonNegativeInt
 from gradchain.core.slots import scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
@@ -23,7 +23,7 @@ def reduce_on_plateau(
     patience: PositiveInt = 10,
     rtol: NonNegative = 1e-4,
     atol: NonNegative = 0.0,
-    cooldown: NonNegativeInt = 0,
+    cooldown: StaticNonNegativeInt = 0,
     accumulation_size: PositiveInt = 1,
     min_scale: NonNegative = 0.0,
 ) -> Body:

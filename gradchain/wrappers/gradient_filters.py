@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.around import around
-from gradchain.core.ranges import Decay, Limit, NonNegative, PositiveInt
+from gradchain.core.ranges import Decay, Limit, NonNegative, StaticPositiveInt
 from gradchain.core.slots import like_param, prepend
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -114,7 +114,7 @@ def grokfast(
 @transform
 def grokfast_window(
     inner: GradientTransformation | Pair,
-    window_size: PositiveInt = 100,
+    window_size: StaticPositiveInt = 100,
     lamb: NonNegative = 5.0,
     warmup: bool = True,
 ) -> Body:

@@ -10,7 +10,7 @@ from jax import lax
 
 from gradchain.core.around import Around
 from gradchain.core.errors import check_one_of
-from gradchain.core.ranges import NonNegative, PositiveInt
+from gradchain.core.ranges import NonNegative, PositiveInt, StaticPositiveInt
 from gradchain.core.slots import Slot, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -31,7 +31,7 @@ def is_wide_enough(shape: tuple[int, ...], rank: int) -> bool:
 @transform
 def low_rank(
     inner: GradientTransformation | Pair,
-    rank: PositiveInt = 128,
+    rank: StaticPositiveInt = 128,
     update_every: PositiveInt = 200,
     scale: NonNegative = 1.0,
     compress: str = "longer",

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradchain.core.around import around
-from gradchain.core.ranges import NonNegative, Positive, PositiveInt
+from gradchain.core.ranges import NonNegative, Positive, StaticPositiveInt
 from gradchain.core.slots import like_param, numbers
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -25,7 +25,7 @@ def mechanize(
     weight_decay: NonNegative = 1e-2,
     eps: Positive = 1e-8,
     s_init: Positive = 1e-6,
-    num_betas: PositiveInt = 6,
+    num_betas: StaticPositiveInt = 6,
 ) -> Body:
     r"""Learn the scale of the updates of an optimizer (Mechanic).
 

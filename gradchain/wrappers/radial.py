@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.around import around
-from gradchain.core.ranges import NonNegative
+from gradchain.core.ranges import NonNegative, StaticInt
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair
@@ -26,7 +26,7 @@ def remove_radial(
     weight_decay: NonNegative = 0.0,
     wd_ratio: NonNegative = 0.1,
     eps: NonNegative = 1e-8,
-    channel_axis: int = -1,
+    channel_axis: StaticInt = -1,
 ) -> Body:
     r"""Make updates of scale-invariant weights orthogonal to the weights.
 

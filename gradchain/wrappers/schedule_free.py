@@ -7,7 +7,7 @@ from typing import Annotated
 import jax.numpy as jnp
 
 from gradchain.core.around import around
-from gradchain.core.ranges import Finite, Hyper, NonNegative, NonNegativeInt
+from gradchain.core.ranges import Finite, Hyper, NonNegative, StaticNonNegativeInt
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -25,7 +25,7 @@ def schedule_free(
     weight_lr_power: NonNegative = 2.0,
     *,
     weight_step_power: Finite = 0.0,
-    warmup_steps: NonNegativeInt = 0,
+    warmup_steps: StaticNonNegativeInt = 0,
 ) -> Body:
     r"""Train between the iterates of ``inner`` and their average.
 

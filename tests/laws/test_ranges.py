@@ -43,6 +43,17 @@ def outside(numbers: Range) -> list[float]:
     return [x for x in found if x not in numbers]
 
 
+def rounded_out(numbers: Range) -> list[float]:
+    """Numbers in a range, but not in float32, where they are at an end that is outside."""
+    low = [0.0 if numbers.low == 0 else numbers.low] * (not numbers.has_low)
+    high = [numbers.high] * (not numbers.has_high)
+    found = [math.nextafter(x, math.inf) for x in low] + [
+        math.nextafter(x, -math.inf) for x in high
+    ]
+    assert all(x in numbers for x in found)
+    return found
+
+
 def ends(numbers: Range) -> list[float]:
     """The ends that belong to a range."""
     return [x for x in (numbers.low, numbers.high) if x in numbers]
@@ -98,6 +109,30 @@ def test_numbers_out_of_range_are_refused(factory):
             is_kept_whole = refused is ValueError and kind.is_integer and not kind.is_hyper
             assert f"not {int(x) if is_kept_whole else x!r}." in text
             assert refused is TypeError or kind.range.words() in text
+
+
+@each_factory
+def test_numbers_that_leave_their_range_in_float32_are_refused(factory):
+    """0.99999999 is 1 there, and a decay of 1 divides by zero."""
+    for name, kind in arguments(factory, KINDS):
+        for x in () if kind.is_integer else rounded_out(kind.range):
+            with pytest.raises(ValueError, match=r"must be .*, and .* in float32\."):
+                OURS[factory].admit(name, given(factory, name, x))
+
+
+def test_a_number_near_an_end_is_accepted_where_float32_has_it():
+    near = float(np.nextafter(np.float32(1), np.float32(0)))
+    assert gc.adam(0.1, b1=near).arguments["b1"] == near
+    with pytest.raises(ValueError, match=r"b2 must be in \[0, 1\), and 0.99999999 is 1 in float32"):
+        gc.adam(0.1, b2=0.99999999)
+    with pytest.raises(ValueError, match=r"1e\+39 is inf in float32\.$"):
+        gc.adam(0.1, eps=1e39)
+    assert gc.clip(1e39).arguments["max_delta"] == 1e39  # a limit may be infinite
+    with jax.enable_x64(True):
+        double = jnp.float64(0.99999999)
+        assert gc.adam(0.1, b2=double).arguments["b2"] is double
+        with pytest.raises(ValueError, match=r"for float64 give it as jnp\.float64\(0.99999999\)"):
+            gc.adam(0.1, b2=0.99999999)
 
 
 @each_factory
@@ -215,3 +250,227 @@ def test_arrays_are_looked_at_and_stay_arrays():
     assert concrete_number(jnp.ones(2)) is None
     assert concrete_number(jax.random.key(0)) is None
     jax.eval_shape(lambda x: gc.clip(x).update(x, {})[0], jnp.asarray(-1.0))  # traced ones pass
+
+
+# ------------------------------------------------------------------------------ no known numbers
+
+
+@each_factory
+def test_traced_numbers_are_held_at_the_call(factory):
+    """In the range, or where an end does not belong to it just inside."""
+    for name, kind in arguments(factory, KINDS):
+        if kind.is_integer or kind.length or kind.is_tree:
+            continue
+        xs = [x for x in outside(kind.range) if x == x and not math.isinf(x)]
+        held = []
+
+        def admit(row, name=name, held=held):
+            for x in row:
+                held.append(leaf(OURS[factory].admit(name, given(factory, name, x))))
+            return jnp.stack([jnp.asarray(x, jnp.float32) for x in held])
+
+        if xs:
+            found = jax.jit(admit)(jnp.asarray(xs, jnp.float32))
+            assert all(float(x) in kind.range for x in found), (name, xs, found)
+
+
+CLIPS = [gc.clip, gc.clip_by_norm, gc.clip_by_global_norm, gc.clip_by_block_rms]
+
+
+@pytest.mark.parametrize("make", CLIPS, ids=lambda make: make.__name__)
+def test_a_limit_below_zero_is_zero_however_it_comes(make):
+    p, g = {"w": jnp.ones(2)}, {"w": jnp.full(2, 0.5)}
+    go = lambda tx: tx.update(g, tx.init(p), p)[0]["w"]
+    of_leaf = lambda x: jax.tree.map(lambda _: x, make(1.0))
+    many = jnp.asarray([-1.0, -0.5])
+    zeros = np.zeros(2)
+    np.testing.assert_array_equal(go(make(lambda t: -1.0)), zeros)
+    np.testing.assert_array_equal(jax.jit(lambda x: go(make(x)))(-1.0), zeros)
+    np.testing.assert_array_equal(jax.jit(lambda x: go(of_leaf(x)))(jnp.float32(-1.0)), zeros)
+    np.testing.assert_array_equal(jax.vmap(lambda x: go(make(x)))(many), [zeros, zeros])
+    np.testing.assert_array_equal(jax.vmap(lambda x: go(of_leaf(x)))(many), [zeros, zeros])
+
+
+def test_a_schedule_at_an_end_that_is_outside_is_held_just_inside():
+    decay = Range.of("[0, 1)")
+    for x in (1.0, 0.99999999, 7.0, 1):
+        assert 0.999 < float(decay.held(jnp.asarray(x))) < 1
+    for x in (0.0, -1.0, -1):
+        assert 0 < float(Range.of("(0, inf)").held(jnp.asarray(x))) < 1e-30
+    assert np.isnan(decay.held(jnp.nan))
+    assert Range.of("[0, 9]").held(jnp.int32(10)).dtype == jnp.int32
+    assert Range.of("[1, inf)").held(jnp.int32(0)) == 1
+    p, g = jnp.ones(2), jnp.full(2, 0.5)
+    for tx in (gc.adam(0.1, b2=lambda t: 1.0), gc.adam(0.1, b2=lambda t: 0.99999999)):
+        assert np.isfinite(tx.update(g, tx.init(p), p)[0]).all()
+
+
+def counts_given(row):
+    """The counts that a row has itself."""
+    tx = row.make()
+    kinds = tx.factory.kinds.items()
+    return [(k, kind) for k, kind in kinds if kind.is_count or kind.is_static]
+
+
+@pytest.mark.rotated(4)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_traced_count_is_taken_or_refused_by_name(row):
+    """Of those that decide a shape, as of arguments that are no numbers, the call is refused."""
+    tx, shapes = row.make(), {"bias": (3,), "kernel": (3, 2)}
+    p = samples.params(jnp.float32, shapes)
+    g = samples.at(0, samples.gradients(jnp.float32, 3, shapes))
+    for name, kind in counts_given(row):
+        n = tx.arguments[name] if isinstance(tx.arguments[name], int) else 3
+
+        def run(n, name=name):
+            changed = tx.replace(**{name: n})
+            if not tx.facts.reduces_examples:
+                changed.update(g, changed.init(p), p, **row.extra)
+
+        if kind.is_static:
+            match = f"{name}.* must be an integer, not int32.*, which is traced: it must be known"
+            with pytest.raises(TypeError, match=match):
+                jax.eval_shape(run, jnp.int32(n))
+        else:
+            jax.eval_shape(run, jnp.int32(n))
+
+
+# ------------------------------------------------------------------------------- other kinds
+
+BOOLS = [(f, k) for f in OURS for k, kind in OURS[f].kinds.items() if kind.is_bool]
+
+
+def test_a_flag_is_a_bool_and_nothing_else():
+    assert len(BOOLS) >= 70
+    for factory, name in BOOLS:
+        for flag in (True, np.bool_(True), np.array(True), jnp.asarray(True)):
+            assert OURS[factory].admit(name, flag) is True
+        for wrong in ("no", "false", 1, 2, 0.0, NAN, None, gc.sgd(0.1), [True], jnp.ones(2) > 0):
+            match = f"{factory}: argument '{name}' must be True or False, not"
+            with pytest.raises(TypeError, match=match):
+                OURS[factory].admit(name, wrong)
+
+
+def test_a_flag_is_no_traced_bool():
+    with pytest.raises(TypeError, match=r"nesterov' must be True or False, not bool\[\], which is"):
+        jax.jit(lambda flag: gc.sgd(0.1, 0.9, nesterov=flag).init(jnp.ones(1)))(True)
+
+
+def test_flags_that_may_be_something_else_are_free():
+    assert not ArgumentKind.of("bool | None").is_bool
+    assert not ArgumentKind.of("bool | str").is_bool
+    assert ArgumentKind.of(bool).is_bool
+
+
+TEXTS = [(f, k) for f in OURS for k, kind in OURS[f].kinds.items() if kind.is_text]
+
+
+def test_text_is_a_string():
+    assert len(TEXTS) >= 30
+    for factory, name in TEXTS:
+        for wrong in (3, 0.5, True, gc.sgd(0.1), (3,)):
+            with pytest.raises(TypeError, match=f"{name}.* must be a string"):
+                OURS[factory].admit(name, wrong)
+
+
+WITH_ROWS = [(f, k) for (f, k), kind in KINDS.items() if kind.is_row and not kind.takes_others]
+
+
+def test_the_numbers_in_rows_are_numbers():
+    assert len(WITH_ROWS) >= 8
+    wrong = [True, None, "0.9", 1 + 0j, jnp.ones(2), jax.random.key(0), (0.5,), gc.sgd(0.1)]
+    for factory, name in WITH_ROWS:
+        kind = OURS[factory].kinds[name]
+        functions = [] if kind.parts[0].is_hyper else [lambda t: 0.5]
+        for x in (*wrong, *functions):
+            with pytest.raises(TypeError, match=f"{name}.*must be a(n integer| number)"):
+                OURS[factory].admit(name, given(factory, name, x))
+        for x in (np.float32(1.0), jnp.asarray(1), np.int64(1)) * (1.0 in kind.range):
+            assert leaf(OURS[factory].admit(name, given(factory, name, x))) == 1
+
+
+def test_rows_have_as_many_values_as_their_annotation_says():
+    fixed = [(f, k) for f in OURS for k, kind in OURS[f].kinds.items() if kind.length]
+    assert fixed == [("dadapt_adamw", "betas"), ("dog", "init_step"), ("prodigy", "betas")]
+    for factory, name in fixed:
+        for wrong in ((), (0.5,), (0.5, 0.5, 0.5), [0.5]):
+            text = f"{factory}: {name} must hold 2 values, not {len(wrong)} as in {wrong!r}."
+            with pytest.raises(ValueError, match=re.escape(text)):
+                OURS[factory].admit(name, wrong)
+        with pytest.raises(TypeError, match=f"{name}' must be a tuple, a list or a dict"):
+            OURS[factory].admit(name, None)
+    assert gc.prodigy(betas=[0.9, 0.99]).arguments["betas"] == [0.9, 0.99]
+
+
+def test_rows_come_in_any_container():
+    made = gc.join_schedules([gc.constant_schedule(1.0)] * 3, range(10, 30, 10))
+    assert made.arguments["boundaries"] == (10, 20)
+    for wrong in ({3: 0.5}, {3: 0.5, "w": 1.0}):
+        with pytest.raises(TypeError, match="scale_by_path: factors: each key must be text, not 3"):
+            gc.scale_by_path(wrong)
+    with pytest.raises(TypeError, match="'boundaries' must be a tuple, a list or a dict of values"):
+        gc.join_schedules([gc.constant_schedule(1.0)], None)
+
+
+def test_every_element_of_an_array_is_in_the_range():
+    with pytest.raises(
+        ValueError, match=r"a must be a finite number at each place, not nan at \[1\]"
+    ):
+        gc.constraints.hyperplane(jnp.array([1.0, jnp.nan]))
+    with pytest.raises(ValueError, match=r"a\[0\]\[1\] must be a finite number, not inf"):
+        gc.constraints.halfspace(((1.0, math.inf),))
+    with pytest.raises(TypeError, match=r"a\[1\] must be a number, an array or a tree of them"):
+        gc.constraints.hyperplane((1.0, "x"))
+    assert gc.constraints.hyperplane(((1.0, 2.0), jnp.ones(2))).arguments["a"][0] == (1.0, 2.0)
+
+
+BOUNDS = [(f, pair) for f in OURS for pair in OURS[f].bounds]
+
+
+def test_a_lower_bound_is_not_above_the_upper():
+    assert len(BOUNDS) >= 6
+    needed = {"init_value": 1.0, "schedule": 1.0, "steps": 2, "inner": gc.sgd(0.1)}
+    needed["learning_rate"] = 0.1
+    for factory, (low, high) in BOUNDS:
+        parameters = OURS[factory].signature.parameters.values()
+        calls = {p.name: needed.get(p.name, p.default) for p in parameters}
+        for x, y in ((2.0, 1.0), (jnp.asarray(2.0), 1.0), (2, np.float32(1))):
+            with pytest.raises(
+                ValueError, match=rf"{factory}: {high} must be 2.* or more, as {low} is"
+            ):
+                OURS[factory].admitted(calls | {low: x, high: y})
+        OURS[factory].admitted(calls | {low: 2.0, high: 2.0})
+    with pytest.raises(ValueError, match="box: lower must be a finite number or -inf, not inf"):
+        gc.constraints.box(math.inf, math.inf)
+
+
+@pytest.mark.parametrize("make", [gc.adam, gc.clip, gc.add_noise, gc.constant_schedule])
+def test_a_random_key_is_no_number(make):
+    for key in (jax.random.key(0), jax.random.PRNGKey(0)):
+        with pytest.raises(TypeError, match=r"must be a number or a function of the step, not \w"):
+            make(key)
+    with pytest.raises(TypeError, match=r"must be a number or a function of the step, not key"):
+        jax.eval_shape(lambda key: make(key).arguments, jax.random.key(0))
+    with pytest.raises(TypeError, match="'seed' must be an integer, not key"):
+        gc.add_noise(0.1, seed=jax.random.key(0))
+
+
+def test_a_condition_is_a_schedule_of_ones_and_zeros():
+    p, g = jnp.ones(2), jnp.ones(2)
+    tx = gc.sgd(lambda t: t < 1)
+    first, state = tx.update(g, tx.init(p), p)
+    second, _ = tx.update(g, state, p)
+    assert (first[0], second[0]) == (-1.0, 0.0)
+
+
+def test_a_schedule_that_asks_a_dict_is_shown_the_way_out():
+    with pytest.raises(TypeError, match=r"looks at the step's value in Python.*Use jax\.numpy"):
+        gc.sgd(lambda t: {0: 0.1}.get(t)).init(jnp.ones(2))
+    with pytest.raises(TypeError, match="unhashable type: 'list'"):  # which is another matter
+        gc.sgd(lambda t: {0: 0.1}.get([t])).init(jnp.ones(2))
+
+
+@pytest.mark.parametrize("every", [0, 0.0])
+def test_a_number_out_of_range_is_shown_as_it_was_given(every):
+    with pytest.raises(ValueError, match=rf"every must be 1 or more, not {every}\.$"):
+        gc.accumulate(gc.sgd(0.1), every=every)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.ranges import NonNegative, PositiveInt
+from gradchain.core.ranges import NonNegative, StaticPositiveInt
 from gradchain.core.roles import with_roles
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
@@ -30,7 +30,7 @@ from gradchain.tree.norms import all_finite, dot
 def scale_by_hessian_free(
     damping: NonNegative = 1.0,
     decay: NonNegative = 0.95,
-    max_steps: PositiveInt = 250,
+    max_steps: StaticPositiveInt = 250,
     progress_tol: NonNegative = 5e-4,
     preconditioner: Callable[[Params], Callable[[Tree], Tree]] | None = None,
 ) -> Body:
@@ -115,7 +115,7 @@ def _adaptation(ratio: jax.Array) -> jax.Array:
 def hessian_free(
     damping: NonNegative = 1.0,
     decay: NonNegative = 0.95,
-    max_steps: PositiveInt = 250,
+    max_steps: StaticPositiveInt = 250,
     line_search: GradientTransformation | None = None,
 ) -> GradientTransformation:
     """Hessian-free optimization: ``scale_by_hessian_free``, then a line search.

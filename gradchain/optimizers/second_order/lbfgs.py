@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_one_of
-from gradchain.core.ranges import PositiveInt
+from gradchain.core.ranges import StaticPositiveInt
 from gradchain.core.roles import with_roles
 from gradchain.core.slots import counter, of_tree, prepend
 from gradchain.core.stage import Body
@@ -37,7 +37,7 @@ HIGHEST = lax.Precision.HIGHEST
 
 @transform
 def scale_by_lbfgs(
-    memory_size: PositiveInt = 10,
+    memory_size: StaticPositiveInt = 10,
     form: str = "two_loop",
     scale_first: bool = True,
 ) -> Body:
@@ -255,7 +255,7 @@ def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
 @recipe
 @with_roles("step")
 def lbfgs(
-    memory_size: PositiveInt = 10,
+    memory_size: StaticPositiveInt = 10,
     line_search: GradientTransformation | None = None,
     *,
     form: str = "two_loop",

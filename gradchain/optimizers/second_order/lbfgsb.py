@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.ranges import PositiveInt
+from gradchain.core.ranges import StaticPositiveInt
 from gradchain.core.roles import with_roles
 from gradchain.core.slots import counter, numbers, prepend
 from gradchain.core.stage import Body
@@ -30,7 +30,7 @@ from gradchain.tree.mapping import map_leaves
 
 
 @transform
-def scale_by_lbfgsb(memory_size: PositiveInt = 10) -> Body:
+def scale_by_lbfgsb(memory_size: StaticPositiveInt = 10) -> Body:
     r"""L-BFGS-B's direction: to the lowest point in a box.
 
     The update points from the lowest point that the model of L-BFGS has in the box back to the
@@ -268,7 +268,7 @@ def _subspace_step(
 @recipe
 @with_roles("step")
 def lbfgsb(
-    memory_size: PositiveInt = 10, line_search: GradientTransformation | None = None
+    memory_size: StaticPositiveInt = 10, line_search: GradientTransformation | None = None
 ) -> GradientTransformation:
     """L-BFGS-B: L-BFGS in a box; ``minimize(..., bounds=...)`` gives it the bounds.
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.errors import check_one_of
-from gradchain.core.ranges import Decay, Hyper, NonNegative, PositiveInt
+from gradchain.core.ranges import Decay, Hyper, NonNegative, PositiveInt, StaticPositiveInt
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -35,7 +35,7 @@ def scale_by_sophia(
     gamma: NonNegative = 0.01,
     update_every: PositiveInt = 10,
     estimator: str = "hutchinson",
-    batch_size: PositiveInt | None = None,
+    batch_size: StaticPositiveInt | None = None,
     seed: int = 0,
 ) -> Body:
     r"""Sophia's direction: momentum over the Hessian's diagonal, clipped to 1.
@@ -192,7 +192,7 @@ def sophia(
     gamma: NonNegative = 0.01,
     update_every: PositiveInt = 10,
     estimator: str = "hutchinson",
-    batch_size: PositiveInt | None = None,
+    batch_size: StaticPositiveInt | None = None,
     seed: int = 0,
 ) -> GradientTransformation:
     """Sophia with decoupled weight decay.
