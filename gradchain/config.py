@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from gradchain.core.advice import native_names, refuse_uncalled
@@ -16,6 +17,7 @@ from gradchain.core.call import Call
 from gradchain.core.call_leaves import as_static
 from gradchain.core.errors import quote
 from gradchain.core.factory import FACTORIES, Factory
+from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation
 from gradchain.tree.limits import check_size, contents, short
 
@@ -108,9 +110,29 @@ def from_config(config: Config) -> Any:
         >>> gc.from_config({"@transform": "sgd", "learning_rate": 0.1})
         sgd(learning_rate=0.1, momentum=None, nesterov=False, dampening=None)
     """
-    check_size("from_config: the config", config)
+    parts_of = lambda x: x.values() if isinstance(x, Mapping) else contents(x)
+    check_size("from_config: the config", config, parts_of)
+    config = _as_dicts(config, {})
     _refuse_names(config)
-    return _decode(config)
+    _refuse_names_below(config)
+    return _decode(config, {})
+
+
+def _as_dicts(config: Config, seen: dict[int, Config]) -> Config:
+    """The config with each mapping as a dict.
+
+    What stands in several places is one object there too.
+    """
+    if not isinstance(config, Mapping | list | tuple):
+        return config
+    if id(config) not in seen:
+        if isinstance(config, Mapping):
+            made: Config = {k: _as_dicts(v, seen) for k, v in config.items()}
+        else:
+            made = [_as_dicts(v, seen) for v in config]
+            made = tuple(made) if isinstance(config, tuple) else made
+        seen[id(config)] = made
+    return seen[id(config)]
 
 
 #: Keys under which other libraries name a class.
@@ -120,13 +142,16 @@ _NAME_KEYS = ("name", "type", "class", "class_name", "_target_")
 _ARGUMENT_KEYS = ("config", "params", "args", "kwargs", "arguments", "init_args", "registered_name")
 
 
-def _refuse_names(config: Config) -> None:
-    """Refuse names of factories in another form than a config's."""
-    for part in config if isinstance(config, list) else [config]:
+def _refuse_names(config: Config, kind: type[Call] | None = None) -> None:
+    """Refuse names of factories in another form than a config's.
+
+    ``kind`` is the class that is wanted there; ``None`` for any.
+    """
+    for part in config if isinstance(config, list | tuple) else [config]:
         name, arguments = _named(part)
         if name is None:
             continue
-        factory = _meant(name)
+        factory = _meant(name, kind)
         right = {factory.kind.tag: factory.name, **native_names(arguments, factory.kinds)}
         beside = "" if isinstance(part, dict) else ", with its arguments beside it"
         raise ValueError(
@@ -149,28 +174,50 @@ def _named(config: Config) -> tuple[str | None, dict[str, Config]]:
             return value, {k: v for k, v in flat.items() if k not in _NAME_KEYS}
         if key in FACTORIES and isinstance(value, dict) and not any(map(_is_tag, value)):
             return key, value
+        if key in FACTORIES and value is None and not others:  # of YAML: a name and a colon
+            return key, {}
     return None, {}
 
 
-def _meant(name: str) -> Factory:
-    """The factory that a name means, else adam.
+def _refuse_names_below(config: Config) -> None:
+    """Refuse the names of factories in plain data around configs."""
+    if isinstance(config, dict) and any(map(_is_tag, config)):
+        return
+    for part in contents(config):
+        names = [part.get(key) for key in _NAME_KEYS] if isinstance(part, dict) else []
+        if any(isinstance(name, str) and _own(name) in FACTORIES for name in names):
+            _refuse_names(part)
+        _refuse_names_below(part)
 
-    It is adam where nothing is near.
+
+def _meant(name: str, kind: type[Call] | None) -> Factory:
+    """The factory of a kind that a name means, or a usual one."""
+    own = _own(name)
+    known = [n for n, factory in FACTORIES.items() if kind in (None, factory.kind)]
+    near = [n for n in known if own in n] if kind is Schedule else []
+    close = difflib.get_close_matches(own, near or known, n=1, cutoff=0.4 if near else 0.6)
+    usual = "constant_schedule" if kind is Schedule else "adam"
+    return FACTORIES[own if own in known else close[0] if close else usual]
+
+
+def _own(name: str) -> str:
+    """A name without its modules."""
+    return name.split(".")[-1].lower()
+
+
+def _decode(config: Config, seen: dict[int, Any]) -> Any:
+    """The value of a config whose size is known.
+
+    ``seen`` holds the calls that have been made, by the ids of their configs.
     """
-    own = name.split(".")[-1].lower()
-    close = difflib.get_close_matches(own, FACTORIES, n=1)
-    return FACTORIES[own if own in FACTORIES else close[0] if close else "adam"]
-
-
-def _decode(config: Config) -> Any:
-    """The value of a config whose size is known."""
-    if isinstance(config, list):
-        return [_decode(v) for v in config]
+    if isinstance(config, list | tuple):
+        made = [_decode(v, seen) for v in config]
+        return tuple(made) if isinstance(config, tuple) else made
     if not isinstance(config, dict):
         return config
     tags = [k for k in config if _is_tag(k)]
     if not tags:
-        return {k: _decode(v) for k, v in config.items()}
+        return {k: _decode(v, seen) for k, v in config.items()}
     kinds = {factory.kind.tag: factory.kind for factory in FACTORIES.values()}
     known = (*kinds, *_PLAIN)
     if len(tags) > 1 or tags[0] not in known:
@@ -179,12 +226,11 @@ def _decode(config: Config) -> Any:
         )
     (tag,) = tags
     if tag in _PLAIN:
-        return _plain(tag, _decode(config[tag]))
-    return _call(
-        kinds[tag],
-        config[tag],
-        {k: v for k, v in config.items() if k != tag},
-    )
+        return _plain(tag, _decode(config[tag], seen))
+    if id(config) not in seen:
+        others = {k: v for k, v in config.items() if k != tag}
+        seen[id(config)] = _call(kinds[tag], config[tag], others, seen)
+    return seen[id(config)]
 
 
 def _is_tag(key: object) -> bool:
@@ -195,12 +241,12 @@ def _plain(tag: str, value: object) -> object:
     make, example = _PLAIN[tag]
     try:
         return make(value)
-    except (TypeError, ValueError, re.error) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError, re.error) as error:
         text = f"from_config: {tag!r} must be like {example}, not {short(value)}: {error}."
         raise ValueError(text) from error
 
 
-def _call(kind: type[Call], name: str, config: dict[str, Config]) -> Call:
+def _call(kind: type[Call], name: str, config: dict[str, Config], seen: dict[int, Any]) -> Call:
     label = config.pop("@named", None)
     factory = FACTORIES.get(name) if isinstance(name, str) else None
     if factory is None or factory.kind is not kind:
@@ -216,7 +262,9 @@ def _call(kind: type[Call], name: str, config: dict[str, Config]) -> Call:
     for k, v in config.items():
         if k in factory.kinds and factory.mentions(k, "Transformation"):
             _refuse_names(v)
-    arguments = {k: _decode(v) for k, v in config.items()}
+        elif k in factory.kinds and factory.kinds[k].is_hyper and isinstance(v, dict):
+            _refuse_names(v, Schedule)
+    arguments = {k: _decode(v, seen) for k, v in config.items()}
     members = ()
     parameters = factory.signature.parameters.values()
     for k in [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]:

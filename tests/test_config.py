@@ -1,7 +1,9 @@
 """Configs: plain data, registered names only, nothing lost."""
 
+import collections
 import functools
 import json
+import types
 
 import jax
 import pytest
@@ -114,9 +116,27 @@ CLIP = {"@transform": "clip", "max_delta": 1.0}
         ("optax.AdamW", r"\{'@transform': 'adamw'\}"),
         ("linear_schedule", r"\{'@schedule': 'linear_schedule'\}"),
         ({"name": "clip", "max_delta": 1.0}, r"\{'@transform': 'clip', 'max_delta': 1.0\}"),
-        ({"type": "AdamW", "lr": 0.1}, r"\{'@transform': 'adamw', 'lr': 0.1\}"),
+        ({"type": "AdamW", "lr": 0.1}, r"\{'@transform': 'adamw', 'learning_rate': 0.1\}"),
         ({"_target_": "gradchain.sgd"}, r"\{'@transform': 'sgd'\}"),
         ({"optimizer": "sgd"}, r"\{'@transform': 'sgd'\}"),
+        ({"sgd": None}, r"\{'@transform': 'sgd'\}"),
+        (
+            {"optimizer": {"name": "clip", "max_delta": 1}},
+            r"\{'@transform': 'clip', 'max_delta': 1\}",
+        ),
+        ({"runs": [{"a": {"type": "optax.SGD"}}], "b": CLIP}, r"\{'@transform': 'sgd'\}"),
+        (
+            {"@transform": "sgd", "learning_rate": {"name": "cosine", "init_value": 1}},
+            r"\{'@schedule': 'cosine_decay_schedule', 'init_value': 1\}",
+        ),
+        (
+            {"@transform": "sgd", "learning_rate": {"type": "torch.CosineAnnealingLR"}},
+            r"\{'@schedule': 'cosine_annealing_schedule'\}",
+        ),
+        (
+            {"@transform": "sgd", "learning_rate": {"name": "?"}},
+            r"\{'@schedule': 'constant_schedule'",
+        ),
         ({"sgd": {"learning_rate": 0.1}}, r"\{'@transform': 'sgd', 'learning_rate': 0.1\}"),
         ([CLIP, {"name": "clip"}], r"\{'@transform': 'clip'\}"),
         ({"@transform": "chain", "members": ["adam"]}, r"\{'@transform': 'adam'\}"),
@@ -131,7 +151,15 @@ def test_what_names_a_factory_in_another_way_is_no_config(config, right):
 
 @pytest.mark.parametrize(
     "config",
-    [0.1, None, [], {}, {"learning_rate": 0.1, "sizes": [1, 2]}, {"w": "left", "b": ["right"]}],
+    [
+        0.1,
+        None,
+        [],
+        {},
+        {"learning_rate": 0.1, "sizes": [1, 2]},
+        {"w": "left", "b": ["right"]},
+        {"model": {"name": "resnet"}, "sgd": None},
+    ],
 )
 def test_plain_data_beside_configs_comes_back(config):
     assert gc.from_config(config) == config
@@ -139,6 +167,44 @@ def test_plain_data_beside_configs_comes_back(config):
         "name": gc.clip(1.0),
         "rest": [config],
     }
+
+
+@pytest.mark.parametrize("kind", [types.MappingProxyType, collections.UserDict])
+def test_any_mapping_is_a_dict_and_a_tuple_stays_one(kind):
+    inner = kind({"@schedule": "constant_schedule", "value": 0.5})
+    config = kind({"@transform": "sgd", "learning_rate": inner})
+    sgd = gc.sgd(gc.constant_schedule(0.5))
+    assert gc.from_config(config) == sgd
+    assert gc.from_config(kind({"a": (config, [config])})) == {"a": (sgd, [sgd])}
+    assert gc.from_config({"@transform": "chain", "members": (config,)}) == gc.chain(sgd)
+    with pytest.raises(ValueError, match="nested too deep"):
+        gc.from_config(functools.reduce(lambda x, _: kind({"a": x}), range(3_000), config))
+
+
+def test_what_stands_in_several_places_is_made_once():
+    """One object of Python, or an alias of YAML."""
+    made = []
+
+    @gc.schedule
+    def made_once(step, value: gc.Hyper = 1.0):
+        made.append(value)
+        return value + 0.0 * step
+
+    text = "- &a0 {'@schedule': made_once}\n"
+    for i in range(12):
+        text += f"- &a{i + 1} {{'@schedule': sum_schedule, first: *a{i}, second: *a{i}}}\n"
+    *_, before, last = gc.from_config(yaml.safe_load(text))
+    assert last.arguments["first"] is last.arguments["second"] is before
+    assert last(3) == 2.0**12
+    assert len(made) == 2  # examined, and evaluated
+
+
+@pytest.mark.parametrize("parts", [["a{1000000000000}", 0], ["(" * 5_000, 0], ["(", 0], ["a"] * 3])
+def test_a_pattern_that_is_none_is_refused(parts):
+    with pytest.raises(
+        ValueError, match=r"from_config: '@regex' must be like \[\"layer_\[0-3\]\", 0"
+    ):
+        gc.from_config({"@regex": parts})
 
 
 def nested(depth: int) -> dict:
