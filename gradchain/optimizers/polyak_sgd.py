@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jax import lax
 
 from gradchain.core.errors import check_one_of
 from gradchain.core.ranges import Finite, Hyper, Limit, NonNegative
@@ -11,6 +12,7 @@ from gradchain.core.transformation import GradientTransformation, chain, recipe,
 from gradchain.core.trees import treewise
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.numerics.lengths import Factor
+from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.norms import tree_length
@@ -57,8 +59,10 @@ def scale_by_polyak(
         gap = jnp.maximum(value - f_min, 0.0) if variant == "sps+" else value - f_min
         # In units of the gradient in which its square is in range; usually they are 1.
         length = tree_length(g)
-        per_unit = 1 / length.unit
-        square = jnp.square(length.value) + eps * per_unit * per_unit
+        is_less = length.number < root(lax.stop_gradient(eps))  # then eps decides
+        unit = jnp.where(is_less, 1.0, length.unit)
+        per_unit = 1 / unit
+        square = jnp.square(length.value * (length.unit / unit)) + eps * per_unit * per_unit
         step = Factor(per_unit, safe_divide(gap, square), per_unit)
         is_long = step.number > max_learning_rate
         return map_leaves(

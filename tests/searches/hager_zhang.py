@@ -90,8 +90,8 @@ class HagerZhang(Along):
 ROWS = [
     Row(
         "hager_zhang",
-        lambda: gc.hager_zhang(max_evals=6, initial_step=0.1),
-        lambda: HagerZhang(max_evals=6, initial_step=0.1),
+        lambda: gc.hager_zhang(max_evals=6, initial_step=0.8),
+        lambda: HagerZhang(max_evals=6, initial_step=0.8),
         tolerance=FEW,
         **BESIDE,
     ),
