@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import gradchain as gc
+from gradchain.core.nests import MAX_WRAPPERS
 from gradchain.tree.limits import MAX_DEPTH
 
 VALUES = [
@@ -217,8 +218,11 @@ def nested(depth: int) -> dict:
 
 
 def test_a_config_of_every_depth_is_read_or_refused():
-    for depth in (2, 50, MAX_DEPTH):
+    for depth in (2, 20, MAX_WRAPPERS + 1):
         assert gc.to_config(gc.from_config(nested(depth))) == nested(depth)
+    for depth in (MAX_WRAPPERS + 2, MAX_DEPTH):
+        with pytest.raises(ValueError, match="argument 'inner' is nested too deep: it holds 32"):
+            gc.from_config(nested(depth))
     for depth in (MAX_DEPTH + 2, 150, 10_000):
         with pytest.raises(ValueError, match=r"from_config: the config is nested too deep: .* 100"):
             gc.from_config(nested(depth))

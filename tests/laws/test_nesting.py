@@ -1,6 +1,7 @@
 """A nest of wrappers costs as much for each level, however deep it is."""
 
 import random
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,9 @@ import jax.numpy as jnp
 import pytest
 
 import gradchain as gc
+from gradchain.core.nests import MAX_WRAPPERS
 from gradchain.core.stage import Stage
+from gradchain.tree.limits import MAX_DEPTH
 from tests.laws.row import Row
 from tests.laws.table import ROWS
 from tests.laws.test_roles import NEED_THEIR_MEMBERS, with_members
@@ -110,3 +113,63 @@ def test_a_nest_of_many_wrappers_costs_as_much_for_each_level(seed):
 def test_those_that_do_not_nest_say_so(name):
     with pytest.raises(ValueError, match=name):
         around(WRAPPERS[name], around(WRAPPERS[name], gc.sgd(0.1))).init(SHAPES)
+
+
+# ----------------------------------------------------------------------------------- the limit
+
+
+def calls_in_each_other(run: Callable[[], Any]) -> int:
+    """How many Python functions are at work at once while something runs, at most."""
+    depth = most = 0
+
+    def count(frame: Any, event: str, _: Any) -> None:
+        nonlocal depth, most
+        depth += (event == "call") - (event == "return")
+        most = max(most, depth)
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        run()
+    finally:
+        sys.setprofile(before)
+    return most
+
+
+@pytest.mark.parametrize("name", NESTED)
+@pytest.mark.rotated(4)
+def test_python_has_room_for_the_deepest_nest(name):
+    """With its default limit of 1,000 calls in each other, of which 250 are left to the user."""
+
+    def room(depth: int) -> int:
+        tx = gc.sgd(gc.linear_schedule(1.0 / depth, 0.0, 10))
+        for _ in range(depth):
+            tx = around(WRAPPERS[name], tx)
+        extra = {k: x for k, x in WRAPPERS[name].extra.items() if k in tx.extras}
+        state = jax.eval_shape(tx.init, SHAPES)
+        step = jax.jit(lambda g, s, p: tx.update(g, s, p, **extra))
+        return calls_in_each_other(lambda: step.lower(SHAPES, state, SHAPES))
+
+    few, more = room(3), room(5)
+    assert more + (MAX_WRAPPERS - 5) * (more - few) / 2 < 750
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_a_deeper_nest_is_refused_where_it_is_written(name):
+    tx = gc.sgd(0.1)
+    for _ in range(MAX_WRAPPERS):
+        tx = around(WRAPPERS[name], tx)
+    assert tx.factory.admitted(tx.arguments)
+    deeper = around(WRAPPERS[name], tx)
+    with pytest.raises(ValueError, match=rf"{name}: argument .* is nested too deep: it holds 32 "):
+        deeper.factory.admitted(deeper.arguments)
+
+
+def test_chains_in_each_other_may_be_more():
+    tx = gc.sgd(0.1)
+    for _ in range(MAX_DEPTH - 1):
+        tx = gc.chain(tx, gc.scale(0.5))
+    assert len(tx.members) == MAX_DEPTH
+    with pytest.raises(ValueError, match="chain: argument 'members' is nested too deep: 100 tran"):
+        gc.chain(tx, gc.scale(0.5))
+    assert len(gc.chain(*tx.members.values(), gc.scale(0.5)).members) == MAX_DEPTH + 1
