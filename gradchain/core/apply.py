@@ -42,14 +42,14 @@ def apply_updates(params: Params, updates: Updates) -> Params:
     if are_arrays(leaves) and are_arrays(given):
         return _compiled_add(params, updates)
     _check_given(params)
-    columns = Columns.of(updates, params)
+    columns = Columns.of(updates, params, "apply_updates")
     return put_back(_compiled_add(columns.params, columns.updates), params)
 
 
 def add_updates(params: Params, updates: Updates) -> Params:
     """``apply_updates`` without compiling."""
     _check_given(params)
-    columns = Columns.of(updates, params)
+    columns = Columns.of(updates, params, "apply_updates")
     return add_columns(dataclasses.replace(columns, p=columns.column(params)))
 
 

@@ -32,29 +32,35 @@ class Columns:
     params: Params
 
     @classmethod
-    def of(cls, updates: Updates, params: Params) -> Columns:
+    def of(cls, updates: Updates, params: Params, where: str = "update") -> Columns:
         """Columns of arrays.
 
         A parameter without an update is a hole if no gradient could move it, as with a function.
+        ``where`` begins an error.
 
         Raises:
             TypeError: naming the path, if an update, or a parameter that has one, is no number.
             ValueError: naming the paths, if the trees differ.
         """
-        return cls.of_flat(*flatten(updates), updates, params)
+        return cls.of_flat(*flatten(updates), updates, params, where)
 
     @classmethod
     def of_flat(
-        cls, g: list[Leaf], treedef: Structure, updates: Updates, params: Params
+        cls,
+        g: list[Leaf],
+        treedef: Structure,
+        updates: Updates,
+        params: Params,
+        where: str = "update",
     ) -> Columns:
         """The same for updates that are flattened already."""
         if not are_arrays(g):
-            updates = errors.as_arrays(updates)
+            updates = errors.as_arrays(updates, where)
             g = flatten_like(treedef, updates)
         p = errors.leaves_beside(updates, treedef, params)
         if not are_trainable(p):
             path_of = lambda i: named_leaves(updates)[i][0]
-            params = errors.trainable_params(path_of, g, p, params)
+            params = errors.trainable_params(path_of, g, p, params, where)
             p = flatten_like(treedef, params)
         return cls(treedef, g, p, params)
 

@@ -72,7 +72,11 @@ def _is_float0(x: Leaf) -> bool:
 
 
 def trainable_params(
-    path_of: Callable[[int], str], u: list[Leaf], p: list[Leaf], params: Params
+    path_of: Callable[[int], str],
+    u: list[Leaf],
+    p: list[Leaf],
+    params: Params,
+    where: str = "update",
 ) -> Params:
     """Parameters as arrays, with holes for all else.
 
@@ -81,6 +85,7 @@ def trainable_params(
         u: the leaves of the updates.
         p: the parts of ``params`` beside them.
         params: the tree of parameters.
+        where: the function that was called, for errors.
 
     Raises:
         TypeError: naming the path, if there is an update for a leaf that is no array.
@@ -90,7 +95,7 @@ def trainable_params(
         if a is None or b is None or is_trainable(b):
             continue
         if not is_numeric(b) and jax.tree_util.all_leaves([b]):
-            _refuse_leaf("update", path_of(i), b)
+            _refuse_leaf(where, path_of(i), b)
         raise ValueError(leaf_message(path_of(i), a, b))
     return as_arrays(trainable_part(params))
 
@@ -103,10 +108,11 @@ def _refuse_leaf(where: str, path: str, leaf: Leaf) -> NoReturn:
             None,
         )
     ):  # a module of Flax Linen, or a pair of Haiku
+        then = "" if where == "apply_updates" else f", and then tx.{where}(params)"
         raise TypeError(
             f"{where}: {place(path)} is a {type(leaf).__name__}, which makes parameters and holds"
             " none. Give it those: params = model.init(key, x), of Linen"
-            f" model.init(key, x)['params'], and then tx.{where}(params)."
+            f" model.init(key, x)['params']{then}."
         )
     if callable(leaf) and not path:
         wanted = "the gradients, values: grads = jax.grad(loss_fn)(params), or loss, grads ="

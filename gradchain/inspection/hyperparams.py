@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from gradchain.core.advice import meant
 from gradchain.core.call import Call, is_call
-from gradchain.core.entries import unboxed
+from gradchain.core.entries import as_dict, held_by, unboxed, way_to_a_dict
 from gradchain.core.errors import quote
 from gradchain.core.right_calls import called_as
 from gradchain.core.schedule import Schedule
@@ -65,7 +65,7 @@ def hyperparams(tx: GradientTransformation, state: State) -> Hyperparams:
 
     Args:
         tx: the transformation.
-        state: its state.
+        state: its state; also an ``nnx.Optimizer``, its ``nnx.State``, or a ``TrainState``.
 
     Returns:
         A dict of numbers: floats where they are constant, else arrays.
@@ -96,10 +96,11 @@ def _hyperparams(
     into_observers: bool,
 ) -> Hyperparams:
     tx = as_transformation(tx, "hyperparams: tx")
+    state = as_dict(held_by(state))
     if not isinstance(state, dict):
         raise TypeError(
             f"hyperparams: the state is a {type(state).__name__}, not the dict that init and"
-            " update give."
+            f" update give. {way_to_a_dict(state)}"
         )
     clocks: list[jax.Array] = []
     numbers: dict[str, Any] = {}

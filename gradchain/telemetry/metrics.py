@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from gradchain.core.advice import meant
 from gradchain.core.call import is_call
-from gradchain.core.entries import entries, unboxed
+from gradchain.core.entries import entries, held_by, unboxed
 from gradchain.core.errors import quote
 from gradchain.core.right_calls import called_as
 from gradchain.core.types import State, Tree
@@ -73,7 +73,7 @@ def metrics(state: State) -> Metrics:
             f"metrics: give the state, which init and update return, not {state!r}: metrics(state)."
         )
     found: dict[str, Any] = {}
-    _search(state, (), found)
+    _search(held_by(state), (), found)
     return Metrics(found)
 
 

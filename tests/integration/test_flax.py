@@ -358,3 +358,50 @@ def test_extra_arguments_pass_through_an_nnx_optimizer():
     optimizer.update(model, grads, value=loss)
     with pytest.raises(TypeError, match="valeu"):
         optimizer.update(model, grads, valeu=loss)
+
+
+def holders(tx):
+    """A state after three steps: by itself, and in all that Flax holds it in."""
+    model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+    for _ in range(3):
+        optimizer.update(model, jax.tree.map(jnp.ones_like, nnx.state(model, nnx.Param)))
+    params, pure = (nnx.as_pure(x) for x in (nnx.state(model, nnx.Param), optimizer.opt_state))
+    train_state = TrainState.create(apply_fn=None, params=params, tx=tx).replace(opt_state=pure)
+    state = nnx.state(optimizer)
+    held = [optimizer, state, nnx.as_pure(state), state["opt_state"], optimizer.opt_state]
+    return params, pure, [*held, train_state]
+
+
+def test_whatever_reads_a_state_reads_it_in_what_holds_it():
+    inner = gc.tunable(gc.skip_nonfinite(gc.adam(RATE)))
+    tx = gc.average_weights(gc.watch(gc.dynamic_loss_scale(inner), every=1))
+    params, pure, held = holders(tx)
+    readers = {
+        "metrics": gc.metrics,
+        "hyperparams": lambda state: gc.hyperparams(tx, state),
+        "eval_params": lambda state: gc.eval_params(state, params),
+        "bad_leaf": lambda state: gc.bad_leaf(state, params),
+        "loss_scale": gc.loss_scale,
+        "adopt_state": lambda state: gc.adopt_state(tx, state, params)[0],
+    }
+    for name, read in readers.items():
+        expected = read(pure)
+        for holder in held:
+            assert str(read(holder)) == str(expected), name
+    assert len(gc.metrics(pure)) > 5
+    assert not jnp.array_equal(gc.eval_params(pure, params)["kernel"], params["kernel"])
+
+
+def test_update_says_where_the_state_is():
+    tx = gc.adam(0.1)
+    params, _, (optimizer, state, *_, train_state) = holders(tx)
+    for holder, way_out in (
+        (optimizer, r"flax\.nnx\.as_pure\(optimizer\.opt_state\)"),
+        (state, r"flax\.nnx\.to_pure_dict\(state\)\['opt_state'\]"),
+        (train_state, r"state\.opt_state\."),
+    ):
+        with pytest.raises(TypeError, match=f"Give the state that it holds: {way_out}"):
+            tx.update(params, holder, params)
+    with pytest.raises(TypeError, match=r"hyperparams: the state is a list.*adopt_state"):
+        gc.hyperparams(tx, [1])
