@@ -67,7 +67,26 @@ def problem_of(
 ) -> Problem:
     """The problem, with the data in their places."""
     args, first, named = data
-    return problem(lambda params: fun(*first, params, *args, **named), settings.has_aux)
+
+    def traced(params: Params) -> Tree:
+        try:
+            return fun(*first, params, *args, **named)
+        except UNTRACEABLE as error:
+            raise TypeError(
+                "minimize, least_squares: the function cannot be traced by JAX. Write it with"
+                " jax.numpy in the place of numpy, without float() and branches on values; or"
+                " evaluate it yourself for gradchain.reverse_communication. JAX says:"
+                f" {str(error).splitlines()[0]}"
+            ) from error
+
+    return problem(traced, settings.has_aux)
+
+
+#: What JAX raises where a function asks for the numbers of its arguments.
+UNTRACEABLE = (
+    jax.errors.TracerArrayConversionError,
+    jax.errors.ConcretizationTypeError,
+)
 
 
 @functools.partial(differentiable_solve.defjvp, symbolic_zeros=True)

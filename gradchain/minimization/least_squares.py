@@ -111,7 +111,8 @@ def least_squares(
         ``standard_errors()`` and ``jacobian``.
 
     Raises:
-        TypeError: if the residuals are not arrays of floating numbers.
+        TypeError: if the residuals are not arrays of floating numbers, or one number for several
+            parameters.
         ValueError: if ``loss`` is unknown, or ``f_scale`` is given without one, or ``x_scale`` does
             not fit, or another argument is out of range.
 
@@ -186,6 +187,7 @@ def residual_problem(fun: Fun, has_aux: bool) -> Problem:
     def residuals_and_aux(params: Params) -> tuple[Tree, Tree]:
         residuals, aux = fun(params) if has_aux else (fun(params), None)
         residuals = jax.tree.map(jnp.asarray, residuals)
+        _refuse_sum(residuals, params)
         for x in jax.tree.leaves(residuals):
             if not jnp.issubdtype(x.dtype, jnp.inexact):
                 found = f"{x.dtype}{list(x.shape)}"
@@ -203,6 +205,17 @@ def residual_problem(fun: Fun, has_aux: bool) -> Problem:
         "model_fn": lambda p: residuals_and_aux(p)[0],
     }
     return Problem(value_and_aux, functions)
+
+
+def _refuse_sum(residuals: Tree, params: Params) -> None:
+    """Refuse one number as the residuals of several parameters."""
+    shapes = [x.shape for x in jax.tree.leaves(residuals)]
+    if shapes == [()] and sum(map(jnp.size, jax.tree.leaves(params))) > 1:
+        raise TypeError(
+            "least_squares: residual_fn returns one number for several parameters. Residuals are"
+            " returned one by one, before they are squared and summed; a sum of squares goes to"
+            " minimize(fun, x0), and a single residual is an array of one, jnp.atleast_1d(r)."
+        )
 
 
 def solve_and_keep(

@@ -173,24 +173,11 @@ def minimize(
         "callback": None if callback is None else _adapted(callback),
     }
     tx, box = chosen.make(settings), _as_pair(bounds, x0)
-    try:
-        found = minimize_tree(objective, x0, tx, args=args, bounds=box, **choices)
-    except _UNTRACEABLE as error:
-        raise TypeError(
-            "minimize: fun cannot be traced by JAX. Write it with jax.numpy, without"
-            " branches on values; or evaluate it yourself for"
-            f" gradchain.reverse_communication. JAX says: {str(error).splitlines()[0]}"
-        ) from error
+    found = minimize_tree(objective, x0, tx, args=args, bounds=box, **choices)
     result = _as_scipy(found, _gradient(objective, found.params, *args))
     if settings["disp"]:
         print(result)  # noqa: T201
     return result
-
-
-_UNTRACEABLE = (
-    jax.errors.TracerArrayConversionError,
-    jax.errors.ConcretizationTypeError,
-)
 
 
 def _check(constraints: object, hess: object, hessp: object, jac: object) -> None:

@@ -10,13 +10,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from gradchain.core.types import Params, Tree
 from gradchain.minimization.callbacks import Callback, check_callback
 from gradchain.minimization.implicit import Data
 from gradchain.numerics.arithmetic import power_of_two
-from gradchain.searches.bounds import Bounds, as_bounds
+from gradchain.searches.bounds import Bounds, as_bounds, numbers_like
 from gradchain.tree.mapping import is_traced, map_leaves
 from gradchain.tree.paths import named_leaves
 
@@ -60,12 +59,7 @@ def as_units(caller: str, x_scale: Tree, x0: Params) -> Params:
     Raises:
         ValueError: if the scales do not fit the parameters, or one is not a number above 0.
     """
-    is_none = lambda x: x is None
-    full = jax.tree.map(lambda x: 1.0 if x is None else x, x_scale, is_leaf=is_none)
-    try:
-        full = jax.tree.map(_filled, x0, jax.tree.broadcast(full, x0))
-    except ValueError as error:
-        raise ValueError(f"{caller}: x_scale does not fit the parameters: {error}") from None
+    full = numbers_like(f"{caller}: x_scale", x_scale, x0, 1.0)
     for path, x in named_leaves(full):
         if x is not None and not is_traced([x]) and not np.all((x > 0) & np.isfinite(x)):
             where = f" at {path!r}" if path else ""
@@ -74,13 +68,6 @@ def as_units(caller: str, x_scale: Tree, x0: Params) -> Params:
                 " parameters typically have, finite numbers above 0."
             )
     return jax.tree.map(power_of_two, full)
-
-
-def _filled(p: jax.Array, scale: ArrayLike) -> jax.Array:
-    scale = jnp.asarray(scale, jnp.finfo(p.dtype).dtype)
-    if scale.shape not in ((), p.shape):
-        raise ValueError(f"one of shape {scale.shape} for parameters of shape {p.shape}.")
-    return jnp.broadcast_to(scale, p.shape)
 
 
 def times(params: Params, units: Params) -> Params:

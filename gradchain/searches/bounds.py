@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from gradchain.core.advice import brief
 from gradchain.core.transformation import GradientTransformation, chain
 from gradchain.core.types import Params, State, Tree, Updates
 from gradchain.numerics.arithmetic import cast
 from gradchain.tree.mapping import map_leaves
+from gradchain.tree.paths import path_name
+from gradchain.tree.prefixes import spread
 
 Bounds: TypeAlias = tuple[Params, Params] | None
 """Lower and upper bounds, two trees like the parameters; ``None`` if there are none."""
@@ -43,25 +46,41 @@ def as_bounds(caller: str, bounds: tuple[Tree, Tree] | None, params: Params) -> 
             f"{caller}: complex parameters have no order, so there can be no bounds on them."
         )
     low, high = bounds
-    per_leaf = lambda bound, fill: _per_leaf(caller, bound, params, fill)
-    return per_leaf(low, -jnp.inf), per_leaf(high, jnp.inf)
+    lower = numbers_like(f"{caller}: the lower bound", low, params, -jnp.inf)
+    return lower, numbers_like(f"{caller}: the upper bound", high, params, jnp.inf)
 
 
-def _per_leaf(caller: str, bound: Tree, params: Params, fill: float) -> Params:
+def numbers_like(noun: str, given: Tree, params: Params, fill: float) -> Params:
+    """A real number for each parameter, from a prefix of their tree.
+
+    Args:
+        noun: the name of the prefix, which begins an error.
+        given: the prefix, of numbers and arrays; ``None`` stands for ``fill``.
+        params: a tree of arrays.
+        fill: the number where nothing is given.
+
+    Raises:
+        ValueError: naming the place, if the prefix or the shape of an array does not fit.
+        TypeError: naming the place, if something is no number.
+    """
     is_none = lambda x: x is None
-    full = jax.tree.map(lambda x: fill if x is None else x, bound, is_leaf=is_none)
-    try:
-        full = jax.tree.broadcast(full, params)
-        return jax.tree.map(_filled, params, full)
-    except ValueError as error:
-        raise ValueError(f"{caller}: the bounds do not fit the parameters: {error}") from None
+    full = jax.tree.map(lambda x: fill if x is None else x, given, is_leaf=is_none)
+    full = spread(noun, full, params, "None")
 
+    def number(path: tuple[Any, ...], p: jax.Array, x: ArrayLike) -> jax.Array:
+        at = f" at {path_name(path)!r}" if path else ""
+        try:
+            x = jnp.asarray(x, jnp.finfo(p.dtype).dtype)
+        except (TypeError, ValueError):
+            raise TypeError(f"{noun}{at} must be a number or an array, not {brief(x)}.") from None
+        if x.shape not in ((), p.shape):
+            raise ValueError(
+                f"{noun}{at} has shape {list(x.shape)}, the parameters there {list(p.shape)}: it is"
+                " one number or an array like them."
+            )
+        return jnp.broadcast_to(x, p.shape)
 
-def _filled(p: jax.Array, bound: ArrayLike) -> jax.Array:
-    bound = jnp.asarray(bound, p.dtype)
-    if bound.shape not in ((), p.shape):
-        raise ValueError(f"one of shape {bound.shape} for parameters of shape {p.shape}.")
-    return jnp.broadcast_to(bound, p.shape)
+    return jax.tree.map_with_path(number, params, full)
 
 
 def is_infeasible(bounds: Bounds) -> jax.Array:

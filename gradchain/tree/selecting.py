@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from gradchain.tree.paths import Tree, distinct_leaves, flatten, flatten_like
+from gradchain.tree.prefixes import spread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,10 +131,7 @@ def value_per_leaf(
             check_asks_for_leaves(noun, choice)
             raise
         return flatten(tree)[1].unflatten(values)
-    try:
-        return jax.tree.broadcast(choice, tree)
-    except ValueError as error:
-        raise ValueError(f"{noun} does not fit the tree of parameters: {error}") from None
+    return spread(noun, choice, tree)
 
 
 def check_asks_for_leaves(where: str, choice: object) -> None:

@@ -389,7 +389,7 @@ class Unhashable:
         ((Unhashable(), START), TypeError, "pass what the object holds in args"),
         ((bowl, jnp.arange(2)), TypeError, r"x0 is int32\[2\]\. A start is of floating numbers"),
         ((bowl, {"a": 1}), TypeError, r"x0 holds at 'a' int"),
-        ((3.0, START), TypeError, r"what it minimizes is a function of the parameters, not 3\.0"),
+        ((3.0, START), TypeError, r"the first is a function of the parameters, not 3\.0"),
         ((bowl, START, gc.gauss_newton()), TypeError, "gauss_newton has to know the residuals"),
         ((lambda p: p, START), TypeError, r"must return a real scalar, not float32\[2\]"),
         (
@@ -422,11 +422,11 @@ def test_wrong_arguments(arguments, error, words):
         ({"max_evals": -1}, ValueError, "max_evals"),
         ({"history": "all"}, ValueError, "history must be one of"),
         ({"bounds": 1.0}, ValueError, "bounds are a pair"),
-        ({"bounds": (jnp.zeros(3), None)}, ValueError, "do not fit"),
+        ({"bounds": (jnp.zeros(3), None)}, ValueError, "the lower bound has shape"),
         (
             {"bounds": (jnp.zeros(1), None)},
             ValueError,
-            r"shape \(1,\) for parameters of shape \(2,\)",
+            r"has shape \[1\], the parameters there \[2\]",
         ),
         ({"max_steps": None}, TypeError, "max_steps must be an integer, not None"),
         ({"max_evals": 2.5}, TypeError, "max_evals must be an integer, not 2.5"),
