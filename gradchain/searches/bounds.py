@@ -37,9 +37,11 @@ def as_bounds(caller: str, bounds: tuple[Tree, Tree] | None, params: Params) -> 
     """
     if bounds is None:
         return None
-    if not isinstance(bounds, tuple) or len(bounds) != 2:
+    pairs = _pairs_of_scipy(bounds) if jax.tree_util.all_leaves([params]) else ""
+    if not isinstance(bounds, tuple) or len(bounds) != 2 or pairs:
         raise ValueError(
-            f"{caller}: bounds are a pair (lower, upper) of numbers or trees, not {bounds!r}."
+            f"{caller}: bounds are a pair (lower, upper) of numbers or trees, not"
+            f" {brief(bounds)}.{pairs}"
         )
     if any(jnp.iscomplexobj(x) for x in jax.tree.leaves(params)):
         raise TypeError(
@@ -48,6 +50,19 @@ def as_bounds(caller: str, bounds: tuple[Tree, Tree] | None, params: Params) -> 
     low, high = bounds
     lower = numbers_like(f"{caller}: the lower bound", low, params, -jnp.inf)
     return lower, numbers_like(f"{caller}: the upper bound", high, params, jnp.inf)
+
+
+def _pairs_of_scipy(bounds: Any) -> str:
+    """The bounds that are meant by a pair for each number of an array."""
+    is_row = lambda x: isinstance(x, tuple | list)
+    is_number = lambda x: x is None or isinstance(x, int | float)
+    is_pair = lambda x: is_row(x) and len(x) == 2 and all(map(is_number, x))
+    if not is_row(bounds) or not bounds or not all(map(is_pair, bounds)):
+        return ""
+    low, high = zip(*bounds, strict=True)
+    filled = lambda row, fill: ", ".join(fill if x is None else repr(float(x)) for x in row)
+    lower, upper = filled(low, "-jnp.inf"), filled(high, "jnp.inf")
+    return f" SciPy's pairs are here (jnp.array([{lower}]), jnp.array([{upper}]))."
 
 
 def numbers_like(noun: str, given: Tree, params: Params, fill: float) -> Params:
