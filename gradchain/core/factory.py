@@ -10,7 +10,7 @@ from typing import Any
 
 from gradchain.core import advice
 from gradchain.core.intervals import refuse_inverted
-from gradchain.core.nests import check_nest
+from gradchain.core.nests import check_members, check_nest
 from gradchain.core.ranges import ArgumentKind, with_ranges
 from gradchain.tree.selecting import check_asks_for_leaves
 
@@ -119,13 +119,15 @@ class Factory:
 
         Raises:
             ValueError: if a lower bound is above the upper one, or transformations are nested too
-                deep; see also ``admit``.
+                deep or too many; see also ``admit``.
         """
         found = {k: self.admit(k, v) for k, v in arguments.items()}
         for low, high in self.bounds:
             refuse_inverted(self.name, **{low: found[low], high: found[high]})
         for name in self.members:
             check_nest(f"{self.name}: argument {name!r}", found[name], not self.composite)
+        if self.members:
+            check_members(self.name, self.members, found)
         return found
 
     def admit(self, name: str, value: Any) -> Any:

@@ -173,3 +173,44 @@ def test_chains_in_each_other_may_be_more():
     with pytest.raises(ValueError, match="chain: argument 'members' is nested too deep: 100 tran"):
         gc.chain(tx, gc.scale(0.5))
     assert len(gc.chain(*tx.members.values(), gc.scale(0.5)).members) == MAX_DEPTH + 1
+
+
+#: How one transformation may stand in another at two places.
+TWICE = {
+    "chain": lambda tx: gc.chain(tx, tx),
+    "parallel": lambda tx: gc.parallel(tx, tx),
+    "switch": lambda tx: gc.switch(tx, 3, tx),
+    "masked": lambda tx: gc.masked(tx, "*b", tx),
+    "partition": lambda tx: gc.partition({"a": tx, "b": tx}, lambda path, x: "a"),
+    "groups": lambda tx: gc.groups([("*b", tx)], default=tx),
+    "groups with changes": lambda tx: gc.groups([("*b", {"learning_rate": 0.5})], default=tx),
+}
+
+
+def doubled(twice: Callable[[Any], Any], times: int) -> gc.GradientTransformation:
+    tx = gc.scale_by_learning_rate(0.1)
+    for _ in range(times):
+        tx = twice(tx)
+    return tx
+
+
+@pytest.mark.parametrize("twice", TWICE.values(), ids=TWICE)
+def test_many_transformations_of_few_words_are_refused(twice):
+    """Each has a state at each place, so that twice in each other is exponential."""
+    small = doubled(twice, 4)
+    with counted() as made:
+        assert small.facts.makes_steps
+    assert len(made) <= 40
+    with counted() as made, pytest.raises(ValueError, match=r"holds \d,\d+ .*2,000 may be"):
+        doubled(twice, 25)
+    assert made == []
+
+
+def test_a_config_of_few_words_is_refused():
+    small = gc.to_config(doubled(TWICE["groups with changes"], 1))
+    config = small
+    for _ in range(12):
+        config = {**small, "default": config}
+    with counted() as made, pytest.raises(ValueError, match="groups holds"):
+        gc.from_config(config)
+    assert made == []
