@@ -152,6 +152,23 @@ def is_number(x: Any) -> bool:
     return any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.integer, jnp.floating, np.bool_))
 
 
+def are_numbers(x: Any) -> bool:
+    """Whether it is a real number and no bool, or an array or a list of some."""
+    if isinstance(x, list | tuple):
+        return all(map(are_numbers, x))
+    if not (hasattr(x, "dtype") and hasattr(x, "shape")):
+        return isinstance(x, int | float) and not isinstance(x, bool)
+    return any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.integer, jnp.floating))
+
+
+def as_float(x: float) -> float:
+    """A number as a float; infinite where an integer is too large for one."""
+    try:
+        return float(x)
+    except OverflowError:
+        return math.inf if x > 0 else -math.inf
+
+
 def concrete_number(x: Any) -> float | int | bool | None:
     """A known number as a Python number; else ``None``."""
     if isinstance(x, bool | int | float):

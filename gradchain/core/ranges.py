@@ -24,7 +24,14 @@ import numpy as np
 from gradchain.core.advice import brief
 from gradchain.core.annotations import ROWS, Annotation
 from gradchain.core.at_step import value_at
-from gradchain.core.intervals import EVERY as EVERY, INTERVAL, Range, concrete_number, is_number
+from gradchain.core.intervals import (
+    EVERY as EVERY,
+    INTERVAL,
+    Range,
+    as_float,
+    concrete_number,
+    is_number,
+)
 from gradchain.core.types import StepFunction
 from gradchain.tree.mapping import is_traced
 
@@ -183,7 +190,7 @@ class ArgumentKind:
             raise TypeError(f"{where} must be an integer, not {given!r}.")
         if isinstance(given, bool):
             return value
-        number = int(given) if self.is_integer and not self.is_hyper else _float(given)
+        number = int(given) if self.is_integer and not self.is_hyper else as_float(given)
         if number not in numbers:
             shown = given if self.is_hyper and given == number else number
             finite = " and finite" if number == math.inf and numbers.low > -math.inf else ""
@@ -363,13 +370,6 @@ def with_ranges(doc: str | None, kinds: Mapping[str, ArgumentKind]) -> str | Non
     # Indented as docstrings are. The blank line ends an example before it.
     paragraph = textwrap.indent(textwrap.fill(f"Ranges: {said}.", 92), "    ")
     return f"{doc.rstrip()}\n\n{paragraph}\n    "
-
-
-def _float(x: float) -> float:
-    try:
-        return float(x)
-    except OverflowError:  # of an integer
-        return math.inf if x > 0 else -math.inf
 
 
 def _in_single(number: float) -> str:

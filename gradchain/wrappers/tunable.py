@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradchain.core.advice import meant
+from gradchain.core.advice import brief, meant
 from gradchain.core.call import is_call
 from gradchain.core.columns import Columns
 from gradchain.core.entries import is_variable, unboxed
 from gradchain.core.errors import check_slots, quote
 from gradchain.core.factory import FACTORIES
+from gradchain.core.intervals import are_numbers, as_float
 from gradchain.core.ranges import EVERY, ArgumentKind
 from gradchain.core.right_calls import called_as
 from gradchain.core.stage import Body, Stage, free_name, run_inside
@@ -40,6 +41,8 @@ def tunable(
     the state alone decides, also one from a checkpoint. Everywhere else in the library it is the
     other way round: constants never enter a state, and those in the code hold. They can be changed
     between two steps, with ``set_hyperparams`` or in the dict itself, and nothing compiles again.
+    ``set_hyperparams`` refuses a number out of the range of its argument; one that is written into
+    the dict is held there, at the end of the range or just inside.
 
     A name is that of the argument: ``learning_rate``; of a number in a schedule it is
     ``learning_rate/peak_value``. Where two members have the same, the name of the member stands
@@ -133,8 +136,12 @@ class Tunable(Body):
         values = own["hyperparams"]
         check_slots(f"{stage}/hyperparams", set(self.names), values)
         for name, value in values.items():
-            found = jnp.shape(value)
-            shape = jnp.shape(self.constants[name])
+            if not are_numbers(value):
+                raise TypeError(
+                    f"the hyperparameter {name!r} in the state of {stage!r} must be a number, not"
+                    f" {brief(value)}. set_hyperparams changes it."
+                )
+            found, shape = jnp.shape(value), jnp.shape(self.constants[name])
             if found != shape:
                 raise ValueError(
                     f"the hyperparameter {name!r} in the state of {stage!r} has shape"
@@ -145,13 +152,8 @@ class Tunable(Body):
 
     def in_range(self, stage: str, values: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """The hyperparameters in range; traced ones are held."""
-
-        def admitted(name: str, x: jax.Array) -> jax.Array:
-            kind = self.kinds[name]
-            kind.admit(f"the state of {stage!r}: {name}", x)
-            return kind.range.held(x) if kind.range and is_traced([x]) else x
-
-        return {name: admitted(name, x) for name, x in values.items()}
+        admit = lambda name, x: self.kinds[name].admit(f"the state of {stage!r}: {name}", x)
+        return {name: admit(name, x) for name, x in values.items()}
 
     @classmethod
     def run(
@@ -351,10 +353,10 @@ def _full_name(name: str, entries: list[tuple[dict[str, int], frozenset[str]]]) 
 
 def _like(name: str, value: Any, old: jax.Array, members: frozenset[str]) -> jax.Array:
     """``value`` in the dtype and in the place of ``old``."""
-    if value is None or isinstance(value, bool | str) or callable(value):
+    if not are_numbers(value):
         hint = "; give its value at this step" if callable(value) else ""
-        raise TypeError(f"set_hyperparams: {name} must be a number, not {value!r}{hint}.")
-    new = jnp.asarray(value, old.dtype)
+        raise TypeError(f"set_hyperparams: {name} must be a number, not {brief(value)}{hint}.")
+    new = jnp.asarray(as_float(value) if isinstance(value, int) else value, old.dtype)
     if new.shape != old.shape:
         raise ValueError(
             f"set_hyperparams: {name} must have shape {list(old.shape)}, not {list(new.shape)}."

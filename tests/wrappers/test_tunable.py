@@ -385,6 +385,10 @@ def test_dtype_and_sharding_stay():
         ("momentum", "0.9", TypeError, "momentum must be a number, not '0.9'"),
         ("momentum", None, TypeError, "momentum must be a number, not None"),
         ("momentum", True, TypeError, "momentum must be a number, not True"),
+        ("momentum", 1 + 0j, TypeError, r"momentum must be a number, not \(1\+0j\)"),
+        ("momentum", b"1", TypeError, "momentum must be a number, not b'1'"),
+        ("momentum", jax.random.key(0), TypeError, "momentum must be a number, not key"),
+        ("momentum", 10**400, ValueError, "momentum must be in .*, not inf"),
         (
             "learning_rate",
             RATE,
@@ -411,6 +415,28 @@ def test_a_number_out_of_range_in_the_state_is_held_at_its_end():
     state = tx.init(g)
     state["tunable"]["hyperparams"]["max_delta"] = jnp.asarray(-1.0)
     assert (jax.jit(tx.update)(g, state, g)[0] == 0).all()
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.99999999, jnp.float32(1.0), 7, 10.0**300])
+def test_a_number_at_an_end_outside_is_held_just_inside(decay):
+    """A decay of 1 would divide by zero, in silence."""
+    tx, g = gc.tunable(gc.adam(0.1)), jnp.ones(2)
+    for name in ("b1", "b2"):
+        state = tx.init(g)
+        state["tunable"]["hyperparams"][name] = decay
+        updates, state = tx.update(g, state, g)
+        assert np.isfinite(updates).all()
+        assert state["tunable"]["hyperparams"][name] >= 1.0  # as it was written
+
+
+@pytest.mark.parametrize("wrong", [None, 1 + 0j, True, jax.random.key(0)])
+def test_what_is_no_number_in_the_state_is_named(wrong):
+    tx, g = gc.tunable(gc.adam(0.1)), jnp.ones(2)
+    state = tx.init(g)
+    state["tunable"]["hyperparams"]["b1"] = wrong
+    for update in (tx.update, jax.jit(tx.update)):
+        with pytest.raises(TypeError, match=r"'b1' in the state .* must be a number"):
+            update(g, state, g)
 
 
 def test_a_state_without_a_tunable():
