@@ -305,22 +305,18 @@ def test_a_schedule_at_an_end_that_is_outside_is_held_just_inside():
         assert np.isfinite(tx.update(g, tx.init(p), p)[0]).all()
 
 
-def counts_given(row):
-    """The counts that a row has itself."""
-    tx = row.make()
-    kinds = tx.factory.kinds.items()
-    return [(k, kind) for k, kind in kinds if kind.is_count or kind.is_static]
-
-
 @pytest.mark.rotated(4)
+@pytest.mark.usefixtures("jax_as_users_have_it")
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_a_traced_count_is_taken_or_refused_by_name(row):
     """Of those that decide a shape, as of arguments that are no numbers, the call is refused."""
     tx, shapes = row.make(), {"bias": (3,), "kernel": (3, 2)}
     p = samples.params(jnp.float32, shapes)
     g = samples.at(0, samples.gradients(jnp.float32, 3, shapes))
-    for name, kind in counts_given(row):
-        n = tx.arguments[name] if isinstance(tx.arguments[name], int) else 3
+    for name, kind in tx.factory.kinds.items():
+        n = tx.arguments[name]
+        if not (kind.is_count and type(n) is int):
+            continue
 
         def run(n, name=name):
             changed = tx.replace(**{name: n})
