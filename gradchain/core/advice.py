@@ -342,15 +342,26 @@ def no_name(name: str, rooms: Iterable[str], room: str = "") -> str:
     if native:
         make = package.get(native)
         return f"{text} Here that is {call_of(make) if is_uncalled(make) else native}.{optax}"
-    own = vars(package[room]) if room else package
-    by_lower = {k.lower(): k for k, x in own.items() if k not in rooms and _is_public(x, k)}
-    if close := difflib.get_close_matches(name.lower(), by_lower, n=1):
-        found, above = own[by_lower[close[0]]], f"gc.{room}." if room else "gc."
-        call = call_of(found) if is_uncalled(found) else f"{above}{by_lower[close[0]]}"
-        text = f"{text} Did you mean {call}?"
-    elif longer := [k for low, k in by_lower.items() if name.lower() in low]:
-        text = f"{text} There are {first_names(sorted(longer))}."
-    return f"{text}{optax}"
+    asked = [room, *sorted(rooms - {room, "as_optax"})]
+    names = {at: _names_in(vars(package.get(at, object)) if at else package) for at in asked}
+    alike = [(at, k) for at in asked for k in names[at] if _bare(k) == _bare(name)]
+    lower = {k.lower(): k for k in names[room]}
+    close = difflib.get_close_matches(name.lower(), lower, n=1)
+    for at, known in alike or [(room, lower[k]) for k in close]:
+        make = vars(package[at])[known] if at else package[known]
+        call = call_of(make) if is_uncalled(make) else f"gc.{at}{'.' * bool(at)}{known}"
+        return f"{text} Did you mean {call}?{optax}"
+    longer = sorted(k for low, k in lower.items() if name.lower() in low)
+    return f"{text}{f' There are {first_names(longer)}.' if longer else ''}{optax}"
+
+
+def _names_in(module: Mapping[str, object]) -> list[str]:
+    """The names of a module that are for users."""
+    return [k for k, x in module.items() if _is_public(x, k)]
+
+
+def _bare(name: str) -> str:
+    return name.lower().replace("_", "")
 
 
 def asked_of(room: str, rooms: Collection[str]) -> Callable[[str], Any]:
@@ -375,5 +386,4 @@ def _is_public(x: object, name: str) -> bool:
 def _foreign(name: str) -> str | None:
     """What is called so elsewhere, in whatever case."""
     by_lower = {known.lower(): native for known, native in NAMES.items()}
-    bare = name.lower().replace("_", "")
-    return NAMES.get(name) or LOSSES.get(bare) or by_lower.get(name.lower())
+    return NAMES.get(name) or LOSSES.get(_bare(name)) or by_lower.get(name.lower())

@@ -279,7 +279,8 @@ NAMES = {
     "OptimizerWithExtraArgs": "GradientTransformation",
     "GradientTransformationExtraArgs": "GradientTransformation",
 }
-NAMES["AveragedModel"] = NAMES["SWA"]
+NAMES |= {"AveragedModel": NAMES["SWA"]}
+NAMES |= {"inject_stateful_hyperparams": NAMES["inject_hyperparams"]}
 
 _CLASSES = "losses.softmax_cross_entropy_with_integer_labels(logits, labels)"
 _SHARES = "losses.softmax_cross_entropy(logits, probabilities)"
