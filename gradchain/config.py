@@ -191,7 +191,7 @@ def _refuse_names_below(config: Config) -> None:
 
 
 def _meant(name: str, kind: type[Call] | None) -> Factory:
-    """The factory of a kind that a name means, or a usual one."""
+    """The factory that a name means, or a usual one."""
     own = _own(name)
     known = [n for n, factory in FACTORIES.items() if kind in (None, factory.kind)]
     near = [n for n in known if own in n] if kind is Schedule else []

@@ -21,7 +21,7 @@ from jax import lax
 
 from gradchain.core.advice import brief
 from gradchain.core.plain import checks_numbers
-from gradchain.core.types import Numeric, Tree
+from gradchain.core.types import Number, Numeric, Tree
 from gradchain.numerics.arithmetic import abs2, safe_divide
 from gradchain.numerics.lengths import bringing, length_of, shortening
 from gradchain.numerics.reductions import max_along, total_along, varying_axes
@@ -141,9 +141,7 @@ def _is_known_real(x: Any) -> bool:
 
 
 @checks_numbers
-def projection_hypercube(
-    tree: Tree, scale: Annotated[Numeric | jax.Array, "[0, inf]"] = 1.0
-) -> Tree:
+def projection_hypercube(tree: Tree, scale: Annotated[Number, "[0, inf]"] = 1.0) -> Tree:
     r"""The nearest point of :math:`0 \le x_i \le s`."""
     return projection_box(tree, 0.0, scale)
 
@@ -151,7 +149,7 @@ def projection_hypercube(
 @checks_numbers
 def projection_simplex(
     tree: Tree,
-    scale: Annotated[Numeric | jax.Array, "[0, inf)"] = 1.0,
+    scale: Annotated[Number, "[0, inf)"] = 1.0,
     *,
     over: Over = WHOLE,
 ) -> Tree:
@@ -210,7 +208,7 @@ def _threshold(x: Tree, scale: Numeric, over: Over) -> jax.Array:
 @checks_numbers
 def projection_l1_sphere(
     tree: Tree,
-    scale: Annotated[Numeric | jax.Array, "[0, inf)"] = 1.0,
+    scale: Annotated[Number, "[0, inf)"] = 1.0,
     *,
     over: Over = WHOLE,
 ) -> Tree:
@@ -229,7 +227,7 @@ def _on_l1_sphere(tree: Tree, scale: Numeric, over: Over) -> Tree:
 @checks_numbers
 def projection_l1_ball(
     tree: Tree,
-    scale: Annotated[Numeric | jax.Array, "[0, inf]"] = 1.0,
+    scale: Annotated[Number, "[0, inf]"] = 1.0,
     *,
     over: Over = WHOLE,
 ) -> Tree:
@@ -250,7 +248,7 @@ def projection_l1_ball(
 @checks_numbers
 def projection_l2_sphere(
     tree: Tree,
-    scale: Annotated[Numeric | jax.Array, "[0, inf)"] = 1.0,
+    scale: Annotated[Number, "[0, inf)"] = 1.0,
     *,
     over: Over = WHOLE,
 ) -> Tree:
@@ -268,7 +266,7 @@ def projection_l2_sphere(
 @checks_numbers
 def projection_l2_ball(
     tree: Tree,
-    scale: Annotated[Numeric | jax.Array, "[0, inf]"] = 1.0,
+    scale: Annotated[Number, "[0, inf]"] = 1.0,
     *,
     over: Over = WHOLE,
 ) -> Tree:
@@ -277,17 +275,13 @@ def projection_l2_ball(
 
 
 @checks_numbers
-def projection_linf_ball(
-    tree: Tree, scale: Annotated[Numeric | jax.Array, "[0, inf]"] = 1.0
-) -> Tree:
+def projection_linf_ball(tree: Tree, scale: Annotated[Number, "[0, inf]"] = 1.0) -> Tree:
     r"""The nearest point of :math:`|x_i| \le s`."""
     return map_leaves(lambda x: jnp.sign(x) * jnp.minimum(jnp.abs(x), scale), tree)
 
 
 @checks_numbers
-def projection_spectral_ball(
-    tree: Tree, scale: Annotated[Numeric | jax.Array, "[0, inf]"] = 1.0
-) -> Tree:
+def projection_spectral_ball(tree: Tree, scale: Annotated[Number, "[0, inf]"] = 1.0) -> Tree:
     r"""The nearest matrices with singular values of at most :math:`s`.
 
     The matrices of a leaf are its last two dimensions, each projected on its own; a vector is a
@@ -329,7 +323,7 @@ def projection_vector(x: Tree, a: Tree) -> Tree:
 def projection_hyperplane(
     x: Tree,
     a: Tree,
-    b: Annotated[Numeric | jax.Array, "(-inf, inf)"],
+    b: Annotated[Number, "(-inf, inf)"],
     *,
     over: Over = WHOLE,
 ) -> Tree:
@@ -351,7 +345,7 @@ def projection_hyperplane(
 
 @checks_numbers
 def projection_halfspace(
-    x: Tree, a: Tree, b: Annotated[Numeric | jax.Array, "(-inf, inf)"], *, over: Over = WHOLE
+    x: Tree, a: Tree, b: Annotated[Number, "(-inf, inf)"], *, over: Over = WHOLE
 ) -> Tree:
     r"""The nearest point to ``x`` of :math:`\langle a, x \rangle \le b`.
 

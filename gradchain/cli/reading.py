@@ -91,19 +91,15 @@ _PLAIN_YAML = {
 }
 
 
-def _read_yaml(title: str, text: str) -> Config:
-    try:
-        import yaml
-    except ImportError as error:
-        text = 'YAML needs PyYAML: pip install "gradchain[cli]", or write JSON'
-        raise BadInput(f"{title}: {text}") from error
+def _loader(yaml: Any) -> Any:
+    """The loader of files, from the module of PyYAML."""
 
     class Loader(yaml.SafeLoader):
-        """A safe loader with the values of JSON, and no others."""
+        """A safe loader with the values of JSON alone."""
 
         # To YAML 1.1, 1e-3 is text, no is false, and 010 is eight.
 
-        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        def flatten_mapping(self, node: Any) -> None:
             """Take merged keys over, unless they are multiplied."""
             own = len(node.value)
             super().flatten_mapping(node)
@@ -113,10 +109,10 @@ def _read_yaml(title: str, text: str) -> Config:
         # Deep ones are refused where their brackets are read: PyYAML looks back at all open ones
         # for each that follows.
 
-        def fetch_flow_collection_start(self, kind: type[yaml.Token]) -> None:
+        def fetch_flow_collection_start(self, TokenClass: Any) -> None:
             """Open a bracket."""
             self.check_depth()
-            super().fetch_flow_collection_start(kind)
+            super().fetch_flow_collection_start(TokenClass)
 
         def add_indent(self, column: int) -> bool:
             """Open a block, if it is indented more."""
@@ -128,13 +124,6 @@ def _read_yaml(title: str, text: str) -> Config:
             if self.flow_level + len(self.indents) > MAX_DEPTH + 1:
                 raise ValueError(f"it is nested too deep: more than {MAX_DEPTH} levels.")
 
-    def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-        if isinstance(node, yaml.MappingNode):
-            own = [k for k, _ in node.value if k.tag != _MERGE]
-            _without_repeats([(loader.construct_object(k, deep=True), None) for k in own])
-            loader.flatten_mapping(node)  # the keys of <<: *anchor, which its own override
-        return dict(loader.construct_pairs(node, deep=True))
-
     Loader.yaml_implicit_resolvers, Loader.yaml_constructors = {}, {}
     for kind, (pattern, first) in _PLAIN_YAML.items():
         tag = f"tag:yaml.org,2002:{kind}"
@@ -142,10 +131,21 @@ def _read_yaml(title: str, text: str) -> Config:
         Loader.add_constructor(tag, _scalar(yaml, kind, pattern))
     Loader.add_constructor("tag:yaml.org,2002:str", yaml.SafeLoader.construct_yaml_str)
     Loader.add_constructor("tag:yaml.org,2002:seq", yaml.SafeLoader.construct_yaml_seq)
-    Loader.add_constructor("tag:yaml.org,2002:map", mapping)
-    Loader.add_constructor(None, yaml.SafeLoader.construct_undefined)
+    Loader.add_constructor("tag:yaml.org,2002:map", _mapping(yaml))
+    undefined: Any = None  # of PyYAML: a tag that has no constructor
+    Loader.add_constructor(undefined, yaml.SafeLoader.construct_undefined)
+    return Loader
+
+
+def _read_yaml(title: str, text: str) -> Config:
     try:
-        return yaml.load(text, Loader)
+        import yaml
+    except ImportError as error:
+        text = 'YAML needs PyYAML: pip install "gradchain[cli]", or write JSON'
+        raise BadInput(f"{title}: {text}") from error
+
+    try:
+        return yaml.load(text, _loader(yaml))
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         begins_so = "'@'" in str(error.problem)
@@ -156,7 +156,7 @@ def _read_yaml(title: str, text: str) -> Config:
 
 
 def _scalar(yaml: Any, kind: str, pattern: str) -> Callable[[Any, Any], Any]:
-    """The constructor of a value that may have its tag written before it."""
+    """The constructor of a value, whose tag may be written."""
     usual = yaml.SafeLoader.yaml_constructors.get(f"tag:yaml.org,2002:{kind}")
 
     def construct(loader: Any, node: Any) -> Any:
@@ -165,5 +165,18 @@ def _scalar(yaml: Any, kind: str, pattern: str) -> Callable[[Any, Any], Any]:
             problem = f"{short(text)} is no {kind}"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return usual(loader, node)
+
+    return construct
+
+
+def _mapping(yaml: Any) -> Callable[[Any, Any], dict[Any, Any]]:
+    """The constructor of a dict, whose keys are text."""
+
+    def construct(loader: Any, node: Any) -> dict[Any, Any]:
+        if isinstance(node, yaml.MappingNode):
+            own = [k for k, _ in node.value if k.tag != _MERGE]
+            _without_repeats([(loader.construct_object(k, deep=True), None) for k in own])
+            loader.flatten_mapping(node)  # the keys of <<: *anchor, which its own override
+        return dict(loader.construct_pairs(node, deep=True))
 
     return construct

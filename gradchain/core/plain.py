@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, ParamSpec, TypeVar
@@ -21,16 +22,14 @@ from gradchain.tree.mapping import is_traced
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_ARRAYS = "| jax.Array"  # in an annotation: one number, or an array of them
-
 
 @dataclass(frozen=True)
 class Numbers:
     """The numbers that an argument of a plain function takes.
 
     A known one that is out of range is an error, a traced one is held in the range, as the value of
-    a schedule is. An annotation ``Numeric | jax.Array`` takes whole arrays, of which each element
-    is in the range.
+    a schedule is. ``Number`` in an annotation takes whole arrays, of which each element is in the
+    range.
 
     Attributes:
         kind: what the annotation says of one number.
@@ -43,9 +42,11 @@ class Numbers:
     @classmethod
     def of(cls, annotation: object) -> Numbers:
         """The numbers that an annotation says."""
-        if not isinstance(annotation, str):
-            return cls(ArgumentKind.of(annotation), False)
-        return cls(ArgumentKind.of(annotation.replace(_ARRAYS, "")), _ARRAYS in annotation)
+        text = str(annotation)
+        one = re.sub(r"\bNumber\b", "Numeric", text)
+        is_text = isinstance(annotation, str)
+        kind = ArgumentKind.of(one if is_text else annotation)
+        return cls(kind, is_text and one != text)
 
     def admit(self, where: str, value: Any) -> Any:
         """The value as the function is given it.

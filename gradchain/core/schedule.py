@@ -167,8 +167,8 @@ class Schedule(Call):
         for name, value in arguments.items():
             kind = self.factory.kinds[name]
             if callable(value) and kind.is_hyper:
-                is_ours = isinstance(value, Schedule)
-                given = (_Seen(value, seen), step) if is_ours else (value, step.value)
+                own: Schedule | None = value if isinstance(value, Schedule) else None
+                given = (value, step.value) if own is None else (_Seen(own, seen), step)
                 value = kind.at(f"{self.factory.name}: {name}", *given)
             else:
                 value = kind.held(value)
@@ -187,7 +187,7 @@ class Schedule(Call):
         return self
 
     def _examined(self) -> _Examined:
-        """The note that this schedule, or one that equals it, is right."""
+        """The note that this schedule is right."""
         is_inner = lambda x: isinstance(x, Schedule) and x is not self
         leaves, treedef = jax.tree.flatten(self, is_leaf=is_inner)
         own = lambda x: x.checked()._cache[_EXAMINED] if isinstance(x, Schedule) else identity(x)
@@ -321,7 +321,9 @@ class _Places(threading.local):
 
 
 class _Examined:
-    """The note that a schedule is right; equal ones have it in common.
+    """The note that a schedule is right.
+
+    Equal ones have it in common.
 
     Attributes:
         depth: how many schedules are nested in each other, this one included.

@@ -39,6 +39,9 @@ State: TypeAlias = dict[str, Any]
 Numeric: TypeAlias = float | int | jax.Array
 """A number: a Python one, or an array of shape ``()``."""
 
+Number: TypeAlias = float | int | jax.Array
+"""A number, or an array of numbers that broadcasts with what it is for."""
+
 Dtype: TypeAlias = Any
 """Anything that ``jnp.dtype`` takes: ``jnp.float32``, ``"bfloat16"``."""
 

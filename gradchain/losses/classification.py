@@ -9,7 +9,7 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.types import Numeric
+from gradchain.core.types import Number
 from gradchain.losses.inputs import (
     Array,
     labelled,
@@ -136,7 +136,7 @@ def poly_loss_cross_entropy(
     logits: Array,
     labels: Array,
     *,
-    epsilon: Annotated[Numeric | jax.Array, "(-inf, inf)"] = 2.0,
+    epsilon: Annotated[Number, "(-inf, inf)"] = 2.0,
     axis: int | tuple[int, ...] | None = -1,
     where: Array | None = None,
 ) -> jax.Array:
@@ -207,8 +207,8 @@ def sigmoid_focal_loss(
     logits: Array,
     labels: Array,
     *,
-    alpha: Annotated[Numeric | jax.Array | None, "[0, 1]"] = None,
-    gamma: Annotated[Numeric | jax.Array, "[0, inf)"] = 2.0,
+    alpha: Annotated[Number | None, "[0, 1]"] = None,
+    gamma: Annotated[Number, "[0, inf)"] = 2.0,
 ) -> jax.Array:
     r"""Binary cross entropy that counts easy examples less.
 

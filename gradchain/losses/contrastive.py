@@ -8,7 +8,7 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.types import Numeric
+from gradchain.core.types import Number, Numeric
 from gradchain.losses.inputs import Array, precise, shaped_like
 from gradchain.losses.limits import as_scale
 from gradchain.losses.regression import cosine_similarity
@@ -16,7 +16,7 @@ from gradchain.losses.regression import cosine_similarity
 
 @precise("embeddings")
 def ntxent(
-    embeddings: Array, labels: Array, temperature: Annotated[Numeric | jax.Array, "(0, inf)"] = 0.07
+    embeddings: Array, labels: Array, temperature: Annotated[Number, "(0, inf)"] = 0.07
 ) -> jax.Array:
     r"""The normalised temperature-scaled cross entropy (NT-Xent).
 
@@ -71,9 +71,9 @@ def triplet_margin_loss(
     positives: Array,
     negatives: Array,
     axis: int = -1,
-    norm_degree: Annotated[Numeric | jax.Array, "[1, inf)"] = 2,
-    margin: Annotated[Numeric | jax.Array, "[0, inf)"] = 1.0,
-    eps: Annotated[Numeric | jax.Array, "[0, inf)"] = 1e-6,
+    norm_degree: Annotated[Number, "[1, inf)"] = 2,
+    margin: Annotated[Number, "[0, inf)"] = 1.0,
+    eps: Annotated[Number, "[0, inf)"] = 1e-6,
 ) -> jax.Array:
     r"""The triplet loss :math:`\max(0, d_+ - d_- + m)`.
 

@@ -54,7 +54,7 @@ def class_labels(
 
 
 def refuse_class_numbers(
-    loss_name: str, logits: jax.Array, labels: Array, axis: Axis, way_out: str
+    loss_name: str, logits: Array, labels: Array, axis: Axis, way_out: str
 ) -> None:
     """Refuse integers of the shape of classes as probabilities."""
     axes = range(logits.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis

@@ -7,7 +7,7 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.types import Numeric
+from gradchain.core.types import Number, Numeric
 from gradchain.losses.inputs import (
     Array,
     Axis,
@@ -68,7 +68,7 @@ def huber_loss(
     predictions: Array,
     targets: Array | None = None,
     *,
-    delta: Annotated[Numeric | jax.Array, "(0, inf]"] = 1.0,
+    delta: Annotated[Number, "(0, inf]"] = 1.0,
 ) -> jax.Array:
     r"""Quadratic for small errors, linear for large ones.
 
@@ -139,7 +139,7 @@ def cosine_similarity(
     predictions: Array,
     targets: Array,
     *,
-    epsilon: Annotated[Numeric | jax.Array, "[0, inf)"] = 0.0,
+    epsilon: Annotated[Number, "[0, inf)"] = 0.0,
     axis: int | tuple[int, ...] | None = -1,
     where: Array | None = None,
 ) -> jax.Array:
@@ -185,7 +185,7 @@ def cosine_distance(
     predictions: Array,
     targets: Array,
     *,
-    epsilon: Annotated[Numeric | jax.Array, "[0, inf)"] = 0.0,
+    epsilon: Annotated[Number, "[0, inf)"] = 0.0,
     axis: int | tuple[int, ...] | None = -1,
     where: Array | None = None,
 ) -> jax.Array:
@@ -216,7 +216,7 @@ def cosine_distance(
 @precise("labels")
 def smooth_labels(
     labels: Array,
-    alpha: Annotated[Numeric | jax.Array, "[0, 1]"],
+    alpha: Annotated[Number, "[0, 1]"],
     *,
     axis: int | tuple[int, ...] | None = -1,
     where: Array | None = None,

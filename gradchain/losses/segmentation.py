@@ -7,7 +7,7 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.types import Numeric
+from gradchain.core.types import Number, Numeric
 from gradchain.losses.inputs import Array, Axis, precise, shaped_like
 from gradchain.losses.limits import not_negative, separated
 from gradchain.tree.mapping import is_traced
@@ -22,9 +22,9 @@ def dice_loss(
     targets: Array,
     *,
     class_weights: Array | None = None,
-    smooth: Annotated[Numeric | jax.Array, "[0, inf)"] = 1.0,
-    alpha: Annotated[Numeric | jax.Array, "[0, inf)"] = 0.5,
-    beta: Annotated[Numeric | jax.Array, "[0, inf)"] = 0.5,
+    smooth: Annotated[Number, "[0, inf)"] = 1.0,
+    alpha: Annotated[Number, "[0, inf)"] = 0.5,
+    beta: Annotated[Number, "[0, inf)"] = 0.5,
     apply_softmax: bool = True,
     reduction: str = "mean",
     ignore_background: bool = False,
@@ -140,7 +140,7 @@ def multiclass_generalized_dice_loss(
     predictions: Array,
     targets: Array,
     *,
-    smooth: Annotated[Numeric | jax.Array, "[0, inf)"] = 1.0,
+    smooth: Annotated[Number, "[0, inf)"] = 1.0,
     apply_softmax: bool = True,
     ignore_background: bool = False,
 ) -> jax.Array:
@@ -182,7 +182,7 @@ def binary_dice_loss(
     predictions: Array,
     targets: Array,
     *,
-    smooth: Annotated[Numeric | jax.Array, "[0, inf)"] = 1.0,
+    smooth: Annotated[Number, "[0, inf)"] = 1.0,
     apply_sigmoid: bool = True,
 ) -> jax.Array:
     """The Dice loss of one class, by image.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gradchain.core.types import Numeric
+from gradchain.core.types import Number, Numeric
 from gradchain.losses.inputs import Array, precise
 from gradchain.losses.labels import class_labels, is_known, of_known
 from gradchain.losses.limits import log_softmax, not_negative
@@ -25,7 +25,7 @@ def ctc_loss_with_forward_probs(
     label_paddings: Array,
     *,
     blank_id: int = 0,
-    log_epsilon: Annotated[Numeric | jax.Array, "(-inf, 0)"] = -1e5,
+    log_epsilon: Annotated[Number, "(-inf, 0)"] = -1e5,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     r"""The CTC loss, and its forward probabilities.
 
@@ -204,7 +204,7 @@ def ctc_loss(
     label_paddings: Array,
     *,
     blank_id: int = 0,
-    log_epsilon: Annotated[Numeric | jax.Array, "(-inf, 0)"] = -1e5,
+    log_epsilon: Annotated[Number, "(-inf, 0)"] = -1e5,
 ) -> jax.Array:
     """The CTC loss of each sequence.
 

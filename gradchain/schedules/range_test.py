@@ -17,7 +17,7 @@ import numpy as np
 from gradchain.core.plain import checks_numbers
 from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation, as_transformation
-from gradchain.core.types import Numeric, Params, Updates
+from gradchain.core.types import Params, Updates
 from gradchain.schedules.basic import exponential_decay
 
 
@@ -56,11 +56,11 @@ def find_learning_rate(
     params: Params,
     make: Callable[[Schedule], Any],
     batches: Iterable[Any],
-    low: Annotated[Numeric, "(0, inf)"] = 1e-7,
-    high: Annotated[Numeric, "(0, inf)"] = 10.0,
+    low: Annotated[float, "(0, inf)"] = 1e-7,
+    high: Annotated[float, "(0, inf)"] = 10.0,
     steps: Annotated[int, "[2, inf)"] = 100,
-    smoothing: Annotated[Numeric, "[0, 1)"] = 0.9,
-    divergence: Annotated[Numeric, "(0, inf]"] = 4.0,
+    smoothing: Annotated[float, "[0, 1)"] = 0.9,
+    divergence: Annotated[float, "(0, inf]"] = 4.0,
 ) -> LearningRateRange:
     r"""Find a learning rate by a range test.
 

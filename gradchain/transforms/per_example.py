@@ -19,7 +19,7 @@ from gradchain.core.ranges import Limit, NonNegative
 from gradchain.core.stage import Body, Stage
 from gradchain.core.transformation import transform
 from gradchain.core.trees import PerTree
-from gradchain.core.types import Numeric, Params, Tree, Updates
+from gradchain.core.types import Number, Params, Tree, Updates
 from gradchain.numerics.arithmetic import abs2, cast, compute_dtype, real_dtype
 from gradchain.numerics.lengths import Factor, root_of_squares, scaled, shortening
 from gradchain.numerics.reductions import varying_axes
@@ -87,7 +87,7 @@ def check_stack(name: str, tree: Tree, params: Params | None = None) -> None:
 
 @checks_numbers
 def per_example_global_norm_clip(
-    grads: Updates, l2_norm_clip: Annotated[Numeric | jax.Array, "[0, inf]"]
+    grads: Updates, l2_norm_clip: Annotated[Number, "[0, inf]"]
 ) -> tuple[Updates, jax.Array]:
     r"""Sum of per-example gradients, each clipped by its global norm.
 
@@ -121,7 +121,7 @@ def per_example_global_norm_clip(
 @checks_numbers
 def per_example_layer_norm_clip(
     grads: Updates,
-    global_l2_norm_clip: Annotated[Numeric | jax.Array, "[0, inf]"],
+    global_l2_norm_clip: Annotated[Number, "[0, inf]"],
     uniform: bool = True,
 ) -> tuple[Updates, Tree]:
     r"""Sum of per-example gradients, each clipped leaf by leaf.

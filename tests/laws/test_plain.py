@@ -57,7 +57,7 @@ def forms(x):
 
 def test_every_number_is_declared():
     is_number = lambda x: isinstance(x, int | float) and not isinstance(x, bool)
-    said = re.compile(r"\b(int|float|Numeric|PositiveInt|NonNegativeInt)\b")
+    said = re.compile(r"\b(int|float|Number|Numeric|PositiveInt|NonNegativeInt)\b")
     undeclared = [
         f"{name}.{p.name}"
         for name, f in FUNCTIONS.items()

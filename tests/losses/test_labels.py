@@ -209,5 +209,5 @@ def test_every_number_of_a_loss_has_a_range():
     for name in dir(losses):
         loss = getattr(losses, name)
         notes = getattr(loss, "__annotations__", {}) if name[0] != "_" else {}
-        found |= {(name, argument) for argument, note in notes.items() if "Numeric" in str(note)}
+        found |= {(name, argument) for argument, note in notes.items() if "Number" in str(note)}
     assert found == declared
