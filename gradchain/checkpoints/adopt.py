@@ -8,12 +8,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 
 from gradchain.checkpoints.foreign import join, read
-from gradchain.checkpoints.matching import Matching, Target, targets_of
+from gradchain.checkpoints.matching import Matching, targets_of
 from gradchain.checkpoints.names import leaf_path, up_to
+from gradchain.checkpoints.values import value_for
 from gradchain.core.errors import shape_dtype
 from gradchain.core.messages import refuse_swapped
 from gradchain.core.right_calls import called_as
@@ -55,8 +55,8 @@ def adopt_state(
     Returns:
         The state, of the structure, dtypes and sharding of ``tx.init(params)``, and the report,
         which prints as a table and has the paths: ``kept``, ``new``, ``reshaped`` (new, because the
-        shape is another) and ``dropped``. Its notes say where the dtype was another, or a counter
-        was rounded or held in the range of int32.
+        shape is another) and ``dropped``. Its notes say where the dtype was another, where numbers
+        are beyond the new one, and where a counter was rounded or held in the range of int32.
 
     Raises:
         ValueError: naming both, if two parts of the old state fit one place, or one fits two, or
@@ -182,6 +182,9 @@ class Report:
     __repr__ = __str__
 
 
+_ALONE = "starts anew beside slots that were kept"
+
+
 def _carry(matching: Matching) -> tuple[list[Row], dict[str, Any]]:
     """The rows of the report, and kept values by path."""
     rows: list[Row] = []
@@ -190,25 +193,23 @@ def _carry(matching: Matching) -> tuple[list[Row], dict[str, Any]]:
     went_on = {t.entry for t in matching.targets if t.per_leaf and t.source and t.fits}
     for target in matching.targets:
         slot = join(target.entry, target.slot)
+        is_alone = not target.per_leaf and target.entry in went_on
         if target.source is None:
-            is_alone = not target.per_leaf and target.entry in went_on
-            note = "starts anew beside slots that were kept" if is_alone else target.note
+            note = _ALONE if is_alone else target.note
             rows.append(Row("new", target.path, None, slot, note))
             continue
-        source = target.source.path
-        value = target.source.value
+        source, was = target.source.path, shape_dtype(target.source.value)
         if target.fits:
-            dtype = value.dtype if hasattr(value, "dtype") else jnp.result_type(value)
-            notes = [] if dtype == target.like.dtype else [f"cast from {dtype}"]
-            value, remarks = _counted(target, value)
-            note = ", ".join(notes + remarks)
+            is_clock = target.slot == "count"
+            kept, remarks = value_for(target.like, target.source.value, source, is_clock)
+            note = ", ".join(remarks)
             values[target.path] = _placed(
-                value,
+                kept,
                 target.like,
                 is_copy=source in sources,
             )
         else:
-            note = f"was {shape_dtype(value)}"
+            note = f"was {was}, {_ALONE}" if is_alone else f"was {was}"
         sources.add(source)
         status = "kept" if target.fits else "reshaped"
         rows.append(Row(status, target.path, source, slot, note))
@@ -218,30 +219,6 @@ def _carry(matching: Matching) -> tuple[list[Row], dict[str, Any]]:
             slot = up_to(path, leaf_path(path, leaves))
             rows.append(Row("dropped", None, path, slot))
     return rows, values
-
-
-def _counted(target: Target, value: Any) -> tuple[Any, list[str]]:
-    """The value of a counter in its range, and remarks.
-
-    Any other value is as it was.
-    """
-    if target.like.dtype.kind != "i" or isinstance(value, jax.ShapeDtypeStruct):
-        return value, []
-    x, most = np.asarray(value), np.iinfo(target.like.dtype)
-    assert target.source is not None
-    is_negative = target.slot == "count" and np.any(x < 0)
-    if is_negative or not np.all(np.isfinite(x)):
-        raise ValueError(
-            f"adopt_state: {target.source.path!r} of the old state is {x}, which is no number of"
-            f" steps; it is there in {x.dtype}. Put the right number in its place."
-        )
-    if x.dtype.kind == "b":
-        return x, []
-    whole = np.floor(x)
-    held = np.clip(whole, most.min, most.max)
-    remarks = [f"rounded from {x}"] if np.any(whole != x) else []
-    remarks += [f"{x} is held at {held.astype(target.like.dtype)}"] if np.any(held != whole) else []
-    return held.astype(target.like.dtype), remarks
 
 
 def _placed(

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from gradchain.checkpoints.foreign import Leaf, join, read
 from gradchain.checkpoints.names import above, base, last, leaf_path, up_to
+from gradchain.checkpoints.values import as_like, fits
 from gradchain.core.errors import quote
 from gradchain.core.factory import FACTORIES
 from gradchain.core.stage import PairBody
@@ -74,20 +74,15 @@ class Target:
         return up_to(self.source.name, self.rest)
 
     @property
-    def fits(self) -> bool:
-        """Whether the source can be kept.
-
-        It has to be of numbers, to have the same shape, and not to be complex where a real number
-        is wanted.
-        """
+    def value(self) -> Any:
+        """The value of the source, in the form of the new one."""
         assert self.source is not None
-        value = self.source.value
-        if not is_numeric(value):
-            return False
-        is_complex = lambda dtype: jnp.issubdtype(dtype, jnp.complexfloating)
-        was_complex = is_complex(jnp.result_type(value))
-        loses = was_complex and not is_complex(self.like.dtype)
-        return np.shape(value) == self.like.shape and not loses
+        return as_like(self.source.value, self.like)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the source can be kept."""
+        return fits(self.value, self.like)
 
 
 def targets_of(tx: GradientTransformation, template: State, params: Params) -> list[Target]:
@@ -359,9 +354,9 @@ def _nearness(target: Target, leaf: Leaf) -> tuple[int, int]:
 
 
 def _check_equal(target: Target, found: list[Leaf]) -> None:
-    is_known = lambda x: not isinstance(x, jax.ShapeDtypeStruct)
+    is_known = lambda x: is_numeric(x) and not isinstance(x, jax.ShapeDtypeStruct)
     values = [np.asarray(leaf.value) for leaf in found if is_known(leaf.value)]
-    if len(values) == 1 or all(np.array_equal(x, values[0]) for x in values):
+    if all(np.array_equal(x, values[0]) for x in values[1:]):
         return
     sources = [f"{leaf.path} = {leaf.value}" for leaf in found]
     _refuse(target.path, sources)

@@ -132,6 +132,21 @@ def put(state, path, value):
 
 @pytest.mark.rotated(20)
 @each_row
+def test_adopt_state_takes_the_number_out_of_an_array_of_one(row):
+    tx = row.make()
+    state = other = tx.init(P)
+    numbers = [(path, x) for path, x, is_one in declared_slots(tx, state) if is_one and not x.shape]
+    for path, x in numbers:
+        other = put(other, path, np.asarray(x)[None])
+    mended, report = gc.adopt_state(tx, other, P)
+    assert not report.new and not report.reshaped and not report.dropped
+    jax.tree.map(np.testing.assert_array_equal, mended, state)
+    notes = {row.path: row.note for row in report.rows}
+    assert all("[1]" in notes["/".join(path)] for path, _ in numbers)
+
+
+@pytest.mark.rotated(20)
+@each_row
 def test_no_counter_is_negative(row):
     """Those that start at 0 or above; outside ``jit``, in every wrapper, by their paths."""
     tx = row.make()
@@ -231,23 +246,60 @@ def test_a_clock_beyond_int32_is_named_and_mended(count):
     assert f"{count} is held at 2147483647" in str(report)
 
 
-@pytest.mark.parametrize("count", [np.float32(2.5), 2.5, np.float64(2.0), np.int8(2), True])
+@pytest.mark.parametrize(
+    "count", [np.float32(2.5), 2.5, np.float64(2.0), np.int8(2), True, 2 + 0j, np.array([[2]])]
+)
 def test_adopt_state_makes_a_whole_number_of_a_clock(count):
     state, report = gc.adopt_state(SCHEDULED, with_count(count), P)
-    assert state["scale_by_learning_rate"]["count"] == int(count)
-    assert (f"rounded from {count}" in str(report)) == (int(count) != count)
+    whole = int(np.real(np.asarray(count)).item())
+    assert state["scale_by_learning_rate"]["count"] == whole
+    assert (f"rounded from {count}" in str(report)) == (whole != count)
 
 
-@pytest.mark.parametrize("count", [np.int8(-56), np.float32(np.nan), np.inf, -1])
+@pytest.mark.parametrize("count", [np.int8(-56), np.float32(np.nan), np.inf, -1, -(10**30)])
 def test_adopt_state_refuses_a_clock_that_tells_no_time(count):
     with pytest.raises(ValueError, match="'scale_by_learning_rate/count' of the old state is"):
         gc.adopt_state(SCHEDULED, with_count(count), P)
 
 
-def test_adopt_state_says_that_a_clock_starts_anew_beside_kept_slots():
-    _, report = gc.adopt_state(SCHEDULED, with_count(None, of="scale_by_adam"), P)
+@pytest.mark.parametrize(
+    "count", [None, "3", 3 + 1j, np.array([3, 4]), jax.random.key(0), object()], ids=type
+)
+def test_adopt_state_says_that_a_clock_starts_anew_beside_kept_slots(count):
+    _, report = gc.adopt_state(SCHEDULED, with_count(count, of="scale_by_adam"), P)
     (told,) = [row for row in report.rows if row.path == "scale_by_adam/count"]
-    assert told.status == "new" and "beside slots that were kept" in told.note
+    assert told.status == ("new" if count is None else "reshaped")
+    assert "beside slots that were kept" in told.note
+
+
+def test_adopt_state_holds_a_clock_of_any_size():
+    state, report = gc.adopt_state(SCHEDULED, with_count(10**30), P)
+    assert state["scale_by_learning_rate"]["count"] == 2**31 - 1
+    assert f"{10**30} is held at 2147483647" in str(report)
+
+
+def test_adopt_state_says_which_numbers_the_dtype_cannot_hold():
+    old = np.array([1e300, -1e300, 1e-300, 0.0, np.inf, 1.0])
+    for change, note in (
+        (lambda x: x, "cast from float64, 2 of 6 became inf, 1 of 6 became 0"),
+        (lambda x: x[3:], "cast from float64"),
+    ):
+        params = {"w": jnp.zeros(change(old).shape)}
+        tx = gc.scale_by_adam()
+        state = put(tx.init(params), ("scale_by_adam", "mu", "w"), change(old))
+        _, report = gc.adopt_state(tx, state, params)
+        (told,) = [row for row in report.rows if row.path == "scale_by_adam/mu/w"]
+        assert (told.status, told.note) == ("kept", note)
+
+
+def test_adopt_state_refuses_mere_shapes_in_the_place_of_arrays():
+    shapes = jax.eval_shape(SCHEDULED.init, P)
+    for path in (("scale_by_adam", "count"), ("scale_by_adam", "mu", "scale")):
+        shape = jax.ShapeDtypeStruct((), jnp.int32 if path[-1] == "count" else jnp.float32)
+        with pytest.raises(TypeError, match=f"a mere shape at '{'/'.join(path)}'.*eval_shape"):
+            gc.adopt_state(SCHEDULED, put(SCHEDULED.init(P), path, shape), P)
+    state, report = gc.adopt_state(SCHEDULED, shapes, jax.eval_shape(lambda: P))
+    assert state == shapes and not report.new
 
 
 def test_a_leaf_that_is_no_number_is_named():
