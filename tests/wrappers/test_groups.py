@@ -192,7 +192,7 @@ def test_no_leaves_need_no_rule(tree):
             gc.sgd(0.1),
             "a tree of bools holds '\\*bias'",
         ),
-        ([("*", gc.linear_schedule(1.0, 0.0, 5))], None, "Wrap a schedule in scale_by_schedule"),
+        ([("*", gc.linear_schedule(1.0, 0.0, 5))], None, r"scale_by_learning_rate\(schedule\)"),
     ],
 )
 def test_rules_that_are_none(rules, default, message):

@@ -441,7 +441,7 @@ def test_what_is_no_number_in_the_state_is_named(wrong):
 
 def test_a_state_without_a_tunable():
     with pytest.raises(
-        ValueError, match="no tunable in this state has 'learning_rate'; there are none"
+        ValueError, match="'learning_rate' is not in this state, since no tunable is there"
     ):
         gc.set_hyperparams(gc.sgd(0.1).init(PARAMS), learning_rate=0.5)
 
