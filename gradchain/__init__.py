@@ -332,9 +332,10 @@ from gradchain.wrappers.mechanic import mechanize as mechanize
 from gradchain.wrappers.micro_batch import micro_batch as micro_batch
 from gradchain.wrappers.radial import remove_radial as remove_radial
 from gradchain.wrappers.schedule_free import schedule_free as schedule_free
+from gradchain.wrappers.set_hyperparams import set_hyperparams as set_hyperparams
 from gradchain.wrappers.sharpness import asam as asam, looksam as looksam, sam as sam
 from gradchain.wrappers.spikes import skip_spikes as skip_spikes
-from gradchain.wrappers.tunable import set_hyperparams as set_hyperparams, tunable as tunable
+from gradchain.wrappers.tunable import tunable as tunable
 
 __version__ = "0.1.0"
 

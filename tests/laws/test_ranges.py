@@ -136,6 +136,31 @@ def test_a_number_near_an_end_is_accepted_where_float32_has_it():
 
 
 @each_factory
+def test_the_state_of_a_tunable_takes_what_the_argument_takes(factory):
+    for name, kind in arguments(factory, HYPERS):
+        full = f"{factory}/{name}"
+        state = {"tunable": {"hyperparams": {full: jnp.float32(0.5)}}}
+        words = re.escape(kind.range.words())
+        for x in outside(kind.range):
+            with pytest.raises(
+                ValueError, match=f"{name} must be {words}, not {re.escape(repr(x))}"
+            ):
+                gc.set_hyperparams(state, **{full: x})
+        for x in rounded_out(kind.range):
+            with pytest.raises(ValueError, match=f"and {re.escape(repr(x))} is .* in float32"):
+                gc.set_hyperparams(state, **{full: x})
+        for x in (1e-50, 1e300):
+            if x in kind.range:
+                with pytest.raises(
+                    ValueError, match=f"and {re.escape(repr(x))} is (0|inf) in float32"
+                ):
+                    gc.set_hyperparams(state, **{full: x})
+        for x in ends(kind.range):
+            new = gc.set_hyperparams(state, **{full: x})
+            assert new["tunable"]["hyperparams"][full] == np.float32(x)
+
+
+@each_factory
 def test_the_ends_of_a_range_are_accepted(factory):
     for name, kind in arguments(factory, KINDS):
         for x in ends(kind.range):

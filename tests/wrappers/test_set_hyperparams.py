@@ -123,6 +123,33 @@ def test_no_value_is_set_if_one_is_refused():
         assert float(held(optimizer)["learning_rate"][...]) == np.float32(0.1)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        1j,
+        {"a": 1.0},
+        {},
+        jax.random.key(0),
+        jnp.array(True),
+        True,
+        "0.1",
+        None,
+        abs,
+        jax.ShapeDtypeStruct((), jnp.float32),
+    ],
+    ids=str,
+)
+def test_what_is_no_number_is_named(value):
+    with pytest.raises(TypeError, match="set_hyperparams: learning_rate must be a number, not "):
+        gc.set_hyperparams(gc.tunable(gc.sgd(0.1)).init(PARAMS), learning_rate=value)
+
+
+def test_a_state_of_mere_shapes_is_named():
+    shapes = jax.eval_shape(gc.tunable(gc.sgd(0.1)).init, PARAMS)
+    with pytest.raises(TypeError, match="holds a mere shape as learning_rate"):
+        gc.set_hyperparams(shapes, learning_rate=0.5)
+
+
 # ------------------------------------------------------------------------------------------- names
 
 TWO_CLIPS = gc.chain(gc.clip(1.0), gc.sgd(COSINE, momentum=0.9), gc.clip(2.0))
