@@ -170,7 +170,7 @@ class Schedule(Call):
                 own: Schedule | None = value if isinstance(value, Schedule) else None
                 given = (value, step.value) if own is None else (_Seen(own, seen), step)
                 value = kind.at(f"{self.factory.name}: {name}", *given)
-            else:
+            elif isinstance(value, jax.Array):
                 value = kind.held(value)
             if not (is_exact and kind.is_integer):  # boundaries stay integers
                 arguments[name] = jax.tree.map(cast, value, is_leaf=is_call)

@@ -25,6 +25,7 @@ from gradchain.tree.mapping import tree_map_live, upcast
 from gradchain.tree.selecting import is_tree_of_choices
 
 LOCALITIES = ("element", "leaf", "matrix", "tree")
+_ARRAYS = (jnp.ndarray, tuple, list, dict)  # or what may hold some
 Extra: TypeAlias = dict[str, Any]  # extra arguments of update, by name
 Ran: TypeAlias = tuple[Columns, list[Any]]  # the updates after members, and their new states
 
@@ -176,10 +177,11 @@ class Stage:
         if scheduled:
             check_clock(name, count)
         at = lambda k, v: kinds[k].at(f"{call.factory.name}: {k}", v, count)
-        held = {k: kinds[k].held(v) for k, v in call.arguments.items() if k in kinds}
+        arrays = {k: v for k, v in call.arguments.items() if isinstance(v, _ARRAYS) and k in kinds}
+        held = {k: kinds[k].held(v) for k, v in arrays.items()}
         self.numbers = call.arguments | held | {k: at(k, v) for k, v in scheduled.items()}
         parts = [x for v in self.numbers.values() for x in (v if _is_row(v) else (v,))]
-        self.arrays = list(filter(is_float_array, parts))
+        self.arrays = [x for x in parts if isinstance(x, jnp.ndarray) and is_float_array(x)]
         self.body = self._make(self.numbers)
         self.has_clock = not self.body.keeps_clock and (bool(scheduled) or self.body.needs_step)
 
