@@ -75,7 +75,7 @@ class Target:
 
     @property
     def value(self) -> Any:
-        """The value of the source, in the form of the new one."""
+        """The source's value, in the form of the new one."""
         assert self.source is not None
         return as_like(self.source.value, self.like)
 

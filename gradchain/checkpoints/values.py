@@ -1,4 +1,4 @@
-"""Old values in the forms of new ones, and what is to be said of them."""
+"""Old values in the forms of new ones, with remarks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gradchain.tree.limits import short
 
 
 def as_like(value: Any, like: jax.Array | jax.ShapeDtypeStruct) -> Any:
-    """A value in the form of a new one, as far as it says the same.
+    """A value in the form of a new one.
 
-    An array of one number in the place of a number is that number, and a complex number without an
+    It says the same: an array of one number in the place of a number is that number, and a complex number without an
     imaginary part is real.
     """
     if like.shape or not is_numeric(value) or math.prod(np.shape(value)) != 1:
@@ -44,7 +44,7 @@ def fits(value: Any, like: jax.Array | jax.ShapeDtypeStruct) -> bool:
 def value_for(
     like: jax.Array | jax.ShapeDtypeStruct, given: Any, path: str, is_clock: bool
 ) -> tuple[Any, list[str]]:
-    """A value that fits, as it is kept, and remarks for the report.
+    """A value that fits, as it is kept, with remarks.
 
     Args:
         like: the array in whose place it goes.
@@ -97,7 +97,7 @@ def _counted(path: str, value: Any, dtype: Dtype, is_clock: bool) -> tuple[Any, 
 
 
 def _rounded(value: Any, dtype: Dtype) -> tuple[Any, list[str]]:
-    """Numbers in their dtype, and remarks on those that are beyond it."""
+    """Numbers in their dtype, with remarks on those beyond it."""
     old = _dtype_of(value)
     if not jnp.issubdtype(old, jnp.inexact) or jnp.finfo(old).max <= jnp.finfo(dtype).max:
         return value, []

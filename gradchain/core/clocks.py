@@ -29,7 +29,10 @@ _MAX_MADE = 10_000
 
 
 def known_places(leaves: list[Any], treedef: Structure) -> Places | None:
-    """Where the integers of a state are, if steps have made all."""
+    """Where integers of a state are, if all are known.
+
+    They are known if steps have made them.
+    """
     places = _PLACES.get(treedef)
     if places is None:
         return None
@@ -41,7 +44,7 @@ def known_places(leaves: list[Any], treedef: Structure) -> Places | None:
 
 
 def remember(places: Places | None, state: State) -> None:
-    """Take note of the integers in a state that a step has made.
+    """Take note of the integers that a step has made.
 
     ``places`` is what is known of the state before the step.
     """
@@ -101,7 +104,7 @@ def check_counters(facts: Facts, state: State, above: str = "") -> None:
 
 
 def _is_negative(x: Any) -> bool:
-    """Whether it is a negative integer; other kinds are not looked at."""
+    """Whether it is a negative integer."""
     if isinstance(x, jax.Array):
         is_there = _counts(x) and not x.is_deleted() and x.is_fully_replicated
         return is_there and bool(np.any(jax.device_get(x) < 0))

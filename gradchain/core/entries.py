@@ -27,9 +27,9 @@ def entries(node: Any) -> dict[str, Any]:
 
 
 def held_by(x: Any) -> Any:
-    """The state in what holds one; anything else as it is.
+    """The state in what holds one, else ``x`` itself.
 
-    That is an ``nnx.Optimizer``, the ``nnx.State`` of one, or a ``TrainState``.
+    One is held by an ``nnx.Optimizer``, the ``nnx.State`` of one, or a ``TrainState``.
     """
     if type(x) is dict or not (isinstance(x, Mapping) or hasattr(x, "opt_state")):
         return x

@@ -1,4 +1,4 @@
-"""How deep transformations may stand in each other, and how many."""
+"""How many transformations may stand in each other."""
 
 from __future__ import annotations
 

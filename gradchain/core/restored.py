@@ -111,9 +111,9 @@ def check_numbers(
     numbers: Mapping[str, Leaf],
     slots: Mapping[str, Slot],
 ) -> None:
-    """Raise an error unless slots are of their kinds and shapes.
+    """Refuse numbers of a stage of another kind or shape.
 
-    They are those that a stage has once. A shape that follows from parameters which are not there
+    They are slots that it has once. A shape that follows from parameters which are not there
     is not looked at.
     """
     for name, x in numbers.items():
@@ -126,7 +126,7 @@ def check_numbers(
 
 
 def _check_shape(described: str, x: Leaf, expected: Shape | None) -> None:
-    """Refuse an array in the place of a number, or of another."""
+    """Refuse an array of another shape."""
     found = jnp.shape(x)
     if found == expected:
         return

@@ -83,7 +83,7 @@ class PerTree(Lift):
 
 
 def _of_tree(slot: Slot, params: Params) -> Slot:
-    """A slot whose size is known, if it is one per tree."""
+    """A slot per tree with its size, or another unchanged."""
     is_open = slot.relation == "scalar" and callable(slot.size)
     return slot(size=slot.size(params)) if is_open else slot
 
