@@ -19,7 +19,7 @@ from gradchain import (
 )
 from gradchain.checkpoints.adopt import adopt_state as adopt_state
 from gradchain.config import from_config as from_config, to_config as to_config
-from gradchain.core import advice as _advice, ranges as ranges, slots as slots
+from gradchain.core import names as _names, ranges as ranges, slots as slots
 from gradchain.core.apply import apply_updates as apply_updates
 from gradchain.core.around import around as around, run_if as run_if
 from gradchain.core.lift import elementwise as elementwise, leafwise as leafwise
@@ -368,9 +368,7 @@ def __dir__() -> list[str]:
 
 
 if not _TYPE_CHECKING:  # a checker would take it for leave to ask for anything
-
-    def __getattr__(name: str) -> object:
-        raise AttributeError(_advice.no_name(name, _PUBLIC_ROOMS), name=name)
+    __getattr__ = _names.asked_of("", _PUBLIC_ROOMS)
 
     for _name in _PUBLIC_ROOMS & globals().keys():
-        globals()[_name].__getattr__ = _advice.asked_of(_name, _PUBLIC_ROOMS)
+        globals()[_name].__getattr__ = _names.asked_of(_name, _PUBLIC_ROOMS)

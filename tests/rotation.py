@@ -26,7 +26,12 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 #: Where rows are run on trees of many kinds, which have not all the names that they choose by.
-OF_MANY_TREES = ("tests/laws/", "tests/integration/test_tree_kinds", "test_watch.py::test_updates")
+OF_MANY_TREES = (
+    "tests/laws/",
+    "tests/integration/test_tree_kinds",
+    "tests/inspection/test_hyperparams",
+    "test_watch.py::test_updates",
+)
 IDLE_PATTERN = "gradchain.core.idle.IdlePatternWarning"
 
 

@@ -44,6 +44,7 @@ CORE = [
     "intervals",
     "errors",
     "advice",
+    "names",
     "roles",
     "slots",
     "restored",

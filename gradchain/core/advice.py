@@ -5,20 +5,18 @@ from __future__ import annotations
 import difflib
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from types import FunctionType, ModuleType
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FunctionType
 from typing import Any, TypeGuard
 
 import jax
 
-from gradchain.core.errors import first_names, shape_dtype
+from gradchain.core.errors import shape_dtype
 from gradchain.core.foreign_names import (
     ARGUMENTS,
     ATTRIBUTES,
     ELSEWHERE,
-    LOSSES,
     METHODS,
-    NAMES,
     NO_METHODS,
 )
 from gradchain.tree.selecting import as_expression, name_of
@@ -222,14 +220,17 @@ def native_names(given: Mapping[str, Any], known: Iterable[str]) -> dict[str, An
     found: dict[str, Any] = {}
     for name, value in given.items():
         natives = [n for n in ARGUMENTS.get(name, "").split() if n in known]
-        is_row = name in _ROWS and isinstance(value, tuple | list)
-        own = [name] if name in known or not natives else natives
-        found |= dict(zip(own, value if is_row and own == natives else [value], strict=False))
+        if name in known or not natives:
+            found[name] = value
+        elif name in _ROWS and isinstance(value, tuple | list):
+            found |= zip(natives, value, strict=False)
+        else:
+            found[natives[0]] = value
     return found
 
 
 def misplaced(name: str, value: object, factory: str = "") -> str:
-    """A sentence on a value in the place of another, for a factory."""
+    """A sentence on a value in the place of another."""
     if name == "b1" and isinstance(value, tuple | list):
         betas = ", ".join(f"b{i}={brief(beta)}" for i, beta in enumerate(value, 1))
         return f" Betas are arguments of their own: {betas}."
@@ -240,16 +241,23 @@ def misplaced(name: str, value: object, factory: str = "") -> str:
     if name == "learning_rate" and isinstance(value, dict | list | tuple):
         return " Rates of groups: groups([('head/*', {'learning_rate': 0.1})], default=sgd(0.01))."
     if name == "learning_rate" and value is None:
-        direction = _flat(f"scale_by_{factory.removesuffix('w')}") or _flat(f"scale_by_{factory}")
-        if direction:
-            return f" For no rate, take the member that makes the direction: {call_of(direction)}."
-        return (
-            " An optimizer without a rate is its members in front of scale_by_learning_rate: adam"
-            " is chain(scale_by_adam(), scale_by_learning_rate(rate))."
-        )
+        return _without_a_rate(factory)
     if isinstance(value, str) and _is_number(value):
         return f" Write it without quotes: {float(value)!r}."
     return ""
+
+
+def _without_a_rate(factory: str) -> str:
+    """A sentence on the direction of an optimizer alone."""
+    own = factory.removesuffix("w")
+    direction = _flat(f"scale_by_{own}") or _flat(f"scale_by_{factory}")
+    if direction:
+        call = call_of(direction)
+        return f" For no rate, take the member that makes the direction: {call}."
+    return (
+        " An optimizer without a rate is its members in front of scale_by_learning_rate: adam is"
+        " chain(scale_by_adam(), scale_by_learning_rate(rate))."
+    )
 
 
 def _lower(x: object) -> str:
@@ -303,87 +311,13 @@ def pair_of_a_group(group: object) -> str:
     """The pair that says what one of torch's groups does."""
     if not isinstance(group, Mapping):
         return ""
-    where = group.get("params", "*bias")
-    where = repr(where) if isinstance(where, str) else "'*bias'"
-    others = {k: v for k, v in group.items() if k != "params"}
-    native = native_names(others, ["learning_rate", "weight_decay", "b1", "b2", "eps"])
+    native = native_names(group, ["learning_rate", "weight_decay", "b1", "b2", "eps"])
+    where = native.pop("params", None)
+    where = where if isinstance(where, str) else "*bias"
     changes = ", ".join(f"{k!r}: {brief(v)}" for k, v in native.items())
-    return f" Here it is ({where}, {{{changes}}}): a glob on paths, and changes of default=."
-
-
-# ------------------------------------------------------------------------------------------- names
+    return f" Here it is ({where!r}, {{{changes}}}): a glob on paths, and changes of default=."
 
 
 def no_attribute(of: str, name: str) -> str:
     """The error for an attribute that optimizers have elsewhere."""
     return f"the transformation {of} has no attribute {name!r}. {ATTRIBUTES.get(name, '')}".rstrip()
-
-
-def no_name(name: str, rooms: Iterable[str], room: str = "") -> str:
-    """The error for a name that the package, or a room, has not.
-
-    Args:
-        name: the name.
-        rooms: the public rooms.
-        room: the one that was asked; empty for the package itself.
-    """
-    text = f"gradchain{'.' * bool(room)}{room} has no {name!r}."
-    package, rooms = vars(sys.modules["gradchain"]), set(rooms)
-    homes = sorted(r for r in rooms - {room} if name in vars(package.get(r, object)))
-    if room and _is_public(package.get(name), name):
-        return f"{text} It is gradchain.{name}."
-    native = _foreign(name)
-    if homes and homes != ["as_optax"]:
-        elsewhere = f" What is called so elsewhere is {native} here." if native else ""
-        return f"{text} It is gradchain.{homes[0]}.{name}.{elsewhere}"
-    if name in rooms and not room:
-        return f"{text[:-1]} before it is imported: from gradchain import {name}."
-    optax = " The names of optax are in gradchain.as_optax."
-    if native:
-        make = package.get(native)
-        return f"{text} Here that is {call_of(make) if is_uncalled(make) else native}.{optax}"
-    asked = [room, *sorted(rooms - {room, "as_optax"})]
-    names = {at: _names_in(vars(package.get(at, object)) if at else package) for at in asked}
-    alike = [(at, k) for at in asked for k in names[at] if _bare(k) == _bare(name)]
-    lower = {k.lower(): k for k in names[room]}
-    close = difflib.get_close_matches(name.lower(), lower, n=1)
-    for at, known in alike or [(room, lower[k]) for k in close]:
-        make = vars(package[at])[known] if at else package[known]
-        call = call_of(make) if is_uncalled(make) else f"gc.{at}{'.' * bool(at)}{known}"
-        return f"{text} Did you mean {call}?{optax}"
-    longer = sorted(k for low, k in lower.items() if name.lower() in low)
-    return f"{text}{f' There are {first_names(longer)}.' if longer else ''}{optax}"
-
-
-def _names_in(module: Mapping[str, object]) -> list[str]:
-    """The names of a module that are for users."""
-    return [k for k, x in module.items() if _is_public(x, k)]
-
-
-def _bare(name: str) -> str:
-    return name.lower().replace("_", "")
-
-
-def asked_of(room: str, rooms: Collection[str]) -> Callable[[str], Any]:
-    """A module's ``__getattr__``, which has no name and says why."""
-
-    def refuse(name: str) -> Any:
-        if name.startswith("__"):  # asked by programs
-            raise AttributeError(name)
-        raise AttributeError(no_name(name, rooms, room), name=name)
-
-    return refuse
-
-
-def _is_public(x: object, name: str) -> bool:
-    """Whether a name in a module is for users.
-
-    Modules, and what has a private name, are not.
-    """
-    return x is not None and not isinstance(x, ModuleType) and name[:1] != "_"
-
-
-def _foreign(name: str) -> str | None:
-    """What is called so elsewhere, in whatever case."""
-    by_lower = {known.lower(): native for known, native in NAMES.items()}
-    return NAMES.get(name) or LOSSES.get(_bare(name)) or by_lower.get(name.lower())
