@@ -18,8 +18,8 @@ from gradchain.tree.limits import short
 def as_like(value: Any, like: jax.Array | jax.ShapeDtypeStruct) -> Any:
     """A value in the form of a new one.
 
-    It says the same: an array of one number in the place of a number is that number, and a complex number without an
-    imaginary part is real.
+    It says the same: an array of one number in the place of a number is that number, and a complex
+    number without an imaginary part is real.
     """
     if like.shape or not is_numeric(value) or math.prod(np.shape(value)) != 1:
         return value
@@ -76,17 +76,20 @@ def value_for(
 
 def _counted(path: str, value: Any, dtype: Dtype, is_clock: bool) -> tuple[Any, list[str]]:
     """A counter in the range of its dtype, and remarks."""
-    most = np.iinfo(dtype)
-    x = value if type(value) is int else np.asarray(value)  # of any size
-    is_finite = type(x) is int or np.all(np.isfinite(x))
-    if (is_clock and np.any(x < 0)) or not is_finite:
+    if type(value) is int:  # of any size
+        is_finite, is_negative = True, value < 0
+    else:
+        is_finite, is_negative = np.all(np.isfinite(value)), np.any(np.asarray(value) < 0)
+    if (is_clock and is_negative) or not is_finite:
         raise ValueError(
             f"adopt_state: {path!r} of the old state is {short(value)}, which is no number of"
             f" steps; it is there in {_dtype_of(value)}. Put the right number in its place."
         )
-    if type(x) is int:
-        held = min(max(x, int(most.min)), int(most.max))
-        return held, [f"{short(x)} is held at {held}"] if held != x else []
+    most = np.iinfo(dtype)
+    if type(value) is int:
+        number = min(max(value, int(most.min)), int(most.max))
+        return number, [f"{short(value)} is held at {number}"] if number != value else []
+    x = np.asarray(value)
     if x.dtype.kind == "b":
         return x, []
     whole = np.floor(x)

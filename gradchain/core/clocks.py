@@ -53,7 +53,7 @@ def remember(places: Places | None, state: State) -> None:
     if len(_MADE) >= _MAX_MADE:
         _MADE.clear()  # those of the present are looked at once more
     for _, keys in places:
-        x = state
+        x: Any = state
         for key in keys:
             x = x[key]
         _MADE[id(x)] = weakref.ref(x)
@@ -99,7 +99,7 @@ def check_counters(facts: Facts, state: State, above: str = "") -> None:
                     " state with init(params)."
                 )
         for branch, inner in member.inner.items():
-            below = entry.get(branch) if branch else entry
+            below = entry.get(branch, {}) if branch else entry
             check_counters(inner, below, f"{above}{name}/{branch}{'/' if branch else ''}")
 
 

@@ -151,7 +151,7 @@ def _like(name: str, value: Any, old: Any, members: frozenset[str]) -> jax.Array
         )
     if not is_known:
         return jnp.asarray(new)
-    _check_range(name, np.asarray(value), new, members)
+    _check_range(name, np.asarray(value), np.asarray(new), members)
     is_placed = getattr(old, "committed", False)
     return jax.device_put(new, old.sharding) if is_placed else jnp.asarray(new)
 
