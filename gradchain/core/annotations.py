@@ -1,4 +1,4 @@
-"""Annotations read as text: their forms, their rows and what stands in them."""
+"""Annotations read as text: their forms, and rows in them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GRAMMAR = {
 
 @dataclass(frozen=True)
 class Annotation:
-    """What the text of an annotation says.
+    """The forms and types that an annotation says.
 
     Attributes:
         words: the types in it, but for those of keys.
@@ -44,7 +44,7 @@ class Annotation:
 
     @classmethod
     def of(cls, text: str) -> Annotation:
-        """What a text says."""
+        """The forms and types that a text says."""
         words = set(re.findall(r"[A-Za-z]\w*", _KEYS.sub("dict[", INTERVAL.sub("", text))))
         names = {_name(form): form for form in _forms(text)} or dict.fromkeys(words)
         row = next((form for name, form in names.items() if name in ROWS), None)
@@ -89,12 +89,15 @@ def _name(node: ast.expr) -> str:
 
 
 def _inside(node: ast.Subscript) -> list[ast.expr]:
-    """What stands between the brackets."""
+    """The types between the brackets."""
     return node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
 
 
 def _values(row: ast.Subscript) -> tuple[str, list[ast.expr], bool]:
-    """The keys of a row, the types of its values, and whether it has no others."""
+    """The types of a row's keys and values.
+
+    Whether it has no others comes third.
+    """
     inside = _inside(row)
     if _name(row) in ("dict", "Mapping"):
         keys = _KEY_TYPES.get(_name(inside[0]), "")

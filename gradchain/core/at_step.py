@@ -1,4 +1,4 @@
-"""A function of the step evaluated at one; what goes wrong there is named."""
+"""A function of the step, evaluated at one."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _explained(of: str, function: Callable[[Any], Any], error: Exception) -> Exc
 
 
 def _is_used_as_key(error: Exception) -> bool:
-    """Whether a dict or a set was asked for the step, which is an array."""
+    """Whether a dict or set was asked for the step."""
     return re.search(r"unhashable type: '[\w.]*(Tracer|Array)", str(error)) is not None
 
 

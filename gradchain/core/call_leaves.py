@@ -37,7 +37,7 @@ def as_number(x: Any, is_float: bool = False) -> Any:
 
 
 def is_float_array(x: Any) -> bool:
-    """Whether it is an array of one float, traced or not."""
+    """Whether it is an array of one float."""
     return isinstance(x, jax.Array) and x.ndim == 0 and jnp.issubdtype(x.dtype, jnp.floating)
 
 

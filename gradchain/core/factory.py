@@ -154,7 +154,7 @@ class Factory:
             raise TypeError(f"{error}{hint} {advice.usage(self.name, self.signature)}") from None
 
     def _as_row(self, name: str, value: Any) -> Any:
-        """A row as a tuple, a list or a dict with keys of the right kind.
+        """A row as a tuple, a list or a dict.
 
         Raises:
             TypeError: for anything else, but for ``None`` where the argument may be left out.

@@ -1,4 +1,4 @@
-"""Intervals of numbers: what is in them, and how others are brought into them."""
+"""Intervals of numbers, and how others are brought into them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gradchain.tree.mapping import is_traced
 
 _END = r"\s*(-?(?:inf|\d[\d.]*(?:e-?\d+)?))\s*"
 INTERVAL = re.compile(rf"([\[(]){_END},{_END}([\])])")
+_EPS = float(np.finfo(np.float32).eps)
 _TINY = float(np.finfo(np.float32).tiny)  # a smaller number is zero to many a compiler
 
 
@@ -42,17 +43,22 @@ class Range:
 
     def __contains__(self, x: float) -> bool:
         above = x >= self.low if self.has_low else x > self.low
-        return above and (x <= self.high if self.has_high else x < self.high)
+        below = x <= self.high if self.has_high else x < self.high
+        return above and below
 
     def __str__(self) -> str:
-        opening, closing = "(["[self.has_low], ")]"[self.has_high]
+        opening = "[" if self.has_low else "("
+        closing = "]" if self.has_high else ")"
         return f"{opening}{self.low:g}, {self.high:g}{closing}"
 
     def words(self) -> str:
         """The range in a sentence, for example ``0 or more``."""
+        if self == EVERY:
+            return "a number"
         if self.low == -math.inf and self.high == math.inf:
-            infinite = " or -inf" * self.has_low + " or inf" * self.has_high
-            return "a number" if self == EVERY else f"a finite number{infinite}"
+            lowest = " or -inf" if self.has_low else ""
+            highest = " or inf" if self.has_high else ""
+            return f"a finite number{lowest}{highest}"
         if self.low == -math.inf:
             return f"{self.high:g} or less" if self.has_high else f"less than {self.high:g}"
         if self.high < math.inf:
@@ -65,53 +71,75 @@ class Range:
 
         Of [0, 1) it has no 0.99999999, which is 1 in float32.
         """
-        low = self.low if self.has_low else max(self.low, _last_rounded(self.low, math.inf))
-        high = self.high if self.has_high else min(self.high, _last_rounded(self.high, -math.inf))
-        return Range(low, high, self.has_low, self.has_high)
+        low, high = self.low, self.high
+        if not self.has_low:
+            low = max(low, _last_rounded(low, math.inf))
+        if not self.has_high:
+            high = min(high, _last_rounded(high, -math.inf))
+        return Range(
+            low,
+            high,
+            self.has_low,
+            self.has_high,
+        )
 
     def held(self, x: Any) -> Any:
-        """A number that comes at run time, held in the range.
+        """A scheduled or traced number, held in the range.
 
-        It is of a schedule, for example, or traced. At an end that does not belong to the range it
-        is held at a number just inside; infinite ends hold nothing, and NaN stays NaN. A value at
-        an end of the range has its whole slope.
+        At an end that does not belong to the range it is held at a number just inside; infinite
+        ends hold nothing, and NaN stays NaN. A value at an end of the range has its whole slope.
         """
         number = float
         if jnp.issubdtype(jnp.result_type(x), jnp.integer):
             number = int if self._has_whole_ends else float
             x = x if number is int else jnp.asarray(x, jnp.result_type(float))
         if self.low > -math.inf:
-            if self.has_low:
-                x = jnp.where(x < number(self.low), number(self.low), x)
-            else:
-                x = jnp.where(x <= self.single.low, _just_inside(self.low, 1), x)
+            least = number(self._least)
+            is_below = x < least if self.has_low else x <= self.single.low
+            x = jnp.where(is_below, least, x)
         if self.high < math.inf:
-            if self.has_high:
-                x = jnp.where(x > number(self.high), number(self.high), x)
-            else:
-                x = jnp.where(x >= self.single.high, _just_inside(self.high, -1), x)
+            most = number(self._most)
+            is_above = x > most if self.has_high else x >= self.single.high
+            x = jnp.where(is_above, most, x)
         return x
 
-    @property
+    @functools.cached_property
+    def _least(self) -> float:
+        return self.low if self.has_low else _beside(self.low, 1)
+
+    @functools.cached_property
+    def _most(self) -> float:
+        return self.high if self.has_high else _beside(self.high, -1)
+
+    @functools.cached_property
     def _has_whole_ends(self) -> bool:
         """Whether its finite ends are integers in it."""
-        ends = {self.low: self.has_low, self.high: self.has_high}
-        return all(x.is_integer() and is_in for x, is_in in ends.items() if math.isfinite(x))
+        ends = {
+            self.low: self.has_low,
+            self.high: self.has_high,
+        }
+        finite = filter(math.isfinite, ends)
+        return all(x.is_integer() and ends[x] for x in finite)
 
     def check_each(self, where: str, values: jax.Array | np.ndarray) -> None:
-        """Refuse a known array with an element out of the range.
+        """Refuse an array with an element out of the range.
+
+        Traced arrays pass.
 
         Raises:
             ValueError: naming the place of the first.
         """
-        if is_traced([values]) or not getattr(values, "is_fully_addressable", True):
+        if is_traced([values]):
+            return
+        if not getattr(values, "is_fully_addressable", True):
             return
         numbers = np.asarray(values, np.float64)
         above = numbers >= self.low if self.has_low else numbers > self.low
         below = numbers <= self.high if self.has_high else numbers < self.high
         wrong = np.argwhere(~(above & below))
         if len(wrong):
-            place, x = list(map(int, wrong[0])), float(numbers[tuple(wrong[0])])
+            place = wrong[0].tolist()
+            x = float(numbers[tuple(place)])
             raise ValueError(f"{where} must be {self.words()} at each place, not {x!r} at {place}.")
 
 
@@ -120,16 +148,18 @@ EVERY = Range(-math.inf, math.inf)
 
 
 def _last_rounded(end: float, towards: float) -> float:
-    """The last number beyond an end that is the end in float32."""
+    """The last number that float32 rounds to an end."""
     if math.isinf(end):  # where 2^128 would be the next number
         return math.copysign(2.0**128 - 2.0**103, end)
     single = np.float32(end)
-    return 0.5 * (float(single) + float(np.nextafter(single, np.float32(towards))))
+    following = np.nextafter(single, np.float32(towards))
+    return 0.5 * (float(single) + float(following))
 
 
-def _just_inside(end: float, sign: int) -> float:
+def _beside(end: float, sign: int) -> float:
     """A float32 beside an end, in the direction of ``sign``."""
-    return end + sign * max(abs(end) * float(np.finfo(np.float32).eps), _TINY)
+    gap = abs(end) * _EPS
+    return end + sign * max(gap, _TINY)
 
 
 def refuse_inverted(where: str, **bounds: Any) -> None:
@@ -139,30 +169,40 @@ def refuse_inverted(where: str, **bounds: Any) -> None:
         ValueError: naming both.
     """
     (low, lower), (high, upper) = bounds.items()
-    known = concrete_number(lower), concrete_number(upper)
-    if known[0] is not None and known[1] is not None and known[0] > known[1]:
-        least = f"{known[0]!r} or more, as {low} is"
-        raise ValueError(f"{where}: {high} must be {least}, not {known[1]!r}.")
+    least, most = concrete_number(lower), concrete_number(upper)
+    if least is None or most is None:
+        return
+    if least > most:
+        wanted = f"{least!r} or more, as {low} is"
+        raise ValueError(f"{where}: {high} must be {wanted}, not {most!r}.")
 
 
 def is_number(x: Any) -> bool:
     """Whether it is a real number, or an array."""
     if not isinstance(x, jax.Array | np.ndarray | np.generic):
         return isinstance(x, int | float)
-    return any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.integer, jnp.floating, np.bool_))
+    return _is_real(x.dtype) or jnp.issubdtype(x.dtype, np.bool_)
 
 
 def are_numbers(x: Any) -> bool:
-    """Whether it is a real number and no bool, or an array or a list of some."""
+    """Whether it is a number, or an array of some.
+
+    They are real, and no bools. Lists of them are arrays too.
+    """
     if isinstance(x, list | tuple):
         return all(map(are_numbers, x))
-    if not (hasattr(x, "dtype") and hasattr(x, "shape")):
-        return isinstance(x, int | float) and not isinstance(x, bool)
-    return any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.integer, jnp.floating))
+    if hasattr(x, "dtype") and hasattr(x, "shape"):
+        return _is_real(x.dtype)
+    return isinstance(x, int | float) and not isinstance(x, bool)
+
+
+def _is_real(dtype: Any) -> bool:
+    is_integer = jnp.issubdtype(dtype, jnp.integer)
+    return is_integer or jnp.issubdtype(dtype, jnp.floating)
 
 
 def as_float(x: float) -> float:
-    """A number as a float; infinite where an integer is too large for one."""
+    """A number as a float, infinite if too large."""
     try:
         return float(x)
     except OverflowError:
@@ -173,7 +213,21 @@ def concrete_number(x: Any) -> float | int | bool | None:
     """A known number as a Python number; else ``None``."""
     if isinstance(x, bool | int | float):
         return x
-    is_scalar = isinstance(x, jax.Array | np.ndarray | np.generic) and x.ndim == 0
-    if not is_scalar or is_traced([x]) or not getattr(x, "is_fully_replicated", True):
+    if not isinstance(x, jax.Array | np.ndarray | np.generic):
         return None
-    return x.item() if is_number(x) else None
+    if x.ndim or is_traced([x]) or not is_number(x):
+        return None
+    is_here = getattr(x, "is_fully_replicated", True)
+    return x.item() if is_here else None
+
+
+def in_single(number: float) -> str:
+    """A number in float32, with the way out for float64."""
+    text = f"and {number!r} is {np.float64(_rounded(number)):g} in float32"
+    is_double = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
+    return f"{text}; for float64 give it as jnp.float64({number!r})" if is_double else text
+
+
+def _rounded(number: float) -> np.float32:
+    with np.errstate(over="ignore"):
+        return np.float32(number)

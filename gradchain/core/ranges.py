@@ -30,6 +30,7 @@ from gradchain.core.intervals import (
     Range,
     as_float,
     concrete_number,
+    in_single,
     is_number,
 )
 from gradchain.core.types import StepFunction
@@ -108,7 +109,7 @@ _NUMBERS = {"float", "Numeric"}
 
 @dataclass(frozen=True)
 class ArgumentKind:
-    """What an argument takes, by its annotation: numbers most often.
+    """The kind of an argument, by its annotation.
 
     Attributes:
         is_hyper: whether it takes a function of the step in the place of a number.
@@ -167,7 +168,7 @@ class ArgumentKind:
         return self.range.single if is_float else None
 
     def is_plain(self, value: Any) -> bool:
-        """Whether it is a float or a bool that needs no other form."""
+        """Whether it is a float or bool, kept as given."""
         if type(value) is float:
             return self._plain is not None and value in self._plain
         return self.is_bool and type(value) is bool
@@ -198,11 +199,11 @@ class ArgumentKind:
         is_float = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating)
         is_double = is_float and value.dtype == jnp.float64
         if not (self.is_integer or is_double or number in numbers.single):
-            raise ValueError(f"{where} must be {numbers.words()}, {_in_single(number)}.")
+            raise ValueError(f"{where} must be {numbers.words()}, {in_single(number)}.")
         return value if is_float and not self.is_integer else number
 
     def _admit_array(self, where: str, value: Any, numbers: Range) -> Any:
-        """What is no known number; an array has its elements in the range."""
+        """An array with its elements in the range; others pass."""
         if not isinstance(value, jax.Array | np.ndarray) or not is_number(value):
             return value
         if is_traced([value]):
@@ -283,7 +284,7 @@ class ArgumentKind:
         return is_array and (value.ndim == 0 or self.is_tree)
 
     def _wanted(self) -> str:
-        """What it takes, in an error."""
+        """The values that it takes, in an error."""
         if self.is_bool:
             return "True or False"
         if self.is_text:
@@ -304,7 +305,7 @@ class ArgumentKind:
         return value if self.range is None else self.range.held(value)
 
     def held(self, value: Any) -> Any:
-        """An argument whose arrays are held in the range where they are traced.
+        """An argument with its traced arrays held in the range.
 
         A float that is traced has no dtype of its own: it was admitted at the call.
         """
@@ -351,7 +352,10 @@ def _kind(text: str) -> ArgumentKind:
 
 
 def _parts(said: Annotation, interval: str | None) -> tuple[ArgumentKind, ...]:
-    """The kinds of the values of a row; an interval around it is that of each."""
+    """The kinds of the values of a row.
+
+    An interval around it is that of each.
+    """
     texts = said.parts or ("Hyper",) * (interval is not None)
     if interval is not None and not any(map(INTERVAL.search, texts)):
         texts = (f"Annotated[{text}, {interval!r}]" for text in texts)
@@ -370,18 +374,6 @@ def with_ranges(doc: str | None, kinds: Mapping[str, ArgumentKind]) -> str | Non
     # Indented as docstrings are. The blank line ends an example before it.
     paragraph = textwrap.indent(textwrap.fill(f"Ranges: {said}.", 92), "    ")
     return f"{doc.rstrip()}\n\n{paragraph}\n    "
-
-
-def _in_single(number: float) -> str:
-    """What a number is in float32, with the way out for float64."""
-    text = f"and {number!r} is {np.float64(_rounded(number)):g} in float32"
-    is_double = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
-    return f"{text}; for float64 give it as jnp.float64({number!r})" if is_double else text
-
-
-def _rounded(number: float) -> np.float32:
-    with np.errstate(over="ignore"):
-        return np.float32(number)
 
 
 def _whole(where: str, key: Any) -> Any:
