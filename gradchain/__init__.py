@@ -19,7 +19,7 @@ from gradchain import (
 )
 from gradchain.checkpoints.adopt import adopt_state as adopt_state
 from gradchain.config import from_config as from_config, to_config as to_config
-from gradchain.core import names as _names, ranges as ranges, slots as slots
+from gradchain.core import missing_names as _names, ranges as ranges, slots as slots
 from gradchain.core.apply import apply_updates as apply_updates
 from gradchain.core.around import around as around, run_if as run_if
 from gradchain.core.lift import elementwise as elementwise, leafwise as leafwise

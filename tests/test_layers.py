@@ -44,7 +44,7 @@ CORE = [
     "intervals",
     "errors",
     "advice",
-    "names",
+    "missing_names",
     "roles",
     "slots",
     "restored",

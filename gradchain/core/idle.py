@@ -42,9 +42,9 @@ def paths_of(params: Params) -> list[str]:
 
 
 def fits_no_path(where: Where | None, paths: list[str]) -> str:
-    """The fault of a pattern that fits no path, and one that does.
+    """The fault of a pattern that fits no path.
 
-    It is empty for one that fits, and for what is no pattern.
+    It names one that does, and is empty for one that fits, and for what is no pattern.
     """
     pattern = where
     if isinstance(where, Selection) and is_pattern(where):
@@ -63,7 +63,7 @@ def fits_no_path(where: Where | None, paths: list[str]) -> str:
 
 
 def _way_out(glob: str, paths: list[str]) -> str:
-    """The globs for what one means that is no whole path."""
+    """The globs for a name that is no path."""
     rule = " A glob has to fit the whole of a path"
     name = glob.strip("/*") or glob
     for meant in ([f"*{name}", f"*/{name}"], [f"{name}/*"], [f"*/{name}/*"], [f"*{name}*"]):

@@ -103,13 +103,16 @@ def is_state_of(x: Tree, params: Tree) -> bool:
     There they stand under the names of a member and of a slot.
     """
     own = {path for path, leaf in named_leaves(params) if leaf is not None}
-    names = [path.split("/") for path, _ in named_leaves(x)]
-    inside = {"/".join(parts[i:]) for parts in names for i in range(2, len(parts))}
+    inside = set()
+    for path, _ in named_leaves(x):
+        names = path.split("/")
+        for i in range(2, len(names)):
+            inside.add("/".join(names[i:]))
     return bool(own) and own <= inside
 
 
 def refuse_swapped(call: str, state: Tree, params: Tree) -> None:
-    """Refuse parameters that look like the state, where both are given.
+    """Refuse parameters that look like the state beside them.
 
     Args:
         call: the right call, ``eval_params(state, params)``.

@@ -1,4 +1,4 @@
-"""Show the right call where arguments are missing, or too many."""
+"""Show the right call where arguments are wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def called_as(right: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Let a function show its call where its arguments are not those.
+    """Let a function show its call where arguments are wrong.
 
     A call that fits costs nothing more than one of Python.
 
@@ -45,19 +45,27 @@ def called_as(right: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 
 def _fault(function: Callable[..., object], args: tuple, kwargs: dict[str, object]) -> str:
-    """What is wrong with the arguments of a call."""
-    name, known = getattr(function, "__name__", "function"), inspect.signature(function).parameters
-    by_place = [p for p in known.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    strange = [k for k in kwargs if k not in known]
-    is_open = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    """The fault of the arguments of a call."""
+    parameters = inspect.signature(function).parameters
+    kinds = inspect.Parameter
+    by_place = []
+    for p in parameters.values():
+        if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD):
+            by_place.append(p)
+    is_method = "self" in parameters
+    name = getattr(function, "__name__", "function")
+    if len(args) > len(by_place):
+        taken = len(by_place) - is_method
+        given = len(args) - is_method
+        return f"{name}: it takes {taken} by place, not {given}."
+    strange = [k for k in kwargs if k not in parameters]
+    is_open = any(p.kind is kinds.VAR_KEYWORD for p in parameters.values())
     if strange and not is_open:
         return f"{name}: there is no argument {quote(strange)}."
-    if len(args) > len(by_place):
-        own = "self" in known
-        taken, given = len(by_place) - own, len(args) - own
-        return f"{name}: it takes {taken} by place, not {given}."
-    if twice := [p.name for p in by_place[: len(args)] if p.name in kwargs]:
+    twice = [p.name for p in by_place[: len(args)] if p.name in kwargs]
+    if twice:
         return f"{name}: {quote(twice)} is given twice, by place and by name."
-    left = [p.name for p in by_place[len(args) :] if p.default is p.empty and p.name not in kwargs]
-    is_or_are = "is" if len(left) == 1 else "are"
-    return f"{name}: {quote(left)} {is_or_are} missing."
+    left = [p for p in by_place[len(args) :] if p.default is p.empty]
+    missing = [p.name for p in left if p.name not in kwargs]
+    is_or_are = "is" if len(missing) == 1 else "are"
+    return f"{name}: {quote(missing)} {is_or_are} missing."

@@ -170,7 +170,7 @@ def run(
 
 
 def check_order(caller: str, fun: object, x0: object) -> None:
-    """Refuse what is no function, or a start that is none.
+    """Refuse a function that is none, and such a start.
 
     An Equinox module, whose arrays are a start, may be called too.
     """

@@ -102,12 +102,13 @@ class Result:
     def _remark(self) -> str | None:
         """A message that says more than the status."""
         status = self.status
-        is_plain = not isinstance(status, Status) or self.message == status.words
-        return None if is_plain else self.message
+        if not isinstance(status, Status) or self.message == status.words:
+            return None
+        return self.message
 
     @property
     def message(self) -> str:
-        """How it ended, in words; of many starts how often each.
+        """How it ended, in words; of many starts their counts.
 
         It says so if the gradient was within the tolerance at the start: ``tol`` is absolute, and a
         function of tiny values has a tiny gradient everywhere.
@@ -152,7 +153,8 @@ class Result:
 
 
 def _names(result: Result) -> list[str]:
-    return [name for name in dir(type(result)) if name[0] != "_"] + list(vars(result))
+    known = [*dir(type(result)), *vars(result)]
+    return [name for name in known if not name.startswith("_")]
 
 
 def _shown(x: Any) -> str:

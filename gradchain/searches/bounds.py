@@ -53,20 +53,24 @@ def as_bounds(caller: str, bounds: tuple[Tree, Tree] | None, params: Params) -> 
 
 
 def _pairs_of_scipy(bounds: Any) -> str:
-    """The bounds that are meant by a pair for each number of an array."""
-    is_row = lambda x: isinstance(x, tuple | list)
-    is_number = lambda x: x is None or isinstance(x, int | float)
-    is_pair = lambda x: is_row(x) and len(x) == 2 and all(map(is_number, x))
-    if not is_row(bounds) or not bounds or not all(map(is_pair, bounds)):
+    """The bounds that are meant by pairs as in SciPy."""
+    lower, upper = [], []
+    for pair in bounds if isinstance(bounds, tuple | list) else ():
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            return ""
+        if not all(x is None or isinstance(x, int | float) for x in pair):
+            return ""
+        low, high = pair
+        lower.append("-jnp.inf" if low is None else str(float(low)))
+        upper.append("jnp.inf" if high is None else str(float(high)))
+    if not lower:
         return ""
-    low, high = zip(*bounds, strict=True)
-    filled = lambda row, fill: ", ".join(fill if x is None else repr(float(x)) for x in row)
-    lower, upper = filled(low, "-jnp.inf"), filled(high, "jnp.inf")
-    return f" SciPy's pairs are here (jnp.array([{lower}]), jnp.array([{upper}]))."
+    arrays = [f"jnp.array([{', '.join(row)}])" for row in (lower, upper)]
+    return f" SciPy's pairs are here ({', '.join(arrays)})."
 
 
 def numbers_like(noun: str, given: Tree, params: Params, fill: float) -> Params:
-    """A real number for each parameter, from a prefix of their tree.
+    """A real number for each parameter, from a prefix.
 
     Args:
         noun: the name of the prefix, which begins an error.

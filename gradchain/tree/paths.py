@@ -88,7 +88,7 @@ def distinct_leaves(tree: Tree) -> list[tuple[str, Leaf]]:
 
 
 def differing_containers(a: Tree, b: Tree) -> tuple[str, str, str]:
-    """The path where the containers of two trees differ, and both kinds.
+    """Where the containers of two trees differ, and both kinds.
 
     Their paths are the same.
     """
@@ -100,11 +100,13 @@ def differing_containers(a: Tree, b: Tree) -> tuple[str, str, str]:
         for path, x, y in level:
             if x is None or y is None:
                 continue
-            one, two = parts_of(x), parts_of(y)
-            if type(x) is not type(y) and (one or two):
+            own, others = parts_of(x), parts_of(y)
+            if type(x) is not type(y) and (own or others):
                 return path_name(path), type(x).__name__, type(y).__name__
-            pairs: Any = zip(one[0], two[0], strict=False) if one and two else ()
-            following += [((*path, key), c, d) for (key, c), (_, d) in pairs]
+            if own is None or others is None:
+                continue
+            for (key, part), (_, other) in zip(own[0], others[0], strict=False):
+                following.append(((*path, key), part, other))
         level = following
     return "", *kinds
 

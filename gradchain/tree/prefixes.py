@@ -1,4 +1,4 @@
-"""Trees with one value for several leaves, and why they do not fit."""
+"""Trees with one value for several leaves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gradchain.tree.paths import Tree, path_name
 
 
 def spread(noun: str, prefix: Tree, tree: Tree, left_out: str = "") -> Tree:
-    """A tree like ``tree`` with the values of a prefix of it.
+    """A tree with the values of its prefix.
 
     Args:
         noun: the name of the prefix, which begins an error: ``"minimize: the lower bound"``.
@@ -30,55 +30,66 @@ def spread(noun: str, prefix: Tree, tree: Tree, left_out: str = "") -> Tree:
 
 
 def _fault(prefix: Tree, tree: Tree, left_out: str) -> str:
-    """The first place where a tree is no prefix of another."""
-    parts_of: Any = jax.tree_util.default_registry.flatten_one_level_with_keys
+    """The first place where it is no prefix."""
     level = [((), prefix, tree)]
     while level:
         following: list[tuple[tuple[Any, ...], Tree, Tree]] = []
         for path, x, y in level:
-            one, two = parts_of(x), parts_of(y)
-            if one is None:
+            own, others = _parts(x), _parts(y)
+            if own is None:
                 continue  # a value for all below
             at = f"at {path_name(path)!r} " if path else ""
-            if two is None or type(x) is not type(y):
-                return f"{at}it is {_kind(x)} in the place of {_kind(y)}.{_way_out(x, y)}"
-            below, others = (
-                {path_name((key,)): (key, c) for key, c in ps} for ps in (one[0], two[0])
-            )
-            if below.keys() != others.keys():
-                return f"{at}{_names_that_differ(list(below), list(others), left_out)}"
-            following += [((*path, key), c, others[k][1]) for k, (key, c) in below.items()]
+            if others is None or type(x) is not type(y):
+                kinds = f"{_kind(x)} in the place of {_kind(y)}"
+                return f"{at}it is {kinds}.{_way_out(x, y)}"
+            if own.keys() != others.keys():
+                return at + _names_that_differ(list(own), list(others), left_out)
+            for name, (key, part) in own.items():
+                _, other = others[name]
+                following.append(((*path, key), part, other))
         level = following
     return "their containers differ."
+
+
+def _parts(x: Tree) -> dict[str, tuple[Any, Tree]] | None:
+    """The parts of a container by name, with their keys."""
+    parts_of: Any = jax.tree_util.default_registry.flatten_one_level_with_keys
+    found = parts_of(x)
+    if found is None:
+        return None
+    return {path_name((key,)): (key, part) for key, part in found[0]}
 
 
 def _names_that_differ(given: list[str], known: list[str], left_out: str) -> str:
     strange = [name for name in given if name not in known]
     missing = [name for name in known if name not in given]
     text = f"{_quoted(missing)} is left out." if missing else ""
-    if strange:
-        close = difflib.get_close_matches(strange[0], missing or known, n=1)
-        meant = f" Is {close[0]!r} meant?" if close else ""
-        there = f"{_quoted(strange)} is none of the names there, which are {_quoted(known)}.{meant}"
-        return f"{text} {there}".strip()
-    way_out = f": give it {left_out}" if left_out else ", or one value stands for all"
-    return f"{text} Every name has a value there{way_out}."
+    if not strange:
+        way_out = f": give it {left_out}" if left_out else ", or one value stands for all"
+        return f"{text} Every name has a value there{way_out}."
+    close = difflib.get_close_matches(strange[0], missing or known, n=1)
+    meant = f" Is {close[0]!r} meant?" if close else ""
+    names = f"none of the names there, which are {_quoted(known)}"
+    return f"{text} {_quoted(strange)} is {names}.{meant}".strip()
 
 
 def _way_out(x: Tree, y: Tree) -> str:
-    """A sentence for a row of numbers in the place of an array."""
+    """A sentence on the form that is meant."""
     is_row = isinstance(x, list | tuple) and jax.tree_util.all_leaves(x)
     if is_row and hasattr(y, "shape"):
         return f" An array is one leaf: jnp.array({list(x)!r})."
-    if isinstance(y, dict):
-        return f" Say it by name: {{{', '.join(f'{k!r}: ...' for k in list(y)[:3])}}}."
-    return ""
+    if not isinstance(y, dict):
+        return ""
+    names = [f"{name!r}: ..." for name in list(y)[:3]]
+    return f" Say it by name: {{{', '.join(names)}}}."
 
 
 def _kind(x: Tree) -> str:
     if hasattr(x, "shape"):
         return "an array"
-    return f"a {type(x).__name__}" if not isinstance(x, int | float) else "a number"
+    if isinstance(x, int | float):
+        return "a number"
+    return f"a {type(x).__name__}"
 
 
 def _quoted(names: list[str]) -> str:

@@ -44,17 +44,18 @@ def path_test(pattern: str | re.Pattern) -> Callable[[str], bool]:
 
 
 def as_expression(globs: Iterable[str]) -> str:
-    """The regular expression that is found where one of the globs fits."""
+    """The regular expression of one of several globs."""
     return "|".join(map(_one_expression, globs))
 
 
 def _one_expression(glob: str) -> str:
-    inner = glob.strip("*")
-    parts = re.split(r"(\*|\?|\[!?[^\]]+\])", inner)
-    text = "".join(_WILD.get(p) or (p if p[:1] == "[" else re.escape(p)) for p in parts)
-    text = text.replace("[!", "[^")
-    starts, ends = not glob.startswith("*"), not glob.endswith("*")
-    return f"{'^' * starts}{text}{'$' * ends}"
+    text = "" if glob.startswith("*") else "^"
+    for part in re.split(r"(\*|\?|\[!?[^\]]+\])", glob.strip("*")):
+        if part.startswith("["):
+            text += part.replace("[!", "[^")
+        else:
+            text += _WILD.get(part, re.escape(part))
+    return text if glob.endswith("*") else f"{text}$"
 
 
 _WILD = {"*": ".*", "?": "."}

@@ -1,4 +1,4 @@
-"""Names that the package, or a room of it, has not: the one that was meant."""
+"""Names that a module has not, and the one meant."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def asked_of(room: str, rooms: Collection[str]) -> Callable[[str], Any]:
 
 
 def _way_out(name: str, room: str, rooms: Collection[str]) -> str:
-    """The end of the error for a name that a room has not."""
+    """The end of the error, with the way out."""
     if name in rooms and not room:
         return f" before it is imported: from gradchain import {name}."
     native = _foreign(name)
@@ -81,7 +81,7 @@ def _nearest(name: str, room: str, rooms: Collection[str]) -> Place | None:
 
 
 def _places(rooms: Collection[str]) -> Iterator[Place]:
-    """The names for users in rooms; those of optax are left out."""
+    """The names in rooms, without those of optax."""
     for room in dict.fromkeys(rooms):
         module = _module(room)
         if module is None or room == "as_optax":
@@ -101,7 +101,7 @@ def _in_full(place: Place, above: str) -> str:
 
 
 def _call(place: Place) -> str:
-    """The call of a factory, or the full name of anything else."""
+    """The call of a factory, or a full name."""
     room, name = place
     x = vars(_module(room))[name]
     return call_of(x) if is_uncalled(x) else _in_full(place, "gc")
