@@ -164,8 +164,9 @@ class ArgumentKind:
 
     @functools.cached_property
     def _plain(self) -> Range | None:
-        is_float = self.is_hyper and not self.is_integer and self.range is not None
-        return self.range.single if is_float else None
+        if self.range is None or self.is_integer or not self.is_hyper:
+            return None
+        return self.range.single
 
     def is_plain(self, value: Any) -> bool:
         """Whether it is a float or bool, kept as given."""
@@ -280,8 +281,9 @@ class ArgumentKind:
             return not self.is_static
         if self.is_hyper and callable(value):
             return True
-        is_array = isinstance(value, jax.Array | np.ndarray) and is_number(value)
-        return is_array and (value.ndim == 0 or self.is_tree)
+        if not (isinstance(value, jax.Array | np.ndarray) and is_number(value)):
+            return False
+        return value.ndim == 0 or self.is_tree
 
     def _wanted(self) -> str:
         """The values that it takes, in an error."""
