@@ -66,7 +66,8 @@ def _way_out(glob: str, paths: list[str]) -> str:
     """The globs for a name that is no path."""
     rule = " A glob has to fit the whole of a path"
     name = glob.strip("/*") or glob
-    for meant in ([f"*{name}", f"*/{name}"], [f"{name}/*"], [f"*/{name}/*"], [f"*{name}*"]):
+    at_the_end = [f"*{name}", f"*/{name}"]
+    for meant in ([name], at_the_end, [f"{name}/*"], [f"*/{name}/*"], [f"*{name}*"]):
         fitting = [path for path in paths if path_test(meant[-1])(path)]
         if fitting:
             return f"{rule}: {' or '.join(map(repr, meant))} fits {first_names(fitting)}."

@@ -115,6 +115,7 @@ def test_globs_of_factors_are_looked_at():
     ("glob", "way_out"),
     [
         ("dense", "'dense/*' fits 'dense/bias', 'dense/kernel'"),
+        ("dense/kernel/*", "'dense/kernel' fits 'dense/kernel'"),
         ("kern", "'*kern*' fits 'dense/kernel'"),
         ("Kernel", "Is 'dense/kernel' meant?"),
         ("nothing at all", "'*bias' for each bias"),
