@@ -58,7 +58,7 @@ class PerTree(Lift):
         numbers = {k for k, slot in body.slots.items() if slot.relation == "scalar"}
         own = {k: v for k, v in state.items() if k not in inner}
         declared = body.slots
-        if columns.params is not None:
+        if columns.params is not None and any(map(_is_open, declared.values())):
             seen = keep_leaves(select(body.where, columns.params), columns.params)
             declared = {k: _of_tree(slot, seen) for k, slot in declared.items()}
         check_numbers(stage.name, {k: own[k] for k in own.keys() & numbers}, declared)
@@ -82,10 +82,14 @@ class PerTree(Lift):
         return columns.with_g(_filled(u, columns.g)), [news]
 
 
+def _is_open(slot: Slot) -> bool:
+    """Whether it is one per tree, whose size follows from that."""
+    return slot.relation == "scalar" and callable(slot.size)
+
+
 def _of_tree(slot: Slot, params: Params) -> Slot:
     """A slot per tree with its size, or another unchanged."""
-    is_open = slot.relation == "scalar" and callable(slot.size)
-    return slot(size=slot.size(params)) if is_open else slot
+    return slot(size=slot.size(params)) if _is_open(slot) else slot
 
 
 def _column_made(
