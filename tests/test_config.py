@@ -256,3 +256,35 @@ def test_a_message_is_short_however_long_the_value():
         with pytest.raises(ValueError, match=r"\.\.\.") as caught:
             gc.from_config(config)
         assert len(str(caught.value)) < 500
+
+
+# ------------------------------------------------------------------------------------------- files
+
+FILES = {
+    "adam.json": '{"@transform": "adam", "learning_rate": 1e-3}',
+    "adam.yaml": '"@transform": adam\nlearning_rate: 1e-3\n',
+    "adam.txt": '{"@transform": "adam", "learning_rate": 1e-3}',
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_config_is_read_from_the_path_of_a_file(name, tmp_path):
+    path = tmp_path / name
+    path.write_text(FILES[name])
+    assert gc.from_config(path) == gc.adam(1e-3)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"lost\.yaml: No such file"):
+        gc.from_config(tmp_path / "lost.yaml")
+    with pytest.raises(ValueError, match=r"from_config\(pathlib\.Path\('adam\.yaml'\)\)"):
+        gc.from_config("adam.yaml")
+    (tmp_path / "wrong.yaml").write_text('"@transform": [adam')
+    with pytest.raises(ValueError, match=r"wrong\.yaml, line"):
+        gc.from_config(tmp_path / "wrong.yaml")
+
+
+def test_a_number_that_yaml_takes_for_text_says_so():
+    config = yaml.safe_load('{"@transform": adam, learning_rate: 1e-3}')
+    with pytest.raises(TypeError, match=r"'1e-3'.*without quotes: 0\.001.*YAML 1\.0e-3"):
+        gc.from_config(config)

@@ -24,8 +24,8 @@ import jax.numpy as jnp
 
 import gradchain
 from gradchain import plot
-from gradchain.cli.reading import BadInput, read, title
-from gradchain.config import Config, from_config, to_config
+from gradchain.config import from_config, to_config
+from gradchain.config.reading import BadInput, Config, read, title
 from gradchain.core.call import Call
 from gradchain.core.factory import FACTORIES, Factory
 from gradchain.core.idle import IdlePatternWarning

@@ -243,7 +243,9 @@ def misplaced(name: str, value: object, factory: str = "") -> str:
     if name == "learning_rate" and value is None:
         return _without_a_rate(factory)
     if isinstance(value, str) and _is_number(value):
-        return f" Write it without quotes: {float(value)!r}."
+        own = value.lower().replace("e", ".0e")
+        in_yaml = f", in YAML {own}" if "e" in value.lower() and "." not in value else ""
+        return f" Write it without quotes: {float(value)!r}{in_yaml}."
     return ""
 
 

@@ -7,16 +7,20 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from gradchain.config import Config, instead_of_file
+from gradchain.core.factory import FACTORIES
 from gradchain.tree.limits import MAX_DEPTH, check_size, contents, short
 
 MAX_PARTS = 1_000_000  # of a file; a config may have fewer
 MAX_MERGED = 10_000  # keys that one mapping of YAML takes over with <<
 
 
-class BadInput(Exception):
+Config: TypeAlias = Any
+"""Plain data: dicts, lists, strings, numbers, bools and ``None``."""
+
+
+class BadInput(ValueError):
     """The input cannot be used; the message says why."""
 
 
@@ -26,16 +30,42 @@ def title(name: str) -> str:
 
 
 def read(name: str) -> Config:
-    """The data of a JSON or YAML file."""
-    if name == "-" and sys.stdin is None:
-        raise BadInput("stdin: it is closed")
+    """The data of a file, or of stdin as ``-``."""
+    if name == "-":
+        return _data(name, _stdin)
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
+        return read_file(name)
+    except BadInput as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        raise BadInput(f"{error}{_instead_of_file(name)}") from error
+
+
+def read_file(name: str) -> Config:
+    """The data of a JSON or YAML file.
+
+    Numbers and words of YAML are read as in JSON: ``1e-3`` is a number, and ``no`` is text.
+    """
+    return _data(name, lambda: Path(name).read_text(encoding="utf-8-sig"))
+
+
+def _stdin() -> str:
+    if sys.stdin is None:
+        raise BadInput("stdin: it is closed")
+    return sys.stdin.read()
+
+
+def _data(name: str, text_of: Callable[[], str]) -> Config:
+    """The data of a text; errors name where it comes from."""
+    try:
+        text = text_of()
+    except BadInput:
+        raise
     except OSError as error:
-        raise BadInput(f"{title(name)}: {error.strerror}{instead_of_file(name)}") from error
+        raise BadInput(f"{title(name)}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        text = f"not a text file: {error.reason} at byte {error.start}"
-        raise BadInput(f"{title(name)}: {text}") from error
+        fault = f"not a text file: {error.reason} at byte {error.start}"
+        raise BadInput(f"{title(name)}: {fault}") from error
     except ValueError as error:  # a NUL, for example
         raise BadInput(f"{name!r} is no name of a file: {error}") from error
     try:
@@ -180,3 +210,21 @@ def _mapping(yaml: Any) -> Callable[[Any, Any], dict[Any, Any]]:
         return dict(loader.construct_pairs(node, deep=True))
 
     return construct
+
+
+def _instead_of_file(name: str) -> str:
+    """The way out for a name in a file's place."""
+    factory = FACTORIES.get(name)
+    if factory is None:
+        return ". A config is read from a file, or from stdin as -; gradchain list shows the names"
+    parameters = factory.signature.parameters.values()
+    needed = [p.name for p in parameters if p.default is p.empty and not factory.is_spread(p.name)]
+    numbers = {"learning_rate": "0.001", "init_value": "0.001", "max_norm": "1.0"}
+    parts = [
+        f'"{factory.kind.tag}": "{name}"',
+        *(f'"{k}": {numbers.get(k, "...")}' for k in needed),
+    ]
+    return (
+        f", but {name} can be called. Write a config to a file, or pass it on stdin:"
+        f" echo '{{{', '.join(parts)}}}' | gradchain show -"
+    )

@@ -1,4 +1,4 @@
-"""Values to and from plain data for JSON and YAML.
+"""Values to and from plain data in JSON and YAML.
 
 A config names registered factories and their arguments; reading one never runs code that it brings
 along.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
+from gradchain.config.reading import Config, read_file
 from gradchain.core.advice import native_names, refuse_uncalled
 from gradchain.core.call import Call
 from gradchain.core.call_leaves import as_static
@@ -20,9 +22,6 @@ from gradchain.core.factory import FACTORIES, Factory
 from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation
 from gradchain.tree.limits import check_size, contents, short
-
-Config: TypeAlias = Any
-"""Plain data: dicts, lists, strings, numbers, bools and ``None``."""
 
 
 def to_config(value: object) -> Config:
@@ -97,12 +96,13 @@ def from_config(config: Config) -> Any:
 
     Args:
         config: the data that ``to_config`` returned, perhaps after a round through JSON or YAML;
-            arguments that are left out take their defaults.
+            or the path of such a file, a ``pathlib.Path``. Arguments that are left out take their
+            defaults.
 
     Raises:
         ValueError: if it names a factory that is not registered, is no config, such as the bare
             name of a factory, is nested deeper than 100 levels, has more than 32 wrappers in each
-            other, or more than 100,000 parts.
+            other, or more than 100,000 parts; if a file cannot be read.
         TypeError: if an argument does not fit its factory.
 
     Example:
@@ -110,6 +110,8 @@ def from_config(config: Config) -> Any:
         >>> gc.from_config({"@transform": "sgd", "learning_rate": 0.1})
         sgd(learning_rate=0.1, momentum=None, nesterov=False, dampening=None)
     """
+    if isinstance(config, os.PathLike):
+        config = read_file(os.fspath(config))
     parts_of = lambda x: x.values() if isinstance(x, Mapping) else contents(x)
     check_size("from_config: the config", config, parts_of)
     config = _as_dicts(config, {})
@@ -151,6 +153,11 @@ def _refuse_names(config: Config, kind: type[Call] | None = None) -> None:
         name, arguments = _named(part)
         if name is None:
             continue
+        if name.endswith((".json", ".yaml", ".yml")):
+            raise ValueError(
+                f"from_config: {name!r} is the name of a file; a file is given as a path:"
+                f" from_config(pathlib.Path({name!r}))."
+            )
         factory = _meant(name, kind)
         right = {factory.kind.tag: factory.name, **native_names(arguments, factory.kinds)}
         beside = "" if isinstance(part, dict) else ", with its arguments beside it"
@@ -283,21 +290,3 @@ _PLAIN = {
     "@tuple": (tuple, "[1, 2]"),
     "@dict": (dict, '[["a", 1], ["b", 2]]'),
 }
-
-
-def instead_of_file(name: str) -> str:
-    """The way out for a name in a file's place."""
-    factory = FACTORIES.get(name)
-    if factory is None:
-        return ". A config is read from a file, or from stdin as -; gradchain list shows the names"
-    parameters = factory.signature.parameters.values()
-    needed = [p.name for p in parameters if p.default is p.empty and not factory.is_spread(p.name)]
-    numbers = {"learning_rate": "0.001", "init_value": "0.001", "max_norm": "1.0"}
-    parts = [
-        f'"{factory.kind.tag}": "{name}"',
-        *(f'"{k}": {numbers.get(k, "...")}' for k in needed),
-    ]
-    return (
-        f", but {name} can be called. Write a config to a file, or pass it on stdin:"
-        f" echo '{{{', '.join(parts)}}}' | gradchain show -"
-    )
