@@ -141,7 +141,15 @@ def _as_dicts(config: Config, seen: dict[int, Config]) -> Config:
 _NAME_KEYS = ("name", "type", "class", "class_name", "_target_")
 
 #: Keys under which they hold its arguments.
-_ARGUMENT_KEYS = ("config", "params", "args", "kwargs", "arguments", "init_args", "registered_name")
+_ARGUMENT_KEYS = (
+    "config",
+    "params",
+    "args",
+    "kwargs",
+    "arguments",
+    "init_args",
+    "registered_name",
+)
 
 
 def _refuse_names(config: Config, kind: type[Call] | None = None) -> None:
@@ -176,7 +184,9 @@ def _named(config: Config) -> tuple[str | None, dict[str, Config]]:
     for key, value in config.items():
         others = {k: v for k, v in config.items() if k != key and isinstance(k, str)}
         if isinstance(value, str) and (key in _NAME_KEYS or value in FACTORIES):
-            below = next((others[k] for k in _ARGUMENT_KEYS if isinstance(others.get(k), dict)), {})
+            below = next(
+                (others[k] for k in _ARGUMENT_KEYS if isinstance(others.get(k), dict)), {}
+            )
             flat = {k: v for k, v in (others | below).items() if k not in _ARGUMENT_KEYS}
             return value, {k: v for k, v in flat.items() if k not in _NAME_KEYS}
         if key in FACTORIES and isinstance(value, dict) and not any(map(_is_tag, value)):

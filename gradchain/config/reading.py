@@ -56,7 +56,7 @@ def _stdin() -> str:
 
 
 def _data(name: str, text_of: Callable[[], str]) -> Config:
-    """The data of a text; errors name where it comes from."""
+    """The data of a text, which errors name."""
     try:
         text = text_of()
     except BadInput:
@@ -216,9 +216,13 @@ def _instead_of_file(name: str) -> str:
     """The way out for a name in a file's place."""
     factory = FACTORIES.get(name)
     if factory is None:
-        return ". A config is read from a file, or from stdin as -; gradchain list shows the names"
+        return (
+            ". A config is read from a file, or from stdin as -; gradchain list shows the names"
+        )
     parameters = factory.signature.parameters.values()
-    needed = [p.name for p in parameters if p.default is p.empty and not factory.is_spread(p.name)]
+    needed = [
+        p.name for p in parameters if p.default is p.empty and not factory.is_spread(p.name)
+    ]
     numbers = {"learning_rate": "0.001", "init_value": "0.001", "max_norm": "1.0"}
     parts = [
         f'"{factory.kind.tag}": "{name}"',

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 
 import jax
 
-from gradchain.core.errors import shape_dtype
+from gradchain.core.errors import quote, shape_dtype
 from gradchain.core.foreign_names import (
     ARGUMENTS,
     ATTRIBUTES,
@@ -179,6 +179,21 @@ def wrong_call(
     return f"{name}: {fault}{misplaced} {usage(name, signature)}"
 
 
+def not_in_one_member(
+    name: str,
+    value: object,
+    times: int,
+    members: Iterable[str],
+    known: Iterable[str],
+) -> TypeError:
+    """The error for a change that fits no member, or several."""
+    found = f"{times} members have" if times else "no member has"
+    return TypeError(
+        f"replace: {found} an argument {name!r}. The members are {quote(members)}; change one with"
+        f" tx.replace(member=tx['member'].replace({name}=...)).{hints({name: value}, known)}"
+    )
+
+
 def usage(name: str, signature: inspect.Signature) -> str:
     """The sentence that shows how a function is called."""
     parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
@@ -195,23 +210,34 @@ def hints(given: Mapping[str, object], known: Iterable[str]) -> str:
 
 def _native(name: str, value: Any, known: list[str]) -> str:
     """The sentence from a foreign argument to a native one."""
-    natives = [n for n in ARGUMENTS.get(name, "").split() if n in known]
-    if name == "method" and natives and _lower(value) in NO_METHODS:
-        return f"There is no {value!r} here. {NO_METHODS[_lower(value)]}"
-    if natives:
-        is_row = name in _ROWS and isinstance(value, tuple | list)
-        row = dict(zip(natives, value if is_row else [value], strict=False))
-        is_other = lambda n: n in _OF_ANOTHER_FORM or (n == "alpha" and name != "alpha")
-        text = lambda n, x: METHODS.get(_lower(x), _EXAMPLES[n]) if is_other(n) else brief(x)
-        calls = [f"{n}={text(n, x)}" for n, x in row.items()]
-        forms = ", a glob on paths, f(path, leaf) -> bool or a tree of bools" * ("where" in row)
-        return f"{name!r} is {' and '.join(map(repr, row))} here: {', '.join(calls)}{forms}."
+    row = native_names({name: value}, known)
+    if name not in row:
+        return _renamed(name, value, row)
     if name in ELSEWHERE:
         return f"{name!r}: {ELSEWHERE[name].format(value=brief(value))}"
     if close := difflib.get_close_matches(str(name), known, n=1):
         return f"Did you mean {close[0]!r}?"
     make = _flat(str(name))
     return "" if make is None else f"That is a transformation of its own: {call_of(make)}."
+
+
+def _renamed(name: str, value: Any, row: Mapping[str, Any]) -> str:
+    """The sentence from a foreign argument to the native ones."""
+    if name == "method" and _lower(value) in NO_METHODS:
+        way_out = NO_METHODS[_lower(value)]
+        return f"There is no {value!r} here. {way_out}"
+    calls = []
+    for native, x in row.items():
+        is_alpha = native == "alpha" and name != "alpha"
+        text = brief(x)
+        if native in _OF_ANOTHER_FORM or is_alpha:
+            text = METHODS.get(_lower(x), _EXAMPLES[native])
+        calls.append(f"{native}={text}")
+    natives = " and ".join(map(repr, row))
+    sentence = f"{name!r} is {natives} here: {', '.join(calls)}"
+    if "where" not in row:
+        return f"{sentence}."
+    return f"{sentence}, a glob on paths, f(path, leaf) -> bool or a tree of bools."
 
 
 def native_names(given: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
@@ -239,7 +265,9 @@ def misplaced(name: str, value: object, factory: str = "") -> str:
     if name != "where" and _looks_like_parameters(value):
         return " Parameters are given to tx.init(params), gradients to tx.update(grads, state)."
     if name == "learning_rate" and isinstance(value, dict | list | tuple):
-        return " Rates of groups: groups([('head/*', {'learning_rate': 0.1})], default=sgd(0.01))."
+        return (
+            " Rates of groups: groups([('head/*', {'learning_rate': 0.1})], default=sgd(0.01))."
+        )
     if name == "learning_rate" and value is None:
         return _without_a_rate(factory)
     if isinstance(value, str) and _is_number(value):
@@ -289,7 +317,9 @@ def no_transformation(where: str, x: object) -> TypeError:
         row = "They are given one by one, chain(first, second); those of a list: chain(*members)."
         return TypeError(f"{text} {row}")
     if isinstance(x, dict) and any(hasattr(v, "init") for v in x.values()):
-        return TypeError(f"{text} Names are given with named: chain(first.named('name'), second).")
+        return TypeError(
+            f"{text} Names are given with named: chain(first.named('name'), second)."
+        )
     if holds_arrays(x):
         return TypeError(f"{text} The transformation stands first, before parameters and states.")
     if isinstance(x, FunctionType) and x.__name__.isidentifier():
@@ -322,4 +352,6 @@ def pair_of_a_group(group: object) -> str:
 
 def no_attribute(of: str, name: str) -> str:
     """The error for an attribute that optimizers have elsewhere."""
-    return f"the transformation {of} has no attribute {name!r}. {ATTRIBUTES.get(name, '')}".rstrip()
+    return (
+        f"the transformation {of} has no attribute {name!r}. {ATTRIBUTES.get(name, '')}".rstrip()
+    )

@@ -53,9 +53,10 @@ def fits_no_path(where: Where | None, paths: list[str]) -> str:
         return ""
     if any(map(path_test(pattern), paths)):
         return ""
-    is_glob = isinstance(pattern, str)
-    text = pattern if is_glob else pattern.pattern
-    hint = _way_out(text, paths) if is_glob else _close(text, paths)
+    if isinstance(pattern, str):
+        text, hint = pattern, _way_out(pattern, paths)
+    else:
+        text, hint = pattern.pattern, _close(pattern.pattern, paths)
     return (
         f"it chooses leaves by {text!r}, which fits no path, so that there are none. The paths are"
         f" {first_names(paths)}.{hint}"

@@ -87,17 +87,20 @@ def numbers_like(noun: str, given: Tree, params: Params, fill: float) -> Params:
     full = spread(noun, full, params, "None")
 
     def number(path: tuple[Any, ...], p: jax.Array, x: ArrayLike) -> jax.Array:
-        at = f" at {path_name(path)!r}" if path else ""
+        where = f"{noun} at {path_name(path)!r}" if path else noun
+        dtype = jnp.finfo(p.dtype).dtype
         try:
-            x = jnp.asarray(x, jnp.finfo(p.dtype).dtype)
+            x = jnp.asarray(x, dtype)
         except (TypeError, ValueError):
-            raise TypeError(f"{noun}{at} must be a number or an array, not {brief(x)}.") from None
-        if x.shape not in ((), p.shape):
-            raise ValueError(
-                f"{noun}{at} has shape {list(x.shape)}, the parameters there {list(p.shape)}: it is"
-                " one number or an array like them."
-            )
-        return jnp.broadcast_to(x, p.shape)
+            text = f"{where} must be a number or an array, not {brief(x)}."
+            raise TypeError(text) from None
+        if x.shape in ((), p.shape):
+            return jnp.broadcast_to(x, p.shape)
+        own, others = list(x.shape), list(p.shape)
+        raise ValueError(
+            f"{where} has shape {own}, the parameters there {others}: it is one number or an array"
+            " like them."
+        )
 
     return jax.tree.map_with_path(number, params, full)
 
