@@ -79,7 +79,10 @@ def _way_out(x: Tree, y: Tree) -> str:
     if is_row and hasattr(y, "shape"):
         return f" An array is one leaf: jnp.array({list(x)!r})."
     if not isinstance(y, dict):
-        return ""
+        is_tree = not jax.tree_util.all_leaves([y])
+        return (
+            f" Make it of that {type(y).__name__}: jax.tree.map(lambda x: ..., params)." * is_tree
+        )
     names = [f"{name!r}: ..." for name in list(y)[:3]]
     return f" Say it by name: {{{', '.join(names)}}}."
 

@@ -164,7 +164,11 @@ class Attention:
 
 def test_a_value_that_is_one_of_several_is_no_box():
     x = jnp.ones(2)
-    tree = {"attention": Attention(x, x), "boxed": nn.Partitioned(x, ("in",)), "dict": {"value": x}}
+    tree = {
+        "attention": Attention(x, x),
+        "boxed": nn.Partitioned(x, ("in",)),
+        "dict": {"value": x},
+    }
     seen = []
     gc.select(lambda path, x: seen.append(path), tree)
     assert seen == ["attention/query", "attention/value", "boxed", "dict/value"]
@@ -224,7 +228,9 @@ def moved(before, after):
 def test_nnx_optimizer_trains_with_a_schedule():
     optimizer, losses, before, after = nnx_train(make_tx(where=gc.ndim_at_least(2)))
     assert losses[-1] < 0.9 * losses[0]
-    assert optimizer.step[...] == optimizer.opt_state["scale_by_learning_rate"]["count"][...] == 20
+    assert (
+        optimizer.step[...] == optimizer.opt_state["scale_by_learning_rate"]["count"][...] == 20
+    )
     assert moved(before, after) == before.keys()
 
 
@@ -318,6 +324,15 @@ def test_a_mask_made_of_the_pure_state():
     mask = jax.tree.map(lambda x: x.ndim > 1, nnx.as_pure(nnx.state(CNN(nnx.Rngs(0)), nnx.Param)))
     _, before, after = nnx_updates(gc.masked(gc.adam(0.1), mask, gc.freeze()), steps=2)
     assert moved(before, after) == KERNELS
+
+
+def test_a_mask_in_other_containers_is_led_to_those_of_the_parameters():
+    model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    tx = gc.adamw(0.1, where={"bias": False, "kernel": True})
+    with pytest.raises(
+        ValueError, match=r"a dict in the place of a State. Make it of that State"
+    ):
+        nnx.Optimizer(model, tx, wrt=nnx.Param).update(model, nnx.state(model, nnx.Param))
 
 
 def test_an_nnx_filter_chooses_what_is_trained():
