@@ -52,7 +52,9 @@ def surroundings() -> dict[str, Any]:
     }
 
 
-def write(path: Path, settings: Settings, cases: Sequence[Case], results: Sequence[Result]) -> None:
+def write(
+    path: Path, settings: Settings, cases: Sequence[Case], results: Sequence[Result]
+) -> None:
     """Everything that was measured, as JSON."""
     about = surroundings() | {
         "settings": dataclasses.asdict(settings) | {"libraries": sorted(settings.libraries)},
@@ -125,5 +127,6 @@ def _note(measure: Measure, settings: Settings) -> str:
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_enable_compilation_cache", False)  # compile times are those of compiling
+    # Compile times are those of compiling.
+    jax.config.update("jax_enable_compilation_cache", False)
     main()

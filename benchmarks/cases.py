@@ -60,7 +60,9 @@ CASES = {
     case.name: case
     for case in (
         Case("one_leaf", "1 leaf, 33.6M parameters", partial(one_leaf, 2**25)),
-        Case("gpt2", "a GPT-2 of 100 leaves, 30.0M parameters", partial(gpt2, 352, 8, 50257, 1024)),
+        Case(
+            "gpt2", "a GPT-2 of 100 leaves, 30.0M parameters", partial(gpt2, 352, 8, 50257, 1024)
+        ),
         Case("small_leaves", "2,000 leaves, 72k parameters", partial(small_leaves, 1000)),
     )
 }
@@ -77,4 +79,6 @@ QUICK_CASES = {  # the same trees, cut down, to see that all runs
 TRANSFORMER = Case(
     "transformer", "a GPT-2 of 100 leaves, 18.9M parameters", partial(gpt2, 384, 8, 11_736, 512)
 )
-COUNTED = Case("few_leaves", "6 leaves: counts are the same on any tree", partial(small_leaves, 3))
+COUNTED = Case(
+    "few_leaves", "6 leaves: counts are the same on any tree", partial(small_leaves, 3)
+)

@@ -31,7 +31,8 @@ from benchmarks.problems.trace import Run, Trace, run_scipy, scipy_function, sum
 # iterations that any method may take; optimistix counts each trial as one: it gets five times as
 # many
 STEPS = 1000
-GRADIENT = 1e-8  # stop where no component of the gradient is larger: the same for all that test it
+# Stop where no component of the gradient is larger: the same for all that test it.
+GRADIENT = 1e-8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,9 @@ def scipy_bfgs(problem: Problem) -> Contender:
     options = {"gtol": GRADIENT}
     return Contender(
         run=lambda: run_scipy(function, problem.start, options, method="BFGS").fun,
-        traced=lambda trace: run_scipy(function, problem.start, options, trace, method="BFGS").fun,
+        traced=lambda trace: (
+            run_scipy(function, problem.start, options, trace, method="BFGS").fun
+        ),
     )
 
 
@@ -254,7 +257,9 @@ def totals(found: dict[str, dict[str, Run]], methods: Sequence[str], beside: str
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser("python -m benchmarks.compare_minimizers", description=__doc__)
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.compare_minimizers", description=__doc__
+    )
     parser.add_argument(
         "--only", action="append", choices=METHODS, default=[], help="a method; all if not said"
     )

@@ -34,7 +34,11 @@ def load(samples: int, dtype: Any, seed: int = 0) -> tuple[jax.Array, jax.Array,
     drawn = np.random.default_rng(seed).multinomial(
         len(x), np.full(len(x), 1 / len(x)), size=samples
     )
-    return jnp.asarray(x, dtype), jnp.asarray(2 * y - 1, dtype), jnp.asarray(drawn / len(x), dtype)
+    return (
+        jnp.asarray(x, dtype),
+        jnp.asarray(2 * y - 1, dtype),
+        jnp.asarray(drawn / len(x), dtype),
+    )
 
 
 def loss(w: jax.Array, weights: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:

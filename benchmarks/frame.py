@@ -99,7 +99,9 @@ def interleave(
         for contestant in [*contestants[first:], *contestants[:first]]:
             for column, value in contestant.turn().items():
                 samples[contestant.name].setdefault(column, []).append(value)
-    return {name: {k: v[warm_up:] for k, v in columns.items()} for name, columns in samples.items()}
+    return {
+        name: {k: v[warm_up:] for k, v in columns.items()} for name, columns in samples.items()
+    }
 
 
 def summarize(

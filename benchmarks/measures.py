@@ -114,7 +114,8 @@ def step_time(optimizer: Optimizer, case: Case, settings: Settings) -> list[Cont
         for mode in optimizer.torch_modes:
             calls[f"torch {mode}"] = torch_step(optimizer, mode, RATE, grads, params)
     return [
-        Contestant(name, per_call(call, settings.seconds), "optax") for name, call in calls.items()
+        Contestant(name, per_call(call, settings.seconds), "optax")
+        for name, call in calls.items()
     ]
 
 
@@ -172,7 +173,9 @@ def eager_time(optimizer: Optimizer, case: Case, settings: Settings) -> list[Con
         jitted = f"{name} jitted"
         contestants += [
             Contestant(jitted, turn(_Jitted(name, make(RATE), *arrays)), jitted),
-            Contestant(f"{name} update, apply_updates", turn(_Eager(name, make, *arrays)), jitted),
+            Contestant(
+                f"{name} update, apply_updates", turn(_Eager(name, make, *arrays)), jitted
+            ),
         ]
         if name == "gradchain":
             contestants.append(
@@ -234,7 +237,9 @@ def watch_time(optimizer: Optimizer, case: Case, settings: Settings) -> list[Con
     a step is measured.
     """
     grads, params = jax.tree.map(jnp.asarray, (case.arrays(0), case.arrays(1)))
-    count = lambda state, n: state | {"watch": state["watch"] | {"count": jnp.array(n, jnp.int32)}}
+    count = lambda state, n: (
+        state | {"watch": state["watch"] | {"count": jnp.array(n, jnp.int32)}}
+    )
 
     def contestant(name: str, step: Callable, states: tuple[Any, Any], every: int) -> Contestant:
         wait = lambda state: lambda: jax.block_until_ready(step(grads, state, params))

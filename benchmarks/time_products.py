@@ -63,7 +63,8 @@ def main() -> None:
     for number in (256, len(images)):
         print(
             measure(
-                jnp.asarray(images[:number] / 16, jnp.float32), jax.nn.one_hot(labels[:number], 10)
+                jnp.asarray(images[:number] / 16, jnp.float32),
+                jax.nn.one_hot(labels[:number], 10),
             )
         )
 

@@ -305,14 +305,18 @@ def check(there: set[str], entries: dict[str, str]) -> None:
     """Raise an error unless the entries are exactly those of the library."""
     known = {call.split("(")[0] for call in entries}
     if missing := there - known:
-        raise ValueError(f"docs/catalogue.py does not say when to use {', '.join(sorted(missing))}")
+        raise ValueError(
+            f"docs/catalogue.py does not say when to use {', '.join(sorted(missing))}"
+        )
     if gone := known - there:
         raise ValueError(f"docs/catalogue.py has what gradchain lacks: {', '.join(sorted(gone))}")
 
 
 def optimizers() -> str:
     """The tables of the recipes, by family."""
-    check(recipes(), {call: when for family in FAMILIES.values() for call, when in family.items()})
+    check(
+        recipes(), {call: when for family in FAMILIES.values() for call, when in family.items()}
+    )
     lines = []
     for family, entries in FAMILIES.items():
         lines += [f"### {family}", "", *table(entries, "optimizer", "bytes")]

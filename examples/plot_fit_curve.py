@@ -56,7 +56,9 @@ best = jnp.nanargmin(found.value)
 fit = jax.tree.map(lambda x: x[best], found)
 fitted = fit.params
 is_best = np.asarray(found.value < 1.01 * found.value[best])
-print(f"{is_best.sum()} of {len(centers)} starts end in the best minimum, {found.value[best]:.3f}")
+print(
+    f"{is_best.sum()} of {len(centers)} starts end in the best minimum, {found.value[best]:.3f}"
+)
 
 errors = fit.standard_errors()
 for i in np.argsort(fitted["center"]):
@@ -71,11 +73,15 @@ band = 2 * jnp.sqrt(jnp.sum((jacobian @ fit.covariance(flat=True)) * jacobian, a
 inside = jnp.mean(jnp.abs(curve(fitted, t) - curve(truth, t)) < band)
 print(f"the truth is within the band at {100 * inside:.0f} % of the points")
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained", width_ratios=[2, 1])
+fig, (left, right) = plt.subplots(
+    1, 2, figsize=(11, 4), layout="constrained", width_ratios=[2, 1]
+)
 left.plot(t, y, ".", color="0.5", label="data")
 left.plot(t, curve(truth, t), color="0.8", lw=4, label="truth")
 left.plot(t, curve(fitted, t), label="fit")
-left.fill_between(t, curve(fitted, t) - band, curve(fitted, t) + band, alpha=0.4, label="its error")
+left.fill_between(
+    t, curve(fitted, t) - band, curve(fitted, t) + band, alpha=0.4, label="its error"
+)
 left.set(title="the curve", xlabel="t")
 left.legend(frameon=False)
 order = np.argsort(fitted["center"])
@@ -83,7 +89,9 @@ for row, name in enumerate(["center", "height", "width"]):
     found_sizes = np.abs(np.asarray(fitted[name][order]))  # a width may have either sign
     off = found_sizes - np.asarray(truth[name])
     places = row + 0.2 * np.arange(-1, 2)
-    right.errorbar(off, places, xerr=2 * np.asarray(errors[name][order]), fmt="o", ms=4, capsize=2)
+    right.errorbar(
+        off, places, xerr=2 * np.asarray(errors[name][order]), fmt="o", ms=4, capsize=2
+    )
 right.axvline(0.0, color="0.8")
 right.set(title="the parameters", xlabel="off the truth", yticks=range(3))
 right.set_yticklabels(["centers", "heights", "widths"])

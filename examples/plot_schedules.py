@@ -68,7 +68,9 @@ x, y = jnp.asarray(images / 16), jnp.asarray(labels)
 
 
 def loss(weights: jax.Array, batch: jax.Array) -> jax.Array:
-    return -jnp.take_along_axis(jax.nn.log_softmax(x[batch] @ weights), y[batch][:, None], 1).mean()
+    return -jnp.take_along_axis(
+        jax.nn.log_softmax(x[batch] @ weights), y[batch][:, None], 1
+    ).mean()
 
 
 batches = jax.random.permutation(jax.random.key(0), len(x))[: 28 * 64].reshape(28, 64)

@@ -95,7 +95,9 @@ with Progress(*columns) as progress:
         progress.update(task, advance=1, description=text)
 
 held_loss = np.asarray(jax.vmap(loss_fn, in_axes=(0, None, None))(params, x_held, y_held))
-predicted = jax.vmap(lambda params: model.apply({"params": params}, x_held).argmax(axis=1))(params)
+predicted = jax.vmap(lambda params: model.apply({"params": params}, x_held).argmax(axis=1))(
+    params
+)
 accuracy = np.asarray((predicted == y_held).mean(axis=1))
 best = int(held_loss.argmin())
 print(f"learning rates: {len(rates)}, compiled programs: {len(traces)}")
@@ -126,7 +128,9 @@ left.set(
 )
 left.set_title(f"while training: mean of {len(box)} steps")
 right.plot(rates, history[-1].mean(axis=1), color="0.6", label="training, last epoch")
-right.scatter(rates, held_loss, c=rates, norm=norm, cmap=colours, zorder=3, s=22, label="held-out")
+right.scatter(
+    rates, held_loss, c=rates, norm=norm, cmap=colours, zorder=3, s=22, label="held-out"
+)
 right.axvline(
     rates[best],
     color="0.3",

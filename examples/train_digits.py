@@ -136,7 +136,9 @@ fig, axes = plt.subplots(
 axes[0].plot(loss, color="C0", alpha=0.3, linewidth=0.8, label="each mini-batch")
 axes[0].plot(smooth, color="C0", linewidth=1.8, label=f"mean of {len(box)} steps")
 axes[0].set(ylabel="cross-entropy loss", yscale="log")
-axes[0].set_title(f"A small CNN on handwritten digits: {held_out:.1%} of the held-out images right")
+axes[0].set_title(
+    f"A small CNN on handwritten digits: {held_out:.1%} of the held-out images right"
+)
 axes[1].plot(rate, color="C1", linewidth=1.8)
 axes[1].set(ylabel="learning rate", ylim=(0, None))
 axes[2].plot(norm, color="C2", linewidth=0.8)

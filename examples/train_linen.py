@@ -70,5 +70,7 @@ for key in jax.random.split(jax.random.key(1), EPOCHS):
     state, losses = train_epoch(state, key)
     print(f"step {state.step:4}  mean loss {losses.mean():.4f}")
 
-held_out = float((state.apply_fn({"params": state.params}, x_held).argmax(axis=1) == y_held).mean())
+held_out = float(
+    (state.apply_fn({"params": state.params}, x_held).argmax(axis=1) == y_held).mean()
+)
 print(f"held-out accuracy: {held_out:.4f}")

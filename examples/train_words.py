@@ -63,7 +63,9 @@ optimizers = {
     "lazy_adam": gc.lazy_adam(6e-3),
     "adagrad": gc.adagrad(0.15, initial_accumulator_value=0.0),
 }
-shuffled = np.concatenate([np.random.default_rng(i).permutation(len(train)) for i in range(EPOCHS)])
+shuffled = np.concatenate(
+    [np.random.default_rng(i).permutation(len(train)) for i in range(EPOCHS)]
+)
 batches = jnp.asarray(train[shuffled[: steps * BATCH]].reshape(steps, BATCH, 2))
 graph, start = nnx.split(NextWord(nnx.Rngs(0)))
 

@@ -63,7 +63,9 @@ def fit(name: str, activation: Callable, gain: float) -> None:
             value, grads = jax.value_and_grad(loss)(params)
             return tx.step(grads, state, params), value
 
-        (params, state), losses = jax.lax.scan(step, (params, state), jax.random.split(key, EVERY))
+        (params, state), losses = jax.lax.scan(
+            step, (params, state), jax.random.split(key, EVERY)
+        )
         return params, state, losses.mean()
 
     params, history = start(gain), gc.telemetry.History()

@@ -179,7 +179,10 @@ from gradchain.optimizers.second_order.hessian_free import (
     hessian_free as hessian_free,
     scale_by_hessian_free as scale_by_hessian_free,
 )
-from gradchain.optimizers.second_order.lbfgs import lbfgs as lbfgs, scale_by_lbfgs as scale_by_lbfgs
+from gradchain.optimizers.second_order.lbfgs import (
+    lbfgs as lbfgs,
+    scale_by_lbfgs as scale_by_lbfgs,
+)
 from gradchain.optimizers.second_order.lbfgsb import (
     lbfgsb as lbfgsb,
     scale_by_lbfgsb as scale_by_lbfgsb,
@@ -236,7 +239,9 @@ from gradchain.searches.backtracking import backtracking as backtracking
 from gradchain.searches.hager_zhang import hager_zhang as hager_zhang
 from gradchain.searches.levenberg_marquardt import levenberg_marquardt as levenberg_marquardt
 from gradchain.searches.reuse import value_and_grad_from_state as value_and_grad_from_state
-from gradchain.searches.reverse_communication import reverse_communication as reverse_communication
+from gradchain.searches.reverse_communication import (
+    reverse_communication as reverse_communication,
+)
 from gradchain.searches.strong_wolfe import strong_wolfe as strong_wolfe
 from gradchain.searches.trust_region import trust_region as trust_region
 from gradchain.telemetry.metrics import metrics as metrics
@@ -364,7 +369,9 @@ _PUBLIC_ROOMS = frozenset(
 def __dir__() -> list[str]:
     """The public names: those of internal rooms are left out."""
     is_public = lambda name, value: not isinstance(value, _ModuleType) or name in _PUBLIC_ROOMS
-    return [name for name, value in globals().items() if name[0] != "_" and is_public(name, value)]
+    return [
+        name for name, value in globals().items() if name[0] != "_" and is_public(name, value)
+    ]
 
 
 if not _TYPE_CHECKING:  # a checker would take it for leave to ask for anything

@@ -12,7 +12,15 @@ import pytest
 import gradchain as gc
 
 PACKAGE = Path(gc.__file__).parent
-ROOMS = ("tree", "transforms", "wrappers", "optimizers", "telemetry", "numerics", "projections.py")
+ROOMS = (
+    "tree",
+    "transforms",
+    "wrappers",
+    "optimizers",
+    "telemetry",
+    "numerics",
+    "projections.py",
+)
 #: The two files that make roots and lengths of what JAX has.
 MAKERS = {PACKAGE / "numerics" / name for name in ("roots.py", "lengths.py")}
 FILES = [

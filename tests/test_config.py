@@ -200,7 +200,9 @@ def test_what_stands_in_several_places_is_made_once():
     assert len(made) == 2  # examined, and evaluated
 
 
-@pytest.mark.parametrize("parts", [["a{1000000000000}", 0], ["(" * 5_000, 0], ["(", 0], ["a"] * 3])
+@pytest.mark.parametrize(
+    "parts", [["a{1000000000000}", 0], ["(" * 5_000, 0], ["(", 0], ["a"] * 3]
+)
 def test_a_pattern_that_is_none_is_refused(parts):
     with pytest.raises(
         ValueError, match=r"from_config: '@regex' must be like \[\"layer_\[0-3\]\", 0"
@@ -224,7 +226,9 @@ def test_a_config_of_every_depth_is_read_or_refused():
         with pytest.raises(ValueError, match="argument 'inner' is nested too deep: it holds 32"):
             gc.from_config(nested(depth))
     for depth in (MAX_DEPTH + 2, 150, 10_000):
-        with pytest.raises(ValueError, match=r"from_config: the config is nested too deep: .* 100"):
+        with pytest.raises(
+            ValueError, match=r"from_config: the config is nested too deep: .* 100"
+        ):
             gc.from_config(nested(depth))
     deep = functools.reduce(lambda inner, _: [inner], range(3_000), gc.clip(1.0))
     with pytest.raises(ValueError, match="to_config: the value is nested too deep"):

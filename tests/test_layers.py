@@ -128,7 +128,9 @@ def test_imports_inside_the_core_point_down(name):
 
 def test_every_module_has_a_place_in_the_order():
     assert {room(path) for path in MODULES} == set(ROOMS)
-    assert {path.stem for path in (PACKAGE / "core").iterdir() if path.suffix == ".py"} == set(CORE)
+    assert {path.stem for path in (PACKAGE / "core").iterdir() if path.suffix == ".py"} == set(
+        CORE
+    )
 
 
 def test_the_house_has_few_rooms_and_few_arrows_between_them():

@@ -40,7 +40,9 @@ def test_a_range_test_is_drawn_over_the_rate():
     ax = gc.plot.learning_rate_range(FOUND)
     assert ax.get_xscale() == "log"
     np.testing.assert_allclose(ax.lines[0].get_xydata(), np.stack([FOUND.rates, FOUND.losses], 1))
-    np.testing.assert_allclose(ax.lines[1].get_xydata(), np.stack([FOUND.rates, FOUND.smoothed], 1))
+    np.testing.assert_allclose(
+        ax.lines[1].get_xydata(), np.stack([FOUND.rates, FOUND.smoothed], 1)
+    )
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == [
         "loss",
@@ -153,7 +155,8 @@ def test_a_history_is_drawn_from_a_file_and_from_inside_a_wrapper(tmp_path):
     with gc.telemetry.CsvWriter(tmp_path / "run.csv") as writer:
         for step, metrics in watched(None):
             writer.write(
-                step, {f"accumulate/inner/{k}" if k != "loss" else k: v for k, v in metrics.items()}
+                step,
+                {f"accumulate/inner/{k}" if k != "loss" else k: v for k, v in metrics.items()},
             )
     fig = gc.plot.plot_history(tmp_path / "run.csv")
     assert titles(fig)[1] == "norms"
@@ -181,7 +184,9 @@ def test_layers_whose_numbers_are_all_alike_are_drawn_too(value):
 def test_a_history_of_nothing_that_is_drawn_is_refused():
     history = gc.telemetry.History()
     history.write(1, {"accuracy": 1.0})
-    with pytest.raises(ValueError, match="no metric that it draws, such as 'loss', in 'accuracy'"):
+    with pytest.raises(
+        ValueError, match="no metric that it draws, such as 'loss', in 'accuracy'"
+    ):
         gc.plot.plot_history(history)
 
 

@@ -45,7 +45,8 @@ def in_float64_as_users_have_it():
 def test_a_projection_is_the_nearest_point_of_the_set(row, x, other):
     onto = lambda x: np.asarray(row.make()(jnp.asarray(x)))
     y = onto(x)
-    assert row.holds(y, 1e-9) or not np.any(x)  # no point of a sphere is the nearest to its centre
+    # No point of a sphere is the nearest to its centre.
+    assert row.holds(y, 1e-9) or not np.any(x)
     np.testing.assert_allclose(onto(y), y, atol=1e-9)
     z = onto(other)
     assert np.linalg.norm(x - y) <= np.linalg.norm(x - z) + 1e-9 or not np.any(other)
@@ -115,7 +116,8 @@ def test_optax_projects_on_sides_and_planes_to_the_same_place():
         "halfspace": (normal, 0.3),
     }.items():
         ours, theirs = (
-            getattr(m, f"projection_{name}")(tree, *rest) for m in (projections, optax.projections)
+            getattr(m, f"projection_{name}")(tree, *rest)
+            for m in (projections, optax.projections)
         )
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), ours, theirs)
     cube = projections.projection_hypercube(tree, 0.5)
@@ -251,6 +253,8 @@ def test_non_negative_is_what_optax_keeps():
     np.testing.assert_array_equal(tx.update(u, tx.init(p), p)[0], theirs)
 
 
-@pytest.mark.parametrize("onto", [projections.projection_l2_ball, projections.projection_l2_sphere])
+@pytest.mark.parametrize(
+    "onto", [projections.projection_l2_ball, projections.projection_l2_sphere]
+)
 def test_slopes_at_the_centre_are_numbers(onto):
     assert np.all(np.isfinite(jax.grad(lambda x: jnp.sum(onto(x)))(jnp.zeros(2))))

@@ -87,7 +87,9 @@ def first_words(text: str) -> int:
 
 def long_first_lines() -> list[str]:
     return [
-        f"{where}: {t.splitlines()[0]}" for where, t in docstrings().items() if first_words(t) > 10
+        f"{where}: {t.splitlines()[0]}"
+        for where, t in docstrings().items()
+        if first_words(t) > 10
     ]
 
 
@@ -130,7 +132,9 @@ def report(room: str) -> None:
         found = [line for line in what() if line.startswith(room)]
         print(f"\n{what.__name__}: {len(found)}", *found, sep="\n  ")
     asks = [
-        w for w, t in docstrings().items() if w.startswith(room) and re.search(r"\bwhat\b", t, re.I)
+        w
+        for w, t in docstrings().items()
+        if w.startswith(room) and re.search(r"\bwhat\b", t, re.I)
     ]
     print(f"\nwhat: {len(asks)}", *asks, sep="\n  ")
 

@@ -100,7 +100,9 @@ PROBLEMS = (
         (17.42869333333,),
         "the paper also lists 17.4286..., approached as x2 and x3 go to -infinity",
     ),
-    _problem(9, "gaussian", small.gaussian, [0.4, 1, 0], 15, {1.127932769619e-8: "1.12793...e-8"}),
+    _problem(
+        9, "gaussian", small.gaussian, [0.4, 1, 0], 15, {1.127932769619e-8: "1.12793...e-8"}
+    ),
     _problem(
         10,
         "meyer",
@@ -177,7 +179,9 @@ PROBLEMS = (
         65,
         {4.013773629355e-2: "4.01377...e-2"},
     ),
-    _problem(20, "watson", variable.watson, np.zeros(6), 31, {2.287670053552e-3: "2.28767...e-3"}),
+    _problem(
+        20, "watson", variable.watson, np.zeros(6), 31, {2.287670053552e-3: "2.28767...e-3"}
+    ),
     _problem(21, "extended rosenbrock", variable.extended_rosenbrock, [-1.2, 1] * 5, 10),
     _problem(22, "extended powell singular", variable.extended_powell, [3, -1, 0, 1] * 3, 12),
     _problem(

@@ -60,7 +60,9 @@ def write(figures: dict[str, Any]) -> None:
         "tight": TIGHT,
         "default": MEMORY,
     }
-    lines = ",\n".join(f"{json.dumps(title)}: {json.dumps(run)}" for title, run in figures.items())
+    lines = ",\n".join(
+        f"{json.dumps(title)}: {json.dumps(run)}" for title, run in figures.items()
+    )
     BASELINE.write_text(
         f'{{"method": "L-BFGS-B",\n"origin": {json.dumps(origin)},\n"problems": {{\n{lines}\n}}}}\n'
     )
@@ -82,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run, default = found["tight"], found["default"]
             reached = "no" if run["reached"] is None else f"{run['reached']:.6g}"
             counts = [
-                f"{run[f'{x}_to_target'] or '-'} / {run[x]}" for x in ("iterations", "evaluations")
+                f"{run[f'{x}_to_target'] or '-'} / {run[x]}"
+                for x in ("iterations", "evaluations")
             ]
             usual = (
                 f"{default['value']:.4g} after {default['iterations']}, {default['evaluations']}"

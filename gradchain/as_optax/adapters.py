@@ -123,7 +123,8 @@ def accepting_any_extra(
 
     found = inspect.signature(factory)
     parameters = dict(found.parameters)
-    if "learning_rate" in parameters:  # whose annotation says to programs that it takes a schedule
+    # Whose annotation says to programs that it takes a schedule.
+    if "learning_rate" in parameters:
         rate = parameters["learning_rate"].replace(annotation=ScalarOrSchedule)
         parameters["learning_rate"] = rate
     make.__signature__ = found.replace(parameters=list(parameters.values()))  # pyright: ignore[reportAttributeAccessIssue]

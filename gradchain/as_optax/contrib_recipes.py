@@ -123,7 +123,9 @@ def simplified_ademamix(
     See ``gradchain.simplified_ademamix``.
     """
     numbers = (learning_rate, b1, b2, alpha, eps, weight_decay)
-    return accept_any_extra(native_simplified_ademamix(*numbers, where_of(mask), eps_root=eps_root))
+    return accept_any_extra(
+        native_simplified_ademamix(*numbers, where_of(mask), eps_root=eps_root)
+    )
 
 
 def scale_by_simplified_ademamix(

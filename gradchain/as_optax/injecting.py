@@ -106,7 +106,9 @@ def inject_hyperparams(
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         given = {
-            k: v for k, v in bound.arguments.items() if k not in static and not isinstance(v, bool)
+            k: v
+            for k, v in bound.arguments.items()
+            if k not in static and not isinstance(v, bool)
         }
         given = {k: v for k, v in given.items() if not declared or k in declared}
         schedules = {k: _schedule(v) for k, v in given.items() if callable(v)}

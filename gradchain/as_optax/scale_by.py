@@ -238,7 +238,9 @@ def scale_by_lion(
 ) -> GradientTransformation:
     """Lion's direction; ``mode`` is ``"hard"``, the sign."""
     if mode != "hard":
-        raise NotImplementedError(f"scale_by_lion: mode={mode!r}; only the sign, 'hard', is there.")
+        raise NotImplementedError(
+            f"scale_by_lion: mode={mode!r}; only the sign, 'hard', is there."
+        )
     return accept_any_extra(stored(native_scale_by_lion(b1, b2), "mu", mu_dtype))
 
 
@@ -261,7 +263,9 @@ def scale_by_distance_over_gradients(
 ) -> GradientTransformation:
     """DoG's direction; its state is in float32 at least."""
     if jnp.dtype(param_dtype) != jnp.float32:
-        raise NotImplementedError(f"scale_by_distance_over_gradients: param_dtype={param_dtype!r}.")
+        raise NotImplementedError(
+            f"scale_by_distance_over_gradients: param_dtype={param_dtype!r}."
+        )
     tx = native_scale_by_distance_over_gradients(reps_rel, eps, global_scale)
     return accept_any_extra(tx)
 

@@ -113,7 +113,9 @@ def keep_params_nonnegative() -> GradientTransformation:
 
 def _down_to_zero(updates: Updates, params: Params) -> Any:
     if params is None:
-        raise ValueError("keep_params_nonnegative needs params: call update(grads, state, params).")
+        raise ValueError(
+            "keep_params_nonnegative needs params: call update(grads, state, params)."
+        )
     return tree_map_live(lambda u, p: jnp.where(p + u < 0.0, -p, u), updates, params)
 
 

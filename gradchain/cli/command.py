@@ -88,7 +88,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("gradchain", description="Look at optimizers, their parts and their configs.")
+    parser = _Parser(
+        "gradchain", description="Look at optimizers, their parts and their configs."
+    )
     version = f"gradchain {gradchain.__version__}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

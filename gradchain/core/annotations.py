@@ -48,7 +48,9 @@ class Annotation:
         words = set(re.findall(r"[A-Za-z]\w*", _KEYS.sub("dict[", INTERVAL.sub("", text))))
         names = {_name(form): form for form in _forms(text)} or dict.fromkeys(words)
         row = next((form for name, form in names.items() if name in ROWS), None)
-        keys, inside, is_fixed = _values(row) if isinstance(row, ast.Subscript) else ("", [], False)
+        keys, inside, is_fixed = (
+            _values(row) if isinstance(row, ast.Subscript) else ("", [], False)
+        )
         return cls(
             frozenset(words - _GRAMMAR),
             not names.keys().isdisjoint({"None", "NoneType", "Optional"}),

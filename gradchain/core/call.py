@@ -72,7 +72,7 @@ class Call:
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
-        jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, _unflatten(cls), _flatten)
+        jax.tree_util.register_pytree_with_keys(cls, _with_keys, _unflatten(cls), _flatten)
 
     def __repr__(self) -> str:
         return f"{self.factory.name}({', '.join(self._printed(_text))})" + self._suffix()
@@ -183,7 +183,8 @@ def _unwrap(value: Any) -> Any:
     if not isinstance(value, _CONTAINERS):
         return value
     is_leaf = lambda x: isinstance(x, _Static | Call)
-    return jax.tree.map(lambda x: x.value if isinstance(x, _Static) else x, value, is_leaf=is_leaf)
+    bare = lambda x: x.value if isinstance(x, _Static) else x
+    return jax.tree.map(bare, value, is_leaf=is_leaf)
 
 
 def _flatten(call: Call) -> tuple[tuple, tuple]:
@@ -191,7 +192,7 @@ def _flatten(call: Call) -> tuple[tuple, tuple]:
     return as_seen(children, is_call), structure
 
 
-def _flatten_with_keys(call: Call) -> tuple[list, tuple]:
+def _with_keys(call: Call) -> tuple[list, tuple]:
     children, structure = _flatten(call)
     keys = map(jax.tree_util.GetAttrKey, structure[3])
     return list(zip(keys, children, strict=True)), structure

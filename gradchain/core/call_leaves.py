@@ -30,7 +30,8 @@ def as_number(x: Any, is_float: bool = False) -> Any:
     is_array = isinstance(x, jax.Array)
     if is_array and is_float and jnp.issubdtype(x.dtype, jnp.integer):
         x = x.astype(jnp.result_type(float))
-    is_scalar = getattr(x, "ndim", None) == 0 and hasattr(x, "item") and not is_traced([x])
+    has_item = getattr(x, "ndim", None) == 0 and hasattr(x, "item")
+    is_scalar = has_item and not is_traced([x])
     is_key = is_scalar and not isinstance(x.dtype, np.dtype)
     is_argument = is_array and jnp.issubdtype(x.dtype, jnp.floating)
     return x if not is_scalar or is_key or is_argument else x.item()
@@ -38,7 +39,9 @@ def as_number(x: Any, is_float: bool = False) -> Any:
 
 def is_float_array(x: Any) -> bool:
     """Whether it is an array of one float."""
-    return isinstance(x, jax.Array) and x.ndim == 0 and jnp.issubdtype(x.dtype, jnp.floating)
+    if not isinstance(x, jax.Array) or x.ndim:
+        return False
+    return jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def as_static(x: Any) -> Any:

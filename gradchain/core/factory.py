@@ -64,7 +64,9 @@ class Factory:
         choices = frozenset(name for name in kinds if self.mentions(name, "Where"))
         object.__setattr__(self, "choices", choices)
         any_function = lambda p: p.annotation is p.empty or self.mentions(p.name, "Callable")
-        is_ours = self.function.__module__.startswith("gradchain.")  # none of which takes a factory
+        is_ours = self.function.__module__.startswith(
+            "gradchain."
+        )  # none of which takes a factory
         found = frozenset(p.name for p in parameters if not is_ours and any_function(p))
         object.__setattr__(self, "takes_functions", found)
         is_row = lambda p: not self.is_spread(p.name) and _is_row(p.annotation)
@@ -123,9 +125,14 @@ class Factory:
         """
         found = {k: self.admit(k, v) for k, v in arguments.items()}
         for low, high in self.bounds:
-            refuse_inverted(self.name, **{low: found[low], high: found[high]})
+            bounds = {low: found[low], high: found[high]}
+            refuse_inverted(self.name, **bounds)
         for name in self.members:
-            check_nest(f"{self.name}: argument {name!r}", found[name], not self.composite)
+            check_nest(
+                f"{self.name}: argument {name!r}",
+                found[name],
+                not self.composite,
+            )
         if self.members:
             check_members(self.name, self.members, found)
         return found
@@ -159,11 +166,13 @@ class Factory:
         Raises:
             TypeError: for anything else, but for ``None`` where the argument may be left out.
         """
-        is_left_out = value is None and self.signature.parameters[name].default is None
+        default = self.signature.parameters[name].default
+        is_left_out = value is None and default is None
         if isinstance(value, tuple | list) or is_left_out:
             return value
         if isinstance(value, Mapping):
-            return self.kinds[name].admit_keys(f"{self.name}: {name}", dict(value))
+            kind = self.kinds[name]
+            return kind.admit_keys(f"{self.name}: {name}", dict(value))
         if isinstance(value, Sequence) and not isinstance(value, str | bytes):
             return tuple(value)
         of = f"{self.name}: argument {name!r}"
@@ -192,12 +201,20 @@ def _outside(brackets: re.Match[str]) -> str:
     return brackets[2].split(",")[0] if brackets[1] else ""
 
 
+_UPPER = {
+    "low": "high",
+    "lower": "upper",
+    "min": "max",
+}
+
+
 def _bounds(names: Collection[str]) -> Iterator[tuple[str, str]]:
     """The pairs like ``lower`` and ``upper``, ``min_scale`` and ``max_scale``."""
     for name in names:
         first, _, rest = name.partition("_")
-        second = {"low": "high", "lower": "upper", "min": "max"}.get(first, "")
-        if (other := f"{second}_{rest}".removesuffix("_")) in names:
+        second = _UPPER.get(first, "")
+        other = f"{second}_{rest}".removesuffix("_")
+        if other in names:
             yield name, other
 
 

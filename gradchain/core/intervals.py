@@ -16,6 +16,7 @@ from gradchain.tree.mapping import is_traced
 
 _END = r"\s*(-?(?:inf|\d[\d.]*(?:e-?\d+)?))\s*"
 INTERVAL = re.compile(rf"([\[(]){_END},{_END}([\])])")
+_ARRAYS = jax.Array | np.ndarray | np.generic
 _EPS = float(np.finfo(np.float32).eps)
 _TINY = float(np.finfo(np.float32).tiny)  # a smaller number is zero to many a compiler
 
@@ -37,9 +38,15 @@ class Range:
         """The range that is written like ``[0, 1)``."""
         found = INTERVAL.fullmatch(interval)
         if found is None:
-            raise ValueError(f"An interval is written like [0, 1) or (0, inf], not {interval!r}.")
+            right = "[0, 1) or (0, inf]"
+            raise ValueError(f"An interval is written like {right}, not {interval!r}.")
         opening, low, high, closing = found.groups()
-        return cls(float(low), float(high), opening == "[", closing == "]")
+        return cls(
+            float(low),
+            float(high),
+            opening == "[",
+            closing == "]",
+        )
 
     def __contains__(self, x: float) -> bool:
         above = x >= self.low if self.has_low else x > self.low
@@ -60,10 +67,14 @@ class Range:
             highest = " or inf" if self.has_high else ""
             return f"a finite number{lowest}{highest}"
         if self.low == -math.inf:
-            return f"{self.high:g} or less" if self.has_high else f"less than {self.high:g}"
+            if self.has_high:
+                return f"{self.high:g} or less"
+            return f"less than {self.high:g}"
         if self.high < math.inf:
             return f"in {self}"
-        return f"{self.low:g} or more" if self.has_low else f"greater than {self.low:g}"
+        if self.has_low:
+            return f"{self.low:g} or more"
+        return f"greater than {self.low:g}"
 
     @functools.cached_property
     def single(self) -> Range:
@@ -90,9 +101,12 @@ class Range:
         ends hold nothing, and NaN stays NaN. A value at an end of the range has its whole slope.
         """
         number = float
-        if jnp.issubdtype(jnp.result_type(x), jnp.integer):
-            number = int if self._has_whole_ends else float
-            x = x if number is int else jnp.asarray(x, jnp.result_type(float))
+        dtype = jnp.result_type(x)
+        if jnp.issubdtype(dtype, jnp.integer):
+            if self._has_whole_ends:
+                number = int
+            else:
+                x = jnp.asarray(x, jnp.result_type(float))
         if self.low > -math.inf:
             least = number(self._least)
             is_below = x < least if self.has_low else x <= self.single.low
@@ -134,13 +148,16 @@ class Range:
         if not getattr(values, "is_fully_addressable", True):
             return
         numbers = np.asarray(values, np.float64)
-        above = numbers >= self.low if self.has_low else numbers > self.low
-        below = numbers <= self.high if self.has_high else numbers < self.high
-        wrong = np.argwhere(~(above & below))
+        is_above = np.greater_equal if self.has_low else np.greater
+        is_below = np.less_equal if self.has_high else np.less
+        is_in = is_above(numbers, self.low) & is_below(numbers, self.high)
+        wrong = np.argwhere(~is_in)
         if len(wrong):
             place = wrong[0].tolist()
             x = float(numbers[tuple(place)])
-            raise ValueError(f"{where} must be {self.words()} at each place, not {x!r} at {place}.")
+            raise ValueError(
+                f"{where} must be {self.words()} at each place, not {x!r} at {place}."
+            )
 
 
 #: What is asked of every hyperparameter.
@@ -179,7 +196,7 @@ def refuse_inverted(where: str, **bounds: Any) -> None:
 
 def is_number(x: Any) -> bool:
     """Whether it is a real number, or an array."""
-    if not isinstance(x, jax.Array | np.ndarray | np.generic):
+    if not isinstance(x, _ARRAYS):
         return isinstance(x, int | float)
     return _is_real(x.dtype) or jnp.issubdtype(x.dtype, np.bool_)
 
@@ -213,7 +230,7 @@ def concrete_number(x: Any) -> float | int | bool | None:
     """A known number as a Python number; else ``None``."""
     if isinstance(x, bool | int | float):
         return x
-    if not isinstance(x, jax.Array | np.ndarray | np.generic):
+    if not isinstance(x, _ARRAYS):
         return None
     if x.ndim or is_traced([x]) or not is_number(x):
         return None
@@ -223,9 +240,12 @@ def concrete_number(x: Any) -> float | int | bool | None:
 
 def in_single(number: float) -> str:
     """A number in float32, with the way out for float64."""
-    text = f"and {number!r} is {np.float64(_rounded(number)):g} in float32"
+    rounded = np.float64(_rounded(number))
+    text = f"and {number!r} is {rounded:g} in float32"
     is_double = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
-    return f"{text}; for float64 give it as jnp.float64({number!r})" if is_double else text
+    if is_double:
+        return f"{text}; for float64 give it as jnp.float64({number!r})"
+    return text
 
 
 def _rounded(number: float) -> np.float32:

@@ -127,8 +127,8 @@ class Lift(Body):
         if name in ("p", "grad") and not jax.tree.leaves(g):
             return
         missing = "params" if name == "p" else f"the extra argument {name!r}"
-        way_out = "params" if name == "p" else f"params, {name}=..."
-        raise TypeError(f"update: {stage!r} needs {missing}: call update(grads, state, {way_out}).")
+        way = "params" if name == "p" else f"params, {name}=..."
+        raise TypeError(f"update: {stage!r} needs {missing}: call update(grads, state, {way}).")
 
 
 def at_least(x: Any, real: jnp.dtype) -> Any:
@@ -227,7 +227,8 @@ def through(stages: list[Stage], leaf: Leaf, extra: Extra) -> Leaf:
         s = {k: at_least(v, real) for k, v in old.items()}
         made, new = body.call(stage, dtype, extra, g=g, s=s, p=p)
         g = as_made(stage, "an update", made, g, dtype)
-        slots.append({k: as_made(stage, f"slot {k!r}", new[k], v, v.dtype) for k, v in old.items()})
+        fits = {k: as_made(stage, f"slot {k!r}", new[k], v, v.dtype) for k, v in old.items()}
+        slots.append(fits)
     return Leaf(g, None, slots)
 
 

@@ -237,7 +237,9 @@ class ArgumentKind:
             return jax.tree_util.tree_map_with_path(admit, values, is_leaf=is_leaf)
         n, found = self.length, len(values)
         if n is not None and (isinstance(values, dict) or found != n):
-            was = f"{found} as in {brief(values)}" if isinstance(values, tuple | list) else "a dict"
+            was = (
+                f"{found} as in {brief(values)}" if isinstance(values, tuple | list) else "a dict"
+            )
             raise ValueError(f"{where} must hold {n} values, not {was}.")
         if isinstance(values, dict):
             values = self.admit_keys(where, values)

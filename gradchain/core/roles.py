@@ -48,5 +48,7 @@ def roles_of(words: str) -> frozenset[str]:
     """
     found = frozenset(words.split())
     if strange := found - ROLES.keys():
-        raise ValueError(f"transform: no role {quote(sorted(strange))}; roles are {quote(ROLES)}.")
+        raise ValueError(
+            f"transform: no role {quote(sorted(strange))}; roles are {quote(ROLES)}."
+        )
     return found

@@ -46,7 +46,8 @@ def run_stages(
     if not is_inside():
         errors.check_extras(extra, frozenset().union(*(s.body.extras for s in stages)))
     stateful = {s.name for s in stages if s.has_clock or s.body.slot_names}
-    if not (isinstance(state, dict) and entries.keys() <= members.keys()):  # else one may be empty
+    # Else one may be empty.
+    if not (isinstance(state, dict) and entries.keys() <= members.keys()):
         stateful |= {s.name for s in stages if keeps_state(s)}
     errors.check_state(stateful, members.keys(), state, columns.treedef)
     asks_grad = "grad" not in extra and any("grad" in s.body.extras for s in stages)

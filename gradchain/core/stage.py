@@ -56,7 +56,7 @@ class Member(Protocol):
     def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> Any: ...
 
 
-_inside = contextvars.ContextVar("_inside", default=False)  # the outermost call has checked extras
+_inside = contextvars.ContextVar("_inside", default=False)
 
 
 @contextlib.contextmanager
@@ -115,7 +115,7 @@ class Body:
     freezes: bool = False  # whether it, or a member of its own, keeps leaves from any update
     is_opaque: bool = False  # whether a function that nothing is known of makes its updates
     micro_steps: Any = 1  # how many of its steps make one step of its members
-    members: Mapping[str, Any] = MappingProxyType({})  # by their names in its state; "": all of it
+    members: Mapping[str, Any] = MappingProxyType({})
 
     def parts(self, entry: Any) -> Iterator[tuple[str, Any, Any]]:
         """Name, transformation and state of each member in ``entry``."""
@@ -173,11 +173,12 @@ class Stage:
         self.name, self.call, self.count = name, call, count
         kinds = {} if call.factory.composite else call.factory.kinds
         is_scheduled = lambda k, v: callable(v) and k in kinds and kinds[k].is_hyper
-        scheduled = {k: v for k, v in call.arguments.items() if is_scheduled(k, v)}
+        given = call.arguments.items()
+        scheduled = {k: v for k, v in given if is_scheduled(k, v)}
         if scheduled:
             check_clock(name, count)
         at = lambda k, v: kinds[k].at(f"{call.factory.name}: {k}", v, count)
-        arrays = {k: v for k, v in call.arguments.items() if isinstance(v, _ARRAYS) and k in kinds}
+        arrays = {k: v for k, v in given if isinstance(v, _ARRAYS) and k in kinds}
         held = {k: kinds[k].held(v) for k, v in arrays.items()}
         self.numbers = call.arguments | held | {k: at(k, v) for k, v in scheduled.items()}
         parts = [x for v in self.numbers.values() for x in (v if _is_row(v) else (v,))]

@@ -156,13 +156,8 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
     def _replace_below(self, name: str, value: Any) -> GradientTransformation:
         owners = [m for m in self.inner if name in m._all_arguments()]
         if len(owners) != 1:
-            found = f"{len(owners)} members have" if owners else "no member has"
-            raise TypeError(
-                f"replace: {found} an argument {name!r}. The members are"
-                f" {errors.quote(self.members)}; change one with"
-                f" tx.replace(member=tx['member'].replace({name}=...))."
-                + advice.hints({name: value}, self._all_arguments() - {name})
-            )
+            known = self._all_arguments() - {name}
+            raise advice.not_in_one_member(name, value, len(owners), self.members, known)
         swap = lambda x: owners[0].replace(**{name: value}) if x is owners[0] else x
         arguments = self.arguments.items()  # in their order, which a map over the dict loses
         new = {k: jax.tree.map(swap, v, is_leaf=is_call) for k, v in arguments}
@@ -171,7 +166,9 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
     def _all_arguments(self) -> set[str]:
         return set(self.arguments).union(*(m._all_arguments() for m in self.inner))
 
-    def insert_before(self, name: str, tx: GradientTransformation | Pair) -> GradientTransformation:
+    def insert_before(
+        self, name: str, tx: GradientTransformation | Pair
+    ) -> GradientTransformation:
         """Insert ``tx`` before the member called ``name``."""
         members = list(self.members.values())
         place = members.index(self[name])
@@ -284,7 +281,7 @@ def transform(
 ) -> Callable[[Callable[P, Any]], Callable[P, GradientTransformation]]: ...
 
 
-def transform(function: Callable[..., Any] | None = None, *, roles: str = "") -> Callable[..., Any]:
+def transform(function: Callable[..., Any] | None = None, *, roles: str = "") -> Any:
     """Make a factory of transformations from a function.
 
     The function sees numbers: schedules are evaluated at the present step before it is called.

@@ -83,7 +83,7 @@ class PerTree(Lift):
 
 
 def _is_open(slot: Slot) -> bool:
-    """Whether it is one per tree, whose size follows from that."""
+    """Whether its size follows from the tree."""
     return slot.relation == "scalar" and callable(slot.size)
 
 

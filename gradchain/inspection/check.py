@@ -110,7 +110,8 @@ def check(
             check_params(params)
             shapes = shapes_of(trainable_part(params))
             parts = list(walk(tx, None, shapes))
-            with warnings.catch_warnings():  # of patterns that fit no path: they are findings here
+            # Of patterns that fit no path: they are findings here.
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore", IdlePatternWarning)
                 jax.eval_shape(tx.init, shapes)
     except Exception as error:

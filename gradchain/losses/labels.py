@@ -128,7 +128,9 @@ def two_classes(
     return jnp.where(are_known, shaped, classes[1]), are_known
 
 
-def _is_of_none(labels: np.ndarray | jax.Array, classes: tuple[int, int]) -> np.ndarray | jax.Array:
+def _is_of_none(
+    labels: np.ndarray | jax.Array, classes: tuple[int, int]
+) -> np.ndarray | jax.Array:
     low, high = (abs(labels - c) > 0.5 for c in classes)
     return low & high
 

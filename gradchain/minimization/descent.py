@@ -134,6 +134,8 @@ def is_growing(entry: State, before: State) -> jax.Array:
         return jnp.array(False)
     moved, update = map_leaves(jnp.subtract, entry["kept"], before["base"]), entry["update"]
     if "scales" in entry:  # of each parameter, so that their units do not matter
-        scales, update, moved = (to_vector(upcast(x))[0] for x in (entry["scales"], update, moved))
+        scales, update, moved = (
+            to_vector(upcast(x))[0] for x in (entry["scales"], update, moved)
+        )
         update, moved = scales * update, scales * moved
     return largest_in(update) > 1.5 * largest_in(moved)

@@ -202,7 +202,9 @@ def _split(caller: str, fun: Fun, args: Sequence[Tree]) -> tuple[Fun, Data]:
     """
     if not isinstance(args, tuple | list):
         kind = type(args).__name__
-        raise TypeError(f"{caller}: args is a tuple, args=(data,) for one argument, not a {kind}.")
+        raise TypeError(
+            f"{caller}: args is a tuple, args=(data,) for one argument, not a {kind}."
+        )
     data: Data = (tuple(args), (), {})
     if isinstance(fun, functools.partial):
         fun, data = fun.func, (tuple(args), fun.args, fun.keywords)

@@ -79,7 +79,9 @@ def backtracking(
     """
     check_one_of("backtracking", ["armijo", "goldstein"], condition=condition)
 
-    def start(value: jax.Array, slope: jax.Array, step: jax.Array, reference: jax.Array) -> Numbers:
+    def start(
+        value: jax.Array, slope: jax.Array, step: jax.Array, reference: jax.Array
+    ) -> Numbers:
         zeros = dict.fromkeys(["tried", "short", "long", "best"], jnp.zeros_like(value))
         own = {"start": value, "slope": slope, "reference": reference, "step": step}
         return own | zeros | {"best_value": value}

@@ -81,7 +81,9 @@ def hager_zhang(
     """
     check_wolfe("hager_zhang", c1, c2)
 
-    def start(value: jax.Array, slope: jax.Array, step: jax.Array, reference: jax.Array) -> Numbers:
+    def start(
+        value: jax.Array, slope: jax.Array, step: jax.Array, reference: jax.Array
+    ) -> Numbers:
         zeros = dict.fromkeys(NAMES, jnp.zeros_like(value))
         noise = jnp.maximum(eps, 10 * jnp.finfo(value.dtype).eps)
         limit = value + noise * jnp.abs(value)

@@ -103,7 +103,8 @@ def levenberg_marquardt(
         model = functools.partial(_model, jacobian, residuals, known)
         promise = model(u, own["damping"])
         over = ~(promise["slope"] < 0)
-        rest = {"reducible": _reducible(free, residuals, own, promise), "noise": norm(columns * x)}
+        reducible = _reducible(free, residuals, own, promise)
+        rest = {"reducible": reducible, "noise": norm(columns * x)}
         if bounds is not None:
             u = to_vector(cut(to_tree(u), p, bounds))[0]
             promise = model(u)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -71,7 +71,7 @@ def strong_wolfe(
     """
     check_wolfe("strong_wolfe", c1, c2)
 
-    def start(value: jax.Array, slope: jax.Array, step: jax.Array, reference: jax.Array) -> Numbers:
+    def start(value: jax.Array, slope: jax.Array, step: jax.Array, reference: Any) -> Numbers:
         zero = jnp.zeros_like(value)
         ends = {"low": zero, "low_value": value, "low_slope": slope}
         ends |= {"high": zero, "high_value": value, "high_slope": slope}

@@ -156,15 +156,16 @@ class Watched(Body):
         """See ``Body``."""
         (stage,), (entry,) = stages, states
         body = stage.body
-        own = {k: v for k, v in entry.items() if k != "inner"} if isinstance(entry, dict) else entry
-        check_slots(stage.name, {"metrics"}, own)
+        if isinstance(entry, dict):
+            check_slots(stage.name, {"metrics"}, {k: entry[k] for k in entry if k != "inner"})
+        else:
+            check_slots(stage.name, {"metrics"}, entry)
         old = entry["metrics"]
         state = entry.get("inner", {})
         updates, params = columns.updates, columns.params
         if params is None and jax.tree.leaves(updates):
-            raise TypeError(
-                f"update: {stage.name!r} needs params: call update(grads, state, params)."
-            )
+            way_out = "call update(grads, state, params)"
+            raise TypeError(f"update: {stage.name!r} needs params: {way_out}.")
         names = _names(body, state, updates if params is None else params)
         check_slots(f"{stage.name}/metrics", set(names), old)
         check_numbers(f"{stage.name}/metrics", old, dict.fromkeys(names, scalar))

@@ -116,7 +116,9 @@ def clip_by_global_norm(max_norm: Limit, eps: NonNegative = 0.0) -> Body:
 
 @transform(roles="clip")
 def adaptive_grad_clip(
-    clipping: Limit, eps: NonNegative = 1e-3, axis: StaticInt | tuple[StaticInt, ...] | None = None
+    clipping: Limit,
+    eps: NonNegative = 1e-3,
+    axis: StaticInt | tuple[StaticInt, ...] | None = None,
 ) -> Body:
     r"""Clip the update of each unit relative to its weights.
 

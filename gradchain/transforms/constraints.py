@@ -114,7 +114,7 @@ def of_point_maps(
     function: Callable[..., jax.Array] | None,
     whole: bool,
 ) -> Callable[..., Any]:
-    """The factory of a function, or the decorator where there is none yet."""
+    """The factory of a function, or the decorator of one."""
     decorate = decorator(kind, coming=coming, roles=frozenset({_WHOLE} if whole else ()))
     return decorate if function is None else decorate(function)
 

@@ -139,7 +139,9 @@ def _like(name: str, value: Any, old: Any, members: frozenset[str]) -> jax.Array
         hint = "; give its value at this step" if callable(value) else ""
         raise TypeError(f"set_hyperparams: {name} must be a number, not {brief(value)}{hint}.")
     if isinstance(old, jax.ShapeDtypeStruct):
-        raise TypeError(f"set_hyperparams: the state holds a mere shape as {name}, and no number.")
+        raise TypeError(
+            f"set_hyperparams: the state holds a mere shape as {name}, and no number."
+        )
     old = jnp.asarray(old)
     value = jax.tree.map(lambda x: as_float(x) if isinstance(x, int) else x, value)
     is_known = not is_traced([*jax.tree.leaves(value), old])

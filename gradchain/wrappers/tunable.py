@@ -87,7 +87,9 @@ class Tunable(Body):
                 f" {quote(self.constants)}."
             )
         if not self.names:
-            raise ValueError(f"tunable: {inner!r} has no hyperparameter; pass it without tunable.")
+            raise ValueError(
+                f"tunable: {inner!r} has no hyperparameter; pass it without tunable."
+            )
         self.members = {"inner": inner}
         self.locality = inner.locality
         self.extras = inner.extras

@@ -195,7 +195,9 @@ def test_backtracking_says_why_it_made_no_step(capfd):
         -params, tx.init(params), params, value=0.0, grad=params, value_fn=fun
     )
     jax.effects_barrier()
-    assert "scale_by_backtracking_linesearch: the conditions are not met" in capfd.readouterr().out
+    assert (
+        "scale_by_backtracking_linesearch: the conditions are not met" in capfd.readouterr().out
+    )
     assert updates[0] == 0.0 == state.learning_rate
     assert jnp.isinf(state.info.decrease_error)
     assert state.info.num_linesearch_steps == 4
@@ -335,7 +337,9 @@ def test_the_loop_of_the_documentation_runs():
     def step(carry):
         params, state = carry
         value, grad = value_and_grad(params, state=state)
-        updates, state = tx.update(grad, state, params, value=value, grad=grad, value_fn=rosenbrock)
+        updates, state = tx.update(
+            grad, state, params, value=value, grad=grad, value_fn=rosenbrock
+        )
         return spoken.apply_updates(params, updates), state
 
     def goes_on(carry):
@@ -386,4 +390,6 @@ def test_a_state_keeps_its_dtypes(call, dtype):
     fun = lambda p: jnp.sum(jnp.abs(p) ** 2)
     state = tx.init(params)
     update = lambda g, s, p: tx.update(g, s, p, value=jnp.float16(3.0), grad=g, value_fn=fun)
-    assert jax.eval_shape(update, params, state, params) == jax.eval_shape(lambda: (params, state))
+    assert jax.eval_shape(update, params, state, params) == jax.eval_shape(
+        lambda: (params, state)
+    )

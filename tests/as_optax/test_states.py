@@ -15,7 +15,9 @@ pytestmark = pytest.mark.usefixtures("jax_as_users_have_it")
 def test_hyperparameters_are_read_and_set_in_the_state():
     tx = spoken.inject_hyperparams(spoken.sgd)(learning_rate=0.5, momentum=None)
     state = tx.init(PARAMS)
-    assert set(state.hyperparams) == {"learning_rate"} and state.hyperparams["learning_rate"] == 0.5
+    assert (
+        set(state.hyperparams) == {"learning_rate"} and state.hyperparams["learning_rate"] == 0.5
+    )
     state.hyperparams["learning_rate"] = jnp.array(0.25)
     updates, state = jax.jit(tx.update)(GRADS[0], state, PARAMS)
     assert_close(updates, jax.tree.map(lambda g: -0.25 * g, GRADS[0]), rtol=1e-6)
@@ -55,7 +57,8 @@ def test_trees_and_states_are_searched_and_set():
     assert spoken.tree.get(state, "nothing", default=3) == 3
     with pytest.raises(KeyError, match="multiple"):
         spoken.tree.get(
-            spoken.named_chain(("a", spoken.adam(0.1)), ("b", spoken.adam(0.1))).init(PARAMS), "mu"
+            spoken.named_chain(("a", spoken.adam(0.1)), ("b", spoken.adam(0.1))).init(PARAMS),
+            "mu",
         )
     new = spoken.tree.set(state, count=jnp.array(7))
     assert new["scale_by_adam"]["count"] == 7 and jax.tree.structure(new) == jax.tree.structure(
@@ -69,7 +72,9 @@ def test_trees_and_states_are_searched_and_set():
 def test_what_a_state_holds_for_parameters_is_mapped(call):
     tx = evaluate(call, spoken)
     state = tx.init(PARAMS)
-    made = spoken.tree.map_params(tx, lambda x: x + 1, state, transform_non_params=lambda x: x - 1)
+    made = spoken.tree.map_params(
+        tx, lambda x: x + 1, state, transform_non_params=lambda x: x - 1
+    )
     slots = {"mu", "nu", "momentum"}
     for path, leaf in jax.tree_util.tree_leaves_with_path(made):
         assert jnp.all(leaf == (1 if any(getattr(k, "key", None) in slots for k in path) else -1))
@@ -157,7 +162,9 @@ def monitored(module):
         module.monitor(
             {
                 "after": module.tree.norm,
-                "is_large": module.measure_with_ema(lambda u: module.tree.norm(u) > 0.9, decay=0.8),
+                "is_large": module.measure_with_ema(
+                    lambda u: module.tree.norm(u) > 0.9, decay=0.8
+                ),
                 "biased": module.measure_with_ema(module.tree.norm, decay=0.8, debias=False),
             }
         ),
@@ -173,7 +180,10 @@ def test_measurements_are_found_by_name():
         for grads in GRADS:
             _, state = tx.update(grads, state, PARAMS)
             seen.append(
-                [module.tree.get(state, name) for name in ("before", "after", "is_large", "biased")]
+                [
+                    module.tree.get(state, name)
+                    for name in ("before", "after", "is_large", "biased")
+                ]
             )
         made.append(seen)
     assert_close(*made, rtol=1e-5)

@@ -79,7 +79,10 @@ def check_edit(edits):
     for (name, slot), leaves in held.items():
         wanted = slots(after).get((new_name.get(name), slot), [])
         for leaf in {*leaves} & {*wanted}:
-            (source,), (path,) = ends(was, name, slot, leaf), ends(now, new_name[name], slot, leaf)
+            (source,), (path,) = (
+                ends(was, name, slot, leaf),
+                ends(now, new_name[name], slot, leaf),
+            )
             assert report.sources[path] == source
             np.testing.assert_array_equal(now[path], was[source])
             kept.add(path.removesuffix(f"/{slot}/{leaf}"))
@@ -178,7 +181,12 @@ def test_no_edit_that_leaves_the_slots_as_they_are_changes_anything():
     as_chain = gc.chain(
         gc.scale_by_adam(), gc.add_decayed_weights(0.1), gc.scale_by_learning_rate(0.1)
     )
-    for after in (gc.adamw(RATE), gc.chain(gc.clip(1.0), before), as_chain, before.replace(b1=0.8)):
+    for after in (
+        gc.adamw(RATE),
+        gc.chain(gc.clip(1.0), before),
+        as_chain,
+        before.replace(b1=0.8),
+    ):
         report = adopted(after, before)
         assert len(report.kept) == 8 and not report.new and not report.dropped
         assert all(path == source for path, source in report.sources.items())
@@ -200,10 +208,14 @@ def test_another_transformation_is_no_renamed_one():
 
 
 def test_a_renamed_member_keeps_its_state():
-    report = adopted(gc.chain(gc.scale_by_adam().named("mine"), gc.scale(0.1)), gc.scale_by_adam())
+    report = adopted(
+        gc.chain(gc.scale_by_adam().named("mine"), gc.scale(0.1)), gc.scale_by_adam()
+    )
     assert len(report.kept) == 7 and not report.new
     assert not adopted(gc.scale_by_adam().named("yours"), gc.scale_by_adam().named("mine")).new
-    clock = adopted(gc.scale_by_learning_rate(RATE).named("mine"), gc.scale_by_learning_rate(RATE))
+    clock = adopted(
+        gc.scale_by_learning_rate(RATE).named("mine"), gc.scale_by_learning_rate(RATE)
+    )
     assert clock.kept == ["mine/count"]
 
 
@@ -270,7 +282,9 @@ def test_a_group_takes_the_clock_from_which_its_slots_come():
 def test_ambiguity_is_an_error_that_names_both():
     one, two = (
         gc.scale_by_adam(),
-        gc.chain(gc.chain(gc.scale_by_adam()).named("a"), gc.chain(gc.scale_by_adam()).named("b")),
+        gc.chain(
+            gc.chain(gc.scale_by_adam()).named("a"), gc.chain(gc.scale_by_adam()).named("b")
+        ),
     )
     with pytest.raises(
         ValueError, match=r"'scale_by_adam/mu/b' could come from 'a/.*mu/b', 'b/.*mu/b' alike"
@@ -383,7 +397,9 @@ def test_a_wrapper_written_as_a_pair():
 
 
 def test_of_two_that_share_as_many_names_the_one_with_fewer_others_is_taken():
-    old = gc.lookahead(gc.chain(gc.masked(gc.scale_by_adam(), re.compile(".")), gc.scale_by_adam()))
+    old = gc.lookahead(
+        gc.chain(gc.masked(gc.scale_by_adam(), re.compile(".")), gc.scale_by_adam())
+    )
     report = adopted(gc.accumulate(gc.scale_by_adam(), every=2), old)
     assert (
         report.sources["accumulate/inner/scale_by_adam/mu/w"]
@@ -395,7 +411,9 @@ def test_what_only_has_the_name_of_a_stage_is_no_rival_of_it():
     """Where no slots of leaves say from which chain a number comes."""
     tx = gc.skip_nonfinite(gc.sgd(0.1))
     old = tx.init(PARAMS) | {"log": {"skip_nonfinite": {"skipped": np.int32(7)}}}
-    state, report = gc.adopt_state(gc.masked(tx, re.compile("."), others=gc.freeze()), old, PARAMS)
+    state, report = gc.adopt_state(
+        gc.masked(tx, re.compile("."), others=gc.freeze()), old, PARAMS
+    )
     assert state["masked"]["inner"]["skip_nonfinite"]["skipped"] == 0
     assert report.dropped == ["log/skip_nonfinite/skipped"]
 

@@ -139,7 +139,9 @@ def test_an_nnx_optimizer_goes_on_from_orbax(tmp_path):
 
     def new():
         model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
-        return model, nnx.Optimizer(model, gc.adamw(RATE, where=gc.ndim_at_least(2)), wrt=nnx.Param)
+        return model, nnx.Optimizer(
+            model, gc.adamw(RATE, where=gc.ndim_at_least(2)), wrt=nnx.Param
+        )
 
     @nnx.jit
     def step(model, optimizer):
@@ -153,7 +155,9 @@ def test_an_nnx_optimizer_goes_on_from_orbax(tmp_path):
         step(*pair)
     restored = new()
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(tmp_path / "state", {"model": pure(pair[0]), "optimizer": pure(pair[1])})
+        checkpointer.save(
+            tmp_path / "state", {"model": pure(pair[0]), "optimizer": pure(pair[1])}
+        )
         checkpointer.wait_until_finished()
         found = checkpointer.restore(tmp_path / "state")
     for node, name in zip(restored, ("model", "optimizer"), strict=True):
@@ -186,7 +190,9 @@ ADAM_PATHS = {
         gc.adamw(RATE, b1=gc.linear_schedule(0.8, 0.9, 10)),
         gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(0.1)),
         gc.chain(gc.clip(1.0), gc.clip_by_global_norm(1.0), gc.chain(gc.chain(gc.adamw(0.1)))),
-        gc.chain(gc.scale_by_adam(), gc.add_decayed_weights(0.1), gc.scale_by_learning_rate(RATE)),
+        gc.chain(
+            gc.scale_by_adam(), gc.add_decayed_weights(0.1), gc.scale_by_learning_rate(RATE)
+        ),
     ],
     ids=repr,
 )

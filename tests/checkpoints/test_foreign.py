@@ -177,4 +177,6 @@ def test_a_member_of_optax_keeps_its_state_in_another_chain():
     assert new["accumulate"]["inner"]["scale_by_adam"].count == 1
     assert not report.dropped
     back, _ = gc.adopt_state(gc.adam(0.1), new, params)  # and as a member of ours
-    np.testing.assert_array_equal(back["scale_by_adam"]["mu"]["w"], state["scale_by_adam"].mu["w"])
+    np.testing.assert_array_equal(
+        back["scale_by_adam"]["mu"]["w"], state["scale_by_adam"].mu["w"]
+    )

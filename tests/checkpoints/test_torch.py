@@ -53,7 +53,9 @@ def as_params(model):
     tree = {}
     for name, x in model.named_parameters():
         module, leaf = NAMES[name].split("/")
-        tree.setdefault(module, {})[leaf] = jnp.asarray(transposed(NAMES[name], x.detach().numpy()))
+        tree.setdefault(module, {})[leaf] = jnp.asarray(
+            transposed(NAMES[name], x.detach().numpy())
+        )
     return tree
 
 
@@ -179,6 +181,8 @@ def test_a_number_beside_the_arrays_of_a_parameter_has_no_layout_to_convert():
         "mu_product": np.float32(0.9),
     }
     loaded = {"state": {0: own}, "param_groups": [{"params": [0]}]}
-    state = gc.checkpoints.torch_state(loaded, ["kernel"], lambda path, x: np.transpose(x, (1, 0)))
+    state = gc.checkpoints.torch_state(
+        loaded, ["kernel"], lambda path, x: np.transpose(x, (1, 0))
+    )
     assert state["torch"]["mu"]["kernel"].shape == (3, 2)
     assert state["torch_untranslated"]["mu_product"]["kernel"] == np.float32(0.9)

@@ -2,7 +2,15 @@
 
 import gradchain as gc
 from tests.laws import user_transforms
-from tests.laws.row import FUNCTION, NO_OWN_NUMBERS, Row, is_matrix, matrices, warm_up, warm_up_twin
+from tests.laws.row import (
+    FUNCTION,
+    NO_OWN_NUMBERS,
+    Row,
+    is_matrix,
+    matrices,
+    warm_up,
+    warm_up_twin,
+)
 from tests.laws.twins import Chain, Groups, Scheduled
 from tests.optimizers.adam import Adam, AdamW
 from tests.optimizers.sgd import Sgd

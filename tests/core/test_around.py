@@ -97,7 +97,9 @@ def test_the_state_of_another_wrapper_is_refused():
     tx = user_transforms.momentum_of_update(gc.adam(0.1), 0.9)
     state = tx.init(P)
     state["momentum_of_update"]["strange"] = state["momentum_of_update"].pop("momentum")
-    with pytest.raises(ValueError, match="'momentum_of_update' has 'strange' but needs 'momentum'"):
+    with pytest.raises(
+        ValueError, match="'momentum_of_update' has 'strange' but needs 'momentum'"
+    ):
         tx.update(G, state, P)
 
 

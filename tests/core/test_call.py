@@ -94,7 +94,9 @@ def test_it_can_be_copied(clone):
 def test_it_prints_so_that_it_can_be_pasted_back():
     tx = gc.partition({"a": gc.clip(float("inf")), "b": gc.chain()}, {"w": "a", "b": "b"})
     assert eval(repr(tx), vars(gc)) == tx
-    assert repr(gc.chain(gc.clip(1.0).named("soft"))) == "chain(clip(max_delta=1.0).named('soft'))"
+    assert (
+        repr(gc.chain(gc.clip(1.0).named("soft"))) == "chain(clip(max_delta=1.0).named('soft'))"
+    )
 
 
 def test_a_long_one_is_shown_on_several_lines():
@@ -102,7 +104,10 @@ def test_a_long_one_is_shown_on_several_lines():
         gc.clip_by_global_norm(1.0), gc.adamw(gc.linear_schedule(0.1, 0.0, 10)).named("x")
     )
     assert str(gc.clip(1.0)) == repr(gc.clip(1.0))
-    assert str(tx).splitlines()[:2] == ["chain(", "    clip_by_global_norm(max_norm=1.0, eps=0.0),"]
+    assert str(tx).splitlines()[:2] == [
+        "chain(",
+        "    clip_by_global_norm(max_norm=1.0, eps=0.0),",
+    ]
     assert max(map(len, str(tx).splitlines())) < 120
     assert eval(str(tx), vars(gc)) == tx
 
@@ -132,7 +137,9 @@ def test_as_an_argument_a_new_learning_rate_is_no_new_trace():
         return tx.step(GRADS, state, params)
 
     state = gc.adamw(1.0).init(PARAMS)
-    results = [step(gc.adamw(rate), state, PARAMS)[0]["b"][0] for rate in np.linspace(0.1, 1.0, 10)]
+    results = [
+        step(gc.adamw(rate), state, PARAMS)[0]["b"][0] for rate in np.linspace(0.1, 1.0, 10)
+    ]
     np.testing.assert_allclose(results, -np.linspace(0.1, 1.0, 10), rtol=1e-5)
 
 

@@ -35,7 +35,11 @@ def test_a_gradient_is_never_broadcast_to_its_parameter():
 
 def test_a_parameter_never_grows_to_its_gradient():
     with says(
-        ValueError, "'head'", r"float32\[2,2\]", r"parameter float32\[2,1\]", "Nothing is broadcast"
+        ValueError,
+        "'head'",
+        r"float32\[2,2\]",
+        r"parameter float32\[2,1\]",
+        "Nothing is broadcast",
     ):
         TX.update({**GRADS, "head": jnp.ones((2, 2))}, STATE, PARAMS)
 
@@ -194,8 +198,14 @@ def test_a_matrix_rule_refuses_a_vector_with_its_path():
         (lambda: gc.adam(1e-3, beta1=0.9), ["adam", "'beta1'", r"adam\(learning_rate"]),
         (lambda: gc.clip(jnp.ones(3)), ["clip", "'max_delta'", "number"]),
         (lambda: gc.chain(gc.clip(1.0), 3), ["chain", "transformation", "3"]),
-        (lambda: gc.chain(gc.constant_schedule(1.0)), ["chain", r"scale_by_learning_rate\(schedule\)"]),
-        (lambda: gc.adam(1e-3).replace(lr=1), ["no member has an argument 'lr'", "scale_by_adam"]),
+        (
+            lambda: gc.chain(gc.constant_schedule(1.0)),
+            ["chain", r"scale_by_learning_rate\(schedule\)"],
+        ),
+        (
+            lambda: gc.adam(1e-3).replace(lr=1),
+            ["no member has an argument 'lr'", "scale_by_adam"],
+        ),
         (
             lambda: gc.chain(gc.sgd(1.0), gc.sgd(1.0)).replace(learning_rate=1),
             ["2 members have", "learning_rate"],

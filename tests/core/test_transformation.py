@@ -289,7 +289,10 @@ def test_a_schedule_follows_the_clock_of_its_own_member():
 def test_a_pair_that_takes_all_by_place_is_given_params():
     pull = lambda *given: (jax.tree.map(jnp.add, given[0], given[2]), given[1])
     tx = gc.chain((lambda params: {}, pull))
-    assert tx.update(jnp.ones(2), tx.init(jnp.ones(2)), jnp.full(2, 3.0))[0].tolist() == [4.0, 4.0]
+    assert tx.update(jnp.ones(2), tx.init(jnp.ones(2)), jnp.full(2, 3.0))[0].tolist() == [
+        4.0,
+        4.0,
+    ]
 
 
 def test_an_empty_entry_of_a_state_stays():

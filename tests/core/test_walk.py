@@ -78,7 +78,9 @@ def test_each_entry_is_what_stands_under_its_path(tx):
             entry = entry.get(name, {})
         assert entry is part.entry or entry == part.entry == {}, part.name
         if part.stage.body.slot_names is not None:
-            assert set(part.entry) - {"count"} == part.stage.body.slot_names - {"count"}, part.name
+            assert set(part.entry) - {"count"} == part.stage.body.slot_names - {"count"}, (
+                part.name
+            )
 
 
 def test_no_slot_stands_outside():
@@ -144,7 +146,9 @@ def clipped_adam(learning_rate: gc.Hyper):
 
 
 def test_what_comes_before_what():
-    inner = gc.graft(magnitude=gc.chain(gc.clip(1.0), gc.scale(2.0)), direction=gc.scale_by_sign())
+    inner = gc.graft(
+        magnitude=gc.chain(gc.clip(1.0), gc.scale(2.0)), direction=gc.scale_by_sign()
+    )
     at = by_name(gc.chain(gc.centralize(), gc.accumulate(inner, 2), gc.sgd(0.1)))
     clip, scale, sign = (
         at[f"accumulate/inner/graft/{x}"]

@@ -25,7 +25,10 @@ ROWS = [
     Row(
         "chain-freeze",
         lambda: gc.chain(
-            gc.clip_by_global_norm(0.5), gc.scale_by_adam(), gc.freeze("*bias"), gc.freeze("scale")
+            gc.clip_by_global_norm(0.5),
+            gc.scale_by_adam(),
+            gc.freeze("*bias"),
+            gc.freeze("scale"),
         ),
         lambda: Groups(
             {"yes": Zero(), "no": Chain(ClipNorm(0.5), Adam())},
@@ -60,7 +63,9 @@ ROWS = [
         ),
         lambda: Chain(
             ClipNorm(1.0),
-            Scheduled(AdamW(0.1, weight_decay=1e-4, chosen=is_matrix), learning_rate=warm_up_twin),
+            Scheduled(
+                AdamW(0.1, weight_decay=1e-4, chosen=is_matrix), learning_rate=warm_up_twin
+            ),
         ),
         needs_params=True,
         reasons=NO_OWN_NUMBERS,

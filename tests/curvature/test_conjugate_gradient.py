@@ -266,7 +266,9 @@ def test_stops_when_the_model_has_stopped_to_fall():
             i > k and values[i] < 0 and (values[i] - values[i - k]) / values[i] < k * epsilon
         )
         expected = next(i for i in range(len(values)) if is_over(i, max(10, i // 10)))
-        _, info = conjugate_gradient(times(matrix), b, tol=0.0, max_steps=100, progress_tol=epsilon)
+        _, info = conjugate_gradient(
+            times(matrix), b, tol=0.0, max_steps=100, progress_tol=epsilon
+        )
         assert 10 < expected < 60
         assert info.steps == expected
 

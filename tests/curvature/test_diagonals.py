@@ -83,7 +83,9 @@ def test_hutchinson_is_unbiased(seed):
     # The variances are known: of an entry, the squares beside the diagonal in its row; of the
     # trace, twice all.
     beside = np.square(a - np.diag(np.diag(a)))
-    np.testing.assert_allclose(flat(found.standard_error), np.sqrt(beside.sum(1) / 4000), rtol=0.1)
+    np.testing.assert_allclose(
+        flat(found.standard_error), np.sqrt(beside.sum(1) / 4000), rtol=0.1
+    )
     np.testing.assert_allclose(total.standard_error, np.sqrt(2 * beside.sum() / 4000), rtol=0.1)
 
 

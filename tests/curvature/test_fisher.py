@@ -99,11 +99,15 @@ def test_targets_that_are_drawn(likelihood):
 def test_for_a_linear_model_it_is_the_hessian_of_the_loss():
     labels = jnp.array([0, 1, 2, 3, 0, 1, 2])
     linear = lambda w: X @ w
-    mean_loss = lambda w: losses.softmax_cross_entropy_with_integer_labels(linear(w), labels).mean()
+    mean_loss = lambda w: losses.softmax_cross_entropy_with_integer_labels(
+        linear(w), labels
+    ).mean()
     w = jnp.ones((3, CLASSES)) * X[:3, :1]
     hessian = curvature.dense(curvature.hessian_operator(mean_loss, w), w)
     np.testing.assert_allclose(
-        curvature.dense(curvature.fisher_operator(linear, w, "categorical"), w), hessian, atol=1e-5
+        curvature.dense(curvature.fisher_operator(linear, w, "categorical"), w),
+        hessian,
+        atol=1e-5,
     )
 
 
@@ -157,7 +161,9 @@ def test_with_a_model_of_linen_and_of_nnx():
     model, _, params = digits(64)
     found = jax.jit(lambda p: curvature.fisher_vector_product(model, p, p, "categorical"))(params)
     drawn = jax.jit(
-        lambda p: curvature.fisher_vector_product(model, p, p, "categorical", key=KEY, samples=500)
+        lambda p: curvature.fisher_vector_product(
+            model, p, p, "categorical", key=KEY, samples=500
+        )
     )(params)
     a, b = to_vector(found)[0], to_vector(drawn)[0]
     assert np.linalg.norm(a - b) < 0.1 * np.linalg.norm(a)
@@ -195,12 +201,19 @@ def test_with_a_model_of_linen_and_of_nnx():
             "must be 1 or more",
         ),
         (
-            lambda: curvature.fisher_diagonal(lambda p: p, jnp.ones(3), "normal", method="sampled"),
+            lambda: curvature.fisher_diagonal(
+                lambda p: p, jnp.ones(3), "normal", method="sampled"
+            ),
             "give a key",
         ),
-        (lambda: curvature.empirical_fisher_operator(example_loss, {}), "the batch holds nothing"),
         (
-            lambda: curvature.empirical_fisher_diagonal(example_loss, {}, jnp.ones(2), jnp.ones(3)),
+            lambda: curvature.empirical_fisher_operator(example_loss, {}),
+            "the batch holds nothing",
+        ),
+        (
+            lambda: curvature.empirical_fisher_diagonal(
+                example_loss, {}, jnp.ones(2), jnp.ones(3)
+            ),
             r"\[2\], float32\[3\]",
         ),
         (

@@ -11,7 +11,15 @@ from hypothesis import given
 import gradchain as gc
 from gradchain import curvature
 from gradchain.curvature.vectors import to_vector
-from tests.support.known_hessians import digits, fewer, flat, of_tree, of_vector, small_trees, wide
+from tests.support.known_hessians import (
+    digits,
+    fewer,
+    flat,
+    of_tree,
+    of_vector,
+    small_trees,
+    wide,
+)
 from tests.support.random_trees import other_like
 
 pytestmark = pytest.mark.rotated(2)  # they take long
@@ -76,8 +84,12 @@ def test_what_else_a_function_takes():
     )
     np.testing.assert_allclose(curvature.hessian_operator(fun, p, x, y)(v), expected, rtol=1e-5)
     model = lambda p, x: p * x
-    np.testing.assert_allclose(curvature.jacobian_vector_product(model, p, v, x), v * x, rtol=1e-5)
-    np.testing.assert_allclose(curvature.vector_jacobian_product(model, p, v, x), v * x, rtol=1e-5)
+    np.testing.assert_allclose(
+        curvature.jacobian_vector_product(model, p, v, x), v * x, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        curvature.vector_jacobian_product(model, p, v, x), v * x, rtol=1e-5
+    )
 
 
 def flops(fun, *args):

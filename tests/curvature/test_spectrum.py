@@ -137,13 +137,16 @@ def test_what_stands_in_for_eigenvalues_of_an_exhausted_space_says_so():
 
 
 def test_a_density_of_no_width_is_refused():
-    with pytest.raises(ValueError, match="width must be greater than 0, not 0.0"):
+    with pytest.raises(ValueError, match="width must be greater than 0, not 0"):
         curvature.spectral_density(lambda v: v, jnp.zeros(3), key=KEY, width=0.0)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -2.5])
 def test_a_multiple_of_the_identity(value):
-    operator, like = lambda v: jax.tree.map(lambda x: value * x, v), {"a": jnp.zeros(4), "b": None}
+    operator, like = (
+        lambda v: jax.tree.map(lambda x: value * x, v),
+        {"a": jnp.zeros(4), "b": None},
+    )
     ends = curvature.extreme_eigenvalues(operator, like, key=KEY, steps=6)
     np.testing.assert_allclose(ends, [value, value, 0, 0], atol=1e-6)
     powered = curvature.power_iteration(operator, like, key=KEY)

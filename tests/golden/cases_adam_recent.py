@@ -114,5 +114,7 @@ CASES = [
         lambda: gc.madgrad(0.01, 0.5, 0.1),
         *theirs("MADGRAD", lr=0.01, momentum=0.5, weight_decay=0.1),
     ),
-    Case("diffgrad", lambda: gc.diffgrad(0.01, eps=1e-15), *theirs("DiffGrad", lr=0.01, eps=1e-15)),
+    Case(
+        "diffgrad", lambda: gc.diffgrad(0.01, eps=1e-15), *theirs("DiffGrad", lr=0.01, eps=1e-15)
+    ),
 ]

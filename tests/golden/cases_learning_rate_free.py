@@ -26,7 +26,9 @@ CASES = [
     Case(
         "dadapt_adamw",
         lambda: gc.dadapt_adamw(estim_lr0=0.01, weight_decay=0.1),
-        theirs("DAdaptAdam", d0=0.01, weight_decay=0.1, weight_decouple=True, bias_correction=True),
+        theirs(
+            "DAdaptAdam", d0=0.01, weight_decay=0.1, weight_decouple=True, bias_correction=True
+        ),
         (
             "pytorch_optimizer 4.1.0, DAdaptAdam(d0=0.01, weight_decay=0.1, weight_decouple=True, "
             "bias_correction=True)"

@@ -38,7 +38,9 @@ def qhm(params):
 
 
 CASES = [
-    Case("sgd", lambda: gc.sgd(0.01, 0.9), torch_sgd(), "torch 2.13.0, SGD(lr=0.01, momentum=0.9)"),
+    Case(
+        "sgd", lambda: gc.sgd(0.01, 0.9), torch_sgd(), "torch 2.13.0, SGD(lr=0.01, momentum=0.9)"
+    ),
     Case(
         "sgd-nesterov",
         lambda: gc.chain(gc.add_decayed_weights(0.1), gc.sgd(0.01, 0.9, nesterov=True)),

@@ -28,7 +28,9 @@ def spam(params):
 def stable_spam(params):
     from pytorch_optimizer import StableSPAM
 
-    return StableSPAM(params, lr=0.01, weight_decay=0.1, theta=0.9, update_proj_gap=20, t_max=None)
+    return StableSPAM(
+        params, lr=0.01, weight_decay=0.1, theta=0.9, update_proj_gap=20, t_max=None
+    )
 
 
 CASES = [

@@ -50,7 +50,9 @@ def falling(t: Any) -> Any:
     return 0.95 - 0.002 * t
 
 
-ONECYCLE = "OneCycleLR(o, 0.8, total_steps=50, pct_start=0.23, div_factor=10, final_div_factor=100"
+ONECYCLE = (
+    "OneCycleLR(o, 0.8, total_steps=50, pct_start=0.23, div_factor=10, final_div_factor=100"
+)
 MOMENTA = "base_momentum=0.8, max_momentum=0.95"
 CYCLIC = "CyclicLR(o, 0.1, 0.8, step_size_up=4, step_size_down=7"
 CASES = [

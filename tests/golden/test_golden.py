@@ -19,7 +19,9 @@ FAMILIES = sorted(
 )
 DATA = {family: json.loads((HERE / f"{family}.json").read_text()) for family in FAMILIES}
 CASES = [
-    (f, case) for f in FAMILIES for case in importlib.import_module(f"tests.golden.cases_{f}").CASES
+    (f, case)
+    for f in FAMILIES
+    for case in importlib.import_module(f"tests.golden.cases_{f}").CASES
 ]
 
 

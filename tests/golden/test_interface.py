@@ -19,7 +19,9 @@ FOUND = interface.found()
 CHANGELOG = (Path(__file__).parents[2] / "CHANGELOG.md").read_text()
 MOVED = dict(re.findall(r"^\| `gc\.(\w+)` \| `gc\.([\w.]+)` \|$", CHANGELOG, re.MULTILINE))
 ARGUMENTS = dict(re.findall(r"^\| `(\w+\.\w+)` \| `\w+\.(\w+)` \|$", CHANGELOG, re.MULTILINE))
-NEW_ARGUMENTS = dict(re.findall(r"^\| `\w+\(.*\)` \| `(\w+)(\(.*\))` \|$", CHANGELOG, re.MULTILINE))
+NEW_ARGUMENTS = dict(
+    re.findall(r"^\| `\w+\(.*\)` \| `(\w+)(\(.*\))` \|$", CHANGELOG, re.MULTILINE)
+)
 
 
 def changes(recorded, found):

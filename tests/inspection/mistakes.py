@@ -31,7 +31,11 @@ def by_python(step):
     return 0.1 if step < 10 else 0.01
 
 
-adam, decay, rate = gc.scale_by_adam(), gc.add_decayed_weights(0.1), gc.scale_by_learning_rate(0.1)
+adam, decay, rate = (
+    gc.scale_by_adam(),
+    gc.add_decayed_weights(0.1),
+    gc.scale_by_learning_rate(0.1),
+)
 by_ndim = lambda path, x: "matrix" if x.ndim > 1 else "rest"
 
 #: For each mistake: what is found, and in what.
@@ -49,7 +53,13 @@ FIRES = [
         {},
     ),
     ("mistake", "no_learning_rate", "switch", gc.switch(gc.adam(0.1), at=3, then=adam), {}),
-    ("mistake", "no_learning_rate", "parallel", gc.parallel(gc.adam(0.1), gc.scale_by_sign()), {}),
+    (
+        "mistake",
+        "no_learning_rate",
+        "parallel",
+        gc.parallel(gc.adam(0.1), gc.scale_by_sign()),
+        {},
+    ),
     (
         "mistake",
         "no_learning_rate",
@@ -72,7 +82,13 @@ FIRES = [
         {"steps": 10},
     ),
     ("mistake", "out_of_range", "scale_by_adam", gc.adam(0.1, b1=lambda step: 1.0), {}),
-    ("mistake", "out_of_range", "scale_by_adam", gc.adam(0.1, b2=WARM_UP_TO_ONE), {"steps": 1000}),
+    (
+        "mistake",
+        "out_of_range",
+        "scale_by_adam",
+        gc.adam(0.1, b2=WARM_UP_TO_ONE),
+        {"steps": 1000},
+    ),
     ("mistake", "out_of_range", "add_noise", gc.chain(SWEPT_NOISE, gc.sgd(0.1)), {}),
     (
         "warning",
@@ -93,7 +109,13 @@ FIRES = [
         gc.adam(gc.constant_schedule(float("inf"))),
         {"steps": 10},
     ),
-    ("mistake", "no_learning_rate", "masked", gc.masked(gc.sgd(0.1), "head/*", gc.identity()), {}),
+    (
+        "mistake",
+        "no_learning_rate",
+        "masked",
+        gc.masked(gc.sgd(0.1), "head/*", gc.identity()),
+        {},
+    ),
     (
         "mistake",
         "two_learning_rates",
@@ -116,7 +138,13 @@ FIRES = [
         {},
     ),
     ("mistake", "sign_twice", "scale", gc.chain(gc.adam(0.1), gc.scale(-1.0)), {}),
-    ("mistake", "sign_twice", "scale_by_learning_rate", gc.chain(gc.scale(-1.0), gc.adam(0.1)), {}),
+    (
+        "mistake",
+        "sign_twice",
+        "scale_by_learning_rate",
+        gc.chain(gc.scale(-1.0), gc.adam(0.1)),
+        {},
+    ),
     (
         "mistake",
         "sign_twice",
@@ -274,7 +302,13 @@ FIRES = [
     ("mistake", "does_not_fit", "", gc.groups([("head/*", gc.sgd(0.1))]), {"params": PARAMS}),
     ("mistake", "does_not_fit", "", gc.sgd(0.1), {"params": {"a": "text"}}),
     ("mistake", "does_not_fit", "", gc.masked(gc.sgd(0.1), "head/*"), {}),  # which is refused
-    ("mistake", "does_not_fit", "", gc.partition({"a": gc.sgd(0.1)}, by_ndim), {"params": PARAMS}),
+    (
+        "mistake",
+        "does_not_fit",
+        "",
+        gc.partition({"a": gc.sgd(0.1)}, by_ndim),
+        {"params": PARAMS},
+    ),
     (
         "mistake",
         "does_not_fit",
@@ -292,9 +326,13 @@ SILENT = [
     ),
     (gc.chain(gc.clip(1.0), adam, gc.scale(-0.1)), {}),
     (gc.chain(gc.clip(1.0), adam, gc.scale_by_schedule(lambda step: jnp.float32(-0.1))), {}),
-    (gc.chain(gc.clip(1.0), adam, gc.scale(-1.0), gc.scale(-1.0), rate), {}),  # three turns are one
+    # Three turns are one.
+    (gc.chain(gc.clip(1.0), adam, gc.scale(-1.0), gc.scale(-1.0), rate), {}),
     (gc.chain(adam, gc.scale(-1.0), gc.scale_by_learning_rate(-0.1)), {}),
-    (gc.chain(gc.sgd(0.1), gc.scale(0.5), gc.reduce_on_plateau()), {"passes": ("params", "value")}),
+    (
+        gc.chain(gc.sgd(0.1), gc.scale(0.5), gc.reduce_on_plateau()),
+        {"passes": ("params", "value")},
+    ),
     (gc.chain(gc.clip(1.0), doubled()), {}),  # who knows what it does
     (gc.chain(gc.clip(1.0), optax.adam(0.1)), {}),
     (gc.chain(optax.adam(0.1), gc.stateless(lambda g, p: g)), {}),
@@ -318,7 +356,10 @@ SILENT = [
         ),
         {},
     ),
-    (gc.chain(gc.groups([("head/*", gc.scale_by_sign())], default=adam), rate), {"params": PARAMS}),
+    (
+        gc.chain(gc.groups([("head/*", gc.scale_by_sign())], default=adam), rate),
+        {"params": PARAMS},
+    ),
     (gc.chain(adam, gc.clip_by_block_rms(1.0), rate), {}),
     (
         gc.chain(gc.masked(adam, "head/*"), gc.masked(gc.clip(1.0), "dense/*"), rate),

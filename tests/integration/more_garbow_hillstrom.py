@@ -207,7 +207,9 @@ def neighbour(x, i):
 
 def discrete_boundary_value(x, i, m):
     h = 1 / (size(x) + 1)
-    return 2 * x[i] - neighbour(x, i - 1) - neighbour(x, i + 1) + h**2 * (x[i] + i * h + 1) ** 3 / 2
+    return (
+        2 * x[i] - neighbour(x, i - 1) - neighbour(x, i + 1) + h**2 * (x[i] + i * h + 1) ** 3 / 2
+    )
 
 
 def discrete_integral_equation(x, i, m):

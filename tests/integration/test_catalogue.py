@@ -62,7 +62,8 @@ def test_bytes_of_the_state(call, expected):
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("average_weights", "4"), ("cautious", "0"), ("grokfast_window", "400")]
+    ("name", "expected"),
+    [("average_weights", "4"), ("cautious", "0"), ("grokfast_window", "400")],
 )
 def test_a_wrapper_counts_beyond_what_is_inside(name, expected):
     inner = catalogue.members(name)
@@ -96,7 +97,9 @@ def test_links_end_where_they_should():
         "https://arxiv.org/abs/1711.05101": "2019",
     }
     assert "https://doi.org/10.1016/0041-5553(64)90137-5" in catalogue.papers("sgd")
-    everything = [link for name in catalogue.names("optimizers") for link in catalogue.papers(name)]
+    everything = [
+        link for name in catalogue.names("optimizers") for link in catalogue.papers(name)
+    ]
     assert not [
         link for link in everything if link[-1] in ".,;" or link.count("(") != link.count(")")
     ]
@@ -132,7 +135,9 @@ def exported() -> dict[str, str]:
                 found |= {k: v for k, v in names.items() if k not in sys.modules}
     for room in rooms:
         if room not in folders:
-            public = {n: x for n, x in vars(room).items() if n[0] != "_" and is_defined_in(room, x)}
+            public = {
+                n: x for n, x in vars(room).items() if n[0] != "_" and is_defined_in(room, x)
+            }
             found |= {f"{room.__name__}.{n}": n for n in public}
     return found
 

@@ -50,7 +50,10 @@ def refused(capsys, *argv):
     assert main(argv) == 2
     out, err = capsys.readouterr()
     assert (
-        out == "" and err.startswith("gradchain: ") and err.endswith("\n") and err.count("\n") == 1
+        out == ""
+        and err.startswith("gradchain: ")
+        and err.endswith("\n")
+        and err.count("\n") == 1
     )
     return err.removeprefix("gradchain: ").strip()
 
@@ -84,7 +87,11 @@ def test_describe_as_a_process(folder):
 
 
 def test_plot_as_a_process(folder):
-    assert run("plot", "rate.json", "--steps", "100", "--out", "rate.png") == (0, "rate.png\n", "")
+    assert run("plot", "rate.json", "--steps", "100", "--out", "rate.png") == (
+        0,
+        "rate.png\n",
+        "",
+    )
     assert (folder / "rate.png").read_bytes().startswith(PNG)
 
 
@@ -145,7 +152,9 @@ def test_summaries_are_one_plain_sentence(capsys):
 
 
 @pytest.mark.parametrize(
-    "value", [ADAMW, gc.cosine_decay_schedule(1e-3, 100), gc.ndim_at_least(2)], ids=lambda x: x.tag
+    "value",
+    [ADAMW, gc.cosine_decay_schedule(1e-3, 100), gc.ndim_at_least(2)],
+    ids=lambda x: x.tag,
 )
 def test_show_takes_any_value_with_a_config(value, tmp_path, capsys):
     path = tmp_path / "value"  # no suffix: JSON is known by its bracket
@@ -483,7 +492,9 @@ def test_one_stdin_is_not_two_files(capsys):
 
 
 def test_wrong_kinds_of_config(folder, capsys):
-    text = "'cosine_decay_schedule' is a Schedule, but this command takes a GradientTransformation"
+    text = (
+        "'cosine_decay_schedule' is a Schedule, but this command takes a GradientTransformation"
+    )
     assert text in refused(capsys, "describe", "rate.json", "--params", "shapes.json")
     assert "'chain' is a GradientTransformation" in refused(
         capsys, "plot", "adamw.json", "--steps", "5", "--out", "a.png"

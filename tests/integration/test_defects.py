@@ -95,7 +95,9 @@ def test_06_metrics_keep_the_structure_of_the_state():
     np.testing.assert_allclose(metrics["gradient_norm"][0], gc.global_norm(GRADS), rtol=1e-6)
 
 
-@pytest.mark.parametrize("shapes", [((2, 1), (2, 2)), ((2, 2), (2, 1)), ((), (2,)), ((2,), (1, 2))])
+@pytest.mark.parametrize(
+    "shapes", [((2, 1), (2, 2)), ((2, 2), (2, 1)), ((), (2,)), ((2,), (1, 2))]
+)
 def test_07_nothing_is_broadcast(shapes):
     tx, grad, param = (
         gc.sgd(0.1),

@@ -42,5 +42,7 @@ def test_the_pages_hold_code():
 
 
 def test_the_readme_writes_a_transformation_in_six_lines():
-    (block,) = [b for b in BLOCK.findall((ROOT / "README.md").read_text()) if "@gc.transform" in b]
+    (block,) = [
+        b for b in BLOCK.findall((ROOT / "README.md").read_text()) if "@gc.transform" in b
+    ]
     assert len([line for line in block.splitlines() if line.strip()]) <= 6

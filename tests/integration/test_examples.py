@@ -53,7 +53,9 @@ def test_train_linen(tmp_path):
 def test_train_text(tmp_path):
     printed = run("train_text.py", tmp_path)
     found = re.findall(
-        r"^(\w+) +(clipped|not clipped) *: loss (\S+) nats, longest gradient (\S+)$", printed, re.M
+        r"^(\w+) +(clipped|not clipped) *: loss (\S+) nats, longest gradient (\S+)$",
+        printed,
+        re.M,
     )
     loss = {(name, kind): float(value) for name, kind, value, _ in found}
     longest = {(name, kind): float(norm) for name, kind, _, norm in found}

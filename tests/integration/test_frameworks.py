@@ -92,7 +92,9 @@ def test_their_optimizer_is_a_group_and_may_be_wrapped():
 
 @pytest.mark.parametrize("jitted", [False, True])
 def test_multi_steps_of_optax_takes_ours(jitted):
-    tx = optax.MultiSteps(gc.chain(gc.clip_by_global_norm(1.0), OTHERS_FREEZE), every_k_schedule=2)
+    tx = optax.MultiSteps(
+        gc.chain(gc.clip_by_global_norm(1.0), OTHERS_FREEZE), every_k_schedule=2
+    )
     params, state = PARAMS, tx.init(PARAMS)
     update = jax.jit(tx.update) if jitted else tx.update
     seen = []

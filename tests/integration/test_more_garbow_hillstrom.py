@@ -29,7 +29,11 @@ def least_squares(problem):
 def minimized_by(make, tol):
     def solve(problem):
         result = gc.minimize(
-            squares(problem.residuals), jnp.asarray(problem.start), make(), tol=tol, max_steps=5000
+            squares(problem.residuals),
+            jnp.asarray(problem.start),
+            make(),
+            tol=tol,
+            max_steps=5000,
         )
         return float(result.value), result
 

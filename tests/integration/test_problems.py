@@ -266,14 +266,18 @@ def test_the_baseline_is_what_scipy_does():
         assert run.evaluations_to_target == pytest.approx(
             recorded["evaluations_to_target"], rel=0.1
         )
-        assert run.iterations_to_target == pytest.approx(recorded["iterations_to_target"], rel=0.1)
+        assert run.iterations_to_target == pytest.approx(
+            recorded["iterations_to_target"], rel=0.1
+        )
         best = dict(map(tuple, recorded["best"]))
         target = problem.reached(recorded["value"]) + tolerance(recorded["reached"])
         assert (
             min(k for k, value in best.items() if value <= target)
             == recorded["evaluations_to_target"]
         )
-    solved = [p for p in PROBLEMS if baseline["problems"][p.title]["tight"]["reached"] is not None]
+    solved = [
+        p for p in PROBLEMS if baseline["problems"][p.title]["tight"]["reached"] is not None
+    ]
     assert len(solved) == 32
 
 

@@ -22,7 +22,8 @@ transformations = st.sampled_from(
     [
         gc.adamw(0.1, where="*kernel*"),
         gc.chain(
-            gc.clip_by_global_norm(1.0), gc.sgd(gc.linear_schedule(0.0, 1.0, 3), 0.9, nesterov=True)
+            gc.clip_by_global_norm(1.0),
+            gc.sgd(gc.linear_schedule(0.0, 1.0, 3), 0.9, nesterov=True),
         ),
         gc.masked(gc.scale_by_rms(), gc.ndim_at_least(2), gc.scale_by_rss()),
         gc.partition(

@@ -124,7 +124,9 @@ def slots_of(state, params):
 
 @few
 @given(
-    st.sampled_from([row for row in FOR_ANY_TREE if is_elementwise(row)]), trees, st.integers(0, 99)
+    st.sampled_from([row for row in FOR_ANY_TREE if is_elementwise(row)]),
+    trees,
+    st.integers(0, 99),
 )
 def test_rows_without_a_gradient_rest(row, params, seed):
     assume(
@@ -176,7 +178,8 @@ def test_where_says_which_leaves_a_transformation_is_for(row):
     ]
     tx = tx.replace(**dict.fromkeys(decays, 0.1))
     none, matrices, everything = (
-        run(tx.replace(where=where), params, row.extra)[0] for where in ("nothing", is_matrix, None)
+        run(tx.replace(where=where), params, row.extra)[0]
+        for where in ("nothing", is_matrix, None)
     )
     differs = jax.tree.map(lambda x, y: bool(jnp.any(x != y)), none, everything)
     if tx.locality == "tree":  # what is done to one leaf is felt by all

@@ -36,7 +36,8 @@ def test_map_leaves_is_the_map_of_jax(tree, run):
     fun = lambda x, y: x * factor.astype(x.dtype) - y
     other = other_like(tree)
     assert_identical(
-        run(lambda a, b: gc.tree.map_leaves(fun, a, b), tree, other), jax.tree.map(fun, tree, other)
+        run(lambda a, b: gc.tree.map_leaves(fun, a, b), tree, other),
+        jax.tree.map(fun, tree, other),
     )
 
 

@@ -163,7 +163,9 @@ CALLS = {
         ["the lower bound", "'b' is left out", "give it None"],
     ),
     "minimize(bounds=({'a': 0.5, 'c': 1.0}, None))": (
-        lambda: gc.minimize(lambda p: line_at(p)[0] ** 2, AB, bounds=({"a": 0.5, "c": 1.0}, None)),
+        lambda: gc.minimize(
+            lambda p: line_at(p)[0] ** 2, AB, bounds=({"a": 0.5, "c": 1.0}, None)
+        ),
         ["'c' is none of the names there, which are 'a', 'b'"],
     ),
     "minimize(bounds=('low', None))": (
@@ -211,7 +213,10 @@ CALLS = {
         lambda: gc.schedules.CosineAnnealingLR,
         ["gc.cosine_decay_schedule(1e-3, decay_steps=...)"],
     ),
-    "gc.schedules.cosine": (lambda: gc.schedules.cosine, ["There are", "'cosine_decay_schedule'"]),
+    "gc.schedules.cosine": (
+        lambda: gc.schedules.cosine,
+        ["There are", "'cosine_decay_schedule'"],
+    ),
     "gc.losses.adam": (lambda: gc.losses.adam, ["It is gradchain.adam"]),
     "gc.constraints.l1_bal": (lambda: gc.constraints.l1_bal, ["gc.constraints.l1_ball("]),
     # Reading and changing
@@ -251,7 +256,10 @@ CALLS = {
     ),
     "parameters that were a list": (
         lambda: ADAM.update(LAYERS, ADAM.init(LAYERS), RESTORED),
-        ["at 'layers' updates have a list and params a dict", "from_state_dict(params, restored)"],
+        [
+            "at 'layers' updates have a list and params a dict",
+            "from_state_dict(params, restored)",
+        ],
     ),
 }
 

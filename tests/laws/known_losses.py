@@ -50,5 +50,7 @@ def residuals(params):
 
 def bowl(params):
     """sum(sqrt(1 + |p|^2)); of all shards where the parameters are split."""
-    roots = [gc.numerics.total(jnp.sqrt(1 + gc.numerics.abs2(x))) for x in jax.tree.leaves(params)]
+    roots = [
+        gc.numerics.total(jnp.sqrt(1 + gc.numerics.abs2(x))) for x in jax.tree.leaves(params)
+    ]
     return sum(roots, jnp.zeros((), jnp.result_type(*roots) if roots else None))

@@ -82,7 +82,11 @@ def is_the_same_when_split_under_shard_map(row: Row) -> None:
     tx = row.make()
     mesh, split = _split(tx)
     p, grads = params(jnp.float32, SPLIT_SHAPES), gradients(jnp.float32, shapes=SPLIT_SHAPES)
-    specs = jax.tree.map(lambda spec: P(None, *spec), split), split, _split_state(tx.init(p), split)
+    specs = (
+        jax.tree.map(lambda spec: P(None, *spec), split),
+        split,
+        _split_state(tx.init(p), split),
+    )
     split_run = jax.jit(
         jax.shard_map(
             partial(samples.run, tx, **row.run),

@@ -83,7 +83,8 @@ def test_defaults_are_those_of_optax(name):
 def test_defaults_are_those_of_the_twin(row):
     twin = defaults(inspect.signature(type(row.twin()).__init__))
     assert (
-        differences(name_of(row), {k: v for k, v in twin.items() if k not in FREE}, OF_TWINS) == {}
+        differences(name_of(row), {k: v for k, v in twin.items() if k not in FREE}, OF_TWINS)
+        == {}
     )
 
 

@@ -161,7 +161,9 @@ def test_a_deeper_nest_is_refused_where_it_is_written(name):
         tx = around(WRAPPERS[name], tx)
     assert tx.factory.admitted(tx.arguments)
     deeper = around(WRAPPERS[name], tx)
-    with pytest.raises(ValueError, match=rf"{name}: argument .* is nested too deep: it holds 32 "):
+    with pytest.raises(
+        ValueError, match=rf"{name}: argument .* is nested too deep: it holds 32 "
+    ):
         deeper.factory.admitted(deeper.arguments)
 
 
@@ -170,7 +172,9 @@ def test_chains_in_each_other_may_be_more():
     for _ in range(MAX_DEPTH - 1):
         tx = gc.chain(tx, gc.scale(0.5))
     assert len(tx.members) == MAX_DEPTH
-    with pytest.raises(ValueError, match="chain: argument 'members' is nested too deep: 100 tran"):
+    with pytest.raises(
+        ValueError, match="chain: argument 'members' is nested too deep: 100 tran"
+    ):
         gc.chain(tx, gc.scale(0.5))
     assert len(gc.chain(*tx.members.values(), gc.scale(0.5)).members) == MAX_DEPTH + 1
 

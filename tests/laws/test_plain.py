@@ -62,7 +62,8 @@ def test_every_number_is_declared():
         f"{name}.{p.name}"
         for name, f in FUNCTIONS.items()
         for p in inspect.signature(f).parameters.values()
-        if (is_number(p.default) or said.search(str(p.annotation))) and (name, p.name) not in KINDS
+        if (is_number(p.default) or said.search(str(p.annotation)))
+        and (name, p.name) not in KINDS
     ]
     # A bound of a box is a tree of numbers, of either sign.
     assert undeclared == ["projection_box.lower", "projection_box.upper"]
@@ -123,7 +124,9 @@ def test_integers_are_whole_in_every_form(function, name):
     for x in outside(found.kind.range):
         if math.isfinite(x) and x.is_integer():
             for form in (*forms(x), int(x)):
-                with pytest.raises(ValueError, match=f"{function}: {name} must be .* or more, not"):
+                with pytest.raises(
+                    ValueError, match=f"{function}: {name} must be .* or more, not"
+                ):
                     call(function, name, form)
 
 
@@ -167,7 +170,12 @@ def test_a_callback_is_called():
 
 def test_an_inverted_box_is_refused_and_a_traced_one_is_its_upper_side():
     x, box = jnp.array([0.5, 3.0]), gc.projections.projection_box
-    for low, high in ((1.0, 0.0), (NAN, 0.0), (0.0, jnp.asarray(NAN)), (jnp.array([0.0, 2.0]), 1)):
+    for low, high in (
+        (1.0, 0.0),
+        (NAN, 0.0),
+        (0.0, jnp.asarray(NAN)),
+        (jnp.array([0.0, 2.0]), 1),
+    ):
         with pytest.raises(ValueError, match="projection_box: lower must be at most upper, not"):
             box(x, low, high)
         with pytest.raises(ValueError, match="lower must be at most upper"):

@@ -24,7 +24,9 @@ def is_public(factory):
 
 
 OURS = {name: factory for name, factory in sorted(FACTORIES.items()) if is_public(factory)}
-KINDS = {(f, k): kind for f in OURS for k, kind in OURS[f].kinds.items() if kind.range is not None}
+KINDS = {
+    (f, k): kind for f in OURS for k, kind in OURS[f].kinds.items() if kind.range is not None
+}
 HYPERS = {place: kind for place, kind in KINDS.items() if kind.is_hyper and not kind.is_integer}
 WHOLE = {place: kind for place, kind in KINDS.items() if kind.is_integer}
 ROWS_WITH_NUMBERS = [row for row in ROWS if any(row.name.split("-")[0] == f for f, _ in KINDS)]
@@ -123,7 +125,9 @@ def test_numbers_that_leave_their_range_in_float32_are_refused(factory):
 def test_a_number_near_an_end_is_accepted_where_float32_has_it():
     near = float(np.nextafter(np.float32(1), np.float32(0)))
     assert gc.adam(0.1, b1=near).arguments["b1"] == near
-    with pytest.raises(ValueError, match=r"b2 must be in \[0, 1\), and 0.99999999 is 1 in float32"):
+    with pytest.raises(
+        ValueError, match=r"b2 must be in \[0, 1\), and 0.99999999 is 1 in float32"
+    ):
         gc.adam(0.1, b2=0.99999999)
     with pytest.raises(ValueError, match=r"1e\+39 is inf in float32\.$"):
         gc.adam(0.1, eps=1e39)
@@ -131,7 +135,9 @@ def test_a_number_near_an_end_is_accepted_where_float32_has_it():
     with jax.enable_x64(True):
         double = jnp.float64(0.99999999)
         assert gc.adam(0.1, b2=double).arguments["b2"] is double
-        with pytest.raises(ValueError, match=r"for float64 give it as jnp\.float64\(0.99999999\)"):
+        with pytest.raises(
+            ValueError, match=r"for float64 give it as jnp\.float64\(0.99999999\)"
+        ):
             gc.adam(0.1, b2=0.99999999)
 
 
@@ -248,7 +254,9 @@ def test_a_factory_of_a_users_own_has_its_ranges():
         """Multiply by a share."""
         return gc.elementwise(lambda g: share * g)
 
-    assert "Ranges: ``share`` in [0, 1]; ``every`` an integer, 1 or more." in scale_by_share.__doc__
+    assert (
+        "Ranges: ``share`` in [0, 1]; ``every`` an integer, 1 or more." in scale_by_share.__doc__
+    )
     assert scale_by_share(0.5, 4.0).arguments["every"] == 4
     with pytest.raises(ValueError, match=re.escape("share must be in [0, 1], not 1.5.")):
         scale_by_share(1.5)
@@ -373,7 +381,9 @@ def test_a_flag_is_a_bool_and_nothing_else():
 
 
 def test_a_flag_is_no_traced_bool():
-    with pytest.raises(TypeError, match=r"nesterov' must be True or False, not bool\[\], which is"):
+    with pytest.raises(
+        TypeError, match=r"nesterov' must be True or False, not bool\[\], which is"
+    ):
         jax.jit(lambda flag: gc.sgd(0.1, 0.9, nesterov=flag).init(jnp.ones(1)))(True)
 
 
@@ -427,9 +437,13 @@ def test_rows_come_in_any_container():
     made = gc.join_schedules([gc.constant_schedule(1.0)] * 3, range(10, 30, 10))
     assert made.arguments["boundaries"] == (10, 20)
     for wrong in ({3: 0.5}, {3: 0.5, "w": 1.0}):
-        with pytest.raises(TypeError, match="scale_by_path: factors: each key must be text, not 3"):
+        with pytest.raises(
+            TypeError, match="scale_by_path: factors: each key must be text, not 3"
+        ):
             gc.scale_by_path(wrong)
-    with pytest.raises(TypeError, match="'boundaries' must be a tuple, a list or a dict of values"):
+    with pytest.raises(
+        TypeError, match="'boundaries' must be a tuple, a list or a dict of values"
+    ):
         gc.join_schedules([gc.constant_schedule(1.0)], None)
 
 
@@ -468,7 +482,9 @@ def test_a_lower_bound_is_not_above_the_upper():
 @pytest.mark.parametrize("make", [gc.adam, gc.clip, gc.add_noise, gc.constant_schedule])
 def test_a_random_key_is_no_number(make):
     for key in (jax.random.key(0), jax.random.PRNGKey(0)):
-        with pytest.raises(TypeError, match=r"must be a number or a function of the step, not \w"):
+        with pytest.raises(
+            TypeError, match=r"must be a number or a function of the step, not \w"
+        ):
             make(key)
     with pytest.raises(TypeError, match=r"must be a number or a function of the step, not key"):
         jax.eval_shape(lambda key: make(key).arguments, jax.random.key(0))

@@ -168,7 +168,8 @@ def is_final(u: dict, states: dict) -> bool:
     leaves = lambda name: jax.tree.leaves((u[name], states[name]))
     depends = not all(map(is_exactly, leaves("negative, moved"), leaves("negative")))
     only_so = map(
-        is_exactly, *map(jax.tree.leaves, (states["negative, moved and back"], states["negative"]))
+        is_exactly,
+        *map(jax.tree.leaves, (states["negative, moved and back"], states["negative"])),
     )
     return (
         depends
@@ -179,7 +180,9 @@ def is_final(u: dict, states: dict) -> bool:
 
 def is_harmless(u: dict, states: dict) -> bool:
     """Each leaf's update is its gradient, or zero."""
-    is_its = lambda name, k: not u[name][k].any() or np.array_equal(u[name][k], HISTORIES[name][k])
+    is_its = lambda name, k: (
+        not u[name][k].any() or np.array_equal(u[name][k], HISTORIES[name][k])
+    )
     return all(is_its(name, k) for name in HISTORIES for k in SHAPES)
 
 
@@ -199,7 +202,10 @@ LAWS = {
 WHY = {
     ("scale_by_adabound", "adaptive"): "its bounds are on the learning rate of each element",
     ("scale_by_padam", "adaptive"): "a power of less than 1/2 undoes a part of the scale alone",
-    ("scale_by_adahessian", "adaptive"): "the scale that it undoes is that of the loss it is given",
+    (
+        "scale_by_adahessian",
+        "adaptive",
+    ): "the scale that it undoes is that of the loss it is given",
     ("scale_by_adahessian-power", "adaptive"): "as scale_by_adahessian",
     ("scale_by_momo", "adaptive"): "so it is only where gradients are large beside the loss",
     ("scale_by_trust_ratio", "adaptive"): "it takes decayed weights for a part of the direction",
@@ -208,7 +214,10 @@ WHY = {
     ("scale_by_stable_spam", "momentum"): "this row forgets it every three steps",
     ("scale_by_ftrl", "momentum"): "it moves to a point, again while parameters are held",
     ("scale", "step"): "the sign of the factor is the user's",
-    ("scale_by_distance_over_gradients-init_distance", "step"): "the factor of the row is negative",
+    (
+        "scale_by_distance_over_gradients-init_distance",
+        "step",
+    ): "the factor of the row is negative",
     ("scale_by_polyak-below", "step"): "the loss is below the least that it is said to have",
     ("prox", "decay"): "far from zero the proximal map of l1 is that of a constant decay",
     ("add_independent_weight_decay", "final"): "it is for the end of a chain, but any may follow",

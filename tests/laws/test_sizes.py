@@ -20,7 +20,10 @@ from gradchain.core.factory import FACTORIES
 #: Of gradients and of parameters, which are times numbers from 0.5 to 2. A number below 1.2e-38 is
 #: 0 to a processor that flushes it, so that the smallest is above.
 SIZES = [
-    *((size, 1.0) for size in (1e-37, 1e-30, 1e-25, 1e-18, 1e-9, 1.0, 1e9, 1e18, 1e25, 1e30, 1e38)),
+    *(
+        (size, 1.0)
+        for size in (1e-37, 1e-30, 1e-25, 1e-18, 1e-9, 1.0, 1e9, 1e18, 1e25, 1e30, 1e38)
+    ),
     *((1.0, size) for size in (1e-37, 1e-30, 1e-20, 1e20, 1e30)),
     *((size, size) for size in (1e-30, 1e30)),
 ]

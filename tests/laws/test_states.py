@@ -135,7 +135,9 @@ def put(state, path, value):
 def test_adopt_state_takes_the_number_out_of_an_array_of_one(row):
     tx = row.make()
     state = other = tx.init(P)
-    numbers = [(path, x) for path, x, is_one in declared_slots(tx, state) if is_one and not x.shape]
+    numbers = [
+        (path, x) for path, x, is_one in declared_slots(tx, state) if is_one and not x.shape
+    ]
     for path, x in numbers:
         other = put(other, path, np.asarray(x)[None])
     mended, report = gc.adopt_state(tx, other, P)

@@ -215,7 +215,9 @@ def test_a_whole_module_trains_as_its_arrays_do(tx, compiled, mlp):
     def train(model, own):
         step = eqx.filter_jit(tx.step) if compiled else tx.step
         state = tx.init(own(model))
-        extra = {"value_fn": lambda p: loss(eqx.combine(p, mlp))} if "value_fn" in tx.extras else {}
+        extra = (
+            {"value_fn": lambda p: loss(eqx.combine(p, mlp))} if "value_fn" in tx.extras else {}
+        )
         for _ in range(2):
             model, state = step(eqx.filter_grad(loss)(model), state, own(model), **extra)
             model = eqx.combine(model, mlp)
@@ -289,6 +291,8 @@ def test_all_variables_of_a_module_of_nnx_may_be_given():
     everything = nnx.state(model)
     state = tx.init(everything)
     assert len(jax.tree.leaves(state["scale_by_adam"]["mu"])) == 2
-    grads = jax.tree.map(lambda x: x if jnp.issubdtype(x.dtype, jnp.inexact) else None, everything)
+    grads = jax.tree.map(
+        lambda x: x if jnp.issubdtype(x.dtype, jnp.inexact) else None, everything
+    )
     made, _ = tx.step(grads, state, everything)
     assert jax.tree.structure(made) == jax.tree.structure(everything)

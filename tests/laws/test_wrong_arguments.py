@@ -11,7 +11,10 @@ import gradchain as gc
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: gc.clip_by_history(window=0), "clip_by_history: window must be 1 or more, not 0"),
+        (
+            lambda: gc.clip_by_history(window=0),
+            "clip_by_history: window must be 1 or more, not 0",
+        ),
         (lambda: gc.clip_by_history(1.5), "clip_by_history: quantile must be in [0, 1], not 1.5"),
         (
             lambda: gc.clip_by_zscore(warmup_steps=0),
@@ -39,7 +42,10 @@ import gradchain as gc
             lambda: gc.stable_spam(0.1, reset_every=0),
             "stable_spam: reset_every must be 1 or more, not 0",
         ),
-        (lambda: gc.polyak_sgd(variant="best"), "variant must be one of 'sps', 'sps+', not 'best'"),
+        (
+            lambda: gc.polyak_sgd(variant="best"),
+            "variant must be one of 'sps', 'sps+', not 'best'",
+        ),
     ],
 )
 def test_a_wrong_argument_is_named(make, message):

@@ -138,7 +138,9 @@ def test_infinity_is_the_limit_of_large_numbers(name):
 def test_the_right_infinite_logit_costs_nothing():
     inf = jnp.inf
     for loss in (losses.sigmoid_binary_cross_entropy, losses.sigmoid_focal_loss):
-        value, slope = jax.vmap(jax.value_and_grad(loss))(jnp.array([inf, -inf]), jnp.array([1, 0]))
+        value, slope = jax.vmap(jax.value_and_grad(loss))(
+            jnp.array([inf, -inf]), jnp.array([1, 0])
+        )
         assert jnp.all(value == 0) and jnp.all(slope == 0)
         assert jnp.all(loss(jnp.array([inf, -inf]), jnp.array([0, 1])) == inf)
     x = jnp.array([inf, 0.0, -inf])
@@ -184,7 +186,8 @@ def test_ctc_takes_infinite_logits():
     loss = lambda x: losses.ctc_loss(jnp.array([x]), none, words, none)[0]
     assert loss([[0.0, inf, 0.0], [-inf, -inf, 0.0]]) == 0
     assert loss([[-inf, 0.0, 0.0], [0.0, -inf, 0.0]]) == pytest.approx(2 * np.log(2.0))
-    assert loss([[0.0, -inf, 0.0], [0.0, 0.0, 0.0]]) > 9e4  # log_epsilon stands for minus infinity
+    # Log_epsilon stands for minus infinity.
+    assert loss([[0.0, -inf, 0.0], [0.0, 0.0, 0.0]]) > 9e4
     slope = jax.grad(loss)([[-inf, 0.0, 0.0], [0.0, -inf, 0.0]])
     assert np.all(np.isfinite(slope))
 
@@ -219,7 +222,9 @@ def test_distances_have_the_units_of_vectors(size, degree):
 
 def test_nothing_and_nothing_predicted_overlap():
     nothing = jnp.zeros((1, 4, 2)).at[..., 0].set(1.0)
-    loss = lambda p: losses.dice_loss(p, nothing, smooth=0.0, apply_softmax=False, reduction="none")
+    loss = lambda p: losses.dice_loss(
+        p, nothing, smooth=0.0, apply_softmax=False, reduction="none"
+    )
     np.testing.assert_array_equal(loss(nothing), [[0.0, 0.0]])
     slope = jax.grad(lambda x: jax.jit(loss)(x).sum())(nothing)
     assert jnp.all(jnp.isfinite(slope))

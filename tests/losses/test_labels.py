@@ -35,7 +35,9 @@ def of_classes(name):
         return loss
     none = lambda labels: jnp.zeros((len(labels), 1))
     frames = lambda x: jnp.stack([x, 0.5 * x], 1)
-    return lambda x, labels: loss(frames(x), jnp.zeros((len(x), 2)), labels[:, None], none(labels))
+    return lambda x, labels: loss(
+        frames(x), jnp.zeros((len(x), 2)), labels[:, None], none(labels)
+    )
 
 
 def check_traced(loss, x, labels, right):
@@ -47,7 +49,9 @@ def check_traced(loss, x, labels, right):
     np.testing.assert_array_equal(jnp.isnan(made), is_wrong)
     expected, expected_slopes = loss(x, right), jax.grad(total)(x, right)
     np.testing.assert_allclose(made[~is_wrong], expected[~is_wrong], rtol=1e-6)
-    np.testing.assert_allclose(slopes[~is_wrong], expected_slopes[~is_wrong], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        slopes[~is_wrong], expected_slopes[~is_wrong], rtol=1e-5, atol=1e-7
+    )
     assert jnp.all(slopes[is_wrong] == 0)
 
 

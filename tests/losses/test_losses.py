@@ -52,7 +52,9 @@ def arrays(name, dtype):
 
 def test_every_loss_has_a_case():
     public = {
-        name for name in dir(losses) if callable(getattr(losses, name)) and not name.startswith("_")
+        name
+        for name in dir(losses)
+        if callable(getattr(losses, name)) and not name.startswith("_")
     }
     assert public - REACHED_BY_OTHERS == {name.split(",")[0] for name in CASES}
 

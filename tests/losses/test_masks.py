@@ -31,7 +31,11 @@ def kl(log_p, y):
 one = lambda twin, *args: twin(*(a[None] for a in args))[0]
 #: name: loss, arguments that are masked, the twin of one row
 CASES = {
-    "softmax_cross_entropy": (losses.softmax_cross_entropy, (X, Y), part(one, twins.cross_entropy)),
+    "softmax_cross_entropy": (
+        losses.softmax_cross_entropy,
+        (X, Y),
+        part(one, twins.cross_entropy),
+    ),
     "poly_loss_cross_entropy": (
         part(losses.poly_loss_cross_entropy, epsilon=-0.5),
         (X, Y),

@@ -38,7 +38,9 @@ def float64():
 def test_every_loss_has_a_sign():
     signed = ARGUMENTS.keys() | ANY_SIGN
     assert not ARGUMENTS.keys() & ANY_SIGN
-    assert signed | REACHED_BY_OTHERS == {name.split(",")[0] for name in CASES} | REACHED_BY_OTHERS
+    assert (
+        signed | REACHED_BY_OTHERS == {name.split(",")[0] for name in CASES} | REACHED_BY_OTHERS
+    )
 
 
 @functools.cache

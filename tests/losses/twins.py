@@ -28,7 +28,9 @@ def log_sum(x):
 def rows(function, *arrays):
     """``function`` on the last dimension, for all others."""
     shape = arrays[0].shape[:-1]
-    return np.array([function(*(a[i] for a in arrays)) for i in np.ndindex(*shape)]).reshape(shape)
+    return np.array([function(*(a[i] for a in arrays)) for i in np.ndindex(*shape)]).reshape(
+        shape
+    )
 
 
 def each(function, *arrays):

@@ -46,7 +46,9 @@ def fit(y=Y, sigma=1.0, **options):
 
 def of_scipy(**options):
     tight = {"ftol": 1e-15, "xtol": 1e-15, "gtol": 1e-15}
-    return scipy.optimize.curve_fit(curve, X, options.pop("y", Y), [1, 1, 0], **tight, **options)[1]
+    return scipy.optimize.curve_fit(curve, X, options.pop("y", Y), [1, 1, 0], **tight, **options)[
+        1
+    ]
 
 
 @pytest.mark.parametrize("absolute_sigma", [False, True])

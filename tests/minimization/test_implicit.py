@@ -154,7 +154,9 @@ def test_without_the_flag_the_error_names_it(outside):
 
 
 def test_without_the_flag_what_is_constant_is_no_error():
-    found = lambda log_l2: log_l2 + solve(jax.lax.stop_gradient(log_l2), implicit_diff=False).value
+    found = lambda log_l2: (
+        log_l2 + solve(jax.lax.stop_gradient(log_l2), implicit_diff=False).value
+    )
     assert jax.grad(found)(0.3) == 1.0
 
 

@@ -75,7 +75,9 @@ def test_a_robust_loss_is_that_of_scipy(loss):
 
 @each_loss
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64, jnp.complex128])
-def test_a_robust_residual_has_a_slope_of_one_at_zero_and_no_bend_where_formulas_meet(loss, dtype):
+def test_a_robust_residual_has_a_slope_of_one_at_zero_and_no_bend_where_formulas_meet(
+    loss, dtype
+):
     with jax.enable_x64(True):
         unit = jnp.asarray(0.6 + 0.8j if dtype == jnp.complex128 else 1.0, dtype)
         one = Robust(lambda: None, loss, has_aux=False).one
@@ -97,7 +99,9 @@ def test_a_robust_residual_has_a_slope_of_one_at_zero_and_no_bend_where_formulas
         eps = 16 * float(jnp.finfo(real).eps)
         for sign in (-1.0, 1.0):
             t = jnp.asarray(sign * 2 * z, real)
-            np.testing.assert_allclose(jax.vmap(along)(t), sign * 2 * np.sqrt(rho(z**2)), rtol=eps)
+            np.testing.assert_allclose(
+                jax.vmap(along)(t), sign * 2 * np.sqrt(rho(z**2)), rtol=eps
+            )
             slopes = jax.vmap(jax.grad(along))(t)
             expected = slope(z**2) * z / np.where(z > 0, np.sqrt(rho(z**2)), 1.0)
             np.testing.assert_allclose(
@@ -207,7 +211,11 @@ def test_the_solution_has_derivatives_with_respect_to_the_scale_and_the_data():
             "loss must be one of 'linear', 'soft_l1', 'huber', 'cauchy', 'arctan', not 'l1'",
         ),
         ({"f_scale": 0.1}, ValueError, "f_scale=0.1 is for robust losses; choose one"),
-        ({"loss": "huber", "f_scale": 0.0}, ValueError, "f_scale must be greater than 0, not 0.0"),
+        (
+            {"loss": "huber", "f_scale": 0.0},
+            ValueError,
+            "f_scale must be greater than 0, not 0.0",
+        ),
         ({"max_steps": 1.5}, TypeError, "least_squares: max_steps must be an integer, not 1.5"),
         (
             {"history": "all"},

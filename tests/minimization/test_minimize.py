@@ -53,7 +53,12 @@ ENDS = {
     "flat": (lambda p: 3.0 + 0.0 * jnp.sum(p), START, {}, "CONVERGED_GRADIENT"),
     "NaN everywhere": (lambda p: jnp.nan * jnp.sum(p), START, {}, "NON_FINITE"),
     "NaN at the start": (lambda p: jnp.sum(jnp.sqrt(p)), START, {}, "NON_FINITE"),
-    "infinite at the start": (lambda p: jnp.sum(1.0 / jnp.abs(p)), jnp.zeros(2), {}, "NON_FINITE"),
+    "infinite at the start": (
+        lambda p: jnp.sum(1.0 / jnp.abs(p)),
+        jnp.zeros(2),
+        {},
+        "NON_FINITE",
+    ),
     "NaN on the way": (
         lambda p: jnp.sum(jnp.log(p) + 1 / p),
         jnp.array([5.0, 0.5]),
@@ -106,7 +111,8 @@ def test_in_float64_linear_and_concave_are_unbounded():
     with jax.enable_x64(True):
         for fun in (jnp.sum, lambda p: -jnp.sum(p**2)):
             assert (
-                gc.minimize(fun, jnp.array([2.0, -1.0])).status is gc.minimization.Status.UNBOUNDED
+                gc.minimize(fun, jnp.array([2.0, -1.0])).status
+                is gc.minimization.Status.UNBOUNDED
             )
 
 
@@ -226,7 +232,9 @@ def test_bounds():
 
 
 @pytest.mark.parametrize(
-    "tx", [gc.lbfgs(), gc.lbfgsb(), gc.trust_region(), gc.sgd(0.1)], ids=lambda tx: tx.factory.name
+    "tx",
+    [gc.lbfgs(), gc.lbfgsb(), gc.trust_region(), gc.sgd(0.1)],
+    ids=lambda tx: tx.factory.name,
 )
 def test_bounds_in_half_precision(tx):
     result = gc.minimize(bowl, jnp.zeros(2, jnp.bfloat16), tx, bounds=(-1.0, 0.5))
@@ -335,7 +343,9 @@ def test_new_data_compile_nothing():
     with Compilations() as compilations:
         for y in data:
             found = gc.minimize(loss, start, args=(x, y))
-        gc.minimize(loss, start, gc.lbfgs(), args=(x, data[0]), max_steps=3, max_evals=5, tol=1e-3)
+        gc.minimize(
+            loss, start, gc.lbfgs(), args=(x, data[0]), max_steps=3, max_evals=5, tol=1e-3
+        )
         gc.minimize(functools.partial(loss), start, args=(x, data[0]))
     assert found.status.is_success
     assert (len(traces), _compiled._cache_size(), compilations.count) == (before, size, 0)
@@ -431,7 +441,11 @@ def test_wrong_arguments(arguments, error, words):
         ({"max_steps": None}, TypeError, "max_steps must be an integer, not None"),
         ({"max_evals": 2.5}, TypeError, "max_evals must be an integer, not 2.5"),
         ({"tol": float("nan")}, ValueError, "tol must be 0 or more, not nan"),
-        ({"tol": gc.minimization.Tolerance(value=-1.0)}, ValueError, "tol.value must be 0 or more"),
+        (
+            {"tol": gc.minimization.Tolerance(value=-1.0)},
+            ValueError,
+            "tol.value must be 0 or more",
+        ),
         ({"args": jnp.ones(1)}, TypeError, r"args is a tuple, args=\(data,\) for one argument"),
         ({"args": ({"by": "mean"},)}, TypeError, "there is a str at 'args/0/by'"),
         (
@@ -448,4 +462,6 @@ def test_wrong_settings(settings, error, words):
 
 def test_bounds_on_complex_parameters():
     with pytest.raises(TypeError, match="have no order"):
-        gc.minimize(lambda p: jnp.sum(jnp.abs(p)), START.astype(jnp.complex64), bounds=(0.0, None))
+        gc.minimize(
+            lambda p: jnp.sum(jnp.abs(p)), START.astype(jnp.complex64), bounds=(0.0, None)
+        )

@@ -96,8 +96,15 @@ def test_a_gradient_that_is_given_is_used():
 
 def test_options_and_messages():
     found = minimize(rosenbrock, [-1.2, 1.0], options={"maxiter": 3})
-    assert (found.nit, found.status, found.success, found.message) == (3, 1, False, "out of steps")
-    found = minimize(rosenbrock, [-1.2, 1.0], method="l-bfgs-b", options={"maxfun": 5, "maxcor": 3})
+    assert (found.nit, found.status, found.success, found.message) == (
+        3,
+        1,
+        False,
+        "out of steps",
+    )
+    found = minimize(
+        rosenbrock, [-1.2, 1.0], method="l-bfgs-b", options={"maxfun": 5, "maxcor": 3}
+    )
     assert (found.nfev, found.status) == (5, 1)
     assert (
         minimize(rosenbrock, [-1.2, 1.0], tol=1e-1).nit

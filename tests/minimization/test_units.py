@@ -160,10 +160,16 @@ def test_bounds_hold_exactly_whatever_the_scales():
     [
         ({"x_scale": "rows"}, "x_scale must be one of 'jac', not 'rows'"),
         ({"x_scale": 0.0}, r"x_scale is \[0.0, 0.0\]. Scales are the sizes"),
-        ({"x_scale": jnp.array([1.0, jnp.nan])}, r"x_scale is \[1.0, nan\]. Scales are the sizes"),
+        (
+            {"x_scale": jnp.array([1.0, jnp.nan])},
+            r"x_scale is \[1.0, nan\]. Scales are the sizes",
+        ),
         ({"x_scale": jnp.ones(3)}, r"x_scale has shape \[3\], the parameters there \[2\]"),
         ({"x_scale": {"a": 1.0}}, "x_scale does not fit the tree of parameters: it is a dict in"),
-        ({"x_scale": "jac", "tx": gc.lbfgs()}, r"x_scale='jac' takes the scales from the Jacobian"),
+        (
+            {"x_scale": "jac", "tx": gc.lbfgs()},
+            r"x_scale='jac' takes the scales from the Jacobian",
+        ),
     ],
 )
 def test_scales_are_checked(options, message):

@@ -182,7 +182,9 @@ def test_the_second_reading_is_in_a_branch():
     program = jax.jit(lambda x: length(x).number).lower(X).compile().as_text()
     in_branches = below(program, "conditional")
     outside = [n for n in computations(program) if n not in in_branches]
-    sums = lambda names: sum("reduce(" in line for n in names for line in computations(program)[n])
+    sums = lambda names: sum(
+        "reduce(" in line for n in names for line in computations(program)[n]
+    )
     assert "conditional(" in program and sums(in_branches) >= 1
     assert sums(outside) >= 1
 

@@ -33,6 +33,8 @@ ROWS = [
     Row(
         "adabound-amsbound",
         lambda: gc.adabound(0.01, 0.8, 0.9, 1e-4, final_scale=1.0, gamma=0.1, amsbound=True),
-        lambda: Descent(AdaBound(0.8, 0.9, 1e-4, final_scale=1.0, gamma=0.1, amsbound=True), 0.01),
+        lambda: Descent(
+            AdaBound(0.8, 0.9, 1e-4, final_scale=1.0, gamma=0.1, amsbound=True), 0.01
+        ),
     ),
 ]

@@ -10,7 +10,9 @@ from tests.laws.row import Row
 from tests.laws.twins import Tree, Twin, rms, square, zeros
 
 
-def outer_estimate(row: np.ndarray, col: np.ndarray, dims: tuple, floor: float = 0.0) -> np.ndarray:
+def outer_estimate(
+    row: np.ndarray, col: np.ndarray, dims: tuple, floor: float = 0.0
+) -> np.ndarray:
     """row x col / mean(row); row and col have length 1 in the dimension that was averaged"""
     return row / np.maximum(row.mean(axis=dims[0], keepdims=True), floor) * col
 
@@ -154,7 +156,17 @@ ROWS = [
             0.1, 2, 0.7, 0, False, 1.5, 0.8, 0.01, 1e-6, max_decay=0.7, dims="last", add_eps=False
         ),
         lambda: Adafactor(
-            0.1, 2, 0.7, 1.5, 1e-6, 0.8, 0.01, scaled=False, max_decay=0.7, last=True, add_eps=False
+            0.1,
+            2,
+            0.7,
+            1.5,
+            1e-6,
+            0.8,
+            0.01,
+            scaled=False,
+            max_decay=0.7,
+            last=True,
+            add_eps=False,
         ),
         needs_params=True,
     ),

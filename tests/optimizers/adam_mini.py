@@ -48,7 +48,9 @@ ROWS = [
     Row(
         "scale_by_adam_mini-row",
         lambda: gc.scale_by_adam_mini(0.8, 0.99, 1e-4, "row"),
-        lambda: AdamMini(0.8, 0.99, 1e-4, lambda x: (-1,) if x.ndim >= 2 else tuple(range(x.ndim))),
+        lambda: AdamMini(
+            0.8, 0.99, 1e-4, lambda x: (-1,) if x.ndim >= 2 else tuple(range(x.ndim))
+        ),
     ),
     Row(
         "scale_by_adam_mini-heads",

@@ -48,7 +48,9 @@ ROWS = [
     Row(
         "ademamix",
         lambda: gc.ademamix(0.01, 0.8, 0.99, 0.95, 2.0, 1e-4, 0.1, where=matrices, eps_root=1e-6),
-        lambda: Descent(AdEmaMix(0.8, 0.99, 1e-4, 0.95, 2.0, eps_root=1e-6), 0.01, 0.1, is_matrix),
+        lambda: Descent(
+            AdEmaMix(0.8, 0.99, 1e-4, 0.95, 2.0, eps_root=1e-6), 0.01, 0.1, is_matrix
+        ),
         needs_params=True,
     ),
     Row(

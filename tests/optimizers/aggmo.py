@@ -18,7 +18,9 @@ class AggMo(Twin):
 
     def update(self, g: Tree, p: Tree) -> Tree:
         self.past.append(g)
-        weights = [np.mean([decay**age for decay in self.decays]) for age in range(len(self.past))]
+        weights = [
+            np.mean([decay**age for decay in self.decays]) for age in range(len(self.past))
+        ]
         return {
             k: sum(w * old[k] for w, old in zip(weights, self.past[::-1], strict=True)) for k in g
         }

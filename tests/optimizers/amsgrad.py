@@ -51,7 +51,9 @@ ROWS = [
         lambda: gc.scale_by_amsgrad(
             b2=0.8, bias_correction_mu=False, bias_correction_nu=False, eps_root=1e-6
         ),
-        lambda: AmsGrad(b2=0.8, bias_correction_mu=False, bias_correction_nu=False, eps_root=1e-6),
+        lambda: AmsGrad(
+            b2=0.8, bias_correction_mu=False, bias_correction_nu=False, eps_root=1e-6
+        ),
         lambda: optax.scale_by_amsgrad(
             b2=0.8, bias_correction_mu=False, bias_correction_nu=False, eps_root=1e-6
         ),

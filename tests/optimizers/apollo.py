@@ -26,7 +26,9 @@ class Apollo(Moments):
 
     def init(self, params: Tree) -> None:
         shorter = lambda x: (
-            np.zeros((*x.shape[:-2], self.rank, max(x.shape[-2:]))) if is_wide(x, self.rank) else x
+            np.zeros((*x.shape[:-2], self.rank, max(x.shape[-2:])))
+            if is_wide(x, self.rank)
+            else x
         )
         super().init({k: np.zeros_like(shorter(x), x.dtype) for k, x in params.items()})
 

@@ -29,7 +29,11 @@ class Cocob(Twin):
 
     def init(self, params: Tree) -> None:
         self.x0, self.theta = dict(params), zeros(params)
-        self.L, self.G, self.R = filled(params, self.eps), filled(params, 0.0), filled(params, 0.0)
+        self.L, self.G, self.R = (
+            filled(params, self.eps),
+            filled(params, 0.0),
+            filled(params, 0.0),
+        )
 
     def update(self, g: Tree, p: Tree) -> Tree:
         updates: Tree = {}

@@ -36,7 +36,9 @@ class Lamb(Twin):
             m_hat, v_hat = self.m[k] / (1 - self.b1**self.t), self.v[k] / (1 - self.b2**self.t)
             r = m_hat / (np.sqrt(v_hat + self.eps_root) + self.eps) + self.weight_decay * p[k]
             length, size = np.sqrt(np.sum(square(r))), np.sqrt(np.sum(square(p[k])))
-            done[k] = -self.learning_rate * r * (size / length if length > 0 and size > 0 else 1.0)
+            done[k] = (
+                -self.learning_rate * r * (size / length if length > 0 and size > 0 else 1.0)
+            )
         return done
 
 

@@ -50,7 +50,9 @@ class Momo(Twin):
                 bound = max(reach / (2 * c * rho), self.lower_bound)
         tau = min(a / rho, ratio(max(c * (self.f - rho * bound - self.gamma) + slope, 0.0), size))
         if self.adapt_lower_bound:
-            self.bound = max((self.f + slope - self.gamma - tau * size / 2) / rho, self.lower_bound)
+            self.bound = max(
+                (self.f + slope - self.gamma - tau * size / 2) / rho, self.lower_bound
+            )
         # The new parameters are (p - tau direction) / c; without the difference of large numbers:
         return {k: -(tau * direction[k] + a * self.weight_decay * p[k]) / c for k in p}
 

@@ -60,7 +60,8 @@ class Prodigy(Twin):
         self.r = b3 * self.r + d / self.estim_lr0 * rate * inner(g, minus(self.x0, p))
         for k in g:
             self.s[k] = (
-                b3 * self.s[k] + d / self.estim_lr0 * (d if self.safeguard_warmup else rate) * g[k]
+                b3 * self.s[k]
+                + d / self.estim_lr0 * (d if self.safeguard_warmup else rate) * g[k]
             )
             self.m[k] = self.b1 * self.m[k] + (1 - self.b1) * d * g[k]
             self.v[k] = self.b2 * self.v[k] + (1 - self.b2) * d**2 * square(g[k])
@@ -96,7 +97,9 @@ ROWS = [
         "prodigy-safeguard",
         lambda: gc.prodigy(0.5, (0.8, 0.95), 0.9, 1e-6, 0.1, 1.5, safeguard_warmup=True),
         lambda: Negated(Prodigy(0.5, 0.8, 0.95, 0.9, 1e-6, 0.1, 1.5, safeguard_warmup=True)),
-        lambda: optax.contrib.prodigy(0.5, (0.8, 0.95), 0.9, 1e-6, 0.1, 1.5, safeguard_warmup=True),
+        lambda: optax.contrib.prodigy(
+            0.5, (0.8, 0.95), 0.9, 1e-6, 0.1, 1.5, safeguard_warmup=True
+        ),
         needs_params=True,
     ),
 ]

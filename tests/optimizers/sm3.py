@@ -39,7 +39,9 @@ class Sm3(Twin):
             new = [np.zeros_like(b) for b in self.bounds[k]]
             for i in np.ndindex(x.shape):
                 own = (
-                    [b[j] for b, j in zip(self.bounds[k], i, strict=True)] if i else self.bounds[k]
+                    [b[j] for b, j in zip(self.bounds[k], i, strict=True)]
+                    if i
+                    else self.bounds[k]
                 )
                 v[i] = self.b2 * min(own) + (1 - self.b2 if self.b2 < 1 else 1) * square(x[i])
                 u[i] = x[i] / np.sqrt(v[i] + self.eps) if v[i] > 0 else 0.0

@@ -67,13 +67,17 @@ class StableSpam(Moments):
             if length > 0:
                 self.n[k] = self.gamma1 * self.n.get(k, 0.0) + (1 - self.gamma1) * length
                 self.q[k] = self.gamma2 * self.q.get(k, 0.0) + (1 - self.gamma2) * length**2
-                n, q = self.n[k] / (1 - self.gamma1**self.t), self.q[k] / (1 - self.gamma2**self.t)
+                n, q = (
+                    self.n[k] / (1 - self.gamma1**self.t),
+                    self.q[k] / (1 - self.gamma2**self.t),
+                )
                 self.push(k, x / length * n / (np.sqrt(q) + self.eps))
                 updates[k] = self.direction(k, self.since)
         return updates
 
 
-B2 = 1 - 2**-7  # exact in float32: what is clipped shows the second moment without bias correction
+# Exact in float32: what is clipped shows the second moment without bias correction.
+B2 = 1 - 2**-7
 
 
 ROWS = [

@@ -9,7 +9,9 @@ from tests.support.runs import scalar_updates
 def test_the_first_step_of_adopt_only_measures():
     updates = scalar_updates(gc.adopt(0.1, b1=0.0), [5.0, 5.0, -50.0])
     np.testing.assert_allclose(updates, [0.0, -0.1, 0.1 * 2**0.25], rtol=1e-6)
-    free = scalar_updates(gc.adopt(0.1, b1=0.0, b2=0.0, clip_value=float("inf")), [5.0, 5.0, -50.0])
+    free = scalar_updates(
+        gc.adopt(0.1, b1=0.0, b2=0.0, clip_value=float("inf")), [5.0, 5.0, -50.0]
+    )
     np.testing.assert_allclose(free, [0.0, -0.1, 1.0], rtol=1e-6)
 
 

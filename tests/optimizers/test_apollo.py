@@ -46,5 +46,7 @@ def test_projections_change_with_the_seed_and_when_it_is_time():
 
 
 def test_another_scale_is_refused():
-    with pytest.raises(ValueError, match="scale_by must be one of 'channel', 'tensor', not 'row'"):
+    with pytest.raises(
+        ValueError, match="scale_by must be one of 'channel', 'tensor', not 'row'"
+    ):
         gc.scale_by_apollo(scale_by="row").init(jnp.zeros((2, 2)))

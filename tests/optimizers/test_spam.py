@@ -9,7 +9,9 @@ from tests.support.runs import after_quiet_steps
 
 def test_spam_clips_the_element_that_spikes_and_no_other():
     spike = jnp.array([1000.0, 1.0, 1.0, 1.0])
-    clipping, tolerant = (gc.scale_by_spam(b2=0.9, threshold=threshold) for threshold in (4.0, 1e9))
+    clipping, tolerant = (
+        gc.scale_by_spam(b2=0.9, threshold=threshold) for threshold in (4.0, 1e9)
+    )
     mu = lambda tx, g: after_quiet_steps(tx, g)[1]["scale_by_spam"]["mu"]
     quiet, clipped = mu(clipping, jnp.ones(4)), mu(clipping, spike)
     np.testing.assert_array_equal(clipped[1:], quiet[1:])

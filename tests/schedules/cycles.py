@@ -71,12 +71,20 @@ CYCLES = [
     ScheduleRow(
         "cosine_restarts_schedule-longer",
         dict(
-            init_value=2.0, first_decay_steps=7, t_mult=2, m_mult=0.8, end_value=0.1, warmup_steps=3
+            init_value=2.0,
+            first_decay_steps=7,
+            t_mult=2,
+            m_mult=0.8,
+            end_value=0.1,
+            warmup_steps=3,
         ),
         schedules.cosine_restarts,
     ),
     ScheduleRow(
-        "sgdr_schedule", dict(cosine_kwargs=[ONE, OTHER, ONE]), schedules.sgdr, optax.sgdr_schedule
+        "sgdr_schedule",
+        dict(cosine_kwargs=[ONE, OTHER, ONE]),
+        schedules.sgdr,
+        optax.sgdr_schedule,
     ),
     ScheduleRow(
         "cyclic_schedule",
@@ -91,7 +99,12 @@ CYCLES = [
     ScheduleRow(
         "cyclic_schedule-exp_range",
         dict(
-            base_value=0.1, peak_value=2.0, rise_steps=5, fall_steps=8, mode="exp_range", gamma=0.9
+            base_value=0.1,
+            peak_value=2.0,
+            rise_steps=5,
+            fall_steps=8,
+            mode="exp_range",
+            gamma=0.9,
         ),
         schedules.cyclic,
     ),

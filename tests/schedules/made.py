@@ -22,12 +22,16 @@ MADE = [
     ScheduleRow(
         "sum_schedule", dict(first=LINEAR, second=WAVE), lambda t, **_: linear(t) + wave(t)
     ),
-    ScheduleRow("sum_schedule-number", dict(first=0.5, second=WAVE), lambda t, **_: 0.5 + wave(t)),
+    ScheduleRow(
+        "sum_schedule-number", dict(first=0.5, second=WAVE), lambda t, **_: 0.5 + wave(t)
+    ),
     ScheduleRow(
         "product_schedule", dict(first=LINEAR, second=WAVE), lambda t, **_: linear(t) * wave(t)
     ),
     ScheduleRow(
-        "product_schedule-number", dict(first=LINEAR, second=-0.3), lambda t, **_: -0.3 * linear(t)
+        "product_schedule-number",
+        dict(first=LINEAR, second=-0.3),
+        lambda t, **_: -0.3 * linear(t),
     ),
     ScheduleRow(
         "clipped_schedule",

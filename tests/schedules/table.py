@@ -12,7 +12,9 @@ from tests.schedules.made import MADE
 from tests.schedules.row import ScheduleRow
 
 DECAYS = [
-    ScheduleRow("constant_schedule", dict(value=0.3), schedules.constant, optax.constant_schedule),
+    ScheduleRow(
+        "constant_schedule", dict(value=0.3), schedules.constant, optax.constant_schedule
+    ),
     ScheduleRow(
         "linear_schedule",
         dict(init_value=0.1, end_value=0.9, transition_steps=20, transition_begin=5),
@@ -155,10 +157,14 @@ DECAYS = [
         dict(init_value=2.0, transition_steps=10, decay_rate=0.7, staircase=True),
         schedules.inverse_time_decay,
     ),
-    ScheduleRow("rex_schedule", dict(init_value=2.0, decay_steps=40, end_value=0.1), schedules.rex),
+    ScheduleRow(
+        "rex_schedule", dict(init_value=2.0, decay_steps=40, end_value=0.1), schedules.rex
+    ),
     ScheduleRow(
         "sigmoid_schedule",
-        dict(init_value=2.0, end_value=0.1, transition_steps=30, transition_begin=5, steepness=8.0),
+        dict(
+            init_value=2.0, end_value=0.1, transition_steps=30, transition_begin=5, steepness=8.0
+        ),
         schedules.sigmoid,
     ),
     ScheduleRow("chebyshev_schedule", dict(init_value=0.5, steps=16), schedules.chebyshev),

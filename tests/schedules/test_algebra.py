@@ -108,7 +108,12 @@ def test_a_number_of_any_kind_is_an_operand(two):
 
 def test_an_array_of_jax_is_an_operand_that_stays_one():
     two = jnp.float32(2)
-    for made, expected in ((two * A, 2 * A), (A * two, 2 * A), (A - two, A - 2), (two + A, A + 2)):
+    for made, expected in (
+        (two * A, 2 * A),
+        (A * two, 2 * A),
+        (A - two, A - 2),
+        (two + A, A + 2),
+    ):
         assert any(isinstance(x, jax.Array) for x in jax.tree.leaves(made))
         np.testing.assert_array_equal(made(STEPS), expected(STEPS))
 

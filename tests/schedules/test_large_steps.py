@@ -187,7 +187,9 @@ def test_a_boundary_is_met_to_the_step(name, boundary):
 
 def test_a_traced_boundary_is_met_to_the_step():
     begun = lambda b: gc.linear_schedule(**LINE, transition_begin=b)(jnp.arange(b + 1, b + 4))
-    steps = jax.jit(lambda b: gc.linear_schedule(**LINE, transition_begin=b)(b + jnp.arange(1, 4)))
+    steps = jax.jit(
+        lambda b: gc.linear_schedule(**LINE, transition_begin=b)(b + jnp.arange(1, 4))
+    )
     np.testing.assert_allclose(steps(10**8 + 1), begun(10**8 + 1), rtol=1e-6)
     np.testing.assert_allclose(steps(10**8 + 1), _line()(np.arange(1, 4)), rtol=1e-6)
 

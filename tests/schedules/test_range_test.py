@@ -22,7 +22,9 @@ def loss(params, batch):
 
 
 def find(make=gc.sgd, batches=(1.0,), **arguments):
-    return gc.schedules.find_learning_rate(jax.value_and_grad(loss), P, make, batches, **arguments)
+    return gc.schedules.find_learning_rate(
+        jax.value_and_grad(loss), P, make, batches, **arguments
+    )
 
 
 def test_it_trains_with_rates_that_grow_by_a_factor():

@@ -118,7 +118,8 @@ def test_schedule_adds_no_trace_and_takes_traced_numbers(row):
 @each_schedule
 def test_schedule_can_be_vmapped(row):
     sweep = [
-        jax.tree.map(lambda x, factor=factor: factor * x, row.make()) for factor in (1.0, 0.9, 0.5)
+        jax.tree.map(lambda x, factor=factor: factor * x, row.make())
+        for factor in (1.0, 0.9, 0.5)
     ]
     stacked = jax.tree.map(lambda *xs: jnp.asarray(xs), *sweep)
     values = jax.vmap(lambda schedule: schedule(jnp.arange(60)))(stacked)
@@ -167,7 +168,9 @@ def test_schedule_is_a_learning_rate(row):
 
 def test_a_schedule_goes_wherever_a_number_does():
     tx = gc.adamw(
-        gc.join_schedules([gc.linear_schedule(0.0, 0.1, 2), gc.cosine_decay_schedule(0.1, 3)], [2]),
+        gc.join_schedules(
+            [gc.linear_schedule(0.0, 0.1, 2), gc.cosine_decay_schedule(0.1, 3)], [2]
+        ),
         b1=gc.linear_schedule(0.5, 0.9, 3),
         eps=lambda step: 1e-3 / (step + 1).astype(float),
         weight_decay=gc.constant_schedule(0.1),
@@ -215,7 +218,9 @@ def test_a_schedule_keeps_its_digits_for_narrow_numbers():
 
 
 def test_replace_changes_one_number():
-    assert gc.linear_schedule(0.0, 1.0, 4).replace(end_value=2.0) == gc.linear_schedule(0.0, 2.0, 4)
+    assert gc.linear_schedule(0.0, 1.0, 4).replace(end_value=2.0) == gc.linear_schedule(
+        0.0, 2.0, 4
+    )
     with pytest.raises(
         TypeError, match=r"linear_schedule has no argument 'end', only 'init_value', 'end_value'"
     ):
@@ -314,7 +319,10 @@ WRONG = [
         r"first_decay_steps includes the warm-up: 5 for",
     ),
     (lambda: gc.sgdr_schedule([]), r"cosine_kwargs is empty"),
-    (lambda: gc.sgdr_schedule([COSINE | {"decay_steps": 1}]), r"decay_steps includes the warm-up"),
+    (
+        lambda: gc.sgdr_schedule([COSINE | {"decay_steps": 1}]),
+        r"decay_steps includes the warm-up",
+    ),
     (lambda: gc.schedules.cyclic_schedule(0.0, 1.0, 0), r"rise_steps must be 1 or more"),
     (
         lambda: gc.schedules.cyclic_schedule(0.0, 1.0, 5, mode="round"),
@@ -332,7 +340,9 @@ WRONG = [
         r"transition_steps must be 1 or more",
     ),
     (
-        lambda: gc.from_config({"@schedule": "rex_schedule", "init_value": 1.0, "decay_steps": 0}),
+        lambda: gc.from_config(
+            {"@schedule": "rex_schedule", "init_value": 1.0, "decay_steps": 0}
+        ),
         r"rex_schedule: decay",
     ),
 ]

@@ -9,7 +9,11 @@ def constant(t: float, value: float) -> float:
 
 
 def linear(
-    t: float, init_value: float, end_value: float, transition_steps: int, transition_begin: int = 0
+    t: float,
+    init_value: float,
+    end_value: float,
+    transition_steps: int,
+    transition_begin: int = 0,
 ) -> float:
     if t <= transition_begin:
         return init_value
@@ -177,7 +181,14 @@ def linear_onecycle(
 ) -> float:
     shares = pct_start, pct_final
     return onecycle(
-        t, "linear", transition_steps, peak_value, *shares, div_factor, final_div_factor, inclusive
+        t,
+        "linear",
+        transition_steps,
+        peak_value,
+        *shares,
+        div_factor,
+        final_div_factor,
+        inclusive,
     )
 
 
@@ -193,7 +204,14 @@ def cosine_onecycle(
 ) -> float:
     shares = pct_start, pct_final
     return onecycle(
-        t, "cosine", transition_steps, peak_value, *shares, div_factor, final_div_factor, inclusive
+        t,
+        "cosine",
+        transition_steps,
+        peak_value,
+        *shares,
+        div_factor,
+        final_div_factor,
+        inclusive,
     )
 
 
@@ -245,7 +263,11 @@ def inverse_sqrt(
 
 
 def warmup(
-    t: float, schedule: Callable, warmup_steps: int, init_value: float = 0.0, shape: str = "linear"
+    t: float,
+    schedule: Callable,
+    warmup_steps: int,
+    init_value: float = 0.0,
+    shape: str = "linear",
 ) -> float:
     if t >= warmup_steps:
         return schedule(t - warmup_steps)
@@ -354,6 +376,8 @@ def cyclic(
 ) -> float:
     period = rise_steps + (fall_steps or rise_steps)
     cycle, place = t // period, t % period
-    height = place / rise_steps if place < rise_steps else (period - place) / (period - rise_steps)
+    height = (
+        place / rise_steps if place < rise_steps else (period - place) / (period - rise_steps)
+    )
     height *= {"triangular": 1, "triangular2": 0.5**cycle, "exp_range": gamma**t}[mode]
     return base_value + (peak_value - base_value) * height

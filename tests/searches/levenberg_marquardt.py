@@ -61,7 +61,9 @@ class VectorLevenbergMarquardt:
         if not promised > 0:
             return np.zeros_like(p)
         half = lambda r: 0.5 * float(r @ r)
-        rho = kept_share(half(r), half(there), slope, float(there @ jacobian(p + u) @ u), promised)
+        rho = kept_share(
+            half(r), half(there), slope, float(there @ jacobian(p + u) @ u), promised
+        )
         if rho > self.eta:
             self.damping *= max(1 / 3, 1 - (2 * rho - 1) ** 3)
             self.growth = 2.0

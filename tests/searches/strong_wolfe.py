@@ -34,7 +34,9 @@ class StrongWolfe(Along):
         noise, step = 10 * self.precision * abs(value), min(first, most)
         for _ in range(self.max_evals):
             there = (step, *(yield step))
-            is_flat_fall = abs(there[1] - value) <= noise and there[2] <= (2 * self.c1 - 1) * slope
+            is_flat_fall = (
+                abs(there[1] - value) <= noise and there[2] <= (2 * self.c1 - 1) * slope
+            )
             falls = there[1] <= reference + self.c1 * step * slope or is_flat_fall
             if falls and (abs(there[2]) <= -self.c2 * slope or (step >= most and there[2] < 0)):
                 return step

@@ -38,7 +38,9 @@ def rosenbrock(p):
 
 
 def functions(residuals):
-    half = lambda p: 0.5 * sum(jnp.sum(gc.numerics.abs2(r)) for r in jax.tree.leaves(residuals(p)))
+    half = lambda p: (
+        0.5 * sum(jnp.sum(gc.numerics.abs2(r)) for r in jax.tree.leaves(residuals(p)))
+    )
     return {"model_fn": residuals, "value_fn": half}
 
 
@@ -148,7 +150,8 @@ def test_a_stationary_point_is_left_as_it_is():
 @pytest.mark.parametrize(
     "residuals",
     [
-        lambda p: jnp.stack([p[0] + p[1] - 3.0, 2 * (p[0] + p[1]) - 6.0, p[2] - 1.0]),  # of rank 2
+        # Of rank 2.
+        lambda p: jnp.stack([p[0] + p[1] - 3.0, 2 * (p[0] + p[1]) - 6.0, p[2] - 1.0]),
         lambda p: jnp.stack([p[0] + p[1] * p[2] - 3.0]),  # fewer than parameters
         lambda p: jnp.stack([p[0] - 1.0, p[1] - 2.0]),  # without the third
         lambda p: jnp.zeros(0, p.dtype),  # none at all

@@ -53,7 +53,14 @@ EVALS = {
         [4, 1, 4, 8],
         [12, 13, 8, 10],
     ],
-    "armijo": [[1, 1, 1, 6], [1, 1, 2, 4], [1, 1, 2, 4], [1, 1, 3, 5], [1, 1, 3, 5], [1, 1, 3, 5]],
+    "armijo": [
+        [1, 1, 1, 6],
+        [1, 1, 2, 4],
+        [1, 1, 2, 4],
+        [1, 1, 3, 5],
+        [1, 1, 3, 5],
+        [1, 1, 3, 5],
+    ],
     "goldstein": [
         [7, 1, 1, 6],
         [37, 31, 27, 29],
@@ -66,7 +73,9 @@ EVALS = {
 MAKE = {  # by c1, c2 and the first step
     "strong_wolfe": lambda c1, c2, first: gc.strong_wolfe(c1, c2, initial_step=first),
     "hager_zhang": lambda c1, c2, first: gc.hager_zhang(c1, c2, initial_step=first),
-    "armijo": lambda c1, c2, first: gc.backtracking("armijo", c1, max_evals=40, initial_step=first),
+    "armijo": lambda c1, c2, first: gc.backtracking(
+        "armijo", c1, max_evals=40, initial_step=first
+    ),
     "goldstein": lambda c1, c2, first: gc.backtracking(
         "goldstein", c1, max_evals=40, initial_step=first
     ),
@@ -85,7 +94,9 @@ def along_all(name):
     and the end.
     """
     grid = [
-        (i, c1, c2, first) for i, (c1, c2) in enumerate(zip(C1, C2, strict=True)) for first in FIRST
+        (i, c1, c2, first)
+        for i, (c1, c2) in enumerate(zip(C1, C2, strict=True))
+        for first in FIRST
     ]
 
     def one(i, c1, c2, first):
@@ -193,7 +204,9 @@ def test_an_unbounded_line_is_gone_along_to_the_end_and_no_further(name):
     line, evals = lambda p: -2.0 * jnp.sum(p), 12
     own = {"max_step": 1e3} if name == "strong_wolfe" else {}
     _, entry = compiled(SEARCHES[name](max_evals=evals, **own), line)(jnp.zeros(2))
-    last = {"strong_wolfe": 1e3, "hager_zhang": 5.0**11, "armijo": 1.0, "goldstein": 2.0**11}[name]
+    last = {"strong_wolfe": 1e3, "hager_zhang": 5.0**11, "armijo": 1.0, "goldstein": 2.0**11}[
+        name
+    ]
     np.testing.assert_allclose(entry["step"], last)
     assert entry["evals"] == {"strong_wolfe": 5, "armijo": 1}.get(name, evals)
     assert entry["failed"] == 0
@@ -207,7 +220,9 @@ def test_an_unbounded_line_is_gone_along_to_the_end_and_no_further(name):
 def test_nothing_enters_the_state_from_a_start_that_is_not_finite(name, bad):
     tx, p = SEARCHES[name](), {"a": jnp.ones(2), "b": jnp.float32(1.0)}
     loss = lambda p: jnp.sum(p["a"] ** 2) + p["b"] ** 2
-    update = jax.jit(lambda g, state, p, value: tx.update(g, state, p, value=value, value_fn=loss))
+    update = jax.jit(
+        lambda g, state, p, value: tx.update(g, state, p, value=value, value_fn=loss)
+    )
     value, g = uphill(loss, p)
     _, known = update(g, tx.init(p), p, value)
     for state in (tx.init(p), known):

@@ -363,7 +363,9 @@ def test_mistakes_are_named():
         tx.update(p, state, p, value_fn=lambda p: p**2)
     with pytest.raises(TypeError, match="one number, the loss, but here of shape"):
         tx.update(p, state, p, value_fn=lambda p: (jnp.sum(p**2), p))
-    with pytest.raises(TypeError, match="'reverse_communication' needs the extra argument 'value'"):
+    with pytest.raises(
+        TypeError, match="'reverse_communication' needs the extra argument 'value'"
+    ):
         reverse.update(p, reverse.init(p), p)
     with pytest.raises(ValueError, match="does not end in a search"):
         gc.reverse_communication(gc.adam(0.1)).init(p)

@@ -100,7 +100,10 @@ def bowl(p):
 @each
 def test_its_points_are_those_of_its_twin(subproblem, wide, tolerance):
     with jax.enable_x64(wide):
-        p = {"real": samples.params(float), "complex": samples.params(complex, {"kernel": (2, 2)})}
+        p = {
+            "real": samples.params(float),
+            "complex": samples.params(complex, {"kernel": (2, 2)}),
+        }
         more: dict[str, Any] = {"tol": 0.0, "max_steps": 4} if subproblem == "steihaug" else {}
         points, states = go(gc.trust_region(subproblem, 0.2, 2.0, **more), p, loss_of_twins, 8)
         twin = {"steihaug": TrustRegion, "dogleg": Dogleg}[subproblem](0.2, 2.0)
@@ -140,7 +143,9 @@ def test_the_step_of_a_convex_model_is_newtons_within_the_radius_and_on_the_boun
             # Yuan, "On the truncated conjugate gradient method", 2000: at least half of what is
             # possible
             assert (
-                -model(matrix, g, best) + 1e-12 >= decrease >= -0.5 * model(matrix, g, best) - 1e-12
+                -model(matrix, g, best) + 1e-12
+                >= decrease
+                >= -0.5 * model(matrix, g, best) - 1e-12
             )
 
 
@@ -165,7 +170,9 @@ def test_where_the_model_curves_down_conjugate_gradients_go_to_the_boundary():
         )
         for radius, x in zip(RADII, first_steps("steihaug", matrix, g, RADII), strict=True):
             np.testing.assert_allclose(np.linalg.norm(x), radius, rtol=1e-12)
-            assert model(matrix, g, x) <= model(matrix, g, -radius * g / np.linalg.norm(g)) + 1e-12
+            assert (
+                model(matrix, g, x) <= model(matrix, g, -radius * g / np.linalg.norm(g)) + 1e-12
+            )
 
 
 def test_where_the_model_curves_down_the_dogleg_takes_the_sizes_of_the_curvatures():
@@ -234,14 +241,16 @@ def test_the_radius_doubles_on_the_boundary_up_to_the_largest():
 @each
 def test_rounding_of_the_value_does_not_hide_the_minimum(subproblem):
     with jax.enable_x64(True):
-        shifted = lambda p: 1e6 + bowl(p)  # whose rounding alone leaves 1e-5 of the parameters open
+        # Whose rounding alone leaves 1e-5 of the parameters open.
+        shifted = lambda p: 1e6 + bowl(p)
         points, _ = go(gc.trust_region(subproblem), jnp.array([3.0, -2.0]), shifted, 25)
         np.testing.assert_allclose(points[-1], 1.0, atol=1e-13)
 
 
 @each
 def test_a_trial_that_is_no_number_is_rejected(subproblem):
-    wall = lambda p: jnp.sum(p - 0.01 * jnp.log(p))  # its minimum is near the wall, where it is NaN
+    # Its minimum is near the wall, where it is NaN.
+    wall = lambda p: jnp.sum(p - 0.01 * jnp.log(p))
     result = gc.minimize(wall, jnp.array([2.0]), gc.trust_region(subproblem))
     assert result.status.is_success
     np.testing.assert_allclose(result.params, 0.01, rtol=1e-3)
@@ -291,7 +300,9 @@ def test_bounds_are_kept_and_the_others_go_on(subproblem):
             assert found.status.is_success
             np.testing.assert_allclose(found.params, [0.5, 0.25], rtol=1e-8)
             far = gc.minimize(
-                lambda x: jnp.sum((x - jnp.array([3.0, 1.0])) ** 2) + x[0] * x[1], x0, bounds=bounds
+                lambda x: jnp.sum((x - jnp.array([3.0, 1.0])) ** 2) + x[0] * x[1],
+                x0,
+                bounds=bounds,
             )
             near = gc.minimize(
                 lambda x: jnp.sum((x - jnp.array([3.0, 1.0])) ** 2) + x[0] * x[1],

@@ -7,7 +7,9 @@ import gradchain as gc
 from tests.support.random_trees import other_like
 
 PARAMS = {"head": jnp.array([1.0, -2.0]), "trunk": jnp.array([[0.5], [2.0]])}
-GRADS = [jax.tree.map(lambda p, k=k: p * k - 1.0, PARAMS) for k in (1.0, -2.0, 0.5, 3.0, -1.0, 2.0)]
+GRADS = [
+    jax.tree.map(lambda p, k=k: p * k - 1.0, PARAMS) for k in (1.0, -2.0, 0.5, 3.0, -1.0, 2.0)
+]
 every_third = gc.linear_schedule(1.0, 0.0, 1).repeat(3)
 
 

@@ -6,7 +6,9 @@ import numpy as np
 
 import gradchain.as_optax as spoken
 
-PARAMS = {"dense": {"kernel": jnp.array([[1.0, -2.0], [0.5, 3.0]]), "bias": jnp.array([0.1, -0.2])}}
+PARAMS = {
+    "dense": {"kernel": jnp.array([[1.0, -2.0], [0.5, 3.0]]), "bias": jnp.array([0.1, -0.2])}
+}
 GRADS = [jax.tree.map(lambda p, k=k: jnp.cos(k * p + 1.0), PARAMS) for k in (1.0, 2.0, 3.0)]
 GRADS.append(jax.tree.map(lambda g: 50.0 * g, GRADS[0]))
 MASK = {"dense": {"kernel": True, "bias": False}}

@@ -33,7 +33,12 @@ KINDS = {  # name, what makes it, slots of a leaf, other slots
     "average": ("average_updates", lambda _: gc.average_updates(), {"average"}, {"count"}),
     "lion": ("scale_by_lion", lambda _: gc.scale_by_lion(), {"mu"}, set()),
     "rms": ("scale_by_rms", lambda _: gc.scale_by_rms(), {"nu"}, set()),
-    "rate": ("scale_by_learning_rate", lambda _: gc.scale_by_learning_rate(RATE), set(), {"count"}),
+    "rate": (
+        "scale_by_learning_rate",
+        lambda _: gc.scale_by_learning_rate(RATE),
+        set(),
+        {"count"},
+    ),
     "scheduled": ("scale", lambda _: gc.scale(RATE), set(), {"count"}),
     "clip": ("clip", lambda _: gc.clip(1.0), set(), set()),
     "accumulate": (

@@ -133,7 +133,9 @@ def test_a_layer_may_be_called_health():
         == {}
     )
     grads = params | {"health": {"kernel": jnp.full(2, 1e-9)}}
-    found = gc.telemetry.unhealthy_layers(gc.metrics(tx.update(grads, tx.init(params), params)[1]))
+    found = gc.telemetry.unhealthy_layers(
+        gc.metrics(tx.update(grads, tx.init(params), params)[1])
+    )
     assert found == {"health/kernel": "vanishing"}
 
 

@@ -52,7 +52,9 @@ def check_that_nothing_changes(row, steps=3):
         types = jax.eval_shape(lambda state=state: state)
         for t in range(steps):
             updates, state = watched.update(at(t, grads), state, params, **row.extra)
-            expected, expected_state = tx.update(at(t, grads), expected_state, params, **row.extra)
+            expected, expected_state = tx.update(
+                at(t, grads), expected_state, params, **row.extra
+            )
             same(updates, expected)
             same(state["watch"].get("inner", {}), expected_state)
             assert jax.eval_shape(lambda state=state: state) == types
@@ -175,7 +177,8 @@ def test_members_of_wrappers_chains_and_groups_are_measured():
 
 def test_a_clip_that_does_nothing_has_the_factor_one():
     assert (
-        measured(gc.watch(gc.clip_by_global_norm(100.0)))["clip_by_global_norm/clip_factor"] == 1.0
+        measured(gc.watch(gc.clip_by_global_norm(100.0)))["clip_by_global_norm/clip_factor"]
+        == 1.0
     )
     zero = jax.tree.map(jnp.zeros_like, GRADS)
     assert measured(gc.watch(gc.clip(1.0)), grads=zero)["clip/clip_factor"] == 1.0
@@ -220,7 +223,9 @@ def test_the_first_step_and_each_nth_are_measured():
         grads = jax.tree.map(lambda g, t=t: (t + 1.0) * g, GRADS)
         _, state = tx.update(grads, state, PARAMS)
         now = gc.metrics(state)
-        found.append((float(now["step"]), float(now["learning_rate"]), float(now["gradient_norm"])))
+        found.append(
+            (float(now["step"]), float(now["learning_rate"]), float(now["gradient_norm"]))
+        )
     length = norm(named(GRADS))
     expected = [(s, 1.1 - 0.1 * s, s * length) for s in (1, 1, 3, 3, 3, 6, 6)]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -335,7 +340,8 @@ def test_skipped_steps_are_counted_with_a_watch_and_without():
     plain = gc.accumulate(gc.sgd(0.1), 2)
     assert dict(gc.metrics(after(plain, grads=bad))) == {"accumulate/dropped": 1}
     assert (
-        gc.metrics(after(gc.watch(plain, every=100), steps=3, grads=bad))["accumulate/dropped"] == 3
+        gc.metrics(after(gc.watch(plain, every=100), steps=3, grads=bad))["accumulate/dropped"]
+        == 3
     )
     guarded = gc.watch(gc.skip_nonfinite(gc.adam(0.1)), every=100)
     assert gc.metrics(after(guarded, steps=3, grads=bad))["skip_nonfinite/skipped"] == 3
@@ -420,7 +426,9 @@ def test_wrong_arguments_are_refused():
     with pytest.raises(TypeError, match=r"'healthy' must be a tuple, a list .*not 0\.5"):
         gc.watch(gc.sgd(0.1), healthy=0.5)
     for wrong in ((0.5,), (1e-3, 1.0, 1e3)):
-        with pytest.raises(ValueError, match=r"healthy must be a pair, the least and the largest"):
+        with pytest.raises(
+            ValueError, match=r"healthy must be a pair, the least and the largest"
+        ):
             gc.watch(gc.sgd(0.1), healthy=wrong).init(PARAMS)
     tx = gc.watch(gc.sgd(0.1))
     with pytest.raises(TypeError, match="update: 'watch' needs params"):

@@ -34,7 +34,9 @@ def events(folder):
         while data:
             (length,) = struct.unpack("<Q", data[:8])
             event = Event.FromString(data[12 : 12 + length])
-            found += [(event.step, value.tag, value.simple_value) for value in event.summary.value]
+            found += [
+                (event.step, value.tag, value.simple_value) for value in event.summary.value
+            ]
             data = data[16 + length :]
     return found
 
@@ -190,8 +192,12 @@ def test_a_history_is_columns():
 
 def test_a_run_that_went_back_replaces_what_came_after(tmp_path):
     write_all(gc.telemetry.CsvWriter(tmp_path / "run.csv"))
-    write_all(gc.telemetry.CsvWriter(tmp_path / "run.csv"), [(5, rows()[0][1]), (6, rows()[0][1])])
-    np.testing.assert_array_equal(gc.telemetry.History.read(tmp_path / "run.csv").steps, [1, 5, 6])
+    write_all(
+        gc.telemetry.CsvWriter(tmp_path / "run.csv"), [(5, rows()[0][1]), (6, rows()[0][1])]
+    )
+    np.testing.assert_array_equal(
+        gc.telemetry.History.read(tmp_path / "run.csv").steps, [1, 5, 6]
+    )
 
 
 def test_a_history_of_a_scan():
@@ -231,7 +237,9 @@ def test_what_is_missing_is_named_with_the_way_to_it(monkeypatch, module, make):
     for name in [name for name in sys.modules if name.split(".")[0] == module]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=rf'needs {module}: pip install "gradchain\[telemetry\]"'):
+    with pytest.raises(
+        ImportError, match=rf'needs {module}: pip install "gradchain\[telemetry\]"'
+    ):
         make()
 
 

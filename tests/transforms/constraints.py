@@ -121,7 +121,9 @@ CONSTRAINTS = [
         lambda x, r: abs(2 * np.sum(x) - 1.0) <= r,
     ),
     SetRow(
-        "halfspace", lambda: gc.constraints.halfspace(-1.0, 0.5), lambda x, r: -np.sum(x) <= 0.5 + r
+        "halfspace",
+        lambda: gc.constraints.halfspace(-1.0, 0.5),
+        lambda x, r: -np.sum(x) <= 0.5 + r,
     ),
 ]
 

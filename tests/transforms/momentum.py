@@ -67,7 +67,9 @@ class Average(Twin):
     def update(self, g: Tree, p: Tree) -> Tree:
         self.t += 1
         self.a = {k: self.decay * self.a[k] + (1 - self.decay) * g[k] for k in g}
-        return {k: self.a[k] / (1 - self.decay**self.t) for k in g} if self.debias else dict(self.a)
+        return (
+            {k: self.a[k] / (1 - self.decay**self.t) for k in g} if self.debias else dict(self.a)
+        )
 
 
 ROWS = [

@@ -35,7 +35,9 @@ class Noise(Twin):
 
     def update(self, g: Tree, p: Tree) -> Tree:
         self.t += 1
-        return {k: g[k] + np.sqrt(self.eta / self.t**self.gamma) * self.normal(k, g[k]) for k in g}
+        return {
+            k: g[k] + np.sqrt(self.eta / self.t**self.gamma) * self.normal(k, g[k]) for k in g
+        }
 
 
 SHARDS_DRAW = {"is_the_same_when_split_under_shard_map": "each shard draws numbers of its own"}

@@ -51,7 +51,9 @@ PENALTIES = [
         "group_lasso", lambda: gc.penalties.group_lasso(0.3), lambda x: 0.3 * np.linalg.norm(x)
     ),
     PenaltyRow(
-        "nuclear_norm", lambda: gc.penalties.nuclear_norm(0.3), lambda x: 0.3 * np.sum(singular(x))
+        "nuclear_norm",
+        lambda: gc.penalties.nuclear_norm(0.3),
+        lambda x: 0.3 * np.sum(singular(x)),
     ),
 ]
 

@@ -32,4 +32,6 @@ def test_an_orthogonal_gradient_is_orthogonal_and_as_long():
         assert float(jnp.sum(u * p)) == pytest.approx(0.0, abs=1e-5)
         assert float(jnp.linalg.norm(u)) == pytest.approx(float(jnp.linalg.norm(g)), rel=1e-5)
     np.testing.assert_array_equal(once(gc.orthogonal_to_weights(), 3.0 * p, p), jnp.zeros_like(p))
-    np.testing.assert_allclose(once(gc.orthogonal_to_weights(), g, jnp.zeros_like(p)), g, rtol=1e-6)
+    np.testing.assert_allclose(
+        once(gc.orthogonal_to_weights(), g, jnp.zeros_like(p)), g, rtol=1e-6
+    )

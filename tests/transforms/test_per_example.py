@@ -16,7 +16,9 @@ import gradchain as gc
 
 PARAMS = {"bias": jnp.zeros(2), "kernel": jnp.zeros((4, 2)), "scale": jnp.zeros(())}
 RNG = np.random.default_rng(0)
-GRADS = jax.tree.map(lambda p: jnp.asarray(RNG.standard_normal((6, *p.shape)), jnp.float32), PARAMS)
+GRADS = jax.tree.map(
+    lambda p: jnp.asarray(RNG.standard_normal((6, *p.shape)), jnp.float32), PARAMS
+)
 
 
 assert_close = partial(chex.assert_trees_all_close, rtol=2e-6, atol=1e-7)
@@ -89,7 +91,9 @@ def test_ordinary_gradients_are_refused_by_name():
         with pytest.raises(ValueError, match="'bias' has a gradient of shape"):
             tx.update(ordinary, tx.init(PARAMS), PARAMS)
     with pytest.raises(ValueError, match="'kernel'"):
-        gc.per_example_global_norm_clip({"bias": GRADS["bias"], "kernel": GRADS["kernel"][1:]}, 1.0)
+        gc.per_example_global_norm_clip(
+            {"bias": GRADS["bias"], "kernel": GRADS["kernel"][1:]}, 1.0
+        )
     tx = gc.chain(gc.clip(1.0), gc.dpsgd(0.1, 1.0, 1.0))
     with pytest.raises(ValueError, match="'bias': the update is"):
         tx.update(GRADS, tx.init(PARAMS), PARAMS)

@@ -81,7 +81,13 @@ def test_a_value_that_is_not_finite_spoils_its_window_and_no_other(bad, size):
 
 def test_negative_values_have_to_fall_too():
     values = [-1.0, -1.00001, -1.00002, -2.0, -3.0]
-    assert list(scales(gc.reduce_on_plateau(0.5, patience=2), values)) == [1.0, 1.0, 0.5, 0.5, 0.5]
+    assert list(scales(gc.reduce_on_plateau(0.5, patience=2), values)) == [
+        1.0,
+        1.0,
+        0.5,
+        0.5,
+        0.5,
+    ]
 
 
 def test_its_state_is_scalars():

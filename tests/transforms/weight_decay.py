@@ -86,7 +86,9 @@ class L1(Twin):
     strength: float
 
     def update(self, g: Tree, p: Tree) -> Tree:
-        return {k: g[k] + self.strength * p[k] / np.where(p[k] == 0, 1.0, np.abs(p[k])) for k in g}
+        return {
+            k: g[k] + self.strength * p[k] / np.where(p[k] == 0, 1.0, np.abs(p[k])) for k in g
+        }
 
 
 ROWS = [

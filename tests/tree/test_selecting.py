@@ -33,7 +33,10 @@ def test_a_selection_is_written_in_six_ways(where):
 
 
 def test_a_selection_may_be_a_prefix_and_what_does_not_fit_is_named():
-    assert gc.select({"dense": True, "hole": None}, TREE)["dense"] == {"bias": True, "kernel": True}
+    assert gc.select({"dense": True, "hole": None}, TREE)["dense"] == {
+        "bias": True,
+        "kernel": True,
+    }
     with pytest.raises(
         ValueError, match="select: the tree of bools does not fit the tree of parameters"
     ):

@@ -96,7 +96,9 @@ size: jax.Array = gc.global_norm(updates)
 
 # Pairs of optax and hand-written ones among ours
 
-gc.chain(optax.clip_by_global_norm(1.0), gc.freeze("*bias"), gc.scale_by_adam(), optax.scale(-0.1))
+gc.chain(
+    optax.clip_by_global_norm(1.0), gc.freeze("*bias"), gc.scale_by_adam(), optax.scale(-0.1)
+)
 gc.chain((lambda params: {}, lambda g, state, params=None: (g, state)), gc.adamw(1e-3))
 gc.chain(optax.MultiSteps(optax.adam(1e-3), 4))
 gc.GradientTransformation(lambda params: {}, lambda g, state, params=None: (g, state))

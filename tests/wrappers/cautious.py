@@ -56,7 +56,9 @@ class Grams(Twin):
         self.inner.init(params)
 
     def update(self, g: Tree, p: Tree) -> Tree:
-        return {k: self.uphill * np.abs(u) * sign(g[k]) for k, u in self.inner.update(g, p).items()}
+        return {
+            k: self.uphill * np.abs(u) * sign(g[k]) for k, u in self.inner.update(g, p).items()
+        }
 
 
 ROWS = [

@@ -26,7 +26,9 @@ class Graft(Twin):
     def update(self, g: Tree, p: Tree) -> Tree:
         m, d = self.magnitude.update(g, p), self.direction.update(g, p)
         length = lambda tree, k: norm({k: tree[k]}) if self.per_leaf else norm(tree)
-        return {k: length(m, k) * d[k] / length(d, k) if length(d, k) > 0 else 0 * d[k] for k in d}
+        return {
+            k: length(m, k) * d[k] / length(d, k) if length(d, k) > 0 else 0 * d[k] for k in d
+        }
 
 
 ROWS = [

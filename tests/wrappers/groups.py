@@ -31,7 +31,8 @@ ROWS = [
     Row(
         "groups",
         lambda: gc.groups(
-            [("*bias", {"weight_decay": 0.0}), ("*scale", gc.freeze())], default=gc.adamw(warm_up())
+            [("*bias", {"weight_decay": 0.0}), ("*scale", gc.freeze())],
+            default=gc.adamw(warm_up()),
         ),
         lambda: Groups(
             {"bias": adamw_twin(0.0), "scale": Zero(), "rest": adamw_twin(1e-4)},

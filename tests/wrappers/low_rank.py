@@ -71,7 +71,9 @@ class LowRank(Twin):
         self.t += 1
         updates = self.inner.update(self.low(g), self.low(p))
         up = lambda b, low, x: b @ low if self.is_left(x) else low @ b.conj().T
-        back = {k: self.scale * each_matrix(up, b, updates[k], g[k]) for k, b in self.basis.items()}
+        back = {
+            k: self.scale * each_matrix(up, b, updates[k], g[k]) for k, b in self.basis.items()
+        }
         return updates | back
 
 

@@ -58,6 +58,7 @@ ROWS = [
         lambda: Mechanic(AdamW(1.0), s_init=0.1),
         lambda: optax.contrib.mechanize(optax.adam(1.0), s_init=0.1),
         needs_params=True,
-        tolerance=10.0,  # it measures by how much parameters of order 1 have moved, here by a tenth
+        # It measures by how much parameters of order 1 have moved, here by a tenth.
+        tolerance=10.0,
     ),
 ]

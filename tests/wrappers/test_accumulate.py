@@ -98,7 +98,9 @@ def test_there_is_one_accumulator_in_float32(dtype):
     }
     samples.assert_same_type(state["inner"], inner)
     wide = jnp.complex64 if dtype == jnp.complex64 else jnp.float32
-    samples.assert_same_type(state["gradient_sum"], jax.tree.map(lambda x: x.astype(wide), params))
+    samples.assert_same_type(
+        state["gradient_sum"], jax.tree.map(lambda x: x.astype(wide), params)
+    )
 
 
 def test_small_gradients_in_bfloat16_are_added_up_in_float32():
@@ -206,7 +208,9 @@ def test_other_extra_arguments_pass():
     for _ in range(2):
         params, state = tx.step(jax.grad(value_fn)(params), state, params, value_fn=value_fn)
     inner, start = tx.arguments["inner"], jnp.full(3, 2.0)
-    expected, _ = inner.step(jax.grad(value_fn)(start), inner.init(start), start, value_fn=value_fn)
+    expected, _ = inner.step(
+        jax.grad(value_fn)(start), inner.init(start), start, value_fn=value_fn
+    )
     assert_close(params, expected, 1e-6)
     with pytest.raises(TypeError, match="valeu"):
         tx.update(params, state, params, valeu=1.0, value_fn=value_fn)
@@ -296,7 +300,8 @@ def test_groups_accumulate_on_their_own():
 
 def test_one_in_another():
     made, _ = updates_of(
-        gc.accumulate(gc.accumulate(gc.scale(1.0), 2), 2), [1.0, 3.0, 5.0, 7.0, NAN, NAN, 1.0, 1.0]
+        gc.accumulate(gc.accumulate(gc.scale(1.0), 2), 2),
+        [1.0, 3.0, 5.0, 7.0, NAN, NAN, 1.0, 1.0],
     )
     assert made == [0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 0.0]
 
@@ -338,7 +343,10 @@ def test_buffers_that_are_given_away_are_used_again():
 
 def test_it_goes_on_from_a_checkpoint_in_the_middle_bit_for_bit():
     shapes = {"dense": {"bias": (3,), "kernel": (3, 2)}}
-    params, grads = samples.params(jnp.float32, shapes), samples.gradients(jnp.float32, 12, shapes)
+    params, grads = (
+        samples.params(jnp.float32, shapes),
+        samples.gradients(jnp.float32, 12, shapes),
+    )
     grads["dense"]["bias"] = grads["dense"]["bias"].at[4].set(NAN)
     tx = gc.accumulate(gc.adamw(gc.linear_schedule(0.1, 0.2, 9)), 4)
     first, rest = (

@@ -259,7 +259,8 @@ def test_a_slot_that_is_merely_slow_is_not_taken():
     @gc.transform
     def slow_momentum_in_averaging():
         return gc.elementwise(
-            lambda g, s: (g, {"slow": gc.numerics.ema(g, s["slow"], 0.9)}), slow=gc.slots.like_param
+            lambda g, s: (g, {"slow": gc.numerics.ema(g, s["slow"], 0.9)}),
+            slow=gc.slots.like_param,
         )
 
     trained, _, kept = train(
@@ -278,7 +279,9 @@ def test_they_are_found_under_jit_and_in_a_state_that_was_restored():
     params, tx = samples.params(jnp.float32), KEEPERS["schedule_free"](gc.sgd(0.1))
     trained, state, kept = train(tx, params, 3)
     assert_close(jax.jit(gc.eval_params)(state, trained), kept[-1], 1e-6)
-    restored = {"schedule_free": state["schedule_free"] | {"z": dict(state["schedule_free"]["z"])}}
+    restored = {
+        "schedule_free": state["schedule_free"] | {"z": dict(state["schedule_free"]["z"])}
+    }
     restored["schedule_free"]["z"]["stack"] = dict(
         zip("01", state["schedule_free"]["z"]["stack"], strict=True)
     )
@@ -296,7 +299,9 @@ def test_an_average_of_another_shape_is_not_one_of_parameters():
 def test_an_average_inside_a_switch_is_refused_and_one_around_it_is_found():
     params = {"w": jnp.ones(2)}
     inside = gc.switch(gc.sgd(0.1), at=2, then=AVERAGE(gc.sgd(0.1)))
-    with pytest.raises(ValueError, match=r"inside a switch, in its 'then'.*Put the average around"):
+    with pytest.raises(
+        ValueError, match=r"inside a switch, in its 'then'.*Put the average around"
+    ):
         gc.eval_params(inside.init(params), params)
     around = AVERAGE(gc.switch(gc.sgd(0.1), at=2, then=gc.adam(0.1)))
     np.testing.assert_allclose(gc.eval_params(around.init(params), params)["w"], 1.0)

@@ -29,7 +29,9 @@ from tests.support.runs import run
         (gc.chain(gc.scale_by_prodigy(), gc.scale(-1.0)), False),  # the factor is the user's
         (gc.chain(gc.cautious(gc.scale_by_adam()), gc.clip(1.0)), False),
         (
-            gc.partition({"matrices": gc.adam(0.1), "rest": gc.freeze()}, user_transforms.group_of),
+            gc.partition(
+                {"matrices": gc.adam(0.1), "rest": gc.freeze()}, user_transforms.group_of
+            ),
             True,
         ),
         (gc.GradientTransformation(user_transforms.init_sum, user_transforms.add_to_sum), False),
@@ -43,7 +45,9 @@ def test_an_optimizer_is_known_by_the_learning_rate_in_it(tx, expected):
 def test_a_direction_and_its_optimizer_are_changed_alike(wrap):
     p, grads = samples.params(jnp.float32), samples.gradients(jnp.float32)
     inside = run(wrap(gc.sgd(0.1, 0.9)), p, grads)[0]
-    outside = run(gc.chain(wrap(gc.add_momentum(0.9)), gc.scale_by_learning_rate(0.1)), p, grads)[0]
+    outside = run(gc.chain(wrap(gc.add_momentum(0.9)), gc.scale_by_learning_rate(0.1)), p, grads)[
+        0
+    ]
     samples.assert_close(inside, outside, 1e-6)
     with pytest.raises(AssertionError):
         samples.assert_close(inside, run(gc.sgd(0.1, 0.9), p, grads)[0], 1e-2)

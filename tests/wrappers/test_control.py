@@ -80,7 +80,14 @@ def test_an_optimizer_is_known_however_deep(wrap):
 
 def test_a_condition_may_be_a_schedule_and_names_extra_arguments():
     made, _ = steps(gc.apply_when(every_third, gc.scale(0.0)))
-    assert [bool(jnp.all(u["head"] == 0)) for u in made] == [True, False, False, True, False, False]
+    assert [bool(jnp.all(u["head"] == 0)) for u in made] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
     tx = gc.apply_when(lambda step, value, limit=1.0: (step > 0) & (value < limit), gc.scale(0.0))
     assert {"value", "limit"} <= tx.extras
     state, seen = tx.init(PARAMS), []
@@ -177,7 +184,11 @@ def test_what_is_no_condition_is_refused(condition, error, match):
 
 def test_the_mean_of_momenta_is_aggregated_momentum():
     tx = gc.parallel(*map(gc.add_momentum, (0.0, 0.9, 0.99)), merge="mean")
-    assert list(tx.init(PARAMS)["parallel"]) == ["add_momentum", "add_momentum_2", "add_momentum_3"]
+    assert list(tx.init(PARAMS)["parallel"]) == [
+        "add_momentum",
+        "add_momentum_2",
+        "add_momentum_3",
+    ]
     assert_close(steps(tx)[0], steps(gc.scale_by_aggmo())[0], 1e-6)
 
 
@@ -217,7 +228,10 @@ def test_only_what_all_members_freeze_is_frozen():
 def test_what_cannot_be_merged_is_refused():
     for tx, match in (
         (gc.parallel(), "one transformation or more"),
-        (gc.parallel(gc.scale(1.0), merge="max"), "merge must be one of 'sum', 'mean', not 'max'"),
+        (
+            gc.parallel(gc.scale(1.0), merge="max"),
+            "merge must be one of 'sum', 'mean', not 'max'",
+        ),
         (
             gc.parallel(gc.scale(1.0), merge=jnp.sum),
             r"merge made shape \(\) from updates of \(2,\)",

@@ -71,7 +71,9 @@ def test_hyperparameters_that_were_set_before_its_time_stay():
 
 def test_a_slot_is_handed_over_under_another_name():
     made, state = steps(
-        gc.switch(gc.scale_by_adam(0.8), at=2, then=gc.add_momentum(0.5), carry={"mu": "momentum"})
+        gc.switch(
+            gc.scale_by_adam(0.8), at=2, then=gc.add_momentum(0.5), carry={"mu": "momentum"}
+        )
     )
     _, before = steps(gc.scale_by_adam(0.8), GRADS[:2])
     mu = before["scale_by_adam"]["mu"]
@@ -81,7 +83,9 @@ def test_a_slot_is_handed_over_under_another_name():
 
 @pytest.mark.parametrize("at", [0, 100])
 def test_the_change_may_be_at_once_or_never(at):
-    made, _ = steps(gc.switch(gc.adam(0.1), at=at, then=gc.sgd(0.1, 0.9), carry={"mu": "momentum"}))
+    made, _ = steps(
+        gc.switch(gc.adam(0.1), at=at, then=gc.sgd(0.1, 0.9), carry={"mu": "momentum"})
+    )
     expected, _ = steps(gc.sgd(0.1, 0.9) if at == 0 else gc.adam(0.1))
     assert_identical(made, expected)
 
@@ -138,7 +142,9 @@ def test_a_leaf_that_was_frozen_starts_anew():
     expected, _ = steps(gc.adam(0.1), [{**g, "trunk": None} for g in GRADS[:3]])
     assert_identical([u["head"] for u in made], [u["head"] for u in expected])
     np.testing.assert_allclose(
-        state["switch"]["then"]["scale_by_adam"]["mu"]["trunk"], 0.1 * GRADS[2]["trunk"], rtol=1e-5
+        state["switch"]["then"]["scale_by_adam"]["mu"]["trunk"],
+        0.1 * GRADS[2]["trunk"],
+        rtol=1e-5,
     )
 
 
@@ -227,5 +233,7 @@ def test_one_slot_to_carry_needs_no_tuple():
 @given(trees, st.integers(0, 3))
 @jax.disable_jit()
 def test_a_switch_with_all_slots_is_no_interruption(tree, at):
-    tx = gc.switch(gc.scale_by_adam(), at=at, then=gc.scale_by_adam(), carry=("mu", "nu", "count"))
+    tx = gc.switch(
+        gc.scale_by_adam(), at=at, then=gc.scale_by_adam(), carry=("mu", "nu", "count")
+    )
     assert_identical(go(tx, tree, range(3))[0], go(gc.scale_by_adam(), tree, range(3))[0])

@@ -41,7 +41,9 @@ WAYS = {
     ),
     "masked": lambda: gc.chain(CLIP, gc.masked(gc.identity(), "head/*", gc.freeze())),
     "masked freeze": lambda: gc.chain(CLIP, gc.masked(gc.freeze(), "encoder/*")),
-    "named": lambda: gc.chain(CLIP, gc.chain(gc.identity(), gc.freeze("encoder/*")).named("inner")),
+    "named": lambda: gc.chain(
+        CLIP, gc.chain(gc.identity(), gc.freeze("encoder/*")).named("inner")
+    ),
     "clip named": lambda: gc.chain(
         CLIP.named("clip"), gc.chain(gc.freeze("encoder/*")).named("inner")
     ),
@@ -133,9 +135,9 @@ def test_sharded_leaves_are_frozen_alike(way):
         assert not x.any()
     assert float(gc.global_norm(expected["head"])) == pytest.approx(1.0, rel=1e-6)
     by_jit = jax.jit(run)(put(params), put(grads))
-    by_shard_map = jax.jit(jax.shard_map(run, mesh=mesh, in_specs=(split, split), out_specs=split))(
-        params, grads
-    )
+    by_shard_map = jax.jit(
+        jax.shard_map(run, mesh=mesh, in_specs=(split, split), out_specs=split)
+    )(params, grads)
     assert_close(by_jit, expected, 1e-6)
     assert_close(by_shard_map, expected, 1e-6)
 

@@ -27,7 +27,9 @@ def update(tx, grads=ONES, params=PARAMS, **extra):
 def group_of_each(tx, params=PARAMS):
     """Minus the learning rate by which each leaf went, by path."""
     made = update(tx, jax.tree.map(jnp.ones_like, params), params)
-    return {path: round(float(x.ravel()[0]), 6) for path, x in named_leaves(made) if x is not None}
+    return {
+        path: round(float(x.ravel()[0]), 6) for path, x in named_leaves(made) if x is not None
+    }
 
 
 # -------------------------------------------------------------------------------------------- rules
@@ -142,7 +144,9 @@ def test_globs_are_given_one_at_a_time(where):
 
 
 def test_the_state_of_a_group_that_is_not_there_is_an_error():
-    two, one = (gc.groups(rules, default=gc.adam(0.1)) for rules in ([("*bias", gc.adam(0.1))], []))
+    two, one = (
+        gc.groups(rules, default=gc.adam(0.1)) for rules in ([("*bias", gc.adam(0.1))], [])
+    )
     with pytest.raises(
         ValueError, match="the state of 'groups' has 'adam', 'adam_2', but its members are 'adam'"
     ):
@@ -232,7 +236,9 @@ def test_overrides_are_scheduled():
     state, rates = tx.init(PARAMS), []
     for _ in range(3):
         updates, state = tx.update(ONES, state, PARAMS)
-        rates.append((-float(updates["head"]["bias"][0]), -float(updates["head"]["kernel"][0, 0])))
+        rates.append(
+            (-float(updates["head"]["bias"][0]), -float(updates["head"]["kernel"][0, 0]))
+        )
     assert rates == [(1.0, 2.0), (0.75, 2.0), (0.5, 2.0)]
 
 

@@ -141,7 +141,9 @@ def test_frozen_leaves_have_no_part(guard):
 def test_the_inner_update_is_computed_once_and_in_a_branch(guard):
     tx, calls = (
         guard(
-            gc.GradientTransformation(lambda p: {}, lambda g, s, p=None: (calls.append(0) or g, s))
+            gc.GradientTransformation(
+                lambda p: {}, lambda g, s, p=None: (calls.append(0) or g, s)
+            )
         ),
         [],
     )
@@ -170,7 +172,8 @@ def test_guards_inside_guards():
     )
     made = run(tx, [jnp.ones(2), jnp.full(2, NAN), jnp.ones(2)], params)
     assert counts(made[-1][1]) == (1, 0)
-    assert float(gc.loss_scale(made[-1][1])) == 4.0  # the outer one let nothing of the bad step in
+    # The outer one let nothing of the bad step in.
+    assert float(gc.loss_scale(made[-1][1])) == 4.0
 
 
 # ---------------------------------------------------------------------------------------- any chain
@@ -201,7 +204,8 @@ def check_that_nothing_gets_in(members, grads, guard):
         expected_params, expected_state = bare.step(g, inner, params)
         new_params, new_state = tx.step(g, state, params)
         assert_same_type(new_state, state)
-        kept = without_observations(tx, new_state)  # a watch shows a norm that is infinite as it is
+        # A watch shows a norm that is infinite as it is.
+        kept = without_observations(tx, new_state)
         chex.assert_tree_all_finite((new_params, kept))
         everything = (g, expected_params, without_observations(bare, expected_state))
         if all(np.all(np.isfinite(x)) for x in jax.tree.leaves(everything)):
@@ -216,7 +220,9 @@ def check_that_nothing_gets_in(members, grads, guard):
 
 
 chains = st.lists(st.sampled_from(plain), min_size=1, max_size=3)
-gradients = st.lists(st.lists(VALUES, min_size=3, max_size=3).map(tree_of), min_size=1, max_size=4)
+gradients = st.lists(
+    st.lists(VALUES, min_size=3, max_size=3).map(tree_of), min_size=1, max_size=4
+)
 
 
 # Some rows choose by names that the leaves here do not have.

@@ -52,8 +52,12 @@ def test_lookahead_that_starts_anew_leaves_the_state_of_a_hole():
     state = tx.init(p)
     state["lookahead"]["inner"]["add_momentum"]["momentum"]["b"] = jnp.full(2, 7.0)
     _, state = tx.update({"a": jnp.ones(2), "b": None}, state, p)
-    np.testing.assert_array_equal(state["lookahead"]["inner"]["add_momentum"]["momentum"]["a"], 0.0)
-    np.testing.assert_array_equal(state["lookahead"]["inner"]["add_momentum"]["momentum"]["b"], 7.0)
+    np.testing.assert_array_equal(
+        state["lookahead"]["inner"]["add_momentum"]["momentum"]["a"], 0.0
+    )
+    np.testing.assert_array_equal(
+        state["lookahead"]["inner"]["add_momentum"]["momentum"]["b"], 7.0
+    )
 
 
 def test_lookahead_refuses_a_period_of_nothing():

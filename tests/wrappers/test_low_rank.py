@@ -82,7 +82,10 @@ def test_the_basis_keeps_its_signs():
     [
         ({"rank": 0}, "low_rank: rank must be 1 or more, not 0"),
         ({"update_every": 0}, "low_rank: update_every must be 1 or more"),
-        ({"compress": "both"}, "low_rank: compress must be one of 'longer', 'shorter', not 'both'"),
+        (
+            {"compress": "both"},
+            "low_rank: compress must be one of 'longer', 'shorter', not 'both'",
+        ),
     ],
 )
 def test_wrong_arguments_of_low_rank_are_refused(wrong, message):

@@ -43,7 +43,9 @@ def test_it_is_the_whole_batch(count):
 def test_outside_jit_it_is_the_same():
     params, batch = make()
     assert_close(
-        gc.micro_batch(loss_fn, 4)(params, batch), jax.value_and_grad(loss_fn)(params, batch), 1e-6
+        gc.micro_batch(loss_fn, 4)(params, batch),
+        jax.value_and_grad(loss_fn)(params, batch),
+        1e-6,
     )
 
 
@@ -193,7 +195,9 @@ def test_under_shard_map_there_is_one_reduction_after_the_loop():
         params = jax.lax.pcast(params, "data", to="varying")
         return jax.lax.pmean(gc.micro_batch(loss_fn, 8)(params, batch), "data")
 
-    step = jax.jit(jax.shard_map(each_device, mesh=mesh, in_specs=(P(), P("data")), out_specs=P()))
+    step = jax.jit(
+        jax.shard_map(each_device, mesh=mesh, in_specs=(P(), P("data")), out_specs=P())
+    )
     text = step.lower(params, batch_split).compile().as_text()
     assert len(hlo.places(text, "while")) == 1
     assert hlo.places(text, *COLLECTIVES) == ["ENTRY"]

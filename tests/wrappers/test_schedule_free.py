@@ -48,7 +48,9 @@ def test_weights_follow_the_largest_rate_and_the_step():
 def test_a_scheduled_b1_does_not_disturb_the_average():
     with jax.enable_x64(True):
         shares = [0.9, 0.5, 0.7, 0.95]
-        tx = gc.schedule_free(gc.sgd(0.3), 0.3, lambda step: jnp.asarray(shares)[step.astype(int)])
+        tx = gc.schedule_free(
+            gc.sgd(0.3), 0.3, lambda step: jnp.asarray(shares)[step.astype(int)]
+        )
         y = jnp.array([2.0, -1.0])
         state, x, z = tx.init(y), np.asarray(y), np.asarray(y)
         for t in range(4):

@@ -70,7 +70,9 @@ def test_asam_does_not_depend_on_the_scale_of_a_parameter():
         value_fn = lambda params: loss({"a": params["a"] * scale, "b": params["b"]})
         params = {"a": START["a"] / scale, "b": START["b"]}
         tx = gc.asam(gc.identity(), 0.3, eta=0.0)
-        found, _ = tx.update(jax.grad(value_fn)(params), tx.init(params), params, value_fn=value_fn)
+        found, _ = tx.update(
+            jax.grad(value_fn)(params), tx.init(params), params, value_fn=value_fn
+        )
         return found["a"] / scale, found["b"]
 
     for x, y in zip(ascent(1.0), ascent(8.0), strict=True):

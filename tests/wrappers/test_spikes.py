@@ -51,7 +51,10 @@ def test_a_new_level_is_taken_on_after_so_many_skips():
 
 def test_a_gradient_of_zero_changes_no_statistic():
     tx = gc.skip_spikes(gc.sgd(0.1), warmup_steps=2)
-    assert skips(tx, norms(1.0, 0.0, 1.1, 0.0, 1.2, 0.0, 50.0, 1.0)) == [False] * 6 + [True, False]
+    assert skips(tx, norms(1.0, 0.0, 1.1, 0.0, 1.2, 0.0, 50.0, 1.0)) == [False] * 6 + [
+        True,
+        False,
+    ]
     for state in [state for _, state in run(tx, norms(0.0, 0.0), jnp.zeros(2))]:
         assert int(own(state)["taken"]) == 0
 

@@ -190,7 +190,10 @@ def test_with_frozen_leaves_and_groups_inside():
         gc.clip_by_global_norm(1.0),
         gc.groups([("*bias", gc.freeze())], default=gc.sgd(0.5)),
     )
-    tx, grads = gc.tunable(inner), {**ONES, "dense": jax.tree.map(lambda x: 100 * x, ONES["dense"])}
+    tx, grads = (
+        gc.tunable(inner),
+        {**ONES, "dense": jax.tree.map(lambda x: 100 * x, ONES["dense"])},
+    )
     state = gc.set_hyperparams(tx.init(PARAMS), learning_rate=0.25)
     updates, _ = tx.update(grads, state, PARAMS)
     np.testing.assert_allclose(updates["head"]["kernel"], -0.25 / 2**0.5, rtol=1e-6)
@@ -343,7 +346,8 @@ def test_the_state_of_another_tunable_is_an_error():
     values(state)["b1"] = jnp.ones(1)
     for use in (lambda: tx.update(ONES, state, PARAMS), lambda: gc.hyperparams(tx, state)):
         with pytest.raises(
-            ValueError, match=r"'b1' in the state of 'tunable' has shape \[1\], not \[\].*jax.vmap"
+            ValueError,
+            match=r"'b1' in the state of 'tunable' has shape \[1\], not \[\].*jax.vmap",
         ):
             use()
 

@@ -32,9 +32,8 @@ def no_learning_rate(case: Case) -> Found:
     movers = [p for p in case.parts if flips(p) or has_rate(p) or is_unknown(p)]
     leaves = [p for p in case.parts if not p.body.members and not isinstance(p.body, Frozen)]
     if leaves and not movers:
-        text = (
-            "the updates are a direction uphill, not a step. End with scale_by_learning_rate(...)."
-        )
+        way_out = "End with scale_by_learning_rate(...)."
+        text = f"the updates are a direction uphill, not a step. {way_out}"
         yield "mistake" if _is_whole(case) else "note", "", text
     for part in case.parts if movers else ():
         divides = isinstance(part.body, ByLabel) or "alternatives" in part.roles
@@ -103,7 +102,11 @@ def infinite_learning_rate(case: Case) -> Found:
             found = values(rate, steps) if callable(rate) else [first_value(rate) or 0.0]
             strange = [value for value in found if not math.isfinite(value)]
             if strange:
-                yield "mistake", part.name, f"{name} is {strange[0]}: parameters are lost at once."
+                yield (
+                    "mistake",
+                    part.name,
+                    f"{name} is {strange[0]}: parameters are lost at once.",
+                )
 
 
 def zero_learning_rate(case: Case) -> Found:
@@ -178,7 +181,9 @@ def not_the_last(case: Case) -> Found:
     is_final = lambda p: "final" in p.roles and "decay" not in p.roles
     for a in filter(is_final, case.parts):
         is_wrapper = bool(a.body.members)
-        later = [p for p in case.parts if a.precedes(p) and not p.roles & {"harmless", "observer"}]
+        later = [
+            p for p in case.parts if a.precedes(p) and not p.roles & {"harmless", "observer"}
+        ]
         if not is_wrapper:  # one may come after another
             later = [p for p in later if not is_final(p) or p.body.members]
         later = [p for p in later if a.recipe is None or a.recipe != p.recipe]

@@ -47,7 +47,9 @@ def still_rising(case: Case) -> Found:
     """The run ends before the warm-up does."""
     for part, name, rate, length in schedules(case):
         now = values(rate, [length * i // 100 for i in range(101)])
-        later = max(values(rate, [int(length * factor) for factor in (1.1, 1.5, 2, 3, 5, 10, 100)]))
+        later = max(
+            values(rate, [int(length * factor) for factor in (1.1, 1.5, 2, 3, 5, 10, 100)])
+        )
         rises = all(a <= b for a, b in itertools.pairwise(now)) and now[0] < now[-1]
         if rises and later > 1.01 * now[-1]:
             warmup = rate.arguments.get("warmup_steps") if isinstance(rate, Schedule) else None

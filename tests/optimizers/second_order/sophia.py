@@ -90,7 +90,8 @@ ROWS = [
         lambda: Sophia(0.9, 0.8, 1e-8, 2.0, update_every=2),
         needs_params=True,
         extra=curved,
-        tolerance=2.0,  # differentiated twice, the loss has more roundings than a rule usually has
+        # Differentiated twice, the loss has more roundings than a rule usually has.
+        tolerance=2.0,
     ),
     Row(
         "scale_by_sophia-sampled",

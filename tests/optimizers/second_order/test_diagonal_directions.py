@@ -76,7 +76,9 @@ def test_an_estimate_is_made_every_so_many_steps(tx, extra):
 
 def test_the_estimate_is_unbiased():
     tx = gc.scale_by_sophia(b2=0.0)
-    one = lambda key: slot(tx.update(GRADS, tx.init(PARAMS), PARAMS, value_fn=tangled, key=key)[1])
+    one = lambda key: slot(
+        tx.update(GRADS, tx.init(PARAMS), PARAMS, value_fn=tangled, key=key)[1]
+    )
     samples = jax.vmap(one)(jax.random.split(jax.random.key(0), 2000))
     for name, exact in diagonal_of(tangled, PARAMS).items():
         error = samples[name].std(0) / 2000**0.5
@@ -278,7 +280,9 @@ def test_a_flax_network_learns_digits(name):
     }[name]
     network = Network()
     state = TrainState.create(
-        apply_fn=network.apply, params=network.init(jax.random.key(0), images[:1])["params"], tx=tx
+        apply_fn=network.apply,
+        params=network.init(jax.random.key(0), images[:1])["params"],
+        tx=tx,
     )
 
     def value_fn(params):

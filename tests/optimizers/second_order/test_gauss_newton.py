@@ -21,7 +21,10 @@ def direction(tx, grads, params, **extra):
     return tx.update(grads, tx.init(params), params, **extra)[0]
 
 
-BOTH = {"cg": gc.scale_by_gauss_newton(tol=0.0), "dense": gc.scale_by_gauss_newton(solver="dense")}
+BOTH = {
+    "cg": gc.scale_by_gauss_newton(tol=0.0),
+    "dense": gc.scale_by_gauss_newton(solver="dense"),
+}
 each_solver = pytest.mark.parametrize("solver", BOTH)
 
 
@@ -166,7 +169,9 @@ def test_solves_with_the_fisher_matrix(likelihood):
         fisher = dense(fisher_operator(model, w, likelihood), w)
         expected = np.linalg.solve(fisher + 0.01 * np.eye(9), g.ravel())
         tx = gc.scale_by_natural_gradient(likelihood, 0.01, tol=0.0)
-        np.testing.assert_allclose(direction(tx, g, w, model_fn=model).ravel(), expected, rtol=1e-8)
+        np.testing.assert_allclose(
+            direction(tx, g, w, model_fn=model).ravel(), expected, rtol=1e-8
+        )
 
 
 @pytest.mark.parametrize("likelihood", ["normal", "bernoulli", "poisson"])

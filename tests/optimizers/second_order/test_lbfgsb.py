@@ -41,7 +41,9 @@ def test_it_finds_what_scipy_finds(name):
     with jax.enable_x64(True):
         both = jax.jit(jax.value_and_grad(fun))
         box = list(
-            zip(np.broadcast_to(low, start.shape), np.broadcast_to(high, start.shape), strict=True)
+            zip(
+                np.broadcast_to(low, start.shape), np.broadcast_to(high, start.shape), strict=True
+            )
         )
         options = {"ftol": 0, "gtol": 1e-7}
         # its first model is the identity, in whatever units: in these it is the one here

@@ -173,7 +173,9 @@ def test_hutchinson_helps_where_scales_differ():
         exact = jnp.linalg.solve(jax.hessian(fun)(x), jax.grad(fun)(x))
         error = {}
         for name in (None, "hutchinson"):
-            u = direction(gc.scale_by_newton_cg(tol=0.0, max_steps=8, preconditioner=name), fun, x)
+            u = direction(
+                gc.scale_by_newton_cg(tol=0.0, max_steps=8, preconditioner=name), fun, x
+            )
             error[name] = float(jnp.linalg.norm(u - exact) / jnp.linalg.norm(exact))
         assert error["hutchinson"] < 1e-6
         assert error[None] > 0.1

@@ -21,7 +21,9 @@ each = pytest.mark.parametrize("method", METHODS)
 def test_a_quadratic_takes_as_many_exact_steps_as_there_are_parameters(method):
     with jax.enable_x64(True):
         a, x = hessian(), np.arange(1.0, N + 1)
-        points, s = exact_steps(gc.scale_by_nonlinear_cg(method), jnp.asarray(a), jnp.asarray(x), N)
+        points, s = exact_steps(
+            gc.scale_by_nonlinear_cg(method), jnp.asarray(a), jnp.asarray(x), N
+        )
         np.testing.assert_allclose(points[:-1], conjugate_gradients(a, x, N - 1), atol=1e-8)
         np.testing.assert_allclose(points[-1], 0.0, atol=1e-8)
         assert s["since_start"] == N

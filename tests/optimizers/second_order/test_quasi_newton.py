@@ -22,7 +22,12 @@ from tests.support.quadratics import (
 
 pytestmark = pytest.mark.rotated(2)  # they take long
 
-ALL = [gc.scale_by_lbfgs(N), gc.scale_by_lbfgs(N, "compact"), gc.scale_by_bfgs(), gc.scale_by_dfp()]
+ALL = [
+    gc.scale_by_lbfgs(N),
+    gc.scale_by_lbfgs(N, "compact"),
+    gc.scale_by_bfgs(),
+    gc.scale_by_dfp(),
+]
 each = pytest.mark.parametrize("tx", ALL, ids=["two_loop", "compact", "bfgs", "dfp"])
 
 
@@ -277,7 +282,9 @@ def test_pairs_are_of_the_gradient_of_the_loss_whatever_stands_before(tx):
 def test_arguments_that_make_no_sense():
     with pytest.raises(ValueError, match="scale_by_lbfgs: memory_size must be 1 or more, not 0"):
         gc.scale_by_lbfgs(0).init(jnp.ones(2))
-    with pytest.raises(ValueError, match="form must be one of 'two_loop', 'compact', not 'dense'"):
+    with pytest.raises(
+        ValueError, match="form must be one of 'two_loop', 'compact', not 'dense'"
+    ):
         gc.scale_by_lbfgs(form="dense").init(jnp.ones(2))
     with pytest.raises(TypeError, match="needs params"):
         gc.scale_by_lbfgs().update(jnp.ones(2), gc.scale_by_lbfgs().init(jnp.ones(2)))
