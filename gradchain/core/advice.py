@@ -186,7 +186,7 @@ def not_in_one_member(
     members: Iterable[str],
     known: Iterable[str],
 ) -> TypeError:
-    """The error for a change that fits no member, or several."""
+    """The error for a change that fits not one member."""
     found = f"{times} members have" if times else "no member has"
     return TypeError(
         f"replace: {found} an argument {name!r}. The members are {quote(members)}; change one with"

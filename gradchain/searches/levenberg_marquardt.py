@@ -111,12 +111,11 @@ def levenberg_marquardt(
         q = own | {"scales": to_tree(scales), "update": to_tree(u), "before": value}
         return q | promise | rest, over
 
-    tell = _tell_radius if has_radius else _tell_damping
+    judge = functools.partial(_tell_radius if has_radius else _tell_damping, eta)
     working = {"update": like_param} | dict.fromkeys(WORKING, scalar)
     working |= {"length": scalar} if has_radius else {}
     lasting = {"damping": scalar, "scales": like_param}
     lasting |= {"radius" if has_radius else "growth": scalar}
-    judge = lambda q, value, grad: tell(q, value, grad, eta)
     return Search(begin, lambda q: q["update"], judge, working, 30, **lasting)
 
 
@@ -221,7 +220,7 @@ def _reducible(
     return jnp.maximum(one_by_one, safe_sqrt(2 * promise["promised"]))
 
 
-def _tell_damping(q: Working, value: jax.Array, grad: Updates, eta: Numeric) -> Told:
+def _tell_damping(eta: Numeric, q: Working, value: jax.Array, grad: Updates) -> Told:
     """Take the step or not, and change the damping."""
     rho, took = adjust_radius(q, value, grad, eta)
     factor = jnp.maximum(1 / 3, 1 - (2 * rho - 1) ** 3)
@@ -234,7 +233,7 @@ def _tell_damping(q: Working, value: jax.Array, grad: Updates, eta: Numeric) -> 
     return q | {"damping": damping, "growth": growth}, took, jnp.array(True)
 
 
-def _tell_radius(q: Working, value: jax.Array, grad: Updates, eta: Numeric) -> Told:
+def _tell_radius(eta: Numeric, q: Working, value: jax.Array, grad: Updates) -> Told:
     """Take the step or not, and change the radius.
 
     Where the value rose, the parabola through both values and the slope says how far was too far.
