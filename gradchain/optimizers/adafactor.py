@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from gradchain.core.errors import check_one_of
 from gradchain.core.lift import leafwise
-from gradchain.core.ranges import Decay, Hyper, Limit, NonNegative, NonNegativeInt
+from gradchain.core.ranges import Decay, Hyper, Limit, NonNegative, StaticNonNegativeInt
 from gradchain.core.slots import Slot, drop, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -169,7 +169,7 @@ def scale_by_factored_rms(
     factored: bool = True,
     decay_rate: NonNegative = 0.8,
     step_offset: int = 0,
-    min_dim_size_to_factor: NonNegativeInt = 128,
+    min_dim_size_to_factor: StaticNonNegativeInt = 128,
     epsilon: NonNegative = 1e-30,
     *,
     max_decay: Decay | None = None,
@@ -247,7 +247,7 @@ def scale_by_factored_rms(
 @recipe
 def adafactor(
     learning_rate: Hyper | None = None,
-    min_dim_size_to_factor: NonNegativeInt = 128,
+    min_dim_size_to_factor: StaticNonNegativeInt = 128,
     decay_rate: NonNegative = 0.8,
     decay_offset: int = 0,
     multiply_by_parameter_scale: bool = True,

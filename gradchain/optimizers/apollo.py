@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from gradchain.core.errors import check_one_of
 from gradchain.core.lift import leafwise
-from gradchain.core.ranges import Decay, Hyper, NonNegative, PositiveInt
+from gradchain.core.ranges import Decay, Hyper, NonNegative, PositiveInt, StaticPositiveInt
 from gradchain.core.slots import shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -26,7 +26,7 @@ from gradchain.wrappers.low_rank import is_wide_enough
 
 @transform(roles="adaptive momentum")
 def scale_by_apollo(
-    rank: PositiveInt = 128,
+    rank: StaticPositiveInt = 128,
     update_every: PositiveInt = 200,
     scale: NonNegative = 1.0,
     b1: Decay = 0.9,
@@ -137,7 +137,7 @@ def _projection(
 @recipe
 def apollo(
     learning_rate: Hyper,
-    rank: PositiveInt = 128,
+    rank: StaticPositiveInt = 128,
     update_every: PositiveInt = 200,
     scale: NonNegative = 1.0,
     b1: Decay = 0.9,

@@ -299,6 +299,7 @@ def can_be_vmapped(row: Row) -> None:
         stacked, p, grads
     )
     for i, member in enumerate(sweep):
+        member = jax.tree.map(jnp.float32, member)  # as in the sweep: arrays are held in ranges
         assert_close(
             at(i, swept),
             samples.run_with_argument(member, p, grads, **row.run),
