@@ -430,6 +430,8 @@ def test_wrong_arguments_are_refused():
             ValueError, match=r"healthy must be a pair, the least and the largest"
         ):
             gc.watch(gc.sgd(0.1), healthy=wrong).init(PARAMS)
+    with pytest.raises(ValueError, match=r"watch: healthy: largest must be 1000\.0 or more"):
+        gc.watch(gc.sgd(0.1), healthy=(1e3, 1e-3)).init(PARAMS)
     tx = gc.watch(gc.sgd(0.1))
     with pytest.raises(TypeError, match="update: 'watch' needs params"):
         tx.update(GRADS, tx.init(PARAMS))
