@@ -59,6 +59,13 @@ def remember(places: Places | None, state: State) -> None:
         _MADE[id(x)] = weakref.ref(x)
 
 
+def remember_seen(leaves: list[Any], treedef: Structure) -> None:
+    """Take note of integers that have been looked at."""
+    for i, _ in _PLACES.get(treedef, ()):
+        if isinstance(leaves[i], jax.Array):
+            _MADE[id(leaves[i])] = weakref.ref(leaves[i])
+
+
 def _places_of(state: State) -> Places:
     treedef = jax.tree.structure(state)
     if treedef not in _PLACES:

@@ -69,6 +69,7 @@ def _checked(tx: Member, state: State) -> clocks.Places | None:
     places = clocks.known_places(leaves, structure)
     if places is None and not is_traced(leaves):
         clocks.check_counters(tx.facts, state)
+        clocks.remember_seen(leaves, structure)
     return places
 
 
