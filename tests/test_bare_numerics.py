@@ -50,7 +50,6 @@ HONEST = {
     "transforms/normalizing.py": "of vectors divided by their lengths",
     "wrappers/guards.py": "a test whether all is finite, with a second one where it fails",
     "projections.py": "the square is the divisor of a product",
-    "optimizers/novograd.py": "the state is a square",
     "optimizers/amos.py": "the state is a square",
     "optimizers/adam_mini.py": "the state is a square",
     "optimizers/dog.py": "the state is a square",

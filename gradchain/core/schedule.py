@@ -149,8 +149,14 @@ class Schedule(Call):
     def __call__(self, step: ArrayLike | Step) -> jax.Array:
         """The value after ``step`` updates.
 
-        ``step`` is a number or an array of numbers.
+        ``step`` is a number or an array of numbers. Steps of Python or NumPy may be of any size;
+        those of a compiled function, and the clock of an optimizer, end at 2^31 - 1.
         """
+        if counting.needs_double(step) and not is_traced(jax.tree.leaves(self)):
+            dtype = jnp.result_type(float)
+            with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+                value = np.asarray(self._at(Step.of(np.asarray(step)), {}))
+            return jnp.asarray(value.astype(dtype))
         return self._at(Step.of(step), {})
 
     def _at(self, step: Step, seen: dict[int, jax.Array]) -> jax.Array:

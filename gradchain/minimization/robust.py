@@ -73,7 +73,7 @@ def robust(
 
 
 def _bent(x: jax.Array, scale: Numeric, loss: str) -> jax.Array:
-    """The new residuals, whose ratio to the scale may be of any size.
+    """The new residuals, for any ratio to the scale.
 
     A power of two is their unit, so that no square and no slope is out of range before they are.
     """

@@ -3,9 +3,11 @@
 from gradchain.numerics.arithmetic import (
     abs2 as abs2,
     debias as debias,
+    divide as divide,
     ema as ema,
     safe_divide as safe_divide,
     safe_sqrt as safe_sqrt,
+    squarable as squarable,
 )
 from gradchain.numerics.lengths import norm as norm, norm_along as norm_along
 from gradchain.numerics.reductions import (
@@ -16,4 +18,9 @@ from gradchain.numerics.reductions import (
     total as total,
     total_along as total_along,
 )
-from gradchain.numerics.roots import cube_root as cube_root, power as power, root as root
+from gradchain.numerics.roots import (
+    cube_root as cube_root,
+    over_root as over_root,
+    power as power,
+    root as root,
+)

@@ -7,6 +7,8 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jax.typing import DTypeLike
 
 
@@ -40,6 +42,35 @@ def abs2(x: jax.Array) -> jax.Array:
     return jnp.square(x)
 
 
+@functools.cache
+def largest_squarable(dtype: DTypeLike) -> np.floating:
+    """The largest number that rules square, 2^60 in float32.
+
+    A sixteenth of what has a square: differences, and sums of some squares, are in range too.
+    """
+    info = jnp.finfo(dtype)
+    return info.dtype.type(2.0 ** (int(info.maxexp) // 2 - 4))
+
+
+def squarable(x: jax.Array) -> jax.Array:
+    """``x`` with no element too large to be squared.
+
+    Elements above 2^60 in float32 (2^508 in float64) become that, in their direction; others stay
+    as they are, and infinity becomes NaN. A rule that keeps a second moment begins with it: one
+    spike would make the moment infinite for good, and what is divided by it 0 or NaN.
+
+    Example:
+        >>> print(squarable(jnp.array([-3.0, 1e30, jnp.inf])))
+        [-3.0000000e+00  1.1529215e+18            nan]
+    """
+    top = largest_squarable(x.dtype)
+    if jnp.iscomplexobj(x):
+        size = lax.max(lax.abs(x.real), lax.abs(x.imag))
+        return x * jnp.where(size > top, top / size, 1.0)
+    # What is not finite stays so: a finite number minus itself is 0, another is NaN.
+    return lax.add(lax.clamp(-top, x, top), lax.sub(x, x))
+
+
 def ema(value: jax.Array, average: jax.Array, decay: float | jax.Array) -> jax.Array:
     """One step of an exponential moving average: ``decay * average + (1 - decay) * value``."""
     return decay * average + (1 - decay) * value
@@ -69,17 +100,55 @@ def log_decay(decay: float | jax.Array) -> float | jax.Array:
     return jnp.log(jnp.maximum(decay, jnp.finfo(jnp.result_type(decay)).tiny))
 
 
+def divide(x: float | jax.Array, y: float | jax.Array) -> jax.Array:
+    """``x / y``, whose slopes are numbers for a tiny ``y`` too.
+
+    Those of ``/`` contain ``1 / y**2``: infinite where ``y`` is the tiny ``eps`` of an element
+    without a gradient, and NaN when multiplied by its 0. Here slopes are 0 where ``x`` is 0 and the
+    square of ``y`` underflows, and that of ``y`` where it is beyond the range of numbers. Elsewhere
+    values and slopes are those of ``/``, the values bit for bit.
+
+    Example:
+        >>> for x in (0.0, 1e-30):
+        ...     print(jax.grad(divide)(x, 1e-30))
+        0.0
+        1e+30
+    """
+    return _divide(_inexact(x, y), _inexact(y, x))
+
+
+def _inexact(x: float | jax.Array, other: float | jax.Array) -> float | jax.Array:
+    """An integer as a float, which has slopes."""
+    if isinstance(x, int | float):
+        return float(x)
+    if jnp.issubdtype(x.dtype, jnp.inexact):
+        return x
+    return x.astype(jnp.result_type(float, other))
+
+
+@jax.custom_jvp
+def _divide(x: jax.Array, y: jax.Array) -> jax.Array:
+    return jnp.divide(x, y)
+
+
+@_divide.defjvp
+def _slope_of_divide(primals: tuple, tangents: tuple) -> tuple:
+    (x, y), (dx, dy) = primals, tangents
+    made = _divide(x, y)
+    is_dead = (x == 0) & (abs2(y) < jnp.finfo(made.dtype).tiny)
+    inverse = jnp.where(is_dead, 0.0, 1 / jnp.where(is_dead, 1.0, y))
+    slope = made * inverse
+    return made, inverse * dx - jnp.where(jnp.isinf(slope), 0.0, slope) * dy
+
+
 def safe_divide(x: float | jax.Array, y: float | jax.Array) -> jax.Array:
     """``x / y``, and 0 where ``y`` is 0.
 
     Derivatives are not NaN there either.
     """
     zero = y == 0
-    return jnp.where(
-        zero,
-        jnp.zeros_like(x / jnp.where(zero, 1.0, y)),
-        x / jnp.where(zero, 1.0, y),
-    )
+    ratio = divide(x, jnp.where(zero, 1.0, y))
+    return jnp.where(zero, jnp.zeros_like(ratio), ratio)
 
 
 def safe_sqrt(x: jax.Array) -> jax.Array:

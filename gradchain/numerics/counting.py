@@ -8,14 +8,17 @@ whole or not, or an array. A count that is a float, such as a step that a user g
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import core
 from jax.typing import DTypeLike
 
 Number: TypeAlias = float | jax.Array
 Integer: TypeAlias = int | jax.Array
+TOP = 2**31 - 1  # where the clocks of optimizers end
 
 
 def increment(count: jax.Array) -> jax.Array:
@@ -111,6 +114,30 @@ def is_before(count: jax.Array, boundary: Number) -> jax.Array:
     if _is_integer(count) and isinstance(boundary, int):
         return jnp.full(count.shape, boundary > 0)
     return _as_float(count) < _like(boundary, count)
+
+
+def needs_double(step: Any) -> bool:
+    """Whether known steps have no place in 32 bits.
+
+    Integers beyond 2^31 - 1 have none, nor have large ones in an array with a fraction.
+
+    Example:
+        >>> needs_double(2**31), needs_double(np.array([0.5, 2**25])), needs_double(7)
+        (True, True, False)
+    """
+    if isinstance(step, int):
+        return abs(step) > TOP and jnp.result_type(int) == np.int32
+    is_unsigned = isinstance(step, jax.Array) and jnp.issubdtype(step.dtype, jnp.unsignedinteger)
+    if is_unsigned and not isinstance(step, core.Tracer):
+        step = np.asarray(step)
+    if not isinstance(step, float | np.ndarray | np.generic) or jnp.result_type(int) != np.int32:
+        return False
+    x = np.asarray(step)
+    if x.dtype.kind not in "iufO":
+        return False
+    x = x.astype(np.float64)
+    largest, is_whole = np.max(np.abs(x), initial=0.0), np.all(x == np.floor(x))
+    return bool(np.isfinite(largest) and largest > (TOP if is_whole else 2**24))
 
 
 def _is_integer(x: jax.Array) -> bool:

@@ -16,7 +16,13 @@ import jax
 import jax.numpy as jnp
 from jax import core, lax
 
-from gradchain.numerics.arithmetic import abs2, cast, compute_dtype, safe_divide
+from gradchain.numerics.arithmetic import (
+    abs2,
+    cast,
+    compute_dtype,
+    largest_squarable,
+    safe_divide,
+)
 from gradchain.numerics.reductions import mean, total, total_along
 from gradchain.numerics.roots import root
 
@@ -223,6 +229,24 @@ def in_range(squares: Squares, whole: Reduce = lambda x: x) -> tuple[Any, jax.Ar
     far = jnp.where(size > 1, jnp.full_like(size, down), jnp.full_like(size, up))
     by = jnp.where(is_usual, jnp.ones_like(size), lax.stop_gradient(far))
     return run_one(jnp.all(is_usual), lambda: plain, lambda: squares(by)), by
+
+
+def with_squares(x: jax.Array, reduce: Reduce) -> tuple[jax.Array, jax.Array]:
+    """An array and its squares, summed or averaged, never infinite.
+
+    Where the root of that is above the largest number that rules square, the array is shortened to
+    it as a whole, in its direction; elsewhere both are as they are, bit for bit. See ``squarable``,
+    which does so element by element.
+
+    Args:
+        x: the array, in float32 at least.
+        reduce: a sum or a mean; dimensions of its result, if any, broadcast with ``x``.
+    """
+    values, by = in_range(lambda by: reduce(abs2(x if by is None else scaled(x, by))))
+    top = largest_squarable(values.dtype)
+    is_over = (root(values) > top * by) & jnp.isfinite(values)
+    factor = jnp.where(is_over, top * by / root(jnp.where(is_over, values, 1.0)), 1.0)
+    return scaled(x, factor), jnp.where(is_over, top * top, values / by / by)
 
 
 @functools.cache

@@ -77,7 +77,9 @@ def _places(x: jax.Array, dims: int | tuple[int, ...]) -> tuple[int, ...]:
     """The dimensions counted from the first, each once."""
     dims = (dims,) if isinstance(dims, int) else dims
     if not all(-x.ndim <= d < x.ndim for d in dims):
-        raise ValueError(f"an array of shape {list(x.shape)} has not all of the dimensions {dims}.")
+        raise ValueError(
+            f"an array of shape {list(x.shape)} has not all of the dimensions {dims}."
+        )
     return tuple(sorted({d % x.ndim for d in dims}))
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.numerics.arithmetic import safe_divide
+from gradchain.numerics.arithmetic import divide, safe_divide
 
 
 @overload
@@ -44,6 +44,26 @@ def _root(x: jax.Array) -> jax.Array:
 def _slope_of_root(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple:
     y = _root(*primals)
     return y, safe_divide(0.5, y) * tangents[0]
+
+
+@jax.custom_jvp
+def over_root(x: jax.Array, square: jax.Array, eps: float | jax.Array) -> jax.Array:
+    r"""``x / (root(square) + eps)``, the direction of most adaptive rules.
+
+    Its derivatives are numbers where the square is 0 and where ``eps`` is tiny: those of ``root``
+    and ``divide``. The values are those of the formula, bit for bit.
+
+    Example:
+        >>> print(over_root(jnp.array([6.0, 0.0]), jnp.array([4.0, 0.0]), 1.0))
+        [2. 0.]
+    """
+    return x / (jnp.sqrt(square) + eps)
+
+
+@over_root.defjvp
+def _slope_of_over_root(primals: tuple, tangents: tuple) -> tuple:
+    formula = lambda x, square, eps: divide(x, root(square) + eps)
+    return jax.jvp(formula, primals, tangents)
 
 
 @jax.custom_jvp

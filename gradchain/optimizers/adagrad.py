@@ -16,7 +16,9 @@ from gradchain.transforms.scaling import scale_by_learning_rate
 
 @transform(roles="adaptive")
 def scale_by_rss(
-    initial_accumulator_value: NonNegative = 0.1, eps: NonNegative = 1e-7, eps_in_sqrt: bool = True
+    initial_accumulator_value: NonNegative = 0.1,
+    eps: NonNegative = 1e-7,
+    eps_in_sqrt: bool = True,
 ) -> Body:
     r"""Divide by the root of the sum of squared gradients.
 

@@ -176,6 +176,8 @@ def apollo(
         >>> print(params)  # a vector goes through Adam
         [0.9]
     """
-    direction = scale_by_apollo(rank, update_every, scale, b1, b2, eps, max_growth, scale_by, seed)
+    direction = scale_by_apollo(
+        rank, update_every, scale, b1, b2, eps, max_growth, scale_by, seed
+    )
     decay = add_decayed_weights(weight_decay, where)
     return chain(direction, decay, scale_by_learning_rate(learning_rate))

@@ -13,6 +13,7 @@ from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
+from gradchain.numerics.arithmetic import divide
 from gradchain.transforms.scaling import scale
 from gradchain.transforms.weight_decay import add_decayed_weights
 
@@ -57,10 +58,11 @@ def scale_by_cocob(alpha: NonNegative = 100.0, eps: NonNegative = 1e-8) -> Body:
         magnitudes = s["magnitudes"] + size
         reward = jnp.maximum(s["reward"] - (jnp.conj(g) * moved).real, 0.0)
         descent = s["descent"] - g
-        share = (largest + reward) / jnp.maximum(magnitudes + largest, alpha * largest)
+        most = jnp.maximum(magnitudes + largest, alpha * largest)
+        share = divide(largest + reward, most)
         new = {"largest": largest, "magnitudes": magnitudes}
         new |= {"reward": reward, "descent": descent}
-        return descent / largest * share - moved, s | new
+        return divide(descent, largest) * share - moved, s | new
 
     real = like_param(real=True)
     start = {"start": like_param(copy=True), "descent": like_param}

@@ -11,8 +11,8 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.trees import treewise
 from gradchain.core.types import Where
-from gradchain.numerics.arithmetic import abs2, ema, safe_divide
-from gradchain.numerics.roots import root
+from gradchain.numerics.arithmetic import abs2, ema, safe_divide, squarable
+from gradchain.numerics.roots import over_root, root
 from gradchain.optimizers.adam import bias_corrections
 from gradchain.transforms.momentum import average_updates
 from gradchain.transforms.scaling import identity, scale
@@ -83,6 +83,7 @@ def scale_by_dadapt_adam(
     """
 
     def rule(g, s, p, t):
+        g = map_leaves(squarable, g)
         d, decay = s["distance"], root(b2)
         rate = learning_rate * d
         if bias_correction:
@@ -96,7 +97,7 @@ def scale_by_dadapt_adam(
 
         mu = map_leaves(lambda g, mu: ema(rate * g, mu, b1), g, s["mu"])
         nu = map_leaves(lambda g, nu: ema(abs2(g), nu, b2), g, s["nu"])
-        u = map_leaves(lambda mu, nu: mu / (root(nu) + eps), mu, nu)
+        u = map_leaves(lambda mu, nu: over_root(mu, nu, eps), mu, nu)
         new = {"mu": mu, "nu": nu, "sums": sums}
         new |= {"distance": distance, "numerator": numerator}
         return add_decay(u, p, rate * weight_decay, where), new

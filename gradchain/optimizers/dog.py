@@ -22,7 +22,7 @@ from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.norms import dot, global_norm
+from gradchain.tree.norms import dot, global_norm, squarable_tree
 
 
 @transform(roles="adaptive")
@@ -82,6 +82,7 @@ def scale_by_distance_over_gradients(
         return reps_rel * (1 + global_norm(start)) if init_distance is None else init_distance
 
     def rule(g, s, p, t):
+        g = squarable_tree(g)
         travelled = global_norm(map_leaves(jnp.subtract, p, s["start"]))
         longest = jnp.maximum(s["distance"], travelled)
         distance = jnp.maximum(longest, at_least(s["start"]))
@@ -140,6 +141,7 @@ def scale_by_dowg(
         moved = map_leaves(jnp.subtract, p, s["start"])
         longest = jnp.maximum(s["squared_distance"], dot(moved, moved))
         squared_distance = jnp.maximum(longest, least)
+        g = squarable_tree(g, root(squared_distance))
         squares = s["squares"] + squared_distance * dot(g, g)
         rate = safe_divide(squared_distance, root(squares) + eps)
         new = {"squared_distance": squared_distance, "squares": squares}

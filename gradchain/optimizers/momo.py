@@ -17,12 +17,12 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.trees import treewise
 from gradchain.core.types import Params, State, Tree, Updates, Where
-from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide
-from gradchain.numerics.roots import root
+from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide, squarable
+from gradchain.numerics.roots import over_root
 from gradchain.transforms.scaling import scale
 from gradchain.transforms.weight_decay import add_decay
 from gradchain.tree.mapping import map_leaves, scale_tree
-from gradchain.tree.norms import dot
+from gradchain.tree.norms import dot, squarable_tree
 from gradchain.tree.selecting import keep_leaves, select
 
 
@@ -73,6 +73,7 @@ def scale_by_momo(
     """
 
     def rule(g, s, p, t, value):
+        g = squarable_tree(g)
         averages = _averages(g, s, p, value, jnp.where(t == 1, 0.0, beta))
         mu = averages["mu"]
         share = learning_rate * weight_decay / (1 + learning_rate * weight_decay)
@@ -135,10 +136,11 @@ def scale_by_momo_adam(
     """
 
     def rule(g, s, p, t, value):
+        g = map_leaves(squarable, g)
         averages = _averages(g, s, p, value, b1)
         nu = map_leaves(lambda g, nu: ema(abs2(g), nu, b2), g, s["nu"])
-        divide = lambda mu, nu: mu / (root(debias(nu, b2, t)) + eps)
-        direction = map_leaves(divide, averages["mu"], nu)
+        over_size = lambda mu, nu: over_root(mu, debias(nu, b2, t), eps)
+        direction = map_leaves(over_size, averages["mu"], nu)
         rho = 1 / debias(1.0, b1, t)
         share = learning_rate * weight_decay / (1 + learning_rate * weight_decay)
         slope = _slope(averages["mu"], share, where)

@@ -10,7 +10,8 @@ from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
-from gradchain.numerics.arithmetic import abs2, ema, safe_divide
+from gradchain.numerics.arithmetic import ema, safe_divide
+from gradchain.numerics.lengths import with_squares
 from gradchain.numerics.reductions import total
 from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -56,7 +57,7 @@ def scale_by_novograd(
     """
 
     def rule(g, s, p, t):
-        size = total(abs2(g))
+        g, size = with_squares(g, total)
         nu = jnp.where(t == 1, size, ema(size, s["nu"], b2))
         normalised = safe_divide(g, root(nu + eps_root) + eps)
         mu = b1 * s["mu"] + normalised + weight_decay * p

@@ -12,11 +12,11 @@ from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
-from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide
+from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide, squarable
 from gradchain.numerics.counting import increment, is_before, remainder
 from gradchain.numerics.lengths import length
 from gradchain.numerics.reductions import largest
-from gradchain.numerics.roots import root
+from gradchain.numerics.roots import over_root, root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 
@@ -70,6 +70,7 @@ def scale_by_spam(
     """
 
     def rule(g, s, t, count):
+        g = squarable(g)
         step = increment(count)
         within = remainder(step, reset_every)
         since = within.astype(t.dtype)
@@ -83,8 +84,7 @@ def scale_by_spam(
         start = 0.5 * (1 + jnp.cos(math.pi * (since + 1) / (warmup_steps + 1)))
         is_warming_up = ~is_before(step, reset_every) & is_before(within, warmup_steps)
         grown = jnp.where(is_warming_up, 1 - 0.99 * start, 1.0)
-        size = root(debias(nu, b2, t)) + eps
-        u = debias(mu, b1, t) / size
+        u = over_root(debias(mu, b1, t), debias(nu, b2, t), eps)
         return grown * u, {"mu": mu, "nu": nu}
 
     return elementwise(rule, mu=like_param, nu=like_param(real=True))
@@ -144,14 +144,13 @@ def scale_by_stable_spam(
         share = usual / jnp.where(top > 0, top, 1.0)
         g = g * jnp.where(over, share, 1.0)
         of_gradient = length(g)
-        size_now = of_gradient.number
+        size_now = squarable(of_gradient.number)
         alive = of_gradient.value > 0
         then = lambda new, old: jnp.where(alive, new, old)
         size = then(ema(size_now, s["size"], gamma1), s["size"])
         square = then(ema(size_now**2, s["square"], gamma2), s["square"])
-        usual_length = root(debias(square, gamma2, t)) + eps
         unit = safe_divide(g * (1 / of_gradient.unit), of_gradient.value)
-        g = unit * (debias(size, gamma1, t) / usual_length)
+        g = unit * over_root(debias(size, gamma1, t), debias(square, gamma2, t), eps)
 
         step = increment(count)
         within = remainder(step, reset_every)
@@ -161,8 +160,7 @@ def scale_by_stable_spam(
         old_nu = keep * s["nu"]
         mu = then(ema(g, old_mu, b1), old_mu)
         nu = then(ema(abs2(g), old_nu, b2), old_nu)
-        divisor = root(debias(nu, b2, since)) + eps
-        u = debias(mu, b1, since) / divisor
+        u = over_root(debias(mu, b1, since), debias(nu, b2, since), eps)
         new = {"bound": bound, "size": size, "square": square, "mu": mu, "nu": nu}
         return jnp.where(alive, u, jnp.zeros_like(u)), new
 

@@ -10,9 +10,9 @@ from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
-from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide, squarable
 from gradchain.numerics.reductions import mean
-from gradchain.numerics.roots import root
+from gradchain.numerics.roots import over_root, root
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import decaying
 
@@ -52,13 +52,13 @@ def scale_by_stable_adam(
     """
 
     def direction(g, s, t):
+        g = squarable(g)
         mu = ema(g, s["mu"], b1)
         nu = ema(abs2(g), s["nu"], b2)
         variance = debias(nu, b2, t)
-        ratios = abs2(g) / jnp.maximum(variance, eps * eps)
+        ratios = safe_divide(abs2(g), jnp.maximum(variance, eps * eps))
         excess = root(mean(ratios))
-        size = root(variance) + eps
-        u = debias(mu, b1, t) / size
+        u = over_root(debias(mu, b1, t), variance, eps)
         return u, jnp.maximum(excess, 1.0), {"mu": mu, "nu": nu}
 
     def plain(g, s, t):

@@ -88,8 +88,10 @@ def cosine_restarts_schedule(
         within = step % first_decay_steps
         length = first_decay_steps
     else:
-        starts, lengths = _cycles(first_decay_steps, t_mult, warmup_steps)
-        begins = jnp.asarray(starts, step.count.dtype)
+        counts = step.count.dtype
+        last = jnp.iinfo(counts).max if jnp.issubdtype(counts, jnp.integer) else 2**63
+        starts, lengths = _cycles(first_decay_steps, t_mult, warmup_steps, last)
+        begins = jnp.asarray(starts, counts)
         index = jnp.searchsorted(begins, step.count, side="right") - 1
         number = index.astype(step.dtype)
         within = step - begins[index]
@@ -99,10 +101,10 @@ def cosine_restarts_schedule(
     return warmup_cosine(within, end_value, peak, warmup, length, end_value)
 
 
-def _cycles(first: int, mult: int, warmup: int) -> tuple[list[int], list[float]]:
-    """Starts and lengths of cycles, up to the largest step."""
+def _cycles(first: int, mult: int, warmup: int, last: int) -> tuple[list[int], list[float]]:
+    """Starts and lengths of cycles, up to the ``last`` step."""
     starts, lengths = [0], [first]
-    while starts[-1] + lengths[-1] < 2**31:
+    while starts[-1] + lengths[-1] <= last:
         starts.append(starts[-1] + lengths[-1])
         lengths.append((lengths[-1] - warmup) * mult + warmup)
     return starts, list(map(float, lengths))

@@ -6,8 +6,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.numerics.arithmetic import abs2, cast, compute_dtype, safe_divide
-from gradchain.numerics.lengths import Length, root_of_squares, scaled
+from gradchain.numerics.arithmetic import (
+    abs2,
+    cast,
+    compute_dtype,
+    largest_squarable,
+    safe_divide,
+)
+from gradchain.numerics.lengths import Length, root_of_squares, scaled, shortening
 from gradchain.numerics.reductions import largest, varying_axes
 from gradchain.numerics.roots import root
 from gradchain.tree.mapping import map_leaves, map_rows, real_dtype_of, upcast
@@ -42,6 +48,18 @@ def tree_length(tree: Tree) -> Length:
     widen = lambda _, x: [cast(x, compute_dtype(x.dtype, wide))]
     rows = map_rows(widen, [None] * len(leaves), [(x,) for x in leaves])
     return _length([x for (x,) in rows]).with_constant_unit
+
+
+def squarable_tree(tree: Tree, weight: float | jax.Array = 1.0) -> Tree:
+    """A tree with a norm that can be squared.
+
+    A longer one is shortened, in its direction, to the largest number that rules square; see
+    ``squarable``. With a ``weight`` above 1 the norm may be squared together with it.
+    """
+    norm = tree_length(tree)
+    most = largest_squarable(norm.value.dtype) / jnp.maximum(weight, 1.0)
+    factor = shortening(norm, most)
+    return map_leaves(lambda x: scaled(scaled(x, factor.shrinking), factor.ratio), tree)
 
 
 @jax.custom_jvp

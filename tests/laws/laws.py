@@ -50,7 +50,9 @@ TRACED_DECAY = 2e-5
 
 
 def keeps_structure_shapes_and_dtypes(row: Row) -> None:
-    mixed = iter([jnp.bfloat16, jnp.float32, jnp.float16, jnp.float32, jnp.complex64, jnp.float32])
+    mixed = iter(
+        [jnp.bfloat16, jnp.float32, jnp.float16, jnp.float32, jnp.complex64, jnp.float32]
+    )
     dtypes = samples.of_shapes(lambda path, shape: next(mixed))
     cast = lambda tree: jax.tree.map(lambda dtype, x: x.astype(dtype), dtypes, tree)
     p, g, tx = cast(params(jnp.float32)), cast(at(0, gradients(jnp.float32))), row.make()
@@ -106,7 +108,10 @@ def works_on_shapes_alone(row: Row) -> None:
     state = tx.init(p)
     types = jax.eval_shape(lambda: state)
     assert tx.init(shapes) == jax.eval_shape(tx.init, shapes) == types
-    assert jax.eval_shape(partial(tx.update, **row.extra), shapes, types, shapes) == (shapes, types)
+    assert jax.eval_shape(partial(tx.update, **row.extra), shapes, types, shapes) == (
+        shapes,
+        types,
+    )
 
 
 def keeps_holes(row: Row) -> None:
@@ -185,7 +190,8 @@ def has_the_numbers_of_its_twin(row: Row, dtype: Any) -> None:
             grads = samples.constant(value, dtype)
             updates, _, state = compiled_run(tx, p, grads, 0.0, **row.run)
             twin = row.twin()
-            if hasattr(twin, "precision"):  # which decides what it takes for the rounding of a loss
+            # Which decides what it takes for the rounding of a loss.
+            if hasattr(twin, "precision"):
                 twin.precision = float(compute.eps)
             expected, _ = samples.run_twin(twin, p, grads, 0.0, **row.run)
             for x in jax.tree.leaves((updates, state)):
@@ -194,6 +200,35 @@ def has_the_numbers_of_its_twin(row: Row, dtype: Any) -> None:
                 assert np.all(
                     np.abs(x - expected[name]) <= rounding * np.abs(expected[name]) + least
                 ), f"gradient {value}, {name}: {x} for {expected[name]}"
+
+
+#: Of one gradient among those of order 1. The square of the first is in range.
+SPIKES = (1e17, 1e20, 1e30)
+
+
+def with_spike(size: float) -> Any:
+    """Gradients without zeros, those of the second step times a number."""
+
+    def one(g: Any) -> jax.Array:
+        factors = np.array([1.0, size, 1.0, 1.0]).reshape(-1, *[1] * (g.ndim - 1))
+        return jnp.asarray((g + np.where(g < 0, -0.5, 0.5)) * factors, jnp.float32)
+
+    return jax.tree.map(one, jax.tree.map(np.asarray, gradients(jnp.float32)))
+
+
+def survives_a_spike(row: Row) -> None:
+    """One gradient whose square is out of range leaves nothing behind that is not finite.
+
+    A rule that answers a spike of 1e17 with small updates answers a larger one with small ones too.
+    """
+    p, tx, largest = params(jnp.float32), row.make(), {}
+    for size in SPIKES:
+        updates, _, state = compiled_run(tx, p, with_spike(size), 0.0, **row.run)
+        for name, x in (samples.named(updates) | samples.named(state)).items():
+            assert np.all(np.isfinite(x)), f"{name} after a gradient of {size}"
+        largest[size] = max(np.max(np.abs(x)) for x in jax.tree.leaves(updates) if x.size)
+    if largest[1e17] < 100:
+        assert largest[1e30] <= 2 * largest[1e17]
 
 
 def follows_its_twin(row: Row, dtype: Any, tolerance: float) -> None:
@@ -320,6 +355,7 @@ def can_be_differentiated(row: Row) -> None:
 
     Some elements have gradients that are exactly zero at every step, as behind a dead unit, and so
     has one whole leaf: neither spoils the slopes of others, nor those of gradients and parameters.
+    Nor does a step without any gradient.
     """
     with jax.enable_x64(True):
         shapes = {"bias": (3,), "dead": (2,), "kernel": (3, 2)}
@@ -332,13 +368,18 @@ def can_be_differentiated(row: Row) -> None:
                 jnp.sum(x**2) for x in jax.tree.leaves(samples.run(tx, p, grads, **row.run)[1])
             )
 
-        slopes, *of_trees = jax.grad(loss, argnums=(0, 1, 2))(tx, p, grads)
-        chex.assert_tree_all_finite((jax.tree.leaves(slopes), of_trees))
+        all_slopes = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2)))
+        slopes = all_slopes(tx, p, grads)[1][0]
         pairs = zip(jax.tree.leaves(slopes), jax.tree.leaves(tx), strict=True)
         along = sum(slope * x for slope, x in pairs)
         moved = (jax.tree.map(lambda x, h=h: x * (1 + h), tx) for h in (1e-6, -1e-6))
         up, down = (loss(tx, p, grads) for tx in moved)
         np.testing.assert_allclose(along, (up - down) / 2e-6, rtol=1e-5, atol=1e-8)
+
+        for live in ((0, 1), (1, 0), (0, 0)):
+            some = {k: np.einsum("t,t...->t...", live, g) for k, g in grads.items()}
+            found = all_slopes(tx, p, some)[1]
+            assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(found)), live
 
 
 def _numbers(tx: Any) -> dict[str, Any]:

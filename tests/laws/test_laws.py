@@ -17,6 +17,7 @@ from tests.transforms.penalties import PENALTIES
 
 DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64, jnp.complex64]
 LAWS_WITH_DTYPES = [laws.has_the_numbers_of_its_twin, laws.follows_its_twin]
+LAWS_OF_SIZES = [laws.survives_a_spike]
 LAWS_WITH_FILES = [laws.goes_on_from_a_checkpoint]
 # A variant has another formula in the same form: its form is a slow test. A recipe is a chain of
 # members that have rows of their own: its trajectory in float64 is always tested; that in float32,
@@ -31,7 +32,9 @@ slow_if = lambda is_slow: [
 ]
 each_row = pytest.mark.parametrize("row", slow_if(lambda row: is_recipe(row) and is_long(row)))
 each_simple_row = pytest.mark.parametrize("row", slow_if(is_recipe))
-each_direction = pytest.mark.parametrize("row", slow_if(lambda row: is_recipe(row) or is_long(row)))
+each_direction = pytest.mark.parametrize(
+    "row", slow_if(lambda row: is_recipe(row) or is_long(row))
+)
 each_main_row = pytest.mark.parametrize(
     "row", slow_if(lambda row: is_variant(row) or is_recipe(row) or is_long(row))
 )
@@ -56,7 +59,8 @@ def test_every_factory_has_a_row():
         name for name in ours if hasattr(sys.modules[modules[name]], name)
     }  # not those of a docstring's example
     with_a_row = {
-        row.name.split("-")[0] for row in (*ROWS, *SCHEDULES, *SELECTIONS, *CONSTRAINTS, *PENALTIES)
+        row.name.split("-")[0]
+        for row in (*ROWS, *SCHEDULES, *SELECTIONS, *CONSTRAINTS, *PENALTIES)
     }
     assert ours - with_a_row == set()
 
@@ -69,7 +73,7 @@ def test_rows_are_called_by_their_factories_and_only_once():
 
 def test_reasons_are_for_laws_that_exist():
     assert {law for row in ROWS for law in row.reasons} <= {
-        law.__name__ for law in (*LAWS, *LAWS_WITH_DTYPES, *LAWS_WITH_FILES)
+        law.__name__ for law in (*LAWS, *LAWS_WITH_DTYPES, *LAWS_OF_SIZES, *LAWS_WITH_FILES)
     }
 
 
@@ -87,6 +91,26 @@ def test_law(row, law):
 def test_numbers(row, dtype):
     skip_with_reason(row, "has_the_numbers_of_its_twin")
     laws.has_the_numbers_of_its_twin(row, dtype)
+
+
+#: Rules that divide by lengths, or are there for spikes. Plain second moments are in range up to
+#: gradients of 1.8e19.
+OF_SPIKES = (
+    "scale_by_stable_adam scale_by_spam scale_by_stable_spam scale_by_novograd scale_by_momo"
+    " scale_by_momo_adam scale_by_distance_over_gradients scale_by_dowg clip_by_global_norm"
+    " clip_by_norm clip_by_block_rms adaptive_grad_clip normalize"
+)
+
+
+@pytest.mark.rotated(4)
+@pytest.mark.parametrize(
+    "row",
+    [row for row in ROWS if row.name.split("-")[0] in OF_SPIKES.split()],
+    ids=lambda r: r.name,
+)
+def test_spikes(row):
+    skip_with_reason(row, "survives_a_spike")
+    laws.survives_a_spike(row)
 
 
 @pytest.mark.rotated(14)

@@ -47,7 +47,7 @@ def normalize_rows(decay: gc.Hyper, eps: gc.Hyper = 1e-6):
 
     def rule(g, s):
         rows = gc.numerics.ema(jnp.sum(gc.numerics.abs2(g), axis=-1), s["rows"], decay)
-        return g / (jnp.sqrt(rows)[..., None] + eps), {"rows": rows}
+        return g / (gc.numerics.root(rows)[..., None] + eps), {"rows": rows}
 
     return gc.matrixwise(rule, where=gc.ndim_at_least(2), rows=gc.slots.drop(-1)(real=True))
 

@@ -44,6 +44,28 @@ def test_schedule_is_its_twin_at_steps_beyond_the_floats(row):
         assert_close(schedule(step), row.twin(step, **row.arguments), tolerance, size)
 
 
+@pytest.mark.rotated(3)
+@each_schedule
+def test_known_steps_may_be_beyond_the_clock(row):
+    """Of Python and NumPy; and none of an array spoils the others."""
+    steps, schedule = [5, 2**24 + 1, TOP, 2**31 + 1, 2**32 - 1, 2**40 + 3], row.make()
+    expected = [row.twin(t, **row.arguments) for t in steps]
+    tolerance, size = 2e-6 * row.tolerance, max(np.max(np.abs(expected)), size_of(row))
+    assert_close(schedule(np.array(steps)), expected, tolerance, size)
+    assert_close(schedule(np.array(steps, object)), expected, tolerance, size)
+    assert_close(schedule(jnp.asarray(steps[:5], jnp.uint32)), expected[:5], tolerance, size)
+    assert_close(schedule(2**31 + 1), expected[3], tolerance, size)
+    assert schedule(2**31 + 1).dtype == jnp.float32
+
+
+def test_a_fraction_of_a_step_does_not_spoil_the_others():
+    wave = made.cyclic_schedule(0.0, 1.0, 4)
+    np.testing.assert_array_equal(
+        wave(np.array([0.5, 2**24 + 1, 2**31 + 3])), [0.125, 0.25, 0.75]
+    )
+    np.testing.assert_array_equal(jax.jit(lambda x: x * wave(2**31 + 1))(2.0), 0.5)
+
+
 def scaled(config, factor: int):
     """A config in which all numbers of steps are so many times larger."""
     if isinstance(config, list):

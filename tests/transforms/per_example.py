@@ -41,6 +41,7 @@ STACKED = dict.fromkeys(
         "is_the_same_when_split_under_shard_map",
         "keeps_holes",
         "keeps_structure_shapes_and_dtypes",
+        "survives_a_spike",
         "runs_alike_eagerly_compiled_and_in_a_scan",
         "takes_schedules",
         "takes_traced_numbers",

@@ -10,7 +10,7 @@ from jax import lax
 
 from gradchain.core.slots import counter, like_param
 from gradchain.core.types import Numeric, Params, State, Tree, Updates
-from gradchain.numerics.arithmetic import cast
+from gradchain.numerics.arithmetic import cast, safe_divide
 from gradchain.numerics.counting import increment
 from gradchain.numerics.lengths import run_one
 from gradchain.numerics.roots import root
@@ -121,7 +121,7 @@ def first_scale(
     """
     if not scale_first:
         return 1.0
-    factor = first_length(p, g, value) / scaled_norm(g)
+    factor = safe_divide(first_length(p, g, value), scaled_norm(g))
     return jnp.where((factor > 0) & jnp.isfinite(factor), factor, 1.0)
 
 

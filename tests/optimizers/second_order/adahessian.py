@@ -62,8 +62,8 @@ ROWS = [
     ),
     Row(
         "adahessian",
-        lambda: gc.adahessian(0.1, weight_decay=0.2),
-        lambda: Descent(AdaHessian(), 0.1, 0.2),
+        lambda: gc.adahessian(0.1, weight_decay=0.2, hessian_power=0.9),
+        lambda: Descent(AdaHessian(hessian_power=0.9), 0.1, 0.2),
         needs_params=True,
         extra=curved,
         tolerance=2.0,
