@@ -146,7 +146,9 @@ def test_an_unknown_argument_names_the_function(function):
         FUNCTIONS[function](strange=1)
 
 
-@pytest.mark.parametrize("form", [np.float32, np.asarray, jnp.asarray, float], ids=repr)
+@pytest.mark.parametrize(
+    "form", [np.float32, np.asarray, jnp.asarray, float], ids="number numpy jax float".split()
+)
 def test_the_numbers_of_a_tolerance_are_admitted(form):
     for tol in (form(-1.0), form(NAN)):
         for given, name in (
