@@ -147,7 +147,7 @@ def test_an_unknown_argument_names_the_function(function):
 
 
 @pytest.mark.parametrize(
-    "form", [np.float32, np.asarray, jnp.asarray, float], ids="number numpy jax float".split()
+    "form", [np.float32, np.asarray, jnp.asarray, float], ids=["number", "numpy", "jax", "float"]
 )
 def test_the_numbers_of_a_tolerance_are_admitted(form):
     for tol in (form(-1.0), form(NAN)):
