@@ -50,8 +50,6 @@ HONEST = {
     "transforms/normalizing.py": "of vectors divided by their lengths",
     "wrappers/guards.py": "a test whether all is finite, with a second one where it fails",
     "projections.py": "the square is the divisor of a product",
-    "optimizers/amos.py": "the state is a square",
-    "optimizers/adam_mini.py": "the state is a square",
     "optimizers/dog.py": "the state is a square",
     "optimizers/second_order/lbfgsb.py": "of directions of length 1",
     "optimizers/second_order/gauss_newton.py": "the loss of outputs, a sum of squares by name",

@@ -153,15 +153,17 @@ def factored_moment(
     """
     small = 2.0 ** (-jnp.finfo(row.dtype).maxexp * 5 // 8)
 
-    def means(by: float) -> tuple[jax.Array, jax.Array]:
-        square = abs2(x * by) + eps * by * by if by != 1 else abs2(x) + eps
+    def means(by: float | jax.Array) -> tuple[jax.Array, jax.Array]:
+        square = abs2(x * by) + eps * by * by if isinstance(by, jax.Array) else abs2(x) + eps
         of_row, of_col = (jnp.mean(square, axis=d) for d in reversed(dims))
         return average(of_row, row * by * by), average(of_col, col * by * by)
 
     plain = means(1.0)
     is_usual = jnp.isfinite(jnp.sum(plain[0]))
-    new_row, new_col = run_one(is_usual, lambda: plain, lambda: means(small))
-    return Moment(new_row, new_col, jnp.where(is_usual, 1.0, small), dims)
+    # An array: of two constants the compiler makes one, which underflows.
+    by = jnp.where(is_usual, 1.0, small)
+    new_row, new_col = run_one(is_usual, lambda: plain, lambda: means(by))
+    return Moment(new_row, new_col, by, dims)
 
 
 @transform(roles="adaptive")

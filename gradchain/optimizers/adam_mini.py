@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -14,7 +15,8 @@ from gradchain.core.slots import like_param, scalar, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Where
-from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.arithmetic import debias, ema
+from gradchain.numerics.lengths import with_squares
 from gradchain.numerics.reductions import mean, mean_along
 from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -75,11 +77,10 @@ def scale_by_adam_mini(
 
     def rule(g, s, t):
         dims = shared(g.shape)
+        average = mean if dims is None else functools.partial(mean_along, dims=dims)
+        g, square = with_squares(g, average)
+        square = square if dims is None else jnp.squeeze(square, dims)
         mu = ema(g, s["mu"], b1)
-        if dims is None:
-            square = mean(abs2(g))
-        else:
-            square = jnp.squeeze(mean_along(abs2(g), dims), dims)
         nu = ema(square, s["nu"], b2)
         size = root(debias(nu, b2, t)) + eps
         size = size if dims is None else jnp.expand_dims(size, dims)

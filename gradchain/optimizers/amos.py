@@ -13,7 +13,8 @@ from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
-from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.arithmetic import debias, ema
+from gradchain.numerics.lengths import with_squares
 from gradchain.numerics.reductions import mean
 from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
@@ -75,7 +76,7 @@ def scale_by_amos(
 
     def rule(g, s, p, t):
         size = size_of(g.shape)
-        square = mean(abs2(g))
+        g, square = with_squares(g, mean)
         b = s["b"]
         nu = ema(square, s["nu"], beta)
         inverse = 1 / debias(nu + eps, beta, t)

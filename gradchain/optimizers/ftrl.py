@@ -12,7 +12,7 @@ from gradchain.core.roles import with_roles
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
-from gradchain.numerics.arithmetic import abs2, safe_divide
+from gradchain.numerics.arithmetic import abs2, safe_divide, squarable
 from gradchain.numerics.roots import power
 from gradchain.transforms.scaling import scale
 
@@ -63,6 +63,7 @@ def scale_by_ftrl(
     """
 
     def rule(g, s, p):
+        g = squarable(g)
         slope = lambda n: power(n, -learning_rate_power)
         n = s["n"] + abs2(g)
         change = slope(n) - slope(s["n"])

@@ -7,7 +7,7 @@ from gradchain.core.ranges import Decay, Fraction, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
-from gradchain.numerics.arithmetic import abs2, debias, ema
+from gradchain.numerics.arithmetic import abs2, debias, ema, squarable
 from gradchain.numerics.roots import root
 from gradchain.transforms.scaling import scale_by_learning_rate
 
@@ -48,6 +48,7 @@ def scale_by_qhadam(
     """
 
     def rule(g, s, t):
+        g = squarable(g)
         mu = ema(g, s["mu"], b1)
         nu = ema(abs2(g), s["nu"], b2)
         mean = (1 - nu1) * g + nu1 * debias(mu, b1, t)

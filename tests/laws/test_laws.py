@@ -98,7 +98,8 @@ def test_numbers(row, dtype):
 OF_SPIKES = (
     "scale_by_stable_adam scale_by_spam scale_by_stable_spam scale_by_novograd scale_by_momo"
     " scale_by_momo_adam scale_by_distance_over_gradients scale_by_dowg clip_by_global_norm"
-    " clip_by_norm clip_by_block_rms adaptive_grad_clip normalize"
+    " clip_by_norm clip_by_block_rms adaptive_grad_clip normalize scale_by_factored_rms"
+    " scale_by_came scale_by_amos scale_by_adam_mini scale_by_qhadam scale_by_ftrl"
 )
 
 
