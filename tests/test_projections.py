@@ -18,7 +18,7 @@ from gradchain.projections import Along
 from tests.transforms.constraints import CONSTRAINTS
 from tests.transforms.penalties import PENALTIES
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 each_set = pytest.mark.parametrize("row", CONSTRAINTS, ids=[row.name for row in CONSTRAINTS])
 each_penalty = pytest.mark.parametrize("row", PENALTIES, ids=[row.name for row in PENALTIES])

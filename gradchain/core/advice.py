@@ -284,10 +284,7 @@ def _without_a_rate(factory: str) -> str:
     if direction:
         call = call_of(direction)
         return f" For no rate, take the member that makes the direction: {call}."
-    return (
-        " An optimizer without a rate is its members in front of scale_by_learning_rate: adam is"
-        " chain(scale_by_adam(), scale_by_learning_rate(rate))."
-    )
+    return f" For the whole of its direction give the rate 1.0: {factory}(1.0)."
 
 
 def _lower(x: object) -> str:

@@ -57,6 +57,24 @@ LOSS = (
 )
 
 
+def _why(a: Leaf, b: Leaf) -> str:
+    """Why shapes may differ, as a question or the way out."""
+    if jnp.shape(a)[1:] == jnp.shape(b):
+        return (
+            "gradients of single examples are averaged first,"
+            " grads = jax.tree.map(lambda g: g.mean(0), grads)."
+        )
+    if jnp.shape(a) == jnp.shape(b)[1:]:
+        return (
+            "the parameter has one dimension more in front, as gradients of single examples have."
+            " Are gradients and parameters swapped?"
+        )
+    return (
+        "is this the gradient with respect to these parameters (argnums), and were params"
+        " reshaped?"
+    )
+
+
 def leaf_message(path: str, a: Leaf, b: Leaf) -> str:
     """Why the update ``a`` does not fit its parameter ``b``."""
     if b is None:
@@ -71,11 +89,8 @@ def leaf_message(path: str, a: Leaf, b: Leaf) -> str:
         found = f"{place(path)} has an update {shape_dtype(a)}"
         return f"{found} where params hold a {kind}, not an array. {ORDER}"
     if jnp.shape(a) != jnp.shape(b):
-        return (
-            f"{place(path)}: the update is {shape_dtype(a)}, its parameter {shape_dtype(b)}."
-            " Nothing is broadcast: is this the gradient with respect to these"
-            f" parameters (argnums), and were params reshaped? {ORDER}"
-        )
+        differ = f"the update is {shape_dtype(a)}, its parameter {shape_dtype(b)}"
+        return f"{place(path)}: {differ}. Nothing is broadcast: {_why(a, b)} {ORDER}"
     if varying_axes(a) != varying_axes(b):
         over = sorted(varying_axes(a) ^ varying_axes(b))
         return (

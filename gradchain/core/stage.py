@@ -230,4 +230,4 @@ def _as_one_member(tx: Member) -> PairBody:
 
 def stages_at_start(members: Mapping[str, Member]) -> list[Stage]:
     """The members at their first step."""
-    return [Stage(name, call, jnp.zeros((), jnp.int32)) for name, call in members.items()]
+    return [Stage(name, call, jnp.asarray(0, jnp.int32)) for name, call in members.items()]

@@ -79,14 +79,16 @@ def _bent(x: jax.Array, scale: Numeric, loss: str) -> jax.Array:
     """
     scale = jnp.asarray(scale, x.real.dtype)
     unit = power_of_two(lax.stop_gradient(scale))
-    ratio = (x / unit) / (scale / unit)
+    like_x = lambda real: real.astype(x.dtype)
+    ratio = (x / like_x(unit)) / like_x(scale / unit)
     is_large = jnp.abs(ratio) > 1
     small = jnp.where(is_large, jnp.zeros_like(ratio), ratio)
     large = jnp.where(is_large, ratio, jnp.ones_like(ratio))
     size = jnp.abs(large)
-    sign = large / size if jnp.iscomplexobj(x) else jnp.sign(large)
-    by_share = small * jnp.sqrt(SHARES[loss](abs2(small)))
-    return scale * jnp.where(is_large, sign * jnp.sqrt(BEYOND[loss](size)), by_share)
+    sign = large / like_x(size) if jnp.iscomplexobj(x) else jnp.sign(large)
+    beyond = sign * like_x(jnp.sqrt(BEYOND[loss](size)))
+    by_share = small * like_x(jnp.sqrt(SHARES[loss](abs2(small))))
+    return like_x(scale) * jnp.where(is_large, beyond, by_share)
 
 
 Function = Callable[[jax.Array], jax.Array]

@@ -15,7 +15,7 @@ from flax.core import freeze
 import gradchain as gc
 from tests.support.checkpoints import through_msgpack, through_orbax
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 Layer = collections.namedtuple("Layer", ["kernel", "bias"])
 PARAMS = {

@@ -21,7 +21,7 @@ from tests.support.known_hessians import (
     wide,
 )
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 KEY = jax.random.key(0)
 

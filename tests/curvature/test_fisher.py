@@ -10,7 +10,7 @@ from gradchain import curvature, losses
 from gradchain.curvature.vectors import to_vector
 from tests.support.known_hessians import digits
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)

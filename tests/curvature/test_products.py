@@ -22,7 +22,7 @@ from tests.support.known_hessians import (
 )
 from tests.support.random_trees import other_like
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 
 @pytest.mark.slow

@@ -107,7 +107,7 @@ CALLS = {
         lambda: gc.adam(None),
         ["'learning_rate'", "not None", "For no rate", "gc.scale_by_adam()"],
     ),
-    "sgd(None)": (lambda: gc.sgd(None), ["not None", "in front of scale_by_learning_rate"]),
+    "sgd(None)": (lambda: gc.sgd(None), ["not None", "give the rate 1.0: sgd(1.0)"]),
     "chain(scale_by_adam(), schedule)": (
         lambda: gc.chain(gc.scale_by_adam(), gc.cosine_decay_schedule(1e-3, 9)),
         ["scale_by_learning_rate(schedule)", "adam(schedule)"],

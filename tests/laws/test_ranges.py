@@ -20,7 +20,8 @@ NAN = float("nan")
 
 def is_public(factory):
     module = sys.modules[factory.function.__module__]
-    return module.__name__.startswith("gradchain.") and hasattr(module, factory.name)
+    is_ours = module.__name__.startswith("gradchain.")
+    return is_ours and getattr(getattr(module, factory.name, None), "of_factory", None) == factory
 
 
 OURS = {name: factory for name, factory in sorted(FACTORIES.items()) if is_public(factory)}

@@ -10,7 +10,7 @@ import pytest
 from gradchain import losses
 from tests.losses.cases import part
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 INFINITE = np.array(list(itertools.product([-np.inf, -1.0, 0.5, np.inf], repeat=3)))
 NUMBERS = INFINITE.reshape(-1)

@@ -9,7 +9,7 @@ import pytest
 
 from gradchain import losses
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 X = jnp.asarray(np.random.default_rng(2).standard_normal((4, 3)), jnp.float32)
 OF_CLASSES = [

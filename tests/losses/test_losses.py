@@ -24,7 +24,7 @@ from tests.losses.cases import (
     probabilities,
 )
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 
 @pytest.fixture(autouse=True)

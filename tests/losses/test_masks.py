@@ -9,7 +9,7 @@ from gradchain import losses
 from tests.losses import twins
 from tests.losses.cases import part
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 RNG = np.random.default_rng(1)
 ROWS, CLASSES = 5, 4

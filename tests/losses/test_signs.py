@@ -13,7 +13,7 @@ from gradchain import losses
 from tests.losses.cases import CASES, REACHED_BY_OTHERS
 from tests.losses.hard import ANY_SIGN, ARGUMENTS
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
 NAMES = [name for name in CASES if name.split(",")[0] in ARGUMENTS]

@@ -13,7 +13,7 @@ import scipy.optimize
 import gradchain as gc
 from benchmarks.problems.curves import CURVES
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 RNG = np.random.default_rng(0)
 X = np.linspace(0.0, 3.0, 25)

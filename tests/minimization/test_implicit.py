@@ -9,7 +9,7 @@ import pytest
 
 import gradchain as gc
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 RNG = np.random.default_rng(0)
 X, Y, X_VAL, Y_VAL = (RNG.standard_normal(shape) for shape in [(30, 5), 30, (20, 5), 20])

@@ -10,7 +10,7 @@ import pytest
 
 import gradchain as gc
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 Status = gc.minimization.Status
 COUNT = 60

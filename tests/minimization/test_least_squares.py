@@ -11,7 +11,7 @@ import scipy.optimize
 import gradchain as gc
 from gradchain.minimization.robust import SHARES, Robust
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 RNG = np.random.default_rng(0)
 X = np.linspace(0.0, 3.0, 25)

@@ -13,7 +13,7 @@ import gradchain as gc
 from gradchain.minimization.minimize import _compiled
 from tests.laws.samples import assert_close
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 START = jnp.array([2.0, -1.0])
 INF = jnp.array(jnp.inf)

@@ -8,7 +8,7 @@ import scipy.optimize
 
 from gradchain.minimization.scipy import METHODS, minimize
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 
 @pytest.fixture(autouse=True)

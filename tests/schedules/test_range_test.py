@@ -11,7 +11,7 @@ import pytest
 import gradchain as gc
 from gradchain.schedules import range_test
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 CURVATURE = jnp.array([1.0, 0.5])
 P = {"w": jnp.array([2.0, -1.0])}

@@ -13,7 +13,7 @@ from jax.sharding import Mesh, PartitionSpec as P
 import gradchain as gc
 from tests.searches.levenberg_marquardt import VectorRadius, textbook_run
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 T = np.linspace(0.0, 4.0, 9)
 Y = 2.0 * np.exp(-0.7 * T) + 0.3 + 0.05 * np.cos(9.0 * T)

@@ -28,7 +28,7 @@ from tests.support.line_functions import (
     uphill,
 )
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 each_search = pytest.mark.parametrize("name", SEARCHES)
 

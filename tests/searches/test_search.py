@@ -13,7 +13,7 @@ import pytest
 import gradchain as gc
 from tests.support.line_functions import SEARCHES, entry_of, uphill
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 each_search = pytest.mark.parametrize("name", SEARCHES)
 START = np.array([-1.2, 1.0])

@@ -17,7 +17,7 @@ from tests.laws.known_losses import bowl as loss_of_twins, uphill
 from tests.laws.twins import norm
 from tests.searches.trust_region import Dogleg, TrustRegion, plus
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 each = pytest.mark.parametrize("subproblem", ["steihaug", "dogleg"])
 RADII = [0.01, 0.3, 1.0, 3.0, 100.0]

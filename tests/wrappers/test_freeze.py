@@ -15,7 +15,7 @@ from tests.laws.samples import assert_close, assert_identical, assert_same_type
 from tests.laws.table import FOR_ANY_TREE
 from tests.support.random_trees import few, other_like, own_leaves, random_mask, trees
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 LAYER = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
 PARAMS = {"encoder": LAYER, "head": LAYER}

@@ -17,7 +17,7 @@ from tests.laws.table import ROWS
 from tests.support.guards import counts, own, run
 from tests.support.random_trees import few
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 fewer = settings(few, max_examples=15)
 INF, NAN = float("inf"), float("nan")

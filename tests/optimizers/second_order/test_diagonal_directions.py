@@ -17,7 +17,7 @@ from gradchain import losses
 from gradchain.tree.random import rademacher_like
 from tests.support.jaxprs import named_primitives
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 
 def tangled(params):

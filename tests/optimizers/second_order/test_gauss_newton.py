@@ -14,7 +14,7 @@ from gradchain import losses
 from gradchain.curvature import dense, fisher_operator, gauss_newton_operator
 from tests.support.exponential import half_square, residuals, start, vector
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 
 def direction(tx, grads, params, **extra):

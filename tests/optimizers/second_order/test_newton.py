@@ -14,7 +14,7 @@ import gradchain as gc
 from gradchain.curvature import dense, hessian_operator
 from gradchain.curvature.vectors import to_vector
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 
 def rosenbrock(x):

@@ -12,7 +12,7 @@ from gradchain.optimizers.second_order.nonlinear_cg import METHODS
 from tests.laws.samples import assert_identical
 from tests.support.quadratics import N, conjugate_gradients, exact_steps, hessian
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 each = pytest.mark.parametrize("method", METHODS)
 

@@ -20,7 +20,7 @@ from tests.support.quadratics import (
     tree,
 )
 
-pytestmark = pytest.mark.rotated(2)  # they take long
+pytestmark = pytest.mark.rotated(3)  # they take long
 
 ALL = [
     gc.scale_by_lbfgs(N),
