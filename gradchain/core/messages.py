@@ -58,7 +58,7 @@ LOSS = (
 
 
 def _why(a: Leaf, b: Leaf) -> str:
-    """Why shapes may differ, as a question or the way out."""
+    """Why shapes may differ."""
     if jnp.shape(a)[1:] == jnp.shape(b):
         return (
             "gradients of single examples are averaged first,"
