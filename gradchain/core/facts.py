@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gradchain.core.stage import Member, Stage, stages_at_start, widest
+import numpy as np
+
+from gradchain.core.stage import Member, Stage, widest
 
 
 class MemberFacts(NamedTuple):
@@ -49,7 +51,7 @@ class Facts(NamedTuple):
 
 def facts_of(members: Mapping[str, Member], roles: frozenset[str]) -> Facts:
     """The facts of a chain of members that has ``roles``."""
-    stages = stages_at_start(members)
+    stages = [Stage(name, call, np.int32(0)) for name, call in members.items()]  # no program
     bodies = [stage.body for stage in stages]
     below = {stage.name: _member_facts(stage) for stage in stages}
     steps = lambda of: "step" in of.roles or any(f.makes_steps for f in of.inner.values())

@@ -229,5 +229,5 @@ def _as_one_member(tx: Member) -> PairBody:
 
 
 def stages_at_start(members: Mapping[str, Member]) -> list[Stage]:
-    """The members at their first step, for which nothing is compiled."""
-    return [Stage(name, call, jnp.dtype(jnp.int32).type(0)) for name, call in members.items()]
+    """The members at their first step."""
+    return [Stage(name, call, jnp.zeros((), jnp.int32)) for name, call in members.items()]
