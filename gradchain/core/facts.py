@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from gradchain.core.stage import Member, Stage, widest
@@ -51,7 +52,8 @@ class Facts(NamedTuple):
 
 def facts_of(members: Mapping[str, Member], roles: frozenset[str]) -> Facts:
     """The facts of a chain of members that has ``roles``."""
-    stages = [Stage(name, call, np.int32(0)) for name, call in members.items()]  # no program
+    zero = jax.device_put(np.int32(0))  # no program is compiled for it
+    stages = [Stage(name, call, zero) for name, call in members.items()]
     bodies = [stage.body for stage in stages]
     below = {stage.name: _member_facts(stage) for stage in stages}
     steps = lambda of: "step" in of.roles or any(f.makes_steps for f in of.inner.values())
