@@ -100,12 +100,14 @@ class Size(NamedTuple):
 
 def _measured(tx: Any) -> Size:
     """The size of a transformation, found once."""
-    if "size" not in tx._cache:
-        names = tx.factory.members
-        below = [_measured(x) for k in names for x in _transformations(tx.arguments[k])]
-        is_open = not below or (tx.factory.composite and tx.name is None)
-        levels = max((size.levels for size in below), default=0)
-        wrappers = max((size.wrappers for size in below), default=0)
-        members = 1 + _count(names, tx.arguments)
-        tx._cache["size"] = Size(levels + 1, wrappers + (not is_open), members)
-    return tx._cache["size"]
+    return tx.kept("size", lambda: _measure(tx))
+
+
+def _measure(tx: Any) -> Size:
+    names = tx.factory.members
+    below = [_measured(x) for k in names for x in _transformations(tx.arguments[k])]
+    is_open = not below or (tx.factory.composite and tx.name is None)
+    levels = max((size.levels for size in below), default=0)
+    wrappers = max((size.wrappers for size in below), default=0)
+    members = 1 + _count(names, tx.arguments)
+    return Size(levels + 1, wrappers + (not is_open), members)

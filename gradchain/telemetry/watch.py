@@ -156,10 +156,9 @@ class Watched(Body):
         """See ``Body``."""
         (stage,), (entry,) = stages, states
         body = stage.body
-        if isinstance(entry, dict):
-            check_slots(stage.name, {"metrics"}, {k: entry[k] for k in entry if k != "inner"})
-        else:
-            check_slots(stage.name, {"metrics"}, entry)
+        is_dict = isinstance(entry, dict)
+        own = {k: x for k, x in entry.items() if k != "inner"} if is_dict else entry
+        check_slots(stage.name, {"metrics"}, own)
         old = entry["metrics"]
         state = entry.get("inner", {})
         updates, params = columns.updates, columns.params
