@@ -16,6 +16,8 @@ os.environ.setdefault(
 import jax
 import pytest
 
+from tests import garbage
+
 pytest_plugins = ["tests.rotation"]
 collect_ignore_glob = ["typing/[csw]*.py"]  # code for type checkers, some of it wrong
 pytest.register_assert_rewrite("tests.laws.laws", "tests.laws.sharded", "tests.laws.samples")
@@ -24,6 +26,10 @@ jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+def pytest_collection_finish():
+    garbage.set_aside()
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +64,7 @@ def forget_old_programs(request):
     done[0] += 1
     if done[0] % 10 == 0 and _number_of_maps() > MAPS_KEPT:
         jax.clear_caches()
+        garbage.look_again()
 
 
 def _number_of_maps():
