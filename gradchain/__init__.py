@@ -45,6 +45,7 @@ from gradchain.core.types import Params as Params, State as State, Updates as Up
 from gradchain.inspection.check import check as check
 from gradchain.inspection.describe import describe as describe
 from gradchain.inspection.hyperparams import hyperparams as hyperparams
+from gradchain.inspection.listing import optimizers_named as optimizers_named
 from gradchain.minimization.least_squares import least_squares as least_squares
 from gradchain.minimization.minimize import minimize as minimize
 from gradchain.optimizers.acprop import acprop as acprop, scale_by_acprop as scale_by_acprop

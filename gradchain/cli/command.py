@@ -16,6 +16,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
@@ -27,16 +28,15 @@ from gradchain import plot
 from gradchain.config import from_config, to_config
 from gradchain.config.reading import BadInput, Config, read, title
 from gradchain.core.call import Call
-from gradchain.core.factory import FACTORIES, Factory
+from gradchain.core.factory import FACTORIES
 from gradchain.core.idle import IdlePatternWarning
 from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Tree
 from gradchain.inspection.check import check
 from gradchain.inspection.describe import describe, table
+from gradchain.inspection.listing import KINDS, kind_of, names_of
 from gradchain.tree.limits import short
-
-KINDS = ("transforms", "wrappers", "recipes", "schedules")
 
 _CONFIG = "a JSON or YAML file, or - for stdin"
 
@@ -95,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     added = _add(commands, "list", _list, "list the names that a config may use")
-    added.add_argument("kind", nargs="?", choices=KINDS, help="one kind of them")
+    text = f"one kind of them ({', '.join(KINDS)}), or a pattern, such as 'adam*'"
+    added.add_argument("which", nargs="?", default="*", metavar="KIND|PATTERN", help=text)
     added.add_argument("--json", action="store_true", help="print JSON")
     text = "print a config as a Python expression, and with all its arguments"
     added = _add(commands, "show", _show, text)
@@ -154,30 +155,22 @@ def _add_describe(commands: Commands) -> None:
 
 
 def _list(arguments: Arguments) -> str:
-    kinds = KINDS if arguments.kind is None else (arguments.kind,)
-    found = [_facts(name) for kind in kinds for name in _names(kind)]
+    kinds = [kind for kind in KINDS if kind == arguments.which] or KINDS
+    pattern = "*" if arguments.which in KINDS else arguments.which
+    names = {kind: [x for x in names_of(kind) if fnmatchcase(x, pattern)] for kind in kinds}
+    if not any(names.values()):
+        raise BadInput(_no_name_fits(pattern))
     if arguments.json:
-        return json.dumps(found, indent=2)
-    of_kind = lambda kind: [entry for entry in found if entry["kind"] == kind]
-    rows_of = lambda kind: [(f"  {x['name']}", x["summary"]) for x in of_kind(kind)]
-    return "\n\n".join(table((kind, ""), rows_of(kind)) for kind in kinds)
+        return json.dumps([_facts(x) for kind in kinds for x in names[kind]], indent=2)
+    rows_of = lambda kind: [(f"  {x}", _facts(x)["summary"]) for x in names[kind]]
+    return "\n\n".join(table((kind, ""), rows_of(kind)) for kind in kinds if names[kind])
 
 
-def _names(kind: str) -> list[str]:
-    return sorted(name for name, factory in FACTORIES.items() if _kind(factory) == kind)
-
-
-def _kind(factory: Factory) -> str | None:
-    if factory.kind is Schedule:
-        return "schedules"
-    is_pair = factory.name == "GradientTransformation"
-    if factory.kind is not GradientTransformation or is_pair:
-        return None
-    is_inner = lambda name: factory.mentions(name, "GradientTransformation")
-    is_search = ".searches." in factory.function.__module__  # one of them takes another
-    if any(map(is_inner, factory.signature.parameters)) and not is_search:
-        return "wrappers"
-    return "recipes" if factory.composite else "transforms"
+def _no_name_fits(pattern: str) -> str:
+    names = [*KINDS, *(x for kind in KINDS for x in names_of(kind))]
+    near = difflib.get_close_matches(pattern, names, 1)
+    hint = f". Did you mean {near[0]!r}?" if near else ""
+    return f"list: no name fits {pattern!r}{hint}"
 
 
 def _facts(name: str) -> dict[str, Any]:
@@ -189,7 +182,7 @@ def _facts(name: str) -> dict[str, Any]:
     text = re.sub(r"\\[lr]Vert ?", "|", text).replace("\\", "")
     parameters = factory.signature.parameters.values()
     bare = [str(p.replace(annotation=p.empty)) for p in parameters]
-    return {"name": name, "kind": _kind(factory), "summary": text, "arguments": bare}
+    return {"name": name, "kind": kind_of(factory), "summary": text, "arguments": bare}
 
 
 def _show(arguments: Arguments) -> str:

@@ -140,6 +140,17 @@ def test_every_public_factory_is_listed_once(capsys):
     assert clip["arguments"] == ["max_delta"]
 
 
+def test_names_are_listed_by_pattern(capsys):
+    assert main(["list", "adam*"]) == 0
+    found = capsys.readouterr().out
+    assert re.findall(r"^\w+", found, re.MULTILINE) == ["recipes"]
+    names = re.findall(r"^  (\w+)", found, re.MULTILINE)
+    assert names == gc.optimizers_named("adam*")
+    main(["list", "*adam", "--json"])
+    kinds = {x["kind"] for x in json.loads(capsys.readouterr().out)}
+    assert kinds == {"transforms", "recipes"}
+
+
 def test_summaries_are_one_plain_sentence(capsys):
     main(["list", "--json"])
     for entry in json.loads(capsys.readouterr().out):
@@ -528,7 +539,8 @@ def test_bad_plots(folder, capsys, monkeypatch):
     [
         ([], "the following arguments are required: COMMAND; see gradchain --help"),
         (["lst"], "invalid choice: 'lst'"),
-        (["list", "thing"], "invalid choice: 'thing'"),
+        (["list", "recipe"], "list: no name fits 'recipe'. Did you mean 'recipes'?"),
+        (["list", "?"], "list: no name fits '?'"),
         (["describe", "a.json"], "required: --params; see gradchain describe --help"),
         (["show"], "required: CONFIG"),
         (["show", "a.json", "--quietly"], "unrecognized arguments: --quietly"),

@@ -1,0 +1,61 @@
+"""The kinds of factories, and their names."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from gradchain.core.factory import FACTORIES, Factory
+from gradchain.core.schedule import Schedule
+from gradchain.core.transformation import GradientTransformation
+from gradchain.tree.limits import short
+
+KINDS = ("transforms", "wrappers", "recipes", "schedules")
+
+
+def optimizers_named(pattern: str = "*") -> list[str]:
+    """Find the optimizers whose names fit a pattern.
+
+    An optimizer is a recipe, such as ``adamw``: whole, with its learning rate. The parts of one,
+    wrappers and schedules are listed by ``gradchain list`` on the command line.
+
+    Args:
+        pattern: a name in which ``*`` stands for any letters, ``?`` for one, and ``[ab]`` for one
+            of these; by default all names fit.
+
+    Returns:
+        The names, sorted; also those of recipes that the program itself has made. ``getattr(gc,
+        name)`` is the optimizer of that name.
+
+    Raises:
+        TypeError: if the pattern is not text.
+
+    Example:
+        >>> import gradchain as gc
+        >>> gc.optimizers_named("adam*")
+        ['adam', 'adam_mini', 'adamax', 'adamaxw', 'adamc', 'adamp', 'adamw']
+    """
+    if not isinstance(pattern, str):
+        raise TypeError(
+            f"optimizers_named: pattern must be text, such as 'adam*', not {short(pattern)}"
+        )
+    return [name for name in names_of("recipes") if fnmatchcase(name, pattern)]
+
+
+def names_of(kind: str) -> list[str]:
+    """The names of all factories of one kind, sorted."""
+    return sorted(name for name, factory in FACTORIES.items() if kind_of(factory) == kind)
+
+
+def kind_of(factory: Factory) -> str | None:
+    """The kind of a factory; a selection, for example, has none."""
+    if factory.kind is Schedule:
+        return "schedules"
+    is_pair = factory.name == "GradientTransformation"
+    if factory.kind is not GradientTransformation or is_pair:
+        return None
+    required = [p.name for p in factory.signature.parameters.values() if p.default is p.empty]
+    takes_another = any(factory.mentions(name, "GradientTransformation") for name in required)
+    is_search = ".searches." in factory.function.__module__  # one of them takes another
+    if takes_another and not is_search:
+        return "wrappers"
+    return "recipes" if factory.composite else "transforms"
