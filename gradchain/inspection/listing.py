@@ -47,7 +47,7 @@ def names_of(kind: str) -> list[str]:
 
 
 def kind_of(factory: Factory) -> str | None:
-    """The kind of a factory; a selection, for example, has none."""
+    """The kind of a factory; selections have none."""
     if factory.kind is Schedule:
         return "schedules"
     is_pair = factory.name == "GradientTransformation"
