@@ -31,6 +31,7 @@ OF_MANY_TREES = (
     "tests/integration/test_tree_kinds",
     "tests/inspection/test_hyperparams",
     "test_watch.py::test_updates",
+    "test_describe.py::test_bytes",
 )
 IDLE_PATTERN = "gradchain.core.idle.IdlePatternWarning"
 

@@ -25,7 +25,7 @@ def scale_by_aggmo(decays: tuple[Annotated[Numeric, "[0, 1)"], ...] = (0.0, 0.9,
     The fast ones damp the oscillations of the slow ones.
 
     Args:
-        decays: the factors :math:`\mu_1 \dots \mu_K`, each in [0, 1).
+        decays: the factors :math:`\mu_1 \ldots \mu_K`, each in [0, 1).
 
     Raises:
         ValueError: if there is none.

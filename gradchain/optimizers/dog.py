@@ -82,7 +82,7 @@ def scale_by_distance_over_gradients(
         return reps_rel * (1 + global_norm(start)) if init_distance is None else init_distance
 
     def rule(g, s, p, t):
-        g = squarable_tree(g)
+        given, g = g, squarable_tree(g)
         travelled = global_norm(map_leaves(jnp.subtract, p, s["start"]))
         longest = jnp.maximum(s["distance"], travelled)
         distance = jnp.maximum(longest, at_least(s["start"]))
@@ -90,6 +90,7 @@ def scale_by_distance_over_gradients(
         rate = safe_divide(distance, root(squares + eps))
         if init_learning_rate is not None:
             rate = jnp.where(t == 1, init_learning_rate, rate)
+            g = map_leaves(lambda x, short: jnp.where(t == 1, x, short), given, g)
         new = {"distance": distance, "squares": squares}
         return scale_tree(g, global_scale * rate), s | new
 

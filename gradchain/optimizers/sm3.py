@@ -31,8 +31,8 @@ def scale_by_sm3(
     on.
 
     .. math::
-        v_{ij\dots} = \min(a^0_i, a^1_j, \dots) + |g_{ij\dots}|^2, \quad
-        a^0_i \leftarrow \max_{j\dots} v_{ij\dots}, \; \dots, \quad
+        v_{ij\ldots} = \min(a^0_i, a^1_j, \ldots) + |g_{ij\ldots}|^2, \quad
+        a^0_i \leftarrow \max_{j\ldots} v_{ij\ldots}, \; \ldots, \quad
         m \leftarrow \beta_1 m + (1-\beta_1) \frac{g}{\sqrt{v + \epsilon}}, \quad u = m
 
     where :math:`0 / 0 = 0`. A leaf has one vector for each dimension, ``axis_0`` to ``axis_5``, and
@@ -41,7 +41,7 @@ def scale_by_sm3(
     Args:
         b1: decay :math:`\beta_1` of the average direction, in [0, 1).
         b2: with a number :math:`\beta_2` below 1, decay of the squares:
-            :math:`v = \beta_2 \min(\dots) + (1-\beta_2) |g|^2`; 1 sums them.
+            :math:`v = \beta_2 \min(\ldots) + (1-\beta_2) |g|^2`; 1 sums them.
         eps: :math:`\epsilon`, in squared units of the gradient.
 
     Raises:

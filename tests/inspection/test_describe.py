@@ -79,9 +79,9 @@ def test_seventy_billion_parameters_are_described_without_one_array():
         gc.clip_by_global_norm(1.0),
         gc.groups([("*norm", {"weight_decay": 0.0})], default=gc.adamw(1e-3)),
     )
-    before = len(jax.live_arrays())
+    before = jax.live_arrays()  # held, so that none of these ids is given to another
     found = gc.describe(tx, params)
-    assert len(jax.live_arrays()) == before
+    assert {id(x) for x in jax.live_arrays()} <= {id(x) for x in before}
     assert found.parameters > 70e9
     assert found.parameter_bytes == 2 * found.parameters
     assert (

@@ -89,7 +89,7 @@ OF_RESIDUALS = {
 def run(name, start, powers, bounds=None):
     """The way of a method, in ordinary units again."""
     value_unit, unit = (2.0**power for power in powers)
-    curvature = value_unit / unit**2
+    curvature = jnp.asarray(value_unit / unit**2)  # of the precision of the run
     minimize, fun = gc.minimize, loss
     if name in OF_RESIDUALS:
         minimize, fun = gc.least_squares, residuals_in_units

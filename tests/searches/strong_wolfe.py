@@ -70,8 +70,9 @@ ROWS = [
     ),
     Row(
         "strong_wolfe-previous",
-        lambda: gc.strong_wolfe(0.01, 0.2, 4, 0.9, "previous", max_step=100.0),
-        lambda: StrongWolfe(0.01, 4, 0.9, "previous", c2=0.2, max_step=100.0),
+        # A fourth evaluation multiplies the rounding of a start that is a step before.
+        lambda: gc.strong_wolfe(0.01, 0.2, 3, 0.9, "previous", max_step=100.0),
+        lambda: StrongWolfe(0.01, 3, 0.9, "previous", c2=0.2, max_step=100.0),
         tolerance=FEW,
         **BESIDE,
     ),
