@@ -20,10 +20,10 @@ version = release = gradchain.__version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
+    "formulas",
 ]
 exclude_patterns = [
     "_build",
@@ -34,6 +34,9 @@ exclude_patterns = [
 ]
 
 html_theme = "furo"
+html_math_renderer = "mathml"
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
 html_title = f"gradchain {release}"
 html_show_sphinx = False
 html_copy_source = False
