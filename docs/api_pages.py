@@ -61,32 +61,66 @@ def place(module: str) -> Callable[[str], int]:
     return lambda name: re.search(rf"^(def |class )?{name}\b", source, re.MULTILINE).start()
 
 
+def public_path(module: str, name: str) -> str:
+    """The name by which a user calls it, such as ``gradchain.adamw``; search shows this one."""
+    thing = getattr(importlib.import_module(module), name)
+    places = {"gradchain": gc} | {f"gradchain.{n}": getattr(gc, n) for n in dir(gc)}
+    places["gradchain.minimization.scipy"] = gc.minimization.scipy
+    found = [place for place, room in places.items() if room in (gc, *ROOMS)]
+    return f"{next((x for x in found if getattr(places[x], name, None) is thing), module)}.{name}"
+
+
 def directive(module: str, name: str) -> list[str]:
     """The lines that show one name.
 
     The docstring of a named tuple has its fields; a Status is a number, whose members are left out.
+    Data keep the name of their module, where the comment stands that explains them.
     """
-    thing = getattr(importlib.import_module(module), name)
+    thing, path = getattr(importlib.import_module(module), name), public_path(module, name)
+    if inspect.isfunction(thing):
+        return [f".. autofunction:: {path}"]
     if not (isinstance(thing, type) and thing.__module__ == module):
-        kind = "function" if inspect.isfunction(thing) else "data"
-        return [f".. auto{kind}:: {module}.{name}"]
+        return [f".. autodata:: {module}.{name}"]
     shown = [] if hasattr(thing, "_fields") else ["   :members:", "   :inherited-members: int"]
-    return [f".. autoclass:: {module}.{name}", *shown]
+    return [f".. autoclass:: {path}", *shown]
+
+
+def summary(modules: dict[str, list[str]]) -> list[str]:
+    """The table at the top of a page: each function and class, and the first line about it."""
+    rows = [
+        f"| {{py:obj}}`{name} <{public_path(module, name)}>` | {first_line(module, name)} |"
+        for module, names in modules.items()
+        for name in names
+        if is_shown(getattr(importlib.import_module(module), name))
+    ]
+    return ["| name | |", "|---|---|", *sorted(rows, key=str.lower), ""] if rows else []
+
+
+def is_shown(thing: object) -> bool:
+    return inspect.isfunction(thing) or inspect.isclass(thing)
+
+
+def first_line(module: str, name: str) -> str:
+    text = inspect.getdoc(getattr(importlib.import_module(module), name)) or ""
+    text = re.sub(r":math:`([^`]*)`", r"$\1$", text.split("\n\n")[0].replace("\n", " "))
+    return text.replace("``", "`").replace("|", "\\|")
 
 
 def section(module: str, names: list[str], level: str) -> list[str]:
     """The file of a room: its name, its docstring, its public names."""
     shown = [line for name in names for line in directive(module, name)]
     title = module.split(".", 2)[-1].split(".")[-1]
-    head = [f"{level} {title}", "", "```{eval-rst}", f".. automodule:: {module}"]
+    about = [f".. automodule:: {module}", "   :no-index:"]
+    head = [f"{level} {title}", "", "```{eval-rst}", *about]
     return [*head, *shown, "```", ""]
 
 
 def page(room: str, modules: dict[str, list[str]]) -> str:
-    """The sections of a room, one for each file."""
+    """The summary of a room, and its sections, one for each file."""
     if room != "optimizers":
-        return "\n".join(line for m, names in modules.items() for line in section(m, names, "##"))
-    lines = []
+        sections = [line for m, names in modules.items() for line in section(m, names, "##")]
+        return "\n".join([*summary(modules), *sections])
+    lines = summary(modules)
     for family, entries in catalogue.FAMILIES.items():
         recipes = {call.split("(")[0] for call in entries}
         chosen = [m for m, names in modules.items() if recipes & set(names)]
