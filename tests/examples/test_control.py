@@ -16,3 +16,13 @@ def test_balance_pole(tmp_path):
     first, last = norms["untrained"]
     assert last > 100 * first
     assert norms["trained, clipped"][1] < 0.01 * last
+
+
+@pytest.mark.example
+def test_reach(tmp_path):
+    printed = run("control/reach.py", tmp_path)
+    found = numbers(r"^(\S+) *: +([\d.]+) mm off at most, turns at ([\d.]+) rad/s", printed)
+    assert found.keys() == {"momentum", "Adam", "L-BFGS"}
+    assert all(off < 50 for off, _ in found.values())
+    assert found["L-BFGS"][0] < 5
+    assert found["L-BFGS"][1] < 0.1
