@@ -58,7 +58,8 @@ def train(decay: jax.Array, key: jax.Array, batch: int) -> jax.Array:
 
     def step(carry: tuple, key: jax.Array) -> tuple:
         w, state = carry
-        chosen = jnp.arange(n) if batch == n else jax.random.randint(key, (batch,), 0, n)
+        drawn = jax.random.randint(key, (batch,), 0, n)
+        chosen = jnp.arange(n) if batch == n else drawn
         w, state = tx.step(jax.grad(loss_fn)(w, x[chosen], y[chosen]), state, w)
         return (w, state), w
 
@@ -74,7 +75,6 @@ for name, batch in BATCHES.items():
     paths[name] = np.asarray(w)
     above = jnp.einsum("rsti,ij,rstj->rt", w - best, hessian, w - best) / 2 / SEEDS
     excess[name] = np.asarray(above) / float(lowest)
-    # With replacement, the noise falls as one over the root of the batch; all are without noise.
     noise = 0.0 if batch == n else float(jnp.sqrt((each**2).sum(1).mean() / batch))
     reach = batch * (1 + np.argmax(excess[name][0] < 0.2))
     fixed, decaying = excess[name][:, -len(excess[name][0]) // 10 :].mean(1)
@@ -106,14 +106,14 @@ for column, (name, color) in enumerate(colors.items()):
         ax.set_ylabel("weight of blood pressure")
 ax = fig.add_subplot(grid[1, :])
 for name, color in colors.items():
-    for values, line, kind in zip(excess[name], ("-", "--"), ("fixed", "decaying"), strict=True):
-        seen = BATCHES[name] * np.arange(1, len(values) + 1)
-        kept = np.unique(np.geomspace(1, len(values), 300).astype(int)) - 1
-        ax.plot(seen[kept], values[kept], line, color=color, label=f"{name}, {kind} rate")
+    for k, (kind, line) in enumerate({"fixed": "-", "decaying": "--"}.items()):
+        kept = np.unique(np.geomspace(1, len(excess[name][k]), 300).astype(int))
+        drawn = excess[name][k][kept - 1]
+        ax.plot(BATCHES[name] * kept, drawn, line, color=color, label=f"{name}, {kind}")
 ax.set(xscale="log", yscale="log", xlabel="examples looked at", ylim=(1e-5, None))
 ax.set_ylabel("loss above the minimum,\nas a part of the minimum")
-ax.legend(loc="lower left", title="examples in a batch", title_fontsize="small")
-fig.suptitle("Single examples come close first and stay in a cloud; a decaying rate settles them")
+ax.legend(loc="lower left", title="examples in a batch, rate", title_fontsize="small")
+fig.suptitle("Single examples come close first; only a decaying rate settles them")
 
 Path("out").mkdir(exist_ok=True)
 fig.savefig("out/batches.png")

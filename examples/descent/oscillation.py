@@ -63,13 +63,13 @@ def descend(name: str, rate: jax.Array) -> jax.Array:
 # 2 (1 + b) / (1 + 2 b) / L for Nesterov, where L is the steepest curvature.
 
 rates = np.linspace(0, 2.2 * LIMIT, RATES)[1:]
-factors = {"plain": 1, "heavy ball": 1 + DECAY, "Nesterov": (1 + DECAY) / (1 + 2 * DECAY)}
-theory = {name: LIMIT * factor for name, factor in factors.items()}
+heavy = LIMIT * (1 + DECAY)
+theory = {"plain": LIMIT, "heavy ball": heavy, "Nesterov": heavy / (1 + 2 * DECAY)}
 paths, losses, late = {}, {}, {}
 for name in OPTIMIZERS:
     paths[name] = np.asarray(descend(name, jnp.asarray(rates)))
     losses[name] = np.nan_to_num(loss_fn(jnp.asarray(paths[name])), nan=np.inf)
-    late[name] = losses[name][:, -20:].max(1)  # a swing may pass the minimum at any step
+    late[name] = losses[name][:, -20:].max(1)  # a swing passes the minimum at times
     stable = float(rates[late[name] < loss_fn(START)].max())
     best, shown = late[name].argmin(), np.abs(rates - 0.3).argmin()
     beyond = max(0.0, paths[name][shown, :, 0].max())
@@ -80,9 +80,9 @@ for name in OPTIMIZERS:
     )
 
 # %% Without momentum the best rate is near the limit, where the path swings from wall to wall. The
-# rate of 0.3 that creeps without momentum arrives with it, but the heavy ball swings about the
-# minimum for a long time. Nesterov's swings die out sooner. It pays with the range: its highest
-# stable rate is below that of plain descent, while the heavy ball bears nearly twice as much.
+# rate of 0.3 that creeps without momentum arrives with it, but the heavy ball swings across for a
+# long time. With Nesterov these swings die out sooner. It pays with the range: its highest stable
+# rate is below that of plain descent, while the heavy ball bears nearly twice as much.
 
 SHOWN = {
     "creeps: plain, rate 0.3": ("plain", 0.3, "C0"),
@@ -93,11 +93,11 @@ SHOWN = {
 fig = plt.figure(figsize=(10, 8.5))
 grid = fig.add_gridspec(3, 2, height_ratios=(1, 1, 1.5))
 bounds = np.meshgrid(np.linspace(-11, 8, 90), np.linspace(-2.6, 2.6, 60))
-height = np.asarray(loss_fn(np.stack(bounds, -1)))
+height, levels = loss_fn(np.stack(bounds, -1)), np.linspace(0.05, 1.8, 8) ** 2
 left, right = fig.add_subplot(grid[2, 0]), fig.add_subplot(grid[2, 1])
 for i, (title, (name, rate, color)) in enumerate(SHOWN.items()):
     ax = fig.add_subplot(grid[i // 2, i % 2])
-    ax.contour(*bounds, height, np.linspace(0.05, 1.8, 8) ** 2, colors="0.75", linewidths=0.7)
+    ax.contour(*bounds, height, levels, colors="0.75", linewidths=0.7)
     k = np.abs(rates - rate).argmin()
     ax.plot(*np.vstack([START, paths[name][k, :60]]).T, ".-", color=color)
     ax.plot(0, 0, "k+", markersize=12, markeredgewidth=2)
@@ -112,7 +112,7 @@ right.annotate(" 2 / L,\n the limit of\n plain descent", (LIMIT, 1), color="C0")
 right.set(yscale="log", ylim=(1e-13, 1e5), xlabel="learning rate")
 right.set_ylabel("loss, highest of the last 20 steps")
 right.legend(loc="lower right")
-fig.suptitle("A high rate swings across the valley; momentum speeds along it and overshoots")
+fig.suptitle("A high rate swings across the valley; momentum speeds along it")
 
 Path("out").mkdir(exist_ok=True)
 fig.savefig("out/oscillation.png")
