@@ -92,8 +92,8 @@ for kind, sizes in maps.items():
         print(f"{kind} {size:2}:", *(f"{a:.3f}" for a in found[kind, size][0]))
 
 # %% On images where they lie as in training the architectures differ little. Images shifted by a
-# pixel are hard for all of them, and less so for the ones that pool. A wider network is better at
-# every rate. A deeper one needs a lower rate: the edge beyond which nothing is learned moves by a
+# pixel are hard for all of them, and less so for those that pool. Wider networks are better at most
+# rates. A deeper one needs a lower rate: the edge beyond which nothing is learned moves by a
 # factor of three or more from one layer to five.
 
 fig, axes = plt.subplots(1, 3, figsize=(12, 4.2), width_ratios=(1, 1.2, 1.2))
