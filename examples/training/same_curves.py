@@ -65,9 +65,9 @@ def train(tx: gc.GradientTransformation) -> jax.Array:
 
 
 # %%
-# In float32 no two libraries round alike, so the curves part in the sixth digit or so. Keras parts
-# sooner with Adam and AdamW: it adds ``eps`` before it corrects the bias, which tells where
-# gradients are tiny.
+# In float32 no two libraries round alike, so the curves part in the fifth digit or later. Keras is
+# the farthest away with Adam and AdamW. It adds ``eps`` before it corrects the bias, which may be
+# the reason.
 
 file = ROOT / "docs" / "data" / "same_curves.json"
 record = json.loads(file.read_text())["libraries"]

@@ -17,3 +17,11 @@ def test_game(tmp_path):
     assert far["a Dirac-GAN optimistic"] < 0.8
     for game in ("a product", "a Dirac-GAN"):
         assert far[f"{game} optimistic Adam"] < far[f"{game} Adam"]
+
+
+@pytest.mark.example
+def test_same_curves(tmp_path):
+    printed = run("training/same_curves.py", tmp_path)
+    apart = numbers(r"^(.+, \w+): at most (\S+) apart, end [\d.]+$", printed)
+    assert len(apart) == 9
+    assert all(x < 1e-4 for (x,) in apart.values())
