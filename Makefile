@@ -6,20 +6,23 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check bench docs format lock clean
+.PHONY: help demo examples test test-all check bench docs format lock clean
 .NOTPARALLEL:
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.demo ## train a small CNN on handwritten digits; the picture goes to out/
-	@$(BIN)/python examples/train_digits.py
+	@$(BIN)/python examples/networks/train_digits.py
+
+examples: .venv/.dev ## run every example at small size, and test what it finds
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m example tests/examples
 
 test: check ## format, lint and type checks, then the tests
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --doctest-modules gradchain tests
 
 test-all: check ## the same with the slow tests
-	@$(BIN)/python -m pytest -n 2 --dist worksteal --doctest-modules -m "" gradchain tests
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --doctest-modules -m "not example" gradchain tests
 
 check: .venv/.dev ## format, lint and type checks only
 	@$(BIN)/ruff format --check .
@@ -42,7 +45,7 @@ lock: $(BIN)/python ## renew requirements/*.lock from pyproject.toml
 
 clean: ## remove what the targets wrote, except .venv
 	rm -rf out build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
-	rm -rf docs/_build docs/generated docs/gallery docs/sg_execution_times.rst examples/out
+	rm -rf docs/_build docs/generated docs/gallery docs/sg_execution_times.rst out examples/*/out
 	find gradchain tests benchmarks examples docs requirements -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -72,10 +72,12 @@ for share, style in ((C1, "C0--"), (1 - C1, "C1--")):
         label=f"from the start with {share:.1f} of its slope",
     )
 above.set(ylabel="loss", ylim=(-0.4, 2.4))
+above.set(title="the loss along the direction, and the lines of the conditions")
 above.legend(frameon=False)
 for i, holds in enumerate(CONDITIONS.values()):
     middle.fill_between(steps, -i - 0.3, -i + 0.3, where=holds, color=f"C{i}", linewidth=0)
 middle.set(yticks=[-i for i in range(4)], yticklabels=CONDITIONS, ylim=(-3.6, 0.6))
+middle.set(title="steps that meet each condition")
 for ax, first in zip(below, (0.25, 5.8), strict=True):
     for i, (name, search) in enumerate(SEARCHES.items()):
         tried = trials(search, first)
@@ -93,5 +95,6 @@ for ax, first in zip(below, (0.25, 5.8), strict=True):
                 fontsize="x-small",
             )
     ax.set(yticks=[-i for i in range(4)], yticklabels=SEARCHES, ylim=(-3.6, 0.8))
-below[-1].set(xlabel="step")
+    ax.set(title=f"trials in order from a first step of {first}; the full dot is accepted")
+below[-1].set(xlabel="length of the step")
 plt.show()

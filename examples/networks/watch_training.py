@@ -7,6 +7,7 @@ but the gradient shrinks from layer to layer, and almost nothing of it arrives a
 Rectifiers, and initial weights of the right size, solve the problem.
 """
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from sklearn.datasets import load_digits
 
 import gradchain as gc
 
-DEPTH, WIDTH, STEPS, EVERY, BATCH = 8, 64, 400, 10, 64
+plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+DEPTH, WIDTH, EVERY, BATCH = 8, 64, 10, 64
+STEPS = 120 if "--small" in sys.argv else 400
 images, labels = load_digits(return_X_y=True)
 x, y = jnp.asarray(images / 8 - 1), jnp.asarray(labels)
 held_out = jnp.arange(len(x)) % 5 == 0

@@ -7,6 +7,7 @@ members: clip the gradient, take Adam's direction, add weight decay on the kerne
 learning rate that warms up and decays. ``nnx.Optimizer`` takes it as it is.
 """
 
+import sys
 from pathlib import Path
 
 import chex
@@ -21,7 +22,8 @@ from sklearn.model_selection import train_test_split
 
 import gradchain as gc
 
-SEED, EPOCHS, BATCH = 0, 20, 64
+plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+SEED, EPOCHS, BATCH = 0, 2 if "--small" in sys.argv else 20, 64
 
 # %%
 # Data: 1,797 images, a quarter of them held out.
@@ -130,9 +132,7 @@ loss, rate, norm = np.array(history).T
 box = np.ones(25)
 smooth = np.convolve(loss, box, "same") / np.convolve(np.ones(steps), box, "same")
 
-fig, axes = plt.subplots(
-    3, 1, sharex=True, figsize=(8, 7), height_ratios=(2, 1, 1), layout="constrained"
-)
+fig, axes = plt.subplots(3, 1, sharex=True, figsize=(8, 7), height_ratios=(2, 1, 1))
 axes[0].plot(loss, color="C0", alpha=0.3, linewidth=0.8, label="each mini-batch")
 axes[0].plot(smooth, color="C0", linewidth=1.8, label=f"mean of {len(box)} steps")
 axes[0].set(ylabel="cross-entropy loss", yscale="log")
@@ -144,12 +144,9 @@ axes[1].set(ylabel="learning rate", ylim=(0, None))
 axes[2].plot(norm, color="C2", linewidth=0.8)
 axes[2].axhline(1.0, color="0.3", linestyle="--", linewidth=0.8, label="clipped above")
 axes[2].set(ylabel="gradient norm", yscale="log", xlabel="step", xlim=(0, steps))
-for ax in axes:
-    ax.grid(alpha=0.25)
-    ax.spines[["top", "right"]].set_visible(False)
-axes[0].legend(frameon=False)
-axes[2].legend(frameon=False)
+axes[0].legend()
+axes[2].legend()
 
 Path("out").mkdir(exist_ok=True)
-fig.savefig("out/train_digits.png", dpi=150)
+fig.savefig("out/train_digits.png")
 print("picture: out/train_digits.png")

@@ -51,13 +51,12 @@ FAMILIES = {
     },
 }
 
-fig, axes = plt.subplots(2, 2, figsize=(10, 7), sharex=True, layout="constrained")
+fig, axes = plt.subplots(2, 2, figsize=(12, 7), sharex=True, layout="constrained")
 for ax, (title, schedules) in zip(axes.flat, FAMILIES.items(), strict=True):
     for label, schedule in schedules.items():
         gc.plot.schedule(schedule, 101, ax, label=label)
-    ax.set(title=title, xlabel="", ylabel="")
-    ax.legend(frameon=False, fontsize="small")
-fig.supxlabel("step")
+    ax.set(title=title, xlabel="step", ylabel="learning rate")
+    ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
 plt.show()
 
 # %% A range test: a linear classifier of handwritten digits, in mini-batches of 64, while the rate

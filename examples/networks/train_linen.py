@@ -2,13 +2,18 @@
 A small MLP with Flax Linen
 ===========================
 
-Train with Linen's ``TrainState``, which takes a gradchain optimizer as it is. Kernels, chosen by
-their path, decay and biases do not. The state of the optimizer is a nested dict with readable
-names.
+Train with Linen's ``TrainState``, which takes a gradchain optimizer as it is. Kernels decay and
+biases do not. The state of the optimizer is a nested dict with readable names. The picture shows
+how the loss falls and how the accuracy on held-out images rises.
 """
+
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
 from flax import linen as nn
 from flax.training.train_state import TrainState
 from sklearn.datasets import load_digits
@@ -16,7 +21,8 @@ from sklearn.model_selection import train_test_split
 
 import gradchain as gc
 
-EPOCHS, BATCH = 20, 64
+plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+EPOCHS, BATCH = 8 if "--small" in sys.argv else 20, 64
 
 images, labels = load_digits(return_X_y=True)
 x, x_held, y, y_held = map(
@@ -52,8 +58,8 @@ for path, leaf in jax.tree.leaves_with_path(state.opt_state):
 
 
 def loss_fn(params: dict, x: jax.Array, y: jax.Array) -> jax.Array:
-    log_p = nn.log_softmax(model.apply({"params": params}, x))
-    return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
+    logits = model.apply({"params": params}, x)
+    return gc.losses.softmax_cross_entropy_with_integer_labels(logits, y).mean()
 
 
 @jax.jit
@@ -66,11 +72,30 @@ def train_epoch(state: TrainState, key: jax.Array) -> tuple[TrainState, jax.Arra
     return jax.lax.scan(train_step, state, batches)
 
 
+@jax.jit
+def accuracy(state: TrainState) -> jax.Array:
+    return (state.apply_fn({"params": state.params}, x_held).argmax(axis=1) == y_held).mean()
+
+
+history = []
 for key in jax.random.split(jax.random.key(1), EPOCHS):
     state, losses = train_epoch(state, key)
-    print(f"step {state.step:4}  mean loss {losses.mean():.4f}")
+    history.append((losses.mean(), accuracy(state)))
+    print(f"step {state.step:4}  mean loss {history[-1][0]:.4f}")
+print(f"held-out accuracy: {history[-1][1]:.4f}")
 
-held_out = float(
-    (state.apply_fn({"params": state.params}, x_held).argmax(axis=1) == y_held).mean()
-)
-print(f"held-out accuracy: {held_out:.4f}")
+# %%
+# The loss keeps falling while the accuracy has come close to its end.
+
+epoch = np.arange(1, EPOCHS + 1)
+loss, held_out = np.array(history).T
+fig, axes = plt.subplots(2, 1, sharex=True, figsize=(8, 6))
+axes[0].plot(epoch, loss, "o-", color="C0")
+axes[0].set(ylabel="training loss, mean of the epoch", yscale="log")
+axes[1].plot(epoch, held_out, "o-", color="C2")
+axes[1].set(ylabel="accuracy on held-out images", xlabel="epoch", xticks=epoch)
+fig.suptitle(f"An MLP on handwritten digits: {held_out[-1]:.1%} of the held-out images right")
+
+Path("out").mkdir(exist_ok=True)
+fig.savefig("out/train_linen.png")
+print("picture: out/train_linen.png")

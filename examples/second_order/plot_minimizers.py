@@ -41,6 +41,12 @@ LANDSCAPES = {
     "Himmelblau's four minima": (himmelblau, (0.3, 0.0), (-5.0, 5.0), (-5.0, 5.0)),
     "a saddle": (saddle, (1.0, 1e-3), (-1.2, 1.2), (-1.4, 1.4)),
 }
+MINIMA = {
+    "Rosenbrock's valley": [(1, 1)],
+    "Beale's plain": [(3, 0.5)],
+    "Himmelblau's four minima": [(3, 2), (-2.805, 3.131), (-3.779, -3.283), (3.584, -1.848)],
+    "a saddle": [(0, 1), (0, -1)],
+}
 
 # %% Each minimizer is a chain. ``minimize`` keeps the point of each step, and returns why it ended.
 # The landscape is an argument of one function, so that each loop is compiled once and not four
@@ -73,9 +79,12 @@ for which, (ax, title) in enumerate(zip(axes.flat, LANDSCAPES, strict=True)):
         work = f"{int(found.evals):4} evaluations, value {float(found.value):9.2e}"
         print(f"  {name:22} {work}, {found.status.words}")
     gc.plot.trajectories(fun, paths, x, y, ax)
-    ax.plot(*start, "ko", markersize=5)
-    ax.set(title=title)
-axes[0, 0].legend(frameon=False, fontsize="small")
+    ax.plot(*start, "ko", markersize=6, label="start")
+    ax.plot(*np.transpose(MINIMA[title]), "k*", markersize=12, linestyle="", label="minimum")
+    ax.set(title=title, xlabel="first parameter", ylabel="second parameter")
+handles = axes[0, 0].get_legend_handles_labels()
+fig.legend(*handles, loc="outside lower center", ncols=4, frameon=False)
+fig.suptitle("Paths of five minimizers from one start, over the contours of the function")
 plt.show()
 
 # %% A small network: 300 handwritten digits, one hidden layer, all examples at once. A product with
@@ -126,5 +135,6 @@ for name, (tx, work) in NETWORK.items():
     ax.plot(evals * work, values, label=name)
     print(f"  {name:22} loss {float(found.value):.4f}, {found.status.words}")
 ax.set(yscale="log", xlabel="work, in gradients", ylabel="loss", xlim=(0, BUDGET))
+ax.set(title="a small network, all examples at once")
 ax.legend(frameon=False, fontsize="small")
 plt.show()

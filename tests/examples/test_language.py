@@ -1,0 +1,42 @@
+"""Text: characters, words, sequences."""
+
+import re
+
+import pytest
+
+from tests.examples.running import run
+
+
+@pytest.mark.slow
+def test_train_text(tmp_path):
+    printed = run("language/train_text.py", tmp_path, small=False)
+    found = re.findall(
+        r"^(\w+) +(clipped|not clipped) *: loss (\S+) nats, longest gradient (\S+)$",
+        printed,
+        re.M,
+    )
+    loss = {(name, kind): float(value) for name, kind, value, _ in found}
+    longest = {(name, kind): float(norm) for name, kind, _, norm in found}
+    assert len(loss) == 6
+    # Where the run without a clip ends is chance, 4.5 to 47 nats by rounding; it may even be NaN.
+    assert not longest["RNN", "not clipped"] < 10 * longest["RNN", "clipped"]
+    assert not loss["RNN", "not clipped"] < loss["RNN", "clipped"] + 1
+    assert all(loss[name, "clipped"] < 2.6 for name in ("RNN", "LSTM", "GRU"))
+    assert (tmp_path / "out" / "train_text.png").stat().st_size > 20_000
+
+
+@pytest.mark.slow
+def test_train_words(tmp_path):
+    printed = run("language/train_words.py", tmp_path, small=False)
+    found = re.findall(
+        r"^(\w+) *: rare words ([\d.]+), all words ([\d.]+) nats; a row moves ([\d.]+)",
+        printed,
+        re.M,
+    )
+    rare, loss, drift = ({name: float(row[i]) for name, *row in found} for i in range(3))
+    assert loss.keys() == {"adam", "lazy_adam", "adagrad"}
+    assert all(x < 3.1 for x in loss.values())
+    assert rare["adagrad"] < rare["lazy_adam"]
+    assert drift["adam"] > 1.0
+    assert drift["lazy_adam"] == drift["adagrad"] == 0.0
+    assert (tmp_path / "out" / "train_words.png").stat().st_size > 20_000

@@ -1,0 +1,27 @@
+"""Ways to train."""
+
+import pytest
+
+from tests.examples.running import numbers, run
+
+
+@pytest.mark.example
+def test_game(tmp_path):
+    printed = run("training/game.py", tmp_path)
+    found = numbers(r"^(a .*?) *: distance (\S+) at first, (\S+) at the end", printed)
+    far = {" ".join(name.split()): end / first for name, (first, end) in found.items()}
+    assert far["a product gradient descent"] > 3
+    assert far["a product with momentum"] > 100
+    assert far["a product optimistic"] < 0.3
+    assert far["a Dirac-GAN gradient descent"] > 1.3
+    assert far["a Dirac-GAN optimistic"] < 0.8
+    for game in ("a product", "a Dirac-GAN"):
+        assert far[f"{game} optimistic Adam"] < far[f"{game} Adam"]
+
+
+@pytest.mark.example
+def test_same_curves(tmp_path):
+    printed = run("training/same_curves.py", tmp_path)
+    apart = numbers(r"^(.+, \w+): at most (\S+) apart, end [\d.]+$", printed)
+    assert len(apart) == 9
+    assert all(x < 1e-4 for (x,) in apart.values())
