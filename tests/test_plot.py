@@ -82,6 +82,52 @@ def test_a_spectral_density_is_drawn_over_the_eigenvalues():
     np.testing.assert_allclose(ax.get_ylim(), [1e-4, 30.0])  # of both
 
 
+def bowl(p):
+    return 3.0 + p[0] ** 2 + 10 * p[1] ** 4
+
+
+def test_a_minimization_is_drawn_over_its_evaluations():
+    found = gc.minimize(bowl, np.ones(2, np.float32), history=True, max_steps=40)
+    ax = gc.plot.minimization(found)
+    _, right = ax.figure.axes
+    evals, value, norm = (found.history[name] for name in ("evals", "value", "grad_norm"))
+    above = np.asarray(value, np.float64) - np.nanmin(value)
+    assert (above > 0).any()
+    drawn = ax.lines[0].get_xydata()
+    np.testing.assert_allclose(drawn, np.stack([evals, np.where(above > 0, above, np.nan)], 1))
+    norm = np.where(norm > 0, norm, np.nan)
+    np.testing.assert_allclose(right.lines[0].get_xydata(), np.stack([evals, norm], 1))
+    assert (ax.get_yscale(), right.get_yscale()) == ("log", "log")
+    assert ax.get_xlabel() == "evaluations of the value and its gradient"
+    assert ax.get_ylabel() == "value above the best found"
+    assert right.get_ylabel() == "largest magnitude in the gradient"
+    assert ax.get_title().replace("\n", " ") == found.message
+    assert gc.plot.minimization(found, ax) is ax
+
+
+@pytest.mark.parametrize("start", [0.0, 1.0, np.nan])
+def test_a_minimization_of_no_steps_is_drawn_too(start):
+    x0 = np.full(2, start, np.float32)
+    found = gc.minimize(bowl, x0, history=True, max_steps=0)
+    ax = gc.plot.minimization(found)
+    ax.figure.canvas.draw()
+    assert ax.get_title()
+
+
+def test_a_minimization_without_a_history_is_refused():
+    found = gc.minimize(bowl, np.ones(2, np.float32))
+    with pytest.raises(ValueError, match=r"no history\. Call minimize\(\.\.\., history=True\)"):
+        gc.plot.minimization(found)
+
+
+def test_minimizations_from_many_starts_are_drawn_one_by_one():
+    minimize = lambda x0: gc.minimize(bowl, x0, history=True, max_steps=5)
+    found = jax.vmap(minimize)(np.ones((3, 2), np.float32))
+    with pytest.raises(ValueError, match=r"many starts, \(3,\)\. Draw one of them"):
+        gc.plot.minimization(found)
+    assert gc.plot.minimization(jax.tree.map(lambda x: x[0], found)).lines
+
+
 def test_without_matplotlib_the_way_to_it_is_named(monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)

@@ -174,7 +174,7 @@ def test_the_names_are_found():
     assert {
         "gradchain.core.transformation.chain",
         "gradchain.losses.regression.l2_loss",
-        "gradchain.plot.schedule",
+        "gradchain.plot.curves.schedule",
     } < set(exported())
     assert len(exported()) > 200
 

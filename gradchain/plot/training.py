@@ -1,203 +1,25 @@
-"""Pictures, drawn with matplotlib; ``pip install "gradchain[plot]"`` brings it.
-
-Each function draws on given axes, or on new ones, and returns them; ``plot_history`` makes a figure
-of several.
-"""
+"""Pictures of training runs, in panels."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
-import jax
 import numpy as np
 
 from gradchain.core.errors import quote
-from gradchain.core.schedule import Schedule
-from gradchain.curvature.density import SpectralDensity
-from gradchain.schedules.range_test import LearningRateRange
+from gradchain.plot.axes import pyplot
 from gradchain.telemetry.writers import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-
-def _axes(ax: Axes | None) -> Axes:
-    """The axes given, or those of a new figure."""
-    return _pyplot().subplots(layout="constrained")[1] if ax is None else ax
-
-
-def _pyplot() -> Any:
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError('Pictures need matplotlib: pip install "gradchain[plot]".') from error
-    return plt
-
-
-def schedule(
-    schedule: Callable[..., Any],
-    steps: int | Sequence[int],
-    ax: Axes | None = None,
-    **line: Any,
-) -> Axes:
-    """Draw a schedule, or any function of the step.
-
-    Args:
-        schedule: the function to draw.
-        steps: the number of steps, or the steps themselves.
-        ax: where to draw; by default on new axes.
-        line: arguments of ``Axes.plot``: ``color=``, ``label=`` ...
-
-    Returns:
-        The axes.
-
-    Example:
-        >>> import gradchain as gc
-        >>> ax = gc.plot.schedule(gc.cosine_decay_schedule(1e-3, 100), 120)  # doctest: +SKIP
-    """
-    ax = _axes(ax)
-    counts = np.arange(steps) if isinstance(steps, int | np.integer) else np.asarray(steps)
-    if isinstance(schedule, Schedule):
-        values = schedule(counts)
-    else:
-        values = [schedule(int(count)) for count in counts]
-    ax.plot(counts, np.asarray(values, np.float64), **line)
-    ax.set(xlabel="step", ylabel="value")
-    return ax
-
-
-def learning_rate_range(found: LearningRateRange, ax: Axes | None = None) -> Axes:
-    """Draw the losses of a learning rate range test.
-
-    The rates that it suggests are marked.
-
-    Args:
-        found: the result of ``find_learning_rate``.
-        ax: where to draw; by default on new axes.
-
-    Returns:
-        The axes.
-    """
-    ax = _axes(ax)
-    ax.plot(
-        found.rates,
-        found.losses,
-        color="C0",
-        alpha=0.3,
-        linewidth=0.8,
-        label="loss",
-    )
-    ax.plot(found.rates, found.smoothed, color="C0", linewidth=1.8, label="smoothed")
-    text = f"steepest descent: {found.steepest:.1e}"
-    ax.axvline(found.steepest, color="C2", linestyle="--", label=text)
-    if found.decade_below is not None:
-        text = f"a tenth of the divergence: {found.decade_below:.1e}"
-        ax.axvline(found.decade_below, color="C1", linestyle=":", label=text)
-    ax.set(xscale="log", xlabel="learning rate", ylabel="loss")
-    # A single loss may be far above the smoothed ones.
-    ax.set_ylim(top=found.smoothed.max() + 0.1 * np.ptp(found.smoothed))
-    ax.legend(frameon=False)
-    return ax
-
-
-def spectral_density(
-    found: SpectralDensity,
-    ax: Axes | None = None,
-    **line: Any,
-) -> Axes:
-    """Draw the density of eigenvalues on a logarithmic scale.
-
-    Args:
-        found: the result of ``gradchain.curvature.spectral_density``.
-        ax: where to draw; by default on new axes.
-        line: arguments of ``Axes.plot``: ``color=``, ``label=`` ...
-
-    Returns:
-        The axes, which end at a hundred-thousandth of the highest density.
-    """
-    ax = _axes(ax)
-    density = np.asarray(found.density, np.float64)
-    ax.plot(np.asarray(found.grid), density, **line)
-    heights = np.concatenate([curve.get_ydata() for curve in ax.lines])
-    ax.set(
-        xlabel="eigenvalue",
-        ylabel="density",
-        yscale="log",
-        ylim=(1e-5 * heights.max(), 3 * heights.max()),
-    )
-    return ax
-
-
-# ------------------------------------------------------------------------------------------ metrics
-
 Columns: TypeAlias = dict[str, np.ndarray]
 
 _TOTALS = ("gradient_norm", "update_norm", "parameter_norm")
-
-
-def trajectories(
-    fun: Callable[[Any], jax.Array],
-    paths: dict[str, Any],
-    x: tuple[float, float],
-    y: tuple[float, float],
-    ax: Axes | None = None,
-    levels: int = 24,
-) -> Axes:
-    """Draw the paths of minimizers of a two-dimensional function.
-
-    The function is drawn as contours.
-
-    Args:
-        fun: a function of an array of two numbers, which can be traced.
-        paths: by label the points of each path, arrays ``(steps, 2)``, as ``minimize(...,
-            history="params")`` keeps them; rows of NaN are left out.
-        x: the range of the first number.
-        y: the range of the second.
-        ax: where to draw; by default on new axes.
-        levels: the number of contours; their distances grow with the height.
-
-    Returns:
-        The axes.
-
-    Example:
-        >>> import gradchain as gc
-        >>> bowl = lambda p: p[0] ** 2 + 4 * p[1] ** 2
-        >>> found = gc.minimize(bowl, jax.numpy.ones(2), history="params")
-        >>> paths = {"lbfgs": found.history["params"]}
-        >>> ax = gc.plot.trajectories(bowl, paths, (-2, 2), (-2, 2))  # doctest: +SKIP
-    """
-    ax = _axes(ax)
-    grid = np.stack(np.meshgrid(np.linspace(*x, 160), np.linspace(*y, 160)), axis=-1)
-    heights = np.asarray(jax.vmap(jax.vmap(fun))(grid), np.float64)
-    lowest = np.nanmin(heights)
-    shown = (
-        np.geomspace(
-            1.0,
-            1.0 + np.nanmax(heights) - lowest,
-            levels,
-        )
-        - 1.0
-        + lowest
-    )
-    ax.contour(
-        grid[..., 0],
-        grid[..., 1],
-        heights,
-        np.unique(shown),
-        colors="0.75",
-        linewidths=0.6,
-        linestyles="solid",
-    )
-    for label, path in paths.items():
-        points = np.asarray(path, np.float64)
-        points = points[np.isfinite(points).all(axis=1)]
-        ax.plot(*points.T, marker=".", markersize=4, linewidth=1.2, label=label)
-    ax.set(xlim=x, ylim=y)
-    return ax
 
 
 def plot_history(history: History | str | os.PathLike) -> Figure:
@@ -233,7 +55,7 @@ def plot_history(history: History | str | os.PathLike) -> Figure:
         )
     width = min(len(panels), 2)
     height = -(-len(panels) // 2)
-    fig, grid = _pyplot().subplots(
+    fig, grid = pyplot().subplots(
         height,
         width,
         figsize=(5.5 * width, 3.1 * height),

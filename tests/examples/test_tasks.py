@@ -1,0 +1,25 @@
+"""Tasks: rare events, recommendation, segmentation."""
+
+import pytest
+
+from tests.examples.running import numbers, run
+
+
+@pytest.mark.example
+def test_detect_fraud(tmp_path):
+    printed = run("tasks/detect_fraud.py", tmp_path)
+    found = numbers(
+        r"^(\w[\w -]+?) *: accuracy ([\d.]+), recall ([\d.]+), precision ([\d.]+),"
+        r" average precision ([\d.]+)$",
+        printed,
+    )
+    best = numbers(r"^(best possible) *: average precision ([\d.]+)$", printed)
+    plain, weighted, undone = (
+        found[name] for name in ("cross-entropy", "class weights", "weights undone")
+    )
+    assert weighted[0] < 0.999 <= plain[0]  # the one that finds most is the least accurate
+    assert weighted[1] > plain[1] + 0.4
+    assert weighted[2] < 0.4 < undone[2]
+    assert undone[0] > weighted[0]
+    assert undone[3] == weighted[3] < best["best possible"][0]
+    assert weighted[3] > 0.5
