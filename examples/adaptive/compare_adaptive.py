@@ -25,7 +25,7 @@ from sklearn.model_selection import train_test_split
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 STEPS, SEEDS, RATES, WIDTH = (100, 3, 5, 16) if SMALL else (400, 5, 9, 32)
 BATCH = 64

@@ -20,7 +20,7 @@ import numpy as np
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 PHASE, SEEDS = (500, 2) if SMALL else (1000, 5)
 RATES, PHASES, BATCH, COMMON, RARE, PRESENT, NOISE = 13, 8, 4, 10, 50, 0.04, 1.0

@@ -19,7 +19,7 @@ from flax import nnx
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 STEPS, SEEDS, RATES = (200, 2, jnp.array([0.1, 0.3]))
 if not SMALL:

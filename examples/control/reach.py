@@ -18,7 +18,7 @@ import numpy as np
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 EVALS, RATES = (120, 4) if SMALL else (600, 7)
 TIMES, DT, UPPER, LOWER, MASS, FRICTION = 50, 0.02, 0.5, 0.4, 1.0, 0.2

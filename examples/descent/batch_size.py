@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 BATCHES = np.array([4, 32, 512] if SMALL else [2**k for k in range(2, 11)])
 RATES = jnp.array([0.1, 0.4, 1.6] if SMALL else [0.05 * 2**k for k in range(7)])

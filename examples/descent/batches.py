@@ -21,7 +21,7 @@ from sklearn.datasets import load_diabetes
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 EPOCHS, SEEDS = (30, 4) if SMALL else (100, 20)
 RATE, START = 0.1, jnp.array([-0.6, 1.0])

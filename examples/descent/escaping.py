@@ -21,7 +21,7 @@ import numpy as np
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 STEPS, RUNS = (400, 200) if SMALL else (2000, 2000)
 RATE = 0.05

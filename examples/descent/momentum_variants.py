@@ -20,7 +20,7 @@ import numpy as np
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 STEPS, SPACING, SEEDS = (300, 0.2, 2) if SMALL else (300, 0.05, 8)
 CURVATURE, START = jnp.array([0.02, 1.0]), jnp.array([-10.0, 2.0])

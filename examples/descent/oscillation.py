@@ -20,7 +20,7 @@ import numpy as np
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 STEPS, RATES = (200, 151) if SMALL else (200, 601)
 STEEP, FLAT, DECAY = 1.0, 0.02, 0.9

@@ -20,7 +20,7 @@ import numpy as np
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 STEPS, RUNS = (300, 200) if SMALL else (1000, 2000)
 RATE, EXAMPLES = 0.03, 256

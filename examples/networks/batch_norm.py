@@ -23,7 +23,7 @@ from sklearn.model_selection import train_test_split
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 STEPS, WIDTH, DEPTH, COUNT = (250, 32, 3, 7) if SMALL else (600, 64, 6, 16)
 BATCH, ENOUGH = 64, 0.8 if SMALL else 0.9

@@ -23,7 +23,7 @@ from sklearn.model_selection import train_test_split
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 STEPS, BATCH = (80, 32) if SMALL else (150, 64)
 RATES = (0.01, 0.1, 1.0) if SMALL else (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)

@@ -20,7 +20,7 @@ from sklearn.model_selection import train_test_split
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 STEPS, WIDTH, SEEDS = (240, 128, 2) if SMALL else (800, 256, 4)
 EVERY, BATCH, IMAGES = 40, 50, 200

@@ -22,7 +22,7 @@ from sklearn.utils import shuffle
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 STEPS, WIDTH, COUNT = (400, 64, 3) if SMALL else (1500, 128, 6)
 EVERY, RATE = 10, 3e-3

@@ -22,7 +22,7 @@ from sklearn.model_selection import train_test_split
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SEED, EPOCHS, BATCH = 0, 2 if "--small" in sys.argv else 20, 64
 
 # %%

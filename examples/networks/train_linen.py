@@ -21,7 +21,7 @@ from sklearn.model_selection import train_test_split
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 EPOCHS, BATCH = 8 if "--small" in sys.argv else 20, 64
 
 images, labels = load_digits(return_X_y=True)

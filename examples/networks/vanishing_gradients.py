@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 DEPTH, WIDTH, STEPS, BATCH = (20, 32, 120, 32) if SMALL else (30, 64, 1000, 128)
 images, labels = load_digits(return_X_y=True)

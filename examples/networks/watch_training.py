@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 DEPTH, WIDTH, EVERY, BATCH = 8, 64, 10, 64
 STEPS = 120 if "--small" in sys.argv else 400
 images, labels = load_digits(return_X_y=True)

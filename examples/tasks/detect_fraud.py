@@ -20,7 +20,7 @@ from flax import nnx
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 STEPS, SEEDS, NUMBER = (800, 2, 100_000) if SMALL else (2000, 5, 400_000)
 

@@ -22,7 +22,7 @@ from sklearn.datasets import load_digits
 import gradchain as gc
 
 ROOT = Path(__file__).parents[2]
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 STEPS = 60 if SMALL else 200
 OPTIMIZERS = {
