@@ -28,8 +28,6 @@ STEPS, PER_DECADE = (200, 4) if SMALL else (400, 8)
 RATES = jnp.logspace(-4, 2, 6 * PER_DECADE + 1)
 SOME = ["adagrad", "adam", "lion", "rmsprop", "rprop", "sgd", "sgd, momentum 0.9"]
 
-# %%
-# The number of the landscape is an argument, so that an optimizer is compiled once for both.
 
 NAMES = ("Rosenbrock", "Himmelblau")
 STARTS = jnp.array([[-1.2, 1.0], [0.0, -0.5]])
@@ -96,10 +94,9 @@ for name in SHOWN:
     print(f"{name:27}:", "  ".join(shown))
 
 # %%
-# In the valley one group throws itself far across at a high rate and comes back (`adam`, `spam`,
-# `yogi`), another follows the floor in short steps (`lion`, `sign_sgd`, `rprop`). Plain `sgd` creeps
-# there and does not arrive, with momentum it does. Among the four minima most go to the nearest, and
-# far more arrive. The highest rates are better here than they would be with noise.
+# In the valley one group throws itself far across at a high rate and comes back (`adam`, `yogi`),
+# another follows the floor in short steps (`lion`, `sign_sgd`). Plain `sgd` creeps there and does
+# not arrive, with momentum it does. Among four minima nearly all arrive, and at the same one.
 
 Path("out").mkdir(exist_ok=True)
 columns = 8 if len(SHOWN) > 8 else 4
@@ -117,12 +114,10 @@ for which, (name, found) in enumerate(zip(NAMES, best, strict=True)):
         ax.plot(*np.transpose(MINIMA[which]), "k*", markersize=8, label="minimum")
         ax.set_title(f"{title}\nrate {rate:.2g}", fontsize=8)
         ax.set(xlim=WINDOWS[which][0], ylim=WINDOWS[which][1])
+        ax.set_xlabel("first parameter" if ax in axes[-1] else "", fontsize=8)
+        ax.set_ylabel("second parameter" if ax in axes[:, 0] else "", fontsize=8)
     for ax in axes.flat[len(found) :]:
         ax.remove()
-    for ax in axes[-1]:
-        ax.set_xlabel("first parameter", fontsize=8)
-    for ax in axes[:, 0]:
-        ax.set_ylabel("second parameter", fontsize=8)
     entries = {h.get_label(): h for ax in fig.axes for h in ax.get_lines()}
     fig.legend(entries.values(), entries, loc="outside lower center", ncols=4)
     fig.suptitle(f"{name}: {STEPS} steps of {len(found)} optimizers, each at its best rate")
