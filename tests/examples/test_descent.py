@@ -100,3 +100,14 @@ def test_sharp_minima(tmp_path):
     assert abs(start["all 256"] - end["all 256"]) < 2  # one start is on the border
     assert end["all 256"] > 20
     assert end["1"] < 3
+
+
+@pytest.mark.example
+def test_paths(tmp_path):
+    printed = run("descent/paths.py", tmp_path)
+    found = numbers(r"^([\w., ]+?) *: +(\S+) at rate \S+ +(\S+) at rate", printed)
+    valley, minima = ({name: row[i] for name, row in found.items()} for i in range(2))
+    assert len(found) == 7
+    assert valley["sgd, momentum 0.9"] < 0.01 < valley["sgd"] / 3  # a valley asks for momentum
+    assert sum(loss < 0.01 for loss in minima.values()) >= 5
+    assert printed.count("picture: ") == 2

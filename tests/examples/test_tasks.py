@@ -23,3 +23,17 @@ def test_detect_fraud(tmp_path):
     assert undone[0] > weighted[0]
     assert undone[3] == weighted[3] < best["best possible"][0]
     assert weighted[3] > 0.5
+
+
+@pytest.mark.example
+def test_segment_digits(tmp_path):
+    found = numbers(
+        r"^(cross-entropy|focal|Dice) *: overlap ([\d.]+), at its best threshold ([\d.]+),"
+        r" first third ([\d.]+), ink found ([\d.]+)$",
+        run("tasks/segment_digits.py", tmp_path),
+    )
+    assert found.keys() == {"cross-entropy", "focal", "Dice"}
+    assert found["cross-entropy"][0] < 0.1  # it still answers "nothing anywhere"
+    assert found["Dice"][0] > 0.2
+    assert found["Dice"][2] > found["cross-entropy"][2] + 0.03
+    assert all(overlap <= best for overlap, best, *_ in found.values())
