@@ -22,7 +22,7 @@ import numpy as np
 import gradchain as gc
 from gradchain.core.factory import FACTORIES
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 STEPS, PER_DECADE = (200, 4) if SMALL else (400, 8)
 RATES = jnp.logspace(-4, 2, 6 * PER_DECADE + 1)

@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 SIDE, WIDTH = 24, 8
 STEPS, BATCH, POOL = (110, 4, 440) if SMALL else (600, 16, 4000)
