@@ -27,8 +27,6 @@ SMALL = "--small" in sys.argv
 STEPS, PER_DECADE = (200, 4) if SMALL else (400, 8)
 RATES = jnp.logspace(-4, 2, 6 * PER_DECADE + 1)
 SOME = ["adagrad", "adam", "lion", "rmsprop", "rprop", "sgd", "sgd, momentum 0.9"]
-
-
 NAMES = ("Rosenbrock", "Himmelblau")
 STARTS = jnp.array([[-1.2, 1.0], [0.0, -0.5]])
 MINIMA = [[(1, 1)], [(3, 2), (-2.805, 3.131), (-3.779, -3.283), (3.584, -1.848)]]
@@ -102,8 +100,8 @@ Path("out").mkdir(exist_ok=True)
 columns = 8 if len(SHOWN) > 8 else 4
 for which, (name, found) in enumerate(zip(NAMES, best, strict=True)):
     rows = -(-len(found) // columns)
-    size = (1.6 * columns, 1.75 * rows + 1)
-    fig, axes = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True)
+    fig, axes = plt.subplots(rows, columns, sharex=True, sharey=True)
+    fig.set_size_inches(1.6 * columns, 1.75 * rows + 1)
     x, y = (np.linspace(*ends, 120) for ends in WINDOWS[which])
     heights = np.log10(1e-2 + height(np.stack(np.meshgrid(x, y), -1), which))
     for ax, (title, (path, rate, final)) in zip(axes.flat, found.items(), strict=False):

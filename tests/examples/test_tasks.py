@@ -37,3 +37,15 @@ def test_segment_digits(tmp_path):
     assert found["Dice"][0] > 0.2
     assert found["Dice"][2] > found["cross-entropy"][2] + 0.03
     assert all(overlap <= best for overlap, best, *_ in found.values())
+
+
+@pytest.mark.example
+def test_recommend(tmp_path):
+    found = numbers(
+        r"^(adam|lazy_adam) *: error ([\d.]+), rare films ([\d.]+), rows move ([\d.]+)",
+        run("tasks/recommend.py", tmp_path),
+    )
+    assert found["lazy_adam"][2] == 0.0
+    assert found["adam"][2] > 1.0
+    assert abs(found["adam"][0] - found["lazy_adam"][0]) < 0.05
+    assert all(0.45 < error < 0.65 for error, *_ in found.values())
