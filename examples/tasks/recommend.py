@@ -20,7 +20,7 @@ from flax import nnx
 
 import gradchain as gc
 
-plt.style.use(Path(__file__).parents[1] / "style.mplstyle")
+plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 USERS, FILMS, RATINGS, EPOCHS = (400, 300, 24_000, 6) if SMALL else (2000, 1000, 150_000, 8)
 BATCH, WIDTH, NOISE = 64, 4, 0.5

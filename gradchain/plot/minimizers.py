@@ -22,10 +22,12 @@ class Traced(Protocol):
     @property
     def history(self) -> dict[str, Tree] | None:
         """The numbers of each step by name."""
+        ...
 
     @property
     def message(self) -> str:
         """How it ended, in words."""
+        ...
 
 
 def minimization(result: Traced, ax: Axes | None = None) -> Axes:
