@@ -18,6 +18,11 @@ import gradchain as gc
 
 STEPS = 40
 KEPT = (1, 2, 5, 10, 20, 40)  # the steps whose numbers are compared
+RATES = 60  # the steps of a schedule that are compared
+FACTORS = [1.0 + (t % 7) for t in range(STEPS)]  # of gradients that are to be clipped
+VALUES = [round(3.0 / (1 + min(t, 9) + min(max(t - 25, 0), 5)), 3) for t in range(STEPS)]
+OVERFLOWS = {6, 7, 21}  # the steps whose gradients are infinite
+SHALLOW = 0.2  # a factor of the loss, with which the first gradient is short
 HERE = Path(__file__).parent
 NAMES = {"gc": gc, "jax": jax, "jnp": jnp}
 
@@ -59,56 +64,18 @@ def start() -> dict[str, np.ndarray]:
     return {"bias": rng.standard_normal(2), "kernel": rng.standard_normal((3, 2))}
 
 
-def loss(params: dict[str, jax.Array]) -> jax.Array:
-    """The mean square of a layer's errors."""
-    x, y = data()
-    return jnp.mean((jnp.tanh(jnp.asarray(x) @ params["kernel"]) + params["bias"] - y) ** 2)
-
-
-def our_start() -> dict[str, jax.Array]:
-    return {name: jnp.asarray(x) for name, x in start().items()}
-
-
 def flat(params: dict[str, Any]) -> np.ndarray:
     return np.concatenate([np.asarray(params[name]).ravel() for name in ("bias", "kernel")])
 
 
-def train(tx: Any, record: dict[str, Any] | None = None, **slots: Any) -> dict[str, Any]:
-    """Our parameters after each recorded step, in one compiled loop."""
-    _, path = run_ours(tx, lambda params, state: params, **slots)
-    return {"params": kept(path)}
-
-
-def run_ours(tx: Any, look: Callable, steps: int = STEPS, value: Any = None, scale: Any = None):
-    """Train, and look at parameters and state after each step.
-
-    ``value`` are numbers that go in as ``value=``, ``scale`` are factors of the gradients.
-    """
-    factors = jnp.ones(steps) if scale is None else jnp.asarray(scale)
-
-    def body(carry, x):
-        params, state = carry
-        grads = jax.tree.map(lambda g: x["factor"] * g, jax.grad(loss)(params))
-        extra = {} if value is None else {"value": x["value"]}
-        params, state = tx.step(grads, state, params, **extra)
-        return (params, state), look(params, state)
-
-    inputs = {"factor": factors} | ({} if value is None else {"value": jnp.asarray(value)})
-    first = our_start()
-    loop = jax.jit(lambda p, s: jax.lax.scan(body, (p, s), inputs))
-    (params, _), path = loop(first, tx.init(first))
-    return params, path
-
-
-def kept(path: dict[str, jax.Array]) -> list[list[float]]:
-    """The numbers of the recorded steps."""
-    return [flat({k: x[t - 1] for k, x in path.items()}).tolist() for t in KEPT if t <= STEPS]
-
-
-def rates(schedule: Any, record: dict[str, Any]) -> dict[str, Any]:
-    """Our schedule at the recorded steps."""
-    steps = jnp.arange(len(record["rates"]))
-    return {"rates": np.asarray(jax.jit(jax.vmap(schedule))(steps)).tolist()}
+def walk(step: Callable[[int], None], look: Callable[[], list[float]]) -> list[list[float]]:
+    """Make all steps of a loop, and look at the numbers of the recorded ones."""
+    found = []
+    for t in range(1, STEPS + 1):
+        step(t)
+        if t in KEPT:
+            found.append(look())
+    return found
 
 
 def value_of(row: Row) -> Any:

@@ -1,174 +1,21 @@
-"""What Keras has, what it is here, and how they differ: the tables of ``coming_from_keras.md``.
+"""What Keras has, what it is here, and how they differ: the tables of ``coming_from_keras.md``."""
 
-Keras runs in float64 on its torch backend: ``KERAS_BACKEND=torch``.
-"""
-
-import math
-from typing import Any
-
-import numpy as np
-
-from tests.migration.case import (
-    KEPT,
-    STEPS,
-    Row,
-    data,
-    flat,
-    rates,
-    start,
+from tests.migration.case import Row
+from tests.migration.keras_loops import (
+    averaged,
+    clipped,
+    plateau,
+    rate_by_epoch,
+    scaled,
+    scheduled,
 )
-from tests.migration.pytorch_rows import (
-    FACTORS,
-    OVERFLOWS,
-    RATES,
-    VALUES,
+from tests.migration.our_loops import (
     follow_averaged,
     follow_clipped,
     follow_plateau,
     follow_scaled,
+    rates,
 )
-
-# ------------------------------------------------------------------------------ the other side
-
-
-def origin() -> str:
-    keras = module()
-    return f"keras {keras.__version__}, backend {keras.backend.backend()}, float64"
-
-
-def module() -> Any:
-    import os
-
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    import keras
-
-    keras.backend.set_floatx("float64")
-    return keras
-
-
-def array(x: Any) -> np.ndarray:
-    return np.asarray(module().ops.convert_to_numpy(x))
-
-
-def made(call: str) -> Any:
-    optimizers = module().optimizers
-    return eval(call, vars(optimizers) | vars(optimizers.schedules))
-
-
-def variables() -> tuple[dict[str, Any], list[Any]]:
-    keras = module()
-    named = {k: keras.Variable(x, dtype="float64", name=k) for k, x in start().items()}
-    return named, list(named.values())
-
-
-def gradients(named: dict[str, Any], factor: float = 1.0) -> dict[str, np.ndarray]:
-    """The gradients of the loss, by hand."""
-    x, y = data()
-    w, b = (array(named[k]) for k in ("kernel", "bias"))
-    layer = np.tanh(x @ w)
-    back = 2 * (layer + b - y) / y.size * factor
-    return {"bias": back.sum(0), "kernel": x.T @ (back * (1 - layer**2))}
-
-
-def train_there(row: Row, call="", before=None, after=None, factors=None, look=None):
-    """Train in Keras; ``before`` may change the gradients of a step."""
-    optimizer = made(call or row.theirs)
-    named, all_variables = variables()
-    optimizer.build(all_variables)
-    found = []
-    for t in range(1, STEPS + 1):
-        grads = gradients(named, factors[t - 1] if factors else 1.0)
-        if before:
-            grads = before(t, optimizer, grads)
-        optimizer.apply(
-            [module().ops.convert_to_tensor(g) for g in grads.values()], all_variables
-        )
-        if after:
-            after(t, optimizer)
-        if t in KEPT:
-            seen = look(optimizer) if look else all_variables
-            found.append(flat({k: array(v) for k, v in zip(named, seen, strict=True)}).tolist())
-    return {"params": found}
-
-
-def numbers(row: Row) -> dict[str, Any]:
-    """Their numbers for a row."""
-    return (row.run or train_there)(row)
-
-
-def scheduled(row: Row) -> dict[str, Any]:
-    schedule = made(row.theirs)
-    return {"rates": [float(array(schedule(t))) for t in range(RATES)]}
-
-
-# ------------------------------------------------------------------------- loops of their own
-
-
-def clipped(row: Row) -> dict[str, Any]:
-    return train_there(row, factors=FACTORS)
-
-
-def averaged(row: Row) -> dict[str, Any]:
-    return train_there(row, look=lambda optimizer: optimizer._model_variables_moving_average)
-
-
-def scale_of(optimizer: Any) -> float:
-    return float(array(optimizer.scale_loss(module().ops.convert_to_tensor(1.0))))
-
-
-def scaled(row: Row) -> dict[str, Any]:
-    scales = []
-
-    def before(t, optimizer, grads):
-        scale = scale_of(optimizer)
-        grads = {k: scale * g for k, g in grads.items()}
-        return {k: g + math.inf for k, g in grads.items()} if t in OVERFLOWS else grads
-
-    def after(t, optimizer):
-        scales.append(scale_of(optimizer))
-
-    return train_there(row, before=before, after=after) | {"scales": scales}
-
-
-class Model:
-    """What a callback sees of a model."""
-
-    def __init__(self, optimizer: Any) -> None:
-        self.optimizer, self.stop_training = optimizer, False
-
-
-def callback(row: Row, model: Any) -> Any:
-    made = eval(row.theirs, vars(module().callbacks) | {"math": math})
-    made.set_model(model)
-    made.on_train_begin()
-    return made
-
-
-def plateau(row: Row) -> dict[str, Any]:
-    """A step is an epoch, and its value is known before it."""
-    callbacks = []
-
-    def before(t, optimizer, grads):
-        if not callbacks:
-            callbacks.append(callback(row, Model(optimizer)))
-        callbacks[0].on_epoch_end(t - 1, {"val_loss": VALUES[t - 1]})
-        return grads
-
-    return train_there(row, "SGD(0.3)", before)
-
-
-def rate_by_epoch(row: Row) -> dict[str, Any]:
-    """An epoch has five steps."""
-    optimizer = made("SGD(0.3)")
-    scheduler = callback(row, Model(optimizer))
-    found = []
-    for epoch in range(RATES // 5):
-        scheduler.on_epoch_begin(epoch)
-        found += [float(array(optimizer.learning_rate))] * 5
-    return {"rates": found}
-
-
-# ------------------------------------------------------------------------------------ the rows
 
 HAT = "`eps` of Keras is added before the correction of the bias, where it weighs more: "
 

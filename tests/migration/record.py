@@ -13,10 +13,11 @@ from tests.migration.case import HERE
 
 
 def record(library: str) -> None:
-    rows = importlib.import_module(f"tests.migration.{library}_rows")
-    found = {row.theirs: rows.numbers(row) for row in rows.ROWS if row.ours}
+    rows = importlib.import_module(f"tests.migration.{library}_rows").ROWS
+    there = importlib.import_module(f"tests.migration.{library}_loops")
+    found = {row.theirs: there.numbers(row) for row in rows if row.ours}
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(x)}" for name, x in found.items())
-    text = f'{{"origin": {json.dumps(rows.origin())}, "rows": {{\n{lines}\n}}}}\n'
+    text = f'{{"origin": {json.dumps(there.origin())}, "rows": {{\n{lines}\n}}}}\n'
     (HERE / f"{library}.json").write_text(text)
 
 
