@@ -45,7 +45,7 @@ lock: $(BIN)/python ## renew requirements/*.lock from pyproject.toml
 
 clean: ## remove what the targets wrote, except .venv
 	rm -rf out build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
-	rm -rf docs/_build docs/generated docs/gallery docs/sg_execution_times.rst out examples/*/out
+	rm -rf docs/_build docs/generated docs/gallery docs/sg_execution_times.rst examples/*/out
 	find gradchain tests benchmarks examples docs requirements -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:

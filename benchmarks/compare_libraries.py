@@ -82,14 +82,7 @@ def train_gradchain(name: str, x: np.ndarray, y: np.ndarray) -> tuple[list, Weig
     params = {k: jnp.asarray(w) for k, w in start().items()}
     state = tx.init(params)
     # <<<
-
-    def step(x, y):
-        nonlocal params, state
-        params, state, loss = train_step(params, state, x, y)
-        return loss
-
-    losses, seconds = loop(step, x, y)
-    return losses, {k: np.asarray(w) for k, w in params.items()}, seconds
+    return carried(train_step, params, state, x, y)
 
 
 def train_optax(name: str, x: np.ndarray, y: np.ndarray) -> tuple[list, Weights, float]:
@@ -118,14 +111,7 @@ def train_optax(name: str, x: np.ndarray, y: np.ndarray) -> tuple[list, Weights,
     params = {k: jnp.asarray(w) for k, w in start().items()}
     state = tx.init(params)
     # <<<
-
-    def step(x, y):
-        nonlocal params, state
-        params, state, loss = train_step(params, state, x, y)
-        return loss
-
-    losses, seconds = loop(step, x, y)
-    return losses, {k: np.asarray(w) for k, w in params.items()}, seconds
+    return carried(train_step, params, state, x, y)
 
 
 def train_torch(name: str, x: np.ndarray, y: np.ndarray) -> tuple[list, Weights, float]:
@@ -192,6 +178,20 @@ def train_keras(name: str, x: np.ndarray, y: np.ndarray) -> tuple[list, Weights,
 
     losses, seconds = loop(step, x, y)
     return losses, dict(zip(names, model.get_weights(), strict=True)), seconds
+
+
+def carried(
+    train_step: Callable, params: Any, state: Any, x: np.ndarray, y: np.ndarray
+) -> tuple[list, Weights, float]:
+    """Train by a step that takes parameters and state, and gives them back."""
+
+    def step(x, y):
+        nonlocal params, state
+        params, state, loss = train_step(params, state, x, y)
+        return loss
+
+    losses, seconds = loop(step, x, y)
+    return losses, {k: np.asarray(w) for k, w in params.items()}, seconds
 
 
 def loop(step: Callable, x: Any, y: Any) -> tuple[list[float], float]:
@@ -282,14 +282,11 @@ def counts() -> dict[str, dict[str, int]]:
 
 def count_gradchain() -> dict[str, int]:
     import gradchain as gc
-    from gradchain.core.factory import FACTORIES
+    from gradchain.inspection.listing import names_of
 
-    in_room = lambda f: ".optimizers." in f.function.__module__ and f.composite
     return {
-        "optimizers": sum(
-            f.kind is gc.GradientTransformation and in_room(f) for f in FACTORIES.values()
-        ),
-        "schedules": sum(f.kind is gc.Schedule for f in FACTORIES.values()),
+        "optimizers": len(gc.optimizers_named()),
+        "schedules": len(names_of("schedules")),
         "losses": len(functions(gc.losses)),
     }
 

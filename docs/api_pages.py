@@ -18,15 +18,13 @@ import catalogue
 
 import gradchain as gc
 
-#: The public rooms. ``as_optax`` has a page by hand; SciPy's interface has a name of its own.
-ROOMS = [
-    *(
-        getattr(gc, name)
-        for name in dir(gc)
-        if isinstance(getattr(gc, name), ModuleType) and name != "as_optax"
-    ),
-    gc.minimization.scipy,
-]
+#: The public rooms by their names. ``as_optax`` has a page by hand.
+ROOMS = {
+    f"gradchain.{name}": getattr(gc, name)
+    for name in dir(gc)
+    if isinstance(getattr(gc, name), ModuleType) and name != "as_optax"
+} | {"gradchain.minimization.scipy": gc.minimization.scipy}
+PLACES = {"gradchain": gc} | ROOMS
 
 
 def exports(room: ModuleType) -> Iterator[tuple[str, str]]:
@@ -49,7 +47,7 @@ def exports(room: ModuleType) -> Iterator[tuple[str, str]]:
 def public() -> dict[str, list[str]]:
     """The public names by the module that defines them, in the order of its source."""
     found: dict[str, set[str]] = {}
-    for room in (gc, *ROOMS):
+    for room in PLACES.values():
         for module, name in exports(room):
             found.setdefault(module, set()).add(name)
     return {module: sorted(names, key=place(module)) for module, names in sorted(found.items())}
@@ -64,10 +62,8 @@ def place(module: str) -> Callable[[str], int]:
 def public_path(module: str, name: str) -> str:
     """The name by which a user calls it, such as ``gradchain.adamw``; search shows this one."""
     thing = getattr(importlib.import_module(module), name)
-    places = {"gradchain": gc} | {f"gradchain.{n}": getattr(gc, n) for n in dir(gc)}
-    places["gradchain.minimization.scipy"] = gc.minimization.scipy
-    found = [place for place, room in places.items() if room in (gc, *ROOMS)]
-    return f"{next((x for x in found if getattr(places[x], name, None) is thing), module)}.{name}"
+    found = (place for place, room in PLACES.items() if getattr(room, name, None) is thing)
+    return f"{next(found, module)}.{name}"
 
 
 def directive(module: str, name: str) -> list[str]:

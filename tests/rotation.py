@@ -33,8 +33,6 @@ OF_MANY_TREES = (
     "test_watch.py::test_updates",
     "test_describe.py::test_bytes",
 )
-#: What `make test` leaves out.
-BY_DEFAULT = "not slow and not example"
 IDLE_PATTERN = "gradchain.core.idle.IdlePatternWarning"
 
 
@@ -45,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if is_random or any(part in item.nodeid for part in OF_MANY_TREES):
             item.add_marker(pytest.mark.filterwarnings(f"ignore::{IDLE_PATTERN}"))
     asked_by_name = config.getoption("keyword") or any("::" in path for path in config.args)
-    if config.getoption("markexpr") != BY_DEFAULT or asked_by_name:
+    if config.getoption("markexpr") not in config.getini("addopts") or asked_by_name:
         return
     chosen, left_out = [], []
     for item in items:

@@ -11,7 +11,7 @@ paths show how an optimizer moves, and not how well it trains a network.
 
 import sys
 from functools import partial
-from inspect import Parameter
+from inspect import Parameter, signature
 from pathlib import Path
 
 import jax
@@ -20,7 +20,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import gradchain as gc
-from gradchain.core.factory import FACTORIES
 
 plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
@@ -48,15 +47,14 @@ TWINS = {"adamw", "adamaxw", "nadamw", "lazy_adam", "lazy_adagrad", "asgd", "noi
 
 
 def needs_only_a_rate(name: str) -> bool:
-    known = FACTORIES[name].signature.parameters
+    known = signature(getattr(gc, name)).parameters
     asked = {k for k, p in known.items() if p.default is Parameter.empty}
     if name in TWINS or "learning_rate" not in known or asked - {"learning_rate"}:
         return False
     return not getattr(gc, name)(1.0).extras
 
 
-recipes = [name for name, f in FACTORIES.items() if f.composite and hasattr(gc, name)]
-OPTIMIZERS = {name: getattr(gc, name) for name in recipes if needs_only_a_rate(name)}
+OPTIMIZERS = {n: getattr(gc, n) for n in gc.optimizers_named() if needs_only_a_rate(n)}
 OPTIMIZERS["sgd, momentum 0.9"] = partial(gc.sgd, momentum=0.9)
 SHOWN = SOME if SMALL else sorted(OPTIMIZERS)
 

@@ -16,7 +16,6 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
@@ -157,7 +156,7 @@ def _add_describe(commands: Commands) -> None:
 def _list(arguments: Arguments) -> str:
     kinds = [kind for kind in KINDS if kind == arguments.which] or KINDS
     pattern = "*" if arguments.which in KINDS else arguments.which
-    names = {kind: [x for x in names_of(kind) if fnmatchcase(x, pattern)] for kind in kinds}
+    names = {kind: names_of(kind, pattern) for kind in kinds}
     if not any(names.values()):
         raise BadInput(_no_name_fits(pattern))
     if arguments.json:

@@ -38,12 +38,13 @@ def optimizers_named(pattern: str = "*") -> list[str]:
         raise TypeError(
             f"optimizers_named: pattern must be text, such as 'adam*', not {short(pattern)}"
         )
-    return [name for name in names_of("recipes") if fnmatchcase(name, pattern)]
+    return names_of("recipes", pattern)
 
 
-def names_of(kind: str) -> list[str]:
-    """The names of all factories of one kind, sorted."""
-    return sorted(name for name, factory in FACTORIES.items() if kind_of(factory) == kind)
+def names_of(kind: str, pattern: str = "*") -> list[str]:
+    """The names of one kind that fit a pattern, sorted."""
+    fitting = {name: x for name, x in FACTORIES.items() if fnmatchcase(name, pattern)}
+    return sorted(name for name, factory in fitting.items() if kind_of(factory) == kind)
 
 
 def kind_of(factory: Factory) -> str | None:
