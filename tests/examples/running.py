@@ -32,6 +32,13 @@ def run(name: str, folder: Path, *, small: bool = True) -> str:
     return done.stdout
 
 
+def accuracy(printed: str) -> float:
+    """What an example prints as its accuracy on held-out data."""
+    found = re.search(r"^held-out accuracy: ([\d.]+)$", printed, re.MULTILINE)
+    assert found, printed
+    return float(found[1])
+
+
 def numbers(pattern: str, printed: str) -> dict[str, list[float]]:
     """The numbers of the lines that fit: by the first group, those of the others."""
     rows = re.findall(pattern, printed, re.MULTILINE)

@@ -4,11 +4,7 @@ import re
 
 import pytest
 
-from tests.examples.running import numbers, run
-
-
-def accuracy(printed):
-    return float(re.search(r"^held-out accuracy: ([\d.]+)$", printed, re.MULTILINE)[1])
+from tests.examples.running import accuracy, numbers, run
 
 
 @pytest.mark.slow
@@ -33,16 +29,28 @@ def test_train_digits_small(tmp_path):
     assert printed.startswith("chain(")
 
 
-@pytest.mark.example
-def test_train_linen(tmp_path):
-    printed = run("networks/train_linen.py", tmp_path)
-    assert accuracy(printed) >= 0.93
+@pytest.mark.parametrize(
+    ("small", "least"),
+    [
+        pytest.param(True, 0.93, marks=pytest.mark.example),
+        pytest.param(False, 0.95, marks=pytest.mark.rotated(3)),
+    ],
+)
+def test_train_linen(tmp_path, small, least):
+    printed = run("networks/train_linen.py", tmp_path, small=small)
+    assert accuracy(printed) >= least
     assert re.search(r"^scale_by_adam/mu/Dense_0/kernel ", printed, re.MULTILINE)
 
 
-@pytest.mark.example
-def test_watch_training(tmp_path):
-    printed = run("networks/watch_training.py", tmp_path)
+@pytest.mark.parametrize(
+    ("small", "least"),
+    [
+        pytest.param(True, 0.8, marks=pytest.mark.example),
+        pytest.param(False, 0.93, marks=pytest.mark.slow),
+    ],
+)
+def test_watch_training(tmp_path, small, least):
+    printed = run("networks/watch_training.py", tmp_path, small=small)
     found = re.findall(
         r"^(.+): loss ([\d.]+), held-out accuracy ([\d.]+); unhealthy at first: (.+)$",
         printed,
@@ -51,8 +59,12 @@ def test_watch_training(tmp_path):
     sigmoids, rectifiers = ((float(row[1]), float(row[2]), row[3]) for row in found)
     assert sigmoids[0] > 2.2
     assert sigmoids[2].startswith("{'layer_0': 'vanishing'")
-    assert rectifiers[1] > 0.8
+    assert rectifiers[1] > least
     assert rectifiers[2] == "no layer"
+    assert all(
+        (tmp_path / "out" / f"watch_{name}.png").stat().st_size > 20_000
+        for name in ("sigmoids", "rectifiers")
+    )
 
 
 @pytest.mark.example

@@ -4,11 +4,7 @@ import re
 
 import pytest
 
-from tests.examples.running import run
-
-
-def accuracy(printed):
-    return float(re.search(r"^held-out accuracy: ([\d.]+)$", printed, re.MULTILINE)[1])
+from tests.examples.running import accuracy, run
 
 
 @pytest.mark.rotated(3)
