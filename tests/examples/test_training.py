@@ -25,3 +25,18 @@ def test_same_curves(tmp_path):
     apart = numbers(r"^(.+, \w+): at most (\S+) apart, end [\d.]+$", printed)
     assert len(apart) == 9
     assert all(x < 1e-4 for (x,) in apart.values())
+
+
+@pytest.mark.example
+def test_learn_rate(tmp_path):
+    printed = run("training/learn_rate.py", tmp_path)
+    found = numbers(
+        r"^(.+?) *: loss falls to (\S+) of .* rate ([\d.]+), mean .* ([\d.]+)$", printed
+    )
+    grid, shared, own = (
+        found[k] for k in ("best of the grid", "learned, shared", "learned, per step")
+    )
+    assert shared[0] < 1.3 * grid[0]  # where the grid is coarse, it is lower
+    assert abs(shared[1] - grid[1]) < 0.3
+    assert abs(shared[2] - grid[2]) < 0.1
+    assert own[0] < 0.6 * shared[0]
