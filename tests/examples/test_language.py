@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.examples.running import run
+from tests.examples.running import numbers, run
 
 
 @pytest.mark.slow
@@ -40,3 +40,14 @@ def test_train_words(tmp_path):
     assert drift["adam"] > 1.0
     assert drift["lazy_adam"] == drift["adagrad"] == 0.0
     assert (tmp_path / "out" / "train_words.png").stat().st_size > 20_000
+
+
+@pytest.mark.example
+def test_transformer(tmp_path):
+    printed = run("language/transformer.py", tmp_path)
+    bits = numbers(r"^(half-way|at the end) *: trained ([\d.]+), averaged ([\d.]+) bits", printed)
+    letters_alone = 4.7  # the entropy of single letters
+    assert max(bits["half-way"]) < letters_alone
+    assert max(bits["at the end"]) < min(bits["half-way"])
+    trained, averaged = bits["at the end"]
+    assert abs(trained - averaged) < 0.03  # the rate has fallen, so both are the same
