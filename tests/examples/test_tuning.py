@@ -33,3 +33,18 @@ def test_random_search(tmp_path):
     for _, _, mean, least, most, held in found.values():
         assert 0 < least < mean < most < 1
         assert held > 75
+
+
+@pytest.mark.example
+def test_halving(tmp_path):
+    printed = run("tuning/halving.py", tmp_path)
+    found = numbers(
+        r"^(\w+): (\d+) settings, validation loss (\S+), above 0.5 in (\d+) repeats, "
+        r"held out (\S+)%$",
+        printed,
+    )
+    halving, random = found["halving"], found["random"]
+    assert (halving[0], random[0]) == (16, 2)  # at equal cost
+    assert halving[1] < random[1] - 0.05
+    assert halving[2] < random[2]  # it seldom ends badly
+    assert halving[3] > 88
