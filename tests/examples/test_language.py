@@ -51,3 +51,14 @@ def test_transformer(tmp_path):
     assert max(bits["at the end"]) < min(bits["half-way"])
     trained, averaged = bits["at the end"]
     assert abs(trained - averaged) < 0.03  # the rate has fallen, so both are the same
+
+
+@pytest.mark.example
+def test_classify_text(tmp_path):
+    printed = run("language/classify_text.py", tmp_path)
+    accuracy = numbers(r"^(bag|convolution) *: training ([\d.]+), held out ([\d.]+)$", printed)
+    assert len(accuracy) == 2
+    for training, held_out in accuracy.values():
+        assert training > held_out + 0.05
+        assert held_out > 0.6  # the largest chapter has a quarter of the sentences
+    assert accuracy["bag"][1] > accuracy["convolution"][1] - 0.04
