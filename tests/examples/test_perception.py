@@ -16,3 +16,19 @@ def test_detect_digit(tmp_path):
     assert all(iou > guess + 0.2 for iou, *_ in found.values())
     assert all(share > 0.7 for _, share, _ in found.values())
     assert found["10 (1 - IoU)"][0] > found["1 - IoU"][0] + 0.03  # the weight counts
+
+
+@pytest.mark.example
+def test_recognise_speech(tmp_path):
+    printed = run("perception/recognise_speech.py", tmp_path)
+    silence = numbers(r"^(silence) *: in ([\d.]+) of the frames$", printed)["silence"][0]
+    found = numbers(
+        r"^(CTC|timing known) *: wrong ([\d.]+), blank in ([\d.]+) of the frames$",
+        printed,
+    )
+    first = numbers(r"^(CTC|timing known) *: at the first look, (\d+) symbols written$", printed)
+    assert first["CTC"][0] < 0.1 * first["timing known"][0]  # only blanks yet
+    assert found["CTC"][0] < 0.16
+    assert found["CTC"][0] < found["timing known"][0]
+    assert found["CTC"][1] > 1.5 * silence
+    assert abs(found["timing known"][1] - silence) < 0.05
