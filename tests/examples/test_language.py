@@ -62,3 +62,11 @@ def test_classify_text(tmp_path):
         assert training > held_out + 0.05
         assert held_out > 0.6  # the largest chapter has a quarter of the sentences
     assert accuracy["bag"][1] > accuracy["convolution"][1] - 0.04
+
+
+@pytest.mark.example
+def test_translate_dates(tmp_path):
+    printed = run("language/translate_dates.py", tmp_path)
+    right = numbers(r"^(attention|mean) *: ([\d.]+) of the held-out dates are right$", printed)
+    assert right["attention"][0] > 0.9
+    assert right["mean"][0] < 0.5
