@@ -70,3 +70,11 @@ def test_translate_dates(tmp_path):
     right = numbers(r"^(attention|mean) *: ([\d.]+) of the held-out dates are right$", printed)
     assert right["attention"][0] > 0.9
     assert right["mean"][0] < 0.5
+
+
+@pytest.mark.example
+def test_summarise(tmp_path):
+    printed = run("language/summarise.py", tmp_path)
+    rate = numbers(r"^([a-z ]+?) *: ([\d.]+) of the first lines found in (\d+)", printed)
+    assert rate["the network"][0] > rate["the shortest"][0] + 0.1
+    assert rate["the shortest"][0] > rate["a guess"][0] > rate["the longest"][0]
