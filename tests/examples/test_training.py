@@ -40,3 +40,14 @@ def test_learn_rate(tmp_path):
     assert abs(shared[1] - grid[1]) < 0.3
     assert abs(shared[2] - grid[2]) < 0.1
     assert own[0] < 0.6 * shared[0]
+
+
+@pytest.mark.example
+def test_averages(tmp_path):
+    printed = run("training/averages.py", tmp_path)
+    found = numbers(r"^(.+?) *: test loss (\S+) half way, (\S+) at the end$", printed)
+    assert len(found) == 4
+    end = {name: last for name, (_, last) in found.items()}
+    assert end["its moving average"] < end["constant rate"] - 0.02
+    assert end["schedule-free"] < end["constant rate"]
+    assert end["its moving average"] < end["cosine schedule"] + 0.02
