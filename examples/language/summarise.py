@@ -101,7 +101,7 @@ for name, rate in rates.items():
     print(f"{name:12}: {rate:.3f} of the first lines found in {len(held_x)} docstrings")
 
 # %% The network finds most first lines. The best rule, to take the shortest sentence, finds fewer.
-# The network knows how a summary begins, not what the text is about: it sees one sentence at a time.
+# It knows how a summary begins, not what the text is about: it sees one sentence at a time.
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), width_ratios=(2, 3))
 bars = left.barh(list(rates), list(rates.values()), color=["0.7", "0.7", "0.7", "C0"])
