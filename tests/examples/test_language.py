@@ -24,9 +24,9 @@ def test_train_text(tmp_path):
     assert all(loss[name, "clipped"] < 3.6 for name in ("RNN", "LSTM", "GRU"))  # a guess: 4.6
 
 
-@pytest.mark.slow
+@pytest.mark.example
 def test_train_words(tmp_path):
-    printed = run("language/train_words.py", tmp_path, small=False)
+    printed = run("language/train_words.py", tmp_path)
     found = re.findall(
         r"^(\w+) *: rare words ([\d.]+), all words ([\d.]+) nats; a row moves ([\d.]+)",
         printed,
@@ -34,11 +34,10 @@ def test_train_words(tmp_path):
     )
     rare, loss, drift = ({name: float(row[i]) for name, *row in found} for i in range(3))
     assert loss.keys() == {"adam", "lazy_adam", "adagrad"}
-    assert all(x < 3.1 for x in loss.values())
-    assert rare["adagrad"] < rare["lazy_adam"]
-    assert drift["adam"] > 1.0
+    assert all(x < 3.8 for x in loss.values())
+    assert rare["adagrad"] < rare["lazy_adam"] - 0.2
+    assert drift["adam"] > 0.3
     assert drift["lazy_adam"] == drift["adagrad"] == 0.0
-    assert (tmp_path / "out" / "train_words.png").stat().st_size > 20_000
 
 
 @pytest.mark.example
