@@ -51,3 +51,17 @@ def test_averages(tmp_path):
     assert end["its moving average"] < end["constant rate"] - 0.02
     assert end["schedule-free"] < end["constant rate"]
     assert end["its moving average"] < end["cosine schedule"] + 0.02
+
+
+@pytest.mark.example
+def test_finetune_lora(tmp_path):
+    printed = run("training/finetune_lora.py", tmp_path)
+    pattern = r"^(.+?) *: (\d+) numbers, (\d+) bytes of state, accuracy (\S+)$"
+    found = numbers(pattern, printed)
+    few, state, score = found["LoRA, rank 4"]
+    every, whole, best = found["all weights"]
+    assert few < 0.1 * every
+    assert state < 0.1 * whole
+    assert score > best - 0.1
+    base = numbers(r"^(base): accuracy (\S+) on digits, (\S+) mirrored$", printed)["base"]
+    assert score > base[1] + 0.3
