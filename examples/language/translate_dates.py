@@ -114,7 +114,7 @@ left.grid(visible=False)
 steps = np.r_[: CHUNKS + 1] * STEPS // CHUNKS
 low.plot(steps, np.array([[0, 0], *right]), label=["attention", "mean of all places"])
 low.set(xlabel="step", ylabel="held-out dates without an error", title="How many are right")
-low.legend(loc="center right")
+low.legend(loc="lower right", bbox_to_anchor=(1, 0.1))
 Path("out").mkdir(exist_ok=True)
 fig.savefig("out/translate_dates.png")
 print("picture: out/translate_dates.png")
