@@ -15,6 +15,7 @@ from gradchain import (
     schedules as schedules,
     searches as searches,
     telemetry as telemetry,
+    training as training,
     tree as tree,
 )
 from gradchain.checkpoints.adopt import adopt_state as adopt_state
@@ -362,6 +363,7 @@ _PUBLIC_ROOMS = frozenset(
         "searches",
         "slots",
         "telemetry",
+        "training",
         "tree",
     ]
 )

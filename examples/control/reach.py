@@ -25,8 +25,7 @@ TIMES, DT, UPPER, LOWER, MASS, FRICTION = 50, 0.02, 0.5, 0.4, 1.0, 0.2
 TARGETS = jnp.array([[0.7, 0.3], [0.3, 0.7], [-0.3, 0.7], [-0.7, 0.3], [0.3, 0.2], [-0.2, 0.4]])
 START = jnp.array([-0.5, 1.0, 0.0, 0.0])
 
-# %%
-# The arm lies on a table. It is two rods without weight, with a mass at the elbow and one at the
+# %% The arm lies on a table. It is two rods without weight, with a mass at the elbow and one at the
 # hand. Its state is two angles and their speeds.
 
 
@@ -45,11 +44,10 @@ def move(torques: jax.Array) -> jax.Array:
         angles, speeds = state[:2], state[2:]
         cross, twist = (MASS * UPPER * LOWER * f(angles[1]) for f in (jnp.cos, jnp.sin))
         end = MASS * LOWER**2
-        inertia = jnp.array(
-            [[2 * MASS * UPPER**2 + end + 2 * cross, end + cross], [end + cross, end]]
-        )
+        whole, both = 2 * MASS * UPPER**2 + end + 2 * cross, end + cross
         turning = twist * jnp.array([speeds[1] * (2 * speeds[0] + speeds[1]), -(speeds[0] ** 2)])
-        speeds += DT * jnp.linalg.solve(inertia, torque - FRICTION * speeds + turning)
+        inverse = jnp.array([[end, -both], [-both, whole]]) / (whole * end - both**2)
+        speeds += DT * inverse @ (torque - FRICTION * speeds + turning)
         state = jnp.concatenate([angles + DT * speeds, speeds])
         return state, state
 
@@ -68,45 +66,37 @@ def loss_fn(torques: jax.Array, target: jax.Array) -> jax.Array:
 
 
 def solve(tx: gc.GradientTransformation, target: jax.Array) -> tuple:
-    found = gc.minimize(
-        loss_fn, jnp.zeros((TIMES, 2)), tx, args=(target,), max_evals=EVALS, max_steps=EVALS,
-        tol=1e-7, history=True,
-    )  # fmt: skip
-    return found.params, found.value, found.history["value"], found.history["evals"]
-
-
-def sweep(tx: gc.GradientTransformation) -> tuple:
-    return jax.vmap(lambda target: solve(tx, target))(TARGETS)
+    options = {"max_evals": EVALS, "max_steps": EVALS, "tol": 1e-7, "history": True}
+    found = gc.minimize(loss_fn, jnp.zeros((TIMES, 2)), tx, args=(target,), **options)
+    states, history = move(found.params), found.history
+    arms = jax.vmap(places)(states)
+    return arms, states[-1, 2:], found.value, history["value"], history["evals"]
 
 
 rates = jnp.logspace(-2, 1, RATES)
 optimizers = {
-    "momentum": lambda: jax.vmap(lambda rate: sweep(gc.sgd(10 * rate, momentum=0.9)))(rates),
-    "Adam": lambda: jax.vmap(lambda rate: sweep(gc.adam(rate)))(rates),
-    "L-BFGS": lambda: jax.tree.map(lambda x: x[None], sweep(gc.lbfgs())),
+    "momentum": jax.vmap(lambda rate: gc.sgd(10 * rate, momentum=0.9))(rates),
+    "Adam": jax.vmap(gc.adam)(rates),
+    "L-BFGS": gc.lbfgs(),
 }
 found = {}
-for name, run in optimizers.items():
-    result = jax.tree.map(np.asarray, jax.jit(run)())
-    best = np.nanargmin(result[1].max(axis=1))
-    torques, _, losses, evals = (x[best] for x in result)
-    states = jax.vmap(move)(torques)
-    arms = np.asarray(jax.vmap(jax.vmap(places))(states))
-    off = 1000 * np.linalg.norm(arms[:, -1, 2] - TARGETS, axis=1)
-    turning = np.abs(states[:, -1, 2:]).max()
+for name, tx in optimizers.items():
+    count = 1 if name == "L-BFGS" else RATES
+    sweep = jax.jit(jax.vmap(jax.vmap(solve, (None, 0)), (0, None), axis_size=count))
+    result = jax.tree.map(np.asarray, sweep(tx, TARGETS))
+    best = np.nanargmin(result[2].max(axis=1))
+    arms, speeds, values, losses, evals = (x[best] for x in result)
+    off = 1000 * np.linalg.norm(arms[:, -1, 2] - TARGETS, axis=1).max()
+    turning, loss = np.abs(speeds).max(), values.max()
     found[name] = arms, losses, evals
-    print(
-        f"{name:8}: {off.max():7.2f} mm off at most, turns at {turning:.4f} rad/s, "
-        f"loss {result[1][best].max():.1e}"
-    )
+    print(f"{name:8}: {off:7.2f} mm off at most, turns at {turning:.4f} rad/s, loss {loss:.1e}")
 
-# %% All end within a few millimetres of each target, nearly at rest. L-BFGS is there first, with a
-# third of the gradients of momentum. For one target it ends in a minimum that swings the arm round
-# several times on its way. Momentum and Adam, at their best rates, end with a smaller loss there.
+# %% All end within a millimetre of each target, nearly at rest. L-BFGS is there first: it takes 40
+# gradients to a loss of 0.0001, momentum and Adam take hundreds. For one target (red) it ends in a
+# minimum that takes the long way round. Momentum and Adam end with a smaller loss.
 
 fig, axes = plt.subplots(1, 2, figsize=(10.5, 5.2), width_ratios=(1.2, 1))
-arms = found["L-BFGS"][0]
-for i, (arm, target) in enumerate(zip(arms, TARGETS, strict=True)):
+for i, (arm, target) in enumerate(zip(found["L-BFGS"][0], TARGETS, strict=True)):
     axes[0].plot(*arm[::7].transpose(2, 1, 0), color=f"C{i}", alpha=0.25, linewidth=1)
     axes[0].plot(*arm[:, 2].T, color=f"C{i}", linestyle=":", linewidth=2)
     axes[0].plot(*arm[-1].T, "o-", color=f"C{i}", linewidth=2.5, markersize=4)
@@ -118,9 +108,8 @@ axes[0].set_title("found by L-BFGS: path of the hand (dotted),\narm at the end, 
 for style, (name, (_, losses, evals)) in zip((":", "--", "-"), found.items(), strict=True):
     grid = np.arange(1, EVALS + 1)
     lines = [np.interp(grid, e[e > 0], v[e > 0]) for v, e in zip(losses, evals, strict=True)]
-    axes[1].plot(
-        grid, np.max(np.minimum.accumulate(lines, axis=1), axis=0), f"k{style}", label=name
-    )
+    hardest = np.minimum.accumulate(lines, axis=1).max(axis=0)
+    axes[1].plot(grid, hardest, f"k{style}", label=name)
 axes[1].set(xscale="log", yscale="log", xlabel="gradients computed", ylabel="loss")
 axes[1].set_title("the hardest of the six targets, best so far")
 axes[1].legend()

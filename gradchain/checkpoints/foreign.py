@@ -16,7 +16,6 @@ import numpy as np
 from gradchain.core.errors import quote
 from gradchain.core.stage import free_name
 from gradchain.core.types import Tree
-from gradchain.numerics.arithmetic import abs2
 from gradchain.tree.paths import distinct_leaves
 
 
@@ -63,7 +62,7 @@ def _same(stage: str, *slots: str, **others: Source) -> Translation:
     return Translation(stage, {**{name: name for name in slots}, **others})
 
 
-_VARIANCE = ("nu", lambda s: jax.tree.map(lambda nu, mu: nu - abs2(mu), s.nu, s.mu))
+_VARIANCE = ("nu", lambda s: jax.tree.map(lambda nu, mu: nu - (mu * mu.conj()).real, s.nu, s.mu))
 
 _times = lambda n: lambda mean: mean * jnp.asarray(n, mean.dtype)
 

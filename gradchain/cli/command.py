@@ -26,6 +26,7 @@ import gradchain
 from gradchain import plot
 from gradchain.config import from_config, to_config
 from gradchain.config.reading import BadInput, Config, read, title
+from gradchain.core.advice import brief
 from gradchain.core.call import Call
 from gradchain.core.factory import FACTORIES
 from gradchain.core.idle import IdlePatternWarning
@@ -35,7 +36,6 @@ from gradchain.core.types import Tree
 from gradchain.inspection.check import check
 from gradchain.inspection.describe import describe, table
 from gradchain.inspection.listing import KINDS, kind_of, names_of
-from gradchain.tree.limits import short
 
 _CONFIG = "a JSON or YAML file, or - for stdin"
 
@@ -298,7 +298,7 @@ def _shapes(name: str, node: Config, path: str) -> Tree:
         place = repr(path) if path else "the whole"
         raise BadInput(
             f"{title(name)}: {place} must be a shape, a list of sizes such as [2, 3],"
-            f" not {short(shape)}"
+            f" not {brief(shape)}"
         )
     try:
         with jax.enable_x64(True):

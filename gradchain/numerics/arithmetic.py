@@ -90,6 +90,25 @@ def debias(
     return average / -jnp.expm1(t * log_decay(decay))
 
 
+def move_moments(
+    x: jax.Array,
+    average: jax.Array,
+    variance: jax.Array,
+    t: jax.Array,
+    decay: float | jax.Array,
+    warm: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Moving mean and variance after the ``t``-th value ``x``.
+
+    While it is ``warm`` they are the mean and the variance of all values so far.
+    """
+    rate = jnp.where(warm, 1 / t, 1 - decay)
+    new_average = average + rate * (x - average)
+    # As Welford's sum in the warm-up.
+    square = (x - new_average) * (x - jnp.where(warm, average, new_average))
+    return new_average, variance + rate * (square - variance)
+
+
 def log_decay(decay: float | jax.Array) -> float | jax.Array:
     """``log(decay)``, in full precision for a Python float.
 

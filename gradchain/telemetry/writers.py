@@ -49,7 +49,7 @@ class Writer:
         self.close()
 
 
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The metrics of one step as Python numbers, without ``step``."""
     found = {name: np.asarray(x) for name, x in metrics.items() if name != "step"}
     for name, x in found.items():
@@ -108,7 +108,7 @@ class CsvWriter(Writer):
 
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
         """See ``Writer``."""
-        row = {"step": int(step)} | _numbers(metrics)
+        row = {"step": int(step)} | numbers_of(metrics)
         is_new = self._names is None
         names = list(row) if self._names is None else self._names
         missing = [name for name in names if name not in row]
@@ -150,7 +150,7 @@ class TensorBoardWriter(Writer):
 
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
         """See ``Writer``."""
-        for name, value in _numbers(metrics).items():
+        for name, value in numbers_of(metrics).items():
             self._writer.add_scalar(name, value, int(step))
         self._writer.flush()
 
@@ -265,7 +265,7 @@ class History(Writer):
         """See ``Writer``."""
         while self._rows and self._rows[-1][0] >= step:
             self._rows.pop()
-        row = _numbers(metrics)
+        row = numbers_of(metrics)
         self._rows.append((int(step), row))
         self._names |= dict.fromkeys(row)
 

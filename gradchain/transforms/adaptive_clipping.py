@@ -13,6 +13,7 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.trees import treewise
 from gradchain.core.types import Numeric
+from gradchain.numerics.arithmetic import move_moments
 from gradchain.numerics.counting import is_before
 from gradchain.numerics.lengths import shortening
 from gradchain.numerics.roots import root
@@ -134,22 +135,3 @@ def clip_by_zscore(
         return map_leaves(shortening(length, left).times, g), new
 
     return treewise(rule, mean=scalar, variance=scalar)
-
-
-def move_moments(
-    x: jax.Array,
-    average: jax.Array,
-    variance: jax.Array,
-    t: jax.Array,
-    decay: Numeric,
-    warm: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """Moving mean and variance after the ``t``-th value ``x``.
-
-    While it is ``warm`` they are the mean and the variance of all values so far.
-    """
-    rate = jnp.where(warm, 1 / t, 1 - decay)
-    new_average = average + rate * (x - average)
-    # As Welford's sum in the warm-up.
-    square = (x - new_average) * (x - jnp.where(warm, average, new_average))
-    return new_average, variance + rate * (square - variance)

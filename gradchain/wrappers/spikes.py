@@ -11,9 +11,9 @@ from gradchain.core.slots import counter, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair
+from gradchain.numerics.arithmetic import move_moments
 from gradchain.numerics.counting import at_most, increment, is_before
 from gradchain.numerics.roots import root
-from gradchain.transforms.adaptive_clipping import move_moments
 from gradchain.tree.norms import global_norm
 from gradchain.wrappers.guards import Guard, guarded_step
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.examples.running import run
+from tests.examples.running import numbers, run
 
 
 @pytest.mark.slow
@@ -68,3 +68,17 @@ def test_plot_spectrum(tmp_path):
         for k, v in re.findall(r"^(.+): eigenvalues from ([-\d.]+)", printed, re.MULTILINE)
     }
     assert ends["at the start"] < -0.5 < ends["after training"]
+
+
+@pytest.mark.example
+def test_physics(tmp_path):
+    printed = run("second_order/physics.py", tmp_path)
+    shares = numbers(
+        r"^(\w+ +\w+) *: ([\d.]+) % within one error, ([\d.]+) % within two", printed
+    )
+    kinds = {name.split()[0]: [] for name in shares}
+    for name, found in shares.items():
+        kinds[name.split()[0]].append(found)
+    assert len(kinds["independent"]) == len(kinds["drifting"]) == 5
+    assert all(60 < one < 76 and two > 90 for one, two in kinds["independent"])
+    assert all(one < 55 and two < 85 for one, two in kinds["drifting"])

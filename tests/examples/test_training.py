@@ -25,3 +25,43 @@ def test_same_curves(tmp_path):
     apart = numbers(r"^(.+, \w+): at most (\S+) apart, end [\d.]+$", printed)
     assert len(apart) == 9
     assert all(x < 1e-4 for (x,) in apart.values())
+
+
+@pytest.mark.example
+def test_learn_rate(tmp_path):
+    printed = run("training/learn_rate.py", tmp_path)
+    found = numbers(
+        r"^(.+?) *: loss falls to (\S+) of .* rate ([\d.]+), mean .* ([\d.]+)$", printed
+    )
+    grid, shared, own = (
+        found[k] for k in ("best of the grid", "learned, shared", "learned, per step")
+    )
+    assert shared[0] < 1.3 * grid[0]  # where the grid is coarse, it is lower
+    assert abs(shared[1] - grid[1]) < 0.3
+    assert abs(shared[2] - grid[2]) < 0.1
+    assert own[0] < 0.6 * shared[0]
+
+
+@pytest.mark.example
+def test_averages(tmp_path):
+    printed = run("training/averages.py", tmp_path)
+    found = numbers(r"^(.+?) *: test loss (\S+) half way, (\S+) at the end$", printed)
+    assert len(found) == 4
+    end = {name: last for name, (_, last) in found.items()}
+    assert end["its moving average"] < end["constant rate"] - 0.02
+    assert end["schedule-free"] < end["constant rate"]
+    assert end["its moving average"] < end["cosine schedule"] + 0.02
+
+
+@pytest.mark.example
+def test_finetune_lora(tmp_path):
+    printed = run("training/finetune_lora.py", tmp_path)
+    pattern = r"^(.+?) *: (\d+) numbers, (\d+) bytes of state, accuracy (\S+)$"
+    found = numbers(pattern, printed)
+    few, state, score = found["LoRA, rank 4"]
+    every, whole, best = found["all weights"]
+    assert few < 0.1 * every
+    assert state < 0.1 * whole
+    assert score > best - 0.1
+    base = numbers(r"^(base): accuracy (\S+) on digits, (\S+) mirrored$", printed)["base"]
+    assert score > base[1] + 0.3

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.examples.running import accuracy, run
+from tests.examples.running import accuracy, numbers, run
 
 
 @pytest.mark.rotated(3)
@@ -14,3 +14,33 @@ def test_sweep_learning_rates(tmp_path):
     assert 1e-3 < float(re.search(r"^best learning rate: (.+)$", printed, re.MULTILINE)[1]) < 0.2
     assert accuracy(printed) >= 0.95
     assert (tmp_path / "out" / "sweep_learning_rates.png").stat().st_size > 20_000
+
+
+@pytest.mark.example
+def test_random_search(tmp_path):
+    printed = run("tuning/random_search.py", tmp_path)
+    found = numbers(
+        r"^(\w+) *: discrepancy (\S+) to (\S+), best validation loss (\S+), from (\S+) to (\S+), "
+        r"held out (\S+)%$",
+        printed,
+    )
+    assert found.keys() == {"random", "Sobol"}
+    assert found["Sobol"][1] < 0.6 * found["random"][0]  # the least even against the most even
+    for _, _, mean, least, most, held in found.values():
+        assert 0 < least < mean < most < 1
+        assert held > 75
+
+
+@pytest.mark.example
+def test_halving(tmp_path):
+    printed = run("tuning/halving.py", tmp_path)
+    found = numbers(
+        r"^(\w+): (\d+) settings, validation loss (\S+), above 0.5 in (\d+) repeats, "
+        r"held out (\S+)%$",
+        printed,
+    )
+    halving, random = found["halving"], found["random"]
+    assert (halving[0], random[0]) == (16, 2)  # at equal cost
+    # Which of them is better is chance: the interval of the difference holds zero.
+    assert halving[1] < random[1] + 0.1
+    assert halving[3] > 85

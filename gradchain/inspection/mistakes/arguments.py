@@ -8,13 +8,12 @@ import jax.numpy as jnp
 from gradchain.core.by_label import ByLabel
 from gradchain.core.errors import VOCABULARY, quote
 from gradchain.core.idle import fits_no_path, globs, paths_of
-from gradchain.core.lift import Lift
+from gradchain.core.lift import Lift, PerLeaf
 from gradchain.core.selection import is_pattern, weight_matrices
 from gradchain.core.types import Tree
 from gradchain.inspection.mistakes.case import Case, Found, argument, is_adaptive
 from gradchain.tree.paths import named_leaves
 from gradchain.tree.selecting import keep_leaves, select
-from gradchain.wrappers.groups import Frozen
 
 
 def missing_arguments(case: Case) -> Found:
@@ -104,8 +103,8 @@ def _any(mask: Tree) -> bool:
 
 def freezes_everything(case: Case) -> Found:
     """Nothing is trained."""
-    is_whole = lambda p: isinstance(p.body, Frozen) and p.body.where is None
-    whole = [p for p in case.parts if is_whole(p) and len(p.position) == 1]
+    is_whole = lambda body: isinstance(body, PerLeaf) and body.freezes and body.where is None
+    whole = [p for p in case.parts if is_whole(p.body) and len(p.position) == 1]
     may_freeze = case.tx.freezes and case.params is not None
     leaves = jax.tree.leaves(case.tx.frozen(case.params)) if may_freeze else []
     if whole or (leaves and all(leaves)):

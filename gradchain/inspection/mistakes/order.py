@@ -24,13 +24,12 @@ from gradchain.inspection.mistakes.case import (
     rates,
     values,
 )
-from gradchain.wrappers.groups import Frozen
 
 
 def no_learning_rate(case: Case) -> Found:
     """Nothing turns a direction into a step downhill."""
     movers = [p for p in case.parts if flips(p) or has_rate(p) or is_unknown(p)]
-    leaves = [p for p in case.parts if not p.body.members and not isinstance(p.body, Frozen)]
+    leaves = [p for p in case.parts if not p.body.members and not p.body.freezes]
     if leaves and not movers:
         way_out = "End with scale_by_learning_rate(...)."
         text = f"the updates are a direction uphill, not a step. {way_out}"

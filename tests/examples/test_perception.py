@@ -1,0 +1,34 @@
+"""Perception: objects in images, symbols in sounds."""
+
+import pytest
+
+from tests.examples.running import numbers, run
+
+
+@pytest.mark.example
+def test_detect_digit(tmp_path):
+    printed = run("perception/detect_digit.py", tmp_path)
+    guess = numbers(r"^(middle) *: mean IoU ([\d.]+)$", printed)["middle"][0]
+    found = numbers(
+        r"^([^:]+?) *: mean IoU ([\d.]+), over one half ([\d.]+), class right ([\d.]+)$", printed
+    )
+    assert found.keys() == {"smooth L1", "1 - IoU", "10 (1 - IoU)"}
+    assert all(iou > guess + 0.2 for iou, *_ in found.values())
+    assert all(share > 0.7 for _, share, _ in found.values())
+    assert found["10 (1 - IoU)"][0] > found["1 - IoU"][0] + 0.03  # the weight counts
+
+
+@pytest.mark.example
+def test_recognise_speech(tmp_path):
+    printed = run("perception/recognise_speech.py", tmp_path)
+    silence = numbers(r"^(silence) *: in ([\d.]+) of the frames$", printed)["silence"][0]
+    found = numbers(
+        r"^(CTC|timing known) *: wrong ([\d.]+), blank in ([\d.]+) of the frames$",
+        printed,
+    )
+    first = numbers(r"^(CTC|timing known) *: at the first look, (\d+) symbols written$", printed)
+    assert first["CTC"][0] < 0.1 * first["timing known"][0]  # only blanks yet
+    assert found["CTC"][0] < 0.16
+    assert found["CTC"][0] < found["timing known"][0]
+    assert found["CTC"][1] > 1.5 * silence
+    assert abs(found["timing known"][1] - silence) < 0.05
