@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 import api_pages  # noqa: E402 - they lie beside this file
 import catalogue  # noqa: E402
+import libraries  # noqa: E402
 
 project = "gradchain"
 author = "The gradchain authors"
@@ -74,6 +75,7 @@ sphinx_gallery_conf = {
 def write_pages(app: Sphinx) -> None:
     """Write the pages that follow from the code."""
     catalogue.write(HERE / "generated")
+    libraries.write(HERE / "generated")
     api_pages.write(HERE / "generated" / "api")
 
 
