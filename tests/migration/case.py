@@ -22,6 +22,7 @@ RATES = 60  # the steps of a schedule that are compared
 FACTORS = [1.0 + (t % 7) for t in range(STEPS)]  # of gradients that are to be clipped
 VALUES = [round(3.0 / (1 + min(t, 9) + min(max(t - 25, 0), 5)), 3) for t in range(STEPS)]
 OVERFLOWS = {6, 7, 21}  # the steps whose gradients are infinite
+SICK = [0.5] * 6 + [float("nan")]  # the losses of a run that turns bad
 SHALLOW = 0.2  # a factor of the loss, with which the first gradient is short
 HERE = Path(__file__).parent
 NAMES = {"gc": gc, "jax": jax, "jnp": jnp}

@@ -4,11 +4,24 @@ Keras runs in float64 on its torch backend: ``KERAS_BACKEND=torch``.
 """
 
 import math
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tests.migration.case import FACTORS, OVERFLOWS, RATES, VALUES, Row, data, flat, start, walk
+from tests.migration.case import (
+    FACTORS,
+    OVERFLOWS,
+    RATES,
+    SICK,
+    VALUES,
+    Row,
+    data,
+    flat,
+    start,
+    walk,
+)
 
 
 def origin() -> str:
@@ -119,8 +132,8 @@ class Model:
         self.optimizer, self.stop_training = optimizer, False
 
 
-def callback(row: Row, model: Any) -> Any:
-    made = eval(row.theirs, vars(module().callbacks) | {"math": math})
+def callback(row: Row, model: Any, **names: str) -> Any:
+    made = eval(row.theirs, vars(module().callbacks) | names)
     made.set_model(model)
     made.on_train_begin()
     return made
@@ -148,3 +161,38 @@ def rate_by_epoch(row: Row) -> dict[str, Any]:
         scheduler.on_epoch_begin(epoch)
         found += [float(array(optimizer.learning_rate))] * 5
     return {"rates": found}
+
+
+def stopped(row: Row) -> dict[str, Any]:
+    """An epoch for each value: where it stops, and which one was the best."""
+    model = Model(None)
+    stopping = callback(row, model)
+    for epoch, value in enumerate(VALUES, start=1):
+        stopping.on_epoch_end(epoch, {"val_loss": value})
+        if model.stop_training:
+            break
+    return {"numbers": [epoch, stopping.best_epoch, stopping.best]}
+
+
+def stopped_by_nan(row: Row) -> dict[str, Any]:
+    model = Model(None)
+    guard = callback(row, model)
+    for step, value in enumerate(SICK, start=1):
+        guard.on_train_batch_end(step, {"loss": value})
+        if model.stop_training:
+            break
+    return {"numbers": [step]}
+
+
+def best_saved(row: Row) -> dict[str, Any]:
+    """A model whose only weight is the number of the epoch: which one is in the file."""
+    keras = module()
+    model = keras.Sequential([keras.layers.Dense(1, use_bias=False, input_shape=(1,))])
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "best.keras"
+        saver = callback(row, model, file=str(file))
+        for epoch, value in enumerate(VALUES, start=1):
+            model.set_weights([np.full((1, 1), float(epoch))])
+            saver.on_epoch_end(epoch, {"val_loss": value})
+        saved = keras.models.load_model(file).get_weights()[0].item()
+    return {"numbers": [saved]}

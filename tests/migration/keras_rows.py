@@ -3,17 +3,23 @@
 from tests.migration.case import Row
 from tests.migration.keras_loops import (
     averaged,
+    best_saved,
     clipped,
     plateau,
     rate_by_epoch,
     scaled,
     scheduled,
+    stopped,
+    stopped_by_nan,
 )
 from tests.migration.our_loops import (
     follow_averaged,
+    follow_best_saved,
     follow_clipped,
     follow_plateau,
     follow_scaled,
+    follow_stopped,
+    follow_stopped_by_nan,
     rates,
 )
 
@@ -244,6 +250,30 @@ def callbacks() -> list[Row]:
             " `atol`, `cooldown` is one less, `min_lr` is `min_scale`, relative to the rate",
             plateau,
             follow_plateau,
+        ),
+        row(
+            'EarlyStopping("val_loss", min_delta=0.01, patience=5, mode="min")',
+            "gc.training.EarlyStopping(5, min_delta=0.01)",
+            "you call `update(step, value, weights)`, and stop where `should_stop`; the best"
+            " weights are kept in `best.weights`, as `restore_best_weights=True` does",
+            stopped,
+            follow_stopped,
+        ),
+        row(
+            'ModelCheckpoint(file, "val_loss", save_best_only=True, mode="min")',
+            "gc.training.Checkpoints",
+            "`save(step, params, state, stopping)`: the `EarlyStopping` says which is the best;"
+            " the last is kept too, with the state, so that a run goes on as `BackupAndRestore`",
+            best_saved,
+            follow_best_saved,
+        ),
+        row(
+            "TerminateOnNaN()",
+            "gc.training.StopOnNaN(raises=False)",
+            "`check(step, loss=loss, grads=grads)` names the leaf; to leave such steps out, see"
+            " [`skip_nonfinite`](guards.md)",
+            stopped_by_nan,
+            follow_stopped_by_nan,
         ),
     ]
 

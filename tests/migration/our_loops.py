@@ -1,6 +1,7 @@
 """Our side of a row: how its numbers come from the value of our call and their record."""
 
 import math
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ from tests.migration.case import (
     KEPT,
     OVERFLOWS,
     SHALLOW,
+    SICK,
     STEPS,
     VALUES,
     data,
@@ -125,3 +127,27 @@ def follow_continued(make: Any, record: dict[str, Any]) -> dict[str, Any]:
     for _ in range(20):
         params, state = step(params, state)
     return {"params": [flat(params).tolist()]}
+
+
+def follow_stopped(stopping: Any, record: dict[str, Any]) -> dict[str, Any]:
+    for epoch, value in enumerate(VALUES, start=1):
+        stopping.update(epoch, value)
+        if stopping.should_stop:
+            break
+    return {"numbers": [epoch, stopping.best.step, stopping.best.value]}
+
+
+def follow_stopped_by_nan(stop: Any, record: dict[str, Any]) -> dict[str, Any]:
+    found = [step for step, value in enumerate(SICK, start=1) if stop.check(step, loss=value)]
+    return {"numbers": found}
+
+
+def follow_best_saved(make: Any, record: dict[str, Any]) -> dict[str, Any]:
+    epoch_of = lambda epoch: {"w": jnp.full((1, 1), float(epoch))}
+    best = gc.training.EarlyStopping(patience=None)
+    with tempfile.TemporaryDirectory() as folder, make(folder) as checkpoints:
+        for epoch, value in enumerate(VALUES, start=1):
+            best.update(epoch, value)
+            checkpoints.save(epoch, epoch_of(epoch), stopping=best)
+        saved = checkpoints.restore_best(epoch_of(0)).params["w"]
+    return {"numbers": [saved.item()]}
