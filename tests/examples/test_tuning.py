@@ -44,3 +44,13 @@ def test_halving(tmp_path):
     # Which of them is better is chance: the interval of the difference holds zero.
     assert halving[1] < random[1] + 0.1
     assert halving[3] > 85
+
+
+@pytest.mark.example
+def test_width(tmp_path):
+    printed = run("tuning/width.py", tmp_path)
+    shift = numbers(r"^(.+): best rate, narrowest over widest ([\d.]+)$", printed)
+    moved = numbers(r"^(.+): hidden units move ([\d.]+) times as far in the widest$", printed)
+    one, mup = "one rate for all layers", "muP"
+    assert shift[one][0] > 3 > shift[mup][0]
+    assert moved[one][0] > 1.5 > moved[mup][0] > 0.5
