@@ -29,6 +29,21 @@ def dot_exactly(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
 
 
+def triangle(matrix: jax.Array, right: jax.Array) -> tuple[jax.Array, jax.Array]:
+    r"""The triangle :math:`R` of a matrix :math:`Q R`, and :math:`Q^T b`.
+
+    The right side :math:`b` is one more column, so that :math:`Q` is never made. To make it would
+    also be a second decomposition beside that of :math:`R`: under ``jax.vmap`` on a CPU, two that
+    run at the same time can wait for each other's threads for ever.
+    """
+    rows, columns = matrix.shape
+    # With one more row the last column depends on no others, else QR has no derivative.
+    last = jnp.eye(1, columns + 1, columns, dtype=matrix.dtype)
+    whole = jnp.concatenate([jnp.column_stack([matrix, right]), last])
+    r = jnp.linalg.qr(whole, mode="r")[: min(rows, columns)]
+    return r[:, :-1], r[:, -1]
+
+
 def damped_step(
     jacobian: jax.Array, residuals: jax.Array, scales: jax.Array, damping: jax.Array
 ) -> jax.Array:
@@ -47,13 +62,13 @@ def damped_step(
         return scales
     units = power_of_two(scales)
     weights = jnp.sqrt(damping) * scales / units
-    q, r = jnp.linalg.qr(jnp.concatenate([jacobian / units[None], jnp.diag(weights)]))
+    stacked = jnp.concatenate([jacobian / units[None], jnp.diag(weights)])
+    r, target = triangle(stacked, jnp.pad(residuals, (0, units.size)))
     diagonal = jnp.diag(r)
     sizes = jnp.abs(diagonal)
     least = jnp.finfo(r.dtype).eps * jnp.max(sizes)
     least = jnp.where(least > 0, least, 1.0)
     missing = jnp.where(sizes > least, 0.0, least - diagonal)
-    target = dot_exactly(q[: residuals.size].T, residuals)
     return -jax.scipy.linalg.solve_triangular(r + jnp.diag(missing), target) / units
 
 
@@ -99,9 +114,9 @@ def step_within(
     if not jacobian.size:
         zero = jnp.zeros((), scales.dtype)
         return Within(jnp.zeros_like(scales), zero, zero, zero)
-    q, r = jnp.linalg.qr(jacobian / scales[None])
+    r, target = triangle(jacobian / scales[None], residuals)
     left, sizes, right = jnp.linalg.svd(r, full_matrices=False)
-    along = dot_exactly(left.T, dot_exactly(q.T, residuals))
+    along = dot_exactly(left.T, target)
     least = scales.size * jnp.finfo(sizes.dtype).eps * jnp.max(sizes)
     along = jnp.where(sizes > least, along, 0.0)
     sizes = jnp.where(sizes > least, sizes, 0.0)

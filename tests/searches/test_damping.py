@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradchain.numerics.arithmetic import power_of_two
-from gradchain.searches.damping import column_norms, damped_step, step_within
+from gradchain.searches.damping import column_norms, damped_step, step_within, triangle
 
 RNG = np.random.default_rng(0)
 UNITS = 2.0 ** np.array([-40, 0, 33, 7])
@@ -66,6 +66,26 @@ def test_units_change_no_digit(dtype, damping):
         )
         np.testing.assert_array_equal(other.step * units, one.step)
         np.testing.assert_array_equal(other.length, one.length)
+
+
+@pytest.mark.parametrize("shape", [(9, 4), (4, 4), (2, 4), (1, 1)])
+def test_the_triangle_of_a_matrix_and_the_right_side(shape):
+    matrix = RNG.standard_normal(shape) * 10.0 ** np.arange(-2 * shape[1], 0, 2)
+    right = 1e5 * RNG.standard_normal(shape[0])
+    q, r = np.linalg.qr(matrix)
+    found, target = map(np.asarray, triangle(jnp.asarray(matrix), jnp.asarray(right)))
+    signs = np.sign(np.diag(r)) * np.sign(np.diag(found))
+    units = np.linalg.norm(matrix, axis=0)
+    np.testing.assert_allclose(found / units, signs[:, None] * r / units, rtol=0, atol=1e-14)
+    unit = np.linalg.norm(right)
+    np.testing.assert_allclose(target / unit, signs * (q.T @ right) / unit, rtol=0, atol=1e-14)
+
+
+def test_a_step_to_residuals_of_zero_has_a_derivative():
+    jacobian = RNG.standard_normal((3, 3)) + 4 * np.eye(3)
+    step = lambda right: damped_step(jnp.asarray(jacobian), right, jnp.ones(3), 0.0)
+    slope = jax.jacfwd(step)(jacobian @ np.ones(3))
+    np.testing.assert_allclose(slope, -np.linalg.inv(jacobian), rtol=1e-9)
 
 
 def test_powers_of_two():
