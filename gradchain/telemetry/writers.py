@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradchain.core.errors import quote
+from gradchain.telemetry.metrics import COUNTERS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -218,7 +219,7 @@ class LiveTable(Writer):
     def _shows(self, name: str) -> bool:
         if self.show is not None:
             return any(fnmatch.fnmatchcase(name, glob) for glob in self.show)
-        shown = ("/learning_rate", "/clip_factor", "/skipped", "/dropped")
+        shown = ("/learning_rate", "/clip_factor", *(f"/{name}" for name in COUNTERS))
         return "/" not in name or name.endswith(shown)
 
     def close(self) -> None:

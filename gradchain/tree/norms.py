@@ -120,10 +120,32 @@ def all_finite(tree: Tree) -> jax.Array:
         >>> print(all_finite({"a": jnp.array([1.0, jnp.inf])}))
         False
     """
+    bad = _bad_leaves(tree)
+    return sum_over_shards(bad) == 0 if bad else jnp.array(True)
+
+
+def nonfinite_leaves(tree: Tree) -> jax.Array:
+    """For each leaf that is no hole, whether a number of it is not finite.
+
+    Inside ``shard_map`` it is asked of all shards, with as many reductions as ``all_finite`` makes.
+    """
+    bad = _bad_leaves(tree)
+    places: dict[tuple[str, ...], list[int]] = {}
+    for i, x in enumerate(bad):
+        places.setdefault(tuple(sorted(varying_axes(x))), []).append(i)
+    for axes, indices in places.items():
+        if axes:
+            sums = lax.psum(jnp.stack([bad[i] for i in indices]), axes)
+            for i, x in zip(indices, sums, strict=True):
+                bad[i] = x
+    return jnp.stack(bad) > 0 if bad else jnp.zeros(0, bool)
+
+
+def _bad_leaves(tree: Tree) -> list[jax.Array]:
+    """1 for each leaf that is not finite, else 0; of each shard alone."""
     rows = [(x,) for x in jax.tree.leaves(tree)]
     is_bad = lambda _, x: [1.0 - _is_finite(x)]
-    bad = [x for (x,) in map_rows(is_bad, [None] * len(rows), rows)]
-    return sum_over_shards(bad) == 0 if bad else jnp.array(True)
+    return [x for (x,) in map_rows(is_bad, [None] * len(rows), rows)]
 
 
 def _is_finite(x: jax.Array) -> jax.Array:
