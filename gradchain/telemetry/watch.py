@@ -82,8 +82,8 @@ def watch(
             each leaf, without metrics of its own.
         healthy: the least and the largest root mean square of a layer's gradient that is neither
             vanishing nor exploding, in units of the upper quartile of all layers whose gradient is
-            finite and not zero; of three or more, for of two the smaller is taken for the usual
-            one.
+            finite and not zero. Of only two such layers nothing says which is the usual one:
+            neither vanishes nor explodes.
         relative: whether ``healthy`` is in those units; else it is in units of the gradient.
 
     Raises:
