@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -10,12 +11,14 @@ from gradchain.core.ranges import Hyper, PositiveInt
 from gradchain.core.slots import counter, like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
-from gradchain.core.types import Numeric, Pair
+from gradchain.core.types import Numeric, Pair, State
 from gradchain.numerics.arithmetic import cast
 from gradchain.numerics.counting import increment, is_before
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.norms import nonfinite_leaves
-from gradchain.wrappers.guards import first_bad
+from gradchain.wrappers.guards import LOSS
+
+COUNTERS = ("count", "micro_step", "taken", "dropped", "dropped_in_a_row")
 
 
 @transform
@@ -84,9 +87,7 @@ def accumulate(inner: GradientTransformation | Pair, every: PositiveInt | Hyper)
             "count": jnp.where(steps, increment(s["count"]), s["count"]),
             "micro_step": jnp.where(last, 0, micro_step),
             "taken": jnp.where(last, 0, taken),
-            "dropped": jnp.where(finite, s["dropped"], increment(s["dropped"])),
-            "dropped_in_a_row": jnp.where(finite, 0, increment(s["dropped_in_a_row"])),
-            "bad_leaf": jnp.where(finite, s["bad_leaf"], first_bad(bad, g, s["inner"])),
+            **_drops(bad, s),
             "value_sum": value_sum,
             "gradient_sum": total,
             "inner": new,
@@ -95,17 +96,27 @@ def accumulate(inner: GradientTransformation | Pair, every: PositiveInt | Hyper)
     body = around(
         rule,
         inner=inner,
-        count=counter,
-        micro_step=counter,
-        taken=counter,
-        dropped=counter,
-        dropped_in_a_row=counter,
+        **dict.fromkeys(COUNTERS, counter),
         bad_leaf=counter(fill=-1),
         value_sum=scalar,
         gradient_sum=like_param,
     )
     body.micro_steps = every
     return body
+
+
+def _drops(bad: jax.Array, s: State) -> dict[str, jax.Array]:
+    """The slots that say which micro-batches were dropped.
+
+    Of the flags in ``bad`` the last is that of the loss.
+    """
+    finite, first = ~bad.any(), jnp.argmax(bad)
+    first = jnp.where(first == bad.size - 1, LOSS, first).astype(jnp.int32)
+    return {
+        "dropped": jnp.where(finite, s["dropped"], increment(s["dropped"])),
+        "dropped_in_a_row": jnp.where(finite, 0, increment(s["dropped_in_a_row"])),
+        "bad_leaf": jnp.where(finite, s["bad_leaf"], first),
+    }
 
 
 def _rounded(number: Numeric) -> Numeric:

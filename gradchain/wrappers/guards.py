@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from gradchain.core.around import Around, run_if
@@ -101,7 +102,7 @@ def bad_leaf(state: Tree, params: Params) -> str | None:
         places = [*of_params, *named_leaves(entry.get("inner", {})), ("value", None)]
         number = int(unboxed(entry["bad_leaf"]))
         if number >= 0:
-            return places[number][0]
+            return places[min(number, len(places) - 1)][0]
     return None
 
 
@@ -111,6 +112,9 @@ def _is_at_rest(entry: State) -> bool:
 
 
 # ------------------------------------------------------------------------- the parts of all guards
+
+#: The loss, for whoever does not count the leaves before it.
+LOSS = np.iinfo(np.int32).max
 
 _IN_A_ROW = {"skipped_in_a_row", "dropped_in_a_row"}
 
@@ -235,21 +239,6 @@ def _examine(
     flags = jnp.stack([*(x > 0 for x in bad), ~all_finite(value)])
     first = jnp.argmax(flags).astype(jnp.int32)
     return ~flags.any(), jnp.where(flags.any(), first, -1)
-
-
-def first_bad(bad: jax.Array, g: Updates, state: State) -> jax.Array:
-    """The first bad leaf of gradients and loss, by the number that ``bad_leaf`` reads.
-
-    Args:
-        bad: the ``nonfinite_leaves`` of the gradients, and of the loss if there is one.
-        g: the gradients.
-        state: the state of what is inside, whose leaves are counted before the loss.
-    """
-    leaves, _ = flatten(g)
-    live = [i for i, x in enumerate(leaves) if x is not None]
-    of_the_loss = len(leaves) + len(flatten(state)[0])
-    numbers = jnp.array([*live, of_the_loss], jnp.int32)
-    return numbers[jnp.argmax(bad)] if bad.size else numbers[-1]
 
 
 def _rows(
