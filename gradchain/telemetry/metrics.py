@@ -8,10 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.advice import meant
+from gradchain.core.advice import meant, nearest_names
 from gradchain.core.call import is_call
 from gradchain.core.entries import entries, held_by, unboxed
-from gradchain.core.errors import quote
 from gradchain.core.right_calls import called_as
 from gradchain.core.types import State, Tree
 from gradchain.inspection.hyperparams import Hyperparams
@@ -27,7 +26,7 @@ class Metrics(Hyperparams):
     def __missing__(self, name: str) -> float | jax.Array:
         if any(full.endswith(f"/{name}") for full in self):
             return super().__missing__(name)
-        found = f"there are {quote(self)}" if self else "there are none"
+        found = f"there are {nearest_names(name, self)}" if self else "there are none"
         hint = "" if _has_measured(self) else " To measure put a watch around: tx = gc.watch(tx)."
         near = meant(name, {full.rpartition("/")[2] for full in self})
         raise KeyError(f"no metric is called {name!r}; {found}.{near}{hint}")
@@ -60,7 +59,8 @@ def metrics(state: State) -> Metrics:
     Returns:
         The metrics by name; the end of a name is enough where only one ends so:
         ``metrics(state)["learning_rate"]``. Those of a ``watch`` inside a wrapper have its path in
-        front: ``accumulate/inner/gradient_norm``.
+        front, ``accumulate/inner/gradient_norm``, in which ``watch`` itself is left out as
+        ``hyperparams`` leaves it out.
 
     Example:
         >>> import gradchain as gc
