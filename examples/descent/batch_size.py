@@ -76,19 +76,19 @@ for batch in BATCHES:
     taken.append(steps_to_target(RATES, drawn).mean(1))
 steps, rates = np.min(taken, 1), np.asarray(RATES)[np.argmin(taken, 1)]
 
-# %% The noise scale, measured along one run with batches of 64, until it has reached the target.
+# %% The noise scale, estimated from the gradients of single examples, along one run with batches of
+# 64, until it has reached the target.
 
 
 def ten_steps(now: tuple, drawn: tuple) -> tuple:
-    one = jax.vmap(lambda x, chances: jax.grad(loss_fn)(now[0], x[None], chances[None]))
-    each = one(x[drawn[0].ravel()], jax.nn.one_hot(drawn[1].ravel(), 10))
-    ratio = gc.global_norm(each) / gc.global_norm(jax.grad(loss_fn)(now[0], x, chances))
+    chosen, labels = drawn[0].ravel(), jax.nn.one_hot(drawn[1].ravel(), 10)
+    each = jax.vmap(jax.grad(loss_fn), (None, 0, 0))(now[0], x[chosen], labels)
     now, loss = train(0.3, now, drawn)
-    return now, (loss, ratio**2 / drawn[0].size - 1)
+    return now, (loss, gc.curvature.gradient_noise_scale(each))
 
 
-loss, scales = jax.lax.scan(ten_steps, start, draw(40, 10, 64))[1]
-scales = np.asarray(scales)[: 1 + (loss < TARGET).argmax()]
+loss, found = jax.lax.scan(ten_steps, start, draw(40, 10, 64))[1]
+scales = np.asarray(found.scale)[: 1 + (loss < TARGET).argmax()]
 
 # %% The law of McCandlish et al. says that the steps are a minimum times 1 + bend / batch. Both are
 # fitted to the steps counted, by least relative squares.

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 
 import jax
 
-from gradchain.core.errors import quote, shape_dtype
+from gradchain.core.errors import first_names, quote, shape_dtype
 from gradchain.core.foreign_names import (
     ARGUMENTS,
     ATTRIBUTES,
@@ -188,9 +188,10 @@ def not_in_one_member(
 ) -> TypeError:
     """The error for a change that fits not one member."""
     found = f"{times} members have" if times else "no member has"
+    hint = "" if times else hints({name: value}, known)
     return TypeError(
         f"replace: {found} an argument {name!r}. The members are {quote(members)}; change one with"
-        f" tx.replace(member=tx['member'].replace({name}=...)).{hints({name: value}, known)}"
+        f" tx.replace(member=tx['member'].replace({name}=...)).{hint}"
     )
 
 
@@ -334,6 +335,18 @@ def meant(name: str, known: Iterable[str]) -> str:
     natives = [n for n in ARGUMENTS.get(name, "").split() if n in known]
     close = natives or difflib.get_close_matches(name, known, n=1)
     return f" Is {close[0]!r} meant?" if close else ""
+
+
+def nearest_names(name: str, known: Iterable[str]) -> str:
+    """Eight names for a message, those like ``name`` first."""
+    natives = ARGUMENTS.get(name, "").split()
+
+    def likeness(full: str) -> float:
+        end = full.rpartition("/")[2]
+        ratios = (difflib.SequenceMatcher(None, x, name).ratio() for x in (full, end))
+        return 1.0 if end in natives else max(ratios)
+
+    return first_names(sorted(known, key=likeness, reverse=True), 8)
 
 
 def pair_of_a_group(group: object) -> str:

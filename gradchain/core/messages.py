@@ -30,10 +30,10 @@ def place(path: str) -> str:
     return repr(path) if path else "the whole tree"
 
 
-def first_names(names: list[str]) -> str:
-    """The first five names for a message."""
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return quote(names[:5]) + more
+def first_names(names: list[str], most: int = 5) -> str:
+    """The first names for a message, five by default."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return quote(names[:most]) + more
 
 
 #: The order of the arguments, for whoever may have swapped them.

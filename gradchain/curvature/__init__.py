@@ -28,6 +28,10 @@ from gradchain.curvature.fisher import (
     fisher_operator as fisher_operator,
     fisher_vector_product as fisher_vector_product,
 )
+from gradchain.curvature.noise_scale import (
+    NoiseScale as NoiseScale,
+    gradient_noise_scale as gradient_noise_scale,
+)
 from gradchain.curvature.products import (
     Linearization as Linearization,
     dense as dense,

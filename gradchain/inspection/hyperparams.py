@@ -9,10 +9,10 @@ from typing import Any, TypeGuard
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.advice import meant
+from gradchain.core.advice import meant, nearest_names
 from gradchain.core.call import Call, is_call
 from gradchain.core.entries import as_dict, held_by, unboxed, way_to_a_dict
-from gradchain.core.errors import quote
+from gradchain.core.errors import first_names, quote
 from gradchain.core.right_calls import called_as
 from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation, as_transformation
@@ -33,11 +33,14 @@ class Hyperparams(dict):
             return self[found[0]]
         if found:
             raise KeyError(
-                f"{name!r} is the end of {len(found)} names, take one in full: {quote(found)}"
+                f"{name!r} is the end of {len(found)} names, take one in full:"
+                f" {first_names(found, 8)}; or all of them, {{k: x for k, x in numbers.items() if"
+                f" k.endswith({'/' + name!r})}}"
             )
         ends = {full.rpartition("/")[2] for full in self}
         raise KeyError(
-            f"no hyperparameter is called {name!r}; there are {quote(self)}.{meant(name, ends)}"
+            f"no hyperparameter is called {name!r}; there are {nearest_names(name, self)}."
+            f"{meant(name, ends)}"
         )
 
 
@@ -54,14 +57,16 @@ def hyperparams(tx: GradientTransformation, state: State) -> Hyperparams:
 
     A name is the path of a member in the state, and the argument: ``scale_by_adam/b1``,
     ``accumulate/inner/scale_by_learning_rate/learning_rate``. A ``watch`` around it adds nothing,
-    so that ``metrics`` names the same thing alike. Schedules are evaluated at the clock of their
-    member, which in a wrapper counts the steps that were made; ``tunable`` members give the numbers
-    in the state. A member that has a clock gives it as its ``step``, 0 before the first update;
-    ``step`` alone is the largest. The end of a name is enough where it is unique. It works under
-    ``jit`` too, and the result may leave it.
+    so that ``metrics`` names the same thing alike, unless it has another name, such as ``watch_2``;
+    where a member beside it has the same path, both paths are in full. Schedules are evaluated at
+    the clock of their member, which in a wrapper counts the steps that were made; ``tunable``
+    members give the numbers in the state. A member that has a clock gives it as its ``step``, 0
+    before the first update; ``step`` alone is the largest. The end of a name is enough where it is
+    unique. It works under ``jit`` too, and the result may leave it.
 
     Of foreign pairs nothing is known. A number that an optimizer finds by itself, for example the
-    scale of ``reduce_on_plateau``, is no hyperparameter; it stands in the state.
+    scale of ``reduce_on_plateau``, is no hyperparameter; it stands in the state. Nor are those of a
+    ``watch``, which change no update.
 
     Args:
         tx: the transformation.
@@ -113,7 +118,8 @@ def _hyperparams(
         if clock is not None:
             clocks.append(clock)
             found[f"{place}/step"] = clock
-        if not part.call.factory.composite:  # the members of a chain with a name follow
+        # The members of a chain with a name follow; the numbers of an observer change no update.
+        if not (part.call.factory.composite or "observer" in part.roles):
             found |= dict(
                 _numbers(
                     part.call,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from gradchain.core.errors import quote
+from gradchain.core.errors import first_names
 from gradchain.plot.axes import pyplot
 from gradchain.telemetry.writers import History
 
@@ -51,7 +51,7 @@ def plot_history(history: History | str | os.PathLike) -> Figure:
     if not panels:
         raise ValueError(
             "plot_history: there is no metric that it draws, such as 'loss', in"
-            f" {quote(history.names)}."
+            f" {first_names(history.names, 8)}."
         )
     width = min(len(panels), 2)
     height = -(-len(panels) // 2)

@@ -114,10 +114,13 @@ class Layers:
         low, high = (jnp.asarray(x, sizes.dtype) for x in self.healthy)
         finite = jnp.isfinite(sizes)
         unit: float | jax.Array = 1.0
+        is_known: bool | jax.Array = True
         if self.relative:
-            unit = _upper_quartile(jnp.where(finite & (sizes > 0), sizes, jnp.nan))
-        vanishing = (sizes == 0) | (sizes < low * unit)
-        exploding = ~finite | (sizes > high * unit)
+            moving = finite & (sizes > 0)
+            unit = _upper_quartile(jnp.where(moving, sizes, jnp.nan))
+            is_known = jnp.sum(moving) > 2  # of two that differ, either may be the sick one
+        vanishing = (sizes == 0) | (is_known & (sizes < low * unit))
+        exploding = ~finite | (is_known & (sizes > high * unit))
         state = exploding.astype(sizes.dtype) - (vanishing & finite).astype(sizes.dtype)
         found |= {f"health/{layer}": x for layer, x in zip(rms, state, strict=True)}
         return found | {"vanishing": jnp.sum(state < 0), "exploding": jnp.sum(state > 0)}

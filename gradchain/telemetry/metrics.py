@@ -8,17 +8,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.advice import meant
+from gradchain.core.advice import meant, nearest_names
 from gradchain.core.call import is_call
 from gradchain.core.entries import entries, held_by, unboxed
-from gradchain.core.errors import quote
 from gradchain.core.right_calls import called_as
 from gradchain.core.types import State, Tree
 from gradchain.inspection.hyperparams import Hyperparams
 from gradchain.telemetry.layers import TOTALS
 from gradchain.tree.paths import Leaf
 
-_COUNTERS = ("skipped", "dropped")
+COUNTERS = ("skipped", "skipped_in_a_row", "dropped", "dropped_in_a_row")
 
 
 class Metrics(Hyperparams):
@@ -27,14 +26,14 @@ class Metrics(Hyperparams):
     def __missing__(self, name: str) -> float | jax.Array:
         if any(full.endswith(f"/{name}") for full in self):
             return super().__missing__(name)
-        found = f"there are {quote(self)}" if self else "there are none"
+        found = f"there are {nearest_names(name, self)}" if self else "there are none"
         hint = "" if _has_measured(self) else " To measure put a watch around: tx = gc.watch(tx)."
         near = meant(name, {full.rpartition("/")[2] for full in self})
         raise KeyError(f"no metric is called {name!r}; {found}.{near}{hint}")
 
 
 def _has_measured(names: Iterable[str]) -> bool:
-    return any(name.rpartition("/")[2] not in _COUNTERS for name in names)
+    return any(name.rpartition("/")[2] not in COUNTERS for name in names)
 
 
 jax.tree_util.register_pytree_with_keys(
@@ -51,8 +50,8 @@ def metrics(state: State) -> Metrics:
     They come as a flat dict by name. It works inside ``jit`` and ``scan``, where it can be returned
     step by step, and outside; on the state of any chain in which a ``watch`` stands somewhere, with
     all that is in it; also as ``nnx.Optimizer`` and ``TrainState`` hold it. Counters of skipped
-    steps, slots called ``skipped`` or ``dropped``, are found without a ``watch`` too and are always
-    those of this state: ``accumulate/dropped``.
+    steps, slots called ``skipped`` or ``dropped``, and the same with ``_in_a_row``, are found
+    without a ``watch`` too and are always those of this state: ``accumulate/dropped``.
 
     Args:
         state: the state that ``init`` or ``update`` returned.
@@ -60,13 +59,16 @@ def metrics(state: State) -> Metrics:
     Returns:
         The metrics by name; the end of a name is enough where only one ends so:
         ``metrics(state)["learning_rate"]``. Those of a ``watch`` inside a wrapper have its path in
-        front: ``accumulate/inner/gradient_norm``.
+        front, ``accumulate/inner/gradient_norm``, in which ``watch`` itself is left out as
+        ``hyperparams`` leaves it out.
 
     Example:
         >>> import gradchain as gc
         >>> tx = gc.accumulate(gc.sgd(0.1), every=2)
-        >>> print(metrics(tx.init(jnp.zeros(1))))
-        {'accumulate/dropped': Array(0, dtype=int32)}
+        >>> for name, count in metrics(tx.init(jnp.zeros(1))).items():
+        ...     print(name, count)
+        accumulate/dropped 0
+        accumulate/dropped_in_a_row 0
     """
     if is_call(state):
         raise TypeError(
@@ -85,7 +87,7 @@ def _search(node: Tree, above: tuple[str, ...], found: dict[str, Any]) -> None:
             for k, x in entries(entry["metrics"]).items():
                 found["/".join((*above_watch, k))] = unboxed(x)
             _search(entry.get("inner", {}), above_watch, found)
-        elif name in _COUNTERS and _is_counter(unboxed(below)):
+        elif name in COUNTERS and _is_counter(unboxed(below)):
             found["/".join((*above, name))] = unboxed(below)
         else:
             _search(below, (*above, name), found)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.columns import Columns
-from gradchain.core.errors import check_slots, quote
+from gradchain.core.errors import check_slots, first_names
 from gradchain.core.intervals import refuse_inverted
 from gradchain.core.ranges import StaticPositiveInt
 from gradchain.core.restored import check_numbers
@@ -82,8 +82,8 @@ def watch(
             each leaf, without metrics of its own.
         healthy: the least and the largest root mean square of a layer's gradient that is neither
             vanishing nor exploding, in units of the upper quartile of all layers whose gradient is
-            finite and not zero; of three or more, for of two the smaller is taken for the usual
-            one.
+            finite and not zero. Of only two such layers nothing says which is the usual one:
+            neither vanishes nor explodes.
         relative: whether ``healthy`` is in those units; else it is in units of the gradient.
 
     Raises:
@@ -309,8 +309,8 @@ def _names(body: Watched, state: State, params: Params) -> list[str]:
     same = [name for name, times in collections.Counter(names).items() if times > 1]
     if same:
         raise ValueError(
-            f"watch: two metrics are called {quote(same)}, because a member, a group or a layer has"
-            " the name of another, or of a metric. Give one another name."
+            f"watch: two metrics are called {first_names(same)}, because a member, a group or a"
+            " layer has the name of another, or of a metric. Give one another name."
         )
     return names
 

@@ -25,7 +25,9 @@ from typing import TYPE_CHECKING, Any, Self
 import jax.numpy as jnp
 import numpy as np
 
-from gradchain.core.errors import quote
+from gradchain.core.advice import nearest_names
+from gradchain.core.errors import first_names
+from gradchain.telemetry.metrics import COUNTERS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,8 +117,8 @@ class CsvWriter(Writer):
         strange = [name for name in row if name not in names]
         if missing or strange:
             raise ValueError(
-                f"CsvWriter: {str(self.path)!r} has no column for {quote(strange)}, and"
-                f" has one for {quote(missing)}, which got no number. A file has the"
+                f"CsvWriter: {str(self.path)!r} has no column for {first_names(strange)}, and"
+                f" has one for {first_names(missing)}, which got no number. A file has the"
                 " same metrics in every row: write these to another file."
             )
         with open(self.path, "a", newline="", encoding="utf-8") as file:
@@ -218,7 +220,7 @@ class LiveTable(Writer):
     def _shows(self, name: str) -> bool:
         if self.show is not None:
             return any(fnmatch.fnmatchcase(name, glob) for glob in self.show)
-        shown = ("/learning_rate", "/clip_factor", "/skipped", "/dropped")
+        shown = ("/learning_rate", "/clip_factor", *(f"/{name}" for name in COUNTERS))
         return "/" not in name or name.endswith(shown)
 
     def close(self) -> None:
@@ -294,7 +296,8 @@ class History(Writer):
         for row in csv.DictReader(io.StringIO(_whole_rows(Path(path)), newline="")):
             if "step" not in row:
                 raise ValueError(
-                    f"History.read: {str(path)!r} has no column 'step', only {quote(row)}."
+                    f"History.read: {str(path)!r} has no column 'step', only"
+                    f" {first_names(list(row), 8)}."
                 )
             step = int(row.pop("step"))
             history.write(step, {name: float(x) for name, x in row.items()})
@@ -319,7 +322,8 @@ class History(Writer):
         ends = [name] if name in self._names else ends
         if len(ends) != 1:
             raise KeyError(
-                f"{len(ends)} metrics are called {name!r}; there are {quote(self._names)}."
+                f"{len(ends)} metrics are called {name!r}; there are"
+                f" {nearest_names(name, self._names)}."
             )
         return np.array([row.get(ends[0], np.nan) for _, row in self._rows])
 

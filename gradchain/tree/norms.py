@@ -17,7 +17,7 @@ from gradchain.numerics.lengths import Length, root_of_squares, scaled, shorteni
 from gradchain.numerics.reductions import largest, varying_axes
 from gradchain.numerics.roots import root
 from gradchain.tree.mapping import map_leaves, map_rows, real_dtype_of, upcast
-from gradchain.tree.paths import Tree
+from gradchain.tree.paths import Tree, flatten
 
 
 def sum_of_magnitudes(tree: Tree) -> jax.Array:
@@ -120,10 +120,33 @@ def all_finite(tree: Tree) -> jax.Array:
         >>> print(all_finite({"a": jnp.array([1.0, jnp.inf])}))
         False
     """
-    rows = [(x,) for x in jax.tree.leaves(tree)]
-    is_bad = lambda _, x: [1.0 - _is_finite(x)]
-    bad = [x for (x,) in map_rows(is_bad, [None] * len(rows), rows)]
+    bad = _bad_leaves(jax.tree.leaves(tree))
     return sum_over_shards(bad) == 0 if bad else jnp.array(True)
+
+
+def nonfinite_leaves(tree: Tree) -> jax.Array:
+    """For each leaf whether a number is not finite.
+
+    Holes are among the leaves. Inside ``shard_map`` it is asked of all shards, with as many
+    reductions as ``all_finite`` makes.
+    """
+    leaves, _ = flatten(tree)
+    live = [i for i, x in enumerate(leaves) if x is not None]
+    bad = dict(zip(live, _bad_leaves([leaves[i] for i in live]), strict=True))
+    places: dict[tuple[str, ...], list[int]] = {}
+    for i, x in bad.items():
+        places.setdefault(tuple(sorted(varying_axes(x))), []).append(i)
+    for axes, indices in places.items():
+        if axes:
+            sums = lax.psum(jnp.stack([bad[i] for i in indices]), axes)
+            bad |= zip(indices, sums, strict=True)
+    return jnp.stack([bad.get(i, jnp.zeros(())) for i in range(len(leaves))]) > 0
+
+
+def _bad_leaves(leaves: list[jax.Array]) -> list[jax.Array]:
+    """1 for each leaf that is not finite, else 0."""
+    is_bad = lambda _, x: [1.0 - _is_finite(x)]
+    return [x for (x,) in map_rows(is_bad, [None] * len(leaves), [(x,) for x in leaves])]
 
 
 def _is_finite(x: jax.Array) -> jax.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -10,11 +11,14 @@ from gradchain.core.ranges import Hyper, PositiveInt
 from gradchain.core.slots import counter, like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
-from gradchain.core.types import Numeric, Pair
+from gradchain.core.types import Numeric, Pair, State
 from gradchain.numerics.arithmetic import cast
 from gradchain.numerics.counting import increment, is_before
 from gradchain.tree.mapping import map_leaves
-from gradchain.tree.norms import all_finite
+from gradchain.tree.norms import nonfinite_leaves
+from gradchain.wrappers.guards import LOSS
+
+COUNTERS = ("count", "micro_step", "taken", "dropped", "dropped_in_a_row")
 
 
 @transform
@@ -27,11 +31,12 @@ def accumulate(inner: GradientTransformation | Pair, every: PositiveInt | Hyper)
 
     ``inner`` runs on every :math:`k`-th micro-step alone, and its clock counts its own steps. There
     is one accumulator, in float32 at least. A micro-batch whose gradient, or ``value``, is not
-    finite is left out of the mean, so that :math:`n \le k`, and counted in the slot ``dropped``; if
-    all are, no step is made. ``value=`` reaches ``inner`` as the mean over the micro-batches; other
-    extra arguments as they are at the last of them. Pass ``value=`` at all micro-batches of a step
-    or at none; a leaf without a gradient, ``None``, should have none at all of them. Under ``vmap``
-    both cases are computed each time.
+    finite is left out of the mean, so that :math:`n \le k`; if all are, no step is made. The slot
+    ``dropped`` counts such micro-batches, ``dropped_in_a_row`` those since the last good one, and
+    ``bad_leaf`` finds the place where the last of them was not finite. ``value=`` reaches ``inner``
+    as the mean over the micro-batches; other extra arguments as they are at the last of them. Pass
+    ``value=`` at all micro-batches of a step or at none; a leaf without a gradient, ``None``,
+    should have none at all of them. Under ``vmap`` both cases are computed each time.
 
     Args:
         inner: the transformation, most often a whole optimizer.
@@ -53,7 +58,8 @@ def accumulate(inner: GradientTransformation | Pair, every: PositiveInt | Hyper)
     """
 
     def rule(g, s, p, inner, value=None):
-        finite = all_finite((g, value))
+        bad = nonfinite_leaves((g, value))
+        finite = ~bad.any()
         first, micro_step = s["micro_step"] == 0, increment(s["micro_step"])
         taken = jnp.where(finite, increment(s["taken"]), s["taken"])
 
@@ -81,7 +87,7 @@ def accumulate(inner: GradientTransformation | Pair, every: PositiveInt | Hyper)
             "count": jnp.where(steps, increment(s["count"]), s["count"]),
             "micro_step": jnp.where(last, 0, micro_step),
             "taken": jnp.where(last, 0, taken),
-            "dropped": jnp.where(finite, s["dropped"], increment(s["dropped"])),
+            **_drops(bad, s),
             "value_sum": value_sum,
             "gradient_sum": total,
             "inner": new,
@@ -90,15 +96,27 @@ def accumulate(inner: GradientTransformation | Pair, every: PositiveInt | Hyper)
     body = around(
         rule,
         inner=inner,
-        count=counter,
-        micro_step=counter,
-        taken=counter,
-        dropped=counter,
+        **dict.fromkeys(COUNTERS, counter),
+        bad_leaf=counter(fill=-1),
         value_sum=scalar,
         gradient_sum=like_param,
     )
     body.micro_steps = every
     return body
+
+
+def _drops(bad: jax.Array, s: State) -> dict[str, jax.Array]:
+    """The slots that say which micro-batches were dropped.
+
+    Of the flags in ``bad`` the last is that of the loss.
+    """
+    finite, first = ~bad.any(), jnp.argmax(bad)
+    first = jnp.where(first == bad.size - 1, LOSS, first).astype(jnp.int32)
+    return {
+        "dropped": jnp.where(finite, s["dropped"], increment(s["dropped"])),
+        "dropped_in_a_row": jnp.where(finite, 0, increment(s["dropped_in_a_row"])),
+        "bad_leaf": jnp.where(finite, s["bad_leaf"], first),
+    }
 
 
 def _rounded(number: Numeric) -> Numeric:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from gradchain.core.around import Around, run_if
@@ -40,7 +41,8 @@ def skip_nonfinite(inner: GradientTransformation | Pair) -> Body:
 
     It never gives up by itself. To stop a run that is beyond hope, look at the slot
     ``skipped_in_a_row``; the slot ``skipped`` counts all steps skipped so far, and ``bad_leaf``
-    finds the place where the last of them was not finite.
+    finds the place where the last of them was not finite. An ``accumulate`` around it leaves out
+    what is not finite before it gets here, and counts it as ``dropped_in_a_row``.
 
     Args:
         inner: the transformation, most often a whole optimizer: members after it are not guarded.
@@ -69,15 +71,16 @@ def bad_leaf(state: Tree, params: Params) -> str | None:
     It is the path of the first parameter whose gradient was not finite; if all gradients were
     finite, the path of the first that would not have been finite itself, or whose update would not.
     Else it is a place in the inner state, such as ``scale_by_adam/nu/layers_3/kernel``, or
-    ``value`` if all else was finite. If no step was skipped it is ``None``.
+    ``value`` if all else was finite. If no step was skipped it is ``None``. A micro-batch that
+    ``accumulate`` dropped is a skipped step too.
 
     Args:
         state: the state that ``init`` or ``update`` returned, outside ``jit``. Of several guards
-            the outermost one that found something answers.
+            the outermost one that skips now answers, else the outermost one that found something.
         params: the parameters.
 
     Raises:
-        ValueError: if there is no guard in the state.
+        ValueError: if there is no guard, and no ``accumulate``, in the state.
 
     Example:
         >>> import gradchain as gc
@@ -95,15 +98,25 @@ def bad_leaf(state: Tree, params: Params) -> str | None:
             " skip_nonfinite(tx)."
         )
     of_params = named_leaves(params)
-    for entry in found:
+    for entry in sorted(found, key=_is_at_rest):
         places = [*of_params, *named_leaves(entry.get("inner", {})), ("value", None)]
         number = int(unboxed(entry["bad_leaf"]))
         if number >= 0:
-            return places[number][0]
+            return places[min(number, len(places) - 1)][0]
     return None
 
 
+def _is_at_rest(entry: State) -> bool:
+    """Whether the last step of a guard was made."""
+    return not any(unboxed(entry[slot]) for slot in _IN_A_ROW & entry.keys())
+
+
 # ------------------------------------------------------------------------- the parts of all guards
+
+#: The loss, for whoever does not count the leaves before it.
+LOSS = np.iinfo(np.int32).max
+
+_IN_A_ROW = {"skipped_in_a_row", "dropped_in_a_row"}
 
 
 class Guard(Around):
@@ -270,10 +283,13 @@ def _any(flags: jax.Array) -> jax.Array:
 
 
 def entries_with(slot: str, state: Tree) -> list[State]:
-    """The entries of guards with a slot, outermost first."""
+    """The entries of guards with a slot, outermost first.
+
+    That of an ``accumulate``, which drops what is not finite, is one.
+    """
     below, found = [state], []
     while below:
         nodes = [entries(node) for node in below]
-        found += [node for node in nodes if {slot, "skipped_in_a_row"} <= node.keys()]
+        found += [node for node in nodes if slot in node and _IN_A_ROW & node.keys()]
         below = [x for node in nodes for x in node.values()]
     return found

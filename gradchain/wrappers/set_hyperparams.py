@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradchain.core.advice import brief, meant
+from gradchain.core.advice import brief, meant, nearest_names
 from gradchain.core.call import is_call
 from gradchain.core.entries import is_variable, unboxed
-from gradchain.core.errors import quote
+from gradchain.core.errors import first_names, quote
 from gradchain.core.factory import FACTORIES
 from gradchain.core.intervals import are_numbers, as_float
 from gradchain.core.ranges import EVERY
@@ -22,6 +22,7 @@ from gradchain.core.right_calls import called_as
 from gradchain.core.types import Tree
 from gradchain.tree.mapping import is_traced
 from gradchain.tree.paths import path_name
+from gradchain.tree.selecting import path_test
 
 Path: TypeAlias = tuple[Any, ...]  # the keys that lead to a leaf
 
@@ -34,7 +35,8 @@ def set_hyperparams(state: Tree, **values: Any) -> Tree:
     that holds a state, for example a Flax ``TrainState``, and works under ``jit``. The end of a
     name is enough where it is the only one that ends so: ``peak_value`` for
     ``learning_rate/peak_value``. Names that are no Python names are given as
-    ``**{"learning_rate/peak_value": 1e-3}``.
+    ``**{"learning_rate/peak_value": 1e-3}``. A glob stands for all names that fit it:
+    ``**{"*/learning_rate": 1e-3}`` sets the rates of all groups.
 
     In Flax NNX it writes in place: ``set_hyperparams(optimizer, learning_rate=0.5)`` changes the
     variables of an ``nnx.Optimizer``, of its ``opt_state`` or of an ``nnx.State``, and gives back
@@ -48,9 +50,10 @@ def set_hyperparams(state: Tree, **values: Any) -> Tree:
         A new state; of variables the one that was given.
 
     Raises:
-        ValueError: if no ``tunable`` in the state has a name, several names in it end so, or a
-            value has another shape, is out of the range that arguments of its name have, or is too
-            large or too small for the dtype in which the state keeps it.
+        ValueError: if no ``tunable`` in the state has a name, several names in it end so, two of
+            those that are given mean the same, or a value has another shape, is out of the range
+            that arguments of its name have, or is too large or too small for the dtype in which the
+            state keeps it.
         TypeError: if a value is no number, or the state one of mere shapes.
 
     Example:
@@ -68,11 +71,12 @@ def set_hyperparams(state: Tree, **values: Any) -> Tree:
         )
     flat, treedef = jax.tree_util.tree_flatten_with_path(state, is_leaf=is_variable)
     entries = _entries_of([path for path, _ in flat])
-    places = {_full_name(name, entries): (name, value) for name, value in values.items()}
-    if len(places) < len(values):
+    full_names = {name: _full_names(name, entries) for name in values}
+    places = {full: values[name] for name, found in full_names.items() for full in found}
+    if len(places) < sum(map(len, full_names.values())):
         raise ValueError(f"set_hyperparams: {quote(values)} name one hyperparameter twice.")
     leaves, written = [x for _, x in flat], []
-    for full, (_, value) in places.items():
+    for full, value in places.items():
         for own, members in entries:
             if full in own:
                 old = leaves[own[full]]
@@ -106,18 +110,21 @@ def _entries_of(paths: list[Path]) -> list[tuple[dict[str, int], frozenset[str]]
     return entries
 
 
-def _full_name(name: str, entries: list[tuple[dict[str, int], frozenset[str]]]) -> str:
-    """The name in the state that ``name`` is, or ends."""
+def _full_names(name: str, entries: list[tuple[dict[str, int], frozenset[str]]]) -> list[str]:
+    """The names in the state that ``name`` stands for."""
     known = dict.fromkeys(full for own, _ in entries for full in own)
     if name in known:
-        return name
+        return [name]
     ends = [full for full in known if full.endswith(f"/{name}")]
     if len(ends) == 1:
-        return ends[0]
+        return ends
+    fits = path_test(name)
+    if fitting := [full for full in known if fits(full) or fits(f"/{full}")]:
+        return fitting
     if ends:
         raise ValueError(
             f"set_hyperparams: {name!r} is the end of {len(ends)} names, take one in full:"
-            f" {quote(ends)}."
+            f" {first_names(ends, 8)}; or set all of them: **{{{'*/' + name!r}: ...}}."
         )
     if not known:
         raise ValueError(
@@ -127,9 +134,10 @@ def _full_name(name: str, entries: list[tuple[dict[str, int], frozenset[str]]]) 
         )
     parts = [full for full in known if f"/{name}/" in f"/{full}"]
     hint = f" It is a schedule, of which you may set {quote(parts)}." if parts else ""
+    close = meant(name, (full.rpartition("/")[2] for full in known))
     raise ValueError(
-        f"set_hyperparams: no tunable in this state has {name!r}; there are {quote(known)}.{hint}"
-        f"{meant(name, (full.rpartition('/')[2] for full in known))}"
+        f"set_hyperparams: no tunable in this state has {name!r}; there are"
+        f" {nearest_names(name, known)}.{hint}{close}"
     )
 
 

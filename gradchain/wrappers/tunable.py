@@ -10,10 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.advice import brief
+from gradchain.core.advice import brief, nearest_names
 from gradchain.core.call import is_call
 from gradchain.core.columns import Columns
 from gradchain.core.errors import check_slots, quote
+from gradchain.core.factory import Factory
 from gradchain.core.intervals import are_numbers
 from gradchain.core.ranges import ArgumentKind
 from gradchain.core.stage import Body, Stage, free_name, run_inside
@@ -43,8 +44,8 @@ def tunable(
 
     Args:
         inner: the transformation, most often a whole optimizer.
-        names: the hyperparameters that go into the state, by default all; the others stay as they
-            are in the code.
+        names: the hyperparameters that go into the state, by default all but those of a ``watch``;
+            the others stay as they are in the code.
 
     Raises:
         ValueError: if ``inner`` has no such hyperparameter, or none at all.
@@ -78,13 +79,15 @@ class Tunable(Body):
     ):
         leaves, self.treedef = jax.tree.flatten(inner)
         self.constants = dict(zip(hyperparameter_names(inner), leaves, strict=True))
-        self.kinds = dict(zip(self.constants, _kinds(inner), strict=True))
-        names = [names] if isinstance(names, str) else names
-        self.names = frozenset(self.constants if names is None else names)
+        owners = dict(zip(self.constants, _owners(inner), strict=True))
+        self.kinds = {name: kind for name, (_, kind) in owners.items()}
+        if names is None:  # the numbers of an observer change no update
+            names = [name for name, (owner, _) in owners.items() if "observer" not in owner.roles]
+        self.names = frozenset([names] if isinstance(names, str) else names)
         if strange := self.names - self.constants.keys():
             raise ValueError(
                 f"tunable: no hyperparameter {quote(sorted(strange))}, only"
-                f" {quote(self.constants)}."
+                f" {nearest_names(min(strange), self.constants)}."
             )
         if not self.names:
             raise ValueError(
@@ -226,8 +229,8 @@ def _places(
         yield from _places(x, (*above, name))
 
 
-def _kinds(tx: GradientTransformation) -> Iterator[ArgumentKind]:
-    """The kind of each leaf, by its innermost call."""
+def _owners(tx: GradientTransformation) -> Iterator[tuple[Factory, ArgumentKind]]:
+    """The factory and the kind of each leaf."""
     for path, _ in jax.tree_util.tree_leaves_with_path(tx):
         call, kind = tx, ArgumentKind.of("Hyper")
         value: Any = tx
@@ -237,4 +240,4 @@ def _kinds(tx: GradientTransformation) -> Iterator[ArgumentKind]:
             else:
                 value = value[getattr(key, "key", getattr(key, "idx", None))]
             call = value if is_call(value) else call
-        yield kind
+        yield call.factory, kind

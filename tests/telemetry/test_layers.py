@@ -92,6 +92,22 @@ def test_layers_that_vanish_or_explode_are_found(sizes, expected):
     assert found["exploding"] == list(expected.values()).count("exploding")
 
 
+@pytest.mark.parametrize("other", [0.0, np.inf, np.nan, None], ids=str)
+@pytest.mark.parametrize("ratio", [1e-9, 1e-2, 1.0, 1e9])
+def test_of_two_layers_that_differ_none_is_blamed(ratio, other):
+    """Whatever others there are whose gradient is none to compare with."""
+    sizes = {"a": 1.0, "b": ratio} | ({} if other is None else {"other": other})
+    grads = {layer: jnp.full(3, size) for layer, size in sizes.items()}
+    find = lambda **options: gc.telemetry.unhealthy_layers(
+        gc.metrics(after(gc.watch(gc.sgd(1.0), by="path", **options), grads=grads, params=grads))
+    )
+    sick = {"a", "b"} & find().keys()
+    assert not sick and ("other" in find()) == ("other" in sizes)
+    known = {1e-9: {"b": "vanishing"}, 1e9: {"b": "exploding"}}.get(ratio, {})
+    found = find(relative=False)
+    assert {layer: what for layer, what in found.items() if layer != "other"} == known
+
+
 def test_bounds_of_ones_own_and_in_units_of_the_gradient():
     grads = {"x": jnp.array([0.1]), "y": jnp.array([1.0]), "z": jnp.array([1.0])}
     find = lambda **options: gc.telemetry.unhealthy_layers(

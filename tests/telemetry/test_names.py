@@ -1,10 +1,14 @@
 """``metrics`` and ``hyperparams`` name the same thing alike, wherever a ``watch`` stands."""
 
+import re
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import gradchain as gc
+from tests.laws import samples
+from tests.laws.table import ROWS
 
 P = {"a": jnp.ones((2, 2)), "b": jnp.ones(2)}
 RATE = gc.linear_schedule(0.1, 0.0, 10)
@@ -34,6 +38,64 @@ def test_what_is_in_both_has_one_name_and_one_value(name):
     assert numbers - {k for k in numbers if "_norm" in k or "dropped" in k} <= before.keys()
     for k in numbers & before.keys():
         np.testing.assert_allclose(shown[k], before[k], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", WATCHED)
+def test_what_a_watch_compares_with_is_no_hyperparameter(name):
+    tx = gc.watch(WATCHED[name], healthy=(0.25, 4.0))
+    shown = {**gc.hyperparams(tx, tx.init(P)), **gc.metrics(tx.init(P))}
+    kept = gc.tunable(tx).init(P)["tunable"]["hyperparams"]
+    assert shown and kept and not [k for k in (*shown, *kept) if "healthy" in k]
+
+
+MANY = {f"layer_{i}": jnp.ones(1) for i in range(40)}
+MANY_GROUPS = gc.groups([(name, gc.adam(0.1).named(name)) for name in MANY])
+
+
+def history():
+    made = gc.telemetry.History()
+    made.write(1, gc.metrics(gc.watch(gc.adam(0.1), by="path").init(MANY)))
+    return made
+
+
+ASKED = {
+    "metrics": lambda name: gc.metrics(gc.watch(MANY_GROUPS).init(MANY))[name],
+    "hyperparams": lambda name: gc.hyperparams(MANY_GROUPS, MANY_GROUPS.init(MANY))[name],
+    "tunable": lambda name: gc.tunable(MANY_GROUPS, name).init(MANY),
+    "set_hyperparams": lambda name: gc.set_hyperparams(
+        gc.tunable(MANY_GROUPS).init(MANY), **{name: 0.1}
+    ),
+    "history": lambda name: history()[name],
+}
+
+
+@pytest.mark.parametrize("name", ["learnig_rate", "learning_rate"])
+@pytest.mark.parametrize("way", ASKED)
+def test_an_error_shows_the_names_that_are_near_and_no_long_list(way, name):
+    """No name is so, or many end so; a history has one that does."""
+    if (way, name) == ("history", "learning_rate"):
+        name = "norm_inn"
+    with pytest.raises((KeyError, ValueError)) as caught:
+        ASKED[way](name)
+    message = str(caught.value)
+    shown = re.findall(r"'([^']*/[^']*)'", message)
+    assert " more" in message and len(shown) <= 10
+    assert shown[0].endswith(("learning_rate", "norm_in"))
+
+
+BARE = [row for row in ROWS if not row.name.startswith("watch")]
+
+
+@pytest.mark.filterwarnings("ignore::gradchain.core.idle.IdlePatternWarning")
+@pytest.mark.parametrize("row", BARE, ids=[row.name for row in BARE])
+def test_a_watch_adds_nothing_to_a_name(row):
+    params = samples.params(jnp.float32, {"kernel": (3, 2), "bias": (2,), "scale": (2,)})
+    tx = row.make()
+    plain, watched = gc.hyperparams(tx, tx.init(params)), gc.watch(tx)
+    state = watched.init(params)
+    assert gc.hyperparams(watched, state).keys() == plain.keys() | {"step", "watch/step"}
+    numbers = {k for k in plain if not f"/{k}".endswith("/step")}
+    assert numbers <= gc.metrics(state).keys()
 
 
 def test_two_watches_of_one_name_keep_their_full_paths():

@@ -338,13 +338,22 @@ def test_an_equal_watch_adds_no_trace_and_a_rate_no_compilation():
 def test_skipped_steps_are_counted_with_a_watch_and_without():
     bad = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), GRADS)
     plain = gc.accumulate(gc.sgd(0.1), 2)
-    assert dict(gc.metrics(after(plain, grads=bad))) == {"accumulate/dropped": 1}
-    assert (
-        gc.metrics(after(gc.watch(plain, every=100), steps=3, grads=bad))["accumulate/dropped"]
-        == 3
-    )
+    counts = {"accumulate/dropped": 1, "accumulate/dropped_in_a_row": 1}
+    assert dict(gc.metrics(after(plain, grads=bad))) == counts
+    found = gc.metrics(after(gc.watch(plain, every=100), steps=3, grads=bad))
+    assert found["accumulate/dropped"] == found["dropped_in_a_row"] == 3
     guarded = gc.watch(gc.skip_nonfinite(gc.adam(0.1)), every=100)
-    assert gc.metrics(after(guarded, steps=3, grads=bad))["skip_nonfinite/skipped"] == 3
+    found = gc.metrics(after(guarded, steps=3, grads=bad))
+    assert found["skip_nonfinite/skipped"] == found["skipped_in_a_row"] == 3
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
+def test_what_a_guard_counts_is_a_metric(row):
+    state = jax.eval_shape(row.make().init, samples.params(jnp.float32))
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    paths = {jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves}
+    counts = {path for path in paths if path.endswith(("_in_a_row", "skipped", "dropped"))}
+    assert counts <= gc.metrics(state).keys()
 
 
 def test_parameters_that_are_called_like_counters_are_none():

@@ -81,6 +81,35 @@ def test_a_frozen_leaf_drops_nothing():
     assert int(state["accumulate"]["dropped"]) == 0
 
 
+@pytest.mark.parametrize("guard", [gc.skip_nonfinite, lambda tx: tx], ids=["guard", "none"])
+def test_a_run_of_bad_micro_batches_is_counted_and_its_leaf_is_named(guard):
+    params = {"a": jnp.zeros(3), "b": jnp.zeros(2), "hole": None}
+    good = {"a": jnp.ones(3), "b": jnp.ones(2), "hole": None}
+    in_b, in_a = good | {"b": jnp.array([1.0, INF])}, good | {"a": jnp.full(3, NAN)}
+    tx = gc.accumulate(guard(gc.adam(0.1)), 2)
+    update, state, seen = jax.jit(tx.update), tx.init(params), []
+    for g in (good, in_b, in_b, in_a, good, in_a):
+        _, state = update(g, state, params)
+        in_a_row = int(gc.metrics(state)["dropped_in_a_row"])
+        seen.append((in_a_row, gc.bad_leaf(state, params)))
+    assert seen == [(0, None), (1, "b"), (2, "b"), (3, "a"), (0, "a"), (1, "a")]
+    _, state = tx.update(good, state, params, value=NAN)
+    assert gc.bad_leaf(state, params) == "value"
+
+
+def test_the_guard_that_skips_now_names_the_leaf():
+    params, good = {"a": jnp.zeros(2), "b": jnp.zeros(2)}, {"a": jnp.ones(2), "b": jnp.ones(2)}
+    tx = gc.accumulate(gc.skip_nonfinite(gc.adam(0.1)), 1)
+    state = tx.init(params)
+    for g, leaf in (
+        (good | {"b": jnp.full(2, NAN)}, "b"),  # dropped before the guard sees it
+        (good | {"a": jnp.full(2, 1e30)}, "scale_by_adam/nu/a"),  # skipped by the guard
+        (good, "b"),
+    ):
+        _, state = tx.update(g, state, params)
+        assert gc.bad_leaf(state, params) == leaf
+
+
 def test_what_was_dropped_is_counted_up_to_the_largest_number():
     largest = jnp.iinfo(jnp.int32).max
     tx, params = gc.accumulate(gc.sgd(0.1), every=2), jnp.ones(2)

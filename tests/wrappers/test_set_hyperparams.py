@@ -173,15 +173,51 @@ def test_the_end_of_a_name_is_enough_where_it_is_the_only_one(name, full):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"max_delta": 0.5}, "'max_delta' is the end of 2 names.*'clip/max_delta', 'clip_2/max_"),
+        (
+            {"max_delta": 0.5},
+            r"'max_delta' is the end of 2 names.*'clip/max_delta', 'clip_2/max_.*'\*/max_delta'",
+        ),
         ({"learning_rate": 0.5}, "'learning_rate'; .*is a schedule.*'learning_rate/peak_value'"),
         ({"value": 0.5}, "no tunable in this state has 'value'"),
         ({"peak_value": 0.5, "learning_rate/peak_value": 0.4}, "name one hyperparameter twice"),
+        ({"*/max_delta": 0.5, "clip/max_delta": 0.4}, "name one hyperparameter twice"),
+        ({"*/max_norm": 0.5}, r"no tunable in this state has '\*/max_norm'; there are '"),
     ],
 )
 def test_a_name_that_does_not_tell_is_refused(given, message):
     with pytest.raises(ValueError, match=f"set_hyperparams: .*{message}"):
         gc.set_hyperparams(gc.tunable(TWO_CLIPS).init(PARAMS), **given)
+
+
+GROUPS = {
+    "optimizers": gc.groups([("head/*", gc.sgd(0.1))], default=gc.adamw(0.1)),
+    "changes": gc.groups([("head/*", {"learning_rate": 0.1})], default=gc.adamw(0.1)),
+    "one rate": gc.groups([("head/*", {"weight_decay": 0.0})], default=gc.adamw(0.1)),
+    "a tunable each": gc.groups(
+        [("head/*", gc.tunable(gc.sgd(0.1)))], default=gc.tunable(gc.adamw(0.1))
+    ),
+    "labels": gc.partition(
+        {"x": gc.sgd(0.1), "y": gc.adam(0.1)}, lambda path, x: "xy"[path.startswith("head")]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_glob_sets_the_rates_of_all_groups(name):
+    tx = GROUPS[name] if name == "a tunable each" else gc.tunable(GROUPS[name])
+    state = gc.set_hyperparams(tx.init(PARAMS), **{"*/learning_rate": 0.25})
+    rates = [x for k, x in gc.hyperparams(tx, state).items() if k.endswith("/learning_rate")]
+    assert list(map(float, rates)) == [0.25, 0.25]
+    others = [x for k, x in gc.hyperparams(tx, state).items() if k.endswith(("b1", "decay"))]
+    assert others and 0.25 not in map(float, others)
+
+
+def test_a_glob_that_is_a_name_is_that_name_alone():
+    tx = gc.tunable(
+        gc.chain(gc.scale_by_path({"*kernel": 2.0, "head/*kernel": 3.0}), gc.sgd(0.1))
+    )
+    state = gc.set_hyperparams(tx.init(PARAMS), **{"factors/*kernel": 0.5})
+    assert [float(x) for x in values(state).values()].count(0.5) == 1
 
 
 def test_parameters_called_so_are_not_taken_for_hyperparameters():

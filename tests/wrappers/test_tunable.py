@@ -85,7 +85,7 @@ def test_some_of_them_are_chosen():
     assert list(values(tx.init(PARAMS))) == ["learning_rate", "b1"]
     assert list(values(gc.tunable(gc.adamw(0.1), names="b1").init(PARAMS))) == ["b1"]
     with pytest.raises(
-        ValueError, match="no hyperparameter 'lr', only 'learning_rate', 'b1', 'b2'"
+        ValueError, match="no hyperparameter 'lr', only 'learning_rate', 'eps_root', 'b1'"
     ):
         gc.tunable(gc.adamw(0.1), ("lr",)).init(PARAMS)
     with pytest.raises(ValueError, match=r"identity\(\) has no hyperparameter"):
