@@ -28,8 +28,8 @@ BATCH, RATES = 8, ("learning_rate", "weight_decay")
 
 # Half of the 1,797 images are to train on, a quarter to choose by, a quarter held out.
 x, y = map(jnp.asarray, load_digits(return_X_y=True))
-rows = np.random.default_rng(0).permutation(len(x))
-train_rows, valid_rows, held_rows = np.split(rows, [len(rows) // 2, len(rows) * 3 // 4])
+rows = jnp.asarray(np.random.default_rng(0).permutation(len(x)))
+train_rows, valid_rows, held_rows = jnp.split(rows, [len(rows) // 2, len(rows) * 3 // 4])
 
 
 def network(key: jax.Array) -> nnx.Module:
@@ -108,7 +108,7 @@ for i, name in enumerate(RATES):
     axes[i].plot(rates[1, 0, :, i], ".", color="0.6", markersize=3)
     axes[i].plot(paths, color="C0", alpha=0.35, linewidth=0.8)
     axes[i].plot(paths[:, 0], color="C0", linewidth=2.2)
-    axes[i].set(**look, ylabel=name.replace("_", " "), title="dots: members, lines: medians")
+    axes[i].set(**look, ylabel=name.replace("_", " "), title="dots: members; lines: medians")
 for losses, color, name in zip(valid, ("C3", "C0"), ("fixed", "copied"), strict=True):
     axes[2].plot(losses[0], color=color, alpha=0.35, linewidth=0.7)
     axes[2].plot(losses[0].min(axis=1), color=color, linewidth=2.2, label=f"best {name}")

@@ -25,3 +25,16 @@ def test_same_curves(tmp_path):
     apart = numbers(r"^(.+, \w+): at most (\S+) apart, end [\d.]+$", printed)
     assert len(apart) == 9
     assert all(x < 1e-4 for (x,) in apart.values())
+
+
+@pytest.mark.example
+def test_sharpness_aware(tmp_path):
+    printed = run("training/sharpness_aware.py", tmp_path)
+    found = numbers(
+        r"^AdamW, (.+): held-out accuracy (\S+)% .+, eigenvalue (\S+) \+- \S+$", printed
+    )
+    ((twice,),) = numbers(r"^(AdamW), twice the steps: (\S+)% ", printed).values()
+    (_, sharp), (held, flat) = found["radius 0.0"], found["radius 0.4"]
+    assert flat < 0.6 * sharp
+    assert held > twice  # at the same number of gradients
+    assert held > 92
