@@ -65,3 +65,16 @@ def test_finetune_lora(tmp_path):
     assert score > best - 0.1
     base = numbers(r"^(base): accuracy (\S+) on digits, (\S+) mirrored$", printed)["base"]
     assert score > base[1] + 0.3
+
+
+@pytest.mark.example
+def test_sharpness_aware(tmp_path):
+    printed = run("training/sharpness_aware.py", tmp_path)
+    found = numbers(
+        r"^AdamW, (.+): held-out accuracy (\S+)% .+, eigenvalue (\S+) \+- \S+$", printed
+    )
+    ((twice,),) = numbers(r"^(AdamW), twice the steps: (\S+)% ", printed).values()
+    (_, sharp), (held, flat) = found["radius 0.0"], found["radius 0.4"]
+    assert flat < 0.6 * sharp
+    assert held > twice  # at the same number of gradients
+    assert held > 92

@@ -54,3 +54,14 @@ def test_width(tmp_path):
     one, mup = "one rate for all layers", "muP"
     assert shift[one][0] > 3 > shift[mup][0]
     assert moved[one][0] > 1.5 > moved[mup][0] > 0.5
+
+
+@pytest.mark.example
+def test_population(tmp_path):
+    printed = run("tuning/population.py", tmp_path)
+    found = numbers(r"^(fixed rates|copies): winner (\S+), median (\S+)$", printed)
+    (_, fixed), (winner, copied) = found["fixed rates"], found["copies"]
+    assert copied < fixed / 3  # most random rates are bad, and are replaced
+    assert winner < found["fixed rates"][0] + 0.02
+    rates = numbers(r"^(\w+): highest (\S+), last (\S+) to (\S+)$", printed)
+    assert 3e-3 < rates["learning_rate"][0] < 0.2  # the middle of the random ones is 3e-3
