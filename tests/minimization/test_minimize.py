@@ -256,6 +256,7 @@ def test_history():
     assert np.all(np.diff(history["value"][: steps + 1]) < 0)
     assert np.all(np.isnan(history["value"][steps + 1 :]))
     assert history["evals"][steps] == float(result.evals)
+    assert history["value"][steps] == result.value
     assert history["grad_norm"][steps] == result.grad_norm
     assert gc.minimize(rosenbrock, START, max_steps=50, history=True).history.keys() == {
         "value",
