@@ -140,7 +140,8 @@ def nonfinite_leaves(tree: Tree) -> jax.Array:
         if axes:
             sums = lax.psum(jnp.stack([bad[i] for i in indices]), axes)
             bad |= zip(indices, sums, strict=True)
-    return jnp.stack([bad.get(i, jnp.zeros(())) for i in range(len(leaves))]) > 0
+    hole = jnp.zeros((), jnp.float32)
+    return jnp.stack([bad.get(i, hole) for i in range(len(leaves))]) > 0
 
 
 def _bad_leaves(leaves: list[jax.Array]) -> list[jax.Array]:

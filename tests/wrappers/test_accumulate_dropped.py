@@ -97,6 +97,17 @@ def test_a_run_of_bad_micro_batches_is_counted_and_its_leaf_is_named(guard):
     assert gc.bad_leaf(state, params) == "value"
 
 
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.bfloat16, jnp.complex64])
+def test_the_bad_leaf_is_named_in_every_dtype_and_beside_holes(dtype):
+    with jax.enable_x64(dtype == jnp.float64):
+        params = {"a": jnp.zeros(2, dtype), "hole": None, "z": jnp.zeros(2, jnp.float32)}
+        tx = gc.accumulate(gc.sgd(1.0), 2)
+        for leaf in ("a", "z"):
+            grads = params | {leaf: jnp.full_like(params[leaf], NAN)}
+            _, state = jax.jit(tx.update)(grads, tx.init(params), params)
+            assert gc.bad_leaf(state, params) == leaf
+
+
 def test_the_guard_that_skips_now_names_the_leaf():
     params, good = {"a": jnp.zeros(2), "b": jnp.zeros(2)}, {"a": jnp.ones(2), "b": jnp.ones(2)}
     tx = gc.accumulate(gc.skip_nonfinite(gc.adam(0.1)), 1)
