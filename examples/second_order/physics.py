@@ -54,7 +54,7 @@ def noise(key: jax.Array, drift: jax.Array) -> jax.Array:
 
 def experiment(key: jax.Array, drift: jax.Array) -> tuple:
     angles = law(TRUTH, t) + noise(key, drift)
-    fit = gc.least_squares(lambda p: law(p, t) - angles, START, gc.levenberg_marquardt())
+    fit = gc.least_squares(lambda p: law(p, t) - angles, START)
     return angles, fit.params, fit.standard_errors(), fit.success
 
 
