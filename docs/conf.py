@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 import api_pages  # noqa: E402 - they lie beside this file
 import catalogue  # noqa: E402
+import starting_rates  # noqa: E402
 
 project = "gradchain"
 author = "The gradchain authors"
@@ -72,8 +73,9 @@ sphinx_gallery_conf = {
 
 
 def write_pages(app: Sphinx) -> None:
-    """Write the pages that follow from the code."""
+    """Write the pages that follow from the code and from what was measured."""
     catalogue.write(HERE / "generated")
+    starting_rates.write(HERE / "generated")
     api_pages.write(HERE / "generated" / "api")
 
 
