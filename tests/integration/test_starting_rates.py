@@ -118,6 +118,12 @@ def test_a_small_sweep_finds_the_rate_within_a_decade(call):
     assert abs(math.log10(best / SWEPT[call]["best"])) < 1.01
 
 
+def test_acprop_trains_with_the_larger_eps_that_the_page_names():
+    assert "`eps=0.001` it trains" in (DOCS / "which_optimizer.md").read_text()
+    (loss,) = sweeps.sweep("acprop(eps=0.001)", [0.003], seeds=1)
+    assert loss < 0.3 * min(loss for loss in SWEPT["acprop"]["losses"] if loss is not None)
+
+
 def test_the_command_refuses_what_is_no_optimizer(capsys):
     with pytest.raises(SystemExit):
         sweeps.main(["adamv"])
