@@ -121,11 +121,15 @@ def cells(call: str, record: dict) -> list[str]:
     ]
 
 
+def calls() -> list[str]:
+    """The rows, in the order of the catalogue."""
+    return [call for family in catalogue.FAMILIES.values() for call in family]
+
+
 def table() -> str:
     """The table of all optimizers, in the order of the catalogue."""
     record = json.loads(DATA.read_text())
-    calls = [call for family in catalogue.FAMILIES.values() for call in family]
-    if missing := set(calls) - set(record["rows"]):
+    if missing := set(calls()) - set(record["rows"]):
         raise ValueError(
             f"docs/data/{DATA.name} lacks {', '.join(sorted(missing))}: run"
             " python -m benchmarks.starting_rates --write and their names"
@@ -133,7 +137,7 @@ def table() -> str:
     lines = [
         "| optimizer | best rate here | rates that work | loss at the best | published | by |",
         "|---|---:|---|---:|---|---|",
-        *(f"| {' | '.join(cells(call, record))} |" for call in calls),
+        *(f"| {' | '.join(cells(call, record))} |" for call in calls()),
     ]
     return "\n".join(lines) + "\n"
 
