@@ -280,13 +280,19 @@ def papers(name: str, seen: tuple[str, ...] = ()) -> dict[str, str]:
     return found
 
 
+def reference(call: str) -> str:
+    """A link to the entry of ``name`` or ``name(option=number)`` on the page of the API."""
+    name = call.split("(")[0]
+    return f"{{py:func}}`{call} <{FACTORIES[name].function.__module__}.{name}>`"
+
+
 def row(call: str, when: str) -> str:
     """One line of a table."""
     name = call.split("(")[0]
     inner = members(name)
     quiet = dict.fromkeys(inner, gc.sgd(1e-3))  # which needs nothing itself
     cells = [
-        f"{{py:func}}`{call} <{FACTORIES[name].function.__module__}.{name}>`",
+        reference(call),
         memory(make(call, **inner), *inner.values()),
         ", ".join(needs(make(call, **quiet))),
         when,

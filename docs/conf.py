@@ -12,6 +12,7 @@ sys.path.insert(0, str(HERE))
 import api_pages  # noqa: E402 - they lie beside this file
 import catalogue  # noqa: E402
 import libraries  # noqa: E402
+import starting_rates  # noqa: E402
 
 project = "gradchain"
 author = "The gradchain authors"
@@ -73,9 +74,10 @@ sphinx_gallery_conf = {
 
 
 def write_pages(app: Sphinx) -> None:
-    """Write the pages that follow from the code."""
+    """Write the pages that follow from the code and from what was measured."""
     catalogue.write(HERE / "generated")
     libraries.write(HERE / "generated")
+    starting_rates.write(HERE / "generated")
     api_pages.write(HERE / "generated" / "api")
 
 

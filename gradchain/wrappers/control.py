@@ -148,7 +148,7 @@ def switch(
 
     .. math::
         u_t = \begin{cases} \text{first}(g_t) & t < n \\ \text{then}(g_t) & t \ge n \end{cases}
-        \qquad t = 0, 1, \dots
+        \qquad t = 0, 1, \ldots
 
     Just one of the two runs. The state keeps both; that of ``then`` stays at its start until its
     time comes. Its clocks count from there, and slots that start as the parameters, such as the
@@ -316,7 +316,7 @@ def parallel(
     r"""Run several transformations on the same updates, and merge theirs.
 
     .. math::
-        u = m\bigl(\text{tx}_1(g), \dots, \text{tx}_k(g)\bigr)
+        u = m\bigl(\text{tx}_1(g), \ldots, \text{tx}_k(g)\bigr)
 
     The state has an entry for each, under its name: the one given with ``named``, else that of its
     factory, with ``_2`` for a second.

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from docutils.utils.math.latex2mathml import tex2mathml
 
 import gradchain as gc
 from tests import test_layers
@@ -18,6 +19,7 @@ sys.path.insert(0, str(DOCS))
 import api_pages  # noqa: E402 - they lie beside the pages
 import catalogue  # noqa: E402
 
+SOURCES = sorted((DOCS.parent / "gradchain").rglob("*.py"))
 CALLS = [call for family in catalogue.FAMILIES.values() for call in family]
 
 
@@ -114,6 +116,22 @@ def test_the_page_takes_the_tables_in(tmp_path):
         "`lion <gradchain.optimizers.lion.lion>` | 4 | `params` |"
         in (tmp_path / "optimizers.md").read_text()
     )
+
+
+def formulas(source: str) -> list[str]:
+    """The formulas of the docstrings of a module, within sentences and on lines of their own."""
+    documented = ast.FunctionDef, ast.ClassDef, ast.Module
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, documented)]
+    text = "\n".join(ast.get_docstring(node) or "" for node in nodes) + "\n"
+    inline = re.findall(r":math:`([^`]*)`", text)
+    return inline + re.findall(r"^ *\.\. math::\n\n?((?: +.*\n)+)", text, re.MULTILINE)
+
+
+def test_every_formula_can_be_drawn():
+    found = [formula for file in SOURCES for formula in formulas(file.read_text())]
+    assert len(found) > 900
+    for formula in found:
+        tex2mathml(formula, as_block=True)  # or a MathError that names the command, and no site
 
 
 # ---------------------------------------------------------------------------------------- the pages
@@ -215,6 +233,13 @@ def test_the_map_of_the_house_has_every_room_in_its_order():
     page = (DOCS.parent / "CONTRIBUTING.md").read_text()
     rooms = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", page, re.MULTILINE)
     assert rooms == test_layers.ROOMS[::-1]
+
+
+def test_every_directive_of_a_page_is_one_that_the_site_knows():
+    known = {"container", "eval-rst", "image", "include", "toctree"}
+    for page in [*DOCS.glob("*.md"), *(DOCS / "api").glob("*.md")]:
+        used = re.findall(r"^(?:`{3,}|:{3,})\{([\w:-]+)\}", page.read_text(), re.MULTILINE)
+        assert set(used) <= known, page.name
 
 
 def test_links_to_the_glossary_find_a_line_there():
