@@ -82,3 +82,19 @@ def test_physics(tmp_path):
     assert len(kinds["independent"]) == len(kinds["drifting"]) == 5
     assert all(60 < one < 76 and two > 90 for one, two in kinds["independent"])
     assert all(one < 55 and two < 85 for one, two in kinds["drifting"])
+
+
+@pytest.mark.example
+def test_plot_fit_curve_small(tmp_path):
+    printed = run("second_order/plot_fit_curve.py", tmp_path)
+    off = numbers(r"^(\w+) +is off by ([\d.]+)", printed)
+    assert off["cauchy"][0] < 0.15 < 0.4 < off["squares"][0]
+
+
+@pytest.mark.example
+def test_plot_minimizers_small(tmp_path):
+    printed = run("second_order/plot_minimizers.py", tmp_path)
+    valley = numbers(r"^  (.*?) +(\d+) evaluations", printed.partition("Beale")[0])
+    assert valley["L-BFGS"][0] < valley["Adam"][0] / 4
+    loss = numbers(r"^  (.*?) +loss ([\d.]+)", printed)
+    assert loss["L-BFGS"][0] < loss["Adam"][0]

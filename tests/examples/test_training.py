@@ -78,3 +78,15 @@ def test_sharpness_aware(tmp_path):
     assert flat < 0.6 * sharp
     assert held > twice  # at the same number of gradients
     assert held > 92
+
+
+@pytest.mark.example
+def test_private(tmp_path):
+    printed = run("training/private.py", tmp_path)
+    ((free,),) = numbers(r"^(no noise): accuracy (\S+)% ", printed).values()
+    found = numbers(r"^noise (\S+): epsilon (\S+), accuracy (\S+)% ", printed)
+    spent, right = zip(*found.values(), strict=True)
+    assert list(spent) == sorted(spent, reverse=True)
+    assert found["4.0"][0] == pytest.approx(1.20, abs=0.02)
+    assert min(free, right[1]) > 91
+    assert right[-1] < free - 3
