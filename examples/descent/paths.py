@@ -5,8 +5,7 @@ Paths of all first-order optimizers
 Follow every first-order optimizer of gradchain that needs a gradient and a rate over two
 landscapes: Rosenbrock's valley (1960), which is curved and ill-conditioned, and Himmelblau's
 function (1972), which has four minima. Each takes the best rate of a sweep, the one that has the
-lowest final loss on that landscape. There is no noise and there are two parameters, so that the
-paths show how an optimizer moves, and not how well it trains a network.
+lowest final loss there. The paths show how an optimizer moves, not how well it trains a network.
 """
 
 import sys

@@ -4,9 +4,8 @@ Recommendation: factors of users and films, with lazy rows
 
 Learn a short vector for each user and each film, whose product is the rating. A batch has ratings
 of few films, so the gradient of most rows is zero. Adam moves these rows all the same, along the
-momentum of their last rating; ``lazy_adam`` lets them and their moments rest. The ratings are
-generated from known factors (Koren, Bell & Volinsky, 2009, describe the model), so the smallest
-possible error is known: it is the noise.
+momentum of their last rating; ``lazy_adam`` lets them and their moments rest. The ratings are made
+from known factors (model of Koren, Bell & Volinsky, 2009), so that the smallest error is known.
 """
 
 import sys
@@ -61,7 +60,6 @@ graph, start = nnx.split(Factors(nnx.Rngs(0)))
 
 
 def fit(make: type, rate: jax.Array) -> tuple[jax.Array, ...]:
-    """Squared errors of held-out ratings, the way of rows that rest, and the watched row."""
     tx = make(gc.cosine_decay_schedule(rate, steps))
 
     def step(carry: tuple, batch: tuple) -> tuple:
@@ -74,50 +72,47 @@ def fit(make: type, rate: jax.Array) -> tuple[jax.Array, ...]:
 
         grads = jax.grad(loss)(params)
         new, state = tx.step(grads, state, params)
-        rows = new.film.embedding[...]
-        moved = jnp.linalg.norm(rows - params.film.embedding[...], axis=1)
+        rows, before = new.film.embedding[...], params.film.embedding[...]
+        moved = jnp.linalg.norm(rows - before, axis=1)
         rests = jnp.all(grads.film.embedding[...] == 0, axis=1)
         return (new, state, drift + jnp.where(rests, moved, 0.0)), rows[watched]
 
-    carry = start, tx.init(start), jnp.zeros(FILMS)
-    (params, _, drift), track = jax.lax.scan(step, carry, batches)
+    first = start, tx.init(start), jnp.zeros(FILMS)
+    (params, _, drift), track = jax.lax.scan(step, first, batches)
     u, v = nnx.merge(graph, params)(pairs[LOOKED])
     return ((u * v).sum(axis=1) - rating[LOOKED]) ** 2, drift, track
 
 
 EDGES = [0, 10, 30, 100, 300, 1000, 10**6]
 bins = np.digitize(seen[film[LOOKED]], EDGES, right=True)
-results = {}
+rare, results = bins <= 2, {}
 print(f"{'noise':9}: error {NOISE:.3f}")
 for name, make in {"adam": gc.adam, "lazy_adam": gc.lazy_adam}.items():
     runs = jax.jit(jax.vmap(lambda rate, make=make: fit(make, rate)))(RATES)
     best = int(jnp.argmin(runs[0].mean(axis=1)))
     error, drift, track = (np.asarray(values[best]) for values in runs)
-    results[name] = error, drift, track
-    rare = seen[film[LOOKED]] <= 30
-    print(
-        f"{name:9}: error {error.mean() ** 0.5:.3f}, rare films {error[rare].mean() ** 0.5:.3f},"
-        f" rows move {drift.mean():.3f} without a gradient, rate {float(RATES[best]):.4f}"
-    )
+    results[name] = error, track
+    errors = f"error {error.mean() ** 0.5:.3f}, rare films {error[rare].mean() ** 0.5:.3f}"
+    moves = f"rows move {drift.mean():.3f} without a gradient"
+    print(f"{name:9}: {errors}, {moves}, rate {float(RATES[best]):.4f}")
 
 # %% At the best rate of each, the held-out errors are nearly equal: the drift costs Adam no
-# accuracy here. But Adam's rows go a long way between their ratings, and lazy Adam's rest. So lazy
-# Adam has to touch only the rows of the batch, which is what counts where there are
-# millions. Held-out ratings of the rarest films are few, so their error is partly chance.
+# accuracy here. But Adam's rows go a long way between their ratings, and lazy Adam's rest: it has
+# to touch only the rows of the batch, which counts where there are millions. The error of the
+# rarest films is partly chance, because held-out ratings of them are few.
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2))
-for i, (name, (error, _, track)) in enumerate(results.items()):
+for i, (name, (error, track)) in enumerate(results.items()):
     first = int(np.argmax(track[:, 0] != track[0, 0]))  # the step of its first rating
     left.plot(np.arange(-9, 60), track[first - 9 : first + 60, 0], color=f"C{i}", label=name)
     by_bin = [error[bins == b].mean() ** 0.5 for b in range(1, len(EDGES))]
     right.plot(by_bin, "o-", color=f"C{i}", label=name)
 left.set(xlabel="steps after the first rating of the film", ylabel="first number of its row")
-left.set_title(f"One film of {seen[watched]} ratings")
+left.legend(loc="center right", title=f"one film of {seen[watched]} ratings")
 right.axhline(NOISE, color="k", linestyle=":", label="the noise")
 right.set_xticks(range(len(EDGES) - 1), ["≤ 10", "≤ 30", "≤ 100", "≤ 300", "≤ 1000", "more"])
-right.set(xlabel="ratings of the film in training", ylabel="held-out error, root of mean square")
-right.set(title="Held-out error", ylim=(0.4, None))
-left.legend(loc="center right")
+right.set(xlabel="ratings of the film in training", ylim=(0.4, None))
+right.set(ylabel="held-out error, root of mean square")
 right.legend(loc="lower left")
 fig.suptitle("Adam moves the row of a film between its ratings; lazy Adam does not")
 Path("out").mkdir(exist_ok=True)

@@ -15,12 +15,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from flax import linen as nn
 from matplotlib.colors import LogNorm
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import gradchain as gc
 
+plt.style.use("gradchain.plot.gallery")
 EPOCHS, BATCH = 20, 64
 rates = jnp.logspace(-5, 0, 32)
 
@@ -41,8 +41,8 @@ model = MLP()
 
 
 def loss_fn(params: dict, x: jax.Array, y: jax.Array) -> jax.Array:
-    log_p = nn.log_softmax(model.apply({"params": params}, x))
-    return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
+    logits = model.apply({"params": params}, x)
+    return gc.losses.softmax_cross_entropy_with_integer_labels(logits, y).mean()
 
 
 # %%
@@ -51,9 +51,7 @@ def loss_fn(params: dict, x: jax.Array, y: jax.Array) -> jax.Array:
 traces = []
 
 
-def train_epoch(
-    tx: gc.GradientTransformation, params: dict, state: dict, batches: jax.Array
-) -> tuple:
+def train(tx: gc.GradientTransformation, params: dict, batches: jax.Array) -> tuple:
     traces.append(tx)  # Python runs this line once for each program that is compiled
 
     def train_step(carry: tuple, batch: jax.Array) -> tuple:
@@ -61,44 +59,21 @@ def train_epoch(
         loss, grads = jax.value_and_grad(loss_fn)(params, x[batch], y[batch])
         return tx.step(grads, state, params), loss
 
-    (params, state), losses = jax.lax.scan(train_step, (params, state), batches)
-    return params, state, losses
+    (params, _), losses = jax.lax.scan(train_step, (params, tx.init(params)), batches)
+    right = model.apply({"params": params}, x_held).argmax(axis=1) == y_held
+    return losses, loss_fn(params, x_held, y_held), right.mean()
 
 
-# %% The population: an Adam for each rate, each with the same first parameters. ``vmap`` over the
-# optimizers, the parameters and the states trains them all; the mini-batches are shared.
+# %% The population: an Adam for each rate. ``vmap`` over the optimizers trains a network with each;
+# the first parameters and the mini-batches are shared.
 
 population = jax.vmap(gc.adam)(rates)
+shuffle, size = np.random.default_rng(0), len(x) // BATCH * BATCH
+rows = np.concatenate([shuffle.permutation(len(x))[:size] for _ in range(EPOCHS)])
 params = model.init(jax.random.key(0), x[:1])["params"]
-params = jax.tree.map(lambda leaf: jnp.tile(leaf, (len(rates), *[1] * leaf.ndim)), params)
-state = jax.vmap(lambda tx, params: tx.init(params))(population, params)
-train_all = jax.jit(jax.vmap(train_epoch, in_axes=(0, 0, 0, None)))
-
-shuffle = np.random.default_rng(0)
-history = []
-columns = (
-    BarColumn(20),
-    MofNCompleteColumn(),
-    TimeElapsedColumn(),
-    TextColumn("{task.description}"),
-)
-with Progress(*columns) as progress:
-    task = progress.add_task("", total=EPOCHS)
-    for _ in range(EPOCHS):
-        batches = shuffle.permutation(len(x))[: len(x) // BATCH * BATCH].reshape(-1, BATCH)
-        params, state, losses = train_all(population, params, state, batches)
-        history.append(np.asarray(losses))
-        epoch_loss = history[-1].mean(axis=1)
-        text = (
-            f"best mean loss {epoch_loss.min():.4f} at a rate of {rates[epoch_loss.argmin()]:.1e}"
-        )
-        progress.update(task, advance=1, description=text)
-
-held_loss = np.asarray(jax.vmap(loss_fn, in_axes=(0, None, None))(params, x_held, y_held))
-predicted = jax.vmap(lambda params: model.apply({"params": params}, x_held).argmax(axis=1))(
-    params
-)
-accuracy = np.asarray((predicted == y_held).mean(axis=1))
+train_all = jax.jit(jax.vmap(train, in_axes=(0, None, None)))
+found = train_all(population, params, rows.reshape(-1, BATCH))
+curves, held_loss, accuracy = map(np.asarray, found)
 best = int(held_loss.argmin())
 print(f"learning rates: {len(rates)}, compiled programs: {len(traces)}")
 print(f"best learning rate: {rates[best]:.1e}")
@@ -107,46 +82,26 @@ print(f"held-out accuracy: {accuracy[best]:.4f}")
 # %%
 # The loss of each network during training, and at the end.
 
-curves = np.concatenate(history, axis=1)
 box = np.ones(21)
-smooth = lambda curve: (
-    np.convolve(curve, box, "same") / np.convolve(np.ones(len(curve)), box, "same")
-)
+count = np.convolve(np.ones(curves.shape[1]), box, "same")
 norm, colours = LogNorm(rates[0], rates[-1]), plt.get_cmap("viridis")
-
-fig, (left, right) = plt.subplots(
-    1, 2, figsize=(10, 4.2), sharey=True, width_ratios=(3, 2), layout="constrained"
-)
+fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, width_ratios=(3, 2))
 for rate, curve in zip(rates, curves, strict=True):
-    left.plot(smooth(curve), color=colours(norm(rate)), linewidth=1)
+    left.plot(np.convolve(curve, box, "same") / count, color=colours(norm(rate)), linewidth=1)
 left.set(
-    xlabel="step",
-    ylabel="cross-entropy loss",
-    yscale="log",
-    xlim=(0, curves.shape[1]),
-    ylim=(5e-4, 10),
+    xlabel="step", xlim=(0, curves.shape[1]), title=f"while training: mean of {len(box)} steps"
 )
-left.set_title(f"while training: mean of {len(box)} steps")
-right.plot(rates, history[-1].mean(axis=1), color="0.6", label="training, last epoch")
-right.scatter(
-    rates, held_loss, c=rates, norm=norm, cmap=colours, zorder=3, s=22, label="held-out"
-)
-right.axvline(
-    rates[best],
-    color="0.3",
-    linestyle="--",
-    linewidth=0.8,
-    label=f"best held-out: {rates[best]:.1e}",
-)
-right.set(xlabel="learning rate", xscale="log")
-right.set_title("in the end")
-right.legend(frameon=False, loc="lower left")
-for ax in (left, right):
-    ax.grid(alpha=0.25)
-    ax.spines[["top", "right"]].set_visible(False)
+left.set(ylabel="cross-entropy loss", yscale="log", ylim=(5e-4, 10))
+last = curves[:, -(len(x) // BATCH) :].mean(axis=1)
+right.plot(rates, last, color="0.6", label="training, last epoch")
+right.scatter(rates, held_loss, c=rates, norm=norm, zorder=3, s=22, label="held-out")
+label = f"best held-out: {rates[best]:.1e}"
+right.axvline(rates[best], color="0.3", linestyle="--", linewidth=0.8, label=label)
+right.set(xlabel="learning rate", xscale="log", title="in the end")
+right.legend(loc="lower left")
 fig.colorbar(plt.cm.ScalarMappable(norm, colours), ax=(left, right), label="learning rate")
 fig.suptitle(f"{len(rates)} learning rates of Adam on handwritten digits, in one program")
 
 Path("out").mkdir(exist_ok=True)
-fig.savefig("out/sweep_learning_rates.png", dpi=150)
+fig.savefig("out/sweep_learning_rates.png")
 print("picture: out/sweep_learning_rates.png")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.examples.running import run
+from tests.examples.running import numbers, run
 
 
 @pytest.mark.slow
@@ -68,3 +68,19 @@ def test_plot_spectrum(tmp_path):
         for k, v in re.findall(r"^(.+): eigenvalues from ([-\d.]+)", printed, re.MULTILINE)
     }
     assert ends["at the start"] < -0.5 < ends["after training"]
+
+
+@pytest.mark.example
+def test_plot_fit_curve_small(tmp_path):
+    printed = run("second_order/plot_fit_curve.py", tmp_path)
+    off = numbers(r"^(\w+) +is off by ([\d.]+)", printed)
+    assert off["cauchy"][0] < 0.15 < 0.4 < off["squares"][0]
+
+
+@pytest.mark.example
+def test_plot_minimizers_small(tmp_path):
+    printed = run("second_order/plot_minimizers.py", tmp_path)
+    valley = numbers(r"^  (.*?) +(\d+) evaluations", printed.partition("Beale")[0])
+    assert valley["L-BFGS"][0] < valley["Adam"][0] / 4
+    loss = numbers(r"^  (.*?) +loss ([\d.]+)", printed)
+    assert loss["L-BFGS"][0] < loss["Adam"][0]
