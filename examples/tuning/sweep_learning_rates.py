@@ -7,6 +7,7 @@ a tree of its hyperparameters, so ``jax.vmap`` makes a population of Adams, one 
 rate, in a program that is compiled once.
 """
 
+import sys
 from pathlib import Path
 
 import jax
@@ -21,7 +22,7 @@ from sklearn.model_selection import train_test_split
 import gradchain as gc
 
 plt.style.use("gradchain.plot.gallery")
-EPOCHS, BATCH = 20, 64
+EPOCHS, BATCH = 4 if "--small" in sys.argv else 20, 64
 rates = jnp.logspace(-5, 0, 32)
 
 images, labels = load_digits(return_X_y=True)

@@ -6,8 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PNG = b"\x89PNG"
+
+#: Small beside all other examples, at full size among the slow tests.
+both_sizes = pytest.mark.parametrize(
+    "small",
+    [pytest.param(True, marks=pytest.mark.example), pytest.param(False, marks=pytest.mark.slow)],
+    ids=["small", "full"],
+)
 
 
 def run(name: str, folder: Path, *, small: bool = True) -> str:

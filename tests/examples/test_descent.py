@@ -7,9 +7,9 @@ import pytest
 from tests.examples.running import numbers, run
 
 
-@pytest.mark.rotated(3)
+@pytest.mark.example
 def test_plot_schedules(tmp_path):
-    printed = run("descent/plot_schedules.py", tmp_path, small=False)
+    printed = run("descent/plot_schedules.py", tmp_path)
     begin, below = map(
         float, re.search(r"begin with ([\d.]+), stay below ([\d.]+)", printed).groups()
     )

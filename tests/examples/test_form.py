@@ -22,6 +22,15 @@ def test_every_example_is_run_by_a_test_of_its_folder():
     assert not list(EXAMPLES.glob("*.py")), "an example stands in the folder of its subject"
 
 
+def test_make_examples_runs_every_one():
+    run_by_it = set()
+    for path in TESTS:
+        for test in re.split(r"^(?=@)", path.read_text(), flags=re.MULTILINE):
+            if test.startswith(("@pytest.mark.example", "@both_sizes")):
+                run_by_it |= set(re.findall(r'run\(\s*"(\w+/\w+)\.py"', test))
+    assert run_by_it == {path.relative_to(EXAMPLES).with_suffix("").as_posix() for path in ALL}
+
+
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 def test_an_example_is_short_and_begins_with_a_title(path):
     text = path.read_text()

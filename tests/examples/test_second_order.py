@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.examples.running import numbers, run
+from tests.examples.running import both_sizes, numbers, run
 
 
 @pytest.mark.slow
@@ -23,9 +23,9 @@ def test_plot_fit_curve(tmp_path):
     assert off["cauchy"] < 0.15 < 0.4 < off["squares"]
 
 
-@pytest.mark.rotated(3)
+@pytest.mark.example
 def test_plot_line_search(tmp_path):
-    printed = run("second_order/plot_line_search.py", tmp_path, small=False)
+    printed = run("second_order/plot_line_search.py", tmp_path)
     found = re.findall(r"^(\w+).* tries ([\d., ]+)$", printed, re.MULTILINE)
     tried = [[float(step) for step in steps.split(", ")] for _, steps in found]
     assert [name for name, _ in found] == [
@@ -53,16 +53,16 @@ def test_plot_minimizers(tmp_path):
     assert float(losses["L-BFGS"]) < float(losses["Adam"]) < float(losses["gradient descent"])
 
 
-@pytest.mark.slow
-def test_plot_spectrum(tmp_path):
-    printed = run("second_order/plot_spectrum.py", tmp_path, small=False)
+@both_sizes
+def test_plot_spectrum(tmp_path, small):
+    printed = run("second_order/plot_spectrum.py", tmp_path, small=small)
     found = re.findall(
         r"^learning rate ([\d.]+): loss ([\d.]+), sharpness ([\d.]+)", printed, re.MULTILINE
     )
     gentle, middle, hasty = ([float(x) for x in row] for row in found)
     assert gentle[2] < 10  # far below 2 / 0.1
     assert abs(hasty[2] - 2 / hasty[0]) < 0.5
-    assert hasty[1] < middle[1] < gentle[1] < 0.1
+    assert hasty[1] < middle[1] < gentle[1] < (0.2 if small else 0.1)
     ends = {
         k: float(v)
         for k, v in re.findall(r"^(.+): eigenvalues from ([-\d.]+)", printed, re.MULTILINE)

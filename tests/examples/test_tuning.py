@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from tests.examples.running import accuracy, numbers, run
+from tests.examples.running import accuracy, both_sizes, numbers, run
 
 
-@pytest.mark.rotated(3)
-def test_sweep_learning_rates(tmp_path):
-    printed = run("tuning/sweep_learning_rates.py", tmp_path, small=False)
+@both_sizes
+def test_sweep_learning_rates(tmp_path, small):
+    printed = run("tuning/sweep_learning_rates.py", tmp_path, small=small)
     assert "learning rates: 32, compiled programs: 1\n" in printed
     assert 1e-3 < float(re.search(r"^best learning rate: (.+)$", printed, re.MULTILINE)[1]) < 0.2
     assert accuracy(printed) >= 0.95
