@@ -61,3 +61,12 @@ def test_an_editor_shows_names_types_and_defaults(said):
 @pytest.mark.usefixtures("jax_as_users_have_it")
 def test_what_is_right_runs():
     importlib.import_module("tests.typing.correct")
+
+
+def test_an_editable_install_is_found_from_elsewhere(tmp_path):
+    (tmp_path / "elsewhere.py").write_text(
+        "import gradchain as gc\n\nreveal_type(gc.adamw(1e-3))\n"
+    )
+    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "elsewhere.py"]
+    output = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert 'Type of "gc.adamw(1e-3)" is "GradientTransformation"' in output.stdout, output.stdout
