@@ -65,8 +65,8 @@ def test_what_is_right_runs():
 
 def test_an_editable_install_is_found_from_elsewhere(tmp_path):
     (tmp_path / "elsewhere.py").write_text(
-        "import gradchain as gc\n\nreveal_type(gc.adamw(1e-3))\n"
+        "import gradchain as gc\n\nreveal_type(gc.adam(0.1))\n"
     )
     command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "elsewhere.py"]
     output = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert 'Type of "gc.adamw(1e-3)" is "GradientTransformation"' in output.stdout, output.stdout
+    assert 'is "GradientTransformation"' in output.stdout, output.stdout
