@@ -32,3 +32,17 @@ def test_recognise_speech(tmp_path):
     assert found["CTC"][0] < found["timing known"][0]
     assert found["CTC"][1] > 1.5 * silence
     assert abs(found["timing known"][1] - silence) < 0.05
+
+
+@pytest.mark.example
+def test_segment_digits(tmp_path):
+    found = numbers(
+        r"^(cross-entropy|focal|Dice) *: overlap ([\d.]+), at its best threshold ([\d.]+),"
+        r" first third ([\d.]+), ink found ([\d.]+)$",
+        run("perception/segment_digits.py", tmp_path),
+    )
+    assert found.keys() == {"cross-entropy", "focal", "Dice"}
+    assert found["cross-entropy"][0] < 0.1  # it still answers "nothing anywhere"
+    assert found["Dice"][0] > 0.2
+    assert found["Dice"][2] > found["cross-entropy"][2] + 0.03
+    assert all(overlap <= best for overlap, best, *_ in found.values())

@@ -1,4 +1,4 @@
-"""Tasks: rare events, recommendation, segmentation."""
+"""Tables: rare events, recommendation."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.examples.running import numbers, run
 
 @pytest.mark.example
 def test_detect_fraud(tmp_path):
-    printed = run("tasks/detect_fraud.py", tmp_path)
+    printed = run("tables/detect_fraud.py", tmp_path)
     found = numbers(
         r"^(\w[\w -]+?) *: accuracy ([\d.]+), recall ([\d.]+), precision ([\d.]+),"
         r" average precision ([\d.]+)$",
@@ -26,24 +26,10 @@ def test_detect_fraud(tmp_path):
 
 
 @pytest.mark.example
-def test_segment_digits(tmp_path):
-    found = numbers(
-        r"^(cross-entropy|focal|Dice) *: overlap ([\d.]+), at its best threshold ([\d.]+),"
-        r" first third ([\d.]+), ink found ([\d.]+)$",
-        run("tasks/segment_digits.py", tmp_path),
-    )
-    assert found.keys() == {"cross-entropy", "focal", "Dice"}
-    assert found["cross-entropy"][0] < 0.1  # it still answers "nothing anywhere"
-    assert found["Dice"][0] > 0.2
-    assert found["Dice"][2] > found["cross-entropy"][2] + 0.03
-    assert all(overlap <= best for overlap, best, *_ in found.values())
-
-
-@pytest.mark.example
 def test_recommend(tmp_path):
     found = numbers(
         r"^(adam|lazy_adam) *: error ([\d.]+), rare films ([\d.]+), rows move ([\d.]+)",
-        run("tasks/recommend.py", tmp_path),
+        run("tables/recommend.py", tmp_path),
     )
     assert found["lazy_adam"][2] == 0.0
     assert found["adam"][2] > 1.0
