@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits
 
 import gradchain as gc
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(gc.__file__).parents[1]  # of a clone, where the curves are recorded
 plt.style.use("gradchain.plot.gallery")
 SMALL = "--small" in sys.argv
 STEPS = 60 if SMALL else 200
