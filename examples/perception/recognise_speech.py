@@ -112,7 +112,7 @@ for i, name in enumerate(["CTC", "timing known"]):
 # First it writes almost only blanks. Later its blanks fill far more frames than there is silence:
 # it gives each vowel a shorter time, which may help to keep double vowels apart.
 
-axes["C"].set(xlabel="training step", ylim=(0, 1.05), title="Held-out errors per symbol")
+axes["C"].set(xlabel="training step", ylim=(0, 1.1), title="Held-out errors per symbol")
 axes["C"].legend()
 fig.suptitle("CTC learns to write down vowels without being told when they are spoken")
 Path("out").mkdir(exist_ok=True)
