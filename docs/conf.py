@@ -1,5 +1,6 @@
 """Sphinx configuration. Nothing here needs the network."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -59,9 +60,37 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
+EXAMPLES = HERE / "generated" / "examples"
+
+
+def write_examples() -> None:
+    """Write the examples so that no text stands beside a mark of a cell.
+
+    Sphinx-Gallery leaves out what stands there. A file that is right is left alone, and one whose
+    example is gone is taken away.
+    """
+    source = HERE.parent / "examples"
+    texts = {
+        path.relative_to(source): re.sub(
+            r"^# %% (?=\S)", "# %%\n# ", path.read_text(), flags=re.M
+        )
+        for path in (*source.glob("*/*.py"), *source.rglob("README.rst"))
+    }
+    for path in [path for path in EXAMPLES.rglob("*") if path.is_file()]:
+        if path.relative_to(EXAMPLES) not in texts:
+            path.unlink()
+    for name, text in texts.items():
+        file = EXAMPLES / name
+        if not file.exists() or file.read_text() != text:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+
+
+write_examples()  # before Sphinx-Gallery reads them
+
 # Every example runs when the site is built; `sphinx-build -D plot_gallery=0 ...` skips that.
 sphinx_gallery_conf = {
-    "examples_dirs": "../examples",
+    "examples_dirs": "generated/examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
     "ignore_pattern": r"(__init__|conftest)\.py$",

@@ -9,13 +9,10 @@ from tests.examples.running import numbers, run
 def test_detect_digit(tmp_path):
     printed = run("perception/detect_digit.py", tmp_path)
     guess = numbers(r"^(middle) *: mean IoU ([\d.]+)$", printed)["middle"][0]
-    found = numbers(
-        r"^([^:]+?) *: mean IoU ([\d.]+), over one half ([\d.]+), class right ([\d.]+)$", printed
-    )
-    assert found.keys() == {"smooth L1", "1 - IoU", "10 (1 - IoU)"}
-    assert all(iou > guess + 0.2 for iou, *_ in found.values())
-    assert all(share > 0.7 for _, share, _ in found.values())
-    assert found["10 (1 - IoU)"][0] > found["1 - IoU"][0] + 0.03  # the weight counts
+    found = numbers(r"^([^:]+?) *: mean IoU ([\d.]+), over one half ([\d.]+)$", printed)
+    assert found.keys() == {"smooth L1", "1 - IoU"}
+    assert all(iou > guess + 0.3 for iou, _ in found.values())
+    assert all(share > 0.85 for _, share in found.values())
 
 
 @pytest.mark.example
