@@ -1,6 +1,5 @@
 """Sphinx configuration. Nothing here needs the network."""
 
-import re
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 import api_pages  # noqa: E402 - they lie beside this file
 import catalogue  # noqa: E402
+import gallery_cells  # noqa: E402
 import libraries  # noqa: E402
 import starting_rates  # noqa: E402
 
@@ -60,33 +60,7 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
-EXAMPLES = HERE / "generated" / "examples"
-
-
-def write_examples() -> None:
-    """Write the examples so that no text stands beside a mark of a cell.
-
-    Sphinx-Gallery leaves out what stands there. A file that is right is left alone, and one whose
-    example is gone is taken away.
-    """
-    source = HERE.parent / "examples"
-    texts = {
-        path.relative_to(source): re.sub(
-            r"^# %% (?=\S)", "# %%\n# ", path.read_text(), flags=re.M
-        )
-        for path in (*source.glob("*/*.py"), *source.rglob("README.rst"))
-    }
-    for path in [path for path in EXAMPLES.rglob("*") if path.is_file()]:
-        if path.relative_to(EXAMPLES) not in texts:
-            path.unlink()
-    for name, text in texts.items():
-        file = EXAMPLES / name
-        if not file.exists() or file.read_text() != text:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
-
-
-write_examples()  # before Sphinx-Gallery reads them
+gallery_cells.write(HERE / "generated" / "examples")  # before Sphinx-Gallery reads them
 
 # Every example runs when the site is built; `sphinx-build -D plot_gallery=0 ...` skips that.
 sphinx_gallery_conf = {
@@ -94,6 +68,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
     "ignore_pattern": r"(__init__|conftest)\.py$",
+    "image_scrapers": ("gallery_cells.pictures",),
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,
