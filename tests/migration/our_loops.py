@@ -14,6 +14,8 @@ import gradchain as gc
 from tests.migration.case import (
     FACTORS,
     KEPT,
+    LAST_HELD_OUT,
+    LAST_VALUES,
     OVERFLOWS,
     SHALLOW,
     SICK,
@@ -64,7 +66,8 @@ def train(
 
 
 follow_clipped = partial(train, scale=FACTORS)
-follow_plateau = partial(train, value=VALUES)
+follow_plateau = partial(train, value=LAST_VALUES)
+follow_plateau_by_epoch = partial(train, value=LAST_HELD_OUT)
 follow_averaged = partial(train, look=lambda params, state: gc.eval_params(state, params))
 
 
