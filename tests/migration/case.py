@@ -45,6 +45,8 @@ class Row:
         follow: makes ours from the value of our call and the record; by default it trains.
         tolerance: relative to the largest number.
         lacks: names that this library must not have, where a row says that it lacks something.
+        given: the names in our call that stand for what a user has; then it makes a function of
+            them, ``"tx, params"``.
     """
 
     table: str
@@ -55,6 +57,7 @@ class Row:
     follow: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None
     tolerance: float = 1e-9
     lacks: tuple[str, ...] = ()
+    given: str = ""
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +88,7 @@ def walk(step: Callable[[int], None], look: Callable[[], list[float]]) -> list[l
 
 def value_of(row: Row) -> Any:
     """What our call makes."""
-    return eval(row.ours, dict(NAMES))
+    return eval(f"lambda {row.given}: {row.ours}" if row.given else row.ours, dict(NAMES))
 
 
 def recorded(library: str) -> dict[str, Any]:

@@ -309,7 +309,7 @@ def schedules() -> list[Row]:
 
 
 def around() -> list[Row]:
-    row = lambda theirs, ours, differs="", *more: Row("around", theirs, ours, differs, *more)
+    row = lambda *cells, **more: Row("around", *cells, **more)
     return [
         row(
             "clip_grad_norm_(params, 1.0)",
@@ -357,13 +357,14 @@ def around() -> list[Row]:
         ),
         row(
             "opt.state_dict(), after 20 steps of AdamW",
-            "(gc.adamw(0.05, weight_decay=0.01), lambda loaded, params: gc.adopt_state("
-            "gc.adamw(0.05, weight_decay=0.01), gc.checkpoints.torch_state(loaded, ['bias',"
-            " 'kernel'], lambda path, x: x), params)[0])",
-            "twenty more steps here end where torch's would; see [checkpoints](checkpoints.md"
-            "#from-torch)",
+            'gc.adopt_state(tx, gc.checkpoints.torch_state(loaded, ["bias", "kernel"], convert),'
+            " params)",
+            "a state and a report; twenty more steps of the same optimizer `tx` end where torch's"
+            " would. `loaded` is the state dict, the paths are in the order of its groups, and"
+            " `convert` makes the layout; see [checkpoints](checkpoints.md#from-torch)",
             continued,
             follow_continued,
+            given="tx, loaded, params, convert",
         ),
     ]
 
