@@ -219,7 +219,7 @@ def clip_in_groups(case: Case) -> Found:
 
 
 def scale_at_some_steps(case: Case) -> Found:
-    """The scale of a plateau acts only where a condition holds."""
+    """A plateau scales the updates only at some steps."""
     for outer in (p for p in case.parts if p.factory == "apply_when"):
         for part in (p for p in case.parts if p.factory == "reduce_on_plateau"):
             depth = len(outer.position)
