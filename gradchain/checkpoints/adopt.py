@@ -55,7 +55,8 @@ def adopt_state(
     Returns:
         The state, of the structure, dtypes and sharding of ``tx.init(params)``, and the report,
         which prints as a table and has the paths: ``kept``, ``new``, ``reshaped`` (new, because the
-        shape is another) and ``dropped``. Its notes say where the dtype was another, where numbers
+        shape is another; under another name, as from torch, such an array is ``new`` and the old
+        one ``dropped``) and ``dropped``. Its notes say where the dtype was another, where numbers
         are beyond the new one, and where a counter was rounded or held in the range of int32.
 
     Raises:

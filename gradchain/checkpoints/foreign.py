@@ -281,6 +281,7 @@ def _slot(tree: Tree, path: str, name: str, entry: str) -> Iterator[Leaf]:
 
 #: By a name that tells a kind of optimizer in torch, from its slots to ours; its steps are clocks.
 _TORCH: dict[str, dict[str, str]] = {
+    "max_exp_avg_sq": {"exp_avg": "mu", "exp_avg_sq": "nu", "max_exp_avg_sq": "nu_max"},
     "exp_avg": {"exp_avg": "mu", "exp_avg_sq": "nu", "exp_inf": "nu"},
     "acc_delta": {"square_avg": "e_g", "acc_delta": "e_x"},
     "square_avg": {"square_avg": "nu"},
@@ -298,17 +299,16 @@ def torch_state(
 
     It reads the moments of Adam and its kin, Adamax, RMSprop, Adagrad and Adadelta, the momentum of
     SGD, and their number of steps, which becomes the clock of the learning rate too. An array that
-    has no slot here, or one of another meaning (``max_exp_avg_sq``, the momentum of RMSprop), keeps
-    its name, and ``adopt_state`` lists it as dropped.
+    has no slot here, or one of another meaning (the momentum of RMSprop), is listed as dropped by
+    ``adopt_state``, and so is a path that no parameter has; two that are swapped are not found.
 
     Args:
         state_dict: a dict with ``"state"`` and ``"param_groups"``, whose tensors are on any device.
             Load it with ``torch.load(file, weights_only=True)``, which runs no code that a file
             brings along.
-        names: the path here of each parameter, in the order in which torch's optimizer was given
-            them; or from torch's names to paths here, for a state dict that has names: of an
-            optimizer that was given ``model.named_parameters()``, or made by
-            ``torch.distributed.checkpoint``.
+        names: the path here of each parameter, in the order of the optimizer's groups; or from
+            torch's names to paths here, for a state dict that has names: of an optimizer that was
+            given ``model.named_parameters()``, or made by ``torch.distributed.checkpoint``.
         convert: ``f(path, array) -> array`` from the layout of a parameter in torch to the layout
             here: torch's linear layers keep the transposed kernel, ``lambda path, x: x.T if
             path.endswith("kernel") else x``.
@@ -347,8 +347,9 @@ def torch_state(
             " states the same 'step'."
         )
     if steps:
-        state["torch"]["count"] = np.asarray(max(steps.values()), np.int32)
-        state["scale_by_learning_rate"] = {"count": state["torch"]["count"]}
+        clock = {"count": np.asarray(max(steps.values()), np.int32)}
+        state["scale_by_learning_rate"] = clock
+        state["torch"] |= clock if "mu" in state["torch"] else {}  # others have no clock here
     return {name: entry for name, entry in state.items() if entry}
 
 

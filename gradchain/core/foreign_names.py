@@ -144,6 +144,14 @@ ELSEWHERE = {
     "fused": "Leave it out: update compiles itself.",
     "jac": "Leave it out: JAX takes the derivatives.",
     "options": "Arguments are given by name: max_steps, tol, those of tx to tx itself.",
+    "mode": (
+        "For a value that should rise, give its negative: value=-score. The mode of optax's lion"
+        " is in gradchain.as_optax."
+    ),
+    "threshold_mode": (
+        "A threshold relative to the best value is rtol=0.01; one in its units is"
+        " rtol=0.0, atol=0.01."
+    ),
     "name": "Leave it out; a member is named with tx.named('name').",
     "verbose": "Leave it out.",
     "last_epoch": "Leave it out: a schedule is a function of the step, with no state.",
@@ -159,7 +167,6 @@ ELSEWHERE |= dict.fromkeys(("accumulator_dtype", "moment_dtype", "dtype"), ELSEW
 OF_OPTAX = (
     "param_dtype",
     "mask_compatible_extra_args",
-    "mode",
     "optimism",
     "scale_init_precond",
     "smooth_beta",

@@ -33,6 +33,7 @@ MISTAKES: tuple[Search, ...] = (
     order.not_the_last,
     order.momentum_twice,
     order.clip_in_groups,
+    order.scale_at_some_steps,
     numbers.not_a_schedule,
     numbers.out_of_range,
     arguments.missing_arguments,

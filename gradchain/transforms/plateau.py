@@ -26,6 +26,7 @@ def reduce_on_plateau(
     cooldown: StaticNonNegativeInt = 0,
     accumulation_size: PositiveInt = 1,
     min_scale: NonNegative = 0.0,
+    every: PositiveInt = 1,
 ) -> Body:
     r"""Scale the updates down when ``value=`` stops improving.
 
@@ -34,6 +35,9 @@ def reduce_on_plateau(
     without one the scale is multiplied by the factor, at once. A window that holds a value that is
     not finite is one without an improvement, whatever the others are, and never becomes the best.
     For a value that should rise, give its negative.
+
+    The loss of held-out data, which is new once an epoch, goes into each call as it was last
+    measured, 1e9 before it was; with the updates of an epoch as ``every`` the windows are epochs.
 
     Args:
         factor: the factor of a reduction, in (0, 1).
@@ -45,6 +49,7 @@ def reduce_on_plateau(
         accumulation_size: the updates in a window: 1 where ``value`` is that of held-out data, more
             for the losses of mini-batches.
         min_scale: below this the scale does not fall.
+        every: the value is looked at in the first of as many updates, and no other.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -59,11 +64,13 @@ def reduce_on_plateau(
     """
 
     def rule(g, s, value):
-        in_window = s["in_window"] + 1
-        average = s["average"] + (value - s["average"]) / in_window
-        window = s | {"average": average, "in_window": in_window}
-        is_over = window["in_window"] >= accumulation_size
-        new = {k: jnp.where(is_over, x, window[k]) for k, x in after(window).items()}
+        seen = s["in_window"] // every + 1
+        is_seen = s["in_window"] % every == 0
+        average = s["average"] + jnp.where(is_seen, (value - s["average"]) / seen, 0.0)
+        is_over = is_seen & (seen >= accumulation_size)
+        new = {k: jnp.where(is_over, x, s[k]) for k, x in after(s | {"average": average}).items()}
+        new["average"] = jnp.where(is_over, 0.0, average)
+        new["in_window"] = (s["in_window"] + 1) % (every * accumulation_size)
         return map_leaves(lambda x: new["scale"] * x, g), new
 
     def after(s):
@@ -80,8 +87,6 @@ def reduce_on_plateau(
             "waited": jnp.where(is_plateau, 0.0, waited),
             "cooling": jnp.where(is_plateau, float(cooldown), cooler),
             "scale": jnp.where(is_plateau, reduced, s["scale"]),
-            "average": jnp.zeros_like(mean),
-            "in_window": jnp.zeros_like(mean),
         }
 
     slots = dict.fromkeys(["average", "in_window", "waited", "cooling"], scalar)

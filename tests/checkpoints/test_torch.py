@@ -19,6 +19,10 @@ NAMES = {
 }
 IN_TORCH = {
     "adam": (lambda p: torch.optim.Adam(p, 0.05), gc.adam(0.05)),
+    "amsgrad": (
+        lambda p: torch.optim.Adam(p, 0.05, amsgrad=True),
+        gc.amsgrad(0.05, max_first=True),
+    ),
     "adamw": (
         lambda p: torch.optim.AdamW(p, 0.05, weight_decay=0.1),
         gc.adamw(0.05, weight_decay=0.1),
@@ -86,7 +90,7 @@ def train_here(tx, state, params, x, y, steps):
 
     for _ in range(steps):
         params, state = tx.step(jax.grad(loss)(params), state, params)
-    return params
+    return params, state
 
 
 @pytest.mark.parametrize("name", IN_TORCH)
@@ -101,15 +105,43 @@ def test_a_run_of_torch_goes_on(name):
         )
         state, report = gc.adopt_state(tx, loaded, params)
         assert_accounts_for_all(report, loaded, state)
-        assert (
-            set(report.dropped) <= {"torch/count"} and not report.reshaped
-        )  # a clock that ours does not need
+        assert not report.dropped and not report.reshaped
         assert [path for path in report.new if path != "scale_by_learning_rate/count"] == []
-        found = train_here(
+        found, _ = train_here(
             tx, state, params, jnp.asarray(there.x.numpy()), jnp.asarray(there.y.numpy()), 5
         )
         there.train(5)
         samples.assert_close(found, as_params(there.model), 1e-12)
+
+
+def test_an_average_of_torch_goes_on():
+    there = InTorch(lambda p: torch.optim.SGD(p, 0.05, momentum=0.9))
+    swa = torch.optim.swa_utils
+    average = swa.AveragedModel(there.model, multi_avg_fn=swa.get_ema_multi_avg_fn(0.9))
+
+    def train(steps):
+        for _ in range(steps):
+            there.train(1)
+            average.update_parameters(there.model)
+
+    train(7)
+    with jax.enable_x64(True):
+        params, averaged = as_params(there.model), as_params(average.module)
+        old = gc.checkpoints.torch_state(
+            there.optimizer.state_dict(), list(NAMES.values()), transposed
+        )
+        old["average_weights"] = {"average_params": averaged, "count": int(average.n_averaged)}
+        tx = gc.average_weights(gc.sgd(0.05, momentum=0.9), 0.9, start=2, debias=False)
+        state, report = gc.adopt_state(tx, old, params)
+        assert not report.dropped and report.new == [
+            "average_weights/inner/scale_by_learning_rate/count"
+        ]
+        found = train_here(
+            tx, state, params, jnp.asarray(there.x.numpy()), jnp.asarray(there.y.numpy()), 5
+        )
+        train(5)
+        samples.assert_close(found[0], as_params(there.model), 1e-12)
+        samples.assert_close(gc.eval_params(found[1], found[0]), as_params(average.module), 1e-12)
 
 
 def adam_state(**changes):
@@ -142,9 +174,23 @@ def test_what_torch_has_and_we_lack_is_dropped():
         there.optimizer.state_dict(), list(NAMES.values()), transposed
     )
     _, report = gc.adopt_state(gc.adam(0.1), loaded, as_params(there.model))
-    assert report.dropped == [
-        f"torch_untranslated/max_exp_avg_sq/{path}" for path in sorted(NAMES.values())
-    ]
+    assert report.dropped == [f"torch/nu_max/{path}" for path in sorted(NAMES.values())]
+    assert len(report.kept) == 2 * len(NAMES) + 2  # both moments, and both clocks
+
+
+def test_a_path_or_a_layout_that_no_parameter_has_is_new_and_dropped():
+    there = adam_state()
+    names = ["first.kernel", *list(NAMES.values())[1:]]
+    loaded = gc.checkpoints.torch_state(there.optimizer.state_dict(), names, transposed)
+    _, report = gc.adopt_state(gc.adam(0.1), loaded, as_params(there.model))
+    assert report.dropped == ["torch/mu/first.kernel", "torch/nu/first.kernel"]
+    as_it_is = lambda path, x: x
+    loaded = gc.checkpoints.torch_state(
+        there.optimizer.state_dict(), list(NAMES.values()), as_it_is
+    )
+    _, report = gc.adopt_state(gc.adam(0.1), loaded, as_params(there.model))
+    assert report.dropped == ["torch/mu/last/kernel", "torch/nu/last/kernel"]
+    assert report.new == ["scale_by_adam/mu/last/kernel", "scale_by_adam/nu/last/kernel"]
 
 
 def test_a_checkpoint_of_torch_in_half_precision(tmp_path):

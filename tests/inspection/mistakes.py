@@ -316,6 +316,13 @@ FIRES = [
         gc.chain(optax.masked(optax.sgd(0.1), {"a": True})),
         {"params": PARAMS},
     ),
+    (
+        "mistake",
+        "scale_at_some_steps",
+        "apply_when/inner/reduce_on_plateau",
+        gc.chain(gc.sgd(0.1), gc.apply_when(lambda step: step % 3 == 2, gc.reduce_on_plateau())),
+        {"passes": EVERYTHING},
+    ),
 ]
 
 #: What may look like a mistake and is none; nothing but notes may be found.
@@ -331,6 +338,10 @@ SILENT = [
     (gc.chain(adam, gc.scale(-1.0), gc.scale_by_learning_rate(-0.1)), {}),
     (
         gc.chain(gc.sgd(0.1), gc.scale(0.5), gc.reduce_on_plateau()),
+        {"passes": ("params", "value")},
+    ),
+    (
+        gc.apply_when(lambda step: step > 9, gc.chain(gc.sgd(0.1), gc.reduce_on_plateau())),
         {"passes": ("params", "value")},
     ),
     (gc.chain(gc.clip(1.0), doubled()), {}),  # who knows what it does

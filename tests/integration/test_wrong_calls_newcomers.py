@@ -239,6 +239,14 @@ CALLS = {
         lambda: gc.set_hyperparams(gc.tunable(ADAM).init(PARAMS), lr=0.1),
         ["'lr'", "Is 'learning_rate' meant?"],
     ),
+    "reduce_on_plateau(mode='max')": (
+        lambda: gc.reduce_on_plateau(mode="max"),
+        ["give its negative: value=-score"],
+    ),
+    "reduce_on_plateau(threshold_mode='abs')": (
+        lambda: gc.reduce_on_plateau(threshold_mode="abs"),
+        ["one in its units is rtol=0.0, atol=0.01"],
+    ),
     # Configs
     "@transform of a schedule": (
         lambda: gc.from_config({"@transform": "cosine_decay_schedule", "init_value": 1.0}),

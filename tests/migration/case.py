@@ -21,6 +21,10 @@ KEPT = (1, 2, 5, 10, 20, 40)  # the steps whose numbers are compared
 RATES = 60  # the steps of a schedule that are compared
 FACTORS = [1.0 + (t % 7) for t in range(STEPS)]  # of gradients that are to be clipped
 VALUES = [round(3.0 / (1 + min(t, 9) + min(max(t - 25, 0), 5)), 3) for t in range(STEPS)]
+EPOCH = 4  # the steps of an epoch, at whose end a held-out loss is measured
+HELD_OUT = VALUES[::EPOCH]
+LAST_VALUES = [1e9, *VALUES[:-1]]  # what is known before each step
+LAST_HELD_OUT = [x for x in [1e9, *HELD_OUT[:-1]] for _ in range(EPOCH)]
 OVERFLOWS = {6, 7, 21}  # the steps whose gradients are infinite
 SICK = [0.5] * 6 + [float("nan")]  # the losses of a run that turns bad
 SHALLOW = 0.2  # a factor of the loss, with which the first gradient is short
@@ -41,6 +45,8 @@ class Row:
         follow: makes ours from the value of our call and the record; by default it trains.
         tolerance: relative to the largest number.
         lacks: names that this library must not have, where a row says that it lacks something.
+        given: the names in our call that stand for what a user has; then it makes a function of
+            them, ``"tx, params"``.
     """
 
     table: str
@@ -51,6 +57,7 @@ class Row:
     follow: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None
     tolerance: float = 1e-9
     lacks: tuple[str, ...] = ()
+    given: str = ""
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +88,7 @@ def walk(step: Callable[[int], None], look: Callable[[], list[float]]) -> list[l
 
 def value_of(row: Row) -> Any:
     """What our call makes."""
-    return eval(row.ours, dict(NAMES))
+    return eval(f"lambda {row.given}: {row.ours}" if row.given else row.ours, dict(NAMES))
 
 
 def recorded(library: str) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from tests.migration.case import (
+    EPOCH,
     FACTORS,
+    HELD_OUT,
     OVERFLOWS,
     RATES,
     SICK,
@@ -140,16 +142,17 @@ def callback(row: Row, model: Any, **names: str) -> Any:
 
 
 def plateau(row: Row) -> dict[str, Any]:
-    """A step is an epoch, and its value is known before it."""
+    """The value of an epoch is measured behind its last step."""
     callbacks = []
 
-    def before(t, optimizer, grads):
+    def after(t, optimizer):
         if not callbacks:
             callbacks.append(callback(row, Model(optimizer)))
-        callbacks[0].on_epoch_end(t - 1, {"val_loss": VALUES[t - 1]})
-        return grads
+        if t % EPOCH == 0:
+            epoch = t // EPOCH - 1
+            callbacks[0].on_epoch_end(epoch, {"val_loss": HELD_OUT[epoch]})
 
-    return train_there(row, "SGD(0.3)", before)
+    return train_there(row, "SGD(0.3)", after=after)
 
 
 def rate_by_epoch(row: Row) -> dict[str, Any]:

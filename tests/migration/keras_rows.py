@@ -16,7 +16,7 @@ from tests.migration.our_loops import (
     follow_averaged,
     follow_best_saved,
     follow_clipped,
-    follow_plateau,
+    follow_plateau_by_epoch,
     follow_scaled,
     follow_stopped,
     follow_stopped_by_nan,
@@ -243,13 +243,15 @@ def callbacks() -> list[Row]:
             rates,
         ),
         row(
-            'ReduceLROnPlateau("val_loss", factor=0.5, patience=4, cooldown=3)',
-            "gc.chain(gc.sgd(0.3), gc.reduce_on_plateau(0.5, patience=4, rtol=0.0, atol=1e-4,"
-            " cooldown=2))",
-            "a member behind the optimizer, fed by `update(..., value=loss)`; `min_delta` is"
-            " `atol`, `cooldown` is one less, `min_lr` is `min_scale`, relative to the rate",
+            'ReduceLROnPlateau("val_loss", factor=0.5, patience=2, cooldown=2)',
+            "gc.chain(gc.sgd(0.3), gc.reduce_on_plateau(0.5, patience=2, rtol=0.0, atol=1e-4,"
+            " cooldown=1, every=4))",
+            "a member behind the optimizer; `every` is the updates of an epoch, 4 in the test, and"
+            " each of them is given the last held-out loss, `update(..., value=val_loss)`, 1e9"
+            " before there is one; `min_delta` is `atol`, `cooldown` is one less, `min_lr` is"
+            ' `min_scale`, relative to the rate; for `mode="max"` give the negative',
             plateau,
-            follow_plateau,
+            follow_plateau_by_epoch,
         ),
         row(
             'EarlyStopping("val_loss", min_delta=0.01, patience=5, mode="min")',

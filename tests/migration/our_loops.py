@@ -14,6 +14,8 @@ import gradchain as gc
 from tests.migration.case import (
     FACTORS,
     KEPT,
+    LAST_HELD_OUT,
+    LAST_VALUES,
     OVERFLOWS,
     SHALLOW,
     SICK,
@@ -64,7 +66,8 @@ def train(
 
 
 follow_clipped = partial(train, scale=FACTORS)
-follow_plateau = partial(train, value=VALUES)
+follow_plateau = partial(train, value=LAST_VALUES)
+follow_plateau_by_epoch = partial(train, value=LAST_HELD_OUT)
 follow_averaged = partial(train, look=lambda params, state: gc.eval_params(state, params))
 
 
@@ -113,8 +116,8 @@ def follow_minimized(minimize: Any, record: dict[str, Any]) -> dict[str, Any]:
     return {"value": float(loss(minimize(loss, our_start()).params))}
 
 
-def follow_continued(make: Any, record: dict[str, Any]) -> dict[str, Any]:
-    tx, adopt = make
+def follow_continued(adopt: Any, record: dict[str, Any]) -> dict[str, Any]:
+    tx = gc.adamw(0.05, weight_decay=0.01)
     half = record["half"]
     bias, kernel = half["params"][:2], np.reshape(half["params"][2:], (3, 2))
     params = {"bias": jnp.asarray(bias), "kernel": jnp.asarray(kernel)}
@@ -122,7 +125,9 @@ def follow_continued(make: Any, record: dict[str, Any]) -> dict[str, Any]:
         int(i): {k: np.asarray(x) for k, x in entry.items()} for i, entry in half["state"].items()
     }
     group = {"params": sorted(entries), "betas": (0.9, 0.999)}
-    state = adopt({"state": entries, "param_groups": [group]}, params)
+    loaded = {"state": entries, "param_groups": [group]}
+    state, report = adopt(tx, loaded, params, lambda path, x: x)
+    assert not report.dropped
     step = jax.jit(lambda p, s: tx.step(jax.grad(loss)(p), s, p))
     for _ in range(20):
         params, state = step(params, state)

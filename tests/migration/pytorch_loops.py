@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from tests.migration.case import (
+    EPOCH,
     FACTORS,
+    HELD_OUT,
     KEPT,
     OVERFLOWS,
     RATES,
@@ -162,17 +164,26 @@ def scaled(row: Row) -> dict[str, Any]:
     return {"params": walk(step, lambda: values(params)), "scales": scales}
 
 
-def plateau(row: Row) -> dict[str, Any]:
+def plateau(row: Row, values: dict[int, float] | None = None) -> dict[str, Any]:
+    """The scheduler is given its values behind the steps that have one, by default all."""
     from torch.optim import lr_scheduler
 
     schedulers = []
+    values = values or dict(enumerate(VALUES, start=1))
 
-    def before(t, opt, params):
+    def after(t, opt, params):
         if not schedulers:
-            schedulers.append(eval(row.theirs, vars(lr_scheduler) | {"opt": opt}))
-        schedulers[0].step(VALUES[t - 1])
+            call = row.theirs.split(";")[0]
+            schedulers.append(eval(call, vars(lr_scheduler) | {"opt": opt}))
+        if t in values:
+            sign = -1 if schedulers[0].mode == "max" else 1
+            schedulers[0].step(sign * values[t])
 
-    return train_there(row, before, call="SGD(params, lr=0.3)")
+    return train_there(row, after=after, call="SGD(params, lr=0.3)")
+
+
+def plateau_by_epoch(row: Row) -> dict[str, Any]:
+    return plateau(row, {EPOCH * i: x for i, x in enumerate(HELD_OUT, start=1)})
 
 
 def averaged(row: Row) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from tests.migration.our_loops import (
     follow_minimized,
     follow_newton_like,
     follow_plateau,
+    follow_plateau_by_epoch,
     follow_rate_changed,
     follow_scaled,
     rates,
@@ -24,6 +25,7 @@ from tests.migration.pytorch_loops import (
     minimized,
     newton_like,
     plateau,
+    plateau_by_epoch,
     rate_changed,
     scaled,
     scheduled,
@@ -198,7 +200,12 @@ def schedules() -> list[Row]:
         return Row("schedules", theirs, ours, differs, scheduled, rates, 1e-12)
 
     return [
-        row("LambdaLR(opt, lambda t: 0.9**t)", "lambda t: 0.3 * 0.9**t", "any function"),
+        row(
+            "LambdaLR(opt, lambda t: 0.9**t)",
+            "lambda t: 0.3 * 0.9**t",
+            "any function of an int32 step that is traced: `jnp.cos` and `jnp.minimum` in the"
+            " place of `math.cos` and `min`",
+        ),
         row(
             "MultiplicativeLR(opt, lambda t: 0.95)",
             "gc.schedules.multiplicative_schedule(0.3, lambda t: 0.95, 100)",
@@ -254,7 +261,7 @@ def schedules() -> list[Row]:
             "SequentialLR(opt, [LinearLR(opt, 0.1, total_iters=10), ExponentialLR(opt, 0.9)],"
             " [10])",
             "gc.linear_schedule(0.03, 0.3, 10).until(10) | gc.exponential_decay(0.3, 1, 0.9)",
-            "`|` puts one after another",
+            "a bar puts one after another",
         ),
         row(
             "SequentialLR(opt, [LinearLR(opt, 1e-8, total_iters=10), CosineAnnealingLR(opt, 60)],"
@@ -271,17 +278,38 @@ def schedules() -> list[Row]:
             "schedules",
             "ReduceLROnPlateau(opt, factor=0.5, patience=3, cooldown=2)",
             "gc.chain(gc.sgd(0.3), gc.reduce_on_plateau(0.5, patience=4, cooldown=2))",
-            "`patience` is one more; the loss goes in as `update(..., value=loss)` and counts at"
-            " once, as if `scheduler.step(loss)` came before `opt.step()`. `min_lr` is"
+            "`patience` is one more; `update(..., value=loss)` gets the loss of the step before,"
+            " 1e9 at first, since torch calls `scheduler.step(loss)` after `opt.step()`: the loss"
+            " of the step itself acts one step earlier. `threshold` is `rtol`; `min_lr` is"
             " `min_scale`, relative to the rate",
             plateau,
             follow_plateau,
+        ),
+        Row(
+            "schedules",
+            'ReduceLROnPlateau(opt, mode="max", factor=0.5, patience=2, threshold=0.01,'
+            ' threshold_mode="abs")',
+            "gc.chain(gc.sgd(0.3), gc.reduce_on_plateau(0.5, patience=3, rtol=0.0, atol=0.01))",
+            "`value=` is the negative of the score; a threshold in units of the score is `atol`,"
+            " and then `rtol` is 0",
+            plateau,
+            follow_plateau,
+        ),
+        Row(
+            "schedules",
+            "ReduceLROnPlateau(opt, factor=0.5, patience=1, cooldown=1); scheduler.step(val_loss)"
+            " once an epoch",
+            "gc.chain(gc.sgd(0.3), gc.reduce_on_plateau(0.5, patience=2, cooldown=1, every=4))",
+            "`every` is the updates of an epoch, 4 in the test, and each of them is given the last"
+            " held-out loss, `update(..., value=val_loss)`, 1e9 before there is one",
+            plateau_by_epoch,
+            follow_plateau_by_epoch,
         ),
     ]
 
 
 def around() -> list[Row]:
-    row = lambda theirs, ours, differs="", *more: Row("around", theirs, ours, differs, *more)
+    row = lambda *cells, **more: Row("around", *cells, **more)
     return [
         row(
             "clip_grad_norm_(params, 1.0)",
@@ -329,13 +357,14 @@ def around() -> list[Row]:
         ),
         row(
             "opt.state_dict(), after 20 steps of AdamW",
-            "(gc.adamw(0.05, weight_decay=0.01), lambda loaded, params: gc.adopt_state("
-            "gc.adamw(0.05, weight_decay=0.01), gc.checkpoints.torch_state(loaded, ['bias',"
-            " 'kernel'], lambda path, x: x), params)[0])",
-            "twenty more steps here end where torch's would; see [checkpoints](checkpoints.md"
-            "#from-torch)",
+            'gc.adopt_state(tx, gc.checkpoints.torch_state(loaded, ["bias", "kernel"], convert),'
+            " params)",
+            "a state and a report; twenty more steps of the same optimizer `tx` end where torch's"
+            " would. `loaded` is the state dict, the paths are in the order of its groups, and"
+            " `convert` makes the layout; see [checkpoints](checkpoints.md#from-torch)",
             continued,
             follow_continued,
+            given="tx, loaded, params, convert",
         ),
     ]
 

@@ -23,13 +23,21 @@ class ReduceOnPlateau(Twin):
     cooldown: int = 0
     accumulation_size: int = 1
     min_scale: float = 0.0
+    every: int = 1
     scale: float = 1.0
     best: float = math.inf
     bad: int = 0
     cooling: int = 0
+    calls: int = 0
     window: list = field(default_factory=list)
 
     def update(self, g: Tree, p: Tree, value: float) -> Tree:
+        if self.calls % self.every == 0:
+            self.see(value)
+        self.calls += 1
+        return {k: self.scale * x for k, x in g.items()}
+
+    def see(self, value: float) -> None:
         self.window.append(value)
         if len(self.window) == self.accumulation_size:
             self.judge(
@@ -38,7 +46,6 @@ class ReduceOnPlateau(Twin):
                 else math.nan
             )
             self.window = []
-        return {k: self.scale * x for k, x in g.items()}
 
     def judge(self, mean: float) -> None:
         margin = 0 if self.best == math.inf else self.rtol * abs(self.best) + self.atol
@@ -79,6 +86,12 @@ ROWS = [
         lambda: gc.reduce_on_plateau(0.5, patience=1, accumulation_size=2),
         lambda: ReduceOnPlateau(0.5, patience=1, accumulation_size=2),
         lambda: optax.contrib.reduce_on_plateau(0.5, patience=1, accumulation_size=2),
+        extra=VALUE,
+    ),
+    Row(
+        "reduce_on_plateau-epochs",
+        lambda: gc.reduce_on_plateau(0.5, patience=1, every=2),
+        lambda: ReduceOnPlateau(0.5, patience=1, every=2),
         extra=VALUE,
     ),
 ]

@@ -79,6 +79,18 @@ def test_a_value_that_is_not_finite_spoils_its_window_and_no_other(bad, size):
     assert ours[-1] == (0.125 if size == 1 else 0.5)
 
 
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("every", [1, 3])
+def test_it_looks_at_every_few_values_only(every, size):
+    values = [golden.loss(t) if t % every == 0 else math.nan for t in range(100)]
+    arguments = dict(factor=0.5, patience=2, cooldown=1, accumulation_size=size, every=every)
+    ours = scales(gc.reduce_on_plateau(**arguments), values)
+    assert len(set(ours)) > 2
+    np.testing.assert_allclose(
+        ours, scales_of_twin(ReduceOnPlateau(**arguments), values), rtol=1e-6
+    )
+
+
 def test_negative_values_have_to_fall_too():
     values = [-1.0, -1.00001, -1.00002, -2.0, -3.0]
     assert list(scales(gc.reduce_on_plateau(0.5, patience=2), values)) == [
@@ -110,6 +122,7 @@ def test_it_asks_for_the_value():
         (dict(atol=-0.1), r"atol must be 0 or more"),
         (dict(cooldown=-1), r"cooldown must be 0 or more"),
         (dict(accumulation_size=0), r"accumulation_size must be 1 or more"),
+        (dict(every=0), r"every must be 1 or more"),
     ],
 )
 def test_a_wrong_argument_is_named(arguments, message):
