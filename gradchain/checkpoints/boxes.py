@@ -1,4 +1,4 @@
-"""States as they are written by what holds them, with its boxes around the arrays."""
+"""Take states out of what holds them, and of boxes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _BOX = "value"
 
 
 def state_in(x: Any) -> Any:
-    """The state in what holds one, also after a serializer made a dict of it.
+    """The state in what holds one.
 
-    An ``nnx.Optimizer`` and a ``TrainState`` have ``opt_state`` beside ``step``.
+    An ``nnx.Optimizer`` and a ``TrainState`` have ``opt_state`` beside ``step``, also after a
+    serializer has made a dict of them.
     """
     if type(x) is dict and x.keys() >= {"opt_state", "step"}:
         return x["opt_state"]
@@ -24,7 +25,7 @@ def state_in(x: Any) -> Any:
 
 
 def unboxed_leaves(old: list[Leaf], known: Collection[tuple[str, str]]) -> list[Leaf]:
-    """The arrays of an old state, with the paths that they have outside of boxes.
+    """The arrays with their paths outside of boxes.
 
     A serializer makes a dict ``{"value": array}`` of a box, such as Flax's ``Variable`` and
     ``Partitioned``. A parameter or a slot may have this name too: then the new state knows it.
