@@ -138,7 +138,7 @@ def test_an_edited_chain_is_led_to_adopt_state(tmp_path):
         checkpoints.save(1, PARAMS, before.init(PARAMS))
         with pytest.raises(ValueError, match=r"'state/accumulate/.*is nothing in.*adopt_state"):
             checkpoints.resume(PARAMS, after.init(PARAMS))
-        state, report = gc.adopt_state(after, checkpoints.read()["state"], PARAMS)
+        _, report = gc.adopt_state(after, checkpoints.read()["state"], PARAMS)
     assert not report.dropped
     assert jax.tree.structure(state) == jax.tree.structure(after.init(PARAMS))
 
@@ -210,7 +210,7 @@ def test_an_nnx_object_and_its_state_are_not_mixed(saved, tmp_path):
         checkpoints.save(1, saved(model), saved(optimizer))
         with pytest.raises(ValueError, match="the same kind to save and to resume"):
             checkpoints.resume(*given)
-        state, report = gc.adopt_state(
+        _, report = gc.adopt_state(
             gc.adamw(0.1), checkpoints.read()["state"], nnx.state(model, nnx.Param)
         )
     assert not report.dropped and not report.new
