@@ -350,7 +350,7 @@ def nearest_names(name: str, known: Iterable[str]) -> str:
 
 
 def parts_of(name: str, known: Iterable[str]) -> str:
-    """The numbers of a schedule of this name, for a message."""
+    """A sentence with the numbers of a schedule."""
     names = list(known)
     for own in (name, *ARGUMENTS.get(name, "").split()):
         if parts := [full for full in names if f"/{own}/" in f"/{full}"]:

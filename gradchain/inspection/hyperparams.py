@@ -108,11 +108,7 @@ def own_hyperparams(tx: GradientTransformation, state: State) -> Hyperparams:
     return _hyperparams(tx, state, into_observers=False)
 
 
-def _hyperparams(
-    tx: GradientTransformation,
-    state: State,
-    into_observers: bool,
-) -> Hyperparams:
+def _hyperparams(tx: GradientTransformation, state: State, into_observers: bool) -> Hyperparams:
     tx = as_transformation(tx, "hyperparams: tx")
     state = as_dict(held_by(state))
     if not isinstance(state, dict):
@@ -136,14 +132,8 @@ def _hyperparams(
             continue
         found = {} if clock is None else {f"{place}/step": clock}
         if not part.call.factory.composite:  # the members of a chain with a name follow
-            found |= dict(
-                _numbers(
-                    part.call,
-                    part.stage.numbers,
-                    part.stage.count,
-                    place,
-                )
-            )
+            own = _numbers(part.call, part.stage.numbers, part.stage.count, place)
+            found |= dict(own)
         if same := numbers.keys() & found.keys():
             raise ValueError(
                 f"hyperparams: two members have {quote(sorted(same))} at the same path. Give one"

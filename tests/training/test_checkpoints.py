@@ -138,7 +138,7 @@ def test_an_edited_chain_is_led_to_adopt_state(tmp_path):
         checkpoints.save(1, PARAMS, before.init(PARAMS))
         with pytest.raises(ValueError, match=r"'state/accumulate/.*is nothing in.*adopt_state"):
             checkpoints.resume(PARAMS, after.init(PARAMS))
-        _, report = gc.adopt_state(after, checkpoints.read()["state"], PARAMS)
+        state, report = gc.adopt_state(after, checkpoints.read()["state"], PARAMS)
     assert not report.dropped
     assert jax.tree.structure(state) == jax.tree.structure(after.init(PARAMS))
 
