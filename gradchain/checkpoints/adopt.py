@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import warnings
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from gradchain.checkpoints.boxes import state_in, unboxed_leaves
 from gradchain.checkpoints.foreign import join, read
 from gradchain.checkpoints.matching import Matching, targets_of
-from gradchain.checkpoints.names import leaf_path, up_to
+from gradchain.checkpoints.names import leaf_path, neighbours, up_to
 from gradchain.checkpoints.values import value_for
-from gradchain.core.errors import shape_dtype
+from gradchain.core.errors import quote, shape_dtype
 from gradchain.core.messages import refuse_swapped
 from gradchain.core.right_calls import called_as
 from gradchain.core.transformation import GradientTransformation, as_transformation
@@ -48,7 +50,9 @@ def adopt_state(
     Args:
         tx: the transformation to go on with.
         old_state: a state of another transformation of this library; as a serializer returned it
-            without a template; of optax, by the names of its classes; or ``torch_state(...)``.
+            without a template; of optax, by the names of its classes; or ``torch_state(...)``. An
+            ``nnx.Optimizer``, its ``nnx.State`` or a ``TrainState`` holds one, also as a serializer
+            returned it.
         params: the parameters, as for ``init``; ``jax.ShapeDtypeStruct`` leaves ask for the report
             alone, and make a state of such leaves.
 
@@ -63,6 +67,9 @@ def adopt_state(
         ValueError: naming both, if two parts of the old state fit one place, or one fits two, or
             two leaves have the same path; if a clock is negative or not finite; if a tree is
             nested deeper than 100 levels.
+
+    Warns:
+        UserWarning: if nothing of the old state has a place in the new one.
 
     Example:
         >>> import gradchain as gc
@@ -84,12 +91,23 @@ def adopt_state(
     )
     refuse_swapped("adopt_state(tx, old_state, params)", old_state, params)
     template = tx.init(params)
-    matching = Matching(targets_of(tx, template, params), read(old_state))
+    targets = targets_of(tx, template, params)
+    known = neighbours(target.name for target in targets)
+    matching = Matching(targets, unboxed_leaves(read(state_in(old_state)), known))
     matching.run()
     rows, values = _carry(matching)
     leaves = [values.get(path, x) for path, x in named_leaves(template)]
     _, treedef = flatten(template)
-    return treedef.unflatten(leaves), Report(rows)
+    report = Report(rows)
+    if report.dropped and report.new and not report.sources:
+        warnings.warn(
+            "adopt_state: nothing of the old state has a place in the new one, which begins anew:"
+            f" {quote(report.dropped[:1])} ({len(report.dropped)} arrays) is dropped, and"
+            f" {quote(report.new[:1])} ({len(report.new)}) is new. Is it the state of another"
+            " optimizer, or part of a larger tree?",
+            stacklevel=3,
+        )
+    return treedef.unflatten(leaves), report
 
 
 # --------------------------------------------------------------------------------------- the report

@@ -12,7 +12,15 @@ import jax
 import numpy as np
 
 from gradchain.checkpoints.foreign import Leaf, join, read
-from gradchain.checkpoints.names import above, base, last, leaf_path, up_to
+from gradchain.checkpoints.names import (
+    above,
+    base,
+    last,
+    leaf_path,
+    names_below,
+    neighbours,
+    up_to,
+)
 from gradchain.checkpoints.values import as_like, fits
 from gradchain.core.errors import quote
 from gradchain.core.factory import FACTORIES
@@ -141,10 +149,10 @@ class Matching:
         self.by_name: dict[str, list[Leaf]] = collections.defaultdict(list)
         for leaf in old:
             self.by_name[leaf.name].append(leaf)
-        self.old_slots = _names_below(leaf.name for leaf in old)
-        self.new_slots = _names_below(target.name for target in targets)
-        self.old_pairs = _neighbours(leaf.name for leaf in old)
-        self.new_pairs = _neighbours(target.name for target in targets)
+        self.old_slots = names_below(leaf.name for leaf in old)
+        self.new_slots = names_below(target.name for target in targets)
+        self.old_pairs = neighbours(leaf.name for leaf in old)
+        self.new_pairs = neighbours(target.name for target in targets)
         self.slots_per_leaf: dict[str, set[str]] = collections.defaultdict(set)
         for target in targets:
             if target.per_leaf:
@@ -328,21 +336,6 @@ def _old_chains(chain: str, came_from: Origins) -> collections.Counter[str]:
             old_chain = up_to(source, below) if "/" in below else above(source)
             found[old_chain] += n
     return found
-
-
-def _names_below(names: Iterable[str]) -> dict[str, set[str]]:
-    """The names in each part of a state."""
-    below: dict[str, set[str]] = collections.defaultdict(set)
-    for name in names:
-        parts = name.split("/")
-        for i, part in enumerate(parts):
-            below["/".join(parts[:i])].add(part)
-    return below
-
-
-def _neighbours(names: Iterable[str]) -> set[tuple[str, str]]:
-    """Pairs of neighbours, for example stage and slot."""
-    return {pair for name in names for pair in itertools.pairwise(name.split("/"))}
 
 
 def _nearness(target: Target, leaf: Leaf) -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -33,3 +35,18 @@ def above(path: str) -> str:
 def base(entry: str) -> str:
     """The name of a stage without its number of repeat."""
     return re.sub(r"_\d+$", "", last(entry))
+
+
+def names_below(names: Iterable[str]) -> dict[str, set[str]]:
+    """The names in each part of a state."""
+    below: dict[str, set[str]] = collections.defaultdict(set)
+    for name in names:
+        parts = name.split("/")
+        for i, part in enumerate(parts):
+            below["/".join(parts[:i])].add(part)
+    return below
+
+
+def neighbours(names: Iterable[str]) -> set[tuple[str, str]]:
+    """Pairs of neighbours, for example stage and slot."""
+    return {pair for name in names for pair in itertools.pairwise(name.split("/"))}

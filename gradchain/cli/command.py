@@ -137,7 +137,7 @@ def _add_describe(commands: Commands) -> None:
     added.add_argument("config", metavar="CONFIG", help=_CONFIG)
     text = 'a file with the tree of shapes: [2, 3], or {"shape": [2, 3], "dtype": "bfloat16"}'
     added.add_argument("--params", metavar="SHAPES", required=True, help=text)
-    text = "the length of the run, to check schedules"
+    text = "the length of the run in calls of update, to check schedules"
     added.add_argument("--steps", type=_positive, metavar="N", help=text)
     text = "what update is given, by default: params"
     added.add_argument(

@@ -349,6 +349,15 @@ def nearest_names(name: str, known: Iterable[str]) -> str:
     return first_names(sorted(known, key=likeness, reverse=True), 8)
 
 
+def parts_of(name: str, known: Iterable[str]) -> str:
+    """A sentence with the numbers of a schedule."""
+    names = list(known)
+    for own in (name, *ARGUMENTS.get(name, "").split()):
+        if parts := [full for full in names if f"/{own}/" in f"/{full}"]:
+            return f" {own!r} is a schedule, of which there are {quote(parts)}."
+    return ""
+
+
 def pair_of_a_group(group: object) -> str:
     """The pair that says what one of torch's groups does."""
     if not isinstance(group, Mapping):

@@ -34,6 +34,7 @@ MISTAKES: tuple[Search, ...] = (
     order.momentum_twice,
     order.clip_in_groups,
     order.scale_at_some_steps,
+    order.outside_accumulate,
     numbers.not_a_schedule,
     numbers.out_of_range,
     arguments.missing_arguments,
@@ -77,7 +78,8 @@ def check(
     Args:
         tx: the transformation, most often a whole optimizer.
         params: the parameters or their shapes, for mistakes in which leaves are chosen.
-        steps: how many updates the run will make, for mistakes in schedules.
+        steps: how many calls of ``update`` the run will make, for mistakes in schedules. Inside
+            ``accumulate(tx, every=k)`` every ``k`` of them are one step of a schedule.
         passes: the arguments that ``update`` will be given beside gradients and state:
             ``("params", "value")``.
 

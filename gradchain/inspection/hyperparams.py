@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import types
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
 import jax
@@ -25,7 +26,12 @@ class Hyperparams(dict):
     """A dict in which a name may be shortened.
 
     Keys are full names; ``h["learning_rate"]`` finds the only one that ends so.
+
+    Attributes:
+        kept: the numbers that a ``tunable`` keeps, by name, and where they are in the state.
     """
+
+    kept: Mapping[str, str] = types.MappingProxyType({})
 
     def __missing__(self, name: str) -> float | jax.Array:
         found = [full for full in self if full.endswith(f"/{name}")]
@@ -38,6 +44,12 @@ class Hyperparams(dict):
                 f" k.endswith({'/' + name!r})}}"
             )
         ends = {full.rpartition("/")[2] for full in self}
+        places = [place for full, place in self.kept.items() if f"/{full}".endswith(f"/{name}")]
+        if places:
+            raise KeyError(
+                f"{name!r} is a number that tunable keeps for a schedule, of which the value at"
+                f" this step is shown. It is {' and '.join(places)}; set_hyperparams sets it."
+            )
         raise KeyError(
             f"no hyperparameter is called {name!r}; there are {nearest_names(name, self)}."
             f"{meant(name, ends)}"
@@ -66,7 +78,8 @@ def hyperparams(tx: GradientTransformation, state: State) -> Hyperparams:
 
     Of foreign pairs nothing is known. A number that an optimizer finds by itself, for example the
     scale of ``reduce_on_plateau``, is no hyperparameter; it stands in the state. Nor are those of a
-    ``watch``, which change no update.
+    ``watch``, which change no update; its clock is just one of those of which ``step`` is the
+    largest.
 
     Args:
         tx: the transformation.
@@ -95,11 +108,7 @@ def own_hyperparams(tx: GradientTransformation, state: State) -> Hyperparams:
     return _hyperparams(tx, state, into_observers=False)
 
 
-def _hyperparams(
-    tx: GradientTransformation,
-    state: State,
-    into_observers: bool,
-) -> Hyperparams:
+def _hyperparams(tx: GradientTransformation, state: State, into_observers: bool) -> Hyperparams:
     tx = as_transformation(tx, "hyperparams: tx")
     state = as_dict(held_by(state))
     if not isinstance(state, dict):
@@ -109,25 +118,22 @@ def _hyperparams(
         )
     clocks: list[jax.Array] = []
     numbers: dict[str, Any] = {}
+    kept: dict[str, str] = {}
     parts = list(walk(tx, state, None, into_observers))
     shown = ["/".join(_shown_path(part)) for part in parts]
     for part, name in zip(parts, shown, strict=True):
         place = name if shown.count(name) == 1 else part.name
         clock = _clock(part)
-        found = {}
         if clock is not None:
             clocks.append(clock)
-            found[f"{place}/step"] = clock
-        # The members of a chain with a name follow; the numbers of an observer change no update.
-        if not (part.call.factory.composite or "observer" in part.roles):
-            found |= dict(
-                _numbers(
-                    part.call,
-                    part.stage.numbers,
-                    part.stage.count,
-                    place,
-                )
-            )
+        if part.factory == "tunable":
+            kept |= _places(part)
+        if "observer" in part.roles:  # its numbers change no update
+            continue
+        found = {} if clock is None else {f"{place}/step": clock}
+        if not part.call.factory.composite:  # the members of a chain with a name follow
+            own = _numbers(part.call, part.stage.numbers, part.stage.count, place)
+            found |= dict(own)
         if same := numbers.keys() & found.keys():
             raise ValueError(
                 f"hyperparams: two members have {quote(sorted(same))} at the same path. Give one"
@@ -135,7 +141,16 @@ def _hyperparams(
             )
         numbers |= found
     step = {"step": functools.reduce(jnp.maximum, clocks)} if clocks else {}
-    return Hyperparams(step | numbers)
+    shown_now = Hyperparams(step | numbers)
+    shown_now.kept = kept
+    return shown_now
+
+
+def _places(tunable: PlacedMember) -> dict[str, str]:
+    """Where the numbers of a ``tunable`` are in the state."""
+    names = tunable.entry.get("hyperparams", ()) if isinstance(tunable.entry, dict) else ()
+    keys = lambda name: (*tunable.path, "hyperparams", name)
+    return {name: "state" + "".join(f"[{key!r}]" for key in keys(name)) for name in names}
 
 
 def _shown_path(part: PlacedMember) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ import numpy as np
 
 from gradchain.core.advice import nearest_names
 from gradchain.core.errors import first_names
+from gradchain.telemetry.layers import TOTALS
 from gradchain.telemetry.metrics import COUNTERS
 
 if TYPE_CHECKING:
@@ -116,10 +117,14 @@ class CsvWriter(Writer):
         missing = [name for name in names if name not in row]
         strange = [name for name in row if name not in names]
         if missing or strange:
+            faults = []
+            if strange:
+                faults.append(f"has no column for {first_names(strange)}")
+            if missing:
+                faults.append(f"got no number for the column {first_names(missing)}")
             raise ValueError(
-                f"CsvWriter: {str(self.path)!r} has no column for {first_names(strange)}, and"
-                f" has one for {first_names(missing)}, which got no number. A file has the"
-                " same metrics in every row: write these to another file."
+                f"CsvWriter: {str(self.path)!r} {' and '.join(faults)}. A file has the same metrics"
+                " in every row: write these to another file, or nan where there is no number."
             )
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -161,6 +166,10 @@ class TensorBoardWriter(Writer):
         self._writer.close()
 
 
+#: The ends of names that a table shows by default.
+_SHOWN = {*TOTALS, "vanishing", "exploding", "learning_rate", "clip_factor", *COUNTERS}
+
+
 class LiveTable(Writer):
     """A table on the screen, redrawn at each step.
 
@@ -169,8 +178,9 @@ class LiveTable(Writer):
     table alone is printed.
 
     Args:
-        show: globs on the names that are shown; by default all names without ``/``, learning rates,
-            clip factors and counters of skipped steps.
+        show: globs on the names that are shown; by default all names without ``/``, and of those
+            inside of wrappers the norms over all leaves, learning rates, clip factors and counters
+            of skipped steps, by the ends of their names where these differ.
         width: how many of the last steps a row shows.
         console: a ``rich.console.Console`` of your own.
     """
@@ -210,24 +220,30 @@ class LiveTable(Writer):
         table.add_column("metric", overflow="fold")
         table.add_column("now", justify="right")
         table.add_column(f"last {self.width}", no_wrap=True)
-        for name in self.history.names:
-            if self._shows(name):
-                column = self.history[name]
-                bars = _spark(column[-self.width :])
-                table.add_row(Text(name), f"{column[-1]:.4g}", bars)
+        shown = list(filter(self._shows, self.history.names))
+        ends = [_end(name) for name in shown]
+        for name, end in zip(shown, ends, strict=True):
+            is_clear = self.show is None and ends.count(end) == 1
+            column = self.history[name]
+            bars = _spark(column[-self.width :])
+            table.add_row(Text(end if is_clear else name), f"{column[-1]:.4g}", bars)
         return table
 
     def _shows(self, name: str) -> bool:
         if self.show is not None:
             return any(fnmatch.fnmatchcase(name, glob) for glob in self.show)
-        shown = ("/learning_rate", "/clip_factor", *(f"/{name}" for name in COUNTERS))
-        return "/" not in name or name.endswith(shown)
+        return "/" not in name or _end(name) in _SHOWN
 
     def close(self) -> None:
         """See ``Writer``."""
         self._live.stop()
         if not self._live.console.is_terminal:
             self._live.console.line()
+
+
+def _end(name: str) -> str:
+    """The last part of a name."""
+    return name.rpartition("/")[2]
 
 
 def _spark(values: np.ndarray) -> str:

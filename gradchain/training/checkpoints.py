@@ -226,7 +226,18 @@ class Checkpoints:
         if stopping is not None and "weights" in stored:
             is_alike = _described(stored["weights"]) == _described(like["params"])
             like["weights"] = like["params"] if is_alike else _here(stored["weights"])
-        found = like | self._arrays(step, {k: x for k, x in like.items() if jax.tree.leaves(x)})
+        try:
+            found = like | self._arrays(
+                step, {k: x for k, x in like.items() if jax.tree.leaves(x)}
+            )
+        except ValueError as error:
+            if "structures do not match" not in str(error):
+                raise
+            raise ValueError(
+                "Checkpoints: the arrays are those of the checkpoint, but their containers are"
+                " not. Give the same kind to save and to resume, of Flax NNX nnx.state(model) and"
+                " nnx.state(optimizer), not the objects themselves."
+            ) from error
         numbers = self._numbers(step)["stopping"]
         if stopping is not None and numbers is not None:
             stopping.restore(numbers | {"weights": found.get("weights")})

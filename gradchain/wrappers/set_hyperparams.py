@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradchain.core.advice import brief, meant, nearest_names
+from gradchain.core.advice import brief, meant, nearest_names, parts_of
 from gradchain.core.call import is_call
 from gradchain.core.entries import is_variable, unboxed
 from gradchain.core.errors import first_names, quote
 from gradchain.core.factory import FACTORIES
+from gradchain.core.foreign_names import ARGUMENTS
 from gradchain.core.intervals import are_numbers, as_float
 from gradchain.core.ranges import EVERY
 from gradchain.core.right_calls import called_as
@@ -132,13 +133,22 @@ def _full_names(name: str, entries: list[tuple[dict[str, int], frozenset[str]]])
             " stand in the code. Wrap the optimizer, tx = gc.tunable(tx), and make the state by"
             " tx.init(params), or in the middle of a run by gc.adopt_state(tx, state, params)."
         )
-    parts = [full for full in known if f"/{name}/" in f"/{full}"]
-    hint = f" It is a schedule, of which you may set {quote(parts)}." if parts else ""
-    close = meant(name, (full.rpartition("/")[2] for full in known))
+    hint = parts_of(name, known)
+    ends = [full.rpartition("/")[2] for full in known]
+    close = meant(name, ends)
+    way = "" if hint or close else _way_into(name)
     raise ValueError(
         f"set_hyperparams: no tunable in this state has {name!r}; there are"
-        f" {nearest_names(name, known)}.{hint}{close}"
+        f" {nearest_names(name, known)}.{hint}{close}{way}"
     )
+
+
+def _way_into(name: str) -> str:
+    """How an argument comes into the state, for a message."""
+    own = (ARGUMENTS.get(name) or name).split("/")[-1].split()[0]
+    if not any(own in factory.signature.parameters for factory in FACTORIES.values()):
+        return ""
+    return f" If it is a number of the chain, add it to those of tunable: names=(..., {own!r})."
 
 
 def _like(name: str, value: Any, old: Any, members: frozenset[str]) -> jax.Array:

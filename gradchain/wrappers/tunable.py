@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.advice import brief, nearest_names
+from gradchain.core.advice import brief, meant, nearest_names, parts_of
 from gradchain.core.call import is_call
 from gradchain.core.columns import Columns
 from gradchain.core.errors import check_slots, quote
@@ -85,9 +85,11 @@ class Tunable(Body):
             names = [name for name, (owner, _) in owners.items() if "observer" not in owner.roles]
         self.names = frozenset([names] if isinstance(names, str) else names)
         if strange := self.names - self.constants.keys():
+            name = min(strange)
             raise ValueError(
                 f"tunable: no hyperparameter {quote(sorted(strange))}, only"
-                f" {nearest_names(min(strange), self.constants)}."
+                f" {nearest_names(name, self.constants)}."
+                f"{parts_of(name, self.constants) or meant(name, self.constants)}"
             )
         if not self.names:
             raise ValueError(

@@ -110,7 +110,10 @@ few = settings(
     deadline=None, max_examples=100, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
+may_lose_all = pytest.mark.filterwarnings("ignore:adopt_state. nothing of the old state")
 
+
+@may_lose_all
 @few
 @given(chains_and_edits())
 def test_no_slot_is_lost_that_both_chains_have(edits):
@@ -118,6 +121,7 @@ def test_no_slot_is_lost_that_both_chains_have(edits):
 
 
 @pytest.mark.slow
+@may_lose_all
 @settings(few, max_examples=10_000)
 @given(chains_and_edits())
 def test_no_slot_is_lost_in_10000_random_edits(edits):
@@ -198,6 +202,7 @@ def test_a_schedule_of_another_number_begins_at_its_first_step():
     ]
 
 
+@may_lose_all
 def test_another_transformation_is_no_renamed_one():
     """Though its slots have the same names: they do not mean the same."""
     report = adopted(gc.adabelief(0.1), gc.adam(0.1))
@@ -219,6 +224,7 @@ def test_a_renamed_member_keeps_its_state():
     assert clock.kept == ["mine/count"]
 
 
+@may_lose_all
 def test_two_renamed_members_are_not_told_apart():
     before = gc.chain(gc.add_momentum(0.5).named("a"), gc.add_momentum(0.9).named("b"))
     after = gc.chain(gc.add_momentum(0.5).named("c"), gc.add_momentum(0.9).named("d"))

@@ -155,6 +155,7 @@ def test_a_state_of_optax_in_our_chain_stays_as_it_is(name):
     samples.assert_identical(new, state)
 
 
+@pytest.mark.filterwarnings("ignore:adopt_state. nothing of the old state")
 def test_of_an_unknown_class_the_fields_are_slots():
     params = {"w": jnp.ones(2)}
     state = optax.scale_by_rprop(0.1).init(params)

@@ -16,6 +16,8 @@ WARM_UP_TO_ONE = gc.warmup_constant_schedule(0.9, 1.0, 700)
 SWEPT_NOISE = jax.tree.map(lambda x: jnp.array([x, -x]), gc.add_noise(0.1, 0.5))
 WARM_UP = gc.warmup_cosine_decay_schedule(0.0, 0.1, 100, 1000)
 
+GROWING = gc.piecewise_constant_schedule(2.0, {100: 2.0})
+
 
 @gc.transform
 def doubled():
@@ -211,6 +213,27 @@ FIRES = [
         ),
         {},
     ),
+    (
+        "warning",
+        "outside_accumulate",
+        "clip_by_global_norm",
+        gc.chain(gc.clip_by_global_norm(1.0), gc.accumulate(gc.adam(0.1), 2)),
+        {},
+    ),
+    (
+        "warning",
+        "outside_accumulate",
+        "skip_nonfinite/inner/clip",
+        gc.skip_nonfinite(gc.chain(gc.clip(1.0), gc.watch(gc.accumulate(gc.adam(0.1), GROWING)))),
+        {},
+    ),
+    (
+        "warning",
+        "outside_accumulate",
+        "average_weights",
+        gc.average_weights(gc.skip_nonfinite(gc.accumulate(gc.adam(0.1), 2))),
+        {},
+    ),
     ("mistake", "missing_arguments", "scale_by_momo", gc.momo(), {}),
     (
         "mistake",
@@ -401,6 +424,12 @@ SILENT = [
     ),
     (gc.chain(gc.masked(gc.clip_by_global_norm(1.0), "head/*"), gc.adam(0.1)), {}),
     (gc.accumulate(gc.momo(), 2), {"passes": ("params", "value")}),
+    (
+        gc.accumulate(gc.average_weights(gc.chain(gc.clip_by_global_norm(1.0), gc.adam(0.1))), 2),
+        {},
+    ),
+    (gc.average_weights(gc.chain(gc.clip(1.0), gc.accumulate(gc.adam(0.1), 1))), {}),
+    (gc.chain(gc.accumulate(gc.scale_by_adam(), 2), rate), {}),
     (gc.adam(0.1), {"params": jax.tree.map(lambda x: x.astype(jnp.bfloat16), PARAMS)}),
     (gc.adam(0.1, eps=0.0, eps_root=1e-8), {}),
     (gc.lars(0.1), {}),  # whose eps is 0 by default

@@ -1,5 +1,7 @@
 """Hyperparameters at run time: read from a chain, passed as arguments, swept and differentiated."""
 
+import re
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -263,3 +265,20 @@ def test_a_part_of_a_name_between_slashes_is_no_end_of_it():
     assert now["learning_rate"] == 0.5
     with pytest.raises(KeyError, match="no hyperparameter is called 'rate'"):
         now["rate"]
+
+
+def test_a_number_of_a_schedule_is_found_in_the_state():
+    rate = gc.linear_schedule(0.5, 0.0, 100)
+    tx = gc.accumulate(gc.tunable(gc.sgd(rate), "learning_rate/init_value"), every=2)
+    state = tx.init(jnp.ones(2))
+    with pytest.raises(KeyError) as error:
+        gc.hyperparams(tx, state)["init_value"]
+    place = re.search(r"It is (state\S+);", error.value.args[0])
+    assert place and eval(place[1], {"state": state}) == 0.5
+
+
+def test_the_clock_of_a_watch_is_no_hyperparameter():
+    tx = gc.accumulate(gc.watch(gc.chain(gc.watch(gc.sgd(0.1)), gc.scale(1.0))), every=2)
+    found = gc.hyperparams(tx, tx.init(jnp.ones(2)))
+    assert not [name for name in found if "watch" in name]
+    assert found["accumulate/step"] == found["step"] == 0

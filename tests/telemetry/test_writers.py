@@ -87,7 +87,7 @@ def test_other_metrics_are_refused_by_name(tmp_path):
     before = path.read_text()
     with pytest.raises(
         ValueError,
-        match=r"no column for 'new', and has one for 'loss', which got no number.*another file",
+        match=r"no column for 'new' and got no number for the column 'loss'. .*another file",
     ):
         gc.telemetry.CsvWriter(path).write(30, {"b/norm": 1.0, "a": 1.0, "new": 0.0})
     assert path.read_text() == before
@@ -152,8 +152,21 @@ def test_a_table_shows_what_is_now_and_what_was():
     shown = console.file.getvalue()
     assert "█▇▆▅▄▃▂▁" in shown
     assert "▄▄▄▄▄▄▄▄" in shown
-    assert "lr/learning_rate" in shown
-    assert "adam/b1" not in shown
+    assert "learning_rate" in shown
+    assert "lr/learning_rate" not in shown
+    assert "b1" not in shown
+
+
+def test_the_table_shows_norms_inside_of_wrappers_by_the_ends_of_their_names():
+    params = {"w": jnp.ones(2)}
+    tx = gc.accumulate(gc.watch(gc.groups([("w", gc.sgd(0.1))], default=gc.sgd(0.2))), every=2)
+    console = screen()
+    with gc.telemetry.LiveTable(console=console) as table:
+        table.write(1, gc.metrics(tx.init(params)))
+    shown = {line.split()[0] for line in console.file.getvalue().splitlines() if line.strip()}
+    assert {"gradient_norm", "update_norm", "update_ratio", "vanishing", "dropped"} <= shown
+    assert not {"accumulate/inner/gradient_norm", "norm_in", "learning_rate"} & shown
+    assert sum(name.endswith("/learning_rate") for name in shown) == 2  # of two groups, in full
 
 
 def test_without_a_terminal_the_last_table_alone_is_printed():
@@ -241,6 +254,20 @@ def test_what_is_missing_is_named_with_the_way_to_it(monkeypatch, module, make):
         ImportError, match=rf'needs {module}: pip install "gradchain\[telemetry\]"'
     ):
         make()
+
+
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [
+        ({"loss": 1.0, "valid": 2.0}, "csv' has no column for 'valid'. A file"),
+        ({}, "csv' got no number for the column 'loss'. A file"),
+    ],
+)
+def test_a_row_of_other_names_is_told_what_it_has_and_lacks(tmp_path, metrics, told):
+    with gc.telemetry.CsvWriter(tmp_path / "run.csv") as writer:
+        writer.write(1, {"loss": 1.0})
+        with pytest.raises(ValueError, match=told):
+            writer.write(2, metrics)
 
 
 def test_names_may_hold_what_csv_treats_specially(tmp_path):

@@ -199,3 +199,18 @@ def test_without_orbax_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
     with pytest.raises(ImportError, match=r'needs orbax: pip install "gradchain\[checkpoint\]"'):
         Checkpoints(tmp_path)
+
+
+@pytest.mark.parametrize("saved", [nnx.state, lambda x: x], ids=["state", "object"])
+def test_an_nnx_object_and_its_state_are_not_mixed(saved, tmp_path):
+    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, gc.adam(0.1), wrt=nnx.Param)
+    given = [x if saved is nnx.state else nnx.state(x) for x in (model, optimizer)]
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, saved(model), saved(optimizer))
+        with pytest.raises(ValueError, match="the same kind to save and to resume"):
+            checkpoints.resume(*given)
+        _, report = gc.adopt_state(
+            gc.adamw(0.1), checkpoints.read()["state"], nnx.state(model, nnx.Param)
+        )
+    assert not report.dropped and not report.new

@@ -227,3 +227,41 @@ def test_parameters_called_so_are_not_taken_for_hyperparameters():
     assert float(values(new_state)["learning_rate"]) == 0.5
     mu = new_state["tunable"]["inner"]["scale_by_adam"]["mu"]
     assert float(mu["hyperparams"]["learning_rate"]) == 0.0
+
+
+RISING = gc.warmup_cosine_decay_schedule(0.0, 3e-4, 100, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("rate", "names", "name", "told"),
+    [
+        (RISING, "learning_rate/peak_value", "lr", "'learning_rate' is a schedule, of which"),
+        (RISING, None, "learning_rate", "is a schedule, of which.*'learning_rate/end_value'"),
+        (0.1, "learning_rate", "lr", "Is 'learning_rate' meant"),
+        (
+            0.1,
+            "learning_rate",
+            "weight_decay",
+            r"those of tunable: names=\(..., 'weight_decay'\)",
+        ),
+        (0.1, "weight_decay", "lr", r"those of tunable: names=\(..., 'learning_rate'\)"),
+        (0.1, "weight_decay", "nonsense", "there are 'weight_decay'.$"),
+    ],
+)
+def test_a_name_that_no_tunable_has_is_led_to_one(rate, names, name, told):
+    state = gc.tunable(gc.adamw(rate), names).init(jnp.ones(2))
+    with pytest.raises(ValueError, match=told):
+        gc.set_hyperparams(state, **{name: 0.1})
+
+
+@pytest.mark.parametrize(
+    ("rate", "name", "told"),
+    [
+        (RISING, "learning_rate", "'learning_rate' is a schedule, of which.*/peak_value'"),
+        (RISING, "lr", "'learning_rate' is a schedule, of which.*/peak_value'"),
+        (0.1, "lr", "Is 'learning_rate' meant"),
+    ],
+)
+def test_tunable_leads_to_the_numbers_of_a_schedule(rate, name, told):
+    with pytest.raises(ValueError, match=told):
+        gc.tunable(gc.adamw(rate), name).init(jnp.ones(2))

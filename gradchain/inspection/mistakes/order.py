@@ -231,3 +231,22 @@ def scale_at_some_steps(case: Case) -> Found:
                     " it out; for a value that is new once an epoch: every=the updates of one."
                 )
                 yield "mistake", part.name, text
+
+
+def outside_accumulate(case: Case) -> Found:
+    """A member sees micro-batches, but is meant for updates."""
+    accumulates = lambda p: p.body.micro_steps != 1
+    for clip, outer in pairs(case, is_clip, accumulates):
+        text = (
+            f"it stands before {outer.name} and clips the gradient of each micro-batch, not their"
+            " mean. Put it inside."
+        )
+        yield "warning", clip.name, text
+    for part in case.parts:
+        inner = [p for p in case.parts if accumulates(p) and p.is_inside(part)]
+        if "final" in part.roles and inner:
+            text = (
+                f"it is around {inner[0].name} and counts its calls, most of which change no"
+                " parameter, as steps. Put it inside."
+            )
+            yield "warning", part.name, text
