@@ -112,6 +112,8 @@ ARGUMENTS = {
 
 #: By a foreign argument: the way to the same where no argument is it, with the value given.
 ELSEWHERE = {
+    "absolute_sigma": "It goes to the result: result.standard_errors(absolute_sigma={value}).",
+    "sigma": "Errors of data divide the residuals of a fit: (model(params) - y) / sigma.",
     "params": "Parameters are given to init: state = tx.init(params).",
     "parameters": "Parameters are given to init: state = tx.init(params).",
     "model": "Parameters are given to init: state = tx.init(params).",

@@ -263,6 +263,8 @@ class ArgumentKind:
             found = brief(value)
             if is_traced([value]) and (self.is_bool or self.is_static):
                 found += ", which is traced: it must be known when the program is compiled"
+            if self.is_hyper and getattr(value, "ndim", 0) and is_number(value):
+                found += ". An optimizer for each number is jax.vmap(gc.adam)(rates)"
             raise TypeError(f"{where} must be {self._wanted()}, not {found}.")
 
     def _may_be(self, value: Any) -> bool:

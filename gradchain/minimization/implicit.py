@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero, zero_from_primal
 
+from gradchain.core.advice import brief
+from gradchain.core.errors import shape_dtype
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Params, Tree
 from gradchain.curvature.conjugate_gradient import conjugate_gradient
@@ -78,8 +80,21 @@ def problem_of(
                 " evaluate it yourself for gradchain.reverse_communication. JAX says:"
                 f" {str(error).splitlines()[0]}"
             ) from error
+        except (TypeError, ValueError) as error:
+            error.add_note(_of_params(params))
+            raise
 
     return problem(traced, settings.has_aux)
+
+
+def _of_params(params: Params) -> str:
+    """A note on parameters that a function does not take."""
+    shapes = jax.tree.map(shape_dtype, params)
+    note = f"minimize, least_squares: the function raised this for params={brief(shapes)}."
+    is_row = lambda x: isinstance(x, list) and jax.tree_util.all_leaves(x)
+    if any(map(is_row, jax.tree.leaves(params, is_leaf=is_row))):
+        return f"{note} A list is a container of numbers: write jnp.array([...]) for an array."
+    return f"{note} Many starts are mapped: jax.vmap(lambda x0: gc.minimize(fun, x0))(starts)."
 
 
 #: What JAX raises where a function asks for the numbers of its arguments.

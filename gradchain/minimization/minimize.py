@@ -65,8 +65,8 @@ def minimize(
         args: further arguments of ``fun``: trees of arrays.
         has_aux: whether ``fun`` returns something beside the value.
         bounds: ``(lower, upper)``, each a number, ``None``, a tree like ``x0`` or a prefix of one.
-            ``lbfgsb()`` is made for them; for other chains each point is projected, and gradients
-            that push out of the box are zero.
+            ``lbfgsb()`` plans each step with them; for other chains each point is projected, the
+            start too, and gradients that push out of the box are zero.
         tol: a ``Tolerance``, or its ``grad``.
         max_steps: after how many steps to stop.
         max_evals: after how many evaluations to stop; ``None`` for no limit.
@@ -119,8 +119,9 @@ def scalar_problem(fun: Fun, has_aux: bool) -> Problem:
         if is_pair != has_aux or not _is_real_scalar(value):
             needed = "a pair (scalar, aux)" if has_aux else "a real scalar"
             found = jax.tree.map(shape_dtype, made)
+            way = _to_least_squares(made)
             raise TypeError(
-                f"minimize: with has_aux={has_aux} fun must return {needed}, not {found}."
+                f"minimize: with has_aux={has_aux} fun must return {needed}, not {found}.{way}"
             )
         return value, aux
 
@@ -193,6 +194,13 @@ def _is_real_scalar(x: Any) -> bool:
     is_leaf = jax.tree_util.all_leaves([x])
     is_number = is_leaf and jnp.shape(x) == ()
     return is_number and jnp.issubdtype(jnp.result_type(x), jnp.floating)
+
+
+def _to_least_squares(made: Any) -> str:
+    """Where an array of several numbers goes."""
+    if not jax.tree_util.all_leaves([made]) or jnp.ndim(made) == 0:
+        return ""
+    return " Residuals, of which the squares are summed, go to least_squares(residual_fn, x0)."
 
 
 def _split(caller: str, fun: Fun, args: Sequence[Tree]) -> tuple[Fun, Data]:

@@ -18,10 +18,12 @@ class Tolerance:
 
     Attributes:
         grad: by gradient: the largest magnitude in it is at most this.
-        value: by value: a step changes the value by at most this times its magnitude, no radius
-            keeps steps short, and the gradient has fallen as well. ``None``: by twice the rounding
-            of its dtype, where the next step promises no more than rounding either; only after
-            steps of a search, since others may be small because their rate is.
+        value: by value: a step changes the value by at most this times its magnitude, though no
+            radius of a trust region cuts the step short, and the gradient is about as small as it
+            is where the value is this close to a minimum: at most ten times the largest gradient
+            per root of a decrease so far, times the root of this share of the value. ``None``: by
+            twice the rounding of its dtype, where the next step promises no more than rounding
+            either; only after steps of a search, since others may be small because their rate is.
     """
 
     grad: Annotated[Numeric, "[0, inf]"] = 1e-6

@@ -38,6 +38,7 @@ def as_bounds(caller: str, bounds: tuple[Tree, Tree] | None, params: Params) -> 
     if bounds is None:
         return None
     pairs = _pairs_of_scipy(bounds) if jax.tree_util.all_leaves([params]) else ""
+    pairs = pairs or _pairs_by_name(bounds)
     if not isinstance(bounds, tuple) or len(bounds) != 2 or pairs:
         raise ValueError(
             f"{caller}: bounds are a pair (lower, upper) of numbers or trees, not"
@@ -67,6 +68,16 @@ def _pairs_of_scipy(bounds: Any) -> str:
         return ""
     arrays = [f"jnp.array([{', '.join(row)}])" for row in (lower, upper)]
     return f" SciPy's pairs are here ({', '.join(arrays)})."
+
+
+def _pairs_by_name(bounds: Any) -> str:
+    """The bounds that are meant by a dict of pairs."""
+    if not isinstance(bounds, dict) or not bounds:
+        return ""
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in bounds.values()):
+        return ""
+    lower, upper = ({name: pair[i] for name, pair in bounds.items()} for i in (0, 1))
+    return f" These are ({brief(lower)}, {brief(upper)}), with a number or None for every name."
 
 
 def numbers_like(noun: str, given: Tree, params: Params, fill: float) -> Params:

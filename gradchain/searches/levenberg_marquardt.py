@@ -51,12 +51,14 @@ def levenberg_marquardt(
     it in a chain.
 
     With bounds, ``bounds=(lower, upper)`` as ``least_squares`` gives them, parameters that their
-    bounds hold stay there, and the step of the others is cut at theirs.
+    bounds hold stay there, and the step of the others is cut at theirs. The first radius is then
+    :math:`\lVert D p \rVert`, as of SciPy's ``trf``: a step from a bad start that is cut at many
+    bounds can end in a corner where other parameters have no effect.
 
     Args:
         initial_damping: :math:`\lambda` at the start, in units of :math:`D^2`'s share in :math:`J^T
             J`; ``None`` for a radius, at first :math:`100 \lVert D p \rVert`, or :math:`100
-            \lVert r \rVert` at zero.
+            \lVert r \rVert` at zero; with bounds a hundredth of it.
         scaling: the choice of :math:`D`: ``"jacobian"``, the largest norms that the columns of
             :math:`J` have had, so that units of parameters do not matter; ``"none"``, the same
             number for all, the largest of these at the start.
@@ -82,7 +84,6 @@ def levenberg_marquardt(
     """
     check_one_of("levenberg_marquardt", ["jacobian", "none"], scaling=scaling)
     has_radius = initial_damping is None
-    choose = _within_radius if has_radius else functools.partial(_damped, initial_damping)
 
     def begin(
         s: State,
@@ -99,7 +100,12 @@ def levenberg_marquardt(
         scales = _scales(columns, to_vector(s["scales"])[0], is_first, scaling)
         known = jnp.where(scales > 0, scales, 1.0)
         free = _free_columns(jacobian, p, grad, bounds)
-        u, own = choose(free, residuals, known, scales * x, is_first, s)
+        given = (free, residuals, known)
+        if has_radius:
+            lengths = FIRST_RADIUS if bounds is None else FIRST_WITH_BOUNDS
+            u, own = _within_radius(lengths, *given, scales * x, is_first, s)
+        else:
+            u, own = _damped(initial_damping, *given, is_first, s)
         model = functools.partial(_model, jacobian, residuals, known)
         promise = model(u, own["damping"])
         over = ~(promise["slope"] < 0)
@@ -153,7 +159,6 @@ def _damped(
     jacobian: jax.Array,
     residuals: jax.Array,
     scales: jax.Array,
-    x: jax.Array,
     is_first: jax.Array,
     s: State,
 ) -> tuple[jax.Array, Working]:
@@ -166,6 +171,7 @@ def _damped(
 
 
 def _within_radius(
+    lengths: float,
     jacobian: jax.Array,
     residuals: jax.Array,
     scales: jax.Array,
@@ -175,7 +181,7 @@ def _within_radius(
 ) -> tuple[jax.Array, Working]:
     """The step within the radius, and its slots."""
     size = norm(x)  # in units of the residuals, as all lengths here
-    first = FIRST_RADIUS * jnp.where(size > 0, size, norm(residuals))
+    first = lengths * jnp.where(size > 0, size, norm(residuals))
     radius = jnp.where(is_first, first, s["radius"].astype(x.dtype))
     found = step_within(jacobian, residuals, scales, radius, s["damping"].astype(x.dtype))
     radius = jnp.where(is_first, jnp.minimum(radius, found.length), radius)
@@ -184,6 +190,7 @@ def _within_radius(
 
 
 FIRST_RADIUS = 100.0  # in lengths of the parameters, as in MINPACK
+FIRST_WITH_BOUNDS = 1.0  # as in SciPy's trf: a long step would be cut into a corner
 
 
 def _model(

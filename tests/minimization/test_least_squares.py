@@ -1,6 +1,7 @@
 """Least squares: what it minimizes, for residuals of every form, and losses that bear outliers."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -223,11 +224,59 @@ def test_the_solution_has_derivatives_with_respect_to_the_scale_and_the_data():
             "least_squares: history must be one of 'params', not 'all'",
         ),
         ({"bounds": 1.0}, ValueError, r"least_squares: bounds are a pair"),
+        (
+            {"bounds": {"a": (0, 1), "b": (None, 2)}},
+            ValueError,
+            r"These are \({'a': 0, 'b': None}, {'a': 1, 'b': 2}\), with a number or None",
+        ),
+        (
+            {"absolute_sigma": True},
+            TypeError,
+            r"It goes to the result: result\.standard_errors\(absolute_sigma=True\)",
+        ),
+        ({"sigma": 0.1}, TypeError, r"divide the residuals of a fit: \(model\(params\) - y\)"),
     ],
 )
 def test_arguments_are_checked(options, error, message):
     with pytest.raises(error, match=message):
         fit(Y.astype(np.float32), **options)
+
+
+@pytest.mark.parametrize(
+    ("start", "note"),
+    [
+        ({"center": [6.0, 13.0]}, r"params={'center': .*}\. A list is a container of numbers"),
+        ({"center": jnp.ones((5, 2))}, r"'float32\[5,2\]'}\. Many starts are mapped: jax\.vmap"),
+    ],
+)
+def test_an_error_of_the_residuals_tells_the_parameters(start, note):
+    with pytest.raises((TypeError, ValueError)) as raised:
+        gc.least_squares(lambda p: jnp.zeros((2, 3)) - p["center"], start)
+    assert any(re.search(note, text) for text in raised.value.__notes__)
+
+
+def test_a_bad_start_is_not_cut_into_a_corner_of_the_bounds():
+    """There the heights are zero, and the centers have no effect."""
+    with jax.enable_x64(True):
+        t = jnp.linspace(0.0, 20.0, 200)
+
+        def curve(p):
+            distance = (t[:, None] - p["center"][None]) / p["width"][None]
+            return jnp.exp(-0.5 * distance**2) @ p["height"] + p["ground"] + p["slope"] * t
+
+        truth = {"height": [120.0, 80.0], "center": [7.0, 12.0], "width": [0.8, 1.5]}
+        truth = {name: jnp.array(x) for name, x in truth.items()} | {"ground": 30.0, "slope": 1.2}
+        y = curve(truth)
+        start = {"height": jnp.ones(2), "center": jnp.array([2.0, 3.0]), "width": jnp.ones(2)}
+        none = {"ground": None, "slope": None}
+        low = {"height": 0.0, "center": 0.0, "width": 0.05} | none
+        high = {"height": None, "center": 20.0, "width": 10.0} | none
+        found = gc.least_squares(
+            lambda p: (curve(p) - y) / jnp.sqrt(y),
+            start | {"ground": 0.0, "slope": 0.0},
+            bounds=(low, high),
+        )
+    np.testing.assert_allclose(np.sort(found.params["center"]), truth["center"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("options", [{}, {"loss": "cauchy"}])

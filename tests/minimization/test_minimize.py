@@ -402,7 +402,11 @@ class Unhashable:
         ((bowl, {"a": 1}), TypeError, r"x0 holds at 'a' int"),
         ((3.0, START), TypeError, r"the first is a function of the parameters, not 3\.0"),
         ((bowl, START, gc.gauss_newton()), TypeError, "gauss_newton has to know the residuals"),
-        ((lambda p: p, START), TypeError, r"must return a real scalar, not float32\[2\]"),
+        (
+            (lambda p: p, START),
+            TypeError,
+            r"must return a real scalar, not float32\[2\]\. Residuals, .* least_squares\(",
+        ),
         (
             (lambda p: jax.lax.complex(*p), START),
             TypeError,
