@@ -84,6 +84,7 @@ def levenberg_marquardt(
     """
     check_one_of("levenberg_marquardt", ["jacobian", "none"], scaling=scaling)
     has_radius = initial_damping is None
+    choose = _within_radius if has_radius else functools.partial(_damped, initial_damping)
 
     def begin(
         s: State,
@@ -100,12 +101,8 @@ def levenberg_marquardt(
         scales = _scales(columns, to_vector(s["scales"])[0], is_first, scaling)
         known = jnp.where(scales > 0, scales, 1.0)
         free = _free_columns(jacobian, p, grad, bounds)
-        given = (free, residuals, known)
-        if has_radius:
-            lengths = FIRST_RADIUS if bounds is None else FIRST_WITH_BOUNDS
-            u, own = _within_radius(lengths, *given, scales * x, is_first, s)
-        else:
-            u, own = _damped(initial_damping, *given, is_first, s)
+        lengths = FIRST_RADIUS if bounds is None else FIRST_WITH_BOUNDS
+        u, own = choose(lengths, free, residuals, known, scales * x, is_first, s)
         model = functools.partial(_model, jacobian, residuals, known)
         promise = model(u, own["damping"])
         over = ~(promise["slope"] < 0)
@@ -156,9 +153,11 @@ def _scales(
 
 def _damped(
     initial_damping: Numeric,
+    lengths: float,
     jacobian: jax.Array,
     residuals: jax.Array,
     scales: jax.Array,
+    x: jax.Array,
     is_first: jax.Array,
     s: State,
 ) -> tuple[jax.Array, Working]:

@@ -265,3 +265,8 @@ def test_an_update_that_is_not_reduced_is_told_inside_shard_map():
     run = jax.shard_map(step, mesh=mesh, in_specs=(spec(), spec("data")), out_specs=spec())
     with says(ValueError, "different mesh axes", "'data'", "pmean"):
         run(jnp.ones(()), jnp.ones(8))
+
+
+def test_an_array_of_rates_is_told_to_be_mapped():
+    with pytest.raises(TypeError, match=r"not float32\[3\]\. .* jax\.vmap\(gc\.adam\)\(rates\)"):
+        gc.adam(jnp.ones(3))
