@@ -101,8 +101,7 @@ def levenberg_marquardt(
         scales = _scales(columns, to_vector(s["scales"])[0], is_first, scaling)
         known = jnp.where(scales > 0, scales, 1.0)
         free = _free_columns(jacobian, p, grad, bounds)
-        lengths = FIRST_RADIUS if bounds is None else FIRST_WITH_BOUNDS
-        u, own = choose(lengths, free, residuals, known, scales * x, is_first, s)
+        u, own = choose(_lengths(bounds), free, residuals, known, scales * x, is_first, s)
         model = functools.partial(_model, jacobian, residuals, known)
         promise = model(u, own["damping"])
         over = ~(promise["slope"] < 0)
@@ -190,6 +189,11 @@ def _within_radius(
 
 FIRST_RADIUS = 100.0  # in lengths of the parameters, as in MINPACK
 FIRST_WITH_BOUNDS = 1.0  # as in SciPy's trf: a long step would be cut into a corner
+
+
+def _lengths(bounds: Bounds) -> float:
+    """The first radius, in lengths of the parameters."""
+    return FIRST_RADIUS if bounds is None else FIRST_WITH_BOUNDS
 
 
 def _model(
