@@ -149,9 +149,11 @@ FEATURES: dict[str, dict[str, tuple[str, str, str, str]]] = {
 
 
 def named(name: str) -> str:
-    """A cell: the name in its library, or nothing."""
+    """A cell: the name in its library without its rooms, or nothing."""
     path, _, argument = name.partition(" ")
-    short = path if path.count(".") < 2 else path.split(".", 1)[1]
+    parts = path.split(".")
+    classes = [i for i, part in enumerate(parts) if part[:1].isupper()]
+    short = ".".join(parts[min(classes, default=-1) :])
     return f"`{short}({argument}=)`" if argument else f"`{short}`" if name else ""
 
 
