@@ -77,7 +77,8 @@ def digits() -> tuple[Any, ...]:
 
 def calls() -> list[str]:
     """The rows: all optimizers of the library, some of them with an option too."""
-    return sorted([*gc.optimizers_named("*"), *WITH_OPTIONS])
+    is_ours = lambda name: FACTORIES[name].function.__module__.startswith("gradchain.")
+    return sorted([*filter(is_ours, gc.optimizers_named("*")), *WITH_OPTIONS])
 
 
 def rates_of(call: str) -> list[str]:

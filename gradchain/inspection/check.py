@@ -33,7 +33,6 @@ MISTAKES: tuple[Search, ...] = (
     order.not_the_last,
     order.momentum_twice,
     order.clip_in_groups,
-    order.scale_at_some_steps,
     order.outside_accumulate,
     numbers.not_a_schedule,
     numbers.out_of_range,

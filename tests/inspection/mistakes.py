@@ -339,13 +339,6 @@ FIRES = [
         gc.chain(optax.masked(optax.sgd(0.1), {"a": True})),
         {"params": PARAMS},
     ),
-    (
-        "mistake",
-        "scale_at_some_steps",
-        "apply_when/inner/reduce_on_plateau",
-        gc.chain(gc.sgd(0.1), gc.apply_when(lambda step: step % 3 == 2, gc.reduce_on_plateau())),
-        {"passes": EVERYTHING},
-    ),
 ]
 
 #: What may look like a mistake and is none; nothing but notes may be found.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from gradchain.core.by_label import ByLabel
-from gradchain.core.walk import Place, PlacedMember, is_optimizer
+from gradchain.core.walk import Place, PlacedMember
 from gradchain.inspection.mistakes.case import (
     Case,
     Found,
@@ -216,21 +216,6 @@ def clip_in_groups(case: Case) -> Found:
                 f" put it before {groups[0].name}."
             )
             yield "warning", part.name, text
-
-
-def scale_at_some_steps(case: Case) -> Found:
-    """A plateau scales the updates only at some steps."""
-    for outer in (p for p in case.parts if p.factory == "apply_when"):
-        for part in (p for p in case.parts if p.factory == "reduce_on_plateau"):
-            depth = len(outer.position)
-            if part.is_inside(outer) and not is_optimizer(
-                outer.body.members[part.position[depth]]
-            ):
-                text = (
-                    f"{outer.name} runs it at some steps, and its scale acts at those alone. Take"
-                    " it out; for a value that is new once an epoch: every=the updates of one."
-                )
-                yield "mistake", part.name, text
 
 
 def outside_accumulate(case: Case) -> Found:
