@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 import catalogue
+from writing import write_files
 
 import gradchain as gc
 
@@ -135,9 +136,5 @@ def pages() -> dict[str, str]:
 
 
 def write(folder: Path) -> None:
-    """Write the pages to a folder, for ``docs/api/`` to include; a right file is left alone."""
-    folder.mkdir(exist_ok=True, parents=True)
-    for room, text in pages().items():
-        file = folder / f"{room}.md"
-        if not file.exists() or file.read_text() != text:
-            file.write_text(text)
+    """Write the pages to a folder, for ``docs/api/`` to include."""
+    write_files(folder, {f"{room}.md": text for room, text in pages().items()})

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from writing import write_files
 
 import gradchain as gc
 from gradchain.core.factory import FACTORIES
@@ -336,12 +337,8 @@ def wrappers() -> str:
 
 
 def write(folder: Path) -> None:
-    """Write the tables to a folder; a file that is right is left alone."""
-    folder.mkdir(exist_ok=True)
-    for name, text in {"optimizers.md": optimizers(), "wrappers.md": wrappers()}.items():
-        file = folder / name
-        if not file.exists() or file.read_text() != text:
-            file.write_text(text)
+    """Write the tables to a folder."""
+    write_files(folder, {"optimizers.md": optimizers(), "wrappers.md": wrappers()})
 
 
 if __name__ == "__main__":

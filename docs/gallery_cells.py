@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 from sphinx_gallery.scrapers import figure_rst, matplotlib_scraper
+from writing import write_files
 
 SOURCE = Path(__file__).parents[1] / "examples"
 
@@ -14,23 +15,18 @@ SOURCE = Path(__file__).parents[1] / "examples"
 def write(folder: Path) -> None:
     """Write the examples so that no text stands beside a mark of a cell.
 
-    Sphinx-Gallery leaves out what stands there. A file that is right is left alone, and one whose
-    example is gone is taken away.
+    Sphinx-Gallery leaves out what stands there. A file whose example is gone is taken away.
     """
     texts = {
-        path.relative_to(SOURCE): re.sub(
+        path.relative_to(SOURCE).as_posix(): re.sub(
             r"^# %% (?=\S)", "# %%\n# ", path.read_text(), flags=re.MULTILINE
         )
         for path in (*SOURCE.glob("*/*.py"), *SOURCE.rglob("README.rst"))
     }
     for path in [path for path in folder.rglob("*") if path.is_file()]:
-        if path.relative_to(folder) not in texts:
+        if path.relative_to(folder).as_posix() not in texts:
             path.unlink()
-    for name, text in texts.items():
-        file = folder / name
-        if not file.exists() or file.read_text() != text:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
+    write_files(folder, texts)
 
 
 def pictures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:

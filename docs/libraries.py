@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from writing import write_files
 
 FILE = Path(__file__).parent / "data" / "same_curves.json"
 LIBRARIES = ("gradchain", "optax", "torch", "keras")
@@ -191,9 +192,5 @@ def measured() -> str:
 
 
 def write(folder: Path) -> None:
-    """Write the tables to a folder; a file that is right is left alone."""
-    folder.mkdir(exist_ok=True)
-    for name, text in {"features.md": features(), "measured.md": measured()}.items():
-        file = folder / name
-        if not file.exists() or file.read_text() != text:
-            file.write_text(text)
+    """Write the tables to a folder."""
+    write_files(folder, {"features.md": features(), "measured.md": measured()})

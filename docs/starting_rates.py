@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import catalogue
+from writing import write_files
 
 DATA = Path(__file__).parent / "data" / "starting_rates.json"
 CODE = "authors' code"
@@ -143,11 +144,8 @@ def table() -> str:
 
 
 def write(folder: Path) -> None:
-    """Write the table to a folder; a file that is right is left alone."""
-    folder.mkdir(exist_ok=True)
-    file = folder / "starting_rates.md"
-    if not file.exists() or file.read_text() != table():
-        file.write_text(table())
+    """Write the table to a folder."""
+    write_files(folder, {"starting_rates.md": table()})
 
 
 if __name__ == "__main__":
