@@ -122,6 +122,7 @@ from gradchain.optimizers.lars import lars as lars
 from gradchain.optimizers.lazy_adam import lazy_adagrad as lazy_adagrad, lazy_adam as lazy_adam
 from gradchain.optimizers.lion import lion as lion, scale_by_lion as scale_by_lion, tiger as tiger
 from gradchain.optimizers.madgrad import madgrad as madgrad, scale_by_madgrad as scale_by_madgrad
+from gradchain.optimizers.matrix.muon import muon as muon, scale_by_muon as scale_by_muon
 from gradchain.optimizers.momo import (
     momo as momo,
     momo_adam as momo_adam,
@@ -248,7 +249,11 @@ from gradchain.searches.strong_wolfe import strong_wolfe as strong_wolfe
 from gradchain.searches.trust_region import trust_region as trust_region
 from gradchain.telemetry.metrics import metrics as metrics
 from gradchain.telemetry.watch import watch as watch
-from gradchain.transforms import constraints as constraints, penalties as penalties
+from gradchain.transforms import (
+    constraints as constraints,
+    penalties as penalties,
+    refresh as refresh,
+)
 from gradchain.transforms.adaptive_clipping import (
     clip_by_history as clip_by_history,
     clip_by_zscore as clip_by_zscore,
@@ -277,6 +282,11 @@ from gradchain.transforms.normalizing import (
     orthogonal_to_weights as orthogonal_to_weights,
     scale_by_sign as scale_by_sign,
     zero_nans as zero_nans,
+)
+from gradchain.transforms.orthogonalize import (
+    equilibrate as equilibrate,
+    orthogonalize as orthogonalize,
+    spectral_map as spectral_map,
 )
 from gradchain.transforms.pcgrad import pcgrad as pcgrad
 from gradchain.transforms.penalties import prox as prox
@@ -357,6 +367,7 @@ _PUBLIC_ROOMS = frozenset(
         "minimization",
         "numerics",
         "penalties",
+        "refresh",
         "plot",
         "projections",
         "schedules",

@@ -20,6 +20,7 @@ the way out.
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -29,9 +30,10 @@ import jax.numpy as jnp
 
 from gradchain.core import errors
 from gradchain.core.columns import Columns
+from gradchain.core.first_values import first_value
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage
-from gradchain.core.types import Params, State, Where
+from gradchain.core.types import Params, Shape, State, Where
 from gradchain.numerics.arithmetic import cast, compute_dtype, real_dtype
 from gradchain.numerics.counting import step_of
 from gradchain.tree.mapping import map_rows
@@ -39,7 +41,7 @@ from gradchain.tree.selecting import keep_leaves, select
 
 SlotColumns: TypeAlias = dict[str, list[Any]]  # the leaves of slots, by name
 #: A rule is given these by name; other names are extra arguments.
-GIVEN = frozenset({"g", "s", "p", "t", "count", "dtypes"})
+GIVEN = frozenset({"g", "s", "p", "t", "count", "dtypes", "place", "sides"})
 
 
 def elementwise(rule: Callable[..., Any], where: Where | None = None, **slots: Slot) -> Body:
@@ -95,7 +97,8 @@ class Lift(Body):
     def init(self, params: Params) -> State:
         """See ``Body``."""
         chosen = keep_leaves(select(self.where, params), params)
-        return {name: jax.tree.map(slot.make, chosen) for name, slot in self.slots.items()}
+        make = lambda slot: jax.tree.map(functools.partial(first_value, slot), chosen)
+        return {name: make(slot) for name, slot in self.slots.items()}
 
     def call(
         self, stage: Stage, dtype: jnp.dtype, extra: Extra, **given: Any
@@ -249,17 +252,23 @@ def slot_columns(stage: Stage, columns: Columns, state: State) -> SlotColumns:
 
 
 def check_slots(
-    stage: Stage, slots: SlotColumns, flags: list[bool], columns: Columns, of_matrix: bool = False
+    stage: Stage,
+    slots: SlotColumns,
+    flags: list[bool],
+    columns: Columns,
+    shape_of: Callable[[Slot, int], Shape | None] | None = None,
 ) -> None:
-    """Check the shapes of the chosen leaves' slots."""
+    """Check the shapes of the chosen leaves' slots.
+
+    ``shape_of`` gives them by place, if leaves of one shape have slots of several.
+    """
     for name, column in slots.items():
-        expected: dict[tuple, Any] = {}  # by the shape of the leaf
-        for i, (g, slot) in enumerate(zip(columns.g, column, strict=True)):
+        slot, known = stage.body.slots[name], {}
+        for i, (g, own) in enumerate(zip(columns.g, column, strict=True)):
             if not flags[i]:
                 continue
-            if g.shape not in expected:
-                lead = g.shape[:-2] if of_matrix else ()
-                own = stage.body.slots[name].shape(g.shape[len(lead) :])
-                expected[g.shape] = None if own is None else lead + own
-            if getattr(slot, "shape", None) != expected[g.shape]:
-                errors.refuse_slot(stage.name, name, columns.path(i), slot, expected[g.shape])
+            if g.shape not in known:
+                known[g.shape] = slot.shape(g.shape) if shape_of is None else None
+            expected = known[g.shape] if shape_of is None else shape_of(slot, i)
+            if getattr(own, "shape", None) != expected:
+                errors.refuse_slot(stage.name, name, columns.path(i), own, expected)

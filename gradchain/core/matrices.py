@@ -3,49 +3,184 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, PartitionSpec
 
 from gradchain.core.columns import Columns
+from gradchain.core.first_values import first_value, whole_shape
+from gradchain.core.folding import Fold, fold_of
+from gradchain.core.grams import pack, unpack
 from gradchain.core.lift import Lift, as_made, at_least, check_slots, chosen, slot_columns
-from gradchain.core.slots import Slot
+from gradchain.core.slots import Slot, like_param
 from gradchain.core.stage import Body, Extra, Ran, Stage
-from gradchain.core.types import Dtype, Params, State, Tree, Where
-from gradchain.numerics.arithmetic import compute_dtype, real_dtype
-from gradchain.tree.paths import Leaf, named_leaves
+from gradchain.core.types import Params, Shape, State, Tree, Where
+from gradchain.numerics.arithmetic import compute_dtype, in_turn, real_dtype
+from gradchain.tree.paths import Leaf, flatten, named_leaves
 from gradchain.tree.selecting import keep_leaves, select
 
 
-def matrixwise(rule: Callable[..., Any], where: Where | None = None, **slots: Slot) -> Body:
+def matrixwise(
+    rule: Callable[..., Any],
+    where: Where | None = None,
+    fold: Mapping[str, str] | None = None,
+    *,
+    twins: bool = False,
+    pad: float = 0.0,
+    decomposes: bool = False,
+    **slots: Slot,
+) -> Body:
     """Lift a rule on a batch ``(k, m, n)`` of matrices.
 
-    They are the last two dimensions of all leaves of that shape. Arguments as for ``elementwise``;
-    slots have the shape that they declare for one matrix.
+    Leaves are seen as matrices by their names and shapes (``gradchain.core.folding``): the last two
+    dimensions; of a kernel of a convolution all but the last are rows; heads and their dimension in
+    attention belong together. All matrices of one shape come in one batch.
+
+    Args:
+        rule: ``rule(g, s, p, t)``, or any of these names (see ``gradchain.core.lift``), and
+            ``place``, the number of each matrix among all that the rule is for, and ``sides``, the
+            rows and columns that it has in its leaf, ``(k, 2)``.
+        where: as for ``elementwise``.
+        fold: patterns by globs on paths, for other leaves: ``{"*/heads": "d (h=8 k) -> h d k"}``.
+        twins: whether the transposed matrix has the transposed update. Then all come wide, those
+            that are tall transposed, in one batch with those of the transposed shape. Slots must
+            have the shape of the matrix.
+        pad: matrices that rows and columns of zeros bring to a larger shape join its batch, if no
+            more than this share of the batch's matrix is zeros. Zeros must not change the update.
+        decomposes: whether the rule has decompositions: then one batch waits for the other.
+        slots: as for ``elementwise``; slots have the shape that they declare for one matrix.
 
     Raises:
         ValueError: naming the path of a leaf that has fewer than two dimensions; choose leaves with
             ``where``.
     """
-    return PerMatrix("matrix", rule, where, slots)
+    return PerMatrix(
+        rule,
+        where,
+        fold,
+        twins,
+        pad,
+        decomposes,
+        slots,
+    )
+
+
+class Batch(NamedTuple):
+    """The places of leaves that a rule sees together."""
+
+    matrix: tuple[int, int]  # as the rule sees it
+    dtype: jnp.dtype
+    leaves: list[int]
 
 
 class PerMatrix(Lift):
     """A rule on a batch of equal matrices."""
 
+    def __init__(
+        self,
+        rule: Callable[..., Any],
+        where: Where | None,
+        fold: Mapping[str, str] | None,
+        twins: bool,
+        pad: float,
+        decomposes: bool,
+        slots: dict[str, Slot],
+    ):
+        super().__init__("matrix", rule, where, slots)
+        self.fold, self.twins, self.pad, self.decomposes = fold, twins, pad, decomposes
+
     def init(self, params: Params) -> State:
         """See ``Body``."""
         own = keep_leaves(select(self.where, params), params)
-        for path, leaf in named_leaves(own):
-            _check_is_matrix(path, leaf)
+        leaves, treedef = flatten(own)
+        folds = self.folds(
+            own,
+            leaves,
+            [x is not None for x in leaves],
+        )
 
         def make(slot: Slot) -> Tree:
-            return jax.tree.map(lambda x: slot.make(x, batch=jnp.ndim(x) - 2), own)
+            made = [
+                None if f is None else first_value(slot, x, f.lead, f.matrix)
+                for x, f in zip(leaves, folds, strict=True)
+            ]
+            return treedef.unflatten(made)
 
         return {name: make(slot) for name, slot in self.slots.items()}
+
+    def folds(
+        self, tree: Tree, leaves: Sequence[Leaf], flags: Sequence[bool]
+    ) -> list[Fold | None]:
+        """How each chosen leaf is seen as matrices.
+
+        Raises:
+            ValueError: naming the path, if one has fewer than two dimensions.
+        """
+        is_plain = all(
+            getattr(x, "ndim", 0) == 2 for x, f in zip(leaves, flags, strict=True) if f
+        )
+        if is_plain and not self.fold:  # whatever their names are
+            return [
+                fold_of("", x, frozenset(), None) if flag else None
+                for x, flag in zip(leaves, flags, strict=True)
+            ]
+        names = [path for path, _ in named_leaves(tree)]
+        modules = frozenset(name.rpartition("/")[0] for name in names)
+        found: list[Fold | None] = []
+        for x, name, flag in zip(leaves, names, flags, strict=True):
+            if flag:
+                _check_is_matrix(name, x)
+            found.append(fold_of(name, x, modules, self.fold) if flag else None)
+        return found
+
+    def batches(self, folds: list[Fold | None], dtypes: list[jnp.dtype]) -> list[Batch]:
+        """The leaves by equal, or nearly equal, matrices.
+
+        Leaves of no element are in none.
+        """
+        found: dict[tuple, Batch] = {}
+        sizes = [0 if f is None else f.matrix[0] * f.matrix[1] * f.count for f in folds]
+        order = (
+            sorted(
+                range(len(folds)),
+                key=lambda i: -sizes[i],
+            )
+            if self.pad
+            else range(len(folds))
+        )
+        for i in order:
+            fold = folds[i]
+            if fold is None or not sizes[i]:
+                continue
+            matrix = self._as_seen(fold)
+            key = self._roomy(matrix, dtypes[i], found) or (matrix, dtypes[i])
+            found.setdefault(
+                key,
+                Batch(key[0], dtypes[i], []),
+            ).leaves.append(i)
+        return list(found.values())
+
+    def is_turned(self, fold: Fold) -> bool:
+        """Whether the rule sees the transposed matrices."""
+        return self.twins and fold.matrix[0] > fold.matrix[1]
+
+    def _as_seen(self, fold: Fold) -> tuple[int, int]:
+        m, n = fold.matrix
+        return (n, m) if self.is_turned(fold) else (m, n)
+
+    def _roomy(self, matrix: tuple[int, int], dtype: jnp.dtype, found: dict) -> Any:
+        """The key of a batch of slightly larger matrices."""
+        area = matrix[0] * matrix[1]
+        for (m, n), of in found:
+            fits = of == dtype and m >= matrix[0] and n >= matrix[1]
+            if fits and area >= (1 - self.pad) * m * n:
+                return (m, n), of
+        return None
 
     @classmethod
     def run(
@@ -58,64 +193,165 @@ class PerMatrix(Lift):
         """See ``Body``."""
         (stage,), (state,) = stages, states
         flags, slots = chosen(stage, columns), slot_columns(stage, columns, state)
-        buckets: dict[tuple, list[int]] = {}
-        for i, (g, p) in enumerate(zip(columns.g, columns.p, strict=True)):
-            if not flags[i]:
-                continue
-            if g.ndim < 2:
-                _check_is_matrix(columns.path(i), g)
-            dtype = compute_dtype(g.dtype, g.dtype if p is None else p.dtype)
-            bucket = buckets.setdefault((g.shape[-2:], dtype), [])
-            bucket.append(i)
-        check_slots(stage, slots, flags, columns, of_matrix=True)
+        folds = stage.body.folds(columns.updates, columns.g, flags)
+        shape_of = lambda slot, i: _slot_shape(slot, columns.g[i].shape, folds[i])
+        check_slots(stage, slots, flags, columns, shape_of)
         columns = columns.with_g(list(columns.g))
-        for (_, dtype), indices in buckets.items():
-            _run_bucket(stage, dtype, indices, columns, slots, extra)
+        dtypes = [_dtype(g, p) for g, p in zip(columns.g, columns.p, strict=True)]
+        first, last = 0, None
+        for batch in stage.body.batches(folds, dtypes):
+            own = [(i, folds[i]) for i in batch.leaves]
+            run = Running(stage, batch, own)
+            last = run.update(columns, slots, extra, first, last)
+            first += sum(run.counts)
         return columns, [{k: columns.tree(v) for k, v in slots.items()}]
 
 
-def _run_bucket(
-    stage: Stage,
-    dtype: jnp.dtype,
-    indices: list[int],
-    columns: Columns,
-    slots: dict[str, list[Any]],
-    extra: dict[str, Any],
-) -> None:
-    """Run the rule on the leaves at ``indices``.
+def _dtype(g: Leaf, p: Leaf) -> jnp.dtype:
+    """The dtype in which a leaf is computed."""
+    if g is None:
+        return jnp.dtype("float32")
+    return compute_dtype(g.dtype, g.dtype if p is None else p.dtype)
 
-    Their matrices are stacked, and the results are put back in their places.
+
+def _slot_shape(slot: Slot, param: Shape, fold: Fold) -> Shape | None:
+    """The shape of a slot for all matrices."""
+    own = slot.shape(fold.matrix)
+    return None if own is None else whole_shape(slot, param, fold.lead, own)
+
+
+@dataclass
+class Running:
+    """A rule at work on one batch.
+
+    The matrices of its leaves are stacked, and the results put back in their places.
     """
-    g, p = columns.g, columns.p
-    real, body = real_dtype(dtype), stage.in_precision_of(dtype)
-    leads = [g[i].shape[:-2] for i in indices]
-    counts = [math.prod(lead) for lead in leads]
-    cuts = list(itertools.accumulate(counts))[:-1]
 
-    def stack(column: list[Leaf]) -> jax.Array:
-        batches = []
-        for i, lead, count in zip(indices, leads, counts, strict=True):
+    stage: Stage
+    batch: Batch
+    leaves: list[tuple[int, Fold]]
+
+    def __post_init__(self):
+        self.body = self.stage.in_precision_of(self.batch.dtype)
+        self.counts = [fold.count for _, fold in self.leaves]
+        self.cuts = list(itertools.accumulate(self.counts))[:-1]
+
+    def update(
+        self,
+        columns: Columns,
+        slots: dict[str, list[Any]],
+        extra: dict[str, Any],
+        first: int,
+        last: jax.Array | None,
+    ) -> jax.Array:
+        """Replace updates and slots in their columns.
+
+        Args:
+            columns: updates and parameters.
+            slots: the leaves of each slot.
+            extra: the extra arguments.
+            first: the number of matrices in batches before.
+            last: an update of the batch before, for which this one waits if it decomposes.
+
+        Returns:
+            The updates of this batch.
+        """
+        stage, (_, dtype, _) = self.stage, self.batch
+        kinds = self.body.slots
+        u = self.stack(columns.g, like_param).astype(dtype)
+        if self.body.decomposes and last is not None:
+            u = in_turn(u, last)
+        old = {
+            k: self.stack(column, kinds[k]) for k, column in slots.items() if self.holds(column)
+        }
+        p = self.stack(columns.p, like_param).astype(dtype) if self.holds(columns.p) else None
+        given = {"g": u, "s": old, "p": p}
+        given["place"] = first + np.arange(sum(self.counts), dtype=np.int32)
+        sides = [fold.matrix for _, fold in self.leaves]
+        given["sides"] = np.repeat(sides, self.counts, axis=0)
+        made, new = self.body.call(stage, dtype, extra, **given)
+        self.put_back(columns.g, like_param, as_made(stage, "an update", made, u, dtype))
+        for k, x in old.items():
+            fits = as_made(stage, f"slot {k!r}", new[k], x, x.dtype)
+            self.put_back(slots[k], kinds[k], fits)
+        return made
+
+    def holds(self, column: list[Leaf]) -> bool:
+        """Whether there are parameters, or such matrices have a slot."""
+        return column[self.batch.leaves[0]] is not None
+
+    def stack(self, column: list[Leaf], kind: Slot) -> jax.Array:
+        """The batch of a column."""
+        real = real_dtype(self.batch.dtype)
+        parts = []
+        for i, fold in self.leaves:
             x = at_least(column[i], real)
-            batches.append(x.reshape(count, *x.shape[len(lead) :]))
-        return jnp.concatenate(batches)
+            parts.append(self.open(_whole(x), fold, kind))
+        return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
 
-    def put_back(
-        column: list[Leaf], name: str, batch: jax.Array, old: jax.Array, dtype: Dtype | None
-    ) -> None:
-        made = as_made(stage, name, batch, old, old.dtype)
-        parts = jnp.split(made, cuts)
-        for i, lead, part in zip(indices, leads, parts, strict=True):
-            whole = part.reshape(*lead, *part.shape[1:])
-            own_dtype = column[i].dtype if dtype is None else dtype
-            column[i] = whole.astype(own_dtype)
+    def put_back(self, column: list[Leaf], kind: Slot, made: jax.Array) -> None:
+        """Replace the leaves of a column."""
+        parts = jnp.split(made, self.cuts) if self.cuts else [made]
+        for (i, fold), part in zip(self.leaves, parts, strict=True):
+            column[i] = _split_as(self.close(part, fold, kind), column[i])
 
-    u = stack(g).astype(dtype)
-    old = {k: stack(column) for k, column in slots.items()}
-    stacked_p = None if p[indices[0]] is None else stack(p).astype(dtype)
-    made, new = body.call(stage, dtype, extra, g=u, s=old, p=stacked_p)
-    put_back(g, "an update", made, u, dtype)
-    for k, column in slots.items():
-        put_back(column, f"slot {k!r}", new[k], old[k], None)
+    def open(self, x: jax.Array, fold: Fold, kind: Slot) -> jax.Array:
+        """The part of a batch that one leaf has."""
+        if not _is_like(kind):
+            x = x.reshape(fold.count, *x.shape[len(fold.lead) :])
+            return unpack(x) if kind.packed else x
+        x = fold.open(x)
+        x = jnp.swapaxes(x, -1, -2) if self.body.is_turned(fold) else x
+        if x.shape[1:] == self.batch.matrix:
+            return x
+        sides = zip(self.batch.matrix, x.shape[1:], strict=True)
+        return jnp.pad(x, [(0, 0), *((0, large - small) for large, small in sides)])
+
+    def close(self, x: jax.Array, fold: Fold, kind: Slot) -> jax.Array:
+        """The array of a leaf from its part."""
+        if not _is_like(kind):
+            x = pack(x) if kind.packed else x
+            return x.reshape(*fold.lead, *x.shape[1:])
+        is_turned = self.body.is_turned(fold)
+        m, n = fold.matrix[::-1] if is_turned else fold.matrix
+        x = x[:, :m, :n]
+        return fold.close(jnp.swapaxes(x, -1, -2) if is_turned else x)
+
+
+def _is_like(kind: Slot) -> bool:
+    """Whether a slot has the shape of its leaf."""
+    return kind.relation in ("like_param", "per_replica")
+
+
+def _whole(x: jax.Array) -> jax.Array:
+    """An array that no explicit axis of a mesh splits."""
+    spec = _explicit(x)
+    return (
+        x
+        if spec is None
+        else jax.sharding.reshard(
+            x,
+            PartitionSpec(*[None] * x.ndim),
+        )
+    )
+
+
+def _split_as(x: jax.Array, old: jax.Array) -> jax.Array:
+    """An array split, and of the dtype, as another."""
+    x, spec = x.astype(old.dtype), _explicit(old)
+    return x if spec is None else jax.sharding.reshard(x, spec)
+
+
+def _explicit(x: jax.Array) -> PartitionSpec | None:
+    """How explicit axes of a mesh split an array.
+
+    ``None``: none does.
+    """
+    sharding: Any = getattr(jax.typeof(x), "sharding", None)
+    mesh = getattr(sharding, "mesh", None)
+    if mesh is None or AxisType.Explicit not in getattr(mesh, "axis_types", ()):
+        return None
+    return sharding.spec if any(part is not None for part in sharding.spec) else None
 
 
 def _check_is_matrix(path: str, leaf: Leaf) -> None:

@@ -6,12 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
+from gradchain.core.grams import gram_shape
 from gradchain.core.types import Params, Shape
-from gradchain.numerics.arithmetic import compute_dtype, real_dtype
-from gradchain.tree.paths import Leaf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,13 +15,14 @@ class Slot:
     """A named part of the state of each parameter.
 
     Attributes:
-        relation: ``like_param``, ``drop``, ``keep``, ``prepend``, ``scalar``, ``shaped`` or
-            ``per_replica``.
-        size: the dimension of ``drop`` and ``keep``, or a function of the shape that gives it; the
-            length of ``prepend``; the function of ``shaped``; the number or shape of ``scalar``, in
-            ``treewise`` also a function of the parameters that gives it.
+        relation: ``like_param``, ``drop``, ``keep``, ``prepend``, ``gram``, ``scalar``, ``shaped``
+            or ``per_replica``.
+        size: the dimension of ``drop``, ``keep`` and ``gram``, or a function of the shape that
+            gives it; the length of ``prepend``; the function of ``shaped``; the number or shape of
+            ``scalar``, in ``treewise`` also a function of the parameters that gives it.
         real: whether the slot of a complex parameter is real.
-        fill: the number that it starts as.
+        fill: the number that it starts as; of ``gram`` the number on its diagonal.
+        packed: whether of a symmetric ``gram`` only one triangle is kept, as a vector.
         copy: whether it starts as the parameter itself.
         integer: whether it counts: an int32.
         exists: whether a parameter of a shape has it; ``None``: all do. A rule does not see a slot
@@ -36,6 +33,7 @@ class Slot:
     size: Any = 0
     real: bool = False
     fill: Any = 0.0
+    packed: bool = False
     copy: bool = False
     integer: bool = False
     exists: Callable[[Shape], bool] | None = None
@@ -57,35 +55,17 @@ class Slot:
             return tuple(size)
         if self.relation == "prepend":
             return (size, *shape)
-        if self.relation in ("drop", "keep"):
+        if self.relation in ("drop", "keep", "gram"):
             if not -len(shape) <= size < len(shape):
                 cause = f"a parameter of shape {list(shape)} has no such dimension."
                 raise ValueError(f"{self.relation}({size}): {cause}")
             dim = size % len(shape)
             if self.relation == "keep":
                 return (shape[dim],)
+            if self.relation == "gram":
+                return gram_shape(shape[dim], self.packed)
             return shape[:dim] + shape[dim + 1 :]
         return shape
-
-    def make(self, param: Leaf, batch: int = 0) -> jax.Array | None:
-        """Its first value; ``batch`` dimensions in front count matrices."""
-        lead, own = jnp.shape(param)[:batch], self.shape(jnp.shape(param)[batch:])
-        if own is None:
-            return None  # the parameter lacks it
-        dtype = compute_dtype(jnp.result_type(param))
-        if self.real or self.relation == "scalar":
-            dtype = real_dtype(dtype)
-        if self.integer:
-            dtype = jnp.dtype(jnp.int32)
-        if self.copy:
-            return jnp.array(param, dtype, copy=True)
-        shape = lead + own
-        is_number = self.relation == "scalar" or jnp.ndim(param) > 0
-        if is_number and not shape:  # of no shard: the same on each device
-            return jnp.full(own, self.fill, dtype)
-        if isinstance(self.fill, float) and self.fill == 0:  # the fast way, out of jit
-            return jnp.zeros_like(param, dtype=dtype, shape=shape)
-        return jnp.full_like(param, self.fill, dtype=dtype, shape=shape)
 
 
 #: A slot of its parameter's shape.
@@ -107,6 +87,15 @@ def drop(dim: int | Callable[[Shape], int]) -> Slot:
 def keep(dim: int | Callable[[Shape], int]) -> Slot:
     """A vector as long as dimension ``dim`` of its parameter."""
     return Slot("keep", dim)
+
+
+def gram(dim: int | Callable[[Shape], int]) -> Slot:
+    """A square matrix as wide as dimension ``dim``.
+
+    ``gram(-2)`` is for rows, ``gram(-1)`` for columns. It starts as ``fill`` times the identity.
+    With ``packed=True`` it is symmetric and one triangle is kept.
+    """
+    return Slot("gram", dim)
 
 
 def numbers(count: int) -> Slot:

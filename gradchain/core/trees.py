@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.columns import Columns
+from gradchain.core.first_values import first_value
 from gradchain.core.lift import Lift, as_made, at_least, check_slots, chosen, slot_columns
 from gradchain.core.restored import check_numbers
 from gradchain.core.slots import Slot
@@ -39,8 +41,8 @@ class PerTree(Lift):
 
         def make(slot: Slot) -> Any:
             if slot.relation != "scalar":
-                return jax.tree.map(slot.make, own)
-            return _of_tree(slot, own).make(number)
+                return jax.tree.map(partial(first_value, slot), own)
+            return first_value(_of_tree(slot, own), number)
 
         return {name: make(slot) for name, slot in self.slots.items()}
 

@@ -90,6 +90,19 @@ def debias(
     return average / -jnp.expm1(t * log_decay(decay))
 
 
+def nesterov_mean(
+    mu: jax.Array,
+    g: jax.Array,
+    b1: float | jax.Array,
+    t: jax.Array,
+) -> jax.Array:
+    """The first moment with Nesterov's look-ahead, corrected for its start.
+
+    It is the moment of the next step, with this gradient in the place of the next one.
+    """
+    return b1 * debias(mu, b1, t + 1) + (1 - b1) * debias(g, b1, t)
+
+
 def move_moments(
     x: jax.Array,
     average: jax.Array,
@@ -203,3 +216,14 @@ def cast(x: jax.Array, dtype: DTypeLike) -> jax.Array:
     """
     is_weak = getattr(x, "weak_type", False)  # a NumPy array never is
     return x if x.dtype == dtype and not is_weak else x.astype(dtype)
+
+
+def in_turn(x: jax.Array, after: jax.Array) -> jax.Array:
+    """``x``, to be computed after another array.
+
+    Two decompositions at once may wait for each other for ever (jaxlib 0.10, on a CPU): the second
+    one is given what depends on the first.
+    """
+    # A bool is never below 0, which no compiler looks for.
+    zero = jnp.minimum(jnp.isnan(after.real.ravel()[:1]).astype(jnp.int32), 0)
+    return x + jnp.broadcast_to(zero[0].astype(x.dtype), x.shape)

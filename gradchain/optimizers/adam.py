@@ -55,19 +55,6 @@ def scale_by_adam(
     return elementwise(rule, mu=like_param, nu=like_param(real=True))
 
 
-def nesterov_mean(
-    mu: jax.Array,
-    g: jax.Array,
-    b1: float | jax.Array,
-    t: jax.Array,
-) -> jax.Array:
-    """The first moment with Nesterov's look-ahead, corrected for its start.
-
-    It is the moment of the next step, with this gradient in the place of the next one.
-    """
-    return b1 * debias(mu, b1, t + 1) + (1 - b1) * debias(g, b1, t)
-
-
 def bias_corrections(
     b1: float | jax.Array,
     b2: float | jax.Array,

@@ -12,9 +12,8 @@ from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
-from gradchain.numerics.arithmetic import abs2, debias, ema, log_decay
+from gradchain.numerics.arithmetic import abs2, debias, ema, log_decay, nesterov_mean
 from gradchain.numerics.roots import root
-from gradchain.optimizers.adam import nesterov_mean
 from gradchain.transforms.scaling import scale_by_learning_rate
 
 

@@ -10,7 +10,7 @@ from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.numerics import arithmetic
-from gradchain.numerics.arithmetic import ema
+from gradchain.numerics.arithmetic import ema, nesterov_mean
 
 
 @transform(roles="momentum")
@@ -51,22 +51,29 @@ def add_momentum(
     weight = 1 - dampening
 
     def add_dampened(g, s, t):
-        return add(jnp.where(t == 1, 1.0, weight) * g, s)
+        return add(
+            jnp.where(t == 1, 1.0, weight) * g,
+            s,
+        )
 
     return elementwise(add_dampened, momentum=like_param)
 
 
 @transform(roles="momentum")
-def average_updates(decay: Decay = 0.9, debias: bool = True) -> Body:
+def average_updates(decay: Decay = 0.9, debias: bool = True, nesterov: bool = False) -> Body:
     r"""Replace the updates by their exponential moving average.
 
     .. math::
         a \leftarrow \beta a + (1-\beta) g, \quad u = a / (1 - \beta^t)
 
+    With Nesterov's look-ahead it is the average of the next step, with this gradient in the place
+    of the next: :math:`u = \beta a / (1 - \beta^{t+1}) + (1-\beta) g / (1 - \beta^t)`.
+
     Args:
         decay: the decay :math:`\beta` in [0, 1).
         debias: whether to divide by :math:`1 - \beta^t`, which undoes the pull towards zero; else
             :math:`u = a`.
+        nesterov: whether to look ahead.
 
     Source: Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015, section 3,
     https://arxiv.org/abs/1412.6980
@@ -78,12 +85,20 @@ def average_updates(decay: Decay = 0.9, debias: bool = True) -> Body:
         [3.]
     """
 
-    def biased(g, s):
+    def move(g, s):
         average = ema(g, s["average"], decay)
         return average, {"average": average}
 
+    def biased(g, s):
+        average, new = move(g, s)
+        return (ema(g, average, decay) if nesterov else average), new
+
     def debiased(g, s, t):
-        average, new = biased(g, s)
-        return arithmetic.debias(average, decay, t), new
+        average, new = move(g, s)
+        return (
+            nesterov_mean(average, g, decay, t)
+            if nesterov
+            else arithmetic.debias(average, decay, t)
+        ), new
 
     return elementwise(debiased if debias else biased, average=like_param)

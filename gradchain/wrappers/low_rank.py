@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -10,6 +11,7 @@ from jax import lax
 
 from gradchain.core.around import Around
 from gradchain.core.errors import check_one_of
+from gradchain.core.first_values import first_value
 from gradchain.core.ranges import NonNegative, PositiveInt, StaticPositiveInt
 from gradchain.core.slots import Slot, shaped
 from gradchain.core.stage import Body
@@ -130,7 +132,8 @@ class Projected(Around):
 
     def init(self, params: Params) -> State:
         """See ``Body``."""
-        low = tree_map_live(shaped(self.low_shape).make, params)
+        shorten = functools.partial(first_value, shaped(self.low_shape))
+        low = tree_map_live(shorten, params)
         states = {name: m.init(low) for name, m in self.members.items()}
         inner = {name: state for name, state in states.items() if state}
         return PerTree.init(self, params) | inner

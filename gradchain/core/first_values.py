@@ -1,0 +1,53 @@
+"""The first values of slots."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.core.grams import identity
+from gradchain.core.slots import Slot
+from gradchain.core.types import Shape
+from gradchain.numerics.arithmetic import compute_dtype, real_dtype
+from gradchain.tree.paths import Leaf
+
+
+def first_value(
+    slot: Slot, param: Leaf, lead: Shape = (), matrix: tuple[int, int] | None = None
+) -> jax.Array | None:
+    """The first value of a slot, or ``None`` without one.
+
+    Args:
+        slot: the slot.
+        param: the parameter, or its shape.
+        lead: the dimensions that count the matrices of ``param``.
+        matrix: rows and columns of each; without them the parameter is seen as it is.
+    """
+    own = slot.shape(jnp.shape(param) if matrix is None else matrix)
+    if own is None:
+        return None
+    dtype = compute_dtype(jnp.result_type(param))
+    if slot.real or slot.relation == "scalar":
+        dtype = real_dtype(dtype)
+    if slot.integer:
+        dtype = jnp.dtype(jnp.int32)
+    if slot.copy:
+        return jnp.array(param, dtype, copy=True)
+    shape = whole_shape(slot, jnp.shape(param), lead, own)
+    is_number = slot.relation == "scalar" or jnp.ndim(param) > 0
+    if is_number and not shape:  # of no shard: the same on each device
+        return jnp.full(own, slot.fill, dtype)
+    if isinstance(slot.fill, float) and slot.fill == 0:  # the fast way, out of jit
+        return jnp.zeros_like(param, dtype=dtype, shape=shape)
+    if slot.relation == "gram":
+        zeros = jnp.zeros_like(param, dtype=dtype, shape=shape)
+        return zeros + jnp.broadcast_to(slot.fill * identity(own, dtype), shape)
+    return jnp.full_like(param, slot.fill, dtype=dtype, shape=shape)
+
+
+def whole_shape(slot: Slot, param: Shape, lead: Shape, own: Shape) -> Shape:
+    """The shape of a slot for all matrices.
+
+    A slot of the shape of a parameter keeps it, however its matrices are folded.
+    """
+    return param if slot.relation in ("like_param", "per_replica") else lead + own

@@ -1,0 +1,1 @@
+"""Methods for matrices, one algorithm a file."""

@@ -1,0 +1,38 @@
+"""The frame of matrix optimizers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradchain.core.transformation import GradientTransformation, chain
+from gradchain.core.types import Pair, Where
+from gradchain.optimizers.adam import adamw
+from gradchain.transforms.orthogonalize import matrices_in
+from gradchain.transforms.scaling import scale_by_learning_rate
+from gradchain.transforms.weight_decay import add_decayed_weights
+from gradchain.wrappers.groups import groups
+
+
+def with_fallback(
+    direction: GradientTransformation,
+    learning_rate: Any,
+    weight_decay: Any,
+    where: Where | None,
+    fallback: GradientTransformation | Pair | None,
+) -> GradientTransformation:
+    """A whole optimizer around a direction for matrices.
+
+    Args:
+        direction: the direction, for all leaves that it sees.
+        learning_rate: the rate of matrices.
+        weight_decay: the decay of matrices.
+        where: the matrices; by default hidden weight matrices.
+        fallback: the optimizer of the rest; by default ``adamw`` with the same rate and decay.
+    """
+    decay = add_decayed_weights(weight_decay)
+    inner = chain(direction, decay, scale_by_learning_rate(learning_rate))
+    rest = adamw(learning_rate, weight_decay=weight_decay) if fallback is None else fallback
+    return groups(
+        [(matrices_in(where), inner.named("matrices"))],
+        default=rest,
+    )
