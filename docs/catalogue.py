@@ -72,6 +72,9 @@ FAMILIES: dict[str, dict[str, str]] = {
         "apollo": "language models: Adam's step lengths, estimated from a random projection",
         "amos": "pretraining: it decays rate and weights itself; needs the size of weights",
     },
+    "Matrix methods": {
+        "muon": "hidden matrices of transformers; momentum alone in memory, fewer steps than AdamW",
+    },
     "Layer by layer": {
         "lars": "convolutional networks in batches of many thousands",
         "lamb": "transformers in batches of many thousands",
@@ -191,7 +194,8 @@ def names(folder: str) -> set[str]:
 
 def recipes() -> set[str]:
     """The recipes, of first and of second order."""
-    return {name for name in names("optimizers") if FACTORIES[name].composite}
+    is_whole = lambda name: FACTORIES[name].composite and not name.startswith("scale_by_")
+    return set(filter(is_whole, names("optimizers")))
 
 
 def members(name: str) -> dict[str, gc.GradientTransformation]:

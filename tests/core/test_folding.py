@@ -153,3 +153,29 @@ def test_a_packed_gram_is_one_triangle_and_the_same_matrix():
             u, state = tx.update(g, state)
         found.append(u)
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit])
+def test_matrices_split_over_a_mesh_give_the_same_update(kind):
+    mesh = jax.make_mesh((4, 2), ("x", "y"), axis_types=(kind, kind))
+    shapes = {"up": (8, 16), "down": (16, 8), "stack": (4, 8, 6), "conv": (2, 2, 4, 8)}
+    specs = {
+        "up": ("x", "y"),
+        "down": ("x",),
+        "stack": ("x", None, "y"),
+        "conv": (None, None, "x"),
+    }
+    keys = jax.random.split(jax.random.key(0), len(shapes))
+    whole = {k: jax.random.normal(key, shapes[k]) for k, key in zip(shapes, keys, strict=True)}
+    tx = gc.muon(0.1)
+    right, state = tx.step(whole, tx.init(whole), whole)
+    right, _ = tx.step(whole, state, right)
+    place = lambda k: jax.NamedSharding(mesh, jax.P(*specs[k]))
+    split = {k: jax.device_put(x, place(k)) for k, x in whole.items()}
+    with jax.set_mesh(mesh):
+        params, state = jax.jit(tx.step)(split, jax.jit(tx.init)(split), split)
+        params, state = jax.jit(tx.step)(split, state, params)
+    for k, x in right.items():
+        np.testing.assert_allclose(params[k], x, rtol=1e-5, atol=1e-5)
+        if kind == jax.sharding.AxisType.Explicit:
+            assert params[k].sharding.is_equivalent_to(place(k), params[k].ndim)

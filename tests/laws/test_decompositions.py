@@ -53,6 +53,13 @@ CASES = {
         lambda x: gc.curvature.ritz_pairs(gc.curvature.lanczos(operator, x[0], 3)),
     ],
     "minimization/fit.py": [lambda j: _estimate(j, None, ONE, None, False)],
+    "numerics/polar.py": [
+        updated(gc.orthogonalize("svd", where="*")),
+        updated(gc.orthogonalize("qdwh", where="*")),
+        updated(gc.orthogonalize(normalize="spectral", where="*")),
+        updated(gc.spectral_map(jnp.sqrt, where="*")),
+        lambda x: gc.orthogonalize("svd").update({"one": x, "two": x[1:]}, {})[0],
+    ],
     "optimizers/second_order/lbfgs.py": [updated(gc.scale_by_lbfgs(form="compact"))],
     "optimizers/second_order/lbfgsb.py": [
         lambda x: gc.minimize(loss, x[0], gc.lbfgsb(), bounds=(-1.0, 1.0)).params

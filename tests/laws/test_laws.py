@@ -14,6 +14,7 @@ from tests.schedules.table import SCHEDULES, SELECTIONS
 from tests.support.checkpoints import through_msgpack, through_orbax
 from tests.transforms.constraints import CONSTRAINTS
 from tests.transforms.penalties import PENALTIES
+from tests.transforms.refresh import POLICIES
 
 DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64, jnp.complex64]
 LAWS_WITH_DTYPES = [laws.has_the_numbers_of_its_twin, laws.follows_its_twin]
@@ -60,13 +61,13 @@ def test_every_factory_has_a_row():
     }  # not those of a docstring's example
     with_a_row = {
         row.name.split("-")[0]
-        for row in (*ROWS, *SCHEDULES, *SELECTIONS, *CONSTRAINTS, *PENALTIES)
+        for row in (*ROWS, *SCHEDULES, *SELECTIONS, *CONSTRAINTS, *PENALTIES, *POLICIES)
     }
     assert ours - with_a_row == set()
 
 
 def test_rows_are_called_by_their_factories_and_only_once():
-    rows = (*ROWS, *SCHEDULES, *SELECTIONS, *CONSTRAINTS, *PENALTIES)
+    rows = (*ROWS, *SCHEDULES, *SELECTIONS, *CONSTRAINTS, *PENALTIES, *POLICIES)
     assert len({row.name for row in rows}) == len(rows)
     assert all(row.name.split("-")[0] == row.make().factory.name for row in rows)
 

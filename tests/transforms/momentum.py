@@ -54,10 +54,13 @@ class Dampened(Twin):
 
 @dataclass
 class Average(Twin):
-    """a <- beta a + (1 - beta) g,  u = a / (1 - beta^t)"""
+    """a <- beta a + (1 - beta) g,  u = a / (1 - beta^t); with a look-ahead the same of the next
+    step, whose gradient is this one
+    """
 
     decay: float = 0.9
     debias: bool = True
+    nesterov: bool = False
     t: int = 0
     a: Tree = field(default_factory=dict)
 
@@ -67,9 +70,13 @@ class Average(Twin):
     def update(self, g: Tree, p: Tree) -> Tree:
         self.t += 1
         self.a = {k: self.decay * self.a[k] + (1 - self.decay) * g[k] for k in g}
-        return (
-            {k: self.a[k] / (1 - self.decay**self.t) for k in g} if self.debias else dict(self.a)
-        )
+        share = lambda t: 1 - self.decay**t if self.debias else 1
+        if not self.nesterov:
+            return {k: self.a[k] / share(self.t) for k in g}
+        return {
+            k: self.decay * self.a[k] / share(self.t + 1) + (1 - self.decay) * x / share(self.t)
+            for k, x in g.items()
+        }
 
 
 ROWS = [
@@ -106,5 +113,15 @@ ROWS = [
         lambda: gc.average_updates(0.8, debias=False),
         lambda: Average(0.8, debias=False),
         lambda: optax.ema(0.8, debias=False),
+    ),
+    Row(
+        "average_updates-nesterov",
+        lambda: gc.average_updates(0.95, nesterov=True),
+        lambda: Average(0.95, nesterov=True),
+    ),
+    Row(
+        "average_updates-biased_nesterov",
+        lambda: gc.average_updates(0.8, debias=False, nesterov=True),
+        lambda: Average(0.8, debias=False, nesterov=True),
     ),
 ]
