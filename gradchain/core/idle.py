@@ -101,5 +101,5 @@ def _patterns(stage: Stage) -> Iterator[Where]:
 def globs(call: Member) -> Iterator[str]:
     """The globs that are keys of its arguments."""
     for name, value in call.arguments.items():
-        if isinstance(value, dict) and call.factory.mentions(name, "dict[Glob"):
+        if isinstance(value, dict) and call.factory.mentions(name, "[Glob,"):
             yield from value

@@ -250,6 +250,13 @@ FIRES = [
     (
         "mistake",
         "selects_nothing",
+        "groups/matrices/orthogonalize",
+        gc.muon(0.1, fold={"*/qkv": "d (3 n) -> 3 d n"}),
+        {"params": PARAMS},
+    ),
+    (
+        "mistake",
+        "selects_nothing",
         "add_decayed_weights",
         gc.adamw(0.1, where="*/weight"),
         {"params": PARAMS},

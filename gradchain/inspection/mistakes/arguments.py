@@ -53,9 +53,11 @@ def float16_without_loss_scale(case: Case) -> Found:
 
 
 def zero_eps(case: Case) -> Found:
-    """Zero over zero."""
+    """Zero over zero, unless an ``eps`` of 0 is the rule's own."""
     for part in filter(is_adaptive, case.parts):
-        if argument(part, "eps") == 0 and not argument(part, "eps_root"):
+        own = part.call.factory.signature.parameters.get("eps")
+        is_meant = own is not None and own.default == 0
+        if argument(part, "eps") == 0 and not is_meant and not argument(part, "eps_root"):
             text = (
                 "eps is 0: where a gradient has always been zero, zero is divided by zero. Give a"
                 " small number, such as 1e-8."
