@@ -71,7 +71,9 @@ def _recipe(factory):
 RECIPES = [
     f
     for f in FACTORIES.values()
-    if f.composite and f.name != "chain" and f.function.__module__.startswith("gradchain.o")
+    if f.composite
+    and f.function.__module__.startswith("gradchain.o")
+    and not f.name.startswith("scale_by_")  # a direction, and no whole optimizer
 ]
 
 
