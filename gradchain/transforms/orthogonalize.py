@@ -198,7 +198,7 @@ def spectral_map(
     )
 
 
-@transform
+@transform(roles="adaptive")
 def equilibrate(
     steps: StaticPositiveInt = 1,
     sides: str = "both",

@@ -209,6 +209,7 @@ LAWS = {
 
 #: Where law and role differ for an honest reason.
 WHY = {
+    ("orthogonalize-svd", "adaptive"): "its factor, the nuclear norm, grows with the gradient",
     ("scale_by_adabound", "adaptive"): "its bounds are on the learning rate of each element",
     ("scale_by_padam", "adaptive"): "a power of less than 1/2 undoes a part of the scale alone",
     (

@@ -41,8 +41,8 @@ ROWS = [
     Row("scale_by_muon", lambda: gc.scale_by_muon(), Muon, tolerance=GROWS, float64=1e-9),
     Row(
         "muon",
-        lambda: gc.muon(0.1, weight_decay=0.1),
-        lambda: beside_adamw(Muon(), 0.1, 0.1),
+        lambda: gc.muon(0.1, weight_decay=0.01),
+        lambda: beside_adamw(Muon(), 0.1, 0.01),
         needs_params=True,
         tolerance=GROWS,
         float64=1e-9,
