@@ -27,6 +27,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
     "formulas",
+    "tables",
 ]
 exclude_patterns = [
     "_build",
