@@ -27,6 +27,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
     "formulas",
+    "tables",
 ]
 exclude_patterns = [
     "_build",
@@ -69,6 +70,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",
     "ignore_pattern": r"(__init__|conftest)\.py$",
     "image_scrapers": ("gallery_cells.pictures",),
+    "reset_modules": ("matplotlib", "fresh_jax.restore"),
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,

@@ -111,7 +111,7 @@ for name, color in zip(OPTIMIZERS, ("C0", "C3", "C2"), strict=True):
 right.annotate(" 2 / L,\n the limit of\n plain descent", (LIMIT, 1), color="C0")
 right.set(yscale="log", ylim=(1e-13, 1e5), xlabel="learning rate")
 right.set_ylabel("loss, highest of the last 20 steps")
-right.legend(loc="lower right")
+right.legend(loc="lower right", bbox_to_anchor=(0.82, 0))
 fig.suptitle("A high rate swings across the valley; momentum speeds along it")
 
 Path("out").mkdir(exist_ok=True)

@@ -107,7 +107,7 @@ for which, (name, found) in enumerate(zip(NAMES, best, strict=True)):
         ax.plot(*path.T, ".-", color=color, markersize=3, linewidth=0.9, label=label)
         ax.plot(*path[0], "ko", markersize=4, label="start")
         ax.plot(*np.transpose(MINIMA[which]), "k*", markersize=8, label="minimum")
-        ax.set_title(f"{title}\nrate {rate:.2g}", fontsize=8)
+        ax.set_title(f"{title}\nrate {float(f'{rate:.2g}'):g}", fontsize=8)
         ax.set(xlim=WINDOWS[which][0], ylim=WINDOWS[which][1])
         ax.set_xlabel("first parameter" if ax in axes[-1] else "", fontsize=8)
         ax.set_ylabel("second parameter" if ax in axes[:, 0] else "", fontsize=8)

@@ -112,7 +112,7 @@ axes[0].legend(loc="upper center", ncols=3)
 axes[1].set(title="gap, and share of zero weights", xlabel="test less training loss, nats")
 axes[1].set_yticks(range(len(chosen)), chosen)
 axes[1].invert_yaxis()
-axes[1].margins(x=0.3)
+axes[1].margins(x=0.4)
 fig.suptitle("Four remedies against overfitting on 150 images")
 
 Path("out").mkdir(exist_ok=True)

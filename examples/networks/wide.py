@@ -99,7 +99,7 @@ megabytes = [bytes_of[name] / 1e6 for name in names]
 bars = axes[0].bar(names, megabytes, color=COLORS)
 axes[0].bar_label(bars, fmt="%.1f")
 axes[0].axhline(size.parameter_bytes / 1e6, color="0.3", linestyle="--", linewidth=0.9)
-axes[0].text(3.4, size.parameter_bytes / 1e6, "parameters", ha="right", va="bottom")
+axes[0].text(-0.55, size.parameter_bytes / 1e6, "parameters", va="bottom", fontsize="small")
 axes[0].set(title="state", ylabel="size, megabytes")
 bars = axes[1].bar(names, [runs[name][2] for name in names], color=COLORS)
 axes[1].bar_label(bars, fmt="%.1f")

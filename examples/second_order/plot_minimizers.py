@@ -106,7 +106,7 @@ NETWORK = {  # and the work of an evaluation
     "trust region, Newton": (gc.trust_region(max_steps=12), 25),  # 12 products of two each
 }
 
-_, ax = plt.subplots(figsize=(7, 4.5))
+fig, ax = plt.subplots(figsize=(9, 4.5))
 print("a small network, after the work of", BUDGET, "gradients")
 for name, (tx, work) in chosen(NETWORK).items():
     options = {"max_evals": BUDGET // work, "max_steps": BUDGET, "history": True}
@@ -116,5 +116,5 @@ for name, (tx, work) in chosen(NETWORK).items():
     print(f"  {name:22} loss {float(found.value):.4f}, {found.status.words}")
 ax.set(yscale="log", xlabel="work, in gradients", ylabel="loss", xlim=(0, BUDGET))
 ax.set(title="a small network, all examples at once")
-ax.legend()
+fig.legend(loc="outside right upper")
 plt.show()

@@ -81,11 +81,10 @@ for row, (game, size) in zip(axes, {"a product": 1.8, "a Dirac-GAN": 1.5}.items(
             row[0].plot(*path[300], "s", color=f"C{color}", markersize=7)
         row[1].plot(np.linalg.norm(path, axis=1), color=f"C{color}", label=name)
     row[0].plot(0.6, 0.6, "ko", markersize=6)
-    row[0].annotate("start", (0.6, 0.6), (7, 5), textcoords="offset points")
     row[0].plot(0, 0, "k+", markersize=12)
     row[0].set(xlim=(-size, size), ylim=(-size, size), aspect="equal")
     row[0].set(
-        title=f"{game}: 300 steps (end: square)", xlabel="x, descends", ylabel="y, ascends"
+        title=f"{game}: 300 steps from dot to square", xlabel="x, descends", ylabel="y, ascends"
     )
     row[1].set(yscale="log", ylim=(3e-3, 30), xlabel="step", ylabel="distance to the equilibrium")
 axes[0, 1].legend(loc="upper right", bbox_to_anchor=(1.0, 0.62))

@@ -91,7 +91,7 @@ for (top, bottom), (name, tx) in zip(axes.T, OPTIMIZERS.items(), strict=True):
 axes[0, 0].set_ylabel("cross-entropy loss of a batch")
 axes[1, 0].set_ylabel("distance from\ngradchain's loss")
 axes[1, 0].text(STEPS * 0.02, 1.3e-4, "one in ten thousand", fontsize=8, color="0.3")
-axes[0, 2].legend(fontsize=8)
+axes[0, 2].legend(fontsize=8, handlelength=3)
 fig.suptitle("One network, four libraries: the losses lie on top of one another")
 
 print(f"all: at most {worst:.1e} apart")

@@ -113,7 +113,7 @@ for losses, color, name in zip(valid, ("C3", "C0"), ("fixed", "copied"), strict=
     axes[2].plot(losses[0], color=color, alpha=0.35, linewidth=0.7)
     axes[2].plot(losses[0].min(axis=1), color=color, linewidth=2.2, label=f"best {name}")
 axes[2].set(**look, ylabel="validation loss", title="all members of two populations")
-axes[2].legend(loc="center right", bbox_to_anchor=(1, 0.62))
+fig.legend(loc="outside lower right", ncols=2)
 fig.suptitle(f"{SEEDS} populations find a schedule by copying their best (one is drawn thick)")
 Path("out").mkdir(exist_ok=True)
 fig.savefig("out/population.png")
