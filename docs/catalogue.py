@@ -73,7 +73,9 @@ FAMILIES: dict[str, dict[str, str]] = {
         "amos": "pretraining: it decays rate and weights itself; needs the size of weights",
     },
     "Matrix methods": {
+        "adamuon": "as `muon`, adaptive element by element, with the step lengths of Adam",
         "muon": "hidden matrices of transformers; momentum alone in memory, fewer steps than AdamW",
+        "normuon": "as `muon`, when a few neurons take most of its updates",
     },
     "Layer by layer": {
         "lars": "convolutional networks in batches of many thousands",

@@ -122,7 +122,16 @@ from gradchain.optimizers.lars import lars as lars
 from gradchain.optimizers.lazy_adam import lazy_adagrad as lazy_adagrad, lazy_adam as lazy_adam
 from gradchain.optimizers.lion import lion as lion, scale_by_lion as scale_by_lion, tiger as tiger
 from gradchain.optimizers.madgrad import madgrad as madgrad, scale_by_madgrad as scale_by_madgrad
+from gradchain.optimizers.matrix.adamuon import (
+    adamuon as adamuon,
+    scale_by_adamuon as scale_by_adamuon,
+)
 from gradchain.optimizers.matrix.muon import muon as muon, scale_by_muon as scale_by_muon
+from gradchain.optimizers.matrix.normuon import (
+    normalize_neurons as normalize_neurons,
+    normuon as normuon,
+    scale_by_normuon as scale_by_normuon,
+)
 from gradchain.optimizers.momo import (
     momo as momo,
     momo_adam as momo_adam,
