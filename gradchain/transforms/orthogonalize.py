@@ -75,7 +75,13 @@ class PolarFactor:
             return polar.exact_polar(x, self.coefficients)
         rows = polar.coefficients_of(self.coefficients, self.steps)
         x = polar.unit_length(x, self.normalize, self.eps)
-        return polar.newton_schulz(x, rows, self.form, self.restart, self.precision,)
+        return polar.newton_schulz(
+            x,
+            rows,
+            self.form,
+            self.restart,
+            self.precision,
+        )
 
 
 @transform(roles="adaptive")

@@ -281,8 +281,16 @@ for name in ("bfgs", "dfp", "lbfgs", "lbfgs-compact", "lbfgsb"):
 
 #: Rows of whole optimizers whose updates of a matrix have both signs, whatever the gradients have.
 for name in (
+    "adago",
     "muon",
+    "namo",
+    "namo_d",
     "normuon",
+    "polargrad",
+    "prism",
+    "scion",
+    "scion-free",
+    "spectral_descent",
 ):
     WHY |= {(name, "step"): "orthogonal columns have both signs"}
 WHY |= {("orthogonalize-svd", "adaptive"): "this row is as long as the nuclear norm"}
