@@ -73,7 +73,17 @@ FAMILIES: dict[str, dict[str, str]] = {
         "amos": "pretraining: it decays rate and weights itself; needs the size of weights",
     },
     "Matrix methods": {
+        "adago": "as `muon`, with step lengths that decay by themselves",
+        "adamuon": "as `muon`, adaptive element by element, with the step lengths of Adam",
         "muon": "hidden matrices of transformers; momentum alone in memory, fewer steps than AdamW",
+        "namo": "as `muon`, with shorter steps where gradients disagree, as Adam has them",
+        "namo_d": "the same for each input",
+        "normuon": "as `muon`, when a few neurons take most of its updates",
+        "polargrad": "as `muon`, with steps that end where the gradient does",
+        "prism": "as `muon`, with less of directions that are noise",
+        "rmnp": "nearly `muon`, without a product of matrices",
+        "scion": "rates that carry over to wider models; weights stay in a ball",
+        "spectral_descent": "gradients of the full batch: steepest descent in the spectral norm",
     },
     "Layer by layer": {
         "lars": "convolutional networks in batches of many thousands",

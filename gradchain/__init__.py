@@ -122,7 +122,45 @@ from gradchain.optimizers.lars import lars as lars
 from gradchain.optimizers.lazy_adam import lazy_adagrad as lazy_adagrad, lazy_adam as lazy_adam
 from gradchain.optimizers.lion import lion as lion, scale_by_lion as scale_by_lion, tiger as tiger
 from gradchain.optimizers.madgrad import madgrad as madgrad, scale_by_madgrad as scale_by_madgrad
+from gradchain.optimizers.matrix.adago import (
+    adago as adago,
+    scale_by_adago as scale_by_adago,
+)
+from gradchain.optimizers.matrix.adamuon import (
+    adamuon as adamuon,
+    scale_by_adamuon as scale_by_adamuon,
+)
 from gradchain.optimizers.matrix.muon import muon as muon, scale_by_muon as scale_by_muon
+from gradchain.optimizers.matrix.namo import (
+    namo as namo,
+    namo_d as namo_d,
+    scale_by_namo as scale_by_namo,
+    scale_by_namo_d as scale_by_namo_d,
+)
+from gradchain.optimizers.matrix.normuon import (
+    normalize_neurons as normalize_neurons,
+    normuon as normuon,
+    scale_by_normuon as scale_by_normuon,
+)
+from gradchain.optimizers.matrix.prism import (
+    prism as prism,
+    scale_by_prism as scale_by_prism,
+)
+from gradchain.optimizers.matrix.rmnp import (
+    normalize_columns as normalize_columns,
+    rmnp as rmnp,
+    scale_by_rmnp as scale_by_rmnp,
+)
+from gradchain.optimizers.matrix.scion import (
+    normalize_last as normalize_last,
+    scale_by_scion as scale_by_scion,
+    scion as scion,
+)
+from gradchain.optimizers.matrix.spectral_descent import (
+    polargrad as polargrad,
+    scale_by_polargrad as scale_by_polargrad,
+    spectral_descent as spectral_descent,
+)
 from gradchain.optimizers.momo import (
     momo as momo,
     momo_adam as momo_adam,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -28,6 +29,59 @@ def matrices_in(where: Where | None) -> Where:
     By default they are the hidden weight matrices.
     """
     return weight_matrices(embeddings=False) if where is None else where
+
+
+@dataclass(frozen=True)
+class PolarFactor:
+    """A way to the polar factor: a function of a batch of matrices.
+
+    Attributes are the arguments of ``orthogonalize``.
+
+    Raises:
+        ValueError: if a name is not known.
+    """
+
+    coefficients: str | Sequence[tuple[float, float, float]] = "quintic"
+    steps: int | None = None
+    normalize: str = "frobenius"
+    form: str = "auto"
+    restart: int | None = None
+    precision: str = "float32"
+    eps: Any = 0.0
+
+    def __post_init__(self):
+        if isinstance(self.coefficients, str):
+            known = (*polar.COEFFICIENTS, *EXACT)
+            check_one_of("orthogonalize", known, coefficients=self.coefficients)
+        check_one_of("orthogonalize", polar.NORMS, normalize=self.normalize)
+        check_one_of("orthogonalize", polar.FORMS, form=self.form)
+        check_one_of("orthogonalize", polar.PRECISIONS, precision=self.precision)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is found by a decomposition."""
+        return isinstance(self.coefficients, str) and self.coefficients in EXACT
+
+    @property
+    def decomposes(self) -> bool:
+        """Whether there is a decomposition on the way to it."""
+        return self.is_exact or self.normalize == "spectral"
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """The polar factors of a batch ``(k, m, n)``."""
+        if x.shape[-2] > x.shape[-1]:
+            return polar.adjoint(self(polar.adjoint(x)))
+        if isinstance(self.coefficients, str) and self.is_exact:
+            return polar.exact_polar(x, self.coefficients)
+        rows = polar.coefficients_of(self.coefficients, self.steps)
+        x = polar.unit_length(x, self.normalize, self.eps)
+        return polar.newton_schulz(
+            x,
+            rows,
+            self.form,
+            self.restart,
+            self.precision,
+        )
 
 
 @transform(roles="adaptive")
@@ -102,47 +156,46 @@ def orthogonalize(
 
     Example:
         >>> tx, g = orthogonalize("svd"), jnp.array([[3.0, 0.0], [0.0, -0.1]])
-        >>> print(tx.update(g, tx.init(g))[0].round(3))
-        [[ 1. -0.]
+        >>> print(tx.update(g, tx.init(g))[0].round(1))
+        [[ 1.  0.]
          [ 0. -1.]]
     """
-    _check(coefficients, adjust, normalize=normalize, form=form, precision=precision)
-
-    def factor(g: jax.Array) -> jax.Array:
-        if isinstance(coefficients, str) and coefficients in EXACT:
-            return polar.exact_polar(g, coefficients)
-        rows = polar.coefficients_of(coefficients, steps)
-        x = polar.unit_length(g, normalize, eps)
-        return polar.newton_schulz(x, rows, form, restart, precision)
+    check_adjust(adjust)
+    factor = PolarFactor(
+        coefficients,
+        steps,
+        normalize,
+        form,
+        restart,
+        precision,
+        eps,
+    )
 
     def rule(g, sides):
         u = factor(g)
-        return u if adjust is None else u * adjustment(adjust, g, u, sides)
+        return u * adjustment(adjust, g, u, sides)
 
-    is_exact = coefficients in EXACT or normalize == "spectral"
     return matrixwise(
         rule,
         matrices_in(where),
         fold,
         twins=True,
-        decomposes=is_exact,
+        decomposes=factor.decomposes,
     )
 
 
-def _check(coefficients: Any, adjust: str | None, **names: str) -> None:
-    """Refuse names that are not known."""
-    known = {"normalize": polar.NORMS, "form": polar.FORMS, "precision": polar.PRECISIONS}
-    if isinstance(coefficients, str):
-        of = (*polar.COEFFICIENTS, *EXACT)
-        check_one_of("orthogonalize", of, coefficients=coefficients)
+def check_adjust(adjust: str | None) -> None:
+    """Refuse a factor by shape that is not known."""
     if adjust is not None:
         check_one_of("orthogonalize", ADJUSTMENTS, adjust=adjust)
-    for name, value in names.items():
-        check_one_of("orthogonalize", known[name], **{name: value})
 
 
-def adjustment(adjust: str, g: jax.Array, u: jax.Array, sides: np.ndarray) -> jax.Array:
+def adjustment(
+    adjust: str | None, g: jax.Array, u: jax.Array, sides: np.ndarray
+) -> jax.Array | float:
     """The factors of ``orthogonalize``, by the sides of matrices."""
+    if adjust is None:
+        return 1.0
     if adjust == "nuclear":
         return jnp.sum(
             (jnp.conj(g) * u).real,
@@ -184,7 +237,7 @@ def spectral_map(
 
     Example:
         >>> tx, g = spectral_map(jnp.sqrt), jnp.array([[4.0, 0.0], [0.0, 9.0]])
-        >>> print(tx.update(g, tx.init(g))[0].round(3))
+        >>> print(tx.update(g, tx.init(g))[0].round(1))
         [[2. 0.]
          [0. 3.]]
     """
@@ -232,9 +285,9 @@ def equilibrate(
 
     Example:
         >>> tx, g = equilibrate(sides="rows"), jnp.array([[3.0, 4.0], [0.0, 0.0]])
-        >>> print(tx.update(g, tx.init(g))[0].round(2))
-        [[0.85 1.13]
-         [0.   0.  ]]
+        >>> print(tx.update(g, tx.init(g))[0].round(1))
+        [[0.8 1.1]
+         [0.  0. ]]
     """
     check_one_of("equilibrate", ("rows", "columns", "both"), sides=sides)
     rule = lambda g: polar.equal_lengths(g, steps, sides, eps)

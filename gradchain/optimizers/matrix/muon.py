@@ -51,7 +51,7 @@ def scale_by_muon(
         >>> tx, g = scale_by_muon(adjust="keller"), jnp.array([[3.0, 0.0], [0.0, -0.3]])
         >>> print(tx.update(g, tx.init(g))[0].round(1))
         [[ 0.7  0. ]
-         [ 0.  -1.1]]
+         [ 0.  -0.7]]
     """
     average = average_updates(b1, debias, nesterov)
     polar = orthogonalize(

@@ -25,14 +25,17 @@ def with_fallback(
     Args:
         direction: the direction, for all leaves that it sees.
         learning_rate: the rate of matrices.
-        weight_decay: the decay of matrices.
+        weight_decay: the decay of matrices; ``None`` if the direction has it.
         where: the matrices; by default hidden weight matrices.
         fallback: the optimizer of the rest; by default ``adamw`` with the same rate and decay.
     """
-    decay = add_decayed_weights(weight_decay)
-    inner = chain(direction, decay, scale_by_learning_rate(learning_rate))
-    rest = adamw(learning_rate, weight_decay=weight_decay) if fallback is None else fallback
+    decay = [] if weight_decay is None else [add_decayed_weights(weight_decay)]
+    inner = chain(direction, *decay, scale_by_learning_rate(learning_rate))
+    if fallback is None:
+        fallback = adamw(
+            learning_rate, weight_decay=0.0 if weight_decay is None else weight_decay
+        )
     return groups(
         [(matrices_in(where), inner.named("matrices"))],
-        default=rest,
+        default=fallback,
     )
