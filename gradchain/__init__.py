@@ -123,6 +123,18 @@ from gradchain.optimizers.lazy_adam import lazy_adagrad as lazy_adagrad, lazy_ad
 from gradchain.optimizers.lion import lion as lion, scale_by_lion as scale_by_lion, tiger as tiger
 from gradchain.optimizers.madgrad import madgrad as madgrad, scale_by_madgrad as scale_by_madgrad
 from gradchain.optimizers.matrix.muon import muon as muon, scale_by_muon as scale_by_muon
+from gradchain.optimizers.matrix.psgd_kron import (
+    psgd_kron as psgd_kron,
+    scale_by_psgd_kron as scale_by_psgd_kron,
+)
+from gradchain.optimizers.matrix.scale_sgd import (
+    scale_by_scale_sgd as scale_by_scale_sgd,
+    scale_sgd as scale_sgd,
+)
+from gradchain.optimizers.matrix.sink_gd import (
+    scale_by_sink_gd as scale_by_sink_gd,
+    sink_gd as sink_gd,
+)
 from gradchain.optimizers.momo import (
     momo as momo,
     momo_adam as momo_adam,
