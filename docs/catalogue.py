@@ -134,6 +134,11 @@ FAMILIES: dict[str, dict[str, str]] = {
         "sophia": "language models: clipped steps by a diagonal that is estimated now and then",
         "adahessian": "as Adam, with the Hessian's diagonal for squared gradients; twice the time",
     },
+    "Matrix methods": {
+        "psgd_kron": "matrices whose curvature differs by direction; little tuning, two factors",
+        "scale_sgd": "language models in the least memory: momentum in the last layer only",
+        "sink_gd": "hidden matrices in no memory at all, where large batches keep noise low",
+    },
     "Privacy": {
         "dpsgd": "models that must not betray an example; compute the privacy budget yourself",
     },

@@ -146,15 +146,27 @@ from gradchain.optimizers.matrix.prism import (
     prism as prism,
     scale_by_prism as scale_by_prism,
 )
+from gradchain.optimizers.matrix.psgd_kron import (
+    psgd_kron as psgd_kron,
+    scale_by_psgd_kron as scale_by_psgd_kron,
+)
 from gradchain.optimizers.matrix.rmnp import (
     normalize_columns as normalize_columns,
     rmnp as rmnp,
     scale_by_rmnp as scale_by_rmnp,
 )
+from gradchain.optimizers.matrix.scale_sgd import (
+    scale_by_scale_sgd as scale_by_scale_sgd,
+    scale_sgd as scale_sgd,
+)
 from gradchain.optimizers.matrix.scion import (
     normalize_last as normalize_last,
     scale_by_scion as scale_by_scion,
     scion as scion,
+)
+from gradchain.optimizers.matrix.sink_gd import (
+    scale_by_sink_gd as scale_by_sink_gd,
+    sink_gd as sink_gd,
 )
 from gradchain.optimizers.matrix.spectral_descent import (
     polargrad as polargrad,

@@ -101,6 +101,7 @@ def _in_one_turn(
 
     A branch would copy the state.
     """
+    fresh = _constant(fresh, parts)
     turn = lambda carry: (carry[0] + 1, _like(fresh(parts), carry[1]))
     start = jnp.where(is_due, 0, 1)
     return lax.while_loop(
@@ -115,6 +116,7 @@ def _one_by_one(
 ) -> Parts:
     """Each matrix that is due in its own turn."""
     order, number = jnp.argsort(~is_due), jnp.sum(is_due)
+    fresh = _constant(fresh, {k: x[:1] for k, x in parts.items()})
 
     def turn(carry: tuple) -> tuple:
         i, kept = carry
@@ -135,6 +137,16 @@ def _one_by_one(
         turn,
         (jnp.zeros_like(number), old),
     )[1]
+
+
+def _constant(fresh: Callable[[Parts], Parts], parts: Parts) -> Callable[[Parts], Parts]:
+    """The function, whose own numbers are constants to derivatives.
+
+    Numbers of a factory are not among the parts, and a loop has no derivative for them.
+    """
+    pure, numbers = jax.closure_convert(fresh, parts)
+    numbers = lax.stop_gradient(numbers)
+    return lambda parts: pure(parts, *numbers)
 
 
 def _like(new: Parts, old: Parts) -> Parts:

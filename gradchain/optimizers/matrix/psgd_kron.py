@@ -1,0 +1,320 @@
+"""PSGD with Kronecker factors (Li, 2015; 2024): whitened momentum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.core.errors import check_one_of
+from gradchain.core.matrices import matrixwise
+from gradchain.core.ranges import (
+    Decay,
+    Fraction,
+    Hyper,
+    Limit,
+    NonNegative,
+    Positive,
+    StaticPositiveInt,
+)
+from gradchain.core.slots import like_param, shaped
+from gradchain.core.stage import Body
+from gradchain.core.transformation import GradientTransformation, recipe, transform
+from gradchain.core.types import Glob, Pair, Shape, Where
+from gradchain.numerics.arithmetic import debias, ema, power_of_two, safe_divide
+from gradchain.numerics.lengths import norm_along
+from gradchain.optimizers.matrix import kron_factors as factors
+from gradchain.optimizers.matrix.with_fallback import with_fallback
+from gradchain.schedules.basic import exponential_decay
+from gradchain.transforms.orthogonalize import matrices_in
+from gradchain.transforms.refresh import Refresh, with_probability
+
+#: The damping of the authors: the root of float32's precision.
+DAMPING = 2.0**-11.5
+
+
+def usual_refresh() -> Refresh:
+    """Each of the first 500 steps, then ever fewer, down to 3%."""
+    return with_probability(
+        exponential_decay(
+            1.0,
+            1000,
+            math.exp(-1),
+            500,
+            end_value=0.03,
+        )
+    )
+
+
+@transform(roles="adaptive momentum")
+def scale_by_psgd_kron(
+    b1: Decay = 0.9,
+    refresh: Refresh | None = None,
+    preconditioner_rate: Fraction = 0.1,
+    memory_save_mode: str | None = None,
+    max_size_triangular: StaticPositiveInt = 8192,
+    *,
+    form: str = "triangular",
+    fit_to: str = "momentum",
+    init_scale: Positive | None = None,
+    max_rms: Limit = 1.1,
+    damping: NonNegative = DAMPING,
+    bound_decay: Decay = 0.9,
+    seed: int = 0,
+    where: Where | None = None,
+    fold: Mapping[Glob, str] | None = None,
+) -> Body:
+    r"""PSGD's direction: momentum, whitened by two Kronecker factors.
+
+    .. math::
+        m \leftarrow \beta m + (1-\beta) g, \quad
+        u = Q_r^* Q_r\, \hat m\, Q_c^T \bar Q_c, \quad
+        Q_i \leftarrow Q_i - \mu\, \frac{\mathrm{triu}(A A^* - B B^*)}
+        {\lVert A A^* + B B^* \rVert} Q_i
+
+    for :math:`A = Q_r \hat m Q_c^T` and :math:`B = Q_r^{-*} V \bar Q_c^{-1}`, where :math:`V` is
+    normal noise: in the mean the two are equal when updates have no correlations and the mean
+    square 1. Each matrix of :math:`m` rows and :math:`n` columns keeps :math:`mn` numbers of
+    momentum, and :math:`m(m+1)/2 + n(n+1)/2` of factors.
+
+    Other forms have no inverse. For :math:`Y` preconditioned, each factor follows :math:`Y Y^* - n
+    I`, divided by a bound of its norm: ``"quad"`` keeps symmetric factors, :math:`(1 - \mu E / 2) Q
+    (1 - \mu E / 2)`; ``"procrustes"`` takes :math:`Q - \mu E Q` and turns it towards its symmetric
+    factor, which keeps whole squares.
+
+    A gradient of zero changes no factor.
+
+    Args:
+        b1: the decay :math:`\beta` of the average, corrected for its start.
+        refresh: when factors are fitted; by default at each of the first 500 steps, then with a
+            probability that falls to 0.03.
+        preconditioner_rate: the rate :math:`\mu` of a fit.
+        memory_save_mode: ``None`` for two squares; ``"one_diag"`` for a diagonal in the place of
+            the larger, ``"smart_one_diag"`` only if one is larger, ``"all_diag"`` for two
+            diagonals.
+        max_size_triangular: a longer side has a diagonal.
+        form: ``"triangular"``, ``"quad"`` or ``"procrustes"``.
+        fit_to: whether factors are fitted to the ``"momentum"`` or to the ``"gradient"``.
+        init_scale: of the first preconditioner, a multiple of the identity; by default one over
+            the root mean square of the first gradient that is not zero.
+        max_rms: the largest root mean square of an update.
+        damping: the share of noise in what factors are fitted to.
+        bound_decay: the decay of the bounds of other forms than ``"triangular"``.
+        seed: of the noise; matrices of equal shape have the same.
+        where: the leaves that are matrices, as for ``orthogonalize``.
+        fold: how leaves are seen as matrices; see ``gc.matrixwise``.
+
+    Raises:
+        ValueError: if ``form``, ``fit_to`` or ``memory_save_mode`` is not known.
+
+    Source: Li, "Preconditioned Stochastic Gradient Descent", 2015,
+    https://arxiv.org/abs/1512.04202; Li, "Stochastic Hessian Fittings with Lie Groups", 2024,
+    https://arxiv.org/abs/2402.11858
+
+    Example:
+        >>> tx, g = scale_by_psgd_kron(), jnp.array([[3.0, 0.0], [0.0, -0.3]])
+        >>> state = tx.init(g)
+        >>> for _ in range(300):
+        ...     u, state = tx.update(g, state)
+        >>> print(u.round(1))
+        [[ 1. -0.]
+         [ 0. -1.]]
+    """
+    check_one_of("scale_by_psgd_kron", factors.FORMS, form=form)
+    check_one_of("scale_by_psgd_kron", ("momentum", "gradient"), fit_to=fit_to)
+    if memory_save_mode is not None:
+        check_one_of("scale_by_psgd_kron", factors.MODES, memory_save_mode=memory_save_mode)
+    layout = factors.Layout(form, memory_save_mode, max_size_triangular)
+    policy = usual_refresh() if refresh is None else refresh
+
+    def fitted(parts, count):
+        x = parts["x"]
+        shape = x.shape[1:]
+        old = layout.open(parts, shape)
+        q = factors.balanced(factors.begun(old, x, init_scale))
+        noise = probe(seed, count, shape, x.dtype)
+        noisy = (
+            x
+            + damping
+            * jnp.mean(
+                jnp.abs(x),
+                factors.DIMS,
+                keepdims=True,
+            )
+            * noise
+        )
+        bounds = {}
+        if form == "triangular":
+            q = factors.fit_triangular(q, noisy, noise, preconditioner_rate)
+        else:
+            last = parts["rows_bound"], parts["columns_bound"]
+            rates = preconditioner_rate, bound_decay
+            q, (rows, columns) = factors.fit_inverse_free(
+                q,
+                last,
+                noisy,
+                *rates,
+                form,
+            )
+            bounds = {"rows_bound": rows, "columns_bound": columns}
+        made, is_zero = layout.close(q) | bounds, jnp.all(x == 0, factors.DIMS)
+        keep = lambda new, old: jnp.where(
+            is_zero.reshape(-1, *[1] * (new.ndim - 1)),
+            old,
+            new,
+        )
+        return {name: keep(new, parts[name]) for name, new in made.items()}
+
+    def rule(g, s, t, count, place):
+        mu = ema(g, s["mu"], b1)
+        mean = debias(mu, b1, t)
+        x = mean if fit_to == "momentum" else g
+        old = {name: value for name, value in s.items() if name != "mu"}
+        fresh = lambda parts: fitted(parts, count)
+        new = policy.apply(
+            fresh,
+            {"x": x} | old,
+            old,
+            count,
+            place,
+        )
+        u = _bounded(
+            layout.open(new, g.shape[1:]),
+            mean,
+            max_rms,
+        )
+        return u, {"mu": mu} | new
+
+    kept = lambda dim: shaped(lambda shape: layout.kept_shape(shape, dim))
+    slots = {"mu": like_param, "rows": kept(-2), "columns": kept(-1)}
+    if form != "triangular":
+        number = shaped(lambda shape: ())(real=True)
+        slots |= {"rows_bound": number, "columns_bound": number}
+    return matrixwise(
+        rule,
+        matrices_in(where),
+        fold,
+        decomposes=True,
+        **slots,
+    )
+
+
+def probe(seed: int, count: jax.Array, shape: Shape, dtype: jnp.dtype) -> jax.Array:
+    """Normal noise for all matrices of a shape, ``(1, m, n)``.
+
+    It is drawn in float32, so that it is the same in each precision.
+    """
+    key = jax.random.fold_in(
+        jax.random.key(seed),
+        count,
+    )
+    if not jnp.issubdtype(dtype, jnp.complexfloating):
+        return jax.random.normal(
+            key,
+            (1, *shape),
+            jnp.float32,
+        ).astype(dtype)
+    parts = (
+        jax.random.normal(
+            key,
+            (2, 1, *shape),
+            jnp.float32,
+        )
+        * 0.5**0.5
+    )
+    return jax.lax.complex(
+        parts[0],
+        parts[1],
+    ).astype(dtype)
+
+
+def _bounded(q: factors.Pair, x: jax.Array, max_rms: float | jax.Array) -> jax.Array:
+    """Preconditioned matrices, shortened to a root mean square."""
+    unit = power_of_two(
+        jnp.max(
+            jnp.abs(x),
+            factors.DIMS,
+            keepdims=True,
+        )
+    )
+    u = factors.precondition(q, x / unit)
+    limit = max_rms * math.sqrt(x.shape[-2] * x.shape[-1])
+    length = norm_along(u, factors.DIMS)
+    return u * jnp.where(
+        length * unit > limit,
+        safe_divide(limit, length),
+        unit,
+    )
+
+
+@recipe
+def psgd_kron(
+    learning_rate: Hyper,
+    b1: Decay = 0.9,
+    weight_decay: NonNegative = 0.0,
+    refresh: Refresh | None = None,
+    preconditioner_rate: Fraction = 0.1,
+    memory_save_mode: str | None = None,
+    max_size_triangular: StaticPositiveInt = 8192,
+    *,
+    form: str = "triangular",
+    fit_to: str = "momentum",
+    init_scale: Positive | None = None,
+    max_rms: Limit = 1.1,
+    damping: NonNegative = DAMPING,
+    bound_decay: Decay = 0.9,
+    seed: int = 0,
+    where: Where | None = None,
+    fold: Mapping[Glob, str] | None = None,
+    fallback: GradientTransformation | Pair | None = None,
+) -> GradientTransformation:
+    """PSGD with Kronecker factors for matrices, another optimizer for the rest.
+
+    Matrices go through ``scale_by_psgd_kron``, ``add_decayed_weights``, then the learning rate.
+
+    Args:
+        learning_rate: the rate, or its schedule: about a third of that of AdamW.
+        b1: the decay of the average.
+        weight_decay: the decay of matrices, multiplied by the learning rate.
+        refresh: when factors are fitted; see ``scale_by_psgd_kron``.
+        preconditioner_rate: the rate of a fit.
+        memory_save_mode: which factors are diagonals; see ``scale_by_psgd_kron``.
+        max_size_triangular: a longer side has a diagonal.
+        form: ``"triangular"``, ``"quad"`` or ``"procrustes"``.
+        fit_to: ``"momentum"`` or ``"gradient"``.
+        init_scale: of the first preconditioner.
+        max_rms: the largest root mean square of an update.
+        damping: the share of noise in what factors are fitted to.
+        bound_decay: of the bounds of other forms than ``"triangular"``.
+        seed: of the noise.
+        where: the matrices; by default ``weight_matrices(embeddings=False)``.
+        fold: how leaves are seen as matrices; see ``gc.matrixwise``.
+        fallback: the optimizer of all other leaves; by default ``adamw`` with the same learning
+            rate and decay.
+
+    Source: see ``scale_by_psgd_kron``.
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx = psgd_kron(3e-4, memory_save_mode="smart_one_diag")
+        >>> tx = psgd_kron(3e-4, refresh=gc.refresh.every(10), form="quad")
+    """
+    direction = scale_by_psgd_kron(
+        b1,
+        refresh,
+        preconditioner_rate,
+        memory_save_mode,
+        max_size_triangular,
+        form=form,
+        fit_to=fit_to,
+        init_scale=init_scale,
+        max_rms=max_rms,
+        damping=damping,
+        bound_decay=bound_decay,
+        seed=seed,
+        where="*",
+        fold=fold,
+    )
+    return with_fallback(direction, learning_rate, weight_decay, where, fallback)
