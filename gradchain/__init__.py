@@ -316,6 +316,7 @@ from gradchain.transforms.clipping import (
     clip_by_norm as clip_by_norm,
 )
 from gradchain.transforms.constraints import project as project
+from gradchain.transforms.isospectral import isospectral as isospectral
 from gradchain.transforms.momentum import (
     add_momentum as add_momentum,
     average_updates as average_updates,
@@ -346,6 +347,8 @@ from gradchain.transforms.per_example import (
     per_example_layer_norm_clip as per_example_layer_norm_clip,
 )
 from gradchain.transforms.plateau import reduce_on_plateau as reduce_on_plateau
+from gradchain.transforms.qk_clip import qk_clip as qk_clip
+from gradchain.transforms.radial_brake import radial_brake as radial_brake
 from gradchain.transforms.scaling import (
     identity as identity,
     scale as scale,
@@ -357,6 +360,7 @@ from gradchain.transforms.trust_ratio import (
     scale_by_param_block_norm as scale_by_param_block_norm,
     scale_by_param_block_rms as scale_by_param_block_rms,
     scale_by_trust_ratio as scale_by_trust_ratio,
+    update_floor as update_floor,
 )
 from gradchain.transforms.weight_decay import (
     add_cautious_weight_decay as add_cautious_weight_decay,
@@ -371,6 +375,7 @@ from gradchain.tree.selecting import select as select
 from gradchain.wrappers.accumulate import accumulate as accumulate
 from gradchain.wrappers.averaging import (
     average_weights as average_weights,
+    ema_nesterov as ema_nesterov,
     eval_params as eval_params,
 )
 from gradchain.wrappers.cautious import cautious as cautious, grams as grams
@@ -388,6 +393,7 @@ from gradchain.wrappers.gradient_filters import (
 from gradchain.wrappers.graft import graft as graft
 from gradchain.wrappers.groups import freeze as freeze, groups as groups
 from gradchain.wrappers.guards import bad_leaf as bad_leaf, skip_nonfinite as skip_nonfinite
+from gradchain.wrappers.hyperball import hyperball as hyperball, on_sphere as on_sphere
 from gradchain.wrappers.lazy import lazy_rows as lazy_rows
 from gradchain.wrappers.lookahead import lookahead as lookahead
 from gradchain.wrappers.loss_scale import (
@@ -395,6 +401,7 @@ from gradchain.wrappers.loss_scale import (
     loss_scale as loss_scale,
 )
 from gradchain.wrappers.low_rank import low_rank as low_rank
+from gradchain.wrappers.magma import magma as magma
 from gradchain.wrappers.mechanic import mechanize as mechanize
 from gradchain.wrappers.micro_batch import micro_batch as micro_batch
 from gradchain.wrappers.radial import remove_radial as remove_radial
@@ -417,9 +424,9 @@ _PUBLIC_ROOMS = frozenset(
         "minimization",
         "numerics",
         "penalties",
-        "refresh",
         "plot",
         "projections",
+        "refresh",
         "schedules",
         "searches",
         "slots",

@@ -291,6 +291,23 @@ def projection_spectral_ball(tree: Tree, scale: Annotated[Number, "[0, inf]"] = 
     return map_leaves(lambda x: on_singular_values(clip, x), tree)
 
 
+def projection_stiefel(tree: Tree) -> Tree:
+    r"""The nearest matrices with orthonormal columns.
+
+    The matrices of a leaf are its last two dimensions; wide ones have orthonormal rows. A vector is
+    a column.
+
+    Source: Fan & Hoffman, "Some Metric Inequalities in the Space of Matrices", 1955,
+    https://doi.org/10.1090/S0002-9939-1955-0067841-7
+
+    Example:
+        >>> print(projection_stiefel(jnp.array([[0.0, 3.0], [0.5, 0.0]])).round(3))
+        [[0. 1.]
+         [1. 0.]]
+    """
+    return map_leaves(lambda x: on_singular_values(jnp.ones_like, x), tree)
+
+
 def on_singular_values(
     function: Callable[[jax.Array], jax.Array],
     x: jax.Array,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -13,7 +15,11 @@ from gradchain.tree.paths import Leaf
 
 
 def first_value(
-    slot: Slot, param: Leaf, lead: Shape = (), matrix: tuple[int, int] | None = None
+    slot: Slot,
+    param: Leaf,
+    lead: Shape = (),
+    matrix: tuple[int, int] | None = None,
+    seen: Callable[[jax.Array], jax.Array] = lambda x: x,
 ) -> jax.Array | None:
     """The first value of a slot, or ``None`` without one.
 
@@ -22,6 +28,7 @@ def first_value(
         param: the parameter, or its shape.
         lead: the dimensions that count the matrices of ``param``.
         matrix: rows and columns of each; without them the parameter is seen as it is.
+        seen: brings the parameter into the form in which it is seen.
     """
     own = slot.shape(jnp.shape(param) if matrix is None else matrix)
     if own is None:
@@ -34,6 +41,9 @@ def first_value(
     if slot.copy:
         return jnp.array(param, dtype, copy=True)
     shape = whole_shape(slot, jnp.shape(param), lead, own)
+    if slot.start is not None:
+        wide = jnp.asarray(param, compute_dtype(jnp.result_type(param)))
+        return slot.start(seen(wide)).astype(dtype).reshape(shape)
     is_number = slot.relation == "scalar" or jnp.ndim(param) > 0
     if is_number and not shape:  # of no shard: the same on each device
         return jnp.full(own, slot.fill, dtype)

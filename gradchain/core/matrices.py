@@ -105,10 +105,11 @@ class PerMatrix(Lift):
         )
 
         def make(slot: Slot) -> Tree:
-            made = [
-                None if f is None else first_value(slot, x, f.lead, f.matrix)
-                for x, f in zip(leaves, folds, strict=True)
-            ]
+            made, last = [], None
+            for x, f in zip(leaves, folds, strict=True):
+                seen = f and _opened(f, last)
+                made.append(f and first_value(slot, x, f.lead, f.matrix, seen))
+                last = made[-1] if self.decomposes and made[-1] is not None else last
             return treedef.unflatten(made)
 
         return {name: make(slot) for name, slot in self.slots.items()}
@@ -205,6 +206,13 @@ class PerMatrix(Lift):
             last = run.update(columns, slots, extra, first, last)
             first += sum(run.counts)
         return columns, [{k: columns.tree(v) for k, v in slots.items()}]
+
+
+def _opened(fold: Fold, last: jax.Array | None) -> Callable[[jax.Array], jax.Array]:
+    """Makes the matrices of a leaf, after another array if there is one."""
+    if last is None or not last.size:
+        return fold.open
+    return lambda x: fold.open(in_turn(x, last))
 
 
 def _dtype(g: Leaf, p: Leaf) -> jnp.dtype:

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
 from gradchain.core.grams import gram_shape
 from gradchain.core.types import Params, Shape
 
@@ -24,6 +26,7 @@ class Slot:
         fill: the number that it starts as; of ``gram`` the number on its diagonal.
         packed: whether of a symmetric ``gram`` only one triangle is kept, as a vector.
         copy: whether it starts as the parameter itself.
+        start: makes its first value of the parameter, or of a batch of its matrices.
         integer: whether it counts: an int32.
         exists: whether a parameter of a shape has it; ``None``: all do. A rule does not see a slot
             that its parameter lacks, and must not return it.
@@ -35,6 +38,7 @@ class Slot:
     fill: Any = 0.0
     packed: bool = False
     copy: bool = False
+    start: Callable[[jax.Array], jax.Array] | None = None
     integer: bool = False
     exists: Callable[[Shape], bool] | None = None
 

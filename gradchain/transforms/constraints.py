@@ -135,7 +135,7 @@ def project(
 
     Args:
         constraint: the set: ``non_negative()``, ``box(...)``, ``simplex()``, ``l1_ball()``,
-            ``l2_ball()``, ``l2_sphere()``, ``linf_ball()``, ``spectral_ball()``,
+            ``l2_ball()``, ``l2_sphere()``, ``linf_ball()``, ``spectral_ball()``, ``stiefel()``,
             ``hyperplane(...)``, ``halfspace(...)``, one made with ``@constraint``, or a plain
             function of an array. Its numbers may be schedules.
         where: the leaves that it is for: a glob on paths, ``f(path, leaf) -> bool``, or a tree of
@@ -310,6 +310,21 @@ def spectral_ball(x: jax.Array, over: Over, scale: Limit = 1.0) -> jax.Array:
          [0.  0.5]]
     """
     return projections.projection_spectral_ball(x, scale)
+
+
+@constraint(whole=True)
+def stiefel(x: jax.Array, over: Over) -> jax.Array:
+    r"""The matrices with orthonormal columns, wide ones with rows.
+
+    Matrices are the last two dimensions. ``l2_sphere(1.0)`` with ``axis=0``, columns of norm 1 that
+    need not be orthogonal, is the oblique manifold.
+
+    Example:
+        >>> print(stiefel()(jnp.array([[0.0, 3.0], [0.5, 0.0]])).round(3))
+        [[0. 1.]
+         [1. 0.]]
+    """
+    return projections.projection_stiefel(x)
 
 
 @constraint

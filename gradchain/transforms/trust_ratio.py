@@ -5,11 +5,12 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from gradchain.core.lift import leafwise
-from gradchain.core.ranges import NonNegative
+from gradchain.core.ranges import NonNegative, StaticInt
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.types import Where
 from gradchain.numerics.lengths import bringing, length, norm, rms
+from gradchain.numerics.spheres import length_over
 
 
 @transform
@@ -72,7 +73,8 @@ def scale_by_trust_ratio(
         u = g \, \frac{c \max(\lVert p \rVert, m)}{\max(\lVert g \rVert, m) + \epsilon}
 
     Where one of the two norms is zero the update stays as it is, so that a parameter can leave
-    zero.
+    zero. As it is, with the learning rate after it, this is the relative update: the rate is the
+    length of a step relative to that of the parameter.
 
     Args:
         min_norm: the least norm :math:`m` that either is taken for.
@@ -101,3 +103,45 @@ def scale_by_trust_ratio(
         return jnp.where(is_zero, g, factor.times(g))
 
     return leafwise(rule, where)
+
+
+@transform
+def update_floor(
+    floor: NonNegative = 0.35,
+    where: Where | None = None,
+    axis: StaticInt | tuple[StaticInt, ...] | None = None,
+) -> Body:
+    r"""Lift updates that are short beside their parameters.
+
+    .. math::
+        u = g \max\left(1, \frac{f \lVert p \rVert}{\lVert g \rVert}\right)
+
+    It stands before the learning rate, so that a step is :math:`\eta f` of the parameter at least.
+    In the place of weight decay it keeps weights from growing out of reach of their updates.
+
+    Args:
+        floor: the least ratio :math:`f` of the norms of update and parameter.
+        where: the leaves that it is for: a glob on paths, ``f(path, leaf) -> bool``, or a tree of
+            bools.
+        axis: the dimensions of one point, an int or a tuple: with 0 each column of a kernel, the
+            weights of one output, has a floor of its own. By default a leaf is one point.
+
+    Raises:
+        TypeError: if ``update`` is called without ``params``.
+
+    Source: Jordan et al., modded-nanogpt, records of 2026,
+    https://github.com/KellerJordan/modded-nanogpt
+
+    Example:
+        >>> tx, params = update_floor(0.5), jnp.array([6.0, 8.0])
+        >>> print(tx.update(jnp.array([0.0, 1.0]), tx.init(params), params)[0])
+        [0. 5.]
+    """
+
+    def rule(g, p):
+        least = length_over(p, axis).times(floor)
+        size = length_over(g, axis)
+        is_short = size.number < least.number
+        return jnp.where(is_short, bringing(size, least).times(g), g)
+
+    return leafwise(rule, where, whole=axis is not None)

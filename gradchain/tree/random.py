@@ -51,6 +51,14 @@ def rademacher_like(key: chex.PRNGKey, tree: Tree) -> Tree:
     return _draw_like(key, tree, jax.random.rademacher, 1.0)
 
 
+def uniform_like(key: chex.PRNGKey, tree: Tree) -> Tree:
+    """Random numbers in [0, 1), in the shapes of a tree of real numbers.
+
+    They are drawn as by ``normal_like``.
+    """
+    return _draw_like(key, tree, jax.random.uniform, 1.0)
+
+
 def _draw_like(
     key: chex.PRNGKey, tree: Tree, sample: Callable[..., jax.Array], part: float
 ) -> Tree:

@@ -16,7 +16,7 @@ from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair, Params, Tree
-from gradchain.numerics.arithmetic import compute_dtype
+from gradchain.numerics.arithmetic import compute_dtype, ema
 from gradchain.numerics.counting import increment, minus, quotient, remainder
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.paths import distinct_leaves, flatten, named_leaves
@@ -108,6 +108,60 @@ def average_weights(
     return around(rule, locality="element", inner=inner, average_params=average, **slots)
 
 
+@transform(roles="final")
+def ema_nesterov(
+    inner: GradientTransformation | Pair,
+    step_size: NonNegative = 0.3,
+    decay: Decay = 0.99,
+) -> Body:
+    r"""Take gradients ahead, along an average of past steps.
+
+    .. math::
+        \theta' = p + u(p), \quad e \leftarrow \gamma e + (1-\gamma) (\theta' - \theta), \quad p
+        \leftarrow \theta' + \beta e
+
+    Here :math:`u(p)` is the update of ``inner``. The parameters :math:`p` are where gradients are
+    taken. The weights :math:`\theta = p - \beta e` are behind them, and ``eval_params`` finds them.
+
+    Args:
+        inner: a whole optimizer, whose updates are added to the parameters as they leave this
+            wrapper.
+        step_size: how far :math:`\beta` ahead the parameters are, as a multiple of the average
+            step, or its schedule: the authors let it follow the learning rate, begin after some
+            hundred steps and end at 0.
+        decay: the decay :math:`\gamma` of the average of steps.
+
+    Source: Yau et al., "EMA-Nesterov", 2026, https://arxiv.org/abs/2605.25395
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx, params = ema_nesterov(gc.sgd(1.0), 0.5, 0.5), jnp.zeros(1)
+        >>> params, state = tx.step(jnp.array([-1.0]), tx.init(params), params)
+        >>> print(params, gc.eval_params(state, params))
+        [1.25] [1.]
+    """
+
+    def rule(g, s, inner, p=None):
+        u, new = inner(g, s["inner"], p)
+        follow = lambda u, e: ema(s["ahead"] * e + u, e, decay)
+        steps = map_leaves(follow, u, s["steps"])
+        # The new parameters less the old ones, of which both are ahead of the weights.
+        u = map_leaves(lambda u, e: u + step_size * e, u, steps)
+        return u, {
+            "ahead": jnp.asarray(step_size, s["ahead"].dtype),
+            "steps": steps,
+            "inner": new,
+        }
+
+    return around(
+        rule,
+        locality="element",
+        inner=inner,
+        ahead=scalar,
+        steps=like_param,
+    )
+
+
 def _share(n: jax.Array, power: Numeric) -> jax.Array:
     """``1 - (1 - 1/n)^(power + 1)``, accurate for large n."""
     later = jnp.maximum(n, 2.0)
@@ -122,10 +176,11 @@ def eval_params(state: Tree, params: Params) -> Params:
     r"""The weights to evaluate with, as a state keeps them.
 
     They are an average of the parameters, or slow weights, in any chain, group or wrapper, foreign
-    ones too: the averages of ``average_weights``, the slow weights of ``lookahead``, the average
-    :math:`x` of ``schedule_free``; of any transformation, a slot called ``average_params``. Where
-    there are none, and for leaves that have none, they are the parameters themselves. Of an average
-    inside another wrapper's average the outer one is taken.
+    ones too: the averages of ``average_weights``, the slow weights of ``lookahead``, the weights
+    behind ``ema_nesterov``, the average :math:`x` of ``schedule_free``; of any transformation, a
+    slot called ``average_params``. Where there are none, and for leaves that have none, they are
+    the parameters themselves. Of an average inside another wrapper's average the outer one is
+    taken.
 
     Args:
         state: the state that ``init`` or ``update`` returned.
@@ -206,6 +261,9 @@ def _weights(
         ahead = 1 / node["b1"] - 1
         average = lambda path, z: _extrapolated(params[path], z, ahead)
         return {path: average(path, z) for path, z in slots["z"].items()}
+    if "steps" in slots and "ahead" in node:  # ema_nesterov
+        behind = lambda path, e: _behind(params[path], e, node["ahead"])
+        return {path: behind(path, e) for path, e in slots["steps"].items()}
     kept = slots.get("average_params", slots.get("slow_params", {}))
     fits = lambda path, x: jnp.shape(x) == jnp.shape(params[path])
     return {path: x for path, x in kept.items() if fits(path, x)}
@@ -215,3 +273,9 @@ def _extrapolated(y: jax.Array, z: jax.Array, ahead: jax.Array) -> jax.Array:
     """The average :math:`x` of ``schedule_free``, from ``y`` and ``z``."""
     y = y.astype(compute_dtype(z.dtype, y.dtype))
     return y + ahead.astype(y.dtype) * (y - z)
+
+
+def _behind(p: jax.Array, steps: jax.Array, ahead: jax.Array) -> jax.Array:
+    """The weights behind the parameters of ``ema_nesterov``."""
+    p = p.astype(compute_dtype(steps.dtype, p.dtype))
+    return p - ahead.astype(p.dtype) * steps

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.around import around
-from gradchain.core.ranges import Fraction, PositiveInt
+from gradchain.core.ranges import Decay, Fraction, PositiveInt
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
@@ -22,6 +22,9 @@ def lookahead(
     sync_period: PositiveInt = 5,
     slow_step_size: Fraction = 0.5,
     reset_state: bool = False,
+    *,
+    momentum: Decay | None = None,
+    nesterov: bool = False,
 ) -> Body:
     r"""Every few steps, move slow weights towards the fast ones.
 
@@ -30,6 +33,11 @@ def lookahead(
     .. math::
         \phi \leftarrow \phi + \alpha (\theta - \phi), \quad \theta \leftarrow \phi \qquad
         \text{every } k \text{ steps}
+
+    With ``momentum`` the slow weights have one of their own: in the place of :math:`\theta - \phi`
+    stands :math:`m \leftarrow \mu m + (\theta - \phi)`, with ``nesterov`` :math:`\mu m + (\theta -
+    \phi)` after it. So it is an outer optimizer, SNOO or MuLoCo with one worker: ``lookahead(inner,
+    30, 0.7, momentum=0.9, nesterov=True)``.
 
     The parameters are the fast weights :math:`\theta`, which ``inner`` moves; the state keeps the
     slow ones :math:`\phi`, with which to evaluate: ``eval_params`` finds them.
@@ -40,12 +48,16 @@ def lookahead(
         sync_period: how many steps :math:`k \ge 1` from one meeting to the next.
         slow_step_size: how far :math:`\alpha` in [0, 1] the slow weights go.
         reset_state: whether ``inner`` starts anew after each meeting.
+        momentum: the decay :math:`\mu` in [0, 1) of the slow weights' momentum; ``None``: they have
+            none, and no buffer for it.
+        nesterov: whether that momentum looks ahead.
 
     Raises:
-        ValueError: if ``sync_period`` is less than 1.
+        ValueError: if ``sync_period`` is less than 1, or ``nesterov`` stands without ``momentum``.
 
     Source: Zhang, Lucas, Hinton & Ba, "Lookahead Optimizer: k steps forward, 1 step back", 2019,
-    https://arxiv.org/abs/1907.08610
+    https://arxiv.org/abs/1907.08610; for ``momentum``: Kallusky et al., "SNOO: Step-K Nesterov
+    Outer Optimizer", 2025, https://arxiv.org/abs/2510.15830
 
     Example:
         >>> import gradchain as gc
@@ -57,26 +69,41 @@ def lookahead(
         [1.] [1.]
     """
     start_anew = inner.init
+    if nesterov and momentum is None:
+        raise ValueError("lookahead: nesterov=True needs a momentum, for example momentum=0.9.")
+
+    def outer(d, m, meet):
+        """The way of the slow weights, and their momentum."""
+        new = momentum * m + d
+        way = momentum * new + d if nesterov else new
+        return way, jnp.where(meet, new, m)
 
     def rule(g, s, p, count, inner):
         meet = remainder(increment(count), sync_period) == 0
         u, new = inner(g, s["inner"], p)
         ahead = map_leaves(lambda u, p, slow: (p - slow) + u, u, p, s["slow_params"])
+        way, own = ahead, {}
+        if momentum is not None:
+            both = map_leaves(lambda d, m: outer(d, m, meet), ahead, s["momentum"])
+            way, own["momentum"] = both
 
-        def back(u, d):
-            return jnp.where(meet, u - (1 - slow_step_size) * d, u)
+        def back(u, d, way):
+            if momentum is None:
+                return jnp.where(meet, u - (1 - slow_step_size) * d, u)
+            return jnp.where(meet, u - d + slow_step_size * way, u)
 
-        def follow(d, slow):
-            return jnp.where(meet, slow + slow_step_size * d, slow)
+        def follow(way, slow):
+            return jnp.where(meet, slow + slow_step_size * way, slow)
 
-        u = map_leaves(back, u, ahead)
-        slow = map_leaves(follow, ahead, s["slow_params"])
+        u = map_leaves(back, u, ahead, way)
+        slow = map_leaves(follow, way, s["slow_params"])
         if reset_state:  # where they meet, the slow weights are the parameters
             new = _choose(meet, start_anew(slow), new)
-        return u, {"slow_params": slow, "inner": new}
+        return u, {"slow_params": slow, **own, "inner": new}
 
-    slow_params = like_param(copy=True)
-    return around(rule, locality="element", inner=inner, slow_params=slow_params)
+    slots = {} if momentum is None else {"momentum": like_param}
+    slots["slow_params"] = like_param(copy=True)
+    return around(rule, locality="element", inner=inner, **slots)
 
 
 def _choose(condition: jax.Array, chosen: State, other: State) -> State:

@@ -67,12 +67,14 @@ CASES = {
     "projections.py": [
         gc.projections.projection_spectral_ball,
         updated(gc.project(gc.constraints.spectral_ball())),
+        gc.projections.projection_stiefel,
     ],
     "searches/damping.py": [
         lambda j: damped_step(j, j[:, 0], SCALES, ONE),
         lambda j: step_within(j, j[:, 0], SCALES, ONE, ONE),
         lambda j: gc.least_squares(lambda p: j @ p - 1.0, SCALES).params,
     ],
+    "transforms/isospectral.py": [updated(gc.isospectral("*"))],
     "wrappers/low_rank.py": [updated(gc.low_rank(gc.scale_by_adam(), rank=2))],
 }
 

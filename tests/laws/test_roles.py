@@ -248,6 +248,11 @@ WHY = {
     ("groups-complete", "alternatives"): "one of its groups has no leaf here",
     ("schedule_free", "final"): "it needs to know that the parameters are its y",
     ("schedule_free-weights", "final"): "as schedule_free",
+    ("hyperball", "step"): "what pulls a parameter back to its norm may turn the sign",
+    ("hyperball", "final"): "its step has a length of its own, from where the parameter is",
+    ("on_sphere", "step"): "as hyperball",
+    ("on_sphere", "final"): "it takes the gradient along the sphere, from where the parameter is",
+    ("ema_nesterov", "final"): "it knows by itself how far parameters are ahead",
     ("mechanize", "final"): "it needs to know how far parameters have come",
 }
 #: Rows that no members but their own fit: changes of a default, slots that are carried over.

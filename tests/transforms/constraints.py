@@ -116,6 +116,11 @@ CONSTRAINTS = [
         lambda x, r: np.max(singular(x)) <= 0.7 + r,
     ),
     SetRow(
+        "stiefel",
+        lambda: gc.constraints.stiefel(),
+        lambda x, r: np.max(np.abs(singular(x) - 1)) <= r,
+    ),
+    SetRow(
         "hyperplane",
         lambda: gc.constraints.hyperplane(2.0, 1.0),
         lambda x, r: abs(2 * np.sum(x) - 1.0) <= r,

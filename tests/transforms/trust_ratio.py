@@ -46,7 +46,21 @@ class TrustRatio(Twin):
         return u
 
 
+@dataclass
+class Floor(Twin):
+    """u = g max(1, f |p| / |g|)"""
+
+    floor: float = 0.35
+
+    def update(self, g: Tree, p: Tree) -> Tree:
+        least = {k: self.floor * norm({k: p[k]}) for k in g}
+        size = {k: norm({k: g[k]}) for k in g}
+        short = {k: 0 < size[k] < least[k] for k in g}
+        return {k: g[k] * (least[k] / size[k] if short[k] else 1.0) for k in g}
+
+
 ROWS = [
+    Row("update_floor", lambda: gc.update_floor(0.6), lambda: Floor(0.6), needs_params=True),
     Row(
         "scale_by_param_block_rms",
         lambda: gc.scale_by_param_block_rms(0.9),

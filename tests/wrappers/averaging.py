@@ -6,7 +6,7 @@ import numpy as np
 
 import gradchain as gc
 from tests.laws.row import NO_OWN_NUMBERS, Row, warm_up, warm_up_twin
-from tests.laws.twins import Scheduled, Tree, Twin
+from tests.laws.twins import Scheduled, Tree, Twin, zeros
 from tests.optimizers.adam import AdamW
 from tests.optimizers.sgd import Sgd
 
@@ -46,7 +46,37 @@ class Average(Twin):
         }
 
 
+@dataclass
+class EmaNesterov(Twin):
+    """theta' = p + u, e <- decay e + (1 - decay) (theta' - theta), p <- theta' + beta e, where p
+    was theta + beta e before
+    """
+
+    inner: Twin
+    step_size: float = 0.3
+    decay: float = 0.99
+    ahead: float = 0.0
+    e: Tree = field(default_factory=dict)
+
+    def init(self, params: Tree) -> None:
+        self.e = zeros(params)
+        self.inner.init(params)
+
+    def update(self, g: Tree, p: Tree) -> Tree:
+        u = self.inner.update(g, p)
+        for k in u:
+            way = self.ahead * self.e[k] + u[k]
+            self.e[k] = self.decay * self.e[k] + (1 - self.decay) * way
+        self.ahead = self.step_size
+        return {k: u[k] + self.step_size * self.e[k] for k in u}
+
+
 ROWS = [
+    Row(
+        "ema_nesterov",
+        lambda: gc.ema_nesterov(gc.sgd(0.5, 0.9), 0.8, 0.7),
+        lambda: EmaNesterov(Sgd(0.5, 0.9), 0.8, 0.7),
+    ),
     Row(
         "average_weights",
         lambda: gc.average_weights(gc.sgd(0.1), 0.9),

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 import gradchain as gc
 from tests.laws.row import Row
 from tests.laws.twins import Scale, Tree, Twin, norm, zeros
-from tests.optimizers.adam import Adam
+from tests.optimizers.adam import Adam, AdamW
+from tests.optimizers.matrix.muon import Muon
 from tests.optimizers.sgd import Sgd
 from tests.transforms.momentum import Momentum
+from tests.transforms.orthogonalize import GROWS
 
 
 @dataclass
@@ -92,6 +94,20 @@ ROWS = [
         "mars-global",
         lambda: gc.mars(gc.sgd(0.1, 0.9), 0.1, 0.8, 2.0, per_leaf=False),
         lambda: Mars(Sgd(0.1, 0.9), 0.1, 0.8, 2.0, per_leaf=False),
+    ),
+    # MARS-M: the corrected gradient into Muon.
+    Row(
+        "mars-muon",
+        lambda: gc.mars(gc.scale_by_muon(nesterov=False)),
+        lambda: Mars(Muon(nesterov=False)),
+        tolerance=GROWS,
+        float64=1e-9,
+    ),
+    Row(
+        "mars-adamw",
+        lambda: gc.mars(gc.adamw(0.1, weight_decay=0.1)),
+        lambda: Mars(AdamW(0.1, weight_decay=0.1)),
+        needs_params=True,
     ),
     Row(
         "mars-free",

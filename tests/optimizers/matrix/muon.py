@@ -16,6 +16,7 @@ class Muon(Twin):
 
     b1: float = 0.95
     adjust: str = "rms"
+    nesterov: bool = True
     m: Tree = field(default_factory=dict)
 
     def init(self, params: Tree) -> None:
@@ -24,7 +25,7 @@ class Muon(Twin):
     def update(self, g: Tree, p: Tree) -> Tree:
         mean = lambda k, x: self.b1 * x + (1 - self.b1) * g[k]
         self.m = {k: mean(k, x) for k, x in self.m.items()}
-        ahead = {k: mean(k, x) for k, x in self.m.items()}
+        ahead = {k: mean(k, x) if self.nesterov else x for k, x in self.m.items()}
         return on_matrices(lambda x: adjusted(self.adjust, x) * newton_schulz(x), ahead)
 
 
