@@ -72,6 +72,11 @@ from gradchain.as_optax.line_search import (
     scale_by_zoom_linesearch as scale_by_zoom_linesearch,
     value_and_grad_from_state as value_and_grad_from_state,
 )
+from gradchain.as_optax.linear_algebra import (
+    matrix_inverse_pth_root as matrix_inverse_pth_root,
+    nnls as nnls,
+    power_iteration as power_iteration,
+)
 from gradchain.as_optax.losses import (
     convex_kl_divergence as convex_kl_divergence,
     cosine_distance as cosine_distance,

@@ -11,10 +11,9 @@ from gradchain.as_optax.adapters import (
     accepting_any_extra,
     as_seed,
     stored,
-    where_of,
     with_extra_args_support,
 )
-from gradchain.as_optax.base import MaskOrFn, OptState, ScalarOrSchedule
+from gradchain.as_optax.base import OptState, ScalarOrSchedule
 from gradchain.as_optax.contrib_recipes import (
     acprop as acprop,
     ademamix as ademamix,
@@ -33,6 +32,16 @@ from gradchain.as_optax.contrib_recipes import (
     scale_by_simplified_ademamix as scale_by_simplified_ademamix,
     simplified_ademamix as simplified_ademamix,
 )
+from gradchain.as_optax.galore import (
+    GaLoreDimensionNumbers as GaLoreDimensionNumbers,
+    galore as galore,
+    scale_by_galore as scale_by_galore,
+)
+from gradchain.as_optax.muon import (
+    MuonDimensionNumbers as MuonDimensionNumbers,
+    muon as muon,
+    scale_by_muon as scale_by_muon,
+)
 from gradchain.as_optax.sophia import (
     HutchinsonState as HutchinsonState,
     SophiaState as SophiaState,
@@ -43,7 +52,6 @@ from gradchain.as_optax.wrappers import Pair, named_pair
 from gradchain.core.ranges import Hyper
 from gradchain.core.transformation import GradientTransformation, chain
 from gradchain.core.types import Dtype, Pair as AnyPair, Params, Updates
-from gradchain.optimizers.adam import scale_by_adam
 from gradchain.optimizers.adopt import scale_by_adopt as native_scale_by_adopt
 from gradchain.optimizers.cocob import scale_by_cocob as scale_by_cocob
 from gradchain.optimizers.schedule_free import (
@@ -56,9 +64,7 @@ from gradchain.transforms.per_example import (
 )
 from gradchain.transforms.plateau import WORST, reduce_on_plateau as native_reduce_on_plateau
 from gradchain.transforms.scaling import scale_by_learning_rate
-from gradchain.transforms.weight_decay import add_decayed_weights
 from gradchain.wrappers.averaging import eval_params
-from gradchain.wrappers.low_rank import low_rank as native_low_rank
 from gradchain.wrappers.mechanic import mechanize as native_mechanize
 from gradchain.wrappers.schedule_free import schedule_free as native_schedule_free
 
@@ -178,43 +184,6 @@ def differentially_private_aggregate(
     """
     numbers = (l2_norm_clip, noise_multiplier, as_seed(key, seed))
     return accept_any_extra(native_differentially_private_aggregate(*numbers))
-
-
-def galore(
-    learning_rate: ScalarOrSchedule,
-    rank: int = 128,
-    update_proj_gap: int = 200,
-    scale: float = 1.0,
-    base_optimizer: GradientTransformation | AnyPair | None = None,
-    weight_decay: float = 0.0,
-    mask: MaskOrFn = None,
-    weight_dimension_numbers: Any = None,
-) -> GradientTransformation:
-    """GaLore: ``scale_by_galore``, decoupled weight decay, then the learning rate."""
-    direction = scale_by_galore(
-        rank, update_proj_gap, scale, base_optimizer, weight_dimension_numbers
-    )
-    decay = add_decayed_weights(weight_decay, where_of(mask))
-    return accept_any_extra(chain(direction, decay, scale_by_learning_rate(learning_rate)))
-
-
-def scale_by_galore(
-    rank: int = 128,
-    update_proj_gap: int = 200,
-    scale: float = 1.0,
-    base_optimizer: GradientTransformation | AnyPair | None = None,
-    weight_dimension_numbers: Any = None,
-) -> GradientTransformation:
-    """A direction in the span of the leading singular vectors.
-
-    The direction is by default Adam's. Matrices are the last two dimensions.
-    """
-    if weight_dimension_numbers is not None:
-        raise NotImplementedError(
-            "scale_by_galore: weight_dimension_numbers; matrices are the last two dimensions."
-        )
-    inner = scale_by_adam() if base_optimizer is None else base_optimizer
-    return accept_any_extra(native_low_rank(inner, rank, update_proj_gap, scale))
 
 
 def schedule_free(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +20,11 @@ from gradchain.numerics.arithmetic import abs2, safe_divide
 from gradchain.numerics.lengths import bringing, length_along
 from gradchain.numerics.roots import root
 
-Row: TypeAlias = tuple[float, float, float]
-"""The coefficients of one polynomial: of X, of its third and of its fifth power."""
+Row: TypeAlias = tuple[Any, Any, Any]
+"""The coefficients of one polynomial: of X, of its third and of its fifth power.
+
+They are numbers, or traced ones.
+"""
 
 _KELLER = (3.4445, -4.7750, 2.0315)
 #: The coefficients of published methods; the last stands for further steps.
@@ -82,7 +85,8 @@ def coefficients_of(rows: str | Sequence[Row], steps: int | None) -> tuple[Row, 
     if isinstance(rows, str):
         steps = _USUAL_STEPS.get(rows) if steps is None else steps
         rows = COEFFICIENTS[rows]
-    found = tuple((float(a), float(b), float(c)) for a, b, c in rows)
+    bare = lambda x: x if isinstance(x, jax.Array) else float(x)
+    found = tuple((bare(a), bare(b), bare(c)) for a, b, c in rows)
     steps = len(found) if steps is None else steps
     return (*found, *(found[-1:] * steps))[:steps]
 
@@ -183,7 +187,7 @@ def operations(m: int, n: int, rows: Sequence[Row], restart: int) -> int:
     total = 0
     for i in range(0, len(rows), restart):
         part = rows[i : i + restart]
-        squares = sum(c != 0 for _, _, c in part)
+        squares = sum(not _is_zero(c) for _, _, c in part)
         steps = len(part)
         total += 2 * m * m * n + m**3 * (squares + max(3 * steps - 3, 0))
     return total
@@ -194,8 +198,9 @@ def _several(x: jax.Array, rows: Sequence[Row], precision: str) -> jax.Array:
     times = functools.partial(multiply, precision=precision)
     gram = times(x, adjoint(x))
     product = None  # of the polynomials so far
-    for i, (a, b, c) in enumerate(rows):
-        rest = b * gram + c * times(gram, gram) if c else b * gram
+    for i, row in enumerate(rows):
+        a, b, c = (_number(value, gram) for value in row)
+        rest = b * gram if _is_zero(c) else b * gram + c * times(gram, gram)
         if i == len(rows) - 1:
             left = rest if product is None else a * product + times(rest, product)
             return a * x + times(left, x) if product is None else times(left, x)
@@ -207,6 +212,17 @@ def _several(x: jax.Array, rows: Sequence[Row], precision: str) -> jax.Array:
             else a * product + times(rest, product)
         )
     return x
+
+
+def _is_zero(number: float | jax.Array) -> bool:
+    """Whether a number is known to be 0; a traced one is not."""
+    return isinstance(number, float | int) and number == 0
+
+
+def _number(number: float | jax.Array, like: jax.Array) -> float | jax.Array:
+    """A number in the precision of an array."""
+    is_array = isinstance(number, jax.Array)
+    return number.astype(like.real.dtype) if is_array else number
 
 
 def identity_like(x: jax.Array) -> jax.Array:

@@ -75,6 +75,12 @@ ROWS = [
         reasons=NO_NUMBERS,
     ),
     Row(
+        "orthogonalize-rows",
+        lambda: gc.orthogonalize((KELLER[0], (2.0, -1.5, 0.5), (1.5, -0.5, 0.0))),
+        lambda: Orthogonalize((KELLER[0], (2.0, -1.5, 0.5), (1.5, -0.5, 0.0))),
+        tolerance=GROWS,
+    ),
+    Row(
         "orthogonalize-svd",
         lambda: gc.orthogonalize("svd", adjust="nuclear"),
         lambda: Polar(nuclear=True),
