@@ -84,6 +84,9 @@ FAMILIES: dict[str, dict[str, str]] = {
         "rmnp": "nearly `muon`, without a product of matrices",
         "scion": "rates that carry over to wider models; weights stay in a ball",
         "spectral_descent": "gradients of the full batch: steepest descent in the spectral norm",
+        "psgd_kron": "matrices whose curvature differs by direction; little tuning, two factors",
+        "scale_sgd": "language models in the least memory: momentum in the last layer only",
+        "sink_gd": "hidden matrices in no memory at all, where large batches keep noise low",
     },
     "Layer by layer": {
         "lars": "convolutional networks in batches of many thousands",
@@ -133,11 +136,6 @@ FAMILIES: dict[str, dict[str, str]] = {
         "hessian_free": "networks in batches of thousands; it finds its damping by itself",
         "sophia": "language models: clipped steps by a diagonal that is estimated now and then",
         "adahessian": "as Adam, with the Hessian's diagonal for squared gradients; twice the time",
-    },
-    "Matrix methods": {
-        "psgd_kron": "matrices whose curvature differs by direction; little tuning, two factors",
-        "scale_sgd": "language models in the least memory: momentum in the last layer only",
-        "sink_gd": "hidden matrices in no memory at all, where large batches keep noise low",
     },
     "Privacy": {
         "dpsgd": "models that must not betray an example; compute the privacy budget yourself",
