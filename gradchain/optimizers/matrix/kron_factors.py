@@ -7,6 +7,7 @@ A preconditioner :math:`P = Q^* Q` with :math:`Q = Q_r \otimes Q_c` acts on a ma
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -16,8 +17,8 @@ from jax import lax
 
 from gradchain.core.grams import gram_shape, pack, unpack
 from gradchain.core.types import Shape
-from gradchain.numerics.arithmetic import abs2, power_of_two, safe_divide
-from gradchain.numerics.lengths import length_along, norm_along, with_squares
+from gradchain.numerics.arithmetic import abs2, largest_squarable, power_of_two, safe_divide
+from gradchain.numerics.lengths import length_along, norm_along
 from gradchain.numerics.polar import adjoint, identity_like, multiply
 from gradchain.numerics.roots import root
 
@@ -92,8 +93,8 @@ def act(q: Pair, x: jax.Array) -> jax.Array:
 
 def precondition(q: Pair, x: jax.Array) -> jax.Array:
     """The preconditioner times matrices, :math:`Q^* Q X`."""
-    turned = tuple(jnp.conj(y) if y.ndim == 2 else adjoint(y) for y in q)
-    return act(turned, act(q, x))
+    turn = lambda y: jnp.conj(y) if y.ndim == 2 else adjoint(y)
+    return act((turn(q[0]), turn(q[1])), act(q, x))
 
 
 def act_inverse(q: Pair, x: jax.Array) -> jax.Array:
@@ -104,7 +105,10 @@ def act_inverse(q: Pair, x: jax.Array) -> jax.Array:
     else:
         x = _solve(
             rows,
-            jnp.broadcast_to(x, (len(rows), *x.shape[1:])),
+            jnp.broadcast_to(
+                x,
+                (len(rows), *x.shape[1:]),
+            ),
             True,
         )
     if columns.ndim == 2:
@@ -116,6 +120,19 @@ def _solve(triangles: jax.Array, x: jax.Array, is_left: bool) -> jax.Array:
     """Solve for rows with the transposed triangles, or for columns."""
     solve = lax.linalg.triangular_solve
     return solve(triangles, x, left_side=is_left, transpose_a=is_left)
+
+
+def shortened(
+    function: Callable[[jax.Array], jax.Array], x: jax.Array, limit: float | jax.Array
+) -> jax.Array:
+    """A linear function of matrices, its result no longer than ``limit``.
+
+    The result itself may be out of range.
+    """
+    unit = power_of_two(_largest(x))
+    y = function(x / unit)
+    length = norm_along(y, DIMS)
+    return y * jnp.where(length * unit > limit, safe_divide(limit, length), unit)
 
 
 def covariance(x: jax.Array, dim: int, like: jax.Array) -> jax.Array:
@@ -220,7 +237,8 @@ def fit_triangular(q: Pair, x: jax.Array, probe: jax.Array, rate: float | jax.Ar
     With :math:`A = Q X` and :math:`B = Q^{-*} V` a factor moves by :math:`-\mu\,
     \mathrm{triu}(A A^* - B B^*) Q / \lVert A A^* + B B^* \rVert`, each side with its own products.
     """
-    a, b = act(q, x), act_inverse(q, probe)
+    most = float(largest_squarable(x.dtype))
+    a, b = shortened(lambda z: act(q, z), x, most), act_inverse(q, probe)
     top = jnp.maximum(
         _largest(a),
         _largest(b),
@@ -255,10 +273,8 @@ def fit_inverse_free(
     Returns:
         The factors, and the bounds ``(k,)``.
     """
-    y, _ = with_squares(
-        precondition(q, x),
-        lambda z: jnp.sum(z, DIMS, keepdims=True),
-    )
+    most = float(largest_squarable(x.dtype))
+    y = shortened(lambda z: precondition(q, z), x, most)
     made, new = [], []
     for dim, own, last in zip(DIMS, q, bounds, strict=True):
         cov, normal = covariance(y, dim, own), float(x.shape[-3 - dim])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +24,7 @@ from gradchain.core.slots import like_param, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
 from gradchain.core.types import Glob, Pair, Shape, Where
-from gradchain.numerics.arithmetic import debias, ema, power_of_two, safe_divide
-from gradchain.numerics.lengths import norm_along
+from gradchain.numerics.arithmetic import debias, ema
 from gradchain.optimizers.matrix import kron_factors as factors
 from gradchain.optimizers.matrix.with_fallback import with_fallback
 from gradchain.schedules.basic import exponential_decay
@@ -161,7 +161,10 @@ def scale_by_psgd_kron(
             bounds = {"rows_bound": rows, "columns_bound": columns}
         made, is_zero = layout.close(q) | bounds, jnp.all(x == 0, factors.DIMS)
         keep = lambda new, old: jnp.where(
-            is_zero.reshape(-1, *[1] * (new.ndim - 1)),
+            is_zero.reshape(
+                -1,
+                *[1] * (new.ndim - 1),
+            ),
             old,
             new,
         )
@@ -181,14 +184,17 @@ def scale_by_psgd_kron(
             place,
         )
         u = _bounded(
-            layout.open(new, g.shape[1:]),
+            layout.open(
+                new,
+                g.shape[1:],
+            ),
             mean,
             max_rms,
         )
         return u, {"mu": mu} | new
 
     kept = lambda dim: shaped(lambda shape: layout.kept_shape(shape, dim))
-    slots = {"mu": like_param, "rows": kept(-2), "columns": kept(-1)}
+    slots: dict[str, Any] = {"mu": like_param, "rows": kept(-2), "columns": kept(-1)}
     if form != "triangular":
         number = shaped(lambda shape: ())(real=True)
         slots |= {"rows_bound": number, "columns_bound": number}
@@ -232,21 +238,8 @@ def probe(seed: int, count: jax.Array, shape: Shape, dtype: jnp.dtype) -> jax.Ar
 
 def _bounded(q: factors.Pair, x: jax.Array, max_rms: float | jax.Array) -> jax.Array:
     """Preconditioned matrices, shortened to a root mean square."""
-    unit = power_of_two(
-        jnp.max(
-            jnp.abs(x),
-            factors.DIMS,
-            keepdims=True,
-        )
-    )
-    u = factors.precondition(q, x / unit)
     limit = max_rms * math.sqrt(x.shape[-2] * x.shape[-1])
-    length = norm_along(u, factors.DIMS)
-    return u * jnp.where(
-        length * unit > limit,
-        safe_divide(limit, length),
-        unit,
-    )
+    return factors.shortened(lambda y: factors.precondition(q, y), x, limit)
 
 
 @recipe

@@ -53,7 +53,10 @@ def scale_by_scale_sgd(
     scaled = equilibrate(1, "columns", eps, where=where, fold=fold)
     if last is None:
         return scaled
-    return chain(masked(average_updates(b1, debias=False), last), scaled)
+    return chain(
+        masked(average_updates(b1, debias=False), last),
+        scaled,
+    )
 
 
 @recipe
