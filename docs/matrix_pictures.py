@@ -50,7 +50,7 @@ def singular_values() -> Figure:
     left.set_title("one singular value")
     right.set(xlabel=f"number of the singular value, of {SIDE}", ylim=(0, 1.4))
     right.set_title("a matrix whose singular values span three decades")
-    left.legend(loc="lower right")
+    left.legend(loc="lower center")
     figure.suptitle(
         "Polynomials bring singular values near 1; small ones grow as far as they get"
     )
@@ -99,11 +99,12 @@ def operations() -> Figure:
     ]
     forms = {"standard": 1, "gram, begun anew each 2 steps": 2, "gram": 5}
     for i, (name, restart) in enumerate(forms.items()):
-        total = 2 * np.array(count(restart)) / 1e12
+        total = 2 * np.array(count(restart)) / 1e9
         axes.plot(ratios, total, color=f"C{i}", marker="o", markersize=4, label=name)
     axes.set(xscale="log", yscale="log", xticks=ratios, xticklabels=[f"{r:g}" for r in ratios])
+    axes.set(yticks=(ticks := [30, 50, 100, 200, 400]), yticklabels=ticks)
     axes.minorticks_off()
-    axes.set(xlabel=f"longer side over the shorter one, of {side}", ylabel="10¹² operations")
+    axes.set(xlabel=f"longer side over the shorter one, of {side}", ylabel="10⁹ operations")
     axes.legend()
     figure.suptitle("The wider a matrix, the more the Gram form saves: five steps of quintic")
     return figure

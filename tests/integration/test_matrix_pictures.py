@@ -26,7 +26,7 @@ def test_the_pictures_are_drawn(tmp_path):
 def test_singular_values_come_near_one_and_small_ones_grow(name):
     values = np.array([1e-3, 1e-2, 0.1, 1.0])
     made = matrix_pictures.mapped(name, values)
-    assert made[0] > 90 * values[0]
+    assert made[0] > 80 * values[0]
     assert ((made[1:] > 0.65) & (made[1:] < 1.2)).all()
 
 
