@@ -13,6 +13,7 @@ import api_pages  # noqa: E402 - they lie beside this file
 import catalogue  # noqa: E402
 import gallery_cells  # noqa: E402
 import libraries  # noqa: E402
+import matrix_pictures  # noqa: E402
 import starting_rates  # noqa: E402
 
 project = "gradchain"
@@ -83,6 +84,7 @@ def write_pages(app: Sphinx) -> None:
     """Write the pages that follow from the code and from what was measured."""
     catalogue.write(HERE / "generated")
     libraries.write(HERE / "generated")
+    matrix_pictures.write(HERE / "generated" / "matrix_methods")
     starting_rates.write(HERE / "generated")
     api_pages.write(HERE / "generated" / "api")
 
