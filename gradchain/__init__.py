@@ -122,10 +122,7 @@ from gradchain.optimizers.lars import lars as lars
 from gradchain.optimizers.lazy_adam import lazy_adagrad as lazy_adagrad, lazy_adam as lazy_adam
 from gradchain.optimizers.lion import lion as lion, scale_by_lion as scale_by_lion, tiger as tiger
 from gradchain.optimizers.madgrad import madgrad as madgrad, scale_by_madgrad as scale_by_madgrad
-from gradchain.optimizers.matrix.adago import (
-    adago as adago,
-    scale_by_adago as scale_by_adago,
-)
+from gradchain.optimizers.matrix.adago import adago as adago, scale_by_adago as scale_by_adago
 from gradchain.optimizers.matrix.adamuon import (
     adamuon as adamuon,
     scale_by_adamuon as scale_by_adamuon,
@@ -142,10 +139,7 @@ from gradchain.optimizers.matrix.normuon import (
     normuon as normuon,
     scale_by_normuon as scale_by_normuon,
 )
-from gradchain.optimizers.matrix.prism import (
-    prism as prism,
-    scale_by_prism as scale_by_prism,
-)
+from gradchain.optimizers.matrix.prism import prism as prism, scale_by_prism as scale_by_prism
 from gradchain.optimizers.matrix.psgd_kron import (
     psgd_kron as psgd_kron,
     scale_by_psgd_kron as scale_by_psgd_kron,

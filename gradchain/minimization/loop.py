@@ -332,7 +332,8 @@ class Loop:
         is_telling = (entry.get("is_whole", 1.0) > 0) & has_come
         if "reducible" in entry:  # a search that knows of residuals, whose units do not matter
             size, reducible = safe_sqrt(2 * value), entry["reducible"]
-            is_flat, is_telling = self.is_flat(reducible, size), 0.5 * reducible**2 <= noise
+            is_flat = self.is_flat(reducible, size)
+            is_telling = 0.5 * reducible**2 <= 2 * noise  # of two values that are compared
             is_small = size <= 4 * jnp.finfo(size.dtype).eps * entry["noise"]
             finest = rounding_of(c.point) * entry["noise"]  # no step of theirs removes less
             is_exact = is_step & is_small | has_failed & (is_telling | (reducible <= finest))
