@@ -75,7 +75,10 @@ FAMILIES: dict[str, dict[str, str]] = {
     "Matrix methods": {
         "adago": "as `muon`, with step lengths that decay by themselves",
         "adamuon": "as `muon`, adaptive element by element, with the step lengths of Adam",
+        "dion": "as `muon` with weights on many devices: products with few columns alone",
+        "dion2": "as `muon` at a part of its time: a quarter of the rows in each step",
         "muon": "hidden matrices of transformers; momentum alone in memory, fewer steps than AdamW",
+        "muown": "as `muon`, with the lengths of neurons' weights held in check",
         "namo": "as `muon`, with shorter steps where gradients disagree, as Adam has them",
         "namo_d": "the same for each input",
         "normuon": "as `muon`, when a few neurons take most of its updates",

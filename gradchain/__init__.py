@@ -127,7 +127,19 @@ from gradchain.optimizers.matrix.adamuon import (
     adamuon as adamuon,
     scale_by_adamuon as scale_by_adamuon,
 )
+from gradchain.optimizers.matrix.dion import (
+    dion as dion,
+    scale_by_dion as scale_by_dion,
+)
+from gradchain.optimizers.matrix.dion2 import (
+    dion2 as dion2,
+    scale_by_dion2 as scale_by_dion2,
+)
 from gradchain.optimizers.matrix.muon import muon as muon, scale_by_muon as scale_by_muon
+from gradchain.optimizers.matrix.muown import (
+    muown as muown,
+    scale_by_muown as scale_by_muown,
+)
 from gradchain.optimizers.matrix.namo import (
     namo as namo,
     namo_d as namo_d,

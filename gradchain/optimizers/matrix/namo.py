@@ -81,9 +81,20 @@ def scale_by_namo(
 
     def rule(g, s, p, t, sides):
         m, d = _momentum(g, s, b1, nesterov)
-        square = with_squares(g, lambda x: jnp.sum(x, (-2, -1), keepdims=True))[1]
-        v = ema(square, s["variance"][:, None, None], b2)
-        size = debias(norm_along(d, (-2, -1)), b1, t)
+        square = with_squares(
+            g,
+            lambda x: jnp.sum(x, (-2, -1), keepdims=True),
+        )[1]
+        v = ema(
+            square,
+            s["variance"][:, None, None],
+            b2,
+        )
+        size = debias(
+            norm_along(d, (-2, -1)),
+            b1,
+            t,
+        )
         alpha = size / (root(debias(v, b2, t)) + eps)
         u = factor(d)
         u = alpha * (u * adjustment(adjust, d, u, sides) + weight_decay * p)
@@ -167,12 +178,27 @@ def scale_by_namo_d(
 
     def rule(g, s, p, t, sides):
         m, d = _momentum(g, s, b1, nesterov)
-        square = with_squares(g, lambda x: jnp.sum(x, -1, keepdims=True))[1]
-        v = ema(square, s["variance"][:, :, None], b2)
-        size = debias(norm_along(d, -1), b1, t)
+        square = with_squares(
+            g,
+            lambda x: jnp.sum(x, -1, keepdims=True),
+        )[1]
+        v = ema(
+            square,
+            s["variance"][:, :, None],
+            b2,
+        )
+        size = debias(
+            norm_along(d, -1),
+            b1,
+            t,
+        )
         alpha = size / (root(debias(v, b2, t)) + eps)
         mean = jnp.mean(alpha, -2, keepdims=True)
-        alpha = jnp.clip(alpha, clamp * mean, mean / clamp)
+        alpha = jnp.clip(
+            alpha,
+            clamp * mean,
+            mean / clamp,
+        )
         u = factor(d)
         u = alpha * (u * adjustment(adjust, d, u, sides) + weight_decay * p)
         return u, {"momentum": m, "variance": v[:, :, 0]}

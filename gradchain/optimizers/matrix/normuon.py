@@ -53,14 +53,25 @@ def normalize_neurons(
     """
 
     def rule(g, s):
-        square = jnp.mean(abs2(squarable(g)), -2)
+        square = jnp.mean(
+            abs2(squarable(g)),
+            -2,
+        )
         v = ema(square, s["variance"], decay)
         u = g / (root(v) + eps)[:, None, :]
         whole = (-2, -1)
-        same = bringing(length_along(u, whole), length_along(g, whole))
+        same = bringing(
+            length_along(u, whole),
+            length_along(g, whole),
+        )
         return same.times(u), {"variance": v}
 
-    return matrixwise(rule, matrices_in(where), fold, variance=drop(-2)(real=True))
+    return matrixwise(
+        rule,
+        matrices_in(where),
+        fold,
+        variance=drop(-2)(real=True),
+    )
 
 
 @recipe

@@ -81,7 +81,10 @@ def scale_by_prism(
     def rule(g, s, sides):
         m = ema(g, s["momentum"], b1)
         ahead = ema(g, m, b1) if nesterov else m
-        both = jnp.concatenate([ahead, gamma * (g - m)], axis)
+        both = jnp.concatenate(
+            [ahead, gamma * (g - m)],
+            axis,
+        )
         u = jnp.split(factor(both), 2, axis)[0]
         return u * adjustment(adjust, ahead, u, sides), {"momentum": m}
 

@@ -49,7 +49,10 @@ def normalize_columns(
     check_adjust(adjust)
 
     def rule(g, sides):
-        u = bringing(length_along(g, -2).plus(eps), 1.0).times(g)
+        u = bringing(
+            length_along(g, -2).plus(eps),
+            1.0,
+        ).times(g)
         return u * adjustment(adjust, g, u, sides)
 
     return matrixwise(rule, matrices_in(where), fold)

@@ -44,7 +44,10 @@ def normalize_last(eps: NonNegative = 1e-8) -> Body:
         if not g.ndim:
             return g
         target = g.shape[-1] ** 0.5
-        return bringing(length_along(g, -1).plus(target * eps), target).times(g)
+        return bringing(
+            length_along(g, -1).plus(target * eps),
+            target,
+        ).times(g)
 
     return leafwise(rule, whole=True)
 
