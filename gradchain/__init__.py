@@ -123,6 +123,7 @@ from gradchain.optimizers.lazy_adam import lazy_adagrad as lazy_adagrad, lazy_ad
 from gradchain.optimizers.lion import lion as lion, scale_by_lion as scale_by_lion, tiger as tiger
 from gradchain.optimizers.madgrad import madgrad as madgrad, scale_by_madgrad as scale_by_madgrad
 from gradchain.optimizers.matrix.muon import muon as muon, scale_by_muon as scale_by_muon
+from gradchain.optimizers.matrix.soap import scale_by_soap as scale_by_soap, soap as soap
 from gradchain.optimizers.momo import (
     momo as momo,
     momo_adam as momo_adam,
@@ -338,6 +339,7 @@ from gradchain.wrappers.gradient_filters import (
 from gradchain.wrappers.graft import graft as graft
 from gradchain.wrappers.groups import freeze as freeze, groups as groups
 from gradchain.wrappers.guards import bad_leaf as bad_leaf, skip_nonfinite as skip_nonfinite
+from gradchain.wrappers.in_eigenbasis import in_eigenbasis as in_eigenbasis
 from gradchain.wrappers.lazy import lazy_rows as lazy_rows
 from gradchain.wrappers.lookahead import lookahead as lookahead
 from gradchain.wrappers.loss_scale import (
