@@ -74,6 +74,11 @@ FAMILIES: dict[str, dict[str, str]] = {
     },
     "Matrix methods": {
         "muon": "hidden matrices of transformers; momentum alone in memory, fewer steps than AdamW",
+        "soap": "fewer steps than AdamW where memory allows two factors for each matrix",
+        "shampoo": "large batches and long runs; with its step length from Adam the field's reference",
+        "kl_shampoo": "SOAP's quality without Adam's second moment in memory",
+        "kl_soap": "SOAP whose bases take both sides of a matrix into account",
+        "splus": "bases that are found anew only each 100 steps, at any width with one rate",
     },
     "Layer by layer": {
         "lars": "convolutional networks in batches of many thousands",
@@ -147,6 +152,7 @@ WRAPPERS = {
     "switch": "to begin with one optimizer and end with another, which may take over moments",
     "parallel": "a sum, a mean or any mixture of the updates of several",
     "graft": "a new direction with the step lengths and the schedule of a tuned optimizer",
+    "in_eigenbasis": "any element-wise rule, such as Lion, in the bases in which SOAP runs Adam",
     "low_rank": "language models that do not fit: the inner state is of projected matrices",
     "skip_nonfinite": "a NaN now and then that should not end a run",
     "dynamic_loss_scale": "to train in float16",

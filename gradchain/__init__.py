@@ -122,8 +122,22 @@ from gradchain.optimizers.lars import lars as lars
 from gradchain.optimizers.lazy_adam import lazy_adagrad as lazy_adagrad, lazy_adam as lazy_adam
 from gradchain.optimizers.lion import lion as lion, scale_by_lion as scale_by_lion, tiger as tiger
 from gradchain.optimizers.madgrad import madgrad as madgrad, scale_by_madgrad as scale_by_madgrad
+from gradchain.optimizers.matrix.kl_shampoo import (
+    kl_shampoo as kl_shampoo,
+    kl_soap as kl_soap,
+    scale_by_kl_shampoo as scale_by_kl_shampoo,
+)
 from gradchain.optimizers.matrix.muon import muon as muon, scale_by_muon as scale_by_muon
+from gradchain.optimizers.matrix.shampoo import (
+    scale_by_shampoo as scale_by_shampoo,
+    shampoo as shampoo,
+)
 from gradchain.optimizers.matrix.soap import scale_by_soap as scale_by_soap, soap as soap
+from gradchain.optimizers.matrix.splus import (
+    scale_by_mean_side as scale_by_mean_side,
+    scale_by_splus as scale_by_splus,
+    splus as splus,
+)
 from gradchain.optimizers.momo import (
     momo as momo,
     momo_adam as momo_adam,

@@ -111,20 +111,31 @@ def eigenbasis(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jnp.flip(basis, -1), jnp.flip(values, -1) * unit[..., 0]
 
 
-def refined_eigenbasis(x: jax.Array, basis: jax.Array) -> tuple[jax.Array, jax.Array]:
+def refined_eigenbasis(
+    x: jax.Array,
+    basis: jax.Array,
+    is_sorted: bool = True,
+) -> tuple[jax.Array, jax.Array | None]:
     """One power iteration from a basis near the eigenvectors.
 
     Columns are sorted by their estimated eigenvalues, the largest first, multiplied by the matrix
     and made orthogonal by a QR decomposition. For a matrix of zeros the basis stays.
 
+    Args:
+        x: a batch of matrices.
+        basis: orthogonal columns.
+        is_sorted: whether columns are sorted; else they stay in their order.
+
     Returns:
-        The basis, and the order by which columns were sorted, ``(k, n)``.
+        The basis, and the order by which columns were sorted, ``(k, n)``, or ``None``.
     """
     matrix, _, is_zero = _in_range(x)
-    order = jnp.argsort(-estimated_eigenvalues(matrix, basis), axis=-1)
-    turned = jnp.take_along_axis(basis, order[..., None, :], -1)
-    made, _ = jnp.linalg.qr(multiply(matrix, turned))
-    return jnp.where(is_zero, turned, made), order
+    order = None
+    if is_sorted:
+        order = jnp.argsort(-estimated_eigenvalues(matrix, basis), axis=-1)
+        basis = jnp.take_along_axis(basis, order[..., None, :], -1)
+    made, _ = jnp.linalg.qr(multiply(matrix, basis))
+    return jnp.where(is_zero, basis, made), order
 
 
 def estimated_eigenvalues(x: jax.Array, basis: jax.Array) -> jax.Array:

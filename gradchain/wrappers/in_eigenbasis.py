@@ -18,22 +18,23 @@ from gradchain.core.lift import Lift
 from gradchain.core.matrices import PerMatrix, Stack, slot_shape
 from gradchain.core.ranges import Decay, StaticPositiveInt
 from gradchain.core.selection import weight_matrices
-from gradchain.core.slots import Slot, gram, like_param
+from gradchain.core.slots import Slot, gram, keep, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
-from gradchain.core.types import Glob, Pair, Params, Shape, State, Tree, Updates, Where
+from gradchain.core.types import Dtype, Glob, Pair, Params, Shape, State, Tree, Updates, Where
 from gradchain.core.walk import walk
 from gradchain.numerics import kronecker, matrix_roots
-from gradchain.numerics.arithmetic import compute_dtype, ema, in_turn
-from gradchain.numerics.polar import adjoint, multiply
+from gradchain.numerics.arithmetic import abs2, compute_dtype, ema, in_turn
+from gradchain.numerics.polar import adjoint, identity_like, multiply
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.paths import flatten, flatten_like
 from gradchain.tree.selecting import select
 from gradchain.transforms.refresh import Parts, Refresh, at_start, every
 
-#: The factor of each side, and its basis.
+#: The factor of each side, its basis, and its eigenvalues.
 GRAMS = {"rows": kronecker.gram_of_rows, "columns": kronecker.gram_of_columns}
 BASES = {"rows": "row_basis", "columns": "column_basis"}
+VALUES = {"rows": "row_values", "columns": "column_values"}
 _OWN = frozenset((*BASES, *BASES.values()))
 
 
@@ -46,6 +47,9 @@ def in_eigenbasis(
     sides: str = "both",
     skip_first: bool = True,
     *,
+    estimate: str = "gram",
+    divide: bool = False,
+    method: str = "qr",
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> Body:
@@ -75,15 +79,24 @@ def in_eigenbasis(
         max_precond_dim: the longest side that has a basis.
         sides: which sides have one: ``"both"``, ``"rows"``, ``"columns"``, or ``"shorter"``.
         skip_first: whether the first update is zero and ``inner`` does not see the gradient, of
-            which the first bases are made.
+            which the first bases are made. Else the first step is in the usual basis.
+        estimate: how the factors are made: ``"gram"``, as in the formula, or ``"kl"``, which
+            minimises a Kullback-Leibler divergence: :math:`G R^{-1} G^* / n` and :math:`G^* L^{-1}
+            G / m`, with eigenvalues that are averaged in each step and start at 0.1.
+        divide: whether the update of ``inner`` is divided by the roots of these eigenvalues, as in
+            KL-Shampoo; only for ``"kl"``.
+        method: how bases are found after the first step: ``"qr"``, as above, or anew by
+            ``"eigh"``.
         where: the leaves that are matrices; by default ``weight_matrices(embeddings=False)``.
         fold: how leaves are seen as matrices; see ``gc.matrixwise``.
 
     Raises:
-        ValueError: if ``sides`` is none of the four, or a pattern does not fit its leaf.
+        ValueError: if a name is not known, ``divide`` has no eigenvalues, or a pattern does not fit
+            its leaf.
 
     Source: Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", 2024,
-    https://arxiv.org/abs/2409.11321
+    https://arxiv.org/abs/2409.11321; Lin et al., "Understanding and Improving Shampoo and SOAP via
+    Kullback-Leibler Minimization", 2025, https://arxiv.org/abs/2509.03378
 
     Example:
         >>> import gradchain as gc
@@ -93,22 +106,36 @@ def in_eigenbasis(
         ((8, 8), (4, 4))
     """
     check_one_of("in_eigenbasis", kronecker.SIDES, sides=sides)
-    exists = lambda side: lambda shape: kronecker.has_factor(side, sides, max_precond_dim, shape)
-    slots = {
-        "rows": gram(-2)(exists=exists("rows")),
-        "columns": gram(-1)(exists=exists("columns")),
-        "row_basis": gram(-2)(fill=1.0, exists=exists("rows")),
-        "column_basis": gram(-1)(fill=1.0, exists=exists("columns")),
-    }
+    check_one_of("in_eigenbasis", ("gram", "kl"), estimate=estimate)
+    check_one_of("in_eigenbasis", ("qr", "eigh"), method=method)
+    if divide and estimate != "kl":
+        raise ValueError('in_eigenbasis: divide=True needs the eigenvalues of estimate="kl".')
+    slots = {}
+    for side, dim in (("rows", -2), ("columns", -1)):
+        has = functools.partial(kronecker.has_factor, side, sides, max_precond_dim)
+        slots[side] = gram(dim)(exists=has)
+        slots[BASES[side]] = gram(dim)(fill=1.0, exists=has)
+        if estimate == "kl":
+            slots[VALUES[side]] = keep(dim)(real=True, fill=0.1, exists=has)
     where = weight_matrices(embeddings=False) if where is None else where
-    return InEigenbasis(
-        inner,
-        decay,
-        refresh,
-        skip_first,
+    matrices = PerMatrix(
+        lambda g: g,
         where,
         fold,
-        slots,
+        twins=False,
+        pad=0.0,
+        decomposes=True,
+        slots=slots,
+    )
+    renewal = functools.partial(_renewed, method, estimate == "gram")
+    return InEigenbasis(
+        inner,
+        matrices,
+        decay,
+        refresh,
+        renewal,
+        skip_first,
+        divide,
     )
 
 
@@ -118,24 +145,16 @@ class InEigenbasis(Around):
     def __init__(
         self,
         inner: Any,
+        matrices: PerMatrix,
         decay: Any,
         refresh: Refresh,
+        renewal: Callable[..., Parts],
         skip_first: bool,
-        where: Where,
-        fold: Mapping[Glob, str] | None,
-        slots: dict[str, Slot],
+        divide: bool,
     ):
-        super().__init__(self.step, "matrix", {"inner": inner}, slots)
-        self.decay, self.refresh, self.skip_first = decay, refresh, skip_first
-        self.matrices = PerMatrix(
-            lambda g: g,
-            where,
-            fold,
-            twins=False,
-            pad=0.0,
-            decomposes=True,
-            slots=slots,
-        )
+        super().__init__(self.step, "matrix", {"inner": inner}, matrices.slots)
+        self.matrices, self.decay, self.refresh = matrices, decay, refresh
+        self.renewal, self.skip_first, self.divide = renewal, skip_first, divide
 
     def init(self, params: Params) -> State:
         """See ``Body``."""
@@ -174,6 +193,9 @@ class InEigenbasis(Around):
         low_params = None if p is None else turned(p, kronecker.to_basis)
         old = s.get("inner", {})
         u, new = inner(turned(g, kronecker.to_basis), old, low_params)
+        if self.divide:
+            divided = _divided(stacks, slots, flatten_like(treedef, u))
+            u = treedef.unflatten(divided)
         u = turned(u, kronecker.from_basis)
         if self.skip_first:
             is_first = count == 0
@@ -215,7 +237,8 @@ class InEigenbasis(Around):
             x = kronecker.squarable_matrix(stack.stack(g, like_param))
             x = x if last is None else in_turn(x, last)
             old = {k: stack.stack(column, self.slots[k]) for k, column in own.items()}
-            factors = {k: ema(GRAMS[k](x), old[k], self.decay) for k in GRAMS if k in old}
+            factors = {k: ema(v, old[k], self.decay) for k, v in _grams(x, old, count).items()}
+            values = _values(x, old, self.decay, count)
             bases = {k: old[k] for k in BASES.values() if k in old}
             bases = at_start(_first_bases, factors, bases, count)
             followers = {
@@ -223,8 +246,9 @@ class InEigenbasis(Around):
                 for path, column in moments.items()
             }
             place = first + np.arange(sum(stack.counts), dtype=np.int32)
-            made = factors | self.refresh.apply(
-                lambda parts, count=count: _renewed(parts, squares, count),
+            made = factors | values
+            made |= self.refresh.apply(
+                lambda parts, count=count: self.renewal(squares, count, parts),
                 factors | bases | followers,
                 bases | followers,
                 count,
@@ -271,30 +295,107 @@ def _first_bases(factors: Parts) -> Parts:
     return made
 
 
-def _renewed(parts: Parts, squares: frozenset[str], count: jax.Array) -> Parts:
-    """Bases after one iteration, and slots that follow them.
+def _renewed(
+    method: str,
+    is_sorted: bool,
+    squares: frozenset[str],
+    count: jax.Array,
+    parts: Parts,
+) -> Parts:
+    """Bases found anew, and slots that follow them.
 
-    At the first step bases are fresh already.
+    At the first step bases are fresh already, and slots are those of the usual basis.
     """
     made, last = dict(parts), None
+    is_first = count == 0
     for name, basis in BASES.items():
         if name not in parts:
             continue
         factor = parts[name] if last is None else in_turn(parts[name], last)
-        last, order = matrix_roots.refined_eigenbasis(factor, parts[basis])
-        made[basis] = last
-        change = multiply(adjoint(parts[basis]), last)
+        old, order = parts[basis], None
+        if method == "eigh":
+            last, _ = matrix_roots.eigenbasis(factor)
+        else:
+            last, order = matrix_roots.refined_eigenbasis(factor, old, is_sorted)
+        made[basis] = last = jnp.where(is_first, old, last)
+        before = jnp.where(is_first, identity_like(old), old)
+        change = multiply(adjoint(before), last)
         dim = -2 if name == "rows" else -1
         for key in made.keys() - _OWN:
-            if key in squares:
+            if key not in squares:
+                made[key] = _followed(made[key], change, dim)
+            elif order is not None:
                 index = jnp.expand_dims(order, -3 - dim)
-                made[key] = jnp.take_along_axis(made[key], index, dim)
-            elif dim == -1:
-                made[key] = multiply(made[key], change)
-            else:
-                made[key] = multiply(adjoint(change), made[key])
-    is_first = count == 0
-    return {k: jnp.where(is_first, parts[k], x) for k, x in made.items()}
+                moved = jnp.take_along_axis(made[key], index, dim)
+                made[key] = jnp.where(is_first, made[key], moved)
+    return made
+
+
+def _followed(x: jax.Array, change: jax.Array, dim: int) -> jax.Array:
+    """Matrices after a change of the basis of a dimension."""
+    return multiply(adjoint(change), x) if dim == -2 else multiply(x, change)
+
+
+def _grams(x: jax.Array, old: Parts, count: jax.Array) -> Parts:
+    """What is new in factors: products of matrices with themselves.
+
+    If there are eigenvalues, what is known of the other side is divided out before.
+    """
+    if not any(name in old for name in VALUES.values()):
+        return {k: GRAMS[k](x) for k in GRAMS if k in old}
+    root = {k: _first_one(old.get(name), count, x.real.dtype) for k, name in VALUES.items()}
+    low = {k: old.get(name) for k, name in BASES.items()}
+    half = {
+        "rows": kronecker.to_basis(x, None, low["columns"]) / root["columns"][:, None, :],
+        "columns": kronecker.to_basis(x, low["rows"], None) / root["rows"][:, :, None],
+    }
+    length = {"rows": x.shape[-1], "columns": x.shape[-2]}
+    return {k: GRAMS[k](half[k]) / length[k] for k in GRAMS if k in old}
+
+
+def _first_one(values: jax.Array | None, count: jax.Array, dtype: Dtype) -> jax.Array:
+    """The roots of eigenvalues; 1 at the first step, or without any."""
+    if values is None:
+        return jnp.ones((1, 1), dtype)
+    return jnp.where(count == 0, 1.0, jnp.sqrt(values))
+
+
+def _values(x: jax.Array, old: Parts, decay: Any, count: jax.Array) -> Parts:
+    """The eigenvalues after a step, from squares in the bases; none if none are kept.
+
+    Their inverse roots are bounded: by the length of the side, between 10 and 4000.
+    """
+    kept = {k: old[name] for k, name in VALUES.items() if name in old}
+    if not kept:
+        return {}
+    squares = abs2(kronecker.to_basis(x, *(old.get(name) for name in BASES.values())))
+    made = {}
+    for side, values in kept.items():
+        other = "columns" if side == "rows" else "rows"
+        dim = -1 if side == "rows" else -2
+        weights = jnp.expand_dims(kept[other], -3 - dim) if other in kept else 1.0
+        new = ema(jnp.mean(squares / weights, dim), values, decay)
+        most = max(10, min(values.shape[-1], 4000))
+        made[VALUES[side]] = jnp.where(count == 0, values, jnp.maximum(new, most**-2))
+    return made
+
+
+def _divided(
+    stacks: list[Stack],
+    slots: dict[str, list[Any]],
+    column: list[Any],
+) -> list[Any]:
+    """A column divided by the roots of the eigenvalues of both sides."""
+    column = list(column)
+    for stack in stacks:
+        x = stack.stack(column, like_param)
+        for side, name in VALUES.items():
+            if stack.holds(slots[name]):
+                dim = -2 if side == "rows" else -1
+                values = stack.stack(slots[name], keep(dim))
+                x = x / jnp.expand_dims(jnp.sqrt(values), -3 - dim)
+        stack.put_back(column, like_param, x)
+    return column
 
 
 def _staleness(parts: Parts) -> jax.Array:

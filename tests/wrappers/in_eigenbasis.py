@@ -86,11 +86,16 @@ often = gc.refresh.every(2)
 everywhere = {"where": gc.ndim_at_least(2)}
 #: Of rounding errors the smallest eigenvalues, and the elements in their directions, have most.
 LOOSE = 1000.0
+REASONS = {
+    "has_the_numbers_of_its_twin": "of constant gradients, of rank one, most eigenvectors are any",
+    "can_be_differentiated": "bases are constants for derivatives, and signs jump",
+}
 ROWS = [
     Row(
         "in_eigenbasis",
         lambda: gc.in_eigenbasis(gc.scale_by_lion(), refresh=often),
         lambda: InEigenbasis(Lion(), 2),
+        reasons=REASONS,
         tolerance=LOOSE,
         float64=1e-8,
     ),
@@ -98,6 +103,7 @@ ROWS = [
         "in_eigenbasis-shorter",
         lambda: gc.in_eigenbasis(gc.scale_by_adam(), 0.9, often, sides="shorter"),
         lambda: InEigenbasis(Adam(), 2, 0.9, "shorter", squares="v"),
+        reasons=REASONS,
         tolerance=LOOSE,
         float64=1e-8,
     ),

@@ -4,7 +4,7 @@ import gradchain as gc
 from tests.laws.row import Row
 from tests.optimizers.adam import Adam
 from tests.optimizers.matrix.muon import beside_adamw
-from tests.wrappers.in_eigenbasis import LOOSE, InEigenbasis, often
+from tests.wrappers.in_eigenbasis import LOOSE, REASONS, InEigenbasis, often
 
 
 def soap_twin() -> InEigenbasis:
@@ -17,6 +17,7 @@ ROWS = [
         "scale_by_soap",
         lambda: gc.scale_by_soap(refresh=often),
         soap_twin,
+        reasons=REASONS,
         tolerance=LOOSE,
         float64=1e-8,
     ),
@@ -25,6 +26,7 @@ ROWS = [
         lambda: gc.soap(0.1, weight_decay=0.1, refresh=often),
         lambda: beside_adamw(soap_twin(), 0.1, 0.1),
         needs_params=True,
+        reasons=REASONS,
         tolerance=LOOSE,
         float64=1e-8,
     ),
