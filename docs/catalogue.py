@@ -75,7 +75,7 @@ FAMILIES: dict[str, dict[str, str]] = {
     "Matrix methods": {
         "muon": "hidden matrices of transformers; momentum alone in memory, fewer steps than AdamW",
         "soap": "fewer steps than AdamW where memory allows two factors for each matrix",
-        "shampoo": "large batches and long runs; with its step length from Adam the field's reference",
+        "shampoo": "large batches and long runs, with the length of steps from Adam",
         "kl_shampoo": "SOAP's quality without Adam's second moment in memory",
         "kl_soap": "SOAP whose bases take both sides of a matrix into account",
         "splus": "bases that are found anew only each 100 steps, at any width with one rate",

@@ -21,21 +21,23 @@ from gradchain.core.selection import weight_matrices
 from gradchain.core.slots import Slot, gram, keep, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
-from gradchain.core.types import Dtype, Glob, Pair, Params, Shape, State, Tree, Updates, Where
+from gradchain.core.types import Glob, Pair, Params, Shape, State, Tree, Updates, Where
 from gradchain.core.walk import walk
-from gradchain.numerics import kronecker, matrix_roots
-from gradchain.numerics.arithmetic import abs2, compute_dtype, ema, in_turn
-from gradchain.numerics.polar import adjoint, identity_like, multiply
+from gradchain.numerics import kronecker
+from gradchain.numerics.arithmetic import compute_dtype, ema, in_turn
+from gradchain.transforms.refresh import Parts, Refresh, at_start, every
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.paths import flatten, flatten_like
 from gradchain.tree.selecting import select
-from gradchain.transforms.refresh import Parts, Refresh, at_start, every
-
-#: The factor of each side, its basis, and its eigenvalues.
-GRAMS = {"rows": kronecker.gram_of_rows, "columns": kronecker.gram_of_columns}
-BASES = {"rows": "row_basis", "columns": "column_basis"}
-VALUES = {"rows": "row_values", "columns": "column_values"}
-_OWN = frozenset((*BASES, *BASES.values()))
+from gradchain.wrappers.eigenbases import (
+    BASES,
+    VALUES,
+    first_bases,
+    grams_of,
+    renewed,
+    staleness,
+    values_of,
+)
 
 
 @transform
@@ -127,7 +129,7 @@ def in_eigenbasis(
         decomposes=True,
         slots=slots,
     )
-    renewal = functools.partial(_renewed, method, estimate == "gram")
+    renewal = functools.partial(renewed, method, estimate == "gram")
     return InEigenbasis(
         inner,
         matrices,
@@ -237,10 +239,10 @@ class InEigenbasis(Around):
             x = kronecker.squarable_matrix(stack.stack(g, like_param))
             x = x if last is None else in_turn(x, last)
             old = {k: stack.stack(column, self.slots[k]) for k, column in own.items()}
-            factors = {k: ema(v, old[k], self.decay) for k, v in _grams(x, old, count).items()}
-            values = _values(x, old, self.decay, count)
+            factors = {k: ema(v, old[k], self.decay) for k, v in grams_of(x, old, count).items()}
+            values = values_of(x, old, self.decay, count)
             bases = {k: old[k] for k in BASES.values() if k in old}
-            bases = at_start(_first_bases, factors, bases, count)
+            bases = at_start(first_bases, factors, bases, count)
             followers = {
                 "/".join(path): stack.stack(_filled(column, g), self.kinds[path])
                 for path, column in moments.items()
@@ -253,16 +255,14 @@ class InEigenbasis(Around):
                 bases | followers,
                 count,
                 place,
-                lambda parts=factors | bases: _staleness(parts),
+                lambda parts=factors | bases: staleness(parts),
             )
             for name, column in own.items():
                 stack.put_back(column, self.slots[name], made[name])
             for path, column in moments.items():
                 full = _filled(column, g)
                 stack.put_back(full, self.kinds[path], made["/".join(path)])
-                column[:] = [
-                    None if x is None else y for x, y in zip(column, full, strict=True)
-                ]
+                column[:] = [None if x is None else y for x, y in zip(column, full, strict=True)]
             first += sum(stack.counts)
             last = made.get("row_basis", made.get("column_basis"))
 
@@ -285,101 +285,6 @@ def _turned(
     return column
 
 
-def _first_bases(factors: Parts) -> Parts:
-    """The eigenvectors, one decomposition after the other."""
-    made, last = {}, None
-    for name, factor in factors.items():
-        factor = factor if last is None else in_turn(factor, last)
-        last, _ = matrix_roots.eigenbasis(factor)
-        made[BASES[name]] = last
-    return made
-
-
-def _renewed(
-    method: str,
-    is_sorted: bool,
-    squares: frozenset[str],
-    count: jax.Array,
-    parts: Parts,
-) -> Parts:
-    """Bases found anew, and slots that follow them.
-
-    At the first step bases are fresh already, and slots are those of the usual basis.
-    """
-    made, last = dict(parts), None
-    is_first = count == 0
-    for name, basis in BASES.items():
-        if name not in parts:
-            continue
-        factor = parts[name] if last is None else in_turn(parts[name], last)
-        old, order = parts[basis], None
-        if method == "eigh":
-            last, _ = matrix_roots.eigenbasis(factor)
-        else:
-            last, order = matrix_roots.refined_eigenbasis(factor, old, is_sorted)
-        made[basis] = last = jnp.where(is_first, old, last)
-        before = jnp.where(is_first, identity_like(old), old)
-        change = multiply(adjoint(before), last)
-        dim = -2 if name == "rows" else -1
-        for key in made.keys() - _OWN:
-            if key not in squares:
-                made[key] = _followed(made[key], change, dim)
-            elif order is not None:
-                index = jnp.expand_dims(order, -3 - dim)
-                moved = jnp.take_along_axis(made[key], index, dim)
-                made[key] = jnp.where(is_first, made[key], moved)
-    return made
-
-
-def _followed(x: jax.Array, change: jax.Array, dim: int) -> jax.Array:
-    """Matrices after a change of the basis of a dimension."""
-    return multiply(adjoint(change), x) if dim == -2 else multiply(x, change)
-
-
-def _grams(x: jax.Array, old: Parts, count: jax.Array) -> Parts:
-    """What is new in factors: products of matrices with themselves.
-
-    If there are eigenvalues, what is known of the other side is divided out before.
-    """
-    if not any(name in old for name in VALUES.values()):
-        return {k: GRAMS[k](x) for k in GRAMS if k in old}
-    root = {k: _first_one(old.get(name), count, x.real.dtype) for k, name in VALUES.items()}
-    low = {k: old.get(name) for k, name in BASES.items()}
-    half = {
-        "rows": kronecker.to_basis(x, None, low["columns"]) / root["columns"][:, None, :],
-        "columns": kronecker.to_basis(x, low["rows"], None) / root["rows"][:, :, None],
-    }
-    length = {"rows": x.shape[-1], "columns": x.shape[-2]}
-    return {k: GRAMS[k](half[k]) / length[k] for k in GRAMS if k in old}
-
-
-def _first_one(values: jax.Array | None, count: jax.Array, dtype: Dtype) -> jax.Array:
-    """The roots of eigenvalues; 1 at the first step, or without any."""
-    if values is None:
-        return jnp.ones((1, 1), dtype)
-    return jnp.where(count == 0, 1.0, jnp.sqrt(values))
-
-
-def _values(x: jax.Array, old: Parts, decay: Any, count: jax.Array) -> Parts:
-    """The eigenvalues after a step, from squares in the bases; none if none are kept.
-
-    Their inverse roots are bounded: by the length of the side, between 10 and 4000.
-    """
-    kept = {k: old[name] for k, name in VALUES.items() if name in old}
-    if not kept:
-        return {}
-    squares = abs2(kronecker.to_basis(x, *(old.get(name) for name in BASES.values())))
-    made = {}
-    for side, values in kept.items():
-        other = "columns" if side == "rows" else "rows"
-        dim = -1 if side == "rows" else -2
-        weights = jnp.expand_dims(kept[other], -3 - dim) if other in kept else 1.0
-        new = ema(jnp.mean(squares / weights, dim), values, decay)
-        most = max(10, min(values.shape[-1], 4000))
-        made[VALUES[side]] = jnp.where(count == 0, values, jnp.maximum(new, most**-2))
-    return made
-
-
 def _divided(
     stacks: list[Stack],
     slots: dict[str, list[Any]],
@@ -396,16 +301,6 @@ def _divided(
                 x = x / jnp.expand_dims(jnp.sqrt(values), -3 - dim)
         stack.put_back(column, like_param, x)
     return column
-
-
-def _staleness(parts: Parts) -> jax.Array:
-    """The share of factors off the diagonal, of the worse side."""
-    shares = [
-        matrix_roots.off_diagonal_share(parts[name], parts[basis])
-        for name, basis in BASES.items()
-        if name in parts
-    ]
-    return functools.reduce(jnp.maximum, shares)
 
 
 def _filled(column: list[Any], like: list[Any]) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gradchain.core.ranges import Decay, Hyper, NonNegative, StaticPositiveInt
-from gradchain.core.transformation import GradientTransformation, chain, recipe
+from gradchain.core.transformation import GradientTransformation, recipe
 from gradchain.core.types import Glob, Pair, Where
 from gradchain.optimizers.adam import scale_by_adam
 from gradchain.optimizers.matrix.with_fallback import with_fallback
