@@ -127,19 +127,15 @@ from gradchain.optimizers.matrix.adamuon import (
     adamuon as adamuon,
     scale_by_adamuon as scale_by_adamuon,
 )
-from gradchain.optimizers.matrix.dion import (
-    dion as dion,
-    scale_by_dion as scale_by_dion,
-)
-from gradchain.optimizers.matrix.dion2 import (
-    dion2 as dion2,
-    scale_by_dion2 as scale_by_dion2,
+from gradchain.optimizers.matrix.dion import dion as dion, scale_by_dion as scale_by_dion
+from gradchain.optimizers.matrix.dion2 import dion2 as dion2, scale_by_dion2 as scale_by_dion2
+from gradchain.optimizers.matrix.kl_shampoo import (
+    kl_shampoo as kl_shampoo,
+    kl_soap as kl_soap,
+    scale_by_kl_shampoo as scale_by_kl_shampoo,
 )
 from gradchain.optimizers.matrix.muon import muon as muon, scale_by_muon as scale_by_muon
-from gradchain.optimizers.matrix.muown import (
-    muown as muown,
-    scale_by_muown as scale_by_muown,
-)
+from gradchain.optimizers.matrix.muown import muown as muown, scale_by_muown as scale_by_muown
 from gradchain.optimizers.matrix.namo import (
     namo as namo,
     namo_d as namo_d,
@@ -170,14 +166,24 @@ from gradchain.optimizers.matrix.scion import (
     scale_by_scion as scale_by_scion,
     scion as scion,
 )
+from gradchain.optimizers.matrix.shampoo import (
+    scale_by_shampoo as scale_by_shampoo,
+    shampoo as shampoo,
+)
 from gradchain.optimizers.matrix.sink_gd import (
     scale_by_sink_gd as scale_by_sink_gd,
     sink_gd as sink_gd,
 )
+from gradchain.optimizers.matrix.soap import scale_by_soap as scale_by_soap, soap as soap
 from gradchain.optimizers.matrix.spectral_descent import (
     polargrad as polargrad,
     scale_by_polargrad as scale_by_polargrad,
     spectral_descent as spectral_descent,
+)
+from gradchain.optimizers.matrix.splus import (
+    scale_by_mean_side as scale_by_mean_side,
+    scale_by_splus as scale_by_splus,
+    splus as splus,
 )
 from gradchain.optimizers.momo import (
     momo as momo,
@@ -400,6 +406,7 @@ from gradchain.wrappers.graft import graft as graft
 from gradchain.wrappers.groups import freeze as freeze, groups as groups
 from gradchain.wrappers.guards import bad_leaf as bad_leaf, skip_nonfinite as skip_nonfinite
 from gradchain.wrappers.hyperball import hyperball as hyperball, on_sphere as on_sphere
+from gradchain.wrappers.in_eigenbasis import in_eigenbasis as in_eigenbasis
 from gradchain.wrappers.lazy import lazy_rows as lazy_rows
 from gradchain.wrappers.lookahead import lookahead as lookahead
 from gradchain.wrappers.loss_scale import (

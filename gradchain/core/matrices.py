@@ -183,6 +183,11 @@ class PerMatrix(Lift):
                 return (m, n), of
         return None
 
+    def stacks(self, folds: list[Fold | None], dtypes: list[jnp.dtype]) -> list[Stack]:
+        """The batches, and the leaves of each with their folds."""
+        own = lambda batch: [(i, folds[i]) for i in batch.leaves]
+        return [Stack(self, batch, own(batch)) for batch in self.batches(folds, dtypes)]
+
     @classmethod
     def run(
         cls,
@@ -195,14 +200,14 @@ class PerMatrix(Lift):
         (stage,), (state,) = stages, states
         flags, slots = chosen(stage, columns), slot_columns(stage, columns, state)
         folds = stage.body.folds(columns.updates, columns.g, flags)
-        shape_of = lambda slot, i: _slot_shape(slot, columns.g[i].shape, folds[i])
+        shape_of = lambda slot, i: slot_shape(slot, columns.g[i].shape, folds[i])
         check_slots(stage, slots, flags, columns, shape_of)
         columns = columns.with_g(list(columns.g))
         dtypes = [_dtype(g, p) for g, p in zip(columns.g, columns.p, strict=True)]
         first, last = 0, None
         for batch in stage.body.batches(folds, dtypes):
             own = [(i, folds[i]) for i in batch.leaves]
-            run = Running(stage, batch, own)
+            run = Running(stage.in_precision_of(batch.dtype), batch, own, stage)
             last = run.update(columns, slots, extra, first, last)
             first += sum(run.counts)
         return columns, [{k: columns.tree(v) for k, v in slots.items()}]
@@ -222,67 +227,23 @@ def _dtype(g: Leaf, p: Leaf) -> jnp.dtype:
     return compute_dtype(g.dtype, g.dtype if p is None else p.dtype)
 
 
-def _slot_shape(slot: Slot, param: Shape, fold: Fold) -> Shape | None:
+def slot_shape(slot: Slot, param: Shape, fold: Fold | None) -> Shape | None:
     """The shape of a slot for all matrices."""
-    own = slot.shape(fold.matrix)
-    return None if own is None else whole_shape(slot, param, fold.lead, own)
+    own = None if fold is None else slot.shape(fold.matrix)
+    return None if fold is None or own is None else whole_shape(slot, param, fold.lead, own)
 
 
 @dataclass
-class Running:
-    """A rule at work on one batch.
+class Stack:
+    """The matrices of the leaves of one batch, in one array."""
 
-    The matrices of its leaves are stacked, and the results put back in their places.
-    """
-
-    stage: Stage
+    body: PerMatrix
     batch: Batch
     leaves: list[tuple[int, Fold]]
 
     def __post_init__(self):
-        self.body = self.stage.in_precision_of(self.batch.dtype)
         self.counts = [fold.count for _, fold in self.leaves]
         self.cuts = list(itertools.accumulate(self.counts))[:-1]
-
-    def update(
-        self,
-        columns: Columns,
-        slots: dict[str, list[Any]],
-        extra: dict[str, Any],
-        first: int,
-        last: jax.Array | None,
-    ) -> jax.Array:
-        """Replace updates and slots in their columns.
-
-        Args:
-            columns: updates and parameters.
-            slots: the leaves of each slot.
-            extra: the extra arguments.
-            first: the number of matrices in batches before.
-            last: an update of the batch before, for which this one waits if it decomposes.
-
-        Returns:
-            The updates of this batch.
-        """
-        stage, (_, dtype, _) = self.stage, self.batch
-        kinds = self.body.slots
-        u = self.stack(columns.g, like_param).astype(dtype)
-        if self.body.decomposes and last is not None:
-            u = in_turn(u, last)
-        old = {
-            k: self.stack(column, kinds[k]) for k, column in slots.items() if self.holds(column)
-        }
-        p = self.stack(columns.p, like_param).astype(dtype) if self.holds(columns.p) else None
-        given = {"g": u, "s": old, "p": p}
-        given["place"] = first + np.arange(sum(self.counts), dtype=np.int32)
-        sides = [fold.matrix for _, fold in self.leaves]
-        given["sides"] = np.repeat(sides, self.counts, axis=0)
-        made, new = self.body.call(stage, dtype, extra, **given)
-        self.put_back(columns.g, like_param, as_made(stage, "an update", made, u, dtype))
-        for k, x in old.items():
-            fits = as_made(stage, f"slot {k!r}", new[k], x, x.dtype)
-            self.put_back(slots[k], kinds[k], fits)
-        return made
 
     def holds(self, column: list[Leaf]) -> bool:
         """Whether there are parameters, or such matrices have a slot."""
@@ -324,6 +285,56 @@ class Running:
         m, n = fold.matrix[::-1] if is_turned else fold.matrix
         x = x[:, :m, :n]
         return fold.close(jnp.swapaxes(x, -1, -2) if is_turned else x)
+
+
+@dataclass
+class Running(Stack):
+    """A rule at work on one batch.
+
+    The matrices of its leaves are stacked, and the results put back in their places.
+    """
+
+    stage: Stage
+
+    def update(
+        self,
+        columns: Columns,
+        slots: dict[str, list[Any]],
+        extra: dict[str, Any],
+        first: int,
+        last: jax.Array | None,
+    ) -> jax.Array:
+        """Replace updates and slots in their columns.
+
+        Args:
+            columns: updates and parameters.
+            slots: the leaves of each slot.
+            extra: the extra arguments.
+            first: the number of matrices in batches before.
+            last: an update of the batch before, for which this one waits if it decomposes.
+
+        Returns:
+            The updates of this batch.
+        """
+        stage, (_, dtype, _) = self.stage, self.batch
+        kinds = self.body.slots
+        u = self.stack(columns.g, like_param).astype(dtype)
+        if self.body.decomposes and last is not None:
+            u = in_turn(u, last)
+        old = {
+            k: self.stack(column, kinds[k]) for k, column in slots.items() if self.holds(column)
+        }
+        p = self.stack(columns.p, like_param).astype(dtype) if self.holds(columns.p) else None
+        given = {"g": u, "s": old, "p": p}
+        given["place"] = first + np.arange(sum(self.counts), dtype=np.int32)
+        sides = [fold.matrix for _, fold in self.leaves]
+        given["sides"] = np.repeat(sides, self.counts, axis=0)
+        made, new = self.body.call(stage, dtype, extra, **given)
+        self.put_back(columns.g, like_param, as_made(stage, "an update", made, u, dtype))
+        for k, x in old.items():
+            fits = as_made(stage, f"slot {k!r}", new[k], x, x.dtype)
+            self.put_back(slots[k], kinds[k], fits)
+        return made
 
 
 def _is_like(kind: Slot) -> bool:

@@ -15,7 +15,7 @@ from gradchain.core.lift import Lift, as_made, at_least, check_slots, chosen, sl
 from gradchain.core.restored import check_numbers
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage
-from gradchain.core.types import Params, State, Where
+from gradchain.core.types import Params, Shape, State, Where
 from gradchain.numerics.arithmetic import compute_dtype, real_dtype
 from gradchain.tree.mapping import real_dtype_of
 from gradchain.tree.selecting import keep_leaves, select
@@ -46,6 +46,10 @@ class PerTree(Lift):
 
         return {name: make(slot) for name, slot in self.slots.items()}
 
+    def shapes_in(self, columns: Columns) -> Callable[[Slot, int], Shape | None] | None:
+        """The shapes of slots by place, if a leaf's own does not say."""
+        return None
+
     @classmethod
     def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
         """See ``Body``."""
@@ -65,7 +69,7 @@ class PerTree(Lift):
             declared = {k: _of_tree(slot, seen) for k, slot in declared.items()}
         check_numbers(stage.name, {k: own[k] for k in own.keys() & numbers}, declared)
         before = slot_columns(stage, columns, {k: v for k, v in own.items() if k not in numbers})
-        check_slots(stage, before, flags, columns)
+        check_slots(stage, before, flags, columns, body.shapes_in(columns))
         g, old = keep(columns.g), {k: keep(column) for k, column in before.items()}
         s = {k: up(old[k]) if k in old else at_least(v, real) for k, v in own.items()}
         p = None if columns.params is None else up(keep(columns.p))

@@ -94,6 +94,17 @@ class Refresh(Call):
         return _one_by_one(fresh, parts, old, is_due)
 
 
+def at_start(
+    fresh: Callable[[Parts], Parts],
+    parts: Parts,
+    old: Parts,
+    count: jax.Array,
+) -> Parts:
+    """``fresh(parts)`` at the first update, and ``old`` at all others."""
+    parts, old = lax.stop_gradient((parts, old))
+    return _in_one_turn(fresh, parts, old, count == 0)
+
+
 def _in_one_turn(
     fresh: Callable[[Parts], Parts], parts: Parts, old: Parts, is_due: jax.Array
 ) -> Parts:

@@ -37,6 +37,7 @@ NAMES = (
     | vars(gc.schedules)
     | vars(gc.constraints)
     | vars(gc.penalties)
+    | vars(gc.refresh)
     | vars(user_transforms)
 )
 

@@ -17,6 +17,7 @@ import pytest
 import gradchain as gc
 from gradchain.curvature.damped import solve_dense, solve_semidefinite
 from gradchain.minimization.fit import _estimate
+from gradchain.numerics.matrix_roots import inverse_root
 from gradchain.searches.damping import damped_step, step_within
 from tests.support.jaxprs import decompositions_at_once
 
@@ -34,6 +35,11 @@ def updated(tx, **extra):
         return tx.update(2 * p, tx.init(p), p, **extra)[0]
 
     return step
+
+
+def stepped(tx):
+    """The new state too: at the first step the update may need no decomposition."""
+    return lambda p: tx.update(2 * p, tx.init(p), p)
 
 
 def loss(p):
@@ -76,6 +82,11 @@ CASES = {
         lambda j: gc.least_squares(lambda p: j @ p - 1.0, SCALES).params,
     ],
     "transforms/isospectral.py": [updated(gc.isospectral("*"))],
+    "numerics/matrix_roots.py": [
+        lambda x: inverse_root(x.T[None] @ x, 4.0),
+        stepped(gc.scale_by_soap(where="*")),
+        *(stepped(gc.scale_by_shampoo(roots=roots, where="*")) for roots in ("eigh", "qr")),
+    ],
     "wrappers/low_rank.py": [updated(gc.low_rank(gc.scale_by_adam(), rank=2))],
 }
 

@@ -219,6 +219,7 @@ WHY = {
     ("scale_by_adahessian-power", "adaptive"): "as scale_by_adahessian",
     ("scale_by_momo", "adaptive"): "so it is only where gradients are large beside the loss",
     ("scale_by_trust_ratio", "adaptive"): "it takes decayed weights for a part of the direction",
+    ("soap", "step"): "elements of a matrix need not have the signs of the gradient's",
     ("project", "adaptive"): "what is far outside goes to the same point of the boundary",
     ("project-box", "adaptive"): "as project",
     ("scale_by_stable_spam", "momentum"): "this row forgets it every three steps",

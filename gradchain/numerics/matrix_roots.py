@@ -1,0 +1,239 @@
+r"""Inverse roots and eigenbases of positive matrices.
+
+All functions take batches ``(k, n, n)`` of symmetric (complex: Hermitian) matrices with no
+eigenvalue below 0, of any size: each is divided by a power of two before, so that powers of its
+eigenvalues are in range.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradchain.numerics.arithmetic import abs2, power_of_two
+from gradchain.numerics.polar import adjoint, identity_like, multiply
+
+#: Ways to find inverse roots; see ``inverse_root``.
+ROOTS = ("eigh", "newton", "higher_order")
+_ORDER = 3  # of the iterations of "higher_order"
+_MOST = 100  # steps of an iteration; 30 are enough for a condition of 1e6
+
+
+class Scaled(NamedTuple):
+    """Matrices near 1 in size, and the powers of two that were taken out."""
+
+    matrix: jax.Array
+    unit: jax.Array
+    is_zero: jax.Array
+
+
+def inverse_root(
+    x: jax.Array,
+    order: float,
+    method: str = "eigh",
+    ridge: float | jax.Array = 0.0,
+    eps: float | jax.Array = 0.0,
+) -> jax.Array:
+    r"""The inverse root :math:`(X + \epsilon I)^{-1/p}`.
+
+    What has no inverse is left out: eigenvalues that are 0 up to rounding stay 0, and so does a
+    matrix of zeros. Iterations cannot tell them, and take the rounding error for the least
+    eigenvalue.
+
+    Args:
+        x: a batch of matrices.
+        order: :math:`p`; an integer for iterations.
+        method: ``"eigh"``, by eigenvalues; ``"newton"``, by products alone: the coupled Newton
+            iteration; ``"higher_order"``, the same with polynomials of degree 2, which takes fewer
+            steps.
+        ridge: is added to the diagonal, in units of the largest eigenvalue (for iterations of a
+            bound of it, the largest sum of a row).
+        eps: is added to the diagonal, in the units of ``x``.
+
+    Raises:
+        ValueError: if an iteration is asked for a root that is not an integer.
+    """
+    matrix, unit, is_zero = _in_range(x)
+    eps = eps / unit
+    if method == "eigh":
+        basis, values = eigenbasis(matrix)
+        root = from_eigenvalues(basis, values, order, ridge, eps)
+    else:
+        degree = 2 if method == "newton" else _ORDER
+        root = _coupled(matrix, _integer(order), degree, ridge, eps)
+    return jnp.where(is_zero, 0.0, root * unit ** (-1 / order))
+
+
+def from_eigenvalues(
+    basis: jax.Array,
+    values: jax.Array,
+    order: float,
+    ridge: float | jax.Array = 0.0,
+    eps: float | jax.Array = 0.0,
+) -> jax.Array:
+    """The inverse root of matrices whose eigenvalues are known.
+
+    Args:
+        basis: eigenvectors as columns.
+        values: their eigenvalues, ``(k, n)``.
+        order: as for ``inverse_root``.
+        ridge: as for ``inverse_root``.
+        eps: as for ``inverse_root``, with the shape ``(k, 1, 1)`` if it is an array.
+    """
+    powers = inverse_powers(values, order, ridge, eps)[..., None, :]
+    return multiply(basis * powers.astype(basis.dtype), adjoint(basis))
+
+
+def inverse_powers(
+    values: jax.Array,
+    order: float,
+    ridge: float | jax.Array = 0.0,
+    eps: float | jax.Array = 0.0,
+) -> jax.Array:
+    """Eigenvalues, ``(k, n)``, to the power of ``-1 / order``; 0 for those that are 0."""
+    values = jnp.maximum(values, 0.0)
+    largest = jnp.max(values, -1, keepdims=True)
+    added = ridge * largest + jnp.reshape(jnp.asarray(eps, values.dtype), (-1, 1))
+    made = values + added
+    least = jnp.finfo(values.dtype).eps * values.shape[-1] * largest
+    is_zero = made <= least
+    return jnp.where(is_zero, 0.0, jnp.where(is_zero, 1.0, made) ** (-1 / order))
+
+
+def eigenbasis(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Eigenvectors as columns and their eigenvalues, the largest first."""
+    matrix, unit, _ = _in_range(x)
+    values, basis = jnp.linalg.eigh(matrix)
+    return jnp.flip(basis, -1), jnp.flip(values, -1) * unit[..., 0]
+
+
+def refined_eigenbasis(
+    x: jax.Array,
+    basis: jax.Array,
+    is_sorted: bool = True,
+) -> tuple[jax.Array, jax.Array | None]:
+    """One power iteration from a basis near the eigenvectors.
+
+    Columns are sorted by their estimated eigenvalues, the largest first, multiplied by the matrix
+    and made orthogonal by a QR decomposition. For a matrix of zeros the basis stays.
+
+    Args:
+        x: a batch of matrices.
+        basis: orthogonal columns.
+        is_sorted: whether columns are sorted; else they stay in their order.
+
+    Returns:
+        The basis, and the order by which columns were sorted, ``(k, n)``, or ``None``.
+    """
+    matrix, _, is_zero = _in_range(x)
+    order = None
+    if is_sorted:
+        order = jnp.argsort(-estimated_eigenvalues(matrix, basis), axis=-1)
+        basis = jnp.take_along_axis(basis, order[..., None, :], -1)
+    made, _ = jnp.linalg.qr(multiply(matrix, basis))
+    return jnp.where(is_zero, basis, made), order
+
+
+def estimated_eigenvalues(x: jax.Array, basis: jax.Array) -> jax.Array:
+    """The squared lengths along the columns of a basis, ``q* X q``."""
+    return jnp.sum((jnp.conj(basis) * multiply(x, basis)).real, -2)
+
+
+def off_diagonal_share(x: jax.Array, basis: jax.Array) -> jax.Array:
+    """The share of a matrix off the diagonal in a basis, ``(k,)``: 0 for eigenvectors."""
+    matrix, _, is_zero = _in_range(x)
+    inside = estimated_eigenvalues(matrix, basis)
+    whole = jnp.sum(abs2(matrix), (-2, -1))
+    outside = jnp.maximum(whole - jnp.sum(jnp.square(inside), -1), 0.0)
+    share = jnp.sqrt(outside / jnp.where(whole > 0, whole, 1.0))
+    return jnp.where(is_zero[:, 0, 0], 0.0, share)
+
+
+def _in_range(x: jax.Array) -> Scaled:
+    """Matrices divided by a power of two near their largest element."""
+    largest = jnp.max(jnp.abs(x), (-2, -1), keepdims=True)
+    unit = power_of_two(largest)
+    return Scaled(x / unit, unit, largest == 0)
+
+
+def _integer(order: float) -> int:
+    if order != int(order):
+        raise ValueError(
+            f"matrix roots: an iteration has no root of order {order}; use method='eigh'."
+        )
+    return int(order)
+
+
+def _coupled(
+    x: jax.Array,
+    order: int,
+    degree: int,
+    ridge: float | jax.Array,
+    eps: float | jax.Array,
+) -> jax.Array:
+    """The coupled iteration, until no matrix comes nearer.
+
+    ``M`` goes to the identity, and ``Y`` to the root: both are multiplied by a polynomial of ``M``
+    that is near ``M^(-1/order)``.
+    """
+    one = identity_like(x)
+    bound = jnp.max(jnp.sum(jnp.abs(x), -1, keepdims=True), -2, keepdims=True)
+    least = 2 * jnp.finfo(x.dtype).eps * x.shape[-1] ** 0.5
+    x = x + (jnp.maximum(ridge, least) * bound + eps) * one
+    # The largest eigenvalue is below the trace, and the first step may be Newton's for all orders.
+    trace = jnp.trace(x, axis1=-2, axis2=-1).real[..., None, None]
+    scale = 1 / jnp.where(trace > 0, trace, 1.0)
+    start = _step(2, order, scale * x, scale ** (1 / order) * one)
+    zero = jnp.zeros((), jnp.int32)
+    carry = (zero, *start, _distance(start[0]), jnp.ones(len(x), bool))
+    return lax.while_loop(_goes_on, functools.partial(_turn, degree, order), carry)[2]
+
+
+def _goes_on(carry: tuple) -> jax.Array:
+    return (carry[0] < _MOST) & jnp.any(carry[4])
+
+
+def _turn(degree: int, order: int, carry: tuple) -> tuple:
+    """One step of those matrices that still come nearer."""
+    i, m, y, error, is_open = carry
+    new_m, new_y = _step(degree, order, m, y)
+    new_error = _distance(new_m)
+    # Far from the end the error stays near 1 for some steps, give or take rounding.
+    is_nearer = (new_error < error) | ((new_error < 1.2 * error) & (error > 1e-3))
+    is_open = is_open & is_nearer
+    keep = lambda new, old: jnp.where(is_open[:, None, None], new, old)
+    error = jnp.where(is_open, new_error, error)
+    return i + 1, keep(new_m, m), keep(new_y, y), error, is_open
+
+
+def _step(
+    degree: int,
+    order: int,
+    m: jax.Array,
+    y: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """The series of ``(I - R)^(-1/order)`` in ``R = I - M``, cut off."""
+    one = identity_like(m)
+    rest, factor = one - m, one
+    for i in range(degree - 1, 0, -1):
+        # The ratio of a coefficient of the series to the one before.
+        factor = one + (1 + (i - 1) * order) / (i * order) * multiply(rest, factor)
+    return multiply(_power(factor, order), m), multiply(y, factor)
+
+
+def _power(x: jax.Array, exponent: int) -> jax.Array:
+    """A power by repeated squares."""
+    if exponent == 1:
+        return x
+    half = _power(x, exponent // 2)
+    square = multiply(half, half)
+    return multiply(square, x) if exponent % 2 else square
+
+
+def _distance(m: jax.Array) -> jax.Array:
+    """How far matrices are from the identity."""
+    return jnp.max(jnp.abs(m - identity_like(m)), (-2, -1))
