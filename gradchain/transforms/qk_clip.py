@@ -14,7 +14,7 @@ from gradchain.core.transformation import transform
 from gradchain.core.trees import treewise
 from gradchain.core.types import Glob, Shape
 from gradchain.numerics.roots import power
-from gradchain.tree.paths import flatten, flatten_like, named_leaves
+from gradchain.tree.paths import Leaf, flatten, flatten_like, named_leaves
 
 
 @transform(roles="final")
@@ -68,19 +68,31 @@ def qk_clip(
         for glob, logits in max_logits.items():
             logits = jnp.asarray(logits).astype(dtype)
             is_over = (logits > threshold) & jnp.isfinite(logits)
-            gamma = jnp.where(is_over, threshold / jnp.where(is_over, logits, 1.0), 1.0)
+            gamma = jnp.where(
+                is_over,
+                threshold / jnp.where(is_over, logits, 1.0),
+                1.0,
+            )
             if _is_part(path, glob, query):
                 return power(gamma, balance)
             if _is_part(path, glob, key):
-                return power(_least_of_groups(glob, gamma, queries_per_key), 1 - balance)
+                return power(
+                    _least_of_groups(glob, gamma, queries_per_key),
+                    1 - balance,
+                )
         return None
 
     def rule(g, p, max_logits):
         paths = [path for path, _ in named_leaves(g)]
         _check_globs(paths, max_logits, (query, key))
         leaves, treedef = flatten(g)
-        made = []
-        for path, u, x in zip(paths, leaves, flatten_like(treedef, p), strict=True):
+        made: list[Leaf] = []
+        for path, u, x in zip(
+            paths,
+            leaves,
+            flatten_like(treedef, p),
+            strict=True,
+        ):
             factor = None if u is None else factor_of(path, max_logits, u.real.dtype)
             if factor is not None:
                 factor = _beside(path, factor, u.shape)
@@ -115,7 +127,10 @@ def _least_of_groups(module: Glob, gamma: jax.Array, size: int) -> jax.Array:
             f"qk_clip: max_logits[{module!r}] has {heads} heads, which are not groups of"
             f" queries_per_key={size}."
         )
-    return jnp.min(gamma.reshape(*gamma.shape[:-1], heads // size, size), axis=-1)
+    return jnp.min(
+        gamma.reshape(*gamma.shape[:-1], heads // size, size),
+        axis=-1,
+    )
 
 
 def _beside(path: str, factor: jax.Array, shape: Shape) -> jax.Array:
@@ -132,6 +147,19 @@ def _beside(path: str, factor: jax.Array, shape: Shape) -> jax.Array:
             f"qk_clip: {path!r} of shape {list(shape)} has not the heads of max_logits, of shape"
             f" {list(factor.shape)}."
         )
-    wide = factor if is_apart else jnp.repeat(factor, shape[place] // heads, axis=-1)
+    wide = (
+        factor
+        if is_apart
+        else jnp.repeat(
+            factor,
+            shape[place] // heads,
+            axis=-1,
+        )
+    )
     between, after = place - depth, len(shape) - place - 1
-    return wide.reshape(*layers, *(1,) * between, shape[place], *(1,) * after)
+    return wide.reshape(
+        *layers,
+        *(1,) * between,
+        shape[place],
+        *(1,) * after,
+    )

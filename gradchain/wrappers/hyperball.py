@@ -61,8 +61,16 @@ def hyperball(
 
     def step(u, p, radius):
         rate = -uphill * learning_rate
-        relative = bringing(length_over(u, axis), rate * radius).times(u)
-        return _kept(jnp.where(radius == 0, rate * u, relative), p, radius, axis)
+        relative = bringing(
+            length_over(u, axis),
+            rate * radius,
+        ).times(u)
+        return _kept(
+            jnp.where(radius == 0, rate * u, relative),
+            p,
+            radius,
+            axis,
+        )
 
     def rule(g, s, p, inner):
         u, new = inner(g, s["inner"], p)
@@ -114,7 +122,11 @@ def on_sphere(
     def along(x, p, radius):
         if p is None:  # the slot of a leaf without a gradient
             return x
-        return jnp.where(radius == 0, x, tangent(x, p, axis))
+        return jnp.where(
+            radius == 0,
+            x,
+            tangent(x, p, axis),
+        )
 
     def rule(g, s, p, inner):
         flat = lambda tree: map_leaves(along, tree, p, s["radius"])
@@ -122,7 +134,12 @@ def on_sphere(
         for path in moments:
             state = _changed(state, path, flat)
         u, new = inner(flat(g), state, p)
-        step = lambda u, p, r: _kept(-uphill * learning_rate * u, p, r, axis)
+        step = lambda u, p, r: _kept(
+            -uphill * learning_rate * u,
+            p,
+            r,
+            axis,
+        )
         return map_leaves(step, u, p, s["radius"]), {"radius": s["radius"], "inner": new}
 
     locality = "leaf" if axis is None else "matrix"
@@ -138,7 +155,11 @@ def _kept(
     """A step, pulled back to the radius unless that is 0."""
     change, direction = after_step(p, step, axis)
     drift = radius - length_over(p, axis).number
-    return jnp.where(radius == 0, step, step + (drift - change) * direction)
+    return jnp.where(
+        radius == 0,
+        step,
+        step + (drift - change) * direction,
+    )
 
 
 def _radius(axis: int | tuple[int, ...] | None) -> Slot:
@@ -170,4 +191,10 @@ def _changed(state: State, path: tuple[str, ...], function: Callable[..., State]
     """A state with one part replaced by a function of it."""
     if not path:
         return function(state)
-    return state | {path[0]: _changed(state[path[0]], path[1:], function)}
+    return state | {
+        path[0]: _changed(
+            state[path[0]],
+            path[1:],
+            function,
+        )
+    }

@@ -81,19 +81,40 @@ def lookahead(
     def rule(g, s, p, count, inner):
         meet = remainder(increment(count), sync_period) == 0
         u, new = inner(g, s["inner"], p)
-        ahead = map_leaves(lambda u, p, slow: (p - slow) + u, u, p, s["slow_params"])
+        ahead = map_leaves(
+            lambda u, p, slow: (p - slow) + u,
+            u,
+            p,
+            s["slow_params"],
+        )
         way, own = ahead, {}
         if momentum is not None:
-            both = map_leaves(lambda d, m: outer(d, m, meet), ahead, s["momentum"])
+            both = map_leaves(
+                lambda d, m: outer(d, m, meet),
+                ahead,
+                s["momentum"],
+            )
             way, own["momentum"] = both
 
         def back(u, d, way):
             if momentum is None:
-                return jnp.where(meet, u - (1 - slow_step_size) * d, u)
-            return jnp.where(meet, u - d + slow_step_size * way, u)
+                return jnp.where(
+                    meet,
+                    u - (1 - slow_step_size) * d,
+                    u,
+                )
+            return jnp.where(
+                meet,
+                u - d + slow_step_size * way,
+                u,
+            )
 
         def follow(way, slow):
-            return jnp.where(meet, slow + slow_step_size * way, slow)
+            return jnp.where(
+                meet,
+                slow + slow_step_size * way,
+                slow,
+            )
 
         u = map_leaves(back, u, ahead, way)
         slow = map_leaves(follow, way, s["slow_params"])
