@@ -212,7 +212,7 @@ class PerMatrix(Lift):
 
 
 def _opened(fold: Fold, last: jax.Array | None) -> Callable[[jax.Array], jax.Array]:
-    """Makes the matrices of a leaf, after another array if there is one."""
+    """Makes the matrices of a leaf, after another array."""
     if last is None or not last.size:
         return fold.open
     return lambda x: fold.open(in_turn(x, last))

@@ -12,9 +12,9 @@ from gradchain.core.ranges import Fraction, Positive, StaticPositiveInt
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.trees import treewise
-from gradchain.core.types import Glob, Shape
+from gradchain.core.types import Glob, Numeric, Shape
 from gradchain.numerics.roots import power
-from gradchain.tree.paths import Leaf, flatten, flatten_like, named_leaves
+from gradchain.tree.paths import flatten, flatten_like, named_leaves
 
 
 @transform(roles="final")
@@ -61,46 +61,36 @@ def qk_clip(
         [ 0.  -0.5]
     """
 
-    def factor_of(
-        path: str, max_logits: Mapping[Glob, jax.Array], dtype: jnp.dtype
-    ) -> jax.Array | None:
-        """The factors of the heads of a leaf; ``None``: it has none."""
+    def factor_of(path, max_logits, dtype):
         for glob, logits in max_logits.items():
-            logits = jnp.asarray(logits).astype(dtype)
-            is_over = (logits > threshold) & jnp.isfinite(logits)
-            gamma = jnp.where(
-                is_over,
-                threshold / jnp.where(is_over, logits, 1.0),
-                1.0,
-            )
+            gamma = _shrinking(jnp.asarray(logits).astype(dtype), threshold)
             if _is_part(path, glob, query):
                 return power(gamma, balance)
             if _is_part(path, glob, key):
-                return power(
-                    _least_of_groups(glob, gamma, queries_per_key),
-                    1 - balance,
-                )
+                return power(_least_of_groups(glob, gamma, queries_per_key), 1 - balance)
         return None
+
+    def shrunk(path, u, x, max_logits):
+        factor = None if u is None else factor_of(path, max_logits, u.real.dtype)
+        if factor is None:
+            return u
+        factor = _beside(path, factor, u.shape)
+        return factor * u - (1 - factor) * x
 
     def rule(g, p, max_logits):
         paths = [path for path, _ in named_leaves(g)]
         _check_globs(paths, max_logits, (query, key))
         leaves, treedef = flatten(g)
-        made: list[Leaf] = []
-        for path, u, x in zip(
-            paths,
-            leaves,
-            flatten_like(treedef, p),
-            strict=True,
-        ):
-            factor = None if u is None else factor_of(path, max_logits, u.real.dtype)
-            if factor is not None:
-                factor = _beside(path, factor, u.shape)
-                u = factor * u - (1 - factor) * x
-            made.append(u)
-        return treedef.unflatten(made)
+        rows = zip(paths, leaves, flatten_like(treedef, p), strict=True)
+        return treedef.unflatten([shrunk(*row, max_logits) for row in rows])
 
     return treewise(rule)
+
+
+def _shrinking(logits: jax.Array, threshold: Numeric) -> jax.Array:
+    """The factors, at most 1, that bring logits down."""
+    is_over = (logits > threshold) & jnp.isfinite(logits)
+    return jnp.where(is_over, threshold / jnp.where(is_over, logits, 1.0), 1.0)
 
 
 def _is_part(path: str, module: Glob, name: str) -> bool:

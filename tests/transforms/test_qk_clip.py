@@ -53,9 +53,7 @@ def test_errors_name_the_module():
     good = module((3, 2, 4), (3, 2, 4), (1,))
     with pytest.raises(ValueError, match="no parameter is called 'attention/q'; the arguments"):
         clipped(good, [1.0, 1.0], gc.qk_clip(query="q"))
-    with pytest.raises(
-        ValueError, match=r"'attention/query/kernel' of shape \[3, 2, 4\] has not"
-    ):
+    with pytest.raises(ValueError, match=r"'attention/key/kernel' of shape \[3, 2, 4\] has not"):
         clipped(good, [1.0, 1.0, 1.0])
     with pytest.raises(
         ValueError, match=r"has 2 heads, which are not groups of queries_per_key=4"
