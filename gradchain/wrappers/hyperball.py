@@ -1,4 +1,4 @@
-"""Steps on spheres: weights whose norms stay those of the start."""
+"""Steps on spheres: weights whose norms stay."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _kept(
     radius: jax.Array,
     axis: int | tuple[int, ...] | None,
 ) -> jax.Array:
-    """A step, pulled back to the radius unless that is 0."""
+    """A step, pulled back to the radius."""
     change, direction = after_step(p, step, axis)
     drift = radius - length_over(p, axis).number
     return jnp.where(
@@ -180,7 +180,7 @@ def _radius(axis: int | tuple[int, ...] | None) -> Slot:
 
 
 def _moments(tx: GradientTransformation) -> Iterator[tuple[str, ...]]:
-    """The places in a state of slots that are like a gradient."""
+    """The places of slots that are like a gradient."""
     for part in walk(tx):
         for name, slot in getattr(part.body, "slots", {}).items():
             if slot.relation == "like_param" and not (slot.real or slot.copy):
@@ -188,7 +188,7 @@ def _moments(tx: GradientTransformation) -> Iterator[tuple[str, ...]]:
 
 
 def _changed(state: State, path: tuple[str, ...], function: Callable[..., State]) -> State:
-    """A state with one part replaced by a function of it."""
+    """A state with one part replaced."""
     if not path:
         return function(state)
     return state | {

@@ -1,4 +1,4 @@
-"""Random masks of updates, by how well gradients agree with momentum."""
+"""Random masks of updates, by agreement with momentum."""
 
 from __future__ import annotations
 
