@@ -426,28 +426,11 @@ from gradchain.wrappers.tunable import tunable as tunable
 
 __version__ = "0.1.0"
 
-_PUBLIC_ROOMS = frozenset(
-    [
-        "as_optax",
-        "checkpoints",
-        "constraints",
-        "curvature",
-        "inspection",
-        "losses",
-        "minimization",
-        "numerics",
-        "penalties",
-        "plot",
-        "projections",
-        "refresh",
-        "schedules",
-        "searches",
-        "slots",
-        "telemetry",
-        "training",
-        "tree",
-    ]
-)
+_ROOMS = """
+as_optax checkpoints constraints curvature inspection losses minimization numerics penalties plot
+projections refresh schedules searches slots telemetry training tree
+"""
+_PUBLIC_ROOMS = frozenset(_ROOMS.split())
 
 
 def __dir__() -> list[str]:

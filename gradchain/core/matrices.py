@@ -105,11 +105,14 @@ class PerMatrix(Lift):
         )
 
         def make(slot: Slot) -> Tree:
-            made, last = [], None
+            made: list[Leaf] = []
+            last = None
             for x, f in zip(leaves, folds, strict=True):
-                seen = f and _opened(f, last)
-                made.append(f and first_value(slot, x, f.lead, f.matrix, seen))
-                last = made[-1] if self.decomposes and made[-1] is not None else last
+                if f is None:
+                    made.append(None)
+                    continue
+                made.append(first_value(slot, x, f.lead, f.matrix, _opened(f, last)))
+                last = made[-1] if self.decomposes else None
             return treedef.unflatten(made)
 
         return {name: make(slot) for name, slot in self.slots.items()}
@@ -214,7 +217,7 @@ class PerMatrix(Lift):
 
 
 def _opened(fold: Fold, last: jax.Array | None) -> Callable[[jax.Array], jax.Array]:
-    """Makes the matrices of a leaf, after another array if there is one."""
+    """Makes the matrices of a leaf, after another array."""
     if last is None or not last.size:
         return fold.open
     return lambda x: fold.open(in_turn(x, last))

@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import jax
-
 from gradchain.core.grams import gram_shape
 from gradchain.core.types import Params, Shape
 
@@ -38,7 +36,7 @@ class Slot:
     fill: Any = 0.0
     packed: bool = False
     copy: bool = False
-    start: Callable[[jax.Array], jax.Array] | None = None
+    start: Callable[[Any], Any] | None = None
     integer: bool = False
     exists: Callable[[Shape], bool] | None = None
 

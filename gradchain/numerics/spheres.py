@@ -1,4 +1,4 @@
-"""Spheres: how a step changes a norm, and what of it is tangent.
+"""Spheres: changes of norms by steps, and tangents.
 
 ``dims`` are the dimensions of one point; ``None``: the whole array is one.
 """
@@ -16,7 +16,7 @@ from gradchain.numerics.reductions import total, total_along
 
 
 def length_over(x: jax.Array, dims: int | tuple[int, ...] | None) -> Length:
-    """The length of each point; dimensions of one point are kept."""
+    """The length of each point; its dimensions are kept."""
     return length_of(x, _sum_over(dims))
 
 
@@ -25,7 +25,7 @@ def after_step(
     u: jax.Array,
     dims: int | tuple[int, ...] | None,
 ) -> tuple[jax.Array, jax.Array]:
-    r"""The change of the norm by a step, and the direction after it.
+    r"""The change of the norm, and the new direction.
 
     The change is :math:`\langle 2p + u, u \rangle / (\lVert p \rVert + \lVert p + u \rVert)`, which
     is accurate where the step is small. The direction of zero is zero.
@@ -43,7 +43,7 @@ def after_step(
 
 
 def tangent(x: jax.Array, p: jax.Array, dims: int | tuple[int, ...] | None) -> jax.Array:
-    """The part of ``x`` that is orthogonal to the point ``p``.
+    """The part of ``x`` orthogonal to ``p``.
 
     Example:
         >>> print(tangent(jnp.array([1.0, 2.0]), jnp.array([3.0, 0.0]), None))

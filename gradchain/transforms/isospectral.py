@@ -55,7 +55,10 @@ def isospectral(
         held = left * values[:, None, :].astype(p.dtype)
         return polar.multiply(held, right) - p, {"singular_values": values}
 
-    spectrum = shaped(lambda shape: (min(shape),))(real=True, start=_singular_values)
+    spectrum = shaped(lambda shape: (min(shape),))(
+        real=True,
+        start=_singular_values,
+    )
     return matrixwise(
         rule,
         matrices_in(where),

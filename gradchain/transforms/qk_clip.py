@@ -12,7 +12,7 @@ from gradchain.core.ranges import Fraction, Positive, StaticPositiveInt
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.trees import treewise
-from gradchain.core.types import Glob, Shape
+from gradchain.core.types import Glob, Numeric, Shape
 from gradchain.numerics.roots import power
 from gradchain.tree.paths import flatten, flatten_like, named_leaves
 
@@ -61,34 +61,36 @@ def qk_clip(
         [ 0.  -0.5]
     """
 
-    def factor_of(
-        path: str, max_logits: Mapping[Glob, jax.Array], dtype: jnp.dtype
-    ) -> jax.Array | None:
-        """The factors of the heads of a leaf; ``None``: it has none."""
+    def factor_of(path, max_logits, dtype):
         for glob, logits in max_logits.items():
-            logits = jnp.asarray(logits).astype(dtype)
-            is_over = (logits > threshold) & jnp.isfinite(logits)
-            gamma = jnp.where(is_over, threshold / jnp.where(is_over, logits, 1.0), 1.0)
+            gamma = _shrinking(jnp.asarray(logits).astype(dtype), threshold)
             if _is_part(path, glob, query):
                 return power(gamma, balance)
             if _is_part(path, glob, key):
                 return power(_least_of_groups(glob, gamma, queries_per_key), 1 - balance)
         return None
 
+    def shrunk(path, u, x, max_logits):
+        factor = None if u is None else factor_of(path, max_logits, u.real.dtype)
+        if factor is None:
+            return u
+        factor = _beside(path, factor, u.shape)
+        return factor * u - (1 - factor) * x
+
     def rule(g, p, max_logits):
         paths = [path for path, _ in named_leaves(g)]
         _check_globs(paths, max_logits, (query, key))
         leaves, treedef = flatten(g)
-        made = []
-        for path, u, x in zip(paths, leaves, flatten_like(treedef, p), strict=True):
-            factor = None if u is None else factor_of(path, max_logits, u.real.dtype)
-            if factor is not None:
-                factor = _beside(path, factor, u.shape)
-                u = factor * u - (1 - factor) * x
-            made.append(u)
-        return treedef.unflatten(made)
+        rows = zip(paths, leaves, flatten_like(treedef, p), strict=True)
+        return treedef.unflatten([shrunk(*row, max_logits) for row in rows])
 
     return treewise(rule)
+
+
+def _shrinking(logits: jax.Array, threshold: Numeric) -> jax.Array:
+    """The factors, at most 1, that bring logits down."""
+    is_over = (logits > threshold) & jnp.isfinite(logits)
+    return jnp.where(is_over, threshold / jnp.where(is_over, logits, 1.0), 1.0)
 
 
 def _is_part(path: str, module: Glob, name: str) -> bool:
@@ -115,7 +117,10 @@ def _least_of_groups(module: Glob, gamma: jax.Array, size: int) -> jax.Array:
             f"qk_clip: max_logits[{module!r}] has {heads} heads, which are not groups of"
             f" queries_per_key={size}."
         )
-    return jnp.min(gamma.reshape(*gamma.shape[:-1], heads // size, size), axis=-1)
+    return jnp.min(
+        gamma.reshape(*gamma.shape[:-1], heads // size, size),
+        axis=-1,
+    )
 
 
 def _beside(path: str, factor: jax.Array, shape: Shape) -> jax.Array:
@@ -132,6 +137,19 @@ def _beside(path: str, factor: jax.Array, shape: Shape) -> jax.Array:
             f"qk_clip: {path!r} of shape {list(shape)} has not the heads of max_logits, of shape"
             f" {list(factor.shape)}."
         )
-    wide = factor if is_apart else jnp.repeat(factor, shape[place] // heads, axis=-1)
+    wide = (
+        factor
+        if is_apart
+        else jnp.repeat(
+            factor,
+            shape[place] // heads,
+            axis=-1,
+        )
+    )
     between, after = place - depth, len(shape) - place - 1
-    return wide.reshape(*layers, *(1,) * between, shape[place], *(1,) * after)
+    return wide.reshape(
+        *layers,
+        *(1,) * between,
+        shape[place],
+        *(1,) * after,
+    )

@@ -99,8 +99,15 @@ def scale_by_trust_ratio(
         of_param = length(p).at_least(min_norm)
         of_update = length(g).at_least(min_norm)
         is_zero = (of_param.value == 0) | (of_update.value == 0)
-        factor = bringing(of_update.plus(eps), of_param.times(trust_coefficient))
-        return jnp.where(is_zero, g, factor.times(g))
+        factor = bringing(
+            of_update.plus(eps),
+            of_param.times(trust_coefficient),
+        )
+        return jnp.where(
+            is_zero,
+            g,
+            factor.times(g),
+        )
 
     return leafwise(rule, where)
 
@@ -142,6 +149,10 @@ def update_floor(
         least = length_over(p, axis).times(floor)
         size = length_over(g, axis)
         is_short = size.number < least.number
-        return jnp.where(is_short, bringing(size, least).times(g), g)
+        return jnp.where(
+            is_short,
+            bringing(size, least).times(g),
+            g,
+        )
 
     return leafwise(rule, where, whole=axis is not None)

@@ -52,7 +52,7 @@ def rademacher_like(key: chex.PRNGKey, tree: Tree) -> Tree:
 
 
 def uniform_like(key: chex.PRNGKey, tree: Tree) -> Tree:
-    """Random numbers in [0, 1), in the shapes of a tree of real numbers.
+    """Random numbers in [0, 1) like a tree.
 
     They are drawn as by ``normal_like``.
     """

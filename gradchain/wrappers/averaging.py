@@ -94,7 +94,10 @@ def average_weights(
         u, new = inner(g, s["inner"], p)
         step = minus(increment(count), start)
         counts = (step >= 0) & (remainder(step, every) == 0)
-        number = jnp.maximum(quotient(step, every) + 1, 1)
+        number = jnp.maximum(
+            quotient(step, every) + 1,
+            1,
+        )
         w, sums = weights(s, number.astype(t.dtype))
         otherwise = jnp.where(step < 0, 1.0, 0.0)
         w = jnp.where(counts, w, otherwise).astype(t.dtype)
@@ -143,10 +146,18 @@ def ema_nesterov(
 
     def rule(g, s, inner, p=None):
         u, new = inner(g, s["inner"], p)
-        follow = lambda u, e: ema(s["ahead"] * e + u, e, decay)
+        follow = lambda u, e: ema(
+            s["ahead"] * e + u,
+            e,
+            decay,
+        )
         steps = map_leaves(follow, u, s["steps"])
         # The new parameters less the old ones, of which both are ahead of the weights.
-        u = map_leaves(lambda u, e: u + step_size * e, u, steps)
+        u = map_leaves(
+            lambda u, e: u + step_size * e,
+            u,
+            steps,
+        )
         return u, {
             "ahead": jnp.asarray(step_size, s["ahead"].dtype),
             "steps": steps,
@@ -165,7 +176,11 @@ def ema_nesterov(
 def _share(n: jax.Array, power: Numeric) -> jax.Array:
     """``1 - (1 - 1/n)^(power + 1)``, accurate for large n."""
     later = jnp.maximum(n, 2.0)
-    return jnp.where(n > 1, -jnp.expm1((power + 1) * jnp.log1p(-1 / later)), 1.0)
+    return jnp.where(
+        n > 1,
+        -jnp.expm1((power + 1) * jnp.log1p(-1 / later)),
+        1.0,
+    )
 
 
 # --------------------------------------------------------------------- the weights to evaluate with
@@ -235,7 +250,12 @@ def _search(
     for name, below in node.items():
         if name not in slots:
             before = found.keys() - own.keys()
-            _search(below, params, taken | own.keys(), found)
+            _search(
+                below,
+                params,
+                taken | own.keys(),
+                found,
+            )
             if {"first", "then"} <= node.keys() and found.keys() - own.keys() - before:
                 raise ValueError(
                     f"eval_params: an average stands inside a switch, in its {name!r},"
@@ -262,9 +282,16 @@ def _weights(
         average = lambda path, z: _extrapolated(params[path], z, ahead)
         return {path: average(path, z) for path, z in slots["z"].items()}
     if "steps" in slots and "ahead" in node:  # ema_nesterov
-        behind = lambda path, e: _behind(params[path], e, node["ahead"])
+        behind = lambda path, e: _behind(
+            params[path],
+            e,
+            node["ahead"],
+        )
         return {path: behind(path, e) for path, e in slots["steps"].items()}
-    kept = slots.get("average_params", slots.get("slow_params", {}))
+    kept = slots.get(
+        "average_params",
+        slots.get("slow_params", {}),
+    )
     fits = lambda path, x: jnp.shape(x) == jnp.shape(params[path])
     return {path: x for path, x in kept.items() if fits(path, x)}
 

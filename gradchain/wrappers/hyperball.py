@@ -1,4 +1,4 @@
-"""Steps on spheres: weights whose norms stay those of the start."""
+"""Steps on spheres: weights whose norms stay."""
 
 from __future__ import annotations
 
@@ -61,8 +61,16 @@ def hyperball(
 
     def step(u, p, radius):
         rate = -uphill * learning_rate
-        relative = bringing(length_over(u, axis), rate * radius).times(u)
-        return _kept(jnp.where(radius == 0, rate * u, relative), p, radius, axis)
+        relative = bringing(
+            length_over(u, axis),
+            rate * radius,
+        ).times(u)
+        return _kept(
+            jnp.where(radius == 0, rate * u, relative),
+            p,
+            radius,
+            axis,
+        )
 
     def rule(g, s, p, inner):
         u, new = inner(g, s["inner"], p)
@@ -114,7 +122,11 @@ def on_sphere(
     def along(x, p, radius):
         if p is None:  # the slot of a leaf without a gradient
             return x
-        return jnp.where(radius == 0, x, tangent(x, p, axis))
+        return jnp.where(
+            radius == 0,
+            x,
+            tangent(x, p, axis),
+        )
 
     def rule(g, s, p, inner):
         flat = lambda tree: map_leaves(along, tree, p, s["radius"])
@@ -122,7 +134,12 @@ def on_sphere(
         for path in moments:
             state = _changed(state, path, flat)
         u, new = inner(flat(g), state, p)
-        step = lambda u, p, r: _kept(-uphill * learning_rate * u, p, r, axis)
+        step = lambda u, p, r: _kept(
+            -uphill * learning_rate * u,
+            p,
+            r,
+            axis,
+        )
         return map_leaves(step, u, p, s["radius"]), {"radius": s["radius"], "inner": new}
 
     locality = "leaf" if axis is None else "matrix"
@@ -135,10 +152,14 @@ def _kept(
     radius: jax.Array,
     axis: int | tuple[int, ...] | None,
 ) -> jax.Array:
-    """A step, pulled back to the radius unless that is 0."""
+    """A step, pulled back to the radius."""
     change, direction = after_step(p, step, axis)
     drift = radius - length_over(p, axis).number
-    return jnp.where(radius == 0, step, step + (drift - change) * direction)
+    return jnp.where(
+        radius == 0,
+        step,
+        step + (drift - change) * direction,
+    )
 
 
 def _radius(axis: int | tuple[int, ...] | None) -> Slot:
@@ -159,7 +180,7 @@ def _radius(axis: int | tuple[int, ...] | None) -> Slot:
 
 
 def _moments(tx: GradientTransformation) -> Iterator[tuple[str, ...]]:
-    """The places in a state of slots that are like a gradient."""
+    """The places of slots that are like a gradient."""
     for part in walk(tx):
         for name, slot in getattr(part.body, "slots", {}).items():
             if slot.relation == "like_param" and not (slot.real or slot.copy):
@@ -167,7 +188,13 @@ def _moments(tx: GradientTransformation) -> Iterator[tuple[str, ...]]:
 
 
 def _changed(state: State, path: tuple[str, ...], function: Callable[..., State]) -> State:
-    """A state with one part replaced by a function of it."""
+    """A state with one part replaced."""
     if not path:
         return function(state)
-    return state | {path[0]: _changed(state[path[0]], path[1:], function)}
+    return state | {
+        path[0]: _changed(
+            state[path[0]],
+            path[1:],
+            function,
+        )
+    }

@@ -72,36 +72,32 @@ def lookahead(
     if nesterov and momentum is None:
         raise ValueError("lookahead: nesterov=True needs a momentum, for example momentum=0.9.")
 
-    def outer(d, m, meet):
-        """The way of the slow weights, and their momentum."""
-        new = momentum * m + d
-        way = momentum * new + d if nesterov else new
-        return way, jnp.where(meet, new, m)
+    has_momentum = momentum is not None
+
+    def back(u, d, way, meet):
+        """The update, which leads back to the slow weights."""
+        changed = u - d + slow_step_size * way if has_momentum else u - (1 - slow_step_size) * d
+        return jnp.where(meet, changed, u)
 
     def rule(g, s, p, count, inner):
         meet = remainder(increment(count), sync_period) == 0
+        where_met = lambda new, old: jnp.where(meet, new, old)
         u, new = inner(g, s["inner"], p)
         ahead = map_leaves(lambda u, p, slow: (p - slow) + u, u, p, s["slow_params"])
         way, own = ahead, {}
-        if momentum is not None:
-            both = map_leaves(lambda d, m: outer(d, m, meet), ahead, s["momentum"])
-            way, own["momentum"] = both
-
-        def back(u, d, way):
-            if momentum is None:
-                return jnp.where(meet, u - (1 - slow_step_size) * d, u)
-            return jnp.where(meet, u - d + slow_step_size * way, u)
-
-        def follow(way, slow):
-            return jnp.where(meet, slow + slow_step_size * way, slow)
-
-        u = map_leaves(back, u, ahead, way)
+        if has_momentum:
+            add = lambda d, m: momentum * m + d
+            m = map_leaves(add, ahead, s["momentum"])
+            way = map_leaves(add, ahead, m) if nesterov else m
+            own["momentum"] = map_leaves(where_met, m, s["momentum"])
+        follow = lambda way, slow: where_met(slow + slow_step_size * way, slow)
+        u = map_leaves(lambda *row: back(*row, meet), u, ahead, way)
         slow = map_leaves(follow, way, s["slow_params"])
         if reset_state:  # where they meet, the slow weights are the parameters
             new = _choose(meet, start_anew(slow), new)
         return u, {"slow_params": slow, **own, "inner": new}
 
-    slots = {} if momentum is None else {"momentum": like_param}
+    slots = {"momentum": like_param} if has_momentum else {}
     slots["slow_params"] = like_param(copy=True)
     return around(rule, locality="element", inner=inner, **slots)
 

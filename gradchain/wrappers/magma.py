@@ -1,4 +1,4 @@
-"""Random masks of updates, by how well gradients agree with momentum."""
+"""Random masks of updates, by agreement with momentum."""
 
 from __future__ import annotations
 
@@ -60,16 +60,28 @@ def magma(
     def score(m: jax.Array, g: jax.Array, s: jax.Array) -> jax.Array:
         unit = lambda x: bringing(length(x), 1.0).times(x)
         cosine = total((jnp.conj(unit(m)) * unit(g)).real)
-        return ema(jax.nn.sigmoid(cosine / temperature), s, decay)
+        return ema(
+            jax.nn.sigmoid(cosine / temperature),
+            s,
+            decay,
+        )
 
     def rule(g, s, count, inner, p=None, key=None):
         u, new = inner(g, s["inner"], p)
-        m = map_leaves(lambda g, m: ema(g, m, b1), g, s["momentum"])
+        m = map_leaves(
+            lambda g, m: ema(g, m, b1),
+            g,
+            s["momentum"],
+        )
         scores = map_leaves(score, m, g, s["score"])
         chances = uniform_like(step_key(seed, count, key), scores)
 
         def masked(u, s, chance):
-            return jnp.where(chance < rate, s * u, jnp.zeros_like(u))
+            return jnp.where(
+                chance < rate,
+                s * u,
+                jnp.zeros_like(u),
+            )
 
         u = map_leaves(masked, u, scores, chances)
         return u, {"momentum": m, "score": scores, "inner": new}

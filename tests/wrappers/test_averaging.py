@@ -305,3 +305,17 @@ def test_an_average_inside_a_switch_is_refused_and_one_around_it_is_found():
         gc.eval_params(inside.init(params), params)
     around = AVERAGE(gc.switch(gc.sgd(0.1), at=2, then=gc.adam(0.1)))
     np.testing.assert_allclose(gc.eval_params(around.init(params), params)["w"], 1.0)
+
+
+def test_the_weights_behind_ema_nesterov_are_found():
+    tx, p = gc.ema_nesterov(gc.sgd(1.0), 0.5, 0.5), jnp.zeros(1)
+    state = tx.init(p)
+    np.testing.assert_array_equal(gc.eval_params(state, p), p)
+    theta, e = 0.0, 0.0
+    for _ in range(4):
+        g = p - 1.0
+        moved = p - g
+        p, state = tx.step(g, state, p)
+        e, theta = 0.5 * e + 0.5 * (moved - theta), moved
+        np.testing.assert_allclose(p, theta + 0.5 * e, rtol=1e-6)
+        np.testing.assert_allclose(gc.eval_params(state, p), theta, rtol=1e-6)

@@ -63,3 +63,15 @@ def test_lookahead_that_starts_anew_leaves_the_state_of_a_hole():
 def test_lookahead_refuses_a_period_of_nothing():
     with pytest.raises(ValueError, match="sync_period must be 1 or more, not 0"):
         gc.lookahead(gc.sgd(0.1), 0).init(jnp.ones(2))
+
+
+def test_nesterov_without_momentum_is_refused():
+    with pytest.raises(ValueError, match="nesterov=True needs a momentum"):
+        gc.lookahead(gc.sgd(0.1), nesterov=True).init(jnp.zeros(1))
+
+
+def test_without_momentum_there_is_no_buffer():
+    state = gc.lookahead(gc.sgd(0.1)).init(jnp.zeros(1))
+    assert "momentum" not in state["lookahead"]
+    state = gc.lookahead(gc.sgd(0.1), momentum=0.9).init(jnp.zeros(1))
+    assert "momentum" in state["lookahead"]
