@@ -1,5 +1,6 @@
 """gradchain: optimizers for JAX as values, composed of small transformations."""
-# ruff: isort: skip_file - names stand as many in a line as fit: this is a list, not code
+# ruff: isort: skip_file
+# As many names in a line as fit: this is a list, not code.
 
 from types import ModuleType as _ModuleType
 from typing import TYPE_CHECKING as _TYPE_CHECKING
