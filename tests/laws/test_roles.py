@@ -248,6 +248,7 @@ WHY = {
     ("groups-complete", "alternatives"): "one of its groups has no leaf here",
     ("schedule_free", "final"): "it needs to know that the parameters are its y",
     ("schedule_free-weights", "final"): "as schedule_free",
+    ("scale_by_dion2", "momentum"): "the next step is of another column",
     ("hyperball", "step"): "what pulls a parameter back to its norm may turn the sign",
     ("hyperball", "final"): "its step has a length of its own, from where the parameter is",
     ("on_sphere", "step"): "as hyperball",
