@@ -250,6 +250,7 @@ WHY = {
     ("schedule_free", "final"): "it needs to know that the parameters are its y",
     ("schedule_free-weights", "final"): "as schedule_free",
     ("radial_brake", "final"): "it compares the norm with that before the step",
+    ("scale_by_dion2", "momentum"): "the next step is of another column",
     ("hyperball", "step"): "what pulls a parameter back to its norm may turn the sign",
     ("hyperball", "final"): "its step has a length of its own, from where the parameter is",
     ("on_sphere", "step"): "as hyperball",

@@ -24,7 +24,7 @@ from gradchain.transforms.orthogonalize import (
 )
 
 
-@transform(roles="momentum")
+@transform(roles="adaptive momentum")
 def scale_by_adago(
     b1: Decay = 0.95,
     limit: Positive = 10.0,

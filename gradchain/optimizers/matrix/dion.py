@@ -71,7 +71,7 @@ def scale_by_dion(
             start,
             s["basis"],
         )
-        p = jnp.linalg.qr(multiply(adjoint(b), basis))[0]
+        p = jax.lax.stop_gradient(jnp.linalg.qr(multiply(adjoint(b), basis))[0])
         r = multiply(b, p)
         m = b - (1 - b1) * multiply(r, adjoint(p))
         basis = bringing(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +24,7 @@ from gradchain.transforms.orthogonalize import (
 
 @transform(roles="adaptive momentum")
 def scale_by_dion2(
-    fraction: Annotated[float, "(0, 1]"] = 0.25,
+    parts: StaticPositiveInt = 4,
     b1: Decay = 0.95,
     adjust: str | None = "dion",
     coefficients: str | Sequence[tuple[float, float, float]] = "quintic",
@@ -45,7 +43,7 @@ def scale_by_dion2(
     sums of magnitudes. Of the others the update is 0, and their gradients add up until their turn.
 
     Args:
-        fraction: the share of rows in a step, at least one; a number, and no schedule.
+        parts: of so many columns one is in a step, rounded up.
         b1: the share :math:`\beta` of what was applied that the momentum keeps, in [0, 1).
         adjust: the factor :math:`s` by the shape of the whole matrix; see ``orthogonalize``.
         coefficients: of the polynomials; see ``orthogonalize``.
@@ -58,7 +56,7 @@ def scale_by_dion2(
     https://arxiv.org/abs/2512.16928
 
     Example:
-        >>> tx, g = scale_by_dion2(0.5, coefficients="svd"), jnp.diag(jnp.array([3.0, -0.3]))
+        >>> tx, g = scale_by_dion2(2, coefficients="svd"), jnp.diag(jnp.array([3.0, -0.3]))
         >>> print(tx.update(g, tx.init(g))[0].round(1))
         [[1. 0.]
          [0. 0.]]
@@ -110,7 +108,7 @@ def scale_by_dion2(
 @recipe
 def dion2(
     learning_rate: Hyper,
-    fraction: Annotated[float, "(0, 1]"] = 0.25,
+    parts: StaticPositiveInt = 4,
     b1: Decay = 0.95,
     weight_decay: NonNegative = 0.0,
     adjust: str | None = "dion",
@@ -128,7 +126,7 @@ def dion2(
 
     Args:
         learning_rate: the rate, or its schedule; usually 0.01.
-        fraction: the share of rows in a step.
+        parts: of so many columns one is in a step, rounded up.
         b1: the share of what was applied that the momentum keeps.
         weight_decay: the decay of matrices, multiplied by the learning rate.
         adjust: the factor by shape; see ``orthogonalize``.
@@ -147,7 +145,7 @@ def dion2(
         >>> tx = dion2(0.01, fallback=gc.adamw(1e-3))
     """
     direction = scale_by_dion2(
-        fraction,
+        parts,
         b1,
         adjust,
         coefficients,

@@ -103,7 +103,8 @@ def scale_by_muown(
         o = factor(m)
         step = learning_rate * o * adjustment(adjust, m, o, sides)
         v = unit * length - step
-        slope = squarable(slope)
+        side = p.shape[-2] ** 0.5  # the slope is in the range of g again
+        slope = squarable(slope / side)
         first = ema(
             slope,
             s["first"][:, None, :],
@@ -117,7 +118,7 @@ def scale_by_muown(
         pull = over_root(
             debias(first, gain_b1, t),
             debias(second, gain_b2, t),
-            eps,
+            eps / side,
         )
         new_gain = (1 - learning_rate * weight_decay) * (gain - learning_rate * pull)
         length = jnp.maximum(

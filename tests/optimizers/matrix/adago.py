@@ -45,8 +45,8 @@ ROWS = [
     Row("scale_by_adago", lambda: gc.scale_by_adago(), AdaGO, tolerance=GROWS, float64=1e-9),
     Row(
         "adago",
-        lambda: gc.adago(0.1, weight_decay=0.1),
-        lambda: beside_adamw(AdaGO(), 0.1, 0.1),
+        lambda: gc.adago(0.1, weight_decay=0.01),
+        lambda: beside_adamw(AdaGO(), 0.1, 0.01),
         needs_params=True,
         tolerance=GROWS,
         float64=1e-9,

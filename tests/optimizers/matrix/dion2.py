@@ -18,7 +18,7 @@ class Dion2(Twin):
     """m <- m + g, u_K = s NS(m_K), m_K <- b1 m_K: K are the columns of the largest sums |m|"""
 
     b1: float = 0.95
-    fraction: float = 0.25
+    parts: int = 4
     m: Tree = field(default_factory=dict)
 
     def init(self, params: Tree) -> None:
@@ -33,7 +33,7 @@ class Dion2(Twin):
         for i in np.ndindex(g.shape[:-2]):
             is_tall = g.shape[-2] >= g.shape[-1]
             m, u = (x[i].T if is_tall else x[i] for x in (self.m[k], done))
-            number = max(1, math.ceil(self.fraction * len(m)))
+            number = math.ceil(len(m) / self.parts)
             chosen = np.argsort(-np.abs(m).sum(1), kind="stable")[:number]
             u[chosen] = adjusted("dion", g) * newton_schulz(m[chosen])
             m[chosen] = self.b1 * m[chosen]

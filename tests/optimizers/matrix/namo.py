@@ -63,7 +63,7 @@ class NAMOD(NAMO):
 
 def beside_adamw(direction: Twin) -> Groups:
     """A direction with its own decay, and AdamW for the rest."""
-    twins = {"matrices": Descent(direction, 0.1), "rest": Descent(Adam(), 0.1, 0.1)}
+    twins = {"matrices": Descent(direction, 0.1), "rest": Descent(Adam(), 0.1, 0.01)}
     return Groups(twins, lambda k, x: "matrices" if is_matrix(x) else "rest")
 
 
@@ -86,16 +86,16 @@ ROWS = [
     ),
     Row(
         "namo",
-        lambda: gc.namo(0.1, weight_decay=0.1),
-        lambda: beside_adamw(NAMO(weight_decay=0.1)),
+        lambda: gc.namo(0.1, weight_decay=0.01),
+        lambda: beside_adamw(NAMO(weight_decay=0.01)),
         needs_params=True,
         tolerance=GROWS,
         float64=1e-9,
     ),
     Row(
         "namo_d",
-        lambda: gc.namo_d(0.1, weight_decay=0.1),
-        lambda: beside_adamw(NAMOD(weight_decay=0.1)),
+        lambda: gc.namo_d(0.1, weight_decay=0.01),
+        lambda: beside_adamw(NAMOD(weight_decay=0.01)),
         needs_params=True,
         tolerance=GROWS,
         float64=1e-9,

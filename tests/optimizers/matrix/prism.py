@@ -44,8 +44,8 @@ ROWS = [
     ),
     Row(
         "prism",
-        lambda: gc.prism(0.1, weight_decay=0.1),
-        lambda: beside_adamw(PRISM(), 0.1, 0.1),
+        lambda: gc.prism(0.1, weight_decay=0.001),
+        lambda: beside_adamw(PRISM(), 0.1, 0.001),
         needs_params=True,
         tolerance=GROWS,
         float64=1e-9,

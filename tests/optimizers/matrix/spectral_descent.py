@@ -58,8 +58,8 @@ ROWS = [
     ),
     Row(
         "polargrad",
-        lambda: gc.polargrad(0.1, weight_decay=0.1),
-        lambda: beside_adamw(PolarGrad(), 0.1, 0.1),
+        lambda: gc.polargrad(0.1, weight_decay=0.01),
+        lambda: beside_adamw(PolarGrad(), 0.1, 0.01),
         needs_params=True,
         tolerance=GROWS,
         float64=1e-9,
