@@ -61,8 +61,9 @@ class KLShampoo(Twin):
         inside = transposed(ql) @ self.m[k] @ qr * over
         if self.is_soap:
             self.v[k] = self.b2 * self.v[k] + (1 - self.b2) * square(low)
-            ratio = (1 - self.b2**self.t) ** 0.5 / (1 - self.b1**self.t)
-            inside = transposed(ql) @ self.m[k] @ qr / (np.sqrt(self.v[k]) + 1e-8) * ratio
+            v_hat = self.v[k] / (1 - self.b2**self.t)
+            m_hat = self.m[k] / (1 - self.b1**self.t)
+            inside = transposed(ql) @ m_hat @ qr / (np.sqrt(v_hat) + 1e-8)
         inverse = lambda q, values: (q / values[..., None, :]) @ transposed(q)
         new_left = g @ inverse(qr, b) @ transposed(g) / n
         new_right = transposed(g) @ inverse(ql, a) @ g / m
