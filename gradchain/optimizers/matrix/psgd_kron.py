@@ -114,13 +114,10 @@ def scale_by_psgd_kron(
     https://arxiv.org/abs/2402.11858
 
     Example:
-        >>> tx, g = scale_by_psgd_kron(), jnp.array([[3.0, 0.0], [0.0, -0.3]])
-        >>> state = tx.init(g)
-        >>> for _ in range(300):
-        ...     u, state = tx.update(g, state)
-        >>> print(u.round(1))
-        [[ 1. -0.]
-         [ 0. -1.]]
+        >>> tx = scale_by_psgd_kron()
+        >>> state = tx.init(jnp.zeros((8, 4)))["scale_by_psgd_kron"]
+        >>> state["rows"].shape, state["columns"].shape  # triangles
+        ((36,), (10,))
     """
     check_one_of("scale_by_psgd_kron", factors.FORMS, form=form)
     check_one_of("scale_by_psgd_kron", ("momentum", "gradient"), fit_to=fit_to)
