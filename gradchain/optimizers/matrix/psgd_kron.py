@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -126,53 +127,15 @@ def scale_by_psgd_kron(
     layout = factors.Layout(form, memory_save_mode, max_size_triangular)
     policy = usual_refresh() if refresh is None else refresh
 
-    def fitted(parts, count):
-        x = parts["x"]
-        shape = x.shape[1:]
-        old = layout.open(parts, shape)
-        q = factors.balanced(factors.begun(old, x, init_scale))
-        noise = probe(seed, count, shape, x.dtype)
-        noisy = (
-            x
-            + damping
-            * jnp.mean(
-                jnp.abs(x),
-                factors.DIMS,
-                keepdims=True,
-            )
-            * noise
-        )
-        bounds = {}
-        if form == "triangular":
-            q = factors.fit_triangular(q, noisy, noise, preconditioner_rate)
-        else:
-            last = parts["rows_bound"], parts["columns_bound"]
-            rates = preconditioner_rate, bound_decay
-            q, (rows, columns) = factors.fit_inverse_free(
-                q,
-                last,
-                noisy,
-                *rates,
-                form,
-            )
-            bounds = {"rows_bound": rows, "columns_bound": columns}
-        made, is_zero = layout.close(q) | bounds, jnp.all(x == 0, factors.DIMS)
-        keep = lambda new, old: jnp.where(
-            is_zero.reshape(
-                -1,
-                *[1] * (new.ndim - 1),
-            ),
-            old,
-            new,
-        )
-        return {name: keep(new, parts[name]) for name, new in made.items()}
+    numbers = preconditioner_rate, bound_decay, damping, init_scale
+    fit = Fit(layout, *numbers, seed)
 
     def rule(g, s, t, count, place):
         mu = ema(g, s["mu"], b1)
         mean = debias(mu, b1, t)
         x = mean if fit_to == "momentum" else g
         old = {name: value for name, value in s.items() if name != "mu"}
-        fresh = lambda parts: fitted(parts, count)
+        fresh = lambda parts: fit.of(parts, count)
         new = policy.apply(
             fresh,
             {"x": x} | old,
@@ -202,6 +165,39 @@ def scale_by_psgd_kron(
         decomposes=True,
         **slots,
     )
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How factors are fitted; see ``scale_by_psgd_kron``."""
+
+    layout: factors.Layout
+    rate: Any
+    bound_decay: Any
+    damping: Any
+    init_scale: Any
+    seed: int
+
+    def of(self, parts: dict[str, jax.Array], count: jax.Array) -> dict[str, jax.Array]:
+        """Fit to the matrices ``x``, from what was kept."""
+        x, form = parts["x"], self.layout.form
+        shape = x.shape[1:]
+        q = factors.begun(self.layout.open(parts, shape), x, self.init_scale)
+        q = factors.balanced(q)
+        noise = probe(self.seed, count, shape, x.dtype)
+        size = jnp.mean(jnp.abs(x), factors.DIMS, keepdims=True)
+        noisy = x + self.damping * size * noise
+        bounds = {}
+        if form == "triangular":
+            q = factors.fit_triangular(q, noisy, noise, self.rate)
+        else:
+            last = parts["rows_bound"], parts["columns_bound"]
+            numbers = self.rate, self.bound_decay
+            q, (rows, columns) = factors.fit_inverse_free(q, last, noisy, *numbers, form)
+            bounds = {"rows_bound": rows, "columns_bound": columns}
+        made, is_zero = self.layout.close(q) | bounds, jnp.all(x == 0, factors.DIMS)
+        along = lambda y: is_zero.reshape(-1, *[1] * (y.ndim - 1))
+        return {name: jnp.where(along(y), parts[name], y) for name, y in made.items()}
 
 
 def probe(seed: int, count: jax.Array, shape: Shape, dtype: jnp.dtype) -> jax.Array:
