@@ -120,51 +120,38 @@ def scale_by_psgd_kron(
         >>> state["rows"].shape, state["columns"].shape  # triangles
         ((36,), (10,))
     """
-    check_one_of("scale_by_psgd_kron", factors.FORMS, form=form)
-    check_one_of("scale_by_psgd_kron", ("momentum", "gradient"), fit_to=fit_to)
-    if memory_save_mode is not None:
-        check_one_of("scale_by_psgd_kron", factors.MODES, memory_save_mode=memory_save_mode)
+    _check(form, fit_to, memory_save_mode)
     layout = factors.Layout(form, memory_save_mode, max_size_triangular)
     policy = usual_refresh() if refresh is None else refresh
-
-    numbers = preconditioner_rate, bound_decay, damping, init_scale
-    fit = Fit(layout, *numbers, seed)
+    fit = Fit(layout, preconditioner_rate, bound_decay, damping, init_scale, seed)
 
     def rule(g, s, t, count, place):
         mu = ema(g, s["mu"], b1)
         mean = debias(mu, b1, t)
-        x = mean if fit_to == "momentum" else g
         old = {name: value for name, value in s.items() if name != "mu"}
-        fresh = lambda parts: fit.of(parts, count)
-        new = policy.apply(
-            fresh,
-            {"x": x} | old,
-            old,
-            count,
-            place,
-        )
-        u = _bounded(
-            layout.open(
-                new,
-                g.shape[1:],
-            ),
-            mean,
-            max_rms,
-        )
-        return u, {"mu": mu} | new
+        parts = {"x": mean if fit_to == "momentum" else g} | old
+        new = policy.apply(lambda parts: fit.of(parts, count), parts, old, count, place)
+        return _bounded(layout.open(new, g.shape[1:]), mean, max_rms), {"mu": mu} | new
 
+    return matrixwise(rule, matrices_in(where), fold, decomposes=True, **_slots(layout))
+
+
+def _check(form: str, fit_to: str, mode: str | None) -> None:
+    """Refuse names that are not known."""
+    check_one_of("scale_by_psgd_kron", factors.FORMS, form=form)
+    check_one_of("scale_by_psgd_kron", ("momentum", "gradient"), fit_to=fit_to)
+    if mode is not None:
+        check_one_of("scale_by_psgd_kron", factors.MODES, memory_save_mode=mode)
+
+
+def _slots(layout: factors.Layout) -> dict[str, Any]:
+    """Momentum, factors, and bounds of forms that have them."""
     kept = lambda dim: shaped(lambda shape: layout.kept_shape(shape, dim))
     slots: dict[str, Any] = {"mu": like_param, "rows": kept(-2), "columns": kept(-1)}
-    if form != "triangular":
+    if layout.form != "triangular":
         number = shaped(lambda shape: ())(real=True)
         slots |= {"rows_bound": number, "columns_bound": number}
-    return matrixwise(
-        rule,
-        matrices_in(where),
-        fold,
-        decomposes=True,
-        **slots,
-    )
+    return slots
 
 
 @dataclass(frozen=True)
