@@ -73,7 +73,7 @@ class Layout:
         return jnp.triu(whole) if self.form == "triangular" else whole
 
     def close(self, q: Pair) -> dict[str, jax.Array]:
-        """What is kept of factors."""
+        """The factors as they are kept."""
         is_whole = self.form == "procrustes"
         kept = [x if x.ndim == 2 or is_whole else pack(adjoint(x)) for x in q]
         return {"rows": kept[0], "columns": kept[1]}

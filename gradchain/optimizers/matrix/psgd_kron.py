@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -114,97 +115,76 @@ def scale_by_psgd_kron(
     https://arxiv.org/abs/2402.11858
 
     Example:
-        >>> tx, g = scale_by_psgd_kron(), jnp.array([[3.0, 0.0], [0.0, -0.3]])
-        >>> state = tx.init(g)
-        >>> for _ in range(300):
-        ...     u, state = tx.update(g, state)
-        >>> print(u.round(1))
-        [[ 1. -0.]
-         [ 0. -1.]]
+        >>> tx = scale_by_psgd_kron()
+        >>> state = tx.init(jnp.zeros((8, 4)))["scale_by_psgd_kron"]
+        >>> state["rows"].shape, state["columns"].shape  # triangles
+        ((36,), (10,))
     """
-    check_one_of("scale_by_psgd_kron", factors.FORMS, form=form)
-    check_one_of("scale_by_psgd_kron", ("momentum", "gradient"), fit_to=fit_to)
-    if memory_save_mode is not None:
-        check_one_of("scale_by_psgd_kron", factors.MODES, memory_save_mode=memory_save_mode)
+    _check(form, fit_to, memory_save_mode)
     layout = factors.Layout(form, memory_save_mode, max_size_triangular)
     policy = usual_refresh() if refresh is None else refresh
-
-    def fitted(parts, count):
-        x = parts["x"]
-        shape = x.shape[1:]
-        old = layout.open(parts, shape)
-        q = factors.balanced(factors.begun(old, x, init_scale))
-        noise = probe(seed, count, shape, x.dtype)
-        noisy = (
-            x
-            + damping
-            * jnp.mean(
-                jnp.abs(x),
-                factors.DIMS,
-                keepdims=True,
-            )
-            * noise
-        )
-        bounds = {}
-        if form == "triangular":
-            q = factors.fit_triangular(q, noisy, noise, preconditioner_rate)
-        else:
-            last = parts["rows_bound"], parts["columns_bound"]
-            rates = preconditioner_rate, bound_decay
-            q, (rows, columns) = factors.fit_inverse_free(
-                q,
-                last,
-                noisy,
-                *rates,
-                form,
-            )
-            bounds = {"rows_bound": rows, "columns_bound": columns}
-        made, is_zero = layout.close(q) | bounds, jnp.all(x == 0, factors.DIMS)
-        keep = lambda new, old: jnp.where(
-            is_zero.reshape(
-                -1,
-                *[1] * (new.ndim - 1),
-            ),
-            old,
-            new,
-        )
-        return {name: keep(new, parts[name]) for name, new in made.items()}
+    fit = Fit(layout, preconditioner_rate, bound_decay, damping, init_scale, seed)
 
     def rule(g, s, t, count, place):
         mu = ema(g, s["mu"], b1)
         mean = debias(mu, b1, t)
-        x = mean if fit_to == "momentum" else g
         old = {name: value for name, value in s.items() if name != "mu"}
-        fresh = lambda parts: fitted(parts, count)
-        new = policy.apply(
-            fresh,
-            {"x": x} | old,
-            old,
-            count,
-            place,
-        )
-        u = _bounded(
-            layout.open(
-                new,
-                g.shape[1:],
-            ),
-            mean,
-            max_rms,
-        )
-        return u, {"mu": mu} | new
+        parts = {"x": mean if fit_to == "momentum" else g} | old
+        new = policy.apply(lambda parts: fit.of(parts, count), parts, old, count, place)
+        return _bounded(layout.open(new, g.shape[1:]), mean, max_rms), {"mu": mu} | new
 
+    return matrixwise(rule, matrices_in(where), fold, decomposes=True, **_slots(layout))
+
+
+def _check(form: str, fit_to: str, mode: str | None) -> None:
+    """Refuse names that are not known."""
+    check_one_of("scale_by_psgd_kron", factors.FORMS, form=form)
+    check_one_of("scale_by_psgd_kron", ("momentum", "gradient"), fit_to=fit_to)
+    if mode is not None:
+        check_one_of("scale_by_psgd_kron", factors.MODES, memory_save_mode=mode)
+
+
+def _slots(layout: factors.Layout) -> dict[str, Any]:
+    """Momentum, factors, and bounds of forms that have them."""
     kept = lambda dim: shaped(lambda shape: layout.kept_shape(shape, dim))
     slots: dict[str, Any] = {"mu": like_param, "rows": kept(-2), "columns": kept(-1)}
-    if form != "triangular":
+    if layout.form != "triangular":
         number = shaped(lambda shape: ())(real=True)
         slots |= {"rows_bound": number, "columns_bound": number}
-    return matrixwise(
-        rule,
-        matrices_in(where),
-        fold,
-        decomposes=True,
-        **slots,
-    )
+    return slots
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How factors are fitted; see ``scale_by_psgd_kron``."""
+
+    layout: factors.Layout
+    rate: Any
+    bound_decay: Any
+    damping: Any
+    init_scale: Any
+    seed: int
+
+    def of(self, parts: dict[str, jax.Array], count: jax.Array) -> dict[str, jax.Array]:
+        """Fit to the matrices ``x``, from what was kept."""
+        x, form = parts["x"], self.layout.form
+        shape = x.shape[1:]
+        q = factors.begun(self.layout.open(parts, shape), x, self.init_scale)
+        q = factors.balanced(q)
+        noise = probe(self.seed, count, shape, x.dtype)
+        size = jnp.mean(jnp.abs(x), factors.DIMS, keepdims=True)
+        noisy = x + self.damping * size * noise
+        bounds = {}
+        if form == "triangular":
+            q = factors.fit_triangular(q, noisy, noise, self.rate)
+        else:
+            last = parts["rows_bound"], parts["columns_bound"]
+            numbers = self.rate, self.bound_decay
+            q, (rows, columns) = factors.fit_inverse_free(q, last, noisy, *numbers, form)
+            bounds = {"rows_bound": rows, "columns_bound": columns}
+        made, is_zero = self.layout.close(q) | bounds, jnp.all(x == 0, factors.DIMS)
+        along = lambda y: is_zero.reshape(-1, *[1] * (y.ndim - 1))
+        return {name: jnp.where(along(y), parts[name], y) for name, y in made.items()}
 
 
 def probe(seed: int, count: jax.Array, shape: Shape, dtype: jnp.dtype) -> jax.Array:

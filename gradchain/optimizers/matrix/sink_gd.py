@@ -38,10 +38,10 @@ def scale_by_sink_gd(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> tx, g = scale_by_sink_gd(), jnp.array([[9.0, 1.0], [1.0, 1.0]])
-        >>> print(tx.update(g, tx.init(g))[0].round(2))
-        [[1.22 0.71]
-         [0.71 1.22]]
+        >>> tx, g = scale_by_sink_gd(), jnp.array([[9.0, 0.0], [0.0, 0.1]])
+        >>> print(tx.update(g, tx.init(g))[0].round(1))
+        [[1.4 0. ]
+         [0.  1.4]]
     """
     return equilibrate(steps, "both", eps, where=where, fold=fold)
 
