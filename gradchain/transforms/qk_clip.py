@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from gradchain.core.transformation import transform
 from gradchain.core.trees import treewise
 from gradchain.core.types import Glob, Numeric, Shape
 from gradchain.numerics.roots import power
-from gradchain.tree.paths import flatten, flatten_like, named_leaves
+from gradchain.tree.paths import Leaf, flatten, flatten_like, named_leaves
 
 
 @transform(roles="final")
@@ -70,8 +71,10 @@ def qk_clip(
                 return power(_least_of_groups(glob, gamma, queries_per_key), 1 - balance)
         return None
 
-    def shrunk(path, u, x, max_logits):
-        factor = None if u is None else factor_of(path, max_logits, u.real.dtype)
+    def shrunk(path: str, u: Any, x: Any, max_logits: Mapping[Glob, jax.Array]) -> Leaf:
+        if u is None:
+            return None
+        factor = factor_of(path, max_logits, u.real.dtype)
         if factor is None:
             return u
         factor = _beside(path, factor, u.shape)

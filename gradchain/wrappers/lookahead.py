@@ -91,7 +91,7 @@ def lookahead(
             way = map_leaves(add, ahead, m) if nesterov else m
             own["momentum"] = map_leaves(where_met, m, s["momentum"])
         follow = lambda way, slow: where_met(slow + slow_step_size * way, slow)
-        u = map_leaves(lambda *row: back(*row, meet), u, ahead, way)
+        u = map_leaves(lambda u, d, way: back(u, d, way, meet), u, ahead, way)
         slow = map_leaves(follow, way, s["slow_params"])
         if reset_state:  # where they meet, the slow weights are the parameters
             new = _choose(meet, start_anew(slow), new)
