@@ -68,10 +68,7 @@ def scale_by_dion2(
         # Rows are the fewer here; of a square matrix columns are taken, the outputs.
         turned = lambda x: jnp.swapaxes(x, -1, -2) if x.shape[-2] == x.shape[-1] else x
         m = turned(s["momentum"] + g)
-        number = max(
-            1,
-            math.ceil(fraction * m.shape[-2]),
-        )
+        number = -(-m.shape[-2] // parts)  # rounded up
         largest = jax.lax.top_k(
             jnp.sum(jnp.abs(m), -1),
             number,
