@@ -121,6 +121,8 @@ def scale_by_shampoo(
         rule,
         matrices_in(where),
         fold,
+        twins=False,
+        pad=0.0,
         decomposes=True,
         **slots,
     )
