@@ -16,7 +16,7 @@ from jax import lax
 
 from gradchain.core.call import Call
 from gradchain.core.factory import decorator
-from gradchain.core.ranges import Fraction, Limit, PositiveInt
+from gradchain.core.ranges import Fraction, Limit, NonNegativeInt, Positive, PositiveInt
 from gradchain.numerics.counting import remainder
 
 Parts: TypeAlias = dict[str, jax.Array]
@@ -113,7 +113,13 @@ def _in_one_turn(
     A branch would copy the state.
     """
     fresh = _constant(fresh, parts)
-    turn = lambda carry: (carry[0] + 1, _like(fresh(parts), carry[1]))
+
+    def turn(carry: tuple) -> tuple:
+        i, kept = carry
+        zero = jnp.minimum(i, 0)  # else the compiler takes all out of the loop, for each step
+        mine = {k: x + jnp.broadcast_to(zero.astype(x.dtype), x.shape) for k, x in parts.items()}
+        return i + 1, _like(fresh(mine), kept)
+
     start = jnp.where(is_due, 0, 1)
     return lax.while_loop(
         lambda carry: carry[0] < 1,
@@ -221,23 +227,49 @@ def with_probability(
         >>> gc.refresh.with_probability(gc.linear_schedule(1.0, 0.03, 4000)).arguments["seed"]
         0
     """
-    key = jax.random.fold_in(
-        jax.random.key(seed),
-        count,
-    )
     chance = probability(count) if callable(probability) else probability
-    if staggered:
-        key = jax.random.fold_in(
-            key,
-            int(place[0]) if len(place) else 0,
-        )
-    return (
-        jax.random.uniform(
-            key,
-            place.shape if staggered else (),
-        )
-        < chance
-    )
+    if not staggered:
+        return _draws(seed, count, ()) < chance
+    return _draws(seed, count, place.shape, int(place[0]) if len(place) else 0) < chance
+
+
+def _draws(
+    seed: int, count: jax.Array, shape: tuple[int, ...], of: int | None = None
+) -> jax.Array:
+    """Uniform numbers of a step, and of the matrices from ``of`` on."""
+    key = jax.random.fold_in(jax.random.key(seed), count)
+    key = key if of is None else jax.random.fold_in(key, of)
+    return jax.random.uniform(key, shape)
+
+
+@refresh_policy
+def fading(
+    count: jax.Array,
+    place: np.ndarray,
+    stale: Callable,
+    start: NonNegativeInt = 500,
+    time: Positive = 1000.0,
+    least: Fraction = 0.03,
+    seed: int = 0,
+) -> jax.Array:
+    r"""At each step in the beginning, then ever more seldom.
+
+    After ``start`` steps the probability falls as :math:`e^{-(t - t_0) / \tau}`, down to ``least``.
+
+    Args:
+        start: the number :math:`t_0` of steps of which each is one.
+        time: the time :math:`\tau`, in steps, in which the probability falls by a factor of 2.7.
+        least: the least probability.
+        seed: of the draws.
+
+    Example:
+        >>> import gradchain as gc
+        >>> gc.refresh.fading(start=100)
+        fading(start=100, time=1000.0, least=0.03, seed=0)
+    """
+    since = jnp.maximum(count - start, 0).astype(jnp.float32)
+    chance = jnp.maximum(jnp.exp(-since / time), least)
+    return _draws(seed, count, ()) < chance
 
 
 @refresh_policy

@@ -20,5 +20,6 @@ POLICIES = [
     PolicyRow("every", lambda: gc.refresh.every(3), [0, 3, 6]),
     PolicyRow("every-staggered", lambda: gc.refresh.every(3, staggered=True), [0]),
     PolicyRow("with_probability", lambda: gc.refresh.with_probability(0.3), None),
+    PolicyRow("fading", lambda: gc.refresh.fading(start=3), None),
     PolicyRow("when_stale", lambda: gc.refresh.when_stale(0.1), None),
 ]

@@ -93,3 +93,16 @@ def test_derivatives_take_what_is_refreshed_for_a_constant():
         return jnp.sum(made["x"] * n)
 
     np.testing.assert_array_equal(jax.grad(loss)(jnp.array([2.0, 3.0])), [4.0, 9.0])
+
+
+@pytest.mark.parametrize("policy", [every(5), every(5, staggered=True), gc.refresh.fading()])
+def test_the_compiler_leaves_what_is_costly_in_the_loop(policy):
+    """It depends on nothing that the loop changes, and would be taken out for each step."""
+    place, old = np.arange(4), {"x": jnp.zeros((4, 8, 8))}
+    fresh = lambda parts: {"x": parts["n"] @ parts["n"]}
+    run = lambda n, count: policy.apply(fresh, {"n": n}, old, count, place)
+    program = jax.jit(run).lower(jnp.ones((4, 8, 8)), jnp.int32(3)).compile().as_text()
+    entry = program[program.index("\nENTRY") :]
+    assert " dot(" in program
+    assert " dot(" not in entry
+    assert "while(" in entry
