@@ -37,7 +37,7 @@ from gradchain.as_optax.galore import (
     galore as galore,
     scale_by_galore as scale_by_galore,
 )
-from gradchain.as_optax.muon import (
+from gradchain.as_optax.matrix_methods import (
     MuonDimensionNumbers as MuonDimensionNumbers,
     muon as muon,
     scale_by_muon as scale_by_muon,

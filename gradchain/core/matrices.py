@@ -238,7 +238,7 @@ def slot_shape(slot: Slot, param: Shape, fold: Fold | None) -> Shape | None:
 
 @dataclass
 class Stack:
-    """The matrices of the leaves of one batch, in one array."""
+    """The matrices of one batch's leaves, in one array."""
 
     body: PerMatrix
     batch: Batch

@@ -135,7 +135,7 @@ class Body:
 
     @classmethod
     def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
-        """The updates after all ``stages``, and the new state of each."""
+        """The updates after all ``stages``, and each one's new state."""
         raise NotImplementedError
 
 

@@ -47,7 +47,10 @@ class PerTree(Lift):
         return {name: make(slot) for name, slot in self.slots.items()}
 
     def shapes_in(self, columns: Columns) -> Callable[[Slot, int], Shape | None] | None:
-        """The shapes of slots by place, if a leaf's own does not say."""
+        """The shapes of slots by place, or ``None``.
+
+        With ``None`` a leaf's own shape says them.
+        """
         return None
 
     @classmethod

@@ -34,9 +34,8 @@ def has_factor(side: str, sides: str, longest: int, matrix: tuple[int, ...]) -> 
 
 
 def squarable_matrix(x: jax.Array) -> jax.Array:
-    """Matrices that are short enough to be squared, in their direction."""
-    most = float(largest_squarable(x.real.dtype))
-    return shortening(length_along(x, (-2, -1)), most).times(x)
+    """Matrices with their direction, short enough to be squared."""
+    return shortening(length_along(x, (-2, -1)), largest_squarable(x.real.dtype)).times(x)
 
 
 def gram_of_rows(x: jax.Array) -> jax.Array:
@@ -54,7 +53,10 @@ def to_basis(
     rows: jax.Array | None,
     columns: jax.Array | None,
 ) -> jax.Array:
-    """Matrices in the bases of their rows and columns; ``None`` is the usual basis."""
+    """Matrices in the bases of their rows and columns.
+
+    ``None`` is the usual basis.
+    """
     x = x if rows is None else multiply(adjoint(rows), x)
     return x if columns is None else multiply(x, columns)
 

@@ -41,7 +41,7 @@ class Length(NamedTuple):
 
     @property
     def number(self) -> jax.Array:
-        """The length as one number, which is infinite if it is out of range."""
+        """The length as one number, infinite if out of range."""
         return self.value * self.unit
 
     @property

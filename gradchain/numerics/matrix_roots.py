@@ -24,7 +24,10 @@ _MOST = 100  # steps of an iteration; 30 are enough for a condition of 1e6
 
 
 class Scaled(NamedTuple):
-    """Matrices near 1 in size, and the powers of two that were taken out."""
+    """Matrices near 1 in size, and the units taken out.
+
+    The units are powers of two.
+    """
 
     matrix: jax.Array
     unit: jax.Array
@@ -94,7 +97,10 @@ def inverse_powers(
     ridge: float | jax.Array = 0.0,
     eps: float | jax.Array = 0.0,
 ) -> jax.Array:
-    """Eigenvalues, ``(k, n)``, to the power of ``-1 / order``; 0 for those that are 0."""
+    """Eigenvalues, ``(k, n)``, to the power of ``-1 / order``.
+
+    Those that are 0 stay 0.
+    """
     values = jnp.maximum(values, 0.0)
     largest = jnp.max(values, -1, keepdims=True)
     added = ridge * largest + jnp.reshape(jnp.asarray(eps, values.dtype), (-1, 1))
@@ -144,7 +150,10 @@ def estimated_eigenvalues(x: jax.Array, basis: jax.Array) -> jax.Array:
 
 
 def off_diagonal_share(x: jax.Array, basis: jax.Array) -> jax.Array:
-    """The share of a matrix off the diagonal in a basis, ``(k,)``: 0 for eigenvectors."""
+    """The share of matrices off the diagonal in a basis.
+
+    It has the shape ``(k,)``, and is 0 for eigenvectors.
+    """
     matrix, _, is_zero = _in_range(x)
     inside = estimated_eigenvalues(matrix, basis)
     whole = jnp.sum(abs2(matrix), (-2, -1))
@@ -154,7 +163,7 @@ def off_diagonal_share(x: jax.Array, basis: jax.Array) -> jax.Array:
 
 
 def _in_range(x: jax.Array) -> Scaled:
-    """Matrices divided by a power of two near their largest element."""
+    """Matrices divided by powers of two near their largest element."""
     largest = jnp.max(jnp.abs(x), (-2, -1), keepdims=True)
     unit = power_of_two(largest)
     return Scaled(x / unit, unit, largest == 0)

@@ -215,7 +215,10 @@ def _several(x: jax.Array, rows: Sequence[Row], precision: str) -> jax.Array:
 
 
 def _is_zero(number: float | jax.Array) -> bool:
-    """Whether a number is known to be 0; a traced one is not."""
+    """Whether a number is known to be 0.
+
+    Of a traced one it is not known.
+    """
     return isinstance(number, float | int) and number == 0
 
 

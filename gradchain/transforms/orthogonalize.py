@@ -33,9 +33,9 @@ def matrices_in(where: Where | None) -> Where:
 
 @dataclass(frozen=True)
 class PolarFactor:
-    """A way to the polar factor: a function of a batch of matrices.
+    """A way to the polar factors of matrices.
 
-    Attributes are the arguments of ``orthogonalize``.
+    It is a function of a batch of them. Attributes are the arguments of ``orthogonalize``.
 
     Raises:
         ValueError: if a name is not known.

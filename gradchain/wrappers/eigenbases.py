@@ -73,7 +73,7 @@ def _followed(x: jax.Array, change: jax.Array, dim: int) -> jax.Array:
 
 
 def grams_of(x: jax.Array, old: Parts, count: jax.Array) -> Parts:
-    """What is new in factors: products of matrices with themselves.
+    """New parts of factors: products of matrices with themselves.
 
     If there are eigenvalues, what is known of the other side is divided out before.
     """
@@ -90,16 +90,17 @@ def grams_of(x: jax.Array, old: Parts, count: jax.Array) -> Parts:
 
 
 def _first_one(values: jax.Array | None, count: jax.Array, dtype: Dtype) -> jax.Array:
-    """The roots of eigenvalues; 1 at the first step, or without any."""
+    """The roots of eigenvalues; 1 at first, or without any."""
     if values is None:
         return jnp.ones((1, 1), dtype)
     return jnp.where(count == 0, 1.0, jnp.sqrt(values))
 
 
 def values_of(x: jax.Array, old: Parts, decay: Any, count: jax.Array) -> Parts:
-    """The eigenvalues after a step, from squares in the bases; none if none are kept.
+    """The eigenvalues after a step, from squares in the bases.
 
-    Their inverse roots are bounded: by the length of the side, between 10 and 4000.
+    There are none if none are kept. Their inverse roots are bounded: by the length of the side,
+    between 10 and 4000.
     """
     kept = {k: old[name] for k, name in VALUES.items() if name in old}
     if not kept:
@@ -117,7 +118,7 @@ def values_of(x: jax.Array, old: Parts, decay: Any, count: jax.Array) -> Parts:
 
 
 def staleness(parts: Parts) -> jax.Array:
-    """The share of factors off the diagonal, of the worse side."""
+    """The factors' share off the diagonal, on the worse side."""
     shares = [
         matrix_roots.off_diagonal_share(parts[name], parts[basis])
         for name, basis in BASES.items()

@@ -171,7 +171,7 @@ class InEigenbasis(Around):
         return lambda slot, i: slot_shape(slot, columns.g[i].shape, folds[i])
 
     def folds(self, tree: Tree, leaves: list[Any]) -> list[Fold | None]:
-        """How each leaf is seen as matrices; ``None`` if it is not."""
+        """How each leaf is seen as matrices; ``None`` if not."""
         flags = flatten(select(self.matrices.where, tree))[0]
         live = [flag is True and x is not None for flag, x in zip(flags, leaves, strict=True)]
         return self.matrices.folds(tree, leaves, live)
@@ -212,7 +212,7 @@ class InEigenbasis(Around):
 
     @functools.cached_property
     def kinds(self) -> dict[tuple[str, ...], Slot]:
-        """The slots of its member that have the shape of a leaf, by their paths."""
+        """Its member's slots that have a leaf's shape, by path."""
         found = {}
         for member in walk(self.members["inner"]):
             slots = member.body.slots if isinstance(member.body, Lift) else {}
@@ -229,7 +229,10 @@ class InEigenbasis(Around):
         moments: dict[tuple[str, ...], list[Any]],
         count: jax.Array,
     ) -> None:
-        """Replace the factors, the bases and what follows them in their columns."""
+        """Replace the factors, the bases and the moments after them.
+
+        The columns themselves are changed.
+        """
         squares = frozenset("/".join(path) for path, kind in self.kinds.items() if kind.real)
         first, last = 0, None
         for stack in stacks:
@@ -290,7 +293,7 @@ def _divided(
     slots: dict[str, list[Any]],
     column: list[Any],
 ) -> list[Any]:
-    """A column divided by the roots of the eigenvalues of both sides."""
+    """A column divided by roots of both sides' eigenvalues."""
     column = list(column)
     for stack in stacks:
         x = stack.stack(column, like_param)

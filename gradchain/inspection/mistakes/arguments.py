@@ -53,7 +53,7 @@ def float16_without_loss_scale(case: Case) -> Found:
 
 
 def zero_eps(case: Case) -> Found:
-    """Zero over zero, unless an ``eps`` of 0 is the rule's own."""
+    """Zero over zero, unless the rule's own ``eps`` is 0."""
     for part in filter(is_adaptive, case.parts):
         own = part.call.factory.signature.parameters.get("eps")
         is_meant = own is not None and own.default == 0

@@ -1,4 +1,4 @@
-"""AdaMuon (Si et al., 2025): Muon of signs, with Adam's second moment."""
+"""AdaMuon (Si et al., 2025): Muon with Adam's second moment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def scale_by_adamuon(
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> Body:
-    r"""AdaMuon's direction: the polar factor of signs, element by element adaptive.
+    r"""AdaMuon's direction: the polar factor of signs, adaptive by element.
 
     .. math::
         m \leftarrow \beta_1 m + (1-\beta_1) g, \quad o = \mathrm{polar}(\mathrm{sign}(\beta_1 m +

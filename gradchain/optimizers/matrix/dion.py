@@ -1,4 +1,4 @@
-"""Dion (Ahn et al., 2025): orthonormal updates of low rank, with error feedback."""
+"""Dion (Ahn et al., 2025): orthonormal updates of low rank."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def scale_by_dion(
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> Body:
-    r"""Dion's direction: orthonormal factors of a low rank, found by one power iteration.
+    r"""Dion's direction: orthonormal factors of a low rank.
+
+    One power iteration finds them.
 
     .. math::
         b = m + g, \quad P = \mathrm{qr}(b^* Q), \quad R = b P, \quad m \leftarrow b - (1-\beta) R
@@ -92,7 +94,10 @@ def scale_by_dion(
 
 
 def without_noise(r: jax.Array) -> jax.Array:
-    """Columns that are not rounding errors of the longest; the others are 0."""
+    """Columns that are not rounding errors of the longest.
+
+    The others are 0.
+    """
     lengths = norm_along(r, -2)
     longest = jnp.max(lengths, -1, keepdims=True)
     least = 4 * max(r.shape[-2:]) * jnp.finfo(lengths.dtype).eps

@@ -1,4 +1,4 @@
-"""Dion2 (Ahn et al., 2025): Muon of a part of the rows in each step."""
+"""Dion2 (Ahn et al., 2025): Muon of the largest rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def scale_by_dion2(
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> Body:
-    r"""Dion2's direction: the polar factor of the largest rows of the momentum.
+    r"""Dion2's direction: the polar factor of momentum's largest rows.
 
     .. math::
         m \leftarrow m + g, \quad u_K = s\, \mathrm{polar}(m_K), \quad m_K \leftarrow \beta\, m_K

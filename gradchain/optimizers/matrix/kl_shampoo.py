@@ -1,4 +1,4 @@
-"""KL-Shampoo and KL-SOAP (Lin et al., 2025): factors that minimise a divergence."""
+"""KL-Shampoo, KL-SOAP (Lin et al., 2025): factors of least divergence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Kronecker factors of PSGD: how they act, how they are kept, how they are fitted.
+r"""Kronecker factors of PSGD: how they act and are fitted.
 
 A preconditioner :math:`P = Q^* Q` with :math:`Q = Q_r \otimes Q_c` acts on a matrix as
 :math:`P(G) = Q_r^* Q_r G\, Q_c^T \bar Q_c`. Each factor is a square ``(k, n, n)`` or a diagonal
@@ -125,9 +125,9 @@ def _solve(triangles: jax.Array, x: jax.Array, is_left: bool) -> jax.Array:
 def shortened(
     function: Callable[[jax.Array], jax.Array], x: jax.Array, limit: float | jax.Array
 ) -> jax.Array:
-    """A linear function of matrices, its result no longer than ``limit``.
+    """A linear function's result, no longer than ``limit``.
 
-    The result itself may be out of range.
+    The function is one of matrices. The result itself may be out of range.
     """
     unit = power_of_two(_largest(x))
     y = function(x / unit)
@@ -154,9 +154,10 @@ def covariance(x: jax.Array, dim: int, like: jax.Array) -> jax.Array:
 
 
 def norm_bound(x: jax.Array, products: int) -> jax.Array:
-    """A lower bound of spectral norms, ``(k, 1, 1)``, by the power method.
+    """A lower bound of spectral norms, by the power method.
 
-    It begins at the longest column. The matrices are Hermitian or skew.
+    The bound has the shape ``(k, 1, 1)``. The method begins at the longest column. The matrices are
+    Hermitian or skew.
     """
     top = jnp.max(
         jnp.abs(x),
@@ -293,7 +294,10 @@ def fit_inverse_free(
 
 
 def _moved(q: jax.Array, error: jax.Array, rate: float | jax.Array, form: str) -> jax.Array:
-    """A factor after one step against an error of at most 1."""
+    """A factor after one step against an error.
+
+    The error is 1 at most.
+    """
     if q.ndim == 2:
         return q * (1 - rate / 2 * error) ** 2 if form == "quad" else q * (1 - rate * error)
     if form == "procrustes":

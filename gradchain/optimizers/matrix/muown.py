@@ -1,4 +1,4 @@
-"""Muown (2026): Muon of directions, Adam of the lengths of columns."""
+"""Muown (2026): Muon of columns' directions, Adam of their lengths."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def scale_by_muown(
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> Body:
-    r"""Muown's whole step: a column is a length times a direction, each with its own optimizer.
+    r"""Muown's whole step, in lengths and directions of columns.
+
+    A column is a length times a direction, each with its own optimizer.
 
     .. math::
         W_{\cdot j} = \gamma_j \frac{V_{\cdot j}}{\lVert V_{\cdot j} \rVert}, \quad V \leftarrow V -

@@ -1,4 +1,7 @@
-"""NAMO and NAMO-D (Zhang et al., 2026): Muon with Adam's step lengths."""
+"""NAMO (Zhang et al., 2026): Muon with Adam's step lengths.
+
+NAMO-D has a length for each input.
+"""
 
 from __future__ import annotations
 

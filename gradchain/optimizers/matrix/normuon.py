@@ -1,4 +1,4 @@
-"""NorMuon (Li et al., 2025): Muon with a second moment for each neuron."""
+"""NorMuon (Li et al., 2025): Muon with neurons' second moments."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def normalize_neurons(
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> Body:
-    r"""Divide what each neuron receives by its moving root mean square.
+    r"""Divide each neuron's updates by their moving root mean square.
 
     .. math::
         v_j \leftarrow \beta v_j + (1-\beta)\, \mathrm{mean}_i |g_{ij}|^2, \quad h_{ij} =

@@ -1,4 +1,4 @@
-"""PRISM (Yang, 2026): momentum orthogonalised beside what it does not explain."""
+"""PRISM (Yang, 2026): momentum orthogonalised beside the gradient's unexplained rest."""
 
 from __future__ import annotations
 

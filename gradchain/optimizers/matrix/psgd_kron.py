@@ -37,7 +37,7 @@ DAMPING = 2.0**-11.5
 
 
 def usual_refresh() -> Refresh:
-    """Each of the first 500 steps, then ever fewer, down to 3%."""
+    """The first 500 steps, then ever fewer, down to 3%."""
     return with_probability(
         exponential_decay(
             1.0,
@@ -243,7 +243,7 @@ def psgd_kron(
     fold: Mapping[Glob, str] | None = None,
     fallback: GradientTransformation | Pair | None = None,
 ) -> GradientTransformation:
-    """PSGD with Kronecker factors for matrices, another optimizer for the rest.
+    """PSGD with Kronecker factors for matrices, ``fallback`` for the rest.
 
     Matrices go through ``scale_by_psgd_kron``, ``add_decayed_weights``, then the learning rate.
 

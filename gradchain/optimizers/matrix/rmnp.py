@@ -1,4 +1,4 @@
-"""RMNP (Deng et al., 2026): momentum, each neuron's part of unit length."""
+"""RMNP (Deng et al., 2026): neurons' momentum, of unit length."""
 
 from __future__ import annotations
 

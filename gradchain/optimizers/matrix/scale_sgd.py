@@ -1,4 +1,7 @@
-"""SCALE (Glentis et al., 2025): columns of equal length, momentum in the last layer."""
+"""SCALE (Glentis et al., 2025): columns of equal length.
+
+The last layer has momentum.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def scale_by_scale_sgd(
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> GradientTransformation:
-    r"""SCALE's direction: columns of equal length, momentum in the last layer.
+    r"""SCALE's direction: columns of equal length, momentum in ``last``.
 
     .. math::
         m \leftarrow \beta m + (1-\beta) g \text{ in the last layer, } g \text{ elsewhere}, \quad

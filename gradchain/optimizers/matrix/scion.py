@@ -1,4 +1,4 @@
-"""Scion (Pethick et al., 2025): steps to the boundary of norm balls."""
+"""Scion (Pethick et al., 2025): steps to norm balls' boundaries."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from gradchain.transforms.weight_decay import add_decayed_weights
 
 @transform(roles="adaptive")
 def normalize_last(eps: NonNegative = 1e-8) -> Body:
-    r"""Bring vectors along the last dimension to a root mean square of 1.
+    r"""Bring vectors to a root mean square of 1.
 
     .. math::
         u_{ij} = \sqrt n\, \frac{g_{ij}}{\lVert g_{i \cdot} \rVert + \sqrt n\, \epsilon}
 
-    A bias is one vector, an embedding one for each word.
+    Vectors lie along the last dimension: a bias is one, an embedding one for each word.
 
     Args:
         eps: :math:`\epsilon`, in the units of the update.
@@ -63,7 +63,7 @@ def scale_by_scion(
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> GradientTransformation:
-    r"""Scion's direction: momentum's corner of a ball of the spectral norm.
+    r"""Scion's direction: momentum's corner of a spectral norm ball.
 
     .. math::
         m \leftarrow \beta m + (1-\beta) g, \quad u = \rho \sqrt{n_\mathrm{out} / n_\mathrm{in}}\,

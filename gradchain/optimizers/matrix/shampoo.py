@@ -197,7 +197,7 @@ def shampoo(
 
 @dataclass(frozen=True)
 class Blocks:
-    """How matrices are cut into equal blocks, the last filled up with zeros.
+    """Equal blocks of matrices, the last filled up with zeros.
 
     Attributes:
         matrix: rows and columns of a matrix.
@@ -211,7 +211,10 @@ class Blocks:
 
     @classmethod
     def of(cls, block_size: int | None, shape: Shape) -> Blocks:
-        """The fewest blocks with no side above a size, as small as they may be."""
+        """The fewest blocks with no side above a size.
+
+        They are as small as they may be.
+        """
         m, n = shape[-2:]
         number = lambda side: 1 if block_size is None else max(1, math.ceil(side / block_size))
         down, beside = number(m), number(n)
@@ -272,12 +275,15 @@ def _slots(
 
 
 def _moved(old: jax.Array, new: jax.Array, b2: float | jax.Array) -> jax.Array:
-    """The average of factors, or their sum if ``b2`` is 1."""
+    """The average of factors, or with ``b2 = 1`` their sum."""
     return b2 * old + jnp.where(jnp.asarray(b2) == 1, 1.0, 1.0 - b2).astype(new.real.dtype) * new
 
 
 def _debiased(x: jax.Array, b2: float | jax.Array, t: jax.Array) -> jax.Array:
-    """The average corrected for its start at zero; a sum as it is."""
+    """The average corrected for its start at zero.
+
+    A sum stays as it is.
+    """
     is_sum = jnp.asarray(b2) == 1
     share = 1 - jnp.where(is_sum, 0.0, jnp.asarray(b2, t.dtype)) ** t
     return x / share.astype(x.real.dtype)
@@ -300,7 +306,7 @@ def _renewed(
     count: jax.Array,
     place: np.ndarray,
 ) -> Parts:
-    """Roots, and bases if there are any, of the blocks that are due."""
+    """Roots, and any bases, of the blocks that are due."""
     if "row_basis" in kept or "column_basis" in kept:
         bases = {k: v for k, v in kept.items() if k.endswith("basis")}
         kept = kept | at_start(_first_bases, factors, bases, count)

@@ -1,4 +1,7 @@
-"""SinkGD (Scetbon et al., 2025): rows and columns of equal lengths, and no state."""
+"""SinkGD (Scetbon et al., 2025): equally long rows and columns.
+
+It has no state.
+"""
 
 from __future__ import annotations
 

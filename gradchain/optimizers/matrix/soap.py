@@ -1,4 +1,4 @@
-"""SOAP (Vyas et al., 2024): Adam in the eigenbases of Shampoo."""
+"""SOAP (Vyas et al., 2024): Adam in Shampoo's eigenbases."""
 
 from __future__ import annotations
 

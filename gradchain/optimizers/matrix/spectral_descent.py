@@ -1,4 +1,4 @@
-"""Spectral descent and PolarGrad: the polar factor times the nuclear norm."""
+"""Spectral descent and PolarGrad: polar factors times nuclear norms."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def scale_by_polargrad(
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> GradientTransformation:
-    r"""PolarGrad's direction: momentum, then its polar factor times its nuclear norm.
+    r"""PolarGrad's direction: momentum's polar factor times its nuclear norm.
 
     .. math::
         m \leftarrow \beta m + (1-\beta) g, \quad o = \mathrm{polar}(m), \quad u = \langle m, o

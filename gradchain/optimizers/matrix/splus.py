@@ -1,4 +1,4 @@
-"""SPlus (Frans et al., 2025): signs in the eigenbases of Shampoo."""
+"""SPlus (Frans et al., 2025): signs in Shampoo's eigenbases."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ def scale_by_mean_side(
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> Body:
-    r"""Divide each matrix by the mean of its rows and columns, :math:`u = 2 g / (m + n)`.
+    r"""Divide each matrix by its mean side, :math:`u = 2 g / (m + n)`.
 
-    With it a learning rate for signs is right for matrices of any width.
+    Its sides are the numbers of its rows and columns. With it a learning rate for signs is right
+    for matrices of any width.
 
     Args:
         where: the leaves that are matrices; by default ``weight_matrices(embeddings=False)``.
@@ -58,7 +59,7 @@ def scale_by_splus(
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> GradientTransformation:
-    r"""SPlus's direction: signs in eigenbases, by the size of the matrix.
+    r"""SPlus's direction: signs in eigenbases, by the matrix's size.
 
     .. math::
         u = \frac{2}{m + n}\, Q_L\, \mathrm{sign}(Q_L^* M\, Q_R)\, Q_R^*

@@ -99,7 +99,7 @@ def _orthogonal(
 
 
 def _rows(ns_coeffs: Any, ns_steps: Any) -> tuple[Row, ...]:
-    """The coefficients of each step: one row for all, or as many as are given.
+    """Coefficients of the steps: one row for all, or several.
 
     Raises:
         TypeError: for traced numbers.
