@@ -1,4 +1,4 @@
-"""Linear algebra of optax: the largest eigenvalue, and roots of inverses."""
+"""Linear algebra of optax: eigenvalues, roots, least squares."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gradchain.tree.norms import dot, global_norm
 
 
 class _Found(NamedTuple):
-    """An eigenvector as far as it is known, its product, and its eigenvalue."""
+    """An eigenvector so far, its product, its eigenvalue."""
 
     vector: Tree
     product: Tree
@@ -80,7 +80,10 @@ def _unit(tree: Tree) -> Tree:
 
 
 class _Root(NamedTuple):
-    """Newton's iteration: ``rest`` goes to the identity while ``root`` goes to the root."""
+    """Newton's iteration so far.
+
+    ``rest`` goes to the identity while ``root`` goes to the root.
+    """
 
     rest: jax.Array
     root: jax.Array
@@ -98,7 +101,7 @@ def matrix_inverse_pth_root(
     error_tolerance: Numeric = 1e-6,
     precision: Any = lax.Precision.HIGHEST,
 ) -> tuple[jax.Array, jax.Array]:
-    """The matrix to the power ``-1/p``, and how far off it is.
+    """The matrix to the power ``-1/p``, and its error.
 
     The matrix is symmetric with no negative eigenvalue; ``ridge_epsilon`` times the largest one is
     added to its diagonal. It is the coupled Newton iteration (Higham, "Functions of Matrices",

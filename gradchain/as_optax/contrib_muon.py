@@ -99,7 +99,9 @@ def _orthogonal(
 
 
 def _rows(ns_coeffs: Any, ns_steps: Any) -> tuple[Row, ...]:
-    """The coefficients of each step: one row for all, or as many as are given.
+    """The coefficients of each step.
+
+    One row is for all of them.
 
     Raises:
         TypeError: for traced numbers.
