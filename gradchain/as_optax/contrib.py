@@ -14,6 +14,11 @@ from gradchain.as_optax.adapters import (
     with_extra_args_support,
 )
 from gradchain.as_optax.base import OptState, ScalarOrSchedule
+from gradchain.as_optax.contrib_muon import (
+    MuonDimensionNumbers as MuonDimensionNumbers,
+    muon as muon,
+    scale_by_muon as scale_by_muon,
+)
 from gradchain.as_optax.contrib_recipes import (
     acprop as acprop,
     ademamix as ademamix,
@@ -36,11 +41,6 @@ from gradchain.as_optax.galore import (
     GaLoreDimensionNumbers as GaLoreDimensionNumbers,
     galore as galore,
     scale_by_galore as scale_by_galore,
-)
-from gradchain.as_optax.matrix_methods import (
-    MuonDimensionNumbers as MuonDimensionNumbers,
-    muon as muon,
-    scale_by_muon as scale_by_muon,
 )
 from gradchain.as_optax.sophia import (
     HutchinsonState as HutchinsonState,

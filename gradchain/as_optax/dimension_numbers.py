@@ -1,4 +1,4 @@
-"""Dimensions of leaves as rows and columns, in optax's terms."""
+"""Dimension numbers: rows and columns of a leaf."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MuonDimensionNumbers(NamedTuple):
 
 
 class GaLoreDimensionNumbers(NamedTuple):
-    """Inputs and outputs of a weight: all of its dimensions."""
+    """Inputs and outputs of a weight, all of its dimensions."""
 
     reduction_axis: Sequence[int] | int = 0
     output_axis: Sequence[int] | int = 1
@@ -44,7 +44,7 @@ that has none.
 
 
 def has_no_parts(x: Any) -> bool:
-    """Whether ``x`` is one entry of a tree's dimension numbers."""
+    """Whether ``x`` is an entry among dimension numbers."""
     return x is None or isinstance(x, DimensionNumbers)
 
 
@@ -96,7 +96,10 @@ class Numbers:
         return found
 
     def folds(self, tree: Tree) -> list[Fold | None]:
-        """How each leaf is seen as matrices; ``None`` if not."""
+        """How each leaf is seen as matrices.
+
+        ``None`` is for one that is not.
+        """
         leaves, _ = flatten(tree)
         return [
             None if x is None else self.fold(numbers, tuple(x.shape))
@@ -104,7 +107,7 @@ class Numbers:
         ]
 
     def fold(self, numbers: DimensionNumbers | None, shape: Shape) -> Fold | None:
-        """How a leaf with these dimension numbers is seen."""
+        """How a leaf of these numbers is seen."""
         return None if numbers is None else fold_by_numbers(numbers, shape)
 
 
@@ -168,7 +171,7 @@ class Folded(Around):
 
 
 def _as_seen(fold: Fold | None) -> Slot:
-    """A slot in the shape that the transformation sees."""
+    """The slot of an array as a transformation sees it."""
     return shaped(lambda shape: (*shape, 1) if fold is None else (fold.count, *fold.matrix))
 
 
@@ -193,9 +196,9 @@ def folded(inner: GradientTransformation, numbers: Any) -> Body:
 
 @transform
 def scale_by_dual_norm(inner: GradientTransformation) -> Body:
-    """Multiply a direction by its product with the gradient.
+    """Multiply a direction by its product with the updates.
 
-    The gradient is the one that it was made of. The products are summed over each whole leaf.
+    The products are summed over each whole leaf.
 
     Args:
         inner: the transformation that makes the direction.

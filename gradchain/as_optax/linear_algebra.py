@@ -1,4 +1,4 @@
-"""Optax's linear algebra: the largest eigenvalue, and roots of inverses."""
+"""Linear algebra of optax: eigenvalues, roots, least squares."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gradchain.tree.norms import dot, global_norm
 
 
 class _Found(NamedTuple):
-    """An eigenvector so far, with its product and its eigenvalue."""
+    """An eigenvector so far, its product, its eigenvalue."""
 
     vector: Tree
     product: Tree
@@ -80,7 +80,7 @@ def _unit(tree: Tree) -> Tree:
 
 
 class _Root(NamedTuple):
-    """Newton's iteration for a root.
+    """Newton's iteration so far.
 
     ``rest`` goes to the identity while ``root`` goes to the root.
     """

@@ -35,7 +35,8 @@ def has_factor(side: str, sides: str, longest: int, matrix: tuple[int, ...]) -> 
 
 def squarable_matrix(x: jax.Array) -> jax.Array:
     """Matrices with their direction, short enough to be squared."""
-    return shortening(length_along(x, (-2, -1)), largest_squarable(x.real.dtype)).times(x)
+    most = float(largest_squarable(x.real.dtype))
+    return shortening(length_along(x, (-2, -1)), most).times(x)
 
 
 def gram_of_rows(x: jax.Array) -> jax.Array:

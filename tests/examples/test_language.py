@@ -95,3 +95,22 @@ def test_summarise(tmp_path):
     rate = numbers(r"^([a-z ]+?) *: ([\d.]+) of the first lines found in (\d+)", printed)
     assert rate["the network"][0] > rate["the shortest"][0] + 0.1
     assert rate["the shortest"][0] > rate["a guess"][0] > rate["the longest"][0]
+
+
+def share_of_muon(printed):
+    """The share of the steps after which Muon has the last loss of AdamW, with its interval."""
+    found = numbers(r"^(muon) has the last loss of adamw after ([\d.]+) ± ([\d.]+) of", printed)
+    assert numbers(r"^(\w+) *: best rate ([\d.]+),", printed).keys() == {"adamw", "muon"}
+    return found["muon"]
+
+
+@pytest.mark.example
+def test_muon(tmp_path):
+    share, _ = share_of_muon(run("language/muon.py", tmp_path))
+    assert share < 0.95
+
+
+@pytest.mark.slow
+def test_muon_at_full_size(tmp_path):
+    share, half = share_of_muon(run("language/muon.py", tmp_path, small=False))
+    assert share + half < 1.0
