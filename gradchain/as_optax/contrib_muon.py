@@ -99,13 +99,9 @@ def _orthogonal(
 
 
 def _rows(ns_coeffs: Any, ns_steps: Any) -> tuple[Row, ...]:
-<<<<<<<< HEAD:gradchain/as_optax/matrix_methods.py
-    """Coefficients of the steps: one row for all, or several.
-========
     """The coefficients of each step.
 
     One row is for all of them.
->>>>>>>> m_page:gradchain/as_optax/contrib_muon.py
 
     Raises:
         TypeError: for traced numbers.
