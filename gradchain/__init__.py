@@ -12,7 +12,8 @@ from gradchain import searches as searches, telemetry as telemetry, training as 
 from gradchain import tree as tree
 from gradchain.checkpoints.adopt import adopt_state as adopt_state
 from gradchain.config import from_config as from_config, to_config as to_config
-from gradchain.core import missing_names as _names, ranges as ranges, slots as slots
+from gradchain.core import missing_names as _names, ranges as ranges, refresh as refresh
+from gradchain.core import slots as slots
 from gradchain.core.apply import apply_updates as apply_updates
 from gradchain.core.around import around as around, run_if as run_if
 from gradchain.core.lift import elementwise as elementwise, leafwise as leafwise
@@ -218,7 +219,6 @@ from gradchain.searches.trust_region import trust_region as trust_region
 from gradchain.telemetry.metrics import metrics as metrics
 from gradchain.telemetry.watch import watch as watch
 from gradchain.transforms import constraints as constraints, penalties as penalties
-from gradchain.transforms import refresh as refresh
 from gradchain.transforms.adaptive_clipping import clip_by_history as clip_by_history
 from gradchain.transforms.adaptive_clipping import clip_by_zscore as clip_by_zscore
 from gradchain.transforms.clipping import adaptive_grad_clip as adaptive_grad_clip, clip as clip

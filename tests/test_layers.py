@@ -75,6 +75,7 @@ CORE = [
     "trees",
     "compiled",
     "transformation",
+    "refresh",
     "around",
     "by_label",
     "walk",

@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradchain.core.refresh import Parts
 from gradchain.core.types import Dtype
 from gradchain.numerics import kronecker, matrix_roots
 from gradchain.numerics.arithmetic import abs2, ema, in_turn
 from gradchain.numerics.polar import adjoint, identity_like, multiply
-from gradchain.transforms.refresh import Parts
 
 #: The factor of each side, its basis, and its eigenvalues.
 GRAMS = {"rows": kronecker.gram_of_rows, "columns": kronecker.gram_of_columns}

@@ -17,6 +17,7 @@ from gradchain.core.folding import Fold
 from gradchain.core.lift import Lift
 from gradchain.core.matrices import PerMatrix, Stack, slot_shape
 from gradchain.core.ranges import Decay, StaticPositiveInt
+from gradchain.core.refresh import Parts, Refresh, at_start, every
 from gradchain.core.selection import weight_matrices
 from gradchain.core.slots import Slot, gram, keep, like_param
 from gradchain.core.stage import Body
@@ -25,7 +26,6 @@ from gradchain.core.types import Glob, Pair, Params, Shape, State, Tree, Updates
 from gradchain.core.walk import walk
 from gradchain.numerics import kronecker
 from gradchain.numerics.arithmetic import compute_dtype, ema, in_turn
-from gradchain.transforms.refresh import Parts, Refresh, at_start, every
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.paths import flatten, flatten_like
 from gradchain.tree.selecting import select

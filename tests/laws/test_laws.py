@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import pytest
 
 from gradchain.core.factory import FACTORIES
+from tests.core.refresh import POLICIES
 from tests.laws import laws, sharded
 from tests.laws.table import ROWS
 from tests.schedules.table import SCHEDULES, SELECTIONS
 from tests.support.checkpoints import through_msgpack, through_orbax
 from tests.transforms.constraints import CONSTRAINTS
 from tests.transforms.penalties import PENALTIES
-from tests.transforms.refresh import POLICIES
 
 DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64, jnp.complex64]
 LAWS_WITH_DTYPES = [laws.has_the_numbers_of_its_twin, laws.follows_its_twin]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gradchain.core.ranges import Decay, Hyper, NonNegative, StaticPositiveInt
+from gradchain.core.refresh import Refresh, every
 from gradchain.core.transformation import GradientTransformation, recipe
 from gradchain.core.types import Glob, Pair, Where
 from gradchain.optimizers.adam import scale_by_adam
 from gradchain.optimizers.matrix.with_fallback import with_fallback
 from gradchain.transforms.momentum import average_updates
-from gradchain.transforms.refresh import Refresh, every
 from gradchain.wrappers.in_eigenbasis import in_eigenbasis
 
 

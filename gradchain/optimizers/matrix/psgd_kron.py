@@ -21,6 +21,7 @@ from gradchain.core.ranges import (
     Positive,
     StaticPositiveInt,
 )
+from gradchain.core.refresh import Refresh, fading
 from gradchain.core.slots import like_param, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -28,31 +29,16 @@ from gradchain.core.types import Glob, Pair, Shape, Where
 from gradchain.numerics.arithmetic import debias, ema
 from gradchain.optimizers.matrix import kron_factors as factors
 from gradchain.optimizers.matrix.with_fallback import with_fallback
-from gradchain.schedules.basic import exponential_decay
 from gradchain.transforms.orthogonalize import matrices_in
-from gradchain.transforms.refresh import Refresh, with_probability
 
 #: The damping of the authors: the root of float32's precision.
 DAMPING = 2.0**-11.5
 
 
-def usual_refresh() -> Refresh:
-    """The first 500 steps, then ever fewer, down to 3%."""
-    return with_probability(
-        exponential_decay(
-            1.0,
-            1000,
-            math.exp(-1),
-            500,
-            end_value=0.03,
-        )
-    )
-
-
 @transform(roles="adaptive momentum")
 def scale_by_psgd_kron(
     b1: Decay = 0.9,
-    refresh: Refresh | None = None,
+    refresh: Refresh = fading(),
     preconditioner_rate: Fraction = 0.1,
     memory_save_mode: str | None = None,
     max_size_triangular: StaticPositiveInt = 8192,
@@ -122,7 +108,6 @@ def scale_by_psgd_kron(
     """
     _check(form, fit_to, memory_save_mode)
     layout = factors.Layout(form, memory_save_mode, max_size_triangular)
-    policy = usual_refresh() if refresh is None else refresh
     fit = Fit(layout, preconditioner_rate, bound_decay, damping, init_scale, seed)
 
     def rule(g, s, t, count, place):
@@ -130,7 +115,7 @@ def scale_by_psgd_kron(
         mean = debias(mu, b1, t)
         old = {name: value for name, value in s.items() if name != "mu"}
         parts = {"x": mean if fit_to == "momentum" else g} | old
-        new = policy.apply(lambda parts: fit.of(parts, count), parts, old, count, place)
+        new = refresh.apply(lambda parts: fit.of(parts, count), parts, old, count, place)
         return _bounded(layout.open(new, g.shape[1:]), mean, max_rms), {"mu": mu} | new
 
     return matrixwise(rule, matrices_in(where), fold, decomposes=True, **_slots(layout))
@@ -227,7 +212,7 @@ def psgd_kron(
     learning_rate: Hyper,
     b1: Decay = 0.9,
     weight_decay: NonNegative = 0.0,
-    refresh: Refresh | None = None,
+    refresh: Refresh = fading(),
     preconditioner_rate: Fraction = 0.1,
     memory_save_mode: str | None = None,
     max_size_triangular: StaticPositiveInt = 8192,

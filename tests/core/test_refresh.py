@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import gradchain as gc
-from gradchain.transforms.refresh import Refresh
-from tests.transforms.refresh import POLICIES
+from gradchain.core.refresh import Refresh
+from tests.core.refresh import POLICIES
 
 every, with_probability, when_stale = (
     gc.refresh.every,

@@ -228,6 +228,7 @@ def with_probability(
         0
     """
     chance = probability(count) if callable(probability) else probability
+    chance = jnp.asarray(chance).astype(jnp.float32)
     if not staggered:
         return _draws(seed, count, ()) < chance
     return _draws(seed, count, place.shape, int(place[0]) if len(place) else 0) < chance
@@ -236,10 +237,10 @@ def with_probability(
 def _draws(
     seed: int, count: jax.Array, shape: tuple[int, ...], of: int | None = None
 ) -> jax.Array:
-    """Uniform numbers of a step, and of the matrices from ``of`` on."""
+    """Uniform numbers of a step, from matrix ``of`` on."""
     key = jax.random.fold_in(jax.random.key(seed), count)
     key = key if of is None else jax.random.fold_in(key, of)
-    return jax.random.uniform(key, shape)
+    return jax.random.uniform(key, shape, jnp.float32)
 
 
 @refresh_policy
@@ -268,7 +269,7 @@ def fading(
         fading(start=100, time=1000.0, least=0.03, seed=0)
     """
     since = jnp.maximum(count - start, 0).astype(jnp.float32)
-    chance = jnp.maximum(jnp.exp(-since / time), least)
+    chance = jnp.maximum(jnp.exp(-since / jnp.float32(time)), jnp.float32(least))
     return _draws(seed, count, ()) < chance
 
 

@@ -1,10 +1,10 @@
-"""Rows of ``gradchain.transforms.refresh``."""
+"""Rows of ``gradchain.core.refresh``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import gradchain as gc
-from gradchain.transforms.refresh import Refresh
+from gradchain.core.refresh import Refresh
 
 
 @dataclass(frozen=True)
