@@ -102,6 +102,7 @@ from gradchain.optimizers.matrix.normuon import scale_by_normuon as scale_by_nor
 from gradchain.optimizers.matrix.prism import prism as prism, scale_by_prism as scale_by_prism
 from gradchain.optimizers.matrix.psgd_kron import psgd_kron as psgd_kron
 from gradchain.optimizers.matrix.psgd_kron import scale_by_psgd_kron as scale_by_psgd_kron
+from gradchain.optimizers.matrix.racs import racs as racs, scale_by_racs as scale_by_racs
 from gradchain.optimizers.matrix.rmnp import normalize_columns as normalize_columns, rmnp as rmnp
 from gradchain.optimizers.matrix.rmnp import scale_by_rmnp as scale_by_rmnp
 from gradchain.optimizers.matrix.scale_sgd import scale_by_scale_sgd as scale_by_scale_sgd
