@@ -75,6 +75,7 @@ FAMILIES: dict[str, dict[str, str]] = {
     "Matrix methods": {
         "adago": "as `muon`, with step lengths that decay by themselves",
         "adamuon": "as `muon`, adaptive element by element, with the step lengths of Adam",
+        "conda": "as Adam, with a second moment that keeps the matrix's directions apart",
         "dion": "as `muon` with weights on many devices: products with few columns alone",
         "dion2": "as `muon` at a part of its time: a quarter of the rows in each step",
         "muon": "hidden matrices of transformers; momentum alone in memory, fewer steps than AdamW",
@@ -88,6 +89,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "scion": "rates that carry over to wider models; weights stay in a ball",
         "spectral_descent": "gradients of the full batch: steepest descent in the spectral norm",
         "psgd_kron": "matrices whose curvature differs by direction; little tuning, two factors",
+        "racs": "language models in the memory of plain descent: a scale for each row and column",
         "scale_sgd": "language models in the least memory: momentum in the last layer only",
         "sink_gd": "hidden matrices in no memory at all, where large batches keep noise low",
         "soap": "fewer steps than AdamW where memory allows two factors for each matrix",

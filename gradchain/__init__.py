@@ -87,6 +87,7 @@ from gradchain.optimizers.madgrad import madgrad as madgrad, scale_by_madgrad as
 from gradchain.optimizers.matrix.adago import adago as adago, scale_by_adago as scale_by_adago
 from gradchain.optimizers.matrix.adamuon import adamuon as adamuon
 from gradchain.optimizers.matrix.adamuon import scale_by_adamuon as scale_by_adamuon
+from gradchain.optimizers.matrix.conda import conda as conda, scale_by_conda as scale_by_conda
 from gradchain.optimizers.matrix.dion import dion as dion, scale_by_dion as scale_by_dion
 from gradchain.optimizers.matrix.dion2 import dion2 as dion2, scale_by_dion2 as scale_by_dion2
 from gradchain.optimizers.matrix.kl_shampoo import kl_shampoo as kl_shampoo, kl_soap as kl_soap
@@ -102,6 +103,7 @@ from gradchain.optimizers.matrix.normuon import scale_by_normuon as scale_by_nor
 from gradchain.optimizers.matrix.prism import prism as prism, scale_by_prism as scale_by_prism
 from gradchain.optimizers.matrix.psgd_kron import psgd_kron as psgd_kron
 from gradchain.optimizers.matrix.psgd_kron import scale_by_psgd_kron as scale_by_psgd_kron
+from gradchain.optimizers.matrix.racs import racs as racs, scale_by_racs as scale_by_racs
 from gradchain.optimizers.matrix.rmnp import normalize_columns as normalize_columns, rmnp as rmnp
 from gradchain.optimizers.matrix.rmnp import scale_by_rmnp as scale_by_rmnp
 from gradchain.optimizers.matrix.scale_sgd import scale_by_scale_sgd as scale_by_scale_sgd
