@@ -12,11 +12,11 @@ from tests.optimizers.matrix.twins import is_matrix, transposed
 from tests.wrappers.in_eigenbasis import often
 
 
-def inverse_root(x: np.ndarray, order: float, ridge: float) -> np.ndarray:
-    """(X + ridge max(X) I)^(-1 / order), 0 for zeros"""
+def inverse_root(x: np.ndarray, order: float, ridge: float, eps: float = 0.0) -> np.ndarray:
+    """(X + (ridge max(X) + eps) I)^(-1 / order), 0 for zeros"""
     values, vectors = np.linalg.eigh(x)
     values = np.maximum(values, 0)
-    values = values + ridge * values.max(-1, keepdims=True)
+    values = values + ridge * values.max(-1, keepdims=True) + eps
     powers = np.where(values > 0, np.where(values > 0, values, 1) ** (-1 / order), 0)
     return (vectors * powers[..., None, :]) @ transposed(vectors)
 
@@ -28,6 +28,7 @@ class Shampoo(Twin):
     b1: float = 0.9
     b2: float = 0.999
     ridge: float = 1e-6
+    eps: float = 0.0
     steps: int = 2
     block: int = 1000
     t: int = 0
@@ -58,7 +59,7 @@ class Shampoo(Twin):
             if (self.t - 1) % self.steps == 0:
                 share = 1 if self.b2 == 1 else 1 - self.b2**self.t
                 now = self.factors[*key, side] / share
-                self.roots[*key, side] = inverse_root(now, 4, self.ridge)
+                self.roots[*key, side] = inverse_root(now, 4, self.ridge, self.eps)
         return self.roots[*key, "l"] @ u @ self.roots[*key, "r"]
 
 
@@ -70,7 +71,8 @@ ROWS = [
         lambda: gc.scale_by_shampoo(ridge=1e-3, refresh=often),
         lambda: Shampoo(ridge=1e-3),
         reasons={
-            "has_the_numbers_of_its_twin": "squares of gradients of 1e-18 underflow in float32"
+            "has_the_numbers_of_its_twin": "squares of gradients of 1e-18 underflow in float32",
+            "can_be_differentiated": "the roots are constants to derivatives",
         },
         tolerance=ROUGH,
         float64=1e-8,
