@@ -65,35 +65,13 @@ def scale_by_dion2(
     factor = PolarFactor(coefficients, steps, precision=precision)
 
     def rule(g, s, sides):
-        # Rows are the fewer here; of a square matrix columns are taken, the outputs.
-        turned = lambda x: jnp.swapaxes(x, -1, -2) if x.shape[-2] == x.shape[-1] else x
-        m = turned(s["momentum"] + g)
-        number = max(
-            1,
-            math.ceil(fraction * m.shape[-2]),
-        )
-        largest = jax.lax.top_k(
-            jnp.sum(jnp.abs(m), -1),
-            number,
-        )[1]
-        at = jnp.broadcast_to(
-            largest[:, :, None],
-            (*largest.shape, m.shape[-1]),
-        )
+        m = _turned(s["momentum"] + g)
+        at = _largest_rows(m, -(-m.shape[-2] // parts))  # rounded up
+        put = lambda to, x: jnp.put_along_axis(to, at, x, -2, inplace=False)
         part = jnp.take_along_axis(m, at, -2)
-        put = lambda to, x: jnp.put_along_axis(
-            to,
-            at,
-            x,
-            -2,
-            inplace=False,
-        )
         o = factor(part)
-        u = put(
-            jnp.zeros_like(m),
-            o * adjustment(adjust, part, o, sides),
-        )
-        return turned(u), {"momentum": turned(put(m, b1 * part))}
+        u = put(jnp.zeros_like(m), o * adjustment(adjust, part, o, sides))
+        return _turned(u), {"momentum": _turned(put(m, b1 * part))}
 
     return matrixwise(
         rule,
@@ -103,6 +81,20 @@ def scale_by_dion2(
         decomposes=factor.decomposes,
         momentum=like_param,
     )
+
+
+def _turned(x: jax.Array) -> jax.Array:
+    """Square matrices transposed, others as they are.
+
+    Of twins rows are the fewer; of a square matrix columns are taken, the outputs.
+    """
+    return jnp.swapaxes(x, -1, -2) if x.shape[-2] == x.shape[-1] else x
+
+
+def _largest_rows(m: jax.Array, number: int) -> jax.Array:
+    """The places of the rows with the largest sums of magnitudes."""
+    largest = jax.lax.top_k(jnp.sum(jnp.abs(m), -1), number)[1]
+    return jnp.broadcast_to(largest[:, :, None], (*largest.shape, m.shape[-1]))
 
 
 @recipe
