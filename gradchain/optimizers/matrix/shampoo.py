@@ -102,9 +102,8 @@ def scale_by_shampoo(
     def rule(g, s, t, count, place):
         cut = blocks(g.shape)
         g = kronecker.squarable_matrix(g)
-        x = cut.open(g)
         old = {k: cut.flat(v) for k, v in s.items() if k != "mu"}
-        factors = {k: _moved(old[k], gram(x), b2) for k, gram in _GRAMS.items() if k in old}
+        factors = _factors(old, cut.open(g), b2)
         kept = {k: v for k, v in old.items() if k not in factors}
         debiased = {k: _debiased(v, b2, t) for k, v in factors.items()}
         made = _renewed(root, refresh, debiased, kept, count, cut.places(place))
@@ -114,16 +113,8 @@ def scale_by_shampoo(
         new = {k: v.reshape(s[k].shape) for k, v in (factors | made).items()}
         return u, new | ({"mu": mu} if has_momentum else {})
 
-    slots = _slots(blocks, sides, roots == "qr")
-    if has_momentum:
-        slots["mu"] = like_param
-    return matrixwise(
-        rule,
-        matrices_in(where),
-        fold,
-        decomposes=True,
-        **slots,
-    )
+    slots = _slots(blocks, sides, roots == "qr", has_momentum)
+    return matrixwise(rule, matrices_in(where), fold, decomposes=True, **slots)
 
 
 @recipe
@@ -249,11 +240,9 @@ class Blocks:
 
 
 def _slots(
-    blocks: Callable[[Shape], Blocks],
-    sides: str,
-    has_basis: bool,
-) -> dict[str, Slot]:
-    """Square matrices for each block: factors, roots, perhaps bases."""
+    blocks: Callable[[Shape], Blocks], sides: str, has_basis: bool, has_momentum: bool
+) -> dict[str, Any]:
+    """Squares for each block: factors, roots, perhaps bases; perhaps momentum."""
 
     def square(side: str) -> Slot:
         dim = 0 if side == "rows" else 1
@@ -266,7 +255,12 @@ def _slots(
     made: dict[str, Any] = {side: square(side) for side in _GRAMS}
     for name in ("root", "basis")[: 1 + has_basis]:
         made |= {f"row_{name}": square("rows"), f"column_{name}": square("columns")}
-    return made
+    return made | ({"mu": like_param} if has_momentum else {})
+
+
+def _factors(old: Parts, x: jax.Array, b2: float | jax.Array) -> Parts:
+    """The factors after a step, of the sides that have one."""
+    return {k: _moved(old[k], gram(x), b2) for k, gram in _GRAMS.items() if k in old}
 
 
 def _moved(old: jax.Array, new: jax.Array, b2: float | jax.Array) -> jax.Array:
@@ -281,11 +275,7 @@ def _debiased(x: jax.Array, b2: float | jax.Array, t: jax.Array) -> jax.Array:
     return x / share.astype(x.real.dtype)
 
 
-def _between(
-    left: jax.Array | None,
-    x: jax.Array,
-    right: jax.Array | None,
-) -> jax.Array:
+def _between(left: jax.Array | None, x: jax.Array, right: jax.Array | None) -> jax.Array:
     """Matrices multiplied from both sides, where there are factors."""
     return kronecker.from_basis(kronecker.to_basis(x, None, right), left, None)
 
