@@ -107,18 +107,8 @@ def in_eigenbasis(
         >>> state["row_basis"].shape, state["column_basis"].shape
         ((8, 8), (4, 4))
     """
-    check_one_of("in_eigenbasis", kronecker.SIDES, sides=sides)
-    check_one_of("in_eigenbasis", ("gram", "kl"), estimate=estimate)
-    check_one_of("in_eigenbasis", ("qr", "eigh"), method=method)
-    if divide and estimate != "kl":
-        raise ValueError('in_eigenbasis: divide=True needs the eigenvalues of estimate="kl".')
-    slots = {}
-    for side, dim in (("rows", -2), ("columns", -1)):
-        has = functools.partial(kronecker.has_factor, side, sides, max_precond_dim)
-        slots[side] = gram(dim)(exists=has)
-        slots[BASES[side]] = gram(dim)(fill=1.0, exists=has)
-        if estimate == "kl":
-            slots[VALUES[side]] = keep(dim)(real=True, fill=0.1, exists=has)
+    _check(sides, estimate, method, divide)
+    slots = _slots(sides, max_precond_dim, estimate == "kl")
     where = weight_matrices(embeddings=False) if where is None else where
     matrices = PerMatrix(
         lambda g: g,
@@ -130,15 +120,28 @@ def in_eigenbasis(
         slots=slots,
     )
     renewal = functools.partial(renewed, method, estimate == "gram")
-    return InEigenbasis(
-        inner,
-        matrices,
-        decay,
-        refresh,
-        renewal,
-        skip_first,
-        divide,
-    )
+    return InEigenbasis(inner, matrices, decay, refresh, renewal, skip_first, divide)
+
+
+def _check(sides: str, estimate: str, method: str, divide: bool) -> None:
+    """Refuse names that are not known, and a division without eigenvalues."""
+    check_one_of("in_eigenbasis", kronecker.SIDES, sides=sides)
+    check_one_of("in_eigenbasis", ("gram", "kl"), estimate=estimate)
+    check_one_of("in_eigenbasis", ("qr", "eigh"), method=method)
+    if divide and estimate != "kl":
+        raise ValueError('in_eigenbasis: divide=True needs the eigenvalues of estimate="kl".')
+
+
+def _slots(sides: str, longest: int, has_values: bool) -> dict[str, Slot]:
+    """Factors and bases of the sides that have them, perhaps eigenvalues."""
+    slots = {}
+    for side, dim in (("rows", -2), ("columns", -1)):
+        has = functools.partial(kronecker.has_factor, side, sides, longest)
+        slots[side] = gram(dim)(exists=has)
+        slots[BASES[side]] = gram(dim)(fill=1.0, exists=has)
+        if has_values:
+            slots[VALUES[side]] = keep(dim)(real=True, fill=0.1, exists=has)
+    return slots
 
 
 class InEigenbasis(Around):
@@ -171,7 +174,7 @@ class InEigenbasis(Around):
         return lambda slot, i: slot_shape(slot, columns.g[i].shape, folds[i])
 
     def folds(self, tree: Tree, leaves: list[Any]) -> list[Fold | None]:
-        """How each leaf is seen as matrices; ``None`` if not."""
+        """How each leaf is seen as matrices; ``None`` if it is not."""
         flags = flatten(select(self.matrices.where, tree))[0]
         live = [flag is True and x is not None for flag, x in zip(flags, leaves, strict=True)]
         return self.matrices.folds(tree, leaves, live)
@@ -212,7 +215,7 @@ class InEigenbasis(Around):
 
     @functools.cached_property
     def kinds(self) -> dict[tuple[str, ...], Slot]:
-        """Its member's slots that have a leaf's shape, by path."""
+        """The slots of its member that have the shape of a leaf, by their paths."""
         found = {}
         for member in walk(self.members["inner"]):
             slots = member.body.slots if isinstance(member.body, Lift) else {}
@@ -233,7 +236,6 @@ class InEigenbasis(Around):
 
         The columns themselves are changed.
         """
-        squares = frozenset("/".join(path) for path, kind in self.kinds.items() if kind.real)
         first, last = 0, None
         for stack in stacks:
             own = {k: column for k, column in slots.items() if stack.holds(column)}
@@ -242,24 +244,12 @@ class InEigenbasis(Around):
             x = kronecker.squarable_matrix(stack.stack(g, like_param))
             x = x if last is None else in_turn(x, last)
             old = {k: stack.stack(column, self.slots[k]) for k, column in own.items()}
-            factors = {k: ema(v, old[k], self.decay) for k, v in grams_of(x, old, count).items()}
-            values = values_of(x, old, self.decay, count)
-            bases = {k: old[k] for k in BASES.values() if k in old}
-            bases = at_start(first_bases, factors, bases, count)
             followers = {
                 "/".join(path): stack.stack(_filled(column, g), self.kinds[path])
                 for path, column in moments.items()
             }
             place = first + np.arange(sum(stack.counts), dtype=np.int32)
-            made = factors | values
-            made |= self.refresh.apply(
-                lambda parts, count=count: self.renewal(squares, count, parts),
-                factors | bases | followers,
-                bases | followers,
-                count,
-                place,
-                lambda parts=factors | bases: staleness(parts),
-            )
+            made = self.moved(x, old, followers, count, place)
             for name, column in own.items():
                 stack.put_back(column, self.slots[name], made[name])
             for path, column in moments.items():
@@ -268,6 +258,21 @@ class InEigenbasis(Around):
                 column[:] = [None if x is None else y for x, y in zip(column, full, strict=True)]
             first += sum(stack.counts)
             last = made.get("row_basis", made.get("column_basis"))
+
+    def moved(
+        self, x: jax.Array, old: Parts, followers: Parts, count: jax.Array, place: np.ndarray
+    ) -> Parts:
+        """The slots of one batch after the gradient ``x``, and their followers."""
+        factors = {k: ema(v, old[k], self.decay) for k, v in grams_of(x, old, count).items()}
+        values = values_of(x, old, self.decay, count)
+        bases = {k: old[k] for k in BASES.values() if k in old}
+        bases = at_start(first_bases, factors, bases, count)
+        squares = frozenset("/".join(path) for path, kind in self.kinds.items() if kind.real)
+        fresh = functools.partial(self.renewal, squares, count)
+        stale = lambda: staleness(factors | bases)
+        kept = bases | followers
+        made = self.refresh.apply(fresh, factors | kept, kept, count, place, stale)
+        return factors | values | made
 
 
 def _turned(
@@ -293,7 +298,7 @@ def _divided(
     slots: dict[str, list[Any]],
     column: list[Any],
 ) -> list[Any]:
-    """A column divided by roots of both sides' eigenvalues."""
+    """A column divided by the roots of the eigenvalues of both sides."""
     column = list(column)
     for stack in stacks:
         x = stack.stack(column, like_param)

@@ -77,21 +77,12 @@ def scale_by_adago(
     def rule(g, s, sides):
         m = ema(g, s["momentum"], b1)
         d = ema(g, m, b1) if nesterov else m
-        length = squarable(
-            jnp.minimum(
-                norm_along(g, (-2, -1)),
-                limit,
-            )[:, 0, 0]
-        )
+        length = squarable(jnp.minimum(norm_along(g, (-2, -1)), limit)[:, 0, 0])
         v = s["squares"] + abs2(length)
-        size = safe_divide(
-            length,
-            root(v + initial * initial),
-        )
+        size = safe_divide(length, root(v + initial * initial))
         size = jnp.maximum(size, floor)[:, None, None]
-        u = factor(d)
-        u = size * u * adjustment(adjust, d, u, sides)
-        return u, {"momentum": m, "squares": v}
+        o = factor(d)
+        return size * o * adjustment(adjust, d, o, sides), {"momentum": m, "squares": v}
 
     return matrixwise(
         rule,

@@ -67,20 +67,10 @@ def scale_by_adamuon(
     def rule(g, s, sides):
         m = ema(g, s["momentum"], b1)
         o = factor(jnp.sign(ema(g, m, b1) if nesterov else m))
-        v = ema(
-            abs2(o),
-            s["variance"],
-            b2,
-        )
+        v = ema(abs2(o), s["variance"], b2)
         h = o / (root(v) + eps)
-        whole = jnp.asarray(
-            sides.prod(1) ** 0.5,
-            v.dtype,
-        )[:, None, None]
-        u = bringing(
-            length_along(h, (-2, -1)),
-            rms * whole,
-        ).times(h)
+        whole = jnp.asarray(sides.prod(1) ** 0.5, v.dtype)[:, None, None]
+        u = bringing(length_along(h, (-2, -1)), rms * whole).times(h)
         return u, {"momentum": m, "variance": v}
 
     return matrixwise(

@@ -1,4 +1,4 @@
-"""Dion2 (Ahn et al., 2025): Muon of the largest rows."""
+"""Dion2 (Ahn et al., 2025): Muon of a part of the rows in each step."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def scale_by_dion2(
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> Body:
-    r"""Dion2's direction: the polar factor of momentum's largest rows.
+    r"""Dion2's direction: the polar factor of the largest rows of the momentum.
 
     .. math::
         m \leftarrow m + g, \quad u_K = s\, \mathrm{polar}(m_K), \quad m_K \leftarrow \beta\, m_K
@@ -65,32 +65,13 @@ def scale_by_dion2(
     factor = PolarFactor(coefficients, steps, precision=precision)
 
     def rule(g, s, sides):
-        # Rows are the fewer here; of a square matrix columns are taken, the outputs.
-        turned = lambda x: jnp.swapaxes(x, -1, -2) if x.shape[-2] == x.shape[-1] else x
-        m = turned(s["momentum"] + g)
-        number = -(-m.shape[-2] // parts)  # rounded up
-        largest = jax.lax.top_k(
-            jnp.sum(jnp.abs(m), -1),
-            number,
-        )[1]
-        at = jnp.broadcast_to(
-            largest[:, :, None],
-            (*largest.shape, m.shape[-1]),
-        )
+        m = _turned(s["momentum"] + g)
+        at = _largest_rows(m, -(-m.shape[-2] // parts))  # rounded up
+        put = lambda to, x: jnp.put_along_axis(to, at, x, -2, inplace=False)
         part = jnp.take_along_axis(m, at, -2)
-        put = lambda to, x: jnp.put_along_axis(
-            to,
-            at,
-            x,
-            -2,
-            inplace=False,
-        )
         o = factor(part)
-        u = put(
-            jnp.zeros_like(m),
-            o * adjustment(adjust, part, o, sides),
-        )
-        return turned(u), {"momentum": turned(put(m, b1 * part))}
+        u = put(jnp.zeros_like(m), o * adjustment(adjust, part, o, sides))
+        return _turned(u), {"momentum": _turned(put(m, b1 * part))}
 
     return matrixwise(
         rule,
@@ -100,6 +81,20 @@ def scale_by_dion2(
         decomposes=factor.decomposes,
         momentum=like_param,
     )
+
+
+def _turned(x: jax.Array) -> jax.Array:
+    """Square matrices transposed, others as they are.
+
+    Of twins rows are the fewer; of a square matrix columns are taken, the outputs.
+    """
+    return jnp.swapaxes(x, -1, -2) if x.shape[-2] == x.shape[-1] else x
+
+
+def _largest_rows(m: jax.Array, number: int) -> jax.Array:
+    """The places of the rows with the largest sums of magnitudes."""
+    largest = jax.lax.top_k(jnp.sum(jnp.abs(m), -1), number)[1]
+    return jnp.broadcast_to(largest[:, :, None], (*largest.shape, m.shape[-1]))
 
 
 @recipe

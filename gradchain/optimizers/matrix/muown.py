@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from gradchain.core.matrices import matrixwise
@@ -23,6 +26,11 @@ from gradchain.transforms.orthogonalize import (
     matrices_in,
 )
 from gradchain.wrappers.groups import groups
+
+_COLUMN = keep(-1)(real=True)
+_SLOTS: dict[str, Any] = {"momentum": like_param} | dict.fromkeys(
+    ("gain", "length", "first", "second"), _COLUMN
+)
 
 
 @transform(roles="adaptive momentum step")
@@ -78,82 +86,60 @@ def scale_by_muown(
     """
     check_adjust(adjust)
     factor = PolarFactor(coefficients, steps, precision=precision)
-    least = 1e-12
+    adam = Adam(learning_rate, gain_b1, gain_b2, eps, weight_decay)
 
     def rule(g, s, p, t, sides):
-        start = jnp.maximum(
-            norm_along(p, -2),
-            least,
-        )
-        old = lambda name: jnp.where(
-            t == 1,
-            start,
-            s[name][:, None, :],
-        )
-        gain, length = old("gain"), old("length")
+        gain, length = (_since_start(s[k], p, t) for k in ("gain", "length"))
         unit = p / gain
-        slope = jnp.sum(
-            (jnp.conj(unit) * g).real,
-            -2,
-            keepdims=True,
-        )
-        m = ema(
-            (gain / length) * (g - unit * slope),
-            s["momentum"],
-            b1,
-        )
+        slope = jnp.sum((jnp.conj(unit) * g).real, -2, keepdims=True)
+        m = ema((gain / length) * (g - unit * slope), s["momentum"], b1)
         o = factor(m)
         step = learning_rate * o * adjustment(adjust, m, o, sides)
         v = unit * length - step
-        side = p.shape[-2] ** 0.5  # the slope is in the range of g again
-        slope = squarable(slope / side)
-        first = ema(
-            slope,
-            s["first"][:, None, :],
-            gain_b1,
-        )
-        second = ema(
-            jnp.square(slope),
-            s["second"][:, None, :],
-            gain_b2,
-        )
-        pull = over_root(
-            debias(first, gain_b1, t),
-            debias(second, gain_b2, t),
-            eps / side,
-        )
-        new_gain = (1 - learning_rate * weight_decay) * (gain - learning_rate * pull)
-        length = jnp.maximum(
-            norm_along(v, -2),
-            least,
-        )
+        length = _lengths(v)
+        new, moments = adam.moved(gain, slope, s, t, p.shape[-2])
         # A column that nothing moves stays, up to the last digit.
-        is_moved = (new_gain != gain) | jnp.any(
-            step != 0,
-            -2,
-            keepdims=True,
-        )
-        u = jnp.where(
-            is_moved,
-            new_gain * (v / length) - p,
-            jnp.zeros_like(p),
-        )
-        new = {"gain": new_gain, "length": length, "first": first, "second": second}
-        flat = {k: x[:, 0, :] for k, x in new.items()}
-        return u, {"momentum": m, **flat}
+        is_moved = (new != gain) | jnp.any(step != 0, -2, keepdims=True)
+        u = jnp.where(is_moved, new * (v / length) - p, jnp.zeros_like(p))
+        columns = {"gain": new, "length": length} | moments
+        return u, {"momentum": m} | {k: x[:, 0, :] for k, x in columns.items()}
 
-    column = keep(-1)(real=True)
-    return matrixwise(
-        rule,
-        matrices_in(where),
-        fold,
-        decomposes=factor.decomposes,
-        momentum=like_param,
-        gain=column,
-        length=column,
-        first=column,
-        second=column,
-    )
+    return matrixwise(rule, matrices_in(where), fold, decomposes=factor.decomposes, **_SLOTS)
+
+
+def _lengths(v: jax.Array) -> jax.Array:
+    """The lengths of columns, never 0."""
+    return jnp.maximum(norm_along(v, -2), 1e-12)
+
+
+def _since_start(kept: jax.Array, p: jax.Array, t: jax.Array) -> jax.Array:
+    """Numbers of columns, which begin with the lengths of parameters."""
+    return jnp.where(t == 1, _lengths(p), kept[:, None, :])
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam of the lengths of columns; see ``scale_by_muown``."""
+
+    learning_rate: Any
+    b1: Any
+    b2: Any
+    eps: Any
+    weight_decay: Any
+
+    def moved(
+        self, gain: jax.Array, slope: jax.Array, s: dict[str, jax.Array], t: jax.Array, rows: int
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Lengths after a step, and the averages."""
+        side = rows**0.5  # the slope is in the range of g again
+        slope = squarable(slope / side)
+        first = ema(slope, s["first"][:, None, :], self.b1)
+        second = ema(jnp.square(slope), s["second"][:, None, :], self.b2)
+        mean, square = debias(first, self.b1, t), debias(second, self.b2, t)
+        pull = over_root(mean, square, self.eps / side)
+        shrunk = 1 - self.learning_rate * self.weight_decay
+        new = shrunk * (gain - self.learning_rate * pull)
+        return new, {"first": first, "second": second}
 
 
 @recipe
@@ -212,7 +198,4 @@ def muown(
         fold=fold,
     )
     rest = adamw(learning_rate, weight_decay=weight_decay) if fallback is None else fallback
-    return groups(
-        [(matrices_in(where), step.named("matrices"))],
-        default=rest,
-    )
+    return groups([(matrices_in(where), step.named("matrices"))], default=rest)

@@ -84,23 +84,11 @@ def scale_by_namo(
 
     def rule(g, s, p, t, sides):
         m, d = _momentum(g, s, b1, nesterov)
-        square = with_squares(
-            g,
-            lambda x: jnp.sum(x, (-2, -1), keepdims=True),
-        )[1]
-        v = ema(
-            square,
-            s["variance"][:, None, None],
-            b2,
-        )
-        size = debias(
-            norm_along(d, (-2, -1)),
-            b1,
-            t,
-        )
+        v = ema(_squares(g, (-2, -1)), s["variance"][:, None, None], b2)
+        size = debias(norm_along(d, (-2, -1)), b1, t)
         alpha = size / (root(debias(v, b2, t)) + eps)
-        u = factor(d)
-        u = alpha * (u * adjustment(adjust, d, u, sides) + weight_decay * p)
+        o = factor(d)
+        u = alpha * (o * adjustment(adjust, d, o, sides) + weight_decay * p)
         return u, {"momentum": m, "variance": v[:, 0, 0]}
 
     return matrixwise(
@@ -114,11 +102,13 @@ def scale_by_namo(
     )
 
 
+def _squares(g: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
+    """The squared norms along ``dims``, never infinite."""
+    return with_squares(g, lambda x: jnp.sum(x, dims, keepdims=True))[1]
+
+
 def _momentum(
-    g: jax.Array,
-    s: dict[str, jax.Array],
-    b1: float | jax.Array,
-    nesterov: bool,
+    g: jax.Array, s: dict[str, jax.Array], b1: float | jax.Array, nesterov: bool
 ) -> tuple[jax.Array, jax.Array]:
     """The average, and what is orthogonalised."""
     m = ema(g, s["momentum"], b1)
@@ -181,29 +171,13 @@ def scale_by_namo_d(
 
     def rule(g, s, p, t, sides):
         m, d = _momentum(g, s, b1, nesterov)
-        square = with_squares(
-            g,
-            lambda x: jnp.sum(x, -1, keepdims=True),
-        )[1]
-        v = ema(
-            square,
-            s["variance"][:, :, None],
-            b2,
-        )
-        size = debias(
-            norm_along(d, -1),
-            b1,
-            t,
-        )
+        v = ema(_squares(g, -1), s["variance"][:, :, None], b2)
+        size = debias(norm_along(d, -1), b1, t)
         alpha = size / (root(debias(v, b2, t)) + eps)
         mean = jnp.mean(alpha, -2, keepdims=True)
-        alpha = jnp.clip(
-            alpha,
-            clamp * mean,
-            mean / clamp,
-        )
-        u = factor(d)
-        u = alpha * (u * adjustment(adjust, d, u, sides) + weight_decay * p)
+        alpha = jnp.clip(alpha, clamp * mean, mean / clamp)
+        o = factor(d)
+        u = alpha * (o * adjustment(adjust, d, o, sides) + weight_decay * p)
         return u, {"momentum": m, "variance": v[:, :, 0]}
 
     return matrixwise(

@@ -102,9 +102,8 @@ def scale_by_shampoo(
     def rule(g, s, t, count, place):
         cut = blocks(g.shape)
         g = kronecker.squarable_matrix(g)
-        x = cut.open(g)
         old = {k: cut.flat(v) for k, v in s.items() if k != "mu"}
-        factors = {k: _moved(old[k], gram(x), b2) for k, gram in _GRAMS.items() if k in old}
+        factors = _factors(old, cut.open(g), b2)
         kept = {k: v for k, v in old.items() if k not in factors}
         debiased = {k: _debiased(v, b2, t) for k, v in factors.items()}
         made = _renewed(root, refresh, debiased, kept, count, cut.places(place))
@@ -114,18 +113,8 @@ def scale_by_shampoo(
         new = {k: v.reshape(s[k].shape) for k, v in (factors | made).items()}
         return u, new | ({"mu": mu} if has_momentum else {})
 
-    slots = _slots(blocks, sides, roots == "qr")
-    if has_momentum:
-        slots["mu"] = like_param
-    return matrixwise(
-        rule,
-        matrices_in(where),
-        fold,
-        twins=False,
-        pad=0.0,
-        decomposes=True,
-        **slots,
-    )
+    slots = _slots(blocks, sides, roots == "qr", has_momentum)
+    return matrixwise(rule, matrices_in(where), fold, decomposes=True, **slots)
 
 
 @recipe
@@ -197,7 +186,7 @@ def shampoo(
 
 @dataclass(frozen=True)
 class Blocks:
-    """Equal blocks of matrices, the last filled up with zeros.
+    """How matrices are cut into equal blocks, the last filled up with zeros.
 
     Attributes:
         matrix: rows and columns of a matrix.
@@ -211,10 +200,7 @@ class Blocks:
 
     @classmethod
     def of(cls, block_size: int | None, shape: Shape) -> Blocks:
-        """The fewest blocks with no side above a size.
-
-        They are as small as they may be.
-        """
+        """The fewest blocks with no side above a size, as small as they may be."""
         m, n = shape[-2:]
         number = lambda side: 1 if block_size is None else max(1, math.ceil(side / block_size))
         down, beside = number(m), number(n)
@@ -254,11 +240,9 @@ class Blocks:
 
 
 def _slots(
-    blocks: Callable[[Shape], Blocks],
-    sides: str,
-    has_basis: bool,
-) -> dict[str, Slot]:
-    """Square matrices for each block: factors, roots, perhaps bases."""
+    blocks: Callable[[Shape], Blocks], sides: str, has_basis: bool, has_momentum: bool
+) -> dict[str, Any]:
+    """Squares for each block: factors, roots, perhaps bases; perhaps momentum."""
 
     def square(side: str) -> Slot:
         dim = 0 if side == "rows" else 1
@@ -271,29 +255,27 @@ def _slots(
     made: dict[str, Any] = {side: square(side) for side in _GRAMS}
     for name in ("root", "basis")[: 1 + has_basis]:
         made |= {f"row_{name}": square("rows"), f"column_{name}": square("columns")}
-    return made
+    return made | ({"mu": like_param} if has_momentum else {})
+
+
+def _factors(old: Parts, x: jax.Array, b2: float | jax.Array) -> Parts:
+    """The factors after a step, of the sides that have one."""
+    return {k: _moved(old[k], gram(x), b2) for k, gram in _GRAMS.items() if k in old}
 
 
 def _moved(old: jax.Array, new: jax.Array, b2: float | jax.Array) -> jax.Array:
-    """The average of factors, or with ``b2 = 1`` their sum."""
+    """The average of factors, or their sum if ``b2`` is 1."""
     return b2 * old + jnp.where(jnp.asarray(b2) == 1, 1.0, 1.0 - b2).astype(new.real.dtype) * new
 
 
 def _debiased(x: jax.Array, b2: float | jax.Array, t: jax.Array) -> jax.Array:
-    """The average corrected for its start at zero.
-
-    A sum stays as it is.
-    """
+    """The average corrected for its start at zero; a sum as it is."""
     is_sum = jnp.asarray(b2) == 1
     share = 1 - jnp.where(is_sum, 0.0, jnp.asarray(b2, t.dtype)) ** t
     return x / share.astype(x.real.dtype)
 
 
-def _between(
-    left: jax.Array | None,
-    x: jax.Array,
-    right: jax.Array | None,
-) -> jax.Array:
+def _between(left: jax.Array | None, x: jax.Array, right: jax.Array | None) -> jax.Array:
     """Matrices multiplied from both sides, where there are factors."""
     return kronecker.from_basis(kronecker.to_basis(x, None, right), left, None)
 
@@ -306,7 +288,7 @@ def _renewed(
     count: jax.Array,
     place: np.ndarray,
 ) -> Parts:
-    """Roots, and any bases, of the blocks that are due."""
+    """Roots, and bases if there are any, of the blocks that are due."""
     if "row_basis" in kept or "column_basis" in kept:
         bases = {k: v for k, v in kept.items() if k.endswith("basis")}
         kept = kept | at_start(_first_bases, factors, bases, count)
