@@ -18,10 +18,10 @@ from gradchain.core.transformation import GradientTransformation, recipe, transf
 from gradchain.core.types import Glob, Pair, Shape, Where
 from gradchain.numerics import kronecker
 from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide
+from gradchain.numerics.lengths import bounded_growth
 from gradchain.numerics.polar import adjoint, multiply, unit_length
 from gradchain.numerics.roots import over_root, root
 from gradchain.optimizers.matrix.psgd_kron import probe
-from gradchain.optimizers.matrix.racs import bounded_growth
 from gradchain.optimizers.matrix.with_fallback import with_fallback
 from gradchain.transforms.orthogonalize import matrices_in
 from gradchain.transforms.refresh import Parts, Refresh, at_start, every
