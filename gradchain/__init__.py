@@ -87,9 +87,11 @@ from gradchain.optimizers.madgrad import madgrad as madgrad, scale_by_madgrad as
 from gradchain.optimizers.matrix.adago import adago as adago, scale_by_adago as scale_by_adago
 from gradchain.optimizers.matrix.adamuon import adamuon as adamuon
 from gradchain.optimizers.matrix.adamuon import scale_by_adamuon as scale_by_adamuon
+from gradchain.optimizers.matrix.alice import alice as alice, scale_by_alice as scale_by_alice
 from gradchain.optimizers.matrix.conda import conda as conda, scale_by_conda as scale_by_conda
 from gradchain.optimizers.matrix.dion import dion as dion, scale_by_dion as scale_by_dion
 from gradchain.optimizers.matrix.dion2 import dion2 as dion2, scale_by_dion2 as scale_by_dion2
+from gradchain.optimizers.matrix.fira import fira as fira, scale_by_fira as scale_by_fira
 from gradchain.optimizers.matrix.kl_shampoo import kl_shampoo as kl_shampoo, kl_soap as kl_soap
 from gradchain.optimizers.matrix.kl_shampoo import scale_by_kl_shampoo as scale_by_kl_shampoo
 from gradchain.optimizers.matrix.muon import muon as muon, scale_by_muon as scale_by_muon

@@ -161,6 +161,25 @@ def norm_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
     return length_along(x, dims).number
 
 
+def bounded_growth(
+    x: jax.Array, last: jax.Array, most: float | jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Matrices whose norms grow by a factor at most.
+
+    Args:
+        x: matrices, its last two dimensions.
+        last: the norms of those before, in the shape of the first dimensions; 0 for none.
+        most: the factor.
+
+    Returns:
+        The matrices, and their norms; of matrices of zeros those before.
+    """
+    length, last = norm_along(x, (-2, -1)), last[..., None, None]
+    bounded = jnp.where(last > 0, jnp.minimum(length, most * last), length)
+    kept = jnp.where(length > 0, bounded, last)[..., 0, 0]
+    return x * safe_divide(bounded, length), kept
+
+
 def length_of(tree: Any, reduce: Reduce) -> Length:
     """The length of a tree, of any size.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +14,14 @@ from jax import lax
 from gradchain.core.around import Around
 from gradchain.core.errors import check_one_of
 from gradchain.core.first_values import first_value
-from gradchain.core.ranges import NonNegative, PositiveInt, StaticPositiveInt
+from gradchain.core.ranges import Hyper, NonNegative, PositiveInt, StaticPositiveInt
 from gradchain.core.slots import Slot, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.trees import PerTree
-from gradchain.core.types import Pair, Params, State, Updates
+from gradchain.core.types import Pair, Params, Shape, State, Updates
 from gradchain.numerics.counting import remainder
+from gradchain.numerics.lengths import bounded_growth, bringing, length_along
 from gradchain.tree.mapping import map_leaves, tree_map_live
 
 
@@ -37,6 +40,8 @@ def low_rank(
     update_every: PositiveInt = 200,
     scale: NonNegative = 1.0,
     compress: str = "longer",
+    residual: bool = False,
+    max_growth: Annotated[Hyper, "(0, inf]"] = 1.01,
 ) -> Body:
     r"""Apply ``inner`` in a low-rank subspace of each matrix (GaLore).
 
@@ -64,11 +69,17 @@ def low_rank(
         compress: which dimension becomes ``rank`` long: the ``"longer"`` one, or the ``"shorter"``
             as in the paper, with a smaller basis and a larger state.
 
+        residual: whether to add what the basis leaves out (Fira): each column of :math:`g - P R`,
+            multiplied by the ratio of norms of that column of :math:`\mathrm{inner}(R)` and
+            :math:`R`; rows where :math:`P` is on the right.
+        max_growth: the largest growth of the residual's norm in a step; ``inf`` for no bound.
+
     Raises:
         ValueError: if ``compress`` is neither, or ``rank`` or ``update_every`` is less than 1.
 
     Source: Zhao et al., "GaLore: Memory-Efficient LLM Training by Gradient Low-Rank Projection",
-    2024, https://arxiv.org/abs/2403.03507
+    2024, https://arxiv.org/abs/2403.03507; the residual: Chen et al., "Fira: Can We Achieve
+    Full-rank Training of LLMs Under Low-rank Constraint?", 2024, https://arxiv.org/abs/2410.01623
 
     Example:
         >>> import gradchain as gc
@@ -79,41 +90,80 @@ def low_rank(
     """
     check_one_of("low_rank", ("longer", "shorter"), compress=compress)
 
-    def is_left(shape):
-        return (shape[-2] >= shape[-1]) == (compress == "longer")
-
-    def basis_shape(shape):
-        return *shape[:-2], shape[-2 if is_left(shape) else -1], rank
-
-    def low_shape(shape):
-        if not is_wide_enough(shape, rank):
-            return shape
-        return (*shape[:-2], rank, shape[-1]) if is_left(shape) else (*shape[:-1], rank)
-
-    def down(basis, x):
-        return _adjoint(basis) @ x if is_left(x.shape) else x @ basis
-
-    def up(basis, low, x):
-        return scale * (basis @ low if is_left(x.shape) else low @ _adjoint(basis))
+    space = Subspace(rank, compress)
 
     def rule(g, s, count, inner, p=None):
-        renew = lambda old, x: _leading(x, rank, is_left(x.shape), old)
+        renew = lambda old, x: _leading(x, rank, space.is_left(x.shape), old)
         fresh = lambda: map_leaves(renew, s["basis"], g)
         basis = lax.cond(
             remainder(count, update_every) == 0,
             fresh,
             lambda: s["basis"],
         )
-        shorten = lambda x, b: x if b is None else down(b, x)
+        shorten = lambda x, b: x if b is None else space.down(b, x)
         low = map_leaves(shorten, g, basis)
         low_params = None if p is None else map_leaves(shorten, p, basis)
-        u, new = inner(low, s["inner"], low_params)
-        restore = lambda x, b, y: y if b is None else up(b, y, x)
-        u = map_leaves(restore, g, basis, u)
-        return u, {"basis": basis, "inner": new}
+        made, new = inner(low, s["inner"], low_params)
+        kept = {"basis": basis, "inner": new}
+        back = lambda x, b, y: y if b is None else space.up(b, y, x)
+        u = map_leaves(back, g, basis, made)
+        if residual:
+            rest = map_leaves(space.residual, basis, g, low, made)
+            bounded = lambda x, last: bounded_growth(x, last, max_growth)
+            rest, kept["length"] = map_leaves(bounded, rest, s["length"])
+            u = map_leaves(lambda x, y: x if y is None else x + y, u, rest)
+        times = lambda x, b: x if b is None else scale * x
+        return map_leaves(times, u, basis), kept
 
-    basis = shaped(basis_shape)(exists=lambda shape: is_wide_enough(shape, rank))
-    return Projected(low_shape, rule, "matrix", {"inner": inner}, {"basis": basis})
+    exists = lambda shape: is_wide_enough(shape, rank)
+    slots = {"basis": shaped(space.basis_shape)(exists=exists)}
+    if residual:
+        slots["length"] = shaped(lambda shape: shape[:-2])(exists=exists, real=True)
+    return Projected(space.low_shape, rule, "matrix", {"inner": inner}, slots)
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """Where matrices are projected; see ``low_rank``."""
+
+    rank: int
+    compress: str
+
+    def is_left(self, shape: Shape) -> bool:
+        """Whether the basis is on the left."""
+        return (shape[-2] >= shape[-1]) == (self.compress == "longer")
+
+    def basis_shape(self, shape: Shape) -> Shape:
+        """The shape of the basis for that of a leaf."""
+        return *shape[:-2], shape[-2 if self.is_left(shape) else -1], self.rank
+
+    def low_shape(self, shape: Shape) -> Shape:
+        """The shape of what is projected."""
+        if not is_wide_enough(shape, self.rank):
+            return shape
+        if self.is_left(shape):
+            return *shape[:-2], self.rank, shape[-1]
+        return *shape[:-1], self.rank
+
+    def down(self, basis: jax.Array, x: jax.Array) -> jax.Array:
+        """Matrices in the subspace."""
+        return _adjoint(basis) @ x if self.is_left(x.shape) else x @ basis
+
+    def up(self, basis: jax.Array, low: jax.Array, x: jax.Array) -> jax.Array:
+        """Matrices back from the subspace, in the shape of ``x``."""
+        return basis @ low if self.is_left(x.shape) else low @ _adjoint(basis)
+
+    def residual(
+        self,
+        basis: jax.Array,
+        x: jax.Array,
+        low: jax.Array,
+        made: jax.Array,
+    ) -> jax.Array:
+        """What is outside of the subspace, as much larger as the rest was made."""
+        dim = -2 if self.is_left(x.shape) else -1
+        factor = bringing(length_along(low, dim), length_along(made, dim))
+        return factor.times(x - self.up(basis, low, x))
 
 
 class Projected(Around):

@@ -66,6 +66,7 @@ CASES = {
         updated(gc.spectral_map(jnp.sqrt, where="*")),
         lambda x: gc.orthogonalize("svd").update({"one": x, "two": x[1:]}, {})[0],
     ],
+    "optimizers/matrix/alice.py": [stepped(gc.scale_by_alice(2, 1, where="*"))],
     "optimizers/matrix/conda.py": [stepped(gc.scale_by_conda(where="*"))],
     "optimizers/matrix/dion.py": [updated(gc.scale_by_dion(rank=2, where="*"))],
     "optimizers/second_order/lbfgs.py": [updated(gc.scale_by_lbfgs(form="compact"))],

@@ -35,7 +35,10 @@ class LowRank(Twin):
     update_every: int
     scale: float = 1.0
     shorter: bool = False
+    residual: bool = False
+    max_growth: float = 1.01
     t: int = 0
+    length: dict = field(default_factory=dict)
     basis: Tree = field(default_factory=dict)
 
     def is_left(self, x: np.ndarray) -> bool:
@@ -71,10 +74,26 @@ class LowRank(Twin):
         self.t += 1
         updates = self.inner.update(self.low(g), self.low(p))
         up = lambda b, low, x: b @ low if self.is_left(x) else low @ b.conj().T
-        back = {
-            k: self.scale * each_matrix(up, b, updates[k], g[k]) for k, b in self.basis.items()
-        }
-        return updates | back
+        low, made = self.low(g), dict(updates)
+        for k, b in self.basis.items():
+            made[k] = each_matrix(up, b, updates[k], g[k])
+            if self.residual:
+                rest = g[k] - each_matrix(up, b, low[k], g[k])
+                dim = -2 if self.is_left(g[k]) else -1
+                norm = lambda x, dim=dim: np.linalg.norm(x, axis=dim, keepdims=True)
+                old = norm(low[k])
+                rest = rest * np.where(old > 0, norm(updates[k]) / np.where(old > 0, old, 1), 0)
+                made[k] = made[k] + self.limited(k, rest)
+            made[k] = self.scale * made[k]
+        return made
+
+    def limited(self, k: str, x: np.ndarray) -> np.ndarray:
+        """x whose norms are at most ``max_growth`` times those of the step before"""
+        length = np.linalg.norm(x, axis=(-2, -1), keepdims=True)
+        last = self.length.get(k, np.zeros_like(length))
+        bounded = np.where(last > 0, np.minimum(length, self.max_growth * last), length)
+        self.length[k] = np.where(length > 0, bounded, last)
+        return x * bounded / np.where(length > 0, length, 1)
 
 
 ROWS = [
@@ -82,6 +101,11 @@ ROWS = [
         "low_rank",
         lambda: gc.low_rank(gc.scale_by_adam(0.9, 0.99, 0.1), 1, 3, 0.5),
         lambda: LowRank(Adam(0.9, 0.99, 0.1), 1, 3, 0.5),
+    ),
+    Row(
+        "low_rank-residual",
+        lambda: gc.low_rank(gc.scale_by_adam(0.9, 0.99, 0.1), 1, 3, 0.5, residual=True),
+        lambda: LowRank(Adam(0.9, 0.99, 0.1), 1, 3, 0.5, residual=True),
     ),
     Row(
         "low_rank-shorter",

@@ -22,7 +22,7 @@ from gradchain.numerics.arithmetic import (
     safe_divide,
     squarable,
 )
-from gradchain.numerics.lengths import norm_along
+from gradchain.numerics.lengths import bounded_growth
 from gradchain.numerics.roots import root
 from gradchain.optimizers.matrix.with_fallback import with_fallback
 from gradchain.transforms.orthogonalize import matrices_in
@@ -130,29 +130,6 @@ def _scales(g: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
             size,
         )
     return rows * jnp.square(unit[:, :, 0]), columns
-
-
-def bounded_growth(
-    u: jax.Array, last: jax.Array, most: float | jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Matrices whose norms have grown by no more than a factor.
-
-    Args:
-        u: the matrices.
-        last: the norms of those before, ``(k,)``; 0 for none.
-        most: the factor.
-
-    Returns:
-        The matrices, and their norms; of matrices of zeros those before.
-    """
-    length, last = norm_along(u, (-2, -1)), last[:, None, None]
-    bounded = jnp.where(
-        last > 0,
-        jnp.minimum(length, most * last),
-        length,
-    )
-    kept = jnp.where(length > 0, bounded, last)[:, 0, 0]
-    return u * safe_divide(bounded, length), kept
 
 
 @recipe
