@@ -124,7 +124,7 @@ def in_eigenbasis(
 
 
 def _check(sides: str, estimate: str, method: str, divide: bool) -> None:
-    """Refuse names that are not known, and a division without eigenvalues."""
+    """Refuse unknown names, and a division without eigenvalues."""
     check_one_of("in_eigenbasis", kronecker.SIDES, sides=sides)
     check_one_of("in_eigenbasis", ("gram", "kl"), estimate=estimate)
     check_one_of("in_eigenbasis", ("qr", "eigh"), method=method)
@@ -133,7 +133,7 @@ def _check(sides: str, estimate: str, method: str, divide: bool) -> None:
 
 
 def _slots(sides: str, longest: int, has_values: bool) -> dict[str, Slot]:
-    """Factors and bases of the sides that have them, perhaps eigenvalues."""
+    """Factors, bases and perhaps eigenvalues of the sides."""
     slots = {}
     for side, dim in (("rows", -2), ("columns", -1)):
         has = functools.partial(kronecker.has_factor, side, sides, longest)
@@ -174,7 +174,7 @@ class InEigenbasis(Around):
         return lambda slot, i: slot_shape(slot, columns.g[i].shape, folds[i])
 
     def folds(self, tree: Tree, leaves: list[Any]) -> list[Fold | None]:
-        """How each leaf is seen as matrices; ``None`` if it is not."""
+        """How each leaf is seen as matrices."""
         flags = flatten(select(self.matrices.where, tree))[0]
         live = [flag is True and x is not None for flag, x in zip(flags, leaves, strict=True)]
         return self.matrices.folds(tree, leaves, live)
@@ -215,7 +215,7 @@ class InEigenbasis(Around):
 
     @functools.cached_property
     def kinds(self) -> dict[tuple[str, ...], Slot]:
-        """The slots of its member that have the shape of a leaf, by their paths."""
+        """Slots of its member with a leaf's shape, by path."""
         found = {}
         for member in walk(self.members["inner"]):
             slots = member.body.slots if isinstance(member.body, Lift) else {}
@@ -262,7 +262,7 @@ class InEigenbasis(Around):
     def moved(
         self, x: jax.Array, old: Parts, followers: Parts, count: jax.Array, place: np.ndarray
     ) -> Parts:
-        """The slots of one batch after the gradient ``x``, and their followers."""
+        """The slots of one batch after a gradient."""
         factors = {k: ema(v, old[k], self.decay) for k, v in grams_of(x, old, count).items()}
         values = values_of(x, old, self.decay, count)
         bases = {k: old[k] for k in BASES.values() if k in old}
@@ -298,7 +298,7 @@ def _divided(
     slots: dict[str, list[Any]],
     column: list[Any],
 ) -> list[Any]:
-    """A column divided by the roots of the eigenvalues of both sides."""
+    """A column divided by the roots of the eigenvalues."""
     column = list(column)
     for stack in stacks:
         x = stack.stack(column, like_param)

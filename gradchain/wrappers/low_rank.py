@@ -160,7 +160,7 @@ class Subspace:
         low: jax.Array,
         made: jax.Array,
     ) -> jax.Array:
-        """What is outside of the subspace, as much larger as the rest was made."""
+        """The part outside of the subspace, scaled like the rest."""
         dim = -2 if self.is_left(x.shape) else -1
         factor = bringing(length_along(low, dim), length_along(made, dim))
         return factor.times(x - self.up(basis, low, x))

@@ -1,4 +1,4 @@
-"""Alice (Gong et al., 2025): Adam in a subspace, and what is outside it."""
+"""Alice (Gong et al., 2025): Adam in a subspace and outside."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative, StaticPositiveInt
+from gradchain.core.refresh import Parts, Refresh, at_start, every
 from gradchain.core.slots import Slot, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -24,7 +25,6 @@ from gradchain.numerics.roots import over_root, root
 from gradchain.optimizers.matrix.psgd_kron import probe
 from gradchain.optimizers.matrix.with_fallback import with_fallback
 from gradchain.transforms.orthogonalize import matrices_in
-from gradchain.transforms.refresh import Parts, Refresh, at_start, every
 
 
 @transform(roles="adaptive momentum")
@@ -106,7 +106,7 @@ def scale_by_alice(
 
 
 def _slots(rank: int) -> dict[str, Any]:
-    """What is kept of a matrix; the shorter side comes first."""
+    """The slots of a matrix; the shorter side comes first."""
 
     def of(shape_of: Callable[[int, int, int], Shape]) -> Slot:
         def shape(matrix: Shape) -> Shape:
@@ -142,7 +142,7 @@ def _first_basis(rank: int, parts: Parts) -> Parts:
 
 
 def _outside(x: jax.Array, inside: jax.Array) -> jax.Array:
-    """What a subspace leaves out; no columns of rounding errors alone."""
+    """The part outside of a subspace, without rounding errors."""
     rest = x - inside
     square, whole = (jnp.sum(abs2(y), -2, keepdims=True) for y in (rest, x))
     least = x.shape[-2] * (4 * float(jnp.finfo(x.dtype).eps)) ** 2

@@ -1,4 +1,4 @@
-"""Conda (Wang et al., 2025): Adam's second moment in the momentum's singular basis."""
+"""Conda (Wang et al., 2025): Adam in the momentum's singular basis."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def scale_by_conda(
         g = kronecker.squarable_matrix(g)
         mu = ema(g, s["mu"], b1)
         made = refresh.apply(
-            lambda parts: {"basis": _singular_vectors(parts["mu"])},
+            _basis,
             {"mu": mu},
             {"basis": s["basis"]},
             count,
@@ -75,20 +75,9 @@ def scale_by_conda(
         )
         bases = (made["basis"], None) if _is_wide(g.shape) else (None, made["basis"])
         low = kronecker.to_basis(g, *bases)
-        nu = ema(
-            abs2(low),
-            s["nu"],
-            b2,
-        )
-        mean = kronecker.to_basis(
-            debias(mu, b1, t),
-            *bases,
-        )
-        u = over_root(
-            mean,
-            debias(nu, b2, t),
-            eps,
-        )
+        nu = ema(abs2(low), s["nu"], b2)
+        mean = kronecker.to_basis(debias(mu, b1, t), *bases)
+        u = over_root(mean, debias(nu, b2, t), eps)
         return kronecker.from_basis(u, *bases), {"mu": mu, "nu": nu} | made
 
     return matrixwise(
@@ -107,6 +96,11 @@ def _is_wide(shape: tuple[int, ...]) -> bool:
     return shape[-2] <= shape[-1]
 
 
+def _basis(parts: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """The basis of a momentum."""
+    return {"basis": _singular_vectors(parts["mu"])}
+
+
 def _singular_vectors(x: jax.Array) -> jax.Array:
     """Those of the shorter side, as columns."""
     left, _, right = jnp.linalg.svd(unit_length(x), full_matrices=False)
@@ -114,7 +108,7 @@ def _singular_vectors(x: jax.Array) -> jax.Array:
 
 
 def _staleness(x: jax.Array, basis: jax.Array) -> jax.Array:
-    """The share of the product of matrices with themselves off the diagonal."""
+    """The share of the product off the diagonal."""
     x = unit_length(x)
     is_wide = _is_wide(x.shape)
     gram = kronecker.gram_of_rows(x) if is_wide else kronecker.gram_of_columns(x)

@@ -1,4 +1,4 @@
-"""Dion2 (Ahn et al., 2025): Muon of a part of the rows in each step."""
+"""Dion2 (Ahn et al., 2025): Muon of some rows a step."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def scale_by_dion2(
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> Body:
-    r"""Dion2's direction: the polar factor of the largest rows of the momentum.
+    r"""Dion2's direction: the polar factor of the largest rows.
 
     .. math::
         m \leftarrow m + g, \quad u_K = s\, \mathrm{polar}(m_K), \quad m_K \leftarrow \beta\, m_K
@@ -92,7 +92,7 @@ def _turned(x: jax.Array) -> jax.Array:
 
 
 def _largest_rows(m: jax.Array, number: int) -> jax.Array:
-    """The places of the rows with the largest sums of magnitudes."""
+    """The places of the rows with the largest sums."""
     largest = jax.lax.top_k(jnp.sum(jnp.abs(m), -1), number)[1]
     return jnp.broadcast_to(largest[:, :, None], (*largest.shape, m.shape[-1]))
 

@@ -1,4 +1,4 @@
-"""Fira (Chen et al., 2024): Adam in low rank, and what is outside it."""
+"""Fira (Chen et al., 2024): Adam in low rank and outside."""
 
 from __future__ import annotations
 

@@ -83,8 +83,9 @@ def scale_by_namo(
     factor = PolarFactor(coefficients, steps, precision=precision)
 
     def rule(g, s, p, t, sides):
+        g, squares = _squares(g, (-2, -1))
         m, d = _momentum(g, s, b1, nesterov)
-        v = ema(_squares(g, (-2, -1)), s["variance"][:, None, None], b2)
+        v = ema(squares, s["variance"][:, None, None], b2)
         size = debias(norm_along(d, (-2, -1)), b1, t)
         alpha = size / (root(debias(v, b2, t)) + eps)
         o = factor(d)
@@ -102,9 +103,9 @@ def scale_by_namo(
     )
 
 
-def _squares(g: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
-    """The squared norms along ``dims``, never infinite."""
-    return with_squares(g, lambda x: jnp.sum(x, dims, keepdims=True))[1]
+def _squares(g: jax.Array, dims: int | tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+    """The gradient, and its squared norms along ``dims``, never infinite."""
+    return with_squares(g, lambda x: jnp.sum(x, dims, keepdims=True))
 
 
 def _momentum(
@@ -170,8 +171,9 @@ def scale_by_namo_d(
     factor = PolarFactor(coefficients, steps, precision=precision)
 
     def rule(g, s, p, t, sides):
+        g, squares = _squares(g, -1)
         m, d = _momentum(g, s, b1, nesterov)
-        v = ema(_squares(g, -1), s["variance"][:, :, None], b2)
+        v = ema(squares, s["variance"][:, :, None], b2)
         size = debias(norm_along(d, -1), b1, t)
         alpha = size / (root(debias(v, b2, t)) + eps)
         mean = jnp.mean(alpha, -2, keepdims=True)

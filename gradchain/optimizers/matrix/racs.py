@@ -1,4 +1,4 @@
-"""RACS (Gong et al., 2025): SGD with scales of rows and columns."""
+"""RACS (Gong et al., 2025): SGD, rows and columns scaled."""
 
 from __future__ import annotations
 

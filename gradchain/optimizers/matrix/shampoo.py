@@ -186,7 +186,7 @@ def shampoo(
 
 @dataclass(frozen=True)
 class Blocks:
-    """How matrices are cut into equal blocks, the last filled up with zeros.
+    """How matrices are cut into equal blocks.
 
     Attributes:
         matrix: rows and columns of a matrix.
@@ -200,7 +200,7 @@ class Blocks:
 
     @classmethod
     def of(cls, block_size: int | None, shape: Shape) -> Blocks:
-        """The fewest blocks with no side above a size, as small as they may be."""
+        """The fewest blocks with no side above a size."""
         m, n = shape[-2:]
         number = lambda side: 1 if block_size is None else max(1, math.ceil(side / block_size))
         down, beside = number(m), number(n)
@@ -259,17 +259,17 @@ def _slots(
 
 
 def _factors(old: Parts, x: jax.Array, b2: float | jax.Array) -> Parts:
-    """The factors after a step, of the sides that have one."""
+    """The factors after a step, of sides with one."""
     return {k: _moved(old[k], gram(x), b2) for k, gram in _GRAMS.items() if k in old}
 
 
 def _moved(old: jax.Array, new: jax.Array, b2: float | jax.Array) -> jax.Array:
-    """The average of factors, or their sum if ``b2`` is 1."""
+    """The average of factors, or their sum."""
     return b2 * old + jnp.where(jnp.asarray(b2) == 1, 1.0, 1.0 - b2).astype(new.real.dtype) * new
 
 
 def _debiased(x: jax.Array, b2: float | jax.Array, t: jax.Array) -> jax.Array:
-    """The average corrected for its start at zero; a sum as it is."""
+    """The average corrected for its start."""
     is_sum = jnp.asarray(b2) == 1
     share = 1 - jnp.where(is_sum, 0.0, jnp.asarray(b2, t.dtype)) ** t
     return x / share.astype(x.real.dtype)
@@ -288,7 +288,7 @@ def _renewed(
     count: jax.Array,
     place: np.ndarray,
 ) -> Parts:
-    """Roots, and bases if there are any, of the blocks that are due."""
+    """Roots and bases of the blocks that are due."""
     if "row_basis" in kept or "column_basis" in kept:
         bases = {k: v for k, v in kept.items() if k.endswith("basis")}
         kept = kept | at_start(_first_bases, factors, bases, count)

@@ -17,9 +17,7 @@ ROWS = [
         lambda: gc.fira(
             0.1, 1, eps=0.1, weight_decay=0.1, update_every=3, where=gc.ndim_at_least(2)
         ),
-        lambda: beside_adamw(
-            LowRank(Adam(eps=0.1), 1, 3, shorter=True, residual=True), 0.1, 0.1
-        ),
+        lambda: beside_adamw(LowRank(Adam(eps=0.1), 1, 3, shorter=True, residual=True), 0.1, 0.1),
         needs_params=True,
     ),
 ]
