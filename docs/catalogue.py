@@ -75,7 +75,7 @@ FAMILIES: dict[str, dict[str, str]] = {
     "Matrix methods": {
         "adago": "as `muon`, with step lengths that decay by themselves",
         "adamuon": "as `muon`, adaptive element by element, with the step lengths of Adam",
-        "alice": "language models in half of Adam's memory, fast where a subspace holds the gradient",
+        "alice": "language models in half of Adam's memory, where a subspace holds the gradient",
         "conda": "as Adam, with a second moment that keeps the matrix's directions apart",
         "dion": "as `muon` with weights on many devices: products with few columns alone",
         "dion2": "as `muon` at a part of its time: a quarter of the rows in each step",

@@ -1,4 +1,4 @@
-"""Alice (Gong et al., 2025): Adam in a subspace and outside."""
+"""Alice (Gong et al., 2025): Adam in a subspace."""
 
 from __future__ import annotations
 

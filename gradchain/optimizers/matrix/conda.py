@@ -1,4 +1,4 @@
-"""Conda (Wang et al., 2025): Adam in the momentum's singular basis."""
+"""Conda (Wang et al., 2025): Adam in a singular basis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dion2 (Ahn et al., 2025): Muon of some rows a step."""
+"""Dion2 (Ahn et al., 2025): Muon of some rows."""
 
 from __future__ import annotations
 

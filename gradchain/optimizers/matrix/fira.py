@@ -1,4 +1,4 @@
-"""Fira (Chen et al., 2024): Adam in low rank and outside."""
+"""Fira (Chen et al., 2024): Adam in low rank."""
 
 from __future__ import annotations
 
