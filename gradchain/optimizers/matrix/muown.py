@@ -89,7 +89,9 @@ def scale_by_muown(
     adam = Adam(learning_rate, gain_b1, gain_b2, eps, weight_decay)
 
     def rule(g, s, p, t, sides):
-        gain, length = (_since_start(s[k], p, t) for k in ("gain", "length"))
+        start = _lengths(p)
+        old = lambda name: jnp.where(t == 1, start, s[name][:, None, :])
+        gain, length = old("gain"), old("length")
         unit = p / gain
         slope = jnp.sum((jnp.conj(unit) * g).real, -2, keepdims=True)
         m = ema((gain / length) * (g - unit * slope), s["momentum"], b1)
@@ -110,11 +112,6 @@ def scale_by_muown(
 def _lengths(v: jax.Array) -> jax.Array:
     """The lengths of columns, never 0."""
     return jnp.maximum(norm_along(v, -2), 1e-12)
-
-
-def _since_start(kept: jax.Array, p: jax.Array, t: jax.Array) -> jax.Array:
-    """Numbers of columns, which begin with the lengths of parameters."""
-    return jnp.where(t == 1, _lengths(p), kept[:, None, :])
 
 
 @dataclass(frozen=True)
