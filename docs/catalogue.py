@@ -96,6 +96,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "sink_gd": "hidden matrices in no memory at all, where large batches keep noise low",
         "soap": "fewer steps than AdamW where memory allows two factors for each matrix",
         "shampoo": "large batches and long runs, with the length of steps from Adam",
+        "sketchy": "as `shampoo` for matrices whose factors are too large for memory",
         "kl_shampoo": "SOAP's quality without Adam's second moment in memory",
         "kl_soap": "SOAP whose bases take both sides of a matrix into account",
         "splus": "bases that are found anew only each 100 steps, at any width with one rate",

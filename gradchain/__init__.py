@@ -116,6 +116,8 @@ from gradchain.optimizers.matrix.shampoo import scale_by_shampoo as scale_by_sha
 from gradchain.optimizers.matrix.shampoo import shampoo as shampoo
 from gradchain.optimizers.matrix.sink_gd import scale_by_sink_gd as scale_by_sink_gd
 from gradchain.optimizers.matrix.sink_gd import sink_gd as sink_gd
+from gradchain.optimizers.matrix.sketchy import scale_by_sketchy as scale_by_sketchy
+from gradchain.optimizers.matrix.sketchy import sketchy as sketchy
 from gradchain.optimizers.matrix.soap import scale_by_soap as scale_by_soap, soap as soap
 from gradchain.optimizers.matrix.spectral_descent import polargrad as polargrad
 from gradchain.optimizers.matrix.spectral_descent import scale_by_polargrad as scale_by_polargrad
