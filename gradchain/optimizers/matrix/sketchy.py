@@ -1,4 +1,4 @@
-"""Sketchy (Feinberg et al., 2023): Shampoo with sketches of its factors."""
+"""Sketchy (Feinberg et al., 2023): Shampoo with sketched factors."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Sketch:
     decay: Any
 
     def of(self, parts: Parts) -> Parts:
-        """The sketches of both sides, and the share of gradients in them."""
+        """Sketches of both sides, and their share of gradients."""
         is_sum = isinstance(self.decay, int | float) and self.decay == 1
         new = 1.0 if is_sum else 1 - self.decay
         share = jnp.ones_like(parts["share"])
@@ -131,7 +131,7 @@ def _whitened(
     side: str,
     ridge: float | jax.Array,
 ) -> jax.Array:
-    """Matrices times the inverse fourth root of a side's factor, on the left."""
+    """Matrices, whitened from the left."""
     basis, tail = parts[f"{side}_basis"], parts[f"{side}_tail"][:, None]
     roots = jnp.concatenate([jnp.hypot(parts[f"{side}_roots"], tail), tail], -1)
     roots = roots / jnp.sqrt(jnp.maximum(parts["share"], 1e-12))[:, None]
