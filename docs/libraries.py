@@ -33,7 +33,7 @@ FEATURES: dict[str, dict[str, tuple[str, str, str, str]]] = {
         "LAMB, LARS": ("lamb", "lamb", "", "optimizers.Lamb"),
         "averaged SGD": ("asgd", "", "optim.ASGD", ""),
         "rare rows, lazily": ("lazy_adam", "", "optim.SparseAdam", ""),
-        "Muon": ("", "contrib.muon", "optim.Muon", "optimizers.Muon"),
+        "Muon": ("muon", "contrib.muon", "optim.Muon", "optimizers.Muon"),
         "without a learning rate": ("prodigy", "contrib.prodigy", "", ""),
         "schedule-free": ("schedule_free", "contrib.schedule_free", "", ""),
         "private, per example": ("dpsgd", "contrib.dpsgd", "", ""),

@@ -155,10 +155,13 @@ def optimizers() -> list[Row]:
             tolerance=1e-8,
         ),
         row(
-            "Muon(params, lr=0.02)",
-            "",
-            "missing; `optax.contrib.muon(0.02)` goes into `gc.chain`",
-            lacks=("muon", "scale_by_muon"),
+            'Muon([named["kernel"]], lr=0.02)',
+            'gc.muon(0.02, weight_decay=0.1, adjust="keller", where="kernel", fallback=gc.freeze(),'
+            ' fold={"kernel": "o i -> i o"})',
+            "torch multiplies in bfloat16, with three digits, also in float64; all else is the same."
+            " Its kernels are `(outputs, inputs)`, as `fold` says here; Flax's need none."
+            ' `adjust_lr_fn="match_rms_adamw"` is `adjust="rms"`',
+            tolerance=2e-2,
         ),
     ]
 
