@@ -112,8 +112,8 @@ def optimizers() -> list[Row]:
         row(
             "Muon(0.02, weight_decay=None, adam_weight_decay=None)",
             'gc.muon(0.02, adjust="rms", fallback=gc.adam(0.02, eps=1e-7))',
-            "its decay, 0.004 by default, is there for each variable; leaves that are no matrices go"
-            " to Adam in both",
+            "its decay, 0.004 by default, is there for each variable; leaves that are no matrices"
+            " go to Adam in both",
             tolerance=1e-5,
         ),
     ]
