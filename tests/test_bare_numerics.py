@@ -50,6 +50,12 @@ HONEST = {
     "transforms/normalizing.py": "of vectors divided by their lengths",
     "wrappers/guards.py": "a test whether all is finite, with a second one where it fails",
     "projections.py": "the square is the divisor of a product",
+    "numerics/polar.py": "of a Gram matrix of norm 1",
+    "numerics/matrix_roots.py": "a share of one square in another, of matrices near 1",
+    "optimizers/matrix/alice.py": "of matrices that are short enough to be squared",
+    "optimizers/matrix/kron_factors.py": "of matrices that are short enough to be squared",
+    "optimizers/matrix/normuon.py": "of elements of a polar factor",
+    "optimizers/matrix/racs.py": "of squares that are divided by their largest",
     "optimizers/dog.py": "the state is a square",
     "optimizers/second_order/lbfgsb.py": "of directions of length 1",
     "optimizers/second_order/gauss_newton.py": "the loss of outputs, a sum of squares by name",
@@ -117,6 +123,8 @@ def test_no_root_is_bare(path):
 ALLOWED_POWERS = {
     "numerics/arithmetic.py": "safe_sqrt hides the zero before the root",
     "transforms/multipliers.py": "a decay to the power of a whole number of layers",
+    "numerics/matrix_roots.py": "of positive numbers near 1, and constants to derivatives",
+    "optimizers/matrix/sketchy.py": "of singular values, which are constants to derivatives",
 }
 
 

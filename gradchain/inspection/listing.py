@@ -31,8 +31,8 @@ def optimizers_named(pattern: str = "*") -> list[str]:
 
     Example:
         >>> import gradchain as gc
-        >>> gc.optimizers_named("adam*")
-        ['adam', 'adam_mini', 'adamax', 'adamaxw', 'adamc', 'adamp', 'adamw']
+        >>> gc.optimizers_named("*adamw")
+        ['adamw', 'dadapt_adamw', 'nadamw', 'schedule_free_adamw', 'stable_adamw']
     """
     if not isinstance(pattern, str):
         raise TypeError(
@@ -59,4 +59,6 @@ def kind_of(factory: Factory) -> str | None:
     is_search = ".searches." in factory.function.__module__  # one of them takes another
     if takes_another and not is_search:
         return "wrappers"
-    return "recipes" if factory.composite else "transforms"
+    # By its name a chain such as scale_by_muon is a direction, and no whole optimizer.
+    is_whole = factory.composite and not factory.name.startswith("scale_by_")
+    return "recipes" if is_whole else "transforms"

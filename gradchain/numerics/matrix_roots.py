@@ -8,6 +8,7 @@ eigenvalues are in range.
 from __future__ import annotations
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
@@ -16,6 +17,7 @@ from jax import lax
 
 from gradchain.numerics.arithmetic import abs2, power_of_two
 from gradchain.numerics.polar import adjoint, identity_like, multiply
+from gradchain.numerics.roots import root
 
 #: Ways to find inverse roots; see ``inverse_root``.
 ROOTS = ("eigh", "newton", "higher_order")
@@ -158,7 +160,7 @@ def off_diagonal_share(x: jax.Array, basis: jax.Array) -> jax.Array:
     inside = estimated_eigenvalues(matrix, basis)
     whole = jnp.sum(abs2(matrix), (-2, -1))
     outside = jnp.maximum(whole - jnp.sum(jnp.square(inside), -1), 0.0)
-    share = jnp.sqrt(outside / jnp.where(whole > 0, whole, 1.0))
+    share = root(outside / jnp.where(whole > 0, whole, 1.0))
     return jnp.where(is_zero[:, 0, 0], 0.0, share)
 
 
@@ -191,7 +193,7 @@ def _coupled(
     """
     one = identity_like(x)
     bound = jnp.max(jnp.sum(jnp.abs(x), -1, keepdims=True), -2, keepdims=True)
-    least = 2 * jnp.finfo(x.dtype).eps * x.shape[-1] ** 0.5
+    least = 2 * jnp.finfo(x.dtype).eps * math.sqrt(x.shape[-1])
     x = x + (jnp.maximum(ridge, least) * bound + eps) * one
     # The largest eigenvalue is below the trace, and the first step may be Newton's for all orders.
     trace = jnp.trace(x, axis1=-2, axis2=-1).real[..., None, None]

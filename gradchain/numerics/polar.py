@@ -9,6 +9,7 @@ wide batches ``(k, m, n)``, ``m <= n``.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -285,6 +286,6 @@ def equal_lengths(x: jax.Array, steps: int, sides: str, eps: float | jax.Array) 
     for dim in dims * steps:
         x = bringing(
             length_along(x, dim).plus(eps),
-            x.shape[dim] ** 0.5,
+            math.sqrt(x.shape[dim]),
         ).times(x)
     return x

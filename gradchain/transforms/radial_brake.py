@@ -45,7 +45,7 @@ def radial_brake(
 
     Example:
         >>> tx, params = radial_brake(0.5), jnp.array([3.0, 4.0])
-        >>> print(tx.update(jnp.array([3.0, 4.0]), tx.init(params), params)[0])
+        >>> print(tx.update(jnp.array([3.0, 4.0]), tx.init(params), params)[0].round(3))
         [1.5 2. ]
     """
 

@@ -13,6 +13,7 @@ from gradchain.core.types import Dtype
 from gradchain.numerics import kronecker, matrix_roots
 from gradchain.numerics.arithmetic import abs2, ema, in_turn
 from gradchain.numerics.polar import adjoint, identity_like, multiply
+from gradchain.numerics.roots import root
 
 #: The factor of each side, its basis, and its eigenvalues.
 GRAMS = {"rows": kronecker.gram_of_rows, "columns": kronecker.gram_of_columns}
@@ -93,7 +94,7 @@ def _first_one(values: jax.Array | None, count: jax.Array, dtype: Dtype) -> jax.
     """The roots of eigenvalues; 1 at first, or without any."""
     if values is None:
         return jnp.ones((1, 1), dtype)
-    return jnp.where(count == 0, 1.0, jnp.sqrt(values))
+    return jnp.where(count == 0, 1.0, root(values))
 
 
 def values_of(x: jax.Array, old: Parts, decay: Any, count: jax.Array) -> Parts:
@@ -113,7 +114,7 @@ def values_of(x: jax.Array, old: Parts, decay: Any, count: jax.Array) -> Parts:
         weights = jnp.expand_dims(kept[other], -3 - dim) if other in kept else 1.0
         new = ema(jnp.mean(squares / weights, dim), values, decay)
         most = max(10, min(values.shape[-1], 4000))
-        made[VALUES[side]] = jnp.where(count == 0, values, jnp.maximum(new, most**-2))
+        made[VALUES[side]] = jnp.where(count == 0, values, jnp.maximum(new, 1 / most / most))
     return made
 
 

@@ -26,6 +26,7 @@ from gradchain.core.types import Glob, Pair, Params, Shape, State, Tree, Updates
 from gradchain.core.walk import walk
 from gradchain.numerics import kronecker
 from gradchain.numerics.arithmetic import compute_dtype, ema, in_turn
+from gradchain.numerics.roots import root
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.paths import flatten, flatten_like
 from gradchain.tree.selecting import select
@@ -306,7 +307,7 @@ def _divided(
             if stack.holds(slots[name]):
                 dim = -2 if side == "rows" else -1
                 values = stack.stack(slots[name], keep(dim))
-                x = x / jnp.expand_dims(jnp.sqrt(values), -3 - dim)
+                x = x / jnp.expand_dims(root(values), -3 - dim)
         stack.put_back(column, like_param, x)
     return column
 

@@ -110,7 +110,9 @@ def low_rank(
         if residual:
             rest = map_leaves(space.residual, basis, g, low, made)
             bounded = lambda x, last: bounded_growth(x, last, max_growth)
-            rest, kept["length"] = map_leaves(bounded, rest, s["length"])
+            kept["length"] = s["length"]
+            if jax.tree.leaves(rest):  # else no matrix is wide enough
+                rest, kept["length"] = map_leaves(bounded, rest, s["length"])
             u = map_leaves(lambda x, y: x if y is None else x + y, u, rest)
         times = lambda x, b: x if b is None else scale * x
         return map_leaves(times, u, basis), kept

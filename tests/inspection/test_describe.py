@@ -106,6 +106,8 @@ def test_members_however_deep():
         "sync_period": "5",
         "slow_step_size": "0.5",
         "reset_state": "False",
+        "momentum": "None",
+        "nesterov": "False",
     }
     assert [(s.name, s.relation) for s in lookahead.slots] == [
         ("count", "counter"),

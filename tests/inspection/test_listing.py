@@ -11,7 +11,9 @@ def test_every_recipe_is_found_and_nothing_else():
     found = gc.optimizers_named()
     assert found == sorted(found)
     assert {"sgd", "adamw", "lbfgs", "adafactor"} <= set(found)
-    assert set(found).isdisjoint({"scale_by_adam", "chain", "masked", "cosine_decay_schedule"})
+    assert set(found).isdisjoint(
+        {"scale_by_adam", "scale_by_muon", "chain", "masked", "cosine_decay_schedule"}
+    )
     assert all(FACTORIES[name].composite for name in found)
 
 

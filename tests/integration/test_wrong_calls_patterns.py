@@ -67,6 +67,7 @@ def test_a_program_that_meets_an_idle_pattern_again_is_told_once():
 DECAYS = {"weight_decay", "weight_decay_rate"}  # without one nothing is chosen
 NEEDED = {
     "masked": {"inner": gc.clip(1.0)},
+    "in_eigenbasis": {"inner": gc.clip(1.0)},
     "groups": {"rules": [("kernel", gc.freeze())], "default": gc.sgd(0.1)},
     "project": {"constraint": gc.constraints.non_negative()},
     "prox": {"penalty": gc.penalties.l1(0.1)},

@@ -25,6 +25,8 @@ OF_TWINS = {
     ("asam", "rho"): "one class has the number of sam, asam and looksam",
     ("looksam", "rho"): "one class has the number of sam, asam and looksam",
     ("novograd", "eps"): "the twin has that of scale_by_novograd",
+    ("scale_by_sink_gd", "steps"): "the twin is that of equilibrate",
+    ("sink_gd", "steps"): "the twin is that of equilibrate",
     **dict.fromkeys(
         [("scale_by_natural_gradient", k) for k in ("damping", "max_steps", "tol")]
         + [("scale_by_hessian_free", k) for k in ("damping", "max_steps")],
@@ -38,6 +40,10 @@ OF_MEMBERS = {
     ("lars", "trust_coefficient"): "as in the paper on LARS",
     ("novograd", "eps"): "as in optax, where the two differ too",
     ("fromage", "min_norm"): "as in optax",
+    ("scale_by_sink_gd", "steps"): "as in the paper, where one step is not enough",
+    ("sink_gd", "steps"): "as in the paper, where one step is not enough",
+    ("scale_by_scale_sgd", "sides"): "columns alone, as in the paper",
+    ("scale_sgd", "sides"): "columns alone, as in the paper",
 }
 FREE = {
     "learning_rate",

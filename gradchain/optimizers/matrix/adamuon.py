@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
+import numpy as np
 
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative, StaticPositiveInt
@@ -69,7 +70,7 @@ def scale_by_adamuon(
         o = factor(jnp.sign(ema(g, m, b1) if nesterov else m))
         v = ema(abs2(o), s["variance"], b2)
         h = o / (root(v) + eps)
-        whole = jnp.asarray(sides.prod(1) ** 0.5, v.dtype)[:, None, None]
+        whole = jnp.asarray(np.sqrt(sides.prod(1)), v.dtype)[:, None, None]
         u = bringing(length_along(h, (-2, -1)), rms * whole).times(h)
         return u, {"momentum": m, "variance": v}
 

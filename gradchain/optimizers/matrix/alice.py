@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -96,7 +97,7 @@ def scale_by_alice(
         rest = _outside(x, multiply(basis, low))
         made["rest"] = ema(jnp.sum(abs2(rest), -2), s["rest"], b1)
         rest = safe_divide(rest, root(debias(made["rest"], b1, t))[:, None, :])
-        rest = (x.shape[-2] - basis.shape[-1]) ** 0.5 * rest
+        rest = math.sqrt(x.shape[-2] - basis.shape[-1]) * rest
         rest, made["length"] = bounded_growth(rest, s["length"], max_growth)
         u = u + outside * rest
         return (u if _is_wide(g.shape) else adjoint(u)), made

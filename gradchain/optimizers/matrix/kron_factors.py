@@ -7,6 +7,7 @@ A preconditioner :math:`P = Q^* Q` with :math:`Q = Q_r \otimes Q_c` acts on a ma
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -192,11 +193,11 @@ def begun(q: Pair, x: jax.Array, scale: float | jax.Array | None) -> Pair:
             gradient 1.
     """
     if scale is None:
-        size = length_along(x, DIMS).times(1 / (x.shape[-2] * x.shape[-1]) ** 0.5).number
+        size = length_along(x, DIMS).times(1 / math.sqrt(x.shape[-2] * x.shape[-1])).number
         each = root(root(safe_divide(1.0, size)))
     else:
         each = jnp.broadcast_to(
-            jnp.asarray(scale, x.real.dtype) ** 0.25,
+            root(root(jnp.asarray(scale, x.real.dtype))),
             (len(x), 1, 1),
         )
     return _begun(q[0], each), _begun(q[1], each)

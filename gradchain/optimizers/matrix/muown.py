@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -128,7 +129,7 @@ class Adam:
         self, gain: jax.Array, slope: jax.Array, s: dict[str, jax.Array], t: jax.Array, rows: int
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Lengths after a step, and the averages."""
-        side = rows**0.5  # the slope is in the range of g again
+        side = math.sqrt(rows)  # the slope is in the range of g again
         slope = squarable(slope / side)
         first = ema(slope, s["first"][:, None, :], self.b1)
         second = ema(jnp.square(slope), s["second"][:, None, :], self.b2)

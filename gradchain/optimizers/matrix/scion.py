@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from gradchain.core.errors import check_one_of
@@ -43,7 +44,7 @@ def normalize_last(eps: NonNegative = 1e-8) -> Body:
     def rule(g):
         if not g.ndim:
             return g
-        target = g.shape[-1] ** 0.5
+        target = math.sqrt(g.shape[-1])
         return bringing(
             length_along(g, -1).plus(target * eps),
             target,

@@ -22,6 +22,7 @@ from gradchain.core.transformation import GradientTransformation, recipe, transf
 from gradchain.core.types import Glob, Pair, Shape, Where
 from gradchain.numerics import kronecker, matrix_roots
 from gradchain.numerics.arithmetic import debias, ema, in_turn
+from gradchain.numerics.roots import power
 from gradchain.optimizers.matrix.with_fallback import with_fallback
 from gradchain.transforms.orthogonalize import matrices_in
 from gradchain.wrappers.graft import graft
@@ -271,7 +272,7 @@ def _moved(old: jax.Array, new: jax.Array, b2: float | jax.Array) -> jax.Array:
 def _debiased(x: jax.Array, b2: float | jax.Array, t: jax.Array) -> jax.Array:
     """The average corrected for its start."""
     is_sum = jnp.asarray(b2) == 1
-    share = 1 - jnp.where(is_sum, 0.0, jnp.asarray(b2, t.dtype)) ** t
+    share = 1 - power(jnp.where(is_sum, 0.0, jnp.asarray(b2, t.dtype)), t)
     return x / share.astype(x.real.dtype)
 
 

@@ -19,6 +19,7 @@ from gradchain.core.types import Glob, Pair, Where
 from gradchain.numerics import kronecker
 from gradchain.numerics.arithmetic import debias, ema, in_turn
 from gradchain.numerics.polar import adjoint, multiply
+from gradchain.numerics.roots import root
 from gradchain.optimizers.matrix.with_fallback import with_fallback
 from gradchain.transforms.orthogonalize import matrices_in
 
@@ -109,14 +110,14 @@ class Sketch:
             x = parts["x"] if side == "row" else adjoint(parts["x"])
             x = x if last is None else in_turn(x, last)
             basis, roots = parts[f"{side}_basis"], parts[f"{side}_roots"]
-            held = jnp.sqrt(self.decay) * basis * roots[:, None, :]
-            both = jnp.concatenate([held, jnp.sqrt(new) * x], -1)
+            held = root(self.decay) * basis * roots[:, None, :]
+            both = jnp.concatenate([held, root(new) * x], -1)
             left, values, _ = jnp.linalg.svd(both, full_matrices=False)
             last, rank = left, roots.shape[-1]
             most = values[:, :rank]
             cut = values[:, rank] if values.shape[-1] > rank else jnp.zeros_like(values[:, 0])
-            rest = jnp.sqrt(most - cut[:, None]) * jnp.sqrt(most + cut[:, None])
-            tail = jnp.hypot(jnp.sqrt(self.decay) * parts[f"{side}_tail"], cut)
+            rest = root(most - cut[:, None]) * root(most + cut[:, None])
+            tail = jnp.hypot(root(self.decay) * parts[f"{side}_tail"], cut)
             made |= {
                 f"{side}_basis": left[..., :rank],
                 f"{side}_roots": rest,
@@ -134,8 +135,8 @@ def _whitened(
     """Matrices, whitened from the left."""
     basis, tail = parts[f"{side}_basis"], parts[f"{side}_tail"][:, None]
     roots = jnp.concatenate([jnp.hypot(parts[f"{side}_roots"], tail), tail], -1)
-    roots = roots / jnp.sqrt(jnp.maximum(parts["share"], 1e-12))[:, None]
-    roots = jnp.hypot(roots, jnp.sqrt(ridge) * jnp.max(roots, -1, keepdims=True))
+    roots = roots / root(jnp.maximum(parts["share"], 1e-12))[:, None]
+    roots = jnp.hypot(roots, root(ridge) * jnp.max(roots, -1, keepdims=True))
     powers = jnp.where(roots > 0, jnp.where(roots > 0, roots, 1.0) ** -0.5, 0.0)
     low = multiply(adjoint(basis), x)
     inside = multiply(basis, powers[:, :-1, None] * low)

@@ -28,8 +28,8 @@ def drawn(step: int, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
 class Alice(Twin):
     """r = u* g; Adam of r back from the subspace, and sqrt(m - rank) (g - u r) / sqrt(p)"""
 
-    rank: int = 2
-    leading: int = 1
+    rank: int = 256
+    leading: int = 40
     b1: float = 0.9
     b2: float = 0.9
     b3: float = 0.999
@@ -90,7 +90,7 @@ ROWS = [
     Row(
         "scale_by_alice",
         lambda: gc.scale_by_alice(2, 1, refresh=often),
-        Alice,
+        lambda: Alice(2, 1),
         reasons=REASONS,
         tolerance=LOOSE,
         float64=1e-8,

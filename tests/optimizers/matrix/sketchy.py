@@ -17,7 +17,7 @@ from tests.wrappers.in_eigenbasis import REASONS, often
 class Sketchy(Twin):
     """Frequent directions of g g* and g* g, with the whole matrix of each written out"""
 
-    rank: int = 1
+    rank: int = 128
     b1: float = 0.9
     b2: float = 0.999
     ridge: float = 1e-7
@@ -63,7 +63,7 @@ ROWS = [
     Row(
         "scale_by_sketchy",
         lambda: gc.scale_by_sketchy(1, ridge=1e-3, refresh=often),
-        lambda: Sketchy(ridge=1e-3),
+        lambda: Sketchy(1, ridge=1e-3),
         reasons=REASONS,
         tolerance=ROUGH,
         float64=1e-8,
@@ -71,7 +71,7 @@ ROWS = [
     Row(
         "sketchy",
         lambda: gc.sketchy(0.1, 1, ridge=1e-3, weight_decay=0.1, refresh=often),
-        lambda: beside_adamw(Sketchy(ridge=1e-3), 0.1, 0.1),
+        lambda: beside_adamw(Sketchy(1, ridge=1e-3), 0.1, 0.1),
         needs_params=True,
         reasons=REASONS,
         tolerance=ROUGH,
