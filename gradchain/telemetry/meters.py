@@ -54,6 +54,14 @@ class Metered(GradientTransformation):
         members = super().members
         return {name: _with_metered_members(call) for name, call in members.items()}
 
+    @property
+    def unnamed(self) -> GradientTransformation:
+        """See ``GradientTransformation``."""
+        if self.name is None:
+            return self
+        plain = lambda: GradientTransformation.of(self.factory, self.arguments)
+        return self.kept("unnamed", lambda: _metered(plain()))
+
     def update(
         self, updates: Updates, state: State, params: Params | None = None, **extra: Any
     ) -> tuple[Updates, State]:

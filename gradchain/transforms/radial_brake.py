@@ -45,8 +45,9 @@ def radial_brake(
 
     Example:
         >>> tx, params = radial_brake(0.5), jnp.array([3.0, 4.0])
-        >>> print(tx.update(jnp.array([3.0, 4.0]), tx.init(params), params)[0].round(3))
-        [1.5 2. ]
+        >>> updates, _ = tx.update(jnp.array([3.0, 4.0]), tx.init(params), params)
+        >>> print([round(float(u), 3) for u in updates])
+        [1.5, 2.0]
     """
 
     def rule(g, p):

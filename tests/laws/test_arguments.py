@@ -43,6 +43,8 @@ OF_MEMBERS = {
     ("scale_by_sink_gd", "steps"): "as in the paper, where one step is not enough",
     ("sink_gd", "steps"): "as in the paper, where one step is not enough",
     ("scale_by_scale_sgd", "sides"): "columns alone, as in the paper",
+    ("scale_by_scale_sgd", "eps"): "as in the paper",
+    ("scale_sgd", "eps"): "as in the paper",
     ("scale_sgd", "sides"): "columns alone, as in the paper",
 }
 FREE = {

@@ -85,6 +85,7 @@ NEED_STACKS = {"pcgrad", "differentially_private_aggregate"}
 #: Factories that stand in a file with a norm, and are not held here.
 SQUARE = "its state is a square of gradients, whose range ends with that of squares"
 NO_NORM = "it has no norm itself"
+OF_NUMBERS = "the law of numbers holds it from 1e-18 to 1e18"
 NOT_HERE = {
     **dict.fromkeys(["scale_by_spam", "scale_by_stable_spam", "scale_by_apollo"], SQUARE),
     **dict.fromkeys(["scale_by_distance_over_gradients", "scale_by_dowg"], SQUARE),
@@ -93,6 +94,10 @@ NOT_HERE = {
     **dict.fromkeys(["grokfast", "grokfast_window"], NO_NORM),
     **dict.fromkeys(["l1", "squared_l2", "elastic_net", "nuclear_norm"], NO_NORM),
     "group_lasso": "held in prox",
+    **dict.fromkeys(["scale_by_adago", "scale_by_namo", "scale_by_namo_d"], SQUARE),
+    **dict.fromkeys(["scale_by_adamuon", "normalize_neurons", "scale_by_muown"], SQUARE),
+    **dict.fromkeys(["normalize_columns", "normalize_last", "scale_by_dion"], OF_NUMBERS),
+    **dict.fromkeys(["magma", "low_rank", "update_floor"], OF_NUMBERS),
 }
 NORMS = {"length", "length_along", "rms", "norm", "norm_along", "length_of", "root_of_squares"}
 NORMS |= {"in_range", "run_one", "tree_length", "global_norm", "factored_moment"}

@@ -19,6 +19,9 @@ WATCHED = {
     "in a chain": gc.chain(gc.clip(1.0), gc.watch(gc.adam(RATE), every=1)),
     "with a name": gc.watch(gc.adam(RATE), every=1).named("seen"),
     "in a group": gc.groups([("a", gc.watch(gc.sgd(RATE), every=1))], gc.adam(0.1)),
+    "around a rule with a name": gc.watch(
+        gc.groups([("a", gc.scale_by_learning_rate(RATE).named("own"))], gc.adam(0.1)), every=1
+    ),
     "around groups": gc.watch(gc.groups([("a", gc.sgd(RATE))], gc.adam(0.1)), every=1),
     "around a chain with a name": gc.watch(gc.chain(gc.adam(RATE)).named("own"), every=1),
     "around tunable": gc.watch(gc.tunable(gc.adam(RATE)), every=1),
