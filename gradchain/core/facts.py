@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ class MemberFacts(NamedTuple):
         roles: its roles.
         copied: the slots that start as the parameters.
         counters: the integers that start at 0 or above, its clock among them.
+        like: the slots of the shape of a parameter, and whether each is real.
         inner: the facts of the chains that it holds, by the names of their states; ``""`` if all
             of its state is the chain's.
     """
@@ -25,6 +26,7 @@ class MemberFacts(NamedTuple):
     roles: frozenset[str]
     copied: frozenset[str]
     counters: frozenset[str]
+    like: dict[str, bool]
     inner: dict[str, Facts]
 
 
@@ -83,4 +85,18 @@ def _member_facts(stage: Stage) -> MemberFacts:
     counters = {name for name, slot in slots.items() if slot.integer and slot.fill >= 0}
     counters |= {"count"} if stage.has_clock else set()
     inner = {name: member.facts for name, member in stage.body.members.items()}
-    return MemberFacts(stage.call.factory.roles, copied, frozenset(counters), inner)
+    is_like = lambda slot: slot.relation == "like_param" and slot.exists is None
+    like = {name: slot.real for name, slot in slots.items() if is_like(slot)}
+    return MemberFacts(stage.call.factory.roles, copied, frozenset(counters), like, inner)
+
+
+def slots_like_parameters(facts: Facts) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """The paths of slots like parameters, and whether real."""
+    for name, member in facts.members.items():
+        for slot, is_real in member.like.items():
+            yield (name, slot), is_real
+        for key, inner in member.inner.items():
+            above = (name, key) if key else (name,)
+            yield from (
+                ((*above, *path), is_real) for path, is_real in slots_like_parameters(inner)
+            )

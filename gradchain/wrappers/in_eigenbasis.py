@@ -13,8 +13,8 @@ import numpy as np
 from gradchain.core.around import Around
 from gradchain.core.columns import Columns
 from gradchain.core.errors import check_one_of
+from gradchain.core.facts import slots_like_parameters
 from gradchain.core.folding import Fold
-from gradchain.core.lift import Lift
 from gradchain.core.matrices import PerMatrix, Stack, slot_shape
 from gradchain.core.ranges import Decay, StaticPositiveInt
 from gradchain.core.refresh import Parts, Refresh, at_start, every
@@ -23,7 +23,6 @@ from gradchain.core.slots import Slot, gram, keep, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Glob, Pair, Params, Shape, State, Tree, Updates, Where
-from gradchain.core.walk import walk
 from gradchain.numerics import kronecker
 from gradchain.numerics.arithmetic import compute_dtype, ema, in_turn
 from gradchain.numerics.roots import root
@@ -217,13 +216,9 @@ class InEigenbasis(Around):
     @functools.cached_property
     def kinds(self) -> dict[tuple[str, ...], Slot]:
         """Slots of its member with a leaf's shape, by path."""
-        found = {}
-        for member in walk(self.members["inner"]):
-            slots = member.body.slots if isinstance(member.body, Lift) else {}
-            for name, slot in slots.items():
-                if slot.relation == "like_param" and slot.exists is None:
-                    found[*member.path, name] = slot
-        return found
+        facts = self.members["inner"].facts
+        found = slots_like_parameters(facts)
+        return {path: like_param(real=is_real) for path, is_real in found}
 
     def renew(
         self,
