@@ -60,4 +60,9 @@ def whole_shape(slot: Slot, param: Shape, lead: Shape, own: Shape) -> Shape:
 
     A slot of the shape of a parameter keeps it, however its matrices are folded.
     """
-    return param if slot.relation in ("like_param", "per_replica") else lead + own
+    return param if is_like_param(slot) else lead + own
+
+
+def is_like_param(slot: Slot) -> bool:
+    """Whether a slot has the shape of its parameter."""
+    return slot.relation in ("like_param", "per_replica")

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.types import Dtype, Shape
+from gradchain.numerics.polar import adjoint
 
 
 def gram_shape(n: int, packed: bool) -> Shape:
@@ -43,13 +44,7 @@ def unpack(x: jax.Array) -> jax.Array:
         x.dtype,
     )
     lower = lower.at[(..., *jnp.tril_indices(n))].set(x)
-    return lower + jnp.conj(
-        jnp.swapaxes(
-            jnp.tril(lower, -1),
-            -1,
-            -2,
-        )
-    )
+    return lower + adjoint(jnp.tril(lower, -1))
 
 
 def _side(length: int) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import AxisType, PartitionSpec
 
 from gradchain.core.columns import Columns
-from gradchain.core.first_values import first_value, whole_shape
+from gradchain.core.first_values import first_value, is_like_param, whole_shape
 from gradchain.core.folding import Fold, fold_of
 from gradchain.core.grams import pack, unpack
 from gradchain.core.lift import Lift, as_made, at_least, check_slots, chosen, slot_columns
@@ -206,13 +206,13 @@ class PerMatrix(Lift):
         shape_of = lambda slot, i: slot_shape(slot, columns.g[i].shape, folds[i])
         check_slots(stage, slots, flags, columns, shape_of)
         columns = columns.with_g(list(columns.g))
-        dtypes = [_dtype(g, p) for g, p in zip(columns.g, columns.p, strict=True)]
+        dtypes = [dtype_of(g, p) for g, p in zip(columns.g, columns.p, strict=True)]
         first, last = 0, None
-        for batch in stage.body.batches(folds, dtypes):
-            own = [(i, folds[i]) for i in batch.leaves]
-            run = Running(stage.in_precision_of(batch.dtype), batch, own, stage)
+        for stack in stage.body.stacks(folds, dtypes):
+            body = stage.in_precision_of(stack.batch.dtype)
+            run = Running(body, stack.batch, stack.leaves, stage)
             last = run.update(columns, slots, extra, first, last)
-            first += sum(run.counts)
+            first += run.number
         return columns, [{k: columns.tree(v) for k, v in slots.items()}]
 
 
@@ -223,7 +223,7 @@ def _opened(fold: Fold, last: jax.Array | None) -> Callable[[jax.Array], jax.Arr
     return lambda x: fold.open(in_turn(x, last))
 
 
-def _dtype(g: Leaf, p: Leaf) -> jnp.dtype:
+def dtype_of(g: Leaf, p: Leaf = None) -> jnp.dtype:
     """The dtype in which a leaf is computed."""
     if g is None:
         return jnp.dtype("float32")
@@ -248,6 +248,15 @@ class Stack:
         self.counts = [fold.count for _, fold in self.leaves]
         self.cuts = list(itertools.accumulate(self.counts))[:-1]
 
+    @property
+    def number(self) -> int:
+        """How many matrices there are."""
+        return sum(self.counts)
+
+    def places(self, first: int) -> np.ndarray:
+        """The number of each matrix among all, counted from ``first``."""
+        return first + np.arange(self.number, dtype=np.int32)
+
     def holds(self, column: list[Leaf]) -> bool:
         """Whether there are parameters, or such matrices have a slot."""
         return column[self.batch.leaves[0]] is not None
@@ -269,7 +278,7 @@ class Stack:
 
     def open(self, x: jax.Array, fold: Fold, kind: Slot) -> jax.Array:
         """The part of a batch that one leaf has."""
-        if not _is_like(kind):
+        if not is_like_param(kind):
             x = x.reshape(fold.count, *x.shape[len(fold.lead) :])
             return unpack(x) if kind.packed else x
         x = fold.open(x)
@@ -281,7 +290,7 @@ class Stack:
 
     def close(self, x: jax.Array, fold: Fold, kind: Slot) -> jax.Array:
         """The array of a leaf from its part."""
-        if not _is_like(kind):
+        if not is_like_param(kind):
             x = pack(x) if kind.packed else x
             return x.reshape(*fold.lead, *x.shape[1:])
         is_turned = self.body.is_turned(fold)
@@ -329,7 +338,7 @@ class Running(Stack):
         }
         p = self.stack(columns.p, like_param).astype(dtype) if self.holds(columns.p) else None
         given = {"g": u, "s": old, "p": p}
-        given["place"] = first + np.arange(sum(self.counts), dtype=np.int32)
+        given["place"] = self.places(first)
         sides = [fold.matrix for _, fold in self.leaves]
         given["sides"] = np.repeat(sides, self.counts, axis=0)
         made, new = self.body.call(stage, dtype, extra, **given)
@@ -340,22 +349,12 @@ class Running(Stack):
         return made
 
 
-def _is_like(kind: Slot) -> bool:
-    """Whether a slot has the shape of its leaf."""
-    return kind.relation in ("like_param", "per_replica")
-
-
 def _whole(x: jax.Array) -> jax.Array:
     """An array that no explicit axis of a mesh splits."""
     spec = _explicit(x)
-    return (
-        x
-        if spec is None
-        else jax.sharding.reshard(
-            x,
-            PartitionSpec(*[None] * x.ndim),
-        )
-    )
+    if spec is None:
+        return x
+    return jax.sharding.reshard(x, PartitionSpec(*[None] * x.ndim))
 
 
 def _split_as(x: jax.Array, old: jax.Array) -> jax.Array:

@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec
 from gradchain.core.call import Call
 from gradchain.core.factory import decorator
 from gradchain.core.ranges import NonNegativeInt
+from gradchain.core.types import Where
 from gradchain.tree.paths import Leaf
 
 P = ParamSpec("P")
@@ -95,6 +96,14 @@ def weight_matrices(path: str, leaf: Leaf, embeddings: bool = True) -> bool:
     if is_vector or _NORM.search(of_module):
         return False
     return embeddings or not (_EMBEDDING.search(in_words) or _EMBEDDING.search(of_module))
+
+
+def matrices_in(where: Where | None) -> Where:
+    """The leaves that are matrices.
+
+    By default they are the hidden weight matrices.
+    """
+    return weight_matrices(embeddings=False) if where is None else where
 
 
 def _last_names(path: str) -> tuple[str, str]:

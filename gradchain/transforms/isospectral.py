@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.matrices import matrixwise
+from gradchain.core.selection import matrices_in
 from gradchain.core.slots import shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.types import Glob, Where
 from gradchain.numerics import polar
 from gradchain.numerics.arithmetic import in_turn
-from gradchain.transforms.orthogonalize import matrices_in
 
 
 @transform(roles="final")

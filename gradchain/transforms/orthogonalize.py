@@ -13,7 +13,7 @@ import numpy as np
 from gradchain.core.errors import check_one_of
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import NonNegative, StaticPositiveInt
-from gradchain.core.selection import weight_matrices
+from gradchain.core.selection import matrices_in
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.types import Glob, Where
@@ -21,14 +21,6 @@ from gradchain.numerics import polar
 
 EXACT = ("svd", "qdwh")
 ADJUSTMENTS = ("keller", "rms", "dion", "nuclear")
-
-
-def matrices_in(where: Where | None) -> Where:
-    """The leaves that are matrices.
-
-    By default they are the hidden weight matrices.
-    """
-    return weight_matrices(embeddings=False) if where is None else where
 
 
 @dataclass(frozen=True)

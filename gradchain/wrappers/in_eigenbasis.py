@@ -15,16 +15,16 @@ from gradchain.core.columns import Columns
 from gradchain.core.errors import check_one_of
 from gradchain.core.facts import slots_like_parameters
 from gradchain.core.folding import Fold
-from gradchain.core.matrices import PerMatrix, Stack, slot_shape
+from gradchain.core.matrices import PerMatrix, Stack, dtype_of, slot_shape
 from gradchain.core.ranges import Decay, StaticPositiveInt
 from gradchain.core.refresh import Parts, Refresh, at_start, every
-from gradchain.core.selection import weight_matrices
+from gradchain.core.selection import matrices_in
 from gradchain.core.slots import Slot, gram, keep, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Glob, Pair, Params, Shape, State, Tree, Updates, Where
 from gradchain.numerics import kronecker
-from gradchain.numerics.arithmetic import compute_dtype, ema, in_turn
+from gradchain.numerics.arithmetic import ema, in_turn
 from gradchain.numerics.roots import root
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.paths import flatten, flatten_like
@@ -109,7 +109,7 @@ def in_eigenbasis(
     """
     _check(sides, estimate, method, divide)
     slots = _slots(sides, max_precond_dim, estimate == "kl")
-    where = weight_matrices(embeddings=False) if where is None else where
+    where = matrices_in(where)
     matrices = PerMatrix(
         lambda g: g,
         where,
@@ -189,7 +189,7 @@ class InEigenbasis(Around):
     ) -> tuple[Updates, State]:
         """The rule; see ``around``."""
         leaves, treedef = flatten(g)
-        dtypes = [jnp.dtype("float32") if x is None else compute_dtype(x.dtype) for x in leaves]
+        dtypes = [dtype_of(x) for x in leaves]
         stacks = self.matrices.stacks(self.folds(g if p is None else p, leaves), dtypes)
         slots = {name: flatten_like(treedef, s[name]) for name in self.slots}
         turned = lambda tree, way: treedef.unflatten(
@@ -244,7 +244,7 @@ class InEigenbasis(Around):
                 "/".join(path): stack.stack(_filled(column, g), self.kinds[path])
                 for path, column in moments.items()
             }
-            place = first + np.arange(sum(stack.counts), dtype=np.int32)
+            place = stack.places(first)
             made = self.moved(x, old, followers, count, place)
             for name, column in own.items():
                 stack.put_back(column, self.slots[name], made[name])
@@ -252,7 +252,7 @@ class InEigenbasis(Around):
                 full = _filled(column, g)
                 stack.put_back(full, self.kinds[path], made["/".join(path)])
                 column[:] = [None if x is None else y for x, y in zip(column, full, strict=True)]
-            first += sum(stack.counts)
+            first += stack.number
             last = made.get("row_basis", made.get("column_basis"))
 
     def moved(

@@ -22,6 +22,7 @@ from gradchain.core.trees import PerTree
 from gradchain.core.types import Pair, Params, Shape, State, Updates
 from gradchain.numerics.counting import remainder
 from gradchain.numerics.lengths import bounded_growth, bringing, length_along
+from gradchain.numerics.polar import adjoint
 from gradchain.tree.mapping import map_leaves, tree_map_live
 
 
@@ -149,11 +150,11 @@ class Subspace:
 
     def down(self, basis: jax.Array, x: jax.Array) -> jax.Array:
         """Matrices in the subspace."""
-        return _adjoint(basis) @ x if self.is_left(x.shape) else x @ basis
+        return adjoint(basis) @ x if self.is_left(x.shape) else x @ basis
 
     def up(self, basis: jax.Array, low: jax.Array, x: jax.Array) -> jax.Array:
         """Matrices back from the subspace, in the shape of ``x``."""
-        return basis @ low if self.is_left(x.shape) else low @ _adjoint(basis)
+        return basis @ low if self.is_left(x.shape) else low @ adjoint(basis)
 
     def residual(
         self,
@@ -191,10 +192,6 @@ class Projected(Around):
         return PerTree.init(self, params) | inner
 
 
-def _adjoint(x: jax.Array) -> jax.Array:
-    return jnp.conj(jnp.swapaxes(x, -1, -2))
-
-
 def _leading(x: jax.Array, rank: int, is_left: bool, old: jax.Array) -> jax.Array:
     """The leading singular vectors of ``x``, as columns.
 
@@ -202,7 +199,7 @@ def _leading(x: jax.Array, rank: int, is_left: bool, old: jax.Array) -> jax.Arra
     of each is positive.
     """
     u, _, vh = jnp.linalg.svd(lax.stop_gradient(x), full_matrices=False)
-    columns = (u if is_left else _adjoint(vh))[..., :rank]
+    columns = (u if is_left else adjoint(vh))[..., :rank]
     size = jnp.abs(columns)
     first = jnp.argmax(size, axis=-2, keepdims=True)
     top = lambda x: jnp.take_along_axis(x, first, axis=-2)

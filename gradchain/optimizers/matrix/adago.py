@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative, Positive, StaticPositiveInt
+from gradchain.core.selection import matrices_in
 from gradchain.core.slots import like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -20,7 +21,6 @@ from gradchain.transforms.orthogonalize import (
     PolarFactor,
     adjustment,
     check_adjust,
-    matrices_in,
 )
 
 

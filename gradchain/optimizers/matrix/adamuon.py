@@ -9,6 +9,7 @@ import numpy as np
 
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative, StaticPositiveInt
+from gradchain.core.selection import matrices_in
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -17,7 +18,7 @@ from gradchain.numerics.arithmetic import abs2, ema
 from gradchain.numerics.lengths import bringing, length_along
 from gradchain.numerics.roots import root
 from gradchain.optimizers.matrix.with_fallback import with_fallback
-from gradchain.transforms.orthogonalize import PolarFactor, matrices_in
+from gradchain.transforms.orthogonalize import PolarFactor
 
 
 @transform(roles="adaptive momentum")

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative, StaticPositiveInt
 from gradchain.core.refresh import Parts, Refresh, at_start, every
+from gradchain.core.selection import matrices_in
 from gradchain.core.slots import Slot, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -25,7 +26,6 @@ from gradchain.numerics.polar import adjoint, multiply, unit_length
 from gradchain.numerics.roots import over_root, root
 from gradchain.optimizers.matrix.psgd_kron import probe
 from gradchain.optimizers.matrix.with_fallback import with_fallback
-from gradchain.transforms.orthogonalize import matrices_in
 
 
 @transform(roles="adaptive momentum")

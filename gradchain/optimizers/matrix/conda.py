@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative
 from gradchain.core.refresh import Refresh, every
+from gradchain.core.selection import matrices_in
 from gradchain.core.slots import like_param, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -19,7 +20,6 @@ from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.numerics.polar import adjoint, unit_length
 from gradchain.numerics.roots import over_root
 from gradchain.optimizers.matrix.with_fallback import with_fallback
-from gradchain.transforms.orthogonalize import matrices_in
 
 
 @transform(roles="adaptive momentum")

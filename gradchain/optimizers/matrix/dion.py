@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative, StaticPositiveInt
+from gradchain.core.selection import matrices_in
 from gradchain.core.slots import like_param, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -16,7 +17,7 @@ from gradchain.core.types import Glob, Pair, Where
 from gradchain.numerics.lengths import bringing, length_along, norm_along
 from gradchain.numerics.polar import adjoint, multiply
 from gradchain.optimizers.matrix.with_fallback import with_fallback
-from gradchain.transforms.orthogonalize import adjustment, check_adjust, matrices_in
+from gradchain.transforms.orthogonalize import adjustment, check_adjust
 
 
 @transform(roles="adaptive momentum")

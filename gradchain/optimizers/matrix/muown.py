@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative, StaticPositiveInt
+from gradchain.core.selection import matrices_in
 from gradchain.core.slots import keep, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -19,12 +20,11 @@ from gradchain.core.types import Glob, Pair, Where
 from gradchain.numerics.arithmetic import debias, ema, squarable
 from gradchain.numerics.lengths import norm_along
 from gradchain.numerics.roots import over_root
-from gradchain.optimizers.adam import adamw
+from gradchain.optimizers.matrix.with_fallback import or_adamw
 from gradchain.transforms.orthogonalize import (
     PolarFactor,
     adjustment,
     check_adjust,
-    matrices_in,
 )
 from gradchain.wrappers.groups import groups
 
@@ -195,5 +195,5 @@ def muown(
         where="*",
         fold=fold,
     )
-    rest = adamw(learning_rate, weight_decay=weight_decay) if fallback is None else fallback
+    rest = or_adamw(fallback, learning_rate, weight_decay)
     return groups([(matrices_in(where), step.named("matrices"))], default=rest)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative, StaticPositiveInt
+from gradchain.core.selection import matrices_in
 from gradchain.core.slots import keep, like_param, scalar
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -20,13 +21,11 @@ from gradchain.core.types import Glob, Pair, Where
 from gradchain.numerics.arithmetic import debias, ema
 from gradchain.numerics.lengths import norm_along, with_squares
 from gradchain.numerics.roots import root
-from gradchain.optimizers.adam import adamw
-from gradchain.optimizers.matrix.with_fallback import with_fallback
+from gradchain.optimizers.matrix.with_fallback import or_adamw, with_fallback
 from gradchain.transforms.orthogonalize import (
     PolarFactor,
     adjustment,
     check_adjust,
-    matrices_in,
 )
 
 
@@ -248,7 +247,7 @@ def namo(
         where="*",
         fold=fold,
     )
-    rest = adamw(learning_rate, weight_decay=weight_decay) if fallback is None else fallback
+    rest = or_adamw(fallback, learning_rate, weight_decay)
     return with_fallback(direction, learning_rate, None, where, rest)
 
 
@@ -311,5 +310,5 @@ def namo_d(
         where="*",
         fold=fold,
     )
-    rest = adamw(learning_rate, weight_decay=weight_decay) if fallback is None else fallback
+    rest = or_adamw(fallback, learning_rate, weight_decay)
     return with_fallback(direction, learning_rate, None, where, rest)

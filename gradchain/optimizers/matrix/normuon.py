@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative, StaticPositiveInt
+from gradchain.core.selection import matrices_in
 from gradchain.core.slots import drop
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
@@ -17,7 +18,6 @@ from gradchain.numerics.lengths import bringing, length_along
 from gradchain.numerics.roots import root
 from gradchain.optimizers.matrix.muon import scale_by_muon
 from gradchain.optimizers.matrix.with_fallback import with_fallback
-from gradchain.transforms.orthogonalize import matrices_in
 
 
 @transform

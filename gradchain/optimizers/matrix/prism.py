@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from gradchain.core.errors import check_one_of
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative, StaticPositiveInt
+from gradchain.core.selection import matrices_in
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -19,7 +20,6 @@ from gradchain.transforms.orthogonalize import (
     PolarFactor,
     adjustment,
     check_adjust,
-    matrices_in,
 )
 
 

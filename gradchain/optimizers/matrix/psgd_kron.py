@@ -22,6 +22,7 @@ from gradchain.core.ranges import (
     StaticPositiveInt,
 )
 from gradchain.core.refresh import Refresh, fading
+from gradchain.core.selection import matrices_in
 from gradchain.core.slots import like_param, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -29,7 +30,6 @@ from gradchain.core.types import Glob, Pair, Shape, Where
 from gradchain.numerics.arithmetic import debias, ema
 from gradchain.optimizers.matrix import kron_factors as factors
 from gradchain.optimizers.matrix.with_fallback import with_fallback
-from gradchain.transforms.orthogonalize import matrices_in
 
 #: The damping of the authors: the root of float32's precision.
 DAMPING = 2.0**-11.5

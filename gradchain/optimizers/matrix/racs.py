@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative, StaticPositiveInt
+from gradchain.core.selection import matrices_in
 from gradchain.core.slots import keep, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -25,7 +26,6 @@ from gradchain.numerics.arithmetic import (
 from gradchain.numerics.lengths import bounded_growth
 from gradchain.numerics.roots import root
 from gradchain.optimizers.matrix.with_fallback import with_fallback
-from gradchain.transforms.orthogonalize import matrices_in
 
 
 @transform(roles="adaptive")

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative
+from gradchain.core.selection import matrices_in
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Glob, Pair, Where
 from gradchain.numerics.lengths import bringing, length_along
 from gradchain.optimizers.matrix.with_fallback import with_fallback
 from gradchain.transforms.momentum import average_updates
-from gradchain.transforms.orthogonalize import adjustment, check_adjust, matrices_in
+from gradchain.transforms.orthogonalize import adjustment, check_adjust
 
 
 @transform(roles="adaptive")

@@ -16,6 +16,7 @@ from gradchain.core.errors import check_one_of
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Fraction, Hyper, NonNegative, StaticPositiveInt
 from gradchain.core.refresh import Parts, Refresh, at_start, every
+from gradchain.core.selection import matrices_in
 from gradchain.core.slots import Slot, like_param, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -24,7 +25,6 @@ from gradchain.numerics import kronecker, matrix_roots
 from gradchain.numerics.arithmetic import debias, ema, in_turn
 from gradchain.numerics.roots import power
 from gradchain.optimizers.matrix.with_fallback import with_fallback
-from gradchain.transforms.orthogonalize import matrices_in
 from gradchain.wrappers.graft import graft
 
 #: Ways to find the roots: those of ``matrix_roots``, and a basis that is refined.

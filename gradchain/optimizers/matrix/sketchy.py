@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Fraction, Hyper, NonNegative, StaticPositiveInt
 from gradchain.core.refresh import Parts, Refresh, every
+from gradchain.core.selection import matrices_in
 from gradchain.core.slots import like_param, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
@@ -21,7 +22,6 @@ from gradchain.numerics.arithmetic import debias, ema, in_turn
 from gradchain.numerics.polar import adjoint, multiply
 from gradchain.numerics.roots import root
 from gradchain.optimizers.matrix.with_fallback import with_fallback
-from gradchain.transforms.orthogonalize import matrices_in
 
 _SIDES = {"row": -2, "column": -1}
 

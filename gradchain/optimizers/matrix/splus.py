@@ -9,13 +9,13 @@ import jax.numpy as jnp
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative, StaticPositiveInt
 from gradchain.core.refresh import Refresh, every
+from gradchain.core.selection import matrices_in
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Glob, Pair, Where
 from gradchain.optimizers.matrix.with_fallback import with_fallback
 from gradchain.transforms.momentum import average_updates
 from gradchain.transforms.normalizing import scale_by_sign
-from gradchain.transforms.orthogonalize import matrices_in
 from gradchain.wrappers.in_eigenbasis import in_eigenbasis
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradchain.core.selection import matrices_in
 from gradchain.core.transformation import GradientTransformation, chain
 from gradchain.core.types import Pair, Where
 from gradchain.optimizers.adam import adamw
-from gradchain.transforms.orthogonalize import matrices_in
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.transforms.weight_decay import add_decayed_weights
 from gradchain.wrappers.groups import groups
@@ -31,11 +31,12 @@ def with_fallback(
     """
     decay = [] if weight_decay is None else [add_decayed_weights(weight_decay)]
     inner = chain(direction, *decay, scale_by_learning_rate(learning_rate))
-    if fallback is None:
-        fallback = adamw(
-            learning_rate, weight_decay=0.0 if weight_decay is None else weight_decay
-        )
-    return groups(
-        [(matrices_in(where), inner.named("matrices"))],
-        default=fallback,
-    )
+    rest = or_adamw(fallback, learning_rate, 0.0 if weight_decay is None else weight_decay)
+    return groups([(matrices_in(where), inner.named("matrices"))], default=rest)
+
+
+def or_adamw(
+    fallback: GradientTransformation | Pair | None, learning_rate: Any, weight_decay: Any
+) -> GradientTransformation | Pair:
+    """The optimizer of the rest, by default ``adamw``."""
+    return adamw(learning_rate, weight_decay=weight_decay) if fallback is None else fallback
