@@ -222,6 +222,8 @@ WHY = {
     ("soap", "step"): "elements of a matrix need not have the signs of the gradient's",
     ("project", "adaptive"): "what is far outside goes to the same point of the boundary",
     ("project-box", "adaptive"): "as project",
+    ("isospectral", "adaptive"): "as project: singular values are those of the start",
+    ("normalize_rows", "adaptive"): "of matrices alone; vectors keep their scale",
     ("scale_by_stable_spam", "momentum"): "this row forgets it every three steps",
     ("scale_by_ftrl", "momentum"): "it moves to a point, again while parameters are held",
     ("scale", "step"): "the sign of the factor is the user's",
