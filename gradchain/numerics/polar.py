@@ -160,8 +160,8 @@ def newton_schulz(
         form: ``"standard"``, which multiplies the matrix in each step; ``"gram"``, which does so
             once: the steps before are on the small matrix ``X X*``; ``"auto"``, that of fewer
             operations.
-        restart: after how many steps the Gram form begins anew from the matrix, against rounding
-            errors; by default never in float32 and wider, and each 2 steps in others.
+        restart: after how many steps the Gram form begins anew from the matrix. By default, before
+            rounding errors could grow to a hundredth; each 2 steps in narrow precisions.
         precision: ``"float32"`` (or that of ``x``, if it is wider), ``"bfloat16"``, or ``"mixed"``:
             matrices are kept in float32, products are of bfloat16 and summed in float32.
     """
@@ -169,7 +169,7 @@ def newton_schulz(
     if precision == "bfloat16":
         x = x.astype(jnp.bfloat16)
     if restart is None:
-        restart = len(rows) if precision == "float32" else 2
+        restart = _safe_run(rows, dtype) if precision == "float32" else 2
     if form == "auto":
         few = operations(m, n, rows, restart) < operations(m, n, rows, 1)
         form = "gram" if few else "standard"
@@ -181,6 +181,23 @@ def newton_schulz(
             precision,
         )
     return x.astype(dtype)
+
+
+def _safe_run(rows: Sequence[Row], dtype: Any) -> int:
+    """How many steps the Gram form can take before rounding errors are seen.
+
+    The Gram matrix has an eigenvalue ``-eps`` where the matrix has none. A step makes it ``a**2``
+    times larger, and once it is near -1 the polynomials, all slope there, let it explode.
+    """
+    eps = float(jnp.finfo(dtype).eps)
+    size = lambda a: abs(a) if isinstance(a, float | int) else 4.0
+    for length in range(len(rows), 1, -1):
+        starts = range(0, len(rows), length)
+        # The last step of each run multiplies the matrix, and does not feed the Gram matrix.
+        runs = [[size(a) ** 2 for a, _, _ in rows[i : i + length][:-1]] for i in starts]
+        if max(map(math.prod, runs)) * eps < 0.03:
+            return length
+    return 1
 
 
 def operations(m: int, n: int, rows: Sequence[Row], restart: int) -> int:

@@ -129,8 +129,8 @@ def orthogonalize(
         normalize: what the matrix is divided by before: ``"frobenius"``, ``"schatten"``,
             ``"spectral"`` or ``"aol"``; see ``gradchain.numerics.polar``.
         form: ``"standard"``, ``"gram"``, or ``"auto"`` for that of fewer operations.
-        restart: after how many steps the Gram form begins anew; by default never in float32, and
-            each 2 steps in lower precision.
+        restart: after how many steps the Gram form begins anew; by default before rounding errors
+            are seen, and each 2 steps in lower precision.
         precision: of products: ``"float32"``, ``"mixed"`` (factors of bfloat16, sums in float32)
             or ``"bfloat16"``.
         eps: is added to the norm, in the units of the update.

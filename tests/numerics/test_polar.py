@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 import gradchain as gc
 from gradchain.numerics import polar
@@ -68,6 +68,9 @@ def check_band(name: str, of: tuple, size: float, form: str = "auto") -> None:
     st.floats(-30.0, 30.0),
     st.integers(1, 600),
 )
+# Ten steps made -1e-7, where a matrix of low rank has 0, explode in the Gram form.
+@example("deepseek", (2, 203), 4.0, 0.0, 3)
+@example("deepseek", (65, 140), 0.0, 0.0, 35)
 def test_singular_values_come_into_the_band(name, shape, condition, size, rank):
     check_band(name, (rank, *shape, rank, 10.0**condition), 10.0**size)
 
