@@ -80,6 +80,8 @@ def _encode_call(x: Call, place: str) -> Config:
     named = {"@named": x.name} if x.name else {}
     place_of = lambda k: f"argument {k!r} of {x.factory.name}"
     arguments = {k: _encode(v, place_of(k)) for k, v in x.arguments.items()}
+    for k in [k for k in arguments if x.factory.is_open(k)]:
+        arguments |= arguments.pop(k)
     return {x.tag: x.factory.name, **named, **arguments}
 
 

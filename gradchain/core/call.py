@@ -87,8 +87,12 @@ class Call:
         """Each argument as it is written in the call."""
         parts = []
         for name, value in self.arguments.items():
-            is_spread = self.factory.is_spread(name)
-            parts += map(text, value) if is_spread else [f"{name}={text(value)}"]
+            if self.factory.is_spread(name):
+                parts += map(text, value)
+            elif self.factory.is_open(name):
+                parts += _by_name(value, text)
+            else:
+                parts.append(f"{name}={text(value)}")
         return parts
 
     def _suffix(self) -> str:
@@ -155,6 +159,13 @@ def _is_dynamic(x: Any) -> bool:
 
 def _remake(factory: str, arguments: dict[str, Any], name: str | None) -> Any:
     return FACTORIES[factory].kind.of(FACTORIES[factory], arguments, name)
+
+
+def _by_name(values: dict[str, Any], text: Callable[[Any], str]) -> list[str]:
+    """Arguments of any name, those that Python cannot spell in a dict."""
+    plain = [f"{k}={text(v)}" for k, v in values.items() if k.isidentifier()]
+    others = ", ".join(f"{k!r}: {text(v)}" for k, v in values.items() if not k.isidentifier())
+    return [*plain, *([f"**{{{others}}}"] if others else [])]
 
 
 def _text(x: Any) -> str:

@@ -97,6 +97,10 @@ class Factory:
         """Whether argument ``name`` takes all that is given by place."""
         return self.signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
 
+    def is_open(self, name: str) -> bool:
+        """Whether argument ``name`` takes all that is given by other names."""
+        return self.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Remember a call by its arguments' names, with all defaults."""
         try:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from gradchain.core.slots import Slot
 from gradchain.core.stage import Member, Stage, widest
 
 
@@ -19,6 +20,8 @@ class MemberFacts(NamedTuple):
         copied: the slots that start as the parameters.
         counters: the integers that start at 0 or above, its clock among them.
         like: the slots of the shape of a parameter, and whether each is real.
+        slots: the slots that it declares.
+        is_opaque: whether it is a pair of functions, which declares none.
         inner: the facts of the chains that it holds, by the names of their states; ``""`` if all
             of its state is the chain's.
     """
@@ -27,6 +30,8 @@ class MemberFacts(NamedTuple):
     copied: frozenset[str]
     counters: frozenset[str]
     like: dict[str, bool]
+    slots: dict[str, Slot]
+    is_opaque: bool
     inner: dict[str, Facts]
 
 
@@ -87,7 +92,8 @@ def _member_facts(stage: Stage) -> MemberFacts:
     inner = {name: member.facts for name, member in stage.body.members.items()}
     is_like = lambda slot: slot.relation == "like_param" and slot.exists is None
     like = {name: slot.real for name, slot in slots.items() if is_like(slot)}
-    return MemberFacts(stage.call.factory.roles, copied, frozenset(counters), like, inner)
+    roles, is_opaque = stage.call.factory.roles, stage.body.is_opaque
+    return MemberFacts(roles, copied, frozenset(counters), like, slots, is_opaque, inner)
 
 
 def slots_like_parameters(facts: Facts) -> Iterator[tuple[tuple[str, ...], bool]]:

@@ -33,6 +33,7 @@ from gradchain.core.columns import Columns
 from gradchain.core.first_values import first_value
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage
+from gradchain.core.stored import is_stored
 from gradchain.core.types import Params, Shape, State, Where
 from gradchain.numerics.arithmetic import cast, compute_dtype, real_dtype
 from gradchain.numerics.counting import step_of
@@ -136,6 +137,8 @@ class Lift(Body):
 
 def at_least(x: Any, real: jnp.dtype) -> Any:
     """An array in the precision of ``real``, anything else unchanged."""
+    if is_stored(x):
+        x = x.value
     if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.inexact):
         return x
     if x.dtype == real and not x.weak_type:
@@ -143,14 +146,18 @@ def at_least(x: Any, real: jnp.dtype) -> Any:
     return cast(x, compute_dtype(real, x.dtype) if x.dtype.kind == "c" else real)
 
 
-def as_made(stage: Stage, name: str, new: Any, old: jax.Array, dtype: Any) -> jax.Array:
-    """A rule's result in ``dtype``, if its shape fits."""
+def as_made(stage: Stage, name: str, new: Any, old: Any, dtype: Any) -> Any:
+    """A rule's result in ``dtype``, if its shape fits.
+
+    It is kept as the old one is.
+    """
     if jnp.shape(new) != old.shape:
         raise ValueError(
             f"{stage.name}: the rule made {name} of shape {jnp.shape(new)} from one of {old.shape}."
         )
     new = new if isinstance(new, jax.Array) else jnp.asarray(new)
-    return new if new.dtype == dtype and not new.weak_type else cast(new, dtype)
+    new = new if new.dtype == dtype and not new.weak_type else cast(new, dtype)
+    return old.of(new) if is_stored(old) else new
 
 
 class Leaf(NamedTuple):
@@ -158,7 +165,7 @@ class Leaf(NamedTuple):
 
     g: jax.Array
     p: jax.Array | None
-    slots: list[dict[str, jax.Array]]
+    slots: list[dict[str, Any]]
 
 
 class Kind(NamedTuple):
@@ -166,18 +173,18 @@ class Kind(NamedTuple):
 
     members: tuple[int, ...]  # the places of the members that are for it
     has_param: bool
-    slots: tuple[tuple[str, ...], ...]  # the names of its slots in each of them
+    slots: Any  # the structure of its slots in each of them
 
     def pack(self, leaf: Leaf) -> tuple[jax.Array, ...]:
         """The arrays of a leaf in one row."""
-        own = [s[name] for s, names in zip(leaf.slots, self.slots, strict=True) for name in names]
+        own = jax.tree.leaves(leaf.slots)
         return (leaf.g, leaf.p, *own) if leaf.p is not None else (leaf.g, *own)
 
     def unpack(self, row: tuple[jax.Array, ...], *, with_param: bool) -> Leaf:
         """The leaf whose arrays stand in a row."""
         arrays = iter(row)
         g, p = next(arrays), next(arrays) if with_param else None
-        return Leaf(g, p, [{name: next(arrays) for name in names} for names in self.slots])
+        return Leaf(g, p, self.slots.unflatten(arrays))
 
 
 class PerLeaf(Lift):
@@ -201,7 +208,7 @@ class PerLeaf(Lift):
                 for m in members
             ]
             leaf = Leaf(columns.g[i], columns.p[i], own)
-            kinds.append(Kind(members, leaf.p is not None, tuple(map(tuple, own))))
+            kinds.append(Kind(members, leaf.p is not None, jax.tree.structure(own)))
             rows.append(kinds[-1].pack(leaf))
 
         def through_all(kind: Kind, *row: jax.Array) -> list[jax.Array]:

@@ -19,6 +19,7 @@ from gradchain.core.grams import pack, unpack
 from gradchain.core.lift import Lift, as_made, at_least, check_slots, chosen, slot_columns
 from gradchain.core.slots import Slot, like_param
 from gradchain.core.stage import Body, Extra, Ran, Stage
+from gradchain.core.stored import is_stored
 from gradchain.core.types import Params, Shape, State, Tree, Where
 from gradchain.numerics.arithmetic import compute_dtype, in_turn, real_dtype
 from gradchain.tree.paths import Leaf, flatten, named_leaves
@@ -357,8 +358,10 @@ def _whole(x: jax.Array) -> jax.Array:
     return jax.sharding.reshard(x, PartitionSpec(*[None] * x.ndim))
 
 
-def _split_as(x: jax.Array, old: jax.Array) -> jax.Array:
-    """An array split, and of the dtype, as another."""
+def _split_as(x: jax.Array, old: Any) -> Any:
+    """An array split, kept, and of the dtype, as another."""
+    if is_stored(old):
+        return old.of(x.astype(old.dtype))
     x, spec = x.astype(old.dtype), _explicit(old)
     return x if spec is None else jax.sharding.reshard(x, spec)
 

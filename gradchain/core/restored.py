@@ -18,6 +18,7 @@ from gradchain.core import errors
 from gradchain.core.entries import is_variable
 from gradchain.core.errors import check_is_no_loss, shape_dtype
 from gradchain.core.slots import Slot
+from gradchain.core.stored import is_stored
 from gradchain.core.types import Shape, State
 from gradchain.tree.kinds import are_arrays, is_numeric
 from gradchain.tree.paths import Leaf, named_leaves
@@ -98,7 +99,7 @@ def is_of_kind(x: Leaf, kind: str) -> bool:
 
     Kinds are ``i``, of which a counter has 32 bits or more, ``f`` and ``c``.
     """
-    if not isinstance(x, _ARRAYS):
+    if not isinstance(x, _ARRAYS) and not is_stored(x):
         return isinstance(x, {"i": int, "f": float, "c": complex}[kind]) and type(x) is not bool
     if kind == "i":
         return jnp.issubdtype(x.dtype, jnp.signedinteger) and x.dtype.itemsize >= 4

@@ -19,6 +19,7 @@ from gradchain.core.call_leaves import is_float_array
 from gradchain.core.columns import Columns
 from gradchain.core.factory import Factory
 from gradchain.core.restored import check_clock
+from gradchain.core.stored import stored_like, values_of
 from gradchain.core.types import Params, Tree, Updates
 from gradchain.numerics.arithmetic import real_dtype
 from gradchain.tree.mapping import tree_map_live, upcast
@@ -161,8 +162,10 @@ class PairBody(Body):
         body = stages[0].body
         own = {k: v for k, v in extra.items() if k in body.extras or "*" in body.extras}
         params = [upcast(columns.params)] if body.takes_params else []
+        state = values_of(states[0]) if body.is_opaque else states[0]
         with trusting_extras():
-            updates, new = body.update(upcast(columns.updates), states[0], *params, **own)
+            updates, new = body.update(upcast(columns.updates), state, *params, **own)
+        new = stored_like(states[0], new) if body.is_opaque else new
         return columns.with_updates(updates), [new]
 
 

@@ -1,0 +1,14 @@
+"""Precision: slots in few bytes, and how parameters are rounded."""
+
+from gradchain.precision.codec import Codec as Codec, codec as codec
+from gradchain.precision.codecs import (
+    CODECS as CODECS,
+    cast as cast,
+    companded as companded,
+    dynamic as dynamic,
+    fp8 as fp8,
+    linear as linear,
+    log as log,
+    root as root,
+)
+from gradchain.precision.storage import storage as storage

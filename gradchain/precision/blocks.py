@@ -1,0 +1,125 @@
+"""Arrays in blocks that share a scale."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradchain.core.types import Shape
+from gradchain.numerics.arithmetic import safe_divide
+
+#: Along a shorter last dimension blocks would be small, and scales many.
+LEAST = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocks:
+    """How an array is parted along one dimension.
+
+    Attributes:
+        axis: the dimension.
+        length: its length.
+        size: the length of a block; the last one may be shorter.
+    """
+
+    axis: int
+    length: int
+    size: int
+
+    @classmethod
+    def of(cls, shape: Shape, size: int | None, axis: int | None) -> Blocks:
+        """The blocks of an array.
+
+        Args:
+            shape: that of the array.
+            size: the length of a block; ``None`` for one along the whole dimension.
+            axis: the dimension; ``None`` for the last, or the longest where the last is short.
+        """
+        if axis is None:
+            longest = max(range(len(shape)), key=lambda i: (shape[i], i))
+            axis = len(shape) - 1 if shape[-1] >= LEAST else longest
+        length = shape[axis]
+        return cls(axis % len(shape), length, max(min(size or length, length), 1))
+
+    @property
+    def number(self) -> int:
+        """How many there are along the dimension."""
+        return -(-self.length // self.size)
+
+    def open(self, x: jax.Array) -> jax.Array:
+        """The array with each block along the last dimension, zeros in the rest of the last."""
+        x = jnp.moveaxis(x, self.axis, -1)
+        rest = self.number * self.size - self.length
+        if rest:
+            x = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, rest)])
+        return x.reshape(*x.shape[:-1], self.number, self.size)
+
+    def close(self, x: jax.Array) -> jax.Array:
+        """The array whose blocks are ``x``."""
+        x = x.reshape(*x.shape[:-2], self.number * self.size)[..., : self.length]
+        return jnp.moveaxis(x, -1, self.axis)
+
+
+def blockwise(
+    block: int | None,
+    axis: int | None,
+    to_code: Callable[[jax.Array, jax.Array | None], jax.Array],
+    from_code: Callable[[jax.Array], jax.Array],
+    bits: int = 8,
+) -> tuple[Callable[..., Any], Callable[..., jax.Array]]:
+    """A codec that keeps each element as a share of its block's largest.
+
+    Args:
+        block: the length of a block, along dimension ``axis``; see ``Blocks.of``.
+        axis: that dimension.
+        to_code: makes codes of shares in [-1, 1].
+        from_code: makes shares of codes.
+        bits: those of a code; two codes of four stand in one byte.
+    """
+
+    def encode(x: jax.Array, key: jax.Array | None) -> dict[str, jax.Array]:
+        x = jnp.atleast_1d(x)
+        blocks = Blocks.of(x.shape, block, axis)
+        own = blocks.open(x)
+        scales = jnp.max(jnp.abs(own), -1, keepdims=True)
+        codes = blocks.close(to_code(safe_divide(own, scales), key))
+        codes = _packed(codes, blocks.axis) if bits == 4 else codes
+        return {"codes": codes, "scales": jnp.moveaxis(scales[..., 0], -1, blocks.axis)}
+
+    def decode(parts: dict[str, jax.Array], like: jax.ShapeDtypeStruct) -> jax.Array:
+        shape = like.shape or (1,)
+        blocks = Blocks.of(shape, block, axis)
+        codes, scales = parts["codes"], jnp.moveaxis(parts["scales"], blocks.axis, -1)
+        if bits == 4:
+            codes = _unpacked(codes, blocks.axis, blocks.length)
+        shares = from_code(blocks.open(codes)).astype(like.dtype)
+        return blocks.close(shares * scales[..., None].astype(like.dtype)).reshape(like.shape)
+
+    return encode, decode
+
+
+def rounded(x: jax.Array, key: jax.Array | None) -> jax.Array:
+    """To whole numbers: the nearest, or by chance one of the two."""
+    if key is None:
+        return jnp.round(x)
+    return jnp.floor(x + jax.random.uniform(key, x.shape, x.dtype))
+
+
+def _packed(codes: jax.Array, axis: int) -> jax.Array:
+    """Codes of -8 to 7, two in a byte: the first half of the dimension below the second."""
+    codes = jnp.moveaxis(codes, axis, -1).astype(jnp.uint8) & 15
+    half = -(-codes.shape[-1] // 2)
+    high = codes[..., half:]
+    short = [(0, 0)] * (codes.ndim - 1) + [(0, 2 * half - codes.shape[-1])]
+    return jnp.moveaxis(codes[..., :half] | (jnp.pad(high, short) << 4), -1, axis)
+
+
+def _unpacked(packed: jax.Array, axis: int, length: int) -> jax.Array:
+    """The codes of bytes, as integers of -8 to 7."""
+    packed = jnp.moveaxis(packed, axis, -1)
+    codes = jnp.concatenate([packed & 15, packed >> 4], -1)[..., :length].astype(jnp.int8)
+    return jnp.moveaxis(jnp.where(codes > 7, codes - 16, codes), -1, axis)

@@ -1,0 +1,74 @@
+"""Codecs: pure pairs that keep an array in fewer bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, overload
+
+import jax
+
+from gradchain.core.call import Call
+from gradchain.core.factory import decorator
+
+#: The role of codecs that share a scale among many elements.
+_BLOCKS = "blocks"
+
+
+class Codec(Call):
+    """A pair, ``encode`` and ``decode``, that remembers its making."""
+
+    tag = "@codec"
+    __slots__ = ()
+
+    def encode(self, x: jax.Array, key: jax.Array | None = None) -> Any:
+        """The arrays that are kept of ``x``.
+
+        With a ``key`` it is rounded up or down by chance, so that it is right on average.
+        """
+        return self._pair()[0](x, key)
+
+    def decode(self, parts: Any, like: jax.ShapeDtypeStruct) -> jax.Array:
+        """The array of the shape and dtype of ``like`` that is kept in ``parts``."""
+        return self._pair()[1](parts, like).astype(like.dtype)
+
+    def _pair(self) -> tuple[Callable[..., Any], Callable[..., jax.Array]]:
+        if "pair" not in self._cache:
+            self._cache["pair"] = self.factory.call(self.arguments)
+        return self._cache["pair"]
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether it shares scales, so that small arrays are left alone."""
+        return _BLOCKS in self.factory.roles
+
+
+@overload
+def codec(function: Callable[..., tuple]) -> Callable[..., Codec]: ...
+
+
+@overload
+def codec(*, blocks: bool) -> Callable[[Callable[..., tuple]], Callable[..., Codec]]: ...
+
+
+def codec(function: Callable[..., tuple] | None = None, *, blocks: bool = False) -> Any:
+    """Make a factory of codecs from a function.
+
+    The function returns a pair: ``encode(x, key)``, which gives one array or a dict of several, and
+    ``decode(parts, like)``, which makes of them an array of the shape ``like.shape``.
+
+    Args:
+        function: the function; without it, ``codec(blocks=True)`` is the decorator.
+        blocks: whether many elements share a scale. Then slots of few elements are left alone.
+
+    Example:
+        >>> import gradchain as gc
+        >>> @gc.precision.codec
+        ... def thousandths():
+        ...     encode = lambda x, key: jnp.round(x * 1000).astype(jnp.int32)
+        ...     return encode, lambda parts, like: parts / 1000
+        >>> tx = gc.precision.storage(gc.add_momentum(0.9), momentum=thousandths())
+        >>> print(tx.init(jnp.ones(2))["storage"]["inner"]["add_momentum"]["momentum"].dtype)
+        int32
+    """
+    make = decorator(Codec, roles=frozenset({_BLOCKS} if blocks else ()))
+    return make if function is None else make(function)

@@ -1,0 +1,345 @@
+r"""Codecs of one to sixteen bits, and casts.
+
+Those with blocks part an array along one dimension, divide each block by its largest magnitude, and
+keep what lies in [-1, 1] as a small integer, its code. The scales of blocks stand beside the codes.
+Zero stays zero, signs and the order in a block are kept. A NaN or an infinity makes its whole block
+NaN, so that it is seen.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradchain.core.errors import check_one_of
+from gradchain.core.ranges import StaticInt, StaticPositiveInt
+from gradchain.precision.blocks import blockwise, rounded
+from gradchain.precision.codec import Codec, codec
+
+FP8_MAX = 448.0  # of float8_e4m3fn, which has no infinity
+
+
+@codec
+def cast(dtype: str):
+    """Keep a slot in a dtype.
+
+    What is too large becomes the largest finite number, an infinity stays one.
+
+    Args:
+        dtype: its name: ``"float32"``, ``"bfloat16"``, ``"float16"``, ``"float8_e4m3fn"`` or
+            ``"float8_e5m2"``.
+
+    Raises:
+        ValueError: if it is another.
+
+    Example:
+        >>> print(cast("float16").encode(jnp.array([1e-3, 1e9])))
+        [1.0002e-03 6.5504e+04]
+    """
+    names = ("float64", "float32", "bfloat16", "float16", "float8_e4m3fn", "float8_e5m2")
+    check_one_of("cast", names, dtype=dtype)
+    narrow = jnp.dtype(dtype)
+    largest = float(jnp.finfo(narrow).max)
+
+    def encode(x, key):
+        x = jnp.where(jnp.isfinite(x), jnp.clip(x, -largest, largest), x)
+        if key is None or jnp.finfo(x.dtype).nmant <= jnp.finfo(narrow).nmant:
+            return x.astype(narrow)
+        if dtype != "bfloat16":
+            raise ValueError(
+                f"cast: there is no stochastic rounding to {dtype}, only to bfloat16 and in codecs"
+                " with blocks. Leave stochastic=False, or take one of them."
+            )
+        return stochastic_bfloat16(x.astype(jnp.float32), key)
+
+    return encode, lambda parts, like: parts.astype(like.dtype)
+
+
+def stochastic_bfloat16(x: jax.Array, key: jax.Array) -> jax.Array:
+    """A float32 array in bfloat16, up or down by chance, right on average."""
+    # Beyond the sixteen bits that are cut off, a random number of sixteen bits carries as often as
+    # they say.
+    bits = jax.lax.bitcast_convert_type(x, jnp.uint32)
+    noise = jax.random.bits(key, x.shape, jnp.uint16).astype(jnp.uint32)
+    cut = (bits + noise) & jnp.uint32(0xFFFF0000)
+    made = jax.lax.bitcast_convert_type(cut, jnp.float32)
+    largest = float(jnp.finfo(jnp.bfloat16).max)
+    made = jnp.where(jnp.isfinite(x), jnp.clip(made, -largest, largest), x)
+    return made.astype(jnp.bfloat16)
+
+
+_Bits = Annotated[int, "[2, 16]"]
+
+
+def _integer(bits: int, is_signed: bool = True) -> jnp.dtype:
+    """The dtype of codes; those of four bits are packed afterwards."""
+    width = 16 if bits > 8 else 8
+    return jnp.dtype(f"int{width}" if is_signed else f"uint{width}")
+
+
+@codec(blocks=True)
+def linear(
+    bits: StaticPositiveInt = 8, block: StaticPositiveInt | None = 256, axis: StaticInt | None = None
+):
+    r"""Keep each element as a whole number of equal steps.
+
+    .. math::
+        c = \mathrm{round}\left(\frac{x}{s} (2^{b-1} - 1)\right), \quad s = \max |x|
+
+    The error is at most :math:`s / (2^b - 2)`: :math:`s/254` in 8 bits. Second moments want relative
+    errors; take ``log`` or ``root`` for them.
+
+    Args:
+        bits: 4, 8 or 16.
+        block: how many elements share a scale; ``None``: all along the dimension.
+        axis: the dimension of blocks. By default the last, or the longest if the last has fewer
+            than 64 elements.
+
+    Raises:
+        ValueError: for other ``bits``.
+
+    Source: Dettmers et al., "8-bit Optimizers via Block-wise Quantization", 2021,
+    https://arxiv.org/abs/2110.02861
+
+    Example:
+        >>> kept = linear().encode(jnp.array([1.0, -0.5, 0.0]))
+        >>> print(kept["codes"], kept["scales"])
+        [127 -64   0] [1.]
+    """
+    _check_bits("linear", bits)
+    top, dtype = 2 ** (bits - 1) - 1, _integer(bits)
+    to_code = lambda share, key: rounded(share * top, key).astype(dtype)
+    return blockwise(block, axis, to_code, lambda code: _real(code) / top, bits)
+
+
+@codec(blocks=True)
+def companded(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
+    r"""Keep first moments in 8 bits, small ones finer than large ones.
+
+    .. math::
+        c = \mathrm{round}\left(127 \frac{2 y}{1 + |y|}\right), \quad y = \frac{x}{\max |x|}
+
+    The error of a share :math:`y` is at most :math:`(1 + |y|)^2 / 508`.
+
+    Args:
+        block: see ``linear``.
+        axis: see ``linear``.
+
+    Source: "FlashOptim: Optimizers for Memory Efficient Training", 2026,
+    https://arxiv.org/abs/2602.23349
+
+    Example:
+        >>> print(companded().encode(jnp.array([1.0, -0.5, 0.1]))["codes"])
+        [127 -85  23]
+    """
+
+    def to_code(share, key):
+        return rounded(127 * 2 * share / (1 + jnp.abs(share)), key).astype(jnp.int8)
+
+    def from_code(code):
+        y = _real(code) / 127
+        return y / (2 - jnp.abs(y))
+
+    return blockwise(block, axis, to_code, from_code)
+
+
+@codec(blocks=True)
+def root(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
+    r"""Keep second moments in 8 bits by their square roots.
+
+    .. math::
+        c = \mathrm{round}\left(255 \sqrt{y}\right), \quad y = \frac{x}{\max x}
+
+    What is above zero has a code above zero, so that nothing is divided by a zero that was none.
+    What is below zero becomes zero. The error of :math:`\sqrt y` is at most 1/510, or 1/255 for the
+    smallest.
+
+    Args:
+        block: see ``linear``.
+        axis: see ``linear``.
+
+    Source: see ``companded``.
+
+    Example:
+        >>> print(root().encode(jnp.array([1.0, 0.25, 1e-9, 0.0]))["codes"])
+        [255 128   1   0]
+    """
+
+    def to_code(share, key):
+        code = rounded(255 * jnp.sqrt(jnp.maximum(share, 0)), key)
+        return jnp.maximum(code, share > 0).astype(jnp.uint8)
+
+    return blockwise(block, axis, to_code, lambda code: jnp.square(_real(code) / 255))
+
+
+@codec(blocks=True)
+def log(
+    bits: StaticPositiveInt = 8,
+    octaves: StaticPositiveInt = 24,
+    signed: bool = True,
+    block: StaticPositiveInt | None = 256,
+    axis: StaticInt | None = None,
+):
+    r"""Keep the logarithm of each element, for equal relative errors.
+
+    Codes count steps of :math:`d` octaves down from the largest of the block.
+
+    .. math::
+        |c| = C - \mathrm{round}\left(\frac{1}{d} \log_2 \frac{\max |x|}{|x|}\right), \quad d =
+        \frac{\mathrm{octaves}}{C - 1}
+
+    where :math:`C` is the largest code. The relative error is at most :math:`2^{d/2} - 1`: 6.8% in
+    8 bits and 24 octaves, 3.3% without a sign. What is more than ``octaves`` below the largest, and
+    not zero, is kept as that much below it.
+
+    Args:
+        bits: 4, 8 or 16.
+        octaves: how many powers of two there are between the largest and the smallest.
+        signed: whether elements have signs. If not, what is below zero becomes zero.
+        block: see ``linear``.
+        axis: see ``linear``.
+
+    Raises:
+        ValueError: for other ``bits``.
+
+    Example:
+        >>> x = jnp.array([1.0, -1e-3, 0.0])
+        >>> kept = log().encode(x)
+        >>> print(kept["codes"], log().decode(kept, jax.typeof(x)))
+        [127 -75   0] [ 1.      -0.00104  0.     ]
+    """
+    _check_bits("log", bits)
+    top, dtype = 2 ** (bits - signed) - 1, _integer(bits, signed or bits == 4)
+    step = octaves / (top - 1)
+
+    def to_code(share, key):
+        size = jnp.abs(share) if signed else jnp.maximum(share, 0)
+        below = -jnp.log2(jnp.where(size > 0, size, 1)) / step
+        code = jnp.where(size > 0, top - jnp.clip(rounded(below, key), 0, top - 1), 0)
+        return (code * jnp.sign(share) if signed else code).astype(dtype)
+
+    def from_code(code):
+        code = _real(code if signed or bits != 4 else code & 15)
+        size = jnp.exp2((jnp.abs(code) - top) * step)
+        return jnp.where(code == 0, 0.0, jnp.sign(code) * size)
+
+    return blockwise(block, axis, to_code, from_code, bits)
+
+
+@codec(blocks=True)
+def dynamic(
+    signed: bool = True, block: StaticPositiveInt | None = 256, axis: StaticInt | None = None
+):
+    r"""Keep each element in 8 bits by a tree of decades.
+
+    A code has a decade, 1 down to :math:`10^{-6}`, and equal steps in it, twice as many in each
+    larger one. So shares near 1 have errors below 1/128, and those of :math:`10^{-6}` are not zero.
+
+    Args:
+        signed: whether elements have signs. If not, what is below zero becomes zero, and steps are
+            half as wide.
+        block: see ``linear``.
+        axis: see ``linear``.
+
+    Source: see ``linear``.
+
+    Example:
+        >>> x = jnp.array([1.0, -0.5, 1e-5])
+        >>> kept = dynamic().encode(x)
+        >>> print(dynamic().decode(kept, jax.typeof(x)))
+        [ 1.0000000e+00 -4.9882811e-01  7.7500000e-06]
+    """
+    values = dynamic_values(signed)
+    between = (values[1:] + values[:-1]) / 2
+
+    def to_code(share, key):
+        if key is None:
+            found = jnp.searchsorted(jnp.asarray(between, share.dtype), share)
+        else:
+            table = jnp.asarray(values, share.dtype)
+            low = jnp.clip(jnp.searchsorted(table, share, side="right") - 1, 0, len(values) - 2)
+            part = (share - table[low]) / (table[low + 1] - table[low])
+            found = low + (jax.random.uniform(key, share.shape, share.dtype) < part)
+        zero = int(np.searchsorted(values, 0.0))
+        found = jnp.where(share == 0, zero, found)
+        if not signed:
+            found = jnp.maximum(found, share > 0)
+        return found.astype(jnp.uint8)
+
+    return blockwise(
+        block, axis, to_code, lambda code: jnp.asarray(values, jnp.float32)[code.astype(jnp.int32)]
+    )
+
+
+def dynamic_values(signed: bool) -> np.ndarray:
+    """The shares that the codes of ``dynamic`` stand for, in order."""
+    found = [0.0, 1.0]
+    for decade in range(7):
+        steps = 2 ** (decade + (0 if signed else 1))
+        edges = np.linspace(0.1, 1.0, steps + 1)
+        middles = (edges[1:] + edges[:-1]) / 2 * 10.0 ** (decade - 6)
+        found += [*middles, *(-middles if signed else ())]
+    return np.sort(np.array(found))
+
+
+@codec(blocks=True)
+def fp8(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
+    """Keep each element as a float of 8 bits beside a scale.
+
+    The floats are ``float8_e4m3fn``, so that the relative error is at most 1/16 down to 1/28,672 of
+    the block's largest.
+
+    Args:
+        block: see ``linear``.
+        axis: see ``linear``.
+
+    Example:
+        >>> print(fp8().encode(jnp.array([2.0, -1.0]))["codes"])
+        [448 -224]
+    """
+    # There is no chance in it: neighbours of a float8 are not at hand.
+    to_code = lambda share, key: (share * FP8_MAX).astype(jnp.float8_e4m3fn)
+    return blockwise(block, axis, to_code, lambda code: _real(code) / FP8_MAX)
+
+
+def _real(code: jax.Array) -> jax.Array:
+    return code.astype(jnp.float32)
+
+
+def _check_bits(name: str, bits: int) -> None:
+    if bits not in (4, 8, 16):
+        raise ValueError(f"{name}: bits must be 4, 8 or 16, not {bits!r}.")
+
+
+#: Codecs by short names; dtypes have theirs.
+CODECS: dict[str, Codec] = {
+    "int16": linear(16),
+    "int8": linear(),
+    "int8_dynamic": dynamic(),
+    "uint8_dynamic": dynamic(signed=False),
+    "int8_companded": companded(),
+    "uint8_root": root(),
+    "int8_log": log(),
+    "uint8_log": log(signed=False),
+    "int4": linear(4),
+    "uint4_log": log(4, 14, signed=False),
+    "fp8": fp8(),
+}
+DTYPES = ("float64", "float32", "bfloat16", "float16", "float8_e4m3fn", "float8_e5m2")
+
+
+def codec_of(name: str | Codec) -> Codec:
+    """The codec of a short name or of a dtype's.
+
+    Raises:
+        ValueError: naming the known ones, if there is no such name.
+    """
+    if isinstance(name, Codec):
+        return name
+    known = CODECS | {dtype: cast(dtype) for dtype in DTYPES}
+    check_one_of("storage", tuple(known), codec=name)
+    return known[name]
