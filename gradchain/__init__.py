@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from gradchain import checkpoints as checkpoints, curvature as curvature, inspection as inspection
 from gradchain import losses as losses, minimization as minimization, numerics as numerics
-from gradchain import plot as plot, projections as projections, schedules as schedules
+from gradchain import plot as plot, precision as precision, projections as projections
+from gradchain import schedules as schedules
 from gradchain import searches as searches, telemetry as telemetry, training as training
 from gradchain import tree as tree
 from gradchain.checkpoints.adopt import adopt_state as adopt_state
@@ -213,6 +214,10 @@ from gradchain.schedules.warmup import (
 from gradchain.schedules.warmup import (
     warmup_exponential_decay_schedule as warmup_exponential_decay_schedule,
 )
+from gradchain.precision.storage import storage as storage
+from gradchain.precision.weights import kahan as kahan, master_weights as master_weights
+from gradchain.precision.weights import split_weights as split_weights
+from gradchain.precision.weights import stochastic_rounding as stochastic_rounding
 from gradchain.searches.backtracking import backtracking as backtracking
 from gradchain.searches.hager_zhang import hager_zhang as hager_zhang
 from gradchain.searches.levenberg_marquardt import levenberg_marquardt as levenberg_marquardt
@@ -317,7 +322,7 @@ __version__ = "0.1.0"
 
 _ROOMS = """
 as_optax checkpoints constraints curvature inspection losses minimization numerics penalties plot
-projections refresh schedules searches slots telemetry training tree
+precision projections refresh schedules searches slots telemetry training tree
 """
 _PUBLIC_ROOMS = frozenset(_ROOMS.split())
 

@@ -44,6 +44,7 @@ class Facts(NamedTuple):
         freezes: whether leaves may be kept from updates.
         reduces_examples: whether the first member takes away a leading dimension.
         makes_steps: whether a member, however deep, makes steps downhill.
+        rounds: whether the last member, or one in it, says how parameters are rounded.
         keeps_state: whether a member, however deep, declares a slot or has a clock.
         members: the facts of each member, by its entry in the state.
     """
@@ -53,6 +54,7 @@ class Facts(NamedTuple):
     freezes: bool
     reduces_examples: bool
     makes_steps: bool
+    rounds: bool
     keeps_state: bool
     members: dict[str, MemberFacts]
 
@@ -70,9 +72,14 @@ def facts_of(members: Mapping[str, Member], roles: frozenset[str]) -> Facts:
         freezes=any(body.freezes for body in bodies),
         reduces_examples=any(body.reduces_examples for body in bodies[:1]),
         makes_steps="step" in roles or any(map(steps, below.values())),
+        rounds=any(map(_rounds, list(below.values())[-1:])),
         keeps_state=any(map(keeps_state, stages)),
         members=below,
     )
+
+
+def _rounds(member: MemberFacts) -> bool:
+    return "rounds" in member.roles or any(f.rounds for f in member.inner.values())
 
 
 def keeps_state(stage: Stage) -> bool:

@@ -31,13 +31,15 @@ def first_value(
         seen: brings the parameter into the form in which it is seen.
     """
     own = slot.shape(jnp.shape(param) if matrix is None else matrix)
-    if own is None:
+    if own is None or (slot.narrow and not is_narrow(param)):
         return None
     dtype = compute_dtype(jnp.result_type(param))
     if slot.real or slot.relation == "scalar":
         dtype = real_dtype(dtype)
     if slot.integer:
         dtype = jnp.dtype(jnp.int32)
+    if slot.dtype is not None:
+        dtype = jnp.dtype(jnp.result_type(param) if slot.dtype == "own" else slot.dtype)
     if slot.copy:
         return jnp.array(param, dtype, copy=True)
     shape = whole_shape(slot, jnp.shape(param), lead, own)
@@ -61,6 +63,11 @@ def whole_shape(slot: Slot, param: Shape, lead: Shape, own: Shape) -> Shape:
     A slot of the shape of a parameter keeps it, however its matrices are folded.
     """
     return param if is_like_param(slot) else lead + own
+
+
+def is_narrow(param: Leaf) -> bool:
+    """Whether numbers of a parameter have 16 bits or fewer."""
+    return jnp.result_type(param).itemsize <= 2
 
 
 def is_like_param(slot: Slot) -> bool:

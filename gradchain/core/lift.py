@@ -272,7 +272,7 @@ def check_slots(
     for name, column in slots.items():
         slot, known = stage.body.slots[name], {}
         for i, (g, own) in enumerate(zip(columns.g, column, strict=True)):
-            if not flags[i]:
+            if not flags[i] or (slot.narrow and own is None):
                 continue
             if g.shape not in known:
                 known[g.shape] = slot.shape(g.shape) if shape_of is None else None

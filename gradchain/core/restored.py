@@ -151,7 +151,7 @@ def check_column(
     """Raise an error unless a slot is of its kind."""
     known: set[tuple[Any, Any]] = set()  # the dtypes that are right together
     for i, (x, g) in enumerate(zip(column, updates, strict=True)):
-        if x is None or g is None:
+        if x is None or g is None or declared.dtype is not None:
             continue
         pair = getattr(x, "dtype", None), g.dtype
         if pair not in known:

@@ -17,6 +17,7 @@ ROLES = {
     "step": "turns a direction into a step downhill",
     "decay": "pulls parameters to zero, or to where they started",
     "final": "takes its updates for those that are added to the parameters",
+    "rounds": "says how parameters are rounded, by updates in float32 that end on what they can be",
     "harmless": "changes no update, but those of leaves that it freezes",
     "alternatives": "holds members each of which makes whole updates of its own",
     "observer": "shows numbers of the transformation that it holds, and changes none",

@@ -26,6 +26,8 @@ class Slot:
         copy: whether it starts as the parameter itself.
         start: makes its first value of the parameter, or of a batch of its matrices.
         integer: whether it counts: an int32.
+        dtype: the dtype that it has, whatever its parameter's; ``"own"`` is its parameter's.
+        narrow: whether only parameters of 16 bits or fewer have it.
         exists: whether a parameter of a shape has it; ``None``: all do. A rule does not see a slot
             that its parameter lacks, and must not return it.
     """
@@ -38,6 +40,8 @@ class Slot:
     copy: bool = False
     start: Callable[[Any], Any] | None = None
     integer: bool = False
+    dtype: str | None = None
+    narrow: bool = False
     exists: Callable[[Shape], bool] | None = None
 
     def __call__(self, **changes: Any) -> Slot:

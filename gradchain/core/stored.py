@@ -14,8 +14,13 @@ from gradchain.core.types import Shape, Tree
 class CodecLike(Protocol):
     """All that a stored slot asks of its codec."""
 
-    def encode(self, x: jax.Array, key: jax.Array | None = None) -> Any: ...
-    def decode(self, parts: Any, like: jax.ShapeDtypeStruct) -> jax.Array: ...
+    def encode(self, x: jax.Array, key: jax.Array | None = None) -> Any:
+        """The arrays that are kept of ``x``."""
+        ...
+
+    def decode(self, parts: Any, like: jax.ShapeDtypeStruct) -> jax.Array:
+        """The array that is kept in ``parts``."""
+        ...
 
 
 @functools.partial(

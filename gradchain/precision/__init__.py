@@ -12,3 +12,9 @@ from gradchain.precision.codecs import (
     root as root,
 )
 from gradchain.precision.storage import storage as storage
+from gradchain.precision.weights import (
+    kahan as kahan,
+    master_weights as master_weights,
+    split_weights as split_weights,
+    stochastic_rounding as stochastic_rounding,
+)

@@ -62,11 +62,12 @@ def codec(function: Callable[..., tuple] | None = None, *, blocks: bool = False)
 
     Example:
         >>> import gradchain as gc
+        >>> import jax.numpy as jnp
         >>> @gc.precision.codec
         ... def thousandths():
         ...     encode = lambda x, key: jnp.round(x * 1000).astype(jnp.int32)
         ...     return encode, lambda parts, like: parts / 1000
-        >>> tx = gc.precision.storage(gc.add_momentum(0.9), momentum=thousandths())
+        >>> tx = gc.storage(gc.add_momentum(0.9), momentum=thousandths())
         >>> print(tx.init(jnp.ones(2))["storage"]["inner"]["add_momentum"]["momentum"].dtype)
         int32
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -11,20 +10,17 @@ import jax.numpy as jnp
 
 from gradchain.core.errors import first_names
 from gradchain.core.facts import Facts
-from gradchain.core.ranges import StaticInt
+from gradchain.core.ranges import StaticInt, StaticNonNegativeInt
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage, run_inside
 from gradchain.core.stored import Stored, is_stored
 from gradchain.core.transformation import GradientTransformation, transform
-from gradchain.core.types import Pair, Params, Shape, State
+from gradchain.core.types import Pair, Params, State
 from gradchain.precision.codec import Codec
 from gradchain.precision.codecs import codec_of
-from gradchain.tree.mapping import shapes_of
+from gradchain.tree.mapping import shapes_of, upcast
 from gradchain.tree.paths import flatten_like, path_name
 from gradchain.tree.selecting import path_test
-
-#: Slots of fewer elements are left alone by codecs with blocks: there is little to save.
-FEW = 4096
 
 Path = tuple[str, ...]
 
@@ -36,6 +32,7 @@ def storage(
     *,
     stochastic: bool = False,
     seed: StaticInt = 0,
+    least_size: StaticNonNegativeInt = 4096,
     **by_slot: str | Codec | None,
 ) -> Body:
     r"""Keep the slots of a chain in fewer bytes.
@@ -53,11 +50,12 @@ def storage(
         stochastic: whether what is kept is rounded up or down by chance, so that it is right on
             average, instead of to nearest. It is the same again for the same step and leaf.
         seed: of that chance.
+        least_size: codecs with blocks leave slots of fewer elements alone: there is little to save.
         by_slot: how a slot is kept, by its name, ``mu="bfloat16"``, or by a glob on paths in the
             state of ``inner``, ``**{"*/nu/embed*": "int8_log"}``, the first that fits before names.
             The value is a dtype's name, the short name of a codec, a codec of
-            ``gradchain.precision``, or ``None`` for no change. Codecs with blocks leave slots of
-            fewer than 4,096 elements alone, as all do with counters and single numbers.
+            ``gradchain.precision``, or ``None`` for no change. Counters and single numbers are
+            always left alone.
 
     Raises:
         ValueError: for an unknown codec; at ``init``, for a name that no slot has and a glob that
@@ -71,7 +69,8 @@ def storage(
         bfloat16 int8 (64, 1)
     """
     own = {name: None if x is None else codec_of(x) for name, x in by_slot.items()}
-    return Storage(inner, None if default is None else codec_of(default), own, stochastic, seed)
+    rest = None if default is None else codec_of(default)
+    return Storage(inner, rest, own, stochastic, seed, least_size)
 
 
 class Place(NamedTuple):
@@ -92,8 +91,10 @@ class Storage(Body):
         by_slot: Mapping[str, Codec | None],
         stochastic: bool,
         seed: int,
+        least_size: int,
     ):
         self.default, self.by_slot, self.seed = default, by_slot, seed
+        self.least_size = least_size
         self.members = {"inner": inner}
         self.locality, self.extras, self.freezes = inner.locality, inner.extras, inner.freezes
         self.reduces_examples = inner.facts.reduces_examples
@@ -120,7 +121,7 @@ class Storage(Body):
         if body.needs_step:
             key = jax.random.fold_in(jax.random.key(body.seed), stage.count)
         kept = body.opened(state.get("inner", {}), seen, key)
-        u, new = run_inside(inner, columns.updates, kept, columns.params, extra)
+        u, new = run_inside(inner, upcast(columns.updates), kept, columns.params, extra)
         new = body.closed(kept, new)
         return columns.with_updates(u), [{"inner": new} if new else {}]
 
@@ -156,12 +157,18 @@ class Storage(Body):
         """Each leaf that belongs to a slot; ``None`` for others."""
         for path, x in jax.tree_util.tree_leaves_with_path(state):
             names = tuple(path_name((key,)) for key in path)
-            depth = next((i for i in range(len(names), 0, -1) if names[:i] in self.slots_known), 0)
+            depth = next(
+                (i for i in range(len(names), 0, -1) if names[:i] in self.slots_known), 0
+            )
             slot = self.slots_known.get(names[:depth])
             if not depth or not jnp.issubdtype(x.dtype, jnp.inexact):
                 yield None
             elif slot is None:  # of a pair of functions, which declares none
-                yield Place(names, names[depth] if depth < len(names) else "", x) if x.ndim else None
+                yield (
+                    Place(names, names[depth] if depth < len(names) else "", x)
+                    if x.ndim
+                    else None
+                )
             else:
                 yield None if slot.relation == "scalar" else Place(names, names[depth - 1], x)
 
@@ -197,7 +204,7 @@ class Storage(Body):
                 f"storage: {codec!r} cannot keep {path!r}, which is complex. Leave it as it is:"
                 f" **{{{path!r}: None}}."
             )
-        return None if codec.has_blocks and place.leaf.size < FEW else codec
+        return None if codec.has_blocks and place.leaf.size < self.least_size else codec
 
 
 def _slots_in(facts: Facts, above: Path = ()) -> Iterator[tuple[Path, Slot | None]]:

@@ -11,6 +11,7 @@ from gradchain.core.around import around
 from gradchain.core.ranges import Hyper, StaticInt
 from gradchain.core.slots import Slot, shaped
 from gradchain.core.stage import Body
+from gradchain.core.stored import stored_like, values_of
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Shape, State
 from gradchain.core.walk import is_optimizer, walk
@@ -130,9 +131,10 @@ def on_sphere(
 
     def rule(g, s, p, inner):
         flat = lambda tree: map_leaves(along, tree, p, s["radius"])
+        kept_flat = lambda tree: stored_like(tree, flat(values_of(tree)))
         state = s["inner"]
         for path in moments:
-            state = _changed(state, path, flat)
+            state = _changed(state, path, kept_flat)
         u, new = inner(flat(g), state, p)
         step = lambda u, p, r: _kept(
             -uphill * learning_rate * u,
