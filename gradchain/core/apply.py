@@ -72,8 +72,13 @@ def add_columns(columns: Columns) -> Params:
 
 
 def _add(_: None, p: jax.Array, u: jax.Array) -> list[jax.Array]:
+    return [added(p, u)]
+
+
+def added(p: jax.Array, u: jax.Array) -> jax.Array:
+    """A parameter plus its update, rounded once."""
     dtype = compute_dtype(p.dtype, u.dtype)
-    return [(p.astype(dtype) + u.astype(dtype)).astype(p.dtype)]
+    return (p.astype(dtype) + u.astype(dtype)).astype(p.dtype)
 
 
 _compiled_add = jax.jit(add_updates)

@@ -24,12 +24,16 @@ class Columns:
         g: the leaves of the updates; ``None`` is a hole.
         p: those of the parameters; ``None`` for each if there are none.
         params: the tree of parameters, or ``None``.
+        adds: whether the last member may add its updates to the parameters itself.
+        is_sum: whether it did: ``g`` are the new parameters.
     """
 
     treedef: Structure
     g: list[Leaf]
     p: list[Leaf]
     params: Params
+    adds: bool = False
+    is_sum: bool = False
 
     @classmethod
     def of(cls, updates: Updates, params: Params, where: str = "update") -> Columns:

@@ -125,16 +125,26 @@ def _step(
 ) -> tuple[Params, State]:
     if params is None:
         raise ValueError("apply_updates: params is None; call apply_updates(params, updates)")
-    _, made, state = _run(tx, grads, state, params, extra, flat)
+    _, made, state = _run(tx, grads, state, params, extra, flat, adds=True)
+    if made.is_sum:
+        rows = zip(made.g, made.column(params), strict=True)
+        return made.tree([p if x is None else x for x, p in rows]), state
     return add_columns(dataclasses.replace(made, p=made.column(params))), state
 
 
 def _run(
-    tx: Member, updates: Updates, state: State, params: Params, extra: Extra, flat: Flat | None
+    tx: Member,
+    updates: Updates,
+    state: State,
+    params: Params,
+    extra: Extra,
+    flat: Flat | None,
+    adds: bool = False,
 ) -> tuple[Columns, Columns, State]:
     """Columns before and after all members, and the next state."""
     errors.check_not_swapped(tx.members, updates, state, params)
     given = Columns.of_flat(*(flat or flatten(updates)), updates, params)
+    given = dataclasses.replace(given, adds=adds) if adds else given
     if given.params is not params:
         extra = of_whole_params(extra, params)
     return given, *run_stages(tx.members, given, state, extra)

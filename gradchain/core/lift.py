@@ -20,6 +20,7 @@ the way out.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
@@ -27,15 +28,17 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from gradchain.core import errors
+from gradchain.core.apply import added
 from gradchain.core.columns import Columns
 from gradchain.core.first_values import first_value
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage
 from gradchain.core.stored import is_stored
 from gradchain.core.types import Params, Shape, State, Where
-from gradchain.numerics.arithmetic import cast, compute_dtype, real_dtype
+from gradchain.numerics.arithmetic import cast, compute_dtype, real_dtype, unknown_zero
 from gradchain.numerics.counting import step_of
 from gradchain.tree.mapping import map_rows
 from gradchain.tree.selecting import keep_leaves, select
@@ -211,19 +214,78 @@ class PerLeaf(Lift):
             kinds.append(Kind(members, leaf.p is not None, jax.tree.structure(own)))
             rows.append(kinds[-1].pack(leaf))
 
+        is_kept = any(is_stored(x) for s in slots for column in s.values() for x in column)
+        # In the same breath, so that updates of all leaves never stand beside each other.
+        adds = columns.adds and is_kept and all(columns.p[i] is not None for i in live)
+
         def through_all(kind: Kind, *row: jax.Array) -> list[jax.Array]:
             leaf = kind.unpack(row, with_param=kind.has_param)
             new = through([stages[m] for m in kind.members], leaf, extra)
+            if adds and leaf.p is not None:
+                new = new._replace(g=added(leaf.p, new.g))
             return list(kind.pack(new))
 
+        def each(kind: Kind, turns: jax.Array, *row: jax.Array) -> list[jax.Array]:
+            make = functools.partial(through_all, kind)
+            return _by_itself(make, turns, row, 1 + kind.has_param, adds)
+
+        made = _one_by_one(each, kinds, rows) if is_kept else map_rows(through_all, kinds, rows)
         g = list(columns.g)
-        for i, kind, row in zip(live, kinds, map_rows(through_all, kinds, rows), strict=True):
+        for i, kind, row in zip(live, kinds, made, strict=True):
             leaf = kind.unpack(row, with_param=False)
             g[i] = leaf.g
             for m, own in zip(kind.members, leaf.slots, strict=True):
                 for name, new in own.items():
                     slots[m][name][i] = new
-        return columns.with_g(g), [{k: columns.tree(v) for k, v in s.items()} for s in slots]
+        columns = dataclasses.replace(columns, g=g, is_sum=adds)
+        return columns, [{k: columns.tree(v) for k, v in s.items()} for s in slots]
+
+
+def _one_by_one(each: Callable[..., Any], kinds: list[Kind], rows: list[Any]) -> list[Any]:
+    """The results for rows, each after the last."""
+    call = jax.jit(each, static_argnums=0, inline=True)
+    out, turns = [], jnp.ones((), jnp.int32)
+    if rows and rows[0][0].size:
+        turns = 1 + unknown_zero(rows[0][0])
+    for kind, row in zip(kinds, rows, strict=True):
+        out.append(call(kind, turns, *row))
+        if out[-1][0].size:
+            turns = 1 + unknown_zero(out[-1][0])
+    return out
+
+
+def _by_itself(
+    make: Callable[..., list[jax.Array]],
+    turns: jax.Array,
+    row: tuple[jax.Array, ...],
+    first: int,
+    adds: bool,
+) -> list[jax.Array]:
+    """What ``make`` makes of a row, at a time of its own.
+
+    Slots that are kept in few bytes are wide while a rule works on them. The compiler of the CPU
+    does that for all leaves at once, which takes what was saved; a loop of one turn stops it.
+
+    Args:
+        make: a function of a row; it returns the new update, or parameter, and slots.
+        row: the gradient, perhaps the parameter, and the arrays of slots.
+        first: the place of the first of these.
+        adds: whether a new parameter is made.
+    """
+    if not row[0].size:
+        return make(*row)
+
+    def in_a_loop(*row):
+        def turn(i, made):
+            g = row[0] + jnp.minimum(i, 0).astype(row[0].dtype)  # else it is worked on before
+            params = made[:1] if adds else row[1:first]
+            return make(g, *params, *made[1:])
+
+        made = jax.eval_shape(make, *row)[0]
+        start = row[1] if adds else jnp.zeros(made.shape, made.dtype)
+        return lax.fori_loop(0, turns, turn, [start, *row[first:]])
+
+    return lax.platform_dependent(*row, cpu=in_a_loop, default=make)
 
 
 def through(stages: list[Stage], leaf: Leaf, extra: Extra) -> Leaf:

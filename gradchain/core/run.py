@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -58,9 +59,12 @@ def run_stages(
     frozen = frozen_by(stages, seen) if any(s.body.freezes for s in stages) else None
     if frozen is not None:
         columns, extra = without_frozen(columns, frozen, extra)
+    adds, columns = columns.adds and frozen is None, dataclasses.replace(columns, adds=False)
     new_state = {}
     for together in _in_groups(stages):
         first, own = together[0].body, [_without_clock(s, entries) for s in together]
+        if adds and together[-1] is stages[-1]:
+            columns = dataclasses.replace(columns, adds=True)
         columns, news = first.run(together, columns, own, extra)
         if first.reduces_examples:
             columns.check()

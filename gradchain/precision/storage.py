@@ -11,14 +11,15 @@ import jax.numpy as jnp
 from gradchain.core.errors import first_names
 from gradchain.core.facts import Facts
 from gradchain.core.ranges import StaticInt, StaticNonNegativeInt
+from gradchain.core.run import run_stages
 from gradchain.core.slots import Slot
-from gradchain.core.stage import Body, Extra, Ran, Stage, run_inside
+from gradchain.core.stage import Body, Extra, Ran, Stage, trusting_extras
 from gradchain.core.stored import Stored, is_stored
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Params, State
 from gradchain.precision.codec import Codec
 from gradchain.precision.codecs import codec_of
-from gradchain.tree.mapping import shapes_of, upcast
+from gradchain.tree.mapping import shapes_of
 from gradchain.tree.paths import flatten_like, path_name
 from gradchain.tree.selecting import path_test
 
@@ -121,9 +122,11 @@ class Storage(Body):
         if body.needs_step:
             key = jax.random.fold_in(jax.random.key(body.seed), stage.count)
         kept = body.opened(state.get("inner", {}), seen, key)
-        u, new = run_inside(inner, upcast(columns.updates), kept, columns.params, extra)
+        own = {k: v for k, v in extra.items() if k in inner.extras or "*" in inner.extras}
+        with trusting_extras():
+            columns, new = run_stages(inner.members, columns, kept, own)
         new = body.closed(kept, new)
-        return columns.with_updates(u), [{"inner": new} if new else {}]
+        return columns, [{"inner": new} if new else {}]
 
     def opened(self, state: State, params: Params, key: jax.Array | None = None) -> State:
         """A state whose leaves say how they are kept."""
