@@ -23,6 +23,7 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -36,7 +37,7 @@ from gradchain.core.columns import Columns
 from gradchain.core.first_values import first_value
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage
-from gradchain.core.stored import is_stored
+from gradchain.core.stored import Stored
 from gradchain.core.types import Params, Shape, State, Where
 from gradchain.numerics.arithmetic import cast, compute_dtype, real_dtype, unknown_zero
 from gradchain.numerics.counting import step_of
@@ -140,7 +141,7 @@ class Lift(Body):
 
 def at_least(x: Any, real: jnp.dtype) -> Any:
     """An array in the precision of ``real``, anything else unchanged."""
-    if is_stored(x):
+    if isinstance(x, Stored):
         x = x.value
     if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.inexact):
         return x
@@ -160,7 +161,7 @@ def as_made(stage: Stage, name: str, new: Any, old: Any, dtype: Any) -> Any:
         )
     new = new if isinstance(new, jax.Array) else jnp.asarray(new)
     new = new if new.dtype == dtype and not new.weak_type else cast(new, dtype)
-    return old.of(new) if is_stored(old) else new
+    return old.of(new) if isinstance(old, Stored) else new
 
 
 class Leaf(NamedTuple):
@@ -176,18 +177,37 @@ class Kind(NamedTuple):
 
     members: tuple[int, ...]  # the places of the members that are for it
     has_param: bool
-    slots: Any  # the structure of its slots in each of them
+    slots: tuple[tuple[tuple[str, Any], ...], ...]  # of each the name, and how it is kept
+
+    @classmethod
+    def of(cls, members: tuple[int, ...], leaf: Leaf) -> Kind:
+        """The kind of a leaf."""
+        slots = tuple(tuple((k, _way_kept(x)) for k, x in own.items()) for own in leaf.slots)
+        return cls(members, leaf.p is not None, slots)
 
     def pack(self, leaf: Leaf) -> tuple[jax.Array, ...]:
         """The arrays of a leaf in one row."""
-        own = jax.tree.leaves(leaf.slots)
+        own = []
+        for s, slots in zip(leaf.slots, self.slots, strict=True):
+            for name, way in slots:
+                own += [s[name]] if way is None else jax.tree.leaves(s[name])
         return (leaf.g, leaf.p, *own) if leaf.p is not None else (leaf.g, *own)
 
     def unpack(self, row: tuple[jax.Array, ...], *, with_param: bool) -> Leaf:
         """The leaf whose arrays stand in a row."""
         arrays = iter(row)
         g, p = next(arrays), next(arrays) if with_param else None
-        return Leaf(g, p, self.slots.unflatten(arrays))
+        one = lambda way: (
+            next(arrays)
+            if way is None
+            else way.unflatten(itertools.islice(arrays, way.num_leaves))
+        )
+        return Leaf(g, p, [{name: one(way) for name, way in slots} for slots in self.slots])
+
+
+def _way_kept(x: Any) -> Any:
+    """The structure of what is kept; ``None`` of an array."""
+    return jax.tree.structure(x) if isinstance(x, Stored) else None
 
 
 class PerLeaf(Lift):
@@ -211,10 +231,12 @@ class PerLeaf(Lift):
                 for m in members
             ]
             leaf = Leaf(columns.g[i], columns.p[i], own)
-            kinds.append(Kind(members, leaf.p is not None, jax.tree.structure(own)))
+            kinds.append(Kind.of(members, leaf))
             rows.append(kinds[-1].pack(leaf))
 
-        is_kept = any(is_stored(x) for s in slots for column in s.values() for x in column)
+        is_kept = any(
+            isinstance(x, Stored) for s in slots for column in s.values() for x in column
+        )
         # In the same breath, so that updates of all leaves never stand beside each other.
         adds = columns.adds and is_kept and all(columns.p[i] is not None for i in live)
 

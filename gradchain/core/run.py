@@ -59,7 +59,8 @@ def run_stages(
     frozen = frozen_by(stages, seen) if any(s.body.freezes for s in stages) else None
     if frozen is not None:
         columns, extra = without_frozen(columns, frozen, extra)
-    adds, columns = columns.adds and frozen is None, dataclasses.replace(columns, adds=False)
+    adds = columns.adds and frozen is None
+    columns = dataclasses.replace(columns, adds=False) if columns.adds else columns
     new_state = {}
     for together in _in_groups(stages):
         first, own = together[0].body, [_without_clock(s, entries) for s in together]
@@ -71,6 +72,8 @@ def run_stages(
             extra = extra | ({"grad": columns.updates} if asks_grad else {})
         for s, new in zip(together, news, strict=True):
             new_state[s.name] = _with_clock(s, increment(s.count) if s.has_clock else None, new)
+    if stages and stages[-1].rounds:
+        columns = dataclasses.replace(columns, rounds=True)
     if frozen is not None:
         columns = with_zeros(columns, frozen, given, stacked)
     return columns, {k: v for k, v in new_state.items() if k in entries or v != {}}
