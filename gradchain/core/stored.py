@@ -26,7 +26,7 @@ class CodecLike(Protocol):
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=["parts", "key"],
-    meta_fields=["codec", "shape", "dtype"],
+    meta_fields=["codec", "shape", "dtype", "space"],
 )
 @dataclasses.dataclass(frozen=True)
 class Stored:
@@ -41,6 +41,7 @@ class Stored:
         shape: that of the array.
         dtype: that of the array.
         parts: the arrays that are kept.
+        space: the memory in which they are, another than that of computations; or ``None``.
         key: of the noise of stochastic rounding; ``None`` rounds to nearest.
     """
 
@@ -49,6 +50,7 @@ class Stored:
     dtype: Any
     parts: Any
     key: jax.Array | None = None
+    space: Any = None
 
     @property
     def ndim(self) -> int:
@@ -58,11 +60,17 @@ class Stored:
     @property
     def value(self) -> jax.Array:
         """The array."""
-        return self.codec.decode(self.parts, jax.ShapeDtypeStruct(self.shape, self.dtype))
+        parts = self.parts
+        if self.space is not None:
+            parts = jax.device_put(parts, jax.memory.Space.Device)
+        return self.codec.decode(parts, jax.ShapeDtypeStruct(self.shape, self.dtype))
 
     def of(self, x: jax.Array) -> Stored:
         """Another array, kept in the same way."""
-        return dataclasses.replace(self, parts=self.codec.encode(x, self.key))
+        parts = self.codec.encode(x, self.key)
+        if self.space is not None:
+            parts = jax.device_put(parts, self.space)
+        return dataclasses.replace(self, parts=parts)
 
 
 def is_stored(x: Any) -> bool:

@@ -3,6 +3,7 @@
 from gradchain.precision.codec import Codec as Codec, codec as codec
 from gradchain.precision.codecs import (
     CODECS as CODECS,
+    as_it_is as as_it_is,
     cast as cast,
     companded as companded,
     dynamic as dynamic,

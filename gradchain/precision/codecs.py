@@ -23,6 +23,17 @@ FP8_MAX = 448.0  # of float8_e4m3fn, which has no infinity
 
 
 @codec
+def as_it_is():
+    """Keep a slot as it is, for example in another memory.
+
+    Example:
+        >>> print(as_it_is().encode(jnp.ones(2)))
+        [1. 1.]
+    """
+    return lambda x, key: x, lambda parts, like: parts
+
+
+@codec
 def cast(dtype: str):
     """Keep a slot in a dtype.
 

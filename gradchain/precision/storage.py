@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.errors import first_names
+from gradchain.core.errors import first_names, quote
 from gradchain.core.facts import Facts
 from gradchain.core.ranges import StaticInt, StaticNonNegativeInt
 from gradchain.core.run import run_stages
@@ -18,15 +20,17 @@ from gradchain.core.stored import Stored, is_stored
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Params, State
 from gradchain.precision.codec import Codec
-from gradchain.precision.codecs import codec_of
+from gradchain.precision.codecs import as_it_is, codec_of
 from gradchain.tree.mapping import shapes_of
 from gradchain.tree.paths import flatten_like, path_name
 from gradchain.tree.selecting import path_test
 
-Path = tuple[str, ...]
+Path: TypeAlias = tuple[str, ...]
+#: Memories by their names.
+SPACES = {"device": None, "pinned_host": jax.memory.Space.Host}
 
 
-@transform(roles="harmless")
+@transform
 def storage(
     inner: GradientTransformation | Pair,
     default: str | Codec | None = None,
@@ -34,6 +38,7 @@ def storage(
     stochastic: bool = False,
     seed: StaticInt = 0,
     least_size: StaticNonNegativeInt = 4096,
+    memory: str | Mapping[str, str] | None = None,
     **by_slot: str | Codec | None,
 ) -> Body:
     r"""Keep the slots of a chain in fewer bytes.
@@ -52,6 +57,9 @@ def storage(
             average, instead of to nearest. It is the same again for the same step and leaf.
         seed: of that chance.
         least_size: codecs with blocks leave slots of fewer elements alone: there is little to save.
+        memory: where slots are kept, for example ``"pinned_host"`` for the memory of the host, or
+            by slot and glob, ``{"nu": "pinned_host"}``. They are brought to the device, one leaf
+            after another, inside the compiled step. ``None``: beside the parameters.
         by_slot: how a slot is kept, by its name, ``mu="bfloat16"``, or by a glob on paths in the
             state of ``inner``, ``**{"*/nu/embed*": "int8_log"}``, the first that fits before names.
             The value is a dtype's name, the short name of a codec, a codec of
@@ -59,8 +67,8 @@ def storage(
             always left alone.
 
     Raises:
-        ValueError: for an unknown codec; at ``init``, for a name that no slot has and a glob that
-            fits none, and for a complex slot in a real codec.
+        ValueError: for an unknown codec, and a memory that the devices lack; at ``init``, for a
+            name that no slot has and a glob that fits none, and for a complex slot in a real codec.
 
     Example:
         >>> import gradchain as gc
@@ -71,7 +79,34 @@ def storage(
     """
     own = {name: None if x is None else codec_of(x) for name, x in by_slot.items()}
     rest = None if default is None else codec_of(default)
-    return Storage(inner, rest, own, stochastic, seed, least_size)
+    if isinstance(memory, Mapping):
+        spaces = Choice({k: space_of(kind) for k, kind in memory.items()})
+    else:
+        spaces = Choice({}, None if memory is None else space_of(memory))
+    return Storage(inner, rest, own, stochastic, seed, least_size, spaces)
+
+
+def space_of(kind: str) -> Any:
+    """The memory of a name.
+
+    Raises:
+        ValueError: naming those that there are, if the devices have no such memory.
+    """
+    known = {m.kind for m in jax.devices()[0].addressable_memories()}
+    if kind not in known & SPACES.keys():
+        raise ValueError(
+            f"storage: memory must be one of {quote(sorted(known & SPACES.keys()))}, not {kind!r};"
+            f" {jax.devices()[0].platform} has {quote(sorted(known))}."
+        )
+    return SPACES[kind]
+
+
+def _kept(x: jax.Array, way: Way | None) -> Any:
+    """A first value as it is kept."""
+    if way is None:
+        return x
+    parts = way.codec.encode(x)
+    return parts if way.space is None else jax.device_put(parts, way.space)
 
 
 class Place(NamedTuple):
@@ -80,6 +115,52 @@ class Place(NamedTuple):
     path: Path
     slot: str
     leaf: jax.ShapeDtypeStruct
+
+
+class Way(NamedTuple):
+    """How a leaf is kept, and in which memory."""
+
+    codec: Codec
+    space: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What is chosen for slots by name, or by a glob on paths.
+
+    Attributes:
+        by_slot: what is chosen, by name or glob; the first glob that fits goes before names.
+        default: what is chosen for others.
+    """
+
+    by_slot: Mapping[str, Any]
+    default: Any = None
+
+    @functools.cached_property
+    def tests(self) -> dict[str, Callable[[str], bool]]:
+        """The globs."""
+        return {k: path_test(k) for k in self.by_slot if not k.isidentifier()}
+
+    def of(self, place: Place) -> Any:
+        """What is chosen for a slot."""
+        path = "/".join(place.path)
+        fitting = (k for k, test in self.tests.items() if test(path))
+        return self.by_slot.get(next(fitting, place.slot), self.default)
+
+    def check(self, places: list[Place], tx: GradientTransformation) -> None:
+        """Refuse names and globs that no slot fits."""
+        names, paths = {p.slot for p in places}, ["/".join(p.path) for p in places]
+        known = first_names(sorted(names), 12) or "none"
+        for k in self.by_slot:
+            test = self.tests.get(k)
+            if k in names or (test is not None and any(map(test, paths))):
+                continue
+            what = f"slot {k!r}" if test is None else f"path like {k!r}"
+            example = f", with paths like {paths[0]!r}" if paths else ""
+            raise ValueError(
+                f"storage: there is no {what} in the state of {tx!r}; its slots are"
+                f" {known}{example}."
+            )
 
 
 class Storage(Body):
@@ -93,9 +174,10 @@ class Storage(Body):
         stochastic: bool,
         seed: int,
         least_size: int,
+        memory: Choice,
     ):
-        self.default, self.by_slot, self.seed = default, by_slot, seed
-        self.least_size = least_size
+        self.codecs, self.spaces = Choice(by_slot, default), memory
+        self.seed, self.least_size = seed, least_size
         self.members = {"inner": inner}
         self.locality, self.extras, self.freezes = inner.locality, inner.extras, inner.freezes
         self.reduces_examples = inner.facts.reduces_examples
@@ -106,9 +188,7 @@ class Storage(Body):
         """See ``Body``."""
         state = self.members["inner"].init(params)
         leaves, treedef = jax.tree.flatten(state)
-        codecs = self.codecs(state)
-        keep = lambda x, codec: x if codec is None else codec.encode(x)
-        made = treedef.unflatten(map(keep, leaves, codecs))
+        made = treedef.unflatten(map(_kept, leaves, self.ways(state)))
         return {"inner": made} if made else {}
 
     @classmethod
@@ -134,9 +214,12 @@ class Storage(Body):
         leaves, treedef = jax.tree.flatten(like)
         kept = flatten_like(treedef, state)
         made = []
-        for i, (x, codec, own) in enumerate(zip(leaves, self.codecs(like), kept, strict=True)):
+        for i, (x, way, own) in enumerate(zip(leaves, self.ways(like), kept, strict=True)):
+            if way is None:
+                made.append(own)
+                continue
             own_key = None if key is None else jax.random.fold_in(key, i)
-            made.append(own if codec is None else Stored(codec, x.shape, x.dtype, own, own_key))
+            made.append(Stored(way.codec, x.shape, x.dtype, own, own_key, way.space))
         return treedef.unflatten(made)
 
     def closed(self, kept: State, new: State) -> State:
@@ -150,11 +233,19 @@ class Storage(Body):
 
         return treedef.unflatten(map(close, old, treedef.flatten_up_to(new)))
 
-    def codecs(self, state: State) -> list[Codec | None]:
-        """The codec of each leaf of a state."""
+    def ways(self, state: State) -> list[Way | None]:
+        """How each leaf of a state is kept; ``None``: as it is."""
         places = list(self.places(state))
-        of = self._chosen([p for p in places if p is not None])
-        return [None if p is None else self._fitting(p, of(p)) for p in places]
+        of_slots = [p for p in places if p is not None]
+        self.codecs.check(of_slots, self.members["inner"])
+        self.spaces.check(of_slots, self.members["inner"])
+        return [None if p is None else self._way(p) for p in places]
+
+    def _way(self, place: Place) -> Way | None:
+        codec, space = self._fitting(place, self.codecs.of(place)), self.spaces.of(place)
+        if codec is None and space is None:
+            return None
+        return Way(codec or as_it_is(), space)
 
     def places(self, state: State) -> Iterator[Place | None]:
         """Each leaf that belongs to a slot; ``None`` for others."""
@@ -174,28 +265,6 @@ class Storage(Body):
                 )
             else:
                 yield None if slot.relation == "scalar" else Place(names, names[depth - 1], x)
-
-    def _chosen(self, places: list[Place]) -> Callable[[Place], Codec | None]:
-        """Which codec a slot is given."""
-        tests = {k: path_test(k) for k in self.by_slot if not k.isidentifier()}
-        names = {p.slot for p in places}
-        for k in self.by_slot:
-            test = tests.get(k)
-            paths = ["/".join(p.path) for p in places]
-            if k not in names if test is None else not any(map(test, paths)):
-                known = first_names(sorted(names), 12) or "none"
-                what = f"slot {k!r}" if test is None else f"path that {k!r} fits; of {paths[:1]}"
-                raise ValueError(
-                    f"storage: there is no {what} in {self.members['inner']!r}; its slots are"
-                    f" {known}."
-                )
-
-        def codec_for(place: Place) -> Codec | None:
-            path = "/".join(place.path)
-            fitting = (k for k, test in tests.items() if test(path))
-            return self.by_slot.get(next(fitting, place.slot), self.default)
-
-        return codec_for
 
     def _fitting(self, place: Place, codec: Codec | None) -> Codec | None:
         """A codec, if it can keep a leaf."""
