@@ -17,10 +17,16 @@ from jax import lax
 from gradchain.core.call import Call
 from gradchain.core.factory import decorator
 from gradchain.core.ranges import Fraction, Limit, NonNegativeInt, Positive, PositiveInt
+from gradchain.core.types import Tree
 from gradchain.numerics.counting import remainder
 
 Parts: TypeAlias = dict[str, jax.Array]
 """Arrays by name, each with a first dimension that counts matrices."""
+
+Trees: TypeAlias = dict[str, Tree]
+"""Trees by name."""
+
+ONE = np.zeros(1, np.int32)
 
 
 class Refresh(Call):
@@ -79,6 +85,34 @@ class Refresh(Call):
             TypeError: if it is ``when_stale`` for a method that measures nothing.
         """
         parts, old = lax.stop_gradient((parts, old))
+        is_due = self._due_or_first(count, place, stale)
+        if is_due.ndim == 0:
+            return _in_one_turn(fresh, parts, old, is_due)
+        return _one_by_one(fresh, parts, old, is_due)
+
+    def apply_to_trees(
+        self,
+        fresh: Callable[[Trees], Trees],
+        parts: Trees,
+        old: Trees,
+        count: jax.Array,
+        place: np.ndarray = ONE,
+    ) -> Trees:
+        """Compute ``fresh(parts)`` of whole trees, if any matrix is due.
+
+        Otherwise it is as ``apply``. By default the trees are one matrix.
+        """
+        parts, old = lax.stop_gradient((parts, old))
+        is_due = jnp.any(self._due_or_first(count, place))
+        return _in_one_turn(fresh, parts, old, is_due)
+
+    def _due_or_first(
+        self,
+        count: jax.Array,
+        place: np.ndarray,
+        stale: Callable[[], jax.Array] | None = None,
+    ) -> jax.Array:
+        """As ``due``; at the first update all are."""
         if stale is None and self.factory.name == "when_stale":
             raise TypeError(
                 "refresh: this method does not measure how stale it is; use every(n)."
@@ -88,10 +122,7 @@ class Refresh(Call):
             place,
             stale or (lambda: jnp.zeros(len(place))),
         )
-        is_due = is_due | (count == 0)
-        if is_due.ndim == 0:
-            return _in_one_turn(fresh, parts, old, is_due)
-        return _one_by_one(fresh, parts, old, is_due)
+        return is_due | (count == 0)
 
 
 def at_start(
@@ -106,8 +137,8 @@ def at_start(
 
 
 def _in_one_turn(
-    fresh: Callable[[Parts], Parts], parts: Parts, old: Parts, is_due: jax.Array
-) -> Parts:
+    fresh: Callable[[Trees], Trees], parts: Trees, old: Trees, is_due: jax.Array
+) -> Trees:
     """All matrices together, in a loop of one turn.
 
     A branch would copy the state.
@@ -117,7 +148,10 @@ def _in_one_turn(
     def turn(carry: tuple) -> tuple:
         i, kept = carry
         zero = jnp.minimum(i, 0)  # else the compiler takes all out of the loop, for each step
-        mine = {k: x + jnp.broadcast_to(zero.astype(x.dtype), x.shape) for k, x in parts.items()}
+        mine = jax.tree.map(
+            lambda x: x + jnp.broadcast_to(zero.astype(x.dtype), x.shape),
+            parts,
+        )
         return i + 1, _like(fresh(mine), kept)
 
     start = jnp.where(is_due, 0, 1)
@@ -156,7 +190,7 @@ def _one_by_one(
     )[1]
 
 
-def _constant(fresh: Callable[[Parts], Parts], parts: Parts) -> Callable[[Parts], Parts]:
+def _constant(fresh: Callable[[Trees], Trees], parts: Trees) -> Callable[[Trees], Trees]:
     """The function, whose own numbers are constants to derivatives.
 
     Numbers of a factory are not among the parts, and a loop has no derivative for them.
@@ -166,9 +200,9 @@ def _constant(fresh: Callable[[Parts], Parts], parts: Parts) -> Callable[[Parts]
     return lambda parts: pure(parts, *numbers)
 
 
-def _like(new: Parts, old: Parts) -> Parts:
+def _like(new: Trees, old: Trees) -> Trees:
     """New values in the dtypes of the old."""
-    return {k: new[k].astype(x.dtype) for k, x in old.items()}
+    return jax.tree.map(lambda x, like: x.astype(like.dtype), {k: new[k] for k in old}, old)
 
 
 def refresh_policy(function: Callable[..., jax.Array]) -> Callable[..., Refresh]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +26,17 @@ from gradchain.core.selection import matrices_in
 from gradchain.core.slots import like_param, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
-from gradchain.core.types import Glob, Pair, Shape, Where
+from gradchain.core.types import Glob, Pair, Params, Shape, Tree, Where
+from gradchain.curvature.products import hessian_vector_product
 from gradchain.numerics.arithmetic import debias, ema
 from gradchain.optimizers.matrix import kron_factors as factors
 from gradchain.optimizers.matrix.with_fallback import with_fallback
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.norms import all_finite
+from gradchain.tree.random import normal_like
 
+#: What preconditioners of PSGD are fitted to.
+FITS = ("momentum", "gradient", "hessian")
 #: The damping of the authors: the root of float32's precision.
 DAMPING = 2.0**-11.5
 
@@ -199,6 +205,21 @@ def probe(seed: int, count: jax.Array, shape: Shape, dtype: jnp.dtype) -> jax.Ar
         parts[0],
         parts[1],
     ).astype(dtype)
+
+
+def hessian_pair(
+    value_fn: Callable[[Params], jax.Array],
+    p: Params,
+    key: jax.Array,
+) -> tuple[Tree, Tree]:
+    """Normal noise, and the Hessian's product with it.
+
+    A product that is not finite is zero.
+    """
+    noise = normal_like(key, p)
+    product = hessian_vector_product(value_fn, p, noise)
+    is_finite = all_finite(product)
+    return noise, map_leaves(lambda x: jnp.where(is_finite, x, 0), product)
 
 
 def _bounded(q: factors.Pair, x: jax.Array, max_rms: float | jax.Array) -> jax.Array:
