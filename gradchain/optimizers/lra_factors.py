@@ -191,7 +191,7 @@ def fit_once(
     diagonal = map_leaves(lambda d, x, v: d - (x - v) * by * d, q.diagonal, of_x, of_probe)
 
     left, right, bounds = lax.cond(
-        jax.random.bernoulli(key),
+        jax.random.bernoulli(key, jnp.float32(0.5)),  # alike in each precision
         lambda: _with_left(q, a, b, small, bounds.at[0].set(bound), rate, decay),
         lambda: _with_right(q, a, b, bounds.at[0].set(bound), rate, decay),
     )

@@ -123,7 +123,7 @@ class PsgdLra(Twin):
         rate = self.preconditioner_rate
         d = self.d - rate / self.bound(0, max(abs(of_h)) + max(abs(of_v))) * moved
         norm = np.linalg.norm
-        if jax.random.bernoulli(jax.random.fold_in(self.key, 1)):
+        if jax.random.bernoulli(jax.random.fold_in(self.key, 1), np.float32(0.5)):
             va, vb = self.right.T @ a, self.right.T @ b
             size = norm(a) * norm(self.right @ va) + norm(b) * norm(self.right @ vb)
             step = np.outer(a, va @ small) - np.outer(b, vb @ small)
