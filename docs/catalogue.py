@@ -91,6 +91,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "scion": "rates that carry over to wider models; weights stay in a ball",
         "spectral_descent": "gradients of the full batch: steepest descent in the spectral norm",
         "psgd_kron": "matrices whose curvature differs by direction; little tuning, two factors",
+        "psgd_lra": "any shapes of parameters; one preconditioner of low rank for all of them",
         "racs": "language models in the memory of plain descent: a scale for each row and column",
         "scale_sgd": "language models in the least memory: momentum in the last layer only",
         "sink_gd": "hidden matrices in no memory at all, where large batches keep noise low",

@@ -71,6 +71,8 @@ CORE = [
     "run",
     "folding",
     "lift",
+    "meshes",
+    "beside",
     "matrices",
     "trees",
     "compiled",

@@ -41,7 +41,7 @@ from gradchain.tree.selecting import keep_leaves, select
 
 SlotColumns: TypeAlias = dict[str, list[Any]]  # the leaves of slots, by name
 #: A rule is given these by name; other names are extra arguments.
-GIVEN = frozenset({"g", "s", "p", "t", "count", "dtypes", "place", "sides"})
+GIVEN = frozenset({"g", "s", "p", "t", "count", "dtypes", "place", "sides", "beside"})
 
 
 def elementwise(rule: Callable[..., Any], where: Where | None = None, **slots: Slot) -> Body:

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, PartitionSpec
 
+from gradchain.core.beside import trees_beside
 from gradchain.core.columns import Columns
 from gradchain.core.first_values import first_value, is_like_param, whole_shape
 from gradchain.core.folding import Fold, fold_of
 from gradchain.core.grams import pack, unpack
 from gradchain.core.lift import Lift, as_made, at_least, check_slots, chosen, slot_columns
+from gradchain.core.meshes import split_as, whole
 from gradchain.core.slots import Slot, like_param
 from gradchain.core.stage import Body, Extra, Ran, Stage
 from gradchain.core.types import Params, Shape, State, Tree, Where
@@ -33,6 +34,7 @@ def matrixwise(
     twins: bool = False,
     pad: float = 0.0,
     decomposes: bool = False,
+    beside: Callable[..., dict[str, Tree]] | None = None,
     **slots: Slot,
 ) -> Body:
     """Lift a rule on a batch ``(k, m, n)`` of matrices.
@@ -53,6 +55,9 @@ def matrixwise(
         pad: matrices that rows and columns of zeros bring to a larger shape join its batch, if no
             more than this share of the batch's matrix is zeros. Zeros must not change the update.
         decomposes: whether the rule has decompositions: then one batch waits for the other.
+        beside: a function that makes further trees like the parameters, by name. It names what it
+            wants as a rule does, trees instead of batches, and ``place`` of all matrices; the rule
+            names ``beside``, a dict of the batches of these trees.
         slots: as for ``elementwise``; slots have the shape that they declare for one matrix.
 
     Raises:
@@ -67,6 +72,7 @@ def matrixwise(
         pad,
         decomposes,
         slots,
+        beside,
     )
 
 
@@ -90,9 +96,14 @@ class PerMatrix(Lift):
         pad: float,
         decomposes: bool,
         slots: dict[str, Slot],
+        beside: Callable[..., dict[str, Tree]] | None = None,
     ):
         super().__init__("matrix", rule, where, slots)
         self.fold, self.twins, self.pad, self.decomposes = fold, twins, pad, decomposes
+        self.beside = None if beside is None else Lift("tree", beside, None, {})
+        if self.beside is not None:
+            self.extras |= self.beside.extras
+            self.needs_step |= self.beside.needs_step
 
     def init(self, params: Params) -> State:
         """See ``Body``."""
@@ -208,9 +219,11 @@ class PerMatrix(Lift):
         columns = columns.with_g(list(columns.g))
         dtypes = [dtype_of(g, p) for g, p in zip(columns.g, columns.p, strict=True)]
         first, last = 0, None
-        for stack in stage.body.stacks(folds, dtypes):
+        stacks = stage.body.stacks(folds, dtypes)
+        beside = trees_beside(stage, columns, flags, extra, sum(stack.number for stack in stacks))
+        for stack in stacks:
             body = stage.in_precision_of(stack.batch.dtype)
-            run = Running(body, stack.batch, stack.leaves, stage)
+            run = Running(body, stack.batch, stack.leaves, stage, beside)
             last = run.update(columns, slots, extra, first, last)
             first += run.number
         return columns, [{k: columns.tree(v) for k, v in slots.items()}]
@@ -267,14 +280,14 @@ class Stack:
         parts = []
         for i, fold in self.leaves:
             x = at_least(column[i], real)
-            parts.append(self.open(_whole(x), fold, kind))
+            parts.append(self.open(whole(x), fold, kind))
         return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
 
     def put_back(self, column: list[Leaf], kind: Slot, made: jax.Array) -> None:
         """Replace the leaves of a column."""
         parts = jnp.split(made, self.cuts) if self.cuts else [made]
         for (i, fold), part in zip(self.leaves, parts, strict=True):
-            column[i] = _split_as(self.close(part, fold, kind), column[i])
+            column[i] = split_as(self.close(part, fold, kind), column[i])
 
     def open(self, x: jax.Array, fold: Fold, kind: Slot) -> jax.Array:
         """The part of a batch that one leaf has."""
@@ -307,6 +320,7 @@ class Running(Stack):
     """
 
     stage: Stage
+    beside: dict[str, list[Leaf]]
 
     def update(
         self,
@@ -338,6 +352,8 @@ class Running(Stack):
         }
         p = self.stack(columns.p, like_param).astype(dtype) if self.holds(columns.p) else None
         given = {"g": u, "s": old, "p": p}
+        further = {k: self.stack(x, like_param).astype(dtype) for k, x in self.beside.items()}
+        given["beside"] = further
         given["place"] = self.places(first)
         sides = [fold.matrix for _, fold in self.leaves]
         given["sides"] = np.repeat(sides, self.counts, axis=0)
@@ -347,32 +363,6 @@ class Running(Stack):
             fits = as_made(stage, f"slot {k!r}", new[k], x, x.dtype)
             self.put_back(slots[k], kinds[k], fits)
         return made
-
-
-def _whole(x: jax.Array) -> jax.Array:
-    """An array that no explicit axis of a mesh splits."""
-    spec = _explicit(x)
-    if spec is None:
-        return x
-    return jax.sharding.reshard(x, PartitionSpec(*[None] * x.ndim))
-
-
-def _split_as(x: jax.Array, old: jax.Array) -> jax.Array:
-    """An array split, and of the dtype, as another."""
-    x, spec = x.astype(old.dtype), _explicit(old)
-    return x if spec is None else jax.sharding.reshard(x, spec)
-
-
-def _explicit(x: jax.Array) -> PartitionSpec | None:
-    """How explicit axes of a mesh split an array.
-
-    ``None``: none does.
-    """
-    sharding: Any = getattr(jax.typeof(x), "sharding", None)
-    mesh = getattr(sharding, "mesh", None)
-    if mesh is None or AxisType.Explicit not in getattr(mesh, "axis_types", ()):
-        return None
-    return sharding.spec if any(part is not None for part in sharding.spec) else None
 
 
 def _check_is_matrix(path: str, leaf: Leaf) -> None:

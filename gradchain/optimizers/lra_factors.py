@@ -84,7 +84,7 @@ def times(basis: Tree, x: Tree) -> jax.Array:
 
 
 def combined(basis: Tree, weights: jax.Array) -> Tree:
-    """Sums of vectors, with weights ``(r,)`` or in each column of ``(r, n)``."""
+    """Sums of vectors, with weights ``(r,)`` or ``(r, n)``."""
     turned = weights.T
     return map_leaves(lambda a: matmul(turned.astype(a.dtype), a), basis)
 
@@ -97,9 +97,9 @@ def plus(x: Tree, basis: Tree, weights: jax.Array) -> Tree:
 def shortened(
     function: Callable[[Tree], Tree], x: Tree, limit: float | jax.Array
 ) -> tuple[Tree, Tree, jax.Array]:
-    """A vector and its image under a linear function, and a factor of both.
+    """A vector, its linear image, and a factor.
 
-    The factor makes the image no longer than ``limit``: it may be out of range without.
+    Times the factor the image is no longer than ``limit``; it may be out of range without.
     """
     unit = power_of_two(largest_in(x))
     x = map_leaves(lambda x: x / unit, x)
@@ -158,7 +158,7 @@ def fit_once(
     rate: float | jax.Array,
     decay: float | jax.Array,
 ) -> State:
-    """The factors after one step of a fit, with their new bounds.
+    """Factors and bounds after one step of a fit.
 
     Args:
         kept: the factors and their bounds.
@@ -233,12 +233,15 @@ def _with_right(
 
 
 def _risen(last: jax.Array, norm: jax.Array, decay: float | jax.Array) -> jax.Array:
-    """A bound of norms, which falls no faster than an average."""
+    """The next bound of norms.
+
+    It falls no faster than an average.
+    """
     return jnp.maximum(ema(norm, last, decay), norm)
 
 
 def norm_of(x: Tree, basis: Tree, weights: jax.Array) -> jax.Array:
-    """The norm of the product of a vector and a sum of others."""
+    """The norm of a vector times a sum of others."""
     return global_norm(x) * global_norm(combined(basis, weights))
 
 

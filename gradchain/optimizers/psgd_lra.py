@@ -111,7 +111,7 @@ def scale_by_psgd_lra(
         mean = map_leaves(lambda m: debias(m, b1, t), mu)
         x = {"gradient": g, "momentum": mean, "hessian": p}[fit_to]
         old = {name: part for name, part in s.items() if name != "mu"}
-        fresh = lambda parts: fit.of(parts["old"], *pair(parts["x"], key), count, key)
+        fresh = lambda parts: fit.of(parts["old"], **pair(parts["x"], key), count=count, key=key)
         new = refresh.apply_to_trees(fresh, {"x": x, "old": old}, old, count)
         return bounded(factors.Factors.of(new), mean, max_rms), {"mu": mu} | new
 
@@ -121,7 +121,8 @@ def scale_by_psgd_lra(
 
     def inverts(g, s, p, t, count, value_fn, key=None):
         key = step_key(seed, count, key)
-        pair = lambda p, key: (*hessian_pair(value_fn, p, key), factors.noise_of(key, 2, p))
+        damp = lambda p, key: {"noise": factors.noise_of(key, 2, p)}
+        pair = lambda p, key: hessian_pair(value_fn, p, key) | damp(p, key)
         return step(g, s, p, t, count, key, pair)
 
     rule = inverts if fit_to == "hessian" else whitens
@@ -129,10 +130,10 @@ def scale_by_psgd_lra(
     return treewise(rule, mu=like_param, **parts, bounds=numbers(3))
 
 
-def _with_noise(x: Tree, key: jax.Array) -> tuple[Tree, Tree, Tree]:
-    """A vector to whiten: any noise is its probe, and damps it."""
+def _with_noise(x: Tree, key: jax.Array) -> dict[str, Tree]:
+    """A vector to whiten, with noise as its probe."""
     noise = normal_like(key, x)
-    return noise, x, noise
+    return {"probe": noise, "x": x, "noise": noise}
 
 
 def bounded(q: factors.Factors, x: Tree, max_rms: float | jax.Array) -> Tree:
@@ -159,7 +160,7 @@ class Fit:
         count: jax.Array,
         key: jax.Array,
     ) -> State:
-        """Fit to a vector and its probe, from what was kept."""
+        """Fit to a vector and its probe."""
         kept = factors.begun(old, x, self.init_scale, count, key)
         share = self.damping * factors.mean_magnitude(x)
         noisy = map_leaves(lambda x, n: x + share * n, x, noise)
