@@ -192,7 +192,7 @@ def psgd_lra(
     It is ``scale_by_psgd_lra``, ``add_decayed_weights``, then the learning rate.
 
     Args:
-        learning_rate: the rate, or its schedule: about a third of that of AdamW.
+        learning_rate: the rate, or its schedule: about that of AdamW.
         b1: the decay of the average.
         weight_decay: the decay, multiplied by the learning rate.
         refresh: when the preconditioner is fitted; see ``scale_by_psgd_lra``.
