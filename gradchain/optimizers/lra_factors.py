@@ -138,7 +138,7 @@ def begun(old: State, x: Tree, scale: Any, count: jax.Array, key: jax.Array) -> 
 
     def draw() -> State:
         drawn = {name: noise_of(key, 3 + i, own[name]) for i, name in enumerate(own)}
-        by = {k: safe_divide(FIRST_SQUARE**0.5, global_norm(x)) for k, x in drawn.items()}
+        by = {k: safe_divide(root(FIRST_SQUARE), global_norm(x)) for k, x in drawn.items()}
         return {k: scale_tree(x, by[k]) for k, x in drawn.items()}
 
     if scale is None:
