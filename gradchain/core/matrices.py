@@ -187,9 +187,17 @@ class PerMatrix(Lift):
         return None
 
     def stacks(self, folds: list[Fold | None], dtypes: list[jnp.dtype]) -> list[Stack]:
-        """The batches, and the leaves of each with their folds."""
+        """The batches, and the leaves of each with their folds.
+
+        Matrices are numbered from those of the longest sides on, which cost a rule the most.
+        """
         own = lambda batch: [(i, folds[i]) for i in batch.leaves]
-        return [Stack(self, batch, own(batch)) for batch in self.batches(folds, dtypes)]
+        made = [Stack(self, batch, own(batch), 0) for batch in self.batches(folds, dtypes)]
+        first = 0
+        for stack in sorted(made, key=lambda stack: -sum(n**3 for n in stack.batch.matrix)):
+            stack.first = first
+            first += stack.number
+        return made
 
     @classmethod
     def run(
@@ -207,12 +215,11 @@ class PerMatrix(Lift):
         check_slots(stage, slots, flags, columns, shape_of)
         columns = columns.with_g(list(columns.g))
         dtypes = [dtype_of(g, p) for g, p in zip(columns.g, columns.p, strict=True)]
-        first, last = 0, None
+        last = None
         for stack in stage.body.stacks(folds, dtypes):
             body = stage.in_precision_of(stack.batch.dtype)
-            run = Running(body, stack.batch, stack.leaves, stage)
-            last = run.update(columns, slots, extra, first, last)
-            first += run.number
+            run = Running(body, stack.batch, stack.leaves, stack.first, stage)
+            last = run.update(columns, slots, extra, last)
         return columns, [{k: columns.tree(v) for k, v in slots.items()}]
 
 
@@ -238,11 +245,19 @@ def slot_shape(slot: Slot, param: Shape, fold: Fold | None) -> Shape | None:
 
 @dataclass
 class Stack:
-    """The matrices of one batch's leaves, in one array."""
+    """The matrices of one batch's leaves, in one array.
+
+    Attributes:
+        body: the lifted rule.
+        batch: the batch.
+        leaves: the place of each leaf, and its fold.
+        first: the number of the first matrix among all.
+    """
 
     body: PerMatrix
     batch: Batch
     leaves: list[tuple[int, Fold]]
+    first: int
 
     def __post_init__(self):
         self.counts = [fold.count for _, fold in self.leaves]
@@ -253,9 +268,10 @@ class Stack:
         """How many matrices there are."""
         return sum(self.counts)
 
-    def places(self, first: int) -> np.ndarray:
-        """The number of each matrix among all, counted from ``first``."""
-        return first + np.arange(self.number, dtype=np.int32)
+    @property
+    def places(self) -> np.ndarray:
+        """The number of each matrix among all."""
+        return self.first + np.arange(self.number, dtype=np.int32)
 
     def holds(self, column: list[Leaf]) -> bool:
         """Whether there are parameters, or such matrices have a slot."""
@@ -313,7 +329,6 @@ class Running(Stack):
         columns: Columns,
         slots: dict[str, list[Any]],
         extra: dict[str, Any],
-        first: int,
         last: jax.Array | None,
     ) -> jax.Array:
         """Replace updates and slots in their columns.
@@ -322,7 +337,6 @@ class Running(Stack):
             columns: updates and parameters.
             slots: the leaves of each slot.
             extra: the extra arguments.
-            first: the number of matrices in batches before.
             last: an update of the batch before, for which this one waits if it decomposes.
 
         Returns:
@@ -338,7 +352,7 @@ class Running(Stack):
         }
         p = self.stack(columns.p, like_param).astype(dtype) if self.holds(columns.p) else None
         given = {"g": u, "s": old, "p": p}
-        given["place"] = self.places(first)
+        given["place"] = self.places
         sides = [fold.matrix for _, fold in self.leaves]
         given["sides"] = np.repeat(sides, self.counts, axis=0)
         made, new = self.body.call(stage, dtype, extra, **given)

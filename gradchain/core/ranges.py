@@ -192,7 +192,7 @@ class ArgumentKind:
             raise TypeError(f"{where} must be an integer, not {given!r}.")
         if isinstance(given, bool):
             return value
-        number = int(given) if self.is_integer and not self.is_hyper else as_float(given)
+        number = int(given) if self.is_integer else as_float(given)
         if number not in numbers:
             shown = given if self.is_hyper and given == number else number
             finite = " and finite" if number == math.inf and numbers.low > -math.inf else ""
@@ -296,7 +296,8 @@ class ArgumentKind:
         if self.is_text:
             return "a string, or several of them" if self.is_row else "a string"
         if self.is_hyper:
-            return "a number or a function of the step"
+            number = "an integer" if self.is_integer else "a number"
+            return f"{number} or a function of the step"
         arrays = ", an array or a tree of them" if self.is_tree else ""
         return "an integer" if self.is_integer else f"a number{arrays}"
 

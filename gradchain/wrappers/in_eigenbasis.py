@@ -108,7 +108,7 @@ def in_eigenbasis(
         ((8, 8), (4, 4))
     """
     _check(sides, estimate, method, divide)
-    slots = _slots(sides, max_precond_dim, estimate == "kl")
+    slots = _slots(sides, max_precond_dim, estimate == "kl") | refresh.slots
     where = matrices_in(where)
     matrices = PerMatrix(
         lambda g: g,
@@ -232,10 +232,10 @@ class InEigenbasis(Around):
 
         The columns themselves are changed.
         """
-        first, last = 0, None
+        last = None
         for stack in stacks:
             own = {k: column for k, column in slots.items() if stack.holds(column)}
-            if not own:
+            if not any(name in own for name in BASES):
                 continue
             x = kronecker.squarable_matrix(stack.stack(g, like_param))
             x = x if last is None else in_turn(x, last)
@@ -244,15 +244,13 @@ class InEigenbasis(Around):
                 "/".join(path): stack.stack(_filled(column, g), self.kinds[path])
                 for path, column in moments.items()
             }
-            place = stack.places(first)
-            made = self.moved(x, old, followers, count, place)
+            made = self.moved(x, old, followers, count, stack.places)
             for name, column in own.items():
                 stack.put_back(column, self.slots[name], made[name])
             for path, column in moments.items():
                 full = _filled(column, g)
                 stack.put_back(full, self.kinds[path], made["/".join(path)])
                 column[:] = [None if x is None else y for x, y in zip(column, full, strict=True)]
-            first += stack.number
             last = made.get("row_basis", made.get("column_basis"))
 
     def moved(
@@ -266,7 +264,7 @@ class InEigenbasis(Around):
         squares = frozenset("/".join(path) for path, kind in self.kinds.items() if kind.real)
         fresh = functools.partial(self.renewal, squares, count)
         stale = lambda: staleness(factors | bases)
-        kept = bases | followers
+        kept = bases | followers | {k: old[k] for k in self.refresh.slots}
         made = self.refresh.apply(fresh, factors | kept, kept, count, place, stale)
         return factors | values | made
 

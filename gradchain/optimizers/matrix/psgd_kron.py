@@ -118,7 +118,8 @@ def scale_by_psgd_kron(
         new = refresh.apply(lambda parts: fit.of(parts, count), parts, old, count, place)
         return _bounded(layout.open(new, g.shape[1:]), mean, max_rms), {"mu": mu} | new
 
-    return matrixwise(rule, matrices_in(where), fold, decomposes=True, **_slots(layout))
+    slots = _slots(layout) | refresh.slots
+    return matrixwise(rule, matrices_in(where), fold, decomposes=True, **slots)
 
 
 def _check(form: str, fit_to: str, mode: str | None) -> None:

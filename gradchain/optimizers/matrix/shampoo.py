@@ -103,18 +103,19 @@ def scale_by_shampoo(
     def rule(g, s, t, count, place):
         cut = blocks(g.shape)
         g = kronecker.squarable_matrix(g)
-        old = {k: cut.flat(v) for k, v in s.items() if k != "mu"}
+        own = {k: s[k] for k in refresh.slots}
+        old = {k: cut.flat(v) for k, v in s.items() if k != "mu" and k not in own}
         factors = _factors(old, cut.open(g), b2)
         kept = {k: v for k, v in old.items() if k not in factors}
         debiased = {k: _debiased(v, b2, t) for k, v in factors.items()}
-        made = _renewed(root, refresh, debiased, kept, count, cut.places(place))
+        made = _renewed(root, refresh, debiased, kept | own, count, cut.places(place))
         mu = ema(g, s["mu"], b1) if has_momentum else g
         m = debias(mu, b1, t) if has_momentum else g
         u = cut.close(_between(made.get("row_root"), cut.open(m), made.get("column_root")))
         new = {k: v.reshape(s[k].shape) for k, v in (factors | made).items()}
         return u, new | ({"mu": mu} if has_momentum else {})
 
-    slots = _slots(blocks, sides, roots == "qr", has_momentum)
+    slots = _slots(blocks, sides, roots == "qr", has_momentum) | refresh.slots
     return matrixwise(rule, matrices_in(where), fold, decomposes=True, **slots)
 
 
