@@ -17,8 +17,9 @@ from jax import lax
 
 from gradchain.core.call import Call
 from gradchain.core.factory import decorator
-from gradchain.core.ranges import Fraction, Hyper, Limit, NonNegativeInt, Positive, PositiveInt
+from gradchain.core.ranges import Fraction, Limit, NonNegativeInt, Positive, PositiveInt
 from gradchain.core.slots import Slot, shaped
+from gradchain.core.types import StepFunction
 from gradchain.numerics.counting import quotient, remainder
 
 Parts: TypeAlias = dict[str, jax.Array]
@@ -57,8 +58,7 @@ class Refresh(Call):
         """The arguments, schedules at their values of now."""
         own = self.factory
         at = lambda k, v: own.kinds[k].at(f"{own.name}: {k}", v, count)
-        is_scheduled = lambda k, v: own.kinds[k].is_hyper and callable(v)
-        return {k: at(k, v) if is_scheduled(k, v) else v for k, v in self.arguments.items()}
+        return {k: at(k, v) if callable(v) else v for k, v in self.arguments.items()}
 
     def apply(
         self,
@@ -247,7 +247,7 @@ def refresh_policy(function: Callable[..., jax.Array]) -> Callable[..., Refresh]
 
 
 @refresh_policy
-def every(now: Moment, steps: PositiveInt | Hyper, staggered: bool = False) -> jax.Array:
+def every(now: Moment, steps: PositiveInt | StepFunction, staggered: bool = False) -> jax.Array:
     """Each ``steps`` steps.
 
     Args:
