@@ -148,7 +148,8 @@ class ArgumentKind:
     @classmethod
     def of(cls, annotation: object) -> ArgumentKind:
         """The kind that an annotation, or its text, says."""
-        return _kind(annotation if isinstance(annotation, str) else _text(annotation))
+        text = annotation.__name__ if isinstance(annotation, type) else repr(annotation)
+        return _kind(annotation if isinstance(annotation, str) else text)
 
     @property
     def has_whole_keys(self) -> bool:
@@ -396,7 +397,3 @@ def _whole(where: str, key: Any) -> Any:
     number = int(key) if isinstance(key, str) and key.isdecimal() else kind.admit(where, key)
     kind.check(where, number)
     return number
-
-
-def _text(annotation: object) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else repr(annotation)

@@ -44,6 +44,7 @@ def scale_by_shampoo(
     sides: str = "both",
     *,
     eps: NonNegative = 0.0,
+    packed: bool = False,
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> Body:
@@ -75,6 +76,8 @@ def scale_by_shampoo(
         block_size: the longest side of a block; ``None`` for whole matrices.
         sides: which sides have factors: ``"both"``, ``"rows"``, ``"columns"``, or ``"shorter"``.
         eps: is added to the diagonal too, in the units of squared gradients.
+        packed: whether of each factor and root, which are symmetric, one triangle is kept: half
+            the numbers.
         where: the leaves that are matrices; by default ``weight_matrices(embeddings=False)``.
         fold: how leaves are seen as matrices; see ``gc.matrixwise``.
 
@@ -115,7 +118,7 @@ def scale_by_shampoo(
         new = {k: v.reshape(s[k].shape) for k, v in (factors | made).items()}
         return u, new | ({"mu": mu} if has_momentum else {})
 
-    slots = _slots(blocks, sides, roots == "qr", has_momentum) | refresh.slots
+    slots = _slots(blocks, sides, roots == "qr", has_momentum, packed) | refresh.slots
     return matrixwise(rule, matrices_in(where), fold, decomposes=True, **slots)
 
 
@@ -134,6 +137,7 @@ def shampoo(
     magnitude: GradientTransformation | Pair | None = None,
     *,
     eps: NonNegative = 0.0,
+    packed: bool = False,
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
     fallback: GradientTransformation | Pair | None = None,
@@ -156,6 +160,7 @@ def shampoo(
         magnitude: the rule from which the length of each leaf's step comes, for example
             ``scale_by_adam()``; ``None`` for Shampoo's own.
         eps: absolute term on the diagonals.
+        packed: whether of each factor and root one triangle is kept.
         where: the matrices; by default ``weight_matrices(embeddings=False)``.
         fold: how leaves are seen as matrices; see ``gc.matrixwise``.
         fallback: the optimizer of all other leaves; by default ``adamw`` with the same learning
@@ -178,6 +183,7 @@ def shampoo(
         block_size,
         sides,
         eps=eps,
+        packed=packed,
         where="*",
         fold=fold,
     )
@@ -242,21 +248,26 @@ class Blocks:
 
 
 def _slots(
-    blocks: Callable[[Shape], Blocks], sides: str, has_basis: bool, has_momentum: bool
+    blocks: Callable[[Shape], Blocks],
+    sides: str,
+    has_basis: bool,
+    has_momentum: bool,
+    packed: bool,
 ) -> dict[str, Any]:
     """Squares for each block: factors, roots, perhaps bases; perhaps momentum."""
 
-    def square(side: str) -> Slot:
+    def square(side: str, is_symmetric: bool = True) -> Slot:
         dim = 0 if side == "rows" else 1
         length = lambda shape: blocks(shape).block[dim]
         lead = lambda shape: (blocks(shape).count,) if blocks(shape).count > 1 else ()
         has = lambda shape: kronecker.has_factor(side, sides, length(shape), blocks(shape).block)
         shape_of = lambda shape: (*lead(shape), length(shape), length(shape))
-        return shaped(shape_of)(exists=has)
+        return shaped(shape_of)(packed=packed and is_symmetric, exists=has)
 
     made: dict[str, Any] = {side: square(side) for side in _GRAMS}
     for name in ("root", "basis")[: 1 + has_basis]:
-        made |= {f"row_{name}": square("rows"), f"column_{name}": square("columns")}
+        of = functools.partial(square, is_symmetric=name == "root")
+        made |= {f"row_{name}": of("rows"), f"column_{name}": of("columns")}
     return made | ({"mu": like_param} if has_momentum else {})
 
 

@@ -81,7 +81,7 @@ ROWS = [
     ),
     Row(
         "scale_by_shampoo-blocks",
-        lambda: gc.scale_by_shampoo(0.5, 1.0, 1e-3, scheduled, block_size=2),
+        lambda: gc.scale_by_shampoo(0.5, 1.0, 1e-3, scheduled, block_size=2, packed=True),
         lambda: Shampoo(0.5, 1.0, 1e-3, block=2),
         tolerance=ROUGH,
         float64=1e-8,
