@@ -90,6 +90,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "rmnp": "nearly `muon`, without a product of matrices",
         "scion": "rates that carry over to wider models; weights stay in a ball",
         "spectral_descent": "gradients of the full batch: steepest descent in the spectral norm",
+        "spectral_sphere": "as `scion`, with weights of one spectral norm; slow steps",
         "psgd_kron": "matrices whose curvature differs by direction; little tuning, two factors",
         "racs": "language models in the memory of plain descent: a scale for each row and column",
         "scale_sgd": "language models in the least memory: momentum in the last layer only",

@@ -118,7 +118,8 @@ def scale_by_shampoo(
         new = {k: v.reshape(s[k].shape) for k, v in (factors | made).items()}
         return u, new | ({"mu": mu} if has_momentum else {})
 
-    slots = _slots(blocks, sides, roots == "qr", has_momentum, packed) | refresh.slots
+    slots: dict[str, Any] = _slots(blocks, sides, roots == "qr", has_momentum, packed)
+    slots |= refresh.slots
     return matrixwise(rule, matrices_in(where), fold, decomposes=True, **slots)
 
 
