@@ -69,9 +69,9 @@ def scale_by_shampoo(
         ridge: is added to the diagonal of each factor, in units of its largest eigenvalue.
         refresh: when the roots are found anew, for example ``gc.refresh.every(10,
             staggered=True)``, where blocks take turns.
-        roots: how: ``"eigh"``; by products alone, ``"newton"`` or ``"higher_order"``; or ``"qr"``:
-            eigenvectors from ``eigh`` at the first step, and later from one power iteration and a
-            QR decomposition.
+        roots: how: ``"eigh"``; by products alone, ``"newton"``, ``"higher_order"`` or, square roots
+            after each other as in DASH, ``"denman_beavers"``; or ``"qr"``: eigenvectors from
+            ``eigh`` at the first step, and later from one power iteration and a QR decomposition.
         exponent: the power of the factors; by default -1/4, and -1/2 of a factor that stands alone.
         block_size: the longest side of a block; ``None`` for whole matrices.
         sides: which sides have factors: ``"both"``, ``"rows"``, ``"columns"``, or ``"shorter"``.
@@ -89,7 +89,8 @@ def scale_by_shampoo(
     https://arxiv.org/abs/1802.09568; Anil et al., "Scalable Second Order Optimization for Deep
     Learning", 2020, https://arxiv.org/abs/2002.09018; Shi et al., "A Distributed Data-Parallel
     PyTorch Implementation of the Distributed Shampoo Optimizer", 2023,
-    https://arxiv.org/abs/2309.06497
+    https://arxiv.org/abs/2309.06497; DASH: Modoranu et al., "Faster Shampoo via Batched Block
+    Preconditioning and Efficient Inverse-Root Solvers", 2026, https://arxiv.org/abs/2602.02016
 
     Example:
         >>> tx, g = scale_by_shampoo(), jnp.array([[3.0, 0.0], [0.0, -0.3]])
