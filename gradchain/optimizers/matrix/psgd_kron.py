@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,8 @@ from gradchain.optimizers.matrix.with_fallback import with_fallback
 
 #: The damping of the authors: the root of float32's precision.
 DAMPING = 2.0**-11.5
+#: How often factors act on an update; see ``scale_by_psgd_kron``.
+APPLICATIONS = {"twice": factors.precondition, "once": factors.act}
 
 
 @transform(roles="adaptive momentum")
@@ -45,6 +47,7 @@ def scale_by_psgd_kron(
     *,
     form: str = "triangular",
     fit_to: str = "momentum",
+    apply: str = "twice",
     init_scale: Positive | None = None,
     max_rms: Limit = 1.1,
     damping: NonNegative = DAMPING,
@@ -84,6 +87,9 @@ def scale_by_psgd_kron(
         max_size_triangular: a longer side has a diagonal.
         form: ``"triangular"``, ``"quad"`` or ``"procrustes"``.
         fit_to: whether factors are fitted to the ``"momentum"`` or to the ``"gradient"``.
+        apply: whether factors act ``"twice"``, as in the formula, or ``"once"``, :math:`Q_r \hat m
+            Q_c^T`: by the root of the preconditioner, as QSGD does with ``"procrustes"``. A
+            gradient of 100 times the size then makes an update of 10 times, up to ``max_rms``.
         init_scale: of the first preconditioner, a multiple of the identity; by default one over
             the root mean square of the first gradient that is not zero.
         max_rms: the largest root mean square of an update.
@@ -94,11 +100,12 @@ def scale_by_psgd_kron(
         fold: how leaves are seen as matrices; see ``gc.matrixwise``.
 
     Raises:
-        ValueError: if ``form``, ``fit_to`` or ``memory_save_mode`` is not known.
+        ValueError: if ``form``, ``fit_to``, ``apply`` or ``memory_save_mode`` is not known.
 
     Source: Li, "Preconditioned Stochastic Gradient Descent", 2015,
     https://arxiv.org/abs/1512.04202; Li, "Stochastic Hessian Fittings with Lie Groups", 2024,
-    https://arxiv.org/abs/2402.11858
+    https://arxiv.org/abs/2402.11858; QSGD: HeavyBall, 2026,
+    https://github.com/HomebrewML/HeavyBall
 
     Example:
         >>> tx = scale_by_psgd_kron()
@@ -106,9 +113,10 @@ def scale_by_psgd_kron(
         >>> state["rows"].shape, state["columns"].shape  # triangles
         ((36,), (10,))
     """
-    _check(form, fit_to, memory_save_mode)
+    _check(form, fit_to, apply, memory_save_mode)
     layout = factors.Layout(form, memory_save_mode, max_size_triangular)
     fit = Fit(layout, preconditioner_rate, bound_decay, damping, init_scale, seed)
+    preconditioned = APPLICATIONS[apply]
 
     def rule(g, s, t, count, place):
         mu = ema(g, s["mu"], b1)
@@ -116,16 +124,18 @@ def scale_by_psgd_kron(
         old = {name: value for name, value in s.items() if name != "mu"}
         parts = {"x": mean if fit_to == "momentum" else g} | old
         new = refresh.apply(lambda parts: fit.of(parts, count), parts, old, count, place)
-        return _bounded(layout.open(new, g.shape[1:]), mean, max_rms), {"mu": mu} | new
+        q = layout.open(new, g.shape[1:])
+        return _bounded(lambda x: preconditioned(q, x), mean, max_rms), {"mu": mu} | new
 
     slots = _slots(layout) | refresh.slots
     return matrixwise(rule, matrices_in(where), fold, decomposes=True, **slots)
 
 
-def _check(form: str, fit_to: str, mode: str | None) -> None:
+def _check(form: str, fit_to: str, apply: str, mode: str | None) -> None:
     """Refuse names that are not known."""
     check_one_of("scale_by_psgd_kron", factors.FORMS, form=form)
     check_one_of("scale_by_psgd_kron", ("momentum", "gradient"), fit_to=fit_to)
+    check_one_of("scale_by_psgd_kron", APPLICATIONS, apply=apply)
     if mode is not None:
         check_one_of("scale_by_psgd_kron", factors.MODES, memory_save_mode=mode)
 
@@ -202,10 +212,12 @@ def probe(seed: int, count: jax.Array, shape: Shape, dtype: jnp.dtype) -> jax.Ar
     ).astype(dtype)
 
 
-def _bounded(q: factors.Pair, x: jax.Array, max_rms: float | jax.Array) -> jax.Array:
+def _bounded(
+    function: Callable[[jax.Array], jax.Array], x: jax.Array, max_rms: float | jax.Array
+) -> jax.Array:
     """Preconditioned matrices, shortened to a root mean square."""
     limit = max_rms * math.sqrt(x.shape[-2] * x.shape[-1])
-    return factors.shortened(lambda y: factors.precondition(q, y), x, limit)
+    return factors.shortened(function, x, limit)
 
 
 @recipe
@@ -220,6 +232,7 @@ def psgd_kron(
     *,
     form: str = "triangular",
     fit_to: str = "momentum",
+    apply: str = "twice",
     init_scale: Positive | None = None,
     max_rms: Limit = 1.1,
     damping: NonNegative = DAMPING,
@@ -243,6 +256,7 @@ def psgd_kron(
         max_size_triangular: a longer side has a diagonal.
         form: ``"triangular"``, ``"quad"`` or ``"procrustes"``.
         fit_to: ``"momentum"`` or ``"gradient"``.
+        apply: whether factors act ``"twice"`` or, as in QSGD, ``"once"``.
         init_scale: of the first preconditioner.
         max_rms: the largest root mean square of an update.
         damping: the share of noise in what factors are fitted to.
@@ -268,6 +282,7 @@ def psgd_kron(
         max_size_triangular,
         form=form,
         fit_to=fit_to,
+        apply=apply,
         init_scale=init_scale,
         max_rms=max_rms,
         damping=damping,

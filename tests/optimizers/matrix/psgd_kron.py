@@ -34,6 +34,7 @@ class PsgdKron(Twin):
 
     form: str = "triangular"
     diagonal: bool = False
+    once: bool = False
     b1: float = 0.9
     preconditioner_rate: float = 0.1
     max_rms: float = 1.1
@@ -65,7 +66,8 @@ class PsgdKron(Twin):
             self.fit(k, x)
         if k not in self.q:
             return np.zeros_like(x)
-        u = self.preconditioned(k, x)
+        left, right = self.q[k]
+        u = left @ x @ right.T if self.once else self.preconditioned(k, x)
         rms = np.sqrt(np.mean(np.abs(u) ** 2))
         return u * min(1, self.max_rms / rms) if rms else u
 
@@ -158,6 +160,14 @@ ROWS = [
         "scale_by_psgd_kron-procrustes",
         lambda: gc.scale_by_psgd_kron(form="procrustes"),
         lambda: PsgdKron(form="procrustes"),
+        tolerance=FITTED,
+        float64=1e-9,
+        reasons=CONSTANT,
+    ),
+    Row(
+        "scale_by_psgd_kron-once",
+        lambda: gc.scale_by_psgd_kron(form="procrustes", apply="once"),
+        lambda: PsgdKron(form="procrustes", once=True),
         tolerance=FITTED,
         float64=1e-9,
         reasons=CONSTANT,

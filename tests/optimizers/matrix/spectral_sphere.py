@@ -32,7 +32,7 @@ class SpectralSphere(Twin):
     learning_rate: float = 0.1
     b1: float = 0.9
     radius: float = 1.0
-    halvings: int = 16
+    halvings: int = 8
     power_steps: int = 10
     m: Tree = field(default_factory=dict)
     vectors: Tree = field(default_factory=dict)
@@ -98,8 +98,8 @@ ROWS = [
     ),
     Row(
         "spectral_sphere",
-        lambda: gc.spectral_sphere(0.1, coefficients="quintic", steps=5, halvings=8),
-        lambda: beside_adamw(SpectralSphere(halvings=8)),
+        lambda: gc.spectral_sphere(0.1, coefficients="quintic", steps=5),
+        lambda: beside_adamw(SpectralSphere()),
         needs_params=True,
         tolerance=ROUGH,
         float64=1e-7,
