@@ -18,7 +18,7 @@ from jax import lax
 from gradchain.core.call import Call
 from gradchain.core.factory import decorator
 from gradchain.core.ranges import Fraction, Limit, NonNegativeInt, Positive, PositiveInt
-from gradchain.core.slots import Slot, shaped
+from gradchain.core.slots import shaped
 from gradchain.core.types import StepFunction
 from gradchain.numerics.counting import quotient, remainder
 
@@ -39,7 +39,7 @@ class Refresh(Call):
         return bool(self.arguments.get("staggered", True))
 
     @property
-    def slots(self) -> dict[str, Slot]:
+    def slots(self) -> dict[str, Any]:
         """Slots of its own, which a rule declares.
 
         A schedule of the number of steps keeps its phase; all other policies keep nothing.

@@ -234,10 +234,11 @@ def _by_square_roots(x: jax.Array, order: int) -> jax.Array:
 
 
 def _square_roots(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Square roots and their inverses: Newton's form of Denman and Beavers.
+    """Square roots and their inverses.
 
-    ``Y`` goes to the root, ``Z`` to its inverse, and their product, which is taken anew in each
-    step, to the identity: so no rounding error lasts.
+    Newton's form of the iteration of Denman and Beavers: ``Y`` goes to the root, ``Z`` to its
+    inverse, and their product, which is taken anew in each step, to the identity: so no rounding
+    error lasts.
     """
     trace = jnp.trace(x, axis1=-2, axis2=-1).real[..., None, None]
     scale = jnp.minimum(trace, _largest_row(x))

@@ -102,7 +102,7 @@ def scale_by_alice(
         u = u + outside * rest
         return (u if _is_wide(g.shape) else adjoint(u)), made
 
-    slots = _slots(rank) | refresh.slots
+    slots: dict[str, Any] = _slots(rank) | refresh.slots
     return matrixwise(rule, matrices_in(where), fold, decomposes=True, **slots)
 
 

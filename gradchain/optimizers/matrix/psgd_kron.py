@@ -127,7 +127,7 @@ def scale_by_psgd_kron(
         q = layout.open(new, g.shape[1:])
         return _bounded(lambda x: preconditioned(q, x), mean, max_rms), {"mu": mu} | new
 
-    slots = _slots(layout) | refresh.slots
+    slots: dict[str, Any] = _slots(layout) | refresh.slots
     return matrixwise(rule, matrices_in(where), fold, decomposes=True, **slots)
 
 

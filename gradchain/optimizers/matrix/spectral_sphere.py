@@ -1,4 +1,4 @@
-"""Spectral Sphere Optimizer (Xie et al., 2026): steps along a sphere."""
+"""Spectral Sphere (Xie et al., 2026): steps along a sphere."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def scale_by_spectral_sphere(
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> Body:
-    r"""The whole step along a sphere of the spectral norm.
+    r"""Step along a sphere of the spectral norm.
 
     .. math::
         W \leftarrow \frac{R}{\sigma_1(W)} W - \eta\, s\, \Phi, \quad \Phi = \mathrm{polar}(\hat m +
@@ -108,7 +108,7 @@ def scale_by_spectral_sphere(
 
 
 def top_vectors(x: jax.Array, last: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
-    """The singular vectors of the largest value, by the power method.
+    """The first singular vectors, by the power method.
 
     Args:
         x: a batch of matrices of length 1.
@@ -128,7 +128,9 @@ def top_vectors(x: jax.Array, last: jax.Array, steps: int) -> tuple[jax.Array, j
 
 
 def tangent_polar(factor: PolarFactor, x: jax.Array, normal: jax.Array, halvings: int):
-    """The polar factor of ``x`` and a multiple of ``normal``, orthogonal to that.
+    """A polar factor that is orthogonal to a normal.
+
+    It is that of ``x`` and a multiple of the normal.
 
     Args:
         factor: finds polar factors.
