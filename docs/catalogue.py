@@ -90,6 +90,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "rmnp": "nearly `muon`, without a product of matrices",
         "scion": "rates that carry over to wider models; weights stay in a ball",
         "spectral_descent": "gradients of the full batch: steepest descent in the spectral norm",
+        "spectral_sphere": "as `scion`, with weights of one spectral norm; slow steps",
         "psgd_kron": "matrices whose curvature differs by direction; little tuning, two factors",
         "psgd_lra": "any shapes of parameters; one preconditioner of low rank for all of them",
         "racs": "language models in the memory of plain descent: a scale for each row and column",

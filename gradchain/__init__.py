@@ -122,6 +122,10 @@ from gradchain.optimizers.matrix.soap import scale_by_soap as scale_by_soap, soa
 from gradchain.optimizers.matrix.spectral_descent import polargrad as polargrad
 from gradchain.optimizers.matrix.spectral_descent import scale_by_polargrad as scale_by_polargrad
 from gradchain.optimizers.matrix.spectral_descent import spectral_descent as spectral_descent
+from gradchain.optimizers.matrix.spectral_sphere import (
+    scale_by_spectral_sphere as scale_by_spectral_sphere,
+    spectral_sphere as spectral_sphere,
+)
 from gradchain.optimizers.matrix.splus import scale_by_mean_side as scale_by_mean_side
 from gradchain.optimizers.matrix.splus import scale_by_splus as scale_by_splus, splus as splus
 from gradchain.optimizers.momo import momo as momo, momo_adam as momo_adam

@@ -23,7 +23,7 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,15 +31,15 @@ import jax.numpy as jnp
 from gradchain.core import errors
 from gradchain.core.columns import Columns
 from gradchain.core.first_values import first_value
+from gradchain.core.slot_columns import slot_columns
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage
-from gradchain.core.types import Params, Shape, State, Where
+from gradchain.core.types import Params, State, Where
 from gradchain.numerics.arithmetic import cast, compute_dtype, real_dtype
 from gradchain.numerics.counting import step_of
 from gradchain.tree.mapping import map_rows
 from gradchain.tree.selecting import keep_leaves, select
 
-SlotColumns: TypeAlias = dict[str, list[Any]]  # the leaves of slots, by name
 #: A rule is given these by name; other names are extra arguments.
 GIVEN = frozenset({"g", "s", "p", "t", "count", "dtypes", "place", "sides", "beside"})
 
@@ -189,11 +189,10 @@ class PerLeaf(Lift):
     def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
         """See ``Body``."""
         flags = [chosen(stage, columns) for stage in stages]
-        slots = [slot_columns(stage, columns, s) for stage, s in zip(stages, states, strict=True)]
+        given = zip(stages, states, flags, strict=True)
+        slots = [slot_columns(stage, columns, s, flag) for stage, s, flag in given]
         live = [i for i, g in enumerate(columns.g) if g is not None]
         kinds, rows = [], []
-        for stage, own, flag in zip(stages, slots, flags, strict=True):
-            check_slots(stage, own, flag, columns)
         for i in live:
             members = tuple(m for m, flag in enumerate(flags) if flag[i])
             own = [
@@ -243,32 +242,3 @@ def chosen(stage: Stage, columns: Columns) -> list[bool]:
     tree = columns.updates if columns.params is None else columns.params
     flags = columns.column(select(stage.body.where, tree))
     return [alive and flag is True for alive, flag in zip(live, flags, strict=True)]
-
-
-def slot_columns(stage: Stage, columns: Columns, state: State) -> SlotColumns:
-    """The leaves of each slot, in the order of declaration."""
-    own = [k for k in stage.body.slots if k in state]  # jit sorts the names in a state
-    return {k: columns.slot(stage.name, k, state[k], stage.body.slots[k]) for k in own}
-
-
-def check_slots(
-    stage: Stage,
-    slots: SlotColumns,
-    flags: list[bool],
-    columns: Columns,
-    shape_of: Callable[[Slot, int], Shape | None] | None = None,
-) -> None:
-    """Check the shapes of the chosen leaves' slots.
-
-    ``shape_of`` gives them by place, if leaves of one shape have slots of several.
-    """
-    for name, column in slots.items():
-        slot, known = stage.body.slots[name], {}
-        for i, (g, own) in enumerate(zip(columns.g, column, strict=True)):
-            if not flags[i]:
-                continue
-            if g.shape not in known:
-                known[g.shape] = slot.shape(g.shape) if shape_of is None else None
-            expected = known[g.shape] if shape_of is None else shape_of(slot, i)
-            if getattr(own, "shape", None) != expected:
-                errors.refuse_slot(stage.name, name, columns.path(i), own, expected)

@@ -16,8 +16,9 @@ from gradchain.core.columns import Columns
 from gradchain.core.first_values import first_value, is_like_param, whole_shape
 from gradchain.core.folding import Fold, fold_of
 from gradchain.core.grams import pack, unpack
-from gradchain.core.lift import Lift, as_made, at_least, check_slots, chosen, slot_columns
+from gradchain.core.lift import Lift, as_made, at_least, chosen
 from gradchain.core.meshes import split_as, whole
+from gradchain.core.slot_columns import slot_columns
 from gradchain.core.slots import Slot, like_param
 from gradchain.core.stage import Body, Extra, Ran, Stage
 from gradchain.core.types import Params, Shape, State, Tree, Where
@@ -198,9 +199,17 @@ class PerMatrix(Lift):
         return None
 
     def stacks(self, folds: list[Fold | None], dtypes: list[jnp.dtype]) -> list[Stack]:
-        """The batches, and the leaves of each with their folds."""
+        """The batches, and the leaves of each with their folds.
+
+        Matrices are numbered from those of the longest sides on, which cost a rule the most.
+        """
         own = lambda batch: [(i, folds[i]) for i in batch.leaves]
-        return [Stack(self, batch, own(batch)) for batch in self.batches(folds, dtypes)]
+        made = [Stack(self, batch, own(batch), 0) for batch in self.batches(folds, dtypes)]
+        first = 0
+        for stack in sorted(made, key=lambda stack: -sum(n**3 for n in stack.batch.matrix)):
+            stack.first = first
+            first += stack.number
+        return made
 
     @classmethod
     def run(
@@ -212,20 +221,19 @@ class PerMatrix(Lift):
     ) -> Ran:
         """See ``Body``."""
         (stage,), (state,) = stages, states
-        flags, slots = chosen(stage, columns), slot_columns(stage, columns, state)
+        flags = chosen(stage, columns)
         folds = stage.body.folds(columns.updates, columns.g, flags)
         shape_of = lambda slot, i: slot_shape(slot, columns.g[i].shape, folds[i])
-        check_slots(stage, slots, flags, columns, shape_of)
+        slots = slot_columns(stage, columns, state, flags, shape_of)
         columns = columns.with_g(list(columns.g))
         dtypes = [dtype_of(g, p) for g, p in zip(columns.g, columns.p, strict=True)]
-        first, last = 0, None
+        last = None
         stacks = stage.body.stacks(folds, dtypes)
         beside = trees_beside(stage, columns, flags, extra, sum(stack.number for stack in stacks))
         for stack in stacks:
             body = stage.in_precision_of(stack.batch.dtype)
-            run = Running(body, stack.batch, stack.leaves, stage, beside)
-            last = run.update(columns, slots, extra, first, last)
-            first += run.number
+            run = Running(body, stack.batch, stack.leaves, stack.first, stage, beside)
+            last = run.update(columns, slots, extra, last)
         return columns, [{k: columns.tree(v) for k, v in slots.items()}]
 
 
@@ -251,11 +259,19 @@ def slot_shape(slot: Slot, param: Shape, fold: Fold | None) -> Shape | None:
 
 @dataclass
 class Stack:
-    """The matrices of one batch's leaves, in one array."""
+    """The matrices of one batch's leaves, in one array.
+
+    Attributes:
+        body: the lifted rule.
+        batch: the batch.
+        leaves: the place of each leaf, and its fold.
+        first: the number of the first matrix among all.
+    """
 
     body: PerMatrix
     batch: Batch
     leaves: list[tuple[int, Fold]]
+    first: int
 
     def __post_init__(self):
         self.counts = [fold.count for _, fold in self.leaves]
@@ -266,9 +282,10 @@ class Stack:
         """How many matrices there are."""
         return sum(self.counts)
 
-    def places(self, first: int) -> np.ndarray:
-        """The number of each matrix among all, counted from ``first``."""
-        return first + np.arange(self.number, dtype=np.int32)
+    @property
+    def places(self) -> np.ndarray:
+        """The number of each matrix among all."""
+        return self.first + np.arange(self.number, dtype=np.int32)
 
     def holds(self, column: list[Leaf]) -> bool:
         """Whether there are parameters, or such matrices have a slot."""
@@ -327,7 +344,6 @@ class Running(Stack):
         columns: Columns,
         slots: dict[str, list[Any]],
         extra: dict[str, Any],
-        first: int,
         last: jax.Array | None,
     ) -> jax.Array:
         """Replace updates and slots in their columns.
@@ -336,7 +352,6 @@ class Running(Stack):
             columns: updates and parameters.
             slots: the leaves of each slot.
             extra: the extra arguments.
-            first: the number of matrices in batches before.
             last: an update of the batch before, for which this one waits if it decomposes.
 
         Returns:
@@ -354,7 +369,7 @@ class Running(Stack):
         given = {"g": u, "s": old, "p": p}
         further = {k: self.stack(x, like_param).astype(dtype) for k, x in self.beside.items()}
         given["beside"] = further
-        given["place"] = self.places(first)
+        given["place"] = self.places
         sides = [fold.matrix for _, fold in self.leaves]
         given["sides"] = np.repeat(sides, self.counts, axis=0)
         made, new = self.body.call(stage, dtype, extra, **given)

@@ -39,6 +39,8 @@ from gradchain.tree.random import normal_like, step_key
 FITS = ("momentum", "gradient", "hessian")
 #: The damping of the authors: the root of float32's precision.
 DAMPING = 2.0**-11.5
+#: How often factors act on an update; see ``scale_by_psgd_kron``.
+APPLICATIONS = {"twice": factors.precondition, "once": factors.act}
 
 
 @transform(roles="adaptive momentum")
@@ -51,6 +53,7 @@ def scale_by_psgd_kron(
     *,
     form: str = "triangular",
     fit_to: str = "momentum",
+    apply: str = "twice",
     init_scale: Positive | None = None,
     max_rms: Limit = 1.1,
     damping: NonNegative = DAMPING,
@@ -97,6 +100,9 @@ def scale_by_psgd_kron(
         form: ``"triangular"``, ``"quad"`` or ``"procrustes"``.
         fit_to: whether factors are fitted to the ``"momentum"``, to the ``"gradient"`` or to
             products with the ``"hessian"``.
+        apply: whether factors act ``"twice"``, as in the formula, or ``"once"``, :math:`Q_r \hat m
+            Q_c^T`: by the root of the preconditioner, as QSGD does with ``"procrustes"``. A
+            gradient of 100 times the size then makes an update of 10 times, up to ``max_rms``.
         init_scale: of the first preconditioner, a multiple of the identity; by default one over
             the root mean square of the first gradient, or product, that is not zero.
         max_rms: the largest root mean square of an update.
@@ -107,12 +113,13 @@ def scale_by_psgd_kron(
         fold: how leaves are seen as matrices; see ``gc.matrixwise``.
 
     Raises:
-        ValueError: if ``form``, ``fit_to`` or ``memory_save_mode`` is not known.
+        ValueError: if ``form``, ``fit_to``, ``apply`` or ``memory_save_mode`` is not known.
         TypeError: if ``update`` is called without the function that ``"hessian"`` needs.
 
     Source: Li, "Preconditioned Stochastic Gradient Descent", 2015,
     https://arxiv.org/abs/1512.04202; Li, "Stochastic Hessian Fittings with Lie Groups", 2024,
-    https://arxiv.org/abs/2402.11858
+    https://arxiv.org/abs/2402.11858; QSGD: HeavyBall, 2026,
+    https://github.com/HomebrewML/HeavyBall
 
     Example:
         >>> tx = scale_by_psgd_kron()
@@ -120,9 +127,10 @@ def scale_by_psgd_kron(
         >>> state["rows"].shape, state["columns"].shape  # triangles
         ((36,), (10,))
     """
-    _check(form, fit_to, memory_save_mode)
+    _check(form, fit_to, apply, memory_save_mode)
     layout = factors.Layout(form, memory_save_mode, max_size_triangular)
     fit = Fit(layout, preconditioner_rate, bound_decay, damping, init_scale, seed)
+    preconditioned = APPLICATIONS[apply]
 
     def rule(g, s, t, count, place, beside):
         mu = ema(g, s["mu"], b1)
@@ -130,7 +138,8 @@ def scale_by_psgd_kron(
         old = {name: value for name, value in s.items() if name != "mu"}
         parts = beside or {"x": mean if fit_to == "momentum" else g}
         new = refresh.apply(lambda parts: fit.of(parts, count), parts | old, old, count, place)
-        return _bounded(layout.open(new, g.shape[1:]), mean, max_rms), {"mu": mu} | new
+        q = layout.open(new, g.shape[1:])
+        return _bounded(lambda x: preconditioned(q, x), mean, max_rms), {"mu": mu} | new
 
     def pairs(p, count, place, value_fn, key=None):
         key, none = step_key(seed, count, key), map_leaves(jnp.zeros_like, p)
@@ -138,20 +147,16 @@ def scale_by_psgd_kron(
         old = {"probe": none, "x": none}
         return refresh.apply_to_trees(fresh, {"p": p}, old, count, place)
 
-    return matrixwise(
-        rule,
-        matrices_in(where),
-        fold,
-        decomposes=True,
-        beside=pairs if fit_to == "hessian" else None,
-        **_slots(layout),
-    )
+    beside = pairs if fit_to == "hessian" else None
+    slots: dict[str, Any] = _slots(layout) | refresh.slots
+    return matrixwise(rule, matrices_in(where), fold, decomposes=True, beside=beside, **slots)
 
 
-def _check(form: str, fit_to: str, mode: str | None) -> None:
+def _check(form: str, fit_to: str, apply: str, mode: str | None) -> None:
     """Refuse names that are not known."""
     check_one_of("scale_by_psgd_kron", factors.FORMS, form=form)
     check_one_of("scale_by_psgd_kron", FITS, fit_to=fit_to)
+    check_one_of("scale_by_psgd_kron", APPLICATIONS, apply=apply)
     if mode is not None:
         check_one_of("scale_by_psgd_kron", factors.MODES, memory_save_mode=mode)
 
@@ -246,10 +251,12 @@ def hessian_pair(
     return {"probe": noise, "x": map_leaves(lambda x: jnp.where(is_finite, x, 0), product)}
 
 
-def _bounded(q: factors.Pair, x: jax.Array, max_rms: float | jax.Array) -> jax.Array:
+def _bounded(
+    function: Callable[[jax.Array], jax.Array], x: jax.Array, max_rms: float | jax.Array
+) -> jax.Array:
     """Preconditioned matrices, shortened to a root mean square."""
     limit = max_rms * math.sqrt(x.shape[-2] * x.shape[-1])
-    return factors.shortened(lambda y: factors.precondition(q, y), x, limit)
+    return factors.shortened(function, x, limit)
 
 
 @recipe
@@ -264,6 +271,7 @@ def psgd_kron(
     *,
     form: str = "triangular",
     fit_to: str = "momentum",
+    apply: str = "twice",
     init_scale: Positive | None = None,
     max_rms: Limit = 1.1,
     damping: NonNegative = DAMPING,
@@ -287,6 +295,7 @@ def psgd_kron(
         max_size_triangular: a longer side has a diagonal.
         form: ``"triangular"``, ``"quad"`` or ``"procrustes"``.
         fit_to: ``"momentum"``, ``"gradient"``, or ``"hessian"``, from ``value_fn=``.
+        apply: whether factors act ``"twice"`` or, as in QSGD, ``"once"``.
         init_scale: of the first preconditioner.
         max_rms: the largest root mean square of an update.
         damping: the share of noise in what factors are fitted to.
@@ -312,6 +321,7 @@ def psgd_kron(
         max_size_triangular,
         form=form,
         fit_to=fit_to,
+        apply=apply,
         init_scale=init_scale,
         max_rms=max_rms,
         damping=damping,

@@ -47,6 +47,7 @@ class PsgdKron(Twin):
     form: str = "triangular"
     fit_to: str = "momentum"
     diagonal: bool = False
+    once: bool = False
     b1: float = 0.9
     preconditioner_rate: float = 0.1
     max_rms: float = 1.1
@@ -81,7 +82,8 @@ class PsgdKron(Twin):
             self.fit(k, h, v)
         if k not in self.q:
             return np.zeros_like(x)
-        u = self.preconditioned(k, x)
+        left, right = self.q[k]
+        u = left @ x @ right.T if self.once else self.preconditioned(k, x)
         rms = np.sqrt(np.mean(np.abs(u) ** 2))
         return u * min(1, self.max_rms / rms) if rms else u
 
@@ -213,6 +215,14 @@ ROWS = [
         extra={"value_fn": bowl},
         tolerance=FITTED,
         float64=DRAWN,
+        reasons=CONSTANT,
+    ),
+    Row(
+        "scale_by_psgd_kron-once",
+        lambda: gc.scale_by_psgd_kron(form="procrustes", apply="once"),
+        lambda: PsgdKron(form="procrustes", once=True),
+        tolerance=FITTED,
+        float64=1e-9,
         reasons=CONSTANT,
     ),
     Row(
