@@ -123,6 +123,10 @@ from gradchain.optimizers.matrix.soap import scale_by_soap as scale_by_soap, soa
 from gradchain.optimizers.matrix.spectral_descent import polargrad as polargrad
 from gradchain.optimizers.matrix.spectral_descent import scale_by_polargrad as scale_by_polargrad
 from gradchain.optimizers.matrix.spectral_descent import spectral_descent as spectral_descent
+from gradchain.optimizers.matrix.spectral_sphere import (
+    scale_by_spectral_sphere as scale_by_spectral_sphere,
+    spectral_sphere as spectral_sphere,
+)
 from gradchain.optimizers.matrix.splus import scale_by_mean_side as scale_by_mean_side
 from gradchain.optimizers.matrix.splus import scale_by_splus as scale_by_splus, splus as splus
 from gradchain.optimizers.momo import momo as momo, momo_adam as momo_adam
@@ -143,6 +147,8 @@ from gradchain.optimizers.padam import padam as padam, scale_by_padam as scale_b
 from gradchain.optimizers.polyak_sgd import polyak_sgd as polyak_sgd
 from gradchain.optimizers.polyak_sgd import scale_by_polyak as scale_by_polyak
 from gradchain.optimizers.prodigy import prodigy as prodigy, scale_by_prodigy as scale_by_prodigy
+from gradchain.optimizers.psgd_lra import psgd_lra as psgd_lra
+from gradchain.optimizers.psgd_lra import scale_by_psgd_lra as scale_by_psgd_lra
 from gradchain.optimizers.qhadam import qhadam as qhadam, scale_by_qhadam as scale_by_qhadam
 from gradchain.optimizers.qhm import qhm as qhm, scale_by_qhm as scale_by_qhm
 from gradchain.optimizers.radam import radam as radam, scale_by_radam as scale_by_radam

@@ -7,7 +7,6 @@ a pytree whose leaves are its float hyperparameters, and is changed with ``repla
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from gradchain.core.advice import hints
 from gradchain.core.call_leaves import as_number, as_seen, identity
 from gradchain.core.errors import quote
 from gradchain.core.factory import FACTORIES, Factory
+from gradchain.core.printing import text, written
 from gradchain.core.ranges import Hyper as Hyper
 
 _CONTAINERS = (dict, list, tuple)  # which an argument may be, with hyperparameters in it
@@ -75,25 +75,13 @@ class Call:
         jax.tree_util.register_pytree_with_keys(cls, _with_keys, _unflatten(cls), _flatten)
 
     def __repr__(self) -> str:
-        return f"{self.factory.name}({', '.join(self._printed(_text))})" + self._suffix()
+        return f"{self.factory.name}({', '.join(written(self, text))})" + self._suffix()
 
     def __str__(self) -> str:
         if len(line := repr(self)) <= 100:
             return line
-        lines = ",\n".join(self._printed(lambda x: str(x) if is_call(x) else _text(x)))
+        lines = ",\n".join(written(self, lambda x: str(x) if is_call(x) else text(x)))
         return f"{self.factory.name}(\n{textwrap.indent(lines, '    ')},\n)" + self._suffix()
-
-    def _printed(self, text: Callable[[Any], str]) -> list[str]:
-        """Each argument as it is written in the call."""
-        parts = []
-        for name, value in self.arguments.items():
-            if self.factory.is_spread(name):
-                parts += map(text, value)
-            elif self.factory.is_open(name):
-                parts += _by_name(value, text)
-            else:
-                parts.append(f"{name}={text(value)}")
-        return parts
 
     def _suffix(self) -> str:
         return f".named({self.name!r})" if self.name else ""
@@ -159,23 +147,6 @@ def _is_dynamic(x: Any) -> bool:
 
 def _remake(factory: str, arguments: dict[str, Any], name: str | None) -> Any:
     return FACTORIES[factory].kind.of(FACTORIES[factory], arguments, name)
-
-
-def _by_name(values: dict[str, Any], text: Callable[[Any], str]) -> list[str]:
-    """Arguments of any name, those that Python cannot spell in a dict."""
-    plain = [f"{k}={text(v)}" for k, v in values.items() if k.isidentifier()]
-    others = ", ".join(f"{k!r}: {text(v)}" for k, v in values.items() if not k.isidentifier())
-    return [*plain, *([f"**{{{others}}}"] if others else [])]
-
-
-def _text(x: Any) -> str:
-    if isinstance(x, float) and not math.isfinite(x):
-        return f"float('{x}')"
-    if type(x) is tuple:
-        return f"({', '.join(map(_text, x))}{',' * (len(x) == 1)})"
-    if type(x) is dict:
-        return f"{{{', '.join(f'{k!r}: {_text(v)}' for k, v in x.items())}}}"
-    return repr(x)
 
 
 @jax.tree_util.register_static

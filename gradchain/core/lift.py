@@ -25,28 +25,27 @@ import functools
 import inspect
 import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from gradchain.core import errors
 from gradchain.core.apply import added
 from gradchain.core.columns import Columns
 from gradchain.core.first_values import first_value
+from gradchain.core.slot_columns import slot_columns
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage
-from gradchain.core.stored import Stored
-from gradchain.core.types import Params, Shape, State, Where
-from gradchain.numerics.arithmetic import cast, compute_dtype, real_dtype, unknown_zero
+from gradchain.core.stored import Stored, one_by_one, way_kept
+from gradchain.core.types import Params, State, Where
+from gradchain.numerics.arithmetic import cast, compute_dtype, real_dtype
 from gradchain.numerics.counting import step_of
 from gradchain.tree.mapping import map_rows
 from gradchain.tree.selecting import keep_leaves, select
 
-SlotColumns: TypeAlias = dict[str, list[Any]]  # the leaves of slots, by name
 #: A rule is given these by name; other names are extra arguments.
-GIVEN = frozenset({"g", "s", "p", "t", "count", "dtypes", "place", "sides"})
+GIVEN = frozenset({"g", "s", "p", "t", "count", "dtypes", "place", "sides", "beside"})
 
 
 def elementwise(rule: Callable[..., Any], where: Where | None = None, **slots: Slot) -> Body:
@@ -151,10 +150,7 @@ def at_least(x: Any, real: jnp.dtype) -> Any:
 
 
 def as_made(stage: Stage, name: str, new: Any, old: Any, dtype: Any) -> Any:
-    """A rule's result in ``dtype``, if its shape fits.
-
-    It is kept as the old one is.
-    """
+    """A rule's result in ``dtype``, kept as the old, if it fits."""
     if jnp.shape(new) != old.shape:
         raise ValueError(
             f"{stage.name}: the rule made {name} of shape {jnp.shape(new)} from one of {old.shape}."
@@ -182,7 +178,7 @@ class Kind(NamedTuple):
     @classmethod
     def of(cls, members: tuple[int, ...], leaf: Leaf) -> Kind:
         """The kind of a leaf."""
-        slots = tuple(tuple((k, _way_kept(x)) for k, x in own.items()) for own in leaf.slots)
+        slots = tuple(tuple((k, way_kept(x)) for k, x in own.items()) for own in leaf.slots)
         return cls(members, leaf.p is not None, slots)
 
     def pack(self, leaf: Leaf) -> tuple[jax.Array, ...]:
@@ -197,17 +193,9 @@ class Kind(NamedTuple):
         """The leaf whose arrays stand in a row."""
         arrays = iter(row)
         g, p = next(arrays), next(arrays) if with_param else None
-        one = lambda way: (
-            next(arrays)
-            if way is None
-            else way.unflatten(itertools.islice(arrays, way.num_leaves))
-        )
+        some = lambda way: way.unflatten(itertools.islice(arrays, way.num_leaves))
+        one = lambda way: next(arrays) if way is None else some(way)
         return Leaf(g, p, [{name: one(way) for name, way in slots} for slots in self.slots])
-
-
-def _way_kept(x: Any) -> Any:
-    """The structure of what is kept; ``None`` of an array."""
-    return jax.tree.structure(x) if isinstance(x, Stored) else None
 
 
 class PerLeaf(Lift):
@@ -219,11 +207,10 @@ class PerLeaf(Lift):
     def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
         """See ``Body``."""
         flags = [chosen(stage, columns) for stage in stages]
-        slots = [slot_columns(stage, columns, s) for stage, s in zip(stages, states, strict=True)]
+        given = zip(stages, states, flags, strict=True)
+        slots = [slot_columns(stage, columns, s, flag) for stage, s, flag in given]
         live = [i for i, g in enumerate(columns.g) if g is not None]
         kinds, rows = [], []
-        for stage, own, flag in zip(stages, slots, flags, strict=True):
-            check_slots(stage, own, flag, columns)
         for i in live:
             members = tuple(m for m, flag in enumerate(flags) if flag[i])
             own = [
@@ -234,9 +221,7 @@ class PerLeaf(Lift):
             kinds.append(Kind.of(members, leaf))
             rows.append(kinds[-1].pack(leaf))
 
-        is_kept = any(
-            isinstance(x, Stored) for s in slots for column in s.values() for x in column
-        )
+        is_kept = any(way for kind in kinds for own in kind.slots for _, way in own)
         # In the same breath, so that updates of all leaves never stand beside each other.
         adds = columns.adds and is_kept and all(columns.p[i] is not None for i in live)
 
@@ -247,11 +232,8 @@ class PerLeaf(Lift):
                 new = new._replace(g=added(leaf.p, new.g))
             return list(kind.pack(new))
 
-        def each(kind: Kind, turns: jax.Array, *row: jax.Array) -> list[jax.Array]:
-            make = functools.partial(through_all, kind)
-            return _by_itself(make, turns, row, 1 + kind.has_param, adds)
-
-        made = _one_by_one(each, kinds, rows) if is_kept else map_rows(through_all, kinds, rows)
+        run = functools.partial(one_by_one, adds=adds) if is_kept else map_rows
+        made = run(through_all, kinds, rows)
         g = list(columns.g)
         for i, kind, row in zip(live, kinds, made, strict=True):
             leaf = kind.unpack(row, with_param=False)
@@ -261,53 +243,6 @@ class PerLeaf(Lift):
                     slots[m][name][i] = new
         columns = dataclasses.replace(columns, g=g, is_sum=adds)
         return columns, [{k: columns.tree(v) for k, v in s.items()} for s in slots]
-
-
-def _one_by_one(each: Callable[..., Any], kinds: list[Kind], rows: list[Any]) -> list[Any]:
-    """The results for rows, each after the last."""
-    call = jax.jit(each, static_argnums=0, inline=True)
-    out, turns = [], jnp.ones((), jnp.int32)
-    if rows and rows[0][0].size:
-        turns = 1 + unknown_zero(rows[0][0])
-    for kind, row in zip(kinds, rows, strict=True):
-        out.append(call(kind, turns, *row))
-        if out[-1][0].size:
-            turns = 1 + unknown_zero(out[-1][0])
-    return out
-
-
-def _by_itself(
-    make: Callable[..., list[jax.Array]],
-    turns: jax.Array,
-    row: tuple[jax.Array, ...],
-    first: int,
-    adds: bool,
-) -> list[jax.Array]:
-    """What ``make`` makes of a row, at a time of its own.
-
-    Slots that are kept in few bytes are wide while a rule works on them. The compiler of the CPU
-    does that for all leaves at once, which takes what was saved; a loop of one turn stops it.
-
-    Args:
-        make: a function of a row; it returns the new update, or parameter, and slots.
-        row: the gradient, perhaps the parameter, and the arrays of slots.
-        first: the place of the first of these.
-        adds: whether a new parameter is made.
-    """
-    if not row[0].size:
-        return make(*row)
-
-    def in_a_loop(*row):
-        def turn(i, made):
-            g = row[0] + jnp.minimum(i, 0).astype(row[0].dtype)  # else it is worked on before
-            params = made[:1] if adds else row[1:first]
-            return make(g, *params, *made[1:])
-
-        made = jax.eval_shape(make, *row)[0]
-        start = row[1] if adds else jnp.zeros(made.shape, made.dtype)
-        return lax.fori_loop(0, turns, turn, [start, *row[first:]])
-
-    return lax.platform_dependent(*row, cpu=in_a_loop, default=make)
 
 
 def through(stages: list[Stage], leaf: Leaf, extra: Extra) -> Leaf:
@@ -334,32 +269,3 @@ def chosen(stage: Stage, columns: Columns) -> list[bool]:
     tree = columns.updates if columns.params is None else columns.params
     flags = columns.column(select(stage.body.where, tree))
     return [alive and flag is True for alive, flag in zip(live, flags, strict=True)]
-
-
-def slot_columns(stage: Stage, columns: Columns, state: State) -> SlotColumns:
-    """The leaves of each slot, in the order of declaration."""
-    own = [k for k in stage.body.slots if k in state]  # jit sorts the names in a state
-    return {k: columns.slot(stage.name, k, state[k], stage.body.slots[k]) for k in own}
-
-
-def check_slots(
-    stage: Stage,
-    slots: SlotColumns,
-    flags: list[bool],
-    columns: Columns,
-    shape_of: Callable[[Slot, int], Shape | None] | None = None,
-) -> None:
-    """Check the shapes of the chosen leaves' slots.
-
-    ``shape_of`` gives them by place, if leaves of one shape have slots of several.
-    """
-    for name, column in slots.items():
-        slot, known = stage.body.slots[name], {}
-        for i, (g, own) in enumerate(zip(columns.g, column, strict=True)):
-            if not flags[i] or (slot.narrow and own is None):
-                continue
-            if g.shape not in known:
-                known[g.shape] = slot.shape(g.shape) if shape_of is None else None
-            expected = known[g.shape] if shape_of is None else shape_of(slot, i)
-            if getattr(own, "shape", None) != expected:
-                errors.refuse_slot(stage.name, name, columns.path(i), own, expected)

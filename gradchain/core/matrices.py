@@ -10,16 +10,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, PartitionSpec
 
+from gradchain.core.beside import trees_beside
 from gradchain.core.columns import Columns
 from gradchain.core.first_values import first_value, is_like_param, whole_shape
 from gradchain.core.folding import Fold, fold_of
 from gradchain.core.grams import pack, unpack
-from gradchain.core.lift import Lift, as_made, at_least, check_slots, chosen, slot_columns
+from gradchain.core.lift import Lift, as_made, at_least, chosen
+from gradchain.core.meshes import split_as, whole
+from gradchain.core.slot_columns import slot_columns
 from gradchain.core.slots import Slot, like_param
 from gradchain.core.stage import Body, Extra, Ran, Stage
-from gradchain.core.stored import is_stored
 from gradchain.core.types import Params, Shape, State, Tree, Where
 from gradchain.numerics.arithmetic import compute_dtype, in_turn, real_dtype
 from gradchain.tree.paths import Leaf, flatten, named_leaves
@@ -34,6 +35,7 @@ def matrixwise(
     twins: bool = False,
     pad: float = 0.0,
     decomposes: bool = False,
+    beside: Callable[..., dict[str, Tree]] | None = None,
     **slots: Slot,
 ) -> Body:
     """Lift a rule on a batch ``(k, m, n)`` of matrices.
@@ -54,6 +56,9 @@ def matrixwise(
         pad: matrices that rows and columns of zeros bring to a larger shape join its batch, if no
             more than this share of the batch's matrix is zeros. Zeros must not change the update.
         decomposes: whether the rule has decompositions: then one batch waits for the other.
+        beside: a function that makes further trees like the parameters, by name. It names what it
+            wants as a rule does, trees instead of batches, and ``place`` of all matrices; the rule
+            names ``beside``, a dict of the batches of these trees.
         slots: as for ``elementwise``; slots have the shape that they declare for one matrix.
 
     Raises:
@@ -68,6 +73,7 @@ def matrixwise(
         pad,
         decomposes,
         slots,
+        beside,
     )
 
 
@@ -91,9 +97,14 @@ class PerMatrix(Lift):
         pad: float,
         decomposes: bool,
         slots: dict[str, Slot],
+        beside: Callable[..., dict[str, Tree]] | None = None,
     ):
         super().__init__("matrix", rule, where, slots)
         self.fold, self.twins, self.pad, self.decomposes = fold, twins, pad, decomposes
+        self.beside = None if beside is None else Lift("tree", beside, None, {})
+        if self.beside is not None:
+            self.extras |= self.beside.extras
+            self.needs_step |= self.beside.needs_step
 
     def init(self, params: Params) -> State:
         """See ``Body``."""
@@ -188,9 +199,17 @@ class PerMatrix(Lift):
         return None
 
     def stacks(self, folds: list[Fold | None], dtypes: list[jnp.dtype]) -> list[Stack]:
-        """The batches, and the leaves of each with their folds."""
+        """The batches, and the leaves of each with their folds.
+
+        Matrices are numbered from those of the longest sides on, which cost a rule the most.
+        """
         own = lambda batch: [(i, folds[i]) for i in batch.leaves]
-        return [Stack(self, batch, own(batch)) for batch in self.batches(folds, dtypes)]
+        made = [Stack(self, batch, own(batch), 0) for batch in self.batches(folds, dtypes)]
+        first = 0
+        for stack in sorted(made, key=lambda stack: -sum(n**3 for n in stack.batch.matrix)):
+            stack.first = first
+            first += stack.number
+        return made
 
     @classmethod
     def run(
@@ -202,18 +221,19 @@ class PerMatrix(Lift):
     ) -> Ran:
         """See ``Body``."""
         (stage,), (state,) = stages, states
-        flags, slots = chosen(stage, columns), slot_columns(stage, columns, state)
+        flags = chosen(stage, columns)
         folds = stage.body.folds(columns.updates, columns.g, flags)
         shape_of = lambda slot, i: slot_shape(slot, columns.g[i].shape, folds[i])
-        check_slots(stage, slots, flags, columns, shape_of)
+        slots = slot_columns(stage, columns, state, flags, shape_of)
         columns = columns.with_g(list(columns.g))
         dtypes = [dtype_of(g, p) for g, p in zip(columns.g, columns.p, strict=True)]
-        first, last = 0, None
-        for stack in stage.body.stacks(folds, dtypes):
+        last = None
+        stacks = stage.body.stacks(folds, dtypes)
+        beside = trees_beside(stage, columns, flags, extra, sum(stack.number for stack in stacks))
+        for stack in stacks:
             body = stage.in_precision_of(stack.batch.dtype)
-            run = Running(body, stack.batch, stack.leaves, stage)
-            last = run.update(columns, slots, extra, first, last)
-            first += run.number
+            run = Running(body, stack.batch, stack.leaves, stack.first, stage, beside)
+            last = run.update(columns, slots, extra, last)
         return columns, [{k: columns.tree(v) for k, v in slots.items()}]
 
 
@@ -239,11 +259,19 @@ def slot_shape(slot: Slot, param: Shape, fold: Fold | None) -> Shape | None:
 
 @dataclass
 class Stack:
-    """The matrices of one batch's leaves, in one array."""
+    """The matrices of one batch's leaves, in one array.
+
+    Attributes:
+        body: the lifted rule.
+        batch: the batch.
+        leaves: the place of each leaf, and its fold.
+        first: the number of the first matrix among all.
+    """
 
     body: PerMatrix
     batch: Batch
     leaves: list[tuple[int, Fold]]
+    first: int
 
     def __post_init__(self):
         self.counts = [fold.count for _, fold in self.leaves]
@@ -254,9 +282,10 @@ class Stack:
         """How many matrices there are."""
         return sum(self.counts)
 
-    def places(self, first: int) -> np.ndarray:
-        """The number of each matrix among all, counted from ``first``."""
-        return first + np.arange(self.number, dtype=np.int32)
+    @property
+    def places(self) -> np.ndarray:
+        """The number of each matrix among all."""
+        return self.first + np.arange(self.number, dtype=np.int32)
 
     def holds(self, column: list[Leaf]) -> bool:
         """Whether there are parameters, or such matrices have a slot."""
@@ -268,14 +297,14 @@ class Stack:
         parts = []
         for i, fold in self.leaves:
             x = at_least(column[i], real)
-            parts.append(self.open(_whole(x), fold, kind))
+            parts.append(self.open(whole(x), fold, kind))
         return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
 
     def put_back(self, column: list[Leaf], kind: Slot, made: jax.Array) -> None:
         """Replace the leaves of a column."""
         parts = jnp.split(made, self.cuts) if self.cuts else [made]
         for (i, fold), part in zip(self.leaves, parts, strict=True):
-            column[i] = _split_as(self.close(part, fold, kind), column[i])
+            column[i] = split_as(self.close(part, fold, kind), column[i])
 
     def open(self, x: jax.Array, fold: Fold, kind: Slot) -> jax.Array:
         """The part of a batch that one leaf has."""
@@ -308,13 +337,13 @@ class Running(Stack):
     """
 
     stage: Stage
+    beside: dict[str, list[Leaf]]
 
     def update(
         self,
         columns: Columns,
         slots: dict[str, list[Any]],
         extra: dict[str, Any],
-        first: int,
         last: jax.Array | None,
     ) -> jax.Array:
         """Replace updates and slots in their columns.
@@ -323,7 +352,6 @@ class Running(Stack):
             columns: updates and parameters.
             slots: the leaves of each slot.
             extra: the extra arguments.
-            first: the number of matrices in batches before.
             last: an update of the batch before, for which this one waits if it decomposes.
 
         Returns:
@@ -339,7 +367,9 @@ class Running(Stack):
         }
         p = self.stack(columns.p, like_param).astype(dtype) if self.holds(columns.p) else None
         given = {"g": u, "s": old, "p": p}
-        given["place"] = self.places(first)
+        further = {k: self.stack(x, like_param).astype(dtype) for k, x in self.beside.items()}
+        given["beside"] = further
+        given["place"] = self.places
         sides = [fold.matrix for _, fold in self.leaves]
         given["sides"] = np.repeat(sides, self.counts, axis=0)
         made, new = self.body.call(stage, dtype, extra, **given)
@@ -348,34 +378,6 @@ class Running(Stack):
             fits = as_made(stage, f"slot {k!r}", new[k], x, x.dtype)
             self.put_back(slots[k], kinds[k], fits)
         return made
-
-
-def _whole(x: jax.Array) -> jax.Array:
-    """An array that no explicit axis of a mesh splits."""
-    spec = _explicit(x)
-    if spec is None:
-        return x
-    return jax.sharding.reshard(x, PartitionSpec(*[None] * x.ndim))
-
-
-def _split_as(x: jax.Array, old: Any) -> Any:
-    """An array split, kept, and of the dtype, as another."""
-    if is_stored(old):
-        return old.of(x.astype(old.dtype))
-    x, spec = x.astype(old.dtype), _explicit(old)
-    return x if spec is None else jax.sharding.reshard(x, spec)
-
-
-def _explicit(x: jax.Array) -> PartitionSpec | None:
-    """How explicit axes of a mesh split an array.
-
-    ``None``: none does.
-    """
-    sharding: Any = getattr(jax.typeof(x), "sharding", None)
-    mesh = getattr(sharding, "mesh", None)
-    if mesh is None or AxisType.Explicit not in getattr(mesh, "axis_types", ()):
-        return None
-    return sharding.spec if any(part is not None for part in sharding.spec) else None
 
 
 def _check_is_matrix(path: str, leaf: Leaf) -> None:

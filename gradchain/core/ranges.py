@@ -121,6 +121,7 @@ class ArgumentKind:
         is_row: whether it takes several, in a tuple, a list or a dict.
         is_tree: whether it takes numbers and arrays in any containers.
         takes_others: whether it takes other things too, for example a string or a function.
+        takes_schedule: whether a function of the step may stand for its whole number.
         may_be_none: whether ``None`` leaves it out.
         range: the range of its numbers; ``None`` if it takes none.
         keys: what the keys of its dict are, ``"int"`` or ``"str"``; empty for any.
@@ -137,6 +138,7 @@ class ArgumentKind:
     is_row: bool
     is_tree: bool
     takes_others: bool
+    takes_schedule: bool
     may_be_none: bool
     range: Range | None
     keys: str = ""
@@ -146,7 +148,8 @@ class ArgumentKind:
     @classmethod
     def of(cls, annotation: object) -> ArgumentKind:
         """The kind that an annotation, or its text, says."""
-        return _kind(annotation if isinstance(annotation, str) else _text(annotation))
+        text = annotation.__name__ if isinstance(annotation, type) else repr(annotation)
+        return _kind(annotation if isinstance(annotation, str) else text)
 
     @property
     def has_whole_keys(self) -> bool:
@@ -283,7 +286,7 @@ class ArgumentKind:
             return not isinstance(value, bool)
         if is_traced([value]) and not self.is_hyper:
             return not self.is_static
-        if self.is_hyper and callable(value):
+        if (self.is_hyper or self.takes_schedule) and callable(value):
             return True
         if not (isinstance(value, jax.Array | np.ndarray) and is_number(value)):
             return False
@@ -298,7 +301,8 @@ class ArgumentKind:
         if self.is_hyper:
             return "a number or a function of the step"
         arrays = ", an array or a tree of them" if self.is_tree else ""
-        return "an integer" if self.is_integer else f"a number{arrays}"
+        other = " or a function of the step" if self.takes_schedule else ""
+        return f"an integer{other}" if self.is_integer else f"a number{arrays}"
 
     def at(self, where: str, function: Callable[[Any], Any], step: Any) -> Any:
         """The number at a step, held in the range.
@@ -335,18 +339,23 @@ def _kind(text: str) -> ArgumentKind:
     is_integer = bool(words & _INTEGERS) and "float" not in words
     is_number = has_hyper or is_integer or interval is not None
     is_tree = is_number and words == {"Tree"}
-    takes_others = not (words <= _INTEGERS | _HYPERS | _NUMBERS | ROWS or is_tree)
+    takes_schedule = is_integer and not has_hyper and "StepFunction" in words
+    known = (
+        _INTEGERS | _HYPERS | _NUMBERS | ROWS | ({"StepFunction"} if takes_schedule else set())
+    )
+    takes_others = not (words <= known or is_tree)
     found = interval.group() if interval else named[0] if named else "[-inf, inf]"
     kind = ArgumentKind(
         is_hyper=has_hyper and not is_row,
         is_integer=is_integer,
-        is_count=is_integer and not (is_row or has_hyper or takes_others),
+        is_count=is_integer and not (is_row or has_hyper or takes_others or takes_schedule),
         is_bool=words == {"bool"} and not said.may_be_none,
         is_static=bool(words & _STATIC),
         is_text=words - ROWS == {"str"},
         is_row=is_row,
         is_tree=is_tree,
         takes_others=takes_others,
+        takes_schedule=takes_schedule,
         may_be_none=said.may_be_none,
         range=Range.of(found) if is_number else None,
         keys=said.keys,
@@ -388,7 +397,3 @@ def _whole(where: str, key: Any) -> Any:
     number = int(key) if isinstance(key, str) and key.isdecimal() else kind.admit(where, key)
     kind.check(where, number)
     return number
-
-
-def _text(annotation: object) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else repr(annotation)

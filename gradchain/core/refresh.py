@@ -7,7 +7,8 @@ steps, and of which matrices, they are found again; in all other steps nothing o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +18,19 @@ from jax import lax
 from gradchain.core.call import Call
 from gradchain.core.factory import decorator
 from gradchain.core.ranges import Fraction, Limit, NonNegativeInt, Positive, PositiveInt
-from gradchain.numerics.counting import remainder
+from gradchain.core.renewal import (
+    Parts as Parts,
+    Trees as Trees,
+    at_start as at_start,
+    in_one_turn,
+    one_by_one,
+)
+from gradchain.core.slots import shaped
+from gradchain.core.types import StepFunction
+from gradchain.numerics.counting import quotient, remainder
 
-Parts: TypeAlias = dict[str, jax.Array]
-"""Arrays by name, each with a first dimension that counts matrices."""
+PHASE = "phase"  # the slot of a policy that follows a schedule
+ONE = np.zeros(1, np.int32)
 
 
 class Refresh(Call):
@@ -34,22 +44,27 @@ class Refresh(Call):
         """Whether each matrix has its own turn."""
         return bool(self.arguments.get("staggered", True))
 
-    def due(
-        self, count: jax.Array, place: np.ndarray, stale: Callable[[], jax.Array]
-    ) -> jax.Array:
-        """Which matrices are due, or whether all are.
+    @property
+    def slots(self) -> dict[str, Any]:
+        """Slots of its own, which a rule declares.
 
-        Args:
-            count: the updates before this one.
-            place: the number of each matrix among all.
-            stale: a function that measures how stale each matrix is.
+        A schedule of the number of steps keeps its phase; all other policies keep nothing.
         """
+        is_scheduled = callable(self.arguments.get("steps"))
+        return {PHASE: shaped(lambda shape: ())(real=True)} if is_scheduled else {}
+
+    def due(self, now: Moment) -> jax.Array:
+        """Which matrices are due, or whether all are."""
         return self.factory.call(
-            self.arguments,
-            count,
-            place,
-            stale,
+            self.numbers(now.count),
+            now,
         )
+
+    def numbers(self, count: jax.Array) -> dict[str, Any]:
+        """The arguments, schedules at their values of now."""
+        own = self.factory
+        at = lambda k, v: own.kinds[k].at(f"{own.name}: {k}", v, count)
+        return {k: at(k, v) if callable(v) else v for k, v in self.arguments.items()}
 
     def apply(
         self,
@@ -70,147 +85,173 @@ class Refresh(Call):
         Args:
             fresh: from parts of some matrices to what is kept of them, under the names in ``old``.
             parts: all that ``fresh`` needs.
-            old: what is kept until now.
+            old: what is kept until now, and the policy's own ``slots``.
             count: the updates before this one.
             place: the number of each matrix among all, as the lift gives it.
             stale: how stale each matrix is, ``(k,)``; only ``when_stale`` asks.
 
         Raises:
-            TypeError: if it is ``when_stale`` for a method that measures nothing.
+            TypeError: if it is ``when_stale`` for a method that measures nothing, or has slots
+                that the rule has not declared.
         """
+        self._check(old, stale)
         parts, old = lax.stop_gradient((parts, old))
+        own = {PHASE: self._moved(old[PHASE], count)} if self.slots else {}
+        parts, old = ({k: v for k, v in x.items() if k not in own} for x in (parts, old))
+        is_due = self._due_or_first(count, place, stale, own.get(PHASE))
+        run = in_one_turn if is_due.ndim == 0 else one_by_one
+        return run(fresh, parts, old, is_due) | own
+
+    def apply_to_trees(
+        self,
+        fresh: Callable[[Trees], Trees],
+        parts: Trees,
+        old: Trees,
+        count: jax.Array,
+        place: np.ndarray = ONE,
+    ) -> Trees:
+        """Compute ``fresh(parts)`` of whole trees, if any matrix is due.
+
+        Otherwise it is as ``apply``. By default the trees are one matrix.
+
+        Raises:
+            TypeError: if the policy has slots of its own.
+        """
+        if self.slots:
+            raise TypeError(
+                f"refresh: {self!r} follows a schedule, for which there is no slot here; take"
+                " every(n) of a number."
+            )
+        parts, old = lax.stop_gradient((parts, old))
+        is_due = jnp.any(self._due_or_first(count, place, None, None))
+        return in_one_turn(fresh, parts, old, is_due)
+
+    def _due_or_first(
+        self,
+        count: jax.Array,
+        place: np.ndarray,
+        stale: Callable[[], jax.Array] | None,
+        phase: jax.Array | None,
+    ) -> jax.Array:
+        """As ``due``; at the first update all are."""
+        measured = stale or (lambda: jnp.zeros(len(place)))
+        return self.due(Moment(count, place, measured, phase)) | (count == 0)
+
+    def _check(self, old: Parts, stale: Callable[[], jax.Array] | None) -> None:
+        """Refuse a rule that measures or keeps too little."""
         if stale is None and self.factory.name == "when_stale":
             raise TypeError(
                 "refresh: this method does not measure how stale it is; use every(n)."
             )
-        is_due = self.due(
-            count,
-            place,
-            stale or (lambda: jnp.zeros(len(place))),
+        if self.slots.keys() - old.keys():
+            raise TypeError(
+                f"refresh: {self!r} keeps slots of its own: the rule must declare"
+                " **refresh.slots and give them to apply among the old."
+            )
+
+    def _moved(self, phase: jax.Array, count: jax.Array) -> jax.Array:
+        """The phase after a step, the same of all matrices.
+
+        In so many steps as a schedule says it goes once from 0 to 1. It begins half a step after
+        0, so that no rounding error moves a renewal by a step.
+        """
+        share = 1 / jnp.asarray(
+            self.numbers(count)["steps"],
+            phase.dtype,
         )
-        is_due = is_due | (count == 0)
-        if is_due.ndim == 0:
-            return _in_one_turn(fresh, parts, old, is_due)
-        return _one_by_one(fresh, parts, old, is_due)
+        return jnp.where(
+            count == 0,
+            share / 2,
+            remainder(phase + share, 1.0),
+        )
 
 
-def at_start(
-    fresh: Callable[[Parts], Parts],
-    parts: Parts,
-    old: Parts,
-    count: jax.Array,
-) -> Parts:
-    """``fresh(parts)`` at the first update, and ``old`` at all others."""
-    parts, old = lax.stop_gradient((parts, old))
-    return _in_one_turn(fresh, parts, old, count == 0)
+@dataclass(frozen=True)
+class Moment:
+    """The question to a policy.
 
-
-def _in_one_turn(
-    fresh: Callable[[Parts], Parts], parts: Parts, old: Parts, is_due: jax.Array
-) -> Parts:
-    """All matrices together, in a loop of one turn.
-
-    A branch would copy the state.
+    Attributes:
+        count: the updates before this one.
+        place: the number of each matrix among all, the costliest first.
+        stale: a function that measures how stale each matrix is.
+        phase: how far the schedule of a policy is on its way to the next renewal, the same for
+            each matrix; ``None`` without one.
     """
-    fresh = _constant(fresh, parts)
 
-    def turn(carry: tuple) -> tuple:
-        i, kept = carry
-        zero = jnp.minimum(i, 0)  # else the compiler takes all out of the loop, for each step
-        mine = {k: x + jnp.broadcast_to(zero.astype(x.dtype), x.shape) for k, x in parts.items()}
-        return i + 1, _like(fresh(mine), kept)
-
-    start = jnp.where(is_due, 0, 1)
-    return lax.while_loop(
-        lambda carry: carry[0] < 1,
-        turn,
-        (start, old),
-    )[1]
-
-
-def _one_by_one(
-    fresh: Callable[[Parts], Parts], parts: Parts, old: Parts, is_due: jax.Array
-) -> Parts:
-    """Each matrix that is due in its own turn."""
-    order, number = jnp.argsort(~is_due), jnp.sum(is_due)
-    fresh = _constant(fresh, {k: x[:1] for k, x in parts.items()})
-
-    def turn(carry: tuple) -> tuple:
-        i, kept = carry
-        take = lambda x: lax.dynamic_slice_in_dim(x, order[i], 1)
-        mine = _like(
-            fresh({k: take(x) for k, x in parts.items()}), {k: take(x) for k, x in kept.items()}
-        )
-        put = lambda x, new: lax.dynamic_update_slice_in_dim(
-            x,
-            new,
-            order[i],
-            0,
-        )
-        return i + 1, {k: put(x, mine[k]) for k, x in kept.items()}
-
-    return lax.while_loop(
-        lambda carry: carry[0] < number,
-        turn,
-        (jnp.zeros_like(number), old),
-    )[1]
-
-
-def _constant(fresh: Callable[[Parts], Parts], parts: Parts) -> Callable[[Parts], Parts]:
-    """The function, whose own numbers are constants to derivatives.
-
-    Numbers of a factory are not among the parts, and a loop has no derivative for them.
-    """
-    pure, numbers = jax.closure_convert(fresh, parts)
-    numbers = lax.stop_gradient(numbers)
-    return lambda parts: pure(parts, *numbers)
-
-
-def _like(new: Parts, old: Parts) -> Parts:
-    """New values in the dtypes of the old."""
-    return {k: new[k].astype(x.dtype) for k, x in old.items()}
+    count: jax.Array
+    place: np.ndarray
+    stale: Callable[[], jax.Array]
+    phase: jax.Array | None
 
 
 def refresh_policy(function: Callable[..., jax.Array]) -> Callable[..., Refresh]:
     """Make a factory of policies from a function.
 
-    It is a function of the count, the places of matrices, and a function that measures how stale
-    they are, and returns a bool for each matrix or one for all.
+    It is a function of the ``Moment``, and returns a bool for each matrix or one for all.
     """
-    return decorator(Refresh, coming=3)(function)
+    return decorator(Refresh, coming=1)(function)
 
 
 @refresh_policy
-def every(
-    count: jax.Array,
-    place: np.ndarray,
-    stale: Callable,
-    steps: PositiveInt,
-    staggered: bool = False,
-) -> jax.Array:
+def every(now: Moment, steps: PositiveInt | StepFunction, staggered: bool = False) -> jax.Array:
     """Each ``steps`` steps.
 
     Args:
-        steps: the number of steps from one time to the next.
+        steps: the number of steps from one time to the next, or a function of the step that gives
+            it, for example ``gc.linear_schedule(1, 100, 10000)``. While it changes, the time
+            between two is that in which the shares of steps, ``1 / steps``, sum up to 1.
         staggered: whether matrices take turns, so that no step pays for all of them. All are
-            computed at the first step.
+            computed at the first step. The costly ones are dealt out first, so that the turns cost
+            about the same.
 
     Example:
         >>> import gradchain as gc
         >>> gc.refresh.every(10)
         every(steps=10, staggered=False)
     """
+    if now.phase is not None:
+        start = _spread(now.place) if staggered else 0.0
+        return (
+            remainder(
+                now.phase[0] + start,
+                1.0,
+            )
+            < 1 / steps
+        )
     if not staggered:
-        return remainder(count, steps) == 0
-    at = jnp.broadcast_to(count, place.shape) + jnp.asarray(place, jnp.int32)
-    return remainder(at, steps) == 0
+        return remainder(now.count, steps) == 0
+    return (
+        remainder(
+            now.count + _turns(now.place, steps),
+            steps,
+        )
+        == 0
+    )
+
+
+def _turns(place: np.ndarray, steps: int | jax.Array) -> jax.Array:
+    """The turn of each matrix, dealt out forwards and backwards.
+
+    So who gets the largest of one round gets the smallest of the next.
+    """
+    at = jnp.asarray(place, jnp.int32)
+    turn, number = remainder(at, steps), quotient(at, steps)
+    return jnp.where(
+        number % 2 == 0,
+        turn,
+        -1 - turn,
+    )
+
+
+def _spread(place: np.ndarray) -> np.ndarray:
+    """Shares of 1, even from any place to any other."""
+    golden = (5**0.5 - 1) / 2
+    return (place * golden % 1.0).astype(np.float32)
 
 
 @refresh_policy
 def with_probability(
-    count: jax.Array,
-    place: np.ndarray,
-    stale: Callable,
+    now: Moment,
     probability: Fraction = 1.0,
     staggered: bool = False,
     seed: int = 0,
@@ -227,27 +268,35 @@ def with_probability(
         >>> gc.refresh.with_probability(gc.linear_schedule(1.0, 0.03, 4000)).arguments["seed"]
         0
     """
-    chance = probability(count) if callable(probability) else probability
-    chance = jnp.asarray(chance).astype(jnp.float32)
+    chance, place = jnp.asarray(probability).astype(jnp.float32), now.place
     if not staggered:
-        return _draws(seed, count, ()) < chance
-    return _draws(seed, count, place.shape, int(place[0]) if len(place) else 0) < chance
+        return _draws(seed, now.count, ()) < chance
+    return (
+        _draws(
+            seed,
+            now.count,
+            place.shape,
+            int(place[0]) if len(place) else 0,
+        )
+        < chance
+    )
 
 
 def _draws(
     seed: int, count: jax.Array, shape: tuple[int, ...], of: int | None = None
 ) -> jax.Array:
     """Uniform numbers of a step, from matrix ``of`` on."""
-    key = jax.random.fold_in(jax.random.key(seed), count)
+    key = jax.random.fold_in(
+        jax.random.key(seed),
+        count,
+    )
     key = key if of is None else jax.random.fold_in(key, of)
     return jax.random.uniform(key, shape, jnp.float32)
 
 
 @refresh_policy
 def fading(
-    count: jax.Array,
-    place: np.ndarray,
-    stale: Callable,
+    now: Moment,
     start: NonNegativeInt = 500,
     time: Positive = 1000.0,
     least: Fraction = 0.03,
@@ -268,15 +317,16 @@ def fading(
         >>> gc.refresh.fading(start=100)
         fading(start=100, time=1000.0, least=0.03, seed=0)
     """
-    since = jnp.maximum(count - start, 0).astype(jnp.float32)
-    chance = jnp.maximum(jnp.exp(-since / jnp.float32(time)), jnp.float32(least))
-    return _draws(seed, count, ()) < chance
+    since = jnp.maximum(now.count - start, 0).astype(jnp.float32)
+    chance = jnp.maximum(
+        jnp.exp(-since / jnp.float32(time)),
+        jnp.float32(least),
+    )
+    return _draws(seed, now.count, ()) < chance
 
 
 @refresh_policy
-def when_stale(
-    count: jax.Array, place: np.ndarray, stale: Callable, tolerance: Limit = 0.1
-) -> jax.Array:
+def when_stale(now: Moment, tolerance: Limit = 0.1) -> jax.Array:
     """When a method's measure of staleness is above a tolerance.
 
     Each matrix is measured at each step, which costs a few products.
@@ -290,4 +340,4 @@ def when_stale(
         >>> gc.refresh.when_stale(0.1)
         when_stale(tolerance=0.1)
     """
-    return stale() > tolerance
+    return now.stale() > tolerance

@@ -22,7 +22,8 @@ class Slot:
             ``scalar``, in ``treewise`` also a function of the parameters that gives it.
         real: whether the slot of a complex parameter is real.
         fill: the number that it starts as; of ``gram`` the number on its diagonal.
-        packed: whether of a symmetric ``gram`` only one triangle is kept, as a vector.
+        packed: whether of a symmetric ``gram``, or squares of ``shaped``, only one triangle is
+            kept, as a vector.
         copy: whether it starts as the parameter itself.
         start: makes its first value of the parameter, or of a batch of its matrices.
         integer: whether it counts: an int32.
@@ -53,11 +54,11 @@ class Slot:
         if self.exists is not None and not self.exists(shape):
             return None
         size: Any = self.size(shape) if callable(self.size) else self.size
-        if self.relation == "scalar":
-            if isinstance(size, tuple):
-                return size
+        if self.relation == "scalar" and not isinstance(size, tuple):
             return (size,) if size > 0 else ()
         if self.relation == "shaped":
+            if self.packed:
+                return (*size[:-2], *gram_shape(size[-1], True))
             return tuple(size)
         if self.relation == "prepend":
             return (size, *shape)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
+from jax import lax
 
 from gradchain.core.types import Shape, Tree
 
@@ -87,3 +90,54 @@ def stored_like(old: Tree, new: Tree) -> Tree:
     """A state of arrays, kept as an old one is."""
     keep = lambda a, b: a.of(b) if is_stored(a) and not is_stored(b) else b
     return jax.tree.map(keep, old, new, is_leaf=is_stored)
+
+
+def way_kept(x: Any) -> Any:
+    """The structure of what is kept; ``None`` of an array."""
+    return jax.tree.structure(x) if isinstance(x, Stored) else None
+
+
+def one_by_one(
+    make: Callable[..., list[jax.Array]], kinds: list[Any], rows: list[Any], adds: bool
+) -> list[list[jax.Array]]:
+    """What ``make`` makes of rows, one after another.
+
+    Slots that are kept in few bytes are wide while a rule works on them. The compiler of the CPU
+    does that for all leaves at once, which takes what was saved. Loops of one turn stop it, each of
+    which asks the last for the number of its turns.
+
+    Args:
+        make: a function of a kind and a row; it returns the new update, or parameter, and slots.
+        kinds: what is known of each row, and whether it has a parameter.
+        rows: the gradient, perhaps the parameter, and the arrays of slots.
+        adds: whether new parameters are made.
+    """
+    call = jax.jit(functools.partial(_in_turn, make, adds), static_argnums=0, inline=True)
+    turns = lax.optimization_barrier(jnp.ones((), jnp.int32))  # else loops are written out
+    out = []
+    for kind, row in zip(kinds, rows, strict=True):
+        turns, *made = call(kind, turns, *row)
+        out.append(made)
+    return out
+
+
+def _in_turn(
+    make: Callable[..., list[jax.Array]], adds: bool, kind: Any, turns: jax.Array, *row: jax.Array
+) -> list[jax.Array]:
+    """What ``make`` makes of one row, and the number of turns."""
+    first = 1 + kind.has_param
+
+    def in_a_loop(turns, *row):
+        def turn(carry):
+            i, *made = carry
+            g = row[0] + jnp.minimum(i, 0).astype(row[0].dtype)  # else it is worked on before
+            params = made[:1] if adds else row[1:first]
+            return [i + 1, *make(kind, g, *params, *made[1:])]
+
+        made = jax.eval_shape(functools.partial(make, kind), *row)[0]
+        start = row[1] if adds else jnp.zeros(made.shape, made.dtype)
+        carry = [jnp.zeros((), jnp.int32), start, *row[first:]]
+        return lax.while_loop(lambda carry: carry[0] < turns, turn, carry)
+
+    plainly = lambda turns, *row: [turns, *make(kind, *row)]
+    return lax.platform_dependent(turns, *row, cpu=in_a_loop, default=plainly)

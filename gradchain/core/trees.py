@@ -11,8 +11,9 @@ import jax.numpy as jnp
 
 from gradchain.core.columns import Columns
 from gradchain.core.first_values import first_value
-from gradchain.core.lift import Lift, as_made, at_least, check_slots, chosen, slot_columns
+from gradchain.core.lift import Lift, as_made, at_least, chosen
 from gradchain.core.restored import check_numbers
+from gradchain.core.slot_columns import slot_columns
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage
 from gradchain.core.types import Params, Shape, State, Where
@@ -71,8 +72,8 @@ class PerTree(Lift):
             seen = keep_leaves(select(body.where, columns.params), columns.params)
             declared = {k: _of_tree(slot, seen) for k, slot in declared.items()}
         check_numbers(stage.name, {k: own[k] for k in own.keys() & numbers}, declared)
-        before = slot_columns(stage, columns, {k: v for k, v in own.items() if k not in numbers})
-        check_slots(stage, before, flags, columns, body.shapes_in(columns))
+        trees = {k: v for k, v in own.items() if k not in numbers}
+        before = slot_columns(stage, columns, trees, flags, body.shapes_in(columns))
         g, old = keep(columns.g), {k: keep(column) for k, column in before.items()}
         s = {k: up(old[k]) if k in old else at_least(v, real) for k, v in own.items()}
         p = None if columns.params is None else up(keep(columns.p))

@@ -271,7 +271,7 @@ def _relation(slot: Slot) -> str:
     relation = slot.relation
     if isinstance(slot.size, int) and (slot.size or slot.relation in ("drop", "keep")):
         relation += f"({slot.size})"
-    notes = {"real": slot.real, "a copy": slot.copy}
+    notes = {"packed": slot.packed, "real": slot.real, "a copy": slot.copy}
     return ", ".join([relation, *filter(notes.get, notes)])
 
 

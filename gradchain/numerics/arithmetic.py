@@ -224,11 +224,6 @@ def in_turn(x: jax.Array, after: jax.Array) -> jax.Array:
     Two decompositions at once may wait for each other for ever (jaxlib 0.10, on a CPU): the second
     one is given what depends on the first.
     """
-    zero = unknown_zero(after)
-    return x + jnp.broadcast_to(zero.astype(x.dtype), x.shape)
-
-
-def unknown_zero(x: jax.Array) -> jax.Array:
-    """A zero that depends on an array, and that no compiler knows."""
     # A bool is never below 0, which no compiler looks for.
-    return jnp.minimum(jnp.isnan(x.real.ravel()[:1]).astype(jnp.int32), 0)[0]
+    zero = jnp.minimum(jnp.isnan(after.real.ravel()[:1]).astype(jnp.int32), 0)
+    return x + jnp.broadcast_to(zero[0].astype(x.dtype), x.shape)

@@ -20,7 +20,7 @@ from gradchain.numerics.polar import adjoint, identity_like, multiply
 from gradchain.numerics.roots import root
 
 #: Ways to find inverse roots; see ``inverse_root``.
-ROOTS = ("eigh", "newton", "higher_order")
+ROOTS = ("eigh", "newton", "higher_order", "denman_beavers")
 _ORDER = 3  # of the iterations of "higher_order"
 _MOST = 100  # steps of an iteration; 30 are enough for a condition of 1e6
 
@@ -54,19 +54,23 @@ def inverse_root(
         order: :math:`p`; an integer for iterations.
         method: ``"eigh"``, by eigenvalues; ``"newton"``, by products alone: the coupled Newton
             iteration; ``"higher_order"``, the same with polynomials of degree 2, which takes fewer
-            steps.
+            steps; ``"denman_beavers"``, square roots after each other, each with its inverse, for
+            a power of 2, the most accurate one of these for ill-conditioned matrices.
         ridge: is added to the diagonal, in units of the largest eigenvalue (for iterations of a
             bound of it, the largest sum of a row).
         eps: is added to the diagonal, in the units of ``x``.
 
     Raises:
-        ValueError: if an iteration is asked for a root that is not an integer.
+        ValueError: if an iteration is asked for a root that is not an integer, or
+            ``"denman_beavers"`` for one that is no power of 2.
     """
     matrix, unit, is_zero = _in_range(x)
     eps = eps / unit
     if method == "eigh":
         basis, values = eigenbasis(matrix)
         root = from_eigenvalues(basis, values, order, ridge, eps)
+    elif method == "denman_beavers":
+        root = _by_square_roots(_lifted(matrix, ridge, eps), _power_of_two(order))
     else:
         degree = 2 if method == "newton" else _ORDER
         root = _coupled(matrix, _integer(order), degree, ridge, eps)
@@ -191,10 +195,7 @@ def _coupled(
     ``M`` goes to the identity, and ``Y`` to the root: both are multiplied by a polynomial of ``M``
     that is near ``M^(-1/order)``.
     """
-    one = identity_like(x)
-    bound = jnp.max(jnp.sum(jnp.abs(x), -1, keepdims=True), -2, keepdims=True)
-    least = 2 * jnp.finfo(x.dtype).eps * math.sqrt(x.shape[-1])
-    x = x + (jnp.maximum(ridge, least) * bound + eps) * one
+    one, x = identity_like(x), _lifted(x, ridge, eps)
     # The largest eigenvalue is below the trace, and the first step may be Newton's for all orders.
     trace = jnp.trace(x, axis1=-2, axis2=-1).real[..., None, None]
     scale = 1 / jnp.where(trace > 0, trace, 1.0)
@@ -202,6 +203,71 @@ def _coupled(
     zero = jnp.zeros((), jnp.int32)
     carry = (zero, *start, _distance(start[0]), jnp.ones(len(x), bool))
     return lax.while_loop(_goes_on, functools.partial(_turn, degree, order), carry)[2]
+
+
+def _lifted(x: jax.Array, ridge: float | jax.Array, eps: float | jax.Array) -> jax.Array:
+    """Matrices with no eigenvalue below the rounding error."""
+    least = 2 * jnp.finfo(x.dtype).eps * math.sqrt(x.shape[-1])
+    return x + (jnp.maximum(ridge, least) * _largest_row(x) + eps) * identity_like(x)
+
+
+def _largest_row(x: jax.Array) -> jax.Array:
+    """The largest sum of a row, which no eigenvalue exceeds."""
+    return jnp.max(jnp.sum(jnp.abs(x), -1, keepdims=True), -2, keepdims=True)
+
+
+def _power_of_two(order: float) -> int:
+    if order < 1 or math.log2(order) % 1:
+        raise ValueError(
+            f"matrix roots: 'denman_beavers' has no root of order {order}, only of powers of 2;"
+            " use method='newton' for other integers, or 'eigh'."
+        )
+    return int(order)
+
+
+def _by_square_roots(x: jax.Array, order: int) -> jax.Array:
+    """The inverse root by square roots after each other."""
+    while order > 2:
+        x, order = _square_roots(x)[0], order // 2
+    inverse = _square_roots(x)[1]
+    return multiply(inverse, inverse) if order == 1 else inverse
+
+
+def _square_roots(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Square roots and their inverses.
+
+    Newton's form of the iteration of Denman and Beavers: ``Y`` goes to the root, ``Z`` to its
+    inverse, and their product, which is taken anew in each step, to the identity: so no rounding
+    error lasts.
+    """
+    trace = jnp.trace(x, axis1=-2, axis2=-1).real[..., None, None]
+    scale = jnp.minimum(trace, _largest_row(x))
+    scale = jnp.where(scale > 0, scale, 1.0)
+    y, z = x / scale, identity_like(x)
+    start = (jnp.zeros((), jnp.int32), y, z, _distance(y), jnp.ones(len(x), bool))
+    _, y, z, _, _ = lax.while_loop(_goes_on, _next_square_roots, start)
+    size = root(scale)
+    return y * size, z / size
+
+
+def _next_square_roots(carry: tuple) -> tuple:
+    """One step of those pairs that still come nearer."""
+    i, y, z, error, is_open = carry
+    factor = 1.5 * identity_like(y) - 0.5 * multiply(z, y)
+    new_y, new_z = multiply(y, factor), multiply(factor, z)
+    new_error = _distance(multiply(new_z, new_y))
+    is_open = is_open & _is_nearer(new_error, error)
+    keep = lambda new, old: jnp.where(is_open[:, None, None], new, old)
+    error = jnp.where(is_open, new_error, error)
+    return i + 1, keep(new_y, y), keep(new_z, z), error, is_open
+
+
+def _is_nearer(new: jax.Array, old: jax.Array) -> jax.Array:
+    """Whether an iteration goes on.
+
+    Far from the end the error stays near 1 for some steps, give or take rounding.
+    """
+    return (new < old) | ((new < 1.2 * old) & (old > 1e-3))
 
 
 def _goes_on(carry: tuple) -> jax.Array:
@@ -213,9 +279,7 @@ def _turn(degree: int, order: int, carry: tuple) -> tuple:
     i, m, y, error, is_open = carry
     new_m, new_y = _step(degree, order, m, y)
     new_error = _distance(new_m)
-    # Far from the end the error stays near 1 for some steps, give or take rounding.
-    is_nearer = (new_error < error) | ((new_error < 1.2 * error) & (error > 1e-3))
-    is_open = is_open & is_nearer
+    is_open = is_open & _is_nearer(new_error, error)
     keep = lambda new, old: jnp.where(is_open[:, None, None], new, old)
     error = jnp.where(is_open, new_error, error)
     return i + 1, keep(new_m, m), keep(new_y, y), error, is_open

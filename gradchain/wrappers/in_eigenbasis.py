@@ -52,6 +52,7 @@ def in_eigenbasis(
     estimate: str = "gram",
     divide: bool = False,
     method: str = "qr",
+    packed: bool = False,
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> Body:
@@ -89,6 +90,8 @@ def in_eigenbasis(
             KL-Shampoo; only for ``"kl"``.
         method: how bases are found after the first step: ``"qr"``, as above, or anew by
             ``"eigh"``.
+        packed: whether of each factor one triangle is kept, half as large; its basis, which is
+            not symmetric, stays whole.
         where: the leaves that are matrices; by default ``weight_matrices(embeddings=False)``.
         fold: how leaves are seen as matrices; see ``gc.matrixwise``.
 
@@ -108,7 +111,7 @@ def in_eigenbasis(
         ((8, 8), (4, 4))
     """
     _check(sides, estimate, method, divide)
-    slots = _slots(sides, max_precond_dim, estimate == "kl")
+    slots = _slots(sides, max_precond_dim, estimate == "kl", packed) | refresh.slots
     where = matrices_in(where)
     matrices = PerMatrix(
         lambda g: g,
@@ -132,12 +135,12 @@ def _check(sides: str, estimate: str, method: str, divide: bool) -> None:
         raise ValueError('in_eigenbasis: divide=True needs the eigenvalues of estimate="kl".')
 
 
-def _slots(sides: str, longest: int, has_values: bool) -> dict[str, Slot]:
+def _slots(sides: str, longest: int, has_values: bool, packed: bool) -> dict[str, Slot]:
     """Factors, bases and perhaps eigenvalues of the sides."""
     slots = {}
     for side, dim in (("rows", -2), ("columns", -1)):
         has = functools.partial(kronecker.has_factor, side, sides, longest)
-        slots[side] = gram(dim)(exists=has)
+        slots[side] = gram(dim)(packed=packed, exists=has)
         slots[BASES[side]] = gram(dim)(fill=1.0, exists=has)
         if has_values:
             slots[VALUES[side]] = keep(dim)(real=True, fill=0.1, exists=has)
@@ -232,10 +235,10 @@ class InEigenbasis(Around):
 
         The columns themselves are changed.
         """
-        first, last = 0, None
+        last = None
         for stack in stacks:
             own = {k: column for k, column in slots.items() if stack.holds(column)}
-            if not own:
+            if not any(name in own for name in BASES):
                 continue
             x = kronecker.squarable_matrix(stack.stack(g, like_param))
             x = x if last is None else in_turn(x, last)
@@ -244,15 +247,13 @@ class InEigenbasis(Around):
                 "/".join(path): stack.stack(_filled(column, g), self.kinds[path])
                 for path, column in moments.items()
             }
-            place = stack.places(first)
-            made = self.moved(x, old, followers, count, place)
+            made = self.moved(x, old, followers, count, stack.places)
             for name, column in own.items():
                 stack.put_back(column, self.slots[name], made[name])
             for path, column in moments.items():
                 full = _filled(column, g)
                 stack.put_back(full, self.kinds[path], made["/".join(path)])
                 column[:] = [None if x is None else y for x, y in zip(column, full, strict=True)]
-            first += stack.number
             last = made.get("row_basis", made.get("column_basis"))
 
     def moved(
@@ -266,7 +267,7 @@ class InEigenbasis(Around):
         squares = frozenset("/".join(path) for path, kind in self.kinds.items() if kind.real)
         fresh = functools.partial(self.renewal, squares, count)
         stale = lambda: staleness(factors | bases)
-        kept = bases | followers
+        kept = bases | followers | {k: old[k] for k in self.refresh.slots}
         made = self.refresh.apply(fresh, factors | kept, kept, count, place, stale)
         return factors | values | made
 

@@ -19,6 +19,7 @@ class PolicyRow:
 POLICIES = [
     PolicyRow("every", lambda: gc.refresh.every(3), [0, 3, 6]),
     PolicyRow("every-staggered", lambda: gc.refresh.every(3, staggered=True), [0]),
+    PolicyRow("every-scheduled", lambda: gc.refresh.every(gc.constant_schedule(3)), [0, 3, 6]),
     PolicyRow("with_probability", lambda: gc.refresh.with_probability(0.3), None),
     PolicyRow("fading", lambda: gc.refresh.fading(start=3), None),
     PolicyRow("when_stale", lambda: gc.refresh.when_stale(0.1), None),

@@ -241,3 +241,45 @@ def test_slots_keep_their_names_whatever_their_order():
     for expected in (-1.0, 0.0, 1.0):
         updates, state = jax.jit(tx.update)(jnp.zeros(2), state)
         np.testing.assert_array_equal(updates, expected)
+
+
+def test_a_matrix_rule_is_given_further_trees_in_its_batches():
+    def slopes(p, place, value_fn):
+        assert place.tolist() == [0, 1, 2, 3]
+        return {"slope": jax.grad(value_fn)(p), "twice": jax.tree.map(lambda x: 2 * x, p)}
+
+    def rule(g, beside):
+        return g + beside["slope"] - beside["twice"]
+
+    tx = lifted(
+        "beside_in_lift",
+        gc.matrixwise,
+        rule,
+        where=gc.ndim_at_least(2),
+        twins=True,
+        beside=slopes,
+    )
+    seen = []
+
+    def loss(p):
+        seen.append({k: x is None for k, x in p.items()})
+        return sum(jnp.sum(x**3) for x in p.values())
+
+    draw = lambda i, *shape: jax.random.normal(jax.random.key(i), shape)
+    params = {
+        "a": draw(0, 2, 3),
+        "bias": draw(1, 3),
+        "stack": draw(2, 2, 3, 2),
+        "c": draw(3, 2, 2),
+    }
+    assert tx.extras == {"value_fn"}
+    updates, _ = tx.update(params, tx.init(params), params, value_fn=loss)
+    for k in ("a", "stack", "c"):
+        x = np.asarray(params[k])
+        np.testing.assert_allclose(updates[k], x + 3 * x**2 - 2 * x, rtol=1e-6)
+    np.testing.assert_array_equal(updates["bias"], params["bias"])
+    assert not any(seen[0].values())  # the loss sees all parameters
+    with pytest.raises(TypeError, match="needs the extra argument 'value_fn'"):
+        tx.update(params, tx.init(params), params)
+    with pytest.raises(TypeError, match="needs params"):
+        tx.update(params, tx.init(params), value_fn=loss)

@@ -19,6 +19,7 @@ every, with_probability, when_stale = (
 def turns(policy: Refresh, steps: int, matrices: int = 6, stale: jax.Array | None = None):
     """For each step the matrices that were computed anew."""
     place, old = np.arange(matrices), {"x": jnp.zeros(matrices)}
+    old |= {name: jnp.zeros(matrices) for name in policy.slots}
     found = []
 
     @jax.jit
@@ -48,6 +49,92 @@ def test_staggered_matrices_take_turns():
     assert sorted(found[1] + found[2] + found[3]) == list(range(6))
 
 
+def test_a_schedule_that_is_constant_is_its_number():
+    """Also after a million steps, where rounding errors of the phase have summed up."""
+    for n in (1, 3, 7, 10, 100):
+        assert turns(every(lambda t: n), 250) == turns(every(n), 250)  # noqa: B023
+
+    @jax.jit
+    def found(policy):
+        fresh, one = (lambda parts: {"x": parts["n"]}), np.arange(1)
+
+        def step(old, count):
+            new = policy.apply(fresh, {"n": count[None]}, old, count, one)
+            return new, new["x"][0]
+
+        old = {"x": jnp.zeros(1, jnp.int32), "phase": jnp.zeros(1)}
+        return jax.lax.scan(step, old, jnp.arange(1_000_000))[1]
+
+    last = np.asarray(found(every(gc.constant_schedule(7))))
+    assert np.max(np.diff(np.unique(last))) <= 8
+
+
+def test_a_schedule_renews_when_its_shares_sum_to_one():
+    ramp = every(gc.linear_schedule(1.0, 20.0, 200))
+    at = [i for i, due in enumerate(turns(ramp, 400)) if due]
+    gaps = np.diff(at)
+    assert gaps[0] == 1
+    assert np.all(np.diff(gaps) >= -1)
+    assert set(gaps[-5:]) == {20}
+    steps = np.array([float(gc.linear_schedule(1.0, 20.0, 200)(i)) for i in range(400)])
+    np.testing.assert_allclose(len(at), np.sum(1 / steps), atol=1)
+    steep = every(lambda t: 1 + t / 10)  # the remainder of the count would stop after 11 times
+    at = [i for i, due in enumerate(turns(steep, 2000)) if due]
+    np.testing.assert_allclose(len(at), np.sum(1 / (1 + np.arange(2000) / 10)), atol=1)
+
+
+def test_staggered_matrices_of_a_schedule_take_turns_at_each_number():
+    found = turns(every(gc.piecewise_constant_schedule(4, {200: 2.5}), staggered=True), 400, 40)
+    counts = np.array([len(due) for due in found])
+    assert set(counts[5:200]) <= {9, 10, 11}
+    assert set(counts[205:]) <= {3, 4, 5}
+    for matrix in (0, 7, 39):
+        gaps = np.diff([i for i, due in enumerate(found) if matrix in due])
+        assert set(gaps[2:40]) == {4}
+        assert set(gaps[-15:]) == {10}
+
+
+def test_a_rule_without_the_slots_of_a_schedule_is_told():
+    policy = every(lambda t: 3)
+    with pytest.raises(TypeError, match=r"must declare \*\*refresh.slots"):
+        policy.apply(lambda x: x, {}, {}, jnp.int32(0), np.arange(2))
+    for steps in (0, 2.5, "3"):
+        with pytest.raises((TypeError, ValueError), match="every: "):
+            every(steps)
+    assert repr(every(3.0)) == "every(steps=3, staggered=False)"
+
+
+MIXED = {
+    "adapters": (40, 4, 8),
+    "attention": (48, 8, 8),
+    "down": (12, 32, 8),
+    "experts": (32, 16, 32),
+    "large": (7, 40, 32),
+    "up": (12, 8, 32),
+    "wide": (5, 32, 48),
+}
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_the_turns_of_a_mixed_tree_cost_about_the_same(n):
+    """By the cubes of the sides that are due at each step."""
+    made: dict[int, float] = {}
+
+    def rule(g, s, place):
+        made.update(dict.fromkeys(place.tolist(), sum(float(m) ** 3 for m in g.shape[1:])))
+        return g, s
+
+    tree = {k: jnp.zeros(shape) for k, shape in MIXED.items()}
+    tx = gc.transform(lambda: gc.matrixwise(rule))()
+    tx.update(tree, tx.init(tree), tree)
+    costs = np.array([made[i] for i in range(len(made))])
+    assert np.all(np.diff(costs) <= 0)
+    found = turns(every(n, staggered=True), 2 * n + 1, len(costs))[1:]
+    work = np.array([sum(costs[due]) for due in found])
+    assert np.max(work) - np.min(work) <= costs[0]
+    assert np.max(work) <= 1.05 * np.median(work)
+
+
 def test_with_a_probability_the_share_is_right():
     found = turns(with_probability(0.3, staggered=True), 200)
     assert found[0] == list(range(6))
@@ -71,7 +158,7 @@ def test_only_stale_matrices_are_computed():
 def test_it_is_a_value(row):
     policy = row.make()
     assert gc.from_config(gc.to_config(policy)) == policy
-    assert eval(repr(policy), vars(gc.refresh)) == policy
+    assert eval(repr(policy), vars(gc.refresh) | vars(gc.schedules)) == policy
 
 
 @pytest.mark.parametrize("policy", [every(5), every(5, staggered=True)])

@@ -22,7 +22,10 @@ BEFORE = 2  # updates at the start, so that moments and last gradients are there
 UPDATES = 5
 #: Those of which only finite numbers are asked, by the beginnings of their names.
 WITHOUT_TWIN = {
+    "isospectral": "where the gradient vanishes its update is the rounding of a decomposition",
     "scale_by_psgd_kron": "which steps refresh its factors is drawn by the count",
+    "scale_by_psgd_lra": "the same",
+    "psgd_lra": "the same",
     "accumulate": "it counts micro-steps too, and is then in the middle of a step",
     "scale_by_stddev-bias": "its twin counts the gradients that it keeps",
     "stable_spam": "its twin counts from the last reset",

@@ -70,6 +70,7 @@ CASES = {
     "optimizers/matrix/conda.py": [stepped(gc.scale_by_conda(where="*"))],
     "optimizers/matrix/dion.py": [updated(gc.scale_by_dion(rank=2, where="*"))],
     "optimizers/matrix/sketchy.py": [stepped(gc.scale_by_sketchy(2, where="*"))],
+    "optimizers/lra_factors.py": [stepped(gc.scale_by_psgd_lra(rank=2))],
     "optimizers/second_order/lbfgs.py": [updated(gc.scale_by_lbfgs(form="compact"))],
     "optimizers/second_order/lbfgsb.py": [
         lambda x: gc.minimize(loss, x[0], gc.lbfgsb(), bounds=(-1.0, 1.0)).params

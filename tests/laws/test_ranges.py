@@ -192,7 +192,7 @@ def check_integers(factory, name, kind):
         with pytest.raises(TypeError, match=f"{factory}: {name}.* must be an integer, not"):
             OURS[factory].admit(name, given(factory, name, x))
     if not (kind.takes_others or kind.is_hyper):
-        with pytest.raises(TypeError, match="must be an integer, not '3'"):
+        with pytest.raises(TypeError, match=r"must be an integer.*, not '3'"):
             OURS[factory].admit(name, given(factory, name, "3"))
 
 

@@ -219,7 +219,13 @@ WHY = {
     ("scale_by_adahessian-power", "adaptive"): "as scale_by_adahessian",
     ("scale_by_momo", "adaptive"): "so it is only where gradients are large beside the loss",
     ("scale_by_trust_ratio", "adaptive"): "it takes decayed weights for a part of the direction",
+    (
+        "scale_by_psgd_kron-once",
+        "adaptive",
+    ): "the root of the preconditioner keeps a root of scale",
     ("soap", "step"): "elements of a matrix need not have the signs of the gradient's",
+    ("scale_by_spectral_sphere", "step"): "the way back to the sphere may outweigh the gradient",
+    ("spectral_sphere", "step"): "as scale_by_spectral_sphere",
     ("project", "adaptive"): "what is far outside goes to the same point of the boundary",
     ("project-box", "adaptive"): "as project",
     ("isospectral", "adaptive"): "as project: singular values are those of the start",

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from gradchain.numerics.matrix_roots import (
     ROOTS,
@@ -69,6 +70,20 @@ def test_a_root_of_a_fraction_is_for_eigenvalues_only():
     assert np.all(np.isfinite(inverse_root(x, 2.5)))
     with pytest.raises(ValueError, match=r"no root of order 2\.5; use method='eigh'"):
         inverse_root(x, 2.5, "newton")
+    for order in (0.5, 3, 2.5):
+        with pytest.raises(ValueError, match="only of powers of 2"):
+            inverse_root(x, order, "denman_beavers")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 12), st.floats(0, 8), st.sampled_from([1, 2, 4, 8]), st.integers(0, 99))
+def test_square_roots_after_each_other_are_accurate(n, digits, order, seed):
+    """Relative to the largest element, within some rounding errors of the condition number."""
+    with jax.enable_x64(True):
+        x, vectors, values = drawn(n, 10.0**digits, seed=seed)
+        expected = (vectors * values ** (-1 / order)) @ vectors.T
+        found = inverse_root(jnp.asarray(x[None]), order, "denman_beavers")[0]
+        assert error(found, expected) < 1e-14 * (100 + 10.0**digits)
 
 
 def test_an_absolute_term_is_in_the_units_of_the_matrix():

@@ -84,7 +84,7 @@ def scale_by_alice(
 
     def rule(g, s, t, count, place):
         x = _wide(kronecker.squarable_matrix(g))
-        kept = {k: s[k] for k in ("basis", "gram", "mu")}
+        kept = {k: s[k] for k in ("basis", "gram", "mu", *refresh.slots)}
         kept |= at_start(first, {"x": x}, {"basis": s["basis"]}, count)
         renewal = Renewal(leading, b3, seed, count)
         made = refresh.apply(renewal.of, kept | {"x": x}, kept, count, place)
@@ -102,7 +102,7 @@ def scale_by_alice(
         u = u + outside * rest
         return (u if _is_wide(g.shape) else adjoint(u)), made
 
-    slots = _slots(rank)
+    slots: dict[str, Any] = _slots(rank) | refresh.slots
     return matrixwise(rule, matrices_in(where), fold, decomposes=True, **slots)
 
 

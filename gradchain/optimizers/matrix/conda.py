@@ -68,7 +68,7 @@ def scale_by_conda(
         made = refresh.apply(
             _basis,
             {"mu": mu},
-            {"basis": s["basis"]},
+            {k: s[k] for k in ("basis", *refresh.slots)},
             count,
             place,
             lambda: _staleness(mu, s["basis"]),
@@ -88,6 +88,7 @@ def scale_by_conda(
         mu=like_param,
         nu=like_param(real=True),
         basis=shaped(lambda shape: (min(shape[-2:]),) * 2),
+        **refresh.slots,
     )
 
 

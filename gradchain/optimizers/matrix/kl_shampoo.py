@@ -22,6 +22,7 @@ def scale_by_kl_shampoo(
     max_precond_dim: StaticPositiveInt = 10000,
     sides: str = "both",
     *,
+    packed: bool = False,
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> GradientTransformation:
@@ -42,6 +43,7 @@ def scale_by_kl_shampoo(
         refresh: when the bases are found anew; see ``in_eigenbasis``.
         max_precond_dim: the longest side that has a factor.
         sides: which sides have one: ``"both"``, ``"rows"``, ``"columns"``, or ``"shorter"``.
+        packed: whether of each factor one triangle is kept; see ``in_eigenbasis``.
         where: the leaves that are matrices; the others are averaged.
         fold: how leaves are seen as matrices; see ``gc.matrixwise``.
 
@@ -62,6 +64,7 @@ def scale_by_kl_shampoo(
         sides,
         estimate="kl",
         divide=True,
+        packed=packed,
         where=where,
         fold=fold,
     )
@@ -77,6 +80,7 @@ def kl_shampoo(
     max_precond_dim: StaticPositiveInt = 10000,
     sides: str = "both",
     *,
+    packed: bool = False,
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
     fallback: GradientTransformation | Pair | None = None,
@@ -93,6 +97,7 @@ def kl_shampoo(
         refresh: when the bases are found anew.
         max_precond_dim: the longest side that has a factor.
         sides: which sides have one.
+        packed: whether of each factor one triangle is kept.
         where: the matrices; by default ``weight_matrices(embeddings=False)``.
         fold: how leaves are seen as matrices; see ``gc.matrixwise``.
         fallback: the optimizer of all other leaves; by default ``adamw`` with the same learning
@@ -110,6 +115,7 @@ def kl_shampoo(
         refresh,
         max_precond_dim,
         sides,
+        packed=packed,
         where="*",
         fold=fold,
     )
@@ -127,6 +133,7 @@ def kl_soap(
     inner: GradientTransformation | Pair | None = None,
     max_precond_dim: StaticPositiveInt = 10000,
     *,
+    packed: bool = False,
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
     fallback: GradientTransformation | Pair | None = None,
@@ -144,6 +151,7 @@ def kl_soap(
         refresh: when the bases are found anew.
         inner: another direction in the eigenbases; see ``in_eigenbasis``.
         max_precond_dim: the longest side that has a factor.
+        packed: whether of each factor one triangle is kept.
         where: the matrices; by default ``weight_matrices(embeddings=False)``.
         fold: how leaves are seen as matrices; see ``gc.matrixwise``.
         fallback: the optimizer of all other leaves; by default ``adamw`` with the same learning
@@ -161,6 +169,7 @@ def kl_soap(
         refresh,
         max_precond_dim,
         estimate="kl",
+        packed=packed,
         where="*",
         fold=fold,
     )

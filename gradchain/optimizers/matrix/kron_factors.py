@@ -263,6 +263,7 @@ def fit_inverse_free(
     q: Pair,
     bounds: Pair,
     x: jax.Array,
+    probe: jax.Array | None,
     rate: float | jax.Array,
     decay: float | jax.Array,
     form: str,
@@ -270,7 +271,8 @@ def fit_inverse_free(
     r"""One step of fitting factors by products alone.
 
     With :math:`Y = P(X)` a factor follows :math:`Y Y^* - n I`, divided by a bound of its norm that
-    falls no faster than an average with ``decay``.
+    falls no faster than an average with ``decay``. With a probe :math:`V` it follows :math:`Y Y^* -
+    V V^*`.
 
     Returns:
         The factors, and the bounds ``(k,)``.
@@ -279,16 +281,23 @@ def fit_inverse_free(
     y = shortened(lambda z: precondition(q, z), x, most)
     made, new = [], []
     for dim, own, last in zip(DIMS, q, bounds, strict=True):
-        cov, normal = covariance(y, dim, own), float(x.shape[-3 - dim])
-        is_square = own.ndim == 3
+        cov, is_square = covariance(y, dim, own), own.ndim == 3
         last = last[:, None, None] if is_square else last[:, None]
-        norm = norm_bound(cov, 4) if is_square else jnp.max(cov, -1, keepdims=True)
-        largest = norm + normal
+        norm = lambda z, is_square=is_square: (
+            norm_bound(z, 4) if is_square else jnp.max(z, -1, keepdims=True)
+        )
+        if probe is None:
+            normal = float(x.shape[-3 - dim])
+            other = normal * (identity_like(cov) if is_square else 1.0)
+            largest = norm(cov) + normal
+        else:
+            other = covariance(probe, dim, own)
+            largest = norm(cov + other)
         bound = jnp.maximum(
             decay * last + (1 - decay) * largest,
             largest,
         )
-        error = (cov - normal * (identity_like(cov) if is_square else 1.0)) / bound
+        error = (cov - other) / bound
         made.append(_moved(own, error, rate, form))
         new.append(bound.reshape(-1))
     return (made[0], made[1]), (new[0], new[1])

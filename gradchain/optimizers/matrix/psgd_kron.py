@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,13 +26,21 @@ from gradchain.core.selection import matrices_in
 from gradchain.core.slots import like_param, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
-from gradchain.core.types import Glob, Pair, Shape, Where
+from gradchain.core.types import Glob, Pair, Params, Shape, Tree, Where
+from gradchain.curvature.products import hessian_vector_product
 from gradchain.numerics.arithmetic import debias, ema
 from gradchain.optimizers.matrix import kron_factors as factors
 from gradchain.optimizers.matrix.with_fallback import with_fallback
+from gradchain.tree.mapping import map_leaves
+from gradchain.tree.norms import all_finite
+from gradchain.tree.random import normal_like, step_key
 
+#: What preconditioners of PSGD are fitted to.
+FITS = ("momentum", "gradient", "hessian")
 #: The damping of the authors: the root of float32's precision.
 DAMPING = 2.0**-11.5
+#: How often factors act on an update; see ``scale_by_psgd_kron``.
+APPLICATIONS = {"twice": factors.precondition, "once": factors.act}
 
 
 @transform(roles="adaptive momentum")
@@ -45,6 +53,7 @@ def scale_by_psgd_kron(
     *,
     form: str = "triangular",
     fit_to: str = "momentum",
+    apply: str = "twice",
     init_scale: Positive | None = None,
     max_rms: Limit = 1.1,
     damping: NonNegative = DAMPING,
@@ -71,7 +80,13 @@ def scale_by_psgd_kron(
     (1 - \mu E / 2)`; ``"procrustes"`` takes :math:`Q - \mu E Q` and turns it towards its symmetric
     factor, which keeps whole squares.
 
-    A gradient of zero changes no factor.
+    With ``fit_to="hessian"`` the factors are fitted to pairs of normal noise :math:`V` and the
+    Hessian's product with it, from ``update(..., value_fn=loss)``, in the place of :math:`\hat m`;
+    then the preconditioner comes near the inverse of the Hessian, with its eigenvalues taken
+    positive. ``update(..., key=key)`` draws :math:`V` from a key of your own. A product costs about
+    two gradients, in the steps of ``refresh`` alone.
+
+    A gradient of zero changes no factor, nor does a product that is not finite.
 
     Args:
         b1: the decay :math:`\beta` of the average, corrected for its start.
@@ -83,9 +98,13 @@ def scale_by_psgd_kron(
             diagonals.
         max_size_triangular: a longer side has a diagonal.
         form: ``"triangular"``, ``"quad"`` or ``"procrustes"``.
-        fit_to: whether factors are fitted to the ``"momentum"`` or to the ``"gradient"``.
+        fit_to: whether factors are fitted to the ``"momentum"``, to the ``"gradient"`` or to
+            products with the ``"hessian"``.
+        apply: whether factors act ``"twice"``, as in the formula, or ``"once"``, :math:`Q_r \hat m
+            Q_c^T`: by the root of the preconditioner, as QSGD does with ``"procrustes"``. A
+            gradient of 100 times the size then makes an update of 10 times, up to ``max_rms``.
         init_scale: of the first preconditioner, a multiple of the identity; by default one over
-            the root mean square of the first gradient that is not zero.
+            the root mean square of the first gradient, or product, that is not zero.
         max_rms: the largest root mean square of an update.
         damping: the share of noise in what factors are fitted to.
         bound_decay: the decay of the bounds of other forms than ``"triangular"``.
@@ -94,11 +113,13 @@ def scale_by_psgd_kron(
         fold: how leaves are seen as matrices; see ``gc.matrixwise``.
 
     Raises:
-        ValueError: if ``form``, ``fit_to`` or ``memory_save_mode`` is not known.
+        ValueError: if ``form``, ``fit_to``, ``apply`` or ``memory_save_mode`` is not known.
+        TypeError: if ``update`` is called without the function that ``"hessian"`` needs.
 
     Source: Li, "Preconditioned Stochastic Gradient Descent", 2015,
     https://arxiv.org/abs/1512.04202; Li, "Stochastic Hessian Fittings with Lie Groups", 2024,
-    https://arxiv.org/abs/2402.11858
+    https://arxiv.org/abs/2402.11858; QSGD: HeavyBall, 2026,
+    https://github.com/HomebrewML/HeavyBall
 
     Example:
         >>> tx = scale_by_psgd_kron()
@@ -106,25 +127,36 @@ def scale_by_psgd_kron(
         >>> state["rows"].shape, state["columns"].shape  # triangles
         ((36,), (10,))
     """
-    _check(form, fit_to, memory_save_mode)
+    _check(form, fit_to, apply, memory_save_mode)
     layout = factors.Layout(form, memory_save_mode, max_size_triangular)
     fit = Fit(layout, preconditioner_rate, bound_decay, damping, init_scale, seed)
+    preconditioned = APPLICATIONS[apply]
 
-    def rule(g, s, t, count, place):
+    def rule(g, s, t, count, place, beside):
         mu = ema(g, s["mu"], b1)
         mean = debias(mu, b1, t)
         old = {name: value for name, value in s.items() if name != "mu"}
-        parts = {"x": mean if fit_to == "momentum" else g} | old
-        new = refresh.apply(lambda parts: fit.of(parts, count), parts, old, count, place)
-        return _bounded(layout.open(new, g.shape[1:]), mean, max_rms), {"mu": mu} | new
+        parts = beside or {"x": mean if fit_to == "momentum" else g}
+        new = refresh.apply(lambda parts: fit.of(parts, count), parts | old, old, count, place)
+        q = layout.open(new, g.shape[1:])
+        return _bounded(lambda x: preconditioned(q, x), mean, max_rms), {"mu": mu} | new
 
-    return matrixwise(rule, matrices_in(where), fold, decomposes=True, **_slots(layout))
+    def pairs(p, count, place, value_fn, key=None):
+        key, none = step_key(seed, count, key), map_leaves(jnp.zeros_like, p)
+        fresh = lambda parts: hessian_pair(value_fn, parts["p"], key)
+        old = {"probe": none, "x": none}
+        return refresh.apply_to_trees(fresh, {"p": p}, old, count, place)
+
+    beside = pairs if fit_to == "hessian" else None
+    slots: dict[str, Any] = _slots(layout) | refresh.slots
+    return matrixwise(rule, matrices_in(where), fold, decomposes=True, beside=beside, **slots)
 
 
-def _check(form: str, fit_to: str, mode: str | None) -> None:
+def _check(form: str, fit_to: str, apply: str, mode: str | None) -> None:
     """Refuse names that are not known."""
     check_one_of("scale_by_psgd_kron", factors.FORMS, form=form)
-    check_one_of("scale_by_psgd_kron", ("momentum", "gradient"), fit_to=fit_to)
+    check_one_of("scale_by_psgd_kron", FITS, fit_to=fit_to)
+    check_one_of("scale_by_psgd_kron", APPLICATIONS, apply=apply)
     if mode is not None:
         check_one_of("scale_by_psgd_kron", factors.MODES, memory_save_mode=mode)
 
@@ -151,7 +183,10 @@ class Fit:
     seed: int
 
     def of(self, parts: dict[str, jax.Array], count: jax.Array) -> dict[str, jax.Array]:
-        """Fit to the matrices ``x``, from what was kept."""
+        """Fit to the matrices ``x``, from what was kept.
+
+        Without the ``probe`` that belongs to them they are whitened.
+        """
         x, form = parts["x"], self.layout.form
         shape = x.shape[1:]
         q = factors.begun(self.layout.open(parts, shape), x, self.init_scale)
@@ -161,11 +196,11 @@ class Fit:
         noisy = x + self.damping * size * noise
         bounds = {}
         if form == "triangular":
-            q = factors.fit_triangular(q, noisy, noise, self.rate)
+            q = factors.fit_triangular(q, noisy, parts.get("probe", noise), self.rate)
         else:
             last = parts["rows_bound"], parts["columns_bound"]
-            numbers = self.rate, self.bound_decay
-            q, (rows, columns) = factors.fit_inverse_free(q, last, noisy, *numbers, form)
+            pair, numbers = (noisy, parts.get("probe")), (self.rate, self.bound_decay)
+            q, (rows, columns) = factors.fit_inverse_free(q, last, *pair, *numbers, form)
             bounds = {"rows_bound": rows, "columns_bound": columns}
         made, is_zero = self.layout.close(q) | bounds, jnp.all(x == 0, factors.DIMS)
         along = lambda y: is_zero.reshape(-1, *[1] * (y.ndim - 1))
@@ -201,10 +236,27 @@ def probe(seed: int, count: jax.Array, shape: Shape, dtype: jnp.dtype) -> jax.Ar
     ).astype(dtype)
 
 
-def _bounded(q: factors.Pair, x: jax.Array, max_rms: float | jax.Array) -> jax.Array:
+def hessian_pair(
+    value_fn: Callable[[Params], jax.Array],
+    p: Params,
+    key: jax.Array,
+) -> dict[str, Tree]:
+    """Normal noise, ``probe``, and the Hessian's product with it, ``x``.
+
+    A product that is not finite is zero.
+    """
+    noise = normal_like(key, p)
+    product = hessian_vector_product(value_fn, p, noise)
+    is_finite = all_finite(product)
+    return {"probe": noise, "x": map_leaves(lambda x: jnp.where(is_finite, x, 0), product)}
+
+
+def _bounded(
+    function: Callable[[jax.Array], jax.Array], x: jax.Array, max_rms: float | jax.Array
+) -> jax.Array:
     """Preconditioned matrices, shortened to a root mean square."""
     limit = max_rms * math.sqrt(x.shape[-2] * x.shape[-1])
-    return factors.shortened(lambda y: factors.precondition(q, y), x, limit)
+    return factors.shortened(function, x, limit)
 
 
 @recipe
@@ -219,6 +271,7 @@ def psgd_kron(
     *,
     form: str = "triangular",
     fit_to: str = "momentum",
+    apply: str = "twice",
     init_scale: Positive | None = None,
     max_rms: Limit = 1.1,
     damping: NonNegative = DAMPING,
@@ -241,7 +294,8 @@ def psgd_kron(
         memory_save_mode: which factors are diagonals; see ``scale_by_psgd_kron``.
         max_size_triangular: a longer side has a diagonal.
         form: ``"triangular"``, ``"quad"`` or ``"procrustes"``.
-        fit_to: ``"momentum"`` or ``"gradient"``.
+        fit_to: ``"momentum"``, ``"gradient"``, or ``"hessian"``, from ``value_fn=``.
+        apply: whether factors act ``"twice"`` or, as in QSGD, ``"once"``.
         init_scale: of the first preconditioner.
         max_rms: the largest root mean square of an update.
         damping: the share of noise in what factors are fitted to.
@@ -267,6 +321,7 @@ def psgd_kron(
         max_size_triangular,
         form=form,
         fit_to=fit_to,
+        apply=apply,
         init_scale=init_scale,
         max_rms=max_rms,
         damping=damping,

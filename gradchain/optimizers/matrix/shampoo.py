@@ -44,6 +44,7 @@ def scale_by_shampoo(
     sides: str = "both",
     *,
     eps: NonNegative = 0.0,
+    packed: bool = False,
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> Body:
@@ -68,13 +69,15 @@ def scale_by_shampoo(
         ridge: is added to the diagonal of each factor, in units of its largest eigenvalue.
         refresh: when the roots are found anew, for example ``gc.refresh.every(10,
             staggered=True)``, where blocks take turns.
-        roots: how: ``"eigh"``; by products alone, ``"newton"`` or ``"higher_order"``; or ``"qr"``:
-            eigenvectors from ``eigh`` at the first step, and later from one power iteration and a
-            QR decomposition.
+        roots: how: ``"eigh"``; by products alone, ``"newton"``, ``"higher_order"`` or, square roots
+            after each other as in DASH, ``"denman_beavers"``; or ``"qr"``: eigenvectors from
+            ``eigh`` at the first step, and later from one power iteration and a QR decomposition.
         exponent: the power of the factors; by default -1/4, and -1/2 of a factor that stands alone.
         block_size: the longest side of a block; ``None`` for whole matrices.
         sides: which sides have factors: ``"both"``, ``"rows"``, ``"columns"``, or ``"shorter"``.
         eps: is added to the diagonal too, in the units of squared gradients.
+        packed: whether of each factor and root, which are symmetric, one triangle is kept: half
+            the numbers.
         where: the leaves that are matrices; by default ``weight_matrices(embeddings=False)``.
         fold: how leaves are seen as matrices; see ``gc.matrixwise``.
 
@@ -86,7 +89,8 @@ def scale_by_shampoo(
     https://arxiv.org/abs/1802.09568; Anil et al., "Scalable Second Order Optimization for Deep
     Learning", 2020, https://arxiv.org/abs/2002.09018; Shi et al., "A Distributed Data-Parallel
     PyTorch Implementation of the Distributed Shampoo Optimizer", 2023,
-    https://arxiv.org/abs/2309.06497
+    https://arxiv.org/abs/2309.06497; DASH: Modoranu et al., "Faster Shampoo via Batched Block
+    Preconditioning and Efficient Inverse-Root Solvers", 2026, https://arxiv.org/abs/2602.02016
 
     Example:
         >>> tx, g = scale_by_shampoo(), jnp.array([[3.0, 0.0], [0.0, -0.3]])
@@ -103,18 +107,20 @@ def scale_by_shampoo(
     def rule(g, s, t, count, place):
         cut = blocks(g.shape)
         g = kronecker.squarable_matrix(g)
-        old = {k: cut.flat(v) for k, v in s.items() if k != "mu"}
+        own = {k: s[k] for k in refresh.slots}
+        old = {k: cut.flat(v) for k, v in s.items() if k != "mu" and k not in own}
         factors = _factors(old, cut.open(g), b2)
         kept = {k: v for k, v in old.items() if k not in factors}
         debiased = {k: _debiased(v, b2, t) for k, v in factors.items()}
-        made = _renewed(root, refresh, debiased, kept, count, cut.places(place))
+        made = _renewed(root, refresh, debiased, kept | own, count, cut.places(place))
         mu = ema(g, s["mu"], b1) if has_momentum else g
         m = debias(mu, b1, t) if has_momentum else g
         u = cut.close(_between(made.get("row_root"), cut.open(m), made.get("column_root")))
         new = {k: v.reshape(s[k].shape) for k, v in (factors | made).items()}
         return u, new | ({"mu": mu} if has_momentum else {})
 
-    slots = _slots(blocks, sides, roots == "qr", has_momentum)
+    slots: dict[str, Any] = _slots(blocks, sides, roots == "qr", has_momentum, packed)
+    slots |= refresh.slots
     return matrixwise(rule, matrices_in(where), fold, decomposes=True, **slots)
 
 
@@ -133,6 +139,7 @@ def shampoo(
     magnitude: GradientTransformation | Pair | None = None,
     *,
     eps: NonNegative = 0.0,
+    packed: bool = False,
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
     fallback: GradientTransformation | Pair | None = None,
@@ -155,6 +162,7 @@ def shampoo(
         magnitude: the rule from which the length of each leaf's step comes, for example
             ``scale_by_adam()``; ``None`` for Shampoo's own.
         eps: absolute term on the diagonals.
+        packed: whether of each factor and root one triangle is kept.
         where: the matrices; by default ``weight_matrices(embeddings=False)``.
         fold: how leaves are seen as matrices; see ``gc.matrixwise``.
         fallback: the optimizer of all other leaves; by default ``adamw`` with the same learning
@@ -177,6 +185,7 @@ def shampoo(
         block_size,
         sides,
         eps=eps,
+        packed=packed,
         where="*",
         fold=fold,
     )
@@ -241,21 +250,26 @@ class Blocks:
 
 
 def _slots(
-    blocks: Callable[[Shape], Blocks], sides: str, has_basis: bool, has_momentum: bool
+    blocks: Callable[[Shape], Blocks],
+    sides: str,
+    has_basis: bool,
+    has_momentum: bool,
+    packed: bool,
 ) -> dict[str, Any]:
     """Squares for each block: factors, roots, perhaps bases; perhaps momentum."""
 
-    def square(side: str) -> Slot:
+    def square(side: str, is_symmetric: bool = True) -> Slot:
         dim = 0 if side == "rows" else 1
         length = lambda shape: blocks(shape).block[dim]
         lead = lambda shape: (blocks(shape).count,) if blocks(shape).count > 1 else ()
         has = lambda shape: kronecker.has_factor(side, sides, length(shape), blocks(shape).block)
         shape_of = lambda shape: (*lead(shape), length(shape), length(shape))
-        return shaped(shape_of)(exists=has)
+        return shaped(shape_of)(packed=packed and is_symmetric, exists=has)
 
     made: dict[str, Any] = {side: square(side) for side in _GRAMS}
     for name in ("root", "basis")[: 1 + has_basis]:
-        made |= {f"row_{name}": square("rows"), f"column_{name}": square("columns")}
+        of = functools.partial(square, is_symmetric=name == "root")
+        made |= {f"row_{name}": of("rows"), f"column_{name}": of("columns")}
     return made | ({"mu": like_param} if has_momentum else {})
 
 

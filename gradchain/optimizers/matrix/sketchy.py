@@ -87,6 +87,7 @@ def scale_by_sketchy(
         slots[f"{side}_roots"] = shaped(lambda shape, length=length: (length(shape),))(real=True)
         slots[f"{side}_tail"] = shaped(lambda shape: ())(real=True)
     slots["share"] = shaped(lambda shape: ())(real=True)
+    slots |= refresh.slots
     return matrixwise(rule, matrices_in(where), fold, decomposes=True, **slots)
 
 

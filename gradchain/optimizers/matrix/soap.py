@@ -25,6 +25,7 @@ def scale_by_soap(
     max_precond_dim: StaticPositiveInt = 10000,
     sides: str = "both",
     skip_first: bool = True,
+    packed: bool = False,
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
 ) -> GradientTransformation:
@@ -47,6 +48,7 @@ def scale_by_soap(
         max_precond_dim: the longest side that has a basis.
         sides: which sides have one: ``"both"``, ``"rows"``, ``"columns"``, or ``"shorter"``.
         skip_first: whether the first update is zero, as in the authors' code.
+        packed: whether of each factor one triangle is kept; see ``in_eigenbasis``.
         where: the leaves that are matrices; Adam treats the others.
         fold: how leaves are seen as matrices; see ``gc.matrixwise``.
 
@@ -68,6 +70,7 @@ def scale_by_soap(
         max_precond_dim,
         sides,
         skip_first,
+        packed=packed,
         where=where,
         fold=fold,
     )
@@ -87,6 +90,7 @@ def soap(
     max_precond_dim: StaticPositiveInt = 10000,
     sides: str = "both",
     skip_first: bool = True,
+    packed: bool = False,
     where: Where | None = None,
     fold: Mapping[Glob, str] | None = None,
     fallback: GradientTransformation | Pair | None = None,
@@ -108,6 +112,7 @@ def soap(
         max_precond_dim: the longest side that has a basis.
         sides: which sides have one; see ``scale_by_soap``.
         skip_first: whether the first update of matrices is zero.
+        packed: whether of each factor one triangle is kept.
         where: the matrices; by default ``weight_matrices(embeddings=False)``.
         fold: how leaves are seen as matrices; see ``gc.matrixwise``.
         fallback: the optimizer of all other leaves; by default ``adamw`` with the same learning
@@ -130,6 +135,7 @@ def soap(
         max_precond_dim=max_precond_dim,
         sides=sides,
         skip_first=skip_first,
+        packed=packed,
         where="*",
         fold=fold,
     )

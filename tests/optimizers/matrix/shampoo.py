@@ -11,6 +11,8 @@ from tests.optimizers.matrix.muon import beside_adamw
 from tests.optimizers.matrix.twins import is_matrix, transposed
 from tests.wrappers.in_eigenbasis import often
 
+scheduled = gc.refresh.every(gc.constant_schedule(2))
+
 
 def inverse_root(x: np.ndarray, order: float, ridge: float, eps: float = 0.0) -> np.ndarray:
     """(X + (ridge max(X) + eps) I)^(-1 / order), 0 for zeros"""
@@ -79,7 +81,7 @@ ROWS = [
     ),
     Row(
         "scale_by_shampoo-blocks",
-        lambda: gc.scale_by_shampoo(0.5, 1.0, 1e-3, often, block_size=2),
+        lambda: gc.scale_by_shampoo(0.5, 1.0, 1e-3, scheduled, block_size=2, packed=True),
         lambda: Shampoo(0.5, 1.0, 1e-3, block=2),
         tolerance=ROUGH,
         float64=1e-8,

@@ -2,11 +2,12 @@
 
 Each file in ``tests/golden/matrix`` is one trajectory: ``origin`` says who made it and with which
 settings, ``make`` is ours, ``shapes`` and ``seed`` give the weights and the gradients, and
-``early`` and ``final`` are the weights after some steps and after all. A ``tolerance`` above 1e-6
-needs a ``deviation``, which says why.
+``early`` and ``final`` are the weights after some steps and after all; ``value_fn`` is the loss, of
+those that ask for it. A ``tolerance`` above 1e-6 needs a ``deviation``, which says why.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -44,7 +45,9 @@ def test_follows_the_recorded_trajectory(file):
         tx = eval(recorded["make"], {"gc": gc})
         params = as_tree(weights)
         state = tx.init(params)
-        step = jax.jit(tx.step)
+        loss = recorded.get("value_fn")
+        extra = {"value_fn": eval(loss, {"jax": jax, "jnp": jnp})} if loss else {}
+        step = jax.jit(partial(tx.step, **extra))
         for t, g in enumerate(gradients, start=1):
             params, state = step(as_tree(g), state, params)
             for i, theirs in enumerate(expected.get(str(t), [])):

@@ -11,6 +11,7 @@ often = {"where": "*", "refresh": gc.refresh.every(2)}
 DIRECTIONS = [
     gc.scale_by_alice(2, 1, **often),
     gc.scale_by_conda(**often),
+    gc.scale_by_psgd_lra(rank=2),
     gc.scale_by_racs(where="*"),
     # Between two renewals a factor of gradients of 1e-30 may bring one of 1e30 out of range.
     gc.scale_by_sketchy(2, where="*"),
