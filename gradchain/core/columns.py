@@ -26,7 +26,6 @@ class Columns:
         params: the tree of parameters, or ``None``.
         adds: whether the last member may add its updates to the parameters itself.
         is_sum: whether it did: ``g`` are the new parameters.
-        rounds: whether updates say how parameters are rounded, and must not be rounded themselves.
     """
 
     treedef: Structure
@@ -35,7 +34,6 @@ class Columns:
     params: Params
     adds: bool = False
     is_sum: bool = False
-    rounds: bool = False
 
     @classmethod
     def of(cls, updates: Updates, params: Params, where: str = "update") -> Columns:

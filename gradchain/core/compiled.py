@@ -105,10 +105,19 @@ def _update(
     flat: Flat | None = None,
 ) -> tuple[Updates, State]:
     given, made, state = _run(tx, updates, state, params, extra, flat)
-    if made.rounds:  # in float32: else they could not lead to the parameters that are meant
+    if any(
+        map(rounds, [*tx.members.values()][-1:])
+    ):  # in float32: else they could not lead to the parameters that are meant
         return made.updates, state
     pairs = zip(given.g, made.g, strict=True)
     return given.tree([u if g is None else _in_dtype(g.dtype, u) for g, u in pairs]), state
+
+
+def _rounds(tx: Member) -> bool:
+    """Whether the last member, or one in it, rounds parameters."""
+    last = [*tx.members.values()][-1:]
+    is_plain = not any(m.factory.members or m.factory.composite for m in last)
+    return any("rounds" in m.factory.roles for m in last) if is_plain else tx.facts.rounds
 
 
 def _in_dtype(dtype: jnp.dtype, u: jax.Array) -> jax.Array:

@@ -72,10 +72,14 @@ def facts_of(members: Mapping[str, Member], roles: frozenset[str]) -> Facts:
         freezes=any(body.freezes for body in bodies),
         reduces_examples=any(body.reduces_examples for body in bodies[:1]),
         makes_steps="step" in roles or any(map(steps, below.values())),
-        rounds=any(stage.rounds for stage in stages[-1:]),
+        rounds=any(map(_rounds, [*below.values()][-1:])),
         keeps_state=any(map(keeps_state, stages)),
         members=below,
     )
+
+
+def _rounds(member: MemberFacts) -> bool:
+    return "rounds" in member.roles or any(f.rounds for f in member.inner.values())
 
 
 def keeps_state(stage: Stage) -> bool:

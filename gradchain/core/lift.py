@@ -37,7 +37,7 @@ from gradchain.core.first_values import first_value
 from gradchain.core.slot_columns import slot_columns
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage
-from gradchain.core.stored import Stored, one_by_one, way_kept
+from gradchain.core.stored import Stored, one_by_one
 from gradchain.core.types import Params, State, Where
 from gradchain.numerics.arithmetic import cast, compute_dtype, real_dtype
 from gradchain.numerics.counting import step_of
@@ -150,7 +150,7 @@ def at_least(x: Any, real: jnp.dtype) -> Any:
 
 
 def as_made(stage: Stage, name: str, new: Any, old: Any, dtype: Any) -> Any:
-    """A rule's result in ``dtype``, kept as the old, if it fits."""
+    """A rule's result in ``dtype``, kept as the old."""
     if jnp.shape(new) != old.shape:
         raise ValueError(
             f"{stage.name}: the rule made {name} of shape {jnp.shape(new)} from one of {old.shape}."
@@ -178,7 +178,8 @@ class Kind(NamedTuple):
     @classmethod
     def of(cls, members: tuple[int, ...], leaf: Leaf) -> Kind:
         """The kind of a leaf."""
-        slots = tuple(tuple((k, way_kept(x)) for k, x in own.items()) for own in leaf.slots)
+        way = lambda x: jax.tree.structure(x) if isinstance(x, Stored) else None
+        slots = tuple(tuple((k, way(x)) for k, x in own.items()) for own in leaf.slots)
         return cls(members, leaf.p is not None, slots)
 
     def pack(self, leaf: Leaf) -> tuple[jax.Array, ...]:

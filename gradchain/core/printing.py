@@ -21,14 +21,14 @@ def written(call: Any, text_of: Callable[[Any], str]) -> list[str]:
 
 
 def _by_name(values: dict[str, Any], text_of: Callable[[Any], str]) -> list[str]:
-    """Arguments of any name, in a dict those that Python cannot spell."""
+    """Arguments of any name, as Python can spell them."""
     plain = [f"{k}={text_of(v)}" for k, v in values.items() if k.isidentifier()]
     others = ", ".join(f"{k!r}: {text_of(v)}" for k, v in values.items() if not k.isidentifier())
     return [*plain, *([f"**{{{others}}}"] if others else [])]
 
 
 def text(x: Any) -> str:
-    """A value as it is written; infinities and NaN by their names."""
+    """A value as it is written in code."""
     if isinstance(x, float) and not math.isfinite(x):
         return f"float('{x}')"
     if type(x) is tuple:

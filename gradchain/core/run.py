@@ -72,8 +72,6 @@ def run_stages(
             extra = extra | ({"grad": columns.updates} if asks_grad else {})
         for s, new in zip(together, news, strict=True):
             new_state[s.name] = _with_clock(s, increment(s.count) if s.has_clock else None, new)
-    if stages and stages[-1].rounds:
-        columns = dataclasses.replace(columns, rounds=True)
     if frozen is not None:
         columns = with_zeros(columns, frozen, given, stacked)
     return columns, {k: v for k, v in new_state.items() if k in entries or v != {}}

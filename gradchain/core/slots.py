@@ -54,7 +54,9 @@ class Slot:
         if self.exists is not None and not self.exists(shape):
             return None
         size: Any = self.size(shape) if callable(self.size) else self.size
-        if self.relation == "scalar" and not isinstance(size, tuple):
+        if self.relation == "scalar":
+            if isinstance(size, tuple):
+                return size
             return (size,) if size > 0 else ()
         if self.relation == "shaped":
             if self.packed:

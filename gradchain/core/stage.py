@@ -189,12 +189,6 @@ class Stage:
         self.body = self._make(self.numbers)
         self.has_clock = not self.body.keeps_clock and (bool(scheduled) or self.body.needs_step)
 
-    @property
-    def rounds(self) -> bool:
-        """Whether it, or a member in it, says how parameters are rounded."""
-        inner = self.body.members.values()
-        return "rounds" in self.call.factory.roles or any(m.facts.rounds for m in inner)
-
     def in_precision_of(self, dtype: jnp.dtype) -> Any:
         """The body whose array hyperparameters have the precision of ``dtype``.
 

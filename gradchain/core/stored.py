@@ -1,4 +1,4 @@
-"""Slots as they are kept: fewer bytes than those that rules see."""
+"""Slots as they are kept, in fewer bytes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,10 @@ class Stored:
         parts = self.parts
         if self.space is not None:
             parts = jax.device_put(parts, jax.memory.Space.Device)
-        return self.codec.decode(parts, jax.ShapeDtypeStruct(self.shape, self.dtype))
+        return self.codec.decode(
+            parts,
+            jax.ShapeDtypeStruct(self.shape, self.dtype),
+        )
 
     def of(self, x: jax.Array) -> Stored:
         """Another array, kept in the same way."""
@@ -82,8 +85,12 @@ def is_stored(x: Any) -> bool:
 
 
 def values_of(state: Tree) -> Tree:
-    """A state with arrays in the place of what is kept."""
-    return jax.tree.map(lambda x: x.value if is_stored(x) else x, state, is_leaf=is_stored)
+    """A state with the arrays that are kept."""
+    return jax.tree.map(
+        lambda x: x.value if is_stored(x) else x,
+        state,
+        is_leaf=is_stored,
+    )
 
 
 def stored_like(old: Tree, new: Tree) -> Tree:
@@ -92,15 +99,10 @@ def stored_like(old: Tree, new: Tree) -> Tree:
     return jax.tree.map(keep, old, new, is_leaf=is_stored)
 
 
-def way_kept(x: Any) -> Any:
-    """The structure of what is kept; ``None`` of an array."""
-    return jax.tree.structure(x) if isinstance(x, Stored) else None
-
-
 def one_by_one(
     make: Callable[..., list[jax.Array]], kinds: list[Any], rows: list[Any], adds: bool
 ) -> list[list[jax.Array]]:
-    """What ``make`` makes of rows, one after another.
+    """Make the results of rows, one after another.
 
     Slots that are kept in few bytes are wide while a rule works on them. The compiler of the CPU
     does that for all leaves at once, which takes what was saved. Loops of one turn stop it, each of
@@ -112,7 +114,11 @@ def one_by_one(
         rows: the gradient, perhaps the parameter, and the arrays of slots.
         adds: whether new parameters are made.
     """
-    call = jax.jit(functools.partial(_in_turn, make, adds), static_argnums=0, inline=True)
+    call = jax.jit(
+        functools.partial(_in_turn, make, adds),
+        static_argnums=0,
+        inline=True,
+    )
     turns = lax.optimization_barrier(jnp.ones((), jnp.int32))  # else loops are written out
     out = []
     for kind, row in zip(kinds, rows, strict=True):
@@ -124,7 +130,7 @@ def one_by_one(
 def _in_turn(
     make: Callable[..., list[jax.Array]], adds: bool, kind: Any, turns: jax.Array, *row: jax.Array
 ) -> list[jax.Array]:
-    """What ``make`` makes of one row, and the number of turns."""
+    """The number of turns, and the result of one row."""
     first = 1 + kind.has_param
 
     def in_a_loop(turns, *row):
@@ -132,12 +138,27 @@ def _in_turn(
             i, *made = carry
             g = row[0] + jnp.minimum(i, 0).astype(row[0].dtype)  # else it is worked on before
             params = made[:1] if adds else row[1:first]
-            return [i + 1, *make(kind, g, *params, *made[1:])]
+            return [
+                i + 1,
+                *make(
+                    kind,
+                    g,
+                    *params,
+                    *made[1:],
+                ),
+            ]
 
-        made = jax.eval_shape(functools.partial(make, kind), *row)[0]
+        made = jax.eval_shape(
+            functools.partial(make, kind),
+            *row,
+        )[0]
         start = row[1] if adds else jnp.zeros(made.shape, made.dtype)
         carry = [jnp.zeros((), jnp.int32), start, *row[first:]]
-        return lax.while_loop(lambda carry: carry[0] < turns, turn, carry)
+        return lax.while_loop(
+            lambda carry: carry[0] < turns,
+            turn,
+            carry,
+        )
 
     plainly = lambda turns, *row: [turns, *make(kind, *row)]
     return lax.platform_dependent(turns, *row, cpu=in_a_loop, default=plainly)

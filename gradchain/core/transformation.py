@@ -85,8 +85,9 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
     @property
     def inner(self) -> list[GradientTransformation]:
         """The transformations among its arguments."""
-        leaves = jax.tree.leaves(self.arguments, is_leaf=is_call)
-        return [x for x in leaves if isinstance(x, GradientTransformation)]
+        leaves = lambda: jax.tree.leaves(self.arguments, is_leaf=is_call)
+        is_one = lambda x: isinstance(x, GradientTransformation)
+        return self.kept("inner", lambda: list(filter(is_one, leaves())))
 
     @property
     def members(self) -> dict[str, GradientTransformation]:

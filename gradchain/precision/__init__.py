@@ -1,10 +1,9 @@
 """Precision: slots in few bytes, and how parameters are rounded."""
 
+from gradchain.precision.casts import as_it_is as as_it_is, cast as cast
 from gradchain.precision.codec import Codec as Codec, codec as codec
 from gradchain.precision.codecs import (
     CODECS as CODECS,
-    as_it_is as as_it_is,
-    cast as cast,
     companded as companded,
     dynamic as dynamic,
     fp8 as fp8,

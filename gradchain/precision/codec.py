@@ -28,7 +28,10 @@ class Codec(Call):
         return self._pair()[0](x, key)
 
     def decode(self, parts: Any, like: jax.ShapeDtypeStruct) -> jax.Array:
-        """The array of the shape and dtype of ``like`` that is kept in ``parts``."""
+        """The array that is kept in ``parts``.
+
+        It has the shape and dtype of ``like``.
+        """
         return self._pair()[1](parts, like).astype(like.dtype)
 
     def _pair(self) -> tuple[Callable[..., Any], Callable[..., jax.Array]]:
@@ -38,7 +41,7 @@ class Codec(Call):
 
     @property
     def has_blocks(self) -> bool:
-        """Whether it shares scales, so that small arrays are left alone."""
+        """Whether many elements share a scale."""
         return _BLOCKS in self.factory.roles
 
 
@@ -71,5 +74,8 @@ def codec(function: Callable[..., tuple] | None = None, *, blocks: bool = False)
         >>> print(tx.init(jnp.ones(2))["storage"]["inner"]["add_momentum"]["momentum"].dtype)
         int32
     """
-    make = decorator(Codec, roles=frozenset({_BLOCKS} if blocks else ()))
+    make = decorator(
+        Codec,
+        roles=frozenset({_BLOCKS} if blocks else ()),
+    )
     return make if function is None else make(function)

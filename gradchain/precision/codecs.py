@@ -1,14 +1,12 @@
-r"""Codecs of one to sixteen bits, and casts.
+r"""Codecs of four to sixteen bits.
 
-Those with blocks part an array along one dimension, divide each block by its largest magnitude, and
+They part an array along one dimension, divide each block by its largest magnitude, and
 keep what lies in [-1, 1] as a small integer, its code. The scales of blocks stand beside the codes.
 Zero stays zero, signs and the order in a block are kept. A NaN or an infinity makes its whole block
 NaN, so that it is seen.
 """
 
 from __future__ import annotations
-
-from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -17,76 +15,14 @@ import numpy as np
 from gradchain.core.errors import check_one_of
 from gradchain.core.ranges import StaticInt, StaticPositiveInt
 from gradchain.precision.blocks import blockwise, rounded
+from gradchain.precision.casts import cast
 from gradchain.precision.codec import Codec, codec
 
 FP8_MAX = 448.0  # of float8_e4m3fn, which has no infinity
 
 
-@codec
-def as_it_is():
-    """Keep a slot as it is, for example in another memory.
-
-    Example:
-        >>> print(as_it_is().encode(jnp.ones(2)))
-        [1. 1.]
-    """
-    return lambda x, key: x, lambda parts, like: parts
-
-
-@codec
-def cast(dtype: str):
-    """Keep a slot in a dtype.
-
-    What is too large becomes the largest finite number, an infinity stays one.
-
-    Args:
-        dtype: its name: ``"float32"``, ``"bfloat16"``, ``"float16"``, ``"float8_e4m3fn"`` or
-            ``"float8_e5m2"``.
-
-    Raises:
-        ValueError: if it is another.
-
-    Example:
-        >>> print(cast("float16").encode(jnp.array([1e-3, 1e9])))
-        [1.00e-03 6.55e+04]
-    """
-    names = ("float64", "float32", "bfloat16", "float16", "float8_e4m3fn", "float8_e5m2")
-    check_one_of("cast", names, dtype=dtype)
-    narrow = jnp.dtype(dtype)
-    largest = float(jnp.finfo(narrow).max)
-
-    def encode(x, key):
-        x = jnp.where(jnp.isfinite(x), jnp.clip(x, -largest, largest), x)
-        if key is None or jnp.finfo(x.dtype).nmant <= jnp.finfo(narrow).nmant:
-            return x.astype(narrow)
-        if dtype != "bfloat16":
-            raise ValueError(
-                f"cast: there is no stochastic rounding to {dtype}, only to bfloat16 and in codecs"
-                " with blocks. Leave stochastic=False, or take one of them."
-            )
-        return stochastic_bfloat16(x.astype(jnp.float32), key)
-
-    return encode, lambda parts, like: parts.astype(like.dtype)
-
-
-def stochastic_bfloat16(x: jax.Array, key: jax.Array) -> jax.Array:
-    """A float32 array in bfloat16, up or down by chance, right on average."""
-    # Beyond the sixteen bits that are cut off, a random number of sixteen bits carries as often as
-    # they say.
-    bits = jax.lax.bitcast_convert_type(x, jnp.uint32)
-    noise = jax.random.bits(key, x.shape, jnp.uint16).astype(jnp.uint32)
-    cut = (bits + noise) & jnp.uint32(0xFFFF0000)
-    made = jax.lax.bitcast_convert_type(cut, jnp.float32)
-    largest = float(jnp.finfo(jnp.bfloat16).max)
-    made = jnp.where(jnp.isfinite(x), jnp.clip(made, -largest, largest), x)
-    return made.astype(jnp.bfloat16)
-
-
-_Bits = Annotated[int, "[2, 16]"]
-
-
 def _integer(bits: int, is_signed: bool = True) -> jnp.dtype:
-    """The dtype of codes; those of four bits are packed afterwards."""
+    """The dtype of codes before they are packed."""
     width = 16 if bits > 8 else 8
     return jnp.dtype(f"int{width}" if is_signed else f"uint{width}")
 
@@ -125,12 +61,18 @@ def linear(
     _check_bits("linear", bits)
     top, dtype = 2 ** (bits - 1) - 1, _integer(bits)
     to_code = lambda share, key: rounded(share * top, key).astype(dtype)
-    return blockwise(block, axis, to_code, lambda code: _real(code) / top, bits)
+    return blockwise(
+        block,
+        axis,
+        to_code,
+        lambda code: _real(code) / top,
+        bits,
+    )
 
 
 @codec(blocks=True)
 def companded(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
-    r"""Keep first moments in 8 bits, small ones finer than large ones.
+    r"""Keep 8 bits, small numbers finer than large ones.
 
     .. math::
         c = \mathrm{round}\left(127 \frac{2 y}{1 + |y|}\right), \quad y = \frac{x}{\max |x|}
@@ -150,7 +92,10 @@ def companded(block: StaticPositiveInt | None = 256, axis: StaticInt | None = No
     """
 
     def to_code(share, key):
-        return rounded(127 * 2 * share / (1 + jnp.abs(share)), key).astype(jnp.int8)
+        return rounded(
+            127 * 2 * share / (1 + jnp.abs(share)),
+            key,
+        ).astype(jnp.int8)
 
     def from_code(code):
         y = _real(code) / 127
@@ -182,10 +127,18 @@ def root(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
     """
 
     def to_code(share, key):
-        code = rounded(255 * jnp.sqrt(jnp.maximum(share, 0)), key)
+        code = rounded(
+            255 * jnp.sqrt(jnp.maximum(share, 0)),
+            key,
+        )
         return jnp.maximum(code, share > 0).astype(jnp.uint8)
 
-    return blockwise(block, axis, to_code, lambda code: jnp.square(_real(code) / 255))
+    return blockwise(
+        block,
+        axis,
+        to_code,
+        lambda code: jnp.square(_real(code) / 255),
+    )
 
 
 @codec(blocks=True)
@@ -231,13 +184,21 @@ def log(
     def to_code(share, key):
         size = jnp.abs(share) if signed else jnp.maximum(share, 0)
         below = -jnp.log2(jnp.where(size > 0, size, 1)) / step
-        code = jnp.where(size > 0, top - jnp.clip(rounded(below, key), 0, top - 1), 0)
+        code = jnp.where(
+            size > 0,
+            top - jnp.clip(rounded(below, key), 0, top - 1),
+            0,
+        )
         return (code * jnp.sign(share) if signed else code).astype(dtype)
 
     def from_code(code):
         code = _real(code if signed or bits != 4 else code & 15)
         size = jnp.exp2((jnp.abs(code) - top) * step)
-        return jnp.where(code == 0, 0.0, jnp.sign(code) * size)
+        return jnp.where(
+            code == 0,
+            0.0,
+            jnp.sign(code) * size,
+        )
 
     return blockwise(block, axis, to_code, from_code, bits)
 
@@ -246,7 +207,7 @@ def log(
 def dynamic(
     signed: bool = True, block: StaticPositiveInt | None = 256, axis: StaticInt | None = None
 ):
-    r"""Keep each element in 8 bits by a tree of decades.
+    r"""Keep 8 bits by a tree of decades.
 
     A code has a decade, 1 down to :math:`10^{-6}`, and equal steps in it, twice as many in each
     larger one. So shares near 1 have errors below 1/128, and those of :math:`10^{-6}` are not zero.
@@ -270,12 +231,26 @@ def dynamic(
 
     def to_code(share, key):
         if key is None:
-            found = jnp.searchsorted(jnp.asarray(between, share.dtype), share)
+            found = jnp.searchsorted(
+                jnp.asarray(between, share.dtype),
+                share,
+            )
         else:
             table = jnp.asarray(values, share.dtype)
-            low = jnp.clip(jnp.searchsorted(table, share, side="right") - 1, 0, len(values) - 2)
+            low = jnp.clip(
+                jnp.searchsorted(table, share, side="right") - 1,
+                0,
+                len(values) - 2,
+            )
             part = (share - table[low]) / (table[low + 1] - table[low])
-            found = low + (jax.random.uniform(key, share.shape, share.dtype) < part)
+            found = low + (
+                jax.random.uniform(
+                    key,
+                    share.shape,
+                    share.dtype,
+                )
+                < part
+            )
         zero = int(np.searchsorted(values, 0.0))
         found = jnp.where(share == 0, zero, found)
         if not signed:
@@ -291,7 +266,7 @@ def dynamic(
 
 
 def dynamic_values(signed: bool) -> np.ndarray:
-    """The shares that the codes of ``dynamic`` stand for, in order."""
+    """The shares of the codes of ``dynamic``, in order."""
     found = [0.0, 1.0]
     for decade in range(7):
         steps = 2 ** (decade + (0 if signed else 1))
@@ -303,7 +278,7 @@ def dynamic_values(signed: bool) -> np.ndarray:
 
 @codec(blocks=True)
 def fp8(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
-    """Keep each element as a float of 8 bits beside a scale.
+    """Keep floats of 8 bits beside scales.
 
     The floats are ``float8_e4m3fn``, so that the relative error is at most 1/16 down to 1/28,672 of
     the block's largest.
@@ -318,7 +293,12 @@ def fp8(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
     """
     # There is no chance in it: neighbours of a float8 are not at hand.
     to_code = lambda share, key: (share * FP8_MAX).astype(jnp.float8_e4m3fn)
-    return blockwise(block, axis, to_code, lambda code: _real(code) / FP8_MAX)
+    return blockwise(
+        block,
+        axis,
+        to_code,
+        lambda code: _real(code) / FP8_MAX,
+    )
 
 
 def _real(code: jax.Array) -> jax.Array:

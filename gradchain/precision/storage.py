@@ -19,8 +19,9 @@ from gradchain.core.stage import Body, Extra, Ran, Stage, trusting_extras
 from gradchain.core.stored import Stored, is_stored
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Params, State
+from gradchain.precision.casts import as_it_is
 from gradchain.precision.codec import Codec
-from gradchain.precision.codecs import as_it_is, codec_of
+from gradchain.precision.codecs import codec_of
 from gradchain.tree.mapping import shapes_of
 from gradchain.tree.paths import flatten_like, path_name
 from gradchain.tree.selecting import path_test
@@ -82,8 +83,19 @@ def storage(
     if isinstance(memory, Mapping):
         spaces = Choice({k: space_of(kind) for k, kind in memory.items()})
     else:
-        spaces = Choice({}, None if memory is None else space_of(memory))
-    return Storage(inner, rest, own, stochastic, seed, least_size, spaces)
+        spaces = Choice(
+            {},
+            None if memory is None else space_of(memory),
+        )
+    return Storage(
+        inner,
+        rest,
+        own,
+        stochastic,
+        seed,
+        least_size,
+        spaces,
+    )
 
 
 def space_of(kind: str) -> Any:
@@ -110,7 +122,7 @@ def _kept(x: jax.Array, way: Way | None) -> Any:
 
 
 class Place(NamedTuple):
-    """A leaf of a state that may be kept in fewer bytes."""
+    """A leaf of a slot."""
 
     path: Path
     slot: str
@@ -126,7 +138,7 @@ class Way(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What is chosen for slots by name, or by a glob on paths.
+    """A choice for slots, by name or path.
 
     Attributes:
         by_slot: what is chosen, by name or glob; the first glob that fits goes before names.
@@ -142,10 +154,13 @@ class Choice:
         return {k: path_test(k) for k in self.by_slot if not k.isidentifier()}
 
     def of(self, place: Place) -> Any:
-        """What is chosen for a slot."""
+        """The choice for a slot."""
         path = "/".join(place.path)
         fitting = (k for k, test in self.tests.items() if test(path))
-        return self.by_slot.get(next(fitting, place.slot), self.default)
+        return self.by_slot.get(
+            next(fitting, place.slot),
+            self.default,
+        )
 
     def check(self, places: list[Place], tx: GradientTransformation) -> None:
         """Refuse names and globs that no slot fits."""
@@ -200,8 +215,15 @@ class Storage(Body):
         seen = columns.updates if columns.params is None else columns.params
         key = None
         if body.needs_step:
-            key = jax.random.fold_in(jax.random.key(body.seed), stage.count)
-        kept = body.opened(state.get("inner", {}), seen, key)
+            key = jax.random.fold_in(
+                jax.random.key(body.seed),
+                stage.count,
+            )
+        kept = body.opened(
+            state.get("inner", {}),
+            seen,
+            key,
+        )
         own = {k: v for k, v in extra.items() if k in inner.extras or "*" in inner.extras}
         with trusting_extras():
             columns, new = run_stages(inner.members, columns, kept, own)
@@ -210,16 +232,35 @@ class Storage(Body):
 
     def opened(self, state: State, params: Params, key: jax.Array | None = None) -> State:
         """A state whose leaves say how they are kept."""
-        like = jax.eval_shape(self.members["inner"].init, shapes_of(params))
+        like = jax.eval_shape(
+            self.members["inner"].init,
+            shapes_of(params),
+        )
         leaves, treedef = jax.tree.flatten(like)
         kept = flatten_like(treedef, state)
         made = []
-        for i, (x, way, own) in enumerate(zip(leaves, self.ways(like), kept, strict=True)):
+        for i, (x, way, own) in enumerate(
+            zip(
+                leaves,
+                self.ways(like),
+                kept,
+                strict=True,
+            )
+        ):
             if way is None:
                 made.append(own)
                 continue
             own_key = None if key is None else jax.random.fold_in(key, i)
-            made.append(Stored(way.codec, x.shape, x.dtype, own, own_key, way.space))
+            made.append(
+                Stored(
+                    way.codec,
+                    x.shape,
+                    x.dtype,
+                    own,
+                    own_key,
+                    way.space,
+                )
+            )
         return treedef.unflatten(made)
 
     def closed(self, kept: State, new: State) -> State:
@@ -234,15 +275,27 @@ class Storage(Body):
         return treedef.unflatten(map(close, old, treedef.flatten_up_to(new)))
 
     def ways(self, state: State) -> list[Way | None]:
-        """How each leaf of a state is kept; ``None``: as it is."""
+        """How each leaf is kept; ``None``: as it is."""
         places = list(self.places(state))
         of_slots = [p for p in places if p is not None]
-        self.codecs.check(of_slots, self.members["inner"])
-        self.spaces.check(of_slots, self.members["inner"])
+        self.codecs.check(
+            of_slots,
+            self.members["inner"],
+        )
+        self.spaces.check(
+            of_slots,
+            self.members["inner"],
+        )
         return [None if p is None else self._way(p) for p in places]
 
     def _way(self, place: Place) -> Way | None:
-        codec, space = self._fitting(place, self.codecs.of(place)), self.spaces.of(place)
+        codec, space = (
+            self._fitting(
+                place,
+                self.codecs.of(place),
+            ),
+            self.spaces.of(place),
+        )
         if codec is None and space is None:
             return None
         return Way(codec or as_it_is(), space)
@@ -259,12 +312,24 @@ class Storage(Body):
                 yield None
             elif slot is None:  # of a pair of functions, which declares none
                 yield (
-                    Place(names, names[depth] if depth < len(names) else "", x)
+                    Place(
+                        names,
+                        names[depth] if depth < len(names) else "",
+                        x,
+                    )
                     if x.ndim
                     else None
                 )
             else:
-                yield None if slot.relation == "scalar" else Place(names, names[depth - 1], x)
+                yield (
+                    None
+                    if slot.relation == "scalar"
+                    else Place(
+                        names,
+                        names[depth - 1],
+                        x,
+                    )
+                )
 
     def _fitting(self, place: Place, codec: Codec | None) -> Codec | None:
         """A codec, if it can keep a leaf."""
@@ -280,7 +345,7 @@ class Storage(Body):
 
 
 def _slots_in(facts: Facts, above: Path = ()) -> Iterator[tuple[Path, Slot | None]]:
-    """The paths of slots; of a pair of functions that of its state."""
+    """The paths of slots, and of states of foreign pairs."""
     for name, member in facts.members.items():
         path = (*above, name)
         for slot, declared in member.slots.items():
@@ -288,4 +353,7 @@ def _slots_in(facts: Facts, above: Path = ()) -> Iterator[tuple[Path, Slot | Non
         if member.is_opaque:
             yield path, None
         for key, inner in member.inner.items():
-            yield from _slots_in(inner, (*path, key) if key else path)
+            yield from _slots_in(
+                inner,
+                (*path, key) if key else path,
+            )

@@ -1,4 +1,4 @@
-r"""How parameters of few bits are rounded, so that no update is lost.
+r"""How parameters of few bits lose no update.
 
 A bfloat16 number has 8 bits: what is added to it and is less than 1/512 of it, it loses. Each of
 these wrappers knows the parameters more exactly than they are, :math:`\hat\theta`. What is in it
@@ -15,6 +15,7 @@ more are none of its business. It stands around the whole optimizer.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -27,65 +28,70 @@ from gradchain.core.slots import Slot, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair
-from gradchain.precision.codecs import stochastic_bfloat16
+from gradchain.precision.casts import stochastic_bfloat16
 from gradchain.tree.paths import flatten, flatten_like
 
 Kept: TypeAlias = dict[str, jax.Array]
 """The slots of one parameter."""
 
 
-def _around(
-    inner: Any,
-    exact: Callable[[jax.Array, Kept, Any], jax.Array],
-    rounded: Callable[[jax.Array, Any, Any], tuple[jax.Array, Kept]],
-    seed: int | None = None,
-    **slots: Slot,
-) -> Body:
-    """A wrapper that knows parameters more exactly.
+@dataclasses.dataclass(frozen=True)
+class Exactly:
+    """How parameters are known more exactly than they are.
 
-    Args:
-        inner: the optimizer.
-        exact: of a parameter in float32, its slots and its dtype, what it exactly is.
+    Attributes:
+        known: of a parameter in float32, its slots and its dtype, what it exactly is.
         rounded: of what it exactly is, its dtype and a key, the parameter and its slots.
-        seed: of the keys; ``None`` for none.
         slots: the slots of each parameter of few bits.
+        seed: of the keys; ``None`` for none.
     """
 
-    def step(g, s, p, dtypes, inner, count=None):
+    known: Callable[[jax.Array, Kept, Any], jax.Array]
+    rounded: Callable[[jax.Array, Any, Any], tuple[jax.Array, Kept]]
+    slots: dict[str, Slot]
+    seed: int | None = None
+
+    def around(self, inner: Any) -> Body:
+        """The wrapper of an optimizer."""
+        # One that takes ``count`` keeps a clock.
+        by_chance = lambda g, s, p, dtypes, inner, count: self.step(g, s, p, dtypes, inner, count)
+        surely = lambda g, s, p, dtypes, inner: self.step(g, s, p, dtypes, inner)
+        rule = surely if self.seed is None else by_chance
+        slots = {k: v(narrow=True) for k, v in self.slots.items()}
+        return around(rule, "element", inner=inner, **slots)
+
+    def step(self, g, s, p, dtypes, inner, count=None):
+        """The rule; see ``around``."""
         leaves, treedef = flatten(p)
         kinds = [None if x is None else x.dtype for x in flatten_like(treedef, dtypes[1])]
-        columns = {k: flatten_like(treedef, s[k]) for k in slots}
+        columns = {k: flatten_like(treedef, s[k]) for k in self.slots}
         live = [i for i, kind in enumerate(kinds) if kind is not None and kind.itemsize <= 2]
         known = list(leaves)
         for i in live:
             own = {k: column[i] for k, column in columns.items()}
-            known[i] = exact(leaves[i], own, kinds[i])
+            known[i] = self.known(leaves[i], own, kinds[i])
         u, new = inner(g, s.get("inner", {}), treedef.unflatten(known))
         updates = flatten_like(treedef, u)
-        key = None
-        if seed is not None and count is not None:
-            key = jax.random.fold_in(jax.random.key(seed), count)
-        for i in live:
-            if updates[i] is None:
-                continue
-            own_key = None if key is None else jax.random.fold_in(key, i)
-            x, made = rounded(known[i] + updates[i], kinds[i], own_key)
+        for i in (i for i in live if updates[i] is not None):
+            key = self.key(count, i)
+            x, made = self.rounded(known[i] + updates[i], kinds[i], key)
             updates[i] = x - leaves[i]
             for k, column in columns.items():
                 column[i] = made[k]
         own = {k: treedef.unflatten(column) for k, column in columns.items()}
         return treedef.unflatten(updates), own | ({"inner": new} if new else {})
 
-    # One that takes ``count`` keeps a clock.
-    by_chance = lambda g, s, p, dtypes, inner, count: step(g, s, p, dtypes, inner, count)
-    exactly = lambda g, s, p, dtypes, inner: step(g, s, p, dtypes, inner)
-    rule = exactly if seed is None else by_chance
-    return around(rule, "element", inner=inner, **{k: v(narrow=True) for k, v in slots.items()})
+    def key(self, count: jax.Array | None, leaf: int) -> jax.Array | None:
+        """The key of a step and a leaf."""
+        if self.seed is None or count is None:
+            return None
+        key = jax.random.fold_in(jax.random.key(self.seed), count)
+        return jax.random.fold_in(key, leaf)
 
 
 @transform(roles="final rounds")
 def master_weights(inner: GradientTransformation | Pair) -> Body:
-    r"""Keep a float32 copy of parameters of 16 bits or fewer.
+    r"""Keep a float32 copy of parameters of few bits.
 
     The copy is what is trained; the parameters are its roundings to nearest. A parameter that was
     set from outside, so that it is no rounding of the copy, counts as it is. The state has 4 bytes
@@ -110,12 +116,17 @@ def master_weights(inner: GradientTransformation | Pair) -> Body:
 
     def exact(p, s, dtype):
         master = s["master"]
-        return jnp.where(_nearest(master, dtype) == p, master, p)
+        return jnp.where(
+            _nearest(master, dtype) == p,
+            master,
+            p,
+        )
 
     def rounded(x, dtype, key):
         return _nearest(x, dtype), {"master": x}
 
-    return _around(inner, exact, rounded, master=like_param(copy=True, dtype="float32"))
+    slots = {"master": like_param(copy=True, dtype="float32")}
+    return Exactly(exact, rounded, slots).around(inner)
 
 
 @transform(roles="final rounds")
@@ -161,16 +172,21 @@ def split_weights(inner: GradientTransformation | Pair, bits: StaticInt = 16) ->
         own = _bits(x)
         if rest:  # to the bits that are kept
             own = (own + (1 << (rest - 1))) >> rest << rest
-        low = jnp.where(jnp.isnan(x), 0, (own & 0xFFFF) >> rest)
+        low = jnp.where(
+            jnp.isnan(x),
+            0,
+            (own & 0xFFFF) >> rest,
+        )
         high = (own >> 16) + (low >= half).astype(jnp.uint32)
         return _number(high << 16), {"low": low.astype(f"uint{bits}")}
 
-    return _around(inner, exact, rounded, low=like_param(dtype=f"uint{bits}", fill=0))
+    slots = {"low": like_param(dtype=f"uint{bits}", fill=0)}
+    return Exactly(exact, rounded, slots).around(inner)
 
 
 @transform(roles="final rounds")
 def kahan(inner: GradientTransformation | Pair) -> Body:
-    r"""Keep what rounding took from parameters, and add it next time.
+    r"""Keep what rounding took, and add it next time.
 
     Kahan's compensated sum: the residue :math:`r = \hat\theta - \mathrm{round}(\hat\theta)` is kept
     in the parameter's own dtype, 2 bytes more for each, so that parameters have twice the bits.
@@ -193,20 +209,20 @@ def kahan(inner: GradientTransformation | Pair) -> Body:
 
     def rounded(x, dtype, key):
         nearest = _nearest(x, dtype)
-        residue = jnp.where(jnp.isfinite(nearest), x - nearest, 0.0)
+        residue = jnp.where(
+            jnp.isfinite(nearest),
+            x - nearest,
+            0.0,
+        )
         return nearest, {"residue": residue}
 
-    return _around(
-        inner,
-        lambda p, s, dtype: p + s["residue"],
-        rounded,
-        residue=like_param(dtype="own"),
-    )
+    known = lambda p, s, dtype: p + s["residue"]
+    return Exactly(known, rounded, {"residue": like_param(dtype="own")}).around(inner)
 
 
 @transform(roles="final rounds")
 def stochastic_rounding(inner: GradientTransformation | Pair, seed: StaticInt = 0) -> Body:
-    r"""Round bfloat16 parameters up or down by chance, right on average.
+    r"""Round bfloat16 parameters up or down by chance.
 
     A small update moves a parameter by a whole step as often as it is a part of one:
     :math:`\mathrm{E}[\mathrm{round}(\theta)] = \theta`. The state has nothing more but a clock, and
@@ -234,7 +250,7 @@ def stochastic_rounding(inner: GradientTransformation | Pair, seed: StaticInt = 
         _check_bfloat16("stochastic_rounding", dtype)
         return stochastic_bfloat16(x, key).astype(x.dtype), {}
 
-    return _around(inner, lambda p, s, dtype: p, rounded, seed)
+    return Exactly(lambda p, s, dtype: p, rounded, {}, seed).around(inner)
 
 
 def _nearest(x: jax.Array, dtype: Any) -> jax.Array:
