@@ -105,9 +105,7 @@ def _update(
     flat: Flat | None = None,
 ) -> tuple[Updates, State]:
     given, made, state = _run(tx, updates, state, params, extra, flat)
-    if any(
-        map(rounds, [*tx.members.values()][-1:])
-    ):  # in float32: else they could not lead to the parameters that are meant
+    if _rounds(tx):  # in float32: else they could not lead to the parameters that are meant
         return made.updates, state
     pairs = zip(given.g, made.g, strict=True)
     return given.tree([u if g is None else _in_dtype(g.dtype, u) for g, u in pairs]), state
