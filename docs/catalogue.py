@@ -192,6 +192,7 @@ WRAPPERS = {
 
 #: Arguments of wrappers that are neither a transformation nor a rate.
 ARGUMENTS = {
+    "blocks": 2,
     "likelihood": "bernoulli",
     "at": 100,
     "condition": gc.constant_schedule(1.0),

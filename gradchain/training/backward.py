@@ -32,7 +32,7 @@ def layer_steps(
     there, which is then forgotten.
 
     .. math::
-        x_{l+1} = f(\theta_l, x_l); \qquad \text{backward, for } l = L - 1, \dots, 0: \quad
+        x_{l+1} = f(\theta_l, x_l); \qquad \text{backward, from the last to the first} \quad
         (g_l, \bar x_l) = \mathrm{vjp}_f(\bar x_{l+1}), \quad
         (\theta_l, s_l) \leftarrow \mathrm{step}(g_l, s_l, \theta_l)
 
