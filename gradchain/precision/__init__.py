@@ -1,5 +1,6 @@
 """Precision: slots in few bytes, and how parameters are rounded."""
 
+from gradchain.precision.casting import cast_leaves as cast_leaves
 from gradchain.precision.codec import Codec as Codec, codec as codec
 from gradchain.precision.codecs import (
     CODECS as CODECS,
