@@ -28,6 +28,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         "float32",
         lambda: gc.storage(gc.adamw(1e-3), mu="int8", nu="int8_log"),
     ),
+    "`block_training(adamw, 20)`": ("float32", lambda: gc.block_training(gc.adamw(1e-3), 20)),
     "`master_weights(adamw)`": ("bfloat16", lambda: gc.master_weights(gc.adamw(1e-3))),
     '`split_weights(storage(adamw, "bfloat16"))`': (
         "bfloat16",
@@ -47,16 +48,18 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
 def row(name: str, dtype: str, found: Estimate) -> str:
     """A line of the table."""
     per_parameter = lambda size: size / found.parameters
-    peak = per_parameter(found.peak_bytes)
-    cells = [f"{per_parameter(found.state_bytes):.2f}", f"{peak:.2f}"]
-    cells += [f"{gib * 2**30 / peak / 1e9:.1f}" for gib in CARDS]
+    held = per_parameter(found.peak_bytes - found.transient_bytes)
+    sizes = found.state_bytes, held * found.parameters, found.transient_bytes
+    cells = [f"{per_parameter(size):.2f}" for size in sizes]
+    cells += [f"{gib * 2**30 / held / 1e9:.1f}" for gib in CARDS]
     return f"| {name} | {dtype} | " + " | ".join(cells) + " |"
 
 
 def memory() -> str:
     """The table."""
     fits = " | ".join(f"billions in {gib} GiB" for gib in CARDS)
-    lines = [f"| recipe | parameters in | state | peak | {fits} |", "|---|---|---|---|---|---|"]
+    sizes = "state | with parameters and gradients | transient"
+    lines = [f"| recipe | parameters in | {sizes} | {fits} |", "|---|---" + "|---:" * 5 + "|"]
     for name, (dtype, make) in RECIPES.items():
         found = estimate(make(), transformer_shapes(COUNT, dtype))
         lines.append(row(name, dtype, found))
