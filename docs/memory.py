@@ -28,7 +28,7 @@ RECIPES: dict[str, tuple[str, Recipe]] = {
         "float32",
         lambda: gc.storage(gc.adamw(1e-3), mu="int8", nu="int8_log"),
     ),
-    "`block_training(adamw, 20)`": ("float32", lambda: gc.block_training(gc.adamw(1e-3), 20)),
+    "`block_training(adamw, 21)`": ("float32", lambda: gc.block_training(gc.adamw(1e-3), 21)),
     "`master_weights(adamw)`": ("bfloat16", lambda: gc.master_weights(gc.adamw(1e-3))),
     '`split_weights(storage(adamw, "bfloat16"))`': (
         "bfloat16",

@@ -162,7 +162,7 @@ def _add_estimate(commands: Commands) -> None:
     text = "how many there are, such as 124M or 7B, in a transformer; or a file with their shapes"
     added.add_argument("--params", metavar="N|SHAPES", required=True, help=text)
     text = "the dtype of a transformer of N parameters, by default float32"
-    added.add_argument("--dtype", choices=_FLOATS, default="float32", help=text)
+    added.add_argument("--dtype", choices=_FLOATS, help=text)
     added.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -297,9 +297,13 @@ def _transformation_and_shapes(arguments: Arguments) -> tuple[GradientTransforma
     if count and "dtype" in arguments:
         power = "KMBT".find(count[2].upper() or "-") + 1
         try:
-            return tx, transformer_shapes(float(count[1]) * 1000**power, arguments.dtype)
+            number = float(count[1]) * 1000**power
+            return tx, transformer_shapes(number, arguments.dtype or "float32")
         except ValueError as error:
             raise BadInput(f"--params {arguments.params}: {error}") from error
+    if getattr(arguments, "dtype", None):
+        text = "is that of a transformer of N parameters; shapes in a file have their own"
+        raise BadInput(f"--dtype {arguments.dtype} {text}")
     shapes = _shapes(arguments.params, read(arguments.params), "")
     if not jax.tree.leaves(shapes):
         raise BadInput(f"{title(arguments.params)}: there is no shape in it")

@@ -69,7 +69,7 @@ def estimate(tx: GradientTransformation | Pair, params: Params, **extra: Any) ->
         tx: the transformation, or a foreign pair.
         params: the parameters, or a tree of ``jax.ShapeDtypeStruct``. Gradients have the same
             shapes and dtypes.
-        extra: further arguments of ``update``, as arrays or shapes: ``value=jnp.zeros(())``.
+        extra: further arguments of ``update``: functions, and arrays or shapes.
 
     Returns:
         Bytes of parameters, gradients, state, transients, and all of them together.
@@ -100,14 +100,16 @@ def estimate(tx: GradientTransformation | Pair, params: Params, **extra: Any) ->
 
 def _transient_bytes(tx: GradientTransformation, shapes: Tree, extra: dict[str, Any]) -> int:
     """The memory of a compiled step beside its arguments."""
+    functions = {k: v for k, v in extra.items() if callable(v)}
+    arrays = {k: v for k, v in extra.items() if k not in functions}
 
-    def step(grads: Updates, state: State, params: Params, extra: dict[str, Any]) -> Any:
-        return tx.step(grads, state, params, **extra)
+    def step(grads: Updates, state: State, params: Params, arrays: dict[str, Any]) -> Any:
+        return tx.step(grads, state, params, **arrays, **functions)
 
     state = jax.eval_shape(tx.init, shapes)
     with warnings.catch_warnings():  # two of the donated three are made anew, so one is left over
         warnings.filterwarnings("ignore", "Some donated buffers were not usable")
-        lowered = jax.jit(step, donate_argnums=(0, 1, 2)).lower(shapes, state, shapes, extra)
+        lowered = jax.jit(step, donate_argnums=(0, 1, 2)).lower(shapes, state, shapes, arrays)
         found = lowered.compile().memory_analysis()
     if found is None:
         raise RuntimeError(

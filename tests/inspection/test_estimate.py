@@ -74,6 +74,13 @@ def test_extra_arguments_reach_update():
     assert estimate(tx, PARAMS, value=jnp.zeros(())).state_bytes == 0
 
 
+def test_functions_reach_update_too():
+    loss_fn = lambda p: jnp.sum(p["w"] ** 2)
+    params = {"w": jnp.ones(64)}
+    found = estimate(gc.lbfgs(), params, value=1.0, value_fn=loss_fn)
+    assert found.state_bytes == size(gc.lbfgs().init(params))
+
+
 def test_it_prints_as_a_table():
     shapes = {"w": jax.ShapeDtypeStruct((1024, 1024), jnp.bfloat16)}
     lines = str(estimate(gc.adam(1e-3), shapes)).splitlines()

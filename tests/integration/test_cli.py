@@ -140,6 +140,12 @@ def test_estimate_refuses_too_few_parameters_and_a_lost_file(folder, capsys):
     assert found == (
         "--params 7: transformer_shapes: parameters must be 10,000,000 or more, not 7.0."
     )
+    found = refused(
+        capsys, "estimate", "adamw.json", "--params", "shapes.json", "--dtype", "float16"
+    )
+    assert found == (
+        "--dtype float16 is that of a transformer of N parameters; shapes in a file have their own"
+    )
     found = refused(capsys, "estimate", "adamw.json", "--params", "7X")
     assert found.startswith("7X: No such file or directory")
 

@@ -76,6 +76,25 @@ def test_steps_are_the_usual_ones(tx):
         )
 
 
+@pytest.mark.parametrize(
+    "tx",
+    [
+        gc.split_weights(gc.storage(gc.adamw(1e-3), "bfloat16")),
+        gc.stochastic_rounding(gc.lion(1e-3)),
+    ],
+    ids=lambda tx: tx.factory.name,
+)
+def test_parameters_of_few_bits_are_rounded_as_in_usual_steps(tx):
+    x, found = jnp.ones((BATCH, WIDTH), jnp.bfloat16), {}
+    for way in (usual, in_backward):
+        layers = jax.tree.map(lambda a: a.astype(jnp.bfloat16), stacked())
+        state, run = jax.vmap(tx.init)(layers), jax.jit(way, static_argnums=0)
+        for _ in range(3):
+            _, layers, state = run(tx, layers, state, x)
+        found[way] = layers
+    jax.tree.map(np.testing.assert_array_equal, found[usual], found[in_backward])
+
+
 def test_temporaries_are_those_of_a_few_layers():
     tx, depth, width = gc.adamw(1e-3), 32, 128
     layers = jax.eval_shape(lambda: stacked(depth, width))
