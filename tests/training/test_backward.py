@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec as P
 
 import gradchain as gc
 from gradchain.training import layer_steps
@@ -144,6 +145,25 @@ def test_a_whole_model_makes_its_usual_step():
     state = {"layers": jax.vmap(tx.init)(params["layers"]), "rest": tx.init(rest(params))}
     found = [jax.jit(way)(params, state) for way in (usual, in_backward)]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *found)
+
+
+def test_layers_that_are_split_over_devices_make_the_same_steps():
+    mesh = jax.make_mesh((8,), ("a",), axis_types=(jax.sharding.AxisType.Auto,))
+    split = lambda *spec: NamedSharding(mesh, P(*spec))
+    tx, layers, x = gc.adamw(1e-3), stacked(), jnp.ones((8, WIDTH))
+    places = {
+        "bias": split(None, "a"),
+        "down": split(None, "a", None),
+        "up": split(None, None, "a"),
+    }
+    run, found = jax.jit(in_backward, static_argnums=0), []
+    for own in (layers, jax.device_put(layers, places)):
+        state = jax.vmap(tx.init)(own)
+        found.append(run(tx, own, state, x)[1:])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *found)
+    assert found[1][0]["up"].sharding.is_equivalent_to(places["up"], 3)
+    mu = found[1][1]["scale_by_adam"]["mu"]["up"]
+    assert mu.addressable_shards[0].data.shape == (DEPTH, WIDTH, WIDTH // 8)
 
 
 @gc.transform
