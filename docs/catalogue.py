@@ -179,6 +179,7 @@ WRAPPERS = {
     "graft": "a new direction with the step lengths and the schedule of a tuned optimizer",
     "in_eigenbasis": "any element-wise rule, such as Lion, in the bases in which SOAP runs Adam",
     "low_rank": "language models that do not fit: the inner state is of projected matrices",
+    "block_training": "stacked layers that do not fit: one block at a time has a state",
     "skip_nonfinite": "a NaN now and then that should not end a run",
     "dynamic_loss_scale": "to train in float16",
     "skip_spikes": "long runs that single batches upset",
@@ -193,6 +194,7 @@ WRAPPERS = {
 
 #: Arguments of wrappers that are neither a transformation nor a rate.
 ARGUMENTS = {
+    "blocks": 2,
     "likelihood": "bernoulli",
     "at": 100,
     "condition": gc.constant_schedule(1.0),

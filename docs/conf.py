@@ -14,6 +14,7 @@ import catalogue  # noqa: E402
 import gallery_cells  # noqa: E402
 import libraries  # noqa: E402
 import matrix_pictures  # noqa: E402
+import memory  # noqa: E402
 import starting_rates  # noqa: E402
 
 project = "gradchain"
@@ -84,6 +85,7 @@ def write_pages(app: Sphinx) -> None:
     """Write the pages that follow from the code and from what was measured."""
     catalogue.write(HERE / "generated")
     libraries.write(HERE / "generated")
+    memory.write(HERE / "generated")
     matrix_pictures.write(HERE / "generated" / "matrix_methods")
     starting_rates.write(HERE / "generated")
     api_pages.write(HERE / "generated" / "api")

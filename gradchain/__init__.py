@@ -298,6 +298,7 @@ from gradchain.tree.selecting import select as select
 from gradchain.wrappers.accumulate import accumulate as accumulate
 from gradchain.wrappers.averaging import average_weights as average_weights
 from gradchain.wrappers.averaging import ema_nesterov as ema_nesterov, eval_params as eval_params
+from gradchain.wrappers.block_training import block_training as block_training
 from gradchain.wrappers.cautious import cautious as cautious, grams as grams
 from gradchain.wrappers.control import apply_when as apply_when, parallel as parallel
 from gradchain.wrappers.control import switch as switch

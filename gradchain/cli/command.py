@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
 import importlib
@@ -15,7 +16,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
@@ -35,8 +36,11 @@ from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Tree
 from gradchain.inspection.check import check
 from gradchain.inspection.describe import describe, table
+from gradchain.inspection.estimate import estimate
 from gradchain.inspection.listing import KINDS, kind_of, names_of
+from gradchain.inspection.transformer import transformer_shapes
 
+_FLOATS = ("float16", "bfloat16", "float32")
 _CONFIG = "a JSON or YAML file, or - for stdin"
 
 T = TypeVar("T")
@@ -101,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     added = _add(commands, "show", _show, text)
     added.add_argument("config", metavar="CONFIG", help=_CONFIG)
     _add_describe(commands)
+    _add_estimate(commands)
     added = _add(commands, "plot", _plot, "draw a schedule")
     added.add_argument("config", metavar="SCHEDULE", help=_CONFIG)
     added.add_argument(
@@ -150,6 +155,17 @@ def _add_describe(commands: Commands) -> None:
     added.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _add_estimate(commands: Commands) -> None:
+    text = "print the memory that a step takes, as the compiler says"
+    added = _add(commands, "estimate", _estimate, text)
+    added.add_argument("config", metavar="CONFIG", help=_CONFIG)
+    text = "how many there are, such as 124M or 7B, in a transformer; or a file with their shapes"
+    added.add_argument("--params", metavar="N|SHAPES", required=True, help=text)
+    text = "the dtype of a transformer of N parameters, by default float32"
+    added.add_argument("--dtype", choices=_FLOATS, help=text)
+    added.add_argument("--json", action="store_true", help="print JSON")
+
+
 # ----------------------------------------------------------------------------------------- commands
 
 
@@ -190,21 +206,9 @@ def _show(arguments: Arguments) -> str:
 
 
 def _describe(arguments: Arguments) -> str:
-    if arguments.config == arguments.params == "-":
-        raise BadInput("the config and the shapes cannot both come from stdin")
-    tx = _load(arguments.config, GradientTransformation)
-    shapes = _shapes(arguments.params, read(arguments.params), "")
-    sizes = {x.dtype.itemsize for x in jax.tree.leaves(shapes)}
-    if not sizes:
-        raise BadInput(f"{title(arguments.params)}: there is no shape in it")
-    with jax.enable_x64(max(sizes) >= 8), warnings.catch_warnings():
-        warnings.simplefilter("ignore", IdlePatternWarning)  # check finds them too
-        try:
-            description = describe(tx, shapes)
-        except (ValueError, TypeError) as error:
-            raise BadInput(
-                f"{title(arguments.config)} does not fit {title(arguments.params)}: {error}"
-            ) from error
+    tx, shapes = _transformation_and_shapes(arguments)
+    with _looking_at(shapes, arguments):
+        description = describe(tx, shapes)
         findings = check(tx, shapes, arguments.steps, tuple(arguments.passes))
     if not arguments.json:
         return f"{description}\n\n{findings}"
@@ -212,6 +216,15 @@ def _describe(arguments: Arguments) -> str:
     summary = {name: getattr(description, name) for name in names}
     found = {"findings": [dataclasses.asdict(finding) for finding in findings]}
     return json.dumps(dataclasses.asdict(description) | summary | found, indent=2)
+
+
+def _estimate(arguments: Arguments) -> str:
+    tx, shapes = _transformation_and_shapes(arguments)
+    with _looking_at(shapes, arguments):
+        found = estimate(tx, shapes)
+    if not arguments.json:
+        return str(found)
+    return json.dumps(dataclasses.asdict(found) | {"peak_bytes": found.peak_bytes}, indent=2)
 
 
 def _plot(arguments: Arguments) -> str:
@@ -275,7 +288,42 @@ def _load(name: str, kind: type[T]) -> T:
     raise BadInput(f"{title(name)}: this is no config, which is a mapping such as {example}")
 
 
-_DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64")
+def _transformation_and_shapes(arguments: Arguments) -> tuple[GradientTransformation, Tree]:
+    """The two that a command is about."""
+    if arguments.config == arguments.params == "-":
+        raise BadInput("the config and the shapes cannot both come from stdin")
+    tx = _load(arguments.config, GradientTransformation)
+    count = re.fullmatch(r"([\d.]+(?:e\d+)?)([KMBT]?)", arguments.params, re.I)
+    if count and "dtype" in arguments:
+        power = "KMBT".find(count[2].upper() or "-") + 1
+        try:
+            number = float(count[1]) * 1000**power
+            return tx, transformer_shapes(number, arguments.dtype or "float32")
+        except ValueError as error:
+            raise BadInput(f"--params {arguments.params}: {error}") from error
+    if getattr(arguments, "dtype", None):
+        text = "is that of a transformer of N parameters; shapes in a file have their own"
+        raise BadInput(f"--dtype {arguments.dtype} {text}")
+    shapes = _shapes(arguments.params, read(arguments.params), "")
+    if not jax.tree.leaves(shapes):
+        raise BadInput(f"{title(arguments.params)}: there is no shape in it")
+    return tx, shapes
+
+
+@contextlib.contextmanager
+def _looking_at(shapes: Tree, arguments: Arguments) -> Iterator[None]:
+    """In the precision of shapes; errors name both files."""
+    is_wide = max(x.dtype.itemsize for x in jax.tree.leaves(shapes)) >= 8
+    with jax.enable_x64(is_wide), warnings.catch_warnings():
+        warnings.simplefilter("ignore", IdlePatternWarning)  # check finds them too
+        try:
+            yield
+        except (ValueError, TypeError) as error:
+            names = f"{title(arguments.config)} does not fit {title(arguments.params)}"
+            raise BadInput(f"{names}: {error}") from error
+
+
+_DTYPES = (*_FLOATS, "float64", "complex64")
 
 
 def _shapes(name: str, node: Config, path: str) -> Tree:

@@ -6,6 +6,7 @@ Programs are cached by the structure of the transformation; its hyperparameters 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -104,18 +105,18 @@ def _update(
     extra: Extra,
     flat: Flat | None = None,
 ) -> tuple[Updates, State]:
-    given, made, state = _run(tx, updates, state, params, extra, flat)
-    if _rounds(tx):  # in float32: else they could not lead to the parameters that are meant
+    given, made, state, rounds = _run(tx, updates, state, params, extra, flat)
+    if rounds:  # in float32: else they could not lead to the parameters that are meant
         return made.updates, state
     pairs = zip(given.g, made.g, strict=True)
     return given.tree([u if g is None else _in_dtype(g.dtype, u) for g, u in pairs]), state
 
 
-def _rounds(tx: Member) -> bool:
+def _rounds(members: Mapping[str, Member]) -> bool:
     """Whether the last member, or one in it, rounds parameters."""
-    last = [*tx.members.values()][-1:]
-    is_plain = not any(m.factory.members or m.factory.composite for m in last)
-    return any("rounds" in m.factory.roles for m in last) if is_plain else tx.facts.rounds
+    last = [*members.values()][-1:]
+    is_wrapper = lambda m: m.factory.members or m.factory.composite
+    return any("rounds" in m.factory.roles or (is_wrapper(m) and m.facts.rounds) for m in last)
 
 
 def _in_dtype(dtype: jnp.dtype, u: jax.Array) -> jax.Array:
@@ -132,7 +133,7 @@ def _step(
 ) -> tuple[Params, State]:
     if params is None:
         raise ValueError("apply_updates: params is None; call apply_updates(params, updates)")
-    _, made, state = _run(tx, grads, state, params, extra, flat, adds=True)
+    _, made, state, _ = _run(tx, grads, state, params, extra, flat, adds=True)
     if made.is_sum:
         rows = zip(made.g, made.column(params), strict=True)
         return made.tree([p if x is None else x for x, p in rows]), state
@@ -147,14 +148,18 @@ def _run(
     extra: Extra,
     flat: Flat | None,
     adds: bool = False,
-) -> tuple[Columns, Columns, State]:
-    """Columns before and after all members, and the next state."""
-    errors.check_not_swapped(tx.members, updates, state, params)
+) -> tuple[Columns, Columns, State, bool]:
+    """Columns before and after all members, and the next state.
+
+    At last, whether updates say how parameters are rounded.
+    """
+    members = tx.members
+    errors.check_not_swapped(members, updates, state, params)
     given = Columns.of_flat(*(flat or flatten(updates)), updates, params)
     given = dataclasses.replace(given, adds=adds) if adds else given
     if given.params is not params:
         extra = of_whole_params(extra, params)
-    return given, *run_stages(tx.members, given, state, extra)
+    return given, *run_stages(members, given, state, extra), _rounds(members)
 
 
 _compiled_update, _compiled_step = jax.jit(_update), jax.jit(_step)

@@ -9,6 +9,7 @@ from gradchain.core.around import around
 from gradchain.core.ranges import Decay, Fraction, PositiveInt
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
+from gradchain.core.stored import is_stored, stored_like
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, State
 from gradchain.numerics.counting import increment, remainder
@@ -94,7 +95,7 @@ def lookahead(
         u = map_leaves(lambda u, d, way: back(u, d, way, meet), u, ahead, way)
         slow = map_leaves(follow, way, s["slow_params"])
         if reset_state:  # where they meet, the slow weights are the parameters
-            new = _choose(meet, start_anew(slow), new)
+            new = chosen_state(meet, start_anew(slow), new)
         return u, {"slow_params": slow, **own, "inner": new}
 
     slots = {"momentum": like_param} if has_momentum else {}
@@ -102,11 +103,13 @@ def lookahead(
     return around(rule, locality="element", inner=inner, **slots)
 
 
-def _choose(condition: jax.Array, chosen: State, other: State) -> State:
+def chosen_state(condition: jax.Array, chosen: State, other: State) -> State:
     """``chosen`` where the condition holds, leaf by leaf of ``other``.
 
-    A leaf that ``chosen`` lacks stays.
+    A leaf that ``chosen`` lacks, or has in another form, stays; its member may refuse it.
     """
+    if any(map(is_stored, jax.tree.leaves(other, is_leaf=is_stored))):
+        chosen = stored_like(other, chosen)
     _, treedef = flatten(other)
     try:
         found = flatten_like(treedef, chosen)
@@ -115,6 +118,8 @@ def _choose(condition: jax.Array, chosen: State, other: State) -> State:
         found = [by_path.get(path) for path, _ in distinct_leaves(other)]
 
     def pick(x, new):
-        return x if new is None else jnp.where(condition, new, x)
+        if new is None or (new.shape, new.dtype) != (jnp.shape(x), x.dtype):
+            return x
+        return jnp.where(condition, new, x)
 
     return map_leaves(pick, other, treedef.unflatten(found))

@@ -115,6 +115,47 @@ def test_a_reader_that_stops_is_no_error(folder):
     assert writer.wait(timeout=300) == 0
 
 
+# ----------------------------------------------------------------------------------------- estimate
+
+
+def test_estimate_of_a_file_of_shapes(folder, capsys):
+    assert main(["estimate", "adamw.json", "--params", "shapes.json", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    sizes = [found[f"{name}_bytes"] for name in ("parameter", "gradient", "state", "transient")]
+    assert sizes[:3] == [44, 44, 144] and found["peak_bytes"] == sum(sizes)
+
+
+@pytest.mark.parametrize("count", ["124M", "0.124B", "124e6", "124000000"])
+def test_estimate_of_a_number_of_parameters(count, folder, capsys):
+    argv = ["estimate", "adamw.json", "--params", count, "--dtype", "bfloat16"]
+    assert main(argv) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "125,716,864 parameters       size  bytes per parameter"
+    assert lines[1].split() == ["parameters", "239.8", "MiB", "2.00"]
+    assert lines[3].split() == ["state", "959.1", "MiB", "8.00"]
+
+
+def test_estimate_refuses_too_few_parameters_and_a_lost_file(folder, capsys):
+    found = refused(capsys, "estimate", "adamw.json", "--params", "7")
+    assert found == (
+        "--params 7: transformer_shapes: parameters must be 10,000,000 or more, not 7.0."
+    )
+    found = refused(
+        capsys, "estimate", "adamw.json", "--params", "shapes.json", "--dtype", "float16"
+    )
+    assert found == (
+        "--dtype float16 is that of a transformer of N parameters; shapes in a file have their own"
+    )
+    found = refused(capsys, "estimate", "adamw.json", "--params", "7X")
+    assert found.startswith("7X: No such file or directory")
+
+
+def test_estimate_says_what_the_step_needs(folder, capsys):
+    (folder / "polyak.json").write_text(json.dumps(gc.to_config(gc.polyak_sgd())))
+    found = refused(capsys, "estimate", "polyak.json", "--params", "shapes.json")
+    assert "polyak.json does not fit shapes.json" in found and "'value'" in found
+
+
 # --------------------------------------------------------------------------------------------- list
 
 

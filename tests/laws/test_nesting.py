@@ -22,6 +22,7 @@ PARAMS = {"kernel": jnp.ones((4, 3)), "bias": jnp.ones(3)}
 SHAPES = jax.eval_shape(lambda: PARAMS)
 #: Those that do not nest, with the reason.
 NOT_NESTED = {
+    "block_training": "parts of parts are smaller parts",
     "lazy_rows": "its rows rest one by one, and a wrapper looks at all of them",
     "masked": "an optimizer in it leaves the others' gradients as updates, and it refuses one",
     "reverse_communication": "it takes a chain that ends in a search, and no other",

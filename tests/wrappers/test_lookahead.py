@@ -75,3 +75,15 @@ def test_without_momentum_there_is_no_buffer():
     assert "momentum" not in state["lookahead"]
     state = gc.lookahead(gc.sgd(0.1), momentum=0.9).init(jnp.zeros(1))
     assert "momentum" in state["lookahead"]
+
+
+def test_a_reset_reaches_slots_that_are_stored():
+    tx, found = gc.lookahead(gc.adam(0.1), 2, reset_state=True), []
+    for each in (tx, gc.storage(tx, "float32"), gc.storage(tx, mu="bfloat16")):
+        params = jnp.ones(3)
+        state = each.init(params)
+        for _ in range(2):
+            params, state = each.step(params, state, params)
+        inner = state.get("storage", {"inner": state})["inner"]["lookahead"]["inner"]
+        found.append(inner["scale_by_adam"]["mu"])
+    assert all(not np.any(np.asarray(mu)) for mu in found)
