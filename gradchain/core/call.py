@@ -162,7 +162,7 @@ def _remake(factory: str, arguments: dict[str, Any], name: str | None) -> Any:
 
 
 def _by_name(values: dict[str, Any], text: Callable[[Any], str]) -> list[str]:
-    """Arguments of any name, those that Python cannot spell in a dict."""
+    """Arguments by name; in a dict what Python cannot spell."""
     plain = [f"{k}={text(v)}" for k, v in values.items() if k.isidentifier()]
     others = ", ".join(f"{k!r}: {text(v)}" for k, v in values.items() if not k.isidentifier())
     return [*plain, *([f"**{{{others}}}"] if others else [])]

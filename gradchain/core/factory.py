@@ -98,7 +98,7 @@ class Factory:
         return self.signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
 
     def is_open(self, name: str) -> bool:
-        """Whether argument ``name`` takes all that is given by other names."""
+        """Whether argument ``name`` takes all given by other names."""
         return self.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

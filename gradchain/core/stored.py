@@ -1,4 +1,4 @@
-"""Slots as they are kept: fewer bytes than those that rules see."""
+"""Slots as they are kept, in fewer bytes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def is_stored(x: Any) -> bool:
 
 
 def values_of(state: Tree) -> Tree:
-    """A state with arrays in the place of what is kept."""
+    """A state with arrays in place of what is kept."""
     return jax.tree.map(lambda x: x.value if is_stored(x) else x, state, is_leaf=is_stored)
 
 

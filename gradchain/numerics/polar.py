@@ -184,7 +184,7 @@ def newton_schulz(
 
 
 def _safe_run(rows: Sequence[Row], dtype: Any) -> int:
-    """How many steps the Gram form can take before rounding errors are seen.
+    """Steps of the Gram form before rounding errors are seen.
 
     The Gram matrix has an eigenvalue ``-eps`` where the matrix has none. A step makes it ``a**2``
     times larger, and once it is near -1 the polynomials, all slope there, let it explode.

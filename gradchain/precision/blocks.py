@@ -51,7 +51,10 @@ class Blocks:
         return -(-self.length // self.size)
 
     def open(self, x: jax.Array) -> jax.Array:
-        """The array with each block along the last dimension, zeros in the rest of the last."""
+        """The array with each block along the last dimension.
+
+        In the rest of the last one are zeros.
+        """
         x = jnp.moveaxis(x, self.axis, -1)
         rest = self.number * self.size - self.length
         if rest:
@@ -71,7 +74,7 @@ def blockwise(
     from_code: Callable[[jax.Array], jax.Array],
     bits: int = 8,
 ) -> tuple[Callable[..., Any], Callable[..., jax.Array]]:
-    """A codec that keeps each element as a share of its block's largest.
+    """A codec of shares of each block's largest.
 
     Args:
         block: the length of a block, along dimension ``axis``; see ``Blocks.of``.
@@ -103,14 +106,17 @@ def blockwise(
 
 
 def rounded(x: jax.Array, key: jax.Array | None) -> jax.Array:
-    """To whole numbers: the nearest, or by chance one of the two."""
+    """To whole numbers, the nearest or one by chance."""
     if key is None:
         return jnp.round(x)
     return jnp.floor(x + jax.random.uniform(key, x.shape, x.dtype))
 
 
 def _packed(codes: jax.Array, axis: int) -> jax.Array:
-    """Codes of -8 to 7, two in a byte: the first half of the dimension below the second."""
+    """Codes of -8 to 7, two in a byte.
+
+    The first half of the dimension is in the lower bits, the second in the upper ones.
+    """
     codes = jnp.moveaxis(codes, axis, -1).astype(jnp.uint8) & 15
     half = -(-codes.shape[-1] // 2)
     high = codes[..., half:]

@@ -12,6 +12,8 @@ from gradchain.core.factory import decorator
 
 #: The role of codecs that share a scale among many elements.
 _BLOCKS = "blocks"
+#: That of codecs that keep complex numbers.
+_COMPLEX = "complex"
 
 
 class Codec(Call):
@@ -28,7 +30,7 @@ class Codec(Call):
         return self._pair()[0](x, key)
 
     def decode(self, parts: Any, like: jax.ShapeDtypeStruct) -> jax.Array:
-        """The array of the shape and dtype of ``like`` that is kept in ``parts``."""
+        """The array, shaped like ``like``, that is kept in ``parts``."""
         return self._pair()[1](parts, like).astype(like.dtype)
 
     def _pair(self) -> tuple[Callable[..., Any], Callable[..., jax.Array]]:
@@ -38,8 +40,13 @@ class Codec(Call):
 
     @property
     def has_blocks(self) -> bool:
-        """Whether it shares scales, so that small arrays are left alone."""
+        """Whether it shares scales, and leaves small arrays alone."""
         return _BLOCKS in self.factory.roles
+
+    @property
+    def takes_complex(self) -> bool:
+        """Whether it keeps complex numbers."""
+        return _COMPLEX in self.factory.roles
 
 
 @overload
@@ -47,10 +54,17 @@ def codec(function: Callable[..., tuple]) -> Callable[..., Codec]: ...
 
 
 @overload
-def codec(*, blocks: bool) -> Callable[[Callable[..., tuple]], Callable[..., Codec]]: ...
+def codec(
+    *, blocks: bool = False, takes_complex: bool = False
+) -> Callable[[Callable[..., tuple]], Callable[..., Codec]]: ...
 
 
-def codec(function: Callable[..., tuple] | None = None, *, blocks: bool = False) -> Any:
+def codec(
+    function: Callable[..., tuple] | None = None,
+    *,
+    blocks: bool = False,
+    takes_complex: bool = False,
+) -> Any:
     """Make a factory of codecs from a function.
 
     The function returns a pair: ``encode(x, key)``, which gives one array or a dict of several, and
@@ -59,6 +73,7 @@ def codec(function: Callable[..., tuple] | None = None, *, blocks: bool = False)
     Args:
         function: the function; without it, ``codec(blocks=True)`` is the decorator.
         blocks: whether many elements share a scale. Then slots of few elements are left alone.
+        takes_complex: whether it keeps complex numbers. If not, complex slots are refused.
 
     Example:
         >>> import gradchain as gc
@@ -71,5 +86,6 @@ def codec(function: Callable[..., tuple] | None = None, *, blocks: bool = False)
         >>> print(tx.init(jnp.ones(2))["storage"]["inner"]["add_momentum"]["momentum"].dtype)
         int32
     """
-    make = decorator(Codec, roles=frozenset({_BLOCKS} if blocks else ()))
+    roles = {_BLOCKS: blocks, _COMPLEX: takes_complex}
+    make = decorator(Codec, roles=frozenset(role for role, has in roles.items() if has))
     return make if function is None else make(function)

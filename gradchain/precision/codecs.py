@@ -59,7 +59,7 @@ def cast(dtype: str):
 
 
 def stochastic_bfloat16(x: jax.Array, key: jax.Array) -> jax.Array:
-    """A float32 array in bfloat16, up or down by chance, right on average."""
+    """Round float32 to bfloat16, by chance, right on average."""
     # Beyond the sixteen bits that are cut off, a random number of sixteen bits carries as often as
     # they say.
     bits = jax.lax.bitcast_convert_type(x, jnp.uint32)
@@ -75,7 +75,7 @@ _Bits = Annotated[int, "[2, 16]"]
 
 
 def _integer(bits: int, is_signed: bool = True) -> jnp.dtype:
-    """The dtype of codes; those of four bits are packed afterwards."""
+    """The dtype of codes; those of four bits are packed."""
     width = 16 if bits > 8 else 8
     return jnp.dtype(f"int{width}" if is_signed else f"uint{width}")
 
@@ -119,12 +119,12 @@ def linear(
 
 @codec(blocks=True)
 def companded(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
-    r"""Keep first moments in 8 bits, small ones finer than large ones.
+    r"""Keep first moments in 8 bits, small ones finer.
 
     .. math::
         c = \mathrm{round}\left(127 \frac{2 y}{1 + |y|}\right), \quad y = \frac{x}{\max |x|}
 
-    The error of a share :math:`y` is at most :math:`(1 + |y|)^2 / 508`.
+    The error of a share :math:`y` is at most :math:`(1 + |y|)^2 / 506`.
 
     Args:
         block: see ``linear``.
@@ -235,7 +235,7 @@ def log(
 def dynamic(
     signed: bool = True, block: StaticPositiveInt | None = 256, axis: StaticInt | None = None
 ):
-    r"""Keep each element in 8 bits by a tree of decades.
+    r"""Keep elements in 8 bits by a tree of decades.
 
     A code has a decade, 1 down to :math:`10^{-6}`, and equal steps in it, twice as many in each
     larger one. So shares near 1 have errors below 1/128, and those of :math:`10^{-6}` are not zero.
@@ -280,7 +280,7 @@ def dynamic(
 
 
 def dynamic_values(signed: bool) -> np.ndarray:
-    """The shares that the codes of ``dynamic`` stand for, in order."""
+    """The shares that codes of ``dynamic`` mean, in order."""
     found = [0.0, 1.0]
     for decade in range(7):
         steps = 2 ** (decade + (0 if signed else 1))
@@ -292,7 +292,7 @@ def dynamic_values(signed: bool) -> np.ndarray:
 
 @codec(blocks=True)
 def fp8(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
-    """Keep each element as a float of 8 bits beside a scale.
+    """Keep elements as floats of 8 bits beside a scale.
 
     The floats are ``float8_e4m3fn``, so that the relative error is at most 1/16 down to 1/28,672 of
     the block's largest.

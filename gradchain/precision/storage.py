@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.errors import first_names
+from gradchain.core.errors import first_names, shape_dtype
 from gradchain.core.facts import Facts
 from gradchain.core.ranges import StaticInt, StaticNonNegativeInt
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage, run_inside
 from gradchain.core.stored import Stored, is_stored
 from gradchain.core.transformation import GradientTransformation, transform
-from gradchain.core.types import Pair, Params, State
+from gradchain.core.types import Pair, Params, Shape, State
 from gradchain.precision.codec import Codec
 from gradchain.precision.codecs import codec_of
 from gradchain.tree.mapping import shapes_of, upcast
-from gradchain.tree.paths import flatten_like, path_name
+from gradchain.tree.paths import named_leaves, path_name
 from gradchain.tree.selecting import path_test
 
 Path = tuple[str, ...]
@@ -38,7 +40,8 @@ def storage(
     r"""Keep the slots of a chain in fewer bytes.
 
     What rules compute with is decoded from what is kept, in float32 at least, and what they make is
-    encoded again. It stands around the whole of a chain, or in a group around a part.
+    encoded again. It stands around the whole of a chain, or in a group around a part. What is in it
+    may have a policy of its own, which holds there.
 
     .. math::
         \hat s = \mathrm{decode}(c_{t-1}), \quad (u, s) = \mathrm{update}(g, \hat s, p), \quad c_t =
@@ -61,6 +64,9 @@ def storage(
         ValueError: for an unknown codec; at ``init``, for a name that no slot has and a glob that
             fits none, and for a complex slot in a real codec.
 
+    Source: Dettmers et al., "8-bit Optimizers via Block-wise Quantization", 2021,
+    https://arxiv.org/abs/2110.02861
+
     Example:
         >>> import gradchain as gc
         >>> tx = storage(gc.adamw(1e-3), mu="bfloat16", nu="int8_log")
@@ -74,7 +80,7 @@ def storage(
 
 
 class Place(NamedTuple):
-    """A leaf of a state that may be kept in fewer bytes."""
+    """A leaf of a state that a codec may keep."""
 
     path: Path
     slot: str
@@ -83,6 +89,8 @@ class Place(NamedTuple):
 
 class Storage(Body):
     """A transformation whose slots are kept by codecs."""
+
+    stores = True
 
     def __init__(
         self,
@@ -103,7 +111,11 @@ class Storage(Body):
 
     def init(self, params: Params) -> State:
         """See ``Body``."""
-        state = self.members["inner"].init(params)
+        inner = self.members["inner"]
+        state = inner.init(params)
+        form = inner.kept("form", dict)  # a nest would ask again at each level
+        form.clear()
+        form[_types(params)] = jax.tree.map(_type, state)
         leaves, treedef = jax.tree.flatten(state)
         codecs = self.codecs(state)
         keep = lambda x, codec: x if codec is None else codec.encode(x)
@@ -126,15 +138,27 @@ class Storage(Body):
         return columns.with_updates(u), [{"inner": new} if new else {}]
 
     def opened(self, state: State, params: Params, key: jax.Array | None = None) -> State:
-        """A state whose leaves say how they are kept."""
-        like = jax.eval_shape(self.members["inner"].init, shapes_of(params))
+        """A state whose leaves say how they are kept.
+
+        What has another form stays as it is: the member that it belongs to says what is wrong.
+        """
+        like = self._form(params)
         leaves, treedef = jax.tree.flatten(like)
-        kept = flatten_like(treedef, state)
-        made = []
-        for i, (x, codec, own) in enumerate(zip(leaves, self.codecs(like), kept, strict=True)):
-            own_key = None if key is None else jax.random.fold_in(key, i)
-            made.append(own if codec is None else Stored(codec, x.shape, x.dtype, own, own_key))
-        return treedef.unflatten(made)
+        own_key = lambda i: None if key is None else jax.random.fold_in(key, i)
+        ways = [
+            None if codec is None else Stored(codec, x.shape, x.dtype, None, own_key(i))
+            for i, (x, codec) in enumerate(zip(leaves, self.codecs(like), strict=True))
+        ]
+        return _opened((), treedef.unflatten(ways), state)
+
+    def _form(self, params: Params) -> State:
+        """The shapes and dtypes of its inner state, found once."""
+        inner, known = self.members["inner"], _types(params)
+        form = inner.kept("form", dict)
+        if known not in form:
+            form.clear()
+            form[known] = jax.eval_shape(inner.init, shapes_of(params))
+        return form[known]
 
     def closed(self, kept: State, new: State) -> State:
         """A state as it is kept."""
@@ -156,7 +180,7 @@ class Storage(Body):
     def places(self, state: State) -> Iterator[Place | None]:
         """Each leaf that belongs to a slot; ``None`` for others."""
         for path, x in jax.tree_util.tree_leaves_with_path(state):
-            names = tuple(path_name((key,)) for key in path)
+            names = tuple(map(_name, path))
             depth = next(
                 (i for i in range(len(names), 0, -1) if names[:i] in self.slots_known), 0
             )
@@ -175,17 +199,18 @@ class Storage(Body):
     def _chosen(self, places: list[Place]) -> Callable[[Place], Codec | None]:
         """Which codec a slot is given."""
         tests = {k: path_test(k) for k in self.by_slot if not k.isidentifier()}
-        names = {p.slot for p in places}
+        paths = ["/".join(p.path) for p in places]
+        known = {p.slot for p in places} | set(_names(self.slots_known))
         for k in self.by_slot:
-            test = tests.get(k)
-            paths = ["/".join(p.path) for p in places]
-            if k not in names if test is None else not any(map(test, paths)):
-                known = first_names(sorted(names), 12) or "none"
-                what = f"slot {k!r}" if test is None else f"path that {k!r} fits; of {paths[:1]}"
-                raise ValueError(
-                    f"storage: there is no {what} in {self.members['inner']!r}; its slots are"
-                    f" {known}."
-                )
+            if k in tests and (not paths or any(map(tests[k], paths))):
+                continue  # of no leaf at all a pattern says nothing
+            if k not in tests and k in known:
+                continue
+            what = f"path that {k!r} fits; of {paths[:1]}" if k in tests else f"slot {k!r}"
+            raise ValueError(
+                f"storage: there is no {what} in {self.members['inner']!r}; its slots are"
+                f" {first_names(sorted(known), 12) or 'none'}."
+            )
 
         def codec_for(place: Place) -> Codec | None:
             path = "/".join(place.path)
@@ -198,7 +223,7 @@ class Storage(Body):
         """A codec, if it can keep a leaf."""
         if codec is None:
             return None
-        if jnp.issubdtype(place.leaf.dtype, jnp.complexfloating):
+        if jnp.issubdtype(place.leaf.dtype, jnp.complexfloating) and not codec.takes_complex:
             path = "/".join(place.path)
             raise ValueError(
                 f"storage: {codec!r} cannot keep {path!r}, which is complex. Leave it as it is:"
@@ -207,13 +232,86 @@ class Storage(Body):
         return None if codec.has_blocks and place.leaf.size < self.least_size else codec
 
 
+def _type(x: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x))
+
+
+def _types(params: Params) -> Any:
+    """The form of a tree, for a dict."""
+    leaves, treedef = jax.tree.flatten(params)
+    types = tuple((x.shape, jnp.dtype(x.dtype)) for x in leaves)
+    return treedef, types, jax.config.read("jax_enable_x64")
+
+
+def _opened(path: Path, way: Any, own: Any) -> Any:
+    """A part of a state, kept as ``way`` says."""
+    if isinstance(way, dict) and isinstance(own, dict):
+        return {k: _opened((*path, k), way[k], v) if k in way else v for k, v in own.items()}
+    is_leaf = lambda x: x is None or is_stored(x)
+    ways, treedef = jax.tree_util.tree_flatten_with_path(way, is_leaf=is_leaf)
+    try:
+        columns = treedef.flatten_up_to(own)
+    except (ValueError, TypeError, KeyError):
+        return own
+    pairs = zip(ways, columns, strict=True)
+    fill = lambda keys, w, x: x if w is None else _filled((*path, *map(_name, keys)), w, x)
+    return treedef.unflatten([fill(keys, w, x) for (keys, w), x in pairs])
+
+
+def _filled(path: Path, way: Stored, parts: Any) -> Stored:
+    """Fill a slot with what is kept of it.
+
+    Raises:
+        TypeError: naming the path, if it is of another dtype.
+        ValueError: naming the path, if it is of another form or shape.
+    """
+    expected = _parts_of(way.codec, way.shape, jnp.dtype(way.dtype))
+    found = jax.tree.map(_type, parts)
+    if found == expected:
+        return dataclasses.replace(way, parts=parts)
+    shapes = lambda tree: jax.tree.map(lambda x: x.shape, tree)
+    kind = TypeError if shapes(found) == shapes(expected) else ValueError
+    raise kind(
+        f"update: slot {'/'.join(path)!r} in the state of 'storage' is kept as {_text(found)}, but"
+        f" {way.codec!r} keeps it as {_text(expected)}. If it is of another storage policy, or of"
+        " none, gradchain.adopt_state(tx, state, params) carries it over."
+    )
+
+
+@functools.lru_cache(1000)
+def _parts_of(codec: Any, shape: Shape, dtype: Any) -> Any:
+    """The shapes and dtypes of what a codec keeps."""
+    parts = jax.eval_shape(codec.encode, jax.ShapeDtypeStruct(shape, dtype))
+    return jax.tree.map(_type, parts)
+
+
+def _text(parts: Any) -> str:
+    """Arrays by name, dtype and shape."""
+    named = named_leaves(parts)
+    one = lambda name, x: f"{name} {'None' if x is None else shape_dtype(x)}".strip()
+    return ", ".join(one(name, x) for name, x in named)
+
+
+def _name(key: Any) -> str:
+    return path_name((key,))
+
+
+def _names(slots: Mapping[Path, Slot | None]) -> Iterator[str]:
+    """The names of slots that codecs may keep."""
+    for path, slot in slots.items():
+        if slot is not None and slot.relation != "scalar" and not slot.integer:
+            yield path[-1]
+
+
 def _slots_in(facts: Facts, above: Path = ()) -> Iterator[tuple[Path, Slot | None]]:
-    """The paths of slots; of a pair of functions that of its state."""
+    """The paths of slots, or of the state of functions."""
     for name, member in facts.members.items():
         path = (*above, name)
         for slot, declared in member.slots.items():
             yield (*path, slot), declared
         if member.is_opaque:
             yield path, None
+        if member.stores:  # by a policy of its own
+            continue
         for key, inner in member.inner.items():
             yield from _slots_in(inner, (*path, key) if key else path)

@@ -1,0 +1,57 @@
+"""States with arrays in the place of what storage keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradchain.core.stored import values_of
+from gradchain.core.transformation import GradientTransformation
+from gradchain.core.types import Params, State
+from gradchain.core.walk import PlacedMember, walk
+from gradchain.precision.storage import Storage
+
+
+def opened_state(tx: GradientTransformation, state: State, params: Params) -> State:
+    """Decode all slots of a state, to look at them.
+
+    Its paths are those of ``state``, and each slot has the shape and dtype that it has without
+    ``storage``. ``update`` takes it no more; ``adopt_state`` makes a kept state of it again.
+
+    Args:
+        tx: the transformation, with ``storage`` in any place.
+        state: what its ``init`` or ``update`` returned.
+        params: the parameters, or their shapes.
+
+    Returns:
+        A tree of arrays.
+
+    Example:
+        >>> import gradchain as gc
+        >>> import jax.numpy as jnp
+        >>> tx, params = gc.storage(gc.sgd(0.1, 0.9), "int8"), jnp.ones((64, 64))
+        >>> _, state = tx.update(params, tx.init(params), params)
+        >>> state = opened_state(tx, state, params)
+        >>> print(state["storage"]["inner"]["add_momentum"]["momentum"][0, :3])
+        [1. 1. 1.]
+    """
+    done: set[Any] = set()
+    is_next = lambda part: isinstance(part.body, Storage) and part.position not in done
+    while part := next(filter(is_next, walk(tx, state, params)), None):
+        done.add(part.position)
+        state = _with(state, part.path, _opened_entry(part))
+    return state
+
+
+def _opened_entry(part: PlacedMember) -> State:
+    if not (isinstance(part.entry, dict) and "inner" in part.entry):
+        return part.entry
+    kept = part.body.opened(part.entry["inner"], part.params)
+    return {**part.entry, "inner": values_of(kept)}
+
+
+def _with(state: State, path: tuple[str, ...], entry: State) -> State:
+    """A state with another entry at a path."""
+    first, *rest = path
+    if not isinstance(state, dict) or first not in state:
+        return state
+    return {**state, first: _with(state[first], tuple(rest), entry) if rest else entry}
