@@ -70,27 +70,38 @@ class Blocks:
 def blockwise(
     block: int | None,
     axis: int | None,
-    to_code: Callable[[jax.Array, jax.Array | None], jax.Array],
+    to_code: Callable[[jax.Array], jax.Array],
     from_code: Callable[[jax.Array], jax.Array],
+    dtype: Any,
     bits: int = 8,
+    *,
+    keeps_least: bool = False,
 ) -> tuple[Callable[..., Any], Callable[..., jax.Array]]:
     """A codec of shares of each block's largest.
 
     Args:
         block: the length of a block, along dimension ``axis``; see ``Blocks.of``.
         axis: that dimension.
-        to_code: makes codes of shares in [-1, 1].
+        to_code: makes codes of shares in [-1, 1], before they are rounded.
         from_code: makes shares of codes.
+        dtype: that of codes. Floats are rounded by it alone.
         bits: those of a code; two codes of four stand in one byte.
+        keeps_least: whether what is above zero has a code above zero.
     """
+    is_whole = not jnp.issubdtype(dtype, jnp.floating)
 
     def encode(x: jax.Array, key: jax.Array | None) -> dict[str, jax.Array]:
         x = jnp.atleast_1d(x)
         blocks = Blocks.of(x.shape, block, axis)
         own = blocks.open(x)
         scales = jnp.max(jnp.abs(own), -1, keepdims=True)
-        codes = blocks.close(to_code(safe_divide(own, scales), key))
+        shares = safe_divide(own, scales)
+        codes = rounded(to_code(shares), shares, from_code, key) if is_whole else to_code(shares)
+        codes = jnp.maximum(codes, (shares > 0).astype(codes.dtype)) if keeps_least else codes
+        codes = blocks.close(codes.astype(dtype))
         codes = _packed(codes, blocks.axis) if bits == 4 else codes
+        # What is not finite is seen in all that it may have spoiled.
+        scales = jnp.where(jnp.isfinite(scales), scales, jnp.nan)
         return {"codes": codes, "scales": jnp.moveaxis(scales[..., 0], -1, blocks.axis)}
 
     def decode(parts: dict[str, jax.Array], like: jax.ShapeDtypeStruct) -> jax.Array:
@@ -105,11 +116,23 @@ def blockwise(
     return encode, decode
 
 
-def rounded(x: jax.Array, key: jax.Array | None) -> jax.Array:
-    """To whole numbers, the nearest or one by chance."""
+def rounded(
+    code: jax.Array,
+    share: jax.Array,
+    from_code: Callable[[jax.Array], jax.Array],
+    key: jax.Array | None,
+) -> jax.Array:
+    """To whole numbers, the nearest or one by chance.
+
+    By chance it is one of the two around ``code``, such that ``share`` is right on average.
+    """
     if key is None:
-        return jnp.round(x)
-    return jnp.floor(x + jax.random.uniform(key, x.shape, x.dtype))
+        return jnp.round(code)
+    low = jnp.floor(code)
+    below, above = (from_code(x).astype(share.dtype) for x in (low, low + 1))
+    part = safe_divide(share - below, above - below)
+    is_above = jax.random.uniform(key, share.shape, share.dtype) < part
+    return low + is_above.astype(low.dtype)
 
 
 def _packed(codes: jax.Array, axis: int) -> jax.Array:

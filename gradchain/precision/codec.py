@@ -25,15 +25,17 @@ class Codec(Call):
     def encode(self, x: jax.Array, key: jax.Array | None = None) -> Any:
         """The arrays that are kept of ``x``.
 
-        With a ``key`` it is rounded up or down by chance, so that it is right on average.
+        With a ``key`` it is rounded up or down by chance, so that it is right on average, but for
+        what is less than the smallest that the codec has.
         """
-        return self._pair()[0](x, key)
+        return self.pair()[0](x, key)
 
     def decode(self, parts: Any, like: jax.ShapeDtypeStruct) -> jax.Array:
         """The array, shaped like ``like``, that is kept in ``parts``."""
-        return self._pair()[1](parts, like).astype(like.dtype)
+        return self.pair()[1](parts, like).astype(like.dtype)
 
-    def _pair(self) -> tuple[Callable[..., Any], Callable[..., jax.Array]]:
+    def pair(self) -> tuple[Callable[..., Any], Callable[..., jax.Array]]:
+        """The functions that encode and decode."""
         if "pair" not in self._cache:
             self._cache["pair"] = self.factory.call(self.arguments)
         return self._cache["pair"]

@@ -2,13 +2,11 @@ r"""Codecs of one to sixteen bits, and casts.
 
 Those with blocks part an array along one dimension, divide each block by its largest magnitude, and
 keep what lies in [-1, 1] as a small integer, its code. The scales of blocks stand beside the codes.
-Zero stays zero, signs and the order in a block are kept. A NaN or an infinity makes its whole block
-NaN, so that it is seen.
+Zero stays zero, no sign turns, and the order in a block is kept. A NaN or an infinity makes its
+whole block NaN, so that it is seen.
 """
 
 from __future__ import annotations
-
-from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +14,13 @@ import numpy as np
 
 from gradchain.core.errors import check_one_of
 from gradchain.core.ranges import StaticInt, StaticPositiveInt
-from gradchain.precision.blocks import blockwise, rounded
+from gradchain.precision.blocks import blockwise
 from gradchain.precision.codec import Codec, codec
 
+NO_CHANCE = (
+    "{}: there is no stochastic rounding to {}, only to bfloat16 and integers. Leave"
+    " stochastic=False, or take one of them."
+)
 FP8_MAX = 448.0  # of float8_e4m3fn, which has no infinity
 
 
@@ -45,14 +47,12 @@ def cast(dtype: str):
     largest = float(jnp.finfo(narrow).max)
 
     def encode(x, key):
-        x = jnp.where(jnp.isfinite(x), jnp.clip(x, -largest, largest), x)
+        if largest < float(jnp.finfo(x.dtype).max):
+            x = jnp.where(jnp.isfinite(x), jnp.clip(x, -largest, largest), x)
         if key is None or jnp.finfo(x.dtype).nmant <= jnp.finfo(narrow).nmant:
             return x.astype(narrow)
         if dtype != "bfloat16":
-            raise ValueError(
-                f"cast: there is no stochastic rounding to {dtype}, only to bfloat16 and in codecs"
-                " with blocks. Leave stochastic=False, or take one of them."
-            )
+            raise ValueError(NO_CHANCE.format("cast", dtype))
         return stochastic_bfloat16(x.astype(jnp.float32), key)
 
     return encode, lambda parts, like: parts.astype(like.dtype)
@@ -69,9 +69,6 @@ def stochastic_bfloat16(x: jax.Array, key: jax.Array) -> jax.Array:
     largest = float(jnp.finfo(jnp.bfloat16).max)
     made = jnp.where(jnp.isfinite(x), jnp.clip(made, -largest, largest), x)
     return made.astype(jnp.bfloat16)
-
-
-_Bits = Annotated[int, "[2, 16]"]
 
 
 def _integer(bits: int, is_signed: bool = True) -> jnp.dtype:
@@ -113,8 +110,8 @@ def linear(
     """
     _check_bits("linear", bits)
     top, dtype = 2 ** (bits - 1) - 1, _integer(bits)
-    to_code = lambda share, key: rounded(share * top, key).astype(dtype)
-    return blockwise(block, axis, to_code, lambda code: _real(code) / top, bits)
+    from_code = lambda code: _real(code) / top
+    return blockwise(block, axis, lambda share: share * top, from_code, dtype, bits)
 
 
 @codec(blocks=True)
@@ -138,14 +135,14 @@ def companded(block: StaticPositiveInt | None = 256, axis: StaticInt | None = No
         [127 -85  23]
     """
 
-    def to_code(share, key):
-        return rounded(127 * 2 * share / (1 + jnp.abs(share)), key).astype(jnp.int8)
+    def to_code(share):
+        return 127 * 2 * share / (1 + jnp.abs(share))
 
     def from_code(code):
         y = _real(code) / 127
         return y / (2 - jnp.abs(y))
 
-    return blockwise(block, axis, to_code, from_code)
+    return blockwise(block, axis, to_code, from_code, jnp.int8)
 
 
 @codec(blocks=True)
@@ -157,7 +154,7 @@ def root(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
 
     What is above zero has a code above zero, so that nothing is divided by a zero that was none.
     What is below zero becomes zero. The error of :math:`\sqrt y` is at most 1/510, or 1/255 for the
-    smallest.
+    smallest, which also by chance are never zero.
 
     Args:
         block: see ``linear``.
@@ -169,12 +166,9 @@ def root(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
         >>> print(root().encode(jnp.array([1.0, 0.25, 1e-9, 0.0]))["codes"])
         [255 128   1   0]
     """
-
-    def to_code(share, key):
-        code = rounded(255 * jnp.sqrt(jnp.maximum(share, 0)), key)
-        return jnp.maximum(code, share > 0).astype(jnp.uint8)
-
-    return blockwise(block, axis, to_code, lambda code: jnp.square(_real(code) / 255))
+    to_code = lambda share: 255 * jnp.sqrt(jnp.maximum(share, 0))
+    from_code = lambda code: jnp.square(_real(code) / 255)
+    return blockwise(block, axis, to_code, from_code, jnp.uint8, keeps_least=True)
 
 
 @codec(blocks=True)
@@ -217,18 +211,19 @@ def log(
     top, dtype = 2 ** (bits - signed) - 1, _integer(bits, signed or bits == 4)
     step = octaves / (top - 1)
 
-    def to_code(share, key):
+    def to_code(share):
         size = jnp.abs(share) if signed else jnp.maximum(share, 0)
         below = -jnp.log2(jnp.where(size > 0, size, 1)) / step
-        code = jnp.where(size > 0, top - jnp.clip(rounded(below, key), 0, top - 1), 0)
-        return (code * jnp.sign(share) if signed else code).astype(dtype)
+        code = jnp.where(size > 0, top - jnp.clip(below, 0, top - 1), 0)
+        return code * jnp.sign(share) if signed else code
 
     def from_code(code):
-        code = _real(code if signed or bits != 4 else code & 15)
+        is_packed = bits == 4 and not signed and jnp.issubdtype(code.dtype, jnp.integer)
+        code = _real(code & 15 if is_packed else code)
         size = jnp.exp2((jnp.abs(code) - top) * step)
         return jnp.where(code == 0, 0.0, jnp.sign(code) * size)
 
-    return blockwise(block, axis, to_code, from_code, bits)
+    return blockwise(block, axis, to_code, from_code, dtype, bits)
 
 
 @codec(blocks=True)
@@ -255,28 +250,15 @@ def dynamic(
         [ 1.0000000e+00 -5.0078124e-01  7.7499999e-06]
     """
     values = dynamic_values(signed)
-    between = (values[1:] + values[:-1]) / 2
 
-    def to_code(share, key):
-        if key is None:
-            found = jnp.searchsorted(jnp.asarray(between, share.dtype), share)
-        else:
-            table = jnp.asarray(values, share.dtype)
-            low = jnp.clip(jnp.searchsorted(table, share, side="right") - 1, 0, len(values) - 2)
-            part = (share - table[low]) / (table[low + 1] - table[low])
-            found = low + (jax.random.uniform(key, share.shape, share.dtype) < part)
-        zero = int(np.searchsorted(values, 0.0))
-        found = jnp.where(share == 0, zero, found)
-        if not signed:
-            found = jnp.maximum(found, share > 0)
-        return found.astype(jnp.uint8)
+    def to_code(share):
+        table = jnp.asarray(values, share.dtype)
+        low = jnp.clip(jnp.searchsorted(table, share, side="right") - 1, 0, len(values) - 2)
+        part = (share - table[low]) / (table[low + 1] - table[low])
+        return low.astype(share.dtype) + jnp.clip(part, 0, 1)
 
-    return blockwise(
-        block,
-        axis,
-        to_code,
-        lambda code: jnp.asarray(values, jnp.float32)[code.astype(jnp.int32)],
-    )
+    from_code = lambda code: jnp.asarray(values, jnp.float32)[code.astype(jnp.int32)]
+    return blockwise(block, axis, to_code, from_code, jnp.uint8, keeps_least=not signed)
 
 
 def dynamic_values(signed: bool) -> np.ndarray:
@@ -305,9 +287,16 @@ def fp8(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
         >>> print(fp8().encode(jnp.array([2.0, -1.0]))["codes"])
         [448 -224]
     """
-    # There is no chance in it: neighbours of a float8 are not at hand.
-    to_code = lambda share, key: (share * FP8_MAX).astype(jnp.float8_e4m3fn)
-    return blockwise(block, axis, to_code, lambda code: _real(code) / FP8_MAX)
+    dtype = jnp.dtype("float8_e4m3fn")
+    to_code, from_code = lambda share: share * FP8_MAX, lambda code: _real(code) / FP8_MAX
+    encode, decode = blockwise(block, axis, to_code, from_code, dtype)
+
+    def without_chance(x, key):
+        if key is not None:
+            raise ValueError(NO_CHANCE.format("fp8", dtype))
+        return encode(x, None)
+
+    return without_chance, decode
 
 
 def _real(code: jax.Array) -> jax.Array:
@@ -343,6 +332,7 @@ def codec_of(name: str | Codec) -> Codec:
         ValueError: naming the known ones, if there is no such name.
     """
     if isinstance(name, Codec):
+        name.pair()  # which refuses what it cannot be made of
         return name
     known = CODECS | {dtype: cast(dtype) for dtype in DTYPES}
     check_one_of("storage", tuple(known), codec=name)

@@ -9,6 +9,7 @@ from gradchain.core.around import around
 from gradchain.core.ranges import Decay, Fraction, PositiveInt
 from gradchain.core.slots import like_param
 from gradchain.core.stage import Body
+from gradchain.core.stored import stored_like, values_of
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, State
 from gradchain.numerics.counting import increment, remainder
@@ -107,6 +108,7 @@ def _choose(condition: jax.Array, chosen: State, other: State) -> State:
 
     A leaf that ``chosen`` lacks stays.
     """
+    kept, other = other, values_of(other)
     _, treedef = flatten(other)
     try:
         found = flatten_like(treedef, chosen)
@@ -117,4 +119,4 @@ def _choose(condition: jax.Array, chosen: State, other: State) -> State:
     def pick(x, new):
         return x if new is None else jnp.where(condition, new, x)
 
-    return map_leaves(pick, other, treedef.unflatten(found))
+    return stored_like(kept, map_leaves(pick, other, treedef.unflatten(found)))

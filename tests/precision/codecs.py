@@ -49,7 +49,9 @@ def log_error(top: int, octaves: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def dynamic_error(signed: bool) -> Callable[[np.ndarray], np.ndarray]:
-    """Of ``dynamic``: half of a step of the decade, or of the gap to the next, or all to zero."""
+    """Of ``dynamic``: half of the gap around it; without a sign nothing goes to zero, with one a
+    code is lacking at -1.
+    """
     values = codecs.dynamic_values(signed)
     values = values[values >= 0]
     middle = np.diff(values) / 2
@@ -58,7 +60,9 @@ def dynamic_error(signed: bool) -> Callable[[np.ndarray], np.ndarray]:
         gap = middle[
             np.clip(np.searchsorted(values, share, side="right") - 1, 0, len(middle) - 1)
         ]
-        return gap if signed else np.where(share < values[1], values[1], gap)
+        if signed:
+            return np.where(share > values[-2], values[-1] - values[-2], gap)
+        return np.where(share < values[1], values[1], gap)
 
     return bound
 
