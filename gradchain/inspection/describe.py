@@ -20,6 +20,7 @@ from gradchain.core.slots import Slot
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Pair, Params, Tree
 from gradchain.core.walk import PlacedMember, walk
+from gradchain.precision.opened import opened_state
 from gradchain.tree.kinds import trainable_part
 from gradchain.tree.mapping import shapes_of
 from gradchain.tree.paths import distinct_leaves, named_leaves
@@ -102,6 +103,7 @@ class Description:
         leaves: how many parameter arrays there are.
         parameters: how many numbers they hold.
         parameter_bytes: the size of them.
+        bytes_without_storage: the size of the state if ``storage`` kept every slot as it is.
         members: every member in order, a wrapper before its members: its ``name``, ``depth``,
             ``hyperparameters``, ``locality``, ``needs``, ``takes``, ``bytes`` and ``slots``, each
             with ``name``, ``relation``, ``dtypes`` and ``bytes``.
@@ -114,6 +116,7 @@ class Description:
     leaves: int
     parameters: int
     parameter_bytes: int
+    bytes_without_storage: int
     members: tuple[MemberUse, ...]
     choices: tuple[Choice, ...]
     groups: dict[str, str]
@@ -147,6 +150,8 @@ class Description:
         if self.parameter_bytes:
             ratio = self.total_bytes / self.parameter_bytes
             state += f", {ratio:.2f} times the parameters"
+        if self.bytes_without_storage != self.total_bytes:
+            state += f"; without storage {_bytes(self.bytes_without_storage)}"
         parts = [f"{size}\n{state}", self._member_table()]
         parts += [self._choice_table()] if self.choices else []
         return "\n\n".join([*parts, self._arguments()])
@@ -227,13 +232,16 @@ def describe(tx: GradientTransformation | Pair, params: Params) -> Description:
     tx = as_transformation(tx, "describe: tx")
     check_params(params)
     shapes = shapes_of(trainable_part(params))
-    found = list(walk(tx, jax.eval_shape(tx.init, shapes), shapes))
+    state = jax.eval_shape(tx.init, shapes)
+    found = list(walk(tx, state, shapes))
+    opened = jax.eval_shape(lambda state: opened_state(tx, state, shapes), state)
     frozen = {path for path, flag in named_leaves(tx.frozen(shapes)) if flag}
     choices = [choice for part in found for choice in _choices(part, frozen)]
     return Description(
         leaves=len(jax.tree.leaves(shapes)),
         parameters=_parameters(shapes),
         parameter_bytes=_size(shapes),
+        bytes_without_storage=_size(opened),
         members=tuple(map(_member_use, found)),
         choices=tuple(choices),
         groups=_groups(found, shapes, frozen),

@@ -42,6 +42,23 @@ def opened_state(tx: GradientTransformation, state: State, params: Params) -> St
     return state
 
 
+def closed_state(tx: GradientTransformation, state: State) -> State:
+    """The inverse of ``opened_state``: a state of arrays, as it is kept."""
+    places = [part for part in walk(tx) if isinstance(part.body, Storage)]
+    for part in reversed(places):  # what is inside first
+        entry = _at(state, part.path)
+        if isinstance(entry, dict) and "inner" in entry:
+            kept = part.body.encoded(entry["inner"])
+            state = _with(state, part.path, {**entry, "inner": kept})
+    return state
+
+
+def _at(state: State, path: tuple[str, ...]) -> State:
+    for name in path:
+        state = state.get(name) if isinstance(state, dict) else None
+    return state
+
+
 def _opened_entry(part: PlacedMember) -> State:
     if not (isinstance(part.entry, dict) and "inner" in part.entry):
         return part.entry

@@ -20,7 +20,7 @@ from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Params, Shape, State
 from gradchain.precision.codec import Codec
 from gradchain.precision.codecs import codec_of
-from gradchain.tree.mapping import shapes_of, upcast
+from gradchain.tree.mapping import upcast
 from gradchain.tree.paths import named_leaves, path_name
 from gradchain.tree.selecting import path_test
 
@@ -116,11 +116,14 @@ class Storage(Body):
         form = inner.kept("form", dict)  # a nest would ask again at each level
         form.clear()
         form[_types(params)] = jax.tree.map(_type, state)
-        leaves, treedef = jax.tree.flatten(state)
-        codecs = self.codecs(state)
-        keep = lambda x, codec: x if codec is None else codec.encode(x)
-        made = treedef.unflatten(map(keep, leaves, codecs))
+        made = self.encoded(state)
         return {"inner": made} if made else {}
+
+    def encoded(self, state: State) -> State:
+        """A state of arrays, as it is kept."""
+        leaves, treedef = jax.tree.flatten(state)
+        keep = lambda x, codec: x if codec is None else codec.encode(x)
+        return treedef.unflatten(map(keep, leaves, self.codecs(state)))
 
     @classmethod
     def run(cls, stages: list[Stage], columns: Any, states: list[Any], extra: Extra) -> Ran:
@@ -157,7 +160,8 @@ class Storage(Body):
         form = inner.kept("form", dict)
         if known not in form:
             form.clear()
-            form[known] = jax.eval_shape(inner.init, shapes_of(params))
+            # Not by ``eval_shape``, out of whose trace numbers that are traced may not come.
+            form[known] = jax.tree.map(_type, inner.init(params))
         return form[known]
 
     def closed(self, kept: State, new: State) -> State:
