@@ -6,7 +6,7 @@ Here are the parts that the dialect shares: masks, dtypes of slots, seeds, any e
 import functools
 import inspect
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +65,10 @@ def stored(
     dtype: Dtype | None,
 ) -> GradientTransformation:
     """Keep a slot in a dtype, if one is given."""
-    return tx if dtype is None else storage(tx, None, **{slot: jnp.dtype(dtype).name})
+    if dtype is None:
+        return tx
+    by_slot: dict[str, Any] = {slot: jnp.dtype(dtype).name}
+    return storage(tx, **by_slot)
 
 
 def accepting_any_extra(

@@ -122,7 +122,7 @@ def adopt_state(
 
 
 def _on_shapes(function: Callable[[State], State], state: State) -> State:
-    """A function of a state, of arrays or of their shapes."""
+    """Call a function of a state or of its shapes."""
     is_shape = any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(state))
     return jax.eval_shape(function, state) if is_shape else function(state)
 

@@ -101,7 +101,7 @@ _came: ContextVar[Columns | None] = ContextVar("came", default=None)
 
 @contextmanager
 def _as_they_came(columns: Columns) -> Iterator[tuple[Tree, Tree]]:
-    """Updates and parameters as before the outermost wrapper cast them up."""
+    """Updates and parameters before the outermost wrapper cast them."""
     outer = _came.get()
     if outer is None or outer.treedef != columns.treedef:
         outer = columns

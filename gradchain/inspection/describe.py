@@ -148,8 +148,7 @@ class Description:
         size = f"{leaves}, {parameters}: {_bytes(self.parameter_bytes)}"
         state = f"state: {_bytes(self.total_bytes)}"
         if self.parameter_bytes:
-            ratio = self.total_bytes / self.parameter_bytes
-            state += f", {ratio:.2f} times the parameters"
+            state += f", {self.total_bytes / self.parameter_bytes:.2f} times the parameters"
         if self.bytes_without_storage != self.total_bytes:
             state += f"; without storage {_bytes(self.bytes_without_storage)}"
         parts = [f"{size}\n{state}", self._member_table()]
@@ -327,28 +326,21 @@ def _choice(part: PlacedMember, label: str, rule: str, tree: Tree, frozen: set[s
     paths = tuple(path for path, x in named_leaves(tree) if x is not None)
     freezes = part.body.members[label].freezes if label else part.body.freezes
     is_frozen = freezes and frozen.issuperset(paths)  # and not at some steps only
-    name = label or ("frozen" if is_frozen else "chosen")
-    if label and is_frozen:
-        name = f"{label} (frozen)"
+    name = label + " (frozen)" * is_frozen if label else "frozen" if is_frozen else "chosen"
     return Choice(part.name, name, rule, paths, _parameters(tree))
 
 
 def _groups(found: list[PlacedMember], shapes: Tree, frozen: set[str]) -> dict[str, str]:
     """The name of the group of each leaf."""
-    paths = [path for path, x in distinct_leaves(shapes) if x is not None]
-    names: dict[str, dict[tuple[Any, ...], str]] = {path: {} for path in paths}
+    names: dict[str, dict[tuple[Any, ...], str]]
+    names = {path: {} for path, x in distinct_leaves(shapes) if x is not None}
     for part in found:
-        for path, label in _labels(part):
-            _extend(names[path], part.position, label)
+        masks = part.body.masks(part.params) if isinstance(part.body, ByLabel) else {}
+        for label, mask in masks.items():
+            for path in (path for path, flag in named_leaves(mask) if flag):
+                _extend(names[path], part.position, label)
     text = lambda path: ", ".join(names[path].values()) or "all"
-    return {path: text(path) for path in paths} | dict.fromkeys(frozen, "frozen")
-
-
-def _labels(part: PlacedMember) -> Iterator[tuple[str, str]]:
-    """The path and label of each leaf in a group."""
-    if isinstance(part.body, ByLabel):
-        for label, mask in part.body.masks(part.params).items():
-            yield from ((path, label) for path, flag in named_leaves(mask) if flag)
+    return {path: text(path) for path in names} | dict.fromkeys(frozen, "frozen")
 
 
 def _extend(found: dict[tuple[Any, ...], str], position: tuple[Any, ...], label: str) -> None:

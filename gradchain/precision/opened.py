@@ -43,26 +43,27 @@ def opened_state(tx: GradientTransformation, state: State, params: Params) -> St
 
 
 def closed_state(tx: GradientTransformation, state: State) -> State:
-    """The inverse of ``opened_state``: a state of arrays, as it is kept."""
-    places = [part for part in walk(tx) if isinstance(part.body, Storage)]
-    for part in reversed(places):  # what is inside first
-        entry = _at(state, part.path)
+    """Undo ``opened_state``: a state as it is kept."""
+    places = [(part.path, part.body) for part in walk(tx) if isinstance(part.body, Storage)]
+    for path, body in reversed(places):  # what is inside first
+        entry = _at(state, path)
         if isinstance(entry, dict) and "inner" in entry:
-            kept = part.body.encoded(entry["inner"])
-            state = _with(state, part.path, {**entry, "inner": kept})
+            state = _with(state, path, {**entry, "inner": body.encoded(entry["inner"])})
     return state
 
 
-def _at(state: State, path: tuple[str, ...]) -> State:
+def _at(state: State, path: tuple[str, ...]) -> State | None:
+    found: State | None = state
     for name in path:
-        state = state.get(name) if isinstance(state, dict) else None
-    return state
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
 
 
 def _opened_entry(part: PlacedMember) -> State:
-    if not (isinstance(part.entry, dict) and "inner" in part.entry):
+    body = part.body
+    if not (isinstance(body, Storage) and "inner" in part.entry):
         return part.entry
-    kept = part.body.opened(part.entry["inner"], part.params)
+    kept = body.opened(part.entry["inner"], part.params)
     return {**part.entry, "inner": values_of(kept)}
 
 
