@@ -190,6 +190,11 @@ WRAPPERS = {
     "on_sphere": "weights of fixed norms; momentum is carried along the sphere",
     "dadapt": "a direction of your own, without a rate",
     "mechanize": "a whole optimizer whose rate is scaled by a learned factor",
+    "storage(default=int8)": "a state that does not fit: slots in 8, 4 or 16 bits",
+    "master_weights": "bfloat16 or float16 parameters, trained as exactly as float32 ones",
+    "split_weights": "the same for bfloat16 ones at half of the bytes",
+    "kahan": "bfloat16 or float16 parameters that lose no small step",
+    "stochastic_rounding": "bfloat16 parameters without a byte more: right on average",
 }
 
 #: Arguments of wrappers that are neither a transformation nor a rate.
@@ -243,15 +248,21 @@ def members(name: str) -> dict[str, gc.GradientTransformation]:
     return dict(zip(takes, (gc.adam(1e-3), gc.sgd(1e-3)), strict=False))
 
 
+def value(text: str) -> float | str:
+    """The value of an option."""
+    return float(text) if text[0].isdigit() else text
+
+
 def make(call: str, **given: object) -> gc.GradientTransformation:
-    """The value of ``name`` or ``name(option=number)``.
+    """The value of ``name`` or ``name(option=number)``; what is no number is a name.
 
     Arguments without a default are 0.001, or stand in ``ARGUMENTS``.
     """
-    name, option, number = re.fullmatch(r"(\w+)(?:\((\w+)=([\d.]+)\))?", call).groups()
+    name, option, number = re.fullmatch(r"(\w+)(?:\((\w+)=([\w.]+)\))?", call).groups()
     parameters = FACTORIES[name].signature.parameters.values()
+    parameters = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
     required = {p.name: ARGUMENTS.get(p.name, 1e-3) for p in parameters if p.default is p.empty}
-    arguments = required | given | ({option: float(number)} if option else {})
+    arguments = required | given | ({option: value(number)} if option else {})
     spread = [arguments.pop(p.name) for p in parameters if p.kind is p.VAR_POSITIONAL]
     return getattr(gc, name)(*spread, **arguments)
 
@@ -262,14 +273,20 @@ def bytes_per_parameter(tx: gc.GradientTransformation, params: dict = PARAMS) ->
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tx.init(params))) / elements
 
 
-def memory(tx: gc.GradientTransformation, *inner: gc.GradientTransformation) -> str:
+def memory(
+    tx: gc.GradientTransformation, *inner: gc.GradientTransformation, narrow: bool = False
+) -> str:
     """Bytes per parameter beyond those of ``inner``; with a star if they depend on the shapes.
 
-    Of a matrix for n parameters they are a multiple of n.
+    Of a matrix for n parameters they are a multiple of n. If ``narrow``, parameters are bfloat16.
     """
-    more = lambda params: (
-        bytes_per_parameter(tx, params) - sum(bytes_per_parameter(x, params) for x in inner)
-    )
+
+    def more(params: dict) -> float:
+        dtype = lambda x: jnp.bfloat16 if narrow else x.dtype
+        params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype(x)), params)
+        own = sum(bytes_per_parameter(x, params) for x in inner)
+        return bytes_per_parameter(tx, params) - own
+
     elements = sum(x.size for x in jax.tree.leaves(PARAMS))
     if more(PARAMS) > elements:
         return f"{round(more(PARAMS) / elements):g} n"
@@ -333,7 +350,7 @@ def row(call: str, when: str) -> str:
     quiet = dict.fromkeys(inner, gc.sgd(1e-3))  # which needs nothing itself
     cells = [
         reference(call),
-        memory(make(call, **inner), *inner.values()),
+        memory(make(call, **inner), *inner.values(), narrow=name in names("precision")),
         ", ".join(needs(make(call, **quiet))),
         when,
         ", ".join(f"[{year}]({link})" for link, year in papers(name).items()),
@@ -371,7 +388,7 @@ def optimizers() -> str:
 
 def wrappers() -> str:
     """The table of the wrappers; groups have a page of their own."""
-    check(names("wrappers") - {"groups", "freeze"}, WRAPPERS)
+    check((names("wrappers") | names("precision")) - {"groups", "freeze"}, WRAPPERS)
     return "\n".join(table(WRAPPERS, "wrapper", "more bytes"))
 
 

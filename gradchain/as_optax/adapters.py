@@ -20,7 +20,8 @@ from gradchain.core.transformation import (
     chain,
     transform,
 )
-from gradchain.core.types import Dtype, Pair as AnyPair, Params, Where
+from gradchain.core.types import Dtype, Pair as AnyPair, Where
+from gradchain.precision.storage import storage
 from gradchain.tree.selecting import OfTree
 
 P = ParamSpec("P")
@@ -48,48 +49,6 @@ def with_extra_args_support(tx: GradientTransformation | AnyPair) -> GradientTra
     return accept_any_extra(as_transformation(tx, "with_extra_args_support"))
 
 
-@transform
-def stored_as(
-    inner: GradientTransformation,
-    slots: tuple[str, ...],
-    dtype: str,
-) -> AnyPair:
-    """Keep the slots of these names in another dtype.
-
-    They are still computed with in float32 at least.
-
-    Args:
-        inner: the transformation.
-        slots: the names of the slots.
-        dtype: the dtype's name.
-
-    Raises:
-        ValueError: if no member has such a slot.
-    """
-
-    def init(params: Params) -> Any:
-        state = inner.init(params)
-        found = [
-            name
-            for entry in state.values()
-            for name in slots
-            if isinstance(entry, dict) and name in entry
-        ]
-        if not found:
-            raise ValueError(
-                f"{inner!r} keeps nothing called {' or '.join(slots)} whose dtype could be {dtype}."
-            )
-        cast = lambda name, tree: (
-            jax.tree.map(lambda x: x.astype(dtype), tree) if name in slots else tree
-        )
-        return {
-            k: {name: cast(name, tree) for name, tree in entry.items()}
-            for k, entry in state.items()
-        }
-
-    return init, inner.update
-
-
 def where_of(mask: MaskOrFn) -> Where:
     """A mask as a selection.
 
@@ -106,7 +65,10 @@ def stored(
     dtype: Dtype | None,
 ) -> GradientTransformation:
     """Keep a slot in a dtype, if one is given."""
-    return tx if dtype is None else stored_as(tx, (slot,), jnp.dtype(dtype).name)
+    if dtype is None:
+        return tx
+    by_slot: dict[str, Any] = {slot: jnp.dtype(dtype).name}
+    return storage(tx, **by_slot)
 
 
 def accepting_any_extra(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,6 +22,8 @@ from gradchain.core.messages import refuse_swapped
 from gradchain.core.right_calls import called_as
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Params, State, Tree
+from gradchain.core.walk import walk
+from gradchain.precision.opened import closed_state, opened_state
 from gradchain.tree.limits import check_size, children
 from gradchain.tree.paths import flatten, named_leaves
 
@@ -62,11 +65,13 @@ def adopt_state(
         shape is another; under another name, as from torch, such an array is ``new`` and the old
         one ``dropped``) and ``dropped``. Its notes say where the dtype was another, where numbers
         are beyond the new one, and where a counter was rounded or held in the range of int32.
+        Arrays for slots that ``storage`` keeps are encoded.
 
     Raises:
         ValueError: naming both, if two parts of the old state fit one place, or one fits two, or
-            two leaves have the same path; if a clock is negative or not finite; if a tree is
-            nested deeper than 100 levels.
+            two leaves have the same path; if the old state has codes of another storage policy,
+            which ``gradchain.precision.opened_state`` reads; if a clock is negative or not finite;
+            if a tree is nested deeper than 100 levels.
 
     Warns:
         UserWarning: if nothing of the old state has a place in the new one.
@@ -90,15 +95,20 @@ def adopt_state(
         max_parts=None,
     )
     refuse_swapped("adopt_state(tx, old_state, params)", old_state, params)
-    template = tx.init(params)
+    template, old = tx.init(params), read(state_in(old_state))
+    is_kept = any(part.body.stores for part in walk(tx))
+    is_opened = is_kept and not any(_is_code(leaf.path) for leaf in old)
+    if is_opened:  # arrays go where arrays are, and are encoded there
+        template = _on_shapes(lambda x: opened_state(tx, x, params), template)
     targets = targets_of(tx, template, params)
     known = neighbours(target.name for target in targets)
-    matching = Matching(targets, unboxed_leaves(read(state_in(old_state)), known))
+    matching = Matching(targets, unboxed_leaves(old, known))
     matching.run()
     rows, values = _carry(matching)
     leaves = [values.get(path, x) for path, x in named_leaves(template)]
     _, treedef = flatten(template)
     report = Report(rows)
+    _check_codes(report, template)
     if report.dropped and report.new and not report.sources:
         warnings.warn(
             "adopt_state: nothing of the old state has a place in the new one, which begins anew:"
@@ -107,7 +117,33 @@ def adopt_state(
             " optimizer, or part of a larger tree?",
             stacklevel=3,
         )
-    return treedef.unflatten(leaves), report
+    state = treedef.unflatten(leaves)
+    return _on_shapes(lambda x: closed_state(tx, x), state) if is_opened else state, report
+
+
+def _on_shapes(function: Callable[[State], State], state: State) -> State:
+    """Call a function of a state or of its shapes."""
+    is_shape = any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(state))
+    return jax.eval_shape(function, state) if is_shape else function(state)
+
+
+def _is_code(path: str) -> bool:
+    """Whether an array of codes is there."""
+    return path.endswith("/codes")
+
+
+def _check_codes(report: Report, template: State) -> None:
+    """Refuse codes of another codec, which say nothing by themselves."""
+    codes = {path for path, _ in named_leaves(template) if _is_code(path)}
+    for row in report.rows:
+        path = row.path if row.source is None else row.source
+        is_same = row.status == "kept" and not row.note and row.path in codes
+        if row.status != "new" and _is_code(path or "") and not is_same:
+            raise ValueError(
+                f"adopt_state: the old state has codes at {path!r}, and only the storage policy"
+                " that they are of can read them. Open it first: old_state ="
+                " gradchain.precision.opened_state(old_tx, old_state, params)."
+            )
 
 
 # --------------------------------------------------------------------------------------- the report

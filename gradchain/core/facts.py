@@ -22,6 +22,7 @@ class MemberFacts(NamedTuple):
         like: the slots of the shape of a parameter, and whether each is real.
         slots: the slots that it declares.
         is_opaque: whether it is a pair of functions, which declares none.
+        stores: whether it says how the slots of what is in it are kept.
         inner: the facts of the chains that it holds, by the names of their states; ``""`` if all
             of its state is the chain's.
     """
@@ -32,6 +33,7 @@ class MemberFacts(NamedTuple):
     like: dict[str, bool]
     slots: dict[str, Slot]
     is_opaque: bool
+    stores: bool
     inner: dict[str, Facts]
 
 
@@ -99,8 +101,16 @@ def _member_facts(stage: Stage) -> MemberFacts:
     inner = {name: member.facts for name, member in stage.body.members.items()}
     is_like = lambda slot: slot.relation == "like_param" and slot.exists is None
     like = {name: slot.real for name, slot in slots.items() if is_like(slot)}
-    roles, is_opaque = stage.call.factory.roles, stage.body.is_opaque
-    return MemberFacts(roles, copied, frozenset(counters), like, slots, is_opaque, inner)
+    return MemberFacts(
+        roles=stage.call.factory.roles,
+        copied=copied,
+        counters=frozenset(counters),
+        like=like,
+        slots=slots,
+        is_opaque=stage.body.is_opaque,
+        stores=stage.body.stores,
+        inner=inner,
+    )
 
 
 def slots_like_parameters(facts: Facts) -> Iterator[tuple[tuple[str, ...], bool]]:

@@ -128,8 +128,8 @@ ELSEWHERE = {
     "mask": "To apply a transformation to some leaves: masked(tx, where).",
     "where": "To apply a transformation to some leaves: masked(tx, where).",
     "mu_dtype": (
-        "State is kept in float32 at least. The dialect has it: from gradchain import as_optax;"
-        " as_optax.adam(1e-3, mu_dtype='bfloat16')."
+        "storage keeps slots in another dtype: storage(adam(1e-3), mu='bfloat16'). The dialect has"
+        " it: from gradchain import as_optax; as_optax.adam(1e-3, mu_dtype='bfloat16')."
     ),
     "momentum": "Momentum is a member: chain(add_momentum({value}), ...).",
     "nesterov": "sgd(..., momentum=0.9, nesterov=True) has it, and nadam.",

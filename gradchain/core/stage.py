@@ -115,6 +115,7 @@ class Body:
     keeps_clock: bool = False  # whether it moves its step number on itself
     freezes: bool = False  # whether it, or a member of its own, keeps leaves from any update
     is_opaque: bool = False  # whether a function that nothing is known of makes its updates
+    stores: bool = False  # whether it says how the slots of its members are kept
     micro_steps: Any = 1  # how many of its steps make one step of its members
     members: Mapping[str, Any] = MappingProxyType({})
 

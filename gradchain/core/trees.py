@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -16,7 +18,7 @@ from gradchain.core.restored import check_numbers
 from gradchain.core.slot_columns import slot_columns
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage
-from gradchain.core.types import Params, Shape, State, Where
+from gradchain.core.types import Params, Shape, State, Tree, Where
 from gradchain.numerics.arithmetic import compute_dtype, real_dtype
 from gradchain.tree.mapping import real_dtype_of
 from gradchain.tree.selecting import keep_leaves, select
@@ -27,7 +29,8 @@ def treewise(rule: Callable[..., Any], where: Where | None = None, **slots: Slot
 
     ``g`` and ``p`` are trees, and so are slots except a ``scalar``, which is one array. A rule that
     names ``dtypes`` is given the trees of gradients and parameters as they came, before they were
-    cast up. Arguments as for ``elementwise``; leaves that are not chosen are holes for the rule.
+    cast up, here or by wrappers around it. Arguments as for ``elementwise``; leaves that are not
+    chosen are holes for the rule.
     """
     return PerTree("tree", rule, where, slots)
 
@@ -77,8 +80,9 @@ class PerTree(Lift):
         g, old = keep(columns.g), {k: keep(column) for k, column in before.items()}
         s = {k: up(old[k]) if k in old else at_least(v, real) for k, v in own.items()}
         p = None if columns.params is None else up(keep(columns.p))
-        dtypes = (columns.updates, columns.params) if "dtypes" in body.names else None
-        made, new = body.call(stage, dtype, extra, g=up(g), s=s | inner, p=p, dtypes=dtypes)
+        with _as_they_came(columns) as came:
+            dtypes = came if "dtypes" in body.names else None
+            made, new = body.call(stage, dtype, extra, g=up(g), s=s | inner, p=p, dtypes=dtypes)
 
         u = _column_made(stage, columns, "an update", made, g, lambda x: compute_dtype(x.dtype))
         for k, v in own.items():
@@ -90,6 +94,27 @@ class PerTree(Lift):
                 new[k] = as_made(stage, what, new[k], v, v.dtype)
         news = {k: v for k, v in new.items() if k in own or v}
         return columns.with_g(_filled(u, columns.g)), [news]
+
+
+#: The columns that came into the outermost wrapper.
+_came: ContextVar[Columns | None] = ContextVar("came", default=None)
+
+
+@contextmanager
+def _as_they_came(columns: Columns) -> Iterator[tuple[Tree, Tree]]:
+    """Updates and parameters before the outermost wrapper cast them."""
+    outer = _came.get()
+    if outer is None or outer.treedef != columns.treedef:
+        outer = columns
+    token = _came.set(outer)
+    here = lambda own, came: columns.tree(
+        [y if x is not None else None for x, y in zip(own, came, strict=True)]
+    )
+    try:
+        params = None if columns.params is None else here(columns.p, outer.p)
+        yield here(columns.g, outer.g), params
+    finally:
+        _came.reset(token)
 
 
 def _is_open(slot: Slot) -> bool:

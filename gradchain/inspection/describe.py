@@ -20,6 +20,7 @@ from gradchain.core.slots import Slot
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Pair, Params, Tree
 from gradchain.core.walk import PlacedMember, walk
+from gradchain.precision.opened import opened_state
 from gradchain.tree.kinds import trainable_part
 from gradchain.tree.mapping import shapes_of
 from gradchain.tree.paths import distinct_leaves, named_leaves
@@ -102,6 +103,7 @@ class Description:
         leaves: how many parameter arrays there are.
         parameters: how many numbers they hold.
         parameter_bytes: the size of them.
+        bytes_without_storage: the size of the state if ``storage`` kept every slot as it is.
         members: every member in order, a wrapper before its members: its ``name``, ``depth``,
             ``hyperparameters``, ``locality``, ``needs``, ``takes``, ``bytes`` and ``slots``, each
             with ``name``, ``relation``, ``dtypes`` and ``bytes``.
@@ -114,6 +116,7 @@ class Description:
     leaves: int
     parameters: int
     parameter_bytes: int
+    bytes_without_storage: int
     members: tuple[MemberUse, ...]
     choices: tuple[Choice, ...]
     groups: dict[str, str]
@@ -145,8 +148,9 @@ class Description:
         size = f"{leaves}, {parameters}: {_bytes(self.parameter_bytes)}"
         state = f"state: {_bytes(self.total_bytes)}"
         if self.parameter_bytes:
-            ratio = self.total_bytes / self.parameter_bytes
-            state += f", {ratio:.2f} times the parameters"
+            state += f", {self.total_bytes / self.parameter_bytes:.2f} times the parameters"
+        if self.bytes_without_storage != self.total_bytes:
+            state += f"; without storage {_bytes(self.bytes_without_storage)}"
         parts = [f"{size}\n{state}", self._member_table()]
         parts += [self._choice_table()] if self.choices else []
         return "\n\n".join([*parts, self._arguments()])
@@ -227,13 +231,16 @@ def describe(tx: GradientTransformation | Pair, params: Params) -> Description:
     tx = as_transformation(tx, "describe: tx")
     check_params(params)
     shapes = shapes_of(trainable_part(params))
-    found = list(walk(tx, jax.eval_shape(tx.init, shapes), shapes))
+    state = jax.eval_shape(tx.init, shapes)
+    found = list(walk(tx, state, shapes))
+    opened = jax.eval_shape(lambda state: opened_state(tx, state, shapes), state)
     frozen = {path for path, flag in named_leaves(tx.frozen(shapes)) if flag}
     choices = [choice for part in found for choice in _choices(part, frozen)]
     return Description(
         leaves=len(jax.tree.leaves(shapes)),
         parameters=_parameters(shapes),
         parameter_bytes=_size(shapes),
+        bytes_without_storage=_size(opened),
         members=tuple(map(_member_use, found)),
         choices=tuple(choices),
         groups=_groups(found, shapes, frozen),
@@ -319,28 +326,21 @@ def _choice(part: PlacedMember, label: str, rule: str, tree: Tree, frozen: set[s
     paths = tuple(path for path, x in named_leaves(tree) if x is not None)
     freezes = part.body.members[label].freezes if label else part.body.freezes
     is_frozen = freezes and frozen.issuperset(paths)  # and not at some steps only
-    name = label or ("frozen" if is_frozen else "chosen")
-    if label and is_frozen:
-        name = f"{label} (frozen)"
+    name = label + " (frozen)" * is_frozen if label else "frozen" if is_frozen else "chosen"
     return Choice(part.name, name, rule, paths, _parameters(tree))
 
 
 def _groups(found: list[PlacedMember], shapes: Tree, frozen: set[str]) -> dict[str, str]:
     """The name of the group of each leaf."""
-    paths = [path for path, x in distinct_leaves(shapes) if x is not None]
-    names: dict[str, dict[tuple[Any, ...], str]] = {path: {} for path in paths}
+    names: dict[str, dict[tuple[Any, ...], str]]
+    names = {path: {} for path, x in distinct_leaves(shapes) if x is not None}
     for part in found:
-        for path, label in _labels(part):
-            _extend(names[path], part.position, label)
+        masks = part.body.masks(part.params) if isinstance(part.body, ByLabel) else {}
+        for label, mask in masks.items():
+            for path in (path for path, flag in named_leaves(mask) if flag):
+                _extend(names[path], part.position, label)
     text = lambda path: ", ".join(names[path].values()) or "all"
-    return {path: text(path) for path in paths} | dict.fromkeys(frozen, "frozen")
-
-
-def _labels(part: PlacedMember) -> Iterator[tuple[str, str]]:
-    """The path and label of each leaf in a group."""
-    if isinstance(part.body, ByLabel):
-        for label, mask in part.body.masks(part.params).items():
-            yield from ((path, label) for path, flag in named_leaves(mask) if flag)
+    return {path: text(path) for path in names} | dict.fromkeys(frozen, "frozen")
 
 
 def _extend(found: dict[tuple[Any, ...], str], position: tuple[Any, ...], label: str) -> None:

@@ -12,6 +12,7 @@ from gradchain.precision.codecs import (
     log as log,
     root as root,
 )
+from gradchain.precision.opened import opened_state as opened_state
 from gradchain.precision.storage import storage as storage
 from gradchain.precision.weights import (
     kahan as kahan,

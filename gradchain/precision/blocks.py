@@ -40,17 +40,10 @@ class Blocks:
             axis: the dimension; ``None`` for the last, or the longest where the last is short.
         """
         if axis is None:
-            longest = max(
-                range(len(shape)),
-                key=lambda i: (shape[i], i),
-            )
+            longest = max(range(len(shape)), key=lambda i: (shape[i], i))
             axis = len(shape) - 1 if shape[-1] >= LEAST else longest
         length = shape[axis]
-        return cls(
-            axis % len(shape),
-            length,
-            max(min(size or length, length), 1),
-        )
+        return cls(axis % len(shape), length, max(min(size or length, length), 1))
 
     @property
     def number(self) -> int:
@@ -60,113 +53,102 @@ class Blocks:
     def open(self, x: jax.Array) -> jax.Array:
         """The array with each block along the last dimension.
 
-        The rest of the last block is zeros.
+        In the rest of the last one are zeros.
         """
         x = jnp.moveaxis(x, self.axis, -1)
         rest = self.number * self.size - self.length
         if rest:
-            x = jnp.pad(
-                x,
-                [(0, 0)] * (x.ndim - 1) + [(0, rest)],
-            )
-        return x.reshape(
-            *x.shape[:-1],
-            self.number,
-            self.size,
-        )
+            x = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, rest)])
+        return x.reshape(*x.shape[:-1], self.number, self.size)
 
     def close(self, x: jax.Array) -> jax.Array:
         """The array whose blocks are ``x``."""
-        x = x.reshape(
-            *x.shape[:-2],
-            self.number * self.size,
-        )[..., : self.length]
+        x = x.reshape(*x.shape[:-2], self.number * self.size)[..., : self.length]
         return jnp.moveaxis(x, -1, self.axis)
-
-    def open_scales(self, scales: jax.Array) -> jax.Array:
-        """Scales beside opened blocks."""
-        return jnp.moveaxis(scales, self.axis, -1)[..., None]
-
-    def close_scales(self, scales: jax.Array) -> jax.Array:
-        """Scales in the place of their blocks."""
-        return jnp.moveaxis(scales[..., 0], -1, self.axis)
 
 
 def blockwise(
     block: int | None,
     axis: int | None,
-    to_code: Callable[[jax.Array, jax.Array | None], jax.Array],
+    to_code: Callable[[jax.Array], jax.Array],
     from_code: Callable[[jax.Array], jax.Array],
+    dtype: Any,
     bits: int = 8,
+    *,
+    keeps_least: bool = False,
 ) -> tuple[Callable[..., Any], Callable[..., jax.Array]]:
-    """A codec of shares of a block's largest element.
+    """A codec of shares of each block's largest.
 
     Args:
         block: the length of a block, along dimension ``axis``; see ``Blocks.of``.
         axis: that dimension.
-        to_code: makes codes of shares in [-1, 1].
+        to_code: makes codes of shares in [-1, 1], before they are rounded.
         from_code: makes shares of codes.
+        dtype: that of codes. Floats are rounded by it alone.
         bits: those of a code; two codes of four stand in one byte.
+        keeps_least: whether what is above zero has a code above zero.
     """
+    is_whole = not jnp.issubdtype(dtype, jnp.floating)
 
     def encode(x: jax.Array, key: jax.Array | None) -> dict[str, jax.Array]:
         x = jnp.atleast_1d(x)
         blocks = Blocks.of(x.shape, block, axis)
         own = blocks.open(x)
-        largest = jnp.max(jnp.abs(own), -1, keepdims=True)
-        codes = blocks.close(to_code(safe_divide(own, largest), key))
+        scales = jnp.max(jnp.abs(own), -1, keepdims=True)
+        shares = safe_divide(own, scales)
+        codes = rounded(to_code(shares), shares, from_code, key) if is_whole else to_code(shares)
+        codes = jnp.maximum(codes, (shares > 0).astype(codes.dtype)) if keeps_least else codes
+        codes = blocks.close(codes.astype(dtype))
         codes = _packed(codes, blocks.axis) if bits == 4 else codes
-        return {"codes": codes, "scales": blocks.close_scales(largest)}
+        # What is not finite is seen in all that it may have spoiled.
+        scales = jnp.where(jnp.isfinite(scales), scales, jnp.nan)
+        return {"codes": codes, "scales": jnp.moveaxis(scales[..., 0], -1, blocks.axis)}
 
     def decode(parts: dict[str, jax.Array], like: jax.ShapeDtypeStruct) -> jax.Array:
-        blocks = Blocks.of(like.shape or (1,), block, axis)
-        codes, largest = parts["codes"], blocks.open_scales(parts["scales"])
-        codes = _unpacked(codes, blocks.axis, blocks.length) if bits == 4 else codes
+        shape = like.shape or (1,)
+        blocks = Blocks.of(shape, block, axis)
+        codes, scales = parts["codes"], jnp.moveaxis(parts["scales"], blocks.axis, -1)
+        if bits == 4:
+            codes = _unpacked(codes, blocks.axis, blocks.length)
         shares = from_code(blocks.open(codes)).astype(like.dtype)
-        return blocks.close(shares * largest.astype(like.dtype)).reshape(like.shape)
+        return blocks.close(shares * scales[..., None].astype(like.dtype)).reshape(like.shape)
 
     return encode, decode
 
 
-def rounded(x: jax.Array, key: jax.Array | None) -> jax.Array:
-    """To whole numbers: the nearest, or by chance."""
+def rounded(
+    code: jax.Array,
+    share: jax.Array,
+    from_code: Callable[[jax.Array], jax.Array],
+    key: jax.Array | None,
+) -> jax.Array:
+    """To whole numbers, the nearest or one by chance.
+
+    By chance it is one of the two around ``code``, such that ``share`` is right on average.
+    """
     if key is None:
-        return jnp.round(x)
-    return jnp.floor(
-        x
-        + jax.random.uniform(
-            key,
-            x.shape,
-            x.dtype,
-        )
-    )
+        return jnp.round(code)
+    low = jnp.floor(code)
+    below, above = (from_code(x).astype(share.dtype) for x in (low, low + 1))
+    part = safe_divide(share - below, above - below)
+    is_above = jax.random.uniform(key, share.shape, share.dtype) < part
+    return low + is_above.astype(low.dtype)
 
 
 def _packed(codes: jax.Array, axis: int) -> jax.Array:
     """Codes of -8 to 7, two in a byte.
 
-    The first half of the dimension stands in the lower bits, the second in the upper.
+    The first half of the dimension is in the lower bits, the second in the upper ones.
     """
     codes = jnp.moveaxis(codes, axis, -1).astype(jnp.uint8) & 15
     half = -(-codes.shape[-1] // 2)
     high = codes[..., half:]
     short = [(0, 0)] * (codes.ndim - 1) + [(0, 2 * half - codes.shape[-1])]
-    return jnp.moveaxis(
-        codes[..., :half] | (jnp.pad(high, short) << 4),
-        -1,
-        axis,
-    )
+    return jnp.moveaxis(codes[..., :half] | (jnp.pad(high, short) << 4), -1, axis)
 
 
 def _unpacked(packed: jax.Array, axis: int, length: int) -> jax.Array:
     """The codes of bytes, as integers of -8 to 7."""
     packed = jnp.moveaxis(packed, axis, -1)
-    codes = jnp.concatenate(
-        [packed & 15, packed >> 4],
-        -1,
-    )[..., :length].astype(jnp.int8)
-    return jnp.moveaxis(
-        jnp.where(codes > 7, codes - 16, codes),
-        -1,
-        axis,
-    )
+    codes = jnp.concatenate([packed & 15, packed >> 4], -1)[..., :length].astype(jnp.int8)
+    return jnp.moveaxis(jnp.where(codes > 7, codes - 16, codes), -1, axis)

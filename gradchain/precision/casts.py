@@ -8,8 +8,14 @@ import jax.numpy as jnp
 from gradchain.core.errors import check_one_of
 from gradchain.precision.codec import codec
 
+DTYPES = ("float64", "float32", "bfloat16", "float16", "float8_e4m3fn", "float8_e5m2")
+NO_CHANCE = (
+    "{}: there is no stochastic rounding to {}, only to bfloat16 and integers. Leave"
+    " stochastic=False, or take one of them."
+)
 
-@codec
+
+@codec(takes_complex=True)
 def as_it_is():
     """Keep a slot as it is.
 
@@ -37,45 +43,30 @@ def cast(dtype: str):
         >>> print(cast("float16").encode(jnp.array([1e-3, 1e9])))
         [1.00e-03 6.55e+04]
     """
-    names = ("float64", "float32", "bfloat16", "float16", "float8_e4m3fn", "float8_e5m2")
-    check_one_of("cast", names, dtype=dtype)
+    check_one_of("cast", DTYPES, dtype=dtype)
     narrow = jnp.dtype(dtype)
     largest = float(jnp.finfo(narrow).max)
 
     def encode(x, key):
-        x = jnp.where(
-            jnp.isfinite(x),
-            jnp.clip(x, -largest, largest),
-            x,
-        )
+        if largest < float(jnp.finfo(x.dtype).max):
+            x = jnp.where(jnp.isfinite(x), jnp.clip(x, -largest, largest), x)
         if key is None or jnp.finfo(x.dtype).nmant <= jnp.finfo(narrow).nmant:
             return x.astype(narrow)
         if dtype != "bfloat16":
-            raise ValueError(
-                f"cast: there is no stochastic rounding to {dtype}, only to bfloat16 and in codecs"
-                " with blocks. Leave stochastic=False, or take one of them."
-            )
+            raise ValueError(NO_CHANCE.format("cast", dtype))
         return stochastic_bfloat16(x.astype(jnp.float32), key)
 
     return encode, lambda parts, like: parts.astype(like.dtype)
 
 
 def stochastic_bfloat16(x: jax.Array, key: jax.Array) -> jax.Array:
-    """A float32 array in bfloat16, up or down by chance."""
+    """Round float32 to bfloat16, by chance, right on average."""
     # Beyond the sixteen bits that are cut off, a random number of sixteen bits carries as often as
     # they say.
     bits = jax.lax.bitcast_convert_type(x, jnp.uint32)
-    noise = jax.random.bits(
-        key,
-        x.shape,
-        jnp.uint16,
-    ).astype(jnp.uint32)
+    noise = jax.random.bits(key, x.shape, jnp.uint16).astype(jnp.uint32)
     cut = (bits + noise) & jnp.uint32(0xFFFF0000)
     made = jax.lax.bitcast_convert_type(cut, jnp.float32)
     largest = float(jnp.finfo(jnp.bfloat16).max)
-    made = jnp.where(
-        jnp.isfinite(x),
-        jnp.clip(made, -largest, largest),
-        x,
-    )
+    made = jnp.where(jnp.isfinite(x), jnp.clip(made, -largest, largest), x)
     return made.astype(jnp.bfloat16)

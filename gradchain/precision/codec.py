@@ -12,6 +12,8 @@ from gradchain.core.factory import decorator
 
 #: The role of codecs that share a scale among many elements.
 _BLOCKS = "blocks"
+#: That of codecs that keep complex numbers.
+_COMPLEX = "complex"
 
 
 class Codec(Call):
@@ -23,26 +25,30 @@ class Codec(Call):
     def encode(self, x: jax.Array, key: jax.Array | None = None) -> Any:
         """The arrays that are kept of ``x``.
 
-        With a ``key`` it is rounded up or down by chance, so that it is right on average.
+        With a ``key`` it is rounded up or down by chance, so that it is right on average, but for
+        what is less than the smallest that the codec has.
         """
-        return self._pair()[0](x, key)
+        return self.pair()[0](x, key)
 
     def decode(self, parts: Any, like: jax.ShapeDtypeStruct) -> jax.Array:
-        """The array that is kept in ``parts``.
+        """The array, shaped like ``like``, that is kept in ``parts``."""
+        return self.pair()[1](parts, like).astype(like.dtype)
 
-        It has the shape and dtype of ``like``.
-        """
-        return self._pair()[1](parts, like).astype(like.dtype)
-
-    def _pair(self) -> tuple[Callable[..., Any], Callable[..., jax.Array]]:
+    def pair(self) -> tuple[Callable[..., Any], Callable[..., jax.Array]]:
+        """The functions that encode and decode."""
         if "pair" not in self._cache:
             self._cache["pair"] = self.factory.call(self.arguments)
         return self._cache["pair"]
 
     @property
     def has_blocks(self) -> bool:
-        """Whether many elements share a scale."""
+        """Whether it shares scales, and leaves small arrays alone."""
         return _BLOCKS in self.factory.roles
+
+    @property
+    def takes_complex(self) -> bool:
+        """Whether it keeps complex numbers."""
+        return _COMPLEX in self.factory.roles
 
 
 @overload
@@ -50,10 +56,17 @@ def codec(function: Callable[..., tuple]) -> Callable[..., Codec]: ...
 
 
 @overload
-def codec(*, blocks: bool) -> Callable[[Callable[..., tuple]], Callable[..., Codec]]: ...
+def codec(
+    *, blocks: bool = False, takes_complex: bool = False
+) -> Callable[[Callable[..., tuple]], Callable[..., Codec]]: ...
 
 
-def codec(function: Callable[..., tuple] | None = None, *, blocks: bool = False) -> Any:
+def codec(
+    function: Callable[..., tuple] | None = None,
+    *,
+    blocks: bool = False,
+    takes_complex: bool = False,
+) -> Any:
     """Make a factory of codecs from a function.
 
     The function returns a pair: ``encode(x, key)``, which gives one array or a dict of several, and
@@ -62,6 +75,7 @@ def codec(function: Callable[..., tuple] | None = None, *, blocks: bool = False)
     Args:
         function: the function; without it, ``codec(blocks=True)`` is the decorator.
         blocks: whether many elements share a scale. Then slots of few elements are left alone.
+        takes_complex: whether it keeps complex numbers. If not, complex slots are refused.
 
     Example:
         >>> import gradchain as gc
@@ -74,8 +88,6 @@ def codec(function: Callable[..., tuple] | None = None, *, blocks: bool = False)
         >>> print(tx.init(jnp.ones(2))["storage"]["inner"]["add_momentum"]["momentum"].dtype)
         int32
     """
-    make = decorator(
-        Codec,
-        roles=frozenset({_BLOCKS} if blocks else ()),
-    )
+    roles = {_BLOCKS: blocks, _COMPLEX: takes_complex}
+    make = decorator(Codec, roles=frozenset(role for role, has in roles.items() if has))
     return make if function is None else make(function)

@@ -1,9 +1,9 @@
-r"""Codecs of four to sixteen bits.
+r"""Codecs of one to sixteen bits, and casts.
 
-They part an array along one dimension, divide each block by its largest magnitude, and
+Those with blocks part an array along one dimension, divide each block by its largest magnitude, and
 keep what lies in [-1, 1] as a small integer, its code. The scales of blocks stand beside the codes.
-Zero stays zero, signs and the order in a block are kept. A NaN or an infinity makes its whole block
-NaN, so that it is seen.
+Zero stays zero, no sign turns, and the order in a block is kept. A NaN or an infinity makes its
+whole block NaN, so that it is seen.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 
 from gradchain.core.errors import check_one_of
 from gradchain.core.ranges import StaticInt, StaticPositiveInt
-from gradchain.precision.blocks import blockwise, rounded
-from gradchain.precision.casts import cast
+from gradchain.precision.blocks import blockwise
+from gradchain.precision.casts import DTYPES, NO_CHANCE, cast
 from gradchain.precision.codec import Codec, codec
 
 FP8_MAX = 448.0  # of float8_e4m3fn, which has no infinity
 
 
 def _integer(bits: int, is_signed: bool = True) -> jnp.dtype:
-    """The dtype of codes before they are packed."""
+    """The dtype of codes; those of four bits are packed."""
     width = 16 if bits > 8 else 8
     return jnp.dtype(f"int{width}" if is_signed else f"uint{width}")
 
@@ -60,24 +60,18 @@ def linear(
     """
     _check_bits("linear", bits)
     top, dtype = 2 ** (bits - 1) - 1, _integer(bits)
-    to_code = lambda share, key: rounded(share * top, key).astype(dtype)
-    return blockwise(
-        block,
-        axis,
-        to_code,
-        lambda code: _real(code) / top,
-        bits,
-    )
+    from_code = lambda code: _real(code) / top
+    return blockwise(block, axis, lambda share: share * top, from_code, dtype, bits)
 
 
 @codec(blocks=True)
 def companded(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
-    r"""Keep 8 bits, small numbers finer than large ones.
+    r"""Keep first moments in 8 bits, small ones finer.
 
     .. math::
         c = \mathrm{round}\left(127 \frac{2 y}{1 + |y|}\right), \quad y = \frac{x}{\max |x|}
 
-    The error of a share :math:`y` is at most :math:`(1 + |y|)^2 / 508`.
+    The error of a share :math:`y` is at most :math:`(1 + |y|)^2 / 506`.
 
     Args:
         block: see ``linear``.
@@ -91,17 +85,14 @@ def companded(block: StaticPositiveInt | None = 256, axis: StaticInt | None = No
         [127 -85  23]
     """
 
-    def to_code(share, key):
-        return rounded(
-            127 * 2 * share / (1 + jnp.abs(share)),
-            key,
-        ).astype(jnp.int8)
+    def to_code(share):
+        return 127 * 2 * share / (1 + jnp.abs(share))
 
     def from_code(code):
         y = _real(code) / 127
         return y / (2 - jnp.abs(y))
 
-    return blockwise(block, axis, to_code, from_code)
+    return blockwise(block, axis, to_code, from_code, jnp.int8)
 
 
 @codec(blocks=True)
@@ -113,7 +104,7 @@ def root(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
 
     What is above zero has a code above zero, so that nothing is divided by a zero that was none.
     What is below zero becomes zero. The error of :math:`\sqrt y` is at most 1/510, or 1/255 for the
-    smallest.
+    smallest, which also by chance are never zero.
 
     Args:
         block: see ``linear``.
@@ -125,20 +116,9 @@ def root(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
         >>> print(root().encode(jnp.array([1.0, 0.25, 1e-9, 0.0]))["codes"])
         [255 128   1   0]
     """
-
-    def to_code(share, key):
-        code = rounded(
-            255 * jnp.sqrt(jnp.maximum(share, 0)),
-            key,
-        )
-        return jnp.maximum(code, share > 0).astype(jnp.uint8)
-
-    return blockwise(
-        block,
-        axis,
-        to_code,
-        lambda code: jnp.square(_real(code) / 255),
-    )
+    to_code = lambda share: 255 * jnp.sqrt(jnp.maximum(share, 0))
+    from_code = lambda code: jnp.square(_real(code) / 255)
+    return blockwise(block, axis, to_code, from_code, jnp.uint8, keeps_least=True)
 
 
 @codec(blocks=True)
@@ -181,33 +161,26 @@ def log(
     top, dtype = 2 ** (bits - signed) - 1, _integer(bits, signed or bits == 4)
     step = octaves / (top - 1)
 
-    def to_code(share, key):
+    def to_code(share):
         size = jnp.abs(share) if signed else jnp.maximum(share, 0)
         below = -jnp.log2(jnp.where(size > 0, size, 1)) / step
-        code = jnp.where(
-            size > 0,
-            top - jnp.clip(rounded(below, key), 0, top - 1),
-            0,
-        )
-        return (code * jnp.sign(share) if signed else code).astype(dtype)
+        code = jnp.where(size > 0, top - jnp.clip(below, 0, top - 1), 0)
+        return code * jnp.sign(share) if signed else code
 
     def from_code(code):
-        code = _real(code if signed or bits != 4 else code & 15)
+        is_packed = bits == 4 and not signed and jnp.issubdtype(code.dtype, jnp.integer)
+        code = _real(code & 15 if is_packed else code)
         size = jnp.exp2((jnp.abs(code) - top) * step)
-        return jnp.where(
-            code == 0,
-            0.0,
-            jnp.sign(code) * size,
-        )
+        return jnp.where(code == 0, 0.0, jnp.sign(code) * size)
 
-    return blockwise(block, axis, to_code, from_code, bits)
+    return blockwise(block, axis, to_code, from_code, dtype, bits)
 
 
 @codec(blocks=True)
 def dynamic(
     signed: bool = True, block: StaticPositiveInt | None = 256, axis: StaticInt | None = None
 ):
-    r"""Keep 8 bits by a tree of decades.
+    r"""Keep elements in 8 bits by a tree of decades.
 
     A code has a decade, 1 down to :math:`10^{-6}`, and equal steps in it, twice as many in each
     larger one. So shares near 1 have errors below 1/128, and those of :math:`10^{-6}` are not zero.
@@ -227,46 +200,19 @@ def dynamic(
         [ 1.0000000e+00 -5.0078124e-01  7.7499999e-06]
     """
     values = dynamic_values(signed)
-    between = (values[1:] + values[:-1]) / 2
 
-    def to_code(share, key):
-        if key is None:
-            found = jnp.searchsorted(
-                jnp.asarray(between, share.dtype),
-                share,
-            )
-        else:
-            table = jnp.asarray(values, share.dtype)
-            low = jnp.clip(
-                jnp.searchsorted(table, share, side="right") - 1,
-                0,
-                len(values) - 2,
-            )
-            part = (share - table[low]) / (table[low + 1] - table[low])
-            found = low + (
-                jax.random.uniform(
-                    key,
-                    share.shape,
-                    share.dtype,
-                )
-                < part
-            )
-        zero = int(np.searchsorted(values, 0.0))
-        found = jnp.where(share == 0, zero, found)
-        if not signed:
-            found = jnp.maximum(found, share > 0)
-        return found.astype(jnp.uint8)
+    def to_code(share):
+        table = jnp.asarray(values, share.dtype)
+        low = jnp.clip(jnp.searchsorted(table, share, side="right") - 1, 0, len(values) - 2)
+        part = (share - table[low]) / (table[low + 1] - table[low])
+        return low.astype(share.dtype) + jnp.clip(part, 0, 1)
 
-    return blockwise(
-        block,
-        axis,
-        to_code,
-        lambda code: jnp.asarray(values, jnp.float32)[code.astype(jnp.int32)],
-    )
+    from_code = lambda code: jnp.asarray(values, jnp.float32)[code.astype(jnp.int32)]
+    return blockwise(block, axis, to_code, from_code, jnp.uint8, keeps_least=not signed)
 
 
 def dynamic_values(signed: bool) -> np.ndarray:
-    """The shares of the codes of ``dynamic``, in order."""
+    """The shares that codes of ``dynamic`` mean, in order."""
     found = [0.0, 1.0]
     for decade in range(7):
         steps = 2 ** (decade + (0 if signed else 1))
@@ -278,7 +224,7 @@ def dynamic_values(signed: bool) -> np.ndarray:
 
 @codec(blocks=True)
 def fp8(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
-    """Keep floats of 8 bits beside scales.
+    """Keep elements as floats of 8 bits beside a scale.
 
     The floats are ``float8_e4m3fn``, so that the relative error is at most 1/16 down to 1/28,672 of
     the block's largest.
@@ -291,14 +237,16 @@ def fp8(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
         >>> print(fp8().encode(jnp.array([2.0, -1.0]))["codes"])
         [448 -224]
     """
-    # There is no chance in it: neighbours of a float8 are not at hand.
-    to_code = lambda share, key: (share * FP8_MAX).astype(jnp.float8_e4m3fn)
-    return blockwise(
-        block,
-        axis,
-        to_code,
-        lambda code: _real(code) / FP8_MAX,
-    )
+    dtype = jnp.dtype("float8_e4m3fn")
+    to_code, from_code = lambda share: share * FP8_MAX, lambda code: _real(code) / FP8_MAX
+    encode, decode = blockwise(block, axis, to_code, from_code, dtype)
+
+    def without_chance(x, key):
+        if key is not None:
+            raise ValueError(NO_CHANCE.format("fp8", dtype))
+        return encode(x, None)
+
+    return without_chance, decode
 
 
 def _real(code: jax.Array) -> jax.Array:
@@ -324,7 +272,6 @@ CODECS: dict[str, Codec] = {
     "uint4_log": log(4, 14, signed=False),
     "fp8": fp8(),
 }
-DTYPES = ("float64", "float32", "bfloat16", "float16", "float8_e4m3fn", "float8_e5m2")
 
 
 def codec_of(name: str | Codec) -> Codec:
@@ -334,6 +281,7 @@ def codec_of(name: str | Codec) -> Codec:
         ValueError: naming the known ones, if there is no such name.
     """
     if isinstance(name, Codec):
+        name.pair()  # which refuses what it cannot be made of
         return name
     known = CODECS | {dtype: cast(dtype) for dtype in DTYPES}
     check_one_of("storage", tuple(known), codec=name)

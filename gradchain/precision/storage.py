@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.errors import first_names, quote
-from gradchain.core.facts import Facts
+from gradchain.core.errors import shape_dtype
 from gradchain.core.ranges import StaticInt, StaticNonNegativeInt
 from gradchain.core.run import run_stages
-from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage, trusting_extras
 from gradchain.core.stored import Stored, is_stored
 from gradchain.core.transformation import GradientTransformation, transform
-from gradchain.core.types import Pair, Params, State
+from gradchain.core.types import Pair, Params, Shape, State
 from gradchain.precision.casts import as_it_is
 from gradchain.precision.codec import Codec
 from gradchain.precision.codecs import codec_of
-from gradchain.tree.mapping import shapes_of
-from gradchain.tree.paths import flatten_like, path_name
-from gradchain.tree.selecting import path_test
-
-Path: TypeAlias = tuple[str, ...]
-#: Memories by their names.
-SPACES = {"device": None, "pinned_host": jax.memory.Space.Host}
+from gradchain.precision.places import (
+    Choice,
+    Path,
+    Place,
+    Way,
+    names_of,
+    slots_in,
+    spaces_of,
+)
+from gradchain.tree.paths import named_leaves, path_name
 
 
 @transform
@@ -45,7 +46,8 @@ def storage(
     r"""Keep the slots of a chain in fewer bytes.
 
     What rules compute with is decoded from what is kept, in float32 at least, and what they make is
-    encoded again. It stands around the whole of a chain, or in a group around a part.
+    encoded again. It stands around the whole of a chain, or in a group around a part. What is in it
+    may have a policy of its own, which holds there.
 
     .. math::
         \hat s = \mathrm{decode}(c_{t-1}), \quad (u, s) = \mathrm{update}(g, \hat s, p), \quad c_t =
@@ -71,6 +73,9 @@ def storage(
         ValueError: for an unknown codec, and a memory that the devices lack; at ``init``, for a
             name that no slot has and a glob that fits none, and for a complex slot in a real codec.
 
+    Source: Dettmers et al., "8-bit Optimizers via Block-wise Quantization", 2021,
+    https://arxiv.org/abs/2110.02861
+
     Example:
         >>> import gradchain as gc
         >>> tx = storage(gc.adamw(1e-3), mu="bfloat16", nu="int8_log")
@@ -80,37 +85,7 @@ def storage(
     """
     own = {name: None if x is None else codec_of(x) for name, x in by_slot.items()}
     rest = None if default is None else codec_of(default)
-    if isinstance(memory, Mapping):
-        spaces = Choice({k: space_of(kind) for k, kind in memory.items()})
-    else:
-        spaces = Choice(
-            {},
-            None if memory is None else space_of(memory),
-        )
-    return Storage(
-        inner,
-        rest,
-        own,
-        stochastic,
-        seed,
-        least_size,
-        spaces,
-    )
-
-
-def space_of(kind: str) -> Any:
-    """The memory of a name.
-
-    Raises:
-        ValueError: naming those that there are, if the devices have no such memory.
-    """
-    known = {m.kind for m in jax.devices()[0].addressable_memories()}
-    if kind not in known & SPACES.keys():
-        raise ValueError(
-            f"storage: memory must be one of {quote(sorted(known & SPACES.keys()))}, not {kind!r};"
-            f" {jax.devices()[0].platform} has {quote(sorted(known))}."
-        )
-    return SPACES[kind]
+    return Storage(inner, Choice(own, rest), spaces_of(memory), stochastic, seed, least_size)
 
 
 def _kept(x: jax.Array, way: Way | None) -> Any:
@@ -121,90 +96,42 @@ def _kept(x: jax.Array, way: Way | None) -> Any:
     return parts if way.space is None else jax.device_put(parts, way.space)
 
 
-class Place(NamedTuple):
-    """A leaf of a slot."""
-
-    path: Path
-    slot: str
-    leaf: jax.ShapeDtypeStruct
-
-
-class Way(NamedTuple):
-    """How a leaf is kept, and in which memory."""
-
-    codec: Codec
-    space: Any
-
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """A choice for slots, by name or path.
-
-    Attributes:
-        by_slot: what is chosen, by name or glob; the first glob that fits goes before names.
-        default: what is chosen for others.
-    """
-
-    by_slot: Mapping[str, Any]
-    default: Any = None
-
-    @functools.cached_property
-    def tests(self) -> dict[str, Callable[[str], bool]]:
-        """The globs."""
-        return {k: path_test(k) for k in self.by_slot if not k.isidentifier()}
-
-    def of(self, place: Place) -> Any:
-        """The choice for a slot."""
-        path = "/".join(place.path)
-        fitting = (k for k, test in self.tests.items() if test(path))
-        return self.by_slot.get(
-            next(fitting, place.slot),
-            self.default,
-        )
-
-    def check(self, places: list[Place], tx: GradientTransformation) -> None:
-        """Refuse names and globs that no slot fits."""
-        names, paths = {p.slot for p in places}, ["/".join(p.path) for p in places]
-        known = first_names(sorted(names), 12) or "none"
-        for k in self.by_slot:
-            test = self.tests.get(k)
-            if k in names or (test is not None and any(map(test, paths))):
-                continue
-            what = f"slot {k!r}" if test is None else f"path like {k!r}"
-            example = f", with paths like {paths[0]!r}" if paths else ""
-            raise ValueError(
-                f"storage: there is no {what} in the state of {tx!r}; its slots are"
-                f" {known}{example}."
-            )
-
-
 class Storage(Body):
     """A transformation whose slots are kept by codecs."""
+
+    stores = True
 
     def __init__(
         self,
         inner: GradientTransformation,
-        default: Codec | None,
-        by_slot: Mapping[str, Codec | None],
+        codecs: Choice,
+        spaces: Choice,
         stochastic: bool,
         seed: int,
         least_size: int,
-        memory: Choice,
     ):
-        self.codecs, self.spaces = Choice(by_slot, default), memory
+        self.codecs, self.spaces = codecs, spaces
         self.seed, self.least_size = seed, least_size
         self.members = {"inner": inner}
         self.locality, self.extras, self.freezes = inner.locality, inner.extras, inner.freezes
         self.reduces_examples = inner.facts.reduces_examples
         self.needs_step = stochastic
-        self.slots_known = dict(_slots_in(inner.facts))
+        self.slots_known = dict(slots_in(inner.facts))
 
     def init(self, params: Params) -> State:
         """See ``Body``."""
-        state = self.members["inner"].init(params)
-        leaves, treedef = jax.tree.flatten(state)
-        made = treedef.unflatten(map(_kept, leaves, self.ways(state)))
+        inner = self.members["inner"]
+        state = inner.init(params)
+        form = inner.kept("form", dict)  # a nest would ask again at each level
+        form.clear()
+        form[_types(params)] = jax.tree.map(_type, state)
+        made = self.encoded(state)
         return {"inner": made} if made else {}
+
+    def encoded(self, state: State) -> State:
+        """A state of arrays, as it is kept."""
+        leaves, treedef = jax.tree.flatten(state)
+        return treedef.unflatten(map(_kept, leaves, self.ways(state)))
 
     @classmethod
     def run(cls, stages: list[Stage], columns: Any, states: list[Any], extra: Extra) -> Ran:
@@ -215,15 +142,8 @@ class Storage(Body):
         seen = columns.updates if columns.params is None else columns.params
         key = None
         if body.needs_step:
-            key = jax.random.fold_in(
-                jax.random.key(body.seed),
-                stage.count,
-            )
-        kept = body.opened(
-            state.get("inner", {}),
-            seen,
-            key,
-        )
+            key = jax.random.fold_in(jax.random.key(body.seed), stage.count)
+        kept = body.opened(state.get("inner", {}), seen, key)
         own = {k: v for k, v in extra.items() if k in inner.extras or "*" in inner.extras}
         with trusting_extras():
             columns, new = run_stages(inner.members, columns, kept, own)
@@ -231,37 +151,28 @@ class Storage(Body):
         return columns, [{"inner": new} if new else {}]
 
     def opened(self, state: State, params: Params, key: jax.Array | None = None) -> State:
-        """A state whose leaves say how they are kept."""
-        like = jax.eval_shape(
-            self.members["inner"].init,
-            shapes_of(params),
-        )
+        """A state whose leaves say how they are kept.
+
+        What has another form stays as it is: the member that it belongs to says what is wrong.
+        """
+        like = self._form(params)
         leaves, treedef = jax.tree.flatten(like)
-        kept = flatten_like(treedef, state)
-        made = []
-        for i, (x, way, own) in enumerate(
-            zip(
-                leaves,
-                self.ways(like),
-                kept,
-                strict=True,
-            )
-        ):
-            if way is None:
-                made.append(own)
-                continue
-            own_key = None if key is None else jax.random.fold_in(key, i)
-            made.append(
-                Stored(
-                    way.codec,
-                    x.shape,
-                    x.dtype,
-                    own,
-                    own_key,
-                    way.space,
-                )
-            )
-        return treedef.unflatten(made)
+        own_key = lambda i: None if key is None else jax.random.fold_in(key, i)
+        ways = [
+            way and Stored(way.codec, x.shape, x.dtype, None, own_key(i), way.space)
+            for i, (x, way) in enumerate(zip(leaves, self.ways(like), strict=True))
+        ]
+        return _opened((), treedef.unflatten(ways), state)
+
+    def _form(self, params: Params) -> State:
+        """The shapes and dtypes of its inner state, found once."""
+        inner, known = self.members["inner"], _types(params)
+        form = inner.kept("form", dict)
+        if known not in form:
+            form.clear()
+            # Not by ``eval_shape``, out of whose trace numbers that are traced may not come.
+            form[known] = jax.tree.map(_type, inner.init(params))
+        return form[known]
 
     def closed(self, kept: State, new: State) -> State:
         """A state as it is kept."""
@@ -278,24 +189,13 @@ class Storage(Body):
         """How each leaf is kept; ``None``: as it is."""
         places = list(self.places(state))
         of_slots = [p for p in places if p is not None]
-        self.codecs.check(
-            of_slots,
-            self.members["inner"],
-        )
-        self.spaces.check(
-            of_slots,
-            self.members["inner"],
-        )
+        names = {p.slot for p in of_slots} | set(names_of(self.slots_known))
+        for choice in (self.codecs, self.spaces):
+            choice.check(["/".join(p.path) for p in of_slots], names, self.members["inner"])
         return [None if p is None else self._way(p) for p in places]
 
     def _way(self, place: Place) -> Way | None:
-        codec, space = (
-            self._fitting(
-                place,
-                self.codecs.of(place),
-            ),
-            self.spaces.of(place),
-        )
+        codec, space = self._fitting(place, self.codecs.of(place)), self.spaces.of(place)
         if codec is None and space is None:
             return None
         return Way(codec or as_it_is(), space)
@@ -303,7 +203,7 @@ class Storage(Body):
     def places(self, state: State) -> Iterator[Place | None]:
         """Each leaf that belongs to a slot; ``None`` for others."""
         for path, x in jax.tree_util.tree_leaves_with_path(state):
-            names = tuple(path_name((key,)) for key in path)
+            names = tuple(map(_name, path))
             depth = next(
                 (i for i in range(len(names), 0, -1) if names[:i] in self.slots_known), 0
             )
@@ -312,30 +212,18 @@ class Storage(Body):
                 yield None
             elif slot is None:  # of a pair of functions, which declares none
                 yield (
-                    Place(
-                        names,
-                        names[depth] if depth < len(names) else "",
-                        x,
-                    )
+                    Place(names, names[depth] if depth < len(names) else "", x)
                     if x.ndim
                     else None
                 )
             else:
-                yield (
-                    None
-                    if slot.relation == "scalar"
-                    else Place(
-                        names,
-                        names[depth - 1],
-                        x,
-                    )
-                )
+                yield None if slot.relation == "scalar" else Place(names, names[depth - 1], x)
 
     def _fitting(self, place: Place, codec: Codec | None) -> Codec | None:
         """A codec, if it can keep a leaf."""
         if codec is None:
             return None
-        if jnp.issubdtype(place.leaf.dtype, jnp.complexfloating):
+        if jnp.issubdtype(place.leaf.dtype, jnp.complexfloating) and not codec.takes_complex:
             path = "/".join(place.path)
             raise ValueError(
                 f"storage: {codec!r} cannot keep {path!r}, which is complex. Leave it as it is:"
@@ -344,16 +232,65 @@ class Storage(Body):
         return None if codec.has_blocks and place.leaf.size < self.least_size else codec
 
 
-def _slots_in(facts: Facts, above: Path = ()) -> Iterator[tuple[Path, Slot | None]]:
-    """The paths of slots, and of states of foreign pairs."""
-    for name, member in facts.members.items():
-        path = (*above, name)
-        for slot, declared in member.slots.items():
-            yield (*path, slot), declared
-        if member.is_opaque:
-            yield path, None
-        for key, inner in member.inner.items():
-            yield from _slots_in(
-                inner,
-                (*path, key) if key else path,
-            )
+def _type(x: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x))
+
+
+def _types(params: Params) -> Any:
+    """The form of a tree, for a dict."""
+    leaves, treedef = jax.tree.flatten(params)
+    types = tuple((x.shape, jnp.dtype(x.dtype)) for x in leaves)
+    return treedef, types, jax.config.read("jax_enable_x64")
+
+
+def _opened(path: Path, way: Any, own: Any) -> Any:
+    """A part of a state, kept as ``way`` says."""
+    if isinstance(way, dict) and isinstance(own, dict):
+        return {k: _opened((*path, k), way[k], v) if k in way else v for k, v in own.items()}
+    is_leaf = lambda x: x is None or is_stored(x)
+    ways, treedef = jax.tree_util.tree_flatten_with_path(way, is_leaf=is_leaf)
+    try:
+        columns = treedef.flatten_up_to(own)
+    except (ValueError, TypeError, KeyError):
+        return own
+    pairs = zip(ways, columns, strict=True)
+    fill = lambda keys, w, x: x if w is None else _filled((*path, *map(_name, keys)), w, x)
+    return treedef.unflatten([fill(keys, w, x) for (keys, w), x in pairs])
+
+
+def _filled(path: Path, way: Stored, parts: Any) -> Stored:
+    """Fill a slot with what is kept of it.
+
+    Raises:
+        TypeError: naming the path, if it is of another dtype.
+        ValueError: naming the path, if it is of another form or shape.
+    """
+    expected = _parts_of(way.codec, way.shape, jnp.dtype(way.dtype))
+    found = jax.tree.map(_type, parts)
+    if found == expected:
+        return dataclasses.replace(way, parts=parts)
+    shapes = lambda tree: jax.tree.map(lambda x: x.shape, tree)
+    kind = TypeError if shapes(found) == shapes(expected) else ValueError
+    raise kind(
+        f"update: slot {'/'.join(path)!r} in the state of 'storage' is kept as {_text(found)}, but"
+        f" {way.codec!r} keeps it as {_text(expected)}. If it is of another storage policy, or of"
+        " none, gradchain.adopt_state(tx, state, params) carries it over."
+    )
+
+
+@functools.lru_cache(1000)
+def _parts_of(codec: Any, shape: Shape, dtype: Any) -> Any:
+    """The shapes and dtypes of what a codec keeps."""
+    parts = jax.eval_shape(codec.encode, jax.ShapeDtypeStruct(shape, dtype))
+    return jax.tree.map(_type, parts)
+
+
+def _text(parts: Any) -> str:
+    """Arrays by name, dtype and shape."""
+    named = named_leaves(parts)
+    one = lambda name, x: f"{name} {'None' if x is None else shape_dtype(x)}".strip()
+    return ", ".join(one(name, x) for name, x in named)
+
+
+def _name(key: Any) -> str:
+    return path_name((key,))

@@ -1,4 +1,4 @@
-r"""How parameters of few bits lose no update.
+r"""Rounding of 16-bit parameters that loses no update.
 
 A bfloat16 number has 8 bits: what is added to it and is less than 1/512 of it, it loses. Each of
 these wrappers knows the parameters more exactly than they are, :math:`\hat\theta`. What is in it
@@ -79,7 +79,7 @@ class Exactly:
             for k, column in columns.items():
                 column[i] = made[k]
         own = {k: treedef.unflatten(column) for k, column in columns.items()}
-        return treedef.unflatten(updates), own | ({"inner": new} if new else {})
+        return treedef.unflatten(updates), own | {"inner": new}
 
     def key(self, count: jax.Array | None, leaf: int) -> jax.Array | None:
         """The key of a step and a leaf."""
@@ -91,7 +91,7 @@ class Exactly:
 
 @transform(roles="final rounds")
 def master_weights(inner: GradientTransformation | Pair) -> Body:
-    r"""Keep a float32 copy of parameters of few bits.
+    r"""Keep a float32 copy of parameters of 16 bits.
 
     The copy is what is trained; the parameters are its roundings to nearest. A parameter that was
     set from outside, so that it is no rounding of the copy, counts as it is. The state has 4 bytes
@@ -186,7 +186,7 @@ def split_weights(inner: GradientTransformation | Pair, bits: StaticInt = 16) ->
 
 @transform(roles="final rounds")
 def kahan(inner: GradientTransformation | Pair) -> Body:
-    r"""Keep what rounding took, and add it next time.
+    r"""Keep what rounding took from parameters; add it next time.
 
     Kahan's compensated sum: the residue :math:`r = \hat\theta - \mathrm{round}(\hat\theta)` is kept
     in the parameter's own dtype, 2 bytes more for each, so that parameters have twice the bits.
@@ -222,7 +222,7 @@ def kahan(inner: GradientTransformation | Pair) -> Body:
 
 @transform(roles="final rounds")
 def stochastic_rounding(inner: GradientTransformation | Pair, seed: StaticInt = 0) -> Body:
-    r"""Round bfloat16 parameters up or down by chance.
+    r"""Round bfloat16 parameters by chance, right on average.
 
     A small update moves a parameter by a whole step as often as it is a part of one:
     :math:`\mathrm{E}[\mathrm{round}(\theta)] = \theta`. The state has nothing more but a clock, and

@@ -205,7 +205,8 @@ def eval_params(state: Tree, params: Params) -> Params:
         A tree like ``params``, each leaf in its parameter's dtype.
 
     Raises:
-        ValueError: naming the path, if two averages stand side by side for one leaf, or one inside
+        ValueError: if they are kept in codes by ``storage``, with the way to open them; naming the
+            path, if two averages stand side by side for one leaf, or one inside
             a ``switch``, or if two leaves have the same path.
 
     Example:
@@ -227,6 +228,10 @@ def eval_params(state: Tree, params: Params) -> Params:
     return treedef.unflatten(leaves)
 
 
+#: Slots that weights to evaluate with are taken from.
+_WEIGHTS = {"average_params", "slow_params", "z", "steps"}
+
+
 def _search(
     node: Tree, params: dict[str, Any], taken: frozenset[str], found: dict[str, Any]
 ) -> None:
@@ -235,6 +240,7 @@ def _search(
     Paths in ``taken``, which an outer average has, are left out.
     """
     node = entries(node)
+    _refuse_codes(node)
     trees = {name: _slot(tree, params) for name, tree in node.items()}
     slots = {name: leaves for name, leaves in trees.items() if leaves is not None}
     weights = _weights(node, slots, params)
@@ -262,6 +268,17 @@ def _search(
                     " and the state does not say which of the two runs now. Put the"
                     " average around the switch."
                 )
+
+
+def _refuse_codes(node: dict[str, Any]) -> None:
+    """Raise an error for weights that storage keeps in codes."""
+    for name in _WEIGHTS & node.keys():
+        paths = [path for path, x in named_leaves(node[name]) if x is not None]
+        if any(path.rpartition("/")[2] == "codes" for path in paths):
+            raise ValueError(
+                f"eval_params: {name!r} is kept in codes, which only its storage policy can read:"
+                " eval_params(gradchain.precision.opened_state(tx, state, params), params)."
+            )
 
 
 def _slot(tree: Tree, params: dict[str, Any]) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gradchain.core.around import around
 from gradchain.core.columns import Columns
 from gradchain.core.stage import Body
+from gradchain.core.stored import stored_like, values_of
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Tree, Updates
 from gradchain.tree.mapping import map_leaves
@@ -50,7 +51,8 @@ def lazy_rows(inner: GradientTransformation | Pair) -> Body:
         u, new = inner(g, s["inner"], p)
         alive = map_leaves(_alive, g)
         u = map_leaves(lambda a, x: jnp.where(a, x, jnp.zeros_like(x)), alive, u)
-        return u, {"inner": _merged(alive, g, new, s["inner"])}
+        merged = _merged(alive, g, values_of(new), values_of(s["inner"]))
+        return u, {"inner": stored_like(new, merged)}
 
     return around(rule, "matrix", inner)
 

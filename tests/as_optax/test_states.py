@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+import gradchain as gc
 import gradchain.as_optax as spoken
 from tests.support.dialect import GRADS, PARAMS, assert_close, evaluate
 
@@ -202,3 +203,17 @@ def test_measurements_run_in_a_scan():
     assert jax.tree.structure(end) == jax.tree.structure(state)
     assert seen.shape == (len(GRADS),)
     assert np.all(seen <= 1.0 + 1e-6)
+
+
+def test_a_state_from_before_storage_is_carried_over():
+    tx, p = spoken.adam(0.1, mu_dtype="bfloat16"), {"w": jnp.ones(2)}
+    state = tx.init(p)
+    old = {
+        "stored_as": jax.tree.map(lambda x: x + jnp.ones((), x.dtype), state["storage"]["inner"])
+    }
+    found, report = gc.adopt_state(tx, old, p)
+    assert not (report.new or report.dropped)
+    assert jax.tree.map(jnp.result_type, found) == jax.tree.map(jnp.result_type, state)
+    assert jax.tree.all(
+        jax.tree.map(jnp.array_equal, found["storage"]["inner"], old["stored_as"])
+    )

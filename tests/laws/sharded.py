@@ -33,7 +33,7 @@ SPLIT = {
 }
 
 
-def _split(tx: gc.GradientTransformation) -> tuple[Mesh, Any]:
+def split_over_devices(tx: gc.GradientTransformation) -> tuple[Mesh, Any]:
     """A mesh, and how the leaves are split: a matrix rule has its matrices whole."""
     mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
     whole = {**SPLIT, "dense": {"bias": P("b"), "kernel": P()}, "last": P()}
@@ -52,6 +52,7 @@ def _split_state(state: Any, split: Any) -> Any:
 
     def spec_of(path: tuple, x: jax.Array) -> P:
         name = "/" + jax.tree_util.keystr(path, simple=True, separator="/")
+        name = name.removesuffix("/codes")  # which have the shape of what is kept in them
         for param, spec in specs.items():
             if name.endswith("/" + param) and x.ndim:
                 full = (*spec, *(None,) * (len(shapes[param]) - len(spec)))
@@ -65,7 +66,7 @@ def _split_state(state: Any, split: Any) -> Any:
 
 def is_the_same_when_split_under_jit(row: Row) -> None:
     tx = row.make()
-    mesh, split = _split(tx)
+    mesh, split = split_over_devices(tx)
     p, grads = params(jnp.float32, SPLIT_SHAPES), gradients(jnp.float32, shapes=SPLIT_SHAPES)
     put = lambda tree, lead: jax.tree.map(
         lambda x, spec: jax.device_put(x, NamedSharding(mesh, P(*lead, *spec))), tree, split
@@ -80,7 +81,7 @@ def is_the_same_when_split_under_jit(row: Row) -> None:
 
 def is_the_same_when_split_under_shard_map(row: Row) -> None:
     tx = row.make()
-    mesh, split = _split(tx)
+    mesh, split = split_over_devices(tx)
     p, grads = params(jnp.float32, SPLIT_SHAPES), gradients(jnp.float32, shapes=SPLIT_SHAPES)
     specs = (
         jax.tree.map(lambda spec: P(None, *spec), split),

@@ -11,7 +11,15 @@ import pkgutil
 from gradchain.core.holes import FUNCTIONS
 from tests.laws.row import Row
 
-ROOMS = ("core", "transforms", "wrappers", "searches", "optimizers", "telemetry")
+ROOMS = (
+    "core",
+    "transforms",
+    "wrappers",
+    "precision",
+    "searches",
+    "optimizers",
+    "telemetry",
+)
 FILES = [
     found.name
     for room in ROOMS

@@ -9,8 +9,9 @@ import pytest
 
 from gradchain.core.factory import FACTORIES
 from tests.core.refresh import POLICIES
-from tests.laws import laws, sharded
+from tests.laws import in_storage, laws, sharded
 from tests.laws.table import ROWS
+from tests.precision.codecs import CODECS
 from tests.schedules.table import SCHEDULES, SELECTIONS
 from tests.support.checkpoints import through_msgpack, through_orbax
 from tests.transforms.constraints import CONSTRAINTS
@@ -19,7 +20,7 @@ from tests.transforms.penalties import PENALTIES
 DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64, jnp.complex64]
 LAWS_WITH_DTYPES = [laws.has_the_numbers_of_its_twin, laws.follows_its_twin]
 LAWS_OF_SIZES = [laws.survives_a_spike]
-LAWS_WITH_FILES = [laws.goes_on_from_a_checkpoint]
+LAWS_WITH_FILES = [laws.goes_on_from_a_checkpoint, *in_storage.LAWS_WITH_FILES]
 # A variant has another formula in the same form: its form is a slow test. A recipe is a chain of
 # members that have rows of their own: its trajectory in float64 is always tested; that in float32,
 # its form and its numbers in every dtype are slow tests. So are those of second order, whose loops
@@ -49,6 +50,9 @@ def skip_with_reason(row, law):
         pytest.skip(row.reasons[law])
 
 
+ALL_ROWS = (*ROWS, *SCHEDULES, *SELECTIONS, *CONSTRAINTS, *PENALTIES, *POLICIES, *CODECS)
+
+
 def test_every_factory_has_a_row():
     modules = {name: f.function.__module__ for name, f in FACTORIES.items()}
     ours = {
@@ -59,22 +63,25 @@ def test_every_factory_has_a_row():
     ours = {
         name for name in ours if hasattr(sys.modules[modules[name]], name)
     }  # not those of a docstring's example
-    with_a_row = {
-        row.name.split("-")[0]
-        for row in (*ROWS, *SCHEDULES, *SELECTIONS, *CONSTRAINTS, *PENALTIES, *POLICIES)
-    }
+    with_a_row = {row.name.split("-")[0] for row in ALL_ROWS}
     assert ours - with_a_row == set()
 
 
 def test_rows_are_called_by_their_factories_and_only_once():
-    rows = (*ROWS, *SCHEDULES, *SELECTIONS, *CONSTRAINTS, *PENALTIES, *POLICIES)
-    assert len({row.name for row in rows}) == len(rows)
-    assert all(row.name.split("-")[0] == row.make().factory.name for row in rows)
+    assert len({row.name for row in ALL_ROWS}) == len(ALL_ROWS)
+    assert all(row.name.split("-")[0] == row.make().factory.name for row in ALL_ROWS)
 
 
 def test_reasons_are_for_laws_that_exist():
     assert {law for row in ROWS for law in row.reasons} <= {
-        law.__name__ for law in (*LAWS, *LAWS_WITH_DTYPES, *LAWS_OF_SIZES, *LAWS_WITH_FILES)
+        law.__name__
+        for law in (
+            *LAWS,
+            *LAWS_WITH_DTYPES,
+            *LAWS_OF_SIZES,
+            *LAWS_WITH_FILES,
+            *in_storage.LAWS,
+        )
     }
 
 
@@ -138,3 +145,23 @@ def test_goes_on_from_a_checkpoint(row, tmp_path):
         for save_and_restore in (through_msgpack, through_orbax)
     ]
     laws.goes_on_from_a_checkpoint(row, ways)
+
+
+@pytest.mark.rotated(30)
+@pytest.mark.parametrize("law", in_storage.LAWS, ids=[law.__name__ for law in in_storage.LAWS])
+@each_main_row
+def test_law_of_storage(row, law):
+    skip_with_reason(row, law.__name__)
+    law(row)
+
+
+@pytest.mark.rotated(30)
+@each_main_row
+def test_goes_on_from_a_checkpoint_in_eight_bits(row, tmp_path):
+    skip_with_reason(row, "goes_on_from_a_checkpoint")
+    skip_with_reason(row, "goes_on_from_a_checkpoint_in_eight_bits")
+    ways = [
+        partial(save_and_restore, folder=tmp_path)
+        for save_and_restore in (through_msgpack, through_orbax)
+    ]
+    in_storage.goes_on_from_a_checkpoint_in_eight_bits(row, ways)

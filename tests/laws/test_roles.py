@@ -187,6 +187,16 @@ def is_final(u: dict, states: dict) -> bool:
     )
 
 
+def rounds(tx: Any, extra: dict) -> bool:
+    """Parameters of bfloat16 plus its updates, which are wider, are numbers of bfloat16."""
+    narrow = lambda tree: {k: jnp.asarray(x, jnp.bfloat16) for k, x in tree.items()}
+    p, g = narrow(PARAMS), narrow({k: 0.01 * g[0] for k, g in GRADS.items()})
+    u, _ = tx.update(g, tx.init(p), p, **extra)
+    ends = {k: x.astype(jnp.float32) + u[k].astype(jnp.float32) for k, x in p.items()}
+    are = all(np.array_equal(x, x.astype(jnp.bfloat16).astype(x.dtype)) for x in ends.values())
+    return are and all(x.dtype == jnp.float32 for x in u.values())
+
+
 def is_harmless(u: dict, states: dict) -> bool:
     """Each leaf's update is its gradient, or zero."""
     is_its = lambda name, k: (
@@ -264,6 +274,11 @@ WHY = {
     ("on_sphere", "step"): "as hyperball",
     ("on_sphere", "final"): "it takes the gradient along the sphere, from where the parameter is",
     ("ema_nesterov", "final"): "it knows by itself how far parameters are ahead",
+    ("master_weights", "final"): "parameters of 64 bits are none of its business",
+    ("split_weights", "final"): "as master_weights",
+    ("split_weights-8", "final"): "as master_weights",
+    ("kahan", "final"): "as master_weights",
+    ("stochastic_rounding", "final"): "as master_weights",
     ("mechanize", "final"): "it needs to know how far parameters have come",
 }
 #: Rows that no members but their own fit: changes of a default, slots that are carried over.
@@ -370,8 +385,14 @@ def test_observers_and_no_others_show_numbers(row):
     assert bool(shown.difference(COUNTERS)) == has_observer
 
 
+@pytest.mark.rotated(6)
+@each([row for row in ROWS if OF_EXAMPLES not in row.reasons])
+def test_some_and_no_others_say_how_parameters_are_rounded(row):
+    assert rounds(row.make(), row.extra) == row.make().facts.rounds
+
+
 def test_each_role_has_a_law():
-    assert LAWS.keys() | {"alternatives", "observer"} == ROLES.keys()
+    assert LAWS.keys() | {"alternatives", "observer", "rounds"} == ROLES.keys()
     assert {role for row in ROWS for role in row.make().roles} == ROLES.keys()
 
 

@@ -91,6 +91,16 @@ def every_other(inner: gc.GradientTransformation):
     return gc.around(rule, inner=inner)
 
 
+@gc.precision.codec(takes_complex=True)
+def turned():
+    """Keep arrays exactly, but turned in sign: a rule that looked at what is kept would be seen."""
+
+    def encode(x, key):
+        return {"codes": -x, "scales": jnp.zeros((), jnp.float32)}
+
+    return encode, lambda parts, like: -parts["codes"]
+
+
 @dataclass
 class MomentumOfUpdate(Twin):
     inner: Twin
