@@ -183,7 +183,7 @@ def dynamic(
     r"""Keep elements in 8 bits by a tree of decades.
 
     A code has a decade, 1 down to :math:`10^{-6}`, and equal steps in it, twice as many in each
-    larger one. So shares near 1 have errors below 1/128, and those of :math:`10^{-6}` are not zero.
+    larger one. So shares near 1 have errors below 1/90, and those of :math:`10^{-6}` are not zero.
 
     Args:
         signed: whether elements have signs. If not, what is below zero becomes zero, and steps are
@@ -219,7 +219,10 @@ def dynamic_values(signed: bool) -> np.ndarray:
         edges = np.linspace(0.1, 1.0, steps + 1)
         middles = (edges[1:] + edges[:-1]) / 2 * 10.0 ** (decade - 6)
         found += [*middles, *(-middles if signed else ())]
-    return np.sort(np.array(found))
+    values = np.sort(np.array(found))
+    if signed:  # the least stands for the largest of a block as exactly as the greatest
+        values[0] = -1.0
+    return values
 
 
 @codec(blocks=True)

@@ -1,4 +1,4 @@
-"""The places of slots in a state, and choices for them."""
+"""Places of slots in a state, and choices."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from gradchain.core.errors import shape_dtype
 from gradchain.core.ranges import StaticInt, StaticNonNegativeInt
 from gradchain.core.run import run_stages
-from gradchain.core.stage import Body, Extra, Ran, Stage, trusting_extras
+from gradchain.core.stage import Body, Extra, Ran, Stage, run_inside, trusting_extras
 from gradchain.core.stored import Stored, is_stored
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Params, Shape, State
@@ -29,6 +29,7 @@ from gradchain.precision.places import (
     slots_in,
     spaces_of,
 )
+from gradchain.tree.mapping import upcast
 from gradchain.tree.paths import named_leaves, path_name
 
 
@@ -144,9 +145,13 @@ class Storage(Body):
         if body.needs_step:
             key = jax.random.fold_in(jax.random.key(body.seed), stage.count)
         kept = body.opened(state.get("inner", {}), seen, key)
-        own = {k: v for k, v in extra.items() if k in inner.extras or "*" in inner.extras}
-        with trusting_extras():
-            columns, new = run_stages(inner.members, columns, kept, own)
+        if columns.adds and type(inner) is GradientTransformation:
+            own = {k: v for k, v in extra.items() if k in inner.extras or "*" in inner.extras}
+            with trusting_extras():
+                columns, new = run_stages(inner.members, columns, kept, own)
+        else:
+            u, new = run_inside(inner, upcast(columns.updates), kept, columns.params, extra)
+            columns = columns.with_updates(u)
         new = body.closed(kept, new)
         return columns, [{"inner": new} if new else {}]
 

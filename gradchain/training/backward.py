@@ -1,4 +1,4 @@
-"""Steps inside the backward pass, so that one layer's gradient lives at a time."""
+"""Steps inside the backward pass, one layer after another."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def layer_steps(
 
 
 def _apart(always: jax.Array, step: Callable, grads: Params, state: State, params: Params) -> Any:
-    """A step that the compiler does not fuse with what is around it.
+    """A step that is not fused with what is around.
 
     Else it would read a slice of a stack again for each result, the last time after another result
     was written to it, and so copy the whole stack. ``always`` is true, but only known at run time.

@@ -1,4 +1,4 @@
-"""Train one block of layers at a time, with a state for that block alone."""
+"""Train one block of layers at a time."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _part(x: jax.Array, blocks: int, block: jax.Array) -> jax.Array:
 
 
 def _among_zeros(part: jax.Array, x: jax.Array, block: jax.Array) -> jax.Array:
-    """A part in its place, and zeros in the rest of ``x``."""
+    """A part in its place, and zeros elsewhere."""
     if not x.ndim:
         return part
     # Read row by row, so that it fuses with what follows: zeros, written to in part, would be an
