@@ -277,13 +277,13 @@ def memory() -> str:
     """What ``benchmarks/compare_memory.py`` found."""
     record = record_of("memory")
     rows = [
-        ["optimizer", "state, bytes a parameter", "temporaries, of a float32 leaf"],
-        ["---"] * 3,
+        ["optimizer", "state, bytes a parameter", "temporaries", "with gradients donated"],
+        ["---"] * 4,
     ]
     for row in record["rows"]:
         state = f"{row['state']:.2f}" + (" by its source" if "source" in row else "")
-        temporaries = f"{row['temporaries']:.2f}" if "temporaries" in row else "not measured"
-        rows.append([row["name"], state, temporaries])
+        kinds = ("temporaries", "gradients donated")
+        rows.append([row["name"], state, *(f"{row[k]:.2f}" if k in row else "" for k in kinds)])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
