@@ -21,6 +21,13 @@ from benchmarks.frame import Contestant, Settings, per_call
 from benchmarks.optimizers import ACCUMULATE, HAS_TORCH, Optimizer, step_function, torch_step
 
 RATE = 1e-3
+#: How first and second moments are kept in few bytes.
+STORED = (
+    ("bfloat16", "bfloat16"),
+    ("int8_dynamic", "uint8_log"),
+    ("int8_companded", "uint8_root"),
+    ("int8", "int8_log"),
+)
 COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
 
 
@@ -267,6 +274,18 @@ def watch_time(optimizer: Optimizer, case: Case, settings: Settings) -> list[Con
     return contestants
 
 
+def storage_time(optimizer: Optimizer, case: Case, settings: Settings) -> list[Contestant]:
+    """One compiled step with moments in fewer bytes, beside the usual ones."""
+    arrays = jax.tree.map(jnp.asarray, (case.arrays(0), case.arrays(1)))
+    libraries = _libraries(optimizer, settings).items()
+    calls = {name: _Jitted(name, make(RATE), *arrays) for name, make in libraries}
+    for mu, nu in STORED:
+        tx = gc.storage(optimizer.gradchain(RATE), mu=mu, nu=nu)
+        calls[f"gradchain, {mu} and {nu}"] = _Jitted("gradchain", tx, *arrays)
+    turn = lambda call: per_call(call, settings.seconds)
+    return [Contestant(name, turn(call), "optax") for name, call in calls.items()]
+
+
 # ------------------------------------------------------------------------------------------- counts
 
 
@@ -363,6 +382,12 @@ MEASURES = {
         "one jitted step under watch: milliseconds between measurements, at one, and the mean",
         "ms",
         watch_time,
+    ),
+    "storage": Measure(
+        "one jitted step with moments in few bytes, update and apply: milliseconds",
+        "ms",
+        storage_time,
+        cases=(TRANSFORMER,),
     ),
     "counts": Measure(
         "traces and compilations that changing or equal transformations cost",

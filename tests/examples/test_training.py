@@ -81,6 +81,21 @@ def test_sharpness_aware(tmp_path):
 
 
 @pytest.mark.example
+def test_plot_precision(tmp_path):
+    printed = run("training/plot_precision.py", tmp_path)
+    found = numbers(r"^(.+?) *: final loss (\S+), (\S+) bytes of state a parameter$", printed)
+    exact, size = found["float32"]
+    assert size == pytest.approx(8, abs=0.01)
+    assert found["bfloat16"][0] > 1.05 * exact
+    for way, more in {"by chance": 0, "Kahan": 2, "split": 2, "master": 4}.items():
+        end, bytes_of = found[f"bfloat16, {way}"]
+        assert end == pytest.approx(exact, rel=0.1)
+        assert bytes_of == pytest.approx(8 + more, abs=0.01)
+    assert found["moments in 8 bits"][0] == pytest.approx(exact, rel=0.2)
+    assert found["moments in 4 bits"][1] < found["moments in 8 bits"][1] < 3
+
+
+@pytest.mark.example
 def test_private(tmp_path):
     printed = run("training/private.py", tmp_path)
     ((free,),) = numbers(r"^(no noise): accuracy (\S+)% ", printed).values()
