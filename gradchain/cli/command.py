@@ -34,8 +34,9 @@ from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Tree
 from gradchain.inspection.check import check
-from gradchain.inspection.describe import describe, table
+from gradchain.inspection.describe import describe
 from gradchain.inspection.listing import KINDS, kind_of, names_of
+from gradchain.inspection.text import table
 
 _CONFIG = "a JSON or YAML file, or - for stdin"
 
