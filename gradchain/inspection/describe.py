@@ -274,7 +274,7 @@ def _slot_use(part: PlacedMember, name: str, tree: Tree) -> SlotUse:
 
 
 def _relation(slot: Slot, tree: Tree) -> str:
-    """How a slot relates to a parameter; where no word says it, by a shape."""
+    """How a slot relates to a parameter, in words."""
     if slot.integer:
         return "counter"
     relation = slot.relation

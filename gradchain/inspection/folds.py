@@ -15,7 +15,7 @@ from gradchain.tree.selecting import keep_leaves, select
 
 @dataclasses.dataclass(frozen=True)
 class Folded:
-    """Leaves of one shape that are seen as the same matrices.
+    """Leaves that are seen as matrices of equal shape.
 
     Attributes:
         shape: the shape of a leaf.
