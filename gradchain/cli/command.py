@@ -35,9 +35,10 @@ from gradchain.core.schedule import Schedule
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Tree
 from gradchain.inspection.check import check
-from gradchain.inspection.describe import describe, table
+from gradchain.inspection.describe import describe
 from gradchain.inspection.estimate import estimate
 from gradchain.inspection.listing import KINDS, kind_of, names_of
+from gradchain.inspection.text import table
 from gradchain.inspection.transformer import transformer_shapes
 
 _FLOATS = ("float16", "bfloat16", "float32")

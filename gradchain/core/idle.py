@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gradchain.core.errors import first_names
-from gradchain.core.selection import Selection, is_pattern
+from gradchain.core.selection import Selection, is_pattern, patterns_in
 from gradchain.core.stage import Member, Stage
 from gradchain.core.types import Params, Where
 from gradchain.tree.paths import named_leaves
@@ -94,7 +94,7 @@ def _patterns(stage: Stage) -> Iterator[Where]:
         return  # whose choice is one of names for layers
     rules = getattr(stage.body, "rules", {}).values()
     given = [v for k, v in stage.call.arguments.items() if k in stage.call.factory.choices]
-    yield from dict.fromkeys(x for x in (*rules, *given) if is_pattern(x))
+    yield from dict.fromkeys(x for where in (*rules, *given) for x in patterns_in(where))
     yield from globs(stage.call)
 
 

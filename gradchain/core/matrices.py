@@ -50,12 +50,13 @@ def matrixwise(
             rows and columns that it has in its leaf, ``(k, 2)``.
         where: as for ``elementwise``.
         fold: patterns by globs on paths, for other leaves: ``{"*/heads": "d (h=8 k) -> h d k"}``.
-        twins: whether the transposed matrix has the transposed update. Then all come wide, those
-            that are tall transposed, in one batch with those of the transposed shape. Slots must
-            have the shape of the matrix.
+        twins: whether the transposed matrix has the transposed update. Then the rule sees no matrix
+            with more rows than columns: a tall one is transposed before, and joins the batch of the
+            wide ones of that shape. Slots must have the shape of the matrix.
         pad: matrices that rows and columns of zeros bring to a larger shape join its batch, if no
             more than this share of the batch's matrix is zeros. Zeros must not change the update.
-        decomposes: whether the rule has decompositions: then one batch waits for the other.
+        decomposes: whether the rule has decompositions (eigenvalues, singular values, QR). Then
+            batches are computed one after the other; on a CPU two at once may never end.
         beside: a function that makes further trees like the parameters, by name. It names what it
             wants as a rule does, trees instead of batches, and ``place`` of all matrices; the rule
             names ``beside``, a dict of the batches of these trees.

@@ -94,7 +94,7 @@ class Refresh(Call):
             TypeError: if it is ``when_stale`` for a method that measures nothing, or has slots
                 that the rule has not declared.
         """
-        self._check(old, stale)
+        self._check(old)
         parts, old = lax.stop_gradient((parts, old))
         own = {PHASE: self._moved(old[PHASE], count)} if self.slots else {}
         parts, old = ({k: v for k, v in x.items() if k not in own} for x in (parts, old))
@@ -115,7 +115,7 @@ class Refresh(Call):
         Otherwise it is as ``apply``. By default the trees are one matrix.
 
         Raises:
-            TypeError: if the policy has slots of its own.
+            TypeError: if the policy has slots of its own, or is ``when_stale``.
         """
         if self.slots:
             raise TypeError(
@@ -134,15 +134,15 @@ class Refresh(Call):
         phase: jax.Array | None,
     ) -> jax.Array:
         """As ``due``; at the first update all are."""
-        measured = stale or (lambda: jnp.zeros(len(place)))
-        return self.due(Moment(count, place, measured, phase)) | (count == 0)
-
-    def _check(self, old: Parts, stale: Callable[[], jax.Array] | None) -> None:
-        """Refuse a rule that measures or keeps too little."""
         if stale is None and self.factory.name == "when_stale":
             raise TypeError(
                 "refresh: this method does not measure how stale it is; use every(n)."
             )
+        measured = stale or (lambda: jnp.zeros(len(place)))
+        return self.due(Moment(count, place, measured, phase)) | (count == 0)
+
+    def _check(self, old: Parts) -> None:
+        """Refuse a rule that keeps too little."""
         if self.slots.keys() - old.keys():
             raise TypeError(
                 f"refresh: {self!r} keeps slots of its own: the rule must declare"
@@ -333,7 +333,8 @@ def when_stale(now: Moment, tolerance: Limit = 0.1) -> jax.Array:
 
     Args:
         tolerance: the largest measure at which nothing is computed. The method says what it
-            measures; 0 is fresh.
+            measures; 0 is fresh. Methods that measure nothing refuse it: Shampoo and PSGD, for
+            example.
 
     Example:
         >>> import gradchain as gc

@@ -16,7 +16,7 @@ ROLES = {
     "momentum": "moves on where the gradient vanishes (not if its b1 is 0)",
     "step": "turns a direction into a step downhill",
     "decay": "pulls parameters to zero, or to where they started",
-    "final": "takes its updates for those that are added to the parameters",
+    "final": "works out the parameters after this step: nothing behind it may change updates",
     "rounds": "says how parameters are rounded, by updates in float32 that end on what they can be",
     "harmless": "changes no update, but those of leaves that it freezes",
     "alternatives": "holds members each of which makes whole updates of its own",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Concatenate, ParamSpec
 
 from gradchain.core.call import Call
@@ -11,12 +11,24 @@ from gradchain.core.factory import decorator
 from gradchain.core.ranges import NonNegativeInt
 from gradchain.core.types import Where
 from gradchain.tree.paths import Leaf
+from gradchain.tree.selecting import path_test
 
 P = ParamSpec("P")
 
 
 class Selection(Call):
-    """A choice of leaves that remembers how it was made."""
+    """A choice of leaves that remembers how it was made.
+
+    ``~a`` chooses the others, ``a & b`` the leaves that both choose, ``a | b`` those of either. The
+    other one may also be a glob, an expression or a function of path and leaf.
+
+    Example:
+        >>> import gradchain as gc
+        >>> import jax.numpy as jnp
+        >>> params = {"up": {"kernel": jnp.zeros((2, 3))}, "head": {"kernel": jnp.zeros((3, 4))}}
+        >>> gc.select(gc.weight_matrices() & ~gc.path_matches("head"), params)
+        {'head': {'kernel': False}, 'up': {'kernel': True}}
+    """
 
     tag = "@selection"
     __slots__ = ()
@@ -24,6 +36,21 @@ class Selection(Call):
     def __call__(self, path: str, leaf: Leaf) -> bool:
         """Whether the leaf at ``path`` is chosen."""
         return self.factory.call(self.arguments, path, leaf)
+
+    def __invert__(self) -> Selection:
+        return all_but(self)
+
+    def __and__(self, other: Where) -> Selection:
+        return chosen_by_both(self, other)
+
+    def __rand__(self, other: Where) -> Selection:
+        return chosen_by_both(other, self)
+
+    def __or__(self, other: Where) -> Selection:
+        return chosen_by_either(self, other)
+
+    def __ror__(self, other: Where) -> Selection:
+        return chosen_by_either(other, self)
 
 
 def selection(function: Callable[Concatenate[str, Any, P], bool]) -> Callable[P, Selection]:
@@ -131,6 +158,49 @@ def path_matches(path: str, leaf: Leaf, pattern: str) -> bool:
     return re.search(pattern, path) is not None
 
 
+@selection
+def all_but(path: str, leaf: Leaf, where: Where) -> bool:
+    """Select the leaves that another selection leaves out, ``~where``.
+
+    Example:
+        >>> (~path_matches("head"))("head/kernel", None)
+        False
+    """
+    return not _chooses(where, path, leaf)
+
+
+@selection
+def chosen_by_both(path: str, leaf: Leaf, first: Where, second: Where) -> bool:
+    """Select the leaves that both choose, ``first & second``.
+
+    Example:
+        >>> (path_matches("head") & "*/kernel")("head/bias", None)
+        False
+    """
+    return _chooses(first, path, leaf) and _chooses(second, path, leaf)
+
+
+@selection
+def chosen_by_either(path: str, leaf: Leaf, first: Where, second: Where) -> bool:
+    """Select the leaves that one of two chooses, ``first | second``.
+
+    Example:
+        >>> (path_matches("head") | "*/kernel")("up/kernel", None)
+        True
+    """
+    return _chooses(first, path, leaf) or _chooses(second, path, leaf)
+
+
+def _chooses(where: Where, path: str, leaf: Leaf) -> bool:
+    if isinstance(where, str | re.Pattern):
+        return path_test(where)(path)
+    if not callable(where):
+        raise TypeError(
+            f"a selection goes together with a glob or a function of path and leaf, not {where!r}."
+        )
+    return bool(where(path, leaf))
+
+
 def is_pattern(where: object) -> bool:
     """Whether a choice names paths that should exist.
 
@@ -139,3 +209,12 @@ def is_pattern(where: object) -> bool:
     return isinstance(where, str | re.Pattern) or (
         isinstance(where, Selection) and "pattern" in where.arguments
     )
+
+
+def patterns_in(where: object) -> Iterator[Any]:
+    """The patterns that a choice is made of."""
+    if is_pattern(where):
+        yield where
+    elif isinstance(where, Selection):
+        for part in where.arguments.values():
+            yield from patterns_in(part)

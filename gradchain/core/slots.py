@@ -101,8 +101,9 @@ def keep(dim: int | Callable[[Shape], int]) -> Slot:
 def gram(dim: int | Callable[[Shape], int]) -> Slot:
     """A square matrix as wide as dimension ``dim``.
 
-    ``gram(-2)`` is for rows, ``gram(-1)`` for columns. It starts as ``fill`` times the identity.
-    With ``packed=True`` it is symmetric and one triangle is kept.
+    ``gram(-2)`` is for rows, ``gram(-1)`` for columns. At the start its diagonal holds ``fill``,
+    which is 0 by default, and all else is 0. ``packed=True`` is for symmetric matrices: one
+    triangle is kept.
     """
     return Slot("gram", dim)
 

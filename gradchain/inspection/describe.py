@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.by_label import ByLabel
-from gradchain.core.call import Call, is_call
+from gradchain.core.call import is_call
 from gradchain.core.errors import check_params
 from gradchain.core.lift import Lift
 from gradchain.core.slots import Slot
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Pair, Params, Tree
 from gradchain.core.walk import PlacedMember, walk
+from gradchain.inspection.folds import Folded, folds_in
+from gradchain.inspection.text import counted, examples, short, size_text, table
 from gradchain.precision.opened import opened_state
 from gradchain.tree.kinds import trainable_part
 from gradchain.tree.mapping import shapes_of
@@ -45,7 +46,7 @@ class SlotUse:
 
     def cells(self) -> tuple[str, str, str, str]:
         """Its row in a table."""
-        return self.name, self.relation, " ".join(self.dtypes), _bytes(self.bytes)
+        return self.name, self.relation, " ".join(self.dtypes), size_text(self.bytes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +112,8 @@ class Description:
             ``leaves`` and ``parameters``.
         groups: from the path of each leaf to the name of its group: ``frozen`` where it is, ``all``
             without groups; ``outer/inner`` in nested groups, ``a, b`` of group members in a row.
+        folds: how matrix methods see the leaves: ``shape``, ``count`` of matrices, ``matrix`` with
+            rows and columns, and the ``leaves`` for which that is so.
     """
 
     leaves: int
@@ -120,6 +123,7 @@ class Description:
     members: tuple[MemberUse, ...]
     choices: tuple[Choice, ...]
     groups: dict[str, str]
+    folds: tuple[Folded, ...] = ()
 
     @property
     def bytes(self) -> dict[str, int]:
@@ -143,16 +147,17 @@ class Description:
         return tuple(sorted(takes - set(self.needs)))
 
     def __str__(self) -> str:
-        leaves = _counted(self.leaves, "leaf", "leaves")
-        parameters = _counted(self.parameters, "parameter", "parameters")
-        size = f"{leaves}, {parameters}: {_bytes(self.parameter_bytes)}"
-        state = f"state: {_bytes(self.total_bytes)}"
+        leaves = counted(self.leaves, "leaf", "leaves")
+        parameters = counted(self.parameters, "parameter", "parameters")
+        size = f"{leaves}, {parameters}: {size_text(self.parameter_bytes)}"
+        state = f"state: {size_text(self.total_bytes)}"
         if self.parameter_bytes:
             state += f", {self.total_bytes / self.parameter_bytes:.2f} times the parameters"
         if self.bytes_without_storage != self.total_bytes:
-            state += f"; without storage {_bytes(self.bytes_without_storage)}"
+            state += f"; without storage {size_text(self.bytes_without_storage)}"
         parts = [f"{size}\n{state}", self._member_table()]
         parts += [self._choice_table()] if self.choices else []
+        parts += [self._fold_table()] if self.folds else []
         return "\n\n".join([*parts, self._arguments()])
 
     __repr__ = __str__
@@ -170,19 +175,21 @@ class Description:
             rows += textwrap.wrap(
                 text, 96, initial_indent=f"{indent}    ", subsequent_indent=f"{indent}    "
             )
-        rows.append(("total", "", "", "", "", _bytes(self.total_bytes)))
+        rows.append(("total", "", "", "", "", size_text(self.total_bytes)))
         header = ("member", "locality", "slot", "relation", "dtype", "size")
         return table(header, rows, right=(5,))
 
     def _choice_table(self) -> str:
         rows = []
         for c in self.choices:
-            more = f", ... {len(c.leaves) - 2} more" if len(c.leaves) > 2 else ""
-            examples = ", ".join(c.leaves[:2]) + more
             numbers = (f"{len(c.leaves):,}", f"{c.parameters:,}")
-            rows.append((c.member, c.name, c.rule, *numbers, examples))
+            rows.append((c.member, c.name, c.rule, *numbers, examples(c.leaves)))
         header = ("member", "group", "rule", "leaves", "parameters", "for example")
         return table(header, rows, right=(3, 4))
+
+    def _fold_table(self) -> str:
+        header = ("shape", "seen as", "leaves", "for example")
+        return table(header, [fold.cells() for fold in self.folds], right=(2,))
 
     def _arguments(self) -> str:
         spelled = lambda name: "params" if name == "params" else f"{name}=..."
@@ -244,6 +251,7 @@ def describe(tx: GradientTransformation | Pair, params: Params) -> Description:
         members=tuple(map(_member_use, found)),
         choices=tuple(choices),
         groups=_groups(found, shapes, frozen),
+        folds=folds_in(found),
     )
 
 
@@ -267,15 +275,19 @@ def _member_use(part: PlacedMember) -> MemberUse:
 def _slot_use(part: PlacedMember, name: str, tree: Tree) -> SlotUse:
     declared = part.body.slots.get(name) if isinstance(part.body, Lift) else None
     is_clock = name == "count" and declared is None and part.stage.has_clock
-    relation = _relation(declared) if declared else "counter" if is_clock else ""
+    relation = _relation(declared, tree) if declared else "counter" if is_clock else ""
     names = [jnp.dtype(x.dtype).name for x in jax.tree.leaves(tree)]
     return SlotUse(name, relation, tuple(dict.fromkeys(names)), _size(tree))
 
 
-def _relation(slot: Slot) -> str:
+def _relation(slot: Slot, tree: Tree) -> str:
+    """How a slot relates to a parameter, in words."""
     if slot.integer:
         return "counter"
     relation = slot.relation
+    if relation == "shaped" and jax.tree.leaves(tree):
+        first, *others = dict.fromkeys(x.shape for x in jax.tree.leaves(tree))
+        relation += f" {list(first)}" + (" ..." if others else "")
     if isinstance(slot.size, int) and (slot.size or slot.relation in ("drop", "keep")):
         relation += f"({slot.size})"
     notes = {"packed": slot.packed, "real": slot.real, "a copy": slot.copy}
@@ -290,18 +302,6 @@ def _hyperparameters(call: GradientTransformation) -> dict[str, str]:
     leaves = lambda v: jax.tree.leaves(v, is_leaf=is_call)
     holds_member = lambda v: any(map(is_member, leaves(v)))
     return {k: short(v) for k, v in call.arguments.items() if not holds_member(v)}
-
-
-def short(x: object, width: int = 60) -> str:
-    """A value as one line of text.
-
-    It has no addresses, and is cut where it is longer than ``width``.
-    """
-    if callable(x) and not isinstance(x, Call):
-        text = getattr(x, "__qualname__", type(x).__qualname__).replace("<locals>.", "")
-    else:
-        text = re.sub(r" at 0x[0-9a-f]+", "", " ".join(repr(x).split()))
-    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 # ---------------------------------------------------------------------------- which leaf goes where
@@ -352,27 +352,6 @@ def _extend(found: dict[tuple[Any, ...], str], position: tuple[Any, ...], label:
     found[position] = label
 
 
-# ---------------------------------------------------------------------------------- numbers as text
-
-
-def table(
-    header: Sequence[str], rows: Iterable[tuple[str, ...] | str], right: tuple[int, ...] = ()
-) -> str:
-    """Rows as aligned lines; a string is its own line."""
-    lines = [tuple(header), *rows]
-    cells = [row for row in lines if not isinstance(row, str)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-
-    def line(row: tuple[str, ...] | str) -> str:
-        if isinstance(row, str):
-            return row
-        pairs = enumerate(zip(row, widths, strict=True))
-        align = lambda i, x, width: x.rjust(width) if i in right else x.ljust(width)
-        return "  ".join(align(i, *pair) for i, pair in pairs)
-
-    return "\n".join(line(row).rstrip() for row in lines)
-
-
 def _above(members: Iterable[MemberUse]) -> Iterator[str]:
     """The path of the wrapper of each member."""
     held: list[str] = []
@@ -380,15 +359,6 @@ def _above(members: Iterable[MemberUse]) -> Iterator[str]:
         del held[member.depth :]
         yield f"{held[-1]}/" if held else ""
         held.append(member.name)
-
-
-def _bytes(count: int) -> str:
-    power = min(int(math.log2(count)) // 10, 5) if count else 0
-    return f"{count / 1024**power:.1f} {' KMGTP'[power]}iB" if power else f"{count} B"
-
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"
 
 
 def _parameters(tree: Tree) -> int:

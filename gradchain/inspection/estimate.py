@@ -10,7 +10,8 @@ import jax
 
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Pair, Params, State, Tree, Updates
-from gradchain.inspection.describe import _bytes as bytes_as_text, describe, table
+from gradchain.inspection.describe import describe
+from gradchain.inspection.text import size_text, table
 from gradchain.tree.kinds import trainable_part
 from gradchain.tree.mapping import shapes_of
 
@@ -42,7 +43,7 @@ class Estimate:
 
     def __str__(self) -> str:
         def row(name: str, size: int) -> tuple[str, str, str]:
-            return name, bytes_as_text(size), f"{size / max(self.parameters, 1):.2f}"
+            return name, size_text(size), f"{size / max(self.parameters, 1):.2f}"
 
         rows = [
             row("parameters", self.parameter_bytes),

@@ -120,7 +120,8 @@ def orthogonalize(
 
     Args:
         coefficients: a name in the table, ``"svd"`` or ``"qdwh"``, or rows ``(a, b, c)``.
-        steps: the number of polynomials; of the last there may be more.
+        steps: the number of polynomials, by default as in the table. If it is larger than the rows
+            that are given, the last row is repeated.
         adjust: the factor :math:`s` for a matrix from :math:`m` inputs to :math:`n` outputs:
             ``None`` for 1, ``"keller"`` for :math:`\sqrt{\max(1, n/m)}`, ``"rms"`` for :math:`0.2
             \sqrt{\max(m, n)}`, which is the size of Adam's updates, ``"dion"`` for
@@ -129,8 +130,8 @@ def orthogonalize(
         normalize: what the matrix is divided by before: ``"frobenius"``, ``"schatten"``,
             ``"spectral"`` or ``"aol"``; see ``gradchain.numerics.polar``.
         form: ``"standard"``, ``"gram"``, or ``"auto"`` for that of fewer operations.
-        restart: after how many steps the Gram form begins anew; by default before rounding errors
-            are seen, and each 2 steps in lower precision.
+        restart: after how many steps the Gram form goes back to the large matrix; by default
+            before rounding errors are seen, and after every 2 steps in lower precision.
         precision: of products: ``"float32"``, ``"mixed"`` (factors of bfloat16, sums in float32)
             or ``"bfloat16"``.
         eps: is added to the norm, in the units of the update.

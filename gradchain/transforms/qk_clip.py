@@ -36,7 +36,11 @@ def qk_clip(
     returns these numbers beside its loss; ``update(..., max_logits={"*/attention": logits})``
     names modules by globs, each with an array ``(heads,)``, or ``(layers, heads)`` if layers are
     stacked. Kernels are ``(inputs, heads, size)`` or ``(inputs, heads * size)``; biases are scaled
-    with them. It is the last member of a chain. Heads whose logits are not finite stay as they are.
+    with them. Heads whose logits are not finite stay as they are.
+
+    It is the last member of its chain; wrappers that average weights or skip steps stand around the
+    chain. ``hyperball`` and ``on_sphere`` keep the norms of weights, and would undo it in the next
+    step. The page on matrix methods shows how to get the logits of ``nnx.MultiHeadAttention``.
 
     Args:
         threshold: the largest logit :math:`\tau` that passes.

@@ -68,9 +68,10 @@ def in_eigenbasis(
     from before its gradient. With ``scale_by_adam`` inside this is SOAP, and any rule may be
     inside: Lion, LaProp, AdEMAMix, Adafactor.
 
-    What ``inner`` remembers follows the bases: slots of the shape of the matrix are turned, those
-    that are real for complex parameters too, which hold squares, have their rows and columns
-    sorted as the bases. Leaves that are no matrices ``inner`` sees as they are.
+    When the bases change, so does what ``inner`` remembers. An average of gradients is carried over
+    to the new bases. For an average of squares there is no such way: its rows and columns are put
+    in the new order of the eigenvectors. Slots that are real for complex parameters too are taken
+    for squares. Leaves that are no matrices ``inner`` sees as they are.
 
     Args:
         inner: the transformation in the eigenbases. It is given the parameters in them too: weight

@@ -154,6 +154,23 @@ def test_only_stale_matrices_are_computed():
         turns(when_stale(0.1), 1)
 
 
+#: As the page on matrix methods says.
+MEASURING = {"soap", "kl_shampoo", "kl_soap", "splus", "conda"}
+REFRESHED = ["alice", "psgd_kron", "psgd_lra", "shampoo", "sketchy", *sorted(MEASURING)]
+
+
+@pytest.mark.parametrize("name", REFRESHED)
+def test_a_method_measures_how_stale_it_is_or_refuses(name):
+    params = {"kernel": jnp.ones((4, 6))}
+    tx = getattr(gc, name)(1e-3, refresh=when_stale(0.1))
+    update = lambda: jax.eval_shape(tx.update, params, tx.init(params), params)
+    if name in MEASURING:
+        update()
+    else:
+        with pytest.raises(TypeError, match="does not measure how stale"):
+            update()
+
+
 @pytest.mark.parametrize("row", POLICIES, ids=lambda row: row.name)
 def test_it_is_a_value(row):
     policy = row.make()

@@ -263,3 +263,41 @@ def test_check_names_a_bias_or_scale_that_decays(make):
     assert "'ln/scale' [8], 'query/bias' [2, 4]" in finding.message
     assert decay_findings(make(gc.weight_matrices()), params) == []
     assert decay_findings(make("*bias"), params) == []  # they alone: that was meant
+
+
+MODEL = {name: {"kernel": shape(2, 3), "bias": shape(3)} for name in ("up", "head")}
+
+
+@pytest.mark.parametrize(
+    ("where", "chosen"),
+    [
+        (~gc.path_matches("head"), {"up/kernel", "up/bias"}),
+        (gc.weight_matrices() & ~gc.path_matches("head"), {"up/kernel"}),
+        (gc.weight_matrices() & "head/*", {"head/kernel"}),
+        ("head/*" & gc.weight_matrices(), {"head/kernel"}),
+        (gc.weight_matrices() | "*/bias", {"up/kernel", "up/bias", "head/kernel", "head/bias"}),
+        ((lambda path, x: x.ndim == 1) & ~gc.path_matches("up"), {"head/bias"}),
+        ((lambda path, x: x.ndim == 3) | gc.path_matches("^up"), {"up/kernel", "up/bias"}),
+    ],
+)
+def test_selections_combine(where, chosen):
+    found = {path for path, flag in named_leaves(gc.select(where, MODEL)) if flag}
+    assert found == chosen
+
+
+def test_combined_selections_are_values():
+    make = lambda: gc.muon(1e-3, where=gc.weight_matrices() & ~gc.path_matches("head"))
+    assert make() == make()
+    assert gc.from_config(gc.to_config(make())) == make()
+
+
+def test_a_pattern_in_a_combined_selection_warns_if_it_fits_no_path():
+    with pytest.warns(UserWarning, match="'haed', which fits no path"):
+        gc.muon(1e-3, where=gc.weight_matrices() & ~gc.path_matches("haed")).init(
+            jax.tree.map(lambda x: jnp.zeros(x.shape), MODEL)
+        )
+
+
+def test_a_tree_of_bools_goes_together_with_no_selection():
+    with pytest.raises(TypeError, match="a glob or a function"):
+        gc.select(~gc.path_matches("head") & {"up": True}, MODEL)

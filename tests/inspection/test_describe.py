@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 import gradchain as gc
-from gradchain.inspection.describe import short
+from gradchain.inspection.text import short
 from gradchain.tree.paths import named_leaves
 from tests.laws.table import ROWS
 from tests.support.random_trees import trees
@@ -244,3 +244,30 @@ def test_frozen_is_what_never_moves(tx):
     assert {path for path, group in found.groups.items() if group == "frozen"} == frozen
     for choice in found.choices:
         assert frozen.issuperset(choice.leaves) or "frozen" not in choice.name
+
+
+def test_it_says_how_leaves_are_seen_as_matrices():
+    names = ("query", "key", "value")
+    attention = {
+        name: {"kernel": jnp.ones((8, 2, 4)), "bias": jnp.ones((2, 4))} for name in names
+    }
+    attention["out"] = {"kernel": jnp.ones((2, 4, 8)), "bias": jnp.ones(8)}
+    params = {"attention": attention, "qkv": {"kernel": jnp.ones((8, 24))}}
+    tx = gc.muon(1e-3, fold={"qkv/*": "d (3 n) -> 3 d n"})
+    found = {fold.leaves: (fold.count, fold.matrix) for fold in gc.describe(tx, params).folds}
+    assert found == {
+        tuple(sorted(f"attention/{name}/kernel" for name in names)): (1, (8, 8)),
+        ("attention/out/kernel",): (1, (8, 8)),
+        ("qkv/kernel",): (3, (8, 8)),
+    }
+    text = " ".join(str(gc.describe(tx, params)).split())
+    assert "[8, 24] 3 of 8 by 8 1 qkv/kernel" in text
+    assert "[8, 2, 4] 1 of 8 by 8 3 attention/key/kernel" in text
+    assert gc.describe(gc.soap(1e-3), params).folds == gc.describe(gc.muon(1e-3), params).folds
+    assert "seen as" not in str(gc.describe(gc.adam(1e-3), params))
+
+
+def test_it_says_the_shapes_of_slots_in_blocks():
+    tx = gc.scale_by_shampoo(block_size=4)
+    slots = gc.describe(tx, {"up": {"kernel": jnp.ones((8, 4))}}).members[0].slots
+    assert {slot.name: slot.relation for slot in slots}["rows"] == "shaped [2, 4, 4]"

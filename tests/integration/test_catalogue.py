@@ -32,6 +32,11 @@ def test_every_recipe_and_every_wrapper_is_in_the_catalogue():
     assert {"sam", "graft"} < catalogue.names("wrappers")
 
 
+def test_the_readme_counts_the_recipes():
+    (said,) = re.findall(r"more than (\d+) recipes", (DOCS.parent / "README.md").read_text())
+    assert 0 < len(catalogue.recipes()) - int(said) <= 50
+
+
 def test_no_entry_stands_twice():
     assert len(CALLS) == len(set(CALLS))
 

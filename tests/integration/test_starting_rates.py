@@ -2,12 +2,14 @@
 
 import json
 import math
+import re
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import gradchain as gc
 from benchmarks import starting_rates as sweeps
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -128,3 +130,14 @@ def test_the_command_refuses_what_is_no_optimizer(capsys):
     with pytest.raises(SystemExit):
         sweeps.main(["adamv"])
     assert "adamv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", catalogue.FAMILIES["Matrix methods"])
+def test_a_matrix_method_says_a_starting_rate_and_a_measured_one_is_that_of_the_table(name):
+    found = re.search(r"learning_rate: (.*?)\n +\w+: ", getattr(gc, name).__doc__, re.DOTALL)
+    said = " ".join(found[1].split())
+    if name == "spectral_sphere":
+        pytest.skip("it trains at no rate here")
+    assert re.search(r"AdamW|\d\.\d|smoothness", said), said
+    measured = re.search(r"([\d.]+) in the table of starting rates", said)
+    assert measured is None or float(measured[1]) == RECORD["rows"][name]["best"]

@@ -158,8 +158,10 @@ def optimizers() -> list[Row]:
             'Muon([named["kernel"]], lr=0.02)',
             'gc.muon(0.02, weight_decay=0.1, adjust="keller", where="kernel", fallback=gc.freeze(),'
             ' fold={"kernel": "o i -> i o"})',
-            "torch multiplies in bfloat16, with three digits, also in float64; the rest is equal."
-            " Its kernels are `(outputs, inputs)`, as `fold` says here; Flax's need none."
+            "**the default of `weight_decay`**: 0.1 there, 0 here. torch multiplies in bfloat16,"
+            " with three digits, also in float64; the rest is equal. **`fold` is for kernels in"
+            " torch's layout**, `(outputs, inputs)`: leave it out with Flax's, where it would turn"
+            " the factor by shape round."
             ' `adjust_lr_fn="match_rms_adamw"` is `adjust="rms"`',
             tolerance=2e-2,
         ),

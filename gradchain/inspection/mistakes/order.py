@@ -188,8 +188,8 @@ def not_the_last(case: Case) -> Found:
         later = [p for p in later if a.recipe is None or a.recipe != p.recipe]
         if later:
             text = (
-                "it takes its updates for those that are added to the parameters, but"
-                f" {later[0].name} changes them. Put it"
+                "it works out the parameters after this step, but"
+                f" {later[0].name} changes the updates behind it. Put it"
                 f" {'around' if is_wrapper else 'after'} everything."
             )
             yield "mistake", a.name, text

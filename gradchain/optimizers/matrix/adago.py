@@ -118,7 +118,8 @@ def adago(
     Matrices go through ``scale_by_adago``, ``add_decayed_weights``, then the learning rate.
 
     Args:
-        learning_rate: the rate, or its schedule; a constant one decays by itself.
+        learning_rate: the rate, or its schedule; 0.1 in the table of starting rates. A constant one
+            decays by itself.
         b1: decay of the average.
         limit: the largest norm of a gradient that counts.
         initial: the root of the sum of squares at the start.

@@ -90,7 +90,7 @@ def kl_shampoo(
     Matrices go through ``scale_by_kl_shampoo``, ``add_decayed_weights``, then the learning rate.
 
     Args:
-        learning_rate: the rate, or its schedule.
+        learning_rate: the rate, or its schedule; 0.01 in the table of starting rates.
         b1: decay of the average gradient.
         b2: decay of the factors and their eigenvalues.
         weight_decay: the decay of matrices, multiplied by the learning rate.
@@ -143,7 +143,7 @@ def kl_soap(
     Adam, corrected for its start as in SOAP, runs in them; the authors leave the correction out.
 
     Args:
-        learning_rate: the rate, or its schedule.
+        learning_rate: the rate, or its schedule; 0.003 in the table of starting rates.
         b1: decay of Adam's first moment.
         b2: decay of Adam's second moment, and of the factors.
         eps: Adam's term against division by zero.

@@ -96,7 +96,7 @@ def muon(
         where: the matrices; by default ``weight_matrices(embeddings=False)``.
         fold: how leaves are seen as matrices; see ``gc.matrixwise``.
         fallback: the optimizer of all other leaves; by default ``adamw`` with the same learning
-            rate and decay, which suits ``adjust="rms"`` only.
+            rate, which suits ``adjust="rms"`` only, and the same decay, of biases and norms too.
 
     Source: see ``scale_by_muon``; Liu et al., "Muon is Scalable for LLM Training", 2025,
     https://arxiv.org/abs/2502.16982
@@ -104,6 +104,8 @@ def muon(
     Example:
         >>> import gradchain as gc
         >>> tx = muon(1e-3)  # in the place of adamw(1e-3)
+        >>> rest = gc.adamw(1e-3, weight_decay=0.1, where=gc.weight_matrices())
+        >>> tx = muon(1e-3, weight_decay=0.1, fallback=rest)
         >>> tx = muon(0.02, adjust="keller", fallback=gc.adamw(3e-4))
     """
     direction = scale_by_muon(

@@ -54,7 +54,8 @@ def scale_by_namo(
         u = \alpha\, (s\, \mathrm{polar}(d) + \lambda p)
 
     :math:`\alpha` is small where gradients disagree. The authors' code bounds the whole step, rate
-    and all, by 1; there is no such bound here.
+    and all, by 1; there is no such bound here. In float32 a gradient whose norm is above 1e18 is
+    shortened to about that, so that its square is a number.
 
     Args:
         b1: the decay :math:`\beta_1` of the average, in [0, 1).

@@ -131,7 +131,8 @@ def scion(
     Frank and Wolfe, :math:`p \leftarrow (1-\eta) p - \eta u`, and parameters stay in the ball.
 
     Args:
-        learning_rate: the rate :math:`\eta`, in [0, 1], or its schedule.
+        learning_rate: the rate :math:`\eta`, in [0, 1], or its schedule; 0.0003 in the table of
+            starting rates.
         b1: decay of the average.
         radius: the radius of the ball of matrices; see ``scale_by_scion``.
         rest_radius: that of other leaves; of signs the largest size of an element.

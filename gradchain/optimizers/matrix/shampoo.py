@@ -61,7 +61,8 @@ def scale_by_shampoo(
     + 2m^2 + 2n^2` numbers.
 
     The step's own length comes from another rule as ``gc.graft(magnitude=..., direction=...)``. The
-    eigenvalues are corrected element by element in ``scale_by_soap``.
+    eigenvalues are corrected element by element in ``scale_by_soap``. Where elements of a gradient
+    are below about 1e-17, their squares are none in float32, and the update is 0.
 
     Args:
         b1: decay :math:`\beta_1` of the average gradient; with the number 0 there is none.
@@ -149,7 +150,8 @@ def shampoo(
     Matrices go through ``scale_by_shampoo``, ``add_decayed_weights``, then the learning rate.
 
     Args:
-        learning_rate: the rate, or its schedule; with ``magnitude`` that of its rule.
+        learning_rate: the rate, or its schedule; 0.03 in the table of starting rates. With
+            ``magnitude`` that of its rule.
         b1: decay of the average gradient.
         b2: decay of the factors; 1 for their sum.
         ridge: relative term on the diagonals; see ``scale_by_shampoo``.

@@ -66,7 +66,8 @@ def sink_gd(
     have no state.
 
     Args:
-        learning_rate: the rate, or its schedule: elements of an update are 1 in the mean square.
+        learning_rate: the rate, or its schedule; 0.003 in the table of starting rates. Elements of
+            an update are 1 in the mean square.
         steps: how many times rows and columns are scaled.
         weight_decay: the decay of matrices, multiplied by the learning rate.
         eps: is added to norms.

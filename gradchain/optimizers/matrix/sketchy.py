@@ -46,7 +46,7 @@ def scale_by_sketchy(
     The factor of rows is :math:`L = B \Lambda B^* + \rho I` (frequent directions), that of columns
     :math:`R` likewise from :math:`G^* G`, and :math:`u = L^{-1/4} M R^{-1/4}` for the average
     gradient :math:`M`. All are corrected for their start. A matrix of :math:`m` rows and :math:`n`
-    columns keeps :math:`mn + (m + n)\, r` numbers.
+    columns keeps :math:`mn + (m + n + 2)\, r` numbers, and three single ones.
 
     Args:
         rank: the columns :math:`r` of a sketch; no more than the side.
@@ -163,7 +163,7 @@ def sketchy(
     Matrices go through ``scale_by_sketchy``, ``add_decayed_weights``, then the learning rate.
 
     Args:
-        learning_rate: the rate, or its schedule.
+        learning_rate: the rate, or its schedule; 0.03 in the table of starting rates.
         rank: the columns of a sketch.
         b1: decay of the average gradient.
         b2: decay of the factors; 1 for their sum.

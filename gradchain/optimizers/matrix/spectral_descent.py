@@ -134,7 +134,8 @@ def polargrad(
     Matrices go through ``scale_by_polargrad``, ``add_decayed_weights``, then the learning rate.
 
     Args:
-        learning_rate: the rate, or its schedule; unlike Muon's it depends on the size of gradients.
+        learning_rate: the rate, or its schedule; 0.03 in the table of starting rates. Unlike Muon's
+            it depends on the size of gradients.
         b1: decay of the average.
         weight_decay: the decay of matrices, multiplied by the learning rate.
         nesterov: whether to look ahead.
