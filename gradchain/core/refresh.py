@@ -220,13 +220,8 @@ def every(now: Moment, steps: PositiveInt | StepFunction, staggered: bool = Fals
         )
     if not staggered:
         return remainder(now.count, steps) == 0
-    return (
-        remainder(
-            now.count + _turns(now.place, steps),
-            steps,
-        )
-        == 0
-    )
+    turns = _turns(now.place, steps)
+    return remainder(now.count, steps) == remainder(-turns, steps)
 
 
 def _turns(place: np.ndarray, steps: int | jax.Array) -> jax.Array:

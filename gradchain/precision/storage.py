@@ -63,8 +63,8 @@ def storage(
         least_size: codecs with blocks leave slots of fewer elements alone: there is little to save.
         memory: where slots are kept, for example ``"pinned_host"`` for the memory of the host, or
             by slot and glob, ``{"nu": "pinned_host"}``. They are brought to the device, one leaf
-            after another, inside the compiled step. ``None``: beside the parameters. On a CPU do not
-            donate such a state to a step: jaxlib 0.10 fails there.
+            after another, inside the compiled step. ``None``: beside the parameters. On CPUs such a
+            state must not be donated: jaxlib 0.10 fails there.
         by_slot: how a slot is kept, by its name, ``mu="bfloat16"``, or by a glob on paths in the
             state of ``inner``, ``**{"*/nu/embed*": "int8_log"}``, the first that fits before names.
             The value is a dtype's name, the short name of a codec, a codec of

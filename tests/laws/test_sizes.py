@@ -97,6 +97,7 @@ NOT_HERE = {
     **dict.fromkeys(["scale_by_adago", "scale_by_namo", "scale_by_namo_d"], SQUARE),
     **dict.fromkeys(["scale_by_adamuon", "normalize_neurons", "scale_by_muown"], SQUARE),
     **dict.fromkeys(["normalize_columns", "normalize_last", "scale_by_dion"], OF_NUMBERS),
+    "scale_by_spectral_sphere": OF_NUMBERS,
     **dict.fromkeys(["magma", "low_rank", "update_floor"], OF_NUMBERS),
 }
 NORMS = {"length", "length_along", "rms", "norm", "norm_along", "length_of", "root_of_squares"}
