@@ -157,7 +157,12 @@ CALLS = {
     ),
     "adam(1e-3, mu_dtype=bfloat16)": (
         lambda: gc.adam(1e-3, mu_dtype=jnp.bfloat16),
-        ["adam", "'mu_dtype'", "float32", "as_optax.adam(1e-3, mu_dtype='bfloat16')"],
+        [
+            "adam",
+            "'mu_dtype'",
+            "storage(adam(1e-3), mu='bfloat16')",
+            "as_optax.adam(1e-3, mu_dtype='bfloat16')",
+        ],
     ),
     "adamw(1e-3, mask=f)": (
         lambda: gc.adamw(1e-3, mask=mask_of_tree),
