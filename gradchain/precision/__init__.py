@@ -1,7 +1,7 @@
 """Precision: slots in few bytes, and how parameters are rounded."""
 
 from gradchain.precision.casting import cast_leaves as cast_leaves
-from gradchain.precision.casts import as_it_is as as_it_is, cast as cast
+from gradchain.precision.casts import cast as cast
 from gradchain.precision.codec import Codec as Codec, codec as codec
 from gradchain.precision.codecs import (
     CODECS as CODECS,

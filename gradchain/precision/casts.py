@@ -15,17 +15,6 @@ NO_CHANCE = (
 )
 
 
-@codec(takes_complex=True)
-def as_it_is():
-    """Keep a slot as it is.
-
-    Example:
-        >>> print(as_it_is().encode(jnp.ones(2)))
-        [1. 1.]
-    """
-    return lambda x, key: x, lambda parts, like: parts
-
-
 @codec
 def cast(dtype: str):
     """Keep a slot in a dtype.

@@ -12,8 +12,8 @@ import jax
 from gradchain.core.errors import first_names, quote
 from gradchain.core.facts import Facts
 from gradchain.core.slots import Slot
+from gradchain.core.stored import CodecLike
 from gradchain.core.transformation import GradientTransformation
-from gradchain.precision.codec import Codec
 from gradchain.tree.selecting import path_test
 
 Path: TypeAlias = tuple[str, ...]
@@ -29,10 +29,23 @@ class Place(NamedTuple):
     leaf: jax.ShapeDtypeStruct
 
 
+@dataclasses.dataclass(frozen=True)
+class AsItIs:
+    """Keeps an array as it is, in another memory."""
+
+    def encode(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """See ``CodecLike``."""
+        return x
+
+    def decode(self, parts: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
+        """See ``CodecLike``."""
+        return parts
+
+
 class Way(NamedTuple):
     """How a leaf is kept, and in which memory."""
 
-    codec: Codec
+    codec: CodecLike
     space: Any
 
 

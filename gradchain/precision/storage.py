@@ -17,10 +17,10 @@ from gradchain.core.stage import Body, Extra, Ran, Stage, run_inside, trusting_e
 from gradchain.core.stored import Stored, is_stored
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Params, Shape, State
-from gradchain.precision.casts import as_it_is
 from gradchain.precision.codec import Codec
 from gradchain.precision.codecs import codec_of
 from gradchain.precision.places import (
+    AsItIs,
     Choice,
     Path,
     Place,
@@ -204,7 +204,7 @@ class Storage(Body):
         codec, space = self._fitting(place, self.codecs.of(place)), self.spaces.of(place)
         if codec is None and space is None:
             return None
-        return Way(codec or as_it_is(), space)
+        return Way(codec or AsItIs(), space)
 
     def places(self, state: State) -> Iterator[Place | None]:
         """Each leaf that belongs to a slot; ``None`` for others."""

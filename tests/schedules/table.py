@@ -207,4 +207,17 @@ SELECTIONS = [
     SelectionRow(
         "weight_matrices", lambda: gc.weight_matrices(), {"dense/kernel", "empty", "stack/1"}
     ),
+    SelectionRow(
+        "all_but", lambda: ~gc.path_matches("^dense|/0$"), {"empty", "scale", "stack/1"}
+    ),
+    SelectionRow(
+        "chosen_by_both",
+        lambda: gc.path_matches("^dense") & gc.ndim_at_least(2),
+        {"dense/kernel"},
+    ),
+    SelectionRow(
+        "chosen_by_either",
+        lambda: gc.path_matches("bias$") | gc.path_matches("/0$"),
+        {"dense/bias", "stack/0"},
+    ),
 ]
