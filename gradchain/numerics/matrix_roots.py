@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gradchain.numerics import decompositions
 from gradchain.numerics.arithmetic import abs2, power_of_two
 from gradchain.numerics.polar import adjoint, identity_like, multiply
 from gradchain.numerics.roots import root
@@ -119,7 +120,7 @@ def inverse_powers(
 def eigenbasis(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Eigenvectors as columns and their eigenvalues, the largest first."""
     matrix, unit, _ = _in_range(x)
-    values, basis = jnp.linalg.eigh(matrix)
+    values, basis = decompositions.eigh(matrix)
     return jnp.flip(basis, -1), jnp.flip(values, -1) * unit[..., 0]
 
 
@@ -146,7 +147,7 @@ def refined_eigenbasis(
     if is_sorted:
         order = jnp.argsort(-estimated_eigenvalues(matrix, basis), axis=-1)
         basis = jnp.take_along_axis(basis, order[..., None, :], -1)
-    made, _ = jnp.linalg.qr(multiply(matrix, basis))
+    made, _ = decompositions.qr(multiply(matrix, basis))
     return jnp.where(is_zero, basis, made), order
 
 

@@ -20,6 +20,7 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.trees import PerTree
 from gradchain.core.types import Pair, Params, Shape, State, Updates
+from gradchain.numerics import decompositions
 from gradchain.numerics.counting import remainder
 from gradchain.numerics.lengths import bounded_growth, bringing, length_along
 from gradchain.numerics.polar import adjoint
@@ -198,7 +199,7 @@ def _leading(x: jax.Array, rank: int, is_left: bool, old: jax.Array) -> jax.Arra
     They are the left or the right ones; where ``x`` is zero they are ``old``. The largest element
     of each is positive.
     """
-    u, _, vh = jnp.linalg.svd(lax.stop_gradient(x), full_matrices=False)
+    u, _, vh = decompositions.svd(lax.stop_gradient(x))
     columns = (u if is_left else adjoint(vh))[..., :rank]
     size = jnp.abs(columns)
     first = jnp.argmax(size, axis=-2, keepdims=True)

@@ -17,7 +17,7 @@ from gradchain.core.slots import like_param, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
 from gradchain.core.types import Glob, Pair, Where
-from gradchain.numerics import kronecker
+from gradchain.numerics import decompositions, kronecker
 from gradchain.numerics.arithmetic import debias, ema, in_turn
 from gradchain.numerics.polar import adjoint, multiply
 from gradchain.numerics.roots import root
@@ -113,7 +113,7 @@ class Sketch:
             basis, roots = parts[f"{side}_basis"], parts[f"{side}_roots"]
             held = root(self.decay) * basis * roots[:, None, :]
             both = jnp.concatenate([held, root(new) * x], -1)
-            left, values, _ = jnp.linalg.svd(both, full_matrices=False)
+            left, values, _ = decompositions.svd(both)
             last, rank = left, roots.shape[-1]
             most = values[:, :rank]
             cut = values[:, rank] if values.shape[-1] > rank else jnp.zeros_like(values[:, 0])
