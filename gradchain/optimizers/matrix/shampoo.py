@@ -304,11 +304,24 @@ def _renewed(
     place: np.ndarray,
 ) -> Parts:
     """Roots and bases of the blocks that are due."""
+    unborn = _has_first(factors, kept)
     if "row_basis" in kept or "column_basis" in kept:
         bases = {k: v for k, v in kept.items() if k.endswith("basis")}
-        kept = kept | at_start(_first_bases, factors, bases, count)
+        kept = kept | at_start(_first_bases, factors, bases, count, unborn)
     fresh = functools.partial(root, count)
-    return refresh.apply(fresh, factors | kept, kept, count, place)
+    return refresh.apply(fresh, factors | kept, kept, count, place, unborn=unborn)
+
+
+def _has_first(factors: Parts, kept: Parts) -> jax.Array:
+    """Which blocks have a factor for the first time, and no roots.
+
+    Neither has an eigenvalue below 0, so that their diagonals tell.
+    """
+    largest = lambda x: jnp.max(jnp.diagonal(x, axis1=-2, axis2=-1).real, -1)
+    roots = [largest(x) for k, x in kept.items() if k.endswith("root")]
+    found = [largest(x) for x in factors.values()]
+    is_dead = functools.reduce(jnp.logical_and, [x == 0 for x in roots])
+    return is_dead & functools.reduce(jnp.logical_or, [x != 0 for x in found])
 
 
 def _first_bases(factors: Parts) -> Parts:

@@ -72,7 +72,8 @@ def scale_by_sketchy(
     def rule(g, s, t, count, place):
         g = kronecker.squarable_matrix(g)
         old = {k: v for k, v in s.items() if k != "mu"}
-        made = refresh.apply(sketch.of, old | {"x": g}, old, count, place)
+        unborn = _is_empty(s) & jnp.any(g != 0, (-2, -1))
+        made = refresh.apply(sketch.of, old | {"x": g}, old, count, place, unborn=unborn)
         mu = ema(g, s["mu"], b1) if has_momentum else g
         u = _whitened(debias(mu, b1, t) if has_momentum else g, made, "row", ridge)
         u = adjoint(_whitened(adjoint(u), made, "column", ridge))
@@ -125,6 +126,11 @@ class Sketch:
                 f"{side}_tail": tail,
             }
         return made
+
+
+def _is_empty(parts: Parts) -> jax.Array:
+    """Which sketches hold no gradient yet."""
+    return (parts["row_roots"][:, 0] == 0) & (parts["row_tail"] == 0)
 
 
 def _whitened(
