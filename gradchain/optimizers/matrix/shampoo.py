@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,7 @@ def scale_by_shampoo(
     ridge: NonNegative = 1e-6,
     refresh: Refresh = every(10),
     roots: str = "eigh",
-    exponent: float | None = None,
+    exponent: Annotated[float, "(-inf, 0)"] | None = None,
     block_size: StaticPositiveInt | None = 1024,
     sides: str = "both",
     *,
@@ -100,6 +100,8 @@ def scale_by_shampoo(
     """
     check_one_of("scale_by_shampoo", ROOTS, roots=roots)
     check_one_of("scale_by_shampoo", kronecker.SIDES, sides=sides)
+    if exponent is not None:
+        matrix_roots.check_order(-1 / exponent, roots)
     blocks = functools.partial(Blocks.of, block_size)
     root = functools.partial(_roots, roots, exponent, ridge, eps)
     has_momentum = not (isinstance(b1, int | float) and b1 == 0)
@@ -133,7 +135,7 @@ def shampoo(
     weight_decay: NonNegative = 0.0,
     refresh: Refresh = every(10),
     roots: str = "eigh",
-    exponent: float | None = None,
+    exponent: Annotated[float, "(-inf, 0)"] | None = None,
     block_size: StaticPositiveInt | None = 1024,
     sides: str = "both",
     magnitude: GradientTransformation | Pair | None = None,
