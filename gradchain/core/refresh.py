@@ -229,7 +229,7 @@ def every(now: Moment, steps: PositiveInt | StepFunction, staggered: bool = Fals
         return remainder(now.count, steps) == 0
     return (
         remainder(
-            now.count + _turns(now.place, steps),
+            remainder(now.count, steps) + _turns(now.place, steps),
             steps,
         )
         == 0
