@@ -22,7 +22,10 @@ from gradchain.core.matrices import matrixwise as matrixwise
 from gradchain.core.partition import masked as masked, partition as partition
 from gradchain.core.ranges import Hyper as Hyper
 from gradchain.core.schedule import Schedule as Schedule, schedule as schedule
-from gradchain.core.selection import Selection as Selection, ndim_at_least as ndim_at_least
+from gradchain.core.selection import Selection as Selection, all_but as all_but
+from gradchain.core.selection import chosen_by_both as chosen_by_both
+from gradchain.core.selection import chosen_by_either as chosen_by_either
+from gradchain.core.selection import ndim_at_least as ndim_at_least
 from gradchain.core.selection import path_matches as path_matches, selection as selection
 from gradchain.core.selection import weight_matrices as weight_matrices
 from gradchain.core.transformation import GradientTransformation as GradientTransformation

@@ -22,6 +22,7 @@ from jax import lax
 from gradchain.core.advice import brief
 from gradchain.core.plain import checks_numbers
 from gradchain.core.types import Number, Numeric, Tree
+from gradchain.numerics import decompositions
 from gradchain.numerics.arithmetic import abs2, safe_divide
 from gradchain.numerics.lengths import bringing, length_of, shortening
 from gradchain.numerics.reductions import max_along, total_along, varying_axes
@@ -319,7 +320,7 @@ def on_singular_values(
     if not x.size:
         return x
     matrices = x if x.ndim > 1 else x.reshape(-1, 1)
-    left, values, right = jnp.linalg.svd(matrices, full_matrices=False)
+    left, values, right = decompositions.svd(matrices)
     new = function(values)
     scaled = left * new[..., None, :].astype(x.dtype)
     made = jnp.matmul(scaled, right, precision=lax.Precision.HIGHEST)

@@ -25,7 +25,7 @@ from gradchain.core.types import Params, State, Tree
 from gradchain.core.walk import walk
 from gradchain.precision.opened import closed_state, opened_state
 from gradchain.tree.limits import check_size, children
-from gradchain.tree.paths import flatten, named_leaves
+from gradchain.tree.paths import flatten, named_leaves, path_name
 
 
 @called_as("Call state, report = gc.adopt_state(tx, old_state, params).")
@@ -134,7 +134,8 @@ def _is_code(path: str) -> bool:
 
 def _check_codes(report: Report, template: State) -> None:
     """Refuse codes of another codec, which say nothing by themselves."""
-    codes = {path for path, _ in named_leaves(template) if _is_code(path)}
+    paths = [path_name(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(template)]
+    codes = set(filter(_is_code, paths))
     for row in report.rows:
         path = row.path if row.source is None else row.source
         is_same = row.status == "kept" and not row.note and row.path in codes

@@ -11,14 +11,14 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.types import Shape
-from gradchain.tree.paths import Leaf
+from gradchain.tree.paths import Leaf, is_hole
 from gradchain.tree.selecting import path_test
 
 _GROUP = re.compile(r"\(([^()]*)\)|(\S+)")
@@ -170,13 +170,22 @@ def _refused(pattern: str, why: str) -> ValueError:
     )
 
 
+def modules_of(leaves: Sequence[tuple[str, Leaf]]) -> frozenset[str]:
+    """The modules of a tree, by the paths of its leaves.
+
+    A hole is a leaf, or a module that is left out: a part of a tree has the folds of the whole.
+    """
+    above = {path.rpartition("/")[0] for path, _ in leaves}
+    return frozenset(above | {path for path, x in leaves if is_hole(x)})
+
+
 def fold_of(path: str, leaf: Leaf, paths: frozenset[str], fold: Mapping[str, str] | None) -> Fold:
     """The fold of a leaf of two dimensions or more.
 
     Args:
         path: the path of the leaf.
         leaf: an array, or its shape.
-        paths: the modules of the tree, by which attention is known.
+        paths: the modules of the tree, by which attention is known; see ``modules_of``.
         fold: patterns by globs on paths; the first that fits counts.
 
     Raises:
@@ -192,7 +201,7 @@ def fold_of(path: str, leaf: Leaf, paths: frozenset[str], fold: Mapping[str, str
     module, _, _ = path.rpartition("/")
     above, _, name = module.rpartition("/")
     beside = f"{above}/" if above else ""
-    is_attention = f"{beside}query" in paths or f"{beside}q_proj" in paths
+    is_attention = any(f"{beside}{name}" in paths for name in _INPUTS)
     if len(shape) > 2 and is_attention and name in _INPUTS:
         return fold_by(shape, 1, 2)
     if len(shape) > 2 and is_attention and name in ("out", "o_proj"):

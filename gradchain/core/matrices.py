@@ -14,7 +14,7 @@ import numpy as np
 from gradchain.core.beside import trees_beside
 from gradchain.core.columns import Columns
 from gradchain.core.first_values import first_value, is_like_param, whole_shape
-from gradchain.core.folding import Fold, fold_of
+from gradchain.core.folding import Fold, fold_of, modules_of
 from gradchain.core.grams import pack, unpack
 from gradchain.core.lift import Lift, as_made, at_least, chosen
 from gradchain.core.meshes import split_as, whole
@@ -146,8 +146,8 @@ class PerMatrix(Lift):
                 fold_of("", x, frozenset(), None) if flag else None
                 for x, flag in zip(leaves, flags, strict=True)
             ]
-        names = [path for path, _ in named_leaves(tree)]
-        modules = frozenset(name.rpartition("/")[0] for name in names)
+        named = named_leaves(tree)
+        names, modules = [path for path, _ in named], modules_of(named)
         found: list[Fold | None] = []
         for x, name, flag in zip(leaves, names, flags, strict=True):
             if flag:

@@ -74,6 +74,7 @@ class Refresh(Call):
         count: jax.Array,
         place: np.ndarray,
         stale: Callable[[], jax.Array] | None = None,
+        unborn: jax.Array | None = None,
     ) -> Parts:
         """Compute ``fresh(parts)`` of the matrices that are due.
 
@@ -89,6 +90,9 @@ class Refresh(Call):
             count: the updates before this one.
             place: the number of each matrix among all, as the lift gives it.
             stale: how stale each matrix is, ``(k,)``; only ``when_stale`` asks.
+            unborn: of which matrices, ``(k,)``, nothing is kept yet though their gradient is not
+                zero: these are due, whatever the policy says. A rule whose updates are zero until
+                then needs it, since a first gradient may be zero.
 
         Raises:
             TypeError: if it is ``when_stale`` for a method that measures nothing, or has slots
@@ -100,6 +104,7 @@ class Refresh(Call):
         parts, old = ({k: v for k, v in x.items() if k not in own} for x in (parts, old))
         is_due = self._due_or_first(count, place, stale, own.get(PHASE))
         run = in_one_turn if is_due.ndim == 0 else one_by_one
+        is_due = is_due if unborn is None else is_due | unborn
         return run(fresh, parts, old, is_due) | own
 
     def apply_to_trees(
@@ -109,6 +114,7 @@ class Refresh(Call):
         old: Trees,
         count: jax.Array,
         place: np.ndarray = ONE,
+        unborn: jax.Array | None = None,
     ) -> Trees:
         """Compute ``fresh(parts)`` of whole trees, if any matrix is due.
 
@@ -124,6 +130,7 @@ class Refresh(Call):
             )
         parts, old = lax.stop_gradient((parts, old))
         is_due = jnp.any(self._due_or_first(count, place, None, None))
+        is_due = is_due if unborn is None else is_due | unborn
         return in_one_turn(fresh, parts, old, is_due)
 
     def _due_or_first(

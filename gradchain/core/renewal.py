@@ -26,18 +26,23 @@ def at_start(
     parts: Parts,
     old: Parts,
     count: jax.Array,
+    unborn: jax.Array | None = None,
 ) -> Parts:
-    """``fresh(parts)`` at the first update, and ``old`` at all others."""
+    """``fresh(parts)`` at the first update, and ``old`` at all others.
+
+    ``unborn`` matrices, of which nothing is kept yet, are at their first update too.
+    """
     parts, old = lax.stop_gradient((parts, old))
-    return in_one_turn(fresh, parts, old, count == 0)
+    is_first = count == 0
+    return in_one_turn(fresh, parts, old, is_first if unborn is None else is_first | unborn)
 
 
 def in_one_turn(
     fresh: Callable[[Trees], Trees], parts: Trees, old: Trees, is_due: jax.Array
 ) -> Trees:
-    """All matrices together, in a loop of one turn.
+    """All matrices together, in a loop of one turn, if any is due.
 
-    A branch would copy the state.
+    Those that are not due stay as they are. A branch would copy the state.
     """
     fresh = _constant(fresh, parts)
 
@@ -48,9 +53,10 @@ def in_one_turn(
             lambda x: x + jnp.broadcast_to(zero.astype(x.dtype), x.shape),
             parts,
         )
-        return i + 1, _like(fresh(mine), kept)
+        new = _like(fresh(mine), kept)
+        return i + 1, new if is_due.ndim == 0 else _of_those(is_due, new, kept)
 
-    start = jnp.where(is_due, 0, 1)
+    start = jnp.where(jnp.any(is_due), 0, 1)
     return lax.while_loop(
         lambda carry: carry[0] < 1,
         turn,
@@ -87,6 +93,12 @@ def one_by_one(
         turn,
         (jnp.zeros_like(number), old),
     )[1]
+
+
+def _of_those(is_due: jax.Array, new: Parts, old: Parts) -> Parts:
+    """The new values of matrices that are due."""
+    of = lambda x: is_due.reshape(-1, *[1] * (x.ndim - 1))
+    return {k: jnp.where(of(x), new[k], x) for k, x in old.items()}
 
 
 def _constant(fresh: Callable[[Trees], Trees], parts: Trees) -> Callable[[Trees], Trees]:

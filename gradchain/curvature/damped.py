@@ -23,6 +23,7 @@ from gradchain.curvature.estimates import by_parts
 from gradchain.curvature.orthogonal import scaled
 from gradchain.curvature.products import dense
 from gradchain.curvature.vectors import Operator, refuse_shards, to_vector
+from gradchain.numerics import decompositions
 from gradchain.numerics.arithmetic import power_of_two, safe_divide, safe_sqrt
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.norms import dot, largest_in, scaled_norm
@@ -62,7 +63,7 @@ def solve_semidefinite(operator: Operator, g: Updates, damping: Numeric) -> Upda
     units = jnp.where(is_far_apart, power_of_two(roots), 1.0)
     scaled = matrix / units[:, None] / units[None]
     within = jnp.where(is_far_apart, damping, 0.0) / units**2
-    values, vectors = jnp.linalg.eigh(scaled + jnp.diag(within))
+    values, vectors = decompositions.eigh(scaled + jnp.diag(within))
     sizes = jnp.abs(values)
     sizes = jnp.maximum(sizes, rounding * jnp.max(sizes))
     sizes = sizes + jnp.where(is_far_apart, 0.0, damping)
@@ -83,7 +84,7 @@ def diagonalized(
     vector, to_tree = to_vector(g)
     if not vector.size:
         return vector, vector, to_tree
-    values, vectors = jnp.linalg.eigh(dense(operator, g))
+    values, vectors = decompositions.eigh(dense(operator, g))
     sizes = jnp.abs(values)
     least = vector.size * jnp.finfo(sizes.dtype).eps * jnp.max(sizes)
     matmul = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)

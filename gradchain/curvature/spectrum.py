@@ -27,6 +27,7 @@ from gradchain.curvature.orthogonal import (
 )
 from gradchain.curvature.products import ScalarFn, hessian_operator
 from gradchain.curvature.vectors import Operator
+from gradchain.numerics import decompositions
 from gradchain.tree.mapping import upcast
 from gradchain.tree.norms import dot, scaled_norm
 from gradchain.tree.random import normal_like
@@ -53,7 +54,7 @@ class Lanczos(NamedTuple):
         The eigenvalues are in ascending order, the eigenvectors are columns.
         """
         beside = jnp.diag(self.betas, 1)
-        return jnp.linalg.eigh(jnp.diag(self.alphas) + beside + beside.T)
+        return decompositions.eigh(jnp.diag(self.alphas) + beside + beside.T)
 
 
 class RitzPairs(NamedTuple):

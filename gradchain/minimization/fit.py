@@ -14,6 +14,7 @@ import numpy as np
 from gradchain.core.types import Tree
 from gradchain.curvature.vectors import to_vector
 from gradchain.minimization.result import Result
+from gradchain.numerics import decompositions
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.searches.damping import column_norms, dot_exactly
 from gradchain.tree.mapping import is_traced, upcast
@@ -197,8 +198,8 @@ def _estimate(
         free = free * jnp.sqrt(jnp.maximum(bends, eps))[:, None]
     lengths = column_norms(free) if rows else jnp.zeros(columns, free.dtype)
     units = jnp.where(lengths > 0, lengths, 1.0)
-    triangle = jnp.linalg.qr(free / units[None], mode="r") if free.size else free
-    _, sizes, right = jnp.linalg.svd(triangle, full_matrices=False)
+    triangle = decompositions.triangle(free / units[None]) if free.size else free
+    _, sizes, right = decompositions.svd(triangle)
     is_kept = sizes > 4 * columns * eps * jnp.max(sizes, initial=0.0)
     axes = jnp.where(is_kept[:, None], right, 0.0)
     is_lost = ~held & (jnp.sum(axes**2, 0) < 1 - 100 * columns * eps)

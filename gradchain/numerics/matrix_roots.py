@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import core, lax
 
+from gradchain.numerics import decompositions
 from gradchain.numerics.arithmetic import abs2, power_of_two
 from gradchain.numerics.polar import adjoint, identity_like, multiply
 from gradchain.numerics.roots import root
@@ -38,7 +39,7 @@ class Scaled(NamedTuple):
 
 def inverse_root(
     x: jax.Array,
-    order: float,
+    order: float | jax.Array,
     method: str = "eigh",
     ridge: float | jax.Array = 0.0,
     eps: float | jax.Array = 0.0,
@@ -51,7 +52,7 @@ def inverse_root(
 
     Args:
         x: a batch of matrices.
-        order: :math:`p`; an integer for iterations.
+        order: :math:`p`; an integer for iterations. A traced one is rounded.
         method: ``"eigh"``, by eigenvalues; ``"newton"``, by products alone: the coupled Newton
             iteration; ``"higher_order"``, the same with polynomials of degree 2, which takes fewer
             steps; ``"denman_beavers"``, square roots after each other, each with its inverse, for
@@ -66,21 +67,22 @@ def inverse_root(
     """
     matrix, unit, is_zero = _in_range(x)
     eps = eps / unit
+    check_order(order, method)
     if method == "eigh":
         basis, values = eigenbasis(matrix)
         root = from_eigenvalues(basis, values, order, ridge, eps)
     elif method == "denman_beavers":
-        root = _by_square_roots(_lifted(matrix, ridge, eps), _power_of_two(order))
+        root = _by_square_roots(_lifted(matrix, ridge, eps), _whole(order))
     else:
         degree = 2 if method == "newton" else _ORDER
-        root = _coupled(matrix, _integer(order), degree, ridge, eps)
+        root = _coupled(matrix, _whole(order), degree, ridge, eps)
     return jnp.where(is_zero, 0.0, root * unit ** (-1 / order))
 
 
 def from_eigenvalues(
     basis: jax.Array,
     values: jax.Array,
-    order: float,
+    order: float | jax.Array,
     ridge: float | jax.Array = 0.0,
     eps: float | jax.Array = 0.0,
 ) -> jax.Array:
@@ -99,7 +101,7 @@ def from_eigenvalues(
 
 def inverse_powers(
     values: jax.Array,
-    order: float,
+    order: float | jax.Array,
     ridge: float | jax.Array = 0.0,
     eps: float | jax.Array = 0.0,
 ) -> jax.Array:
@@ -119,7 +121,7 @@ def inverse_powers(
 def eigenbasis(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Eigenvectors as columns and their eigenvalues, the largest first."""
     matrix, unit, _ = _in_range(x)
-    values, basis = jnp.linalg.eigh(matrix)
+    values, basis = decompositions.eigh(matrix)
     return jnp.flip(basis, -1), jnp.flip(values, -1) * unit[..., 0]
 
 
@@ -146,7 +148,7 @@ def refined_eigenbasis(
     if is_sorted:
         order = jnp.argsort(-estimated_eigenvalues(matrix, basis), axis=-1)
         basis = jnp.take_along_axis(basis, order[..., None, :], -1)
-    made, _ = jnp.linalg.qr(multiply(matrix, basis))
+    made, _ = decompositions.qr(multiply(matrix, basis))
     return jnp.where(is_zero, basis, made), order
 
 
@@ -175,17 +177,40 @@ def _in_range(x: jax.Array) -> Scaled:
     return Scaled(x / unit, unit, largest == 0)
 
 
-def _integer(order: float) -> int:
-    if order != int(order):
+def check_order(order: float | jax.Array, method: str) -> None:
+    """Refuse an order of which a method has no root, if it is known.
+
+    Raises:
+        ValueError: naming a method that has one.
+    """
+    if isinstance(order, core.Tracer) or method in ("eigh", "qr"):
+        return
+    number = float(order)
+    whole = round(number)
+    is_whole = whole >= 1 and abs(number - whole) <= 1e-5 * whole
+    if method == "denman_beavers" and not (is_whole and whole & (whole - 1) == 0):
         raise ValueError(
-            f"matrix roots: an iteration has no root of order {order}; use method='eigh'."
+            f"matrix roots: 'denman_beavers' has no root of order {number:g}, only of powers of 2;"
+            " use method='newton' for other integers, or 'eigh'."
         )
-    return int(order)
+    if not is_whole:
+        raise ValueError(
+            f"matrix roots: an iteration has no root of order {number:g}; use method='eigh'."
+        )
+
+
+def _whole(order: float | jax.Array) -> int | jax.Array:
+    """The order as an integer."""
+    return (
+        jnp.round(order).astype(jnp.int32)
+        if isinstance(order, core.Tracer)
+        else round(float(order))
+    )
 
 
 def _coupled(
     x: jax.Array,
-    order: int,
+    order: int | jax.Array,
     degree: int,
     ridge: float | jax.Array,
     eps: float | jax.Array,
@@ -199,7 +224,7 @@ def _coupled(
     # The largest eigenvalue is below the trace, and the first step may be Newton's for all orders.
     trace = jnp.trace(x, axis1=-2, axis2=-1).real[..., None, None]
     scale = 1 / jnp.where(trace > 0, trace, 1.0)
-    start = _step(2, order, scale * x, scale ** (1 / order) * one)
+    start = _step(2, order, scale * x, scale ** jnp.asarray(1 / order, scale.dtype) * one)
     zero = jnp.zeros((), jnp.int32)
     carry = (zero, *start, _distance(start[0]), jnp.ones(len(x), bool))
     return lax.while_loop(_goes_on, functools.partial(_turn, degree, order), carry)[2]
@@ -216,21 +241,15 @@ def _largest_row(x: jax.Array) -> jax.Array:
     return jnp.max(jnp.sum(jnp.abs(x), -1, keepdims=True), -2, keepdims=True)
 
 
-def _power_of_two(order: float) -> int:
-    if order < 1 or math.log2(order) % 1:
-        raise ValueError(
-            f"matrix roots: 'denman_beavers' has no root of order {order}, only of powers of 2;"
-            " use method='newton' for other integers, or 'eigh'."
-        )
-    return int(order)
-
-
-def _by_square_roots(x: jax.Array, order: int) -> jax.Array:
+def _by_square_roots(x: jax.Array, order: int | jax.Array) -> jax.Array:
     """The inverse root by square roots after each other."""
-    while order > 2:
-        x, order = _square_roots(x)[0], order // 2
+    x, order = lax.while_loop(
+        lambda carry: carry[1] > 2,
+        lambda carry: (_square_roots(carry[0])[0], carry[1] // 2),
+        (x, jnp.asarray(order, jnp.int32)),
+    )
     inverse = _square_roots(x)[1]
-    return multiply(inverse, inverse) if order == 1 else inverse
+    return jnp.where(order == 1, multiply(inverse, inverse), inverse)
 
 
 def _square_roots(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -274,7 +293,7 @@ def _goes_on(carry: tuple) -> jax.Array:
     return (carry[0] < _MOST) & jnp.any(carry[4])
 
 
-def _turn(degree: int, order: int, carry: tuple) -> tuple:
+def _turn(degree: int, order: int | jax.Array, carry: tuple) -> tuple:
     """One step of those matrices that still come nearer."""
     i, m, y, error, is_open = carry
     new_m, new_y = _step(degree, order, m, y)
@@ -287,7 +306,7 @@ def _turn(degree: int, order: int, carry: tuple) -> tuple:
 
 def _step(
     degree: int,
-    order: int,
+    order: int | jax.Array,
     m: jax.Array,
     y: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
@@ -296,17 +315,32 @@ def _step(
     rest, factor = one - m, one
     for i in range(degree - 1, 0, -1):
         # The ratio of a coefficient of the series to the one before.
-        factor = one + (1 + (i - 1) * order) / (i * order) * multiply(rest, factor)
+        ratio = jnp.asarray((1 + (i - 1) * order) / (i * order), m.real.dtype)
+        factor = one + ratio * multiply(rest, factor)
     return multiply(_power(factor, order), m), multiply(y, factor)
 
 
-def _power(x: jax.Array, exponent: int) -> jax.Array:
+def _power(x: jax.Array, exponent: int | jax.Array) -> jax.Array:
     """A power by repeated squares."""
+    if isinstance(exponent, jax.Array):
+        return _power_of_traced(x, exponent)
     if exponent == 1:
         return x
     half = _power(x, exponent // 2)
     square = multiply(half, half)
     return multiply(square, x) if exponent % 2 else square
+
+
+def _power_of_traced(x: jax.Array, exponent: jax.Array) -> jax.Array:
+    """The same for an exponent that is known only in the run."""
+
+    def turn(carry: tuple) -> tuple:
+        left, square, made = carry
+        made = jnp.where(left % 2 == 1, multiply(made, square), made)
+        return left // 2, multiply(square, square), made
+
+    start = exponent, x, identity_like(x)
+    return lax.while_loop(lambda carry: carry[0] > 0, turn, start)[2]
 
 
 def _distance(m: jax.Array) -> jax.Array:

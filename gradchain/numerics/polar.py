@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gradchain.numerics import decompositions
 from gradchain.numerics.arithmetic import abs2, safe_divide
 from gradchain.numerics.lengths import bringing, length_along
 from gradchain.numerics.roots import root
@@ -134,7 +135,7 @@ def unit_length(x: jax.Array, by: str = "frobenius", eps: float | jax.Array = 0.
             root(root(jnp.sum(abs2(gram), (-2, -1), keepdims=True))),
         )
     if by == "spectral":
-        largest = jnp.linalg.eigvalsh(gram)[..., -1:, None]
+        largest = decompositions.eigvalsh(gram)[..., -1:, None]
         return x * safe_divide(
             1.0,
             root(jnp.maximum(largest, 0)),
@@ -265,7 +266,7 @@ def exact_polar(x: jax.Array, method: str = "svd") -> jax.Array:
     """
     if method == "svd":
         return map_singular_values(x, lambda values: jnp.ones_like(values))
-    one = lambda y: lax.linalg.qdwh(y)[0]
+    one = lambda y: decompositions.qdwh(y)
     is_zero = jnp.all(
         x == 0,
         (-2, -1),
@@ -281,7 +282,7 @@ def exact_polar(x: jax.Array, method: str = "svd") -> jax.Array:
 
 def map_singular_values(x: jax.Array, function) -> jax.Array:
     """``U f(S) V*``; values that are 0 up to rounding stay 0."""
-    left, values, right = jnp.linalg.svd(x, full_matrices=False)
+    left, values, right = decompositions.svd(x)
     least = jnp.finfo(values.dtype).eps * max(x.shape[-2:]) * values[..., :1]
     made = jnp.where(
         values > least,

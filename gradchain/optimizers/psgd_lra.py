@@ -112,7 +112,8 @@ def scale_by_psgd_lra(
         x = {"gradient": g, "momentum": mean, "hessian": p}[fit_to]
         old = {name: part for name, part in s.items() if name != "mu"}
         fresh = lambda parts: fit.of(parts["old"], **pair(parts["x"], key), count=count, key=key)
-        new = refresh.apply_to_trees(fresh, {"x": x, "old": old}, old, count)
+        unborn = (largest_in(old["diagonal"]) == 0) & (largest_in(x) > 0)
+        new = refresh.apply_to_trees(fresh, {"x": x, "old": old}, old, count, unborn=unborn)
         return bounded(factors.Factors.of(new), mean, max_rms), {"mu": mu} | new
 
     def whitens(g, s, t, count, key=None):

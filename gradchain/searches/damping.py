@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gradchain.numerics import decompositions
 from gradchain.numerics.arithmetic import power_of_two, safe_divide
 from gradchain.numerics.lengths import norm, norm_along
 
@@ -40,7 +41,7 @@ def triangle(matrix: jax.Array, right: jax.Array) -> tuple[jax.Array, jax.Array]
     # With one more row the last column depends on no others, else QR has no derivative.
     last = jnp.eye(1, columns + 1, columns, dtype=matrix.dtype)
     whole = jnp.concatenate([jnp.column_stack([matrix, right]), last])
-    r = jnp.linalg.qr(whole, mode="r")[: min(rows, columns)]
+    r = decompositions.triangle(whole)[: min(rows, columns)]
     return r[:, :-1], r[:, -1]
 
 
@@ -115,7 +116,7 @@ def step_within(
         zero = jnp.zeros((), scales.dtype)
         return Within(jnp.zeros_like(scales), zero, zero, zero)
     r, target = triangle(jacobian / scales[None], residuals)
-    left, sizes, right = jnp.linalg.svd(r, full_matrices=False)
+    left, sizes, right = decompositions.svd(r)
     along = dot_exactly(left.T, target)
     least = scales.size * jnp.finfo(sizes.dtype).eps * jnp.max(sizes)
     along = jnp.where(sizes > least, along, 0.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import jax
-import jax.numpy as jnp
 
 from gradchain.core.matrices import matrixwise
 from gradchain.core.selection import matrices_in
@@ -13,7 +12,7 @@ from gradchain.core.slots import shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.core.types import Glob, Where
-from gradchain.numerics import polar
+from gradchain.numerics import decompositions, polar
 from gradchain.numerics.arithmetic import in_turn
 
 
@@ -51,7 +50,7 @@ def isospectral(
     def rule(g, s, p):
         values = s["singular_values"]
         moved = in_turn(p + g, values)
-        left, _, right = jnp.linalg.svd(moved, full_matrices=False)
+        left, _, right = decompositions.svd(moved)
         held = left * values[:, None, :].astype(p.dtype)
         return polar.multiply(held, right) - p, {"singular_values": values}
 
@@ -69,4 +68,4 @@ def isospectral(
 
 
 def _singular_values(x: jax.Array) -> jax.Array:
-    return jnp.linalg.svd(x, compute_uv=False)
+    return decompositions.svdvals(x)

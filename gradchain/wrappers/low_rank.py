@@ -20,6 +20,7 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.trees import PerTree
 from gradchain.core.types import Pair, Params, Shape, State, Updates
+from gradchain.numerics import decompositions
 from gradchain.numerics.counting import remainder
 from gradchain.numerics.lengths import bounded_growth, bringing, length_along
 from gradchain.numerics.polar import adjoint
@@ -54,8 +55,8 @@ def low_rank(
 
     or :math:`R = g P`, :math:`u = \alpha\, \mathrm{inner}(R) P^*` with the columns of :math:`V`.
     The basis :math:`P` is found anew each ``update_every`` steps; a gradient that is zero leaves it
-    as it is. The largest element of each of its columns is positive, so that it does not change its
-    sign from one time to the next.
+    as it is, and the first one that is not makes it. The largest element of each of its columns is
+    positive, so that it does not change its sign from one time to the next.
 
     Matrices are the last two dimensions of a leaf. Where they are not both longer than ``rank``,
     and for vectors, ``inner`` sees the leaf as it is.
@@ -94,11 +95,12 @@ def low_rank(
     space = Subspace(rank, compress)
 
     def rule(g, s, count, inner, p=None):
-        renew = lambda old, x: _leading(x, rank, space.is_left(x.shape), old)
-        fresh = lambda: map_leaves(renew, s["basis"], g)
+        is_turn = remainder(count, update_every) == 0
+        due = map_leaves(lambda old, x: is_turn | _is_unborn(old, x), s["basis"], g)
+        renew = lambda old, x, due: _leading(x, rank, space.is_left(x.shape), old, due)
         basis = lax.cond(
-            remainder(count, update_every) == 0,
-            fresh,
+            functools.reduce(jnp.logical_or, map(jnp.any, jax.tree.leaves(due)), False),
+            lambda: map_leaves(renew, s["basis"], g, due),
             lambda: s["basis"],
         )
         shorten = lambda x, b: x if b is None else space.down(b, x)
@@ -192,13 +194,21 @@ class Projected(Around):
         return PerTree.init(self, params) | inner
 
 
-def _leading(x: jax.Array, rank: int, is_left: bool, old: jax.Array) -> jax.Array:
+def _is_unborn(basis: jax.Array, x: jax.Array) -> jax.Array:
+    """Which matrices are not zero, and have no basis yet."""
+    dims = (-2, -1)
+    return jnp.all(basis == 0, dims, keepdims=True) & jnp.any(x != 0, dims, keepdims=True)
+
+
+def _leading(
+    x: jax.Array, rank: int, is_left: bool, old: jax.Array, is_due: jax.Array
+) -> jax.Array:
     """The leading singular vectors of ``x``, as columns.
 
-    They are the left or the right ones; where ``x`` is zero they are ``old``. The largest element
-    of each is positive.
+    They are the left or the right ones; where ``x`` is zero or not due they are ``old``. The
+    largest element of each is positive.
     """
-    u, _, vh = jnp.linalg.svd(lax.stop_gradient(x), full_matrices=False)
+    u, _, vh = decompositions.svd(lax.stop_gradient(x))
     columns = (u if is_left else adjoint(vh))[..., :rank]
     size = jnp.abs(columns)
     first = jnp.argmax(size, axis=-2, keepdims=True)
@@ -206,4 +216,4 @@ def _leading(x: jax.Array, rank: int, is_left: bool, old: jax.Array) -> jax.Arra
     phase = top(columns) / top(size)
     is_zero = jnp.all(x == 0, axis=(-2, -1), keepdims=True)
     turned = columns * jnp.conj(phase)
-    return jnp.where(is_zero, old, turned)
+    return jnp.where(is_due & ~is_zero, turned, old)

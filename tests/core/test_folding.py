@@ -179,3 +179,35 @@ def test_matrices_split_over_a_mesh_give_the_same_update(kind):
         np.testing.assert_allclose(params[k], x, rtol=1e-5, atol=1e-5)
         if kind == jax.sharding.AxisType.Explicit:
             assert params[k].sharding.is_equivalent_to(place(k), params[k].ndim)
+
+
+ATTENTION = {
+    "query": {"kernel": jnp.ones((32, 4, 8))},
+    "key": {"kernel": jnp.ones((32, 4, 8))},
+    "value": {"kernel": jnp.ones((32, 4, 8))},
+    "out": {"kernel": jnp.ones((4, 8, 32))},
+}
+BESIDE = {"mlp": {"kernel": jnp.ones((3, 4, 6))}}
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        {"query": None},
+        {"query": {"kernel": None}},
+        {"query": None, "key": None, "value": None},
+        {"key": {"kernel": None}, "value": None},
+    ],
+)
+def test_holes_change_no_fold(left_out):
+    """A frozen projection, or one in another group, leaves the others what they are."""
+    wholes, _, _ = shapes_seen({"attn": ATTENTION} | BESIDE)
+    parts, _, _ = shapes_seen({"attn": ATTENTION | left_out} | BESIDE)
+    assert {shape[1:] for shape, _, _ in parts} <= {shape[1:] for shape, _, _ in wholes}
+    assert (32, 32) in {shape[1:] for shape, _, _ in parts}
+
+
+@pytest.mark.parametrize("name", ["query", "key", "value"])
+def test_one_projection_is_enough_to_know_attention(name):
+    found, _, _ = shapes_seen({"attn": {k: ATTENTION[k] for k in (name, "out")}})
+    assert [shape for shape, _, _ in found] == [(2, 32, 32)]

@@ -49,6 +49,15 @@ def test_staggered_matrices_take_turns():
     assert sorted(found[1] + found[2] + found[3]) == list(range(6))
 
 
+def test_turns_go_on_to_the_end_of_the_clock():
+    """Each matrix has one turn in five steps, also where the sum with it would be out of range."""
+    policy, place = every(5, staggered=True), np.arange(6)
+    fresh, old = (lambda parts: {"x": parts["n"]}), {"x": jnp.zeros(6)}
+    step = jax.jit(lambda count: policy.apply(fresh, {"n": jnp.ones(6)}, old, count, place)["x"])
+    found = sum(np.asarray(step(jnp.int32(2**31 - 1 - i))) for i in range(5))
+    np.testing.assert_array_equal(found, 1.0)
+
+
 def test_a_schedule_that_is_constant_is_its_number():
     """Also after a million steps, where rounding errors of the phase have summed up."""
     for n in (1, 3, 7, 10, 100):

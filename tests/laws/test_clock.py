@@ -24,13 +24,17 @@ UPDATES = 5
 WITHOUT_TWIN = {
     "isospectral": "where the gradient vanishes its update is the rounding of a decomposition",
     "scale_by_psgd_kron": "which steps refresh its factors is drawn by the count",
+    "psgd_kron": "the same",
     "scale_by_psgd_lra": "the same",
     "psgd_lra": "the same",
+    "scale_by_shampoo-blocks": "the phase of its scheduled policy is no count, and stays",
     "accumulate": "it counts micro-steps too, and is then in the middle of a step",
     "scale_by_stddev-bias": "its twin counts the gradients that it keeps",
     "stable_spam": "its twin counts from the last reset",
 }
 WITH_CLOCKS = ("scale_by_adahessian", "adahessian", "scale_by_sophia", "sophia")
+#: What the clocks of twins are called. ``steps`` is a period, or a number of iterations.
+CLOCKS = ("t", "estimates")
 FIRST, THEN = slice(BEFORE), slice(BEFORE, None)
 # Gradients of examples have a dimension more; their members have rows of their own.
 OF_PARAMS = [row for row in ROWS if "keeps_structure_shapes_and_dtypes" not in row.reasons]
@@ -73,7 +77,7 @@ def set_forward(twin: Any) -> int:
         return sum(map(set_forward, twin))
     if not isinstance(twin, Twin):
         return 0
-    own = [name for name in ("t", "steps", "estimates") if isinstance(vars(twin).get(name), int)]
+    own = [name for name in CLOCKS if isinstance(vars(twin).get(name), int)]
     for name in own:
         vars(twin)[name] += START - BEFORE
     return len(own) + sum(map(set_forward, vars(twin).values()))

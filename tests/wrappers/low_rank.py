@@ -69,8 +69,9 @@ class LowRank(Twin):
         self.inner.init(self.low({k: np.zeros_like(x) for k, x in params.items()}))
 
     def update(self, g: Tree, p: Tree) -> Tree:
-        if self.t % self.update_every == 0:
-            self.basis = {k: each_matrix(self.leading, g[k], b) for k, b in self.basis.items()}
+        is_turn = self.t % self.update_every == 0
+        renew = lambda x, b: self.leading(x, b) if is_turn or not np.any(b) else b
+        self.basis = {k: each_matrix(renew, g[k], b) for k, b in self.basis.items()}
         self.t += 1
         updates = self.inner.update(self.low(g), self.low(p))
         up = lambda b, low, x: b @ low if self.is_left(x) else low @ b.conj().T

@@ -19,7 +19,7 @@ from gradchain.core.slots import Slot, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
 from gradchain.core.types import Glob, Pair, Shape, Where
-from gradchain.numerics import kronecker
+from gradchain.numerics import decompositions, kronecker
 from gradchain.numerics.arithmetic import abs2, debias, ema, safe_divide
 from gradchain.numerics.lengths import bounded_growth
 from gradchain.numerics.polar import adjoint, multiply, unit_length
@@ -138,7 +138,7 @@ def _wide(x: jax.Array) -> jax.Array:
 
 def _first_basis(rank: int, parts: Parts) -> Parts:
     """The leading left singular vectors."""
-    left, _, _ = jnp.linalg.svd(unit_length(parts["x"]), full_matrices=False)
+    left, _, _ = decompositions.svd(unit_length(parts["x"]))
     return {"basis": left[..., :rank]}
 
 
@@ -170,8 +170,8 @@ class Renewal:
             kept = multiply(old, multiply(gram, multiply(adjoint(old), y)))
             return ema(multiply(x, multiply(adjoint(x), y)), kept, self.decay)
 
-        new, _ = jnp.linalg.qr(times(old))
-        _, turn = jnp.linalg.eigh(multiply(adjoint(new), times(new)))
+        new, _ = decompositions.qr(times(old))
+        _, turn = decompositions.eigh(multiply(adjoint(new), times(new)))
         new = self.switched(multiply(new, jnp.flip(turn, -1)))
         new = jnp.where(self.count == 0, old, new)
         change = multiply(adjoint(new), old)
@@ -187,7 +187,7 @@ class Renewal:
         noise = probe(self.seed, self.count, (side, drawn), basis.dtype)
         noise = jnp.broadcast_to(noise, (count, side, drawn))
         noise = noise - multiply(basis, multiply(adjoint(basis), noise))
-        return jnp.linalg.qr(jnp.concatenate([basis[..., : self.leading], noise], -1))[0]
+        return decompositions.qr(jnp.concatenate([basis[..., : self.leading], noise], -1))[0]
 
 
 @recipe

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import jax
-import jax.numpy as jnp
 
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Decay, Hyper, NonNegative
@@ -15,7 +14,7 @@ from gradchain.core.slots import like_param, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
 from gradchain.core.types import Glob, Pair, Where
-from gradchain.numerics import kronecker, matrix_roots
+from gradchain.numerics import decompositions, kronecker, matrix_roots
 from gradchain.numerics.arithmetic import abs2, debias, ema
 from gradchain.numerics.polar import adjoint, unit_length
 from gradchain.numerics.roots import over_root
@@ -104,7 +103,7 @@ def _basis(parts: dict[str, jax.Array]) -> dict[str, jax.Array]:
 
 def _singular_vectors(x: jax.Array) -> jax.Array:
     """Those of the shorter side, as columns."""
-    left, _, right = jnp.linalg.svd(unit_length(x), full_matrices=False)
+    left, _, right = decompositions.svd(unit_length(x))
     return left if _is_wide(x.shape) else adjoint(right)
 
 

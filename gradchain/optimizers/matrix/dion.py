@@ -14,6 +14,7 @@ from gradchain.core.slots import like_param, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
 from gradchain.core.types import Glob, Pair, Where
+from gradchain.numerics import decompositions
 from gradchain.numerics.lengths import bringing, length_along, norm_along
 from gradchain.numerics.polar import adjoint, multiply
 from gradchain.optimizers.matrix.with_fallback import with_fallback
@@ -74,7 +75,7 @@ def scale_by_dion(
             start,
             s["basis"],
         )
-        p = jax.lax.stop_gradient(jnp.linalg.qr(multiply(adjoint(b), basis))[0])
+        p = jax.lax.stop_gradient(decompositions.qr(multiply(adjoint(b), basis))[0])
         r = multiply(b, p)
         m = b - (1 - b1) * multiply(r, adjoint(p))
         basis = bringing(

@@ -21,7 +21,7 @@ from gradchain.core.ranges import (
     Positive,
     StaticPositiveInt,
 )
-from gradchain.core.refresh import Refresh, fading
+from gradchain.core.refresh import Parts, Refresh, fading
 from gradchain.core.selection import matrices_in
 from gradchain.core.slots import like_param, shaped
 from gradchain.core.stage import Body
@@ -137,7 +137,9 @@ def scale_by_psgd_kron(
         mean = debias(mu, b1, t)
         old = {name: value for name, value in s.items() if name != "mu"}
         parts = beside or {"x": mean if fit_to == "momentum" else g}
-        new = refresh.apply(lambda parts: fit.of(parts, count), parts | old, old, count, place)
+        fresh = lambda parts: fit.of(parts, count)
+        unborn = _is_unborn(old, parts["x"])
+        new = refresh.apply(fresh, parts | old, old, count, place, unborn=unborn)
         q = layout.open(new, g.shape[1:])
         return _bounded(lambda x: preconditioned(q, x), mean, max_rms), {"mu": mu} | new
 
@@ -169,6 +171,12 @@ def _slots(layout: factors.Layout) -> dict[str, Any]:
         number = shaped(lambda shape: ())(real=True)
         slots |= {"rows_bound": number, "columns_bound": number}
     return slots
+
+
+def _is_unborn(old: Parts, x: jax.Array) -> jax.Array:
+    """Which matrices are not zero, and have no factors yet."""
+    is_zero = jnp.all(old["rows"] == 0, range(1, old["rows"].ndim))
+    return is_zero & jnp.any(x != 0, (-2, -1))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,7 @@ def scale_by_shampoo(
     ridge: NonNegative = 1e-6,
     refresh: Refresh = every(10),
     roots: str = "eigh",
-    exponent: float | None = None,
+    exponent: Annotated[float, "(-inf, 0)"] | None = None,
     block_size: StaticPositiveInt | None = 1024,
     sides: str = "both",
     *,
@@ -101,6 +101,8 @@ def scale_by_shampoo(
     """
     check_one_of("scale_by_shampoo", ROOTS, roots=roots)
     check_one_of("scale_by_shampoo", kronecker.SIDES, sides=sides)
+    if exponent is not None:
+        matrix_roots.check_order(-1 / exponent, roots)
     blocks = functools.partial(Blocks.of, block_size)
     root = functools.partial(_roots, roots, exponent, ridge, eps)
     has_momentum = not (isinstance(b1, int | float) and b1 == 0)
@@ -134,7 +136,7 @@ def shampoo(
     weight_decay: NonNegative = 0.0,
     refresh: Refresh = every(10),
     roots: str = "eigh",
-    exponent: float | None = None,
+    exponent: Annotated[float, "(-inf, 0)"] | None = None,
     block_size: StaticPositiveInt | None = 1024,
     sides: str = "both",
     magnitude: GradientTransformation | Pair | None = None,
@@ -306,11 +308,24 @@ def _renewed(
     place: np.ndarray,
 ) -> Parts:
     """Roots and bases of the blocks that are due."""
+    unborn = _has_first(factors, kept)
     if "row_basis" in kept or "column_basis" in kept:
         bases = {k: v for k, v in kept.items() if k.endswith("basis")}
-        kept = kept | at_start(_first_bases, factors, bases, count)
+        kept = kept | at_start(_first_bases, factors, bases, count, unborn)
     fresh = functools.partial(root, count)
-    return refresh.apply(fresh, factors | kept, kept, count, place)
+    return refresh.apply(fresh, factors | kept, kept, count, place, unborn=unborn)
+
+
+def _has_first(factors: Parts, kept: Parts) -> jax.Array:
+    """Which blocks have a factor for the first time, and no roots.
+
+    Neither has an eigenvalue below 0, so that their diagonals tell.
+    """
+    largest = lambda x: jnp.max(jnp.diagonal(x, axis1=-2, axis2=-1).real, -1)
+    roots = [largest(x) for k, x in kept.items() if k.endswith("root")]
+    found = [largest(x) for x in factors.values()]
+    is_dead = functools.reduce(jnp.logical_and, [x == 0 for x in roots])
+    return is_dead & functools.reduce(jnp.logical_or, [x != 0 for x in found])
 
 
 def _first_bases(factors: Parts) -> Parts:

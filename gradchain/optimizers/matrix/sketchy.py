@@ -17,7 +17,7 @@ from gradchain.core.slots import like_param, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, recipe, transform
 from gradchain.core.types import Glob, Pair, Where
-from gradchain.numerics import kronecker
+from gradchain.numerics import decompositions, kronecker
 from gradchain.numerics.arithmetic import debias, ema, in_turn
 from gradchain.numerics.polar import adjoint, multiply
 from gradchain.numerics.roots import root
@@ -72,7 +72,8 @@ def scale_by_sketchy(
     def rule(g, s, t, count, place):
         g = kronecker.squarable_matrix(g)
         old = {k: v for k, v in s.items() if k != "mu"}
-        made = refresh.apply(sketch.of, old | {"x": g}, old, count, place)
+        unborn = _is_empty(s) & jnp.any(g != 0, (-2, -1))
+        made = refresh.apply(sketch.of, old | {"x": g}, old, count, place, unborn=unborn)
         mu = ema(g, s["mu"], b1) if has_momentum else g
         u = _whitened(debias(mu, b1, t) if has_momentum else g, made, "row", ridge)
         u = adjoint(_whitened(adjoint(u), made, "column", ridge))
@@ -113,7 +114,7 @@ class Sketch:
             basis, roots = parts[f"{side}_basis"], parts[f"{side}_roots"]
             held = root(self.decay) * basis * roots[:, None, :]
             both = jnp.concatenate([held, root(new) * x], -1)
-            left, values, _ = jnp.linalg.svd(both, full_matrices=False)
+            left, values, _ = decompositions.svd(both)
             last, rank = left, roots.shape[-1]
             most = values[:, :rank]
             cut = values[:, rank] if values.shape[-1] > rank else jnp.zeros_like(values[:, 0])
@@ -125,6 +126,11 @@ class Sketch:
                 f"{side}_tail": tail,
             }
         return made
+
+
+def _is_empty(parts: Parts) -> jax.Array:
+    """Which sketches hold no gradient yet."""
+    return (parts["row_roots"][:, 0] == 0) & (parts["row_tail"] == 0)
 
 
 def _whitened(
