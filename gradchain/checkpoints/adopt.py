@@ -95,14 +95,15 @@ def adopt_state(
         max_parts=None,
     )
     refuse_swapped("adopt_state(tx, old_state, params)", old_state, params)
-    template, old = tx.init(params), read(state_in(old_state))
+    template = tx.init(params)
     is_kept = any(part.body.stores for part in walk(tx))
-    is_opened = is_kept and not any(_is_code(leaf.path) for leaf in old)
+    has_codes = lambda: any(_is_code(leaf.path) for leaf in read(state_in(old_state)))
+    is_opened = is_kept and not has_codes()
     if is_opened:  # arrays go where arrays are, and are encoded there
         template = _on_shapes(lambda x: opened_state(tx, x, params), template)
     targets = targets_of(tx, template, params)
     known = neighbours(target.name for target in targets)
-    matching = Matching(targets, unboxed_leaves(old, known))
+    matching = Matching(targets, unboxed_leaves(read(state_in(old_state)), known))
     matching.run()
     rows, values = _carry(matching)
     leaves = [values.get(path, x) for path, x in named_leaves(template)]
