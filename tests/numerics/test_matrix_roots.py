@@ -30,6 +30,7 @@ def error(found, expected):
     return np.max(np.abs(np.asarray(found) - expected)) / np.max(np.abs(expected))
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize("method", ROOTS)
 @pytest.mark.parametrize("dtype", [np.float64, np.complex128])
 def test_roots_of_well_and_ill_conditioned_matrices(method, dtype):

@@ -57,7 +57,7 @@ def largest_of_block(x, numbers):
     return np.vectorize(largest.get, otypes=[np.float64])(numbers)
 
 
-@pytest.mark.rotated(3)
+@pytest.mark.rotated(2)
 @each_with_blocks
 @few
 @given(arrays)
@@ -81,6 +81,7 @@ def test_errors_are_in_bounds_and_signs_and_order_are_kept(row, x):
         assert np.all(np.diff(back[numbers == i][own]) >= 0)
 
 
+@pytest.mark.rotated(2)
 @each_with_blocks
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_makes_its_block_nan_and_no_other(row, bad):
@@ -92,6 +93,7 @@ def test_what_is_not_finite_makes_its_block_nan_and_no_other(row, bad):
     assert np.array_equal(np.isnan(back), numbers == numbers[3, 1])
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize(
     "row",
     [row for row in CODECS if row.bound is None and row.name != "cast-float64"],
@@ -111,7 +113,7 @@ def test_casts_round_to_nearest_and_never_to_infinity(row, x):
         assert np.array_equal(found, [bad, 1.0], equal_nan=True) or "float8_e4m3fn" in row.name
 
 
-@pytest.mark.rotated(3)
+@pytest.mark.rotated(2)
 @each_codec
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
 def test_dtypes_and_shapes_come_back(row, dtype):
@@ -139,6 +141,7 @@ DRAWS = 2000
 with_chance = [row for row in CODECS if row.has_chance]
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize("row", with_chance, ids=lambda row: row.name)
 def test_by_chance_it_is_right_on_average_and_one_of_two(row):
     codec = row.make()
@@ -158,6 +161,7 @@ def test_by_chance_it_is_right_on_average_and_one_of_two(row):
     assert max(len(np.unique(column)) for column in found.T) == 2
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize("row", with_chance, ids=lambda row: row.name)
 def test_chance_is_the_same_again_for_the_same_key(row):
     x, codec = drawn((600,), 0, 0.0), row.make()
@@ -167,6 +171,7 @@ def test_chance_is_the_same_again_for_the_same_key(row):
     assert not one[x == 0].any()
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize(
     "row",
     [row for row in CODECS if not row.has_chance and row.name != "cast-float64"],
@@ -235,6 +240,7 @@ BYTES = {
 }
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize("name", BYTES)
 def test_bytes_are_those_of_the_formula(name):
     make, dtype, expected = BYTES[name]

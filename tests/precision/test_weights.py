@@ -125,6 +125,7 @@ AROUND = {
 }
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize("outer", AROUND)
 @pytest.mark.parametrize("make", [gc.master_weights, gc.split_weights, gc.kahan])
 def test_wrappers_around_it_leave_the_parameters_as_they_are(make, outer):

@@ -92,6 +92,7 @@ def test_layers_that_vanish_or_explode_are_found(sizes, expected):
     assert found["exploding"] == list(expected.values()).count("exploding")
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize("other", [0.0, np.inf, np.nan, None], ids=str)
 @pytest.mark.parametrize("ratio", [1e-9, 1e-2, 1.0, 1e9])
 def test_of_two_layers_that_differ_none_is_blamed(ratio, other):

@@ -45,6 +45,7 @@ def in_backward(tx, layers, state, x):
     return loss, layers, state
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize(
     "tx",
     [

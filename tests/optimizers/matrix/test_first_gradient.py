@@ -42,6 +42,7 @@ def make(name: str, **options):
     return getattr(gc, name)(**(rank | never | OPTIONS.get(name, {}) | options))
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize("beside", [True, False], ids=["beside", "alone"])
 @pytest.mark.parametrize(
     ("name", "options"), CASES, ids=lambda x: x if isinstance(x, str) else ""

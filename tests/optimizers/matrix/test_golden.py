@@ -32,6 +32,7 @@ def as_tree(arrays):
     return {f"layer_{i}": {"kernel": jnp.asarray(x)} for i, x in enumerate(arrays)}
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_follows_the_recorded_trajectory(file):
     recorded = json.loads(file.read_text())

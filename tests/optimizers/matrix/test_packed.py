@@ -33,6 +33,7 @@ def drawn(seed: int, dtype: object = jnp.float64):
     return {k: jnp.asarray(x, dtype) for k, x in made.items()}
 
 
+@pytest.mark.rotated(3)
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
 def test_the_trajectory_is_the_same(name, dtype):

@@ -32,12 +32,14 @@ def trajectory(name: str, steps: object, staggered: bool):
     return made
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize("name", METHODS)
 def test_a_constant_schedule_is_its_number(name):
     number = trajectory(name, 3, False)
     jax.tree.map(np.testing.assert_array_equal, number, trajectory(name, lambda t: 3, False))
 
 
+@pytest.mark.rotated(2)
 @pytest.mark.parametrize("name", METHODS)
 def test_a_staggered_schedule_runs(name):
     made = trajectory(name, gc.linear_schedule(1, 4, 10), True)
