@@ -1,7 +1,7 @@
 """Each run of ``make test`` takes a sample of the many cases; ``make test-all`` takes them all.
 
-A test marked ``rotated(n)`` stands for a family of cases of which one in ``n * SPARSE`` runs, chosen
-by a seed: the day, or ``--rotation SEED``. The seed is printed at the top of the run.
+A test marked ``rotated(n)`` stands for a family of cases of which one in ``n * SPARSE`` runs. It is
+chosen by a seed: the day, or ``--rotation SEED``. The seed is printed at the top of the run.
 """
 
 import datetime
