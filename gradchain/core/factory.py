@@ -150,6 +150,11 @@ class Factory:
         if self.kinds[name].is_plain(value):
             return value
         where = f"{self.name}: argument {name!r}"
+        if name == "refresh" and getattr(value, "tag", None) != "@refresh":
+            raise TypeError(
+                f"{where} must be a policy, for example gc.refresh.every(10), not"
+                f" {advice.brief(value)}."
+            )
         if name not in self.takes_functions:
             advice.refuse_uncalled(where, value)
         if name in self.choices:

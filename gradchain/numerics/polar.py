@@ -82,13 +82,21 @@ def coefficients_of(rows: str | Sequence[Row], steps: int | None) -> tuple[Row, 
     """The coefficients of ``steps`` steps; the last row is repeated.
 
     Raises:
-        ValueError: naming the known ones, if there is no such name.
+        ValueError: naming the known ones, if there is no such name; if there is no row, or one has
+            not three finite numbers.
     """
     if isinstance(rows, str):
         steps = _USUAL_STEPS.get(rows) if steps is None else steps
         rows = COEFFICIENTS[rows]
     bare = lambda x: x if isinstance(x, jax.Array) else float(x)
-    found = tuple((bare(a), bare(b), bare(c)) for a, b, c in rows)
+    as_row: Any = lambda row: tuple(row) if isinstance(row, Sequence) else (row,)
+    given = list(map(as_row, rows))
+    if not given or any(len(row) != 3 for row in given):
+        raise ValueError(
+            "coefficients must be one row (a, b, c) for each step, of X, of its third and of its"
+            f" fifth power, not {given!r}; for one row alone [(a, b, c)]."
+        )
+    found = tuple((bare(a), bare(b), bare(c)) for a, b, c in given)
     steps = len(found) if steps is None else steps
     return (*found, *(found[-1:] * steps))[:steps]
 

@@ -150,3 +150,12 @@ def test_exact_methods_agree():
         made.append(tx.update(g, tx.init(g))[0])
     np.testing.assert_allclose(made[0], made[1], atol=1e-4)
     np.testing.assert_allclose(made[0].T @ made[0], jnp.eye(5), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "rows", [[], [(1.0, 2.0)], (3.4445, -4.7750, 2.0315)], ids=["none", "of two", "one row"]
+)
+def test_coefficients_are_rows_of_three(rows):
+    tx, g = gc.orthogonalize(rows), jnp.eye(2)
+    with pytest.raises(ValueError, match=r"one row \(a, b, c\) for each step"):
+        tx.update(g, tx.init(g))

@@ -55,6 +55,7 @@ def scale_by_conda(
     2025, https://arxiv.org/abs/2509.24218
 
     Example:
+        >>> import jax.numpy as jnp
         >>> tx, g = scale_by_conda(), jnp.array([[3.0, 0.0], [0.0, -0.3]])
         >>> print(tx.update(g, tx.init(g))[0].round(3))
         [[ 1.  0.]
