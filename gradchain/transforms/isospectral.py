@@ -41,6 +41,7 @@ def isospectral(
 
     Example:
         >>> import gradchain as gc
+        >>> import jax.numpy as jnp
         >>> tx, params = isospectral(), jnp.array([[2.0, 0.0], [0.0, 1.0]])
         >>> u, _ = tx.update(jnp.array([[2.0, 0.0], [0.0, 0.5]]), tx.init(params), params)
         >>> print(jnp.linalg.svdvals(params + u).round(3))
