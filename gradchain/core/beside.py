@@ -35,7 +35,11 @@ def trees_beside(
     made, _ = stage.in_precision_of(dtype).beside.call(
         stage,
         dtype,
-        restrict_extras(columns.tree(flags), columns.params, extra),
+        restrict_extras(
+            columns.tree(flags),
+            columns.params,
+            extra,
+        ),
         g=g,
         s={},
         p=p,

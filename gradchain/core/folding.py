@@ -171,7 +171,7 @@ def _refused(pattern: str, why: str) -> ValueError:
 
 
 def modules_of(leaves: Sequence[tuple[str, Leaf]]) -> frozenset[str]:
-    """The modules of a tree, by the paths of its leaves.
+    """The modules of a tree, by paths.
 
     A hole is a leaf, or a module that is left out: a part of a tree has the folds of the whole.
     """

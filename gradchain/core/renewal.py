@@ -40,7 +40,7 @@ def at_start(
 def in_one_turn(
     fresh: Callable[[Trees], Trees], parts: Trees, old: Trees, is_due: jax.Array
 ) -> Trees:
-    """All matrices together, in a loop of one turn, if any is due.
+    """All matrices, in a loop of one turn.
 
     Those that are not due stay as they are. A branch would copy the state.
     """

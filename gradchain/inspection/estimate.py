@@ -95,7 +95,11 @@ def estimate(tx: GradientTransformation | Pair, params: Params, **extra: Any) ->
         parameter_bytes=found.parameter_bytes,
         gradient_bytes=found.parameter_bytes,
         state_bytes=found.total_bytes,
-        transient_bytes=_transient_bytes(tx, shapes_of(trainable_part(params)), extra),
+        transient_bytes=_transient_bytes(
+            tx,
+            shapes_of(trainable_part(params)),
+            extra,
+        ),
     )
 
 
@@ -110,7 +114,12 @@ def _transient_bytes(tx: GradientTransformation, shapes: Tree, extra: dict[str, 
     state = jax.eval_shape(tx.init, shapes)
     with warnings.catch_warnings():  # two of the donated three are made anew, so one is left over
         warnings.filterwarnings("ignore", "Some donated buffers were not usable")
-        lowered = jax.jit(step, donate_argnums=(0, 1, 2)).lower(shapes, state, shapes, arrays)
+        lowered = jax.jit(step, donate_argnums=(0, 1, 2)).lower(
+            shapes,
+            state,
+            shapes,
+            arrays,
+        )
         found = lowered.compile().memory_analysis()
     if found is None:
         raise RuntimeError(

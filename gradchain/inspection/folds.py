@@ -43,9 +43,16 @@ def folds_in(members: Iterable[PlacedMember]) -> tuple[Folded, ...]:
         body = getattr(part.body, "matrices", part.body)
         if not isinstance(body, PerMatrix):
             continue
-        own = keep_leaves(select(body.where, part.params), part.params)
+        own = keep_leaves(
+            select(body.where, part.params),
+            part.params,
+        )
         leaves, _ = flatten(own)
-        folds = body.folds(own, leaves, [x is not None for x in leaves])
+        folds = body.folds(
+            own,
+            leaves,
+            [x is not None for x in leaves],
+        )
         for (path, _), fold in zip(named_leaves(own), folds, strict=True):
             if fold is not None:
                 key = fold.shape, fold.count, fold.matrix

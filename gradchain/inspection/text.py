@@ -15,9 +15,16 @@ def short(x: object, width: int = 60) -> str:
     It has no addresses, and is cut where it is longer than ``width``.
     """
     if callable(x) and not isinstance(x, Call):
-        text = getattr(x, "__qualname__", type(x).__qualname__).replace("<locals>.", "")
+        text = getattr(x, "__qualname__", type(x).__qualname__).replace(
+            "<locals>.",
+            "",
+        )
     else:
-        text = re.sub(r" at 0x[0-9a-f]+", "", " ".join(repr(x).split()))
+        text = re.sub(
+            r" at 0x[0-9a-f]+",
+            "",
+            " ".join(repr(x).split()),
+        )
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
@@ -41,7 +48,14 @@ def table(
 
 def size_text(count: int) -> str:
     """A number of bytes: ``4.0 MiB``."""
-    power = min(int(math.log2(count)) // 10, 5) if count else 0
+    power = (
+        min(
+            int(math.log2(count)) // 10,
+            5,
+        )
+        if count
+        else 0
+    )
     return f"{count / 1024**power:.1f} {' KMGTP'[power]}iB" if power else f"{count} B"
 
 

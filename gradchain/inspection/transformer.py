@@ -40,7 +40,10 @@ def transformer_shapes(parameters: float, dtype: Any = "float32") -> Tree:
     width = 64
     while 12 * (width + 64) ** 3 / SLENDERNESS + VOCABULARY * (width + 64) <= parameters:
         width += 64
-    depth = max(round((parameters - VOCABULARY * width) / (12 * width**2)), 1)
+    depth = max(
+        round((parameters - VOCABULARY * width) / (12 * width**2)),
+        1,
+    )
     shape = lambda *sizes: jax.ShapeDtypeStruct(sizes, jnp.dtype(dtype))
     layers = {
         "attention": shape(depth, width, 3 * width),

@@ -53,5 +53,9 @@ def qdwh(x: jax.Array) -> jax.Array:
 
 def finite_or_nan(x: jax.Array) -> jax.Array:
     """Matrices, all NaN where one element is not finite."""
-    is_finite = jnp.all(jnp.isfinite(x), (-2, -1), keepdims=True)
+    is_finite = jnp.all(
+        jnp.isfinite(x),
+        (-2, -1),
+        keepdims=True,
+    )
     return jnp.where(is_finite, x, jnp.nan)

@@ -178,7 +178,7 @@ def _in_range(x: jax.Array) -> Scaled:
 
 
 def check_order(order: float | jax.Array, method: str) -> None:
-    """Refuse an order of which a method has no root, if it is known.
+    """Refuse an order of which a method has no root.
 
     Raises:
         ValueError: naming a method that has one.
@@ -332,7 +332,7 @@ def _power(x: jax.Array, exponent: int | jax.Array) -> jax.Array:
 
 
 def _power_of_traced(x: jax.Array, exponent: jax.Array) -> jax.Array:
-    """The same for an exponent that is known only in the run."""
+    """The same for an exponent that is traced."""
 
     def turn(carry: tuple) -> tuple:
         left, square, made = carry

@@ -19,7 +19,7 @@ from gradchain.core.slots import Slot, shaped
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.trees import PerTree
-from gradchain.core.types import Pair, Params, Shape, State, Updates
+from gradchain.core.types import Pair, Params, Shape, State, Tree, Updates
 from gradchain.numerics import decompositions
 from gradchain.numerics.counting import remainder
 from gradchain.numerics.lengths import bounded_growth, bringing, length_along
@@ -95,8 +95,7 @@ def low_rank(
     space = Subspace(rank, compress)
 
     def rule(g, s, count, inner, p=None):
-        is_turn = remainder(count, update_every) == 0
-        due = map_leaves(lambda old, x: is_turn | _is_unborn(old, x), s["basis"], g)
+        due = _due(remainder(count, update_every) == 0, s["basis"], g)
         renew = lambda old, x, due: _leading(x, rank, space.is_left(x.shape), old, due)
         basis = lax.cond(
             functools.reduce(jnp.logical_or, map(jnp.any, jax.tree.leaves(due)), False),
@@ -125,6 +124,11 @@ def low_rank(
     if residual:
         slots["length"] = shaped(lambda shape: shape[:-2])(exists=exists, real=True)
     return Projected(space.low_shape, rule, "matrix", {"inner": inner}, slots)
+
+
+def _due(is_turn: jax.Array, basis: Tree, g: Updates) -> Tree:
+    """Which bases are found anew."""
+    return map_leaves(lambda old, x: is_turn | _is_unborn(old, x), basis, g)
 
 
 @dataclass(frozen=True)

@@ -317,7 +317,7 @@ def _renewed(
 
 
 def _has_first(factors: Parts, kept: Parts) -> jax.Array:
-    """Which blocks have a factor for the first time, and no roots.
+    """Which blocks have a first factor, and no roots.
 
     Neither has an eigenvalue below 0, so that their diagonals tell.
     """
