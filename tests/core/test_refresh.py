@@ -221,7 +221,7 @@ def test_the_compiler_leaves_what_is_costly_in_the_loop(policy):
     assert "while(" in entry
 
 
-@pytest.mark.parametrize("value", [10, "every(10)", gc.refresh.every], ids=str)
+@pytest.mark.parametrize("value", [10, "every(10)", gc.refresh.every], ids=["int", "str", "def"])
 def test_what_is_no_policy_is_refused_with_an_example(value):
     with pytest.raises(TypeError, match=r"argument 'refresh'.*gc\.refresh\.every\(10\)"):
         gc.soap(1e-3, refresh=value)
