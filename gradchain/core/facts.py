@@ -19,7 +19,6 @@ class MemberFacts(NamedTuple):
         roles: its roles.
         copied: the slots that start as the parameters.
         counters: the integers that start at 0 or above, its clock among them.
-        like: the slots of the shape of a parameter, and whether each is real.
         slots: the slots that it declares.
         is_opaque: whether it is a pair of functions, which declares none.
         stores: whether it says how the slots of what is in it are kept.
@@ -30,7 +29,6 @@ class MemberFacts(NamedTuple):
     roles: frozenset[str]
     copied: frozenset[str]
     counters: frozenset[str]
-    like: dict[str, bool]
     slots: dict[str, Slot]
     is_opaque: bool
     stores: bool
@@ -99,13 +97,10 @@ def _member_facts(stage: Stage) -> MemberFacts:
     counters = {name for name, slot in slots.items() if slot.integer and slot.fill >= 0}
     counters |= {"count"} if stage.has_clock else set()
     inner = {name: member.facts for name, member in stage.body.members.items()}
-    is_like = lambda slot: slot.relation == "like_param" and slot.exists is None
-    like = {name: slot.real for name, slot in slots.items() if is_like(slot)}
     return MemberFacts(
         roles=stage.call.factory.roles,
         copied=copied,
         counters=frozenset(counters),
-        like=like,
         slots=slots,
         is_opaque=stage.body.is_opaque,
         stores=stage.body.stores,
@@ -116,8 +111,9 @@ def _member_facts(stage: Stage) -> MemberFacts:
 def slots_like_parameters(facts: Facts) -> Iterator[tuple[tuple[str, ...], bool]]:
     """The paths of slots like parameters, and whether real."""
     for name, member in facts.members.items():
-        for slot, is_real in member.like.items():
-            yield (name, slot), is_real
+        for slot, declared in member.slots.items():
+            if declared.relation == "like_param" and declared.exists is None:
+                yield (name, slot), declared.real
         for key, inner in member.inner.items():
             above = (name, key) if key else (name,)
             yield from (

@@ -12,7 +12,6 @@ import jax
 from gradchain.core.errors import first_names, quote
 from gradchain.core.facts import Facts
 from gradchain.core.slots import Slot
-from gradchain.core.stored import CodecLike
 from gradchain.core.transformation import GradientTransformation
 from gradchain.tree.selecting import path_test
 
@@ -40,13 +39,6 @@ class AsItIs:
     def decode(self, parts: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
         """See ``CodecLike``."""
         return parts
-
-
-class Way(NamedTuple):
-    """How a leaf is kept, and in which memory."""
-
-    codec: CodecLike
-    space: Any
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,6 @@ from gradchain.precision.places import (
     Choice,
     Path,
     Place,
-    Way,
     names_of,
     slots_in,
     spaces_of,
@@ -90,14 +89,6 @@ def storage(
     return Storage(inner, Choice(own, rest), spaces_of(memory), stochastic, seed, least_size)
 
 
-def _kept(x: jax.Array, way: Way | None) -> Any:
-    """A first value as it is kept."""
-    if way is None:
-        return x
-    parts = way.codec.encode(x)
-    return parts if way.space is None else jax.device_put(parts, way.space)
-
-
 class Storage(Body):
     """A transformation whose slots are kept by codecs."""
 
@@ -133,7 +124,8 @@ class Storage(Body):
     def encoded(self, state: State) -> State:
         """A state of arrays, as it is kept."""
         leaves, treedef = jax.tree.flatten(state)
-        return treedef.unflatten(map(_kept, leaves, self.ways(state)))
+        keep = lambda x, way: x if way is None else way.of(x).parts
+        return treedef.unflatten(map(keep, leaves, self.ways(state)))
 
     @classmethod
     def run(cls, stages: list[Stage], columns: Any, states: list[Any], extra: Extra) -> Ran:
@@ -162,12 +154,11 @@ class Storage(Body):
         What has another form stays as it is: the member that it belongs to says what is wrong.
         """
         like = self._form(params)
-        leaves, treedef = jax.tree.flatten(like)
-        own_key = lambda i: None if key is None else jax.random.fold_in(key, i)
-        ways = [
-            way and Stored(way.codec, x.shape, x.dtype, None, own_key(i), way.space)
-            for i, (x, way) in enumerate(zip(leaves, self.ways(like), strict=True))
-        ]
+        treedef = jax.tree.structure(like)
+        ways = self.ways(like)
+        if key is not None:
+            with_key = lambda i, way: dataclasses.replace(way, key=jax.random.fold_in(key, i))
+            ways = [way and with_key(i, way) for i, way in enumerate(ways)]
         return _opened((), treedef.unflatten(ways), state)
 
     def _form(self, params: Params) -> State:
@@ -191,8 +182,11 @@ class Storage(Body):
 
         return treedef.unflatten(map(close, old, treedef.flatten_up_to(new)))
 
-    def ways(self, state: State) -> list[Way | None]:
-        """How each leaf is kept; ``None``: as it is."""
+    def ways(self, state: State) -> list[Stored | None]:
+        """How each leaf is kept; ``None``: as it is.
+
+        Its parts are yet to come.
+        """
         places = list(self.places(state))
         of_slots = [p for p in places if p is not None]
         names = {p.slot for p in of_slots} | set(names_of(self.slots_known))
@@ -200,11 +194,12 @@ class Storage(Body):
             choice.check(["/".join(p.path) for p in of_slots], names, self.members["inner"])
         return [None if p is None else self._way(p) for p in places]
 
-    def _way(self, place: Place) -> Way | None:
+    def _way(self, place: Place) -> Stored | None:
         codec, space = self._fitting(place, self.codecs.of(place)), self.spaces.of(place)
         if codec is None and space is None:
             return None
-        return Way(codec or AsItIs(), space)
+        leaf = place.leaf
+        return Stored(codec or AsItIs(), leaf.shape, leaf.dtype, None, space=space)
 
     def places(self, state: State) -> Iterator[Place | None]:
         """Each leaf that belongs to a slot; ``None`` for others."""
