@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import core, lax
 
 from gradchain.core.types import Shape, Tree
+from gradchain.numerics.reductions import varying_axes
 
 
 class CodecLike(Protocol):
@@ -131,34 +132,39 @@ def _in_turn(
     make: Callable[..., list[jax.Array]], adds: bool, kind: Any, turns: jax.Array, *row: jax.Array
 ) -> list[jax.Array]:
     """The number of turns, and the result of one row."""
-    first = 1 + kind.has_param
+    traced = jax.make_jaxpr(functools.partial(make, kind))(*row)
+    made = functools.partial(core.eval_jaxpr, traced.jaxpr)
+    numbers = traced.consts
+    plainly = lambda turns, row, numbers: [turns, *made(numbers, *row)]
+    if any(map(varying_axes, row)):  # a loop would have to know what its turn makes varying
+        return plainly(turns, row, numbers)
+    in_loop = functools.partial(_one_turn, made, kind.has_param, adds)
+    run = jax.custom_jvp(
+        lambda *given: lax.platform_dependent(*given, cpu=in_loop, default=plainly)
+    )
+    # Backwards through a loop there is no way, and the plain rule has the same slopes.
+    run.defjvp(lambda given, tangents: jax.jvp(plainly, given, tangents))
+    return run(turns, row, numbers)
 
-    def in_a_loop(turns, *row):
-        def turn(carry):
-            i, *made = carry
-            g = row[0] + jnp.minimum(i, 0).astype(row[0].dtype)  # else it is worked on before
-            params = made[:1] if adds else row[1:first]
-            return [
-                i + 1,
-                *make(
-                    kind,
-                    g,
-                    *params,
-                    *made[1:],
-                ),
-            ]
 
-        made = jax.eval_shape(
-            functools.partial(make, kind),
-            *row,
-        )[0]
-        start = row[1] if adds else jnp.zeros(made.shape, made.dtype)
-        carry = [jnp.zeros((), jnp.int32), start, *row[first:]]
-        return lax.while_loop(
-            lambda carry: carry[0] < turns,
-            turn,
-            carry,
-        )
+def _one_turn(
+    rule: Callable[..., list[jax.Array]],
+    has_param: bool,
+    adds: bool,
+    turns: jax.Array,
+    row: tuple[jax.Array, ...],
+    numbers: list[jax.Array],
+) -> list[jax.Array]:
+    """The result of a row by a loop of one turn."""
+    first = 1 + has_param
 
-    plainly = lambda turns, *row: [turns, *make(kind, *row)]
-    return lax.platform_dependent(turns, *row, cpu=in_a_loop, default=plainly)
+    def turn(carry):
+        i, *made = carry
+        g = row[0] + jnp.minimum(i, 0).astype(row[0].dtype)  # else it is worked on before
+        params = made[:1] if adds else row[1:first]
+        return [i + 1, *rule(numbers, g, *params, *made[1:])]
+
+    made = jax.eval_shape(rule, numbers, *row)[0]
+    start = row[1] if adds else jnp.zeros(made.shape, made.dtype)
+    carry = [jnp.zeros((), jnp.int32), start, *row[first:]]
+    return lax.while_loop(lambda carry: carry[0] < turns, turn, carry)

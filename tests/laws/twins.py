@@ -57,10 +57,24 @@ class Scale(Twin):
 
 @dataclass
 class Groups(Twin):
-    """To each leaf the twin of its label, which sees no others"""
+    """To each leaf the twin of its label, which sees no others
+
+    The rate and its decay are numbers of all twins, other numbers those of the first.
+    """
 
     twins: dict[str, Twin]
     label: Callable[[str, np.ndarray], str]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("twins", "label"):
+            self.__dict__[name] = value
+            return
+        twins = list(self.twins.values())
+        is_shared = name in ("learning_rate", "weight_decay")
+        owners = [twin for twin in (twins if is_shared else twins[:1]) if hasattr(twin, name)]
+        assert owners or hasattr(twins[0], "direction"), name
+        for twin in owners or twins[:1]:
+            setattr(twin, name, value)
 
     def _members(self, tree: Tree, params: Tree) -> dict[str, Tree]:
         return {
