@@ -108,14 +108,31 @@ def _member_facts(stage: Stage) -> MemberFacts:
     )
 
 
-def slots_like_parameters(facts: Facts) -> Iterator[tuple[tuple[str, ...], bool]]:
-    """The paths of slots like parameters, and whether real."""
+def slots_in(
+    facts: Facts, above: tuple[str, ...] = (), *, in_stores: bool = True
+) -> Iterator[tuple[tuple[str, ...], Slot | None]]:
+    """All slots, however deep, by their paths in the state.
+
+    Where a pair of functions has its state, which declares none, it is ``None``.
+
+    Args:
+        facts: those of a chain.
+        above: the path of its state.
+        in_stores: whether members with a storage policy of their own are entered.
+    """
     for name, member in facts.members.items():
-        for slot, declared in member.slots.items():
-            if declared.relation == "like_param" and declared.exists is None:
-                yield (name, slot), declared.real
+        path = (*above, name)
+        yield from (((*path, slot), declared) for slot, declared in member.slots.items())
+        if member.is_opaque:
+            yield path, None
+        if member.stores and not in_stores:
+            continue
         for key, inner in member.inner.items():
-            above = (name, key) if key else (name,)
-            yield from (
-                ((*above, *path), is_real) for path, is_real in slots_like_parameters(inner)
-            )
+            yield from slots_in(inner, (*path, key) if key else path, in_stores=in_stores)
+
+
+def slots_like_parameters(facts: Facts) -> Iterator[tuple[tuple[str, ...], Slot]]:
+    """The slots of which each parameter has one, of its shape."""
+    for path, slot in slots_in(facts):
+        if slot is not None and slot.relation == "like_param" and slot.exists is None:
+            yield path, slot

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 
 from gradchain.core.errors import first_names, quote
-from gradchain.core.facts import Facts
 from gradchain.core.slots import Slot
 from gradchain.core.transformation import GradientTransformation
 from gradchain.tree.selecting import path_test
@@ -104,17 +103,3 @@ def names_of(slots: Mapping[Path, Slot | None]) -> Iterator[str]:
     for path, slot in slots.items():
         if slot is not None and slot.relation != "scalar" and not slot.integer:
             yield path[-1]
-
-
-def slots_in(facts: Facts, above: Path = ()) -> Iterator[tuple[Path, Slot | None]]:
-    """The paths of slots, or of the state of functions."""
-    for name, member in facts.members.items():
-        path = (*above, name)
-        for slot, declared in member.slots.items():
-            yield (*path, slot), declared
-        if member.is_opaque:
-            yield path, None
-        if member.stores:  # by a policy of its own
-            continue
-        for key, inner in member.inner.items():
-            yield from slots_in(inner, (*path, key) if key else path)

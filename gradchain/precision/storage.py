@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.errors import shape_dtype
+from gradchain.core.facts import slots_in
 from gradchain.core.ranges import StaticInt, StaticNonNegativeInt
 from gradchain.core.run import run_stages
 from gradchain.core.stage import Body, Extra, Ran, Stage, run_inside, trusting_extras
@@ -25,7 +26,6 @@ from gradchain.precision.places import (
     Path,
     Place,
     names_of,
-    slots_in,
     spaces_of,
 )
 from gradchain.tree.mapping import upcast
@@ -109,7 +109,7 @@ class Storage(Body):
         self.locality, self.extras, self.freezes = inner.locality, inner.extras, inner.freezes
         self.reduces_examples = inner.facts.reduces_examples
         self.needs_step = stochastic
-        self.slots_known = dict(slots_in(inner.facts))
+        self.slots_known = dict(slots_in(inner.facts, in_stores=False))
 
     def init(self, params: Params) -> State:
         """See ``Body``."""

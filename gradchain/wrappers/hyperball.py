@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from gradchain.core.around import around
+from gradchain.core.facts import slots_like_parameters
 from gradchain.core.ranges import Hyper, StaticInt
 from gradchain.core.slots import Slot, shaped
 from gradchain.core.stage import Body
 from gradchain.core.stored import stored_like, values_of
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Shape, State
-from gradchain.core.walk import is_optimizer, walk
+from gradchain.core.walk import is_optimizer
 from gradchain.numerics.lengths import bringing
 from gradchain.numerics.spheres import after_step, length_over, tangent
 from gradchain.tree.mapping import map_leaves
@@ -118,7 +119,9 @@ def on_sphere(
         [3. 4.]
     """
     uphill = -1.0 if is_optimizer(inner) else 1.0
-    moments = list(_moments(inner))
+    moments = [
+        path for path, slot in slots_like_parameters(inner.facts) if not (slot.real or slot.copy)
+    ]
 
     def along(x, p, radius):
         if p is None:  # the slot of a leaf without a gradient
@@ -179,14 +182,6 @@ def _radius(axis: int | tuple[int, ...] | None) -> Slot:
 
     start = lambda x: length_over(x, axis).number
     return shaped(shape_of)(real=True, start=start)
-
-
-def _moments(tx: GradientTransformation) -> Iterator[tuple[str, ...]]:
-    """The places of slots that are like a gradient."""
-    for part in walk(tx):
-        for name, slot in getattr(part.body, "slots", {}).items():
-            if slot.relation == "like_param" and not (slot.real or slot.copy):
-                yield (*part.path, name)
 
 
 def _changed(state: State, path: tuple[str, ...], function: Callable[..., State]) -> State:

@@ -220,9 +220,8 @@ class InEigenbasis(Around):
     @functools.cached_property
     def kinds(self) -> dict[tuple[str, ...], Slot]:
         """Slots of its member with a leaf's shape, by path."""
-        facts = self.members["inner"].facts
-        found = slots_like_parameters(facts)
-        return {path: like_param(real=is_real) for path, is_real in found}
+        found = slots_like_parameters(self.members["inner"].facts)
+        return {path: like_param(real=slot.real) for path, slot in found}
 
     def renew(
         self,
