@@ -50,6 +50,7 @@ CORE = [
     "roles",
     "grams",
     "slots",
+    "slot_specs",
     "stored",
     "first_values",
     "restored",
