@@ -52,7 +52,7 @@ def test_each_mistake_is_seen_to_be_found():
 
 def passes_for(tx):
     """All that training code can pass, and a function of the model where it is asked for."""
-    return (*EVERYTHING, *(tx.extras & {"model_fn"}))
+    return (*EVERYTHING, *(tx.extras & {"model_fn", "max_logits"}))
 
 
 def _recipe(factory):
@@ -131,7 +131,7 @@ def test_what_the_pages_show_is_clean(page, jax_as_users_have_it):
     ]  # of numbers in it
     for tx in (tx for tx in made if tx not in gradients):
         findings = gc.check(
-            tx, passes=(*EVERYTHING, *(tx.extras & {"model_fn"}))
+            tx, passes=(*EVERYTHING, *(tx.extras & {"model_fn", "max_logits"}))
         )  # which no other takes
         assert (
             tx in parts
