@@ -200,27 +200,31 @@ def dynamic(
         [ 1.0000000e+00 -5.0078124e-01  7.7499999e-06]
     """
     values = dynamic_values(signed)
-    # Steps are equal between few corners: lines need no search, and no table in memory.
-    steps = np.diff(values)
-    turns = 1 + np.flatnonzero(np.abs(np.diff(np.log(steps))) > 1e-6)
-    corners = np.unique([0, *turns, *np.flatnonzero(values == 0), len(values) - 1])
-    xs, codes = values[corners], corners.astype(float)
-    zero = int(np.flatnonzero(xs == 0)[0])
-    to_code = lambda share: lines(share, xs, codes, zero)
-    from_code = lambda code: lines(_real(code), codes, xs, zero)
+    zero = int(np.flatnonzero(values == 0)[0])
+    sizes = values[zero:]
+    # Steps are equal between few corners: straight lines need no search.
+    turns = 1 + np.flatnonzero(np.abs(np.diff(np.log(np.diff(sizes)))) > 1e-6)
+    corners = np.array([0, *turns, len(sizes) - 1])
+
+    def to_code(share):
+        size = jnp.abs(share)
+        code = lines(size, sizes[corners], corners.astype(float))
+        if not signed:
+            return jnp.where(share > 0, code, 0)
+        # Below zero the last code but one is not there.
+        end, gap = zero - 1, 1 - sizes[zero - 1]
+        below = jnp.where(code > end, end + (size - sizes[end]) / gap, code)
+        return zero + jnp.where(share < 0, -below, code)
+
+    from_code = lambda code: jnp.asarray(values, jnp.float32)[code.astype(jnp.int32)]
     return blockwise(block, axis, to_code, from_code, jnp.uint8, keeps_least=not signed)
 
 
-def lines(x: jax.Array, xs: np.ndarray, ys: np.ndarray, start: int) -> jax.Array:
-    """Straight lines between the points ``(xs, ys)``.
-
-    They are summed from point ``start`` on, so that what is near it stays exact.
-    """
-    made = jnp.full_like(x, ys[start])
-    for i in [*range(start, len(xs) - 1), *range(start - 1, -1, -1)]:
-        (x0, x1), (y0, y1) = xs[i : i + 2], ys[i : i + 2]
-        part = jnp.clip((x - x0) / (x1 - x0), 0, 1) - (i < start)
-        made += part * (y1 - y0)
+def lines(x: jax.Array, xs: np.ndarray, ys: np.ndarray) -> jax.Array:
+    """Straight lines between the points ``(xs, ys)``, from zero on."""
+    made = jnp.zeros_like(x)
+    for x0, x1, y0, y1 in zip(xs, xs[1:], ys, ys[1:], strict=False):
+        made += jnp.clip((x - x0) / (x1 - x0), 0, 1) * (y1 - y0)
     return made
 
 
