@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from writing import write_files
 
 import gradchain as gc
+from gradchain.inspection import transformer_shapes
 from gradchain.precision.codecs import codec_of
 
 DATA = Path(__file__).parent / "data"
@@ -152,26 +153,9 @@ RECIPES = (
 )
 
 
-def transformer(dtype: str, width: int = 768, blocks: int = 12) -> Any:
-    """The shapes of a GPT-2 of 124 million parameters."""
-    of = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
-    dense = lambda n, m: {"kernel": of(n, m), "bias": of(m)}
-    norm = lambda: {"scale": of(width), "bias": of(width)}
-    block = lambda: {
-        "norm1": norm(),
-        "qkv": dense(width, 3 * width),
-        "out": dense(width, width),
-        "norm2": norm(),
-        "up": dense(width, 4 * width),
-        "down": dense(4 * width, width),
-    }
-    made = {f"block_{i}": block() for i in range(blocks)}
-    return made | {"embed": of(50257, width), "place": of(1024, width), "norm": norm()}
-
-
 def state_bytes(recipe: Recipe) -> float:
     """Bytes of state for each parameter of the transformer, found without an array."""
-    shapes = transformer(recipe.params)
+    shapes = transformer_shapes(124e6, recipe.params)
     state = jax.eval_shape(recipe.make().init, shapes)
     return bytes_of(state) / sum(x.size for x in jax.tree.leaves(shapes))
 
@@ -210,7 +194,7 @@ def bars() -> Figure:
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.legend(loc="lower right")
-    figure.suptitle("Ten recipes on a GPT-2 of 124 million parameters")
+    figure.suptitle("Ten recipes on a transformer of 124 million parameters")
     return figure
 
 

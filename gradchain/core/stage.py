@@ -79,9 +79,13 @@ def run_inside(
     tx: Member, updates: Updates, state: Any, params: Params | None, extra: Extra
 ) -> tuple[Updates, Any]:
     """Update by a wrapper's member, with the extras it takes."""
-    taken = {k: v for k, v in extra.items() if k in tx.extras or "*" in tx.extras}
     with trusting_extras():
-        return tx.update(updates, state, params, **taken)
+        return tx.update(updates, state, params, **taken_by(tx, extra))
+
+
+def taken_by(takes: Member | Body, extra: Extra) -> Extra:
+    """The extra arguments that a member takes."""
+    return {k: v for k, v in extra.items() if k in takes.extras or "*" in takes.extras}
 
 
 def is_pair(x: Any) -> bool:
@@ -161,7 +165,7 @@ class PairBody(Body):
     def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
         """See ``Body``."""
         body = stages[0].body
-        own = {k: v for k, v in extra.items() if k in body.extras or "*" in body.extras}
+        own = taken_by(body, extra)
         params = [upcast(columns.params)] if body.takes_params else []
         state = values_of(states[0]) if body.is_opaque else states[0]
         with trusting_extras():

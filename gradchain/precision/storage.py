@@ -14,7 +14,15 @@ from gradchain.core.errors import shape_dtype
 from gradchain.core.facts import slots_in
 from gradchain.core.ranges import StaticInt, StaticNonNegativeInt
 from gradchain.core.run import run_stages
-from gradchain.core.stage import Body, Extra, Ran, Stage, run_inside, trusting_extras
+from gradchain.core.stage import (
+    Body,
+    Extra,
+    Ran,
+    Stage,
+    run_inside,
+    taken_by,
+    trusting_extras,
+)
 from gradchain.core.stored import Stored, is_stored
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Params, Shape, State
@@ -139,8 +147,8 @@ class Storage(Body):
             key = jax.random.fold_in(jax.random.key(body.seed), stage.count)
         kept = body.opened(state.get("inner", {}), seen, key)
         if columns.adds and type(inner) is GradientTransformation:
-            own = {k: v for k, v in extra.items() if k in inner.extras or "*" in inner.extras}
             with trusting_extras():
+                own = taken_by(inner, extra)
                 columns, new = run_stages(inner.members, columns, kept, own)
         else:
             u, new = run_inside(inner, upcast(columns.updates), kept, columns.params, extra)
