@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from gradchain.core.types import Shape
 from gradchain.numerics.arithmetic import safe_divide
+from gradchain.precision.casts import one_of_two
 
 #: Along a shorter last dimension blocks would be small, and scales many.
 LEAST = 64
@@ -84,7 +85,7 @@ def blockwise(
         axis: that dimension.
         to_code: makes codes of shares in [-1, 1], before they are rounded.
         from_code: makes shares of codes.
-        dtype: that of codes. Floats are rounded by it alone.
+        dtype: that of codes, of integers or floats.
         bits: those of a code; two codes of four stand in one byte.
         keeps_least: whether what is above zero has a code above zero.
     """
@@ -96,7 +97,11 @@ def blockwise(
         own = blocks.open(x)
         scales = jnp.max(jnp.abs(own), -1, keepdims=True)
         shares = safe_divide(own, scales)
-        codes = rounded(to_code(shares), shares, from_code, key) if is_whole else to_code(shares)
+        codes = to_code(shares)
+        if is_whole:
+            codes = rounded(codes, shares, from_code, key)
+        elif key is not None:
+            codes = one_of_two(codes, jnp.dtype(dtype), key)
         codes = jnp.maximum(codes, (shares > 0).astype(codes.dtype)) if keeps_least else codes
         codes = blocks.close(codes.astype(dtype))
         codes = _packed(codes, blocks.axis) if bits == 4 else codes

@@ -9,10 +9,6 @@ from gradchain.core.errors import check_one_of
 from gradchain.precision.codec import codec
 
 DTYPES = ("float64", "float32", "bfloat16", "float16", "float8_e4m3fn", "float8_e5m2")
-NO_CHANCE = (
-    "{}: there is no stochastic rounding to {}, only to bfloat16 and integers. Leave"
-    " stochastic=False, or take one of them."
-)
 
 
 @codec
@@ -41,9 +37,9 @@ def cast(dtype: str):
             x = jnp.where(jnp.isfinite(x), jnp.clip(x, -largest, largest), x)
         if key is None or jnp.finfo(x.dtype).nmant <= jnp.finfo(narrow).nmant:
             return x.astype(narrow)
-        if dtype != "bfloat16":
-            raise ValueError(NO_CHANCE.format("cast", dtype))
-        return stochastic_bfloat16(x.astype(jnp.float32), key)
+        if dtype == "bfloat16":
+            return stochastic_bfloat16(x.astype(jnp.float32), key)
+        return one_of_two(x, narrow, key)
 
     return encode, lambda parts, like: parts.astype(like.dtype)
 
@@ -59,3 +55,22 @@ def stochastic_bfloat16(x: jax.Array, key: jax.Array) -> jax.Array:
     largest = float(jnp.finfo(jnp.bfloat16).max)
     made = jnp.where(jnp.isfinite(x), jnp.clip(made, -largest, largest), x)
     return made.astype(jnp.bfloat16)
+
+
+def one_of_two(x: jax.Array, narrow: jnp.dtype, key: jax.Array) -> jax.Array:
+    """Round to one of the two neighbours in a narrow dtype.
+
+    It is by chance, right on average. What is not finite stays, and no finite number may be beyond
+    the largest.
+    """
+    near = x.astype(narrow)
+    error = x - near.astype(x.dtype)
+    bits = jax.lax.bitcast_convert_type(near, f"uint{8 * narrow.itemsize}")
+    # Patterns of bits grow with magnitudes.
+    is_outward = jnp.abs(x) > jnp.abs(near.astype(x.dtype))
+    other = jax.lax.bitcast_convert_type(
+        jnp.where(is_outward, bits + 1, bits - (error != 0)), narrow
+    )
+    gap = jnp.abs(other.astype(x.dtype) - near.astype(x.dtype))
+    is_other = jax.random.uniform(key, x.shape, x.dtype) * gap < jnp.abs(error)
+    return jnp.where(is_other, other, near)

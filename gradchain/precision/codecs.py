@@ -15,7 +15,7 @@ import numpy as np
 from gradchain.core.errors import check_one_of
 from gradchain.core.ranges import StaticInt, StaticPositiveInt
 from gradchain.precision.blocks import blockwise
-from gradchain.precision.casts import DTYPES, NO_CHANCE, cast
+from gradchain.precision.casts import DTYPES, cast
 from gradchain.precision.codec import Codec, codec
 
 FP8_MAX = 448.0  # of float8_e4m3fn, which has no infinity
@@ -259,14 +259,7 @@ def fp8(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
     """
     dtype = jnp.dtype("float8_e4m3fn")
     to_code, from_code = lambda share: share * FP8_MAX, lambda code: _real(code) / FP8_MAX
-    encode, decode = blockwise(block, axis, to_code, from_code, dtype)
-
-    def without_chance(x, key):
-        if key is not None:
-            raise ValueError(NO_CHANCE.format("fp8", dtype))
-        return encode(x, None)
-
-    return without_chance, decode
+    return blockwise(block, axis, to_code, from_code, dtype)
 
 
 def _real(code: jax.Array) -> jax.Array:

@@ -124,7 +124,8 @@ def on_sphere(
     ]
 
     def along(x, p, radius):
-        if p is None:  # the slot of a leaf without a gradient
+        # A hole has no direction, and what is no moment is refused by the member that it is of.
+        if p is None or x.shape != p.shape or x.dtype != p.dtype:
             return x
         return jnp.where(
             radius == 0,

@@ -19,7 +19,7 @@ class CodecRow:
         make: makes the codec.
         bound: how far shares in [0, 1] of a block's largest may be off; ``None`` for a cast.
         is_signed: whether what is below zero is kept.
-        has_chance: whether it rounds by chance where it is given a key.
+        has_chance: whether it rounds by chance where it is given a key: all that lose something.
     """
 
     name: str
@@ -72,11 +72,14 @@ def float_error(share: np.ndarray) -> np.ndarray:
     return np.maximum(share, 1 / 28_672) / 16
 
 
+DTYPES = {"float64": False, "float32": False} | dict.fromkeys(
+    ("float16", "float8_e4m3fn", "float8_e5m2"), True
+)
 CODECS = [
-    CodecRow("cast", lambda: codecs.cast("bfloat16")),
+    CodecRow("cast-bfloat16", lambda: codecs.cast("bfloat16")),
     *(
-        CodecRow(f"cast-{dtype}", lambda dtype=dtype: codecs.cast(dtype), has_chance=False)
-        for dtype in ("float64", "float32", "float16", "float8_e4m3fn", "float8_e5m2")
+        CodecRow(f"cast-{dtype}", lambda dtype=dtype: codecs.cast(dtype), has_chance=is_lossy)
+        for dtype, is_lossy in DTYPES.items()
     ),
     CodecRow("linear", codecs.linear, equal_steps(8)),
     CodecRow("linear-4", lambda: codecs.linear(4), equal_steps(4)),
@@ -94,7 +97,7 @@ CODECS = [
     CodecRow(
         "dynamic-unsigned", lambda: codecs.dynamic(signed=False), dynamic_error(False), False
     ),
-    CodecRow("fp8", codecs.fp8, float_error, has_chance=False),
+    CodecRow("fp8", codecs.fp8, float_error),
 ]
 
 #: The smallest that a cast does not round further, and how many bits it has.
