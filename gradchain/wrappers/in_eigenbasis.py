@@ -83,7 +83,8 @@ def in_eigenbasis(
         max_precond_dim: the longest side that has a basis.
         sides: which sides have one: ``"both"``, ``"rows"``, ``"columns"``, or ``"shorter"``.
         skip_first: whether the first update is zero and ``inner`` does not see the gradient, of
-            which the first bases are made. Else the first step is in the usual basis.
+            which the first bases are made: its clock, and so its schedules, are one step behind.
+            Else the first step is in the usual basis.
         estimate: how the factors are made: ``"gram"``, as in the formula, or ``"kl"``, which
             minimises a Kullback-Leibler divergence: :math:`G R^{-1} G^* / n` and :math:`G^* L^{-1}
             G / m`, with eigenvalues that are averaged in each step and start at 0.1.

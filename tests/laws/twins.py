@@ -6,10 +6,12 @@ A twin of a transformation works on a flat dict from names to arrays and keeps i
     twin.init(params)
     updates = twin.update(gradients, params)
 
-Its numbers are attributes under the names of the factory's arguments. A twin of a schedule is a
-function of the step.
+Its numbers are attributes under the names of the factory's arguments. Where twins stand in
+each other, the one inside is called ``inner``, and ``owners`` says whose a number is. A twin of
+a schedule is a function of the step.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +40,13 @@ def norm(tree: Tree) -> float:
 class Twin:
     """Without a state and without an effect."""
 
+    def owners(self, name: str) -> list[Any]:
+        """Those that have a number: this twin, or else the one inside."""
+        if hasattr(self, name) and not inspect.ismethod(getattr(self, name)):
+            return [self]
+        inner = getattr(self, "inner", None)
+        return [] if inner is None else inner.owners(name)
+
     def init(self, params: Tree) -> None:
         pass
 
@@ -59,22 +68,16 @@ class Scale(Twin):
 class Groups(Twin):
     """To each leaf the twin of its label, which sees no others
 
-    The rate and its decay are numbers of all twins, other numbers those of the first.
+    The shared numbers are those of all twins, others those of the first that has them.
     """
 
     twins: dict[str, Twin]
     label: Callable[[str, np.ndarray], str]
+    shared: tuple[str, ...] = ("learning_rate", "weight_decay")
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("twins", "label"):
-            self.__dict__[name] = value
-            return
-        twins = list(self.twins.values())
-        is_shared = name in ("learning_rate", "weight_decay")
-        owners = [twin for twin in (twins if is_shared else twins[:1]) if hasattr(twin, name)]
-        assert owners or hasattr(twins[0], "direction"), name
-        for twin in owners or twins[:1]:
-            setattr(twin, name, value)
+    def owners(self, name: str) -> list[Any]:
+        found = [owners for twin in self.twins.values() if (owners := twin.owners(name))]
+        return [x for owners in (found if name in self.shared else found[:1]) for x in owners]
 
     def _members(self, tree: Tree, params: Tree) -> dict[str, Tree]:
         return {
@@ -99,6 +102,9 @@ class Chain(Twin):
     def __init__(self, *twins: Twin):
         self.twins = twins
 
+    def owners(self, name: str) -> list[Any]:
+        return next((owners for twin in self.twins if (owners := twin.owners(name))), [])
+
     def init(self, params: Tree) -> None:
         for twin in self.twins:
             twin.init(params)
@@ -114,63 +120,43 @@ class Scheduled(Twin):
 
     def __init__(self, twin: Twin, **schedules: Callable[[int], float]):
         if isinstance(twin, Scheduled):
-            twin, schedules = twin.twin, twin.schedules | schedules
-        self.twin, self.schedules, self.t = twin, schedules, 0
+            twin, schedules = twin.inner, twin.schedules | schedules
+        self.inner, self.schedules, self.t = twin, schedules, 0
 
     def _set(self) -> None:
         for name, function in self.schedules.items():
-            setattr(self.twin, name, function(self.t))
+            owners = self.inner.owners(name)
+            assert owners, f"{type(self.inner).__name__} has no number {name}"
+            for owner in owners:
+                setattr(owner, name, function(self.t))
 
     def init(self, params: Tree) -> None:
         self._set()
-        self.twin.init(params)
+        self.inner.init(params)
 
     def update(self, g: Tree, p: Tree, **extra: Any) -> Tree:
         self._set()
         self.t += 1
-        return self.twin.update(g, p, **extra)
+        return self.inner.update(g, p, **extra)
 
 
+@dataclass
 class Descent(Twin):
-    """u = -eta (d + lambda p), with the decay on the chosen leaves; other numbers are the
-    direction's
-    """
+    """u = -eta (d + lambda p), with the decay on the chosen leaves"""
 
-    direction: Twin
-    learning_rate: float
-    weight_decay: float
-    chosen: Callable[[str, np.ndarray], bool]
-
-    def __init__(
-        self,
-        direction: Twin,
-        learning_rate: float = 0.1,
-        weight_decay: float = 0.0,
-        chosen: Callable[[str, np.ndarray], bool] = lambda name, x: True,
-    ):
-        own = {
-            "direction": direction,
-            "learning_rate": learning_rate,
-            "weight_decay": weight_decay,
-            "chosen": chosen,
-        }
-        self.__dict__.update(own)
-
-    def __setattr__(self, name: str, value: float) -> None:
-        if name in self.__dict__:
-            self.__dict__[name] = value
-        else:
-            assert hasattr(self.direction, name), name
-            setattr(self.direction, name, value)
+    inner: Twin
+    learning_rate: float = 0.1
+    weight_decay: float = 0.0
+    chosen: Callable[[str, np.ndarray], bool] = lambda name, x: True
 
     def init(self, params: Tree) -> None:
-        self.direction.init(params)
+        self.inner.init(params)
 
     def decay(self) -> float:
         return self.weight_decay
 
     def update(self, g: Tree, p: Tree, **extra: Any) -> Tree:
-        d = self.direction.update(g, p, **extra)
+        d = self.inner.update(g, p, **extra)
         decay = {k: self.decay() if self.chosen(k, p[k]) else 0.0 for k in g}
         return {k: -self.learning_rate * (d[k] + decay[k] * p[k]) for k in g}
 
@@ -208,17 +194,14 @@ def ratio(a: float, b: float) -> float:
     return a / b if b else 0.0
 
 
+@dataclass
 class Negated(Twin):
-    """-u; its numbers are those of the twin that makes u"""
+    """-u"""
 
-    def __init__(self, twin: Twin):
-        self.twin = twin
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        object.__setattr__(self if name == "twin" else self.twin, name, value)
+    inner: Twin
 
     def init(self, params: Tree) -> None:
-        self.twin.init(params)
+        self.inner.init(params)
 
     def update(self, g: Tree, p: Tree, **extra: Any) -> Tree:
-        return times(-1, self.twin.update(g, p, **extra))
+        return times(-1, self.inner.update(g, p, **extra))

@@ -123,13 +123,11 @@ class Moments(Twin):
 class AdamC(Descent):
     """Defazio 2025: AdamW whose decay is times eta_t / eta_max"""
 
-    max_learning_rate: float
-
     def __init__(
-        self, direction: Twin, learning_rate: float, max_learning_rate: float, weight_decay: float
+        self, inner: Twin, learning_rate: float, max_learning_rate: float, weight_decay: float
     ):
-        super().__init__(direction, learning_rate, weight_decay)
-        self.__dict__["max_learning_rate"] = max_learning_rate
+        super().__init__(inner, learning_rate, weight_decay)
+        self.max_learning_rate = max_learning_rate
 
     def decay(self) -> float:
         return self.weight_decay * self.learning_rate / self.max_learning_rate

@@ -20,11 +20,9 @@ class LayerWise(Twin):
     make: Callable[[], Twin]
     twins: dict[str, Twin] = field(default_factory=dict)
 
-    def __setattr__(self, name: str, value: Any) -> None:  # a schedule sets the numbers of all
-        object.__setattr__(self, name, value)
-        if name not in ("make", "twins"):
-            for twin in self.twins.values():
-                setattr(twin, name, value)
+    def owners(self, name: str) -> list[Any]:  # before it has leaves, a twin of none
+        twins = self.twins.values() or [self.make()]
+        return [owner for twin in twins for owner in twin.owners(name)]
 
     def init(self, params: Tree) -> None:
         self.twins = {k: self.make() for k in params}
@@ -93,7 +91,7 @@ class CoupledDescent(Descent):
     """u = -eta d, with the direction d of another twin, given g + lambda p"""
 
     def update(self, g: Tree, p: Tree, **extra: Any) -> Tree:
-        d = self.direction.update(plus(g, times(self.weight_decay, p)), p, **extra)
+        d = self.inner.update(plus(g, times(self.weight_decay, p)), p, **extra)
         return times(-self.learning_rate, d)
 
 

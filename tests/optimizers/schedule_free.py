@@ -25,12 +25,9 @@ class ScheduleFreeSgd(ScheduleFree):
         inner = Chain(Decay(weight_decay), LearningRate(learning_rate))
         super().__init__(inner, learning_rate, b1, warmup_steps=warmup_steps, **more)
 
-    def __setattr__(self, name, value):
-        if name == "learning_rate" and hasattr(self, "inner"):
-            self.inner.twins[-1].learning_rate = value
-        if name == "weight_decay":
-            self.inner.twins[-2].weight_decay = value
-        super().__setattr__(name, value)
+    def owners(self, name):
+        is_shared = name == "learning_rate"
+        return super().owners(name) + (self.inner.owners(name) if is_shared else [])
 
 
 class ScheduleFreeAdamW(ScheduleFreeSgd):
@@ -41,10 +38,13 @@ class ScheduleFreeAdamW(ScheduleFreeSgd):
         rms = Rms(b2, eps, eps_in_sqrt=False, bias_correction=True)
         self.inner = Chain(rms, *self.inner.twins)
 
-    def __setattr__(self, name, value):
-        if name in ("b2", "eps"):
-            setattr(self.inner.twins[0], {"b2": "decay"}.get(name, name), value)
-        super().__setattr__(name, value)
+    @property
+    def b2(self):
+        return self.inner.twins[0].decay
+
+    @b2.setter
+    def b2(self, value):
+        self.inner.twins[0].decay = value
 
 
 ROWS = [

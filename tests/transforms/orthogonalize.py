@@ -17,9 +17,10 @@ class Orthogonalize(Twin):
 
     rows: tuple = KELLER
     adjust: str | None = None
+    eps: float = 0.0
 
     def update(self, g: Tree, p: Tree) -> Tree:
-        one = lambda x: adjusted(self.adjust, x) * newton_schulz(x, self.rows)
+        one = lambda x: adjusted(self.adjust, x) * newton_schulz(x, self.rows, self.eps)
         return on_matrices(one, g)
 
 
@@ -51,12 +52,13 @@ class Equilibrate(Twin):
 
     steps: int = 1
     sides: tuple = (-1, -2)
+    eps: float = 1e-12
 
     def update(self, g: Tree, p: Tree) -> Tree:
         def one(x: np.ndarray) -> np.ndarray:
             for axis in self.sides * self.steps:
                 length = np.linalg.norm(x, axis=axis, keepdims=True)
-                x = x * x.shape[axis] ** 0.5 / (length + 1e-12)
+                x = x * x.shape[axis] ** 0.5 / (length + self.eps)
             return x
 
         return on_matrices(one, g)

@@ -23,16 +23,16 @@ def pulled(p: np.ndarray, step: np.ndarray, radius: float) -> np.ndarray:
 class Hyperball(Twin):
     """Wen et al.: p <- R q / |q| with q = p - eta R u / |u|; a point at zero is free"""
 
-    twin: Twin
+    inner: Twin
     learning_rate: float = 0.02
     radii: dict[str, float] = field(default_factory=dict)
 
     def init(self, params: Tree) -> None:
         self.radii = {k: size(x) for k, x in params.items()}
-        self.twin.init(params)
+        self.inner.init(params)
 
     def update(self, g: Tree, p: Tree) -> Tree:
-        made = self.twin.update(g, p)
+        made = self.inner.update(g, p)
         return {k: self.one(made[k], p[k], self.radii[k]) for k in g}
 
     def one(self, u: np.ndarray, p: np.ndarray, radius: float) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Twins from the papers, and rows, of ``gradchain.wrappers.in_eigenbasis``."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,8 @@ def eigenvectors(x: np.ndarray) -> np.ndarray:
 class InEigenbasis(Twin):
     """Vyas et al., SOAP: u = Ql inner(Ql* g Qr) Qr*, with the eigenvectors of L and R from before
 
-    L = b L + (1 - b) g g*, R = b R + (1 - b) g* g; one power iteration each ``steps`` steps
+    L = b L + (1 - b) g g*, R = b R + (1 - b) g* g; one power iteration each ``steps`` steps. The
+    inner twin does not see the first gradient: its schedules are one step behind.
     """
 
     inner: Twin
@@ -33,6 +36,11 @@ class InEigenbasis(Twin):
     t: int = 0
     factors: dict = field(default_factory=dict)
     bases: dict = field(default_factory=dict)
+    coming: SimpleNamespace = field(default_factory=SimpleNamespace)
+
+    def owners(self, name: str) -> list[Any]:
+        found = super().owners(name)
+        return found if found == [self] or not found else [self.coming]
 
     def init(self, params: Tree) -> None:
         self.inner.init(params)
@@ -64,6 +72,9 @@ class InEigenbasis(Twin):
         elif self.t % self.steps == 0:
             self.renew()
         self.t += 1
+        for name, value in vars(self.coming).items():
+            for owner in self.inner.owners(name):
+                setattr(owner, name, value)
         return u
 
     def renew(self) -> None:

@@ -28,9 +28,6 @@ class Resting(Twin):
     def init(self, params: Tree) -> None:
         self.inner.init(params)
 
-    def __setattr__(self, name, value):
-        object.__setattr__(self if name == "inner" else self.inner, name, value)
-
     def update(self, g: Tree, p: Tree) -> Tree:
         before = {name: dict(x) for name, x in vars(self.inner).items() if isinstance(x, dict)}
         updates = self.inner.update(g, p)

@@ -16,7 +16,7 @@ class Radial(Twin):
     channels last
     """
 
-    twin: Twin
+    inner: Twin
     delta: float = 0.1
     weight_decay: float = 0.0
     wd_ratio: float = 0.1
@@ -24,10 +24,10 @@ class Radial(Twin):
     learning_rate: float = -1.0
 
     def init(self, params: Tree) -> None:
-        self.twin.init(params)
+        self.inner.init(params)
 
     def update(self, g: Tree, p: Tree) -> Tree:
-        made = self.twin.update(g, p)
+        made = self.inner.update(g, p)
         return {k: -self.learning_rate * self.one(g[k], p[k], made[k]) for k in g}
 
     def one(self, g: np.ndarray, p: np.ndarray, u: np.ndarray) -> np.ndarray:

@@ -15,17 +15,20 @@ from tests.wrappers.in_eigenbasis import LOOSE, REASONS, eigenvectors, often
 @dataclass
 class KLShampoo(Twin):
     """Lin et al.: L = b2 L + (1 - b2) g R^-1 g* / n, R = b2 R + (1 - b2) g* L^-1 g / m, u = L^-1/2
-    M R^-1/2; one QR iteration each ``steps`` steps, eigenvalues each step
+    M R^-1/2; one QR iteration each ``steps`` steps, eigenvalues each step. Its averages do not see
+    the first gradient: their schedules are one step behind.
     """
 
     b1: float = 0.9
     b2: float = 0.98
+    eps: float = 1e-8
     steps: int = 2
     is_soap: bool = False
     t: int = 0
     m: Tree = field(default_factory=dict)
     v: Tree = field(default_factory=dict)
     known: dict = field(default_factory=dict)
+    inside: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def init(self, params: Tree) -> None:
         self.m, self.v = zeros(params), filled(params, 0.0)
@@ -38,10 +41,15 @@ class KLShampoo(Twin):
             elif self.t == 0:
                 u[k] = np.zeros_like(x)
             else:
-                self.m[k] = self.b1 * self.m[k] + (1 - self.b1) * x
-                u[k] = self.m[k]
+                u[k] = self.averaged(k, x)
         self.t += 1
+        self.inside = self.b1, self.b2, self.eps
         return u
+
+    def averaged(self, k: str, g: np.ndarray) -> np.ndarray:
+        b1, *_ = self.inside
+        self.m[k] = b1 * self.m[k] + (1 - b1) * g
+        return self.m[k]
 
     def first(self, k: str, g: np.ndarray) -> np.ndarray:
         m, n = g.shape[-2:]
@@ -57,13 +65,13 @@ class KLShampoo(Twin):
         m, n = g.shape[-2:]
         low = transposed(ql) @ g @ qr
         over = 1 / np.sqrt(a[..., :, None] * b[..., None, :])
-        self.m[k] = self.b1 * self.m[k] + (1 - self.b1) * g
-        inside = transposed(ql) @ self.m[k] @ qr * over
+        inside = transposed(ql) @ self.averaged(k, g) @ qr * over
         if self.is_soap:
-            self.v[k] = self.b2 * self.v[k] + (1 - self.b2) * square(low)
-            v_hat = self.v[k] / (1 - self.b2**self.t)
-            m_hat = self.m[k] / (1 - self.b1**self.t)
-            inside = transposed(ql) @ m_hat @ qr / (np.sqrt(v_hat) + 1e-8)
+            b1, b2, eps = self.inside
+            self.v[k] = b2 * self.v[k] + (1 - b2) * square(low)
+            v_hat = self.v[k] / (1 - b2**self.t)
+            m_hat = self.m[k] / (1 - b1**self.t)
+            inside = transposed(ql) @ m_hat @ qr / (np.sqrt(v_hat) + eps)
         inverse = lambda q, values: (q / values[..., None, :]) @ transposed(q)
         new_left = g @ inverse(qr, b) @ transposed(g) / n
         new_right = transposed(g) @ inverse(ql, a) @ g / m

@@ -6,10 +6,11 @@ import numpy as np
 
 import gradchain as gc
 from tests.laws.row import Row
-from tests.laws.twins import Descent, Groups, Tree, Twin, square, zeros
+from tests.laws.twins import Chain, Descent, Groups, Tree, Twin, square, zeros
 from tests.optimizers.adam import Adam
 from tests.optimizers.matrix.twins import adjusted, is_matrix, newton_schulz
 from tests.transforms.orthogonalize import GROWS
+from tests.transforms.scaling import LearningRate
 
 
 @dataclass
@@ -63,7 +64,8 @@ class NAMOD(NAMO):
 
 def beside_adamw(direction: Twin) -> Groups:
     """A direction with its own decay, and AdamW for the rest."""
-    twins = {"matrices": Descent(direction, 0.1), "rest": Descent(Adam(), 0.1, 0.01)}
+    matrices = Chain(direction, LearningRate(0.1))
+    twins = {"matrices": matrices, "rest": Descent(Adam(), 0.1, 0.01)}
     return Groups(twins, lambda k, x: "matrices" if is_matrix(x) else "rest")
 
 

@@ -55,7 +55,7 @@ class Scion(Twin):
 class Rest(Scion):
     """The same with signs, or root mean squares, of all leaves"""
 
-    radius: float = 4.0
+    rest_radius: float = 4.0
     rms: bool = False
 
     def update(self, g: Tree, p: Tree) -> Tree:
@@ -65,7 +65,7 @@ class Rest(Scion):
         else:
             size = lambda x: np.where(np.abs(x) > 0, np.abs(x), 1)
             done = {k: x / size(x) for k, x in self.m.items()}
-        return {k: self.radius * x for k, x in done.items()}
+        return {k: self.rest_radius * x for k, x in done.items()}
 
 
 def whole(decay: float, rms: bool = False) -> Groups:
@@ -74,7 +74,8 @@ def whole(decay: float, rms: bool = False) -> Groups:
         "matrices": Descent(Scion(), 0.01, decay),
         "rest": Descent(Rest(rms=rms), 0.01, decay),
     }
-    return Groups(twins, lambda k, x: "matrices" if is_matrix(x) else "rest")
+    label = lambda k, x: "matrices" if is_matrix(x) else "rest"
+    return Groups(twins, label, shared=("learning_rate", "b1"))
 
 
 ROWS = [

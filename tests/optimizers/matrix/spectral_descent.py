@@ -38,7 +38,8 @@ def beside_sgd(direction: Twin, learning_rate: float, weight_decay: float) -> Gr
         "matrices": Descent(direction, learning_rate, weight_decay),
         "rest": Descent(Twin(), learning_rate),
     }
-    return Groups(twins, lambda k, x: "matrices" if is_matrix(x) else "rest")
+    label = lambda k, x: "matrices" if is_matrix(x) else "rest"
+    return Groups(twins, label, shared=("learning_rate",))
 
 
 ROWS = [

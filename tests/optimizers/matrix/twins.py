@@ -14,9 +14,9 @@ def transposed(x: np.ndarray) -> np.ndarray:
     return np.conj(np.swapaxes(x, -1, -2))
 
 
-def newton_schulz(x: np.ndarray, rows: tuple = KELLER) -> np.ndarray:
+def newton_schulz(x: np.ndarray, rows: tuple = KELLER, eps: float = 0.0) -> np.ndarray:
     """X <- a X + (b A + c A A) X with A = X X*, from X of unit Frobenius norm."""
-    length = np.linalg.norm(x, axis=(-2, -1), keepdims=True)
+    length = np.linalg.norm(x, axis=(-2, -1), keepdims=True) + eps
     x = x / np.where(length > 0, length, 1)
     if x.shape[-2] > x.shape[-1]:
         return transposed(_iterate(transposed(x), rows))
