@@ -64,13 +64,13 @@ def one_of_two(x: jax.Array, narrow: jnp.dtype, key: jax.Array) -> jax.Array:
     the largest.
     """
     near = x.astype(narrow)
-    error = x - near.astype(x.dtype)
+    wide = near.astype(x.dtype)
+    error = x - wide
     bits = jax.lax.bitcast_convert_type(near, f"uint{8 * narrow.itemsize}")
     # Patterns of bits grow with magnitudes.
-    is_outward = jnp.abs(x) > jnp.abs(near.astype(x.dtype))
-    other = jax.lax.bitcast_convert_type(
-        jnp.where(is_outward, bits + 1, bits - (error != 0)), narrow
-    )
-    gap = jnp.abs(other.astype(x.dtype) - near.astype(x.dtype))
+    by_one = (error != 0).astype(bits.dtype)
+    beside = jnp.where(jnp.abs(x) > jnp.abs(wide), bits + by_one, bits - by_one)
+    other = jax.lax.bitcast_convert_type(beside, narrow)
+    gap = jnp.abs(other.astype(x.dtype) - wide)
     is_other = jax.random.uniform(key, x.shape, x.dtype) * gap < jnp.abs(error)
     return jnp.where(is_other, other, near)

@@ -204,23 +204,23 @@ def dynamic(
     sizes = values[zero:]
     # Steps are equal between few corners: straight lines need no search.
     turns = 1 + np.flatnonzero(np.abs(np.diff(np.log(np.diff(sizes)))) > 1e-6)
-    corners = np.array([0, *turns, len(sizes) - 1])
+    corners = [0, *turns.tolist(), len(sizes) - 1]
 
     def to_code(share):
         size = jnp.abs(share)
-        code = lines(size, sizes[corners], corners.astype(float))
+        code = lines(size, sizes[corners].tolist(), corners)
         if not signed:
             return jnp.where(share > 0, code, 0)
         # Below zero the last code but one is not there.
-        end, gap = zero - 1, 1 - sizes[zero - 1]
-        below = jnp.where(code > end, end + (size - sizes[end]) / gap, code)
+        end, last = zero - 1, float(sizes[zero - 1])
+        below = jnp.where(code > end, end + (size - last) / (1 - last), code)
         return zero + jnp.where(share < 0, -below, code)
 
     from_code = lambda code: jnp.asarray(values, jnp.float32)[code.astype(jnp.int32)]
     return blockwise(block, axis, to_code, from_code, jnp.uint8, keeps_least=not signed)
 
 
-def lines(x: jax.Array, xs: np.ndarray, ys: np.ndarray) -> jax.Array:
+def lines(x: jax.Array, xs: list[float], ys: list[int]) -> jax.Array:
     """Straight lines between the points ``(xs, ys)``, from zero on."""
     made = jnp.zeros_like(x)
     for x0, x1, y0, y1 in zip(xs, xs[1:], ys, ys[1:], strict=False):
