@@ -266,7 +266,8 @@ def identity_like(x: jax.Array) -> jax.Array:
 def exact_polar(x: jax.Array, method: str = "svd") -> jax.Array:
     """The polar factor by a decomposition.
 
-    Singular values below the rounding error of the largest are taken for 0, and stay 0.
+    With ``"svd"`` singular values below the rounding error of the largest are taken for 0, and stay
+    0; with ``"qdwh"`` they may grow to 1.
 
     Args:
         x: a batch of wide matrices.

@@ -113,7 +113,8 @@ def orthogonalize(
     =================  =====  ==============
 
     Smaller ones grow as far as they get, and none above 1.31. ``"svd"`` and ``"qdwh"`` are exact,
-    and slow.
+    and slow. A direction that is nothing but rounding stays 0 in the first, and may come out at
+    full size in the second.
 
     Matrices are the leaves of ``weight_matrices(embeddings=False)``; how a leaf of more dimensions
     is seen as matrices says ``gc.matrixwise``. Other leaves pass as they are.
