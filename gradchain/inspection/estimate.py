@@ -61,8 +61,9 @@ class Estimate:
 def estimate(tx: GradientTransformation | Pair, params: Params, **extra: Any) -> Estimate:
     """Estimate the memory that one step of an optimizer takes.
 
-    ``tx.step`` is compiled for the present backend from shapes, with gradients, state and
-    parameters donated, and the compiler is asked what it would take. Nothing of that size is made.
+    ``tx.step`` is compiled for the present backend from shapes, with state and parameters donated,
+    once with the gradients too and once without, and the compiler is asked what it would take. The
+    smaller counts. Nothing of that size is made.
     Activations, and the backward pass that makes the gradients, are not in it: they depend on the
     model and the batch.
 
@@ -104,7 +105,16 @@ def estimate(tx: GradientTransformation | Pair, params: Params, **extra: Any) ->
 
 
 def _transient_bytes(tx: GradientTransformation, shapes: Tree, extra: dict[str, Any]) -> int:
-    """The memory of a compiled step beside its arguments."""
+    """The memory of a compiled step beside its arguments.
+
+    Gradients are donated where that takes less.
+    """
+    return min(_beside_arguments(tx, shapes, extra, donated) for donated in ((0, 1, 2), (1, 2)))
+
+
+def _beside_arguments(
+    tx: GradientTransformation, shapes: Tree, extra: dict[str, Any], donated: tuple[int, ...]
+) -> int:
     functions = {k: v for k, v in extra.items() if callable(v)}
     arrays = {k: v for k, v in extra.items() if k not in functions}
 
@@ -114,7 +124,7 @@ def _transient_bytes(tx: GradientTransformation, shapes: Tree, extra: dict[str, 
     state = jax.eval_shape(tx.init, shapes)
     with warnings.catch_warnings():  # two of the donated three are made anew, so one is left over
         warnings.filterwarnings("ignore", "Some donated buffers were not usable")
-        lowered = jax.jit(step, donate_argnums=(0, 1, 2)).lower(
+        lowered = jax.jit(step, donate_argnums=donated).lower(
             shapes,
             state,
             shapes,

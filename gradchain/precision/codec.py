@@ -14,6 +14,8 @@ from gradchain.core.factory import decorator
 _BLOCKS = "blocks"
 #: That of codecs that keep complex numbers.
 _COMPLEX = "complex"
+#: That of codecs that make what is small beside the largest zero.
+_DROPS_SMALL = "drops small"
 
 
 class Codec(Call):
@@ -37,13 +39,24 @@ class Codec(Call):
     def pair(self) -> tuple[Callable[..., Any], Callable[..., jax.Array]]:
         """The functions that encode and decode."""
         if "pair" not in self._cache:
-            self._cache["pair"] = self.factory.call(self.arguments)
+            made = self.factory.call(self.arguments)
+            if not (isinstance(made, tuple) and len(made) == 2 and all(map(callable, made))):
+                raise TypeError(
+                    f"{self.factory.name}: a codec is a pair of functions, (encode, decode), not"
+                    f" {made!r}."
+                )
+            self._cache["pair"] = made
         return self._cache["pair"]
 
     @property
     def has_blocks(self) -> bool:
         """Whether it shares scales, and leaves small arrays alone."""
         return _BLOCKS in self.factory.roles
+
+    @property
+    def drops_small(self) -> bool:
+        """Whether what is small beside the largest of a block becomes zero."""
+        return _DROPS_SMALL in self.factory.roles
 
     @property
     def takes_complex(self) -> bool:
@@ -57,7 +70,7 @@ def codec(function: Callable[..., tuple]) -> Callable[..., Codec]: ...
 
 @overload
 def codec(
-    *, blocks: bool = False, takes_complex: bool = False
+    *, blocks: bool = False, takes_complex: bool = False, drops_small: bool = False
 ) -> Callable[[Callable[..., tuple]], Callable[..., Codec]]: ...
 
 
@@ -66,6 +79,7 @@ def codec(
     *,
     blocks: bool = False,
     takes_complex: bool = False,
+    drops_small: bool = False,
 ) -> Any:
     """Make a factory of codecs from a function.
 
@@ -76,6 +90,8 @@ def codec(
         function: the function; without it, ``codec(blocks=True)`` is the decorator.
         blocks: whether many elements share a scale. Then slots of few elements are left alone.
         takes_complex: whether it keeps complex numbers. If not, complex slots are refused.
+        drops_small: whether what is small beside the largest of a block becomes zero. ``check``
+            warns of it for what is divided by.
 
     Example:
         >>> import gradchain as gc
@@ -88,6 +104,6 @@ def codec(
         >>> print(tx.init(jnp.ones(2))["storage"]["inner"]["add_momentum"]["momentum"].dtype)
         int32
     """
-    roles = {_BLOCKS: blocks, _COMPLEX: takes_complex}
+    roles = {_BLOCKS: blocks, _COMPLEX: takes_complex, _DROPS_SMALL: drops_small}
     make = decorator(Codec, roles=frozenset(role for role, has in roles.items() if has))
     return make if function is None else make(function)

@@ -27,7 +27,7 @@ def _integer(bits: int, is_signed: bool = True) -> jnp.dtype:
     return jnp.dtype(f"int{width}" if is_signed else f"uint{width}")
 
 
-@codec(blocks=True)
+@codec(blocks=True, drops_small=True)
 def linear(
     bits: StaticPositiveInt = 8,
     block: StaticPositiveInt | None = 256,
@@ -64,7 +64,7 @@ def linear(
     return blockwise(block, axis, lambda share: share * top, from_code, dtype, bits)
 
 
-@codec(blocks=True)
+@codec(blocks=True, drops_small=True)
 def companded(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
     r"""Keep first moments in 8 bits, small ones finer.
 

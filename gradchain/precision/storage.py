@@ -87,10 +87,10 @@ def storage(
 
     Example:
         >>> import gradchain as gc
-        >>> tx = storage(gc.adamw(1e-3), mu="bfloat16", nu="int8_log")
+        >>> tx = storage(gc.adamw(1e-3), mu="bfloat16", nu="uint8_log")
         >>> kept = tx.init(jnp.zeros((64, 64)))["storage"]["inner"]["scale_by_adam"]
         >>> print(kept["mu"].dtype, kept["nu"]["codes"].dtype, kept["nu"]["scales"].shape)
-        bfloat16 int8 (64, 1)
+        bfloat16 uint8 (64, 1)
     """
     own = {name: None if x is None else codec_of(x) for name, x in by_slot.items()}
     rest = None if default is None else codec_of(default)
@@ -207,6 +207,7 @@ class Storage(Body):
         if codec is None and space is None:
             return None
         leaf = place.leaf
+        _parts_of(codec or AsItIs(), leaf.shape, jnp.dtype(leaf.dtype))  # refused in time
         return Stored(codec or AsItIs(), leaf.shape, leaf.dtype, None, space=space)
 
     def places(self, state: State) -> Iterator[Place | None]:
@@ -220,11 +221,8 @@ class Storage(Body):
             if not depth or not jnp.issubdtype(x.dtype, jnp.inexact):
                 yield None
             elif slot is None:  # of a pair of functions, which declares none
-                yield (
-                    Place(names, names[depth] if depth < len(names) else "", x)
-                    if x.ndim
-                    else None
-                )
+                named = (name for name in names[depth:] if not name.isdigit())  # in tuples
+                yield Place(names, next(named, ""), x) if x.ndim else None
             else:
                 yield None if slot.relation == "scalar" else Place(names, names[depth - 1], x)
 
@@ -277,6 +275,8 @@ def _filled(path: Path, way: Stored, parts: Any) -> Stored:
     expected = _parts_of(way.codec, way.shape, jnp.dtype(way.dtype))
     found = jax.tree.map(_type, parts)
     if found == expected:
+        if way.space is not None:  # a serializer may have brought it to the device
+            parts = jax.device_put(parts, way.space)
         return dataclasses.replace(way, parts=parts)
     shapes = lambda tree: jax.tree.map(lambda x: x.shape, tree)
     kind = TypeError if shapes(found) == shapes(expected) else ValueError
@@ -290,7 +290,14 @@ def _filled(path: Path, way: Stored, parts: Any) -> Stored:
 @functools.lru_cache(1000)
 def _parts_of(codec: Any, shape: Shape, dtype: Any) -> Any:
     """The shapes and dtypes of what a codec keeps."""
-    parts = jax.eval_shape(codec.encode, jax.ShapeDtypeStruct(shape, dtype))
+    like = jax.ShapeDtypeStruct(shape, dtype)
+    parts = jax.eval_shape(codec.encode, like)
+    back = jax.eval_shape(codec.decode, parts, like)
+    if back.shape != shape:
+        raise ValueError(
+            f"storage: {codec!r} makes {shape_dtype(back)} of what it keeps of"
+            f" {shape_dtype(like)}: decode(parts, like) must return the shape like.shape."
+        )
     return jax.tree.map(_type, parts)
 
 

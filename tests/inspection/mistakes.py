@@ -249,6 +249,13 @@ FIRES = [
     ("warning", "zero_eps", "scale_by_adam", gc.adam(0.1, eps=0.0), {}),
     (
         "mistake",
+        "small_divisors_become_zero",
+        "storage",
+        gc.storage(gc.adam(0.1), "int8"),
+        {},
+    ),
+    (
+        "mistake",
         "selects_nothing",
         "groups/matrices/orthogonalize",
         gc.muon(0.1, fold={"*/qkv": "d (3 n) -> 3 d n"}),

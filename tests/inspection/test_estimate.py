@@ -1,5 +1,7 @@
 """What ``estimate`` says is what a step takes, and nothing of that size is made."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -36,16 +38,19 @@ def test_bytes_are_those_of_real_buffers(tx):
     assert found.parameter_bytes == size(PARAMS)
     assert found.gradient_bytes == size(grads)
     assert found.state_bytes == size(state)
-    donated = jax.jit(tx.step, donate_argnums=(0, 1, 2), keep_unused=True)
-    with pytest.warns(UserWarning, match="donated buffers were not usable"):
-        program = donated.lower(grads, state, PARAMS).compile()
-    taken = program.memory_analysis()
-    assert found.peak_bytes == (
-        taken.argument_size_in_bytes
-        + taken.output_size_in_bytes
-        - taken.alias_size_in_bytes
-        + taken.temp_size_in_bytes
-    )
+    peaks = []
+    for donated in ((0, 1, 2), (1, 2)):  # gradients where that takes less
+        step = jax.jit(tx.step, donate_argnums=donated, keep_unused=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Some donated buffers were not usable")
+            taken = step.lower(grads, state, PARAMS).compile().memory_analysis()
+        peaks.append(
+            taken.argument_size_in_bytes
+            + taken.output_size_in_bytes
+            - taken.alias_size_in_bytes
+            + taken.temp_size_in_bytes
+        )
+    assert found.peak_bytes == min(peaks)
 
 
 def test_a_step_of_adamw_needs_little_beside_its_arguments():

@@ -72,3 +72,9 @@ def test_transients_are_of_one_leaf_and_not_of_the_tree(policy, leaves):
     state = jax.eval_shape(tx.init, shapes)
     step = jax.jit(tx.step, donate_argnums=(1, 2)).lower(shapes, state, shapes).compile()
     assert step.memory_analysis().temp_size_in_bytes <= leaves * 256 * 512 * 4
+
+
+def test_an_estimate_of_slots_in_host_memory():
+    shapes = {"w": jax.ShapeDtypeStruct((64, 128), jnp.float32)}
+    tx = gc.storage(gc.adamw(1e-3), nu="uint8_log", memory={"nu": "pinned_host"})
+    assert gc.inspection.estimate(tx, shapes).transient_bytes >= 0

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import gradchain as gc
@@ -236,3 +237,30 @@ def test_names_in_a_config_and_in_a_printed_policy():
     tx = gc.storage(bare(), mu=gc.precision.linear(4), **{"*/nu/*": "uint8_log"})
     assert gc.from_config(gc.to_config(tx)) == tx
     assert "**{'*/nu/*': 'uint8_log'}" in repr(tx)
+
+
+def test_a_codec_that_returns_no_pair_says_so():
+    @gc.precision.codec
+    def alone():
+        return lambda x, key: x
+
+    with pytest.raises(TypeError, match=r"alone: a codec is a pair of functions"):
+        gc.storage(gc.sgd(0.1, 0.9), alone()).init(jnp.ones(2))
+
+
+def test_a_codec_that_makes_another_shape_says_so():
+    @gc.precision.codec
+    def flat():
+        return lambda x, key: x.ravel(), lambda parts, like: parts
+
+    with pytest.raises(ValueError, match=r"flat\(\) makes .*must return the shape"):
+        gc.storage(gc.sgd(0.1, 0.9), flat()).init(jnp.ones((2, 3)))
+
+
+def test_slots_of_a_pair_have_their_names():
+    tx = gc.storage(optax.adam(0.1), mu="bfloat16")
+    kept = tx.init(jnp.ones(3))
+    assert sorted(str(x.dtype) for x in jax.tree.leaves(kept) if x.ndim) == [
+        "bfloat16",
+        "float32",
+    ]
