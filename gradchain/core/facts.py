@@ -132,7 +132,7 @@ def slots_in(
 
 
 def slots_like_parameters(facts: Facts) -> Iterator[tuple[tuple[str, ...], Slot]]:
-    """The slots of which each parameter has one, of its shape."""
+    """The slots that are like each parameter."""
     for path, slot in slots_in(facts):
         if slot is not None and slot.relation == "like_param" and slot.exists is None:
             yield path, slot

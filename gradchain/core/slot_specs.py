@@ -18,7 +18,7 @@ Sizes: TypeAlias = Mapping[str, int]
 def spec_of_slot(
     slot: Slot | None, own: Shape, param: Shape, spec: PartitionSpec, sizes: Sizes
 ) -> PartitionSpec:
-    """How a slot is split whose parameter is split by ``spec``.
+    """How a slot is split, as its parameter is.
 
     What stands for a dimension of the parameter is split as that is, but where the devices do not
     divide it.
@@ -36,9 +36,9 @@ def spec_of_slot(
 
 
 def dims_of_slot(slot: Slot | None, own: Shape, param: Shape) -> list[int | None]:
-    """The dimensions of a parameter that those of a slot stand for.
+    """What the dimensions of a slot stand for.
 
-    ``None``: it stands for none.
+    They are dimensions of its parameter, or ``None``.
     """
     places = list(range(len(param)))
     relation = "like_param" if slot is None else slot.relation
@@ -64,7 +64,7 @@ def dims_of_slot(slot: Slot | None, own: Shape, param: Shape) -> list[int | None
 
 
 def fitting(spec: PartitionSpec, shape: Shape, sizes: Sizes) -> PartitionSpec:
-    """A spec without the axes that do not divide their dimension."""
+    """A spec without axes that divide no dimension."""
     parts: list[str | tuple[str, ...] | None] = []
     used: set[str] = set()
     for size, part in zip(shape, spec, strict=False):

@@ -155,7 +155,7 @@ def _one_turn(
     row: tuple[jax.Array, ...],
     numbers: list[jax.Array],
 ) -> list[jax.Array]:
-    """The result of a row by a loop of one turn."""
+    """The result of a row, by a loop."""
     first = 1 + has_param
 
     def turn(carry):

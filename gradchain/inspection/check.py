@@ -14,7 +14,7 @@ from gradchain.core.ranges import PositiveInt
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Pair, Params
 from gradchain.core.walk import walk
-from gradchain.inspection.mistakes import arguments, numbers, order, storage, timing
+from gradchain.inspection.mistakes import arguments, few_bytes, numbers, order, timing
 from gradchain.inspection.mistakes.case import Case, Finding, Search
 from gradchain.tree.kinds import trainable_part
 from gradchain.tree.mapping import shapes_of
@@ -40,7 +40,7 @@ MISTAKES: tuple[Search, ...] = (
     arguments.unknown_arguments,
     arguments.float16_without_loss_scale,
     arguments.zero_eps,
-    storage.small_divisors_become_zero,
+    few_bytes.small_divisors_become_zero,
     arguments.selects_nothing,
     arguments.empty_group,
     arguments.freezes_everything,

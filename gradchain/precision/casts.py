@@ -58,7 +58,7 @@ def stochastic_bfloat16(x: jax.Array, key: jax.Array) -> jax.Array:
 
 
 def one_of_two(x: jax.Array, narrow: jnp.dtype, key: jax.Array) -> jax.Array:
-    """Round to one of the two neighbours in a narrow dtype.
+    """Round to a neighbour in a narrow dtype.
 
     It is by chance, right on average. What is not finite stays, and no finite number may be beyond
     the largest.

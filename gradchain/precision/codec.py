@@ -55,7 +55,7 @@ class Codec(Call):
 
     @property
     def drops_small(self) -> bool:
-        """Whether what is small beside the largest of a block becomes zero."""
+        """Whether what is small in a block becomes zero."""
         return _DROPS_SMALL in self.factory.roles
 
     @property
