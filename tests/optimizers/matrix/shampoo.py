@@ -67,15 +67,16 @@ class Shampoo(Twin):
 
 #: The roots of eigenvalues near the ridge multiply rounding errors by its root.
 ROUGH = 1000.0
+REASONS = {
+    "has_the_numbers_of_its_twin": "squares of gradients of 1e-18 underflow in float32",
+    "can_be_differentiated": "the roots are constants to derivatives",
+}
 ROWS = [
     Row(
         "scale_by_shampoo",
         lambda: gc.scale_by_shampoo(ridge=1e-3, refresh=often),
         lambda: Shampoo(ridge=1e-3),
-        reasons={
-            "has_the_numbers_of_its_twin": "squares of gradients of 1e-18 underflow in float32",
-            "can_be_differentiated": "the roots are constants to derivatives",
-        },
+        reasons=REASONS,
         tolerance=ROUGH,
         float64=1e-8,
     ),
@@ -88,9 +89,10 @@ ROWS = [
     ),
     Row(
         "shampoo",
-        lambda: gc.shampoo(0.1, weight_decay=0.1, refresh=often),
-        lambda: beside_adamw(Shampoo(), 0.1, 0.1),
+        lambda: gc.shampoo(0.1, ridge=1e-3, weight_decay=0.1, refresh=often),
+        lambda: beside_adamw(Shampoo(ridge=1e-3), 0.1, 0.1),
         needs_params=True,
+        reasons=REASONS,
         tolerance=ROUGH,
         float64=1e-8,
     ),
