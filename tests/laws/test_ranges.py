@@ -211,7 +211,7 @@ def test_a_call_with_a_number_out_of_range_is_refused(row):
 @pytest.mark.rotated(20)
 @pytest.mark.parametrize("row", ROWS_WITH_NUMBERS, ids=lambda row: row.name)
 def test_steps_at_the_ends_of_ranges_are_numbers(row):
-    tx, shapes = row.make(), {"bias": (3,), "kernel": (3, 2)}
+    tx, shapes = row.make(), {"dense": {"bias": (3,), "kernel": (3, 2)}}
     p = samples.params(jnp.float32, shapes)
     # None is zero: with eps=0 zero would be divided by zero, as in torch.
     grads = jax.tree.map(

@@ -12,6 +12,7 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
 from gradchain.core.types import Glob, Pair, Where
 from gradchain.numerics.lengths import bringing, length_along
+from gradchain.numerics.reductions import size_along
 from gradchain.optimizers.matrix.muon import scale_by_muon
 from gradchain.optimizers.matrix.with_fallback import with_fallback
 from gradchain.transforms.momentum import average_updates
@@ -44,7 +45,7 @@ def normalize_last(eps: NonNegative = 1e-8) -> Body:
     def rule(g):
         if not g.ndim:
             return g
-        target = math.sqrt(g.shape[-1])
+        target = math.sqrt(size_along(g, -1))
         return bringing(
             length_along(g, -1).plus(target * eps),
             target,

@@ -49,6 +49,7 @@ ROWS = [
         lambda: beside_sgd(Polar(nuclear=True), 0.1, 0.1),
         needs_params=True,
         tolerance=10.0,
+        reasons={"can_be_differentiated": "the polar factor of zeros has no slopes"},
     ),
     Row(
         "scale_by_polargrad",
