@@ -72,7 +72,12 @@ def facts_of(members: Mapping[str, Member], roles: frozenset[str]) -> Facts:
         freezes=any(body.freezes for body in bodies),
         reduces_examples=any(body.reduces_examples for body in bodies[:1]),
         makes_steps="step" in roles or any(map(steps, below.values())),
-        rounds=any(map(_rounds, [*below.values()][-1:])),
+        rounds=any(
+            map(
+                _rounds,
+                [*below.values()][-1:],
+            )
+        ),
         keeps_state=any(map(keeps_state, stages)),
         members=below,
     )
@@ -128,7 +133,11 @@ def slots_in(
         if member.stores and not in_stores:
             continue
         for key, inner in member.inner.items():
-            yield from slots_in(inner, (*path, key) if key else path, in_stores=in_stores)
+            yield from slots_in(
+                inner,
+                (*path, key) if key else path,
+                in_stores=in_stores,
+            )
 
 
 def slots_like_parameters(facts: Facts) -> Iterator[tuple[tuple[str, ...], Slot]]:

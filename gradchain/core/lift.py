@@ -257,8 +257,7 @@ def through(stages: list[Stage], leaf: Leaf, extra: Extra) -> Leaf:
         s = {k: at_least(v, real) for k, v in old.items()}
         made, new = body.call(stage, dtype, extra, g=g, s=s, p=p)
         g = as_made(stage, "an update", made, g, dtype)
-        fits = {k: as_made(stage, f"slot {k!r}", new[k], v, v.dtype) for k, v in old.items()}
-        slots.append(fits)
+        slots += [{k: as_made(stage, f"slot {k!r}", new[k], v, v.dtype) for k, v in old.items()}]
     return Leaf(g, None, slots)
 
 

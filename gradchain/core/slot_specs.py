@@ -32,11 +32,15 @@ def spec_of_slot(
     """
     parts = [*spec, *(None,) * (len(param) - len(spec))]
     dims = dims_of_slot(slot, own, param)
-    return fitting(PartitionSpec(*[None if d is None else parts[d] for d in dims]), own, sizes)
+    return fitting(
+        PartitionSpec(*[None if d is None else parts[d] for d in dims]),
+        own,
+        sizes,
+    )
 
 
 def dims_of_slot(slot: Slot | None, own: Shape, param: Shape) -> list[int | None]:
-    """What the dimensions of a slot stand for.
+    """The dimensions that those of a slot stand for.
 
     They are dimensions of its parameter, or ``None``.
     """
@@ -58,7 +62,10 @@ def dims_of_slot(slot: Slot | None, own: Shape, param: Shape) -> list[int | None
     if len(own) == len(param) and relation != "gram":
         return [d if own[d] == param[d] else None for d in places]
     # What counts matrices comes first.
-    counts = min(len(own), max(len(param) - 2, 0))
+    counts = min(
+        len(own),
+        max(len(param) - 2, 0),
+    )
     same = next((d for d in range(counts) if own[d] != param[d]), counts)
     return [*places[:same], *(None,) * (len(own) - same)]
 

@@ -156,8 +156,7 @@ class PairBody(Body):
         by_place = [p for p in parameters if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
         self.takes_params = len(by_place) > 2 or any(p.kind is p.VAR_POSITIONAL for p in by_place)
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        known = frozenset().union(*(m.extras for m in members), errors.VOCABULARY)
-        inner = known if members else {"*"}
+        inner = errors.VOCABULARY.union(*(m.extras for m in members)) if members else {"*"}
         by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY or p in by_place[3:]]
         self.extras = frozenset(by_name).union(inner if takes_any else ())
 

@@ -162,9 +162,21 @@ def _one_turn(
         i, *made = carry
         g = row[0] + jnp.minimum(i, 0).astype(row[0].dtype)  # else it is worked on before
         params = made[:1] if adds else row[1:first]
-        return [i + 1, *rule(numbers, g, *params, *made[1:])]
+        return [
+            i + 1,
+            *rule(
+                numbers,
+                g,
+                *params,
+                *made[1:],
+            ),
+        ]
 
     made = jax.eval_shape(rule, numbers, *row)[0]
     start = row[1] if adds else jnp.zeros(made.shape, made.dtype)
     carry = [jnp.zeros((), jnp.int32), start, *row[first:]]
-    return lax.while_loop(lambda carry: carry[0] < turns, turn, carry)
+    return lax.while_loop(
+        lambda carry: carry[0] < turns,
+        turn,
+        carry,
+    )

@@ -34,7 +34,11 @@ def cast(dtype: str):
 
     def encode(x, key):
         if largest < float(jnp.finfo(x.dtype).max):
-            x = jnp.where(jnp.isfinite(x), jnp.clip(x, -largest, largest), x)
+            x = jnp.where(
+                jnp.isfinite(x),
+                jnp.clip(x, -largest, largest),
+                x,
+            )
         if key is None or jnp.finfo(x.dtype).nmant <= jnp.finfo(narrow).nmant:
             return x.astype(narrow)
         if dtype == "bfloat16":
@@ -49,11 +53,19 @@ def stochastic_bfloat16(x: jax.Array, key: jax.Array) -> jax.Array:
     # Beyond the sixteen bits that are cut off, a random number of sixteen bits carries as often as
     # they say.
     bits = jax.lax.bitcast_convert_type(x, jnp.uint32)
-    noise = jax.random.bits(key, x.shape, jnp.uint16).astype(jnp.uint32)
+    noise = jax.random.bits(
+        key,
+        x.shape,
+        jnp.uint16,
+    ).astype(jnp.uint32)
     cut = (bits + noise) & jnp.uint32(0xFFFF0000)
     made = jax.lax.bitcast_convert_type(cut, jnp.float32)
     largest = float(jnp.finfo(jnp.bfloat16).max)
-    made = jnp.where(jnp.isfinite(x), jnp.clip(made, -largest, largest), x)
+    made = jnp.where(
+        jnp.isfinite(x),
+        jnp.clip(made, -largest, largest),
+        x,
+    )
     return made.astype(jnp.bfloat16)
 
 
@@ -69,8 +81,16 @@ def one_of_two(x: jax.Array, narrow: jnp.dtype, key: jax.Array) -> jax.Array:
     bits = jax.lax.bitcast_convert_type(near, f"uint{8 * narrow.itemsize}")
     # Patterns of bits grow with magnitudes.
     by_one = (error != 0).astype(bits.dtype)
-    beside = jnp.where(jnp.abs(x) > jnp.abs(wide), bits + by_one, bits - by_one)
+    beside = jnp.where(
+        jnp.abs(x) > jnp.abs(wide),
+        bits + by_one,
+        bits - by_one,
+    )
     other = jax.lax.bitcast_convert_type(beside, narrow)
     gap = jnp.abs(other.astype(x.dtype) - wide)
-    is_other = jax.random.uniform(key, x.shape, x.dtype) * gap < jnp.abs(error)
+    is_other = jax.random.uniform(
+        key,
+        x.shape,
+        x.dtype,
+    ) * gap < jnp.abs(error)
     return jnp.where(is_other, other, near)

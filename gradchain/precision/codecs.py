@@ -61,7 +61,14 @@ def linear(
     _check_bits("linear", bits)
     top, dtype = 2 ** (bits - 1) - 1, _integer(bits)
     from_code = lambda code: _real(code) / top
-    return blockwise(block, axis, lambda share: share * top, from_code, dtype, bits)
+    return blockwise(
+        block,
+        axis,
+        lambda share: share * top,
+        from_code,
+        dtype,
+        bits,
+    )
 
 
 @codec(blocks=True, drops_small=True)
@@ -118,7 +125,14 @@ def root(block: StaticPositiveInt | None = 256, axis: StaticInt | None = None):
     """
     to_code = lambda share: 255 * jnp.sqrt(jnp.maximum(share, 0))
     from_code = lambda code: jnp.square(_real(code) / 255)
-    return blockwise(block, axis, to_code, from_code, jnp.uint8, keeps_least=True)
+    return blockwise(
+        block,
+        axis,
+        to_code,
+        from_code,
+        jnp.uint8,
+        keeps_least=True,
+    )
 
 
 @codec(blocks=True)
@@ -164,14 +178,22 @@ def log(
     def to_code(share):
         size = jnp.abs(share) if signed else jnp.maximum(share, 0)
         below = -jnp.log2(jnp.where(size > 0, size, 1)) / step
-        code = jnp.where(size > 0, top - jnp.clip(below, 0, top - 1), 0)
+        code = jnp.where(
+            size > 0,
+            top - jnp.clip(below, 0, top - 1),
+            0,
+        )
         return code * jnp.sign(share) if signed else code
 
     def from_code(code):
         is_packed = bits == 4 and not signed and jnp.issubdtype(code.dtype, jnp.integer)
         code = _real(code & 15 if is_packed else code)
         size = jnp.exp2((jnp.abs(code) - top) * step)
-        return jnp.where(code == 0, 0.0, jnp.sign(code) * size)
+        return jnp.where(
+            code == 0,
+            0.0,
+            jnp.sign(code) * size,
+        )
 
     return blockwise(block, axis, to_code, from_code, dtype, bits)
 
@@ -208,23 +230,52 @@ def dynamic(
 
     def to_code(share):
         size = jnp.abs(share)
-        code = lines(size, sizes[corners].tolist(), corners)
+        code = lines(
+            size,
+            sizes[corners].tolist(),
+            corners,
+        )
         if not signed:
             return jnp.where(share > 0, code, 0)
         # Below zero the last code but one is not there.
         end, last = zero - 1, float(sizes[zero - 1])
-        below = jnp.where(code > end, end + (size - last) / (1 - last), code)
-        return zero + jnp.where(share < 0, -below, code)
+        below = jnp.where(
+            code > end,
+            end + (size - last) / (1 - last),
+            code,
+        )
+        return zero + jnp.where(
+            share < 0,
+            -below,
+            code,
+        )
 
     from_code = lambda code: jnp.asarray(values, jnp.float32)[code.astype(jnp.int32)]
-    return blockwise(block, axis, to_code, from_code, jnp.uint8, keeps_least=not signed)
+    return blockwise(
+        block,
+        axis,
+        to_code,
+        from_code,
+        jnp.uint8,
+        keeps_least=not signed,
+    )
 
 
 def lines(x: jax.Array, xs: list[float], ys: list[int]) -> jax.Array:
     """Straight lines between the points ``(xs, ys)``, from zero on."""
     made = jnp.zeros_like(x)
-    for x0, x1, y0, y1 in zip(xs, xs[1:], ys, ys[1:], strict=False):
-        made += jnp.clip((x - x0) / (x1 - x0), 0, 1) * (y1 - y0)
+    for x0, x1, y0, y1 in zip(
+        xs,
+        xs[1:],
+        ys,
+        ys[1:],
+        strict=False,
+    ):
+        made += jnp.clip(
+            (x - x0) / (x1 - x0),
+            0,
+            1,
+        ) * (y1 - y0)
     return made
 
 

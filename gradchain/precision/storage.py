@@ -94,7 +94,14 @@ def storage(
     """
     own = {name: None if x is None else codec_of(x) for name, x in by_slot.items()}
     rest = None if default is None else codec_of(default)
-    return Storage(inner, Choice(own, rest), spaces_of(memory), stochastic, seed, least_size)
+    return Storage(
+        inner,
+        Choice(own, rest),
+        spaces_of(memory),
+        stochastic,
+        seed,
+        least_size,
+    )
 
 
 class Storage(Body):
@@ -144,14 +151,27 @@ class Storage(Body):
         seen = columns.updates if columns.params is None else columns.params
         key = None
         if body.needs_step:
-            key = jax.random.fold_in(jax.random.key(body.seed), stage.count)
-        kept = body.opened(state.get("inner", {}), seen, key)
+            key = jax.random.fold_in(
+                jax.random.key(body.seed),
+                stage.count,
+            )
+        kept = body.opened(
+            state.get("inner", {}),
+            seen,
+            key,
+        )
         if columns.adds and type(inner) is GradientTransformation:
             with trusting_extras():
                 own = taken_by(inner, extra)
                 columns, new = run_stages(inner.members, columns, kept, own)
         else:
-            u, new = run_inside(inner, upcast(columns.updates), kept, columns.params, extra)
+            u, new = run_inside(
+                inner,
+                upcast(columns.updates),
+                kept,
+                columns.params,
+                extra,
+            )
             columns = columns.with_updates(u)
         new = body.closed(kept, new)
         return columns, [{"inner": new} if new else {}]
@@ -165,7 +185,10 @@ class Storage(Body):
         treedef = jax.tree.structure(like)
         ways = self.ways(like)
         if key is not None:
-            with_key = lambda i, way: dataclasses.replace(way, key=jax.random.fold_in(key, i))
+            with_key = lambda i, way: dataclasses.replace(
+                way,
+                key=jax.random.fold_in(key, i),
+            )
             ways = [way and with_key(i, way) for i, way in enumerate(ways)]
         return _opened((), treedef.unflatten(ways), state)
 
@@ -176,7 +199,10 @@ class Storage(Body):
         if known not in form:
             form.clear()
             # Not by ``eval_shape``, out of whose trace numbers that are traced may not come.
-            form[known] = jax.tree.map(_type, inner.init(params))
+            form[known] = jax.tree.map(
+                _type,
+                inner.init(params),
+            )
         return form[known]
 
     def closed(self, kept: State, new: State) -> State:
@@ -199,16 +225,36 @@ class Storage(Body):
         of_slots = [p for p in places if p is not None]
         names = {p.slot for p in of_slots} | set(names_of(self.slots_known))
         for choice in (self.codecs, self.spaces):
-            choice.check(["/".join(p.path) for p in of_slots], names, self.members["inner"])
+            choice.check(
+                ["/".join(p.path) for p in of_slots],
+                names,
+                self.members["inner"],
+            )
         return [None if p is None else self._way(p) for p in places]
 
     def _way(self, place: Place) -> Stored | None:
-        codec, space = self._fitting(place, self.codecs.of(place)), self.spaces.of(place)
+        codec, space = (
+            self._fitting(
+                place,
+                self.codecs.of(place),
+            ),
+            self.spaces.of(place),
+        )
         if codec is None and space is None:
             return None
         leaf = place.leaf
-        _parts_of(codec or AsItIs(), leaf.shape, jnp.dtype(leaf.dtype))  # refused in time
-        return Stored(codec or AsItIs(), leaf.shape, leaf.dtype, None, space=space)
+        _parts_of(
+            codec or AsItIs(),
+            leaf.shape,
+            jnp.dtype(leaf.dtype),
+        )  # refused in time
+        return Stored(
+            codec or AsItIs(),
+            leaf.shape,
+            leaf.dtype,
+            None,
+            space=space,
+        )
 
     def places(self, state: State) -> Iterator[Place | None]:
         """Each leaf that belongs to a slot; ``None`` for others."""
@@ -224,7 +270,15 @@ class Storage(Body):
                 named = (name for name in names[depth:] if not name.isdigit())  # in tuples
                 yield Place(names, next(named, ""), x) if x.ndim else None
             else:
-                yield None if slot.relation == "scalar" else Place(names, names[depth - 1], x)
+                yield (
+                    None
+                    if slot.relation == "scalar"
+                    else Place(
+                        names,
+                        names[depth - 1],
+                        x,
+                    )
+                )
 
     def _fitting(self, place: Place, codec: Codec | None) -> Codec | None:
         """A codec, if it can keep a leaf."""
@@ -240,7 +294,10 @@ class Storage(Body):
 
 
 def _type(x: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x))
+    return jax.ShapeDtypeStruct(
+        jnp.shape(x),
+        jnp.result_type(x),
+    )
 
 
 def _types(params: Params) -> Any:
@@ -253,7 +310,16 @@ def _types(params: Params) -> Any:
 def _opened(path: Path, way: Any, own: Any) -> Any:
     """A part of a state, kept as ``way`` says."""
     if isinstance(way, dict) and isinstance(own, dict):
-        return {k: _opened((*path, k), way[k], v) if k in way else v for k, v in own.items()}
+        return {
+            k: _opened(
+                (*path, k),
+                way[k],
+                v,
+            )
+            if k in way
+            else v
+            for k, v in own.items()
+        }
     is_leaf = lambda x: x is None or is_stored(x)
     ways, treedef = jax.tree_util.tree_flatten_with_path(way, is_leaf=is_leaf)
     try:
@@ -261,7 +327,15 @@ def _opened(path: Path, way: Any, own: Any) -> Any:
     except (ValueError, TypeError, KeyError):
         return own
     pairs = zip(ways, columns, strict=True)
-    fill = lambda keys, w, x: x if w is None else _filled((*path, *map(_name, keys)), w, x)
+    fill = lambda keys, w, x: (
+        x
+        if w is None
+        else _filled(
+            (*path, *map(_name, keys)),
+            w,
+            x,
+        )
+    )
     return treedef.unflatten([fill(keys, w, x) for (keys, w), x in pairs])
 
 
@@ -272,7 +346,11 @@ def _filled(path: Path, way: Stored, parts: Any) -> Stored:
         TypeError: naming the path, if it is of another dtype.
         ValueError: naming the path, if it is of another form or shape.
     """
-    expected = _parts_of(way.codec, way.shape, jnp.dtype(way.dtype))
+    expected = _parts_of(
+        way.codec,
+        way.shape,
+        jnp.dtype(way.dtype),
+    )
     found = jax.tree.map(_type, parts)
     if found == expected:
         if way.space is not None:  # a serializer may have brought it to the device

@@ -54,7 +54,14 @@ class Exactly:
     def around(self, inner: Any) -> Body:
         """The wrapper of an optimizer."""
         # One that takes ``count`` keeps a clock.
-        by_chance = lambda g, s, p, dtypes, inner, count: self.step(g, s, p, dtypes, inner, count)
+        by_chance = lambda g, s, p, dtypes, inner, count: self.step(
+            g,
+            s,
+            p,
+            dtypes,
+            inner,
+            count,
+        )
         surely = lambda g, s, p, dtypes, inner: self.step(g, s, p, dtypes, inner)
         rule = surely if self.seed is None else by_chance
         slots = {k: v(narrow=True) for k, v in self.slots.items()}
@@ -69,12 +76,24 @@ class Exactly:
         known = list(leaves)
         for i in live:
             own = {k: column[i] for k, column in columns.items()}
-            known[i] = self.known(leaves[i], own, kinds[i])
-        u, new = inner(g, s.get("inner", {}), treedef.unflatten(known))
+            known[i] = self.known(
+                leaves[i],
+                own,
+                kinds[i],
+            )
+        u, new = inner(
+            g,
+            s.get("inner", {}),
+            treedef.unflatten(known),
+        )
         updates = flatten_like(treedef, u)
         for i in (i for i in live if updates[i] is not None):
             key = self.key(count, i)
-            x, made = self.rounded(known[i] + updates[i], kinds[i], key)
+            x, made = self.rounded(
+                known[i] + updates[i],
+                kinds[i],
+                key,
+            )
             updates[i] = x - leaves[i]
             for k, column in columns.items():
                 column[i] = made[k]
@@ -85,7 +104,10 @@ class Exactly:
         """The key of a step and a leaf."""
         if self.seed is None or count is None:
             return None
-        key = jax.random.fold_in(jax.random.key(self.seed), count)
+        key = jax.random.fold_in(
+            jax.random.key(self.seed),
+            count,
+        )
         return jax.random.fold_in(key, leaf)
 
 
@@ -217,7 +239,11 @@ def kahan(inner: GradientTransformation | Pair) -> Body:
         return nearest, {"residue": residue}
 
     known = lambda p, s, dtype: p + s["residue"]
-    return Exactly(known, rounded, {"residue": like_param(dtype="own")}).around(inner)
+    return Exactly(
+        known,
+        rounded,
+        {"residue": like_param(dtype="own")},
+    ).around(inner)
 
 
 @transform(roles="final rounds")
