@@ -37,7 +37,7 @@ from gradchain.core.first_values import first_value
 from gradchain.core.slot_columns import slot_columns
 from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage
-from gradchain.core.stored import Stored, one_by_one
+from gradchain.core.stored import AN_ARRAY, Stored, one_by_one
 from gradchain.core.types import Params, State, Where
 from gradchain.numerics.arithmetic import cast, compute_dtype, real_dtype
 from gradchain.numerics.counting import step_of
@@ -178,7 +178,7 @@ class Kind(NamedTuple):
     @classmethod
     def of(cls, members: tuple[int, ...], leaf: Leaf) -> Kind:
         """The kind of a leaf."""
-        way = lambda x: jax.tree.structure(x) if isinstance(x, Stored) else None
+        way = lambda x: jax.tree.structure(x) if isinstance(x, Stored) else AN_ARRAY
         slots = tuple(tuple((k, way(x)) for k, x in own.items()) for own in leaf.slots)
         return cls(members, leaf.p is not None, slots)
 
@@ -187,7 +187,7 @@ class Kind(NamedTuple):
         own = []
         for s, slots in zip(leaf.slots, self.slots, strict=True):
             for name, way in slots:
-                own += [s[name]] if way is None else jax.tree.leaves(s[name])
+                own += [s[name]] if way == AN_ARRAY else jax.tree.leaves(s[name])
         return (leaf.g, leaf.p, *own) if leaf.p is not None else (leaf.g, *own)
 
     def unpack(self, row: tuple[jax.Array, ...], *, with_param: bool) -> Leaf:
@@ -195,7 +195,7 @@ class Kind(NamedTuple):
         arrays = iter(row)
         g, p = next(arrays), next(arrays) if with_param else None
         some = lambda way: way.unflatten(itertools.islice(arrays, way.num_leaves))
-        one = lambda way: next(arrays) if way is None else some(way)
+        one = lambda way: next(arrays) if way == AN_ARRAY else some(way)
         return Leaf(g, p, [{name: one(way) for name, way in slots} for slots in self.slots])
 
 
@@ -222,7 +222,7 @@ class PerLeaf(Lift):
             kinds.append(Kind.of(members, leaf))
             rows.append(kinds[-1].pack(leaf))
 
-        is_kept = any(way for kind in kinds for own in kind.slots for _, way in own)
+        is_kept = any(way != AN_ARRAY for kind in kinds for own in kind.slots for _, way in own)
         # In the same breath, so that updates of all leaves never stand beside each other.
         adds = columns.adds and is_kept and all(columns.p[i] is not None for i in live)
 

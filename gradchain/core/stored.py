@@ -14,6 +14,9 @@ from jax import core, lax
 from gradchain.core.types import Shape, Tree
 from gradchain.numerics.reductions import varying_axes
 
+#: The structure of a slot that is kept as it is. JAX compares it with those of others.
+AN_ARRAY = jax.tree.structure(0)
+
 
 class CodecLike(Protocol):
     """All that a stored slot asks of its codec."""

@@ -188,7 +188,9 @@ def split_weights(inner: GradientTransformation | Pair, bits: StaticInt = 16) ->
         _check_bfloat16("split_weights", dtype)
         low = s["low"].astype(jnp.uint32)
         high = (_bits(p) >> 16) - (low >= half).astype(jnp.uint32)
-        return _number((high << 16) | (low << rest))
+        whole = _number((high << 16) | (low << rest))
+        # A parameter that was set from outside, to zero for example, has no lower half there.
+        return jnp.where(jnp.isfinite(p) & ~jnp.isfinite(whole), p, whole)
 
     def rounded(x, dtype, key):
         own = _bits(x)

@@ -264,3 +264,10 @@ def test_slots_of_a_pair_have_their_names():
         "bfloat16",
         "float32",
     ]
+
+
+def test_leaves_of_one_shape_are_kept_and_left_alone():
+    p = {"bias": jnp.ones(80), "norm": jnp.ones(80)}
+    tx = gc.storage(gc.adamw(1e-3), **{"*bias*": "float32"})
+    found, _ = tx.step(p, tx.init(p), p)
+    assert np.array_equal(found["bias"], found["norm"])

@@ -242,3 +242,10 @@ def test_it_goes_on_where_a_serializer_stopped():
     assert_same(
         tx.step(g, state, p)[0], jax.tree.map(lambda x: x[3], trajectory(tx, START, steps=4)[0])
     )
+
+
+def test_split_weights_that_come_to_zero_stay_numbers():
+    tx = gc.split_weights(gc.sgd(1e-3))
+    p = jnp.ones(4, jnp.bfloat16)
+    _, state = tx.step(p, tx.init(p), p)
+    assert np.all(np.isfinite(np.asarray(tx.step(p, state, p * 0)[0], np.float32)))
