@@ -5,7 +5,8 @@
 from types import ModuleType as _ModuleType
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from gradchain import checkpoints as checkpoints, curvature as curvature, inspection as inspection
+from gradchain import checkpoints as checkpoints, curvature as curvature
+from gradchain import distributed as distributed, inspection as inspection
 from gradchain import losses as losses, minimization as minimization, numerics as numerics
 from gradchain import plot as plot, precision as precision, projections as projections
 from gradchain import schedules as schedules
@@ -331,8 +332,8 @@ from gradchain.wrappers.tunable import tunable as tunable
 __version__ = "0.1.0"
 
 _ROOMS = """
-as_optax checkpoints constraints curvature inspection losses minimization numerics penalties plot
-precision projections refresh schedules searches slots telemetry training tree
+as_optax checkpoints constraints curvature distributed inspection losses minimization numerics
+penalties plot precision projections refresh schedules searches slots telemetry training tree
 """
 _PUBLIC_ROOMS = frozenset(_ROOMS.split())
 

@@ -37,6 +37,7 @@ NAMES = (
     | vars(gc.constraints)
     | vars(gc.penalties)
     | vars(gc.refresh)
+    | vars(gc.distributed)
     | vars(user_transforms)
 )
 
