@@ -76,10 +76,9 @@ class Exactly:
         known = list(leaves)
         for i in live:
             own = {k: column[i] for k, column in columns.items()}
-            known[i] = self.known(
-                leaves[i],
-                own,
-                kinds[i],
+            # In float32, also where another leaf has more bits.
+            known[i] = self.known(leaves[i].astype(jnp.float32), own, kinds[i]).astype(
+                leaves[i].dtype
             )
         u, new = inner(
             g,
@@ -89,12 +88,9 @@ class Exactly:
         updates = flatten_like(treedef, u)
         for i in (i for i in live if updates[i] is not None):
             key = self.key(count, i)
-            x, made = self.rounded(
-                known[i] + updates[i],
-                kinds[i],
-                key,
-            )
-            updates[i] = x - leaves[i]
+            exact = (known[i] + updates[i]).astype(jnp.float32)
+            x, made = self.rounded(exact, kinds[i], key)
+            updates[i] = x.astype(leaves[i].dtype) - leaves[i]
             for k, column in columns.items():
                 column[i] = made[k]
         own = {k: treedef.unflatten(column) for k, column in columns.items()}
