@@ -1,4 +1,4 @@
-"""Collectives of a compiled program, and their bytes on the wire."""
+"""Collectives of compiled programs, and their bytes."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _kind_of(instruction: Instruction) -> str | None:
 
 
 def _later_parts(program: str) -> frozenset[str]:
-    """The fusions of TPU that go on with an exchange, or end it."""
+    """Fusions of TPU that go on with an exchange."""
     return frozenset(
         name
         for name, lines in instructions(program).items()
