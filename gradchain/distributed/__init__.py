@@ -6,3 +6,5 @@ from gradchain.distributed.collectives import (
     collectives_table as collectives_table,
     wire_bytes as wire_bytes,
 )
+from gradchain.distributed.layouts import fsdp_specs as fsdp_specs
+from gradchain.distributed.plan import Plan as Plan, compare_plans as compare_plans, plan as plan
