@@ -81,7 +81,8 @@ class Around(PerTree):
             None,
             slots,
         )
-        self.needs_whole = locality == "matrix"  # of the rule alone
+        self.looks_at = locality  # the rule alone
+        self.needs_whole = locality == "matrix"
         self.members = members
         self.freezes = all(m.freezes for m in inner)
         self.required -= members.keys()

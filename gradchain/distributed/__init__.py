@@ -7,4 +7,5 @@ from gradchain.distributed.collectives import (
     wire_bytes as wire_bytes,
 )
 from gradchain.distributed.layouts import fsdp_specs as fsdp_specs
+from gradchain.distributed.owners import owned as owned, owners as owners
 from gradchain.distributed.plan import Plan as Plan, compare_plans as compare_plans, plan as plan
