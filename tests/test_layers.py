@@ -74,6 +74,7 @@ CORE = [
     "holes",
     "idle",
     "ticks",
+    "shards",
     "run",
     "folding",
     "slot_columns",
