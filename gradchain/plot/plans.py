@@ -24,7 +24,7 @@ _PARTS = {
 
 
 def plans(plans: Mapping[str, Plan], ax: Axes | None = None) -> Axes:
-    """Draw the memory of each device by plan, beside its traffic.
+    """Draw the memory of each device by plan, and traffic.
 
     Args:
         plans: the plans by their names, from above.
