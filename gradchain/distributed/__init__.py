@@ -1,1 +1,11 @@
 """Several devices: where states lie, what is sent between them, and what a step costs."""
+
+from gradchain.distributed.exchange import exchange as exchange
+from gradchain.distributed.replicas import (
+    on_replicas as on_replicas,
+    replica_specs as replica_specs,
+    set_replicas as set_replicas,
+    stack_replicas as stack_replicas,
+    unreduced as unreduced,
+)
+from gradchain.distributed.wires import Way as Way, Wire as Wire, mean as mean, wire as wire
