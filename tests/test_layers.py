@@ -73,6 +73,7 @@ CORE = [
     "clocks",
     "holes",
     "idle",
+    "ticks",
     "run",
     "folding",
     "slot_columns",

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import core, lax
 
 from gradchain.core.types import Shape, Tree
-from gradchain.numerics.reductions import varying_axes
+from gradchain.numerics.reductions import axes_in_type
 
 #: The structure of a slot that is kept as it is. JAX compares it with those of others.
 AN_ARRAY = jax.tree.structure(0)
@@ -139,7 +139,7 @@ def _in_turn(
     made = functools.partial(core.eval_jaxpr, traced.jaxpr)
     numbers = traced.consts
     plainly = lambda turns, row, numbers: [turns, *made(numbers, *row)]
-    if any(map(varying_axes, row)):  # a loop would have to know what its turn makes varying
+    if any(map(axes_in_type, row)):  # a loop would have to know what its turn makes varying
         return plainly(turns, row, numbers)
     in_loop = functools.partial(_one_turn, made, kind.has_param, adds)
     run = jax.custom_jvp(
