@@ -25,7 +25,7 @@ from gradchain.core.types import Number, Numeric, Tree
 from gradchain.numerics import decompositions
 from gradchain.numerics.arithmetic import abs2, safe_divide
 from gradchain.numerics.lengths import bringing, length_of, shortening
-from gradchain.numerics.reductions import max_along, total_along, split_axes
+from gradchain.numerics.reductions import max_along, split_axes, total_along
 from gradchain.tree.mapping import is_traced, map_leaves, tree_map_live
 from gradchain.tree.norms import dot, sum_over_shards
 from gradchain.tree.selecting import value_per_leaf

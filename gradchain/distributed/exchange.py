@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-
 from gradchain.core.columns import Columns
 from gradchain.core.lift import PerLeaf
 from gradchain.core.ranges import Fraction
@@ -14,7 +12,7 @@ from gradchain.core.stage import Body, Extra, Ran, Stage
 from gradchain.core.transformation import transform
 from gradchain.distributed.replicas import is_along
 from gradchain.distributed.wires import Wire, way_of
-from gradchain.numerics.reductions import varying_axes
+from gradchain.numerics.reductions import axes_in_type, is_in_unchecked_map, manual_axes
 from gradchain.precision.codec import Codec
 
 
@@ -53,6 +51,7 @@ def exchange(
 
     Example:
         >>> import gradchain as gc
+        >>> import jax.numpy as jnp
         >>> wire = gc.distributed.top_k(one_in=2)
         >>> tx = gc.distributed.exchange(wire, error_feedback=1.0)
         >>> updates, state = tx.update(jnp.array([1.0, 0.75]), tx.init(jnp.zeros(2)))
@@ -99,12 +98,10 @@ class Exchange(PerLeaf):
 
 def _check_own(name: str, axis: str, columns: Columns) -> None:
     """Refuse gradients that are the same on all replicas."""
-    if axis not in jax.sharding.get_abstract_mesh().manual_axes:
-        return  # vmap knows no such types
-    if axis not in varying_axes(jax.lax.axis_index(axis)):
-        return  # nor does shard_map with check_vma=False
+    if axis not in manual_axes() or is_in_unchecked_map():
+        return  # there are no such types in vmap and in shard_map(check_vma=False)
     for i, g in enumerate(columns.g):
-        if g is not None and axis not in varying_axes(g):
+        if g is not None and axis not in axes_in_type(g):
             raise ValueError(
                 f"{name}: the gradient at {columns.path(i)!r} is the same on all replicas along"
                 f" {axis!r}: there is nothing to exchange. Differentiate at"

@@ -1,9 +1,9 @@
 """Replicas: devices along one axis of a mesh, each with data of its own.
 
-Under ``jit`` alone a gradient is the mean of all replicas before an optimizer sees it. What replicas
-say to each other can be chosen inside ``shard_map`` over their axis, where each sees its own
-gradient. An array that differs between replicas has a dimension in front, outside ``shard_map`` as
-long as there are replicas, inside 1.
+Under ``jit`` alone a gradient is the mean of all replicas before an optimizer sees it. Inside
+``shard_map`` over their axis each sees its own, and how they exchange them can be chosen. An array
+that differs between replicas has a dimension in front, outside ``shard_map`` as long as there are
+replicas, inside 1.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gradchain.core.errors import quote
 from gradchain.core.facts import slots_in
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Params, State, Tree
-from gradchain.numerics.reductions import apart, varying_axes
+from gradchain.numerics.reductions import apart, axes_in_type, manual_axes
 from gradchain.tree.mapping import map_leaves
 
 
@@ -39,7 +39,7 @@ def is_along(axis: str, where: str) -> bool:
     try:
         lax.axis_size(axis)
     except NameError:
-        others = jax.sharding.get_abstract_mesh().manual_axes
+        others = manual_axes()
         if not others:
             return False
         raise ValueError(
@@ -69,12 +69,13 @@ def unreduced(params: Params, axis: str = "data") -> Params:
 
     Example:
         >>> import gradchain as gc
-        >>> from jax.sharding import PartitionSpec as P
+        >>> from jax.sharding import AxisType, PartitionSpec as P
         >>> def gradient(w, x):
         ...     loss = lambda w: jnp.mean(w * x)
         ...     return jax.grad(loss)(gc.distributed.unreduced(w))[None]
-        >>> over = dict(mesh=jax.make_mesh((1,), ("data",)), in_specs=(P(), P("data")))
-        >>> print(jax.shard_map(gradient, out_specs=P("data"), **over)(1.0, jnp.ones(2)))
+        >>> mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
+        >>> specs = dict(in_specs=(P(), P("data")), out_specs=P("data"))
+        >>> print(jax.shard_map(gradient, mesh=mesh, **specs)(1.0, jnp.ones(2)))
         [1.]
     """
     if not is_along(axis, "unreduced"):
@@ -84,8 +85,8 @@ def unreduced(params: Params, axis: str = "data") -> Params:
 
 def as_own(x: jax.Array, axis: str) -> jax.Array:
     """An array that counts as different on each replica."""
-    in_map = axis in jax.sharding.get_abstract_mesh().manual_axes
-    return lax.pcast(x, axis, to="varying") if in_map and axis not in varying_axes(x) else x
+    is_common = axis in manual_axes() and axis not in axes_in_type(x)
+    return lax.pcast(x, axis, to="varying") if is_common else x
 
 
 def as_own_tree(tree: Tree, axis: str) -> Tree:
@@ -212,7 +213,7 @@ def on_replicas(
     Example:
         >>> import gradchain as gc
         >>> tx = gc.distributed.diloco(gc.sgd(0.1), gc.sgd(1.0), every=10)
-        >>> mesh = jax.make_mesh((1,), ("replica",))
+        >>> mesh = jax.make_mesh((1,), ("replica",), axis_types=(jax.sharding.AxisType.Auto,))
         >>> step = jax.jit(gc.distributed.on_replicas(tx.step, mesh))
         >>> params = jnp.ones(2)
         >>> params, state = gc.distributed.stack_replicas((params, tx.init(params)), 1)

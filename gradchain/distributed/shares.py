@@ -21,6 +21,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gradchain.numerics.reductions import manual_axes
+
 Encode = Callable[[jax.Array], Any]
 Decode = Callable[[Any, jax.ShapeDtypeStruct], jax.Array]
 
@@ -90,7 +92,7 @@ def to_all(parts: Any, axis: str | None) -> Any:
     if axis is None:
         return jax.tree.map(lambda x: x[None], parts)
     # The same on all: so it is typed in shard_map, which vmap has no types for.
-    in_map = axis in jax.sharding.get_abstract_mesh().manual_axes
+    in_map = axis in manual_axes()
     kind = "invarying" if in_map else "varying"
     gather = lambda x: _by_bits(lambda bits: lax.all_gather(bits, axis, to=kind), x)
     return jax.tree.map(gather, parts)

@@ -1,8 +1,8 @@
 """Wires: how the mean of replicas' arrays comes about.
 
-A wire says what a replica sends of an array, and how all replicas make one and the same array of it.
-It may lose something on the way. As long as the result is the mean of what each replica is taken to
-have said, a replica can keep the rest for the next time; see ``exchange``.
+A wire says how a replica sends an array, and how all replicas make one and the same array of what
+arrives. It may lose something on the way. As long as the result is the mean of what each replica is
+taken to have said, a replica can keep the rest for the next time; see ``exchange``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.call import Call
@@ -64,6 +63,7 @@ def wire(function: Callable[..., Way]) -> Callable[..., Wire]:
 
     Example:
         >>> import gradchain as gc
+        >>> import jax.numpy as jnp
         >>> from jax import lax
         >>> @gc.distributed.wire
         ... def halves():
@@ -115,5 +115,3 @@ def way_of(wire: Any) -> Way:
         return codec.decode(parts, like)
 
     return Way(through_shares(encode, decode))
-
-

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-
 #: The axes along which devices are replicas, with numbers of their own.
 _apart: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar(
     "_apart", default=frozenset()
