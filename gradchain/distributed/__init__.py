@@ -1,5 +1,11 @@
-"""Several devices: where states lie, what is sent between them, and what a step costs."""
+"""Several devices: where states lie, what is sent, the costs."""
 
+from gradchain.distributed.collectives import (
+    Collective as Collective,
+    collectives as collectives,
+    collectives_table as collectives_table,
+    wire_bytes as wire_bytes,
+)
 from gradchain.distributed.exchange import exchange as exchange
 from gradchain.distributed.power_sgd import power_sgd as power_sgd
 from gradchain.distributed.replicas import (
