@@ -69,7 +69,7 @@ def sides(shape: Shape) -> tuple[int, int]:
 
 
 def is_thinner(shape: Shape, rank: int) -> bool:
-    """Whether a leaf is a matrix, and two thin ones are smaller."""
+    """Whether a leaf is a matrix larger than thin ones."""
     if len(shape) < 2:
         return False
     rows, columns = sides(shape)

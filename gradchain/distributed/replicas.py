@@ -1,4 +1,4 @@
-"""Replicas: devices along one axis of a mesh, each with data of its own.
+"""Replicas: devices along one axis, with data of their own.
 
 Under ``jit`` alone a gradient is the mean of all replicas before an optimizer sees it. Inside
 ``shard_map`` over their axis each sees its own, and how they exchange them can be chosen. An array
@@ -174,7 +174,7 @@ def _is_in(places: list[tuple[str, ...]], path: tuple) -> bool:
 
 
 def stack_replicas(tree: Tree, replicas: int) -> Tree:
-    """A tree once for each replica, along a new first dimension.
+    """Repeat a tree for each replica, along a new dimension.
 
     Args:
         tree: tree of arrays, for example parameters and a state.
@@ -196,7 +196,7 @@ def stack_replicas(tree: Tree, replicas: int) -> Tree:
 def on_replicas(
     step: Callable[..., Any], mesh: Mesh, axis: str = "replica"
 ) -> Callable[..., Any]:
-    """Run a function on each replica, with arrays of its own.
+    """Run a function on each replica, with its arrays.
 
     This is ``shard_map`` over one axis. All arguments and results have a first dimension as long as
     there are replicas, as ``stack_replicas`` makes it; the function sees them without it, and other

@@ -1,4 +1,4 @@
-r"""Means of coded arrays, each share of them made by one replica.
+r"""Means of coded arrays, each share made by one replica.
 
 With :math:`n` replicas an array is parted into :math:`n` shares. Each replica codes its own array
 and sends to every other the share that this one is to average; it adds up what arrives in full
@@ -56,7 +56,7 @@ def through_shares(encode: Encode, decode: Decode) -> Callable[..., Any]:
 
 
 def in_shares(x: jax.Array, replicas: int) -> jax.Array:
-    """An array as real numbers, ``(replicas, length)``, with zeros at the end."""
+    """An array as real numbers, ``(replicas, length)``, padded."""
     flat = jnp.ravel(x)
     if jnp.iscomplexobj(x):
         flat = jnp.concatenate([flat.real, flat.imag])
@@ -88,7 +88,7 @@ def to_owners(parts: Any, axis: str | None) -> Any:
 
 
 def to_all(parts: Any, axis: str | None) -> Any:
-    """Send what a replica has to all, which then have the same."""
+    """Send a replica's own share to all."""
     if axis is None:
         return jax.tree.map(lambda x: x[None], parts)
     # The same on all: so it is typed in shard_map, which vmap has no types for.

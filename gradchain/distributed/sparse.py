@@ -1,4 +1,4 @@
-"""Wires of few elements: the largest, as they are or of cosines."""
+"""Wires of few elements: the largest, or largest cosines."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gradchain.distributed.wires import Way, wire
 
 @wire
 def top_k(one_in: StaticPositiveInt = 100, block: StaticPositiveInt | None = 1024) -> Way:
-    """Send the largest elements of each block, and zero for the rest.
+    """Send the largest elements of each block.
 
-    A value is sent in bfloat16, its place in 16 bits: one element in 100 makes 1/100 of the bytes.
+    The rest counts as zero. A value is sent in bfloat16, its place in 16 bits: one element in 100 makes 1/100 of the bytes.
     It wants error feedback, which sends in time what was left out.
 
     Args:
@@ -83,12 +83,12 @@ def dct(one_in: StaticPositiveInt = 32, block: StaticPositiveInt = 64) -> Way:
 
 
 def size_of_blocks(length: int, block: int | None) -> int:
-    """The length of blocks of a vector, of which one may be short."""
+    """The length of the blocks of a vector."""
     return min(block or length, length)
 
 
 def in_blocks(x: jax.Array, block: int | None) -> jax.Array:
-    """A vector as blocks, with zeros at the end of the last."""
+    """A vector as blocks, the last filled up with zeros."""
     size = size_of_blocks(x.shape[0], block)
     number = -(-x.shape[0] // size)
     return jnp.pad(x, (0, number * size - x.shape[0])).reshape(number, size)

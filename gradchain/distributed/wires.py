@@ -59,7 +59,9 @@ class Wire(Call):
 
 
 def wire(function: Callable[..., Way]) -> Callable[..., Wire]:
-    """Make a factory of wires from a function that returns a ``Way``.
+    """Make a factory of wires from a function.
+
+    The function returns a ``Way``.
 
     Example:
         >>> import gradchain as gc
@@ -79,7 +81,7 @@ def wire(function: Callable[..., Way]) -> Callable[..., Wire]:
 
 @wire
 def mean() -> Way:
-    """Send arrays as they are, and take their mean: an all-reduce.
+    """Send arrays as they are: an all-reduce.
 
     Example:
         >>> import gradchain as gc
@@ -99,7 +101,7 @@ def mean_of(x: jax.Array, axis: str | None) -> jax.Array:
 
 
 def way_of(wire: Any) -> Way:
-    """The way of a wire, or of a codec by itself or its name.
+    """The way of a wire, a codec, or its name.
 
     Raises:
         ValueError: naming the known codecs, if there is no such name.
