@@ -73,6 +73,8 @@ CORE = [
     "clocks",
     "holes",
     "idle",
+    "ticks",
+    "shards",
     "run",
     "folding",
     "slot_columns",

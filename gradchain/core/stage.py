@@ -115,6 +115,9 @@ class Body:
     needs_step: bool = False
     fuses: bool = False  # whether consecutive members of this class run together
     reduces_examples: bool = False  # whether it takes away a dimension in front of its updates
+    needs_whole: bool = False  # whether it looks along dimensions, which shards have a part of
+    where: Any = None  # which leaves it is for; None: all
+    reduces_shards: bool = False  # whether gradients may differ between shards: it reduces them
     slot_names: frozenset[str] | None = None  # None: it keeps its state as it likes
     keeps_clock: bool = False  # whether it moves its step number on itself
     freezes: bool = False  # whether it, or a member of its own, keeps leaves from any update
@@ -134,6 +137,10 @@ class Body:
             return tree_map_live(lambda _: False, tree)
         masks = [m.frozen(tree) for m in self.members.values()]
         return tree_map_live(lambda _, *flags: all(flags), tree, *masks)
+
+    def dims_apart(self, tree: Tree, leaves: list[Any], flags: list[bool]) -> list[int]:
+        """How many first dimensions only count what it looks at."""
+        return [0] * len(leaves)
 
     def init(self, params: Params) -> Any:
         """The state of one member, its clock aside."""
@@ -232,6 +239,7 @@ def _as_one_member(tx: Member) -> PairBody:
     body = PairBody(inner.init, inner.update, members=[inner])
     body.members, body.freezes = {"": inner}, inner.freezes
     body.reduces_examples = inner.facts.reduces_examples
+    body.reduces_shards = inner.facts.reduces_shards
     return body
 
 

@@ -2,18 +2,75 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import math
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+#: The axes along which devices are replicas, with numbers of their own.
+_apart: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar(
+    "_apart", default=frozenset()
+)
+
+
+@contextlib.contextmanager
+def apart(axis: str) -> Iterator[None]:
+    """Take the devices along an axis for replicas, not for shards.
+
+    Inside, sums are not over them: each has numbers of its own.
+    """
+    token = _apart.set(_apart.get() | {axis})
+    try:
+        yield
+    finally:
+        _apart.reset(token)
 
 
 def varying_axes(x: jax.Array) -> frozenset[str]:
     """The mesh axes that ``x`` is split over.
 
     They are those of ``shard_map``; elsewhere there are none.
+
+    Raises:
+        ValueError: inside ``shard_map(check_vma=False)``, where arrays do not say it.
     """
+    axes = axes_in_type(x)
+    if not axes:
+        check_shards_are_known()
+    return axes
+
+
+def check_shards_are_known() -> None:
+    """Refuse arrays that do not say how they are split.
+
+    Raises:
+        ValueError: inside ``shard_map(check_vma=False)`` and ``pmap``.
+    """
+    if is_in_unchecked_map():
+        raise ValueError(
+            "inside shard_map(check_vma=False), or pmap, arrays do not say which mesh axes they are"
+            " split over: a sum over all shards would be that of one shard, and noise the same on"
+            " each. Call jax.shard_map with check_vma=True, its default; or update outside of it,"
+            " under jit."
+        )
+
+
+def manual_axes() -> tuple[str, ...]:
+    """The mesh axes of the ``shard_map`` around; elsewhere none."""
+    return tuple(jax.sharding.get_abstract_mesh().manual_axes)
+
+
+def is_in_unchecked_map() -> bool:
+    """Whether axes are mapped that types do not name."""
+    return any(not axes_in_type(lax.axis_index(axis)) for axis in manual_axes())
+
+
+def axes_in_type(x: jax.Array) -> frozenset[str]:
+    """The mesh axes in the type of ``x``."""
     aval = jax.typeof(x)
     axes = getattr(
         getattr(aval, "mat", None),
@@ -23,9 +80,14 @@ def varying_axes(x: jax.Array) -> frozenset[str]:
     return frozenset(getattr(aval, "vma", ()) if axes is None else axes)
 
 
+def split_axes(x: jax.Array) -> frozenset[str]:
+    """The mesh axes over which ``x`` is in shards: no replicas."""
+    return varying_axes(x) - _apart.get()
+
+
 def total(x: jax.Array) -> jax.Array:
     """The sum of ``x``, over all shards inside ``shard_map``."""
-    axes = tuple(sorted(varying_axes(x)))
+    axes = tuple(sorted(split_axes(x)))
     return lax.psum(jnp.sum(x), axes) if axes else jnp.sum(x)
 
 
@@ -68,7 +130,7 @@ def max_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
 
 def largest(x: jax.Array) -> jax.Array:
     """The largest ``|x|``, over all shards; 0 if empty."""
-    axes = tuple(sorted(varying_axes(x)))
+    axes = tuple(sorted(split_axes(x)))
     top = jnp.max(jnp.abs(x), initial=0.0)
     return lax.pmax(top, axes) if axes else top
 
@@ -88,12 +150,12 @@ def _axes_along(x: jax.Array, dims: tuple[int, ...]) -> tuple[str, ...]:
     whole_in_front = x.ndim - 2 if x.ndim > 1 else x.ndim
     may_be_split = set(range(whole_in_front))
     is_over_shards = may_be_split and may_be_split.issubset(dims)
-    return tuple(sorted(varying_axes(x))) if is_over_shards else ()
+    return tuple(sorted(split_axes(x))) if is_over_shards else ()
 
 
 def size(x: jax.Array) -> int:
     """The number of elements, over all shards inside ``shard_map``."""
-    return x.size * math.prod(lax.axis_size(axis) for axis in varying_axes(x))
+    return x.size * math.prod(lax.axis_size(axis) for axis in split_axes(x))
 
 
 def mean(x: jax.Array) -> jax.Array:

@@ -191,7 +191,8 @@ class Projected(Around):
 
     def init(self, params: Params) -> State:
         """See ``Body``."""
-        shorten = functools.partial(first_value, shaped(self.low_shape))
+        # In their own dtypes: what keeps the low bits of parameters goes by them.
+        shorten = functools.partial(first_value, shaped(self.low_shape)(dtype="own"))
         low = tree_map_live(shorten, params)
         states = {name: m.init(low) for name, m in self.members.items()}
         inner = {name: state for name, state in states.items() if state}
