@@ -24,7 +24,7 @@ from jax.sharding import AbstractMesh
 
 import gradchain
 from gradchain import plot
-from gradchain.cli.inputs import (
+from gradchain.cli.input_files import (
     FLOATS,
     Arguments,
     load,
