@@ -388,7 +388,10 @@ def optimizers() -> str:
 
 def wrappers() -> str:
     """The table of the wrappers; groups have a page of their own."""
-    check((names("wrappers") | names("precision") | names("distributed")) - {"groups", "freeze"}, WRAPPERS)
+    check(
+        (names("wrappers") | names("precision") | names("distributed")) - {"groups", "freeze"},
+        WRAPPERS,
+    )
     return "\n".join(table(WRAPPERS, "wrapper", "more bytes"))
 
 

@@ -75,6 +75,7 @@ CORE = [
     "clocks",
     "holes",
     "idle",
+    "ticks",
     "run",
     "folding",
     "slot_columns",

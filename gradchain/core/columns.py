@@ -123,10 +123,14 @@ class Columns:
         except (ValueError, TypeError, KeyError):
             return Columns.of(updates, self.params)
 
-    def check(self) -> None:
-        """Raise an error unless each update fits its parameter."""
+    def check(self, reduced: bool = True) -> None:
+        """Raise an error unless each update fits its parameter.
+
+        Args:
+            reduced: whether updates have to be the same on all shards where parameters are.
+        """
         if self.params is not None:
-            errors.check_leaves(self.path, self.g, self.p)
+            errors.check_leaves(self.path, self.g, self.p, reduced)
 
 
 def _are_usual(column: list[Leaf], g: list[Leaf]) -> bool:

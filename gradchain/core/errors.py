@@ -24,7 +24,7 @@ from gradchain.core.messages import (
     structure_message,
 )
 from gradchain.core.types import Params, State, Tree, Updates
-from gradchain.numerics.reductions import varying_axes
+from gradchain.numerics.reductions import axes_in_type
 from gradchain.tree.kinds import is_numeric, is_trainable, trainable_part
 from gradchain.tree.paths import (
     Leaf,
@@ -144,17 +144,23 @@ def leaves_beside(updates: Updates, treedef: Structure, params: Params) -> list[
         ) from None
 
 
-def check_leaves(path_of: Callable[[int], str], u: list[Leaf], p: list[Leaf]) -> None:
+def check_leaves(
+    path_of: Callable[[int], str],
+    u: list[Leaf],
+    p: list[Leaf],
+    reduced: bool = True,
+) -> None:
     """Raise an error unless each update fits its parameter.
 
-    The two have the same shape, kind of dtype, and mesh axes. Paths are asked for only by errors.
+    The two have the same shape, kind of dtype, and mesh axes; an update that is not ``reduced`` yet
+    may be split over more axes. Paths are asked for only by errors.
     """
     for i, (a, b) in enumerate(zip(u, p, strict=True)):
-        if a is not None and not _fits(a, b):
+        if a is not None and not _fits(a, b, reduced):
             raise ValueError(leaf_message(path_of(i), a, b))
 
 
-def _fits(a: Leaf, b: Leaf) -> bool:
+def _fits(a: Leaf, b: Leaf, reduced: bool) -> bool:
     if hasattr(a, "dtype") and hasattr(b, "dtype"):  # the usual case, and the fast way
         is_gradient = a.dtype.kind not in "iub"
         if is_gradient and jax.typeof(a) == jax.typeof(b):
@@ -164,7 +170,8 @@ def _fits(a: Leaf, b: Leaf) -> bool:
     kind_a, kind_b = jnp.result_type(a).kind, jnp.result_type(b).kind
     if kind_a in "iub" or (kind_a == "c") != (kind_b == "c"):
         return False
-    return varying_axes(a) == varying_axes(b)
+    own, others = axes_in_type(a), axes_in_type(b)
+    return own == others if reduced else own >= others
 
 
 def _is_array(x: Leaf) -> bool:

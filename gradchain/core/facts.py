@@ -43,6 +43,7 @@ class Facts(NamedTuple):
         extras: the extra arguments that are taken.
         freezes: whether leaves may be kept from updates.
         reduces_examples: whether the first member takes away a leading dimension.
+        reduces_shards: whether the first member takes gradients that shards have not yet in common.
         makes_steps: whether a member, however deep, makes steps downhill.
         rounds: whether the last member, or one in it, says how parameters are rounded.
         keeps_state: whether a member, however deep, declares a slot or has a clock.
@@ -53,6 +54,7 @@ class Facts(NamedTuple):
     extras: frozenset[str]
     freezes: bool
     reduces_examples: bool
+    reduces_shards: bool
     makes_steps: bool
     rounds: bool
     keeps_state: bool
@@ -71,6 +73,7 @@ def facts_of(members: Mapping[str, Member], roles: frozenset[str]) -> Facts:
         extras=frozenset[str]().union(*(body.extras for body in bodies)),
         freezes=any(body.freezes for body in bodies),
         reduces_examples=any(body.reduces_examples for body in bodies[:1]),
+        reduces_shards=any(body.reduces_shards for body in bodies[:1]),
         makes_steps="step" in roles or any(map(steps, below.values())),
         rounds=any(
             map(

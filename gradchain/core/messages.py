@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.types import Tree
-from gradchain.numerics.reductions import varying_axes
+from gradchain.numerics.reductions import axes_in_type
 from gradchain.tree.kinds import is_numeric
 from gradchain.tree.paths import Leaf, differing_containers, named_leaves
 
@@ -91,8 +91,8 @@ def leaf_message(path: str, a: Leaf, b: Leaf) -> str:
     if jnp.shape(a) != jnp.shape(b):
         differ = f"the update is {shape_dtype(a)}, its parameter {shape_dtype(b)}"
         return f"{place(path)}: {differ}. Nothing is broadcast: {_why(a, b)} {ORDER}"
-    if varying_axes(a) != varying_axes(b):
-        over = sorted(varying_axes(a) ^ varying_axes(b))
+    if axes_in_type(a) != axes_in_type(b):
+        over = sorted(axes_in_type(a) ^ axes_in_type(b))
         return (
             f"{place(path)}: update and parameter are split over different mesh axes"
             f" (differing in {quote(over)}). Reduce the gradient over them first, for"

@@ -7,16 +7,13 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from gradchain.core import errors, meshes
 from gradchain.core.columns import Columns
 from gradchain.core.facts import keeps_state
 from gradchain.core.holes import drop_leaves, frozen_by, with_zeros, without_frozen
 from gradchain.core.idle import warn_of_idle_patterns
-from gradchain.core.restored import check_clock, clock_in
 from gradchain.core.stage import Member, Stage, is_inside, stages_at_start
+from gradchain.core.ticks import clock_of, with_clock, without_clock
 from gradchain.core.types import Params, State
 from gradchain.numerics.counting import increment
 
@@ -27,7 +24,7 @@ def init_stages(members: Mapping[str, Member], params: Params) -> State:
     warn_of_idle_patterns(stages, params)
     frozen = frozen_by(stages, params)
     params = params if frozen is None else drop_leaves(frozen, params)
-    made = {s.name: _with_clock(s, s.count, s.body.init(params)) for s in stages}
+    made = {s.name: with_clock(s, s.count, s.body.init(params)) for s in stages}
     return meshes.beside_params({k: v for k, v in made.items() if v != {}}, params)
 
 
@@ -40,10 +37,11 @@ def run_stages(
     there is none among the extra arguments, it is the updates that came in.
     """
     entries = state if isinstance(state, dict) else {}
-    stages = [Stage(name, call, _clock(entries.get(name))) for name, call in members.items()]
+    stages = [Stage(name, call, clock_of(entries.get(name))) for name, call in members.items()]
     stacked = bool(stages) and stages[0].body.reduces_examples
+    reduces = bool(stages) and stages[0].body.reduces_shards
     if not stacked:
-        columns.check()
+        columns.check(reduced=not reduces)
     if not is_inside():
         errors.check_extras(extra, frozenset().union(*(s.body.extras for s in stages)))
     stateful = {s.name for s in stages if s.has_clock or s.body.slot_names}
@@ -63,15 +61,15 @@ def run_stages(
     columns = dataclasses.replace(columns, adds=False) if columns.adds else columns
     new_state = {}
     for together in _in_groups(stages):
-        first, own = together[0].body, [_without_clock(s, entries) for s in together]
+        first, own = together[0].body, [without_clock(s, entries) for s in together]
         if adds and together[-1] is stages[-1]:
             columns = dataclasses.replace(columns, adds=True)
         columns, news = first.run(together, columns, own, extra)
-        if first.reduces_examples:
+        if first.reduces_examples or first.reduces_shards:
             columns.check()
             extra = extra | ({"grad": columns.updates} if asks_grad else {})
         for s, new in zip(together, news, strict=True):
-            new_state[s.name] = _with_clock(s, increment(s.count) if s.has_clock else None, new)
+            new_state[s.name] = with_clock(s, increment(s.count) if s.has_clock else None, new)
     if frozen is not None:
         columns = with_zeros(columns, frozen, given, stacked)
     return columns, {k: v for k, v in new_state.items() if k in entries or v != {}}
@@ -81,27 +79,3 @@ def _in_groups(stages: list[Stage]) -> Iterator[list[Stage]]:
     """Consecutive members that run together."""
     key = lambda s: type(s.body) if s.body.fuses else id(s)
     return (list(group) for _, group in itertools.groupby(stages, key=key))
-
-
-def _clock(entry: Any) -> Any:
-    has_clock = isinstance(entry, dict) and "count" in entry
-    return entry["count"] if has_clock else jnp.zeros((), jnp.int32)
-
-
-def _with_clock(stage: Stage, count: Any, own: Any) -> Any:
-    return {"count": count, **own} if stage.has_clock else own
-
-
-def _without_clock(stage: Stage, entries: State) -> Any:
-    """A member's state without its clock, checked against its slots."""
-    entry, clock = entries.get(stage.name, {}), {"count"} if stage.has_clock else set()
-    slots = stage.body.slot_names
-    if slots is not None and not (isinstance(entry, dict) and entry.keys() == slots | clock):
-        errors.check_slots(stage.name, slots | clock, entry)
-    if clock and not (isinstance(entry, dict) and _is_usual(entry.get("count"))):
-        check_clock(stage.name, clock_in(stage.name, entry), is_one=True)
-    return {k: v for k, v in entry.items() if k not in clock} if clock else entry
-
-
-def _is_usual(count: Any) -> bool:
-    return isinstance(count, jax.Array) and count.dtype == jnp.int32 and count.shape == ()

@@ -115,6 +115,7 @@ class Body:
     needs_step: bool = False
     fuses: bool = False  # whether consecutive members of this class run together
     reduces_examples: bool = False  # whether it takes away a dimension in front of its updates
+    reduces_shards: bool = False  # whether gradients may differ between shards: it reduces them
     slot_names: frozenset[str] | None = None  # None: it keeps its state as it likes
     keeps_clock: bool = False  # whether it moves its step number on itself
     freezes: bool = False  # whether it, or a member of its own, keeps leaves from any update
@@ -232,6 +233,7 @@ def _as_one_member(tx: Member) -> PairBody:
     body = PairBody(inner.init, inner.update, members=[inner])
     body.members, body.freezes = {"": inner}, inner.freezes
     body.reduces_examples = inner.facts.reduces_examples
+    body.reduces_shards = inner.facts.reduces_shards
     return body
 
 

@@ -13,7 +13,43 @@ def varying_axes(x: jax.Array) -> frozenset[str]:
     """The mesh axes that ``x`` is split over.
 
     They are those of ``shard_map``; elsewhere there are none.
+
+    Raises:
+        ValueError: inside ``shard_map(check_vma=False)``, where arrays do not say it.
     """
+    axes = axes_in_type(x)
+    if not axes:
+        check_shards_are_known()
+    return axes
+
+
+def check_shards_are_known() -> None:
+    """Refuse arrays that do not say how they are split.
+
+    Raises:
+        ValueError: inside ``shard_map(check_vma=False)`` and ``pmap``.
+    """
+    if is_in_unchecked_map():
+        raise ValueError(
+            "inside shard_map(check_vma=False), or pmap, arrays do not say which mesh axes they are"
+            " split over: a sum over all shards would be that of one shard, and noise the same on"
+            " each. Call jax.shard_map with check_vma=True, its default; or update outside of it,"
+            " under jit."
+        )
+
+
+def manual_axes() -> tuple[str, ...]:
+    """The mesh axes of the ``shard_map`` around; elsewhere none."""
+    return tuple(jax.sharding.get_abstract_mesh().manual_axes)
+
+
+def is_in_unchecked_map() -> bool:
+    """Whether axes are mapped that types do not name."""
+    return any(not axes_in_type(lax.axis_index(axis)) for axis in manual_axes())
+
+
+def axes_in_type(x: jax.Array) -> frozenset[str]:
+    """The mesh axes in the type of ``x``."""
     aval = jax.typeof(x)
     axes = getattr(
         getattr(aval, "mat", None),

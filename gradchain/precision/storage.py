@@ -123,6 +123,7 @@ class Storage(Body):
         self.members = {"inner": inner}
         self.locality, self.extras, self.freezes = inner.locality, inner.extras, inner.freezes
         self.reduces_examples = inner.facts.reduces_examples
+        self.reduces_shards = inner.facts.reduces_shards
         self.needs_step = stochastic
         self.slots_known = dict(slots_in(inner.facts, in_stores=False))
 

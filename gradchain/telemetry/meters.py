@@ -136,7 +136,7 @@ def meters(parts: Iterable[PlacedMember]) -> Iterator[tuple[str, Path]]:
 
     A name is for example ``scale_by_adam/norm_in``, a path leads to a meter in a state. The output
     of a member goes into the next, so one meter has two names. A member that takes gradients of
-    single examples has no norm of its input.
+    single examples, or of single shards, has no norm of its input.
     """
     last: dict[Path, str] = {}  # the last member of each chain
     for part in parts:
@@ -144,7 +144,8 @@ def meters(parts: Iterable[PlacedMember]) -> Iterator[tuple[str, Path]]:
         chain = tuple(above)
         previous = last.get(tuple(above))
         last[chain] = name
-        if not part.stage.body.reduces_examples:
+        body = part.stage.body
+        if not (body.reduces_examples or body.reduces_shards):
             yield (
                 f"{part.name}/norm_in",
                 (*chain, _before(name) if previous is None else _after(previous)),

@@ -27,6 +27,7 @@ from gradchain.core.walk import PlacedMember
 from gradchain.inspection.hyperparams import own_hyperparams
 from gradchain.numerics.arithmetic import cast, safe_divide
 from gradchain.numerics.counting import increment, remainder
+from gradchain.numerics.reductions import varying_axes
 from gradchain.telemetry.layers import Layers
 from gradchain.telemetry.meters import (
     measured,
@@ -136,6 +137,7 @@ class Watched(Body):
         self.extras = inner.extras
         self.freezes = inner.freezes
         self.reduces_examples = inner.facts.reduces_examples
+        self.reduces_shards = inner.facts.reduces_shards
 
     def init(self, params: Params) -> State:
         """See ``Body``."""
@@ -288,11 +290,19 @@ def _measured_run(
     gradients = updates
     if body.reduces_examples:
         gradients = tree_map_live(lambda x: jnp.mean(x, axis=0), updates)
+    if body.reduces_shards:
+        gradients = map_leaves(_mean_of_shards, updates, params)
     metrics |= _numbers(body.inner, state) | {"step": increment(count)}
     metrics |= body.layers_of(params).measure(gradients, new_updates, params)
     settle = lambda x, like: cast(lax.stop_gradient(jnp.asarray(x)), like.dtype)
     settled = {k: settle(metrics[k], old[k]) for k in old}
     return new_updates, without_meters(new_state, places.values()), settled
+
+
+def _mean_of_shards(g: jax.Array, p: jax.Array) -> jax.Array:
+    """The mean gradient over shards with one parameter."""
+    axes = tuple(sorted(varying_axes(g) - varying_axes(p)))
+    return lax.pmean(g, axes) if axes else g
 
 
 def _names(body: Watched, state: State, params: Params) -> list[str]:

@@ -100,6 +100,7 @@ class Tunable(Body):
         self.extras = inner.extras
         self.freezes = inner.freezes
         self.reduces_examples = inner.facts.reduces_examples
+        self.reduces_shards = inner.facts.reduces_shards
 
     def init(self, params: Params) -> State:
         """See ``Body``."""

@@ -53,3 +53,40 @@ def test_nothing_has_mean_zero():
     empty = jnp.zeros((0, 2))
     assert gc.numerics.mean(empty) == 0.0
     np.testing.assert_array_equal(gc.numerics.mean_along(empty, 0), [[0.0, 0.0]])
+
+
+def on_eight(function, *, check_vma):
+    mesh = jax.make_mesh((8,), ("a",), axis_types=(jax.sharding.AxisType.Auto,))
+    specs = {"in_specs": P("a"), "out_specs": P("a")}
+    return jax.jit(jax.shard_map(function, mesh=mesh, check_vma=check_vma, **specs))
+
+
+REDUCING = {
+    "clip_by_global_norm": gc.clip_by_global_norm(1.0),
+    "scale_by_trust_ratio": gc.scale_by_trust_ratio(),
+    "add_noise": gc.add_noise(),
+    "skip_nonfinite": gc.skip_nonfinite(gc.sgd(0.1)),
+}
+
+
+@pytest.mark.parametrize("name", REDUCING)
+def test_where_types_do_not_say_what_is_split_sums_over_shards_are_refused(name):
+    tx, x = REDUCING[name], jnp.ones((8, 2))
+    update = lambda g: tx.update(g, tx.init(g), g)[0]
+    with pytest.raises(ValueError, match=r"check_vma=False\), or pmap.*check_vma=True"):
+        on_eight(update, check_vma=False)(x)
+    np.testing.assert_allclose(on_eight(update, check_vma=True)(x), update(x), atol=0.3)
+
+
+def test_what_sums_nothing_is_right_where_types_do_not_say_what_is_split():
+    tx, x = gc.lookahead(gc.adamw(0.1), 2), jnp.arange(16.0).reshape(8, 2).astype(jnp.bfloat16)
+    params = x.astype(jnp.float32)
+    update = lambda g: tx.update(g, tx.init(params[: len(g)]), params[: len(g)] * 0 + 1.0)[0]
+    found = on_eight(update, check_vma=False)(x)
+    np.testing.assert_allclose(found, update(x), rtol=1e-2)
+
+
+def test_pmap_is_refused_too():
+    tx = gc.clip_by_global_norm(1.0)
+    with pytest.raises(ValueError, match="or pmap"):
+        jax.pmap(lambda g: tx.update(g, {})[0])(jnp.ones((8, 2)))
