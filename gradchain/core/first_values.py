@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.grams import identity
-from gradchain.core.meshes import laid_like_param, placed, sharding_of_slot, whole
+from gradchain.core.meshes import laid_like_param, placed, sharding_of_slot
 from gradchain.core.slots import Slot
 from gradchain.core.types import Dtype, Shape
 from gradchain.numerics.arithmetic import compute_dtype, real_dtype
+from gradchain.numerics.splits import whole
 from gradchain.tree.paths import Leaf
 
 

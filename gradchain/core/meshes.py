@@ -14,15 +14,8 @@ from gradchain.core.slot_specs import dims_of_slot, spec_of_slot
 from gradchain.core.slots import Slot
 from gradchain.core.stored import Stored
 from gradchain.core.types import Shape, Tree
+from gradchain.numerics.splits import mesh_of, split_like
 from gradchain.tree.paths import Leaf
-
-
-def whole(x: jax.Array) -> jax.Array:
-    """An array that no explicit axis of a mesh splits."""
-    spec = _explicit(x)
-    if spec is None:
-        return x
-    return jax.sharding.reshard(x, PartitionSpec(*[None] * x.ndim))
 
 
 def split_as(x: jax.Array, old: Any) -> Any:
@@ -39,10 +32,7 @@ def laid_as(x: Any, old: Any) -> Any:
     """
     if isinstance(old, Stored):
         return dataclasses.replace(x, parts=jax.tree.map(laid_as, x.parts, old.parts))
-    mesh = mesh_of(old)
-    if mesh is None or AxisType.Explicit not in mesh.axis_types or _spec(x) == _spec(old):
-        return x
-    return jax.sharding.reshard(x, jax.typeof(old).sharding)
+    return split_like(x, old)
 
 
 def row_laid_as(
@@ -123,32 +113,5 @@ def beside_params(state: Tree, params: Tree) -> Tree:
     return jax.tree.map(lambda x: jax.device_put(x, everywhere) if is_left(x) else x, state)
 
 
-def mesh_of(x: jax.Array) -> Any:
-    """The mesh in the type of an array.
-
-    ``None`` if there is none, and inside ``shard_map``, where each device has its own part.
-    """
-    mesh = getattr(getattr(jax.typeof(x), "sharding", None), "mesh", None)
-    if mesh is None or mesh.empty or AxisType.Manual in mesh.axis_types:
-        return None
-    return mesh
-
-
-def _spec(x: jax.Array) -> PartitionSpec:
-    return jax.typeof(x).sharding.spec
-
-
 def _is_laid(x: Any) -> bool:
     return isinstance(x, jax.Array) and not isinstance(x, core.Tracer)
-
-
-def _explicit(x: jax.Array) -> PartitionSpec | None:
-    """How explicit axes of a mesh split an array.
-
-    ``None``: none does.
-    """
-    sharding: Any = getattr(jax.typeof(x), "sharding", None)
-    mesh = getattr(sharding, "mesh", None)
-    if mesh is None or AxisType.Explicit not in getattr(mesh, "axis_types", ()):
-        return None
-    return sharding.spec if any(part is not None for part in sharding.spec) else None
