@@ -6,11 +6,14 @@ from gradchain.distributed.collectives import (
     collectives_table as collectives_table,
     wire_bytes as wire_bytes,
 )
+from gradchain.distributed.delayed import delayed as delayed
 from gradchain.distributed.exchange import exchange as exchange
+from gradchain.distributed.local import diloco as diloco, local_sgd as local_sgd
 from gradchain.distributed.power_sgd import power_sgd as power_sgd
 from gradchain.distributed.replicas import (
     on_replicas as on_replicas,
     replica_specs as replica_specs,
+    restart_replicas as restart_replicas,
     set_replicas as set_replicas,
     stack_replicas as stack_replicas,
     unreduced as unreduced,
