@@ -46,6 +46,7 @@ class Policy(NamedTuple):
 POLICIES = {
     "float32": Policy("float32", lambda tx: tx),
     "bfloat16 moments": Policy("float32", lambda tx: gc.storage(tx, "bfloat16")),
+    "int8_log": Policy("float32", lambda tx: gc.storage(tx, "int8_log")),
     "int8, int8_log": Policy("float32", lambda tx: gc.storage(tx, mu="int8", nu="int8_log")),
     "int8_companded, uint8_root": Policy(
         "float32", lambda tx: gc.storage(tx, mu="int8_companded", nu="uint8_root")

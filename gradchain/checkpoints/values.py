@@ -34,9 +34,11 @@ def fits(value: Any, like: jax.Array | jax.ShapeDtypeStruct) -> bool:
     """Whether a value can be kept.
 
     It has to be of numbers, to have the same shape, and not to be complex where a real number is
-    wanted.
+    wanted. Integers without a sign are codes or bits: those of another width say something else.
     """
     if not is_numeric(value) or np.shape(value) != like.shape:
+        return False
+    if like.dtype.kind == "u" and _dtype_of(value) != like.dtype:
         return False
     return not _is_complex(value) or _is_complex(like)
 

@@ -13,6 +13,7 @@ from jax import core, lax
 
 from gradchain.core.types import Shape, Tree
 from gradchain.numerics.reductions import axes_in_type
+from gradchain.tree.random import shard_key
 
 #: The structure of a slot that is kept as it is. JAX compares it with those of others.
 AN_ARRAY = jax.tree.structure(0)
@@ -77,7 +78,8 @@ class Stored:
 
     def of(self, x: jax.Array) -> Stored:
         """Another array, kept in the same way."""
-        parts = self.codec.encode(x, self.key)
+        key = None if self.key is None else shard_key(self.key, x)
+        parts = self.codec.encode(x, key)
         if self.space is not None:
             parts = jax.device_put(parts, self.space)
         return dataclasses.replace(self, parts=parts)
@@ -176,7 +178,7 @@ def _one_turn(
         ]
 
     made = jax.eval_shape(rule, numbers, *row)[0]
-    start = row[1] if adds else jnp.zeros(made.shape, made.dtype)
+    start = row[1] if adds else jnp.zeros_like(row[0], made.dtype)
     carry = [jnp.zeros((), jnp.int32), start, *row[first:]]
     return lax.while_loop(
         lambda carry: carry[0] < turns,

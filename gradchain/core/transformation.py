@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, overload
 
 import jax
 
-from gradchain.core import advice, compiled, errors
+from gradchain.core import abstract, advice, compiled, errors
 from gradchain.core.call import Call, is_call
 from gradchain.core.call_leaves import as_number
 from gradchain.core.factory import Factory, decorator
@@ -238,7 +238,7 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         errors.check_params(params)
         params = trainable_part(params)
         if any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(params)):
-            return jax.eval_shape(self.init, params)
+            return abstract.init(self.init, params)
         return init_stages(self.members, errors.as_arrays(params))
 
     @called_as("Call updates, state = tx.update(grads, state, params).")
@@ -254,9 +254,12 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
             state: what ``init`` or the last ``update`` returned.
             params: tree of parameters; some members need them.
             extra: further arguments by keyword, for example ``value=``, for members that name them.
+                Inside ``shard_map``, ``specs=``, a tree of ``PartitionSpec`` like the parameters:
+                members that look along rows or at matrices then gather leaves that are split.
 
         Raises:
-            ValueError: naming the path, if structures or shapes do not fit; nothing is broadcast.
+            ValueError: naming the path, if structures or shapes do not fit (nothing is broadcast),
+                or ``specs`` is missing.
             TypeError: for an extra argument that no member takes.
         """
         return compiled.update(self, updates, state, params, extra)

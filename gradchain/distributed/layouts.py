@@ -22,6 +22,8 @@ from gradchain.tree.paths import flatten, flatten_like, named_leaves
 Policy: TypeAlias = Literal["like_params", "zero", "replicated"]
 POLICIES = ("like_params", "zero", "replicated")
 AnyMesh: TypeAlias = Mesh | AbstractMesh
+#: The shape of a parameter, and how it is split.
+Known: TypeAlias = tuple[Shape, PartitionSpec]
 
 
 def fsdp_specs(params: Params, mesh: AnyMesh, axis: str = "data") -> Tree:
@@ -46,8 +48,9 @@ def fsdp_specs(params: Params, mesh: AnyMesh, axis: str = "data") -> Tree:
 
     Example:
         >>> mesh = AbstractMesh((8,), ("data",))
-        >>> fsdp_specs({"w": jax.ShapeDtypeStruct((96, 768), "float32")}, mesh)
-        {'w': PartitionSpec(None, 'data')}
+        >>> specs = fsdp_specs({"w": jax.ShapeDtypeStruct((96, 768), "float32")}, mesh)
+        >>> specs["w"] == PartitionSpec(None, "data")
+        True
     """
     sizes = sizes_of(mesh, axis, "fsdp_specs")
     split = lambda x: zero_spec(x.shape, PartitionSpec(), axis, sizes)
@@ -55,7 +58,7 @@ def fsdp_specs(params: Params, mesh: AnyMesh, axis: str = "data") -> Tree:
 
 
 def sizes_of(mesh: AnyMesh, axis: str, where: str) -> dict[str, int]:
-    """The lengths of the axes of a mesh, one of which is ``axis``."""
+    """The lengths of the axes of a mesh with ``axis``."""
     sizes = dict(mesh.shape)
     if axis not in sizes:
         raise ValueError(
@@ -82,7 +85,7 @@ def zero_spec(shape: Shape, spec: PartitionSpec, axis: str, sizes: Sizes) -> Par
     return PartitionSpec(*[axes[0] if len(axes) == 1 else axes or None for axes in parts])
 
 
-def axes_in(part: Any) -> tuple[str, ...]:
+def axes_in(part: str | tuple[str, ...] | None) -> tuple[str, ...]:
     """The axes of one dimension in a spec."""
     return (part,) if isinstance(part, str) else tuple(part or ())
 
@@ -137,7 +140,7 @@ def _checked(name: str, x: jax.ShapeDtypeStruct, spec: Any, sizes: Sizes) -> Par
 def state_specs(
     tx: GradientTransformation, state: State, params: Params, specs: Tree, sizes: Sizes
 ) -> Tree:
-    """The specs of a state whose slots lie as their parameters do.
+    """The specs of a state that lies as its parameters.
 
     Args:
         tx: the transformation.
@@ -151,32 +154,33 @@ def state_specs(
     rows = zip(leaves, jax.tree.leaves(specs), strict=True)
     known = {_keys(path): (x.shape, spec) for (path, x), spec in rows}
 
-    def spec_of(path: Any, x: jax.ShapeDtypeStruct) -> PartitionSpec:
+    def spec_of(path: tuple[Any, ...], x: jax.ShapeDtypeStruct) -> PartitionSpec:
         keys = _keys(path)
         slot, rest = _slot_at(keys, slots)
         found = _param_in(rest, known)
         if found is None:
             return PartitionSpec()
-        return spec_of_slot(slot, x.shape, *found, sizes)
+        shape, spec = found
+        return spec_of_slot(slot, x.shape, shape, spec, sizes)
 
     return jax.tree_util.tree_map_with_path(spec_of, state)
 
 
-def _keys(path: Any) -> tuple[str, ...]:
+def _keys(path: tuple[Any, ...]) -> tuple[str, ...]:
     return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
 
 
 def _slot_at(
     keys: tuple[str, ...], slots: Mapping[tuple[str, ...], Slot | None]
 ) -> tuple[Slot | None, tuple[str, ...]]:
-    """The slot that a path leads into, and the rest of the path."""
+    """The slot of a path, and the rest of it."""
     for end in range(len(keys) + 1):
         if keys[:end] in slots:
             return slots[keys[:end]], keys[end:]
     return None, keys
 
 
-def _param_in(keys: tuple[str, ...], known: Mapping[tuple[str, ...], Any]) -> Any:
+def _param_in(keys: tuple[str, ...], known: Mapping[tuple[str, ...], Known]) -> Known | None:
     """The parameter whose path is part of another."""
     lengths = {len(path) for path in known}
     parts = (

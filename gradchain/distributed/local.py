@@ -9,13 +9,12 @@ from gradchain.core.types import Pair
 from gradchain.distributed.meetings import Apart, Meeting
 from gradchain.distributed.wires import Wire, mean, way_of
 from gradchain.precision.codec import Codec
-from gradchain.transforms.scaling import scale
 
 
 @transform(roles="final")
 def diloco(
     inner: GradientTransformation | Pair,
-    outer: GradientTransformation | Pair,
+    outer: GradientTransformation | Pair | None,
     every: StaticPositiveInt,
     axis: str = "replica",
     *,
@@ -43,7 +42,8 @@ def diloco(
 
     Args:
         inner: a whole optimizer, each replica's own.
-        outer: a whole optimizer; ``sgd(0.7, 0.9, nesterov=True)`` is the usual.
+        outer: a whole optimizer, ``sgd(0.7, 0.9, nesterov=True)`` is the usual; ``None``: all go on
+            from the mean, as in ``local_sgd``.
         every: how many steps :math:`k \ge 1` from one meeting to the next.
         axis: the mesh axis of the replicas.
         wire: how they send their ways, see ``exchange``; ``None``: as they are.
@@ -81,7 +81,8 @@ def diloco(
         fragments,
     )
     meeting.check(wire)
-    members = {"inner": inner} | dict.fromkeys(meeting.outer_names, outer)
+    members = {"inner": inner}
+    members |= {} if outer is None else dict.fromkeys(meeting.outer_names, outer)
     return Apart(meeting, members)
 
 
@@ -100,7 +101,7 @@ def local_sgd(
         \theta_i \leftarrow \theta_i + \mathrm{inner}(g_i), \qquad \text{every } k \text{ steps}
         \quad \theta_i \leftarrow \tfrac1n \sum_j \theta_j
 
-    It is ``diloco`` whose outer optimizer goes all the way.
+    It is ``diloco`` without an outer optimizer.
 
     Args:
         inner: a whole optimizer, each replica's own.
@@ -122,7 +123,7 @@ def local_sgd(
     options = {"wire": wire, "error_feedback": error_feedback}
     return diloco(
         inner,
-        scale(-1.0),
+        None,
         every,
         axis,
         **options,

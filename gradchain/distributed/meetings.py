@@ -23,6 +23,7 @@ from gradchain.distributed.replicas import as_own_tree, is_along
 from gradchain.distributed.wires import Way
 from gradchain.numerics.counting import increment, remainder
 from gradchain.numerics.reductions import apart
+from gradchain.tree.mapping import map_leaves
 from gradchain.tree.paths import flatten, flatten_like
 
 
@@ -134,7 +135,8 @@ class Apart(Around):
         leaves, treedef = flatten(params)
         parts = {"inner": params}
         for i, name in enumerate(self.meeting.outer_names):
-            parts[name] = treedef.unflatten(self.meeting.part(i, leaves))
+            if name in self.members:
+                parts[name] = treedef.unflatten(self.meeting.part(i, leaves))
         states = {name: self.members[name].init(part) for name, part in parts.items()}
         own = PerTree.init(self, params)
         return own | {name: state for name, state in states.items() if state}
@@ -143,7 +145,8 @@ class Apart(Around):
         self, stage: Stage, dtype: jnp.dtype, extra: Extra, **given: Any
     ) -> tuple[Any, dict[str, Any]]:
         """See ``Lift``."""
-        run = {name: runner_of(tx, extra) for name, tx in self.members.items()}
+        run: dict[str, Any] = dict.fromkeys(self.meeting.outer_names, _all_the_way)
+        run |= {name: runner_of(tx, extra) for name, tx in self.members.items()}
         return PerTree.call(
             self,
             stage,
@@ -176,8 +179,9 @@ class Apart(Around):
             met = meeting.is_now(i, count)
             part = {k: meeting.part(i, column) for k, column in own.items()}
             meet = partial(self.meet, run[name], treedef)
-            given = (part, s[name], meeting.part(i, gone))
-            change, kept, new[name] = lax.cond(met, meet, self.wait, *given)
+            given = (part, s.get(name, {}), meeting.part(i, gone))
+            change, kept, state = lax.cond(met, meet, self.wait, *given)
+            new |= {name: state} if name in self.members else {}
             for k, column in kept.items():
                 own[k] = [b if a is None else a for a, b in zip(column, own[k], strict=True)]
             for j in (j for j, x in enumerate(change) if x is not None):
@@ -255,6 +259,11 @@ class Apart(Around):
                     added(p, u),
                 )
         return dataclasses.replace(made, g=g, is_sum=True), [state]
+
+
+def _all_the_way(g: Any, state: State, p: Any) -> tuple[Any, State]:
+    """The outer step to the mean of all."""
+    return map_leaves(lambda x: -x, g), state
 
 
 def _each(f: Callable[..., jax.Array], *columns: list[Any]) -> list[Any]:

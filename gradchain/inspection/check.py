@@ -41,6 +41,7 @@ MISTAKES: tuple[Search, ...] = (
     arguments.float16_without_loss_scale,
     arguments.zero_eps,
     few_bytes.small_divisors_become_zero,
+    few_bytes.copies_lose_their_bits,
     arguments.selects_nothing,
     arguments.empty_group,
     arguments.freezes_everything,

@@ -39,10 +39,18 @@ class Blocks:
             shape: that of the array.
             size: the length of a block; ``None`` for one along the whole dimension.
             axis: the dimension; ``None`` for the last, or the longest where the last is short.
+
+        Raises:
+            ValueError: if there is no such dimension.
         """
         if axis is None:
             longest = max(range(len(shape)), key=lambda i: (shape[i], i))
             axis = len(shape) - 1 if shape[-1] >= LEAST else longest
+        if not -len(shape) <= axis < len(shape):
+            raise ValueError(
+                f"storage: blocks along axis {axis} need an array that has it, not one of shape"
+                f" {list(shape)}. Choose a codec by slot and path, or leave axis=None."
+            )
         length = shape[axis]
         return cls(axis % len(shape), length, max(min(size or length, length), 1))
 
@@ -96,7 +104,9 @@ def blockwise(
         blocks = Blocks.of(x.shape, block, axis)
         own = blocks.open(x)
         scales = jnp.max(jnp.abs(own), -1, keepdims=True)
-        shares = safe_divide(own, scales)
+        # The compiler multiplies by reciprocals, and those of huge numbers are zero.
+        down = jnp.where(scales > 1, 2.0**-32, 1.0).astype(own.dtype)
+        shares = safe_divide(own * down, scales * down)
         codes = to_code(shares)
         if is_whole:
             codes = rounded(codes, shares, from_code, key)

@@ -56,8 +56,13 @@ def cast_leaves(
 
 def _floating(dtype: Any) -> Any:
     """A dtype, if it is real and floating."""
-    found = None if dtype is None else jnp.dtype(dtype)
-    if found is not None and not jnp.issubdtype(found, jnp.floating):
+    if dtype is None:
+        return None
+    try:
+        found = jnp.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or not jnp.issubdtype(found, jnp.floating):
         raise TypeError(
             f"cast_leaves: {dtype!r} is no real floating dtype, such as 'bfloat16', 'float16' or"
             " 'float32'."

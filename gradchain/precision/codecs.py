@@ -8,6 +8,8 @@ whole block NaN, so that it is seen.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -322,6 +324,15 @@ def _check_bits(name: str, bits: int) -> None:
         raise ValueError(f"{name}: bits must be 4, 8 or 16, not {bits!r}.")
 
 
+def _by_name(dtype: Any) -> str:
+    """The name of a dtype, as a way out."""
+    try:
+        name = jnp.dtype(dtype).name
+    except TypeError:
+        return ""
+    return f": write {name!r}" if name in DTYPES else ""
+
+
 #: Codecs by short names; dtypes have theirs.
 CODECS: dict[str, Codec] = {
     "int16": linear(16),
@@ -343,10 +354,16 @@ def codec_of(name: str | Codec) -> Codec:
 
     Raises:
         ValueError: naming the known ones, if there is no such name.
+        TypeError: if it is neither a name nor a codec.
     """
     if isinstance(name, Codec):
         name.pair()  # which refuses what it cannot be made of
         return name
+    if not isinstance(name, str):
+        raise TypeError(
+            f"storage: a codec is a name, 'bfloat16' for example, or one of gradchain.precision,"
+            f" not {name!r}{_by_name(name)}."
+        )
     known = CODECS | {dtype: cast(dtype) for dtype in DTYPES}
     check_one_of("storage", tuple(known), codec=name)
     return known[name]

@@ -30,6 +30,7 @@ from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair
 from gradchain.precision.casts import stochastic_bfloat16
 from gradchain.tree.paths import flatten, flatten_like
+from gradchain.tree.random import shard_key
 
 Kept: TypeAlias = dict[str, jax.Array]
 """The slots of one parameter."""
@@ -76,10 +77,9 @@ class Exactly:
         known = list(leaves)
         for i in live:
             own = {k: column[i] for k, column in columns.items()}
-            known[i] = self.known(
-                leaves[i],
-                own,
-                kinds[i],
+            # In float32, also where another leaf has more bits.
+            known[i] = self.known(leaves[i].astype(jnp.float32), own, kinds[i]).astype(
+                leaves[i].dtype
             )
         u, new = inner(
             g,
@@ -88,27 +88,24 @@ class Exactly:
         )
         updates = flatten_like(treedef, u)
         for i in (i for i in live if updates[i] is not None):
-            key = self.key(count, i)
-            x, made = self.rounded(
-                known[i] + updates[i],
-                kinds[i],
-                key,
-            )
-            updates[i] = x - leaves[i]
+            exact = (known[i] + updates[i]).astype(jnp.float32)
+            key = self.key(count, i, exact)
+            x, made = self.rounded(exact, kinds[i], key)
+            updates[i] = x.astype(leaves[i].dtype) - leaves[i]
             for k, column in columns.items():
                 column[i] = made[k]
         own = {k: treedef.unflatten(column) for k, column in columns.items()}
         return treedef.unflatten(updates), own | {"inner": new}
 
-    def key(self, count: jax.Array | None, leaf: int) -> jax.Array | None:
-        """The key of a step and a leaf."""
+    def key(self, count: jax.Array | None, leaf: int, x: jax.Array) -> jax.Array | None:
+        """The key of a step and a leaf ``x``."""
         if self.seed is None or count is None:
             return None
         key = jax.random.fold_in(
             jax.random.key(self.seed),
             count,
         )
-        return jax.random.fold_in(key, leaf)
+        return shard_key(jax.random.fold_in(key, leaf), x)
 
 
 @transform(roles="final rounds")

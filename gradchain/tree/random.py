@@ -29,6 +29,20 @@ def step_key(
     return jax.random.fold_in(jax.random.key(seed), increment(count))
 
 
+def shard_key(key: jax.Array, x: jax.Array) -> jax.Array:
+    """The key for the part of ``x`` on this device.
+
+    Inside ``shard_map`` each shard of an array has a key of its own, and those that have it in
+    common have the same; elsewhere it is ``key``.
+
+    Raises:
+        ValueError: inside ``shard_map(check_vma=False)``, where arrays do not say their shards.
+    """
+    for axis in sorted(varying_axes(x)):
+        key = jax.random.fold_in(key, lax.axis_index(axis))
+    return key
+
+
 def normal_like(key: chex.PRNGKey, tree: Tree) -> Tree:
     """Standard normal numbers in the shapes of a tree.
 
@@ -71,9 +85,7 @@ def _draw_like(
     def draw(path: str, x: Leaf) -> jax.Array | None:
         if x is None:
             return None
-        own = jax.random.fold_in(key, zlib.crc32(path.encode()))
-        for axis in sorted(varying_axes(x)):
-            own = jax.random.fold_in(own, lax.axis_index(axis))
+        own = shard_key(jax.random.fold_in(key, zlib.crc32(path.encode())), x)
         if not jnp.iscomplexobj(x):
             return sample(own, x.shape, jnp.float32).astype(x.dtype)
         parts = sample(own, (2, *x.shape), jnp.float32)

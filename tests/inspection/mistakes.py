@@ -249,6 +249,13 @@ FIRES = [
     ("warning", "zero_eps", "scale_by_adam", gc.adam(0.1, eps=0.0), {}),
     (
         "mistake",
+        "copies_lose_their_bits",
+        "storage",
+        gc.storage(gc.master_weights(gc.adam(0.1)), "bfloat16"),
+        {},
+    ),
+    (
+        "mistake",
         "small_divisors_become_zero",
         "storage",
         gc.storage(gc.adam(0.1), "int8"),

@@ -155,3 +155,8 @@ def test_layers_in_fp8_are_trained():
         assert losses[-1] < 0.1 * losses[0]
         moved = jax.tree.map(lambda a, b: bool(jnp.any(a != b)), variables[scales], start)
         assert all(jax.tree.leaves(moved))
+
+
+def test_a_dtype_that_there_is_not_is_named():
+    with pytest.raises(TypeError, match="cast_leaves: 'bfloat17' is no real floating dtype"):
+        gc.precision.cast_leaves({"w": jnp.ones(2)}, "bfloat17")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 
 import gradchain as gc
+from gradchain import precision
 from gradchain.precision import blocks
 from gradchain.precision.blocks import Blocks
 from tests.precision.codecs import CASTS, CODECS
@@ -257,3 +258,24 @@ def test_bytes_are_those_of_the_formula(name):
         assert sum(x.size * x.dtype.itemsize for x in leaves if x.ndim) == expected * N
         assert sum(x.size * x.dtype.itemsize for x in leaves if not x.ndim) <= 8  # clocks
     assert sum(x.nbytes for x in jax.tree.leaves(state) if x.ndim) == expected * N
+
+
+@pytest.mark.parametrize("name", precision.CODECS)
+def test_blocks_of_huge_numbers_are_kept(name):
+    x = jnp.full((2, 256), 2e38).at[:, ::3].set(0.0)
+    codec = precision.CODECS[name]
+    encode, decode = jax.jit(codec.encode), jax.jit(codec.decode, static_argnums=1)
+    kept = decode(encode(x), jax.ShapeDtypeStruct(x.shape, x.dtype))
+    np.testing.assert_allclose(np.asarray(kept), np.asarray(x), rtol=1e-6)
+
+
+def test_an_axis_that_an_array_lacks_is_named():
+    tx = gc.storage(gc.sgd(0.1, 0.9), gc.precision.linear(axis=5))
+    with pytest.raises(ValueError, match=r"along axis 5 need .* not one of shape \[8192\]"):
+        tx.init(jnp.ones(8192))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.dtype("bfloat16")], ids=["type", "dtype"])
+def test_a_dtype_is_asked_for_by_name(dtype):
+    with pytest.raises(TypeError, match="write 'bfloat16'"):
+        gc.storage(gc.sgd(0.1, 0.9), momentum=dtype).init(jnp.ones(2))

@@ -249,3 +249,41 @@ def test_split_weights_that_come_to_zero_stay_numbers():
     p = jnp.ones(4, jnp.bfloat16)
     _, state = tx.step(p, tx.init(p), p)
     assert np.all(np.isfinite(np.asarray(tx.step(p, state, p * 0)[0], np.float32)))
+
+
+WRAPPERS = {w.__name__: w for w in (gc.master_weights, gc.split_weights, gc.kahan)}
+WRAPPERS["stochastic_rounding"] = gc.stochastic_rounding
+each_wrapper = pytest.mark.parametrize("wrapper", WRAPPERS)
+
+
+@each_wrapper
+def test_float64_beside_bfloat16(wrapper):
+    with jax.enable_x64(True):
+        p = {"narrow": jnp.ones((4, 4), jnp.bfloat16), "wide": jnp.ones(3, jnp.float64)}
+        tx = WRAPPERS[wrapper](gc.sgd(0.25))
+        state = tx.init(p)
+        for _ in range(2):
+            p, state = tx.step(jax.tree.map(jnp.ones_like, p), state, p)
+        assert p["narrow"].dtype == jnp.bfloat16 and p["wide"].dtype == jnp.float64
+        assert all(np.all(np.asarray(x, np.float64) == 0.5) for x in p.values())
+
+
+@each_wrapper
+def test_one_block_at_a_time(wrapper):
+    p = {"stack": jnp.ones((4, 3), jnp.bfloat16)}
+    tx = gc.block_training(WRAPPERS[wrapper](gc.sgd(0.25)), blocks=2, every=1)
+    state, step = tx.init(p), jax.jit(tx.step)
+    p, state = step(p, state, p)
+    assert np.asarray(p["stack"], np.float32)[:, 0].tolist() == [0.75, 0.75, 1, 1]
+    p, state = step(jax.tree.map(jnp.ones_like, p), state, p)
+    assert np.asarray(p["stack"], np.float32)[:, 0].tolist() == [0.75] * 4
+
+
+def test_low_bits_of_another_width_are_not_carried_over():
+    sixteen, eight = (gc.split_weights(gc.sgd(1e-3), bits) for bits in (16, 8))
+    p = jnp.ones(2, jnp.bfloat16)
+    p, state = sixteen.step(p, sixteen.init(p), p)
+    assert np.all(state["split_weights"]["low"] != 0)
+    adopted, report = gc.adopt_state(eight, state, p)
+    assert np.all(adopted["split_weights"]["low"] == 0)
+    assert "low" in str(report)

@@ -1,0 +1,81 @@
+"""Where slots lie, found from shapes: as their parameters are split."""
+
+import jax
+import optax
+import pytest
+from jax.sharding import AbstractMesh, PartitionSpec as P
+
+import gradchain as gc
+from gradchain.core.transformation import as_transformation
+from gradchain.distributed import fsdp_specs
+from gradchain.distributed.layouts import shard_bytes, state_specs, zero_spec
+
+SIZES = {"data": 4, "model": 2}
+MESH = AbstractMesh((4, 2), ("data", "model"))
+SHAPES = {
+    "layer": {"w": jax.ShapeDtypeStruct((16, 24), "float32")},
+    "b": jax.ShapeDtypeStruct((3,), "float32"),
+}
+SPECS = {"layer": {"w": P("model", "data")}, "b": P()}
+
+
+def specs_of(tx):
+    tx = as_transformation(tx, "tx")
+    state = jax.eval_shape(tx.init, SHAPES)
+    found = state_specs(tx, state, SHAPES, SPECS, SIZES)
+    leaves = jax.tree_util.tree_leaves_with_path(found)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): s for path, s in leaves}
+
+
+def test_moments_lie_as_their_parameters():
+    found = specs_of(gc.adamw(1e-3))
+    assert found["scale_by_adam/mu/layer/w"] == P("model", "data")
+    assert found["scale_by_adam/nu/b"] == P(None)
+    assert found["scale_by_adam/count"] == P()
+
+
+def test_factors_lose_the_dimension_that_they_lack():
+    found = specs_of(gc.scale_by_factored_rms(min_dim_size_to_factor=8))
+    assert {k: v for k, v in found.items() if k.endswith("layer/w")} == {
+        "scale_by_factored_rms/v_row/layer/w": P("model"),
+        "scale_by_factored_rms/v_col/layer/w": P("data"),
+    }
+
+
+def test_a_foreign_pair_is_found_by_its_paths():
+    found = specs_of(optax.adamw(1e-3))
+    assert P("model", "data") in found.values()
+    assert len([s for s in found.values() if s == P("model", "data")]) == 2
+
+
+def test_slots_inside_wrappers_and_storage_lie_so_too():
+    found = specs_of(gc.storage(gc.adamw(1e-3), "bfloat16"))
+    assert [s for k, s in found.items() if "/mu/layer/w" in k] == [P("model", "data")]
+
+
+@pytest.mark.parametrize(
+    ("shape", "spec", "expected"),
+    [
+        ((8, 12), P(), P(None, "data")),
+        ((8, 12), P(None, "model"), P("data", "model")),  # parts of 8, and of 6
+        ((3, 8), P(None, "model"), P(None, ("model", "data"))),
+        ((8,), P("data"), P("data")),
+        ((3, 5), P(), P()),
+        ((), P(), P()),
+    ],
+    ids=["largest", "largest part", "twice", "already", "none", "number"],
+)
+def test_zero_splits_the_largest_dimension(shape, spec, expected):
+    assert zero_spec(shape, spec, "data", SIZES) == expected
+
+
+def test_fsdp_splits_each_parameter():
+    assert fsdp_specs(SHAPES, MESH) == {"layer": {"w": P(None, "data")}, "b": P()}
+    with pytest.raises(
+        ValueError, match="axis 'batch' is none of the mesh, which has data, model"
+    ):
+        fsdp_specs(SHAPES, MESH, "batch")
+
+
+def test_a_part_that_is_not_full_counts_whole():
+    assert shard_bytes(jax.ShapeDtypeStruct((9, 2), "bfloat16"), P("data"), SIZES) == 3 * 2 * 2
