@@ -45,7 +45,7 @@ def delayed(inner: GradientTransformation | Pair, steps: StaticPositiveInt) -> B
         [3.]
     """
 
-    def rule(g, s, p, count, inner):
+    def rule(g, s, count, inner, p=None):
         place = remainder(count, steps).astype(jnp.int32)
         oldest = map_leaves(lambda kept: kept[place], s["gradients"])
         kept = map_leaves(lambda kept, x: kept.at[place].set(x), s["gradients"], g)
