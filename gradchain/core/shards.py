@@ -28,9 +28,9 @@ from gradchain.core.stage import Extra, Ran, Stage
 from gradchain.core.stored import is_stored, stored_like, values_of
 from gradchain.core.types import Shape, State, Tree
 from gradchain.numerics.reductions import (
-    axes_in_type,
     check_shards_are_known,
     manual_axes,
+    split_axes,
 )
 from gradchain.tree.paths import Leaf
 from gradchain.tree.selecting import select
@@ -119,7 +119,7 @@ def split_leaves(stage: Stage, columns: Columns, specs: Tree) -> list[Parts]:
     for i, (x, flag, spec) in enumerate(zip(columns.g, flags, known, strict=True)):
         found.append(())
         if x is not None and flag is True:
-            axes = axes_in_type(x)
+            axes = split_axes(x)
             found[-1] = _parts(stage, columns, i, axes, spec) if axes else ()
     shapes = [
         x if x is None else jax.ShapeDtypeStruct(whole_shape(x.shape, parts), x.dtype)
