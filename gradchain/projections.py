@@ -25,7 +25,7 @@ from gradchain.core.types import Number, Numeric, Tree
 from gradchain.numerics import decompositions
 from gradchain.numerics.arithmetic import abs2, safe_divide
 from gradchain.numerics.lengths import bringing, length_of, shortening
-from gradchain.numerics.reductions import max_along, total_along, varying_axes
+from gradchain.numerics.reductions import max_along, split_axes, total_along
 from gradchain.tree.mapping import is_traced, map_leaves, tree_map_live
 from gradchain.tree.norms import dot, sum_over_shards
 from gradchain.tree.selecting import value_per_leaf
@@ -70,7 +70,7 @@ class Whole:
         """See ``Along``."""
         leaves = map(lax.stop_gradient, jax.tree.leaves(tree))
         tops = [jnp.max(x) for x in leaves if x.size]
-        axes = [tuple(sorted(varying_axes(x))) for x in tops]
+        axes = [tuple(sorted(split_axes(x))) for x in tops]
         pairs = zip(tops, axes, strict=True)
         tops = [lax.pmax(x, axis) if axis else x for x, axis in pairs]
         if not tops:

@@ -76,6 +76,7 @@ CORE = [
     "holes",
     "idle",
     "ticks",
+    "shards",
     "run",
     "folding",
     "slot_columns",

@@ -257,3 +257,21 @@ def test_a_step_without_health_has_no_cross():
         history.write(step, {"gradient_norm/a": 1.0} | ({"health/a": 1.0} if step == 1 else {}))
     (ax,) = [ax for ax in gc.plot.plot_history(history).axes if ax.get_title()]
     np.testing.assert_array_equal(ax.lines[0].get_xdata(), [1])
+
+
+# -------------------------------------------------------------------------------------------- plans
+
+
+def test_plans_are_stacked_bars_with_what_is_sent():
+    plan = gc.distributed.plan
+    shapes = {"w": jax.ShapeDtypeStruct((1024, 256), "float32")}
+    near, far = (jax.sharding.AbstractMesh((n,), ("data",)) for n in (4, 64))
+    found = {"four": plan(gc.adamw(1e-3), shapes, near), "many": plan(gc.lion(1e-3), shapes, far)}
+    ax = gc.plot.plans(found)
+    ends = [bar.get_x() + bar.get_width() for bar in ax.containers[-1]]
+    np.testing.assert_allclose(ends, [p.peak_bytes / 2**30 for p in found.values()])
+    assert [text.get_text() for text in ax.texts] == ["  sends 1.5 MiB", "  sends 2.0 MiB"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["four", "many *"]
+    assert ax.get_xlabel() == "GiB on each device; * by formula"
+    with pytest.raises(ValueError, match="there is no plan"):
+        gc.plot.plans({})

@@ -15,37 +15,38 @@ import json
 import os
 import re
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias
 
 import jax
-import jax.numpy as jnp
+from jax.sharding import AbstractMesh
 
 import gradchain
 from gradchain import plot
-from gradchain.config import from_config, to_config
-from gradchain.config.reading import BadInput, Config, read, title
-from gradchain.core.advice import brief
+from gradchain.cli.inputs import (
+    FLOATS,
+    Arguments,
+    load,
+    looking_at,
+    transformation_and_shapes,
+)
+from gradchain.config import to_config
+from gradchain.config.reading import BadInput
 from gradchain.core.call import Call
 from gradchain.core.factory import FACTORIES
-from gradchain.core.idle import IdlePatternWarning
 from gradchain.core.schedule import Schedule
-from gradchain.core.transformation import GradientTransformation
-from gradchain.core.types import Tree
+from gradchain.distributed.layouts import POLICIES, fsdp_specs
+from gradchain.distributed.plan import compare_plans, plan
 from gradchain.inspection.check import check
 from gradchain.inspection.describe import describe
 from gradchain.inspection.estimate import estimate
 from gradchain.inspection.listing import KINDS, kind_of, names_of
 from gradchain.inspection.text import table
-from gradchain.inspection.transformer import transformer_shapes
 
-_FLOATS = ("float16", "bfloat16", "float32")
+_MOST_DEVICES = 64  # that are simulated, to compile for them; plans beyond are by formula
 _CONFIG = "a JSON or YAML file, or - for stdin"
 
-T = TypeVar("T")
-Arguments: TypeAlias = argparse.Namespace
 Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 
@@ -107,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("config", metavar="CONFIG", help=_CONFIG)
     _add_describe(commands)
     _add_estimate(commands)
+    _add_plan(commands)
     added = _add(commands, "plot", _plot, "draw a schedule")
     added.add_argument("config", metavar="SCHEDULE", help=_CONFIG)
     added.add_argument(
@@ -158,12 +160,35 @@ def _add_describe(commands: Commands) -> None:
 
 def _add_estimate(commands: Commands) -> None:
     text = "print the memory that a step takes, as the compiler says"
-    added = _add(commands, "estimate", _estimate, text)
+    _add_sizes(_add(commands, "estimate", _estimate, text))
+
+
+def _add_plan(commands: Commands) -> None:
+    text = "print what a step takes and sends on several devices"
+    added = _add(commands, "plan", _plan, text)
+    _add_sizes(added)
+    text = (
+        "the axes of the mesh, such as data=8, or data=8,model=2; the batch is split by the first"
+    )
+    added.add_argument("--mesh", type=_axes, metavar="AXES", required=True, help=text)
+    text = "where the state lies, by default like_params; several are compared"
+    added.add_argument(
+        "--policy",
+        nargs="+",
+        choices=POLICIES,
+        default=["like_params"],
+        help=text,
+    )
+    text = "split each parameter as the batch is split"
+    added.add_argument("--fsdp", action="store_true", help=text)
+
+
+def _add_sizes(added: argparse.ArgumentParser) -> None:
     added.add_argument("config", metavar="CONFIG", help=_CONFIG)
     text = "how many there are, such as 124M or 7B, in a transformer; or a file with their shapes"
     added.add_argument("--params", metavar="N|SHAPES", required=True, help=text)
     text = "the dtype of a transformer of N parameters, by default float32"
-    added.add_argument("--dtype", choices=_FLOATS, help=text)
+    added.add_argument("--dtype", choices=FLOATS, help=text)
     added.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -202,13 +227,13 @@ def _facts(name: str) -> dict[str, Any]:
 
 
 def _show(arguments: Arguments) -> str:
-    value = _load(arguments.config, Call)
+    value = load(arguments.config, Call)
     return f"{value}\n\n{json.dumps(to_config(value), indent=2)}"
 
 
 def _describe(arguments: Arguments) -> str:
-    tx, shapes = _transformation_and_shapes(arguments)
-    with _looking_at(shapes, arguments):
+    tx, shapes = transformation_and_shapes(arguments)
+    with looking_at(shapes, arguments):
         description = describe(tx, shapes)
         findings = check(tx, shapes, arguments.steps, tuple(arguments.passes))
     if not arguments.json:
@@ -220,16 +245,34 @@ def _describe(arguments: Arguments) -> str:
 
 
 def _estimate(arguments: Arguments) -> str:
-    tx, shapes = _transformation_and_shapes(arguments)
-    with _looking_at(shapes, arguments):
+    tx, shapes = transformation_and_shapes(arguments)
+    with looking_at(shapes, arguments):
         found = estimate(tx, shapes)
     if not arguments.json:
         return str(found)
     return json.dumps(dataclasses.asdict(found) | {"peak_bytes": found.peak_bytes}, indent=2)
 
 
+def _plan(arguments: Arguments) -> str:
+    sizes = arguments.mesh
+    mesh = AbstractMesh(tuple(sizes.values()), tuple(sizes))
+    if mesh.size <= _MOST_DEVICES:
+        with contextlib.suppress(RuntimeError):  # those that there are already stay
+            jax.config.update("jax_num_cpu_devices", mesh.size)
+    tx, shapes = transformation_and_shapes(arguments)
+    with looking_at(shapes, arguments):
+        axis = next(iter(sizes))
+        specs = fsdp_specs(shapes, mesh, axis) if arguments.fsdp else None
+        found = {p: plan(tx, shapes, mesh, specs, p, axis=axis) for p in arguments.policy}
+    if not arguments.json:
+        return compare_plans(found) if len(found) > 1 else str(*found.values())
+    totals = ("argument_bytes", "peak_bytes", "wire_bytes", "formula_wire_bytes")
+    whole = lambda one: dataclasses.asdict(one) | {name: getattr(one, name) for name in totals}
+    return json.dumps([whole(one) for one in found.values()], indent=2)
+
+
 def _plot(arguments: Arguments) -> str:
-    schedule = _load(arguments.config, Schedule)
+    schedule = load(arguments.config, Schedule)
     if not Path(arguments.out).suffix:
         raise BadInput(
             f"--out {arguments.out!r} must end in the name of a format, as rate.png does"
@@ -266,107 +309,22 @@ def _import(module: str) -> None:
         sys.path.remove(os.getcwd())
 
 
-def _load(name: str, kind: type[T]) -> T:
-    """The value that the config in a file describes."""
-    config = read(name)
-    try:
-        value = from_config(config)
-        if isinstance(value, GradientTransformation):
-            _ = value.locality  # its rules are made, so that a wrong argument is seen now
-    except Exception as error:  # factories may raise what they like
-        raise BadInput(f"{title(name)}: {error}") from error
-    if isinstance(value, kind):
-        return value
-    if isinstance(value, Call):
-        found = f"{value.factory.name!r} is a {type(value).__name__}"
-        text = f"{found}, but this command takes a {kind.__name__}"
-        raise BadInput(f"{title(name)}: {text}")
-    example = '{"@transform": "adam", ...}'
-    if isinstance(value, list | tuple) and any(isinstance(x, Call) for x in value):
-        example = '{"@transform": "chain", "members": [...]} for one that has a list of members'
-    if kind is Schedule:
-        example = '{"@schedule": "constant_schedule", ...}'
-    raise BadInput(f"{title(name)}: this is no config, which is a mapping such as {example}")
-
-
-def _transformation_and_shapes(arguments: Arguments) -> tuple[GradientTransformation, Tree]:
-    """The two that a command is about."""
-    if arguments.config == arguments.params == "-":
-        raise BadInput("the config and the shapes cannot both come from stdin")
-    tx = _load(arguments.config, GradientTransformation)
-    count = re.fullmatch(r"([\d.]+(?:e\d+)?)([KMBT]?)", arguments.params, re.I)
-    if count and "dtype" in arguments:
-        power = "KMBT".find(count[2].upper() or "-") + 1
-        try:
-            number = float(count[1]) * 1000**power
-            return tx, transformer_shapes(number, arguments.dtype or "float32")
-        except ValueError as error:
-            raise BadInput(f"--params {arguments.params}: {error}") from error
-    if getattr(arguments, "dtype", None):
-        text = "is that of a transformer of N parameters; shapes in a file have their own"
-        raise BadInput(f"--dtype {arguments.dtype} {text}")
-    shapes = _shapes(arguments.params, read(arguments.params), "")
-    if not jax.tree.leaves(shapes):
-        raise BadInput(f"{title(arguments.params)}: there is no shape in it")
-    return tx, shapes
-
-
-@contextlib.contextmanager
-def _looking_at(shapes: Tree, arguments: Arguments) -> Iterator[None]:
-    """In the precision of shapes; errors name both files."""
-    is_wide = max(x.dtype.itemsize for x in jax.tree.leaves(shapes)) >= 8
-    with jax.enable_x64(is_wide), warnings.catch_warnings():
-        warnings.simplefilter("ignore", IdlePatternWarning)  # check finds them too
-        try:
-            yield
-        except (ValueError, TypeError) as error:
-            names = f"{title(arguments.config)} does not fit {title(arguments.params)}"
-            raise BadInput(f"{names}: {error}") from error
-
-
-_DTYPES = (*_FLOATS, "float64", "complex64")
-
-
-def _shapes(name: str, node: Config, path: str) -> Tree:
-    """The tree of shapes that a file describes."""
-    is_leaf = (
-        isinstance(node, dict)
-        and isinstance(node.get("shape"), list)
-        and node.keys() <= {"shape", "dtype"}
-    )
-    if isinstance(node, dict) and not is_leaf:
-        path_to = lambda k: f"{path}/{k}" if path else str(k)
-        return {str(k): _shapes(name, v, path_to(k)) for k, v in node.items()}
-    if node is None:
-        return None
-    shape, dtype = node, "float32"
-    if is_leaf:
-        shape, dtype = node["shape"], node.get("dtype", dtype)
-    is_size = lambda x: type(x) is int and x >= 0
-    if not (isinstance(shape, list) and all(map(is_size, shape))):
-        place = repr(path) if path else "the whole"
-        raise BadInput(
-            f"{title(name)}: {place} must be a shape, a list of sizes such as [2, 3],"
-            f" not {brief(shape)}"
-        )
-    try:
-        with jax.enable_x64(True):
-            found = jnp.dtype(str(dtype))
-            jnp.result_type(found)  # which refuses those of NumPy that JAX lacks
-        return jax.ShapeDtypeStruct(tuple(shape), found)
-    except (TypeError, ValueError) as error:
-        close = difflib.get_close_matches(str(dtype), _DTYPES, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        text = f"{path!r} has no dtype {dtype!r}{hint}"
-        raise BadInput(f"{title(name)}: {text}") from error
-
-
 def _positive(text: str) -> int:
     if not (text.isdecimal() and len(text) < 11 and 0 < int(text) < 2**31):
         raise argparse.ArgumentTypeError(
             f"must be a whole number above 0, and below 2 ** 31, not {text[:20]!r}"
         )
     return int(text)
+
+
+def _axes(text: str) -> dict[str, int]:
+    found = re.findall(r"(?:^|,)([a-zA-Z_]\w*)=([1-9]\d{0,6})(?=,|$)", text)
+    sizes = {name: int(size) for name, size in found}
+    if len(sizes) != text.count(",") + 1:
+        raise argparse.ArgumentTypeError(
+            f"must be names with lengths, such as data=8,model=2, not {text[:40]!r}"
+        )
+    return sizes
 
 
 def _one_line(error: Exception) -> str:

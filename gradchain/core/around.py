@@ -81,10 +81,12 @@ class Around(PerTree):
             None,
             slots,
         )
+        self.needs_whole = locality == "matrix"  # of the rule alone
         self.members = members
         self.freezes = all(m.freezes for m in inner)
         self.required -= members.keys()
         own_extras = self.extras - members.keys()
+        own_extras |= {"specs"} if self.needs_whole else set()
         self.extras = own_extras.union(*(m.extras for m in inner))
         self.slot_names = None  # the states of its members stand beside its slots
 

@@ -19,6 +19,7 @@ from gradchain.core.holes import of_whole_params
 from gradchain.core.run import run_stages
 from gradchain.core.stage import Extra, Member
 from gradchain.core.types import Params, State, Updates
+from gradchain.numerics.reductions import manual_axes
 from gradchain.tree.kinds import are_arrays, put_back
 from gradchain.tree.mapping import is_traced
 from gradchain.tree.paths import flatten
@@ -30,6 +31,7 @@ def update(
     tx: Member, updates: Updates, state: State, params: Params | None, extra: Extra
 ) -> tuple[Updates, State]:
     """Updates in the gradients' dtypes, and the next state."""
+    extra = _in_map(extra)
     flat = flatten(updates)
     if is_traced(flat[0]):
         return _update(tx, updates, state, params, extra, flat)
@@ -47,6 +49,7 @@ def step(
     tx: Member, grads: Updates, state: State, params: Params, extra: Extra
 ) -> tuple[Params, State]:
     """Parameters plus updates, and the next state."""
+    extra = _in_map(extra)
     flat = flatten(grads)
     if is_traced(flat[0]):
         return _step(tx, grads, state, params, extra, flat)
@@ -87,6 +90,13 @@ def _arrays_of(
         return updates, params
     given = Columns.of_flat(*flat, updates, params)
     return given.updates, given.params
+
+
+def _in_map(extra: Extra) -> Extra:
+    """Extra arguments without those that ``shard_map`` alone needs."""
+    if "specs" not in extra or manual_axes():
+        return extra
+    return {k: v for k, v in extra.items() if k != "specs"}
 
 
 def _is_static(extra: Extra) -> bool:

@@ -36,7 +36,7 @@ from gradchain.tree.paths import (
 )
 
 #: Extra arguments that any member may ignore.
-VOCABULARY = frozenset({"value", "grad", "value_fn", "key"})
+VOCABULARY = frozenset({"value", "grad", "value_fn", "key", "specs"})
 
 
 def check_params(params: Params) -> None:

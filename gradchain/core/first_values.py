@@ -88,4 +88,4 @@ def is_narrow(param: Leaf) -> bool:
 
 def is_like_param(slot: Slot) -> bool:
     """Whether a slot has the shape of its parameter."""
-    return slot.relation in ("like_param", "per_replica")
+    return slot.relation == "like_param"

@@ -55,9 +55,14 @@ class Fold:
         """Whether matrices are the last two dimensions."""
         return self.parts == self.shape and self.shape == (*self.lead, *self.matrix)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether besides they stand in their order."""
+        return self.is_trivial and self.order == tuple(range(len(self.order)))
+
     def open(self, x: jax.Array) -> jax.Array:
         """The matrices of a leaf, ``(count, rows, columns)``."""
-        if not self.is_trivial or self.order != tuple(range(len(self.order))):
+        if not self.is_plain:
             x = jnp.transpose(
                 x.reshape(self.parts),
                 self.order,
@@ -213,3 +218,13 @@ def fold_of(path: str, leaf: Leaf, paths: frozenset[str], fold: Mapping[str, str
             1,
         )
     return fold_by(shape, 1, 1)
+
+
+def check_is_matrix(path: str, leaf: Leaf) -> None:
+    """Refuse a leaf of fewer than two dimensions, by its path."""
+    if leaf is not None and jnp.ndim(leaf) < 2:
+        raise ValueError(
+            f"{path!r} has shape {list(jnp.shape(leaf))}: a matrix transformation needs"
+            " two dimensions or more. Choose leaves with where=gc.ndim_at_least(2), or"
+            " give the others a transformation of their own with partition."
+        )

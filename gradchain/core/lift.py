@@ -77,8 +77,8 @@ def leafwise(
     ``gradchain.numerics.total``, ``norm`` and ``mean``. Other arguments as for ``elementwise``.
 
     Args:
-        whole: whether it also reduces along single dimensions (rows, columns), so that the matrices
-            of a leaf, its last two dimensions, must not be split; its locality is then ``matrix``.
+        whole: whether it also looks along single dimensions (rows, columns), so that inside
+            ``shard_map`` leaves are gathered for it; its locality is then ``matrix``.
     """
     return PerLeaf("matrix" if whole else "leaf", rule, where, slots)
 
@@ -93,7 +93,8 @@ class Lift(Body):
         parameters = inspect.signature(rule).parameters
         self.names = frozenset(parameters)
         self.required = frozenset(k for k, p in parameters.items() if p.default is p.empty)
-        self.extras = self.names - GIVEN
+        self.needs_whole = locality == "matrix"
+        self.extras = (self.names - GIVEN) | ({"specs"} if self.needs_whole else set())
         self.needs_step = not self.names.isdisjoint({"t", "count"})
         self.slot_names = frozenset(slots)
         self.keeps_clock = "count" in slots

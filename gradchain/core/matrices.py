@@ -14,7 +14,7 @@ import numpy as np
 from gradchain.core.beside import trees_beside
 from gradchain.core.columns import Columns
 from gradchain.core.first_values import first_value, is_like_param, whole_shape
-from gradchain.core.folding import Fold, fold_of, modules_of
+from gradchain.core.folding import Fold, check_is_matrix, fold_of, modules_of
 from gradchain.core.grams import pack, unpack
 from gradchain.core.lift import Lift, as_made, at_least, chosen
 from gradchain.core.meshes import split_as
@@ -23,6 +23,7 @@ from gradchain.core.slots import Slot, like_param
 from gradchain.core.stage import Body, Extra, Ran, Stage
 from gradchain.core.types import Params, Shape, State, Tree, Where
 from gradchain.numerics.arithmetic import compute_dtype, in_turn, real_dtype
+from gradchain.numerics.reductions import axes_in_type
 from gradchain.numerics.splits import whole
 from gradchain.tree.paths import Leaf, flatten, named_leaves
 from gradchain.tree.selecting import keep_leaves, select
@@ -152,15 +153,26 @@ class PerMatrix(Lift):
         found: list[Fold | None] = []
         for x, name, flag in zip(leaves, names, flags, strict=True):
             if flag:
-                _check_is_matrix(name, x)
+                check_is_matrix(name, x)
             found.append(fold_of(name, x, modules, self.fold) if flag else None)
         return found
 
-    def batches(self, folds: list[Fold | None], dtypes: list[jnp.dtype]) -> list[Batch]:
+    def dims_apart(self, tree: Tree, leaves: list[Leaf], flags: list[bool]) -> list[int]:
+        """See ``Body``."""
+        if self.beside is not None or "place" in self.names:
+            return [0] * len(leaves)  # it asks which of all matrices it has
+        folds = self.folds(tree, leaves, flags)
+        return [len(f.lead) if f is not None and f.is_plain else 0 for f in folds]
+
+    def batches(
+        self, folds: list[Fold | None], dtypes: list[jnp.dtype], leaves: Sequence[Leaf] = ()
+    ) -> list[Batch]:
         """The leaves by equal, or nearly equal, matrices.
 
-        Leaves of no element are in none.
+        Leaves of no element are in none. Those that ``shard_map`` splits over different axes are
+        apart.
         """
+        axes = [frozenset() if x is None else axes_in_type(x) for x in leaves]
         found: dict[tuple, Batch] = {}
         sizes = [0 if f is None else f.matrix[0] * f.matrix[1] * f.count for f in folds]
         order = (
@@ -176,7 +188,8 @@ class PerMatrix(Lift):
             if fold is None or not sizes[i]:
                 continue
             matrix = self._as_seen(fold)
-            key = self._roomy(matrix, dtypes[i], found) or (matrix, dtypes[i])
+            alike = (dtypes[i], axes[i] if axes else None)
+            key = self._roomy(matrix, alike, found) or (matrix, alike)
             found.setdefault(
                 key,
                 Batch(key[0], dtypes[i], []),
@@ -191,22 +204,26 @@ class PerMatrix(Lift):
         m, n = fold.matrix
         return (n, m) if self.is_turned(fold) else (m, n)
 
-    def _roomy(self, matrix: tuple[int, int], dtype: jnp.dtype, found: dict) -> Any:
+    def _roomy(self, matrix: tuple[int, int], alike: tuple, found: dict) -> Any:
         """The key of a batch of slightly larger matrices."""
         area = matrix[0] * matrix[1]
         for (m, n), of in found:
-            fits = of == dtype and m >= matrix[0] and n >= matrix[1]
+            fits = of == alike and m >= matrix[0] and n >= matrix[1]
             if fits and area >= (1 - self.pad) * m * n:
                 return (m, n), of
         return None
 
-    def stacks(self, folds: list[Fold | None], dtypes: list[jnp.dtype]) -> list[Stack]:
+    def stacks(
+        self, folds: list[Fold | None], dtypes: list[jnp.dtype], leaves: Sequence[Leaf] = ()
+    ) -> list[Stack]:
         """The batches, and the leaves of each with their folds.
 
         Matrices are numbered from those of the longest sides on, which cost a rule the most.
         """
         own = lambda batch: [(i, folds[i]) for i in batch.leaves]
-        made = [Stack(self, batch, own(batch), 0) for batch in self.batches(folds, dtypes)]
+        made = [
+            Stack(self, batch, own(batch), 0) for batch in self.batches(folds, dtypes, leaves)
+        ]
         first = 0
         for stack in sorted(made, key=lambda stack: -sum(n**3 for n in stack.batch.matrix)):
             stack.first = first
@@ -230,7 +247,7 @@ class PerMatrix(Lift):
         columns = columns.with_g(list(columns.g))
         dtypes = [dtype_of(g, p) for g, p in zip(columns.g, columns.p, strict=True)]
         last = None
-        stacks = stage.body.stacks(folds, dtypes)
+        stacks = stage.body.stacks(folds, dtypes, columns.g)
         beside = trees_beside(stage, columns, flags, extra, sum(stack.number for stack in stacks))
         for stack in stacks:
             body = stage.in_precision_of(stack.batch.dtype)
@@ -380,12 +397,3 @@ class Running(Stack):
             fits = as_made(stage, f"slot {k!r}", new[k], x, x.dtype)
             self.put_back(slots[k], kinds[k], fits)
         return made
-
-
-def _check_is_matrix(path: str, leaf: Leaf) -> None:
-    if leaf is not None and jnp.ndim(leaf) < 2:
-        raise ValueError(
-            f"{path!r} has shape {list(jnp.shape(leaf))}: a matrix transformation needs"
-            " two dimensions or more. Choose leaves with where=gc.ndim_at_least(2), or"
-            " give the others a transformation of their own with partition."
-        )

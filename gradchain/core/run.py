@@ -12,6 +12,7 @@ from gradchain.core.columns import Columns
 from gradchain.core.facts import keeps_state
 from gradchain.core.holes import drop_leaves, frozen_by, with_zeros, without_frozen
 from gradchain.core.idle import warn_of_idle_patterns
+from gradchain.core.shards import run_on_shards
 from gradchain.core.stage import Member, Stage, is_inside, stages_at_start
 from gradchain.core.ticks import clock_of, with_clock, without_clock
 from gradchain.core.types import Params, State
@@ -64,7 +65,7 @@ def run_stages(
         first, own = together[0].body, [without_clock(s, entries) for s in together]
         if adds and together[-1] is stages[-1]:
             columns = dataclasses.replace(columns, adds=True)
-        columns, news = first.run(together, columns, own, extra)
+        columns, news = run_on_shards(together, columns, own, extra)
         if first.reduces_examples or first.reduces_shards:
             columns.check()
             extra = extra | ({"grad": columns.updates} if asks_grad else {})

@@ -46,7 +46,7 @@ def dims_of_slot(slot: Slot | None, own: Shape, param: Shape) -> list[int | None
     """
     places = list(range(len(param)))
     relation = "like_param" if slot is None else slot.relation
-    if relation == "prepend" and own[1:] == param:
+    if relation in ("prepend", "per_replica") and own[1:] == param:
         return [None, *places]
     if slot is not None and relation in ("drop", "keep"):
         for lead in (0, max(len(param) - 2, 0)):  # of the whole leaf, or of each matrix in it

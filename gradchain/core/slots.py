@@ -64,6 +64,8 @@ class Slot:
             return tuple(size)
         if self.relation == "prepend":
             return (size, *shape)
+        if self.relation == "per_replica":
+            return (1, *shape)
         if self.relation in ("drop", "keep", "gram"):
             if not -len(shape) <= size < len(shape):
                 cause = f"a parameter of shape {list(shape)} has no such dimension."
@@ -84,7 +86,8 @@ scalar = Slot("scalar")
 #: A slot that counts, in ``treewise`` per tree. One called ``count`` is the clock: schedules are
 #: evaluated at it, and the rule itself moves it on.
 counter = Slot("scalar", fill=0, integer=True)
-#: A slot of its parameter's shape whose value differs between replicas.
+#: A slot of its parameter's shape whose value differs between replicas: these are counted by a
+#: dimension in front, of which a rule sees its own, 1.
 per_replica = Slot("per_replica")
 
 

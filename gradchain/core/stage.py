@@ -115,6 +115,8 @@ class Body:
     needs_step: bool = False
     fuses: bool = False  # whether consecutive members of this class run together
     reduces_examples: bool = False  # whether it takes away a dimension in front of its updates
+    needs_whole: bool = False  # whether it looks along dimensions, which shards have a part of
+    where: Any = None  # which leaves it is for; None: all
     reduces_shards: bool = False  # whether gradients may differ between shards: it reduces them
     slot_names: frozenset[str] | None = None  # None: it keeps its state as it likes
     keeps_clock: bool = False  # whether it moves its step number on itself
@@ -135,6 +137,10 @@ class Body:
             return tree_map_live(lambda _: False, tree)
         masks = [m.frozen(tree) for m in self.members.values()]
         return tree_map_live(lambda _, *flags: all(flags), tree, *masks)
+
+    def dims_apart(self, tree: Tree, leaves: list[Any], flags: list[bool]) -> list[int]:
+        """How many first dimensions only count what it looks at."""
+        return [0] * len(leaves)
 
     def init(self, params: Params) -> Any:
         """The state of one member, its clock aside."""

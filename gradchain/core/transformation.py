@@ -254,9 +254,12 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
             state: what ``init`` or the last ``update`` returned.
             params: tree of parameters; some members need them.
             extra: further arguments by keyword, for example ``value=``, for members that name them.
+                Inside ``shard_map``, ``specs=``, a tree of ``PartitionSpec`` like the parameters:
+                members that look along rows or at matrices then gather leaves that are split.
 
         Raises:
-            ValueError: naming the path, if structures or shapes do not fit; nothing is broadcast.
+            ValueError: naming the path, if structures or shapes do not fit (nothing is broadcast),
+                or ``specs`` is missing.
             TypeError: for an extra argument that no member takes.
         """
         return compiled.update(self, updates, state, params, extra)

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import math
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+#: The axes along which devices are replicas, with numbers of their own.
+_apart: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar(
+    "_apart", default=frozenset()
+)
+
+
+@contextlib.contextmanager
+def apart(axis: str) -> Iterator[None]:
+    """Take the devices along an axis for replicas, not for shards.
+
+    Inside, sums are not over them: each has numbers of its own.
+    """
+    token = _apart.set(_apart.get() | {axis})
+    try:
+        yield
+    finally:
+        _apart.reset(token)
 
 
 def varying_axes(x: jax.Array) -> frozenset[str]:
@@ -59,9 +80,14 @@ def axes_in_type(x: jax.Array) -> frozenset[str]:
     return frozenset(getattr(aval, "vma", ()) if axes is None else axes)
 
 
+def split_axes(x: jax.Array) -> frozenset[str]:
+    """The mesh axes over which ``x`` is in shards: no replicas."""
+    return varying_axes(x) - _apart.get()
+
+
 def total(x: jax.Array) -> jax.Array:
     """The sum of ``x``, over all shards inside ``shard_map``."""
-    axes = tuple(sorted(varying_axes(x)))
+    axes = tuple(sorted(split_axes(x)))
     return lax.psum(jnp.sum(x), axes) if axes else jnp.sum(x)
 
 
@@ -104,7 +130,7 @@ def max_along(x: jax.Array, dims: int | tuple[int, ...]) -> jax.Array:
 
 def largest(x: jax.Array) -> jax.Array:
     """The largest ``|x|``, over all shards; 0 if empty."""
-    axes = tuple(sorted(varying_axes(x)))
+    axes = tuple(sorted(split_axes(x)))
     top = jnp.max(jnp.abs(x), initial=0.0)
     return lax.pmax(top, axes) if axes else top
 
@@ -124,12 +150,12 @@ def _axes_along(x: jax.Array, dims: tuple[int, ...]) -> tuple[str, ...]:
     whole_in_front = x.ndim - 2 if x.ndim > 1 else x.ndim
     may_be_split = set(range(whole_in_front))
     is_over_shards = may_be_split and may_be_split.issubset(dims)
-    return tuple(sorted(varying_axes(x))) if is_over_shards else ()
+    return tuple(sorted(split_axes(x))) if is_over_shards else ()
 
 
 def size(x: jax.Array) -> int:
     """The number of elements, over all shards inside ``shard_map``."""
-    return x.size * math.prod(lax.axis_size(axis) for axis in varying_axes(x))
+    return x.size * math.prod(lax.axis_size(axis) for axis in split_axes(x))
 
 
 def mean(x: jax.Array) -> jax.Array:

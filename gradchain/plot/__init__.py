@@ -13,4 +13,5 @@ from gradchain.plot.minimizers import (
     minimization as minimization,
     trajectories as trajectories,
 )
+from gradchain.plot.plans import plans as plans
 from gradchain.plot.training import plot_history as plot_history

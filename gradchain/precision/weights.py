@@ -98,7 +98,7 @@ class Exactly:
         return treedef.unflatten(updates), own | {"inner": new}
 
     def key(self, count: jax.Array | None, leaf: int, x: jax.Array) -> jax.Array | None:
-        """The key of a step and a leaf, which is ``x``."""
+        """The key of a step and a leaf ``x``."""
         if self.seed is None or count is None:
             return None
         key = jax.random.fold_in(

@@ -17,7 +17,7 @@ from gradchain.core.types import Numeric, Params, Tree, Updates, Where
 from gradchain.core.walk import walk
 from gradchain.numerics.arithmetic import abs2, cast, compute_dtype, real_dtype, safe_divide
 from gradchain.numerics.lengths import in_range, scaled
-from gradchain.numerics.reductions import size, varying_axes
+from gradchain.numerics.reductions import size, split_axes
 from gradchain.numerics.roots import root
 from gradchain.tree.mapping import map_leaves, upcast
 from gradchain.tree.paths import distinct_leaves, flatten, flatten_like, named_leaves
@@ -164,7 +164,7 @@ def _squares(leaves: Sequence[jax.Array], by: jax.Array | None) -> jax.Array:
     for i, x in enumerate(leaves):
         wide = cast(x, compute_dtype(x.dtype, dtype))
         column.append(jnp.sum(abs2(wide if by is None else scaled(wide, by[i]))))
-        buckets.setdefault(tuple(sorted(varying_axes(x))), []).append(i)
+        buckets.setdefault(tuple(sorted(split_axes(x))), []).append(i)
     for axes, indices in buckets.items():
         if axes:  # one reduction for all that are split alike
             sums = lax.psum(jnp.stack([column[i] for i in indices]), axes)

@@ -22,7 +22,7 @@ from gradchain.core.trees import PerTree
 from gradchain.core.types import Number, Params, Tree, Updates
 from gradchain.numerics.arithmetic import abs2, cast, compute_dtype, real_dtype
 from gradchain.numerics.lengths import Factor, root_of_squares, scaled, shortening
-from gradchain.numerics.reductions import varying_axes
+from gradchain.numerics.reductions import split_axes, varying_axes
 from gradchain.tree.mapping import map_leaves, tree_map_live
 from gradchain.tree.paths import flatten, flatten_like, named_leaves
 from gradchain.tree.random import normal_like, step_key
@@ -198,7 +198,7 @@ def _squares(x: jax.Array, p: jax.Array | None, by: jax.Array | None) -> jax.Arr
     if by is not None:
         x = scaled(x, _spread(by, x).real)
     squares = jnp.sum(abs2(x), tuple(range(1, x.ndim)))
-    axes = () if p is None else tuple(sorted(varying_axes(p)))
+    axes = () if p is None else tuple(sorted(split_axes(p)))
     return lax.psum(squares, axes) if axes else squares
 
 

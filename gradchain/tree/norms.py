@@ -14,7 +14,7 @@ from gradchain.numerics.arithmetic import (
     safe_divide,
 )
 from gradchain.numerics.lengths import Length, root_of_squares, scaled, shortening
-from gradchain.numerics.reductions import largest, varying_axes
+from gradchain.numerics.reductions import largest, split_axes
 from gradchain.numerics.roots import root
 from gradchain.tree.mapping import map_leaves, map_rows, real_dtype_of, upcast
 from gradchain.tree.paths import Tree, flatten
@@ -94,7 +94,7 @@ def sum_over_shards(scalars: list[jax.Array]) -> jax.Array:
     """
     buckets: dict[tuple[str, ...], list[jax.Array]] = {}
     for x in scalars:
-        axes = tuple(sorted(varying_axes(x)))
+        axes = tuple(sorted(split_axes(x)))
         buckets.setdefault(axes, []).append(x)
     sums = [(axes, _pairwise_sum(xs)) for axes, xs in buckets.items()]
     whole = [lax.psum(x, axes) if axes else x for axes, x in sums]
@@ -135,7 +135,7 @@ def nonfinite_leaves(tree: Tree) -> jax.Array:
     bad = dict(zip(live, _bad_leaves([leaves[i] for i in live]), strict=True))
     places: dict[tuple[str, ...], list[int]] = {}
     for i, x in bad.items():
-        places.setdefault(tuple(sorted(varying_axes(x))), []).append(i)
+        places.setdefault(tuple(sorted(split_axes(x))), []).append(i)
     for axes, indices in places.items():
         if axes:
             sums = lax.psum(jnp.stack([bad[i] for i in indices]), axes)

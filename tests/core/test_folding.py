@@ -68,6 +68,7 @@ def test_a_pattern_that_fits_not_is_refused_with_its_path(pattern, shape, why):
 
 
 @settings(max_examples=50, deadline=None)
+@pytest.mark.rotated(1)
 @given(st.permutations("abcd"), st.tuples(*[st.integers(1, 4)] * 4))
 def test_to_open_and_to_close_is_to_leave(order, shape):
     fold = fold_by_pattern(f"a b c d -> {order[0]} ({order[1]} {order[2]}) {order[3]}", shape)

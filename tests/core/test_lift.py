@@ -84,7 +84,7 @@ def test_float64_parameters_compute_in_float64():
         (gc.slots.drop(-1), (3,)),
         (gc.slots.prepend(5), (5, 3, 4)),
         (gc.slots.scalar, ()),
-        (gc.slots.per_replica, (3, 4)),
+        (gc.slots.per_replica, (1, 3, 4)),
     ],
 )
 def test_a_slot_has_the_shape_that_it_declares(slot, shape):

@@ -9,7 +9,7 @@ from gradchain.core.first_values import first_value
 
 SHAPES = [
     (gc.slots.like_param, (2, 3, 4), (2, 3, 4)),
-    (gc.slots.per_replica, (2, 3, 4), (2, 3, 4)),
+    (gc.slots.per_replica, (2, 3, 4), (1, 2, 3, 4)),
     (gc.slots.scalar, (2, 3, 4), ()),
     (gc.slots.prepend(5), (2, 3), (5, 2, 3)),
     (gc.slots.prepend(5), (), (5,)),

@@ -11,6 +11,8 @@ import gradchain as gc
 from gradchain.curvature import conjugate_gradient, dense, hessian_operator
 from gradchain.curvature.vectors import to_vector
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 
 def definite(n, condition=1e3, seed=0, dtype=np.float64):
     """A random symmetric positive definite matrix, and a right-hand side."""

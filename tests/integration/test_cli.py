@@ -156,6 +156,40 @@ def test_estimate_says_what_the_step_needs(folder, capsys):
     assert "polyak.json does not fit shapes.json" in found and "'value'" in found
 
 
+# --------------------------------------------------------------------------------------------- plan
+
+
+def test_plan_of_a_file_of_shapes(folder, capsys):
+    (folder / "wide.json").write_text('{"w": [64, 32]}')
+    argv = ["plan", "adamw.json", "--params", "wide.json", "--mesh", "data=4,model=2"]
+    assert main(argv) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == (
+        "2,048 parameters on 8 devices (data 4 x model 2), like_params, compiled for cpu"
+    )
+    assert lines[-1].split()[:3] == ["all-reduce", "1", "f32"]
+    assert main([*argv, "--fsdp", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["parameter_bytes"] == 4 * 2048 // 4 and found["compiled_for"] == "cpu"
+
+
+def test_plans_of_several_policies_are_compared(folder, capsys):
+    argv = ["plan", "adamw.json", "--params", "124M", "--mesh", "data=4096"]
+    assert main([*argv, "--policy", "like_params", "zero"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["state", "like_params", "zero"]
+    assert all(line.endswith("by formula") for line in lines[1:])
+
+
+@pytest.mark.parametrize("axes", ["data", "data=0", "data=2,data=4", "=3", "8"])
+def test_plan_refuses_a_mesh_that_is_none(axes, folder, capsys):
+    found = refused(capsys, "plan", "adamw.json", "--params", "shapes.json", "--mesh", axes)
+    assert found == (
+        f"argument --mesh: must be names with lengths, such as data=8,model=2, not {axes!r}; see"
+        " gradchain plan --help"
+    )
+
+
 # --------------------------------------------------------------------------------------------- list
 
 

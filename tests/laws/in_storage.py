@@ -73,7 +73,7 @@ def goes_on_from_a_checkpoint_in_eight_bits(row: Row, ways: list[Callable[[Any],
 def is_split_as_its_parameters(row: Row) -> None:
     """Over 8 devices, under jit: each holds its part of the codes, as of the parameters."""
     tx = in_eight_bits(row).make()
-    mesh, split = sharded.split_over_devices(tx)
+    mesh, split = sharded.split_over_devices()
     put = lambda tree: jax.tree.map(
         lambda x, spec: jax.device_put(x, NamedSharding(mesh, spec)), tree, split
     )

@@ -77,11 +77,12 @@ def named(tree: Any) -> dict[str, np.ndarray]:
 
 
 def run(
-    tx: Any, params: Any, grads: Any, step: float = STEP, extra: tuple = ()
+    tx: Any, params: Any, grads: Any, step: float = STEP, extra: tuple = (), state: Any = None
 ) -> tuple[Any, Any, Any]:
     """All steps in one scan: the stacked updates, the parameters and the state at the end.
 
-    ``extra`` holds pairs of the name of an extra argument and its value, the same at each step.
+    It goes on from ``state``, or begins. ``extra`` holds pairs of the name of an extra argument
+    and its value, the same at each step.
     """
 
     def body(carry: tuple, g: Any) -> tuple:
@@ -89,7 +90,8 @@ def run(
         updates, state = tx.update(g, state, p, **dict(extra))
         return (gc.apply_updates(p, jax.tree.map(lambda u: step * u, updates)), state), updates
 
-    (p, state), updates = jax.lax.scan(body, (params, tx.init(params)), grads)
+    state = tx.init(params) if state is None else state
+    (p, state), updates = jax.lax.scan(body, (params, state), grads)
     return updates, p, state
 
 

@@ -2,7 +2,6 @@
 answer.
 """
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -10,6 +9,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
 import gradchain as gc
+from gradchain.core.facts import slots_in
+from gradchain.core.slot_specs import spec_of_slot
 from tests.laws import samples
 from tests.laws.laws import ROUNDING
 from tests.laws.row import Row
@@ -33,32 +34,30 @@ SPLIT = {
 }
 
 
-def split_over_devices(tx: gc.GradientTransformation) -> tuple[Mesh, Any]:
-    """A mesh, and how the leaves are split: a matrix rule has its matrices whole."""
-    mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
-    whole = {**SPLIT, "dense": {"bias": P("b"), "kernel": P()}, "last": P()}
-    return mesh, whole if tx.locality == "matrix" else SPLIT
+def split_over_devices() -> tuple[Mesh, Any]:
+    """A mesh, and how the leaves are split."""
+    return jax.make_mesh((4, 2), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2), SPLIT
 
 
-def _split_state(state: Any, split: Any) -> Any:
-    """How a state is split: each slot as its parameter is, without a dimension or with one more."""
-    names = lambda tree: {
-        jax.tree_util.keystr(path, simple=True, separator="/"): x
+def split_state(tx: gc.GradientTransformation, state: Any, sizes: Any) -> Any:
+    """How a state is split: each slot as its parameter is."""
+    name_of = lambda path: jax.tree_util.keystr(path, simple=True, separator="/")
+    named = lambda tree: {
+        name_of(path): x
         for path, x in jax.tree_util.tree_leaves_with_path(
             tree, is_leaf=lambda x: isinstance(x, P | tuple)
         )
     }
-    specs, shapes = names(split), names(SPLIT_SHAPES)
+    specs, shapes = named(SPLIT), named(SPLIT_SHAPES)
+    slots = {"/".join(path): slot for path, slot in slots_in(tx.facts)}
 
     def spec_of(path: tuple, x: jax.Array) -> P:
-        name = "/" + jax.tree_util.keystr(path, simple=True, separator="/")
-        name = name.removesuffix("/codes")  # which have the shape of what is kept in them
+        name = name_of(path).removesuffix("/codes")  # which have the shape of what they keep
         for param, spec in specs.items():
-            if name.endswith("/" + param) and x.ndim:
-                full = (*spec, *(None,) * (len(shapes[param]) - len(spec)))
-                if x.ndim > len(full):
-                    return P(None, *full)
-                return P(*full[: x.ndim])
+            above = name.removesuffix("/" + param)
+            is_declared = above in slots or x.shape == shapes[param]  # or of a pair of functions
+            if above != name and is_declared:
+                return spec_of_slot(slots.get(above), x.shape, shapes[param], spec, sizes)
         return P()
 
     return jax.tree_util.tree_map_with_path(spec_of, state)
@@ -66,7 +65,7 @@ def _split_state(state: Any, split: Any) -> Any:
 
 def is_the_same_when_split_under_jit(row: Row) -> None:
     tx = row.make()
-    mesh, split = split_over_devices(tx)
+    mesh, split = split_over_devices()
     p, grads = params(jnp.float32, SPLIT_SHAPES), gradients(jnp.float32, shapes=SPLIT_SHAPES)
     put = lambda tree, lead: jax.tree.map(
         lambda x, spec: jax.device_put(x, NamedSharding(mesh, P(*lead, *spec))), tree, split
@@ -80,24 +79,27 @@ def is_the_same_when_split_under_jit(row: Row) -> None:
 
 
 def is_the_same_when_split_under_shard_map(row: Row) -> None:
+    """Beside ``specs``, with which members that need whole leaves gather them."""
     tx = row.make()
-    mesh, split = split_over_devices(tx)
+    mesh, split = split_over_devices()
     p, grads = params(jnp.float32, SPLIT_SHAPES), gradients(jnp.float32, shapes=SPLIT_SHAPES)
-    specs = (
-        jax.tree.map(lambda spec: P(None, *spec), split),
-        split,
-        _split_state(tx.init(p), split),
-    )
+    extra = (*row.extra.items(), ("specs", split))
+    run = lambda p, grads, state: samples.run(tx, p, grads, extra=extra, state=state)
+    state = jax.jit(tx.init)(p)
+    of_state = split_state(tx, state, mesh.shape)
+    of_grads = jax.tree.map(lambda spec: P(None, *spec), split)
     split_run = jax.jit(
         jax.shard_map(
-            partial(samples.run, tx, **row.run),
+            run,
             mesh=mesh,
-            in_specs=(split, specs[0]),
-            out_specs=specs,
+            in_specs=(split, of_grads, of_state),
+            out_specs=(of_grads, split, of_state),
         )
     )
     assert_close(
-        split_run(p, grads), compiled_run(tx, p, grads, **row.run), row.tolerance * ROUNDING
+        split_run(p, grads, state),
+        compiled_run(tx, p, grads, **row.run),
+        row.tolerance * ROUNDING,
     )
 
 

@@ -18,6 +18,7 @@ ROOMS = (
     "precision",
     "searches",
     "optimizers",
+    "distributed",
     "telemetry",
 )
 FILES = [

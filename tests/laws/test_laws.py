@@ -9,6 +9,7 @@ import pytest
 
 from gradchain.core.factory import FACTORIES
 from tests.core.refresh import POLICIES
+from tests.distributed.wires import WIRES
 from tests.laws import in_storage, laws, sharded
 from tests.laws.table import ROWS
 from tests.precision.codecs import CODECS
@@ -50,7 +51,7 @@ def skip_with_reason(row, law):
         pytest.skip(row.reasons[law])
 
 
-ALL_ROWS = (*ROWS, *SCHEDULES, *SELECTIONS, *CONSTRAINTS, *PENALTIES, *POLICIES, *CODECS)
+ALL_ROWS = (*ROWS, *SCHEDULES, *SELECTIONS, *CONSTRAINTS, *PENALTIES, *POLICIES, *CODECS, *WIRES)
 
 
 def test_every_factory_has_a_row():

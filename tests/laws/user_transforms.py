@@ -59,9 +59,9 @@ def divide_by_mean_norm(decay: gc.Hyper):
     def rule(g, s, t):
         length = gc.numerics.ema(gc.global_norm(g), s["length"], decay)
         updates = jax.tree.map(
-            lambda x, last: (x + last) / gc.numerics.debias(length, decay, t), g, s["last"]
+            lambda x, last: (x + last[0]) / gc.numerics.debias(length, decay, t), g, s["last"]
         )
-        return updates, {"length": length, "last": g}
+        return updates, {"length": length, "last": jax.tree.map(lambda x: x[None], g)}
 
     return gc.treewise(rule, length=gc.slots.scalar(fill=1.0), last=gc.slots.per_replica)
 

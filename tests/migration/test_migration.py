@@ -26,6 +26,7 @@ def in_float64(jax_as_users_have_it):
         yield
 
 
+@pytest.mark.rotated(1)
 @each_row
 def test_ours_follows_their_recorded_numbers(library, row):
     theirs = recorded(library)["rows"][row.theirs]

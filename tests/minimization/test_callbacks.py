@@ -8,6 +8,8 @@ import pytest
 import gradchain as gc
 from tests.laws.samples import assert_close
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 START = jnp.array([2.0, -1.0])
 
 

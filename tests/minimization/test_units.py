@@ -8,6 +8,8 @@ import pytest
 import gradchain as gc
 from benchmarks.compare_least_squares import far_apart, in_units, of_gradchain, of_scipy, tasks
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 TASKS = {task.name: task for task in tasks()}
 
 # Where a fit by damping alone needed ten times the evaluations of MINPACK, or ran out of steps; the

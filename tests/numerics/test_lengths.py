@@ -14,6 +14,8 @@ from gradchain.numerics.reductions import mean, total, total_along
 from gradchain.tree.norms import tree_length
 from tests.support.hlo import below, computations
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 X = jnp.asarray(np.random.default_rng(0).standard_normal((6, 5)), jnp.float32)
 EVERY = (
     2.0**-120,

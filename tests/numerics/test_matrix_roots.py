@@ -15,6 +15,8 @@ from gradchain.numerics.matrix_roots import (
     refined_eigenbasis,
 )
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 
 def drawn(n, condition, dtype=float, seed=0):
     """A matrix with eigenvalues from 1 to 1 / condition, and its eigenvectors and eigenvalues."""

@@ -9,6 +9,8 @@ from hypothesis import example, given, settings, strategies as st
 import gradchain as gc
 from gradchain.numerics import polar
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 #: The bands that ``orthogonalize`` states, for singular values of a hundredth of the norm or more.
 BANDS = {
     "quintic": (0.68, 1.14),

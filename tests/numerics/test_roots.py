@@ -7,6 +7,8 @@ import pytest
 
 from gradchain.numerics.roots import cube_root, power, root
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 #: Each with the plain function that it stands for, and its slope at 4.
 ROOTS = {
     "root": (root, jnp.sqrt, 0.25),

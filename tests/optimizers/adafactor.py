@@ -109,13 +109,6 @@ class Adafactor(Twin):
         return updates
 
 
-NOT_BY_SHARDS = {
-    "is_the_same_when_split_under_shard_map": (
-        "it looks along all dimensions, of which a shard has a part"
-    )
-}
-
-
 def decay_of_optax(step, rate):
     """In the precision of the step; that of optax is in float32."""
     return 1 - (step + 1.0) ** -rate
@@ -129,7 +122,6 @@ ROWS = [
         lambda: optax.scale_by_factored_rms(
             min_dim_size_to_factor=2, epsilon=1e-2, decay_rate_fn=decay_of_optax
         ),
-        reasons=NOT_BY_SHARDS,
     ),
     Row(
         "scale_by_factored_rms-last",

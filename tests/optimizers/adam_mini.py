@@ -56,12 +56,7 @@ ROWS = [
         "scale_by_adam_mini-heads",
         lambda: gc.scale_by_adam_mini(block=heads),
         lambda: AdamMini(shared=lambda x: heads(x.shape)),
-        reasons=FUNCTION
-        | {
-            "is_the_same_when_split_under_shard_map": (
-                "the law takes a slot's dimensions for the first of its parameter"
-            )
-        },
+        reasons=FUNCTION,
     ),
     Row(
         "adam_mini",

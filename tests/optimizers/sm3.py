@@ -7,7 +7,6 @@ import numpy as np
 import gradchain as gc
 from tests.laws.row import Row
 from tests.laws.twins import Descent, Tree, Twin, square, zeros
-from tests.optimizers.adafactor import NOT_BY_SHARDS
 
 
 @dataclass
@@ -57,12 +56,10 @@ ROWS = [
         "scale_by_sm3",
         lambda: gc.scale_by_sm3(b2=0.9),
         lambda: Sm3(b2=0.9),
-        reasons=NOT_BY_SHARDS,
     ),
     Row(
         "sm3",
         lambda: gc.sm3(0.1, 0.8),
         lambda: Descent(Sm3(0.8), 0.1),
-        reasons=NOT_BY_SHARDS,
     ),
 ]

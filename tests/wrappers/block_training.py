@@ -49,10 +49,6 @@ ROWS = [
         lambda: gc.block_training(gc.adamw(0.1), 2, 3),
         lambda: BlockTraining(AdamW, dict(learning_rate=0.1, weight_decay=1e-4), 2, 3),
         needs_params=True,
-        reasons=NO_OWN_NUMBERS
-        | {
-            "is_the_same_when_split_under_shard_map": "its parts are those of the first dimension,"
-            " which is split there"
-        },
+        reasons=NO_OWN_NUMBERS,
     ),
 ]
