@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.grams import identity
+from gradchain.core.meshes import laid_like_param, placed, sharding_of_slot
 from gradchain.core.slots import Slot
-from gradchain.core.types import Shape
+from gradchain.core.types import Dtype, Shape
 from gradchain.numerics.arithmetic import compute_dtype, real_dtype
+from gradchain.numerics.splits import whole
 from gradchain.tree.paths import Leaf
 
 
@@ -43,18 +45,32 @@ def first_value(
     if slot.copy:
         return jnp.array(param, dtype, copy=True)
     shape = whole_shape(slot, jnp.shape(param), lead, own)
+    is_number = slot.relation == "scalar" or jnp.ndim(param) > 0
+    if slot.start is None and is_number and not shape:  # of no shard: the same on each device
+        return jnp.full(own, slot.fill, dtype)
+    return laid_like_param(_start(slot, param, shape, own, dtype, seen), slot, param)
+
+
+def _start(
+    slot: Slot,
+    param: Leaf,
+    shape: Shape,
+    own: Shape,
+    dtype: Dtype,
+    seen: Callable[[jax.Array], jax.Array],
+) -> jax.Array:
+    """The first value of an array, where its parameter lies."""
+    sharding = sharding_of_slot(slot, param, shape)
     if slot.start is not None:
         wide = jnp.asarray(param, compute_dtype(jnp.result_type(param)))
-        return slot.start(seen(wide)).astype(dtype).reshape(shape)
-    is_number = slot.relation == "scalar" or jnp.ndim(param) > 0
-    if is_number and not shape:  # of no shard: the same on each device
-        return jnp.full(own, slot.fill, dtype)
+        made = slot.start(seen(whole(wide))).astype(dtype).reshape(shape)
+        return made if sharding is None else placed(made, sharding)
     if isinstance(slot.fill, float) and slot.fill == 0:  # the fast way, out of jit
-        return jnp.zeros_like(param, dtype=dtype, shape=shape)
+        return jnp.zeros_like(param, dtype=dtype, shape=shape, device=sharding)
     if slot.relation == "gram":
-        zeros = jnp.zeros_like(param, dtype=dtype, shape=shape)
+        zeros = jnp.zeros_like(param, dtype=dtype, shape=shape, device=sharding)
         return zeros + jnp.broadcast_to(slot.fill * identity(own, dtype), shape)
-    return jnp.full_like(param, slot.fill, dtype=dtype, shape=shape)
+    return jnp.full_like(param, slot.fill, dtype=dtype, shape=shape, device=sharding)
 
 
 def whole_shape(slot: Slot, param: Shape, lead: Shape, own: Shape) -> Shape:

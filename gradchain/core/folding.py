@@ -221,7 +221,7 @@ def fold_of(path: str, leaf: Leaf, paths: frozenset[str], fold: Mapping[str, str
 
 
 def check_is_matrix(path: str, leaf: Leaf) -> None:
-    """Refuse a leaf of fewer than two dimensions, by its path."""
+    """Refuse a leaf of fewer than two dimensions."""
     if leaf is not None and jnp.ndim(leaf) < 2:
         raise ValueError(
             f"{path!r} has shape {list(jnp.shape(leaf))}: a matrix transformation needs"

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradchain.core import errors
+from gradchain.core import errors, meshes
 from gradchain.core.apply import added
 from gradchain.core.columns import Columns
 from gradchain.core.first_values import first_value
@@ -232,7 +232,7 @@ class PerLeaf(Lift):
             new = through([stages[m] for m in kind.members], leaf, extra)
             if adds and leaf.p is not None:
                 new = new._replace(g=added(leaf.p, new.g))
-            return list(kind.pack(new))
+            return meshes.row_laid_as(kind.pack(new), row, kind.has_param)
 
         run = functools.partial(one_by_one, adds=adds) if is_kept else map_rows
         made = run(through_all, kinds, rows)

@@ -17,13 +17,14 @@ from gradchain.core.first_values import first_value, is_like_param, whole_shape
 from gradchain.core.folding import Fold, check_is_matrix, fold_of, modules_of
 from gradchain.core.grams import pack, unpack
 from gradchain.core.lift import Lift, as_made, at_least, chosen
-from gradchain.core.meshes import split_as, whole
+from gradchain.core.meshes import split_as
 from gradchain.core.slot_columns import slot_columns
 from gradchain.core.slots import Slot, like_param
 from gradchain.core.stage import Body, Extra, Ran, Stage
 from gradchain.core.types import Params, Shape, State, Tree, Where
 from gradchain.numerics.arithmetic import compute_dtype, in_turn, real_dtype
 from gradchain.numerics.reductions import axes_in_type
+from gradchain.numerics.splits import whole
 from gradchain.tree.paths import Leaf, flatten, named_leaves
 from gradchain.tree.selecting import keep_leaves, select
 

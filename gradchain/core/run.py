@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gradchain.core import errors
+from gradchain.core import errors, meshes
 from gradchain.core.columns import Columns
 from gradchain.core.facts import keeps_state
 from gradchain.core.holes import drop_leaves, frozen_by, with_zeros, without_frozen
@@ -25,8 +25,8 @@ def init_stages(members: Mapping[str, Member], params: Params) -> State:
     warn_of_idle_patterns(stages, params)
     frozen = frozen_by(stages, params)
     params = params if frozen is None else drop_leaves(frozen, params)
-    entries = {s.name: with_clock(s, s.count, s.body.init(params)) for s in stages}
-    return {name: entry for name, entry in entries.items() if entry != {}}
+    made = {s.name: with_clock(s, s.count, s.body.init(params)) for s in stages}
+    return meshes.beside_params({k: v for k, v in made.items() if v != {}}, params)
 
 
 def run_stages(

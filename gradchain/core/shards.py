@@ -53,7 +53,7 @@ def run_on_shards(stages: list[Stage], columns: Columns, states: list[Any], extr
 
 
 def _run_whole(stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
-    """Run one member on gathered leaves, and keep the own parts."""
+    """Run one member on whole leaves."""
     (stage,), (state,) = stages, states
     check_shards_are_known()
     split = _split_leaves(stage, columns, extra.get("specs"))
@@ -90,7 +90,7 @@ def _gathered(column: list[Leaf], split: list[Parts]) -> list[Leaf]:
 
 
 def _split_leaves(stage: Stage, columns: Columns, specs: Tree) -> list[Parts]:
-    """Which axes each leaf has to be gathered over; () for none.
+    """The axes over which each leaf has to be gathered.
 
     Raises:
         ValueError: naming the path, if a leaf is split and ``specs`` do not say how.
@@ -127,7 +127,7 @@ def _column_of(columns: Columns, specs: Tree) -> list[PartitionSpec | None]:
 def _parts(
     stage: Stage, columns: Columns, i: int, axes: frozenset[str], spec: PartitionSpec | None
 ) -> Parts:
-    """The axes that split each dimension of a leaf, by its spec."""
+    """The axes that split each dimension of a leaf."""
     x, path = columns.g[i], place(columns.path(i))
     over = f"{path} is split over the mesh axes {quote(sorted(axes))}"
     if spec is None:
@@ -155,7 +155,7 @@ def _first(split: list[Parts]) -> int:
 
 
 def whole_shape(shape: Shape, parts: Parts) -> Shape:
-    """The shape of a whole array, from that of its part."""
+    """The shape of the whole of a part."""
     if not parts:
         return shape
     return tuple(n * _ways(axes) for n, axes in zip(shape, parts, strict=True))
@@ -218,7 +218,7 @@ class _Slots:
         return self.treedef.unflatten(made)
 
     def own_parts(self, new: State) -> State:
-        """The own part of a new state, kept as the old."""
+        """The own part, kept as the old state."""
         made, treedef = jax.tree.flatten(new, is_leaf=is_stored)
         pairs = zip(made, self.parts, strict=True)
         own = [own_part(x, parts) if any(parts) else x for x, parts in pairs]
@@ -255,7 +255,7 @@ def _parts_of_slot(
 
 
 def _column_at(whole: Columns, path: list[str], like: State) -> list[Leaf]:
-    """The leaves of a slot; holes where it is one of the tree."""
+    """The leaves of a slot; holes if it has none."""
     none: list[Leaf] = [None] * len(whole.g)
     for name in path:
         if not isinstance(like, dict) or name not in like:

@@ -178,7 +178,7 @@ def _one_turn(
         ]
 
     made = jax.eval_shape(rule, numbers, *row)[0]
-    start = row[1] if adds else jnp.zeros(made.shape, made.dtype)
+    start = row[1] if adds else jnp.zeros_like(row[0], made.dtype)
     carry = [jnp.zeros((), jnp.int32), start, *row[first:]]
     return lax.while_loop(
         lambda carry: carry[0] < turns,

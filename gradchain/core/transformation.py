@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, overload
 
 import jax
 
-from gradchain.core import advice, compiled, errors
+from gradchain.core import abstract, advice, compiled, errors
 from gradchain.core.call import Call, is_call
 from gradchain.core.call_leaves import as_number
 from gradchain.core.factory import Factory, decorator
@@ -238,7 +238,7 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         errors.check_params(params)
         params = trainable_part(params)
         if any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(params)):
-            return jax.eval_shape(self.init, params)
+            return abstract.init(self.init, params)
         return init_stages(self.members, errors.as_arrays(params))
 
     @called_as("Call updates, state = tx.update(grads, state, params).")

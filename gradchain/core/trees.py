@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from gradchain.core.columns import Columns
 from gradchain.core.first_values import first_value
 from gradchain.core.lift import Lift, as_made, at_least, chosen
+from gradchain.core.meshes import laid_as
 from gradchain.core.restored import check_numbers
 from gradchain.core.slot_columns import slot_columns
 from gradchain.core.slots import Slot
@@ -91,7 +92,7 @@ class PerTree(Lift):
                 column = _column_made(stage, columns, what, new[k], old[k], lambda x: x.dtype)
                 new[k] = columns.tree(_filled(column, before[k]))
             else:
-                new[k] = as_made(stage, what, new[k], v, v.dtype)
+                new[k] = laid_as(as_made(stage, what, new[k], v, v.dtype), v)
         news = {k: v for k, v in new.items() if k in own or v}
         return columns.with_g(_filled(u, columns.g)), [news]
 
@@ -141,7 +142,8 @@ def _column_made(
             f"{stage.name}: the rule must return {kind} of the structure that it was given."
         )
     pairs = zip(new, old, strict=True)
-    return [None if b is None else as_made(stage, name, a, b, dtype_of(b)) for a, b in pairs]
+    fit = lambda a, b: laid_as(as_made(stage, name, a, b, dtype_of(b)), b)
+    return [None if b is None else fit(a, b) for a, b in pairs]
 
 
 def _filled(column: list[Any], others: list[Any]) -> list[Any]:

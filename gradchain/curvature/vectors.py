@@ -15,6 +15,7 @@ from gradchain.core.errors import quote, shape_dtype
 from gradchain.core.types import Tree
 from gradchain.numerics.arithmetic import cast
 from gradchain.numerics.reductions import varying_axes
+from gradchain.numerics.splits import split_like, whole
 from gradchain.tree.mapping import upcast
 from gradchain.tree.paths import flatten, named_leaves
 
@@ -39,7 +40,7 @@ def to_vector(tree: Tree) -> tuple[jax.Array, Callable[[jax.Array], Tree]]:
     leaves, treedef = flatten(tree)
     live = [x for x in leaves if x is not None]
     dtype = jnp.result_type(*(x.real.dtype for x in live)) if live else jnp.float32
-    parts = [jnp.ravel(part).astype(dtype) for x in live for part in _parts(x)]
+    parts = [jnp.ravel(whole(part)).astype(dtype) for x in live for part in _parts(x)]
     ends = list(itertools.accumulate((p.size for p in parts), initial=0))
 
     def to_tree(vector: jax.Array) -> Tree:
@@ -49,8 +50,8 @@ def to_vector(tree: Tree) -> tuple[jax.Array, Callable[[jax.Array], Tree]]:
             if x is None:
                 return None
             own = [next(pieces).reshape(x.shape) for _ in _parts(x)]
-            whole = jax.lax.complex(*own) if len(own) == 2 else own[0]
-            return cast(whole, x.dtype)
+            all_of_it = jax.lax.complex(*own) if len(own) == 2 else own[0]
+            return split_like(cast(all_of_it, x.dtype), x)
 
         return treedef.unflatten([take(x) for x in leaves])
 

@@ -2,7 +2,8 @@
 
 On a CPU the singular values of a matrix that holds an infinity are sought for ever (jaxlib 0.10),
 and other decompositions make finite numbers of it. Here a matrix with anything that is not finite
-is all NaN before it is decomposed, and so is what comes of it. All functions take batches
+is all NaN before it is decomposed, and so is what comes of it. On explicit axes of a mesh matrices
+are brought together. All functions take batches
 ``(..., m, n)``, and each matrix stands for itself.
 """
 
@@ -11,6 +12,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from gradchain.numerics.splits import whole_along
 
 
 def svd(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -53,6 +56,7 @@ def qdwh(x: jax.Array) -> jax.Array:
 
 def finite_or_nan(x: jax.Array) -> jax.Array:
     """Matrices, all NaN where one element is not finite."""
+    x = whole_along(x, (-2, -1))
     is_finite = jnp.all(
         jnp.isfinite(x),
         (-2, -1),

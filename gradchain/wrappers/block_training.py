@@ -12,6 +12,7 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Shape
 from gradchain.numerics.counting import quotient, remainder
+from gradchain.numerics.splits import whole_along
 from gradchain.tree.mapping import map_leaves
 from gradchain.wrappers.lookahead import chosen_state
 from gradchain.wrappers.low_rank import Projected
@@ -94,6 +95,7 @@ def _part(x: jax.Array, blocks: int, block: jax.Array) -> jax.Array:
     """The part of a leaf that belongs to a block."""
     if not x.ndim:
         return x
+    x = whole_along(x, (0,))
     length = _part_shape(x.shape, blocks)[0]
     return lax.dynamic_slice_in_dim(x, block * length, length)  # the last one reaches back
 

@@ -24,6 +24,7 @@ from gradchain.numerics import decompositions
 from gradchain.numerics.counting import remainder
 from gradchain.numerics.lengths import bounded_growth, bringing, length_along
 from gradchain.numerics.polar import adjoint
+from gradchain.numerics.splits import split_like, whole, whole_along
 from gradchain.tree.mapping import map_leaves, tree_map_live
 
 
@@ -156,6 +157,8 @@ class Subspace:
 
     def down(self, basis: jax.Array, x: jax.Array) -> jax.Array:
         """Matrices in the subspace."""
+        x = whole_along(x, (-2 if self.is_left(x.shape) else -1,))
+        basis = whole_along(basis, (-2,))
         return adjoint(basis) @ x if self.is_left(x.shape) else x @ basis
 
     def up(self, basis: jax.Array, low: jax.Array, x: jax.Array) -> jax.Array:
@@ -213,6 +216,7 @@ def _leading(
     They are the left or the right ones; where ``x`` is zero or not due they are ``old``. The
     largest element of each is positive.
     """
+    x = whole(x)
     u, _, vh = decompositions.svd(lax.stop_gradient(x))
     columns = (u if is_left else adjoint(vh))[..., :rank]
     size = jnp.abs(columns)
@@ -221,4 +225,4 @@ def _leading(
     phase = top(columns) / top(size)
     is_zero = jnp.all(x == 0, axis=(-2, -1), keepdims=True)
     turned = columns * jnp.conj(phase)
-    return jnp.where(is_due & ~is_zero, turned, old)
+    return split_like(jnp.where(is_due & ~is_zero, turned, whole(old)), old)

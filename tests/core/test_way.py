@@ -42,7 +42,7 @@ def changes(files):
 
 def test_an_update_of_adamw_is_short():
     files, flattened = way(gc.adamw(1e-3))
-    assert 40 < changes(files) < 90  # it passes through several files, or nothing was noted
+    assert 40 < changes(files) < 95  # it passes through several files, or nothing was noted
     assert 1 <= flattened <= 3
 
 

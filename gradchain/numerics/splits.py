@@ -1,0 +1,49 @@
+"""Arrays whose types say how meshes split them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, PartitionSpec
+
+
+def mesh_of(x: jax.Array) -> Any:
+    """The mesh in the type of an array.
+
+    ``None`` if there is none, and inside ``shard_map``, where each device has its own part.
+    """
+    mesh = getattr(getattr(jax.typeof(x), "sharding", None), "mesh", None)
+    if mesh is None or mesh.empty or AxisType.Manual in mesh.axis_types:
+        return None
+    return mesh
+
+
+def whole(x: jax.Array) -> jax.Array:
+    """An array that no explicit axis of a mesh splits."""
+    return whole_along(x, tuple(range(x.ndim)))
+
+
+def whole_along(x: jax.Array, dims: tuple[int, ...]) -> jax.Array:
+    """An array of which no explicit axis splits these dimensions."""
+    if not _is_explicit(x):
+        return x
+    dims = tuple(d % x.ndim for d in dims)
+    spec = PartitionSpec(*[None if d in dims else part for d, part in enumerate(_spec(x))])
+    return x if spec == _spec(x) else jax.sharding.reshard(x, spec)
+
+
+def split_like(x: jax.Array, old: jax.Array) -> jax.Array:
+    """Split an array as another of its shape."""
+    if not _is_explicit(old) or _spec(x) == _spec(old):
+        return x
+    return jax.sharding.reshard(x, jax.typeof(old).sharding)
+
+
+def _is_explicit(x: jax.Array) -> bool:
+    mesh = mesh_of(x)
+    return mesh is not None and AxisType.Explicit in mesh.axis_types
+
+
+def _spec(x: jax.Array) -> PartitionSpec:
+    return jax.typeof(x).sharding.spec
