@@ -19,4 +19,10 @@ from gradchain.distributed.replicas import (
 )
 from gradchain.distributed.signs import sign as sign, vote as vote
 from gradchain.distributed.sparse import dct as dct, top_k as top_k
+from gradchain.distributed.state_sharding import (
+    IndivisibleWarning as IndivisibleWarning,
+    abstract_state as abstract_state,
+    init_sharded as init_sharded,
+    state_sharding as state_sharding,
+)
 from gradchain.distributed.wires import Way as Way, Wire as Wire, mean as mean, wire as wire
