@@ -158,7 +158,7 @@ class Owners(Body):
 
     @property
     def needs_whole(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether leaves have to be gathered for it: not where it exchanges them itself."""
+        """Whether leaves have to be gathered for it."""
         return not self.is_mapped
 
     @property
@@ -230,7 +230,7 @@ class OwnedStack:
 
     @property
     def name(self) -> str:
-        """Its shape, and its dtype if that is not the usual one."""
+        """Its shape, and an unusual dtype."""
         (m, n), dtype, _ = self.stack.batch
         return f"{m}x{n}" + ("" if dtype == jnp.float32 else f"_{dtype}")
 
@@ -241,7 +241,7 @@ class OwnedStack:
 
     @property
     def dim(self) -> int | None:
-        """The dimension of matrices that the axis splits, in all leaves.
+        """The dimension of matrices that the axis splits.
 
         ``None`` if it splits another, or leaves differ.
         """
@@ -292,7 +292,7 @@ class OwnedStack:
         return dtypes.pop() if len(dtypes) == 1 else self.stack.batch.dtype
 
     def _filled(self, x: jax.Array) -> jax.Array:
-        """As many matrices for each device, the last one again and again."""
+        """As many matrices for each device."""
         missing = self.own * self.size - len(x)
         return jnp.concatenate([x, *[x[-1:]] * missing]) if missing else x
 
