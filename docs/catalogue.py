@@ -179,6 +179,8 @@ WRAPPERS = {
     "parallel": "a sum, a mean or any mixture of the updates of several",
     "graft": "a new direction with the step lengths and the schedule of a tuned optimizer",
     "in_eigenbasis": "any element-wise rule, such as Lion, in the bases in which SOAP runs Adam",
+    "owners": "matrix methods on several devices: each updates whole matrices of its own",
+    "block_periodic": "matrices in parts: blocks in most steps, whole matrices now and then",
     "low_rank": "language models that do not fit: the inner state is of projected matrices",
     "block_training": "stacked layers that do not fit: one block at a time has a state",
     "skip_nonfinite": "a NaN now and then that should not end a run",

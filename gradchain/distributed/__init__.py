@@ -1,5 +1,6 @@
 """Several devices: where states lie, what is sent, the costs."""
 
+from gradchain.distributed.block_periodic import block_periodic as block_periodic
 from gradchain.distributed.collectives import (
     Collective as Collective,
     collectives as collectives,

@@ -10,10 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradchain.core.around import Around
 from gradchain.core.columns import Columns
 from gradchain.core.folding import Fold
-from gradchain.core.lift import PerLeaf
+from gradchain.core.lift import Lift
 from gradchain.core.matrices import PerMatrix, Stack, dtype_of
 from gradchain.core.selection import matrices_in
 from gradchain.core.shards import (
@@ -32,7 +31,6 @@ from gradchain.core.walk import walk
 from gradchain.numerics.reductions import manual_axes
 from gradchain.tree.paths import Leaf, flatten
 from gradchain.tree.selecting import select
-from gradchain.wrappers.in_eigenbasis import InEigenbasis
 
 
 @transform
@@ -99,25 +97,26 @@ def owners(
         decomposes=False,
         slots={},
     )
-    return Owners(inner, axis, matrices)
+    return Owners(
+        inner,
+        axis,
+        matrices,
+    )
 
 
 def _is_by_matrix(body: Body) -> bool:
-    """Whether a member treats each matrix by itself."""
-    if isinstance(body, PerMatrix):
-        return body.beside is None
-    if isinstance(body, InEigenbasis):
-        return True
-    if isinstance(body, PerLeaf):
-        return body.locality == "element"
-    if isinstance(body, Around):
-        return body.looks_at == "element"
-    if isinstance(body, PairBody):
-        return "" in body.members  # a chain of its own name
-    return bool(body.members)  # which are looked at by themselves
+    """Whether a member treats each matrix by itself.
+
+    What is no rule of its own leaves that to its members.
+    """
+    is_rule = isinstance(body, Lift | PairBody)
+    return body.by_matrix or (bool(body.members) and not is_rule)
 
 
-def owned(tx: GradientTransformation, state: State) -> State:
+def owned(
+    tx: GradientTransformation,
+    state: State,
+) -> State:
     """How a state is split among owners.
 
     Args:
@@ -158,7 +157,7 @@ class Owners(Body):
 
     @property
     def needs_whole(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether leaves have to be gathered for it."""
+        """Whether leaves are gathered for it, which it exchanges itself."""
         return not self.is_mapped
 
     @property
@@ -166,10 +165,18 @@ class Owners(Body):
         """Whether devices along the axis each run this."""
         return self.axis in manual_axes()
 
-    def init(self, params: Params) -> State:
+    def init(
+        self,
+        params: Params,
+    ) -> State:
         """See ``Body``."""
         leaves, treedef = flatten(params)
-        columns = Columns(treedef, leaves, leaves, params)
+        columns = Columns(
+            treedef,
+            leaves,
+            leaves,
+            params,
+        )
         stacks = self.stacks(columns, [()] * len(leaves))
         state = self.members["inner"].init({x.name: x.rows(leaves) for x in stacks})
         return {"inner": state} if state else {}
@@ -230,7 +237,7 @@ class OwnedStack:
 
     @property
     def name(self) -> str:
-        """Its shape, and an unusual dtype."""
+        """Its shape, and its dtype if that is unusual."""
         (m, n), dtype, _ = self.stack.batch
         return f"{m}x{n}" + ("" if dtype == jnp.float32 else f"_{dtype}")
 
@@ -241,7 +248,7 @@ class OwnedStack:
 
     @property
     def dim(self) -> int | None:
-        """The dimension of matrices that the axis splits.
+        """The dimension of all matrices that the axis splits.
 
         ``None`` if it splits another, or leaves differ.
         """
@@ -291,13 +298,20 @@ class OwnedStack:
         dtypes = {column[i].dtype for i, _ in self.stack.leaves}
         return dtypes.pop() if len(dtypes) == 1 else self.stack.batch.dtype
 
-    def _filled(self, x: jax.Array) -> jax.Array:
-        """As many matrices for each device."""
+    def _filled(
+        self,
+        x: jax.Array,
+    ) -> jax.Array:
+        """As many matrices for each device, the last repeated."""
         missing = self.own * self.size - len(x)
         return jnp.concatenate([x, *[x[-1:]] * missing]) if missing else x
 
 
-def _split_dim(fold: Fold, parts: Parts, axis: str | None) -> int | None:
+def _split_dim(
+    fold: Fold,
+    parts: Parts,
+    axis: str | None,
+) -> int | None:
     """The dimension of the matrices ``(k, m, n)`` that only ``axis`` splits."""
     used = [d for d, axes in enumerate(parts) if axes]
     if axis is None or not fold.is_plain or len(used) != 1 or parts[used[0]] != (axis,):
