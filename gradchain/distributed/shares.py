@@ -47,10 +47,11 @@ def through_shares(encode: Encode, decode: Decode) -> Callable[..., Any]:
         shares = in_shares(x, replicas)
         like = jax.ShapeDtypeStruct(shares.shape[1:], shares.dtype)
         open_all = jax.vmap(lambda parts: decode(parts, like))
-        parts = jax.vmap(encode)(shares)
+        # Else XLA takes a cast there and back for none, and a replica would keep too little.
+        parts = lax.optimization_barrier(jax.vmap(encode)(shares))
         said = open_all(parts)
         average = jnp.mean(open_all(to_owners(parts, axis)), 0)
-        coded = encode(average)
+        coded = lax.optimization_barrier(encode(average))
         taken = decode(coded, like)
         lost = jnp.where(
             is_own(replicas, axis),
