@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 import jax
@@ -25,9 +28,9 @@ from gradchain.core.stage import Extra, Ran, Stage
 from gradchain.core.stored import is_stored, stored_like, values_of
 from gradchain.core.types import Shape, State, Tree
 from gradchain.numerics.reductions import (
-    axes_in_type,
     check_shards_are_known,
     manual_axes,
+    split_axes,
 )
 from gradchain.tree.paths import Leaf
 from gradchain.tree.selecting import select
@@ -36,13 +39,27 @@ from gradchain.tree.selecting import select
 Parts: TypeAlias = tuple[tuple[str, ...], ...]
 
 
+_are_whole: ContextVar[bool] = ContextVar("are_whole", default=False)
+
+
+@contextmanager
+def taking_leaves_as_whole() -> Iterator[None]:
+    """Take the leaves that a member sees for whole."""
+    token = _are_whole.set(True)
+    try:
+        yield
+    finally:
+        _are_whole.reset(token)
+
+
 def run_on_shards(stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
     """Run members, on whole leaves those that look along dimensions.
 
     Outside ``shard_map`` all leaves are whole.
     """
     body = stages[0].body
-    if not (manual_axes() and any(stage.body.needs_whole for stage in stages)):
+    is_cut = manual_axes() and not _are_whole.get()
+    if not (is_cut and any(stage.body.needs_whole for stage in stages)):
         return body.run(stages, columns, states, extra)
     columns, news = dataclasses.replace(columns, adds=False), []
     for stage, state in zip(stages, states, strict=True):
@@ -56,7 +73,7 @@ def _run_whole(stages: list[Stage], columns: Columns, states: list[Any], extra: 
     """Run one member on whole leaves."""
     (stage,), (state,) = stages, states
     check_shards_are_known()
-    split = _split_leaves(stage, columns, extra.get("specs"))
+    split = split_leaves(stage, columns, extra.get("specs"))
     if not any(split):
         return stage.body.run(stages, columns, states, extra)
     functions = sorted(FUNCTIONS & extra.keys() & stage.body.extras)
@@ -89,7 +106,7 @@ def _gathered(column: list[Leaf], split: list[Parts]) -> list[Leaf]:
 # ------------------------------------------------------------------------- how leaves are split
 
 
-def _split_leaves(stage: Stage, columns: Columns, specs: Tree) -> list[Parts]:
+def split_leaves(stage: Stage, columns: Columns, specs: Tree) -> list[Parts]:
     """The axes over which each leaf has to be gathered.
 
     Raises:
@@ -102,7 +119,7 @@ def _split_leaves(stage: Stage, columns: Columns, specs: Tree) -> list[Parts]:
     for i, (x, flag, spec) in enumerate(zip(columns.g, flags, known, strict=True)):
         found.append(())
         if x is not None and flag is True:
-            axes = axes_in_type(x)
+            axes = split_axes(x)
             found[-1] = _parts(stage, columns, i, axes, spec) if axes else ()
     shapes = [
         x if x is None else jax.ShapeDtypeStruct(whole_shape(x.shape, parts), x.dtype)

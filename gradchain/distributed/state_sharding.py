@@ -1,4 +1,4 @@
-"""Where the slots of a state lie: as their parameters say."""
+"""Where the slots of a state lie."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def abstract_state(
     policy: Policy = "like_params",
     axis: str = "data",
 ) -> State:
-    """The shapes of a state, with their shardings; nothing is computed.
+    """The shapes of a state, with their shardings.
 
     It is the target that Orbax restores a checkpoint to, on any number of devices.
 
@@ -111,7 +111,7 @@ def init_sharded(
     policy: Policy = "like_params",
     axis: str = "data",
 ) -> State:
-    """Make a state in its parts: no device ever holds more.
+    """Make a state in its parts.
 
     The arguments, errors and warnings are those of ``abstract_state``; ``params`` are arrays.
 
