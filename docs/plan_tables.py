@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
     @property
     def kind(self) -> str:
-        return "compiled" if self.plan.compiled_for else "by formula"
+        return "compiled" if self.plan.compiled_for else self.plan.origin
 
 
 def recorded() -> dict[str, Any]:
@@ -34,9 +34,9 @@ def recorded() -> dict[str, Any]:
     return json.loads(DATA.read_text())
 
 
-def rows() -> list[Row]:
-    """The plans that were recorded."""
-    return [Row(**found | {"plan": _plan(found["plan"])}) for found in recorded()["plans"]]
+def rows(part: str) -> list[Row]:
+    """The plans that were recorded, of models or of optimizers."""
+    return [Row(**one | {"plan": _plan(one["plan"])}) for one in recorded()[part]]
 
 
 def _plan(found: dict[str, Any]) -> Plan:
@@ -46,11 +46,9 @@ def _plan(found: dict[str, Any]) -> Plan:
 
 def write(folder: Path) -> None:
     """Write tables and the picture to a folder."""
-    of_adamw = [row for row in rows() if row.optimizer == "adamw"]
-    of_others = [row for row in rows() if row.model == "124M" and row.plan.devices == 8]
     texts = {
-        "models.md": table("model", of_adamw),
-        "optimizers.md": table("optimizer", of_others),
+        "models.md": table("model", rows("plans")),
+        "optimizers.md": table("optimizer", rows("optimizers")),
         "recipes.md": recipes(),
     }
     write_files(folder, texts)
@@ -101,8 +99,8 @@ def picture() -> Figure:
     """The memory of a chip, for 7 billion parameters."""
     found = {
         f"{row.layout}, {row.plan.devices:,}": row.plan
-        for row in rows()
-        if row.model == "7B" and row.optimizer == "adamw"
+        for row in rows("plans")
+        if row.model == "7B"
     }
     figure, axes = plt.subplots(figsize=(10, 5))
     gc.plot.plans(found, axes)
