@@ -79,7 +79,7 @@ def owners(
         >>> import gradchain as gc
         >>> tx = owners(gc.scale_by_muon())
         >>> params = {"first": jnp.ones((4, 8)), "second": jnp.ones((4, 8))}
-        >>> tx.init(params)["owners"]["inner"]["average_updates"]["mean"]["4x8"].shape
+        >>> tx.init(params)["owners"]["inner"]["average_updates"]["average"]["4x8"].shape
         (2, 4, 8)
     """
     for part in walk(inner):
