@@ -214,10 +214,9 @@ def _devices_of(program: str) -> int:
 
 def _merged(found: Iterable[Collective]) -> tuple[Collective, ...]:
     """Equal ones counted together, those that send most first."""
-    counts: dict[Collective, int] = {}
+    times: dict[Collective, list[int]] = {}
     for one in found:
-        key = dataclasses.replace(one, count=1)
-        counts[key] = counts.get(key, 0) + one.count
-    merged = [dataclasses.replace(one, count=n) for one, n in counts.items()]
+        times.setdefault(dataclasses.replace(one, count=1), []).append(one.count)
+    merged = [dataclasses.replace(one, count=sum(n)) for one, n in times.items()]
     merged.sort(key=lambda one: -one.wire_bytes)
     return tuple(merged)

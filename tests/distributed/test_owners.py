@@ -9,6 +9,8 @@ import gradchain as gc
 from gradchain.distributed import collectives, owned, owners, wire_bytes
 from tests.laws.samples import assert_close
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 MESH = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
 SHAPES = {"bias": (8,), "down": (16, 8), "layers": (3, 8, 16), "up": (8, 16), "wide": (8, 16)}
 SPLIT = dict.fromkeys(SHAPES, P("data")) | {"layers": P(None, "data")}
