@@ -248,13 +248,17 @@ def recipes() -> set[str]:
 
 
 def members(name: str) -> dict[str, gc.GradientTransformation]:
-    """Adam for the first transformation that a wrapper takes, gradient descent for a second."""
+    """Adam for the first transformation that a wrapper takes, gradient descent for a second.
+
+    What takes no state has a matrix method.
+    """
     takes = [
         p
         for p in FACTORIES[name].signature.parameters
         if FACTORIES[name].mentions(p, "GradientTransformation")
     ]
-    return dict(zip(takes, (gc.adam(1e-3), gc.sgd(1e-3)), strict=False))
+    first = gc.orthogonalize() if name == "block_periodic" else gc.adam(1e-3)
+    return dict(zip(takes, (first, gc.sgd(1e-3)), strict=False))
 
 
 def value(text: str) -> float | str:
