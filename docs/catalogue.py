@@ -6,6 +6,7 @@ When to use an optimizer is written here; its cost and its needs are computed fr
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -197,6 +198,10 @@ WRAPPERS = {
     "split_weights": "the same for bfloat16 ones at half of the bytes",
     "kahan": "bfloat16 or float16 parameters that lose no small step",
     "stochastic_rounding": "bfloat16 parameters without a byte more: right on average",
+    "exchange(error_feedback=1)": "a slow network: gradients of replicas in few bytes",
+    "diloco": "replicas far apart: they train alone and meet every few hundred steps",
+    "local_sgd": "the same without an outer optimizer: all go on from the mean",
+    "delayed": "to try what stale gradients would do, before you build what has them",
 }
 
 #: Arguments of wrappers that are neither a transformation nor a rate.
@@ -206,6 +211,8 @@ ARGUMENTS = {
     "at": 100,
     "condition": gc.constant_schedule(1.0),
     "every": 4,
+    "wire": "int8",
+    "steps": 4,
 }
 
 PARAMS = {
@@ -255,6 +262,11 @@ def value(text: str) -> float | str:
     return float(text) if text[0].isdigit() else text
 
 
+def factory(name: str) -> Any:
+    """The function of a name, which is flat or of several devices."""
+    return getattr(gc.distributed if hasattr(gc.distributed, name) else gc, name)
+
+
 def make(call: str, **given: object) -> gc.GradientTransformation:
     """The value of ``name`` or ``name(option=number)``; what is no number is a name.
 
@@ -266,7 +278,7 @@ def make(call: str, **given: object) -> gc.GradientTransformation:
     required = {p.name: ARGUMENTS.get(p.name, 1e-3) for p in parameters if p.default is p.empty}
     arguments = required | given | ({option: value(number)} if option else {})
     spread = [arguments.pop(p.name) for p in parameters if p.kind is p.VAR_POSITIONAL]
-    return getattr(gc, name)(*spread, **arguments)
+    return factory(name)(*spread, **arguments)
 
 
 def bytes_per_parameter(tx: gc.GradientTransformation, params: dict = PARAMS) -> float:
@@ -326,7 +338,7 @@ def papers(name: str, seen: tuple[str, ...] = ()) -> dict[str, str]:
 
     Links of the factories that are named there count too.
     """
-    source = (inspect.getdoc(getattr(gc, name)) or "").partition("Source:")[2].split("\n\n")[0]
+    source = (inspect.getdoc(factory(name)) or "").partition("Source:")[2].split("\n\n")[0]
     found, year = {}, "paper"
     for link, other, number in re.findall(
         r"(https?://(?:\([^\s()]*\)|[^\s,;()])+)|``(\w+)``|\b((?:1[89]|20)\d\d)\b", source

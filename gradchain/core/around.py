@@ -115,11 +115,11 @@ class Around(PerTree):
         self, stage: Stage, dtype: jnp.dtype, extra: dict[str, Any], **given: Any
     ) -> tuple[Any, dict[str, Any]]:
         """See ``Lift``."""
-        runners = {name: _runner(tx, extra) for name, tx in self.members.items()}
+        runners = {name: runner_of(tx, extra) for name, tx in self.members.items()}
         return super().call(stage, dtype, extra, **given, **runners)
 
 
-def _runner(tx: GradientTransformation, extra: dict[str, Any]) -> Callable[..., Any]:
+def runner_of(tx: GradientTransformation, extra: dict[str, Any]) -> Callable[..., Any]:
     """The function that a rule calls a transformation by."""
 
     def update(

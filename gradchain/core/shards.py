@@ -44,7 +44,7 @@ _are_whole: ContextVar[bool] = ContextVar("are_whole", default=False)
 
 @contextmanager
 def taking_leaves_as_whole() -> Iterator[None]:
-    """Take leaves, as members see them, as whole."""
+    """Take the leaves that a member sees for whole."""
     token = _are_whole.set(True)
     try:
         yield

@@ -26,7 +26,9 @@ AnyMesh: TypeAlias = Mesh | AbstractMesh
 Known: TypeAlias = tuple[Shape, PartitionSpec]
 
 
-def fsdp_specs(params: Params, mesh: AnyMesh, axis: str = "data") -> Tree:
+def fsdp_specs(
+    params: Params, mesh: AnyMesh, param_specs: Tree = None, *, axis: str = "data"
+) -> Tree:
     """Split each parameter over the devices that split the batch.
 
     It is split along its largest dimension that they divide; without such a dimension it is whole
@@ -35,13 +37,15 @@ def fsdp_specs(params: Params, mesh: AnyMesh, axis: str = "data") -> Tree:
     Args:
         params: the parameters, or a tree of ``jax.ShapeDtypeStruct``.
         mesh: the mesh of devices.
-        axis: the axis of it that the batch is split over.
+        param_specs: how the parameters are split over other axes of it, as a tree of
+            ``PartitionSpec``; by default not at all.
+        axis: the axis that the batch is split over.
 
     Returns:
         A tree of ``PartitionSpec``, like the parameters.
 
     Raises:
-        ValueError: if the mesh has no such axis.
+        ValueError: if the mesh has no such axis, or a spec does not fit its parameter.
 
     Source: Rajbhandari et al., "ZeRO: Memory optimizations toward training trillion parameter
     models", 2020, https://arxiv.org/abs/1910.02054
@@ -53,8 +57,9 @@ def fsdp_specs(params: Params, mesh: AnyMesh, axis: str = "data") -> Tree:
         True
     """
     sizes = sizes_of(mesh, axis, "fsdp_specs")
-    split = lambda x: zero_spec(x.shape, PartitionSpec(), axis, sizes)
-    return jax.tree.map(split, shapes_of(trainable_part(params)))
+    shapes = shapes_of(trainable_part(params))
+    specs = specs_of_params(shapes, param_specs, sizes)
+    return jax.tree.map(lambda x, spec: zero_spec(x.shape, spec, axis, sizes), shapes, specs)
 
 
 def sizes_of(mesh: AnyMesh, axis: str, where: str) -> dict[str, int]:
@@ -120,18 +125,18 @@ def _checked(name: str, x: jax.ShapeDtypeStruct, spec: Any, sizes: Sizes) -> Par
         return PartitionSpec()
     if not isinstance(spec, PartitionSpec) or len(spec) > len(x.shape):
         raise ValueError(
-            f"plan: param_specs has {spec!r} for {name!r} of shape {list(x.shape)}: give a"
+            f"param_specs has {spec!r} for {name!r} of shape {list(x.shape)}: give a"
             " jax.sharding.PartitionSpec with at most as many parts as it has dimensions."
         )
     unknown = [a for part in spec for a in axes_in(part) if a not in sizes]
     if unknown:
         raise ValueError(
-            f"plan: param_specs splits {name!r} over {unknown[0]!r}, but the mesh has only"
+            f"param_specs splits {name!r} over {unknown[0]!r}, but the mesh has only"
             f" {', '.join(sizes)}."
         )
     if fitting(spec, x.shape, sizes) != spec:
         raise ValueError(
-            f"plan: param_specs splits {name!r} of shape {list(x.shape)} by {spec}, into parts"
+            f"param_specs splits {name!r} of shape {list(x.shape)} by {spec}, into parts"
             f" that are not equal on a mesh of {dict(sizes)}. Leave that dimension whole."
         )
     return spec

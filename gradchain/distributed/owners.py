@@ -157,7 +157,7 @@ class Owners(Body):
 
     @property
     def needs_whole(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether leaves are gathered for it, which it exchanges itself."""
+        """Whether leaves have to be gathered for it."""
         return not self.is_mapped
 
     @property
@@ -237,7 +237,7 @@ class OwnedStack:
 
     @property
     def name(self) -> str:
-        """Its shape, and its dtype if that is unusual."""
+        """Its shape, and an unusual dtype."""
         (m, n), dtype, _ = self.stack.batch
         return f"{m}x{n}" + ("" if dtype == jnp.float32 else f"_{dtype}")
 
@@ -248,7 +248,7 @@ class OwnedStack:
 
     @property
     def dim(self) -> int | None:
-        """The dimension of all matrices that the axis splits.
+        """The dimension of matrices that the axis splits.
 
         ``None`` if it splits another, or leaves differ.
         """
@@ -298,11 +298,8 @@ class OwnedStack:
         dtypes = {column[i].dtype for i, _ in self.stack.leaves}
         return dtypes.pop() if len(dtypes) == 1 else self.stack.batch.dtype
 
-    def _filled(
-        self,
-        x: jax.Array,
-    ) -> jax.Array:
-        """As many matrices for each device, the last repeated."""
+    def _filled(self, x: jax.Array) -> jax.Array:
+        """As many matrices for each device."""
         missing = self.own * self.size - len(x)
         return jnp.concatenate([x, *[x[-1:]] * missing]) if missing else x
 

@@ -45,7 +45,11 @@ def power_sgd(rank: StaticPositiveInt = 2) -> Way:
         [2. 2. 2. 2.] (4, 1)
     """
 
-    def send(x: jax.Array, s: Kept, axis: str | None) -> tuple[jax.Array, jax.Array, Kept]:
+    def send(
+        x: jax.Array,
+        s: Kept,
+        axis: str | None,
+    ) -> tuple[jax.Array, jax.Array, Kept]:
         if "basis" not in s:
             return mean_of(x, axis), x, s
         m = x.reshape(sides(x.shape))
@@ -77,4 +81,8 @@ def is_thinner(shape: Shape, rank: int) -> bool:
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:
-    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
+    return jnp.matmul(
+        a,
+        b,
+        precision=lax.Precision.HIGHEST,
+    )

@@ -94,7 +94,11 @@ def as_own_tree(tree: Tree, axis: str) -> Tree:
     return map_leaves(lambda x: as_own(x, axis), tree)
 
 
-def replica_specs(tx: GradientTransformation, params: Params, axis: str = "data") -> Tree:
+def replica_specs(
+    tx: GradientTransformation,
+    params: Params,
+    axis: str = "data",
+) -> Tree:
     """Specs of a state for ``shard_map`` over replicas.
 
     They are for ``in_specs`` and ``out_specs``: what each replica has for itself is split along its
@@ -120,7 +124,11 @@ def replica_specs(tx: GradientTransformation, params: Params, axis: str = "data"
     return jax.tree_util.tree_map_with_path(spec_of, jax.eval_shape(tx.init, params))
 
 
-def set_replicas(tx: GradientTransformation, state: State, replicas: int) -> State:
+def set_replicas(
+    tx: GradientTransformation,
+    state: State,
+    replicas: int,
+) -> State:
     """The state for another number of replicas.
 
     A new state is for one replica. Of what each replica has for itself, all get the mean: what is
@@ -193,6 +201,57 @@ def stack_replicas(tree: Tree, replicas: int) -> Tree:
     return map_leaves(spread, tree)
 
 
+def restart_replicas(
+    tx: GradientTransformation, params: Params, state: State, replicas: int
+) -> tuple[Params, State]:
+    """Parameters and a state of local training, for other replicas.
+
+    All go on from where they last met: call it after a meeting, or the steps since are lost. A
+    replica that joins takes the inner optimizer of one that was there. Of residuals all get the
+    mean.
+
+    Args:
+        tx: a transformation with ``diloco`` or ``local_sgd`` in it.
+        params: the parameters on each replica, with a dimension for them in front.
+        state: the state on each replica, likewise.
+        replicas: the number of replicas from now on, at least 1.
+
+    Returns:
+        Parameters and state, with a dimension as long as that in front.
+
+    Raises:
+        ValueError: if ``replicas`` is less than 1, or no replicas meet in ``tx``.
+
+    Example:
+        >>> import gradchain as gc
+        >>> tx, params = gc.distributed.local_sgd(gc.sgd(0.1), every=8), jnp.ones(3)
+        >>> params, state = gc.distributed.stack_replicas((params, tx.init(params)), 2)
+        >>> params, state = gc.distributed.restart_replicas(tx, params, state, 3)
+        >>> params.shape
+        (3, 3)
+    """
+    check_number("restart_replicas", replicas)
+    paths = [path for path, _ in slots_in(tx.facts)]
+    met = next((path for path in paths if path[-2:] == ("diloco", "slow_params")), None)
+    if met is None:
+        raise ValueError(
+            "restart_replicas: no diloco or local_sgd is in tx, and so no place where replicas last"
+            " met; set_replicas is for states of exchange."
+        )
+
+    def spread(path: tuple, x: jax.Array) -> jax.Array:
+        if _is_in([(*met[:-1], "residual")], path):
+            mean = jnp.mean(x, 0, keepdims=True).astype(x.dtype)
+            return jnp.broadcast_to(mean, (replicas, *x.shape[1:]))
+        return x[jnp.arange(replicas) % x.shape[0]]
+
+    state = jax.tree_util.tree_map_with_path(spread, state)
+    meeting: Any = state
+    for key in met:
+        meeting = meeting[key]
+    return map_leaves(lambda p, x: x.astype(p.dtype), params, meeting), state
+
+
 def on_replicas(
     step: Callable[..., Any], mesh: Mesh, axis: str = "replica"
 ) -> Callable[..., Any]:
@@ -234,4 +293,10 @@ def on_replicas(
         return jax.tree.map(lambda x: as_own(jnp.asarray(x), axis)[None], made)
 
     spec = PartitionSpec(axis)
-    return jax.shard_map(on_one, mesh=mesh, in_specs=spec, out_specs=spec, axis_names={axis})
+    return jax.shard_map(
+        on_one,
+        mesh=mesh,
+        in_specs=spec,
+        out_specs=spec,
+        axis_names={axis},
+    )

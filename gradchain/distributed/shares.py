@@ -38,7 +38,11 @@ def through_shares(encode: Encode, decode: Decode) -> Callable[..., Any]:
         ``Way.send``.
     """
 
-    def send(x: jax.Array, s: dict[str, Any], axis: str | None) -> tuple:
+    def send(
+        x: jax.Array,
+        s: dict[str, Any],
+        axis: str | None,
+    ) -> tuple:
         replicas = 1 if axis is None else lax.axis_size(axis)
         shares = in_shares(x, replicas)
         like = jax.ShapeDtypeStruct(shares.shape[1:], shares.dtype)
@@ -48,7 +52,11 @@ def through_shares(encode: Encode, decode: Decode) -> Callable[..., Any]:
         average = jnp.mean(open_all(to_owners(parts, axis)), 0)
         coded = encode(average)
         taken = decode(coded, like)
-        lost = jnp.where(is_own(replicas, axis), average - taken, 0)
+        lost = jnp.where(
+            is_own(replicas, axis),
+            average - taken,
+            0,
+        )
         whole = open_all(to_all(coded, axis))
         return of_shares(whole, x), of_shares(said - replicas * lost, x), s
 

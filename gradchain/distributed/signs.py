@@ -71,7 +71,11 @@ def vote() -> Way:
         [ 1. -1.]
     """
 
-    def send(x: jax.Array, s: Kept, axis: str | None) -> tuple[jax.Array, jax.Array, Kept]:
+    def send(
+        x: jax.Array,
+        s: Kept,
+        axis: str | None,
+    ) -> tuple[jax.Array, jax.Array, Kept]:
         replicas = 1 if axis is None else lax.axis_size(axis)
         shares = in_shares(x, replicas)
         like = jax.ShapeDtypeStruct(shares.shape[1:], shares.dtype)

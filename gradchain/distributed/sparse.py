@@ -16,8 +16,8 @@ from gradchain.distributed.wires import Way, wire
 def top_k(one_in: StaticPositiveInt = 100, block: StaticPositiveInt | None = 1024) -> Way:
     """Send the largest elements of each block.
 
-    The rest counts as zero. A value is sent in bfloat16, its place in 16 bits: one element in 100 makes 1/100 of the bytes.
-    It wants error feedback, which sends in time what was left out.
+    The rest counts as zero. A value is sent in bfloat16, its place in 16 bits: one element in 100
+    makes 1/100 of the bytes. It wants error feedback, which sends in time what was left out.
 
     Args:
         one_in: how many elements there are for each that is sent; of a block at least one is.
@@ -76,7 +76,11 @@ def dct(one_in: StaticPositiveInt = 32, block: StaticPositiveInt = 64) -> Way:
 
     def decode(parts: dict[str, jax.Array], like: jax.ShapeDtypeStruct) -> jax.Array:
         size = size_of_blocks(like.shape[0], block)
-        own = spread(parts, size, like)
+        own = spread(
+            parts,
+            size,
+            like,
+        )
         return _product(own, turn(size, like.dtype)).reshape(-1)[: like.shape[0]]
 
     return Way(through_shares(encode, decode))
@@ -98,16 +102,30 @@ def largest_of(blocks: jax.Array, one_in: int) -> dict[str, jax.Array]:
     """The largest elements of each block, and their places."""
     size = blocks.shape[1]
     _, places = lax.top_k(jnp.abs(blocks), max(size // one_in, 1))
-    values = jnp.take_along_axis(blocks, places, 1)
+    values = jnp.take_along_axis(
+        blocks,
+        places,
+        1,
+    )
     narrow = jnp.uint16 if size <= 1 << 16 else jnp.int32
     return {"values": values.astype(jnp.bfloat16), "places": places.astype(narrow)}
 
 
-def spread(parts: dict[str, jax.Array], size: int, like: jax.ShapeDtypeStruct) -> jax.Array:
+def spread(
+    parts: dict[str, jax.Array],
+    size: int,
+    like: jax.ShapeDtypeStruct,
+) -> jax.Array:
     """Blocks with elements at their places, and zeros elsewhere."""
     values, places = parts["values"].astype(like.dtype), parts["places"].astype(jnp.int32)
     zeros = jnp.zeros((values.shape[0], size), like.dtype)
-    return jnp.put_along_axis(zeros, places, values, 1, inplace=False)
+    return jnp.put_along_axis(
+        zeros,
+        places,
+        values,
+        1,
+        inplace=False,
+    )
 
 
 def cosines(size: int) -> np.ndarray:
@@ -119,4 +137,8 @@ def cosines(size: int) -> np.ndarray:
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:
-    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
+    return jnp.matmul(
+        a,
+        b,
+        precision=lax.Precision.HIGHEST,
+    )

@@ -19,7 +19,7 @@ _apart: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def apart(axis: str) -> Iterator[None]:
-    """Take the devices along an axis for replicas, not for shards.
+    """Take devices along an axis for replicas, not shards.
 
     Inside, sums are not over them: each has numbers of its own.
     """
@@ -81,7 +81,7 @@ def axes_in_type(x: jax.Array) -> frozenset[str]:
 
 
 def split_axes(x: jax.Array) -> frozenset[str]:
-    """The mesh axes over which ``x`` is in shards: no replicas."""
+    """The mesh axes over which ``x`` is in shards."""
     return varying_axes(x) - _apart.get()
 
 
