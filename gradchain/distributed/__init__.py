@@ -31,3 +31,5 @@ from gradchain.distributed.state_sharding import (
     state_sharding as state_sharding,
 )
 from gradchain.distributed.wires import Way as Way, Wire as Wire, mean as mean, wire as wire
+from gradchain.distributed.zero import zero1 as zero1
+from gradchain.distributed.zero_flat import zero1_flat as zero1_flat

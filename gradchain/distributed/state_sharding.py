@@ -9,7 +9,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gradchain.core.errors import check_one_of, first_names
-from gradchain.core.slot_specs import fitting
+from gradchain.core.slot_specs import Sizes, fitting
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Params, State, Tree
 from gradchain.distributed.layouts import POLICIES, AnyMesh, Policy, sizes_of, zero_spec
@@ -72,7 +72,14 @@ def abstract_state(
     shapes = jax.tree.map(_shape_of, trainable_part(params))
     specs = specs_for(shapes, param_specs, mesh, policy, axis)
     put = lambda x, spec: x.update(sharding=NamedSharding(mesh, spec))
-    return tx.init(jax.tree.map(put, shapes, specs))
+    state = tx.init(jax.tree.map(put, shapes, specs))
+    if policy != "zero":
+        return state
+    sizes = dict(mesh.shape)
+    lay = lambda x: NamedSharding(
+        mesh, spread(x, axis, sizes), memory_kind=x.sharding.memory_kind
+    )
+    return jax.tree.map(lambda x: x.update(sharding=lay(x)), state)
 
 
 def state_sharding(
@@ -131,6 +138,17 @@ def init_sharded(
     where = state_sharding(tx, params, param_specs, mesh, policy, axis)
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
         return jax.jit(tx.init, out_shardings=where)(params)
+
+
+def spread(x: jax.ShapeDtypeStruct, axis: str, sizes: Sizes) -> PartitionSpec:
+    """How ZeRO splits a slot, also one of no dimension of its parameter.
+
+    Vectors follow their parameter alone: where rows and columns have one each, both may not be
+    split over the same axis.
+    """
+    spec = x.sharding.spec
+    is_left = len(x.shape) > 1 and axis not in _axes(spec)
+    return zero_spec(x.shape, spec, axis, sizes) if is_left else spec
 
 
 def specs_for(
