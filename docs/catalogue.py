@@ -180,6 +180,8 @@ WRAPPERS = {
     "graft": "a new direction with the step lengths and the schedule of a tuned optimizer",
     "in_eigenbasis": "any element-wise rule, such as Lion, in the bases in which SOAP runs Adam",
     "owners": "matrix methods on several devices: each updates whole matrices of its own",
+    "zero1": "data parallel training under `jit`: each device keeps, and updates, its part",
+    "zero1_flat": "the same inside `shard_map`, with two exchanges a step; for element-wise chains",
     "block_periodic": "matrices in parts: blocks in most steps, whole matrices now and then",
     "low_rank": "language models that do not fit: the inner state is of projected matrices",
     "block_training": "stacked layers that do not fit: one block at a time has a state",

@@ -141,12 +141,12 @@ def init_sharded(
 
 
 def spread(x: jax.ShapeDtypeStruct, axis: str, sizes: Sizes) -> PartitionSpec:
-    """How ZeRO splits a slot, also one of no dimension of its parameter.
+    """How ZeRO splits a slot.
 
     Vectors follow their parameter alone: where rows and columns have one each, both may not be
     split over the same axis.
     """
-    spec = x.sharding.spec
+    spec = x.sharding.spec if isinstance(x.sharding, NamedSharding) else PartitionSpec()
     is_left = len(x.shape) > 1 and axis not in _axes(spec)
     return zero_spec(x.shape, spec, axis, sizes) if is_left else spec
 

@@ -181,7 +181,9 @@ class Parts:
         if jax.tree.structure(like) != jax.tree.structure(state):
             return state  # of which the member says what is wrong
 
-        def lay(x: jax.Array, to: jax.ShapeDtypeStruct) -> jax.Array:
+        def lay(x: jax.Array, to: Any) -> jax.Array:
+            if not isinstance(to, jax.ShapeDtypeStruct):  # of a tree without leaves
+                return x
             fits = x.shape == to.shape and to.sharding.memory_kind != "pinned_host"
             return self._laid(x, spread(to, self.axis, self.sizes)) if fits else x
 
@@ -197,7 +199,7 @@ class Parts:
         return jax.lax.with_sharding_constraint(x, to)
 
     def check(self, params: Params) -> None:
-        """Refuse parameters that are split in a way a step cannot see."""
+        """Refuse parameters split as a step cannot see."""
         if self.is_known:
             return
         for name, x in named_leaves(params):

@@ -18,7 +18,7 @@ from gradchain.core.walk import PlacedMember, walk
 from gradchain.distributed.replicas import is_along
 from gradchain.numerics.reductions import axes_in_type, manual_axes
 from gradchain.tree.mapping import upcast
-from gradchain.tree.paths import flatten, named_leaves
+from gradchain.tree.paths import flatten, flatten_like, named_leaves
 
 #: A vector for each dtype, by its name.
 Vectors = dict[str, jax.Array]
@@ -75,7 +75,7 @@ def zero1_flat(
 
 
 def _unfit(member: PlacedMember) -> str | None:
-    """Why a member cannot run on one vector of all leaves."""
+    """Why a member cannot run on one vector."""
     body = member.body
     if body.locality != "element" and not body.members:
         return f"is local to a {body.locality}, not to an element"
@@ -168,9 +168,14 @@ class Flat:
 
     def vectors(self, tree: Any) -> Vectors:
         """The vectors of all leaves, padded."""
-        leaves, _ = flatten(tree)
+        leaves = flatten_like(self.treedef, tree)
         found: dict[str, list[jax.Array]] = {}
         for name, x in zip(self.dtypes, leaves, strict=True):
+            if x is None and name:
+                raise ValueError(
+                    "zero1_flat: a parameter has no gradient, and all leaves are one vector here."
+                    " Give zeros, or take zero1, under plain jit."
+                )
             if x is not None:
                 found.setdefault(name, []).append(jnp.ravel(x))
         return {name: self._padded(jnp.concatenate(parts)) for name, parts in found.items()}
@@ -203,7 +208,7 @@ class Flat:
         return {name: part(x) for name, x in vectors.items()}
 
     def mean(self, vectors: Vectors) -> Vectors:
-        """The mean of all replicas, of the part of this one."""
+        """The mean of all replicas, in parts."""
         axis = self.axis
         if axis is None:
             return vectors
