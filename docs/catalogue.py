@@ -191,6 +191,8 @@ WRAPPERS = {
     "dadapt": "a direction of your own, without a rate",
     "mechanize": "a whole optimizer whose rate is scaled by a learned factor",
     "storage(default=int8)": "a state that does not fit: slots in 8, 4 or 16 bits",
+    "zero1(axis=data)": "data parallel training: each device keeps a part of any state",
+    "zero1_flat(axis=data)": "the same inside `shard_map`, for rules that are local to elements",
     "master_weights": "bfloat16 or float16 parameters, trained as exactly as float32 ones",
     "split_weights": "the same for bfloat16 ones at half of the bytes",
     "kahan": "bfloat16 or float16 parameters that lose no small step",

@@ -90,7 +90,7 @@ def test_zero1_is_data_parallel_in_an_eighth_of_the_bytes(name, kind):
         made, first, state = train(zero1(CASES[name]()), kind, dtype)
     assert bytes_of(first) == bytes_of(state)  # the layout stays
     assert bytes_of(state) <= bytes_of(whole) * (1 / 8 + 0.01)
-    worst = max(float(jnp.max(jnp.abs(params[k] - made[k]))) for k in params)
+    worst = max(np.max(np.abs(np.asarray(params[k]) - np.asarray(made[k]))) for k in params)
     assert worst <= 1e-6
     assert all(x.sharding.is_fully_replicated for x in jax.tree.leaves(made))
 
@@ -164,7 +164,7 @@ def test_the_flat_form_is_data_parallel_with_leaves_of_any_size(number):
     for _ in range(20):
         expected, own = plain.step(jax.grad(loss_fn)(expected, x, y), own, expected)
         made, state = step(made, state, x, y)
-    worst = max(float(jnp.max(jnp.abs(expected[k] - made[k]))) for k in params)
+    worst = max(np.max(np.abs(np.asarray(expected[k]) - np.asarray(made[k]))) for k in params)
     assert worst <= 1e-6
     mu = state["zero1_flat"]["inner"]["scale_by_adam"]["mu"]["float32"]
     assert mu.addressable_shards[0].data.size * number == mu.size
