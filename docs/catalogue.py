@@ -283,6 +283,8 @@ def make(call: str, **given: object) -> gc.GradientTransformation:
     parameters = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
     required = {p.name: ARGUMENTS.get(p.name, 1e-3) for p in parameters if p.default is p.empty}
     arguments = required | given | ({option: value(number)} if option else {})
+    if "mesh" in FACTORIES[name].signature.parameters:
+        arguments["mesh"] = jax.make_mesh((1,), ("data",))
     spread = [arguments.pop(p.name) for p in parameters if p.kind is p.VAR_POSITIONAL]
     return factory(name)(*spread, **arguments)
 

@@ -140,9 +140,9 @@ def plan(
 
     Where there are fewer devices than the mesh has, or the compiler finds that the step does not
     fit into them, sizes are those of the layout, and the bytes on the wire follow by formula. For
-    :math:`b` bytes of gradients and :math:`g` devices along ``axis`` a ring sends
-    :math:`2 b (g - 1) / g`: a sum; or parts of it, and parts of parameters that are gathered.
-    Matrix methods send more than that.
+    :math:`b` bytes of gradients and :math:`g` devices along ``axis`` a ring sends :math:`2 b (g -
+    1) / g`: a sum; or parts of it, and parts of parameters that are gathered. Matrix methods send
+    more than that.
 
     Args:
         tx: the transformation, or a foreign pair.
