@@ -248,7 +248,12 @@ def recipes() -> set[str]:
 
 
 def members(name: str) -> dict[str, gc.GradientTransformation]:
-    """Adam for the first transformation that a wrapper takes, gradient descent for a second."""
+    """Adam for the first transformation that a wrapper takes, gradient descent for a second.
+
+    One that takes none with a state is given what it is for.
+    """
+    if name == "block_periodic":
+        return {"inner": gc.orthogonalize()}
     takes = [
         p
         for p in FACTORIES[name].signature.parameters
