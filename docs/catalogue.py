@@ -366,7 +366,8 @@ def row(call: str, when: str) -> str:
     """One line of a table."""
     name = call.split("(")[0]
     inner = members(name)
-    quiet = dict.fromkeys(inner, gc.sgd(1e-3))  # which needs nothing itself
+    is_plain = name != "block_periodic"
+    quiet = dict.fromkeys(inner, gc.sgd(1e-3)) if is_plain else inner  # which needs nothing
     cells = [
         reference(call),
         memory(make(call, **inner), *inner.values(), narrow=name in names("precision")),
