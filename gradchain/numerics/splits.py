@@ -40,6 +40,16 @@ def split_like(x: jax.Array, old: jax.Array) -> jax.Array:
     return jax.sharding.reshard(x, jax.typeof(old).sharding)
 
 
+def sums_of(x: jax.Array, ndim: int) -> PartitionSpec | None:
+    """The ``out_sharding`` of sums over all dimensions of an array.
+
+    Args:
+        x: the array; ``None`` comes back if no explicit axis can split it.
+        ndim: the dimensions of the result.
+    """
+    return PartitionSpec(*[None] * ndim) if _is_explicit(x) else None
+
+
 def _is_explicit(x: jax.Array) -> bool:
     mesh = mesh_of(x)
     return mesh is not None and AxisType.Explicit in mesh.axis_types

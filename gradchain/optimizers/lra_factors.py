@@ -18,6 +18,7 @@ from gradchain.core.types import State, Tree
 from gradchain.numerics.arithmetic import ema, largest_squarable, power_of_two, safe_divide
 from gradchain.numerics.reductions import size
 from gradchain.numerics.roots import root
+from gradchain.numerics.splits import split_like, sums_of
 from gradchain.optimizers.second_order.lbfgs import matmul
 from gradchain.tree.mapping import map_leaves, scale_tree
 from gradchain.tree.norms import (
@@ -77,6 +78,7 @@ def times(basis: Tree, x: Tree) -> jax.Array:
             b,
             axes,
             precision=lax.Precision.HIGHEST,
+            out_sharding=sums_of(a, b.ndim - own + 1),
         ).real
 
     pairs = zip(jax.tree.leaves(basis), jax.tree.leaves(x), strict=True)
@@ -137,7 +139,8 @@ def begun(old: State, x: Tree, scale: Any, count: jax.Array, key: jax.Array) -> 
     own = {name: old[name] for name in ("left", "right")}
 
     def draw() -> State:
-        drawn = {name: noise_of(key, 3 + i, own[name]) for i, name in enumerate(own)}
+        noise = {name: noise_of(key, 3 + i, own[name]) for i, name in enumerate(own)}
+        drawn = {name: map_leaves(split_like, x, own[name]) for name, x in noise.items()}
         by = {k: safe_divide(root(FIRST_SQUARE), global_norm(x)) for k, x in drawn.items()}
         return {k: scale_tree(x, by[k]) for k, x in drawn.items()}
 

@@ -11,6 +11,7 @@ from gradchain.core.stage import Body
 from gradchain.core.transformation import transform
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.numerics.lengths import in_range, scaled
+from gradchain.numerics.splits import whole
 from gradchain.transforms.per_example import stacked
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.norms import sum_over_shards
@@ -67,7 +68,7 @@ def pcgrad(seed: int = 0) -> Body:
 
 def _products(x: jax.Array) -> jax.Array:
     """Inner products of all pairs of losses in one leaf."""
-    rows = x.reshape(len(x), -1)
+    rows = whole(x).reshape(len(x), -1)
     return jnp.matmul(jnp.conj(rows), rows.T, precision=lax.Precision.HIGHEST).real
 
 

@@ -12,6 +12,7 @@ from jax import lax
 
 from gradchain.numerics.counting import increment
 from gradchain.numerics.reductions import varying_axes
+from gradchain.numerics.splits import split_like
 from gradchain.tree.paths import Leaf, Tree, distinct_leaves, flatten
 
 
@@ -87,9 +88,9 @@ def _draw_like(
             return None
         own = shard_key(jax.random.fold_in(key, zlib.crc32(path.encode())), x)
         if not jnp.iscomplexobj(x):
-            return sample(own, x.shape, jnp.float32).astype(x.dtype)
+            return split_like(sample(own, x.shape, jnp.float32).astype(x.dtype), x)
         parts = sample(own, (2, *x.shape), jnp.float32)
-        return (jax.lax.complex(parts[0], parts[1]) * part).astype(x.dtype)
+        return split_like((jax.lax.complex(parts[0], parts[1]) * part).astype(x.dtype), x)
 
     return treedef.unflatten(
         [

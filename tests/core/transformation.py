@@ -75,6 +75,8 @@ ROWS = [
         lambda: gc.GradientTransformation(user_transforms.init_sum, user_transforms.add_to_sum),
         lambda: Momentum(0.5),
         lambda: optax.trace(0.5),
-        reasons=NO_NUMBERS | FUNCTION,
+        reasons=NO_NUMBERS
+        | FUNCTION
+        | {"keeps_the_layout_of_its_state": "inside jit, the zeros of a function lie anywhere"},
     ),
 ]

@@ -18,6 +18,7 @@ from gradchain.core.trees import treewise
 from gradchain.core.types import State, Tree, Updates
 from gradchain.numerics.arithmetic import safe_divide
 from gradchain.numerics.counting import increment
+from gradchain.numerics.splits import sums_of
 from gradchain.optimizers.second_order.pairs import (
     POINT,
     Pair,
@@ -238,7 +239,9 @@ def _times_rings(s: State, tree: Tree) -> tuple[jax.Array, jax.Array]:
     def of_leaf(x, *rings):
         contracting = (tuple(range(1, x.ndim + 1)), tuple(range(x.ndim)))
         dims = (contracting, ((), ()))  # no batch
-        product = lambda ring: lax.dot_general(ring, x, dims, precision=HIGHEST)
+        product = lambda ring: lax.dot_general(
+            ring, x, dims, precision=HIGHEST, out_sharding=sums_of(x, 1)
+        )
         return jnp.stack([product(jnp.conj(ring)).real for ring in rings])
 
     products = jax.tree.leaves(map_leaves(of_leaf, tree, s["s"], s["y"]))

@@ -88,7 +88,11 @@ class KLShampoo(Twin):
         return u
 
 
-OPTIONS = {"needs_params": True, "tolerance": LOOSE, "float64": 1e-8, "reasons": REASONS}
+#: Where a leaf has fewer rows than columns, its larger factor has directions without a gradient.
+UNSTABLE = REASONS | {
+    "is_the_same_on_explicit_axes": "on one device gradients that differ by 1e-7 move it by 0.1"
+}
+OPTIONS = {"needs_params": True, "tolerance": LOOSE, "float64": 1e-8, "reasons": UNSTABLE}
 ROWS = [
     Row(
         "scale_by_kl_shampoo",
@@ -96,7 +100,7 @@ ROWS = [
         KLShampoo,
         tolerance=LOOSE,
         float64=1e-8,
-        reasons=REASONS,
+        reasons=UNSTABLE,
     ),
     Row(
         "kl_shampoo",
