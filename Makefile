@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo examples test test-all check bench docs format lock clean
+.PHONY: help demo examples test test-all check bench tpu docs format lock clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -32,6 +32,9 @@ check: .venv/.dev ## format, lint and type checks only
 bench: .venv/.bench ## time gradchain beside its peers
 	@$(BIN)/python -m benchmarks
 
+tpu: .venv/.dev .venv/.tpu ## compile for TPUs, without one; the figures go to docs/data/
+	@TPU_LIBRARY_PATH=.venv/tpu/libtpu/libtpu.so $(BIN)/python -m benchmarks.compile_for_tpu --write
+
 docs: .venv/.docs ## build the site in docs/_build/html; a warning is an error
 	@$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 	@echo "built docs/_build/html/index.html"
@@ -53,6 +56,12 @@ $(BIN)/python:
 	  { echo "gradchain needs Python 3.11 or newer; try: make PYTHON=python3.12"; exit 1; }
 	@echo "making .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+
+# The compiler for TPUs stands apart: where JAX finds it, it looks for a TPU at each start.
+.venv/.tpu: requirements/tpu.lock | $(BIN)/python
+	@echo "installing $<"
+	@$(PIP) --no-deps --upgrade --target .venv/tpu -r $<
+	@touch $@
 
 # One stamp per lock: each target installs what it needs, once, and again when the lock changes.
 .venv/.%: requirements/%.lock pyproject.toml | $(BIN)/python

@@ -179,6 +179,8 @@ WRAPPERS = {
     "parallel": "a sum, a mean or any mixture of the updates of several",
     "graft": "a new direction with the step lengths and the schedule of a tuned optimizer",
     "in_eigenbasis": "any element-wise rule, such as Lion, in the bases in which SOAP runs Adam",
+    "owners": "matrix methods on several devices: each updates whole matrices of its own",
+    "block_periodic": "matrices in parts: blocks in most steps, whole matrices now and then",
     "low_rank": "language models that do not fit: the inner state is of projected matrices",
     "block_training": "stacked layers that do not fit: one block at a time has a state",
     "skip_nonfinite": "a NaN now and then that should not end a run",
@@ -192,6 +194,8 @@ WRAPPERS = {
     "dadapt": "a direction of your own, without a rate",
     "mechanize": "a whole optimizer whose rate is scaled by a learned factor",
     "storage(default=int8)": "a state that does not fit: slots in 8, 4 or 16 bits",
+    "zero1(axis=data)": "data parallel training: each device keeps a part of any state",
+    "zero1_flat(axis=data)": "the same inside `shard_map`, for rules that are local to elements",
     "master_weights": "bfloat16 or float16 parameters, trained as exactly as float32 ones",
     "split_weights": "the same for bfloat16 ones at half of the bytes",
     "kahan": "bfloat16 or float16 parameters that lose no small step",
@@ -246,13 +250,17 @@ def recipes() -> set[str]:
 
 
 def members(name: str) -> dict[str, gc.GradientTransformation]:
-    """Adam for the first transformation that a wrapper takes, gradient descent for a second."""
+    """Adam for the first transformation that a wrapper takes, gradient descent for a second.
+
+    What takes no state has a matrix method.
+    """
     takes = [
         p
         for p in FACTORIES[name].signature.parameters
         if FACTORIES[name].mentions(p, "GradientTransformation")
     ]
-    return dict(zip(takes, (gc.adam(1e-3), gc.sgd(1e-3)), strict=False))
+    first = gc.orthogonalize() if name == "block_periodic" else gc.adam(1e-3)
+    return dict(zip(takes, (first, gc.sgd(1e-3)), strict=False))
 
 
 def value(text: str) -> float | str:
@@ -275,6 +283,8 @@ def make(call: str, **given: object) -> gc.GradientTransformation:
     parameters = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
     required = {p.name: ARGUMENTS.get(p.name, 1e-3) for p in parameters if p.default is p.empty}
     arguments = required | given | ({option: value(number)} if option else {})
+    if "mesh" in FACTORIES[name].signature.parameters:
+        arguments["mesh"] = jax.make_mesh((1,), ("data",))
     spread = [arguments.pop(p.name) for p in parameters if p.kind is p.VAR_POSITIONAL]
     return factory(name)(*spread, **arguments)
 
@@ -360,6 +370,7 @@ def row(call: str, when: str) -> str:
     name = call.split("(")[0]
     inner = members(name)
     quiet = dict.fromkeys(inner, gc.sgd(1e-3))  # which needs nothing itself
+    quiet = inner if name == "block_periodic" else quiet
     cells = [
         reference(call),
         memory(make(call, **inner), *inner.values(), narrow=name in names("precision")),

@@ -16,6 +16,7 @@ import gallery_cells  # noqa: E402
 import libraries  # noqa: E402
 import matrix_pictures  # noqa: E402
 import memory  # noqa: E402
+import plan_tables  # noqa: E402
 import precision_tables  # noqa: E402
 import starting_rates  # noqa: E402
 
@@ -90,6 +91,7 @@ def write_pages(app: Sphinx) -> None:
     memory.write(HERE / "generated")
     matrix_pictures.write(HERE / "generated" / "matrix_methods")
     communication_tables.write(HERE / "generated" / "communication")
+    plan_tables.write(HERE / "generated" / "planning")
     precision_tables.write(HERE / "generated" / "precision")
     starting_rates.write(HERE / "generated")
     api_pages.write(HERE / "generated" / "api")

@@ -33,6 +33,16 @@ def resolve(extras: str, constraints: Path) -> list[str]:
     return sorted(lines, key=lambda line: re.sub(r"[-_.]+", "-", line).lower())
 
 
+def compiler_for_tpus(locked: list[str]) -> str:
+    """The version of libtpu that the locked JAX names, which stands apart from all others."""
+    jax = next(line for line in locked if line.startswith("jax=="))
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--report", "-"]
+    command += ["--ignore-installed", jax.replace("jax==", "jax[tpu]==")]
+    report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    found = {p["metadata"]["name"]: p["metadata"]["version"] for p in report["install"]}
+    return f"libtpu=={found['libtpu']}"
+
+
 def main(keep: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder, "constraints.txt")
@@ -43,6 +53,7 @@ def main(keep: list[str]) -> None:
             lines = resolve(extra, constraints)
             (HERE / f"{name}.lock").write_text("\n".join(lines) + "\n")
             print(f"requirements/{name}.lock: {len(lines)} packages")
+        (HERE / "tpu.lock").write_text(f"{compiler_for_tpus(together)}\n")
 
 
 if __name__ == "__main__":

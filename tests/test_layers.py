@@ -153,7 +153,7 @@ def test_every_module_has_a_place_in_the_order():
 def test_the_house_has_few_rooms_and_few_arrows_between_them():
     assert len(ROOMS) <= 24  # the last that the design foresees are precision and distributed
     arrows = {(room(path), target) for path in MODULES for target in rooms_imported(path)}
-    assert len(arrows) <= 106, sorted(arrows)
+    assert len(arrows) <= 107, sorted(arrows)
 
 
 @each_module

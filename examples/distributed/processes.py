@@ -40,11 +40,11 @@ def worker(process: int, count: int, address: str, folder: Path, last: int) -> N
     mesh = jax.make_mesh((count,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     draw = lambda seed, *shape: 0.1 * jax.random.normal(jax.random.key(seed), shape)
     start = {"inner": draw(0, 64, 96), "outer": draw(1, 96, 10)}
+    specs = gc.distributed.fsdp_specs(start, mesh)
     put = lambda w, spec: jax.device_put(w, NamedSharding(mesh, spec))
-    params = jax.tree.map(put, start, gc.distributed.fsdp_specs(start, mesh))
+    params = jax.tree.map(put, start, specs)
     tx = gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(3e-3))
-    counted = lambda x: x if x.ndim else put(x, P())
-    state = jax.tree.map(counted, tx.init(params))  # counters go to all
+    state = gc.distributed.init_sharded(tx, params, specs, mesh)
     with gc.training.Checkpoints(folder) as checkpoints:
         # What was saved goes where these arrays lie: over the devices of today.
         first, params, state = checkpoints.resume(params, state)

@@ -262,7 +262,7 @@ def _plan(arguments: Arguments) -> str:
     tx, shapes = transformation_and_shapes(arguments)
     with looking_at(shapes, arguments):
         axis = next(iter(sizes))
-        specs = fsdp_specs(shapes, mesh, axis) if arguments.fsdp else None
+        specs = fsdp_specs(shapes, mesh, axis=axis) if arguments.fsdp else None
         found = {p: plan(tx, shapes, mesh, specs, p, axis=axis) for p in arguments.policy}
     if not arguments.json:
         return compare_plans(found) if len(found) > 1 else str(*found.values())

@@ -24,15 +24,16 @@ def init(make: Callable[[Params], State], params: Params) -> State:
     given = jax.tree.map(lambda x: _laid_on(explicit, x), params)
     abstract = explicit.abstract_mesh if isinstance(explicit, Mesh) else explicit
     with jax.sharding.use_abstract_mesh(abstract):
-        state = jax.eval_shape(make, given)
+        traced, state = jax.make_jaxpr(make, return_shape=True)(given)
 
-    def back(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-        own = x.sharding
+    def back(x: jax.ShapeDtypeStruct, made: Any) -> jax.ShapeDtypeStruct:
+        own = made.sharding
         spec = own.spec if isinstance(own, NamedSharding) else PartitionSpec()
-        kind = getattr(own, "memory_kind", None)
+        kind = "pinned_host" if made.memory_space == jax.memory.Space.Host else None
         return x.update(sharding=NamedSharding(mesh, spec, memory_kind=kind))
 
-    return jax.tree.map(back, state)
+    leaves, treedef = jax.tree.flatten(state)
+    return treedef.unflatten(map(back, leaves, traced.out_avals))
 
 
 def _explicit(mesh: Mesh | AbstractMesh) -> Mesh | AbstractMesh:

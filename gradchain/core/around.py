@@ -81,7 +81,8 @@ class Around(PerTree):
             None,
             slots,
         )
-        self.needs_whole = locality == "matrix"  # of the rule alone
+        # Of the rule alone.
+        self.needs_whole, self.by_matrix = locality == "matrix", locality == "element"
         self.members = members
         self.freezes = all(m.freezes for m in inner)
         self.required -= members.keys()

@@ -93,7 +93,7 @@ class Lift(Body):
         parameters = inspect.signature(rule).parameters
         self.names = frozenset(parameters)
         self.required = frozenset(k for k, p in parameters.items() if p.default is p.empty)
-        self.needs_whole = locality == "matrix"
+        self.needs_whole, self.by_matrix = locality == "matrix", locality == "element"
         self.extras = (self.names - GIVEN) | ({"specs"} if self.needs_whole else set())
         self.needs_step = not self.names.isdisjoint({"t", "count"})
         self.slot_names = frozenset(slots)

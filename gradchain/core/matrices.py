@@ -105,6 +105,7 @@ class PerMatrix(Lift):
         super().__init__("matrix", rule, where, slots)
         self.fold, self.twins, self.pad, self.decomposes = fold, twins, pad, decomposes
         self.beside = None if beside is None else Lift("tree", beside, None, {})
+        self.by_matrix = self.beside is None
         if self.beside is not None:
             self.extras |= self.beside.extras
             self.needs_step |= self.beside.needs_step
@@ -159,8 +160,8 @@ class PerMatrix(Lift):
 
     def dims_apart(self, tree: Tree, leaves: list[Leaf], flags: list[bool]) -> list[int]:
         """See ``Body``."""
-        if self.beside is not None or "place" in self.names:
-            return [0] * len(leaves)  # it asks which of all matrices it has
+        if not self.by_matrix or "place" in self.names:  # it asks which of all it has
+            return [0] * len(leaves)
         folds = self.folds(tree, leaves, flags)
         return [len(f.lead) if f is not None and f.is_plain else 0 for f in folds]
 
@@ -194,7 +195,8 @@ class PerMatrix(Lift):
                 key,
                 Batch(key[0], dtypes[i], []),
             ).leaves.append(i)
-        return list(found.values())
+        # Those in common first: what waits for shards differs between devices.
+        return [found[key] for key in sorted(found, key=lambda key: len(key[1][1] or ()))]
 
     def is_turned(self, fold: Fold) -> bool:
         """Whether the rule sees the transposed matrices."""
@@ -221,9 +223,8 @@ class PerMatrix(Lift):
         Matrices are numbered from those of the longest sides on, which cost a rule the most.
         """
         own = lambda batch: [(i, folds[i]) for i in batch.leaves]
-        made = [
-            Stack(self, batch, own(batch), 0) for batch in self.batches(folds, dtypes, leaves)
-        ]
+        batches = self.batches(folds, dtypes, leaves)
+        made = [Stack(self, batch, own(batch), 0) for batch in batches]
         first = 0
         for stack in sorted(made, key=lambda stack: -sum(n**3 for n in stack.batch.matrix)):
             stack.first = first

@@ -94,6 +94,7 @@ def laid_like_param(x: jax.Array, slot: Slot, param: Leaf) -> jax.Array:
     dims = dims_of_slot(slot, x.shape, param.shape)
     rest = [d for d in range(param.ndim) if d not in dims]
     places = [i for i, d in enumerate(dims) if d is not None]
+    param = param if jnp.iscomplexobj(x) else param.real
     like = lax.broadcast_in_dim(jnp.sum(param, rest), x.shape, places).astype(x.dtype)
     never = lax.optimization_barrier(jnp.zeros((), bool))
     return jnp.where(never, like, x)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 import jax
@@ -36,14 +39,33 @@ from gradchain.tree.selecting import select
 Parts: TypeAlias = tuple[tuple[str, ...], ...]
 
 
+_are_whole: ContextVar[bool] = ContextVar("are_whole", default=False)
+
+
+@contextmanager
+def taking_leaves_as_whole() -> Iterator[None]:
+    """Take leaves, as members see them, as whole."""
+    token = _are_whole.set(True)
+    try:
+        yield
+    finally:
+        _are_whole.reset(token)
+
+
 def run_on_shards(stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
     """Run members, on whole leaves those that look along dimensions.
 
     Outside ``shard_map`` all leaves are whole.
     """
     body = stages[0].body
-    if not (manual_axes() and any(stage.body.needs_whole for stage in stages)):
-        return body.run(stages, columns, states, extra)
+    is_cut = manual_axes() and not _are_whole.get()
+    if not (is_cut and any(stage.body.needs_whole for stage in stages)):
+        return body.run(
+            stages,
+            columns,
+            states,
+            extra,
+        )
     columns, news = dataclasses.replace(columns, adds=False), []
     for stage, state in zip(stages, states, strict=True):
         run = _run_whole if stage.body.needs_whole else body.run
@@ -56,9 +78,14 @@ def _run_whole(stages: list[Stage], columns: Columns, states: list[Any], extra: 
     """Run one member on whole leaves."""
     (stage,), (state,) = stages, states
     check_shards_are_known()
-    split = _split_leaves(stage, columns, extra.get("specs"))
+    split = split_leaves(stage, columns, extra.get("specs"))
     if not any(split):
-        return stage.body.run(stages, columns, states, extra)
+        return stage.body.run(
+            stages,
+            columns,
+            states,
+            extra,
+        )
     functions = sorted(FUNCTIONS & extra.keys() & stage.body.extras)
     if functions:
         raise ValueError(
@@ -67,7 +94,12 @@ def _run_whole(stages: list[Stage], columns: Columns, states: list[Any], extra: 
             " of it, under jit."
         )
     whole = _gathered_columns(columns, split)
-    slots = _Slots(stage, whole, split, state)
+    slots = _Slots(
+        stage,
+        whole,
+        split,
+        state,
+    )
     if extra.get("grad") is not None:
         g = _gathered(columns.column(extra["grad"]), split)
         extra = extra | {"grad": columns.tree(g)}
@@ -89,7 +121,11 @@ def _gathered(column: list[Leaf], split: list[Parts]) -> list[Leaf]:
 # ------------------------------------------------------------------------- how leaves are split
 
 
-def _split_leaves(stage: Stage, columns: Columns, specs: Tree) -> list[Parts]:
+def split_leaves(
+    stage: Stage,
+    columns: Columns,
+    specs: Tree,
+) -> list[Parts]:
     """The axes over which each leaf has to be gathered.
 
     Raises:
@@ -114,7 +150,10 @@ def _split_leaves(stage: Stage, columns: Columns, specs: Tree) -> list[Parts]:
     ]
 
 
-def _column_of(columns: Columns, specs: Tree) -> list[PartitionSpec | None]:
+def _column_of(
+    columns: Columns,
+    specs: Tree,
+) -> list[PartitionSpec | None]:
     try:
         return columns.column(specs)
     except (ValueError, TypeError, KeyError):
@@ -154,14 +193,20 @@ def _first(split: list[Parts]) -> int:
 # ------------------------------------------------------------------------------- whole and parts
 
 
-def whole_shape(shape: Shape, parts: Parts) -> Shape:
+def whole_shape(
+    shape: Shape,
+    parts: Parts,
+) -> Shape:
     """The shape of the whole of a part."""
     if not parts:
         return shape
     return tuple(n * _ways(axes) for n, axes in zip(shape, parts, strict=True))
 
 
-def part_shape(shape: Shape, parts: Parts) -> Shape:
+def part_shape(
+    shape: Shape,
+    parts: Parts,
+) -> Shape:
     """The shape of the part of a whole array."""
     if not parts:
         return shape
@@ -172,7 +217,10 @@ def _ways(axes: tuple[str, ...]) -> int:
     return math.prod(lax.axis_size(axis) for axis in axes)
 
 
-def gather(x: jax.Array, parts: Parts) -> jax.Array:
+def gather(
+    x: jax.Array,
+    parts: Parts,
+) -> jax.Array:
     """A whole array, the same on all devices."""
     for dim, axes in enumerate(parts):
         if axes:
@@ -180,13 +228,21 @@ def gather(x: jax.Array, parts: Parts) -> jax.Array:
     return x
 
 
-def own_part(x: jax.Array, parts: Parts) -> jax.Array:
+def own_part(
+    x: jax.Array,
+    parts: Parts,
+) -> jax.Array:
     """The part of a whole array that this device has."""
     for dim, axes in enumerate(parts):
         if axes:
             length = x.shape[dim] // _ways(axes)
             start = lax.axis_index(axes) * length
-            x = lax.dynamic_slice_in_dim(x, start, length, dim)
+            x = lax.dynamic_slice_in_dim(
+                x,
+                start,
+                length,
+                dim,
+            )
     return x
 
 
@@ -197,7 +253,12 @@ class _Slots:
         self.state = state
         self.leaves, self.treedef = jax.tree.flatten(state, is_leaf=is_stored)
         like = _first_state(stage, whole)
-        known = _parts_of_slots(stage, whole, split, like)
+        known = _parts_of_slots(
+            stage,
+            whole,
+            split,
+            like,
+        )
         likes = jax.tree.leaves(like)
         self.parts = [known.get(id(x), ()) for x in likes]
         pairs = zip(likes, self.parts, strict=True)
@@ -217,7 +278,10 @@ class _Slots:
             made.append(gather(of, parts) if is_split else x)
         return self.treedef.unflatten(made)
 
-    def own_parts(self, new: State) -> State:
+    def own_parts(
+        self,
+        new: State,
+    ) -> State:
         """The own part, kept as the old state."""
         made, treedef = jax.tree.flatten(new, is_leaf=is_stored)
         pairs = zip(made, self.parts, strict=True)
@@ -225,7 +289,10 @@ class _Slots:
         return stored_like(self.state, treedef.unflatten(own))
 
 
-def _first_state(stage: Stage, whole: Columns) -> State:
+def _first_state(
+    stage: Stage,
+    whole: Columns,
+) -> State:
     """The shapes of a state for whole parameters."""
     seen = [g if p is None else p for g, p in zip(whole.g, whole.p, strict=True)]
     like = [x if x is None else jax.ShapeDtypeStruct(x.shape, x.dtype) for x in seen]
@@ -239,7 +306,11 @@ def _parts_of_slots(
     sizes: Sizes = {axis: lax.axis_size(axis) for axis in manual_axes()}
     found: dict[int, Parts] = {}
     for (_, *path), slot in slots_in(stage.call.facts):
-        column = _column_at(whole, path, like)
+        column = _column_at(
+            whole,
+            path,
+            like,
+        )
         for x, g, parts in zip(column, whole.g, split, strict=True):
             if x is not None and any(parts):
                 found[id(x)] = _parts_of_slot(slot, x.shape, g.shape, parts, sizes)

@@ -115,6 +115,7 @@ class Body:
     needs_step: bool = False
     fuses: bool = False  # whether consecutive members of this class run together
     reduces_examples: bool = False  # whether it takes away a dimension in front of its updates
+    by_matrix: bool = False  # whether it treats each matrix of a stack by itself
     needs_whole: bool = False  # whether it looks along dimensions, which shards have a part of
     where: Any = None  # which leaves it is for; None: all
     reduces_shards: bool = False  # whether gradients may differ between shards: it reduces them
@@ -239,7 +240,7 @@ def _as_one_member(tx: Member) -> PairBody:
     body = PairBody(inner.init, inner.update, members=[inner])
     body.members, body.freezes = {"": inner}, inner.freezes
     body.reduces_examples = inner.facts.reduces_examples
-    body.reduces_shards = inner.facts.reduces_shards
+    body.reduces_shards, body.by_matrix = inner.facts.reduces_shards, True  # if its members do
     return body
 
 

@@ -19,17 +19,28 @@ def clock_of(entry: Any) -> Any:
     return entry["count"] if has_clock else jnp.zeros((), jnp.int32)
 
 
-def with_clock(stage: Stage, count: Any, own: Any) -> Any:
+def with_clock(
+    stage: Stage,
+    count: Any,
+    own: Any,
+) -> Any:
     """A member's state beside its clock, if it has one."""
     return {"count": count, **own} if stage.has_clock else own
 
 
-def without_clock(stage: Stage, entries: State) -> Any:
+def without_clock(
+    stage: Stage,
+    entries: State,
+) -> Any:
     """A member's state without its clock, checked against its slots."""
     entry, clock = entries.get(stage.name, {}), {"count"} if stage.has_clock else set()
     slots = stage.body.slot_names
     if slots is not None and not (isinstance(entry, dict) and entry.keys() == slots | clock):
-        errors.check_slots(stage.name, slots | clock, entry)
+        errors.check_slots(
+            stage.name,
+            slots | clock,
+            entry,
+        )
     if clock and not (isinstance(entry, dict) and _is_usual(entry.get("count"))):
         check_clock(stage.name, clock_in(stage.name, entry), is_one=True)
     return {k: v for k, v in entry.items() if k not in clock} if clock else entry

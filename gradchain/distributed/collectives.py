@@ -22,6 +22,7 @@ _SENT = {
     "collective-permute": lambda g: 1.0,
     "collective-broadcast": lambda g: 1.0,
 }
+_END = 'custom_call_target="AsyncCollectiveDone"'
 _SHAPE = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\]")
 
 
@@ -110,16 +111,24 @@ def wire_bytes(found: Iterable[Collective]) -> int:
 
 def collectives_table(found: Iterable[Collective]) -> str:
     """Collectives as a table."""
-    rows = [
-        (c.kind, f"{c.count:,}", c.dtype, size_text(c.bytes), f"{c.group:,}", *_end_of(c))
-        for c in found
-    ]
     header = ("collective", "count", "dtype", "bytes", "devices", "on the wire", "when")
-    return table(header, rows, right=(1, 3, 4, 5))
+    return table(
+        header,
+        map(_row, found),
+        right=(1, 3, 4, 5),
+    )
 
 
-def _end_of(one: Collective) -> tuple[str, str]:
-    return size_text(one.wire_bytes), "" if one.when == "always" else one.when
+def _row(one: Collective) -> tuple[str, ...]:
+    return (
+        one.kind,
+        f"{one.count:,}",
+        one.dtype,
+        size_text(one.bytes),
+        f"{one.group:,}",
+        size_text(one.wire_bytes),
+        "" if one.when == "always" else one.when,
+    )
 
 
 # ------------------------------------------------------------------------------------------ reading
@@ -137,12 +146,12 @@ def _kind_of(instruction: Instruction) -> str | None:
 
 def _later_parts(program: str) -> frozenset[str]:
     """Fusions of TPU that go on with an exchange."""
-    return frozenset(
-        name
-        for name, lines in instructions(program).items()
-        if name.startswith("async_collective_fusion")
-        or any('custom_call_target="AsyncCollectiveDone"' in one.line for one in lines)
-    )
+    found: set[str] = set()
+    for name, lines in instructions(program).items():
+        ends = any(_END in one.line for one in lines)
+        if ends or name.startswith("async_collective_fusion"):
+            found.add(name)
+    return frozenset(found)
 
 
 def _collective(run: Run, kind: str, devices: int) -> Collective:
@@ -159,28 +168,39 @@ def _size(instruction: Instruction) -> tuple[str, int]:
     if instruction.kind == "collective-permute-start":
         shapes = shapes[:1]  # then the result, and what the hardware counts with
     elif instruction.kind == "all-gather-start":
-        shapes = shapes[len(shapes) // 2 :]  # the operands come first
-    dtypes = "+".join(sorted({dtype for dtype, _ in shapes}))
-    return dtypes, sum(_bytes(dtype, dims) for dtype, dims in shapes)
+        half = len(shapes) // 2
+        shapes = shapes[half:]  # the operands come first
+    dtypes: set[str] = set()
+    size = 0
+    for dtype, dims in shapes:
+        dtypes.add(dtype)
+        size += _bytes(dtype, dims)
+    return "+".join(sorted(dtypes)), size
 
 
 def _bytes(dtype: str, dims: str) -> int:
     digits = re.search(r"\d+", dtype)
     bits = int(digits[0]) if digits else 8  # pred
-    numbers = math.prod(int(size) for size in dims.split(",") if size)
-    return math.ceil(numbers * bits / 8)
+    sizes = dims.split(",") if dims else []
+    return math.ceil(math.prod(map(int, sizes)) * bits / 8)
 
 
 def _group(line: str, devices: int) -> int:
     """How many devices take part in an exchange."""
-    if listed := re.search(r"replica_groups=\{\{([\d,]*)\}", line):
-        return len(listed[1].split(","))
-    if counted := re.search(r"replica_groups=\[([\d,]+)\]<=", line):
-        return int(counted[1].split(",")[-1])
-    if meshed := re.search(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}", line):
+    listed = re.search(r"replica_groups=\{\{([\d,]*)\}", line)
+    if listed:
+        return listed[1].count(",") + 1
+    counted = re.search(r"replica_groups=\[(?:\d+,)*(\d+)\]<=", line)
+    if counted:
+        return int(counted[1])
+    meshed = re.search(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}", line)
+    if meshed:
         sizes = dict(re.findall(r"'([^']+)'=(\d+)", meshed[1]))
         axes = re.findall(r"'([^']+)'(?::\(\d+\)(\d+))?", meshed[2])
-        return math.prod(int(part or sizes[axis]) for axis, part in axes)
+        found = 1
+        for axis, part in axes:
+            found *= int(part or sizes[axis])
+        return found
     if "replica_groups={}" in line or "source_target_pairs=" in line:
         return devices
     text = line[:200]
@@ -194,9 +214,9 @@ def _devices_of(program: str) -> int:
 
 def _merged(found: Iterable[Collective]) -> tuple[Collective, ...]:
     """Equal ones counted together, those that send most first."""
-    counts: dict[Collective, int] = {}
+    times: dict[Collective, list[int]] = {}
     for one in found:
-        key = dataclasses.replace(one, count=1)
-        counts[key] = counts.get(key, 0) + one.count
-    merged = [dataclasses.replace(one, count=count) for one, count in counts.items()]
-    return tuple(sorted(merged, key=lambda one: -one.wire_bytes))
+        times.setdefault(dataclasses.replace(one, count=1), []).append(one.count)
+    merged = [dataclasses.replace(one, count=sum(n)) for one, n in times.items()]
+    merged.sort(key=lambda one: -one.wire_bytes)
+    return tuple(merged)

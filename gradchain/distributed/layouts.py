@@ -22,11 +22,15 @@ from gradchain.tree.paths import flatten, flatten_like, named_leaves
 Policy: TypeAlias = Literal["like_params", "zero", "replicated"]
 POLICIES = ("like_params", "zero", "replicated")
 AnyMesh: TypeAlias = Mesh | AbstractMesh
+#: The path of a leaf.
+Keys: TypeAlias = tuple[str, ...]
 #: The shape of a parameter, and how it is split.
 Known: TypeAlias = tuple[Shape, PartitionSpec]
 
 
-def fsdp_specs(params: Params, mesh: AnyMesh, axis: str = "data") -> Tree:
+def fsdp_specs(
+    params: Params, mesh: AnyMesh, param_specs: Tree = None, *, axis: str = "data"
+) -> Tree:
     """Split each parameter over the devices that split the batch.
 
     It is split along its largest dimension that they divide; without such a dimension it is whole
@@ -35,13 +39,15 @@ def fsdp_specs(params: Params, mesh: AnyMesh, axis: str = "data") -> Tree:
     Args:
         params: the parameters, or a tree of ``jax.ShapeDtypeStruct``.
         mesh: the mesh of devices.
-        axis: the axis of it that the batch is split over.
+        param_specs: how the parameters are split over other axes of it, as a tree of
+            ``PartitionSpec``; by default not at all.
+        axis: the axis that the batch is split over.
 
     Returns:
         A tree of ``PartitionSpec``, like the parameters.
 
     Raises:
-        ValueError: if the mesh has no such axis.
+        ValueError: if the mesh has no such axis, or a spec does not fit its parameter.
 
     Source: Rajbhandari et al., "ZeRO: Memory optimizations toward training trillion parameter
     models", 2020, https://arxiv.org/abs/1910.02054
@@ -53,8 +59,9 @@ def fsdp_specs(params: Params, mesh: AnyMesh, axis: str = "data") -> Tree:
         True
     """
     sizes = sizes_of(mesh, axis, "fsdp_specs")
-    split = lambda x: zero_spec(x.shape, PartitionSpec(), axis, sizes)
-    return jax.tree.map(split, shapes_of(trainable_part(params)))
+    shapes = shapes_of(trainable_part(params))
+    specs = specs_of_params(shapes, param_specs, sizes)
+    return jax.tree.map(lambda x, spec: zero_spec(x.shape, spec, axis, sizes), shapes, specs)
 
 
 def sizes_of(mesh: AnyMesh, axis: str, where: str) -> dict[str, int]:
@@ -73,16 +80,36 @@ def zero_spec(shape: Shape, spec: PartitionSpec, axis: str, sizes: Sizes) -> Par
 
     It is unchanged if ``axis`` splits one already, or divides none.
     """
-    parts = [axes_in(part) for part in spec] + [()] * (len(shape) - len(spec))
-    if axis in sum(parts, ()):
+    parts = axes_of(spec, len(shape))
+    if any(axis in axes for axes in parts):
         return spec
-    ways = [math.prod(sizes[a] for a in (*axes, axis)) for axes in parts]
-    dims = [d for d, size in enumerate(shape) if size and size % ways[d] == 0]
-    if not dims:
+    best, longest = None, 0
+    for dim, size in enumerate(shape):
+        ways = _ways((*parts[dim], axis), sizes)
+        if size % ways == 0 and size // ways > longest:
+            best, longest = dim, size // ways
+    if best is None:
         return spec
-    best = max(dims, key=lambda d: (shape[d] // ways[d], -d))
     parts[best] = (*parts[best], axis)
-    return PartitionSpec(*[axes[0] if len(axes) == 1 else axes or None for axes in parts])
+    return PartitionSpec(*map(_part, parts))
+
+
+def axes_of(spec: PartitionSpec, ndim: int) -> list[tuple[str, ...]]:
+    """The axes that split each of so many dimensions."""
+    given = [axes_in(part) for part in spec]
+    return given + [()] * (ndim - len(given))
+
+
+def _part(axes: tuple[str, ...]) -> str | tuple[str, ...] | None:
+    """The axes of one dimension, as a spec has them."""
+    if len(axes) == 1:
+        return axes[0]
+    return axes or None
+
+
+def _ways(axes: tuple[str, ...], sizes: Sizes) -> int:
+    """In how many parts they split a dimension."""
+    return math.prod(sizes[axis] for axis in axes)
 
 
 def axes_in(part: str | tuple[str, ...] | None) -> tuple[str, ...]:
@@ -92,10 +119,11 @@ def axes_in(part: str | tuple[str, ...] | None) -> tuple[str, ...]:
 
 def shard_bytes(x: jax.ShapeDtypeStruct, spec: PartitionSpec, sizes: Sizes) -> int:
     """The bytes of an array that lie on each device."""
-    parts = [axes_in(part) for part in spec] + [()] * (len(x.shape) - len(spec))
-    ways = [math.prod(sizes[a] for a in axes) for axes in parts]
-    numbers = math.prod(-(-size // way) for size, way in zip(x.shape, ways, strict=True))
-    return numbers * x.dtype.itemsize
+    found = x.dtype.itemsize
+    parts = axes_of(spec, len(x.shape))
+    for size, axes in zip(x.shape, parts, strict=True):
+        found *= math.ceil(size / _ways(axes, sizes))
+    return found
 
 
 def specs_of_params(shapes: Params, given: Tree, sizes: Sizes) -> Tree:
@@ -120,18 +148,19 @@ def _checked(name: str, x: jax.ShapeDtypeStruct, spec: Any, sizes: Sizes) -> Par
         return PartitionSpec()
     if not isinstance(spec, PartitionSpec) or len(spec) > len(x.shape):
         raise ValueError(
-            f"plan: param_specs has {spec!r} for {name!r} of shape {list(x.shape)}: give a"
+            f"param_specs has {spec!r} for {name!r} of shape {list(x.shape)}: give a"
             " jax.sharding.PartitionSpec with at most as many parts as it has dimensions."
         )
-    unknown = [a for part in spec for a in axes_in(part) if a not in sizes]
-    if unknown:
-        raise ValueError(
-            f"plan: param_specs splits {name!r} over {unknown[0]!r}, but the mesh has only"
-            f" {', '.join(sizes)}."
-        )
+    for part in spec:
+        unknown = set(axes_in(part)).difference(sizes)
+        if unknown:
+            has = ", ".join(sizes)
+            raise ValueError(
+                f"param_specs splits {name!r} over {min(unknown)!r}, but the mesh has only {has}."
+            )
     if fitting(spec, x.shape, sizes) != spec:
         raise ValueError(
-            f"plan: param_specs splits {name!r} of shape {list(x.shape)} by {spec}, into parts"
+            f"param_specs splits {name!r} of shape {list(x.shape)} by {spec}, into parts"
             f" that are not equal on a mesh of {dict(sizes)}. Leave that dimension whole."
         )
     return spec
@@ -150,9 +179,11 @@ def state_specs(
         sizes: the lengths of the axes of the mesh.
     """
     slots = dict(slots_in(tx.facts))
+    known: dict[Keys, Known] = {}
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    rows = zip(leaves, jax.tree.leaves(specs), strict=True)
-    known = {_keys(path): (x.shape, spec) for (path, x), spec in rows}
+    for leaf, spec in zip(leaves, jax.tree.leaves(specs), strict=True):
+        path, x = leaf
+        known[_keys(path)] = x.shape, spec
 
     def spec_of(path: tuple[Any, ...], x: jax.ShapeDtypeStruct) -> PartitionSpec:
         keys = _keys(path)
@@ -166,27 +197,26 @@ def state_specs(
     return jax.tree_util.tree_map_with_path(spec_of, state)
 
 
-def _keys(path: tuple[Any, ...]) -> tuple[str, ...]:
-    return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
+def _keys(path: tuple[Any, ...]) -> Keys:
+    name = lambda key: jax.tree_util.keystr((key,), simple=True)
+    return tuple(map(name, path))
 
 
-def _slot_at(
-    keys: tuple[str, ...], slots: Mapping[tuple[str, ...], Slot | None]
-) -> tuple[Slot | None, tuple[str, ...]]:
+def _slot_at(keys: Keys, slots: Mapping[Keys, Slot | None]) -> tuple[Slot | None, Keys]:
     """The slot of a path, and the rest of it."""
     for end in range(len(keys) + 1):
-        if keys[:end] in slots:
-            return slots[keys[:end]], keys[end:]
+        above = keys[:end]
+        if above in slots:
+            return slots[above], keys[end:]
     return None, keys
 
 
-def _param_in(keys: tuple[str, ...], known: Mapping[tuple[str, ...], Known]) -> Known | None:
+def _param_in(keys: Keys, known: Mapping[Keys, Known]) -> Known | None:
     """The parameter whose path is part of another."""
-    lengths = {len(path) for path in known}
-    parts = (
-        keys[start : start + n]
-        for start in range(len(keys) + 1)
-        for n in sorted(lengths, reverse=True)
-        if start + n <= len(keys)
-    )
-    return next((known[part] for part in parts if part in known), None)
+    lengths = sorted({len(path) for path in known}, reverse=True)
+    for start in range(len(keys) + 1):
+        for length in lengths:
+            part = keys[start : start + length]
+            if part in known:
+                return known[part]
+    return None

@@ -50,6 +50,8 @@ class Plan:
         formula: the collectives that it needs at least, by formula: a sum of gradients, and parts
             of parameters that are gathered again.
         compiled_for: the kind of devices that the step was compiled for; ``None`` by formula.
+        refused: the words of a compiler that finds the step too large for its devices. Sizes and
+            exchanges are by formula then.
     """
 
     parameters: int
@@ -63,6 +65,7 @@ class Plan:
     exchanges: tuple[Collective, ...]
     formula: tuple[Collective, ...]
     compiled_for: str | None
+    refused: str | None = None
 
     @property
     def devices(self) -> int:
@@ -91,7 +94,9 @@ class Plan:
 
     @property
     def origin(self) -> str:
-        """``compiled for ...`` or ``by formula``."""
+        """``compiled for ...``, ``by formula`` or ``does not fit``."""
+        if self.refused:
+            return "does not fit"
         return f"compiled for {self.compiled_for}" if self.compiled_for else "by formula"
 
     def __str__(self) -> str:
@@ -109,6 +114,7 @@ class Plan:
         ]
         sizes = table(("on each device", ""), rows, right=(1,))
         parts = [f"{head}, {self.policy}, {self.origin}", sizes]
+        parts += [self.refused] if self.refused else []
         return "\n\n".join([*parts, collectives_table(self.exchanges)])
 
     __repr__ = __str__
@@ -132,10 +138,11 @@ def plan(
     the mesh, and the compiler is asked. The backward pass is not in it: neither activations, nor
     the parameters that FSDP gathers for them.
 
-    Where there are fewer devices than the mesh has, sizes are those of the layout, and the bytes
-    on the wire follow by formula. For :math:`b` bytes of gradients and :math:`g` devices along
-    ``axis`` a ring sends :math:`2 b (g - 1) / g`: a sum; or parts of it, and parts of parameters
-    that are gathered. Matrix methods send more than that.
+    Where there are fewer devices than the mesh has, or the compiler finds that the step does not
+    fit into them, sizes are those of the layout, and the bytes on the wire follow by formula. For
+    :math:`b` bytes of gradients and :math:`g` devices along ``axis`` a ring sends :math:`2 b (g -
+    1) / g`: a sum; or parts of it, and parts of parameters that are gathered. Matrix methods send
+    more than that.
 
     Args:
         tx: the transformation, or a foreign pair.
@@ -177,7 +184,12 @@ def plan(
     found = _by_formula(layout, policy)
     if devices is None:
         return found
-    compiled = compile_step(tx, layout, devices, extra)
+    try:
+        compiled = compile_step(tx, layout, devices, extra)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return dataclasses.replace(found, refused=str(error).splitlines()[0])
     return dataclasses.replace(
         found,
         temporary_bytes=_temporary_bytes(compiled),

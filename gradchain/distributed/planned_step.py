@@ -49,8 +49,11 @@ class Layout:
 
     def local(self, spec: PartitionSpec) -> PartitionSpec:
         """How a gradient is split before it is summed."""
-        kept = [tuple(a for a in axes_in(part) if a != self.axis) for part in spec]
-        return PartitionSpec(*[axes or None for axes in kept])
+        others: list[tuple[str, ...] | None] = []
+        for part in spec:
+            kept = tuple(a for a in axes_in(part) if a != self.axis)
+            others.append(kept or None)
+        return PartitionSpec(*others)
 
     def bytes_of(self, shapes: Tree, specs: Tree) -> int:
         """The bytes of a tree on each device."""
@@ -130,16 +133,22 @@ def compile_step(
         params = lax.with_sharding_constraint(params, own)
         return tx.step(grads, state, params, **arrays, **functions)
 
-    placed = lambda shapes, specs: jax.tree.map(
-        lambda x, spec: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=on(spec)), shapes, specs
-    )
+    def placed(shapes: Tree, specs: Tree) -> Tree:
+        put = lambda x, spec: x.update(sharding=on(spec))
+        return jax.tree.map(put, shapes, specs)
+
+    grads = _local_gradients(layout, mesh)
     params = placed(layout.params, layout.specs)
     state = placed(layout.state, layout.state_specs)
     shardings = jax.tree.map(lambda x: x.sharding, (params, state))
-    compiled = jax.jit(step, donate_argnums=(1, 2), out_shardings=shardings)
+    compiled = jax.jit(
+        step,
+        donate_argnums=(1, 2),
+        out_shardings=shardings,
+    )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Some donated buffers were not usable")
-        return compiled.lower(_local_gradients(layout, mesh), state, params, arrays).compile()
+        return compiled.lower(grads, state, params, arrays).compile()
 
 
 def _local_gradients(layout: Layout, mesh: Mesh) -> Tree:

@@ -11,6 +11,8 @@ import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
+from gradchain.numerics.reductions import axes_in_type
+
 
 @functools.cache
 def compute_dtype(*dtypes: DTypeLike) -> jnp.dtype:
@@ -222,8 +224,10 @@ def in_turn(x: jax.Array, after: jax.Array) -> jax.Array:
     """``x``, to be computed after another array.
 
     Two decompositions at once may wait for each other for ever (jaxlib 0.10, on a CPU): the second
-    one is given what depends on the first.
+    one is given what depends on the first. Inside ``shard_map`` ``x`` is split as it was.
     """
     # A bool is never below 0, which no compiler looks for.
     zero = jnp.minimum(jnp.isnan(after.real.ravel()[:1]).astype(jnp.int32), 0)
+    others = tuple(sorted(axes_in_type(zero) - axes_in_type(x)))
+    zero = lax.pmin(zero, others) if others else zero
     return x + jnp.broadcast_to(zero[0].astype(x.dtype), x.shape)

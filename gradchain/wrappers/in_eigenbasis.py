@@ -164,6 +164,7 @@ class InEigenbasis(Around):
     ):
         super().__init__(self.step, "matrix", {"inner": inner}, matrices.slots)
         self.matrices, self.decay, self.refresh = matrices, decay, refresh
+        self.by_matrix = True
         self.renewal, self.skip_first, self.divide = renewal, skip_first, divide
 
     def init(self, params: Params) -> State:

@@ -100,7 +100,7 @@ def test_a_misspelt_extra_argument_offers_the_nearest_name():
 
 
 def test_an_extra_argument_that_is_like_no_other_lists_the_known_ones():
-    with says(TypeError, "'qqq'", "Known here", "'grad', 'key', 'value', 'value_fn'"):
+    with says(TypeError, "'qqq'", "Known here", "'grad', 'key', 'specs', 'value', 'value_fn'"):
         TX.update(GRADS, STATE, PARAMS, qqq=1.0)
 
 

@@ -272,7 +272,7 @@ def test_a_matrix_rule_is_given_further_trees_in_its_batches():
         "stack": draw(2, 2, 3, 2),
         "c": draw(3, 2, 2),
     }
-    assert tx.extras == {"value_fn"}
+    assert tx.extras == {"value_fn", "specs"}
     updates, _ = tx.update(params, tx.init(params), params, value_fn=loss)
     for k in ("a", "stack", "c"):
         x = np.asarray(params[k])

@@ -24,8 +24,9 @@ def train(mesh, steps):
     tx = gc.chain(gc.clip_by_global_norm(1.0), gc.adamw(0.1))
     start = {"w": np.arange(48, dtype=np.float32).reshape(8, 6) / 48, "b": np.ones(3, np.float32)}
     place = lambda x, spec: jax.device_put(x, NamedSharding(mesh, spec))
-    params = jax.tree.map(place, start, gc.distributed.fsdp_specs(start, mesh))
-    state = tx.init(params)
+    specs = gc.distributed.fsdp_specs(start, mesh)
+    params = jax.tree.map(place, start, specs)
+    state = gc.distributed.init_sharded(tx, params, specs, mesh)
 
     @jax.jit
     def step(params, state, x):

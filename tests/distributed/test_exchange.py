@@ -9,6 +9,8 @@ from jax.sharding import PartitionSpec as P
 import gradchain as gc
 from tests.distributed.replicated import exchanged, mesh_of, normal, states, ways
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 REPLICAS = 4
 INT8 = ways.exchange("int8", error_feedback=1.0)
 

@@ -70,11 +70,13 @@ def test_zero_splits_the_largest_dimension(shape, spec, expected):
 
 
 def test_fsdp_splits_each_parameter():
+    both = {"layer": {"w": P("model", "data")}, "b": P()}
+    assert fsdp_specs(SHAPES, MESH, {"layer": {"w": P("model")}, "b": None}) == both
     assert fsdp_specs(SHAPES, MESH) == {"layer": {"w": P(None, "data")}, "b": P()}
     with pytest.raises(
         ValueError, match="axis 'batch' is none of the mesh, which has data, model"
     ):
-        fsdp_specs(SHAPES, MESH, "batch")
+        fsdp_specs(SHAPES, MESH, axis="batch")
 
 
 def test_a_part_that_is_not_full_counts_whole():

@@ -9,6 +9,8 @@ from jax.sharding import NamedSharding, PartitionSpec as P
 import gradchain as gc
 from tests.distributed.replicated import mesh_of, normal, ways
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 REPLICAS = 4
 OUTER = gc.sgd(0.7, 0.9, nesterov=True)
 

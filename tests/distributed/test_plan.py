@@ -1,5 +1,7 @@
 """Plans of small models on eight devices, against arrays that lie there and against formulas."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -104,6 +106,17 @@ def test_further_arguments_are_compiled_too(mesh):
     tx = gc.polyak_sgd()
     found = plan(tx, SHAPES, mesh, value=jax.ShapeDtypeStruct((), "float32"))
     assert found.wire_bytes >= found.formula_wire_bytes > 0
+
+
+def test_a_step_that_does_not_fit_is_planned_by_formula(mesh, monkeypatch):
+    def too_large(*arguments):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Ran out of memory on HBM.\nMore.")
+
+    monkeypatch.setattr(sys.modules[plan.__module__], "compile_step", too_large)
+    found = plan(ADAMW, SHAPES, mesh)
+    assert found.origin == "does not fit" and found.temporary_bytes is None
+    assert found.wire_bytes == found.formula_wire_bytes
+    assert "\n\nRESOURCE_EXHAUSTED: Ran out of memory on HBM.\n\n" in str(found)
 
 
 def test_plans_print_as_tables(plans):

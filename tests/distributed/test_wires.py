@@ -13,6 +13,8 @@ import gradchain as gc
 from tests.distributed.replicated import exchanged, normal, states, ways
 from tests.distributed.wires import CODED, WIRES
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 ALL = [*WIRES, *CODED]
 each_wire = pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in ALL])
 REPLICAS = 4

@@ -116,7 +116,7 @@ def slots_of(state, params):
     ):
         return [state]
     return (
-        [slot for part in state.values() for slot in slots_of(part, params)]
+        [slot for _, part in sorted(state.items()) for slot in slots_of(part, params)]
         if isinstance(state, dict)
         else []
     )

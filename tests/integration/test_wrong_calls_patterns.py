@@ -68,6 +68,7 @@ DECAYS = {"weight_decay", "weight_decay_rate"}  # without one nothing is chosen
 NEEDED = {
     "masked": {"inner": gc.clip(1.0)},
     "in_eigenbasis": {"inner": gc.clip(1.0)},
+    "owners": {"inner": gc.clip(1.0)},
     "groups": {"rules": [("kernel", gc.freeze())], "default": gc.sgd(0.1)},
     "project": {"constraint": gc.constraints.non_negative()},
     "prox": {"penalty": gc.penalties.l1(0.1)},

@@ -10,7 +10,7 @@ import pytest
 from gradchain.core.factory import FACTORIES
 from tests.core.refresh import POLICIES
 from tests.distributed.wires import WIRES
-from tests.laws import in_storage, laws, sharded
+from tests.laws import in_storage, laws, on_meshes, sharded
 from tests.laws.table import ROWS
 from tests.precision.codecs import CODECS
 from tests.schedules.table import SCHEDULES, SELECTIONS
@@ -41,7 +41,7 @@ each_direction = pytest.mark.parametrize(
 each_main_row = pytest.mark.parametrize(
     "row", slow_if(lambda row: is_variant(row) or is_recipe(row) or is_long(row))
 )
-LAWS = [*laws.LAWS, *sharded.LAWS]
+LAWS = [*laws.LAWS, *sharded.LAWS, *on_meshes.LAWS]
 each_law = pytest.mark.parametrize("law", LAWS, ids=[law.__name__ for law in LAWS])
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=[dtype.__name__ for dtype in DTYPES])
 

@@ -265,6 +265,11 @@ WHY = {
     ("parallel-mean", "step"): "one of its members makes steps",
     ("groups-complete", "step"): "one of its groups makes steps",
     ("groups-complete", "alternatives"): "one of its groups has no leaf here",
+    (
+        "diloco",
+        "alternatives",
+    ): "its outer member steps when replicas meet, the inner one between",
+    ("diloco-fragments", "alternatives"): "as diloco",
     ("schedule_free", "final"): "it needs to know that the parameters are its y",
     ("schedule_free-weights", "final"): "as schedule_free",
     ("radial_brake", "final"): "it compares the norm with that before the step",

@@ -7,6 +7,8 @@ import pytest
 
 import gradchain as gc
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 RULES = {
     "lra": lambda **options: gc.scale_by_psgd_lra(rank=2, fit_to="hessian", **options),
     "kron": lambda **options: gc.scale_by_psgd_kron(fit_to="hessian", where="*", **options),

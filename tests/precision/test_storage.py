@@ -177,7 +177,7 @@ def test_a_state_of_another_policy_is_named_with_the_way_out():
         ),
         ({"*/momentum/*": "int8"}, r"no path that '\*/momentum/\*' fits.*'mu', 'nu'"),
         ({"default": "int7"}, "codec must be one of 'int16', 'int8', .*'bfloat16'.*, not 'int7'"),
-        ({"default": 3}, "codec must be one of .*, not 3"),
+        ({"default": "3"}, "codec must be one of .*, not '3'"),
         ({"count": "int8"}, "there is no slot 'count'"),
     ],
 )

@@ -8,6 +8,8 @@ import pytest
 from gradchain.numerics.arithmetic import power_of_two
 from gradchain.searches.damping import column_norms, damped_step, step_within, triangle
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 RNG = np.random.default_rng(0)
 UNITS = 2.0 ** np.array([-40, 0, 33, 7])
 

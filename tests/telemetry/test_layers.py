@@ -8,6 +8,8 @@ import pytest
 import gradchain as gc
 from tests.support.watched import GRADS, PARAMS, after, measured
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 
 def test_by_path_each_leaf_is_a_layer():
     found = measured(gc.watch(gc.sgd(0.5), by="path"))

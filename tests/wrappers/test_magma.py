@@ -3,8 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import gradchain as gc
+
+pytestmark = pytest.mark.rotated(1)  # they take long
 
 P = {f"leaf_{i}": jnp.ones(3) for i in range(40)}
 

@@ -3,9 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import gradchain as gc
 from tests.support.exponential import half_square, residuals, start, vector
+
+pytestmark = pytest.mark.rotated(1)  # they take long
 
 
 def test_the_damping_falls_where_the_model_foretells_the_loss():

@@ -1,0 +1,239 @@
+"""ZeRO-1: each device keeps and updates its part, and the parameters are those of data parallel."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
+
+import gradchain as gc
+from gradchain.distributed import abstract_state, unreduced, zero1, zero1_flat
+
+KINDS = [AxisType.Auto, AxisType.Explicit]
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=["auto", "explicit"])
+FLOAT64 = dict.fromkeys(["adafactor", "soap", "lbfgs"])  # they magnify what float32 rounds
+CASES = {
+    "adamw": lambda: gc.adamw(1e-3),
+    "adafactor": lambda: gc.adafactor(1e-3),
+    "lamb": lambda: gc.lamb(1e-3),
+    "muon": lambda: gc.muon(1e-3),
+    "soap": lambda: gc.soap(1e-3),
+    "lbfgs": lambda: gc.lbfgs(),
+}
+SLOW = {"adafactor", "lamb", "soap", "lbfgs", "muon"}
+each_case = pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in CASES]
+)
+
+
+def mesh_of(number, kind=AxisType.Auto):
+    return Mesh(np.array(jax.devices()[:number]), ("data",), axis_types=(kind,))
+
+
+def problem(dtype, width=64):
+    draw = lambda seed, *shape: jax.random.normal(jax.random.key(seed), shape, dtype)
+    params = {
+        "inner": draw(0, 16, width) / 4,
+        "bias": jnp.zeros(width, dtype),
+        "outer": draw(1, width, 8) / 8,
+    }
+    x = draw(2, 32, 16)
+    return params, x, jnp.sin(x @ draw(3, 16, 8))
+
+
+def loss_fn(params, x, y):
+    hidden = jnp.tanh(x @ params["inner"] + params["bias"][None])
+    return jnp.mean((hidden @ params["outer"] - y) ** 2)
+
+
+def extra_of(tx, value, x, y):
+    wanted = {"value": value, "value_fn": lambda p: loss_fn(p, x, y)}
+    return {k: v for k, v in wanted.items() if k in tx.extras}
+
+
+def train(tx, kind, dtype, steps=20):
+    mesh = mesh_of(8, kind)
+    params, x, y = problem(dtype)
+    params = jax.device_put(params, NamedSharding(mesh, P()))
+    x, y = jax.device_put((x, y), NamedSharding(mesh, P("data")))
+
+    @jax.jit
+    def step(params, state, x, y):
+        value, grads = jax.value_and_grad(loss_fn)(params, x, y)
+        updates, state = tx.update(grads, state, params, **extra_of(tx, value, x, y))
+        return gc.apply_updates(params, updates), state
+
+    with jax.set_mesh(mesh):
+        state = first = tx.init(params)
+        for _ in range(steps):
+            params, state = step(params, state, x, y)
+    return params, first, state
+
+
+def bytes_of(tree):
+    return sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(tree))
+
+
+@each_kind
+@each_case
+def test_zero1_is_data_parallel_in_an_eighth_of_the_bytes(name, kind):
+    if kind == AxisType.Explicit and name == "lbfgs":
+        pytest.skip(
+            "the loss is evaluated at parts, which explicit axes do not mix by themselves"
+        )
+    dtype = jnp.float64 if name in FLOAT64 else jnp.float32
+    with jax.enable_x64(name in FLOAT64):
+        params, _, whole = train(CASES[name](), kind, dtype)
+        made, first, state = train(zero1(CASES[name]()), kind, dtype)
+        worst = max(float(jnp.max(jnp.abs(params[k] - made[k]))) for k in params)
+    assert bytes_of(first) == bytes_of(state)  # the layout stays
+    assert bytes_of(state) <= bytes_of(whole) * (1 / 8 + 0.01)
+    assert worst <= 1e-6
+    assert all(x.sharding.is_fully_replicated for x in jax.tree.leaves(made))
+
+
+def test_slots_in_few_bytes_are_in_parts_too():
+    tx = zero1(gc.storage(gc.adamw(1e-3), mu="bfloat16", nu="uint8_log", least_size=8))
+    _, _, state = train(tx, AxisType.Auto, jnp.float32, steps=2)
+    kept = state["zero1"]["inner"]["storage"]["inner"]["scale_by_adam"]
+    for x in (kept["mu"]["inner"], kept["nu"]["inner"]["codes"]):
+        assert x.addressable_shards[0].data.size * 8 == x.size
+    assert kept["nu"]["inner"]["codes"].dtype == jnp.uint8
+
+
+def test_zero_with_parameters_in_parts_over_another_axis():
+    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+    params, *_ = problem(jnp.float32)
+    specs = {"inner": P(None, "model"), "bias": P("model"), "outer": P("model")}
+    put = lambda x, spec: jax.device_put(x, NamedSharding(mesh, spec))
+    params = jax.tree.map(put, params, specs)
+    with pytest.raises(ValueError, match=r"zero1: 'bias' is split by .* give param_specs="):
+        zero1(gc.adam(0.1)).init(params)
+    tx = zero1(gc.adam(0.1), param_specs=specs)
+    state = tx.init(params)
+    updates, after = tx.update(params, state, params)
+    for entry in (state, after):
+        mu = entry["zero1"]["inner"]["scale_by_adam"]["mu"]["inner"]
+        assert mu.addressable_shards[0].data.size * 8 == mu.size
+    assert updates["inner"].sharding.is_equivalent_to(params["inner"].sharding, 2)
+
+
+def test_zero1_says_what_it_lacks():
+    with pytest.raises(ValueError, match=r"zero1: it is not known .* give mesh="):
+        zero1(gc.adam(0.1)).init({"w": jnp.ones(8)})
+    with pytest.raises(ValueError, match="zero1: axis 'batch' is none of the mesh"):
+        zero1(gc.adam(0.1), axis="batch", mesh=mesh_of(8)).init({"w": jnp.ones(8)})
+    run = jax.shard_map(
+        lambda p: zero1(gc.scale(0.1)).update(p, {}, p)[0],
+        mesh=mesh_of(8),
+        in_specs=P(),
+        out_specs=P(),
+    )
+    with pytest.raises(ValueError, match="use zero1_flat there"):
+        run(jnp.ones(8))
+
+
+# ------------------------------------------------------------------------------- the flat form
+
+MULTIPLE = 24
+
+
+def flat_step(tx, mesh, state):
+    specs = jax.tree.map(lambda x: P("data") if x.ndim else P(), state)
+
+    def step(params, state, x, y):
+        grads = jax.grad(loss_fn)(unreduced(params), x, y)
+        updates, state = tx.update(grads, state, params)
+        return gc.apply_updates(params, updates), state
+
+    given = (P(), specs, P("data"), P("data"))
+    return jax.jit(jax.shard_map(step, mesh=mesh, in_specs=given, out_specs=(P(), specs)))
+
+
+@pytest.mark.parametrize("number", [8, 3, 1])
+def test_the_flat_form_is_data_parallel_with_leaves_of_any_size(number):
+    params, x, y = problem(jnp.float32, width=13)
+    x, y = x[:24], y[:24]
+    plain, flat = gc.adamw(1e-3), zero1_flat(gc.adamw(1e-3), multiple=MULTIPLE)
+    expected, own = params, plain.init(params)
+    made, state = params, flat.init(params)
+    step = flat_step(flat, mesh_of(number), state)
+    for _ in range(20):
+        expected, own = plain.step(jax.grad(loss_fn)(expected, x, y), own, expected)
+        made, state = step(made, state, x, y)
+    worst = max(float(jnp.max(jnp.abs(expected[k] - made[k]))) for k in params)
+    assert worst <= 1e-6
+    mu = state["zero1_flat"]["inner"]["scale_by_adam"]["mu"]["float32"]
+    assert mu.addressable_shards[0].data.size * number == mu.size
+
+
+def test_the_flat_form_sends_each_dtype_once_there_and_back():
+    params, x, y = problem(jnp.float32)
+    params["bias"] = params["bias"].astype(jnp.float16)
+    tx = zero1_flat(gc.adamw(1e-3), multiple=MULTIPLE)
+    with jax.numpy_dtype_promotion("standard"):
+        step = flat_step(tx, mesh_of(8), tx.init(params))
+        text = step.lower(params, tx.init(params), x, y).compile().as_text()
+    count = lambda kind: len(re.findall(rf" {kind}(-start)?\(", text))
+    assert (count("reduce-scatter"), count("all-gather"), count("all-reduce")) == (2, 2, 0)
+
+
+def test_the_flat_state_goes_on_with_another_number_of_replicas(tmp_path):
+    params, x, y = problem(jnp.float32, width=13)
+    x, y = x[:24], y[:24]
+    tx = zero1_flat(gc.adamw(1e-3), multiple=MULTIPLE)
+    params, state = flat_step(tx, mesh_of(8), tx.init(params))(params, tx.init(params), x, y)
+    with ocp.StandardCheckpointer() as saver:
+        saver.save(tmp_path / "state", state)
+    on = lambda x, mesh: NamedSharding(mesh, P("data") if x.ndim else P())
+    for number in (3, 1):
+        mesh = mesh_of(number)
+        target = jax.tree.map(
+            lambda x, mesh=mesh: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=on(x, mesh)),
+            state,
+        )
+        with ocp.StandardCheckpointer() as saver:
+            back = saver.restore(tmp_path / "state", target)
+        jax.tree.map(np.testing.assert_array_equal, back, state)
+        after, _ = flat_step(tx, mesh, back)(jax.device_get(params), back, x, y)
+        expected, _ = flat_step(tx, mesh_of(8), state)(params, state, x, y)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after, expected)
+
+
+@pytest.mark.parametrize(
+    ("tx", "reason"),
+    [
+        (gc.lamb(0.1), "'scale_by_trust_ratio' is local to a leaf"),
+        (
+            gc.chain(gc.clip_by_global_norm(1.0), gc.sgd(0.1)),
+            "'clip_by_global_norm' is local to a",
+        ),
+        (gc.adamw(0.1, where=gc.ndim_at_least(2)), "'add_decayed_weights' chooses leaves"),
+        (gc.lookahead(gc.lamb(0.1)), "'lookahead/inner/scale_by_trust_ratio' is local"),
+    ],
+    ids=["leaf", "tree", "where", "inside"],
+)
+def test_the_flat_form_refuses_what_looks_further(tx, reason):
+    with pytest.raises(ValueError, match=f"zero1_flat: {reason}.*Take zero1"):
+        zero1_flat(tx).init({"w": jnp.ones((4, 4))})
+
+
+def test_the_flat_form_refuses_what_would_be_wrong():
+    tx = zero1_flat(gc.sgd(0.1), multiple=8)
+    run = lambda g, n: jax.shard_map(
+        lambda g: tx.update(g, {})[0], mesh=mesh_of(n), in_specs=P(), out_specs=P()
+    )(g)
+    with pytest.raises(ValueError, match="gradient at 'w' is the same on all replicas"):
+        run({"w": jnp.ones(8)}, 8)
+    with pytest.raises(ValueError, match="3 replicas along 'data' do not divide multiple=8"):
+        run({"w": jnp.ones(8)}, 3)
+
+
+def test_a_state_of_zero1_is_restored_in_parts():
+    params = {"w": jax.ShapeDtypeStruct((16, 8), jnp.float32)}
+    mesh = mesh_of(4)
+    state = abstract_state(zero1(gc.adam(0.1)), params, None, mesh)
+    assert state["zero1"]["inner"]["scale_by_adam"]["mu"]["w"].sharding.spec == P("data", None)
