@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 import api_pages  # noqa: E402 - they lie beside this file
 import catalogue  # noqa: E402
+import communication_tables  # noqa: E402
 import gallery_cells  # noqa: E402
 import libraries  # noqa: E402
 import matrix_pictures  # noqa: E402
@@ -89,6 +90,7 @@ def write_pages(app: Sphinx) -> None:
     libraries.write(HERE / "generated")
     memory.write(HERE / "generated")
     matrix_pictures.write(HERE / "generated" / "matrix_methods")
+    communication_tables.write(HERE / "generated" / "communication")
     plan_tables.write(HERE / "generated" / "planning")
     precision_tables.write(HERE / "generated" / "precision")
     starting_rates.write(HERE / "generated")

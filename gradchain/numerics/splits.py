@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -33,11 +34,28 @@ def whole_along(x: jax.Array, dims: tuple[int, ...]) -> jax.Array:
     return x if spec == _spec(x) else jax.sharding.reshard(x, spec)
 
 
+def shards_along(x: jax.Array, dim: int) -> int:
+    """Over how many devices explicit axes split a dimension."""
+    if not _is_explicit(x):
+        return 1
+    part = _spec(x)[dim]
+    axes = (part,) if isinstance(part, str) else tuple(part or ())
+    return math.prod(mesh_of(x).shape[axis] for axis in axes)
+
+
 def split_like(x: jax.Array, old: jax.Array) -> jax.Array:
-    """Split an array as another of its shape."""
-    if not _is_explicit(old) or _spec(x) == _spec(old):
+    """Split an array as another of as many dimensions.
+
+    A dimension that the devices do not divide stays whole.
+    """
+    if not _is_explicit(old):
         return x
-    return jax.sharding.reshard(x, jax.typeof(old).sharding)
+    parts = [
+        part if x.shape[d] % shards_along(old, d) == 0 else None
+        for d, part in enumerate(_spec(old))
+    ]
+    spec = PartitionSpec(*parts)
+    return x if _spec(x) == spec else jax.sharding.reshard(x, spec)
 
 
 def sums_of(x: jax.Array, ndim: int) -> PartitionSpec | None:

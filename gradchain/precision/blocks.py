@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from gradchain.core.types import Shape
 from gradchain.numerics.arithmetic import safe_divide
+from gradchain.numerics.splits import shards_along, split_like, whole_along
 from gradchain.precision.casts import one_of_two
 
 #: Along a shorter last dimension blocks would be small, and scales many.
@@ -64,8 +65,10 @@ class Blocks:
 
         In the rest of the last one are zeros.
         """
-        x = jnp.moveaxis(x, self.axis, -1)
         rest = self.number * self.size - self.length
+        if rest or self.number % shards_along(x, self.axis):  # no whole blocks on each device
+            x = whole_along(x, (self.axis,))
+        x = jnp.moveaxis(x, self.axis, -1)
         if rest:
             x = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, rest)])
         return x.reshape(*x.shape[:-1], self.number, self.size)
@@ -114,7 +117,7 @@ def blockwise(
             codes = one_of_two(codes, jnp.dtype(dtype), key)
         codes = jnp.maximum(codes, (shares > 0).astype(codes.dtype)) if keeps_least else codes
         codes = blocks.close(codes.astype(dtype))
-        codes = _packed(codes, blocks.axis) if bits == 4 else codes
+        codes = split_like(_packed(codes, blocks.axis) if bits == 4 else codes, x)
         # What is not finite is seen in all that it may have spoiled.
         scales = jnp.where(jnp.isfinite(scales), scales, jnp.nan)
         return {"codes": codes, "scales": jnp.moveaxis(scales[..., 0], -1, blocks.axis)}
@@ -155,7 +158,7 @@ def _packed(codes: jax.Array, axis: int) -> jax.Array:
 
     The first half of the dimension is in the lower bits, the second in the upper ones.
     """
-    codes = jnp.moveaxis(codes, axis, -1).astype(jnp.uint8) & 15
+    codes = jnp.moveaxis(whole_along(codes, (axis,)), axis, -1).astype(jnp.uint8) & 15
     half = -(-codes.shape[-1] // 2)
     high = codes[..., half:]
     short = [(0, 0)] * (codes.ndim - 1) + [(0, 2 * half - codes.shape[-1])]
@@ -164,6 +167,6 @@ def _packed(codes: jax.Array, axis: int) -> jax.Array:
 
 def _unpacked(packed: jax.Array, axis: int, length: int) -> jax.Array:
     """The codes of bytes, as integers of -8 to 7."""
-    packed = jnp.moveaxis(packed, axis, -1)
+    packed = jnp.moveaxis(whole_along(packed, (axis,)), axis, -1)
     codes = jnp.concatenate([packed & 15, packed >> 4], -1)[..., :length].astype(jnp.int8)
     return jnp.moveaxis(jnp.where(codes > 7, codes - 16, codes), -1, axis)

@@ -108,3 +108,14 @@ def test_orbax_restores_on_other_numbers_of_devices(tmp_path, policy):
         jax.tree.map(np.testing.assert_array_equal, back, state)
         w = back["scale_by_came"]["mu"]["w"]
         assert w.addressable_shards[0].data.size * number == w.size
+
+
+@pytest.mark.parametrize("codec", ["int8", "int4"])
+def test_blocks_that_shards_do_not_divide_lie_as_their_parameter(codec):
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+    params = {"w": jax.ShapeDtypeStruct((2, 11 * 256), jnp.float32)}
+    tx = gc.storage(gc.sgd(0.1, 0.9), codec)
+    state = abstract_state(tx, params, {"w": P(None, "data")}, mesh)
+    kept = state["storage"]["inner"]["add_momentum"]["momentum"]["w"]
+    assert kept["codes"].sharding.spec == P(None, "data")
+    assert kept["scales"].sharding.spec == P(None, None)
