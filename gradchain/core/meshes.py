@@ -45,7 +45,7 @@ def row_laid_as(
         row: the old ones, the parameter after the update.
         has_param: whether there is one.
     """
-    if mesh_of(row[0]) is None:
+    if jax.typeof(row[0]).sharding.mesh.empty:  # as on one device, always
         return list(made)
     old = (row[0], *row[1 + has_param :])
     return [laid_as(x, before) for x, before in zip(made, old, strict=True)]
