@@ -13,6 +13,7 @@ SHARDS = {
         "inside shard_map its axis has to be there; test_exchange.py has it so"
     )
 }
+ON_MESHES = ("keeps_the_layout_of_its_state", "is_the_same_on_explicit_axes")
 
 
 @dataclass
@@ -42,6 +43,8 @@ ROWS = [
         "exchange-vote",
         lambda: gc.distributed.exchange(gc.distributed.vote()),
         Vote,
-        reasons=SHARDS | NO_NUMBERS,
+        reasons=SHARDS
+        | NO_NUMBERS
+        | dict.fromkeys(ON_MESHES, "it packs the bits of whole leaves"),
     ),
 ]
