@@ -29,7 +29,10 @@ ROWS = [
         lambda: OfMatrices(Chain(Momentum(0.5), Polar())),
         tolerance=10.0,  # as of orthogonalize
         reasons=NO_OWN_NUMBERS
-        | {"can_be_differentiated": "singular values of 0 have no derivative"},
+        | {
+            "can_be_differentiated": "singular values of 0 have no derivative",
+            "keeps_the_layout_of_its_state": "its stacks lie with owners, as `owned` says",
+        },
     ),
     Row(
         "block_periodic",
