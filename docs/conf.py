@@ -3,11 +3,13 @@
 import sys
 from pathlib import Path
 
+import jax
 from sphinx.application import Sphinx
 
 import gradchain
 
 HERE = Path(__file__).parent
+jax.config.update("jax_num_cpu_devices", 8)  # as the examples on several devices do
 sys.path.insert(0, str(HERE))
 import api_pages  # noqa: E402 - they lie beside this file
 import catalogue  # noqa: E402

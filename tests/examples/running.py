@@ -52,4 +52,4 @@ def numbers(pattern: str, printed: str) -> dict[str, list[float]]:
     """The numbers of the lines that fit: by the first group, those of the others."""
     rows = re.findall(pattern, printed, re.MULTILINE)
     assert rows, f"no line fits {pattern!r} in:\n{printed}"
-    return {name.strip(): [float(x) for x in row] for name, *row in rows}
+    return {name.strip(): [float(x.replace(",", "")) for x in row] for name, *row in rows}

@@ -13,3 +13,39 @@ def test_processes(tmp_path):
     assert losses["three processes"][1] < 0.8 * losses["two processes"][1]
     apart = numbers(r"^(largest difference): (\S+)$", printed)
     assert apart["largest difference"][0] < 1e-5
+
+
+@pytest.mark.example
+def test_data_parallel(tmp_path):
+    printed = run("distributed/data_parallel.py", tmp_path)
+    found = numbers(
+        r"^(data parallel|ZeRO-1): parameters ([\d,]+), state ([\d,]+), sent ([\d,]+)", printed
+    )
+    whole, parts = found["data parallel"], found["ZeRO-1"]
+    assert parts[0] == whole[0]
+    assert parts[1] <= whole[1] * (1 / 8 + 0.01)
+    losses = numbers(r"^(data parallel|ZeRO-1): loss (\S+) to (\S+)$", printed)
+    assert losses["ZeRO-1"][1] < 0.5 * losses["ZeRO-1"][0]
+    apart = numbers(r"^(largest difference): (\S+)$", printed)
+    assert apart["largest difference"][0] < 1e-5
+
+
+@pytest.mark.example
+def test_fsdp(tmp_path):
+    printed = run("distributed/fsdp.py", tmp_path)
+    found = numbers(r"^(\w+ devices): parameters ([\d,]+), state ([\d,]+)", printed)
+    assert found["four devices"][0] == 2 * found["eight devices"][0]
+    assert abs(found["four devices"][1] - 2 * found["eight devices"][1]) < 16
+    losses = numbers(r"^(loss) (\S+), saved at (\S+), at the end (\S+)$", printed)["loss"]
+    assert losses[1] < 0.3 * losses[0]
+    assert losses[2] < 2 * losses[1]
+
+
+@pytest.mark.example
+def test_tensor_parallel(tmp_path):
+    printed = run("distributed/tensor_parallel.py", tmp_path)
+    assert "average_updates/average/up: (128, 512), (128, 128)" in printed
+    assert "scale_by_adam/mu/head: (128, 10), (128, 10)" in printed
+    losses = numbers(r"^(2 x 4 devices|one device): loss (\S+) to (\S+)$", printed)
+    assert abs(losses["2 x 4 devices"][1] - losses["one device"][1]) < 0.05
+    assert losses["one device"][1] < 0.5 * losses["one device"][0]
