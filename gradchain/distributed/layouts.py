@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeAlias
 import jax
 from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
+from gradchain.core.advice import brief
+from gradchain.core.errors import first_names
 from gradchain.core.facts import slots_in
 from gradchain.core.slot_specs import Sizes, fitting, spec_of_slot
 from gradchain.core.slots import Slot
@@ -64,10 +66,15 @@ def fsdp_specs(
     return jax.tree.map(lambda x, spec: zero_spec(x.shape, spec, axis, sizes), shapes, specs)
 
 
-def sizes_of(mesh: AnyMesh, axis: str, where: str) -> dict[str, int]:
+def sizes_of(mesh: AnyMesh, axis: str | None, where: str) -> dict[str, int]:
     """The lengths of the axes of a mesh with ``axis``."""
+    if not isinstance(mesh, AnyMesh):
+        raise TypeError(
+            f"{where}: mesh must be a jax.sharding.Mesh, jax.make_mesh((8,), ('data',)) for"
+            f" example, or an AbstractMesh, not {brief(mesh)}."
+        )
     sizes = dict(mesh.shape)
-    if axis not in sizes:
+    if axis is not None and axis not in sizes:
         raise ValueError(
             f"{where}: axis {axis!r} is none of the mesh, which has {', '.join(sizes)}. Give the"
             " one that the batch is split over."
@@ -126,24 +133,33 @@ def shard_bytes(x: jax.ShapeDtypeStruct, spec: PartitionSpec, sizes: Sizes) -> i
     return found
 
 
-def specs_of_params(shapes: Params, given: Tree, sizes: Sizes) -> Tree:
+def specs_of_params(shapes: Params, given: Tree, sizes: Sizes, equal: bool = True) -> Tree:
     """The specs of parameters, checked.
 
     Args:
         shapes: those of the parameters.
         given: a spec for each, or for none.
         sizes: the lengths of the axes of the mesh.
+        equal: whether parts have to be equal.
     """
     leaves, treedef = flatten(shapes)
     names = [name for name, _ in named_leaves(shapes)]
-    specs = flatten_like(treedef, given)
+    try:
+        specs = [None] * len(leaves) if given is None else flatten_like(treedef, given)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            "param_specs must be a tree like the parameters, with a jax.sharding.PartitionSpec for"
+            f" each of {first_names(names, 4)}: {error}"
+        ) from None
     rows = zip(names, leaves, specs, strict=True)
     return treedef.unflatten(
-        [None if x is None else _checked(n, x, s, sizes) for n, x, s in rows]
+        [None if x is None else _checked(n, x, s, sizes, equal) for n, x, s in rows]
     )
 
 
-def _checked(name: str, x: jax.ShapeDtypeStruct, spec: Any, sizes: Sizes) -> PartitionSpec:
+def _checked(
+    name: str, x: jax.ShapeDtypeStruct, spec: Any, sizes: Sizes, equal: bool
+) -> PartitionSpec:
     if spec is None:
         return PartitionSpec()
     if not isinstance(spec, PartitionSpec) or len(spec) > len(x.shape):
@@ -158,7 +174,7 @@ def _checked(name: str, x: jax.ShapeDtypeStruct, spec: Any, sizes: Sizes) -> Par
             raise ValueError(
                 f"param_specs splits {name!r} over {min(unknown)!r}, but the mesh has only {has}."
             )
-    if fitting(spec, x.shape, sizes) != spec:
+    if equal and fitting(spec, x.shape, sizes) != spec:
         raise ValueError(
             f"param_specs splits {name!r} of shape {list(x.shape)} by {spec}, into parts"
             f" that are not equal on a mesh of {dict(sizes)}. Leave that dimension whole."

@@ -12,7 +12,14 @@ from gradchain.core.errors import check_one_of, first_names
 from gradchain.core.slot_specs import Sizes, fitting
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Params, State, Tree
-from gradchain.distributed.layouts import POLICIES, AnyMesh, Policy, sizes_of, zero_spec
+from gradchain.distributed.layouts import (
+    POLICIES,
+    AnyMesh,
+    Policy,
+    sizes_of,
+    specs_of_params,
+    zero_spec,
+)
 from gradchain.tree.kinds import trainable_part
 from gradchain.tree.paths import flatten, flatten_like, named_leaves
 
@@ -156,10 +163,9 @@ def specs_for(
 ) -> Tree:
     """How a policy splits parameters, and so their slots."""
     leaves, treedef = flatten(shapes)
-    given = [None] * len(leaves) if param_specs is None else flatten_like(treedef, param_specs)
-    sizes = sizes_of(mesh, axis, "abstract_state") if policy == "zero" else dict(mesh.shape)
+    sizes = sizes_of(mesh, axis if policy == "zero" else None, "abstract_state")
     names = [name for name, _ in named_leaves(shapes)]
-    asked = [PartitionSpec() if spec is None else spec for spec in given]
+    asked = flatten_like(treedef, specs_of_params(shapes, param_specs, sizes, equal=False))
     specs: list[PartitionSpec | None] = []
     left: list[str] = []
     for name, x, spec in zip(names, leaves, asked, strict=True):

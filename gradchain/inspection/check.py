@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection, Iterator
 
-import jax
-
 from gradchain.core.errors import check_params
 from gradchain.core.idle import IdlePatternWarning
 from gradchain.core.plain import checks_numbers
@@ -17,7 +15,7 @@ from gradchain.core.walk import walk
 from gradchain.inspection.mistakes import arguments, few_bytes, numbers, order, timing
 from gradchain.inspection.mistakes.case import Case, Finding, Search
 from gradchain.tree.kinds import trainable_part
-from gradchain.tree.mapping import shapes_of
+from gradchain.tree.mapping import laid_shapes_of, shapes_of
 
 #: What ``check`` runs; the names are those of the findings.
 MISTAKES: tuple[Search, ...] = (
@@ -117,7 +115,7 @@ def check(
             # Of patterns that fit no path: they are findings here.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", IdlePatternWarning)
-                jax.eval_shape(tx.init, shapes)
+                tx.init(laid_shapes_of(trainable_part(params)))
     except Exception as error:
         found.append(_does_not_fit(f"init fails for these parameters: {error}"))
         shapes = None

@@ -23,7 +23,7 @@ from gradchain.inspection.folds import Folded, folds_in
 from gradchain.inspection.text import counted, examples, short, size_text, table
 from gradchain.precision.opened import opened_state
 from gradchain.tree.kinds import trainable_part
-from gradchain.tree.mapping import shapes_of
+from gradchain.tree.mapping import laid_shapes_of, shapes_of
 from gradchain.tree.paths import distinct_leaves, named_leaves
 from gradchain.tree.selecting import keep_leaves, select
 
@@ -238,7 +238,8 @@ def describe(tx: GradientTransformation | Pair, params: Params) -> Description:
     tx = as_transformation(tx, "describe: tx")
     check_params(params)
     shapes = shapes_of(trainable_part(params))
-    state = jax.eval_shape(tx.init, shapes)
+    # Where parameters lie, a member may have to know.
+    state = shapes_of(tx.init(laid_shapes_of(trainable_part(params))))
     found = list(walk(tx, state, shapes))
     opened = jax.eval_shape(lambda state: opened_state(tx, state, shapes), state)
     frozen = {path for path, flag in named_leaves(tx.frozen(shapes)) if flag}

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import core
 from jax.extend.core import Literal
+from jax.sharding import NamedSharding
 
 from gradchain.numerics.arithmetic import cast, compute_dtype, real_dtype
 from gradchain.tree.paths import Leaf, Tree, flatten, flatten_like
@@ -146,6 +147,17 @@ def shapes_of(tree: Tree) -> Tree:
     """The shapes and dtypes of arrays or numbers, as ``jax.ShapeDtypeStruct``."""
     shape_of = lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x))
     return jax.tree.map(shape_of, tree)
+
+
+def laid_shapes_of(tree: Tree) -> Tree:
+    """The same, with the shardings of arrays on a mesh."""
+
+    def laid(x: Any, shape: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        sharding = None if isinstance(x, core.Tracer) else getattr(x, "sharding", None)
+        is_on_mesh = isinstance(sharding, NamedSharding)
+        return shape.update(sharding=sharding) if is_on_mesh else shape
+
+    return jax.tree.map(laid, tree, shapes_of(tree))
 
 
 def scale_tree(tree: Tree, factor: float | jax.Array) -> Tree:

@@ -81,3 +81,30 @@ def test_fsdp_splits_each_parameter():
 
 def test_a_part_that_is_not_full_counts_whole():
     assert shard_bytes(jax.ShapeDtypeStruct((9, 2), "bfloat16"), P("data"), SIZES) == 3 * 2 * 2
+
+
+MESH = jax.sharding.AbstractMesh((8,), ("data",))
+SHAPES = {
+    "w": jax.ShapeDtypeStruct((16, 8), "float32"),
+    "b": jax.ShapeDtypeStruct((8,), "float32"),
+}
+
+
+@pytest.mark.parametrize(
+    ("specs", "mesh", "kind", "says"),
+    [
+        (MESH, None, TypeError, "abstract_state: mesh must be a jax.sharding.Mesh, .* not None"),
+        ({"w": P()}, MESH, ValueError, "param_specs must be a tree like the parameters"),
+        (
+            {"w": P("model"), "b": P()},
+            MESH,
+            ValueError,
+            "splits 'w' over 'model', but .* only data",
+        ),
+        ({"w": P(), "b": P(None, "data")}, MESH, ValueError, r"for 'b' of shape \[8\]: give a"),
+    ],
+    ids=["order", "missing", "axis", "length"],
+)
+def test_specs_that_do_not_fit_are_named(specs, mesh, kind, says):
+    with pytest.raises(kind, match=says):
+        gc.distributed.abstract_state(gc.adam(0.1), SHAPES, specs, mesh)
