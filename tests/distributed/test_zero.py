@@ -242,5 +242,5 @@ def test_a_state_of_zero1_is_restored_in_parts():
 def test_describe_and_check_see_where_parameters_lie():
     params = jax.device_put({"w": jnp.ones((16, 8))}, NamedSharding(mesh_of(8), P()))
     tx = zero1(gc.adam(0.1))
-    assert "zero1/inner/scale_by_adam" in str(gc.describe(tx, params))
+    assert "scale_by_adam" in str(gc.describe(tx, params))
     assert not gc.check(tx, params=params)
