@@ -61,6 +61,17 @@ def test_two_processes_train_as_one(start):
     alone = list(train(mesh, steps=4))
     for output, errors in ends:
         assert numbers(output) == pytest.approx(alone, abs=2e-5), errors
+    said = [
+        re.findall(r"^(\w+): (\S+) times fewer bytes, cosine (\S+)$", o, re.M) for o, _ in ends
+    ]
+    assert said[0] == said[1]  # both have the same result
+    found = {name: (float(ratio), float(cosine)) for name, ratio, cosine in said[0]}
+    least = {"int8": 3.9, "sign": 31.9, "vote": 31.9, "top_k": 45, "power_sgd": 100}
+    assert {name: found[name][0] >= ratio for name, ratio in least.items()} == dict.fromkeys(
+        least, True
+    ), found
+    assert found["int8"][1] > 0.999
+    assert all(cosine > 0.05 for _, cosine in found.values()), found
 
 
 def test_the_others_end_soon_after_one_is_killed(start):
