@@ -8,12 +8,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import core, lax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from gradchain.core.columns import Columns
 from gradchain.core.folding import Fold
 from gradchain.core.lift import Lift
 from gradchain.core.matrices import PerMatrix, Stack, dtype_of
+from gradchain.core.meshes import placed
 from gradchain.core.selection import matrices_in
 from gradchain.core.shards import (
     Parts,
@@ -178,7 +180,8 @@ class Owners(Body):
             params,
         )
         stacks = self.stacks(columns, [()] * len(leaves))
-        state = self.members["inner"].init({x.name: x.rows(leaves) for x in stacks})
+        rows = {x.name: _with_owners(x.rows(leaves), self.axis) for x in stacks}
+        state = self.members["inner"].init(rows)
         return {"inner": state} if state else {}
 
     def stacks(self, columns: Columns, split: list[Parts]) -> list[OwnedStack]:
@@ -305,6 +308,19 @@ class OwnedStack:
         """As many matrices for each device, the last repeated."""
         missing = self.own * self.size - len(x)
         return jnp.concatenate([x, *[x[-1:]] * missing]) if missing else x
+
+
+def _with_owners(x: jax.Array, axis: str) -> jax.Array:
+    """A new stack where its owners are.
+
+    That is on the mesh of ``jax.set_mesh``. Inside ``shard_map`` it is there already.
+    """
+    around = jax.sharding.get_abstract_mesh()
+    if axis not in around.axis_names or axis in manual_axes():
+        return x
+    is_traced = isinstance(x, core.Tracer)
+    mesh = around if is_traced else jax.sharding.get_mesh()
+    return placed(x, NamedSharding(mesh, PartitionSpec(axis)))
 
 
 def _split_dim(

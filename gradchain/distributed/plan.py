@@ -12,19 +12,25 @@ from jax.sharding import PartitionSpec
 
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Pair, Params, Tree
+from gradchain.core.walk import walk
 from gradchain.distributed.collectives import (
     Collective,
     collectives,
     collectives_table,
     wire_bytes,
 )
+from gradchain.distributed.exchange import Exchange
 from gradchain.distributed.layouts import POLICIES, AnyMesh, Policy, axes_in
+from gradchain.distributed.meetings import Apart
+from gradchain.distributed.owners import Owners
 from gradchain.distributed.planned_step import (
     Layout,
     compile_step,
     layout_of,
     mesh_to_compile_for,
 )
+from gradchain.distributed.zero import Zero
+from gradchain.distributed.zero_flat import ZeroFlat
 from gradchain.inspection.text import size_text, table
 from gradchain.tree.kinds import trainable_part
 from gradchain.tree.mapping import shapes_of
@@ -52,6 +58,8 @@ class Plan:
         compiled_for: the kind of devices that the step was compiled for; ``None`` by formula.
         refused: the words of a compiler that finds the step too large for its devices. Sizes and
             exchanges are by formula then.
+        at_least: whether more is sent than the exchanges here: matrices, which are brought
+            together.
     """
 
     parameters: int
@@ -66,6 +74,7 @@ class Plan:
     formula: tuple[Collective, ...]
     compiled_for: str | None
     refused: str | None = None
+    at_least: bool = False
 
     @property
     def devices(self) -> int:
@@ -86,6 +95,11 @@ class Plan:
     def wire_bytes(self) -> int:
         """The bytes that a device sends in a step."""
         return wire_bytes(self.exchanges)
+
+    @property
+    def wire_text(self) -> str:
+        """The same in words."""
+        return ("above " if self.at_least else "") + size_text(self.wire_bytes)
 
     @property
     def formula_wire_bytes(self) -> int:
@@ -109,7 +123,7 @@ class Plan:
             ("temporaries", _size_or_dash(self.temporary_bytes)),
             ("all together", size_text(self.peak_bytes)),
             ("operations", _count_or_dash(self.operations)),
-            ("sent in a step", size_text(self.wire_bytes)),
+            ("sent in a step", self.wire_text),
             ("by formula", size_text(self.formula_wire_bytes)),
         ]
         sizes = table(("on each device", ""), rows, right=(1,))
@@ -176,12 +190,15 @@ def plan(
         ('by formula', 131080)
     """
     tx = as_transformation(tx, "plan: tx")
+    _check(tx, params)
     if policy not in POLICIES:
         raise ValueError(f"plan: policy must be one of {', '.join(POLICIES)}, not {policy!r}.")
     shapes = shapes_of(trainable_part(params))
     layout = layout_of(tx, shapes, mesh, param_specs, policy, axis)
     devices = mesh_to_compile_for(mesh, backend)
     found = _by_formula(layout, policy)
+    is_split = any(axes_in(part) for spec in jax.tree.leaves(layout.own) for part in spec)
+    found = dataclasses.replace(found, at_least=is_split and tx.locality == "matrix")
     if devices is None:
         return found
     try:
@@ -196,6 +213,7 @@ def plan(
         operations=_operations(compiled),
         exchanges=collectives(compiled),
         compiled_for=devices.devices.flat[0].device_kind,
+        at_least=False,
     )
 
 
@@ -231,7 +249,7 @@ def _cells(one: Plan) -> tuple[str, ...]:
         size_text(one.argument_bytes),
         _size_or_dash(one.temporary_bytes),
         _count_or_dash(one.operations),
-        size_text(one.wire_bytes),
+        one.wire_text,
         size_text(one.formula_wire_bytes),
     )
 
@@ -259,6 +277,25 @@ def _temporary_bytes(compiled: jax.stages.Compiled) -> int | None:
 def _operations(compiled: jax.stages.Compiled) -> float | None:
     found = compiled.cost_analysis() or {}
     return found.get("flops")
+
+
+def _check(tx: GradientTransformation, params: Params) -> None:
+    """Refuse a number, and members that no layout describes."""
+    if isinstance(params, int | float):
+        raise TypeError(
+            f"plan: params must be a tree of arrays or shapes, not the number {params:g}; for a"
+            " transformer of so many parameters: gradchain plan --params 7B."
+        )
+    for part in walk(tx):
+        if isinstance(part.body, Zero | ZeroFlat):
+            raise ValueError(
+                f"plan: {part.name!r} is a layout: plan what is in it, policy='zero'."
+            )
+        if isinstance(part.body, Exchange | Apart | Owners):
+            raise ValueError(
+                f"plan: it is not known here what {part.name!r} sends. Compile a step of your own,"
+                " and ask gc.distributed.collectives."
+            )
 
 
 def _by_formula(layout: Layout, policy: Policy) -> Plan:

@@ -39,7 +39,8 @@ def zero1(
     A leaf is split along its largest dimension that the devices divide. It is for plain ``jit`` and
     any chain: rules that look at whole leaves, matrices or trees give what they give on one device.
     XLA makes a reduce-scatter of the sum of gradients where it can. Also known as weight update
-    sharding.
+    sharding. It stands outermost, around guards, accumulation and ways of rounding too:
+    ``zero1(split_weights(storage(adamw(1e-3), "int8_log")))``.
 
     Args:
         inner: the transformation.
@@ -70,6 +71,8 @@ def zero1(
 
 class Zero(Body):
     """A transformation of which each replica has a part."""
+
+    is_outermost = True  # what is around it would have a whole state
 
     def __init__(
         self, inner: GradientTransformation, axis: str, mesh: Mesh | None, param_specs: Any

@@ -12,7 +12,7 @@ from gradchain.core.ranges import PositiveInt
 from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Pair, Params
 from gradchain.core.walk import walk
-from gradchain.inspection.mistakes import arguments, few_bytes, numbers, order, timing
+from gradchain.inspection.mistakes import arguments, devices, few_bytes, numbers, order, timing
 from gradchain.inspection.mistakes.case import Case, Finding, Search
 from gradchain.tree.kinds import trainable_part
 from gradchain.tree.mapping import laid_shapes_of, shapes_of
@@ -38,6 +38,8 @@ MISTAKES: tuple[Search, ...] = (
     arguments.unknown_arguments,
     arguments.float16_without_loss_scale,
     arguments.zero_eps,
+    devices.reduces_too_late,
+    devices.is_not_outermost,
     few_bytes.small_divisors_become_zero,
     few_bytes.copies_lose_their_bits,
     arguments.selects_nothing,

@@ -1,6 +1,7 @@
 """Owners on eight simulated devices: each matrix is updated once, and its state lies with one."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
@@ -165,3 +166,13 @@ def test_split_leaves_need_specs():
     with pytest.raises(ValueError, match=r"owners: .*'down' is split over .*'data'.*specs=specs"):
         run(g)
     assert np.isfinite(params["up"]).all()
+
+
+def test_a_state_that_is_made_on_a_mesh_lies_with_its_owners():
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    params = {f"layer{i}": jnp.ones((8, 4)) for i in range(16)}
+    tx = gc.distributed.owners(gc.scale_by_muon())
+    with jax.set_mesh(mesh):
+        (x,) = [x for x in jax.tree.leaves(tx.init(params)) if x.ndim]
+    assert x.shape == (16, 8, 4)
+    assert x.addressable_shards[0].data.shape == (2, 8, 4)

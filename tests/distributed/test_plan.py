@@ -156,3 +156,36 @@ def test_wrong_calls_are_refused(mesh, changes, text):
         shapes = SHAPES | {"up": jax.ShapeDtypeStruct((60, 256), "float32")}
     with pytest.raises(ValueError, match=text):
         plan(ADAMW, shapes, mesh, **changes)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: gc.distributed.zero1(gc.adam(0.1)), "'zero1' is a layout"),
+        (
+            lambda: gc.chain(gc.distributed.exchange("int8"), gc.adam(0.1)),
+            "what 'exchange' sends",
+        ),
+        (lambda: gc.distributed.diloco(gc.adam(0.1), gc.sgd(0.7), 4), "what 'diloco' sends"),
+        (lambda: gc.distributed.owners(gc.orthogonalize()), "what 'owners' sends"),
+    ],
+    ids=["zero1", "exchange", "diloco", "owners"],
+)
+def test_members_that_lie_or_send_otherwise_are_refused(make, says):
+    with pytest.raises(ValueError, match=says):
+        gc.distributed.plan(make(), {"w": jnp.ones((8, 8))}, AbstractMesh((8,), ("data",)))
+
+
+def test_a_number_is_no_tree_of_parameters():
+    with pytest.raises(TypeError, match=r"not the number 7e\+09"):
+        gc.distributed.plan(gc.adam(0.1), 7e9, AbstractMesh((8,), ("data",)))
+
+
+def test_matrices_in_parts_send_more_than_the_formula():
+    mesh, shapes = (
+        AbstractMesh((256,), ("data",)),
+        {"w": jax.ShapeDtypeStruct((512, 512), "float32")},
+    )
+    assert "above" in str(gc.distributed.plan(gc.muon(0.1), shapes, mesh, policy="zero"))
+    assert "above" not in str(gc.distributed.plan(gc.muon(0.1), shapes, mesh))
+    assert "above" not in str(gc.distributed.plan(gc.adam(0.1), shapes, mesh, policy="zero"))

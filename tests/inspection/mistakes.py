@@ -249,6 +249,20 @@ FIRES = [
     ("warning", "zero_eps", "scale_by_adam", gc.adam(0.1, eps=0.0), {}),
     (
         "mistake",
+        "reduces_too_late",
+        "exchange",
+        gc.chain(gc.clip_by_global_norm(1.0), gc.distributed.exchange("int8"), gc.adam(0.1)),
+        {},
+    ),
+    (
+        "warning",
+        "is_not_outermost",
+        "skip_nonfinite/inner/zero1",
+        gc.skip_nonfinite(gc.distributed.zero1(gc.adam(0.1))),
+        {},
+    ),
+    (
+        "mistake",
         "copies_lose_their_bits",
         "storage",
         gc.storage(gc.master_weights(gc.adam(0.1)), "bfloat16"),

@@ -264,6 +264,9 @@ WHY = {
     ("sam", "step"): "it asks a loss for a gradient, and not the one that it is given",
     ("parallel-mean", "step"): "one of its members makes steps",
     ("groups-complete", "step"): "one of its groups makes steps",
+    ("exchange", "harmless"): "of one replica the mean is itself",
+    ("exchange-vote", "adaptive"): "of one voter the majority is its sign",
+    ("delayed", "step"): "the first steps are of gradients that are not there yet",
     ("groups-complete", "alternatives"): "one of its groups has no leaf here",
     (
         "diloco",
