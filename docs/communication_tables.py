@@ -98,7 +98,7 @@ def staleness() -> Figure:
         label = "fresh" if delay == "0" else f"{delay} old"
         axes.plot(found["rates"], shown, color=color, marker=".", label=label)
     axes.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="loss at the end")
-    axes.legend(loc="lower right", title="gradients, in steps")
+    axes.legend(loc="lower left", title="gradients, in steps")
     figure.suptitle("Momentum with stale gradients: the older they are, the lower the rate")
     return figure
 
