@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 OF_LONG_PROGRAMS = ("gradchain.optimizers.matrix", "gradchain.optimizers.second_order")
 TIMES_RARER = 3
 #: So that ``make test`` ends within ten minutes on two cores, however many rows there are.
-SPARSE = 4
+SPARSE = 5
 
 
 def is_chosen(item: pytest.Item, run: str) -> bool:

@@ -13,6 +13,8 @@ from gradchain.precision import blocks
 from gradchain.precision.blocks import Blocks
 from tests.precision.codecs import CASTS, CODECS
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 few = settings(max_examples=8, deadline=None, derandomize=True)
 each_codec = pytest.mark.parametrize("row", CODECS, ids=lambda row: row.name)
 WITH_BLOCKS = [row for row in CODECS if row.bound is not None]

@@ -17,6 +17,8 @@ from tests.optimizers.sgd import Sgd
 from tests.schedules import twins as schedules
 from tests.schedules.table import SCHEDULES, SELECTIONS
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 STEPS = np.arange(60)
 PRECISIONS = pytest.mark.parametrize(
     ("x64", "tolerance"), [(False, 1e-6), (True, 1e-12)], ids=["float32", "float64"]

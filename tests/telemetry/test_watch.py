@@ -26,6 +26,8 @@ from tests.support import hlo
 from tests.support.random_trees import few
 from tests.support.watched import GRADS, PARAMS, after, measured
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 RATE = gc.linear_schedule(1.0, 0.0, 10)
 
 

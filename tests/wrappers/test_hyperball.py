@@ -7,6 +7,8 @@ import pytest
 
 import gradchain as gc
 
+pytestmark = pytest.mark.rotated(1)  # they take long
+
 SHAPES = {"bias": (3,), "kernel": (4, 3), "stack": (2, 3, 4)}
 
 

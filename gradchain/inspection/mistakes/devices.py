@@ -21,11 +21,13 @@ def reduces_too_late(case: Case) -> Found:
 def is_not_outermost(case: Case) -> Found:
     """A wrapper is around what splits a whole state."""
     for part in case.parts:
+        if not getattr(part.body, "is_outermost", False):
+            continue
         above = part.name.split("/")[:-1]
-        is_wrapped = "inner" in above and above[0] not in ("watch", "average_weights")
-        if getattr(part.body, "is_outermost", False) and is_wrapped:
+        outer = next((p for p in case.parts if p.name in above[:1]), part)
+        if "inner" in above and "observer" not in outer.roles:
             text = (
-                f"{above[0]!r} is around it: its own state stays whole, and the compiler may leave"
-                f" parameters in parts. Put it around: zero1({above[0]}(...))."
+                f"{outer.name!r} is around it: its own state stays whole, and the compiler may"
+                f" leave parameters in parts. Put it around: zero1({outer.name}(...))."
             )
             yield "warning", part.name, text
