@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.sharding import NamedSharding
 
 import gradchain as gc
@@ -66,6 +67,37 @@ def in_eight_bits(row: Row) -> Row:
     return kept(row, "int8", least_size=0)
 
 
+def falls_as_far_in_eight_bits(row: Row) -> None:
+    """An optimizer comes down a quadratic function nearly as far as in float32."""
+    tx = row.make()
+    facts = tx.facts
+    if row.extra or facts.reduces_examples or not (facts.makes_steps and facts.keeps_state):
+        pytest.skip("it makes no step by gradients alone, or keeps nothing")
+    high, plain, low = (
+        fallen(way) for way in (None, tx, kept(row, "int8_log", least_size=0).make())
+    )
+    assert plain >= high or low <= 1.5 * plain + 0.05 * high
+
+
+SLOPES = {"w": jnp.linspace(0.5, 2.0, 12).reshape(3, 4), "b": jnp.linspace(1.0, 2.0, 3)}
+
+
+def fallen(tx: gc.GradientTransformation | None) -> float:
+    """The height of a quadratic function after 60 steps; ``None``: before."""
+    start = {"w": jax.random.normal(jax.random.key(0), (3, 4)), "b": jnp.array([1.0, -1.0, 0.5])}
+    height = lambda p: sum(jnp.sum(SLOPES[k] * p[k] ** 2) for k in SLOPES)
+    if tx is None:
+        return float(height(start))
+
+    def step(carry, _):
+        p, state = carry
+        u, state = tx.update(jax.grad(height)(p), state, p)
+        return (gc.apply_updates(p, u), state), None
+
+    run = lambda p: height(jax.lax.scan(step, (p, tx.init(p)), length=60)[0][0])
+    return float(jax.jit(run)(start))
+
+
 def goes_on_from_a_checkpoint_in_eight_bits(row: Row, ways: list[Callable[[Any], Any]]) -> None:
     laws.goes_on_from_a_checkpoint(in_eight_bits(row), ways)
 
@@ -93,5 +125,6 @@ LAWS = [
     is_the_same_in_exact_storage,
     stays_finite_in_eight_bits,
     is_split_as_its_parameters,
+    falls_as_far_in_eight_bits,
 ]
 LAWS_WITH_FILES = [goes_on_from_a_checkpoint_in_eight_bits]
