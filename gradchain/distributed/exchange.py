@@ -11,7 +11,7 @@ from gradchain.core.slots import per_replica
 from gradchain.core.stage import Body, Extra, Ran, Stage
 from gradchain.core.transformation import transform
 from gradchain.distributed.replicas import is_along
-from gradchain.distributed.wires import Wire, way_of
+from gradchain.distributed.wires import Wire, left, mean_of, way_of
 from gradchain.numerics.reductions import axes_in_type, is_in_unchecked_map, manual_axes
 from gradchain.precision.codec import Codec
 
@@ -68,13 +68,13 @@ def exchange(
         )
 
     def rule(g, s):
-        if not g.size:
-            return g, s
         along = axis if is_along(axis, "exchange") else None
+        if not g.size:
+            return mean_of(g, along), s
         own = {k: s[k] for k in way.slots if k in s}
         asked = g + error_feedback * s["residual"][0] if feeds_back else g
         agreed, said, own = way.send(asked, own, along)
-        kept = {"residual": (asked - said)[None]} if feeds_back else {}
+        kept = {"residual": left(asked, said)[None]} if feeds_back else {}
         return agreed, own | kept
 
     slots = dict(way.slots)

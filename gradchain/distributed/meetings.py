@@ -20,7 +20,7 @@ from gradchain.core.transformation import GradientTransformation
 from gradchain.core.trees import PerTree
 from gradchain.core.types import Params, State
 from gradchain.distributed.replicas import as_own_tree, is_along
-from gradchain.distributed.wires import Way
+from gradchain.distributed.wires import Way, left, mean_of
 from gradchain.numerics.counting import increment, remainder
 from gradchain.numerics.reductions import apart
 from gradchain.tree.mapping import map_leaves
@@ -93,7 +93,7 @@ class Meeting:
         along = self.axis if is_along(self.axis, "diloco") else None
         own = {k: kept[k] for k in self.way.slots if kept[k] is not None}
         if not way_gone.size:
-            return way_gone, kept
+            return mean_of(way_gone, along), kept
         if self.error_feedback is None:
             agreed, _, own = self.way.send(
                 way_gone,
@@ -107,7 +107,7 @@ class Meeting:
             own,
             along,
         )
-        return agreed, kept | own | {"residual": asked - said}
+        return agreed, kept | own | {"residual": left(asked, said)}
 
 
 class Apart(Around):
@@ -129,6 +129,7 @@ class Apart(Around):
             slots,
         )
         self.extras -= {"run"}
+        self.required = frozenset(self.required - {"run"})
 
     def init(self, params: Params) -> State:
         """See ``Body``."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.call import Call
@@ -98,6 +99,15 @@ def mean() -> Way:
 def mean_of(x: jax.Array, axis: str | None) -> jax.Array:
     """The mean over replicas, if there are several."""
     return x if axis is None else lax.pmean(x, axis)
+
+
+def left(asked: jax.Array, said: jax.Array) -> jax.Array:
+    """The finite part of the loss of a wire.
+
+    Else a single NaN would come again in each step.
+    """
+    lost = asked - said
+    return jnp.where(jnp.isfinite(lost), lost, jnp.zeros_like(lost))
 
 
 def way_of(wire: Any) -> Way:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import jax
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 
 def mesh_of(x: jax.Array) -> Any:
@@ -31,7 +31,7 @@ def whole_along(x: jax.Array, dims: tuple[int, ...]) -> jax.Array:
         return x
     dims = tuple(d % x.ndim for d in dims)
     spec = PartitionSpec(*[None if d in dims else part for d, part in enumerate(_spec(x))])
-    return x if spec == _spec(x) else jax.sharding.reshard(x, spec)
+    return x if spec == _spec(x) else _laid(x, spec, mesh_of(x))
 
 
 def shards_along(x: jax.Array, dim: int) -> int:
@@ -55,7 +55,7 @@ def split_like(x: jax.Array, old: jax.Array) -> jax.Array:
         for d, part in enumerate(_spec(old))
     ]
     spec = PartitionSpec(*parts)
-    return x if _spec(x) == spec else jax.sharding.reshard(x, spec)
+    return x if _spec(x) == spec else _laid(x, spec, mesh_of(old))
 
 
 def sums_of(x: jax.Array, ndim: int) -> PartitionSpec | None:
@@ -66,6 +66,11 @@ def sums_of(x: jax.Array, ndim: int) -> PartitionSpec | None:
         ndim: the dimensions of the result.
     """
     return PartitionSpec(*[None] * ndim) if _is_explicit(x) else None
+
+
+def _laid(x: jax.Array, spec: PartitionSpec, mesh: Any) -> jax.Array:
+    """An array on a mesh, which need not be set."""
+    return jax.sharding.reshard(x, NamedSharding(mesh, spec))
 
 
 def _is_explicit(x: jax.Array) -> bool:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.types import Shape
-from gradchain.numerics.arithmetic import safe_divide
+from gradchain.numerics.arithmetic import compute_dtype, safe_divide
 from gradchain.numerics.splits import shards_along, split_like, whole_along
 from gradchain.precision.casts import one_of_two
 
@@ -105,7 +105,7 @@ def blockwise(
     def encode(x: jax.Array, key: jax.Array | None) -> dict[str, jax.Array]:
         x = jnp.atleast_1d(x)
         blocks = Blocks.of(x.shape, block, axis)
-        own = blocks.open(x)
+        own = blocks.open(x.astype(compute_dtype(x.dtype)))
         scales = jnp.max(jnp.abs(own), -1, keepdims=True)
         # The compiler multiplies by reciprocals, and those of huge numbers are zero.
         down = jnp.where(scales > 1, 2.0**-32, 1.0).astype(own.dtype)

@@ -210,7 +210,9 @@ def kahan(inner: GradientTransformation | Pair) -> Body:
     r"""Keep what rounding took from parameters; add it next time.
 
     Kahan's compensated sum: the residue :math:`r = \hat\theta - \mathrm{round}(\hat\theta)` is kept
-    in the parameter's own dtype, 2 bytes more for each, so that parameters have twice the bits.
+    in the parameter's own dtype, 2 bytes more for each, so that parameters have twice the bits. In
+    float16, which has few small numbers, 2048 times of it is kept. A parameter that is set from
+    outside counts as it is, where the residue is too large for it.
 
     Args:
         inner: the whole optimizer.
@@ -232,12 +234,16 @@ def kahan(inner: GradientTransformation | Pair) -> Body:
         nearest = _nearest(x, dtype)
         residue = jnp.where(
             jnp.isfinite(nearest),
-            x - nearest,
+            (x - nearest) * _unit(dtype),
             0.0,
         )
         return nearest, {"residue": residue}
 
-    known = lambda p, s, dtype: p + s["residue"]
+    def known(p, s, dtype):
+        residue = s["residue"] / _unit(dtype)
+        is_its = jnp.abs(residue) <= float(jnp.finfo(dtype).eps) * jnp.abs(p)
+        return p + jnp.where(is_its, residue, 0.0)
+
     return Exactly(
         known,
         rounded,
@@ -276,6 +282,11 @@ def stochastic_rounding(inner: GradientTransformation | Pair, seed: StaticInt = 
         return stochastic_bfloat16(x, key).astype(x.dtype), {}
 
     return Exactly(lambda p, s, dtype: p, rounded, {}, seed).around(inner)
+
+
+def _unit(dtype: Any) -> float:
+    """How many times larger a residue is kept."""
+    return 2048.0 if dtype == jnp.float16 else 1.0
 
 
 def _nearest(x: jax.Array, dtype: Any) -> jax.Array:

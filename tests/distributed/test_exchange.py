@@ -148,3 +148,21 @@ def test_residuals_reach_the_parameters_with_fewer_and_more_replicas():
         np.testing.assert_allclose(new["exchange"]["residual"].mean(0), pending, atol=1e-6)
     with pytest.raises(ValueError, match="replicas must be at least 1, not 0"):
         ways.set_replicas(exchange, state, 0)
+
+
+def test_a_nan_does_not_come_again():
+    tx = ways.exchange("int8", error_feedback=1.0)
+    params = {"w": jnp.zeros(8), "empty": jnp.zeros(0)}
+    update, state = exchanged(tx, params, 4), states(tx, params, 4)
+    grads = {"w": normal(4, 8), "empty": jnp.zeros((4, 0))}
+    bad = {**grads, "w": grads["w"].at[1, 2].set(jnp.nan)}
+    made, state = update(bad, state, params)
+    assert not np.all(np.isfinite(made["w"]))  # it is seen
+    made, state = update(grads, state, params)
+    assert np.all(np.isfinite(made["w"]))
+    assert np.all(np.isfinite(state["exchange"]["residual"]["w"]))
+
+
+def test_check_finds_nothing_in_local_training():
+    tx = ways.diloco(gc.adam(0.1), gc.sgd(0.7), every=4)
+    assert not [found for found in gc.check(tx) if found.name == "missing_arguments"]

@@ -281,3 +281,11 @@ def test_an_axis_that_an_array_lacks_is_named():
 def test_a_dtype_is_asked_for_by_name(dtype):
     with pytest.raises(TypeError, match="write 'bfloat16'"):
         gc.storage(gc.sgd(0.1, 0.9), momentum=dtype).init(jnp.ones(2))
+
+
+@pytest.mark.parametrize("name", precision.CODECS)
+def test_float16_arrays_are_kept(name):
+    x = jnp.full((2, 256), 60000.0, jnp.float16).at[:, ::3].set(0.0)
+    kept = precision.CODECS[name].encode(x)
+    made = precision.CODECS[name].decode(kept, jax.ShapeDtypeStruct(x.shape, x.dtype))
+    np.testing.assert_allclose(np.asarray(made, np.float32), np.asarray(x, np.float32), rtol=2e-3)

@@ -287,3 +287,18 @@ def test_low_bits_of_another_width_are_not_carried_over():
     adopted, report = gc.adopt_state(eight, state, p)
     assert np.all(adopted["split_weights"]["low"] == 0)
     assert "low" in str(report)
+
+
+def test_small_steps_of_float16_are_not_lost():
+    p, tx = jnp.full(2, 1e-3, jnp.float16), gc.kahan(gc.sgd(1e-8))
+    step = lambda carry, _: (tx.step(jnp.ones_like(p), carry[1], carry[0]), None)
+    (p, _), _ = jax.lax.scan(step, (p, tx.init(p)), length=5000)
+    np.testing.assert_allclose(np.asarray(p, np.float32), 0.00095, rtol=2e-3)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-4], ids=["zero", "small"])
+def test_a_residue_of_another_parameter_is_left(value):
+    p, tx = jnp.ones(2, jnp.bfloat16), gc.kahan(gc.sgd(1e-3))
+    _, state = tx.step(p, tx.init(p), p)
+    set_ = jnp.full(2, value, jnp.bfloat16)
+    assert_same(tx.step(jnp.zeros_like(p), state, set_)[0], set_)
