@@ -129,7 +129,8 @@ def blockwise(
         if bits == 4:
             codes = _unpacked(codes, blocks.axis, blocks.length)
         shares = from_code(blocks.open(codes)).astype(like.dtype)
-        return blocks.close(shares * scales[..., None].astype(like.dtype)).reshape(like.shape)
+        made = blocks.close(shares * scales[..., None].astype(like.dtype))
+        return split_like(made, parts["codes"]).reshape(like.shape)
 
     return encode, decode
 

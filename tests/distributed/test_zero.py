@@ -244,3 +244,21 @@ def test_describe_and_check_see_where_parameters_lie():
     tx = zero1(gc.adam(0.1))
     assert "scale_by_adam" in str(gc.describe(tx, params))
     assert not gc.check(tx, params=params)
+
+
+@pytest.mark.parametrize("shape", [(32, 512), (512, 32)], ids=["wide", "tall"])
+@pytest.mark.parametrize("codec", ["int8_log", "int4"])
+def test_codes_whose_blocks_do_not_divide_run_on_explicit_axes(codec, shape):
+    mesh = mesh_of(8, AxisType.Explicit)
+    own = {"w": jax.random.normal(jax.random.key(0), shape)}
+    params = jax.device_put(own, NamedSharding(mesh, P()))
+    kept = gc.storage(gc.sgd(0.1, 0.9), codec)
+    tx = zero1(kept)
+    with jax.set_mesh(mesh):
+        state, step = tx.init(params), jax.jit(tx.step)
+        for _ in range(2):
+            params, state = step(params, state, params)
+    alone, state = own, kept.init(own)
+    for _ in range(2):
+        alone, state = kept.step(alone, state, alone)
+    np.testing.assert_allclose(np.asarray(params["w"]), np.asarray(alone["w"]), atol=1e-5)
