@@ -12,14 +12,12 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
-from gradchain.core.lift import elementwise
-from gradchain.core.stage import Body
-from gradchain.core.transformation import (
+from gradchain.as_optax.transformation import (
     GradientTransformation,
-    as_transformation,
-    chain,
-    transform,
+    GradientTransformationExtraArgs,
+    in_dialect,
 )
+from gradchain.core.transformation import GradientTransformation as Native, as_transformation
 from gradchain.core.types import Dtype, Pair as AnyPair, Where
 from gradchain.precision.storage import storage
 from gradchain.tree.selecting import OfTree
@@ -27,26 +25,34 @@ from gradchain.tree.selecting import OfTree
 P = ParamSpec("P")
 
 
-@transform
-def any_extra_args() -> Body:
-    """Change nothing, and take any extra argument, used or not."""
-    body = elementwise(lambda g: g)
-    body.extras |= {"*"}
-    return body
+def accept_any_extra(tx: Native | AnyPair) -> GradientTransformation:
+    """A transformation in the dialect, whose ``update`` takes any extra argument."""
+    if issubclass(type(tx), GradientTransformationExtraArgs):
+        return tx
+    made = as_transformation(tx, "with_extra_args_support")
+    if not made.is_pair:
+        return in_dialect(made)
+    init, update = made.arguments["init"], made.arguments["update"]
+    return GradientTransformationExtraArgs(init, _ignoring_extras(update))
 
 
-def accept_any_extra(tx: GradientTransformation) -> GradientTransformation:
-    """The transformation whose ``update`` may be given any extra argument."""
-    return (
-        tx
-        if any(m.factory.name == "any_extra_args" for m in tx.members.values())
-        else chain(tx, any_extra_args())
-    )
+with_extra_args_support = accept_any_extra
 
 
-def with_extra_args_support(tx: GradientTransformation | AnyPair) -> GradientTransformation:
-    """``tx`` as a transformation that takes any extra argument."""
-    return accept_any_extra(as_transformation(tx, "with_extra_args_support"))
+def _ignoring_extras(update: Callable[..., Any]) -> Callable[..., Any]:
+    """An ``update`` that leaves out the extra arguments that it does not name."""
+    parameters = inspect.signature(update).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return update
+    known = {p.name for p in parameters}
+
+    @functools.wraps(update)
+    def wrapped(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+        own = {name: x for name, x in extra.items() if name in known}
+        return update(updates, state, params, **own)
+
+    del wrapped.__wrapped__  # whose signature it is not
+    return wrapped
 
 
 def where_of(mask: MaskOrFn) -> Where:
@@ -60,10 +66,10 @@ def where_of(mask: MaskOrFn) -> Where:
 
 
 def stored(
-    tx: GradientTransformation,
+    tx: Native,
     slot: str,
     dtype: Dtype | None,
-) -> GradientTransformation:
+) -> Native:
     """Keep a slot in a dtype, if one is given."""
     if dtype is None:
         return tx
@@ -72,7 +78,7 @@ def stored(
 
 
 def accepting_any_extra(
-    factory: Callable[P, GradientTransformation],
+    factory: Callable[P, Native],
 ) -> Callable[P, GradientTransformation]:
     """A factory whose transformations take any extra argument.
 

@@ -1,15 +1,13 @@
-"""Names of types, for annotations and for hand-written pairs."""
+"""Names of types for annotations, and states without arrays."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 
-from gradchain.core.transformation import GradientTransformation as GradientTransformation
 from gradchain.core.types import Params as Params, Tree, Updates as Updates
-
-GradientTransformationExtraArgs = GradientTransformation
-"""Any transformation may take extra arguments: there is one class."""
 
 ArrayTree = Tree
 
@@ -29,14 +27,11 @@ ScalarOrSchedule = float | jax.Array | Schedule
 
 
 class EmptyState(NamedTuple):
-    """The state of a hand-written pair that has none."""
+    """The state of a transformation that has none."""
 
 
 class MaskedNode(NamedTuple):
-    """A place without a leaf, in a user's trees.
-
-    Transformations here leave ``None``.
-    """
+    """A place without a leaf, in states and in a user's trees."""
 
 
 def init_empty_state(params: Params) -> EmptyState:

@@ -37,6 +37,25 @@ from gradchain.as_optax.contrib_recipes import (
     scale_by_simplified_ademamix as scale_by_simplified_ademamix,
     simplified_ademamix as simplified_ademamix,
 )
+from gradchain.as_optax.contrib_states import (
+    COCOBState as COCOBState,
+    DAdaptAdamWState as DAdaptAdamWState,
+    DifferentiallyPrivateAggregateState as DifferentiallyPrivateAggregateState,
+    DoGState as DoGState,
+    DoWGState as DoWGState,
+    GaLoreState as GaLoreState,
+    MadgradState as MadgradState,
+    MechanicState as MechanicState,
+    MomoAdamState as MomoAdamState,
+    MomoState as MomoState,
+    MuonState as MuonState,
+    ProdigyState as ProdigyState,
+    SAMState as SAMState,
+    ScaleByAdemamixState as ScaleByAdemamixState,
+    ScaleBySimplifiedAdEMAMixState as ScaleBySimplifiedAdEMAMixState,
+    ScheduleFreeState as ScheduleFreeState,
+    SplitRealAndImaginaryState as SplitRealAndImaginaryState,
+)
 from gradchain.as_optax.galore import (
     GaLoreDimensionNumbers as GaLoreDimensionNumbers,
     galore as galore,
@@ -105,7 +124,7 @@ def reduce_on_plateau(
 ) -> Pair:
     """Lower the scale of updates when ``value=`` stops improving."""
     numbers = (factor, patience, rtol, atol, cooldown, accumulation_size, min_scale)
-    tx = accept_any_extra(native_reduce_on_plateau(*numbers))
+    tx = native_reduce_on_plateau(*numbers)
 
     def read(state: dict[str, Any]) -> ReduceLROnPlateauState:
         slots = state["reduce_on_plateau"]
@@ -122,7 +141,8 @@ def reduce_on_plateau(
         best = jnp.minimum(state.best_value, WORST)
         counts = {k: getattr(state, k).astype(jnp.float32) for k in _COUNTS}
         slots = dict(zip(_SLOTS, state._replace(best_value=best, **counts), strict=True))
-        updates, new = tx.update(updates, {"reduce_on_plateau": slots}, params, **extra)
+        own = {name: x for name, x in extra.items() if name in tx.extras}
+        updates, new = tx.update(updates, {"reduce_on_plateau": slots}, params, **own)
         return updates, read(new)
 
     return named_pair("reduce_on_plateau", lambda params: read(tx.init(params)), update)
@@ -252,10 +272,12 @@ def split_real_and_imaginary(inner: GradientTransformation | AnyPair) -> Gradien
     )
 
     def update(
-        updates: Updates, state: OptState, params: Params = None, **extra: Any
-    ) -> tuple[Any, Any]:
-        updates, state = inner.update(split(updates), state, split(params), **extra)
-        return join(updates), state
+        updates: Updates, state: SplitRealAndImaginaryState, params: Params = None, **extra: Any
+    ) -> tuple[Any, SplitRealAndImaginaryState]:
+        updates, inner_state = inner.update(
+            split(updates), state.inner_state, split(params), **extra
+        )
+        return join(updates), SplitRealAndImaginaryState(inner_state)
 
-    init = lambda params: inner.init(split(params))
-    return GradientTransformation(*named_pair("split_real_and_imaginary", init, update))
+    init = lambda params: SplitRealAndImaginaryState(inner.init(split(params)))
+    return named_pair("split_real_and_imaginary", init, update)

@@ -1,44 +1,22 @@
 """L-BFGS under optax's names, with the fields of its state."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 
 from gradchain.as_optax.adapters import accept_any_extra
 from gradchain.as_optax.base import ScalarOrSchedule
 from gradchain.as_optax.line_search import scale_by_zoom_linesearch
+from gradchain.as_optax.states import ScaleByLBFGSState as ScaleByLBFGSState
+from gradchain.as_optax.transformation import in_dialect
 from gradchain.as_optax.wrappers import Pair, named_pair
 from gradchain.core.transformation import GradientTransformation, chain
 from gradchain.core.types import Params, Updates
-from gradchain.numerics.arithmetic import real_dtype, safe_divide
+from gradchain.numerics.arithmetic import real_dtype
 from gradchain.optimizers.second_order.lbfgs import scale_by_lbfgs as native_scale_by_lbfgs
 from gradchain.transforms.scaling import identity, scale, scale_by_learning_rate
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.norms import scaled_norm
-
-
-class ScaleByLBFGSState(NamedTuple):
-    """The state of ``scale_by_lbfgs``.
-
-    ``native`` holds the slots of ``gradchain.scale_by_lbfgs`` that optax does not have.
-    """
-
-    count: Any
-    params: Params
-    updates: Updates
-    diff_params_memory: Any
-    diff_updates_memory: Any
-    weights_memory: Any
-    native: Any
-
-
-_SLOTS = {
-    "count": "count",
-    "params": "params",
-    "updates": "grad",
-    "diff_params_memory": "s",
-    "diff_updates_memory": "y",
-}
 
 
 def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Pair:
@@ -59,24 +37,18 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Pa
         )
     tx = native_scale_by_lbfgs(memory_size, scale_first=False)
 
-    def read(state: dict[str, Any]) -> ScaleByLBFGSState:
-        native = dict(state["scale_by_lbfgs"])
-        known = {name: native.pop(slot) for name, slot in _SLOTS.items()}
-        return ScaleByLBFGSState(
-            **known, weights_memory=safe_divide(1.0, native["sy"]), native=native
-        )
+    shown = in_dialect(tx)
 
     def update(
         updates: Updates, state: ScaleByLBFGSState, params: Params = None, **extra: Any
     ) -> tuple[Any, ScaleByLBFGSState]:
-        slots = state.native | {slot: getattr(state, name) for name, slot in _SLOTS.items()}
-        updates, new = tx.update(updates, {"scale_by_lbfgs": slots}, params)
-        is_first = new["scale_by_lbfgs"]["pairs"] == 0
+        updates, new = shown.update(updates, state, params)
+        is_first = new.count <= 1
         factor = jnp.where(is_first, 1.0 / jnp.maximum(scaled_norm(updates), 1.0), 1.0)
         scaled = map_leaves(lambda x: x * factor.astype(real_dtype(x.dtype)), updates)
-        return scaled, read(new)
+        return scaled, new
 
-    return named_pair("scale_by_lbfgs", lambda params: read(tx.init(params)), update)
+    return named_pair("scale_by_lbfgs", shown.init, update)
 
 
 def lbfgs(
@@ -93,7 +65,7 @@ def lbfgs(
         rate = scale_by_learning_rate(learning_rate)
     else:  # which has no count, so that there is but one in the state
         rate = scale(-1.0 if learning_rate is None else -learning_rate)
-    direction = GradientTransformation(*scale_by_lbfgs(memory_size, scale_init_precond))
+    direction = scale_by_lbfgs(memory_size, scale_init_precond)
     return accept_any_extra(
         chain(direction, rate, identity() if linesearch is None else linesearch)
     )

@@ -14,18 +14,19 @@ from jax.flatten_util import ravel_pytree
 from gradchain.as_optax.adapters import with_extra_args_support
 from gradchain.as_optax.base import OptState
 from gradchain.as_optax.numerics import safe_increment
+from gradchain.as_optax.states import ApplyEvery, LookaheadState, MultiStepsState
+from gradchain.as_optax.transformation import (
+    GradientTransformation,
+    GradientTransformationExtraArgs,
+)
 from gradchain.as_optax.tree_utils import tree_cast, tree_cast_like, tree_zeros_like
-from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Dtype, Numeric, Pair as AnyPair, Params, Updates
 
 ShouldSkipUpdateFunction = Callable[..., Any]
 
 
-class Pair(NamedTuple):
-    """A pair of functions, with a state as it likes."""
-
-    init: Callable[..., Any]
-    update: Callable[..., Any]
+Pair = GradientTransformationExtraArgs
+"""A pair of functions, with a state as it likes."""
 
 
 def named_pair(name: str, init: Callable[..., Any], update: Callable[..., Any]) -> Pair:
@@ -46,20 +47,20 @@ def apply_every(k: int = 1) -> GradientTransformation:
     """
 
     def init(params: Params) -> OptState:
-        return {"count": start_count(), "grad_acc": tree_zeros_like(params)}
+        return ApplyEvery(start_count(), tree_zeros_like(params))
 
     def update(
-        updates: Updates, state: dict[str, Any], params: Params = None
-    ) -> tuple[Updates, dict[str, Any]]:
-        is_start = state["count"] % k == 0
-        is_end = state["count"] % k == k - 1
+        updates: Updates, state: ApplyEvery, params: Params = None
+    ) -> tuple[Updates, ApplyEvery]:
+        is_start = state.count % k == 0
+        is_end = state.count % k == k - 1
         summed = jax.tree.map(
-            lambda g, a: g + jnp.where(is_start, 0.0, a), updates, state["grad_acc"]
+            lambda g, a: g + jnp.where(is_start, 0.0, a), updates, state.grad_acc
         )
         through = jax.tree.map(lambda a: jnp.where(is_end, a, jnp.zeros_like(a)), summed)
-        return through, {"count": (state["count"] % k + 1) % k, "grad_acc": summed}
+        return through, ApplyEvery((state.count % k + 1) % k, summed)
 
-    return GradientTransformation(*named_pair("apply_every", init, update))
+    return named_pair("apply_every", init, update)
 
 
 def flatten(inner: GradientTransformation | AnyPair) -> GradientTransformation:
@@ -78,7 +79,7 @@ def flatten(inner: GradientTransformation | AnyPair) -> GradientTransformation:
         )
         return unravel(vector), state
 
-    return GradientTransformation(*named_pair("flatten", init, update))
+    return named_pair("flatten", init, update)
 
 
 class LookaheadParams(NamedTuple):
@@ -112,16 +113,13 @@ def lookahead(
     inner = with_extra_args_support(fast_optimizer)
 
     def init(params: Params) -> OptState:
-        return {
-            "fast_state": inner.init(getattr(params, "fast", params)),
-            "steps_since_sync": start_count(),
-        }
+        return LookaheadState(inner.init(getattr(params, "fast", params)), start_count())
 
     def update(
-        updates: Updates, state: dict[str, Any], params: Params = None, **extra: Any
-    ) -> tuple[LookaheadParams, dict]:
-        updates, fast_state = inner.update(updates, state["fast_state"], params.fast, **extra)
-        sync = state["steps_since_sync"] == sync_period - 1
+        updates: Updates, state: LookaheadState, params: Params = None, **extra: Any
+    ) -> tuple[LookaheadParams, LookaheadState]:
+        updates, fast_state = inner.update(updates, state.fast_state, params.fast, **extra)
+        sync = state.steps_since_sync == sync_period - 1
         ahead = jax.tree.map(lambda f, u, s: f + u - s, params.fast, updates, params.slow)
         follow = lambda d: jnp.where(sync, slow_step_size * d, jnp.zeros_like(d))
         slow = jax.tree.map(follow, ahead)
@@ -131,24 +129,13 @@ def lookahead(
             start = inner.init(params.fast)
             reset = lambda new, old: jnp.where(sync, old, new)
             fast_state = jax.tree.map(reset, fast_state, start)
-        steps = (state["steps_since_sync"] % sync_period + 1) % sync_period
-        state = {"fast_state": fast_state, "steps_since_sync": steps}
-        return LookaheadParams(fast, slow), state
+        steps = (state.steps_since_sync % sync_period + 1) % sync_period
+        return LookaheadParams(fast, slow), LookaheadState(fast_state, steps)
 
     return Pair(init, update)
 
 
 # ------------------------------------------------------------------------------- gradients added up
-
-
-class _Accumulated(NamedTuple):
-    """The state of ``MultiSteps``."""
-
-    mini_step: Any
-    gradient_step: Numeric
-    inner_opt_state: Any
-    acc_grads: Any
-    skip_state: Any = ()
 
 
 class MultiSteps:
@@ -184,11 +171,11 @@ class MultiSteps:
         """The optimizer."""
         return self._opt
 
-    def init(self, params: Params) -> _Accumulated:
+    def init(self, params: Params) -> MultiStepsState:
         """The state before the first gradient."""
         zeros = tree_zeros_like(params)
         skip = self._should_skip(zeros, start_count(), params)[1]
-        return _Accumulated(
+        return MultiStepsState(
             start_count(),
             start_count(),
             self._opt.init(params),
@@ -199,10 +186,10 @@ class MultiSteps:
     def update(
         self,
         updates: Updates,
-        state: _Accumulated,
+        state: MultiStepsState,
         params: Params = None,
         **extra_args: Any,
-    ) -> tuple[Any, _Accumulated]:
+    ) -> tuple[Any, MultiStepsState]:
         """Updates of the optimizer or zeros, and the next state."""
         skip, skip_state = self._should_skip(updates, state.gradient_step, params)
         if (skip.dtype, skip.shape) != (jnp.bool_, ()):
@@ -224,7 +211,7 @@ class MultiSteps:
             tree_cast_like(state.inner_opt_state, shapes[1]),
         )
         new_updates, inner = jax.lax.cond(is_full, step, wait)
-        return new_updates, _Accumulated(
+        return new_updates, MultiStepsState(
             mini_step=jnp.where(skip, state.mini_step, (state.mini_step % k + 1) % k),
             gradient_step=jnp.where(
                 is_full, safe_increment(state.gradient_step), state.gradient_step

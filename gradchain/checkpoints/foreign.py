@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradchain.checkpoints.optax_states import OPTAX, same
 from gradchain.core.errors import quote
 from gradchain.core.stage import free_name
 from gradchain.core.types import Tree
@@ -35,158 +36,6 @@ class Leaf:
     name: str
     value: Any
     entry: str = ""
-
-
-#: A field of another library's state, or that and a function from the state to our slot.
-Source: TypeAlias = str | tuple[str, Callable[[Any], Tree]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Translation:
-    """The names here for the state of a member elsewhere.
-
-    Attributes:
-        stage: the name of our member.
-        slots: from our slot to the field, or to the field and a function of the whole that gives
-            our slot.
-        members: from the name of a member of a wrapper to the field that holds its state.
-    """
-
-    stage: str
-    slots: Mapping[str, Source] = dataclasses.field(default_factory=dict)
-    members: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-
-def _same(stage: str, *slots: str, **others: Source) -> Translation:
-    """A translation in which some slots have the same names."""
-    return Translation(stage, {**{name: name for name in slots}, **others})
-
-
-_VARIANCE = ("nu", lambda s: jax.tree.map(lambda nu, mu: nu - (mu * mu.conj()).real, s.nu, s.mu))
-
-_times = lambda n: lambda mean: mean * jnp.asarray(n, mean.dtype)
-
-_SUM_OF_GRADIENTS = (
-    "acc_grads",
-    lambda s: jax.tree.map(_times(s.mini_step), s.acc_grads),
-)
-
-_CLOCK = "inner/scale_by_learning_rate/count"  # of the schedules of all hyperparameters
-
-_TUNABLE = Translation(
-    "tunable", {"hyperparams": "hyperparams", _CLOCK: "count"}, {"inner": "inner_state"}
-)
-
-
-def _has_begun(field: str) -> Source:
-    """A count from a flag: 0, then 1."""
-    return field, lambda s: 1 - jnp.asarray(getattr(s, field), jnp.int32)
-
-
-_MODEL = {"value": "barf", "linear": "gamma", "lower_bound": "lb"}
-
-_SUMS = {"sums": "grad_sum", "distance": "estim_lr", "numerator": "numerator_weighted"}
-
-_MOMENTS = {"mu": "exp_avg", "nu": "exp_avg_sq"}
-
-_PLATEAU = {
-    "waited": "plateau_count",
-    "cooling": "cooldown_count",
-    "in_window": "count",
-    "average": "avg_value",
-}
-
-#: Classes of optax. One that is not here is read by the names of its fields.
-OPTAX = {
-    "ApplyIfFiniteState": Translation(
-        "skip_nonfinite",
-        {"skipped": "total_notfinite", "skipped_in_a_row": "notfinite_count"},
-        {"inner": "inner_state"},
-    ),
-    "COCOBState": _same(
-        "scale_by_cocob",
-        "reward",
-        start="init_particles",
-        descent="cumulative_gradients",
-        largest="scale",
-        magnitudes="subgradients",
-    ),
-    "DAdaptAdamWState": _same("scale_by_dadapt_adam", "count", **_MOMENTS, **_SUMS),
-    "DoGState": _same(
-        "scale_by_distance_over_gradients",
-        count=_has_begun("is_init_step"),
-        start="init_params",
-        distance="max_dist",
-        squares="sum_sq_norm_grads",
-    ),
-    "DoWGState": _same(
-        "scale_by_dowg",
-        start="init_params",
-        squared_distance="estim_sq_dist",
-        squares="weighted_sq_norm_grads",
-    ),
-    "EmaState": _same("average_updates", "count", average="ema"),
-    "FactoredState": _same("scale_by_factored_rms", "count", "v_row", "v_col", "v"),
-    "InjectHyperparamsState": _TUNABLE,
-    "InjectStatefulHyperparamsState": _TUNABLE,
-    "MaskedState": Translation("masked", members={"inner": "inner_state"}),
-    "MechanicState": Translation(
-        "mechanize",
-        {**{k: k for k in "rmvs"}, "start": "x0"},
-        {"base_optimizer": "base_optimizer_state"},
-    ),
-    "MomoAdamState": _same("scale_by_momo_adam", "count", **_MOMENTS, **_MODEL),
-    "MomoState": _same("scale_by_momo", "count", mu="exp_avg", **_MODEL),
-    "MultiStepsState": Translation(
-        "accumulate",
-        {
-            "count": "gradient_step",
-            "micro_step": "mini_step",
-            "taken": "mini_step",
-            "gradient_sum": _SUM_OF_GRADIENTS,
-        },
-        {"inner": "inner_opt_state"},
-    ),
-    "MultiTransformState": Translation("partition", members={"": "inner_states"}),
-    "PartitionState": Translation("partition", members={"": "inner_states"}),
-    "ProdigyState": _same("scale_by_prodigy", "count", start="params0", **_MOMENTS, **_SUMS),
-    "ReduceLROnPlateauState": _same("reduce_on_plateau", "scale", best="best_value", **_PLATEAU),
-    "ScaleByAdaDeltaState": _same("scale_by_adadelta", "e_g", "e_x"),
-    "ScaleByAdamState": _same("scale_by_adam", "count", "mu", "nu"),
-    "ScaleByAdanState": _same(
-        "scale_by_adan", count="t", mu="m", difference="v", nu="n", previous="g"
-    ),
-    "ScaleByAdemamixState": _same("scale_by_ademamix", "count", "nu", mu="m1", mu_slow="m2"),
-    "ScaleByAmsgradState": _same("scale_by_amsgrad", "count", "mu", "nu", "nu_max"),
-    "ScaleByBeliefState": _same("scale_by_belief", "count", "mu", "nu"),
-    "ScaleByLionState": _same("scale_by_lion", "mu"),
-    "ScaleByOptimisticGradientState": _same(
-        "scale_by_optimistic_gradient",
-        count=_has_begun("is_initial_step"),
-        previous="previous_gradient",
-    ),
-    "ScaleByRStdDevState": _same("scale_by_stddev", mean="mu", variance=_VARIANCE),
-    "ScaleByRStdDevWithCountState": _same(
-        "scale_by_stddev", "count", mean="mu", variance=_VARIANCE
-    ),
-    "ScaleByRmsState": _same("scale_by_rms", "nu"),
-    "ScaleByRmsWithCountState": _same("scale_by_rms", "count", "nu"),
-    "ScaleByRssState": _same("scale_by_rss", "sum_of_squares"),
-    "ScaleByScheduleState": _same("scale_by_learning_rate", "count"),
-    "ScaleBySimplifiedAdEMAMixState": _same(
-        "scale_by_simplified_ademamix", count="t", momentum="m", nu="n"
-    ),
-    "ScheduleFreeState": Translation(
-        "schedule_free",
-        {
-            **{k: k for k in ("b1", "weight_sum", "z")},
-            "max_learning_rate": "max_lr",
-            "count": ("step_count", lambda s: s.step_count - 1),
-        },
-        {"inner": "base_optimizer_state"},
-    ),
-    "TraceState": _same("add_momentum", momentum="trace"),
-}
 
 
 def read(state: Tree, *, translate: bool = True) -> list[Leaf]:
@@ -246,7 +95,7 @@ class _Reader:
     ) -> Iterator[Leaf]:
         """The arrays in the state of one member."""
         kind = type(node).__name__
-        translation = OPTAX.get(kind, _same(kind, *node._fields))
+        translation = OPTAX.get(kind, same(kind, *node._fields))
         stage = free_name(translation.stage, taken)
         taken.add(stage)
         entry = join(name, stage)

@@ -83,6 +83,11 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         return self.factory is _pair
 
     @property
+    def native(self) -> GradientTransformation:
+        """Itself, with a state by names, which a dialect shows in another shape."""
+        return self
+
+    @property
     def inner(self) -> list[GradientTransformation]:
         """The transformations among its arguments."""
         leaves = lambda: jax.tree.leaves(self.arguments, is_leaf=is_call)
@@ -324,7 +329,7 @@ def recipe(function: Callable[P, Any]) -> Callable[P, GradientTransformation]:
 def as_transformation(x: Any, where: str) -> GradientTransformation:
     """A transformation, or a foreign pair wrapped as one."""
     if isinstance(x, GradientTransformation):
-        return x
+        return x.native
     if not is_pair(x):
         raise advice.no_transformation(where, x)
     return GradientTransformation(*(x if isinstance(x, tuple) else (x.init, x.update)))

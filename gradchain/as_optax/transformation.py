@@ -1,0 +1,114 @@
+"""Transformations of the dialect: those of this library, whose states have the shapes of optax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gradchain.as_optax.shown import view_of
+from gradchain.core.call import Call
+from gradchain.core.factory import FACTORIES
+from gradchain.core.transformation import GradientTransformation as Native
+from gradchain.core.types import Params, Updates
+
+
+class _AnyTransformation(type):
+    """Transformations of this library are instances, whoever made them."""
+
+    def __instancecheck__(cls, x: Any) -> bool:
+        is_bare = cls.takes_extras and type(x) is GradientTransformation
+        return isinstance(x, Native) and not is_bare
+
+
+class GradientTransformation(Native, metaclass=_AnyTransformation):
+    """A pair of functions, ``init`` and ``update``, as in optax.
+
+    ``GradientTransformation(init, update)`` is a pair of one's own, whose functions are called as
+    they are. All others run as transformations of this library, ``tx.native``.
+    """
+
+    __slots__ = ()
+    _fields = ("init", "update")
+    takes_extras = False
+
+    def __iter__(self) -> Iterator[Callable[..., Any]]:
+        pair = self.arguments if self.is_pair else {"init": self.init, "update": self.update}
+        return iter((pair["init"], pair["update"]))
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, name: Any) -> Any:
+        return tuple(self)[name] if isinstance(name, int | slice) else super().__getitem__(name)
+
+    def __reduce__(self):
+        return _remake, (type(self), self.factory.name, self.arguments, self.name)
+
+    def _replace(self, **changes: Callable[..., Any]) -> GradientTransformation:
+        """The pair with another function, as of a named tuple."""
+        pair = dict(zip(self._fields, self, strict=True))
+        return type(self)(**pair | changes)
+
+    @property
+    def native(self) -> Native:
+        """The same transformation, whose state is a dict by names."""
+        return self.kept("native", lambda: Native.of(self.factory, self.arguments, self.name))
+
+    def init(self, params: Params) -> Any:
+        """The state before the first update."""
+        if self.is_pair:
+            return self.arguments["init"](params)
+        return self._shown(self.native.init(params), None)
+
+    def update(
+        self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
+    ) -> tuple[Updates, Any]:
+        """Turn gradients into updates, and a state into the next.
+
+        Extra arguments that no member takes are left out.
+        """
+        if self.is_pair:
+            by_place = () if params is None else (params,)
+            return self.arguments["update"](updates, state, *by_place, **extra)
+        given = self._read(state)
+        updates, new = self.native.update(updates, given, params, **self._taken(extra))
+        return updates, self._shown(new, state)
+
+    def step(
+        self, grads: Updates, state: Any, params: Params, **extra: Any
+    ) -> tuple[Params, Any]:
+        """Update and apply."""
+        given = self._read(state)
+        params, new = self.native.step(grads, given, params, **self._taken(extra))
+        return params, self._shown(new, state)
+
+    def _taken(self, extra: dict[str, Any]) -> dict[str, Any]:
+        extras = self.native.extras
+        return {k: v for k, v in extra.items() if k in extras or "*" in extras}
+
+    def _shown(self, state: dict[str, Any], old: Any) -> Any:
+        entries = [state.get(name, {}) for name in self.native.members]
+        return view_of(self.native).show(entries, old)
+
+    def _read(self, shown: Any) -> dict[str, Any]:
+        entries = view_of(self.native).read(shown, "")
+        names = self.native.members
+        is_nothing = lambda x: isinstance(x, dict) and not x
+        pairs = zip(names, entries, strict=True)
+        return {name: x for name, x in pairs if not is_nothing(x)}
+
+
+class GradientTransformationExtraArgs(GradientTransformation):
+    """A transformation whose ``update`` takes any extra argument."""
+
+    __slots__ = ()
+    takes_extras = True
+
+
+def in_dialect(tx: Native) -> GradientTransformationExtraArgs:
+    """A transformation of this library with a state in the shapes of optax."""
+    return GradientTransformationExtraArgs.of(tx.factory, tx.arguments, tx.name)
+
+
+def _remake(kind: type[Call], factory: str, *rest: Any) -> Any:
+    return kind.of(FACTORIES[factory], *rest)
