@@ -5,19 +5,21 @@ import warnings
 from gradchain.as_optax.adapters import accept_any_extra, accepting_any_extra, stored, where_of
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
 from gradchain.core.ranges import Hyper
-from gradchain.core.transformation import GradientTransformation
+from gradchain.core.transformation import GradientTransformation, chain
 from gradchain.core.types import Dtype, Where
 from gradchain.optimizers.adabelief import adabelief as native_adabelief
-from gradchain.optimizers.adam import adam as native_adam, adamw as native_adamw
+from gradchain.optimizers.adam import adam as native_adam, adamw as native_adamw, scale_by_adam
 from gradchain.optimizers.adamax import adamax as native_adamax, adamaxw as native_adamaxw
 from gradchain.optimizers.adan import adan as native_adan
 from gradchain.optimizers.amsgrad import amsgrad as native_amsgrad
-from gradchain.optimizers.lamb import lamb as native_lamb
 from gradchain.optimizers.nadam import nadam as native_nadam, nadamw as native_nadamw
 from gradchain.optimizers.novograd import novograd as native_novograd
 from gradchain.optimizers.optimistic import optimistic_adam as native_optimistic_adam
 from gradchain.optimizers.radam import radam as native_radam
 from gradchain.optimizers.yogi import yogi as native_yogi
+from gradchain.transforms.scaling import scale_by_learning_rate
+from gradchain.transforms.trust_ratio import scale_by_trust_ratio
+from gradchain.transforms.weight_decay import add_decayed_weights
 
 
 def adam(
@@ -229,8 +231,13 @@ def lamb(
 
     See ``gradchain.lamb``.
     """
-    numbers = (learning_rate, b1, b2, eps, weight_decay)
-    return accept_any_extra(native_lamb(*numbers, where_of(mask), eps_root=eps_root))
+    members = (
+        scale_by_adam(b1, b2, eps, eps_root=eps_root),
+        add_decayed_weights(weight_decay, where_of(mask)),
+        scale_by_trust_ratio(),
+        scale_by_learning_rate(learning_rate),
+    )
+    return accept_any_extra(chain(*members))
 
 
 def novograd(

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
+from gradchain.as_optax.shown import shown_as
 from gradchain.as_optax.transformation import (
     GradientTransformation,
     GradientTransformationExtraArgs,
@@ -78,16 +79,17 @@ def stored(
 
 
 def accepting_any_extra(
-    factory: Callable[P, Native],
+    factory: Callable[P, Native], form: str | None = None
 ) -> Callable[P, GradientTransformation]:
-    """A factory whose transformations take any extra argument.
+    """A factory whose transformations are in the dialect.
 
-    Its own arguments stay.
+    Its own arguments stay. ``form`` says how states are shown; see ``shown_as``.
     """
 
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> GradientTransformation:
-        return accept_any_extra(factory(*args, **kwargs))
+        made = factory(*args, **kwargs)
+        return accept_any_extra(made if form is None else shown_as(made, form))
 
     found = inspect.signature(factory)
     parameters = dict(found.parameters)

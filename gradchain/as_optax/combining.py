@@ -8,6 +8,7 @@ import jax
 
 from gradchain.as_optax.adapters import accept_any_extra, where_of
 from gradchain.as_optax.base import MaskOrFn
+from gradchain.as_optax.shown import shown_as
 from gradchain.core.partition import masked as native_masked, partition as native_partition
 from gradchain.core.transformation import (
     GradientTransformation,
@@ -71,7 +72,8 @@ def partition(
         raise ValueError(f"partition: labels that read the same, among {found!r}.")
     is_function = callable(param_labels)
     labels = _Labels(param_labels) if is_function else jax.tree.map(str, param_labels)
-    return accept_any_extra(native_partition(by_text, labels))
+    made = native_partition(by_text, labels)
+    return accept_any_extra(shown_as(made, "labels", tuple(transforms)))
 
 
 multi_transform = partition
@@ -86,7 +88,7 @@ def _refuse_masked_extra_args(wanted: bool) -> None:
 
 def freeze(mask: MaskOrFn) -> GradientTransformation:
     """Zero updates where a mask is true; others pass unchanged."""
-    return accept_any_extra(freeze_leaves(where_of(mask)))
+    return accept_any_extra(shown_as(freeze_leaves(where_of(mask)), "masked"))
 
 
 def selective_transform(

@@ -61,6 +61,7 @@ from gradchain.as_optax.galore import (
     galore as galore,
     scale_by_galore as scale_by_galore,
 )
+from gradchain.as_optax.shown import shown_as
 from gradchain.as_optax.sophia import (
     HutchinsonState as HutchinsonState,
     SophiaState as SophiaState,
@@ -72,12 +73,12 @@ from gradchain.core.ranges import Hyper
 from gradchain.core.transformation import GradientTransformation, chain
 from gradchain.core.types import Dtype, Pair as AnyPair, Params, Updates
 from gradchain.optimizers.adopt import scale_by_adopt as native_scale_by_adopt
-from gradchain.optimizers.cocob import scale_by_cocob as scale_by_cocob
+from gradchain.optimizers.cocob import scale_by_cocob as native_scale_by_cocob
 from gradchain.optimizers.schedule_free import (
     schedule_free_adamw as native_schedule_free_adamw,
     schedule_free_sgd as native_schedule_free_sgd,
 )
-from gradchain.transforms.normalizing import normalize as normalize
+from gradchain.transforms.normalizing import normalize as native_normalize
 from gradchain.transforms.per_example import (
     differentially_private_aggregate as native_differentially_private_aggregate,
 )
@@ -88,6 +89,8 @@ from gradchain.wrappers.mechanic import mechanize as native_mechanize
 from gradchain.wrappers.schedule_free import schedule_free as native_schedule_free
 
 mechanize = accepting_any_extra(native_mechanize)
+normalize = accepting_any_extra(native_normalize)
+scale_by_cocob = accepting_any_extra(native_scale_by_cocob)
 
 
 class ReduceLROnPlateauState(NamedTuple):
@@ -229,7 +232,7 @@ def schedule_free_sgd(
     """Schedule-free gradient descent."""
     numbers = (b1, weight_decay, weight_lr_power)
     tx = native_schedule_free_sgd(learning_rate, warmup_steps or 0, *numbers)
-    return accept_any_extra(stored(tx, "z", state_dtype))
+    return accept_any_extra(shown_as(stored(tx, "z", state_dtype), "first"))
 
 
 def schedule_free_adamw(
@@ -245,7 +248,7 @@ def schedule_free_adamw(
     """Schedule-free AdamW."""
     numbers = (b1, b2, eps, weight_decay, weight_lr_power)
     tx = native_schedule_free_adamw(learning_rate, warmup_steps or 0, *numbers)
-    return accept_any_extra(stored(tx, "z", state_dtype))
+    return accept_any_extra(shown_as(stored(tx, "z", state_dtype), "first"))
 
 
 def schedule_free_eval_params(state: OptState, params: Params) -> Any:

@@ -22,6 +22,7 @@ from gradchain.as_optax.dimension_numbers import (
     folded,
     scale_by_dual_norm,
 )
+from gradchain.as_optax.shown import shown_as
 from gradchain.core.folding import Fold
 from gradchain.core.matrices import matrixwise
 from gradchain.core.ranges import Hyper
@@ -67,7 +68,9 @@ def scale_by_muon(
         ns_coeffs, ns_steps, eps, adaptive, preconditioning, weight_dimension_numbers
     )
     average = stored(average_updates(beta, True, nesterov), "average", mu_dtype)
-    return accept_any_extra(chain(average, direction))
+    rows = tuple(map(tuple, np.atleast_2d(np.asarray(ns_coeffs, np.float64)).tolist()))
+    shown = rows if np.ndim(ns_coeffs) == 2 else rows[0]
+    return accept_any_extra(shown_as(chain(average, direction), "muon", shown))
 
 
 def _orthogonal(

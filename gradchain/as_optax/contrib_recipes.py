@@ -4,6 +4,7 @@ from typing import Literal
 
 from gradchain.as_optax.adapters import accept_any_extra, accepting_any_extra, stored, where_of
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
+from gradchain.as_optax.shown import shown_as
 from gradchain.core.ranges import Hyper
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Dtype, Numeric, Where
@@ -30,9 +31,9 @@ from gradchain.optimizers.prodigy import prodigy as native_prodigy
 
 scale_by_madgrad = accepting_any_extra(native_scale_by_madgrad)
 
-momo = accepting_any_extra(native_momo)
+momo = accepting_any_extra(native_momo, "first")
 
-momo_adam = accepting_any_extra(native_momo_adam)
+momo_adam = accepting_any_extra(native_momo_adam, "first")
 
 dpsgd = accepting_any_extra(native_dpsgd)
 
@@ -174,18 +175,17 @@ def dadapt_adamw(
 
     See ``gradchain.dadapt_adamw``.
     """
-    return accept_any_extra(
-        native_dadapt_adamw(
-            learning_rate,
-            betas,
-            eps,
-            estim_lr0,
-            weight_decay,
-            where,
-            growth_rate=growth_rate,
-            bias_correction=bias_correction,
-        )
+    tx = native_dadapt_adamw(
+        learning_rate,
+        betas,
+        eps,
+        estim_lr0,
+        weight_decay,
+        where,
+        growth_rate=growth_rate,
+        bias_correction=bias_correction,
     )
+    return accept_any_extra(shown_as(tx, "first"))
 
 
 def prodigy(
@@ -205,20 +205,19 @@ def prodigy(
 
     See ``gradchain.prodigy``.
     """
-    return accept_any_extra(
-        native_prodigy(
-            learning_rate,
-            betas,
-            beta3,
-            eps,
-            estim_lr0,
-            estim_lr_coef,
-            weight_decay,
-            safeguard_warmup,
-            where,
-            bias_correction=bias_correction,
-        )
+    tx = native_prodigy(
+        learning_rate,
+        betas,
+        beta3,
+        eps,
+        estim_lr0,
+        estim_lr_coef,
+        weight_decay,
+        safeguard_warmup,
+        where,
+        bias_correction=bias_correction,
     )
+    return accept_any_extra(shown_as(tx, "first"))
 
 
 def dog(
@@ -238,7 +237,8 @@ def dog(
     See ``gradchain.dog``.
     """
     numbers = (learning_rate, init_step, eps, weight_decay)
-    return accept_any_extra(native_dog(*numbers, where_of(mask), layer_wise=layer_wise))
+    tx = native_dog(*numbers, where_of(mask), layer_wise=layer_wise)
+    return accept_any_extra(tx if weight_decay is not None else shown_as(tx, "after nothing"))
 
 
 def dowg(
@@ -254,16 +254,15 @@ def dowg(
 
     See ``gradchain.dowg``.
     """
-    return accept_any_extra(
-        native_dowg(
-            learning_rate,
-            init_estim_sq_dist,
-            eps,
-            weight_decay,
-            where_of(mask),
-            layer_wise=layer_wise,
-        )
+    tx = native_dowg(
+        learning_rate,
+        init_estim_sq_dist,
+        eps,
+        weight_decay,
+        where_of(mask),
+        layer_wise=layer_wise,
     )
+    return accept_any_extra(tx if weight_decay is not None else shown_as(tx, "after nothing"))
 
 
 def madgrad(

@@ -21,15 +21,15 @@ from gradchain.optimizers.lion import lion as native_lion
 from gradchain.optimizers.optimistic import (
     optimistic_gradient_descent as native_optimistic_gradient_descent,
 )
-from gradchain.optimizers.polyak_sgd import polyak_sgd as native_polyak_sgd
-from gradchain.optimizers.rmsprop import rmsprop as native_rmsprop
+from gradchain.optimizers.polyak_sgd import scale_by_polyak
+from gradchain.optimizers.rmsprop import scale_by_rms, scale_by_stddev
 from gradchain.optimizers.rprop import rprop as native_rprop
-from gradchain.optimizers.sgd import noisy_sgd as native_noisy_sgd, sgd as native_sgd
+from gradchain.optimizers.sgd import noisy_sgd as native_noisy_sgd
 from gradchain.optimizers.sign_sgd import sign_sgd as native_sign_sgd, signum as native_signum
 from gradchain.optimizers.sm3 import sm3 as native_sm3
 from gradchain.transforms.clipping import clip_by_block_rms
 from gradchain.transforms.momentum import add_momentum, average_updates
-from gradchain.transforms.scaling import scale, scale_by_learning_rate, scale_by_schedule
+from gradchain.transforms.scaling import identity, scale, scale_by_learning_rate, scale_by_schedule
 from gradchain.transforms.trust_ratio import scale_by_param_block_rms, scale_by_trust_ratio
 from gradchain.transforms.weight_decay import add_decayed_weights
 
@@ -37,13 +37,40 @@ fromage = accepting_any_extra(native_fromage)
 
 sign_sgd = accepting_any_extra(native_sign_sgd)
 
-rmsprop = accepting_any_extra(native_rmsprop)
-
-polyak_sgd = accepting_any_extra(native_polyak_sgd)
 
 rprop = accepting_any_extra(native_rprop)
 
 optimistic_gradient_descent = accepting_any_extra(native_optimistic_gradient_descent)
+
+
+def rmsprop(
+    learning_rate: ScalarOrSchedule,
+    decay: Hyper = 0.9,
+    eps: Hyper = 1e-08,
+    initial_scale: Hyper = 0.0,
+    eps_in_sqrt: bool = True,
+    centered: bool = False,
+    momentum: Hyper | None = None,
+    nesterov: bool = False,
+    bias_correction: bool = False,
+) -> GradientTransformation:
+    """RMSprop: ``scale_by_rms`` or ``scale_by_stddev``, the learning rate, then momentum."""
+    scale_by = scale_by_stddev if centered else scale_by_rms
+    direction = scale_by(decay, eps, initial_scale, eps_in_sqrt, bias_correction)
+    memory = identity() if momentum is None else add_momentum(momentum, nesterov)
+    return accept_any_extra(chain(direction, scale_by_learning_rate(learning_rate), memory))
+
+
+def polyak_sgd(
+    max_learning_rate: Hyper = 1.0,
+    scaling: ScalarOrSchedule = 1.0,
+    f_min: Hyper = 0.0,
+    eps: Hyper = 0.0,
+    variant: str = "sps",
+) -> GradientTransformation:
+    """Gradient descent with Polyak's step length; it needs the loss as ``value=``."""
+    length = scale_by_polyak(f_min, max_learning_rate, eps, variant)
+    return accept_any_extra(chain(sgd(scaling), length))
 
 
 def lion(
@@ -103,8 +130,11 @@ def sgd(
 
     See ``gradchain.sgd``.
     """
-    tx = native_sgd(learning_rate, momentum, nesterov, dampening)
-    return accept_any_extra(stored(tx, "momentum", accumulator_dtype))
+    first = identity()
+    if momentum is not None:
+        average = add_momentum(momentum, nesterov, dampening)
+        first = stored(average, "momentum", accumulator_dtype)
+    return accept_any_extra(chain(first, scale_by_learning_rate(learning_rate)))
 
 
 def adadelta(

@@ -7,17 +7,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.as_optax.adapters import accept_any_extra, stored
+from gradchain.as_optax.adapters import accept_any_extra, accepting_any_extra, stored
 from gradchain.as_optax.base import ScalarOrSchedule
 from gradchain.core.ranges import Hyper
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Dtype, Params, Updates, Where
 from gradchain.optimizers.adabelief import scale_by_belief as native_scale_by_belief
-from gradchain.optimizers.adadelta import scale_by_adadelta as scale_by_adadelta
+from gradchain.optimizers.adadelta import scale_by_adadelta as native_scale_by_adadelta
 from gradchain.optimizers.adafactor import scale_by_factored_rms as native_scale_by_factored_rms
 from gradchain.optimizers.adagrad import scale_by_rss as native_scale_by_rss
 from gradchain.optimizers.adam import scale_by_adam as native_scale_by_adam
-from gradchain.optimizers.adamax import scale_by_adamax as scale_by_adamax
+from gradchain.optimizers.adamax import scale_by_adamax as native_scale_by_adamax
 from gradchain.optimizers.adan import scale_by_adan as native_scale_by_adan
 from gradchain.optimizers.amsgrad import scale_by_amsgrad as native_scale_by_amsgrad
 from gradchain.optimizers.dog import (
@@ -27,36 +27,52 @@ from gradchain.optimizers.lion import scale_by_lion as native_scale_by_lion
 from gradchain.optimizers.nadam import scale_by_nadam
 from gradchain.optimizers.novograd import scale_by_novograd as native_scale_by_novograd
 from gradchain.optimizers.optimistic import (
-    scale_by_optimistic_gradient as scale_by_optimistic_gradient,
+    scale_by_optimistic_gradient as native_scale_by_optimistic_gradient,
 )
-from gradchain.optimizers.polyak_sgd import scale_by_polyak as scale_by_polyak
+from gradchain.optimizers.polyak_sgd import scale_by_polyak as native_scale_by_polyak
 from gradchain.optimizers.radam import scale_by_radam as native_scale_by_radam
 from gradchain.optimizers.rmsprop import (
-    scale_by_rms as scale_by_rms,
-    scale_by_stddev as scale_by_stddev,
+    scale_by_rms as native_scale_by_rms,
+    scale_by_stddev as native_scale_by_stddev,
 )
-from gradchain.optimizers.rprop import scale_by_rprop as scale_by_rprop
-from gradchain.optimizers.sm3 import scale_by_sm3 as scale_by_sm3
+from gradchain.optimizers.rprop import scale_by_rprop as native_scale_by_rprop
+from gradchain.optimizers.sm3 import scale_by_sm3 as native_scale_by_sm3
 from gradchain.optimizers.yogi import scale_by_yogi as native_scale_by_yogi
 from gradchain.transforms.normalizing import (
     centralize as native_centralize,
-    normalize_by_update_norm as normalize_by_update_norm,
-    scale_by_sign as scale_by_sign,
+    normalize_by_update_norm as native_normalize_by_update_norm,
+    scale_by_sign as native_scale_by_sign,
 )
 from gradchain.transforms.scaling import (
-    identity as identity,
-    scale as scale,
+    identity as native_identity,
+    scale as native_scale,
     scale_by_learning_rate as native_scale_by_learning_rate,
-    scale_by_schedule as scale_by_schedule,
+    scale_by_schedule as native_scale_by_schedule,
     stateless as native_stateless,
 )
 from gradchain.transforms.trust_ratio import (
-    scale_by_param_block_norm as scale_by_param_block_norm,
-    scale_by_param_block_rms as scale_by_param_block_rms,
+    scale_by_param_block_norm as native_scale_by_param_block_norm,
+    scale_by_param_block_rms as native_scale_by_param_block_rms,
     scale_by_trust_ratio as native_scale_by_trust_ratio,
 )
 from gradchain.tree.mapping import tree_map_live
 from gradchain.wrappers.groups import freeze
+
+identity = accepting_any_extra(native_identity)
+normalize_by_update_norm = accepting_any_extra(native_normalize_by_update_norm)
+scale = accepting_any_extra(native_scale)
+scale_by_adadelta = accepting_any_extra(native_scale_by_adadelta)
+scale_by_adamax = accepting_any_extra(native_scale_by_adamax)
+scale_by_optimistic_gradient = accepting_any_extra(native_scale_by_optimistic_gradient)
+scale_by_param_block_norm = accepting_any_extra(native_scale_by_param_block_norm)
+scale_by_param_block_rms = accepting_any_extra(native_scale_by_param_block_rms)
+scale_by_polyak = accepting_any_extra(native_scale_by_polyak)
+scale_by_rms = accepting_any_extra(native_scale_by_rms)
+scale_by_rprop = accepting_any_extra(native_scale_by_rprop)
+scale_by_schedule = accepting_any_extra(native_scale_by_schedule)
+scale_by_sign = accepting_any_extra(native_scale_by_sign)
+scale_by_sm3 = accepting_any_extra(native_scale_by_sm3)
+scale_by_stddev = accepting_any_extra(native_scale_by_stddev)
 
 
 def scale_by_adam(
@@ -251,7 +267,7 @@ def scale_by_learning_rate(
     if learning_rate is None:
         return identity()
     if flip_sign:
-        return native_scale_by_learning_rate(learning_rate)
+        return accept_any_extra(native_scale_by_learning_rate(learning_rate))
     return scale_by_schedule(learning_rate) if callable(learning_rate) else scale(learning_rate)
 
 
@@ -304,12 +320,12 @@ class _EachLeaf:
 
 def stateless(f: Callable[..., Any]) -> GradientTransformation:
     """A transformation of ``f(updates, params)`` on whole trees."""
-    return native_stateless(f)
+    return accept_any_extra(native_stateless(f))
 
 
 def stateless_with_tree_map(f: Callable[..., Any]) -> GradientTransformation:
     """A transformation of ``f(update, param)`` on each leaf."""
-    return native_stateless(_EachLeaf(f))
+    return accept_any_extra(native_stateless(_EachLeaf(f)))
 
 
 def set_to_zero() -> GradientTransformation:

@@ -21,6 +21,7 @@ from gradchain.as_optax.views import (
     View,
 )
 from gradchain.checkpoints.optax_states import OPTAX
+from gradchain.core.facts import keeps_state
 from gradchain.core.stage import Stage, stages_at_start
 from gradchain.core.transformation import GradientTransformation, as_transformation, recipe
 
@@ -61,12 +62,13 @@ def _view_of(tx: Tx) -> View:
         is_named = bool(parts) and len(names) == len(parts)
         return Several([view_of(part) for part in parts], names if is_named else None)
     stage = _stage_of(tx)
-    if tx.is_pair or stage.body.slot_names is None or stage.body.slot_names:
+    if tx.is_pair:
         return AsItIs()
-    if not stage.has_clock:
+    if not keeps_state(stage):
         return Empty()
-    is_scheduled = any(map(callable, tx.arguments.values()))
-    return _record(tx, "ScaleByScheduleState") if is_scheduled else AsItIs()
+    is_schedule = not stage.body.members and any(map(callable, tx.arguments.values()))
+    has_slots = bool(getattr(stage.body, "slots", {}))
+    return AsItIs() if has_slots or not is_schedule else _record(tx, "ScaleByScheduleState")
 
 
 def _stage_of(tx: Tx) -> Stage:
@@ -82,8 +84,9 @@ def _record(tx: Tx, name: str, inner: str = "", constants: dict[str, Any] | None
     """A member by a class; ``inner`` is the argument that is its own member."""
     kind = getattr(states, name, None) or _CONTRIB[name]
     stage = _stage_of(tx)
+    known = stage.body.slot_names
     clock = {"count"} if stage.has_clock else set()
-    slots = (stage.body.slot_names or set()) | clock
+    slots = OPTAX[name].slots.keys() if known is None else known | clock
     members = OPTAX[name].members
     views = {member: inside(tx.arguments[inner]) for member in members}
     return Record(kind, OPTAX[name], slots, views, constants)
@@ -198,6 +201,13 @@ def _first_only(tx: Tx, _: Any) -> View:
     return Only(views, 0)
 
 
+def _after_nothing(tx: Tx, _: Any) -> View:
+    """A chain that has a first part in optax which does nothing."""
+    view = view_of(tx)
+    parts = view.parts if isinstance(view, Several) else [view]
+    return Several([Empty(()), *parts])
+
+
 def _hidden(tx: Tx, _: Any) -> View:
     """``EmptyState`` for a transformation of several members."""
     return Empty([_stage_of(member).has_clock for member in tx.members.values()])
@@ -219,8 +229,10 @@ def _labels(tx: Tx, keys: Any) -> View:
 
 #: By the name of a form.
 FORMS: dict[str, Callable[[Tx, Any], View]] = {
+    "after nothing": _after_nothing,
     "empty": _hidden,
     "first": _first_only,
     "labels": _labels,
+    "masked": lambda tx, _: Masked(states.MaskedState, view_of(tx)),
     "muon": _muon,
 }

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.as_optax.adapters import accept_any_extra, as_seed, stored, where_of
+from gradchain.as_optax.adapters import accept_any_extra, accepting_any_extra, as_seed, stored, where_of
 from gradchain.as_optax.base import (
     EmptyState as EmptyState,
     MaskedNode as MaskedNode,
@@ -48,15 +48,15 @@ from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Dtype, Numeric, Params, Updates
 from gradchain.numerics.lengths import norm_along
 from gradchain.transforms.clipping import (
-    adaptive_grad_clip as adaptive_grad_clip,
-    clip as clip,
-    clip_by_block_rms as clip_by_block_rms,
-    clip_by_global_norm as clip_by_global_norm,
+    adaptive_grad_clip as native_adaptive_grad_clip,
+    clip as native_clip,
+    clip_by_block_rms as native_clip_by_block_rms,
+    clip_by_global_norm as native_clip_by_global_norm,
     unit_dims,
 )
 from gradchain.transforms.momentum import add_momentum, average_updates
 from gradchain.transforms.noise import add_noise as native_add_noise
-from gradchain.transforms.normalizing import zero_nans as zero_nans
+from gradchain.transforms.normalizing import zero_nans as native_zero_nans
 from gradchain.transforms.per_example import (
     per_example_global_norm_clip as per_example_global_norm_clip,
     per_example_layer_norm_clip as per_example_layer_norm_clip,
@@ -64,6 +64,12 @@ from gradchain.transforms.per_example import (
 from gradchain.transforms.scaling import stateless
 from gradchain.transforms.weight_decay import add_decayed_weights as native_add_decayed_weights
 from gradchain.tree.mapping import tree_map_live
+
+adaptive_grad_clip = accepting_any_extra(native_adaptive_grad_clip)
+clip = accepting_any_extra(native_clip)
+clip_by_block_rms = accepting_any_extra(native_clip_by_block_rms)
+clip_by_global_norm = accepting_any_extra(native_clip_by_global_norm)
+zero_nans = accepting_any_extra(native_zero_nans)
 
 
 def trace(
@@ -85,14 +91,14 @@ def ema(
     decay: ScalarOrSchedule, debias: bool = True, accumulator_dtype: Dtype | None = None
 ) -> GradientTransformation:
     """The moving average of the updates."""
-    return stored(average_updates(decay, debias), "average", accumulator_dtype)
+    return accept_any_extra(stored(average_updates(decay, debias), "average", accumulator_dtype))
 
 
 def add_decayed_weights(
     weight_decay: ScalarOrSchedule = 0.0, mask: MaskOrFn = None
 ) -> GradientTransformation:
     """Add a multiple of the parameters that a mask selects."""
-    return native_add_decayed_weights(weight_decay, where_of(mask))
+    return accept_any_extra(native_add_decayed_weights(weight_decay, where_of(mask)))
 
 
 def add_noise(
@@ -103,12 +109,12 @@ def add_noise(
     seed: int | None = None,
 ) -> GradientTransformation:
     """Add noise that fades; ``key`` is an integer, the seed."""
-    return native_add_noise(eta, gamma, as_seed(key, seed))
+    return accept_any_extra(native_add_noise(eta, gamma, as_seed(key, seed)))
 
 
 def keep_params_nonnegative() -> GradientTransformation:
     """Shorten updates so that no parameter passes below zero."""
-    return stateless(_down_to_zero)
+    return accept_any_extra(stateless(_down_to_zero))
 
 
 def _down_to_zero(updates: Updates, params: Params) -> Any:
