@@ -132,7 +132,9 @@ def reduce_on_plateau(
     def read(state: dict[str, Any]) -> ReduceLROnPlateauState:
         slots = state["reduce_on_plateau"]
         found = ReduceLROnPlateauState(*(slots[slot] for slot in _SLOTS))
-        return found._replace(**{k: getattr(found, k).astype(jnp.int32) for k in _COUNTS})
+        counts = {k: getattr(found, k).astype(jnp.int32) for k in _COUNTS}
+        best = jnp.where(found.best_value >= WORST, jnp.inf, found.best_value)
+        return found._replace(best_value=best, **counts)
 
     def update(
         updates: Updates,
@@ -232,7 +234,8 @@ def schedule_free_sgd(
     """Schedule-free gradient descent."""
     numbers = (b1, weight_decay, weight_lr_power)
     tx = native_schedule_free_sgd(learning_rate, warmup_steps or 0, *numbers)
-    return accept_any_extra(shown_as(stored(tx, "z", state_dtype), "first"))
+    form = "first" if weight_decay is not None else "base after nothing"
+    return accept_any_extra(shown_as(stored(tx, "z", state_dtype), form))
 
 
 def schedule_free_adamw(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradchain.as_optax.base import OptState
+from gradchain.as_optax.base import OptState, init_empty_state
 from gradchain.as_optax.wrappers import Pair, named_pair
 from gradchain.core.types import Dtype, Numeric, Params, Updates
 from gradchain.transforms.momentum import average_updates
@@ -84,7 +84,7 @@ def monitor(measures: Mapping[str, Any]) -> Pair:
 
 def _stateless(measure: Callable[[Any], Any]) -> Pair:
     return Pair(
-        lambda params: (), lambda updates, state, params=None, **extra: (measure(updates), state)
+        init_empty_state, lambda updates, state, params=None, **extra: (measure(updates), state)
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax.numpy as jnp
-import numpy as np
 
 from gradchain.as_optax import contrib_states, states
 from gradchain.as_optax.views import (
@@ -124,7 +123,7 @@ def _distance(tx: Tx) -> View:
 
 def _momo(name: str) -> Callable[[Tx], View]:
     def view(tx: Tx) -> View:
-        bound = jnp.asarray(tx.arguments["lower_bound"], jnp.float32)
+        bound = jnp.asarray(tx.arguments["lower_bound"], float)
         return _record(tx, name, constants={"lb": bound})
 
     return view
@@ -201,6 +200,17 @@ def _first_only(tx: Tx, _: Any) -> View:
     return Only(views, 0)
 
 
+def _schedule_free(tx: Tx) -> View:
+    """Schedule-free descent, whose base has a first part in optax which does nothing."""
+    (member,) = tx.members.values()
+    is_stored = member.factory.name == "storage"
+    own = member.arguments["inner"] if is_stored else member
+    view = _record(own, "ScheduleFreeState", "inner")
+    base = own.arguments["inner"]
+    view.inner = {"inner": Inside(_after_nothing(base, None), list(base.members))}
+    return Inside(view, list(own.members), ("inner",)) if is_stored else view
+
+
 def _after_nothing(tx: Tx, _: Any) -> View:
     """A chain that has a first part in optax which does nothing."""
     view = view_of(tx)
@@ -217,7 +227,7 @@ def _muon(tx: Tx, rows: Any) -> View:
     first, *others = tx.members.values()
     is_stored = first.factory.name == "storage"
     average = first.arguments["inner"] if is_stored else first
-    coefficients = {"ns_coeffs": np.asarray(rows, np.float32)}
+    coefficients = {"ns_coeffs": jnp.asarray(rows, float)}
     view = _record(average, "MuonState", constants=coefficients)
     own = Inside(view, list(average.members), ("inner",)) if is_stored else view
     return Only([own, *map(view_of, others)], 0)
@@ -230,6 +240,7 @@ def _labels(tx: Tx, keys: Any) -> View:
 #: By the name of a form.
 FORMS: dict[str, Callable[[Tx, Any], View]] = {
     "after nothing": _after_nothing,
+    "base after nothing": lambda tx, _: _schedule_free(tx),
     "empty": _hidden,
     "first": _first_only,
     "labels": _labels,
