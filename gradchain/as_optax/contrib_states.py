@@ -10,7 +10,7 @@ from gradchain.core.types import Params, Tree, Updates
 class ScaleByAdemamixState(NamedTuple):
     """The state of ``scale_by_ademamix``."""
 
-    count: jax.Array
+    count: Any
     count_m2: jax.Array
     m1: Updates
     m2: Updates
@@ -43,7 +43,7 @@ class DAdaptAdamWState(NamedTuple):
     grad_sum: Updates
     estim_lr: jax.Array
     numerator_weighted: jax.Array
-    count: jax.Array
+    count: Any
 
 
 class ProdigyState(NamedTuple):
@@ -55,7 +55,7 @@ class ProdigyState(NamedTuple):
     params0: Params
     estim_lr: jax.Array
     numerator_weighted: jax.Array
-    count: jax.Array
+    count: Any
 
 
 class DoGState(NamedTuple):
@@ -78,7 +78,7 @@ class DoWGState(NamedTuple):
 class GaLoreState(NamedTuple):
     """The state of ``scale_by_galore``."""
 
-    count: jax.Array
+    count: Any
     base_optimizer_state: Any
     projector: Tree
 
@@ -86,7 +86,7 @@ class GaLoreState(NamedTuple):
 class MadgradState(NamedTuple):
     """The state of ``madgrad``."""
 
-    count: jax.Array
+    count: Any
     grad_sum_sq: Updates
     s: Updates
     x0: Params
@@ -96,7 +96,7 @@ class MechanicState(NamedTuple):
     """The state of ``mechanize``."""
 
     base_optimizer_state: Any
-    count: jax.Array
+    count: Any
     r: jax.Array
     m: jax.Array
     v: jax.Array
@@ -111,7 +111,7 @@ class MomoState(NamedTuple):
     barf: jax.Array
     gamma: jax.Array
     lb: jax.Array
-    count: jax.Array
+    count: Any
 
 
 class MomoAdamState(NamedTuple):
@@ -122,13 +122,13 @@ class MomoAdamState(NamedTuple):
     barf: jax.Array
     gamma: jax.Array
     lb: jax.Array
-    count: jax.Array
+    count: Any
 
 
 class MuonState(NamedTuple):
     """The state of ``scale_by_muon``."""
 
-    count: jax.Array
+    count: Any
     mu: Updates
     ns_coeffs: jax.Array
 

@@ -29,7 +29,12 @@ from gradchain.optimizers.sign_sgd import sign_sgd as native_sign_sgd, signum as
 from gradchain.optimizers.sm3 import sm3 as native_sm3
 from gradchain.transforms.clipping import clip_by_block_rms
 from gradchain.transforms.momentum import add_momentum, average_updates
-from gradchain.transforms.scaling import identity, scale, scale_by_learning_rate, scale_by_schedule
+from gradchain.transforms.scaling import (
+    identity,
+    scale,
+    scale_by_learning_rate,
+    scale_by_schedule,
+)
 from gradchain.transforms.trust_ratio import scale_by_param_block_rms, scale_by_trust_ratio
 from gradchain.transforms.weight_decay import add_decayed_weights
 

@@ -79,7 +79,9 @@ def inside(tx: Tx, *path: str) -> Inside:
     return Inside(view_of(tx), list(tx.members), path)
 
 
-def _record(tx: Tx, name: str, inner: str = "", constants: dict[str, Any] | None = None) -> Record:
+def _record(
+    tx: Tx, name: str, inner: str = "", constants: dict[str, Any] | None = None
+) -> Record:
     """A member by a class; ``inner`` is the argument that is its own member."""
     kind = getattr(states, name, None) or _CONTRIB[name]
     stage = _stage_of(tx)
@@ -141,8 +143,7 @@ def _partition(tx: Tx, keys: dict[str, Any] | None = None) -> View:
 
 def _storage(tx: Tx) -> View:
     inner = tx.arguments["inner"]
-    view = inside(inner, "inner")
-    return view
+    return inside(inner, "inner")
 
 
 #: By the name of a factory of this library.
@@ -188,7 +189,9 @@ ROWS: dict[str, Callable[[Tx], View]] = {
     "scale_by_trust_ratio": _trust_ratio,
     "scale_by_yogi": _by("ScaleByAdamState"),
     "schedule_free": _by("ScheduleFreeState", "inner"),
-    "shown_as": lambda tx: FORMS[tx.arguments["form"]](tx.arguments["tx"], tx.arguments["detail"]),
+    "shown_as": lambda tx: FORMS[tx.arguments["form"]](
+        tx.arguments["tx"], tx.arguments["detail"]
+    ),
     "storage": _storage,
     "zero_nans": _by("ZeroNansState"),
 }

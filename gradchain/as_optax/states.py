@@ -10,7 +10,7 @@ from gradchain.core.types import Params, Tree, Updates
 class ScaleByAdamState(NamedTuple):
     """The state of Adam and its kin."""
 
-    count: jax.Array
+    count: Any
     mu: Updates
     nu: Updates
 
@@ -18,7 +18,7 @@ class ScaleByAdamState(NamedTuple):
 class ScaleByAmsgradState(NamedTuple):
     """The state of ``scale_by_amsgrad``."""
 
-    count: jax.Array
+    count: Any
     mu: Updates
     nu: Updates
     nu_max: Updates
@@ -27,7 +27,7 @@ class ScaleByAmsgradState(NamedTuple):
 class ScaleByBeliefState(NamedTuple):
     """The state of ``scale_by_belief`` and ``scale_by_acprop``."""
 
-    count: jax.Array
+    count: Any
     mu: Updates
     nu: Updates
 
@@ -45,7 +45,7 @@ class ScaleByAdanState(NamedTuple):
 class ScaleByNovogradState(NamedTuple):
     """The state of ``scale_by_novograd``."""
 
-    count: jax.Array
+    count: Any
     mu: Updates
     nu: Updates
 
@@ -53,7 +53,7 @@ class ScaleByNovogradState(NamedTuple):
 class ScaleByLionState(NamedTuple):
     """The state of ``scale_by_lion``."""
 
-    count: jax.Array
+    count: Any
     mu: Updates
 
 
@@ -72,7 +72,7 @@ class ScaleByRmsState(NamedTuple):
 class ScaleByRmsWithCountState(NamedTuple):
     """The state of ``scale_by_rms`` with correction of its bias."""
 
-    count: jax.Array
+    count: Any
     nu: Updates
 
 
@@ -86,7 +86,7 @@ class ScaleByRStdDevState(NamedTuple):
 class ScaleByRStdDevWithCountState(NamedTuple):
     """The state of ``scale_by_stddev`` with correction of its bias."""
 
-    count: jax.Array
+    count: Any
     mu: Updates
     nu: Updates
 
@@ -115,13 +115,13 @@ class ScaleBySM3State(NamedTuple):
 class ScaleByScheduleState(NamedTuple):
     """The state of a scale that a schedule gives."""
 
-    count: jax.Array
+    count: Any
 
 
 class WeightDecaySchedule(NamedTuple):
     """The state of a weight decay that a schedule gives."""
 
-    count: jax.Array
+    count: Any
 
 
 class ScaleByOptimisticGradientState(NamedTuple):
@@ -142,7 +142,7 @@ class ScaleByDistanceOverGradientsState(NamedTuple):
 class FactoredState(NamedTuple):
     """The state of ``scale_by_factored_rms``."""
 
-    count: jax.Array
+    count: Any
     v_row: Tree
     v_col: Tree
     v: Tree
@@ -151,7 +151,7 @@ class FactoredState(NamedTuple):
 class ScaleByLBFGSState(NamedTuple):
     """The state of ``scale_by_lbfgs``."""
 
-    count: jax.Array
+    count: Any
     params: Params
     updates: Updates
     diff_params_memory: Tree
@@ -168,7 +168,7 @@ class TraceState(NamedTuple):
 class EmaState(NamedTuple):
     """The state of ``ema``."""
 
-    count: jax.Array
+    count: Any
     ema: Updates
 
 
@@ -181,14 +181,14 @@ class ZeroNansState(NamedTuple):
 class AddNoiseState(NamedTuple):
     """The state of ``add_noise``."""
 
-    count: jax.Array
+    count: Any
     rng_key: jax.Array
 
 
 class ApplyEvery(NamedTuple):
     """The state of ``apply_every``."""
 
-    count: jax.Array
+    count: Any
     grad_acc: Updates
 
 

@@ -15,6 +15,8 @@ from gradchain.core.types import Params, Updates
 class _AnyTransformation(type):
     """Transformations of this library are instances, whoever made them."""
 
+    takes_extras: bool
+
     def __instancecheck__(cls, x: Any) -> bool:
         is_bare = cls.takes_extras and type(x) is GradientTransformation
         return isinstance(x, Native) and not is_bare
@@ -41,13 +43,13 @@ class GradientTransformation(Native, metaclass=_AnyTransformation):
     def __getitem__(self, name: Any) -> Any:
         return tuple(self)[name] if isinstance(name, int | slice) else super().__getitem__(name)
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return _remake, (type(self), self.factory.name, self.arguments, self.name)
 
-    def _replace(self, **changes: Callable[..., Any]) -> GradientTransformation:
+    def _replace(self, **changes: Callable[..., Any]) -> GradientTransformation:  # pyright: ignore
         """The pair with another function, as of a named tuple."""
-        pair = dict(zip(self._fields, self, strict=True))
-        return type(self)(**pair | changes)
+        init, update = self
+        return type(self)(changes.pop("init", init), changes.pop("update", update), **changes)
 
     @property
     def native(self) -> Native:
@@ -58,7 +60,7 @@ class GradientTransformation(Native, metaclass=_AnyTransformation):
         """The state before the first update."""
         if self.is_pair:
             return self.arguments["init"](params)
-        return self._shown(self.native.init(params), None)
+        return self.shown(self.native.init(params))
 
     def update(
         self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
@@ -72,7 +74,7 @@ class GradientTransformation(Native, metaclass=_AnyTransformation):
             return self.arguments["update"](updates, state, *by_place, **extra)
         given = self._read(state)
         updates, new = self.native.update(updates, given, params, **self._taken(extra))
-        return updates, self._shown(new, state)
+        return updates, self.shown(new, state)
 
     def step(
         self, grads: Updates, state: Any, params: Params, **extra: Any
@@ -80,13 +82,14 @@ class GradientTransformation(Native, metaclass=_AnyTransformation):
         """Update and apply."""
         given = self._read(state)
         params, new = self.native.step(grads, given, params, **self._taken(extra))
-        return params, self._shown(new, state)
+        return params, self.shown(new, state)
 
     def _taken(self, extra: dict[str, Any]) -> dict[str, Any]:
         extras = self.native.extras
         return {k: v for k, v in extra.items() if k in extras or "*" in extras}
 
-    def _shown(self, state: dict[str, Any], old: Any) -> Any:
+    def shown(self, state: dict[str, Any], old: Any = None) -> Any:
+        """A state by names in the shapes of optax; ``old`` is the one before."""
         entries = [state.get(name, {}) for name in self.native.members]
         return view_of(self.native).show(entries, old)
 

@@ -5,7 +5,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.as_optax.adapters import accept_any_extra, accepting_any_extra, as_seed, stored, where_of
+from gradchain.as_optax.adapters import (
+    accept_any_extra,
+    accepting_any_extra,
+    as_seed,
+    stored,
+    where_of,
+)
 from gradchain.as_optax.base import (
     EmptyState as EmptyState,
     MaskedNode as MaskedNode,

@@ -66,7 +66,7 @@ class Empty(View):
 
     def read(self, shown: Any, path: str) -> list[Any]:
         """See ``View``."""
-        if not isinstance(shown, tuple) or shown:
+        if jax.tree.leaves(shown):
             raise _other(path, shown, "EmptyState()")
         return [{"count": start()} if has_clock else {} for has_clock in self.has_clock]
 

@@ -85,6 +85,7 @@ def adopt_state(
         >>> report.kept[:2], report.dropped
         (['accumulate/inner/scale_by_adam/count', 'accumulate/inner/scale_by_adam/mu/w'], [])
     """
+    given = tx
     tx = as_transformation(tx, "adopt_state: tx, of adopt_state(tx, old_state, params),")
     # JAX leaves its counter of recursion wrong after a tree that was too deep for it.
     check_size("adopt_state: the old state", old_state, children, max_parts=None)
@@ -119,7 +120,8 @@ def adopt_state(
             stacklevel=3,
         )
     state = treedef.unflatten(leaves)
-    return _on_shapes(lambda x: closed_state(tx, x), state) if is_opened else state, report
+    state = _on_shapes(lambda x: closed_state(tx, x), state) if is_opened else state
+    return _on_shapes(getattr(given, "shown", tx.shown), state), report
 
 
 def _on_shapes(function: Callable[[State], State], state: State) -> State:

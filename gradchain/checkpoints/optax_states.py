@@ -98,7 +98,7 @@ def _unfilled(field: str) -> Source:
     """A slot without those zeros."""
 
     def keep(x: Any, row: Any, column: Any) -> Any:
-        is_factored = (1,) != jnp.shape(row) or (1,) != jnp.shape(column)
+        is_factored = jnp.shape(row) != (1,) or jnp.shape(column) != (1,)
         return x if is_factored is (field != "v") else None
 
     return field, lambda s: _map_with_holes(keep, getattr(s, field), s.v_row, s.v_col)
@@ -277,9 +277,7 @@ OPTAX = {
             distance="max_dist",
             squares=_SQUARES,
         ),
-        grad_sum_of_squares=lambda entry: jax.tree.map(
-            lambda x: x.reshape(1), entry["squares"]
-        ),
+        grad_sum_of_squares=lambda entry: jax.tree.map(lambda x: x.reshape(1), entry["squares"]),
     ),
     "ScaleByLBFGSState": _with_fields(
         same(
@@ -352,5 +350,3 @@ OPTAX = {
         found_nan=lambda entry: jax.tree.map(lambda x: x > 0, entry["found_nan"]),
     ),
 }
-
-

@@ -46,7 +46,7 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
 
     def __new__(
         cls, init: Callable[[Params], Any], update: Callable[..., tuple[Updates, Any]]
-    ) -> GradientTransformation:
+    ) -> Self:
         """The transformation that wraps a pair of functions."""
         return cls.of(_pair, {"init": init, "update": update})
 
@@ -86,6 +86,10 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
     def native(self) -> GradientTransformation:
         """Itself, with a state by names, which a dialect shows in another shape."""
         return self
+
+    def shown(self, state: State, old: Any = None) -> Any:
+        """A state of ``native`` in the shape that ``init`` gives it, after the state ``old``."""
+        return state
 
     @property
     def inner(self) -> list[GradientTransformation]:
