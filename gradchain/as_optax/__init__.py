@@ -56,6 +56,10 @@ from gradchain.as_optax.combining import (
     partition as partition,
     selective_transform as selective_transform,
 )
+from gradchain.as_optax.dialect import (
+    GradientTransformation as GradientTransformation,
+    GradientTransformationExtraArgs as GradientTransformationExtraArgs,
+)
 from gradchain.as_optax.injecting import (
     InjectStatefulHyperparamsState as InjectStatefulHyperparamsState,
     WrappedSchedule as WrappedSchedule,
@@ -210,10 +214,6 @@ from gradchain.as_optax.states import (
     TraceState as TraceState,
     WeightDecaySchedule as WeightDecaySchedule,
     ZeroNansState as ZeroNansState,
-)
-from gradchain.as_optax.transformation import (
-    GradientTransformation as GradientTransformation,
-    GradientTransformationExtraArgs as GradientTransformationExtraArgs,
 )
 from gradchain.as_optax.transforms import (
     ApplyIfFiniteState as ApplyIfFiniteState,

@@ -12,12 +12,12 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
-from gradchain.as_optax.shown import shown_as
-from gradchain.as_optax.transformation import (
+from gradchain.as_optax.dialect import (
     GradientTransformation,
     GradientTransformationExtraArgs,
     in_dialect,
 )
+from gradchain.as_optax.shown import shown_as
 from gradchain.core.transformation import GradientTransformation as Native, as_transformation
 from gradchain.core.types import Dtype, Pair as AnyPair, Where
 from gradchain.precision.storage import storage
@@ -27,7 +27,7 @@ P = ParamSpec("P")
 
 
 def accept_any_extra(tx: Native | AnyPair) -> GradientTransformation:
-    """A transformation in the dialect, whose ``update`` takes any extra argument."""
+    """A transformation in the dialect, for any extra argument."""
     if issubclass(type(tx), GradientTransformationExtraArgs):
         return tx
     made = as_transformation(tx, "with_extra_args_support")
@@ -41,7 +41,7 @@ with_extra_args_support = accept_any_extra
 
 
 def _ignoring_extras(update: Callable[..., Any]) -> Callable[..., Any]:
-    """An ``update`` that leaves out the extra arguments that it does not name."""
+    """An ``update`` without the extra arguments that it lacks."""
     parameters = inspect.signature(update).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return update

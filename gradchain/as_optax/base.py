@@ -31,7 +31,7 @@ class EmptyState(NamedTuple):
 
 
 class MaskedNode(NamedTuple):
-    """A place without a leaf, in states and in a user's trees."""
+    """A place without a leaf, in states and trees."""
 
 
 def init_empty_state(params: Params) -> EmptyState:

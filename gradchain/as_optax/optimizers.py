@@ -73,7 +73,7 @@ def polyak_sgd(
     eps: Hyper = 0.0,
     variant: str = "sps",
 ) -> GradientTransformation:
-    """Gradient descent with Polyak's step length; it needs the loss as ``value=``."""
+    """Gradient descent with Polyak's step length, from ``value=``."""
     length = scale_by_polyak(f_min, max_learning_rate, eps, variant)
     return accept_any_extra(chain(sgd(scaling), length))
 

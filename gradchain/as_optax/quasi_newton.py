@@ -6,9 +6,9 @@ import jax.numpy as jnp
 
 from gradchain.as_optax.adapters import accept_any_extra
 from gradchain.as_optax.base import ScalarOrSchedule
+from gradchain.as_optax.dialect import in_dialect
 from gradchain.as_optax.line_search import scale_by_zoom_linesearch
 from gradchain.as_optax.states import ScaleByLBFGSState as ScaleByLBFGSState
-from gradchain.as_optax.transformation import in_dialect
 from gradchain.as_optax.wrappers import Pair, named_pair
 from gradchain.core.transformation import GradientTransformation, chain
 from gradchain.core.types import Params, Updates

@@ -31,7 +31,7 @@ _CONTRIB = vars(contrib_states)
 
 @recipe
 def shown_as(tx: GradientTransformation, form: str, detail: Any = None) -> GradientTransformation:
-    """A transformation whose state is shown in a form of its own.
+    """A transformation with a form of its own for states.
 
     Args:
         tx: the transformation.
@@ -75,14 +75,14 @@ def _stage_of(tx: Tx) -> Stage:
 
 
 def inside(tx: Tx, *path: str) -> Inside:
-    """The whole state of a transformation, which stands in the entry of a wrapper."""
+    """The whole state of a wrapper's member, in its entry."""
     return Inside(view_of(tx), list(tx.members), path)
 
 
 def _record(
     tx: Tx, name: str, inner: str = "", constants: dict[str, Any] | None = None
 ) -> Record:
-    """A member by a class; ``inner`` is the argument that is its own member."""
+    """A member by a class, with its own member in ``inner``."""
     kind = getattr(states, name, None) or _CONTRIB[name]
     stage = _stage_of(tx)
     known = stage.body.slot_names
@@ -198,13 +198,13 @@ ROWS: dict[str, Callable[[Tx], View]] = {
 
 
 def _first_only(tx: Tx, _: Any) -> View:
-    """The state of the first member alone, as that of all."""
+    """The state of the first member for all."""
     views = [view_of(member) for member in tx.members.values()]
     return Only(views, 0)
 
 
 def _schedule_free(tx: Tx) -> View:
-    """Schedule-free descent, whose base has a first part in optax which does nothing."""
+    """Schedule-free descent, whose base begins with nothing in optax."""
     (member,) = tx.members.values()
     is_stored = member.factory.name == "storage"
     own = member.arguments["inner"] if is_stored else member
@@ -215,7 +215,7 @@ def _schedule_free(tx: Tx) -> View:
 
 
 def _after_nothing(tx: Tx, _: Any) -> View:
-    """A chain that has a first part in optax which does nothing."""
+    """A chain that begins with nothing in optax."""
     view = view_of(tx)
     parts = view.parts if isinstance(view, Several) else [view]
     return Several([Empty(()), *parts])

@@ -1,4 +1,4 @@
-"""States in the shapes of optax, around the states of this library.
+"""States of this library in the shapes of optax.
 
 A transformation of the dialect runs as one of this library, whose state is a dict by names. What
 its ``init`` and ``update`` give and take is a view of that dict: named tuples in tuples. A view
@@ -21,7 +21,7 @@ Entries: TypeAlias = Sequence[Any]  # the states of some members, in their order
 
 
 class View:
-    """How the states of some members are shown, and read again.
+    """How states of some members are shown and read.
 
     Attributes:
         size: how many members.
@@ -43,7 +43,7 @@ class View:
 
 
 class AsItIs(View):
-    """The entry of one member as it is: that of a user's own pair."""
+    """The entry of one member as it is."""
 
     def show(self, entries: Entries, old: Any) -> Any:
         """See ``View``."""
@@ -55,7 +55,7 @@ class AsItIs(View):
 
 
 class Empty(View):
-    """Members whose states are not shown: at most they have a clock that nobody reads."""
+    """Members whose states, at most clocks, are not shown."""
 
     def __init__(self, has_clock: Sequence[bool] = (False,)):
         self.has_clock, self.size = has_clock, len(has_clock)
@@ -72,7 +72,7 @@ class Empty(View):
 
 
 class Several(View):
-    """A chain: a tuple of what its parts show, or with names a dict."""
+    """A chain: a tuple of states, or a dict by names."""
 
     def __init__(self, parts: Sequence[View], names: Sequence[str] | None = None):
         self.parts, self.names = parts, names
@@ -105,7 +105,7 @@ class Several(View):
 
 
 class Only(View):
-    """What one of several members shows; nothing is read of the others."""
+    """One of several members, whose state is shown alone."""
 
     def __init__(self, parts: Sequence[View], index: int):
         self.parts, self.index = parts, index
@@ -183,7 +183,7 @@ class Record(View):
 
 
 class Inside(View):
-    """What the members of a transformation show, of its whole state in one entry."""
+    """The members of a transformation whose states are one entry."""
 
     def __init__(self, view: View, names: Sequence[str], path: Sequence[str] = ()):
         self.view, self.names, self.path = view, names, path
@@ -205,7 +205,7 @@ class Inside(View):
 
 
 class Masked(View):
-    """A member that sees some leaves only, by a class with one field."""
+    """A member that sees some leaves only."""
 
     def __init__(self, kind: type[Any], view: View):
         self.kind, self.view = kind, view
@@ -229,7 +229,7 @@ class Masked(View):
 
 
 class ByLabel(View):
-    """A member for each label, by a class with one field that holds a dict."""
+    """A member for each label, in a dict."""
 
     def __init__(self, kind: type[Any], views: Mapping[str, View], keys: Mapping[str, Any]):
         self.kind, self.views, self.keys = kind, views, keys
@@ -263,7 +263,7 @@ def is_none(x: Any) -> bool:
 
 
 def is_masked(x: Any) -> bool:
-    """Whether ``x`` stands in the place of a leaf that is masked, here or in optax."""
+    """Whether ``x`` stands for a masked leaf, here or in optax."""
     return type(x).__name__ == "MaskedNode"
 
 

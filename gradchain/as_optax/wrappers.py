@@ -13,12 +13,12 @@ from jax.flatten_util import ravel_pytree
 
 from gradchain.as_optax.adapters import with_extra_args_support
 from gradchain.as_optax.base import OptState
-from gradchain.as_optax.numerics import safe_increment
-from gradchain.as_optax.states import ApplyEvery, LookaheadState, MultiStepsState
-from gradchain.as_optax.transformation import (
+from gradchain.as_optax.dialect import (
     GradientTransformation,
     GradientTransformationExtraArgs,
 )
+from gradchain.as_optax.numerics import safe_increment
+from gradchain.as_optax.states import ApplyEvery, LookaheadState, MultiStepsState
 from gradchain.as_optax.tree_utils import tree_cast, tree_cast_like, tree_zeros_like
 from gradchain.core.types import Dtype, Numeric, Pair as AnyPair, Params, Updates
 

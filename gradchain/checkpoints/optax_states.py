@@ -1,4 +1,4 @@
-"""The states of optax under the names of this library, by the names of their classes.
+"""States of optax under the names of this library.
 
 ``adopt_state`` reads them, and the dialect of optax shows its states in them: both from this table.
 """
@@ -89,7 +89,7 @@ def _map_with_holes(fun: Callable[..., Any], *trees: Tree) -> Tree:
 
 
 def _filled(slot: str, other: str) -> Callable[[Mapping[str, Any]], Tree]:
-    """A slot of which optax keeps a zero where a leaf has the other one."""
+    """A slot with optax's zeros where leaves lack it."""
     fill = lambda x, y: jnp.zeros(1, y.dtype) if x is None and y is not None else x
     return lambda entry: _map_with_holes(fill, entry[slot], entry[other])
 
@@ -105,13 +105,13 @@ def _unfilled(field: str) -> Source:
 
 
 def _bound(axis: int) -> Source:
-    """One of a leaf's bounds in SM3, for each dimension one."""
+    """One of a leaf's bounds in SM3."""
     own = lambda like, bounds: bounds[axis] if axis < jnp.ndim(like) else None
     return "mu", lambda s: jax.tree.map(own, s.nu, s.mu)
 
 
 def _bounds(entry: Mapping[str, Any]) -> Tree:
-    """The bounds of a leaf in SM3, in the order of its dimensions."""
+    """The bounds of a leaf in SM3, by dimension."""
     slots = [entry[f"axis_{axis}"] for axis in range(6)]
     own = lambda like, one, *found: [*found[: jnp.ndim(like)]] or [one]
     return _map_with_holes(
@@ -132,7 +132,7 @@ _SQUARES = (
 
 
 def _has_seen(field: str) -> Source:
-    """A count from sums that are zero at first: 0, then 1."""
+    """A count, 0 or 1, from sums that begin with zero."""
 
     def count(s: Any) -> jax.Array:
         sums = [jnp.any(x != 0) for x in jax.tree.leaves(getattr(s, field))]

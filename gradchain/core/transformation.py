@@ -84,11 +84,11 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
 
     @property
     def native(self) -> GradientTransformation:
-        """Itself, with a state by names, which a dialect shows in another shape."""
+        """Itself; of a dialect's value, that of this library."""
         return self
 
     def shown(self, state: State, old: Any = None) -> Any:
-        """A state of ``native`` in the shape that ``init`` gives it, after the state ``old``."""
+        """A state of ``native`` in the shape of ``init``'s."""
         return state
 
     @property

@@ -1,4 +1,4 @@
-"""Transformations of the dialect: those of this library, whose states have the shapes of optax."""
+"""Transformations whose states have the shapes of optax."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class GradientTransformation(Native, metaclass=_AnyTransformation):
         return {k: v for k, v in extra.items() if k in extras or "*" in extras}
 
     def shown(self, state: dict[str, Any], old: Any = None) -> Any:
-        """A state by names in the shapes of optax; ``old`` is the one before."""
+        """A state by names in the shapes of optax."""
         entries = [state.get(name, {}) for name in self.native.members]
         return view_of(self.native).show(entries, old)
 
@@ -109,7 +109,7 @@ class GradientTransformationExtraArgs(GradientTransformation):
 
 
 def in_dialect(tx: Native) -> GradientTransformationExtraArgs:
-    """A transformation of this library with a state in the shapes of optax."""
+    """A transformation of this library, shown as optax would."""
     return GradientTransformationExtraArgs.of(tx.factory, tx.arguments, tx.name)
 
 
