@@ -182,7 +182,7 @@ def _checked(
     return spec
 
 
-def state_specs(
+def specs_of_state(
     tx: GradientTransformation, state: State, params: Params, specs: Tree, sizes: Sizes
 ) -> Tree:
     """The specs of a state that lies as its parameters.

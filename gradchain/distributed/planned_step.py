@@ -20,7 +20,7 @@ from gradchain.distributed.layouts import (
     shard_bytes,
     sizes_of,
     specs_of_params,
-    state_specs,
+    specs_of_state,
     zero_spec,
 )
 
@@ -88,7 +88,7 @@ def layout_of(
         "replicated": lambda x, spec: PartitionSpec(),
     }[policy]
     own_specs = jax.tree.map(own, params, specs)
-    of_state = state_specs(tx, state, params, own_specs, sizes)
+    of_state = specs_of_state(tx, state, params, own_specs, sizes)
     return Layout(params, state, specs, own_specs, of_state, axis, sizes)
 
 

@@ -8,7 +8,7 @@ from jax.sharding import AbstractMesh, PartitionSpec as P
 import gradchain as gc
 from gradchain.core.transformation import as_transformation
 from gradchain.distributed import fsdp_specs
-from gradchain.distributed.layouts import shard_bytes, state_specs, zero_spec
+from gradchain.distributed.layouts import shard_bytes, specs_of_state, zero_spec
 
 SIZES = {"data": 4, "model": 2}
 MESH = AbstractMesh((4, 2), ("data", "model"))
@@ -22,7 +22,7 @@ SPECS = {"layer": {"w": P("model", "data")}, "b": P()}
 def specs_of(tx):
     tx = as_transformation(tx, "tx")
     state = jax.eval_shape(tx.init, SHAPES)
-    found = state_specs(tx, state, SHAPES, SPECS, SIZES)
+    found = specs_of_state(tx, state, SHAPES, SPECS, SIZES)
     leaves = jax.tree_util.tree_leaves_with_path(found)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): s for path, s in leaves}
 
