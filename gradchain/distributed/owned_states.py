@@ -44,15 +44,17 @@ def check_owners(state: State, stacks: Sequence[OwnedStack], g: Updates) -> None
     Raises:
         ValueError: naming the stacks, if it has others, or of another length.
     """
+    size = stacks[0].deal.size if stacks else 1
     lengths = {name: x.shape[0] for name, x in g.items()}
     for slot in slots_of(state, names_of(stacks)):
         shapes = {k: getattr(x, "shape", ()) for k, x in slot.items()}  # of codecs too
         found = {k: shape[0] for k, shape in shapes.items() if shape}
-        if slot.keys() != g.keys() or any(lengths[k] != n for k, n in found.items()):
-            size = stacks[0].deal.size
+        # On one device its member tells of an array of another shape.
+        is_long = size > 1 and any(lengths.get(k) != n for k, n in found.items())
+        if slot.keys() != g.keys() or is_long:
             raise ValueError(
                 f"owners: the state has the stacks {quote(sorted(slot))}, of lengths"
-                f" {list(found.values())}; on {size} devices they are {quote(sorted(lengths))},"
+                f" {list(found.values())}; with {size} owners they are {quote(sorted(lengths))},"
                 f" of lengths {list(lengths.values())} for each. A state of another number of"
                 f" devices is rearranged by set_owners(tx, state, params, {size});"
                 " state_specs says how shard_map has to split it."

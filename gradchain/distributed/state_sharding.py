@@ -152,11 +152,11 @@ def state_specs(
         >>> import gradchain as gc
         >>> mesh, w = jax.sharding.AbstractMesh((2,), ("data",)), jax.numpy.ones((4, 3))
         >>> tx = gc.chain(gc.add_momentum(0.9), gc.distributed.owners(gc.scale_by_adam()))
-        >>> specs = state_specs(tx, {"w": w}, {"w": PartitionSpec(None, "data")}, mesh)
+        >>> specs = state_specs(tx, {"w": w}, {"w": PartitionSpec("data")}, mesh)
         >>> specs["add_momentum"]["momentum"]["w"]
-        P(None, None)
+        P('data', None)
         >>> specs["owners"]["inner"]["scale_by_adam"]["mu"]
-        {'4x3': P('data', None, None)}
+        {'4x3_rest': P('data', None, None)}
     """
     own = own_paths(tx)
     where = state_sharding(tx, params, param_specs, mesh, axis=axis)
