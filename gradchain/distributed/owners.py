@@ -240,25 +240,20 @@ class Owners(Body):
 
         Devices that have different ones of the rest take different branches.
         """
-        inner = self.members["inner"]
-
-        def run(g: Updates, state: State, p: Params | None) -> tuple[Updates, State]:
-            own = {"grad": g} if "grad" in inner.extras else {}
-            return run_inside(inner, g, state, p, extra | own)
-
         lacking = _lacking(stacks)
         ways = sorted(set(lacking), key=sorted)
         if not self.is_mapped or not any(ways) or _has_numbers(state, g):
-            return run(
+            return self._run(
                 g,
                 state,
                 p,
+                extra,
             )
 
         def without(names: frozenset[str]) -> Any:
             def way(g: Updates, state: State, p: Params | None) -> tuple[Updates, State]:
                 given = [_drop(x, names) for x in (g, state, p)]
-                u, new = run(*given)
+                u, new = self._run(*given, extra)
                 u = _fill(
                     u,
                     g,
@@ -283,6 +278,24 @@ class Owners(Body):
             g,
             state,
             p,
+        )
+
+    def _run(
+        self,
+        g: Updates,
+        state: State,
+        p: Params | None,
+        extra: Extra,
+    ) -> tuple[Updates, State]:
+        """Run the members on some stacks."""
+        inner = self.members["inner"]
+        own = {"grad": g} if "grad" in inner.extras else {}
+        return run_inside(
+            inner,
+            g,
+            state,
+            p,
+            extra | own,
         )
 
 
