@@ -252,8 +252,12 @@ class Owners(Body):
 
         def without(names: frozenset[str]) -> Any:
             def way(g: Updates, state: State, p: Params | None) -> tuple[Updates, State]:
-                given = [_drop(x, names) for x in (g, state, p)]
-                u, new = self._run(*given, extra)
+                u, new = self._run(
+                    _drop(g, names),
+                    _drop(state, names),
+                    _drop(p, names),
+                    extra,
+                )
                 u = _fill(
                     u,
                     g,
