@@ -258,19 +258,8 @@ class Owners(Body):
                     _drop(p, names),
                     extra,
                 )
-                u = _fill(
-                    u,
-                    g,
-                    names,
-                    self.axis,
-                )
-                new = _fill(
-                    new,
-                    state,
-                    names,
-                    self.axis,
-                )
-                return u, new
+                fill = lambda x, old: _fill(x, old, names, self.axis)
+                return fill(u, g), fill(new, state)
 
             return way
 
