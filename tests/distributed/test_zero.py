@@ -181,10 +181,12 @@ def test_the_flat_form_sends_each_dtype_once_there_and_back():
     assert (count("reduce-scatter"), count("all-gather"), count("all-reduce")) == (2, 2, 0)
 
 
-def test_the_flat_state_goes_on_with_another_number_of_replicas(tmp_path):
+@pytest.mark.parametrize("codec", ["float32", "int4"])
+def test_the_flat_state_goes_on_with_another_number_of_replicas(tmp_path, codec):
     params, x, y = problem(jnp.float32, width=13)
     x, y = x[:24], y[:24]
-    tx = zero1_flat(gc.adamw(1e-3), multiple=MULTIPLE)
+    inner = gc.storage(gc.adamw(1e-3), mu=codec, least_size=0)  # codes of 4 bits: two in a byte
+    tx = zero1_flat(inner, multiple=MULTIPLE)
     params, state = flat_step(tx, mesh_of(8), tx.init(params))(params, tx.init(params), x, y)
     with ocp.StandardCheckpointer() as saver:
         saver.save(tmp_path / "state", state)
@@ -230,6 +232,28 @@ def test_the_flat_form_refuses_what_would_be_wrong():
         run({"w": jnp.ones(8)}, 8)
     with pytest.raises(ValueError, match="3 replicas along 'data' do not divide multiple=8"):
         run({"w": jnp.ones(8)}, 3)
+
+
+def test_blocks_of_codecs_lie_whole_in_the_rows_of_the_flat_form():
+    tx = zero1_flat(gc.storage(gc.adamw(1e-3), "int8"))
+    state = jax.eval_shape(tx.init, {"w": jax.ShapeDtypeStruct((257, 3), jnp.float32)})
+    kept = state["zero1_flat"]["inner"]["storage"]["inner"]["scale_by_adam"]["mu"]["float32"]
+    rows, columns = kept["codes"].shape
+    assert (columns, kept["scales"].shape) == (256, (rows, 1))
+    assert not [n for n in (2, 3, 4, 5, 6, 7, 8, 16, 32) if rows % n]
+
+
+def test_the_flat_form_needs_types_that_name_axes():
+    tx = zero1_flat(gc.sgd(0.1), multiple=8)
+    run = jax.shard_map(
+        lambda g: tx.update(g, {})[0],
+        mesh=mesh_of(8),
+        in_specs=P(),
+        out_specs=P(),
+        check_vma=False,
+    )
+    with pytest.raises(ValueError, match=r"zero1_flat: inside shard_map\(check_vma=False\)"):
+        run({"w": jnp.ones(8)})
 
 
 def test_a_state_of_zero1_is_restored_in_parts():
