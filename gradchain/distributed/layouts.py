@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, TypeAlias
 
 import jax
@@ -82,10 +82,17 @@ def sizes_of(mesh: AnyMesh, axis: str | None, where: str) -> dict[str, int]:
     return sizes
 
 
-def zero_spec(shape: Shape, spec: PartitionSpec, axis: str, sizes: Sizes) -> PartitionSpec:
+def zero_spec(
+    shape: Shape,
+    spec: PartitionSpec,
+    axis: str,
+    sizes: Sizes,
+    apart: Collection[str] = (),
+) -> PartitionSpec:
     """A spec that splits the largest dimension over ``axis`` too.
 
-    It is unchanged if ``axis`` splits one already, or divides none.
+    It is unchanged if ``axis`` splits one already, or divides none. No dimension is split that one
+    of the axes ``apart`` splits.
     """
     parts = axes_of(spec, len(shape))
     if any(axis in axes for axes in parts):
@@ -93,6 +100,8 @@ def zero_spec(shape: Shape, spec: PartitionSpec, axis: str, sizes: Sizes) -> Par
     best, longest = None, 0
     for dim, size in enumerate(shape):
         ways = _ways((*parts[dim], axis), sizes)
+        if not set(apart).isdisjoint(parts[dim]):
+            continue
         if size % ways == 0 and size // ways > longest:
             best, longest = dim, size // ways
     if best is None:
@@ -122,6 +131,23 @@ def _ways(axes: tuple[str, ...], sizes: Sizes) -> int:
 def axes_in(part: str | tuple[str, ...] | None) -> tuple[str, ...]:
     """The axes of one dimension in a spec."""
     return (part,) if isinstance(part, str) else tuple(part or ())
+
+
+def parted(
+    spec: PartitionSpec, ndim: int, axes: Collection[str]
+) -> tuple[PartitionSpec, PartitionSpec]:
+    """A spec over some axes, and over the others."""
+    parts = axes_of(spec, ndim)
+    among = [tuple(a for a in part if a in axes) for part in parts]
+    others = [tuple(a for a in part if a not in axes) for part in parts]
+    return PartitionSpec(*map(_part, among)), PartitionSpec(*map(_part, others))
+
+
+def joined(first: PartitionSpec, second: PartitionSpec) -> PartitionSpec:
+    """A spec over the axes of one, then of another."""
+    ndim = max(len(first), len(second))
+    pairs = zip(axes_of(first, ndim), axes_of(second, ndim), strict=True)
+    return PartitionSpec(*[_part(a + b) for a, b in pairs])
 
 
 def shard_bytes(x: jax.ShapeDtypeStruct, spec: PartitionSpec, sizes: Sizes) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -147,15 +148,17 @@ def init_sharded(
         return jax.jit(tx.init, out_shardings=where)(params)
 
 
-def spread(x: jax.ShapeDtypeStruct, axis: str, sizes: Sizes) -> PartitionSpec:
+def spread(
+    x: jax.ShapeDtypeStruct, axis: str, sizes: Sizes, apart: Collection[str] = ()
+) -> PartitionSpec:
     """How ZeRO splits a slot.
 
     Vectors follow their parameter alone: where rows and columns have one each, both may not be
-    split over the same axis.
+    split over the same axis. The arguments are those of ``zero_spec``.
     """
     spec = x.sharding.spec if isinstance(x.sharding, NamedSharding) else PartitionSpec()
     is_left = len(x.shape) > 1 and axis not in _axes(spec)
-    return zero_spec(x.shape, spec, axis, sizes) if is_left else spec
+    return zero_spec(x.shape, spec, axis, sizes, apart) if is_left else spec
 
 
 def specs_for(

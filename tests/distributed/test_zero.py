@@ -121,6 +121,30 @@ def test_zero_with_parameters_in_parts_over_another_axis():
     assert updates["inner"].sharding.is_equivalent_to(params["inner"].sharding, 2)
 
 
+@pytest.mark.parametrize("is_typed", [False, True], ids=["auto_data", "explicit_data"])
+def test_zero_where_the_axes_of_a_mesh_are_of_two_types(is_typed):
+    kinds = KINDS[::-1] if is_typed else KINDS
+    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=tuple(kinds))
+    own = {"w": jax.random.normal(jax.random.key(0), (16, 24)), "b": jnp.arange(24.0)}
+    specs = {"w": P(None, "model"), "b": P("model")}
+    put = lambda x, spec: jax.device_put(x, NamedSharding(mesh, spec))
+    params, plain = jax.tree.map(put, own, specs), gc.adam(0.1)
+    tx = zero1(plain, param_specs=specs if is_typed else None)
+    with jax.set_mesh(mesh):
+        state = tx.init(params)
+        made, after = jax.jit(tx.step)(params, state, params)
+    alone, _ = plain.step(own, plain.init(own), own)
+    for entry in (state, after):
+        mu = entry["zero1"]["inner"]["scale_by_adam"]["mu"]
+        assert mu["w"].sharding.spec == P("data", "model")
+        assert mu["b"].sharding.spec == P("model")  # jit lets types share no dimension
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), made, alone)
+    assert {k: x.sharding.spec for k, x in made.items()} == specs
+    if is_typed:
+        with pytest.raises(ValueError, match=r"'b' is split by .*model.* give param_specs="):
+            zero1(plain).init(params)
+
+
 def test_zero1_says_what_it_lacks():
     with pytest.raises(ValueError, match=r"zero1: it is not known .* give mesh="):
         zero1(gc.adam(0.1)).init({"w": jnp.ones(8)})
