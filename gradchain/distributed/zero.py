@@ -116,7 +116,7 @@ class Zero(Body):
                 f"zero1: inside shard_map over {self.axis!r} each device sees its own part already:"
                 " use zero1_flat there, or zero1 under plain jit."
             )
-        mesh = self.mesh if self.mesh is not None else _mesh_around(params)
+        mesh = _mesh_around(params) if self.mesh is None else _as_in_trace(self.mesh, params)
         sizes = sizes_of(mesh, self.axis, "zero1")
         leaves, treedef = flatten(params)
         given: list[Any] = [None] * len(leaves)
@@ -257,6 +257,13 @@ def _mesh_around(params: Params) -> AnyMesh:
             " call it inside jax.set_mesh(mesh)."
         )
     return around
+
+
+def _as_in_trace(mesh: Mesh, params: Params) -> AnyMesh:
+    """A given mesh, with the types of axes that are set in a trace."""
+    around = jax.sharding.get_abstract_mesh()
+    is_traced = any(isinstance(x, core.Tracer) for x in jax.tree.leaves(params))
+    return around if is_traced and around.shape == mesh.shape else mesh
 
 
 def _real(mesh: AnyMesh) -> Mesh:

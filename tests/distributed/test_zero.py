@@ -287,6 +287,21 @@ def test_a_state_of_zero1_is_restored_in_parts():
     assert state["zero1"]["inner"]["scale_by_adam"]["mu"]["w"].sharding.spec == P("data", None)
 
 
+@each_kind
+def test_a_zero_that_holds_its_mesh_is_planned_as_it_runs(kind):
+    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(kind,) * 2)
+    params = {"scale": jnp.ones(()), "w": jnp.ones((8, 8))}
+    tx = zero1(gc.storage(gc.sgd(0.1, 0.9), "int8", least_size=0), mesh=mesh)
+    state = tx.init(params)
+    _, after = jax.jit(tx.step)(params, state, params)
+    where = lambda tree: [
+        (x.shape, [part for part in x.sharding.spec if part]) for x in jax.tree.leaves(tree)
+    ]
+    for on in (mesh, mesh.abstract_mesh):
+        target = abstract_state(tx, params, None, on)
+        assert where(state) == where(after) == where(target)
+
+
 def test_describe_and_check_see_where_parameters_lie():
     params = jax.device_put({"w": jnp.ones((16, 8))}, NamedSharding(mesh_of(8), P()))
     tx = zero1(gc.adam(0.1))
