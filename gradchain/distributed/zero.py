@@ -260,7 +260,7 @@ def _mesh_around(params: Params) -> AnyMesh:
 
 
 def _as_in_trace(mesh: Mesh, params: Params) -> AnyMesh:
-    """A given mesh, with the types of axes that are set in a trace."""
+    """A mesh whose axes have the types of the trace."""
     around = jax.sharding.get_abstract_mesh()
     is_traced = any(isinstance(x, core.Tracer) for x in jax.tree.leaves(params))
     return around if is_traced and around.shape == mesh.shape else mesh

@@ -119,3 +119,20 @@ def test_blocks_that_shards_do_not_divide_lie_as_their_parameter(codec):
     kept = state["storage"]["inner"]["add_momentum"]["momentum"]["w"]
     assert kept["codes"].sharding.spec == P(None, "data")
     assert kept["scales"].sharding.spec == P(None, None)
+
+
+@pytest.mark.parametrize("codec", [None, "int8"])
+def test_a_state_that_shard_map_parts_otherwise_is_told_its_specs(codec):
+    tx, mesh = gc.sgd(0.1, 0.9), mesh_of(4)
+    tx = tx if codec is None else gc.storage(tx, codec, least_size=0)
+    params = {"w": PARAMS["w"], "v": PARAMS["v"]}
+    specs = {"w": P("data"), "v": P(None, "data")}
+    state = tx.init(params)
+    run = lambda of_state: jax.shard_map(
+        tx.step, mesh=mesh, in_specs=(specs, of_state, specs), out_specs=(specs, of_state)
+    )(params, state, params)
+    with pytest.raises(ValueError, match=r"on each device\. .*distributed\.state_sharding\(tx"):
+        run(jax.tree.map(lambda x: P(), state))
+    if codec is None:
+        made, _ = run(jax.tree.map(lambda s: s.spec, state_sharding(tx, params, specs, mesh)))
+        jax.tree.map(np.testing.assert_allclose, made, tx.step(params, state, params)[0])
