@@ -10,7 +10,14 @@ import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 
 import gradchain as gc
-from gradchain.distributed import abstract_state, unreduced, zero1, zero1_flat
+from gradchain.distributed import (
+    abstract_state,
+    collectives,
+    fsdp_specs,
+    unreduced,
+    zero1,
+    zero1_flat,
+)
 
 KINDS = [AxisType.Auto, AxisType.Explicit]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=["auto", "explicit"])
@@ -93,6 +100,46 @@ def test_zero1_is_data_parallel_in_an_eighth_of_the_bytes(name, kind):
     assert bytes_of(state) <= bytes_of(whole) * (1 / 8 + 0.01)
     assert worst <= 1e-6
     assert all(x.sharding.is_fully_replicated for x in jax.tree.leaves(made))
+
+
+def scattered(params, specs, mesh, x, y):
+    """The mean gradient in parts: ``psum_scatter`` of what each device has of its examples."""
+
+    def local(params, x, y):
+        grads = jax.grad(loss_fn)(unreduced(params), x, y)
+        dims = jax.tree.map(lambda spec: spec.index("data"), specs)
+        add = lambda g, dim: jax.lax.psum_scatter(g, "data", scatter_dimension=dim, tiled=True)
+        return jax.tree.map(lambda g, dim: add(g, dim) / 8, grads, dims)
+
+    given = (P(), P("data"), P("data"))
+    return jax.shard_map(local, mesh=mesh, in_specs=given, out_specs=specs)(params, x, y)
+
+
+def constrained(params, specs, mesh, x, y):
+    on = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
+    return jax.lax.with_sharding_constraint(jax.grad(loss_fn)(params, x, y), on)
+
+
+@pytest.mark.parametrize("gradients", [constrained, scattered])
+def test_gradients_in_parts_too_are_zero2(gradients):
+    mesh, (params, x, y) = mesh_of(8), problem(jnp.float32)
+    tx, specs = zero1(gc.adamw(1e-2), mesh=mesh), fsdp_specs(params, mesh)
+
+    @jax.jit
+    def step(params, state, x, y):
+        return tx.step(gradients(params, specs, mesh, x, y), state, params)
+
+    expected = gc.adamw(1e-2)
+    expected, _ = expected.step(jax.grad(loss_fn)(params, x, y), expected.init(params), params)
+    params = jax.device_put(params, NamedSharding(mesh, P()))
+    x, y = jax.device_put((x, y), NamedSharding(mesh, P("data")))
+    state = tx.init(params)
+    compiled = step.lower(params, state, x, y).compile()
+    made, _ = compiled(params, state, x, y)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), made, expected)
+    found = {one.kind for one in collectives(compiled)}
+    # The compiler for CPUs sums and cuts where those for TPUs find a reduce-scatter.
+    assert found == {"all-gather", "all-reduce" if gradients is constrained else "reduce-scatter"}
 
 
 def test_slots_in_few_bytes_are_in_parts_too():
