@@ -79,6 +79,27 @@ def abstract_state(
     check_one_of("abstract_state", POLICIES, policy=policy)
     shapes = jax.tree.map(_shape_of, trainable_part(params))
     specs = specs_for(shapes, param_specs, mesh, policy, axis)
+    return state_beside(tx, shapes, specs, mesh, policy, axis)
+
+
+def state_beside(
+    tx: GradientTransformation,
+    shapes: Params,
+    specs: Tree,
+    mesh: AnyMesh,
+    policy: Policy,
+    axis: str,
+) -> State:
+    """The shapes of a state beside parameters in parts.
+
+    Args:
+        tx: the transformation.
+        shapes: those of the parameters.
+        specs: how the policy splits these while they are updated.
+        mesh: the mesh of devices.
+        policy: see ``abstract_state``.
+        axis: the axis of the mesh that the batch is split over.
+    """
     put = lambda x, spec: x.update(sharding=NamedSharding(mesh, spec))
     state = tx.init(jax.tree.map(put, shapes, specs))
     if policy != "zero":
