@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -79,6 +80,27 @@ def abstract_state(
     check_one_of("abstract_state", POLICIES, policy=policy)
     shapes = jax.tree.map(_shape_of, trainable_part(params))
     specs = specs_for(shapes, param_specs, mesh, policy, axis)
+    return state_beside(tx, shapes, specs, mesh, policy, axis)
+
+
+def state_beside(
+    tx: GradientTransformation,
+    shapes: Params,
+    specs: Tree,
+    mesh: AnyMesh,
+    policy: Policy,
+    axis: str,
+) -> State:
+    """The shapes of a state beside parameters in parts.
+
+    Args:
+        tx: the transformation.
+        shapes: those of the parameters.
+        specs: how the policy splits these while they are updated.
+        mesh: the mesh of devices.
+        policy: see ``abstract_state``.
+        axis: the axis of the mesh that the batch is split over.
+    """
     put = lambda x, spec: x.update(sharding=NamedSharding(mesh, spec))
     state = tx.init(jax.tree.map(put, shapes, specs))
     if policy != "zero":
@@ -194,15 +216,17 @@ def init_sharded(
         return jax.jit(tx.init, out_shardings=where)(params)
 
 
-def spread(x: jax.ShapeDtypeStruct, axis: str, sizes: Sizes) -> PartitionSpec:
+def spread(
+    x: jax.ShapeDtypeStruct, axis: str, sizes: Sizes, apart: Collection[str] = ()
+) -> PartitionSpec:
     """How ZeRO splits a slot.
 
     Vectors follow their parameter alone: where rows and columns have one each, both may not be
-    split over the same axis.
+    split over the same axis. The arguments are those of ``zero_spec``.
     """
     spec = x.sharding.spec if isinstance(x.sharding, NamedSharding) else PartitionSpec()
     is_left = len(x.shape) > 1 and axis not in _axes(spec)
-    return zero_spec(x.shape, spec, axis, sizes) if is_left else spec
+    return zero_spec(x.shape, spec, axis, sizes, apart) if is_left else spec
 
 
 def specs_for(
