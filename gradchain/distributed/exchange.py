@@ -78,7 +78,15 @@ def exchange(
         return agreed, own | kept
 
     slots = dict(way.slots)
-    return Exchange("leaf", rule, None, slots | ({"residual": per_replica} if feeds_back else {}))
+    slots |= {"residual": per_replica} if feeds_back else {}
+    body = Exchange(
+        "leaf",
+        rule,
+        None,
+        slots,
+    )
+    body.meets_along = frozenset({axis})
+    return body
 
 
 class Exchange(PerLeaf):
