@@ -74,7 +74,7 @@ def exchange(
         own = {k: s[k] for k in way.slots if k in s}
         asked = g + error_feedback * s["residual"][0] if feeds_back else g
         agreed, said, own = way.send(asked, own, along)
-        kept = {"residual": left(asked, said)[None]} if feeds_back else {}
+        kept = {"residual": left(asked, said, s["residual"][0])[None]} if feeds_back else {}
         return agreed, own | kept
 
     slots = dict(way.slots)

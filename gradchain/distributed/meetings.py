@@ -107,7 +107,7 @@ class Meeting:
             own,
             along,
         )
-        return agreed, kept | own | {"residual": left(asked, said)}
+        return agreed, kept | own | {"residual": left(asked, said, kept["residual"])}
 
 
 class Apart(Around):

@@ -101,13 +101,17 @@ def mean_of(x: jax.Array, axis: str | None) -> jax.Array:
     return x if axis is None else lax.pmean(x, axis)
 
 
-def left(asked: jax.Array, said: jax.Array) -> jax.Array:
-    """The finite part of the loss of a wire.
+def left(
+    asked: jax.Array,
+    said: jax.Array,
+    before: jax.Array,
+) -> jax.Array:
+    """What a wire has lost, or where that is no number, lost before.
 
     Else a single NaN would come again in each step.
     """
     lost = asked - said
-    return jnp.where(jnp.isfinite(lost), lost, jnp.zeros_like(lost))
+    return jnp.where(jnp.isfinite(lost), lost, before)
 
 
 def way_of(wire: Any) -> Way:

@@ -14,7 +14,6 @@ SHARDS = {
     ),
     "is_each_replicas_own": "inside shard_map its axis has to be there",
 }
-ON_MESHES = ("keeps_the_layout_of_its_state", "is_the_same_on_explicit_axes")
 
 
 @dataclass
@@ -44,8 +43,6 @@ ROWS = [
         "exchange-vote",
         lambda: gc.distributed.exchange(gc.distributed.vote()),
         Vote,
-        reasons=SHARDS
-        | NO_NUMBERS
-        | dict.fromkeys(ON_MESHES, "it packs the bits of whole leaves"),
+        reasons=SHARDS | NO_NUMBERS,
     ),
 ]
