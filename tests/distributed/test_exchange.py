@@ -178,3 +178,14 @@ def test_an_explicit_axis_may_split_the_gradients(wire):
     found = run(jax.device_put(x, NamedSharding(mesh, P("data", None, "model"))))
     assert jax.typeof(found).sharding.spec == P(None, "model")
     np.testing.assert_array_equal(found, exchanged(tx, x[0], 2)(x, {}, x[0])[0])
+
+
+def test_a_guard_behind_skips_on_all_replicas_what_one_spoilt():
+    params = jnp.ones(8)
+    exchange = ways.exchange("int8", error_feedback=1.0)
+    tx = gc.chain(exchange, gc.skip_nonfinite(gc.sgd(0.1)))
+    run, x = exchanged(tx, params, 2), normal(2, 8)
+    updates, state = run(x.at[0, 3].set(jnp.nan), states(tx, params, 2), params)
+    assert not updates.any() and state["skip_nonfinite"]["skipped"] == 1
+    updates, state = run(x, state, params)
+    np.testing.assert_allclose(updates, -0.1 * x.mean(0), atol=0.01)

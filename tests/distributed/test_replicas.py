@@ -63,3 +63,54 @@ def test_outside_all_replicas_skip_together(guard):
     params, state = trained(tx, grads)
     np.testing.assert_allclose(params, 3.0)
     assert numbers(state, "count") == [2, 2]
+
+
+@each_kind
+@pytest.mark.parametrize("is_set", [False, True], ids=["given", "set"])
+def test_each_replica_has_its_copy_and_splits_it_as_before(kind, is_set):
+    mesh = jax.make_mesh((2, 2), ("replica", "model"), axis_types=(kind,) * 2)
+    over = jax.device_put(jnp.arange(4.0), NamedSharding(mesh, P("model")))
+    tree = {"w": over, "b": jnp.ones(()), "hole": None}
+    if is_set:
+        with jax.set_mesh(mesh):
+            found = ways.stack_replicas(tree, 2)
+    else:
+        found = ways.stack_replicas(tree, 2, mesh)
+    assert found["w"].sharding.shard_shape((2, 4)) == (1, 2)
+    assert found["b"].sharding.shard_shape((2,)) == (1,)
+    np.testing.assert_array_equal(found["w"], [range(4)] * 2)
+
+
+def test_another_number_of_replicas_is_refused():
+    step = ways.on_replicas(lambda g, state: g, mesh_of())
+    with pytest.raises(ValueError, match=r"argument 2 at 'mu/w' has shape \[3, 4\].*has 2 along"):
+        step(jnp.ones((2, 4)), {"mu": {"w": jnp.ones((3, 4))}})
+    with pytest.raises(ValueError, match=r"argument 1 has shape \[\].*stack_replicas\(tree, 2\)"):
+        step(jnp.ones(()), {})
+    with pytest.raises(
+        ValueError, match="replicas=3, but the mesh has 2 devices along 'replica'"
+    ):
+        ways.stack_replicas(jnp.ones(3), 3, mesh_of())
+    with pytest.raises(ValueError, match="stack_replicas: axis='data' is no axis"):
+        ways.stack_replicas(jnp.ones(3), 2, mesh_of(), "data")
+    with pytest.raises(TypeError, match=r"replicas must be an integer.* not 2\.0"):
+        ways.set_replicas(gc.sgd(0.1), {}, 2.0)
+
+
+def test_residuals_of_another_number_of_replicas_are_refused():
+    tx = ways.exchange("int8", error_feedback=1.0)
+    state = ways.set_replicas(tx, tx.init(jnp.zeros(3)), 4)
+    with pytest.raises(ValueError, match=r"'residual' is of 4 replicas, but there are 1 here"):
+        tx.update(jnp.ones(3), state)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [ways.exchange, lambda wire: ways.local_sgd(gc.sgd(0.1), 2, wire=wire)],
+    ids=["exchange", "local_sgd"],
+)
+def test_wires_that_do_not_exist_are_refused_at_once(make):
+    with pytest.raises(ValueError, match=r"argument 'wire' must be .*'int8'.*, not 'int9'"):
+        make("int9")
+    with pytest.raises(TypeError, match=r"argument 'wire' must be .* not 3"):
+        make(3)
