@@ -260,7 +260,7 @@ def _mesh_around(tree: Tree) -> Any:
 
 
 def _on_mesh(x: jax.Array, mesh: Mesh) -> jax.Array:
-    """An array on each device of a mesh, if it is not on it."""
+    """An array that lies on a mesh."""
     is_there = isinstance(x, core.Tracer) or getattr(x.sharding, "mesh", None) == mesh
     return x if is_there else jax.device_put(x, NamedSharding(mesh, PartitionSpec()))
 

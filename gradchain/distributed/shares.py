@@ -79,7 +79,7 @@ def in_shares(x: jax.Array, replicas: int) -> jax.Array:
 
 
 def of_shares(shares: jax.Array, like: jax.Array) -> jax.Array:
-    """The array that is in shares, shaped and split like another."""
+    """The array in shares, shaped and split like another."""
     flat = jnp.ravel(shares)
     own = flat[: like.size]
     if jnp.iscomplexobj(like):

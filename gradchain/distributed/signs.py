@@ -95,12 +95,15 @@ def vote() -> Way:
 
 
 def ballot_of(x: jax.Array, counts: jax.Array) -> jax.Array:
-    """The signs of a vector in bits, then a byte: 1 if they count."""
+    """The signs of a vector in bits.
+
+    The last byte is 1 if they count.
+    """
     return jnp.append(jnp.packbits(x >= 0), counts.astype(jnp.uint8))
 
 
 def votes_of(ballot: jax.Array, void: float, like: Any) -> jax.Array:
-    """The signs on a ballot; ``void`` if they do not count."""
+    """The signs on a ballot; ``void`` if not counted."""
     return jnp.where(ballot[-1] > 0, signs_of(ballot[:-1], like), void)
 
 

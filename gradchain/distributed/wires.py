@@ -130,9 +130,9 @@ def left(
     said: jax.Array,
     before: jax.Array,
 ) -> jax.Array:
-    """What a wire has lost, or where that is no number, lost before.
+    """The loss of a wire where it is finite.
 
-    Else a single NaN would come again in each step.
+    Elsewhere it is the one before: else a single NaN would come again in each step.
     """
     lost = asked - said
     return jnp.where(jnp.isfinite(lost), lost, before)
