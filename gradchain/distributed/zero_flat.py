@@ -97,6 +97,7 @@ class ZeroFlat(Body):
     reduces_shards = True  # what comes in may differ between replicas, what comes out does not
 
     def __init__(self, inner: GradientTransformation, axis: str, multiple: int):
+        self.meets_along = frozenset({axis})
         self.axis, self.multiple = axis, multiple
         self.members = {"inner": inner}
         self.locality, self.extras = "tree", inner.extras
