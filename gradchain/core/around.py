@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from gradchain.core import errors
 from gradchain.core.columns import Columns
@@ -21,6 +20,7 @@ from gradchain.core.stage import Body, Extra, Ran, Stage, run_inside, widest
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.trees import PerTree
 from gradchain.core.types import Params, State, Updates
+from gradchain.numerics.branches import cond
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.paths import in_containers_of
 
@@ -153,4 +153,4 @@ def run_if(
         state: the state before.
     """
     wait = lambda: (map_leaves(jnp.zeros_like, g), state)
-    return lax.cond(condition, run, wait)
+    return cond(condition, run, wait)

@@ -16,6 +16,7 @@ from gradchain.core.messages import (
     ADOPT as ADOPT,
     LOSS,
     ORDER,
+    SPECS,
     first_names as first_names,
     leaf_message,
     place,
@@ -24,7 +25,7 @@ from gradchain.core.messages import (
     structure_message,
 )
 from gradchain.core.types import Params, State, Tree, Updates
-from gradchain.numerics.reductions import axes_in_type
+from gradchain.numerics.reductions import axes_in_type, manual_axes
 from gradchain.tree.kinds import is_numeric, is_trainable, trainable_part
 from gradchain.tree.paths import (
     Leaf,
@@ -290,9 +291,17 @@ def refuse_slot(
     needed = "has no such slot" if expected is None else f"needs shape {list(expected)}"
     raise ValueError(
         f"update: the state of {stage!r} holds {shape_dtype(found)} in slot {slot!r}"
-        f" for {place(path)}, whose update {needed}: it is the state of other parameters."
-        f" {ADOPT}"
+        f" for {place(path)}, whose update {needed}"
+        + other_state(f": it is the state of other parameters. {ADOPT}")
     )
+
+
+def other_state(usual: str) -> str:
+    """Say what is wrong where shapes of slots differ.
+
+    Inside ``shard_map`` it may be the right state, wrongly parted.
+    """
+    return f" on each device. {SPECS}" if manual_axes() else usual
 
 
 def check_extras(extra: Iterable[str], known: frozenset[str]) -> None:

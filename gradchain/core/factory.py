@@ -16,6 +16,8 @@ from gradchain.tree.selecting import check_asks_for_leaves
 
 #: By name, which stands for a factory in configs.
 FACTORIES: dict[str, Factory] = {}
+#: What else refuses an argument, by a type in its annotation; rooms above the core add theirs.
+REFUSALS: dict[str, Callable[[str, Any], None]] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,7 @@ class Factory:
         rows: the arguments that are a tuple, a list or a dict, and nothing else.
         members: the arguments that are transformations, or hold some.
         bounds: the pairs of arguments of which the first is at most the second, by their names.
+        refusals: what else refuses an argument, see ``REFUSALS``.
     """
 
     function: Callable[..., Any]
@@ -49,6 +52,7 @@ class Factory:
     rows: frozenset[str] = field(init=False)
     members: list[str] = field(init=False)
     bounds: list[tuple[str, str]] = field(init=False)
+    refusals: dict[str, Callable[[str, Any], None]] = field(init=False)
 
     def __post_init__(self):
         signature = inspect.signature(self.function)
@@ -78,6 +82,8 @@ class Factory:
         object.__setattr__(self, "bounds", list(_bounds(kinds)) if is_ours else [])
         members = [name for name in kinds if self.mentions(name, "GradientTransformation")]
         object.__setattr__(self, "members", members)
+        refusals = {k: f for word, f in REFUSALS.items() for k in kinds if self.mentions(k, word)}
+        object.__setattr__(self, "refusals", refusals)
         known = FACTORIES.setdefault(self.name, self)
         if _origin(known.function) != _origin(self.function):
             owner = ".".join(_origin(known.function))
@@ -131,6 +137,9 @@ class Factory:
         for low, high in self.bounds:
             bounds = {low: found[low], high: found[high]}
             refuse_inverted(self.name, **bounds)
+        for name, refuse in self.refusals.items():
+            if found[name] is not None or not self.kinds[name].may_be_none:
+                refuse(f"{self.name}: argument {name!r}", found[name])
         for name in self.members:
             check_nest(
                 f"{self.name}: argument {name!r}",

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from gradchain.core.slots import Slot
-from gradchain.core.stage import Member, Stage, widest
+from gradchain.core.stage import Body, Member, Stage, widest
 
 
 class MemberFacts(NamedTuple):
@@ -44,6 +44,8 @@ class Facts(NamedTuple):
         freezes: whether leaves may be kept from updates.
         reduces_examples: whether the first member takes away a leading dimension.
         reduces_shards: whether the first member takes gradients that shards have not yet in common.
+        meets_along: the mesh axes over which a member, however deep, sends: all replicas along
+            them have to run it at the same steps.
         makes_steps: whether a member, however deep, makes steps downhill.
         rounds: whether the last member, or one in it, says how parameters are rounded.
         keeps_state: whether a member, however deep, declares a slot or has a clock.
@@ -55,6 +57,7 @@ class Facts(NamedTuple):
     freezes: bool
     reduces_examples: bool
     reduces_shards: bool
+    meets_along: frozenset[str]
     makes_steps: bool
     rounds: bool
     keeps_state: bool
@@ -74,6 +77,7 @@ def facts_of(members: Mapping[str, Member], roles: frozenset[str]) -> Facts:
         freezes=any(body.freezes for body in bodies),
         reduces_examples=any(body.reduces_examples for body in bodies[:1]),
         reduces_shards=any(body.reduces_shards for body in bodies[:1]),
+        meets_along=frozenset[str]().union(*map(_meeting_axes, bodies)),
         makes_steps="step" in roles or any(map(steps, below.values())),
         rounds=any(
             map(
@@ -84,6 +88,11 @@ def facts_of(members: Mapping[str, Member], roles: frozenset[str]) -> Facts:
         keeps_state=any(map(keeps_state, stages)),
         members=below,
     )
+
+
+def _meeting_axes(body: Body) -> frozenset[str]:
+    inner = (member.facts.meets_along for member in body.members.values())
+    return body.meets_along.union(*inner)
 
 
 def _rounds(member: MemberFacts) -> bool:

@@ -50,6 +50,12 @@ ADOPT = (
     "To keep what fits of it: state, report = gradchain.adopt_state(tx, state, params). To begin"
     " anew: state = tx.init(params)."
 )
+#: The way out for a state that shard_map has parted otherwise than its parameters.
+SPECS = (
+    "If it was made for these parameters, shard_map has parted it otherwise: in in_specs and"
+    " out_specs of the state give jax.tree.map(lambda s: s.spec,"
+    " gradchain.distributed.state_sharding(tx, params, param_specs, mesh))."
+)
 #: The way out for a loss in the place of gradients.
 LOSS = (
     "Is it the loss? Gradients have the tree of the parameters: grads = jax.grad(loss_fn)(params),"

@@ -119,6 +119,7 @@ class Body:
     needs_whole: bool = False  # whether it looks along dimensions, which shards have a part of
     where: Any = None  # which leaves it is for; None: all
     reduces_shards: bool = False  # whether gradients may differ between shards: it reduces them
+    meets_along: frozenset[str] = frozenset()  # the mesh axes over which it sends, all at once
     slot_names: frozenset[str] | None = None  # None: it keeps its state as it likes
     keeps_clock: bool = False  # whether it moves its step number on itself
     freezes: bool = False  # whether it, or a member of its own, keeps leaves from any update

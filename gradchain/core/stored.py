@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import core, lax
 
 from gradchain.core.types import Shape, Tree
+from gradchain.numerics.branches import varying_as
 from gradchain.numerics.reductions import axes_in_type
 from gradchain.tree.random import shard_key
 
@@ -142,7 +143,8 @@ def _in_turn(
     numbers = traced.consts
     plainly = lambda turns, row, numbers: [turns, *made(numbers, *row)]
     if any(map(axes_in_type, row)):  # a loop would have to know what its turn makes varying
-        return plainly(turns, row, numbers)
+        turns, u, *slots = plainly(turns, row, numbers)
+        return [turns, u, *map(varying_as, slots, row[1 + kind.has_param :])]
     in_loop = functools.partial(_one_turn, made, kind.has_param, adds)
     run = jax.custom_jvp(
         lambda *given: lax.platform_dependent(*given, cpu=in_loop, default=plainly)

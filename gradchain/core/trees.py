@@ -21,6 +21,7 @@ from gradchain.core.slots import Slot
 from gradchain.core.stage import Body, Extra, Ran, Stage
 from gradchain.core.types import Params, Shape, State, Tree, Where
 from gradchain.numerics.arithmetic import compute_dtype, real_dtype
+from gradchain.numerics.branches import varying_as
 from gradchain.tree.mapping import real_dtype_of
 from gradchain.tree.selecting import keep_leaves, select
 
@@ -92,7 +93,8 @@ class PerTree(Lift):
                 column = _column_made(stage, columns, what, new[k], old[k], lambda x: x.dtype)
                 new[k] = columns.tree(_filled(column, before[k]))
             else:
-                new[k] = laid_as(as_made(stage, what, new[k], v, v.dtype), v)
+                number = as_made(stage, what, new[k], v, v.dtype)
+                new[k] = varying_as(laid_as(number, v), v)  # a constant, too, in each replica
         news = {k: v for k, v in new.items() if k in own or v}
         return columns.with_g(_filled(u, columns.g)), [news]
 

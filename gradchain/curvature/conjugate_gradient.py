@@ -10,7 +10,6 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from gradchain.core.plain import checks_numbers
 from gradchain.core.ranges import NonNegativeInt
@@ -18,6 +17,7 @@ from gradchain.core.types import Numeric, Tree
 from gradchain.curvature.orthogonal import scaled
 from gradchain.curvature.vectors import Operator, flat_size, vector_like
 from gradchain.numerics.arithmetic import safe_divide, safe_sqrt
+from gradchain.numerics.branches import while_loop
 from gradchain.tree.mapping import map_leaves, upcast
 from gradchain.tree.norms import dot, safe_norm, scaled_norm
 
@@ -112,7 +112,7 @@ def conjugate_gradient(
         progress_tol=progress_tol,
     )
     goes_on = lambda at: ~at.is_done & (at.steps < max_steps)
-    end = lax.while_loop(goes_on, own.step, own.start(x0, max_steps))
+    end = while_loop(goes_on, own.step, own.start(x0, max_steps))
     decrease = size * (size * own.decrease(end.x, end.r))
     residual_norm = size * safe_norm(end.r)
     info = ConjugateGradientInfo(

@@ -14,7 +14,7 @@ from jax import lax
 from gradchain.core.errors import quote, shape_dtype
 from gradchain.core.types import Tree
 from gradchain.numerics.arithmetic import cast
-from gradchain.numerics.reductions import varying_axes
+from gradchain.numerics.reductions import split_axes
 from gradchain.numerics.splits import split_like, whole
 from gradchain.tree.mapping import upcast
 from gradchain.tree.paths import flatten, named_leaves
@@ -63,7 +63,7 @@ def refuse_shards(tree: Tree) -> None:
 
     From one of several shards no matrix of the whole can be made.
     """
-    if any(varying_axes(x) for x in jax.tree.leaves(tree)):
+    if any(split_axes(x) for x in jax.tree.leaves(tree)):
         raise ValueError(
             "update: a dense matrix is of whole parameters, but inside shard_map it is"
             " given shards. Use lbfgs, newton_cg or trust_region, or split the"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from jax import lax
-
 from gradchain.core.columns import Columns
 from gradchain.core.ranges import PositiveInt
 from gradchain.core.shards import taking_leaves_as_whole
@@ -11,8 +9,9 @@ from gradchain.core.stage import Body, Extra, Ran, Stage, run_inside, widest
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair, Params, State
 from gradchain.distributed.owners import owners
+from gradchain.numerics.branches import cond
 from gradchain.numerics.counting import remainder
-from gradchain.numerics.reductions import check_shards_are_known, manual_axes
+from gradchain.numerics.reductions import check_shards_are_known, shard_axes
 
 
 @transform
@@ -91,9 +90,9 @@ class BlockPeriodic(Body):
             with taking_leaves_as_whole():
                 return run(body.members["inner"])
 
-        if not manual_axes():
+        if not shard_axes():
             return columns.with_updates(run(body.members["inner"])), [{}]
         check_shards_are_known()
         is_whole = remainder(stage.count, body.every) == 0
-        u = lax.cond(is_whole, lambda: run(body.whole), on_blocks)
+        u = cond(is_whole, lambda: run(body.whole), on_blocks)
         return columns.with_updates(u), [{}]

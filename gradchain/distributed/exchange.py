@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+from jax import lax
+
 from gradchain.core.columns import Columns
 from gradchain.core.lift import PerLeaf
 from gradchain.core.ranges import Fraction
@@ -74,11 +78,30 @@ def exchange(
         own = {k: s[k] for k in way.slots if k in s}
         asked = g + error_feedback * s["residual"][0] if feeds_back else g
         agreed, said, own = way.send(asked, own, along)
-        kept = {"residual": left(asked, said)[None]} if feeds_back else {}
+        kept = {"residual": left(asked, said, s["residual"][0])[None]} if feeds_back else {}
         return agreed, own | kept
 
     slots = dict(way.slots)
-    return Exchange("leaf", rule, None, slots | ({"residual": per_replica} if feeds_back else {}))
+    slots |= {"residual": per_replica} if feeds_back else {}
+    body = Exchange(
+        "leaf",
+        rule,
+        None,
+        slots,
+    )
+    body.meets_along = frozenset({axis})
+    return body
+
+
+def _check_replicas(name: str, state: Any, replicas: int) -> None:
+    """Refuse residuals of another number of replicas."""
+    residuals = state.get("residual") if isinstance(state, dict) else None
+    for own in {jnp.shape(x)[:1] for x in jax.tree.leaves(residuals)} - {(1,), ()}:
+        raise ValueError(
+            f"{name}: the slot 'residual' is of {replicas * own[0]} replicas, but there are"
+            f" {replicas} here. Call state = gc.distributed.set_replicas(tx, state, {replicas})"
+            " first."
+        )
 
 
 class Exchange(PerLeaf):
@@ -89,9 +112,11 @@ class Exchange(PerLeaf):
     @classmethod
     def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
         """See ``Body``."""
-        for stage in stages:
+        for stage, state in zip(stages, states, strict=True):
             axis = stage.call.arguments["axis"]
-            if is_along(axis, stage.name):
+            is_one = not is_along(axis, stage.name)
+            _check_replicas(stage.name, state, 1 if is_one else lax.axis_size(axis))
+            if not is_one:
                 _check_own(stage.name, axis, columns)
         return super().run(stages, columns, states, extra)
 

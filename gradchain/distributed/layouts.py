@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Any, Literal, TypeAlias
 
 import jax
@@ -11,11 +11,8 @@ from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
 from gradchain.core.advice import brief
 from gradchain.core.errors import first_names
-from gradchain.core.facts import slots_in
-from gradchain.core.slot_specs import Sizes, fitting, spec_of_slot
-from gradchain.core.slots import Slot
-from gradchain.core.transformation import GradientTransformation
-from gradchain.core.types import Params, Shape, State, Tree
+from gradchain.core.slot_specs import Sizes, fitting
+from gradchain.core.types import Params, Shape, Tree
 from gradchain.tree.kinds import trainable_part
 from gradchain.tree.mapping import shapes_of
 from gradchain.tree.paths import flatten, flatten_like, named_leaves
@@ -24,10 +21,6 @@ from gradchain.tree.paths import flatten, flatten_like, named_leaves
 Policy: TypeAlias = Literal["like_params", "zero", "replicated"]
 POLICIES = ("like_params", "zero", "replicated")
 AnyMesh: TypeAlias = Mesh | AbstractMesh
-#: The path of a leaf.
-Keys: TypeAlias = tuple[str, ...]
-#: The shape of a parameter, and how it is split.
-Known: TypeAlias = tuple[Shape, PartitionSpec]
 
 
 def fsdp_specs(
@@ -82,10 +75,17 @@ def sizes_of(mesh: AnyMesh, axis: str | None, where: str) -> dict[str, int]:
     return sizes
 
 
-def zero_spec(shape: Shape, spec: PartitionSpec, axis: str, sizes: Sizes) -> PartitionSpec:
+def zero_spec(
+    shape: Shape,
+    spec: PartitionSpec,
+    axis: str,
+    sizes: Sizes,
+    apart: Collection[str] = (),
+) -> PartitionSpec:
     """A spec that splits the largest dimension over ``axis`` too.
 
-    It is unchanged if ``axis`` splits one already, or divides none.
+    It is unchanged if ``axis`` splits one already, or divides none. No dimension is split that one
+    of the axes ``apart`` splits.
     """
     parts = axes_of(spec, len(shape))
     if any(axis in axes for axes in parts):
@@ -93,6 +93,8 @@ def zero_spec(shape: Shape, spec: PartitionSpec, axis: str, sizes: Sizes) -> Par
     best, longest = None, 0
     for dim, size in enumerate(shape):
         ways = _ways((*parts[dim], axis), sizes)
+        if not set(apart).isdisjoint(parts[dim]):
+            continue
         if size % ways == 0 and size // ways > longest:
             best, longest = dim, size // ways
     if best is None:
@@ -122,6 +124,23 @@ def _ways(axes: tuple[str, ...], sizes: Sizes) -> int:
 def axes_in(part: str | tuple[str, ...] | None) -> tuple[str, ...]:
     """The axes of one dimension in a spec."""
     return (part,) if isinstance(part, str) else tuple(part or ())
+
+
+def parted(
+    spec: PartitionSpec, ndim: int, axes: Collection[str]
+) -> tuple[PartitionSpec, PartitionSpec]:
+    """A spec over some axes, and over the others."""
+    parts = axes_of(spec, ndim)
+    among = [tuple(a for a in part if a in axes) for part in parts]
+    others = [tuple(a for a in part if a not in axes) for part in parts]
+    return PartitionSpec(*map(_part, among)), PartitionSpec(*map(_part, others))
+
+
+def joined(first: PartitionSpec, second: PartitionSpec) -> PartitionSpec:
+    """A spec over the axes of one, then of another."""
+    ndim = max(len(first), len(second))
+    pairs = zip(axes_of(first, ndim), axes_of(second, ndim), strict=True)
+    return PartitionSpec(*[_part(a + b) for a, b in pairs])
 
 
 def shard_bytes(x: jax.ShapeDtypeStruct, spec: PartitionSpec, sizes: Sizes) -> int:
@@ -180,59 +199,3 @@ def _checked(
             f" that are not equal on a mesh of {dict(sizes)}. Leave that dimension whole."
         )
     return spec
-
-
-def state_specs(
-    tx: GradientTransformation, state: State, params: Params, specs: Tree, sizes: Sizes
-) -> Tree:
-    """The specs of a state that lies as its parameters.
-
-    Args:
-        tx: the transformation.
-        state: its state, of shapes.
-        params: the shapes of the parameters.
-        specs: how these are split.
-        sizes: the lengths of the axes of the mesh.
-    """
-    slots = dict(slots_in(tx.facts))
-    known: dict[Keys, Known] = {}
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    for leaf, spec in zip(leaves, jax.tree.leaves(specs), strict=True):
-        path, x = leaf
-        known[_keys(path)] = x.shape, spec
-
-    def spec_of(path: tuple[Any, ...], x: jax.ShapeDtypeStruct) -> PartitionSpec:
-        keys = _keys(path)
-        slot, rest = _slot_at(keys, slots)
-        found = _param_in(rest, known)
-        if found is None:
-            return PartitionSpec()
-        shape, spec = found
-        return spec_of_slot(slot, x.shape, shape, spec, sizes)
-
-    return jax.tree_util.tree_map_with_path(spec_of, state)
-
-
-def _keys(path: tuple[Any, ...]) -> Keys:
-    name = lambda key: jax.tree_util.keystr((key,), simple=True)
-    return tuple(map(name, path))
-
-
-def _slot_at(keys: Keys, slots: Mapping[Keys, Slot | None]) -> tuple[Slot | None, Keys]:
-    """The slot of a path, and the rest of it."""
-    for end in range(len(keys) + 1):
-        above = keys[:end]
-        if above in slots:
-            return slots[above], keys[end:]
-    return None, keys
-
-
-def _param_in(keys: Keys, known: Mapping[Keys, Known]) -> Known | None:
-    """The parameter whose path is part of another."""
-    lengths = sorted({len(path) for path in known}, reverse=True)
-    for start in range(len(keys) + 1):
-        for length in lengths:
-            part = keys[start : start + length]
-            if part in known:
-                return known[part]
-    return None

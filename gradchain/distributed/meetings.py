@@ -107,7 +107,7 @@ class Meeting:
             own,
             along,
         )
-        return agreed, kept | own | {"residual": left(asked, said)}
+        return agreed, kept | own | {"residual": left(asked, said, kept["residual"])}
 
 
 class Apart(Around):
@@ -119,6 +119,7 @@ class Apart(Around):
         members: dict[str, GradientTransformation],
     ):
         self.meeting = meeting
+        self.meets_along = frozenset({meeting.axis})
         slots = {"slow_params": like_param(copy=True), **meeting.way.slots}
         if meeting.error_feedback is not None:
             slots["residual"] = like_param

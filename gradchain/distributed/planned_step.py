@@ -20,9 +20,9 @@ from gradchain.distributed.layouts import (
     shard_bytes,
     sizes_of,
     specs_of_params,
-    state_specs,
     zero_spec,
 )
+from gradchain.distributed.state_sharding import state_beside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,14 +81,14 @@ def layout_of(
     """
     sizes = sizes_of(mesh, axis, "plan")
     specs = specs_of_params(params, param_specs, sizes)
-    state = jax.eval_shape(tx.init, params)
     own = {
         "like_params": lambda x, spec: spec,
         "zero": lambda x, spec: zero_spec(x.shape, spec, axis, sizes),
         "replicated": lambda x, spec: PartitionSpec(),
     }[policy]
     own_specs = jax.tree.map(own, params, specs)
-    of_state = state_specs(tx, state, params, own_specs, sizes)
+    state = state_beside(tx, params, own_specs, mesh, policy, axis)
+    of_state = jax.tree.map(lambda x: x.sharding.spec, state)
     return Layout(params, state, specs, own_specs, of_state, axis, sizes)
 
 

@@ -56,7 +56,8 @@ def power_sgd(rank: StaticPositiveInt = 2) -> Way:
         left, _ = qr(mean_of(_product(m, s["basis"]), axis))
         right = mean_of(_product(m.conj().T, left), axis)
         agreed = _product(left, right.conj().T).reshape(x.shape)
-        return agreed, agreed, {"basis": right}
+        is_well = jnp.isfinite(right).all()  # else no later step could be made
+        return agreed, agreed, {"basis": jnp.where(is_well, right, s["basis"])}
 
     def start(x: jax.Array) -> jax.Array:
         shape = (x.shape[-1], rank)

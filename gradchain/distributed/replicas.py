@@ -13,8 +13,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
-from jax.sharding import Mesh, PartitionSpec
+import numpy as np
+from jax import core, lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gradchain.core.errors import quote
 from gradchain.core.facts import slots_in
@@ -22,6 +23,7 @@ from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Params, State, Tree
 from gradchain.numerics.reductions import apart, axes_in_type, manual_axes
 from gradchain.tree.mapping import map_leaves
+from gradchain.tree.paths import named_leaves
 
 
 def is_along(axis: str, where: str) -> bool:
@@ -119,8 +121,8 @@ def replica_specs(
         >>> specs["exchange"]["residual"], specs["add_momentum"]["momentum"]
         (P('data',), P())
     """
-    own = _own_paths(tx)
-    spec_of = lambda path, _: PartitionSpec(axis) if _is_in(own, path) else PartitionSpec()
+    own = own_paths(tx)
+    spec_of = lambda path, _: PartitionSpec(axis) if is_in(own, path) else PartitionSpec()
     return jax.tree_util.tree_map_with_path(spec_of, jax.eval_shape(tx.init, params))
 
 
@@ -153,10 +155,10 @@ def set_replicas(
         (4, 3)
     """
     check_number("set_replicas", replicas)
-    own = _own_paths(tx)
+    own = own_paths(tx)
 
     def spread(path: tuple, x: jax.Array) -> jax.Array:
-        if not _is_in(own, path):
+        if not is_in(own, path):
             return x
         mean = jnp.mean(x, 0, keepdims=True).astype(x.dtype)
         return jnp.broadcast_to(mean, (replicas, *x.shape[1:]))
@@ -164,32 +166,65 @@ def set_replicas(
     return jax.tree_util.tree_map_with_path(spread, state)
 
 
-def check_number(where: str, replicas: int) -> None:
-    """Refuse a number of replicas below one."""
-    if replicas < 1:
-        raise ValueError(f"{where}: replicas must be at least 1, not {replicas!r}.")
+def check_number(where: str, number: int, name: str = "replicas") -> None:
+    """Refuse all but whole numbers from one, of replicas or devices."""
+    is_whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    if not is_whole:
+        raise TypeError(f"{where}: {name} must be an integer, 1 or more, not {number!r}.")
+    if number < 1:
+        raise ValueError(f"{where}: {name} must be at least 1, not {number!r}.")
 
 
-def _own_paths(tx: GradientTransformation) -> list[tuple[str, ...]]:
+def _check_stacked(
+    arguments: tuple[Any, ...],
+    replicas: int,
+    axis: str,
+) -> None:
+    """Refuse arrays whose first dimension does not count replicas."""
+    for i, tree in enumerate(arguments, start=1):
+        for path, x in named_leaves(tree):
+            if x is None or jnp.shape(x)[:1] == (replicas,):
+                continue
+            place = f"argument {i}" + (f" at {path!r}" if path else "")
+            raise ValueError(
+                f"on_replicas: {place} has shape {list(jnp.shape(x))}, but its first dimension"
+                f" must count the replicas, of which the mesh has {replicas} along {axis!r}. A"
+                f" tree for one becomes one for all by stack_replicas(tree, {replicas}); one for"
+                f" another number by restart_replicas(tx, params, state, {replicas})."
+            )
+
+
+def own_paths(tx: GradientTransformation) -> list[tuple[str, ...]]:
     """Where a state has what differs between replicas."""
     slots = slots_in(tx.facts)
     return [path for path, slot in slots if slot is not None and slot.relation == "per_replica"]
 
 
-def _is_in(places: list[tuple[str, ...]], path: tuple) -> bool:
+def is_in(places: list[tuple[str, ...]], path: tuple) -> bool:
+    """Whether a leaf is in one of those places."""
     keys = tuple(getattr(key, "key", None) for key in path)
     return any(keys[: len(place)] == place for place in places)
 
 
-def stack_replicas(tree: Tree, replicas: int) -> Tree:
+def stack_replicas(
+    tree: Tree,
+    replicas: int,
+    mesh: Mesh | None = None,
+    axis: str = "replica",
+) -> Tree:
     """Repeat a tree for each replica, along a new dimension.
 
     Args:
         tree: tree of arrays, for example parameters and a state.
         replicas: how many there are, at least 1.
+        mesh: the mesh over whose axis the copies lie, one on each device, split over its other axes
+            as before. ``None``: the one that is set, if it has such an axis; else all copies lie
+            where the array does.
+        axis: its axis of replicas.
 
     Raises:
-        ValueError: if ``replicas`` is less than 1.
+        TypeError: if ``replicas`` is no integer.
+        ValueError: if ``replicas`` is less than 1, or the mesh has another number along the axis.
 
     Example:
         >>> import gradchain as gc
@@ -197,8 +232,46 @@ def stack_replicas(tree: Tree, replicas: int) -> Tree:
         (4, 3)
     """
     check_number("stack_replicas", replicas)
-    spread = lambda x: jnp.broadcast_to(jnp.asarray(x)[None], (replicas, *jnp.shape(x)))
-    return map_leaves(spread, tree)
+    is_set = axis in jax.sharding.get_abstract_mesh().axis_names
+    if mesh is None and is_set and axis not in manual_axes():
+        mesh = _mesh_around(tree)
+    if mesh is None:
+        spread = lambda x: jnp.broadcast_to(jnp.asarray(x)[None], (replicas, *jnp.shape(x)))
+        return map_leaves(spread, tree)
+    _check_axis("stack_replicas", axis, mesh)
+    if replicas != mesh.shape[axis]:
+        raise ValueError(
+            f"stack_replicas: replicas={replicas}, but the mesh has {mesh.shape[axis]} devices"
+            f" along {axis!r}. Pass replicas={mesh.shape[axis]}, or another mesh."
+        )
+    stack = jax.shard_map(
+        lambda tree: map_leaves(lambda x: as_own(x, axis)[None], tree),
+        mesh=mesh,
+        in_specs=PartitionSpec(),
+        out_specs=PartitionSpec(axis),
+        axis_names={axis},
+    )
+    return jax.jit(stack)(map_leaves(lambda x: _on_mesh(jnp.asarray(x), mesh), tree))
+
+
+def _mesh_around(tree: Tree) -> Any:
+    """The mesh that is set, also while ``jit`` traces."""
+    is_traced = any(isinstance(x, core.Tracer) for x in jax.tree.leaves(tree))
+    return jax.sharding.get_abstract_mesh() if is_traced else jax.sharding.get_mesh()
+
+
+def _on_mesh(x: jax.Array, mesh: Mesh) -> jax.Array:
+    """An array that lies on a mesh."""
+    is_there = isinstance(x, core.Tracer) or getattr(x.sharding, "mesh", None) == mesh
+    return x if is_there else jax.device_put(x, NamedSharding(mesh, PartitionSpec()))
+
+
+def _check_axis(where: str, axis: str, mesh: Mesh) -> None:
+    if axis not in mesh.axis_names:
+        raise ValueError(
+            f"{where}: axis={axis!r} is no axis of the mesh, whose axes are"
+            f" {quote(mesh.axis_names)}."
+        )
 
 
 def restart_replicas(
@@ -240,7 +313,7 @@ def restart_replicas(
         )
 
     def spread(path: tuple, x: jax.Array) -> jax.Array:
-        if _is_in([(*met[:-1], "residual")], path):
+        if is_in([(*met[:-1], "residual")], path):
             mean = jnp.mean(x, 0, keepdims=True).astype(x.dtype)
             return jnp.broadcast_to(mean, (replicas, *x.shape[1:]))
         return x[jnp.arange(replicas) % x.shape[0]]
@@ -267,7 +340,8 @@ def on_replicas(
         axis: its axis of replicas.
 
     Raises:
-        ValueError: if the mesh has no such axis.
+        ValueError: if the mesh has no such axis; when the function is called, naming the path, if
+            the first dimension of an array does not count the replicas.
 
     Example:
         >>> import gradchain as gc
@@ -280,11 +354,7 @@ def on_replicas(
         >>> print(params)
         [[0.9 0.9]]
     """
-    if axis not in mesh.axis_names:
-        raise ValueError(
-            f"on_replicas: axis={axis!r} is no axis of the mesh, whose axes are"
-            f" {quote(mesh.axis_names)}."
-        )
+    _check_axis("on_replicas", axis, mesh)
 
     def on_one(*arguments: Any) -> Any:
         own = jax.tree.map(lambda x: jnp.squeeze(x, 0), arguments)
@@ -293,10 +363,16 @@ def on_replicas(
         return jax.tree.map(lambda x: as_own(jnp.asarray(x), axis)[None], made)
 
     spec = PartitionSpec(axis)
-    return jax.shard_map(
+    on_all = jax.shard_map(
         on_one,
         mesh=mesh,
         in_specs=spec,
         out_specs=spec,
         axis_names={axis},
     )
+
+    def on_stacked(*arguments: Any) -> Any:
+        _check_stacked(arguments, mesh.shape[axis], axis)
+        return on_all(*arguments)
+
+    return on_stacked

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.numerics.reductions import manual_axes
+from gradchain.numerics.splits import split_like, whole
 
 Encode = Callable[[jax.Array], Any]
 Decode = Callable[[Any, jax.ShapeDtypeStruct], jax.Array]
@@ -65,8 +66,11 @@ def through_shares(encode: Encode, decode: Decode) -> Callable[..., Any]:
 
 
 def in_shares(x: jax.Array, replicas: int) -> jax.Array:
-    """An array as real numbers, ``(replicas, length)``, padded."""
-    flat = jnp.ravel(x)
+    """An array as real numbers, ``(replicas, length)``, padded.
+
+    What explicit axes split is made whole: a share is of neighbours in the whole array.
+    """
+    flat = jnp.ravel(whole(x))
     if jnp.iscomplexobj(x):
         flat = jnp.concatenate([flat.real, flat.imag])
     length = max(-(-flat.size // replicas), 1)
@@ -75,11 +79,12 @@ def in_shares(x: jax.Array, replicas: int) -> jax.Array:
 
 
 def of_shares(shares: jax.Array, like: jax.Array) -> jax.Array:
-    """The array, shaped like another, that is in shares."""
+    """The array in shares, shaped and split like another."""
     flat = jnp.ravel(shares)
+    own = flat[: like.size]
     if jnp.iscomplexobj(like):
-        return lax.complex(flat[: like.size], flat[like.size : 2 * like.size]).reshape(like.shape)
-    return flat[: like.size].reshape(like.shape)
+        own = lax.complex(own, flat[like.size : 2 * like.size])
+    return split_like(own.reshape(like.shape), like)
 
 
 def is_own(replicas: int, axis: str | None) -> jax.Array:

@@ -59,7 +59,9 @@ def vote() -> Way:
 
     All that comes out is 1 or -1, and a few replicas with wrong gradients are outvoted. In a tie
     the replica that counts this part of the array has the casting vote; zeros count as above zero.
-    The result is no mean: error feedback is refused. Bytes are those of ``sign``.
+    A replica whose part is not finite has no vote on it; if half of them or more have none, this
+    part comes out as NaN, for a guard to see. The result is no mean: error feedback is refused.
+    Bytes are those of ``sign``.
 
     Source: Bernstein, Wang, Azizzadenesheli & Anandkumar, "signSGD: Compressed Optimisation for
     Non-Convex Problems", 2018, https://arxiv.org/abs/1802.04434
@@ -79,15 +81,30 @@ def vote() -> Way:
         replicas = 1 if axis is None else lax.axis_size(axis)
         shares = in_shares(x, replicas)
         like = jax.ShapeDtypeStruct(shares.shape[1:], shares.dtype)
-        votes = jax.vmap(lambda bits: signs_of(bits, like))
-        own = jax.vmap(lambda share: jnp.packbits(share >= 0))(shares)
-        count = jnp.sum(votes(to_owners(own, axis)), 0)
+        votes = jax.vmap(lambda ballot: votes_of(ballot, 0.0, like))
+        own = jax.vmap(lambda share: ballot_of(share, jnp.isfinite(share).all()))(shares)
+        cast = to_owners(own, axis)
+        count = jnp.sum(votes(cast), 0)
         mine = votes(own)[0 if axis is None else lax.axis_index(axis)]
-        verdict = jnp.packbits(jnp.where(count == 0, mine, count) > 0)
-        whole = of_shares(votes(to_all(verdict, axis)), x)
-        return whole, x, s
+        voters = jnp.sum(cast[:, -1].astype(jnp.int32))
+        verdict = ballot_of(jnp.where(count == 0, mine, count), 2 * voters > replicas)
+        read = jax.vmap(lambda ballot: votes_of(ballot, jnp.nan, like))
+        return of_shares(read(to_all(verdict, axis)), x), x, s
 
     return Way(send, is_linear=False)
+
+
+def ballot_of(x: jax.Array, counts: jax.Array) -> jax.Array:
+    """The signs of a vector in bits.
+
+    The last byte is 1 if they count.
+    """
+    return jnp.append(jnp.packbits(x >= 0), counts.astype(jnp.uint8))
+
+
+def votes_of(ballot: jax.Array, void: float, like: Any) -> jax.Array:
+    """The signs on a ballot; ``void`` if not counted."""
+    return jnp.where(ballot[-1] > 0, signs_of(ballot[:-1], like), void)
 
 
 def signs_of(bits: jax.Array, like: Any) -> jax.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from gradchain.distributed.layouts import (
     specs_of_params,
     zero_spec,
 )
+from gradchain.distributed.replicas import is_in, own_paths
 from gradchain.tree.kinds import trainable_part
 from gradchain.tree.paths import flatten, flatten_like, named_leaves
 
@@ -78,6 +80,27 @@ def abstract_state(
     check_one_of("abstract_state", POLICIES, policy=policy)
     shapes = jax.tree.map(_shape_of, trainable_part(params))
     specs = specs_for(shapes, param_specs, mesh, policy, axis)
+    return state_beside(tx, shapes, specs, mesh, policy, axis)
+
+
+def state_beside(
+    tx: GradientTransformation,
+    shapes: Params,
+    specs: Tree,
+    mesh: AnyMesh,
+    policy: Policy,
+    axis: str,
+) -> State:
+    """The shapes of a state beside parameters in parts.
+
+    Args:
+        tx: the transformation.
+        shapes: those of the parameters.
+        specs: how the policy splits these while they are updated.
+        mesh: the mesh of devices.
+        policy: see ``abstract_state``.
+        axis: the axis of the mesh that the batch is split over.
+    """
     put = lambda x, spec: x.update(sharding=NamedSharding(mesh, spec))
     state = tx.init(jax.tree.map(put, shapes, specs))
     if policy != "zero":
@@ -117,6 +140,52 @@ def state_sharding(
     return jax.tree.map(lambda x: x.sharding, state)
 
 
+def state_specs(
+    tx: GradientTransformation,
+    params: Params,
+    param_specs: Tree,
+    mesh: AnyMesh,
+    axis: str = "data",
+) -> Tree:
+    """The spec of each slot: for ``in_specs`` of ``shard_map``.
+
+    Slots lie as their parameters, stacks of ``owners`` with their owners, and each replica has what
+    ``exchange`` keeps for it.
+
+    Args:
+        tx: the transformation.
+        params: the parameters, or a tree of ``jax.ShapeDtypeStruct``.
+        param_specs: as for ``abstract_state``.
+        mesh: the mesh of devices.
+        axis: the axis of replicas, if some slots differ between these.
+
+    Returns:
+        A tree of ``PartitionSpec`` like ``tx.init(params)``.
+
+    Raises:
+        ValueError: if a spec does not fit its parameter.
+
+    Warns:
+        IndivisibleWarning: as ``abstract_state``.
+
+    Source: see ``abstract_state``.
+
+    Example:
+        >>> import gradchain as gc
+        >>> mesh, w = jax.sharding.AbstractMesh((2,), ("data",)), jax.numpy.ones((4, 3))
+        >>> tx = gc.chain(gc.add_momentum(0.9), gc.distributed.owners(gc.scale_by_adam()))
+        >>> specs = state_specs(tx, {"w": w}, {"w": PartitionSpec("data")}, mesh)
+        >>> specs["add_momentum"]["momentum"]["w"]
+        P('data', None)
+        >>> specs["owners"]["inner"]["scale_by_adam"]["mu"]
+        {'4x3_rest': P('data', None, None)}
+    """
+    own = own_paths(tx)
+    where = state_sharding(tx, params, param_specs, mesh, axis=axis)
+    spec_of = lambda path, x: PartitionSpec(axis) if is_in(own, path) else x.spec
+    return jax.tree_util.tree_map_with_path(spec_of, where)
+
+
 def init_sharded(
     tx: GradientTransformation,
     params: Params,
@@ -147,15 +216,17 @@ def init_sharded(
         return jax.jit(tx.init, out_shardings=where)(params)
 
 
-def spread(x: jax.ShapeDtypeStruct, axis: str, sizes: Sizes) -> PartitionSpec:
+def spread(
+    x: jax.ShapeDtypeStruct, axis: str, sizes: Sizes, apart: Collection[str] = ()
+) -> PartitionSpec:
     """How ZeRO splits a slot.
 
     Vectors follow their parameter alone: where rows and columns have one each, both may not be
-    split over the same axis.
+    split over the same axis. The arguments are those of ``zero_spec``.
     """
     spec = x.sharding.spec if isinstance(x.sharding, NamedSharding) else PartitionSpec()
     is_left = len(x.shape) > 1 and axis not in _axes(spec)
-    return zero_spec(x.shape, spec, axis, sizes) if is_left else spec
+    return zero_spec(x.shape, spec, axis, sizes, apart) if is_left else spec
 
 
 def specs_for(

@@ -16,11 +16,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradchain.core.call import Call
-from gradchain.core.factory import decorator
+from gradchain.core.errors import quote
+from gradchain.core.factory import REFUSALS, decorator
 from gradchain.core.slots import Slot
 from gradchain.distributed.shares import through_shares
+from gradchain.precision.casts import DTYPES
 from gradchain.precision.codec import Codec
-from gradchain.precision.codecs import codec_of
+from gradchain.precision.codecs import CODECS, codec_of
 
 Kept: TypeAlias = dict[str, jax.Array]
 """The slots of one array."""
@@ -57,6 +59,28 @@ class Wire(Call):
                 raise TypeError(f"{self.factory.name}: a wire is a Way, not {made!r}.")
             self._cache["way"] = made
         return self._cache["way"]
+
+
+def refuse_no_wire(where: str, wire: Any) -> None:
+    """Refuse what is neither a wire nor a codec.
+
+    Raises:
+        ValueError: naming the known codecs, if there is none of this name.
+        TypeError: if it is no name.
+    """
+    if isinstance(wire, Wire | Codec):
+        return
+    names = (*CODECS, *DTYPES)
+    if isinstance(wire, str) and wire in names:
+        return
+    refused = ValueError if isinstance(wire, str) else TypeError
+    raise refused(
+        f"{where} must be a wire, for example gc.distributed.top_k(), a codec of gc.precision, or"
+        f" one of {quote(names)}, not {wire!r}."
+    )
+
+
+REFUSALS["Wire"] = refuse_no_wire
 
 
 def wire(function: Callable[..., Way]) -> Callable[..., Wire]:
@@ -101,13 +125,17 @@ def mean_of(x: jax.Array, axis: str | None) -> jax.Array:
     return x if axis is None else lax.pmean(x, axis)
 
 
-def left(asked: jax.Array, said: jax.Array) -> jax.Array:
-    """The finite part of the loss of a wire.
+def left(
+    asked: jax.Array,
+    said: jax.Array,
+    before: jax.Array,
+) -> jax.Array:
+    """The loss of a wire where it is finite.
 
-    Else a single NaN would come again in each step.
+    Elsewhere it is the one before: else a single NaN would come again in each step.
     """
     lost = asked - said
-    return jnp.where(jnp.isfinite(lost), lost, jnp.zeros_like(lost))
+    return jnp.where(jnp.isfinite(lost), lost, before)
 
 
 def way_of(wire: Any) -> Way:

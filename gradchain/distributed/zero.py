@@ -9,10 +9,11 @@ import jax
 from jax import core
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from gradchain.core.slot_specs import Sizes
 from gradchain.core.stage import Body, Extra, Ran, Stage, run_inside
 from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Params, State, Tree
-from gradchain.distributed.layouts import AnyMesh, axes_in, sizes_of, zero_spec
+from gradchain.distributed.layouts import AnyMesh, axes_in, joined, parted, sizes_of, zero_spec
 from gradchain.distributed.state_sharding import spread
 from gradchain.numerics.reductions import manual_axes
 from gradchain.tree.mapping import upcast
@@ -36,7 +37,8 @@ def zero1(
     .. math::
         u = \mathrm{gather}_i\ \mathrm{update}(g_i, s_i, p_i)
 
-    A leaf is split along its largest dimension that the devices divide. It is for plain ``jit`` and
+    A leaf is split along its largest dimension that the devices divide, and that no axis of another
+    type splits. It is for plain ``jit`` and
     any chain: rules that look at whole leaves, matrices or trees give what they give on one device.
     XLA makes a reduce-scatter of the sum of gradients where it can. Also known as weight update
     sharding. It stands outermost, around guards, accumulation and ways of rounding too:
@@ -85,7 +87,8 @@ class Zero(Body):
     def init(self, params: Params) -> State:
         """See ``Body``."""
         parts = self.parts_of(params)
-        parts.check(params)
+        if self.param_specs is None:
+            parts.check(params)
         inner = self.members["inner"]
         state = parts.of_state(inner, inner.init(parts.split(params)))
         return {"inner": state} if state else {}
@@ -113,21 +116,20 @@ class Zero(Body):
                 f"zero1: inside shard_map over {self.axis!r} each device sees its own part already:"
                 " use zero1_flat there, or zero1 under plain jit."
             )
-        mesh = self.mesh if self.mesh is not None else _mesh_around(params)
+        mesh = _mesh_around(params) if self.mesh is None else _as_in_trace(self.mesh, params)
         sizes = sizes_of(mesh, self.axis, "zero1")
         leaves, treedef = flatten(params)
         given: list[Any] = [None] * len(leaves)
         if self.param_specs is not None:
             given = flatten_like(treedef, self.param_specs)
-        is_explicit = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))[self.axis]
-        is_explicit = is_explicit == AxisType.Explicit
+        typed = _axes_in_types(mesh)
         pairs = zip(leaves, given, strict=True)
-        old = [_spec_of(x, spec, is_explicit) for x, spec in pairs]
+        old = [_spec_of(x, spec, typed) for x, spec in pairs]
         shapes = [None if x is None else x.shape for x in leaves]
         rows = zip(shapes, old, strict=True)
-        new = [zero_spec(shape or (), spec, self.axis, sizes) for shape, spec in rows]
-        is_known = is_explicit or self.param_specs is not None
-        return Parts(self.axis, mesh, is_explicit, is_known, treedef, shapes, old, new)
+        apart = _apart(self.axis, typed, sizes)
+        new = [zero_spec(shape or (), spec, self.axis, sizes, apart) for shape, spec in rows]
+        return Parts(self.axis, mesh, typed, treedef, shapes, old, new)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,8 +139,7 @@ class Parts:
     Attributes:
         axis: the axis of replicas.
         mesh: the mesh of devices.
-        is_explicit: whether the axis of replicas is in the types of arrays.
-        is_known: whether it is known how parameters are split over other axes.
+        typed: the axes of it that stand in the types of arrays.
         treedef: the structure of the parameters.
         shapes: their shapes.
         old: how they are split.
@@ -147,8 +148,7 @@ class Parts:
 
     axis: str
     mesh: AnyMesh
-    is_explicit: bool
-    is_known: bool
+    typed: frozenset[str]
     treedef: Any
     shapes: list[Any]
     old: list[Any]
@@ -188,37 +188,58 @@ class Parts:
             if not isinstance(to, jax.ShapeDtypeStruct):  # of a tree without leaves
                 return x
             fits = x.shape == to.shape and to.sharding.memory_kind != "pinned_host"
-            return self._laid(x, spread(to, self.axis, self.sizes)) if fits else x
+            spec = spread(to, self.axis, self.sizes, _apart(self.axis, self.typed, self.sizes))
+            return self._laid(x, spec) if fits else x
 
         return jax.tree.map(lay, state, like)
 
     def _laid(self, x: jax.Array, spec: PartitionSpec) -> jax.Array:
         """An array split by a spec."""
+        in_type, others = parted(spec, x.ndim, self.typed)
         if not isinstance(x, core.Tracer):
             return jax.device_put(x, NamedSharding(_real(self.mesh), spec))
-        to = NamedSharding(self.mesh, spec)
-        if self.is_explicit:
-            return jax.sharding.reshard(x, to)
-        return jax.lax.with_sharding_constraint(x, to)
+        if self.typed:
+            x = jax.sharding.reshard(x, NamedSharding(self.mesh, in_type))
+        if len(self.typed) == len(self.sizes):
+            return x
+        return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, others))
 
     def check(self, params: Params) -> None:
         """Refuse parameters split as a step cannot see."""
-        if self.is_known:
-            return
         for name, x in named_leaves(params):
             sharding = getattr(x, "sharding", None) if not isinstance(x, core.Tracer) else None
-            if isinstance(sharding, NamedSharding) and any(map(axes_in, sharding.spec)):
+            if not isinstance(sharding, NamedSharding):
+                continue
+            if any(set(axes_in(part)) - self.typed for part in sharding.spec):
                 raise ValueError(
                     f"zero1: {name!r} is split by {sharding.spec}, which its type does not say"
                     " inside jit: give param_specs=, or make the axes of the mesh Explicit."
                 )
 
 
-def _spec_of(x: Any, given: Any, is_explicit: bool) -> PartitionSpec:
-    if is_explicit and isinstance(x, jax.Array):
-        own = jax.typeof(x).sharding
-        return own.spec if not own.mesh.empty else PartitionSpec()
-    return PartitionSpec() if given is None else given
+def _axes_in_types(mesh: AnyMesh) -> frozenset[str]:
+    """The axes of a mesh that are of type ``Explicit``."""
+    pairs = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    return frozenset(name for name, kind in pairs if kind == AxisType.Explicit)
+
+
+def _apart(axis: str, typed: frozenset[str], sizes: Sizes) -> frozenset[str]:
+    """The axes of another type than that of replicas.
+
+    They split no dimension together: of one that an explicit axis splits, jit gives back parts over
+    this axis alone.
+    """
+    return typed.symmetric_difference(sizes) if axis in typed else typed
+
+
+def _spec_of(x: Any, given: Any, typed: frozenset[str]) -> PartitionSpec:
+    """How a parameter is split; its type may say it."""
+    given = PartitionSpec() if given is None else given
+    if not typed or not isinstance(x, jax.Array):
+        return given
+    own = jax.typeof(x).sharding
+    in_type = PartitionSpec() if own.mesh.empty else own.spec
+    return joined(in_type, parted(given, x.ndim, typed)[1])
 
 
 def _mesh_around(params: Params) -> AnyMesh:
@@ -236,6 +257,13 @@ def _mesh_around(params: Params) -> AnyMesh:
             " call it inside jax.set_mesh(mesh)."
         )
     return around
+
+
+def _as_in_trace(mesh: Mesh, params: Params) -> AnyMesh:
+    """A mesh whose axes have the types of the trace."""
+    around = jax.sharding.get_abstract_mesh()
+    is_traced = any(isinstance(x, core.Tracer) for x in jax.tree.leaves(params))
+    return around if is_traced and around.shape == mesh.shape else mesh
 
 
 def _real(mesh: AnyMesh) -> Mesh:

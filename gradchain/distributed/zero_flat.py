@@ -16,22 +16,26 @@ from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Params, State
 from gradchain.core.walk import PlacedMember, walk
 from gradchain.distributed.replicas import is_along
-from gradchain.numerics.reductions import axes_in_type, manual_axes
+from gradchain.numerics.reductions import axes_in_type, is_in_unchecked_map, manual_axes
 from gradchain.tree.mapping import upcast
 from gradchain.tree.paths import flatten, flatten_like, named_leaves
 
-#: A vector for each dtype, by its name.
+#: The length of a row, and so of the blocks of codecs; their usual one.
+ROW = 256
+#: A vector for each dtype, by its name, in rows.
 Vectors = dict[str, jax.Array]
 
 
 @transform
 def zero1_flat(
-    inner: GradientTransformation | Pair, *, axis: str = "data", multiple: StaticInt = 40320
+    inner: GradientTransformation | Pair, *, axis: str = "data", multiple: StaticInt = 3360
 ) -> Body:
     r"""Split a state over replicas, inside ``shard_map``.
 
-    The leaves of each dtype are one vector, so leaves may have any sizes. Of the replicas' own
-    gradients each gets the mean of one part; it updates this part, and gathers the others:
+    The leaves of each dtype are one vector, so leaves may have any sizes. It is written in rows of
+    256, which are split over the replicas: so blocks of codecs, as of ``storage(adamw(1e-3),
+    "int8")``, lie whole on each. Of the replicas' own gradients each gets the mean of one part; it
+    updates this part, and gathers the others:
 
     .. math::
         g = \mathrm{reduce\ scatter}_i\ g_i / n, \quad u = \mathrm{all\ gather}\
@@ -39,21 +43,21 @@ def zero1_flat(
 
     These are one reduce-scatter and one all-gather for each dtype, together the bytes of one
     all-reduce. Differentiate at ``unreduced`` parameters. In ``in_specs`` and ``out_specs`` the
-    vectors of the state are split over ``axis``, and its numbers are not:
+    rows of the state are split over ``axis``, and its numbers are not:
     ``jax.tree.map(lambda x: P(axis) if x.ndim else P(), state)``. Outside of ``shard_map`` there is
     one replica.
 
     Args:
         inner: a transformation whose members are all local to elements, and for all leaves.
         axis: the mesh axis of the replicas.
-        multiple: vectors are padded with zeros to a multiple of this, whatever the number of
-            replicas, which must divide it: so a state can be loaded on another number of them. The
-            default has all numbers to 10, and 12, 16, 32, 64, and 128, among its divisors.
+        multiple: rows of zeros are added up to a multiple of this, whatever the number of replicas,
+            which must divide it: so a state can be loaded on another number of them. The default
+            has all numbers to 8, and 10, 12, 14, 15, 16, 20, 24, and 32, among its divisors.
 
     Raises:
         ValueError: naming the member, if one looks further than an element, or chooses leaves; if
-            the number of replicas does not divide ``multiple``; and for gradients that JAX has
-            added up already.
+            the number of replicas does not divide ``multiple``; for gradients that JAX has added
+            up already; and inside ``shard_map(check_vma=False)``.
 
     Source: Rajbhandari et al., "ZeRO: Memory optimizations toward training trillion parameter
     models", 2020, https://arxiv.org/abs/1910.02054
@@ -63,7 +67,7 @@ def zero1_flat(
         >>> tx = zero1_flat(gc.adam(1e-3), multiple=8)
         >>> state = tx.init({"w": jnp.ones((2, 3)), "b": jnp.ones(3)})
         >>> state["zero1_flat"]["inner"]["scale_by_adam"]["mu"]["float32"].shape
-        (16,)
+        (8, 256)
     """
     for member in walk(inner):
         if (reason := _unfit(member)) is not None:
@@ -93,6 +97,7 @@ class ZeroFlat(Body):
     reduces_shards = True  # what comes in may differ between replicas, what comes out does not
 
     def __init__(self, inner: GradientTransformation, axis: str, multiple: int):
+        self.meets_along = frozenset({axis})
         self.axis, self.multiple = axis, multiple
         self.members = {"inner": inner}
         self.locality, self.extras = "tree", inner.extras
@@ -130,7 +135,7 @@ class Flat:
         shapes: the shape of each leaf, or ``None``.
         dtypes: the vector that each stands in.
         axis: the mesh axis of the replicas; ``None`` if there is one replica.
-        multiple: the length of a vector is a multiple of it.
+        multiple: the number of rows of a vector is a multiple of it.
     """
 
     treedef: Any
@@ -158,6 +163,12 @@ class Flat:
         """Refuse gradients that are the same on all replicas."""
         if self.axis not in manual_axes():
             return
+        if is_in_unchecked_map():
+            raise ValueError(
+                "zero1_flat: inside shard_map(check_vma=False) gradients do not say whether they"
+                " are the replicas' own, or added up. Call jax.shard_map with check_vma=True, its"
+                " default; or take zero1, under plain jit."
+            )
         for name, x in named_leaves(g):
             if x is not None and self.axis not in axes_in_type(x):
                 raise ValueError(
@@ -167,7 +178,7 @@ class Flat:
                 )
 
     def vectors(self, tree: Any) -> Vectors:
-        """The vectors of all leaves, padded."""
+        """The vectors of all leaves, in rows."""
         leaves = flatten_like(self.treedef, tree)
         found: dict[str, list[jax.Array]] = {}
         for name, x in zip(self.dtypes, leaves, strict=True):
@@ -178,13 +189,15 @@ class Flat:
                 )
             if x is not None:
                 found.setdefault(name, []).append(jnp.ravel(x))
-        return {name: self._padded(jnp.concatenate(parts)) for name, parts in found.items()}
+        return {name: self._in_rows(jnp.concatenate(parts)) for name, parts in found.items()}
 
-    def _padded(self, x: jax.Array) -> jax.Array:
-        return jnp.pad(x, (0, -x.size % self.multiple))
+    def _in_rows(self, x: jax.Array) -> jax.Array:
+        rest = -x.size % (self.multiple * ROW)
+        return jnp.pad(x, (0, rest)).reshape(-1, ROW)
 
     def leaves(self, vectors: Vectors) -> Any:
         """The tree of vectors."""
+        vectors = {name: jnp.ravel(x) for name, x in vectors.items()}
         starts = dict.fromkeys(vectors, 0)
         made: list[jax.Array | None] = []
         for name, shape in zip(self.dtypes, self.shapes, strict=True):
@@ -203,7 +216,7 @@ class Flat:
             return vectors
         number = lax.axis_size(axis)
         part = lambda x: lax.dynamic_slice_in_dim(
-            x, lax.axis_index(axis) * (x.size // number), x.size // number
+            x, lax.axis_index(axis) * (len(x) // number), len(x) // number
         )
         return {name: part(x) for name, x in vectors.items()}
 

@@ -30,6 +30,16 @@ def apart(axis: str) -> Iterator[None]:
         _apart.reset(token)
 
 
+@contextlib.contextmanager
+def together(axes: frozenset[str]) -> Iterator[None]:
+    """Take replicas along axes for one again, inside ``apart``."""
+    token = _apart.set(_apart.get() - axes)
+    try:
+        yield
+    finally:
+        _apart.reset(token)
+
+
 def varying_axes(x: jax.Array) -> frozenset[str]:
     """The mesh axes that ``x`` is split over.
 
@@ -64,6 +74,11 @@ def manual_axes() -> tuple[str, ...]:
     return tuple(jax.sharding.get_abstract_mesh().manual_axes)
 
 
+def shard_axes() -> frozenset[str]:
+    """The mesh axes of the ``shard_map`` around, but for replicas'."""
+    return frozenset(manual_axes()) - _apart.get()
+
+
 def is_in_unchecked_map() -> bool:
     """Whether axes are mapped that types do not name."""
     return any(not axes_in_type(lax.axis_index(axis)) for axis in manual_axes())
@@ -83,6 +98,12 @@ def axes_in_type(x: jax.Array) -> frozenset[str]:
 def split_axes(x: jax.Array) -> frozenset[str]:
     """The mesh axes over which ``x`` is in shards."""
     return varying_axes(x) - _apart.get()
+
+
+def everywhere(flag: jax.Array) -> jax.Array:
+    """Whether a flag is set, on all shards inside ``shard_map``."""
+    axes = tuple(sorted(split_axes(flag)))
+    return lax.pmin(flag.astype(jnp.int32), axes) > 0 if axes else flag
 
 
 def total(x: jax.Array) -> jax.Array:

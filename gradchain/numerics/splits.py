@@ -12,12 +12,14 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 def mesh_of(x: jax.Array) -> Any:
     """The mesh in the type of an array.
 
-    ``None`` if there is none, and inside ``shard_map``, where each device has its own part.
+    ``None`` if there is none, and inside ``shard_map``, where each device has its own part; but not
+    if this leaves explicit axes to the compiler.
     """
     mesh = getattr(getattr(jax.typeof(x), "sharding", None), "mesh", None)
-    if mesh is None or mesh.empty or AxisType.Manual in mesh.axis_types:
+    if mesh is None or mesh.empty:
         return None
-    return mesh
+    kinds = mesh.axis_types
+    return None if AxisType.Manual in kinds and AxisType.Explicit not in kinds else mesh
 
 
 def whole(x: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.errors import shape_dtype
+from gradchain.core.errors import other_state, shape_dtype
 from gradchain.core.facts import slots_in
 from gradchain.core.ranges import StaticInt, StaticNonNegativeInt
 from gradchain.core.run import run_stages
@@ -358,11 +358,15 @@ def _filled(path: Path, way: Stored, parts: Any) -> Stored:
             parts = jax.device_put(parts, way.space)
         return dataclasses.replace(way, parts=parts)
     shapes = lambda tree: jax.tree.map(lambda x: x.shape, tree)
-    kind = TypeError if shapes(found) == shapes(expected) else ValueError
-    raise kind(
+    is_of_shape = shapes(found) == shapes(expected)
+    way_out = (
+        ". If it is of another storage policy, or of none, gradchain.adopt_state(tx, state, params)"
+        " carries it over."
+    )
+    raise (TypeError if is_of_shape else ValueError)(
         f"update: slot {'/'.join(path)!r} in the state of 'storage' is kept as {_text(found)}, but"
-        f" {way.codec!r} keeps it as {_text(expected)}. If it is of another storage policy, or of"
-        " none, gradchain.adopt_state(tx, state, params) carries it over."
+        f" {way.codec!r} keeps it as {_text(expected)}"
+        + (way_out if is_of_shape else other_state(way_out))
     )
 
 

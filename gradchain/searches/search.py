@@ -33,6 +33,7 @@ from gradchain.core.transformation import GradientTransformation
 from gradchain.core.trees import PerTree
 from gradchain.core.types import Dtype, Numeric, Params, State, Tree, Updates
 from gradchain.numerics.arithmetic import cast
+from gradchain.numerics.branches import while_loop
 from gradchain.numerics.counting import increment
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.norms import all_finite
@@ -122,7 +123,7 @@ class Search(PerTree):
         best = cast_like(here | {"u": map_leaves(jnp.zeros_like, g)}, here)
         carry = {"q": q, "over": over, "best": best, "evals": evals}
         carry |= {"found": jnp.array(False)}
-        end = lax.while_loop(lambda carry: ~carry["over"], go_on, carry)
+        end = while_loop(lambda carry: ~carry["over"], go_on, carry)
         found = cast_like({k: end["best"][k] for k in here}, s)
         settled = where_tree(is_usable, found, {k: s[k] for k in here})
         failed = jnp.where(end["found"], 0, increment(s["failed"]))

@@ -26,6 +26,7 @@ from gradchain.core.types import Numeric, Pair, Params, State, Updates, Where
 from gradchain.core.walk import PlacedMember
 from gradchain.inspection.hyperparams import own_hyperparams
 from gradchain.numerics.arithmetic import cast, safe_divide
+from gradchain.numerics.branches import cond, varying_as
 from gradchain.numerics.counting import increment, remainder
 from gradchain.numerics.reductions import varying_axes
 from gradchain.telemetry.layers import Layers
@@ -182,7 +183,7 @@ class Watched(Body):
             else:
                 due = (stage.count == 0) | (remainder(increment(stage.count), body.every) == 0)
                 with _inside(Outer(True, programs)):
-                    metrics = lax.cond(due, lambda: run()[2], lambda: old)
+                    metrics = cond(due, lambda: run()[2], lambda: old)
                 updates = _after(metrics["step"] >= 0, updates)
                 run_inner = _run if outer is None else _run_once
                 with _inside(Outer(False, programs)):
@@ -294,7 +295,10 @@ def _measured_run(
         gradients = map_leaves(_mean_of_shards, updates, params)
     metrics |= _numbers(body.inner, state) | {"step": increment(count)}
     metrics |= body.layers_of(params).measure(gradients, new_updates, params)
-    settle = lambda x, like: cast(lax.stop_gradient(jnp.asarray(x)), like.dtype)
+    settle = lambda x, like: varying_as(
+        cast(lax.stop_gradient(jnp.asarray(x)), like.dtype),
+        like,
+    )
     settled = {k: settle(metrics[k], old[k]) for k in old}
     return new_updates, without_meters(new_state, places.values()), settled
 

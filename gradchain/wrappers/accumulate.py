@@ -14,6 +14,7 @@ from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair, State
 from gradchain.numerics.arithmetic import cast
 from gradchain.numerics.counting import increment, is_before
+from gradchain.numerics.reductions import everywhere, together
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.norms import nonfinite_leaves
 from gradchain.wrappers.guards import LOSS
@@ -56,6 +57,7 @@ def accumulate(inner: GradientTransformation | Pair, every: PositiveInt | Hyper)
         [0.]
         [-2.]
     """
+    axes = inner.facts.meets_along  # where replicas have to make steps together
 
     def rule(g, s, p, inner, value=None):
         bad = nonfinite_leaves((g, value))
@@ -68,7 +70,8 @@ def accumulate(inner: GradientTransformation | Pair, every: PositiveInt | Hyper)
 
         value_sum = add(0.0 if value is None else value, s["value_sum"])
         last = ~is_before(micro_step, _rounded(every))
-        steps = last & (taken > 0)
+        with together(axes):
+            steps = last & everywhere(taken > 0)
 
         def run(total, state):
             # A factor fuses with the product; dividing each leaf would store the quotients.

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from gradchain.core.around import Around, run_if
 from gradchain.core.entries import entries, unboxed
@@ -18,7 +17,9 @@ from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Numeric, Pair, Params, State, Tree, Updates
 from gradchain.core.walk import without_observations
 from gradchain.numerics.arithmetic import abs2
+from gradchain.numerics.branches import cond
 from gradchain.numerics.counting import increment
+from gradchain.numerics.reductions import everywhere, together
 from gradchain.tree.mapping import map_leaves, map_rows, upcast
 from gradchain.tree.norms import all_finite, sum_over_shards
 from gradchain.tree.paths import flatten, flatten_like, named_leaves
@@ -163,14 +164,17 @@ def guarded_step(
         The update, the new slots, those of the caller's own aside, and whether the step was made.
     """
     # Only finite gradients reach ``inner``, and its result is tested before anything uses it.
-    starts = all_finite((g, value)) & allowed
+    axes = tx.facts.meets_along  # a replica that skips alone would leave others waiting for it
+    with together(axes):
+        starts = all_finite((g, value)) & everywhere(jnp.asarray(allowed))
     u, new = run_if(starts, lambda: inner(g, s["inner"], p), g, s["inner"])
     is_well = lambda: (jnp.array(True), jnp.array(-1, jnp.int32))
     # What an observer shows may overflow where nothing else does: a norm, for example.
     states = without_observations(tx, new), without_observations(tx, s["inner"])
     look_closer = lambda: _examine(g, value, (u, p), states, dtypes)
-    passes = starts & _is_surely_finite((u, p), states[0], dtypes)
-    sound, first = lax.cond(passes, is_well, look_closer)
+    with together(axes):
+        passes = starts & _is_surely_finite((u, p), states[0], dtypes)
+        sound, first = cond(passes, is_well, look_closer)
     made = starts & sound
     keep = lambda new, old: jnp.where(made, new, old)
     made_or_zero = map_leaves(lambda u: keep(u, jnp.zeros_like(u)), u)

@@ -11,9 +11,9 @@ from tests.laws.twins import Tree, Twin
 SHARDS = {
     "is_the_same_when_split_under_shard_map": (
         "inside shard_map its axis has to be there; test_exchange.py has it so"
-    )
+    ),
+    "is_each_replicas_own": "inside shard_map its axis has to be there",
 }
-ON_MESHES = ("keeps_the_layout_of_its_state", "is_the_same_on_explicit_axes")
 
 
 @dataclass
@@ -43,8 +43,6 @@ ROWS = [
         "exchange-vote",
         lambda: gc.distributed.exchange(gc.distributed.vote()),
         Vote,
-        reasons=SHARDS
-        | NO_NUMBERS
-        | dict.fromkeys(ON_MESHES, "it packs the bits of whole leaves"),
+        reasons=SHARDS | NO_NUMBERS,
     ),
 ]

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import PartitionSpec as P
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 
 import gradchain as gc
 from tests.distributed.replicated import exchanged, mesh_of, normal, states, ways
@@ -166,3 +166,26 @@ def test_a_nan_does_not_come_again():
 def test_check_finds_nothing_in_local_training():
     tx = ways.diloco(gc.adam(0.1), gc.sgd(0.7), every=4)
     assert not [found for found in gc.check(tx) if found.name == "missing_arguments"]
+
+
+@pytest.mark.parametrize("wire", [ways.vote(), "int8"], ids=["vote", "int8"])
+def test_an_explicit_axis_may_split_the_gradients(wire):
+    """That of replicas is ``shard_map``'s, the other remains the compiler's."""
+    mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Explicit,) * 2)
+    tx, x = ways.exchange(wire), normal(2, 8, 8)
+    over = {"mesh": mesh, "in_specs": P("data"), "out_specs": P(), "axis_names": {"data"}}
+    run = jax.jit(jax.shard_map(lambda g: tx.update(g[0], {})[0], **over))
+    found = run(jax.device_put(x, NamedSharding(mesh, P("data", None, "model"))))
+    assert jax.typeof(found).sharding.spec == P(None, "model")
+    np.testing.assert_array_equal(found, exchanged(tx, x[0], 2)(x, {}, x[0])[0])
+
+
+def test_a_guard_behind_skips_on_all_replicas_what_one_spoilt():
+    params = jnp.ones(8)
+    exchange = ways.exchange("int8", error_feedback=1.0)
+    tx = gc.chain(exchange, gc.skip_nonfinite(gc.sgd(0.1)))
+    run, x = exchanged(tx, params, 2), normal(2, 8)
+    updates, state = run(x.at[0, 3].set(jnp.nan), states(tx, params, 2), params)
+    assert not updates.any() and state["skip_nonfinite"]["skipped"] == 1
+    updates, state = run(x, state, params)
+    np.testing.assert_allclose(updates, -0.1 * x.mean(0), atol=0.01)

@@ -7,8 +7,9 @@ from jax.sharding import AbstractMesh, PartitionSpec as P
 
 import gradchain as gc
 from gradchain.core.transformation import as_transformation
-from gradchain.distributed import fsdp_specs
-from gradchain.distributed.layouts import shard_bytes, state_specs, zero_spec
+from gradchain.distributed import abstract_state, fsdp_specs
+from gradchain.distributed.layouts import shard_bytes, zero_spec
+from gradchain.distributed.planned_step import layout_of
 
 SIZES = {"data": 4, "model": 2}
 MESH = AbstractMesh((4, 2), ("data", "model"))
@@ -19,12 +20,18 @@ SHAPES = {
 SPECS = {"layer": {"w": P("model", "data")}, "b": P()}
 
 
-def specs_of(tx):
+def specs_of(tx, policy="like_params"):
     tx = as_transformation(tx, "tx")
-    state = jax.eval_shape(tx.init, SHAPES)
-    found = state_specs(tx, state, SHAPES, SPECS, SIZES)
-    leaves = jax.tree_util.tree_leaves_with_path(found)
+    layout = layout_of(tx, SHAPES, MESH, SPECS, policy, "data")
+    leaves = jax.tree_util.tree_leaves_with_path(layout.state_specs)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): s for path, s in leaves}
+
+
+@pytest.mark.parametrize("make", [gc.soap, gc.came, gc.adamw])
+def test_plans_of_zero_have_the_layout_that_zero_has(make):
+    state = abstract_state(make(1e-3), SHAPES, SPECS, MESH, "zero")
+    where = [x.sharding.spec for x in jax.tree.leaves(state)]
+    assert list(specs_of(make(1e-3), "zero").values()) == where
 
 
 def test_moments_lie_as_their_parameters():

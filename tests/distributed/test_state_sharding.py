@@ -94,11 +94,28 @@ def test_unknown_words_are_refused():
         abstract_state(gc.adam(0.1), PARAMS, None, mesh_of(8), "zero", axis="batch")
 
 
+def numbered(state):
+    """A state of other numbers in each place, which lies alike."""
+    leaves, treedef = jax.tree.flatten(state)
+    fill = lambda i, x: (np.arange(x.size).reshape(x.shape) + i).astype(x.dtype)
+    rows = enumerate(leaves)
+    return treedef.unflatten([jax.device_put(fill(i, x), x.sharding) for i, x in rows])
+
+
+SAVED = {
+    "adamw": lambda: gc.adamw(0.1),
+    "came": lambda: gc.came(0.1),
+    "muon": lambda: gc.muon(0.1),
+    "soap": lambda: gc.soap(0.1),
+    "int8": lambda: gc.storage(gc.adamw(0.1), "int8", least_size=0),
+}
+
+
 @pytest.mark.parametrize("policy", ["like_params", "zero"])
-def test_orbax_restores_on_other_numbers_of_devices(tmp_path, policy):
-    tx = gc.came(0.1)
-    state = init_sharded(tx, PARAMS, SPECS, mesh_of(8), policy)
-    _, state = tx.update(PARAMS, state, PARAMS)
+@pytest.mark.parametrize("name", SAVED)
+def test_orbax_restores_on_other_numbers_of_devices(tmp_path, name, policy):
+    tx = SAVED[name]()
+    state = numbered(init_sharded(tx, PARAMS, SPECS, mesh_of(8), policy))
     with ocp.StandardCheckpointer() as saver:
         saver.save(tmp_path / "state", state)
     for number in (4, 2, 3, 1):
@@ -106,8 +123,11 @@ def test_orbax_restores_on_other_numbers_of_devices(tmp_path, policy):
         with ocp.StandardCheckpointer() as saver:
             back = saver.restore(tmp_path / "state", target)
         jax.tree.map(np.testing.assert_array_equal, back, state)
-        w = back["scale_by_came"]["mu"]["w"]
-        assert w.addressable_shards[0].data.size * number == w.size
+        assert specs_of(back) == specs_of(target)
+        moments = [x for x in jax.tree.leaves(back) if x.shape == PARAMS["w"].shape]
+        assert moments  # or their codes
+        for x in moments:
+            assert x.addressable_shards[0].data.size * number == x.size
 
 
 @pytest.mark.parametrize("codec", ["int8", "int4"])
@@ -119,3 +139,20 @@ def test_blocks_that_shards_do_not_divide_lie_as_their_parameter(codec):
     kept = state["storage"]["inner"]["add_momentum"]["momentum"]["w"]
     assert kept["codes"].sharding.spec == P(None, "data")
     assert kept["scales"].sharding.spec == P(None, None)
+
+
+@pytest.mark.parametrize("codec", [None, "int8"])
+def test_a_state_that_shard_map_parts_otherwise_is_told_its_specs(codec):
+    tx, mesh = gc.sgd(0.1, 0.9), mesh_of(4)
+    tx = tx if codec is None else gc.storage(tx, codec, least_size=0)
+    params = {"w": PARAMS["w"], "v": PARAMS["v"]}
+    specs = {"w": P("data"), "v": P(None, "data")}
+    state = tx.init(params)
+    run = lambda of_state: jax.shard_map(
+        tx.step, mesh=mesh, in_specs=(specs, of_state, specs), out_specs=(specs, of_state)
+    )(params, state, params)
+    with pytest.raises(ValueError, match=r"on each device\. .*distributed\.state_sharding\(tx"):
+        run(jax.tree.map(lambda x: P(), state))
+    if codec is None:
+        made, _ = run(jax.tree.map(lambda s: s.spec, state_sharding(tx, params, specs, mesh)))
+        jax.tree.map(np.testing.assert_allclose, made, tx.step(params, state, params)[0])

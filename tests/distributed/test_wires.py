@@ -158,3 +158,31 @@ def test_power_sgd_on_resnet18_has_the_ratios_of_its_paper(rank, ratio):
     assert plain == 4 * sum(np.prod(shape) for shape in RESNET18)
     found = plain / sent_bytes(ways.exchange(ways.power_sgd(rank)), shapes, 2)
     assert found >= ratio
+
+
+@each_wire
+def test_what_is_not_finite_comes_out_so_once_and_is_not_kept(row):
+    """A guard behind sees it; the next step is as if it had not been."""
+    error_feedback = None if row.name == "vote" else 1.0
+    tx, params = ways.exchange(row.make(), error_feedback=error_feedback), jnp.zeros((8, 8))
+    run, x = exchanged(tx, params, 2), normal(2, 8, 8)
+    out, state = run(x.at[1, 2, 5].set(jnp.nan), states(tx, params, 2), params)
+    assert not jnp.isfinite(out[2, 5])
+    out, state = run(x, state, params)
+    assert jax.tree.all(jax.tree.map(lambda x: bool(jnp.isfinite(x).all()), (out, state)))
+
+
+def test_what_was_left_over_outlives_a_step_that_is_not_finite():
+    tx, params = ways.exchange(ways.top_k(4), error_feedback=1.0), jnp.zeros(8)
+    run, x = exchanged(tx, params, 2), normal(2, 8)
+    _, state = run(x, states(tx, params, 2), params)
+    _, after = run(jnp.full_like(x, jnp.nan), state, params)
+    np.testing.assert_array_equal(after["exchange"]["residual"], state["exchange"]["residual"])
+
+
+def test_who_is_not_finite_has_no_vote():
+    run = exchanged(ways.exchange(ways.vote()), jnp.zeros(3), 3)
+    x = jnp.array([[1.0, -1.0, 1.0], [jnp.nan] * 3, [1.0, -1.0, 1.0]])
+    np.testing.assert_array_equal(run(x, {}, None)[0], [1.0, -1.0, 1.0])
+    alone = x.at[2].set(jnp.inf)  # one of three is no majority
+    assert jnp.isnan(run(alone, {}, None)[0]).all()

@@ -10,7 +10,14 @@ import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 
 import gradchain as gc
-from gradchain.distributed import abstract_state, unreduced, zero1, zero1_flat
+from gradchain.distributed import (
+    abstract_state,
+    collectives,
+    fsdp_specs,
+    unreduced,
+    zero1,
+    zero1_flat,
+)
 
 KINDS = [AxisType.Auto, AxisType.Explicit]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=["auto", "explicit"])
@@ -95,6 +102,46 @@ def test_zero1_is_data_parallel_in_an_eighth_of_the_bytes(name, kind):
     assert all(x.sharding.is_fully_replicated for x in jax.tree.leaves(made))
 
 
+def scattered(params, specs, mesh, x, y):
+    """The mean gradient in parts: ``psum_scatter`` of what each device has of its examples."""
+
+    def local(params, x, y):
+        grads = jax.grad(loss_fn)(unreduced(params), x, y)
+        dims = jax.tree.map(lambda spec: spec.index("data"), specs)
+        add = lambda g, dim: jax.lax.psum_scatter(g, "data", scatter_dimension=dim, tiled=True)
+        return jax.tree.map(lambda g, dim: add(g, dim) / 8, grads, dims)
+
+    given = (P(), P("data"), P("data"))
+    return jax.shard_map(local, mesh=mesh, in_specs=given, out_specs=specs)(params, x, y)
+
+
+def constrained(params, specs, mesh, x, y):
+    on = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
+    return jax.lax.with_sharding_constraint(jax.grad(loss_fn)(params, x, y), on)
+
+
+@pytest.mark.parametrize("gradients", [constrained, scattered])
+def test_gradients_in_parts_too_are_zero2(gradients):
+    mesh, (params, x, y) = mesh_of(8), problem(jnp.float32)
+    tx, specs = zero1(gc.adamw(1e-2), mesh=mesh), fsdp_specs(params, mesh)
+
+    @jax.jit
+    def step(params, state, x, y):
+        return tx.step(gradients(params, specs, mesh, x, y), state, params)
+
+    expected = gc.adamw(1e-2)
+    expected, _ = expected.step(jax.grad(loss_fn)(params, x, y), expected.init(params), params)
+    params = jax.device_put(params, NamedSharding(mesh, P()))
+    x, y = jax.device_put((x, y), NamedSharding(mesh, P("data")))
+    state = tx.init(params)
+    compiled = step.lower(params, state, x, y).compile()
+    made, _ = compiled(params, state, x, y)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), made, expected)
+    found = {one.kind for one in collectives(compiled)}
+    # The compiler for CPUs sums and cuts where those for TPUs find a reduce-scatter.
+    assert found == {"all-gather", "all-reduce" if gradients is constrained else "reduce-scatter"}
+
+
 def test_slots_in_few_bytes_are_in_parts_too():
     tx = zero1(gc.storage(gc.adamw(1e-3), mu="bfloat16", nu="uint8_log", least_size=8))
     _, _, state = train(tx, AxisType.Auto, jnp.float32, steps=2)
@@ -119,6 +166,30 @@ def test_zero_with_parameters_in_parts_over_another_axis():
         mu = entry["zero1"]["inner"]["scale_by_adam"]["mu"]["inner"]
         assert mu.addressable_shards[0].data.size * 8 == mu.size
     assert updates["inner"].sharding.is_equivalent_to(params["inner"].sharding, 2)
+
+
+@pytest.mark.parametrize("is_typed", [False, True], ids=["auto_data", "explicit_data"])
+def test_zero_where_the_axes_of_a_mesh_are_of_two_types(is_typed):
+    kinds = KINDS[::-1] if is_typed else KINDS
+    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=tuple(kinds))
+    own = {"w": jax.random.normal(jax.random.key(0), (16, 24)), "b": jnp.arange(24.0)}
+    specs = {"w": P(None, "model"), "b": P("model")}
+    put = lambda x, spec: jax.device_put(x, NamedSharding(mesh, spec))
+    params, plain = jax.tree.map(put, own, specs), gc.adam(0.1)
+    tx = zero1(plain, param_specs=specs if is_typed else None)
+    with jax.set_mesh(mesh):
+        state = tx.init(params)
+        made, after = jax.jit(tx.step)(params, state, params)
+    alone, _ = plain.step(own, plain.init(own), own)
+    for entry in (state, after):
+        mu = entry["zero1"]["inner"]["scale_by_adam"]["mu"]
+        assert mu["w"].sharding.spec == P("data", "model")
+        assert mu["b"].sharding.spec == P("model")  # jit lets types share no dimension
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), made, alone)
+    assert {k: x.sharding.spec for k, x in made.items()} == specs
+    if is_typed:
+        with pytest.raises(ValueError, match=r"'b' is split by .*model.* give param_specs="):
+            zero1(plain).init(params)
 
 
 def test_zero1_says_what_it_lacks():
@@ -181,10 +252,12 @@ def test_the_flat_form_sends_each_dtype_once_there_and_back():
     assert (count("reduce-scatter"), count("all-gather"), count("all-reduce")) == (2, 2, 0)
 
 
-def test_the_flat_state_goes_on_with_another_number_of_replicas(tmp_path):
+@pytest.mark.parametrize("codec", ["float32", "int4"])
+def test_the_flat_state_goes_on_with_another_number_of_replicas(tmp_path, codec):
     params, x, y = problem(jnp.float32, width=13)
     x, y = x[:24], y[:24]
-    tx = zero1_flat(gc.adamw(1e-3), multiple=MULTIPLE)
+    inner = gc.storage(gc.adamw(1e-3), mu=codec, least_size=0)  # codes of 4 bits: two in a byte
+    tx = zero1_flat(inner, multiple=MULTIPLE)
     params, state = flat_step(tx, mesh_of(8), tx.init(params))(params, tx.init(params), x, y)
     with ocp.StandardCheckpointer() as saver:
         saver.save(tmp_path / "state", state)
@@ -232,11 +305,48 @@ def test_the_flat_form_refuses_what_would_be_wrong():
         run({"w": jnp.ones(8)}, 3)
 
 
+def test_blocks_of_codecs_lie_whole_in_the_rows_of_the_flat_form():
+    tx = zero1_flat(gc.storage(gc.adamw(1e-3), "int8"))
+    state = jax.eval_shape(tx.init, {"w": jax.ShapeDtypeStruct((257, 3), jnp.float32)})
+    kept = state["zero1_flat"]["inner"]["storage"]["inner"]["scale_by_adam"]["mu"]["float32"]
+    rows, columns = kept["codes"].shape
+    assert (columns, kept["scales"].shape) == (256, (rows, 1))
+    assert not [n for n in (2, 3, 4, 5, 6, 7, 8, 16, 32) if rows % n]
+
+
+def test_the_flat_form_needs_types_that_name_axes():
+    tx = zero1_flat(gc.sgd(0.1), multiple=8)
+    run = jax.shard_map(
+        lambda g: tx.update(g, {})[0],
+        mesh=mesh_of(8),
+        in_specs=P(),
+        out_specs=P(),
+        check_vma=False,
+    )
+    with pytest.raises(ValueError, match=r"zero1_flat: inside shard_map\(check_vma=False\)"):
+        run({"w": jnp.ones(8)})
+
+
 def test_a_state_of_zero1_is_restored_in_parts():
     params = {"w": jax.ShapeDtypeStruct((16, 8), jnp.float32)}
     mesh = mesh_of(4)
     state = abstract_state(zero1(gc.adam(0.1)), params, None, mesh)
     assert state["zero1"]["inner"]["scale_by_adam"]["mu"]["w"].sharding.spec == P("data", None)
+
+
+@each_kind
+def test_a_zero_that_holds_its_mesh_is_planned_as_it_runs(kind):
+    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(kind,) * 2)
+    params = {"scale": jnp.ones(()), "w": jnp.ones((8, 8))}
+    tx = zero1(gc.storage(gc.sgd(0.1, 0.9), "int8", least_size=0), mesh=mesh)
+    state = tx.init(params)
+    _, after = jax.jit(tx.step)(params, state, params)
+    where = lambda tree: [
+        (x.shape, [part for part in x.sharding.spec if part]) for x in jax.tree.leaves(tree)
+    ]
+    for on in (mesh, mesh.abstract_mesh):
+        target = abstract_state(tx, params, None, on)
+        assert where(state) == where(after) == where(target)
 
 
 def test_describe_and_check_see_where_parameters_lie():

@@ -12,6 +12,7 @@ from tests.transforms.clipping import ClipNorm
 REASONS = NO_OWN_NUMBERS | {
     "is_the_same_when_split_under_shard_map": "inside shard_map its axis has to be there;"
     " test_zero.py has the flat form so",
+    "is_each_replicas_own": "inside shard_map its axis has to be there",
 }
 A_MESH = dict.fromkeys(FUNCTION, "it holds a mesh, which has no text")
 

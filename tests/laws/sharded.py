@@ -103,4 +103,23 @@ def is_the_same_when_split_under_shard_map(row: Row) -> None:
     )
 
 
-LAWS = [is_the_same_when_split_under_jit, is_the_same_when_split_under_shard_map]
+def is_each_replicas_own(row: Row) -> None:
+    """With ``on_replicas`` each of two, with data of its own, goes where it would go alone."""
+    tx, seeds = row.make(), (0, 2)
+    starts = [params(jnp.float32, seed=seed) for seed in seeds]
+    all_grads = [gradients(jnp.float32, seed=seed + 1) for seed in seeds]
+    mesh = jax.make_mesh((2,), ("replica",), axis_types=(jax.sharding.AxisType.Auto,))
+    run = lambda p, grads, state: samples.run(tx, p, grads, state=state, **row.run)
+    given = (starts, all_grads, [jax.jit(tx.init)(p) for p in starts])
+    stacked = (jax.tree.map(lambda *x: jnp.stack(x), *of_each) for of_each in given)
+    found = jax.jit(gc.distributed.on_replicas(run, mesh))(*stacked)
+    for i, (p, grads) in enumerate(zip(starts, all_grads, strict=True)):
+        expected = compiled_run(tx, p, grads, **row.run)
+        assert_close(samples.at(i, found), expected, row.tolerance * ROUNDING)
+
+
+LAWS = [
+    is_the_same_when_split_under_jit,
+    is_the_same_when_split_under_shard_map,
+    is_each_replicas_own,
+]

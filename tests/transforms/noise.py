@@ -40,7 +40,10 @@ class Noise(Twin):
         }
 
 
-SHARDS_DRAW = {"is_the_same_when_split_under_shard_map": "each shard draws numbers of its own"}
+SHARDS_DRAW = {
+    "is_the_same_when_split_under_shard_map": "each shard draws numbers of its own",
+    "is_each_replicas_own": "each replica draws numbers of its own",
+}
 # normal numbers are drawn in float32, and their last digit differs from one way to compile to
 # another
 DRAWN = 2e-7

@@ -38,6 +38,7 @@ STACKED = dict.fromkeys(
         "is_equal_to_its_like",
         "is_stable_from_step_to_step",
         "goes_on_from_a_checkpoint_in_eight_bits",
+        "is_each_replicas_own",
         "is_split_as_its_parameters",
         "is_the_same_in_exact_storage",
         "is_the_same_on_explicit_axes",

@@ -60,6 +60,7 @@ ROWS = [
         lambda: Magma(Adam(), 0.6, 1.5, seed=3),
         reasons={
             "takes_schedules": "a draw near a share that changes falls on either side",
+            "is_each_replicas_own": "each replica draws a mask of its own",
             "can_be_differentiated": "the mask jumps with the share of what is kept",
         },
     ),

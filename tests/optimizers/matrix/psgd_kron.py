@@ -152,7 +152,8 @@ class PsgdKron(Twin):
 FITTED = 300.0
 CONSTANT = {"can_be_differentiated": "to derivatives the factors are constants"}
 PROBED = CONSTANT | {
-    "is_the_same_when_split_under_shard_map": "each shard draws probes of its own"
+    "is_the_same_when_split_under_shard_map": "each shard draws probes of its own",
+    "is_each_replicas_own": "each replica draws probes of its own",
 }
 ROWS = [
     Row(
