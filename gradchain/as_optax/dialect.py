@@ -46,7 +46,7 @@ class GradientTransformation(Native, metaclass=_AnyTransformation):
     def __reduce__(self) -> Any:
         return _remake, (type(self), self.factory.name, self.arguments, self.name)
 
-    def _replace(self, **changes: Callable[..., Any]) -> GradientTransformation:  # pyright: ignore
+    def _replace(self, **changes: Callable[..., Any]) -> GradientTransformation:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The pair with another function, as of a named tuple."""
         init, update = self
         return type(self)(changes.pop("init", init), changes.pop("update", update), **changes)

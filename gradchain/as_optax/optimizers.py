@@ -1,15 +1,16 @@
 """Optimizers, with optax's arguments."""
 
+import jax
 import jax.numpy as jnp
 
 from gradchain.as_optax.adapters import (
     accept_any_extra,
     accepting_any_extra,
-    as_seed,
     stored,
     where_of,
 )
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
+from gradchain.as_optax.noise import add_noise
 from gradchain.core.ranges import Hyper
 from gradchain.core.transformation import GradientTransformation, chain
 from gradchain.core.types import Dtype
@@ -24,7 +25,6 @@ from gradchain.optimizers.optimistic import (
 from gradchain.optimizers.polyak_sgd import scale_by_polyak
 from gradchain.optimizers.rmsprop import scale_by_rms, scale_by_stddev
 from gradchain.optimizers.rprop import rprop as native_rprop
-from gradchain.optimizers.sgd import noisy_sgd as native_noisy_sgd
 from gradchain.optimizers.sign_sgd import sign_sgd as native_sign_sgd, signum as native_signum
 from gradchain.optimizers.sm3 import sm3 as native_sm3
 from gradchain.transforms.clipping import clip_by_block_rms
@@ -229,13 +229,10 @@ def noisy_sgd(
     learning_rate: ScalarOrSchedule,
     eta: float = 0.01,
     gamma: float = 0.55,
-    key: int | None = None,
+    key: int | jax.Array | None = None,
     *,
     seed: int | None = None,
 ) -> GradientTransformation:
-    """Gradient descent with noise that fades.
-
-    ``key`` is an integer, the seed.
-    """
-    tx = native_noisy_sgd(learning_rate, eta, gamma, as_seed(key, seed))
-    return accept_any_extra(tx)
+    """Gradient descent with noise that fades; see ``add_noise``."""
+    noise = add_noise(eta, gamma, key, seed=seed)
+    return accept_any_extra(chain(noise, scale_by_learning_rate(learning_rate)))

@@ -82,7 +82,7 @@ def inside(tx: Tx, *path: str) -> Inside:
 def _record(
     tx: Tx, name: str, inner: str = "", constants: dict[str, Any] | None = None
 ) -> Record:
-    """A member by a class, with its own member in ``inner``."""
+    """A member by a class, around the member ``inner``."""
     kind = getattr(states, name, None) or _CONTRIB[name]
     stage = _stage_of(tx)
     known = stage.body.slot_names

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from gradchain.as_optax.adapters import (
     accept_any_extra,
     accepting_any_extra,
-    as_seed,
     stored,
     where_of,
 )
@@ -42,6 +41,7 @@ from gradchain.as_optax.monitoring import (
     monitor as monitor,
     snapshot as snapshot,
 )
+from gradchain.as_optax.noise import add_noise as add_noise
 from gradchain.as_optax.wrappers import (
     MultiSteps as MultiSteps,
     ShouldSkipUpdateFunction as ShouldSkipUpdateFunction,
@@ -61,7 +61,6 @@ from gradchain.transforms.clipping import (
     unit_dims,
 )
 from gradchain.transforms.momentum import add_momentum, average_updates
-from gradchain.transforms.noise import add_noise as native_add_noise
 from gradchain.transforms.normalizing import zero_nans as native_zero_nans
 from gradchain.transforms.per_example import (
     per_example_global_norm_clip as per_example_global_norm_clip,
@@ -105,17 +104,6 @@ def add_decayed_weights(
 ) -> GradientTransformation:
     """Add a multiple of the parameters that a mask selects."""
     return accept_any_extra(native_add_decayed_weights(weight_decay, where_of(mask)))
-
-
-def add_noise(
-    eta: ScalarOrSchedule,
-    gamma: ScalarOrSchedule,
-    key: int | None = None,
-    *,
-    seed: int | None = None,
-) -> GradientTransformation:
-    """Add noise that fades; ``key`` is an integer, the seed."""
-    return accept_any_extra(native_add_noise(eta, gamma, as_seed(key, seed)))
 
 
 def keep_params_nonnegative() -> GradientTransformation:

@@ -72,7 +72,7 @@ class Empty(View):
 
 
 class Several(View):
-    """A chain: a tuple of states, or a dict by names."""
+    """A chain: a tuple, or a dict by names."""
 
     def __init__(self, parts: Sequence[View], names: Sequence[str] | None = None):
         self.parts, self.names = parts, names
@@ -263,7 +263,7 @@ def is_none(x: Any) -> bool:
 
 
 def is_masked(x: Any) -> bool:
-    """Whether ``x`` stands for a masked leaf, here or in optax."""
+    """Whether ``x`` stands for a masked leaf."""
     return type(x).__name__ == "MaskedNode"
 
 

@@ -132,7 +132,7 @@ _SQUARES = (
 
 
 def _has_seen(field: str) -> Source:
-    """A count, 0 or 1, from sums that begin with zero."""
+    """A count, 0 or 1, from sums."""
 
     def count(s: Any) -> jax.Array:
         sums = [jnp.any(x != 0) for x in jax.tree.leaves(getattr(s, field))]
