@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ |= {"TPU_SKIP_MDS_QUERY": "1", "JAX_PLATFORMS": "cpu"}  # there is no TPU to look for
+os.environ |= {"ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}  # nor to keep for one process alone
 
 import jax
 import numpy as np

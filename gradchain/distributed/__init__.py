@@ -22,6 +22,7 @@ from gradchain.distributed.replicas import (
     stack_replicas as stack_replicas,
     unreduced as unreduced,
 )
+from gradchain.distributed.set_owners import set_owners as set_owners
 from gradchain.distributed.signs import sign as sign, vote as vote
 from gradchain.distributed.sparse import dct as dct, top_k as top_k
 from gradchain.distributed.state_sharding import (
@@ -29,6 +30,7 @@ from gradchain.distributed.state_sharding import (
     abstract_state as abstract_state,
     init_sharded as init_sharded,
     state_sharding as state_sharding,
+    state_specs as state_specs,
 )
 from gradchain.distributed.wires import Way as Way, Wire as Wire, mean as mean, wire as wire
 from gradchain.distributed.zero import zero1 as zero1

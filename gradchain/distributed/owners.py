@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,24 +12,19 @@ from jax import core, lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from gradchain.core.columns import Columns
-from gradchain.core.folding import Fold
 from gradchain.core.lift import Lift
-from gradchain.core.matrices import PerMatrix, Stack, dtype_of
+from gradchain.core.matrices import PerMatrix, dtype_of
 from gradchain.core.meshes import placed
 from gradchain.core.selection import matrices_in
-from gradchain.core.shards import (
-    Parts,
-    gather,
-    own_part,
-    split_leaves,
-    taking_leaves_as_whole,
-    whole_shape,
-)
-from gradchain.core.slots import like_param
+from gradchain.core.shards import Parts, split_leaves, taking_leaves_as_whole, whole_shape
 from gradchain.core.stage import Body, Extra, PairBody, Ran, Stage, run_inside, widest
 from gradchain.core.transformation import GradientTransformation, transform
-from gradchain.core.types import Glob, Pair, Params, State, Where
+from gradchain.core.types import Glob, Pair, Params, State, Tree, Updates, Where
 from gradchain.core.walk import walk
+from gradchain.distributed.dealing import deal
+from gradchain.distributed.owned_stacks import OwnedStack
+from gradchain.distributed.owned_states import check_owners, slots_of
+from gradchain.distributed.replicas import as_own_tree
 from gradchain.numerics.reductions import manual_axes
 from gradchain.tree.paths import Leaf, flatten
 from gradchain.tree.selecting import select
@@ -46,7 +41,8 @@ def owners(
     r"""Let each device update whole matrices of its own.
 
     Inside ``jax.shard_map`` the :math:`k` matrices of one shape stand in a stack, of which each of
-    the :math:`d` devices along ``axis`` has :math:`\lceil k/d \rceil`. So each is updated once, and
+    the :math:`d` devices along ``axis`` has :math:`\lfloor k/d \rfloor`. Those that are left over
+    go, the costliest first, to the devices that have the least to do. So each is updated once, and
     its state lies with its owner alone. How leaves come and go is read from their types:
 
     - Leaves that all devices have in common: each takes its own matrices, and updates are gathered.
@@ -56,9 +52,11 @@ def owners(
 
     Elsewhere, and on a mesh without ``axis``, one device owns all.
 
-    The state has a stack for each shape, for example ``"256x1024"``, split over ``axis`` along its
-    first dimension. ``init`` has to know the mesh: call it inside ``shard_map``, or outside with
-    ``jax.set_mesh(mesh)``. ``owned`` says how each of its arrays is split.
+    The state has a stack for each shape, for example ``"256x1024"``, and one for those left over,
+    ``"256x1024_rest"``, with a place for each device. Both are split over ``axis`` along their
+    first dimension, as ``state_specs`` says. ``init`` has to know the mesh: use ``init_sharded``,
+    or call it inside ``shard_map``, or with ``jax.set_mesh(mesh)``. ``set_owners`` makes the state
+    fit another number of devices.
 
     Args:
         inner: what is done with each matrix by itself: members that look at elements or at single
@@ -172,6 +170,15 @@ class Owners(Body):
         params: Params,
     ) -> State:
         """See ``Body``."""
+        leaves, _ = flatten(params)
+        stacks = self.stacks_of(params)
+        rows = _rows_of(stacks, leaves)
+        rows = {name: _with_owners(x, self.axis) for name, x in rows.items()}
+        state = self.members["inner"].init(rows)
+        return {"inner": state} if state else {}
+
+    def stacks_of(self, params: Params, size: int | None = None) -> list[OwnedStack]:
+        """The stacks of parameters that are whole."""
         leaves, treedef = flatten(params)
         columns = Columns(
             treedef,
@@ -179,13 +186,18 @@ class Owners(Body):
             leaves,
             params,
         )
-        stacks = self.stacks(columns, [()] * len(leaves))
-        rows = {x.name: _with_owners(x.rows(leaves), self.axis) for x in stacks}
-        state = self.members["inner"].init(rows)
-        return {"inner": state} if state else {}
+        return self.stacks(columns, [()] * len(leaves), size)
 
-    def stacks(self, columns: Columns, split: list[Parts]) -> list[OwnedStack]:
-        """The stacks of a tree, and how devices exchange them."""
+    def stacks(
+        self, columns: Columns, split: list[Parts], size: int | None = None
+    ) -> list[OwnedStack]:
+        """The stacks of a tree, and how devices exchange them.
+
+        Args:
+            columns: the leaves.
+            split: how each is split.
+            size: how many devices there are, by default on the mesh.
+        """
         seen = columns.updates if columns.params is None else columns.params
         chosen = columns.column(select(self.where, seen))
         flags = [x is not None and f is True for x, f in zip(columns.g, chosen, strict=True)]
@@ -196,118 +208,137 @@ class Owners(Body):
         folds = self.matrices.folds(columns.tree(shapes), shapes, flags)
         dtypes = [dtype_of(g, p) for g, p in zip(columns.g, columns.p, strict=True)]
         axis = self.axis if self.is_mapped else None
-        size = dict(jax.sharding.get_abstract_mesh().shape).get(self.axis, 1)
-        make = lambda stack: OwnedStack(stack, axis, size, split)
-        return [make(stack) for stack in self.matrices.stacks(folds, dtypes)]
+        around = dict(jax.sharding.get_abstract_mesh().shape).get(self.axis, 1)
+        stacks = self.matrices.stacks(folds, dtypes)
+        deals = deal([(stack.number, stack.batch.matrix) for stack in stacks], size or around)
+        pairs = zip(stacks, deals, strict=True)
+        return [OwnedStack(stack, axis, own, split) for stack, own in pairs]
 
     @classmethod
     def run(cls, stages: list[Stage], columns: Columns, states: list[Any], extra: Extra) -> Ran:
         """See ``Body``."""
         (stage,), (state,) = stages, states
         body = stage.body
-        inner, specs = body.members["inner"], extra.get("specs")
+        specs = extra.get("specs")
         whole: list[Parts] = [()] * len(columns.g)
         split = split_leaves(stage, columns, specs) if body.is_mapped else whole
         stacks = body.stacks(columns, split)
-        rows = lambda column: {stack.name: stack.rows(column) for stack in stacks}
-        g = rows(columns.g)
-        p = None if columns.params is None else rows(columns.p)
-        own = {"grad": g} if "grad" in inner.extras else {}
+        g = _rows_of(stacks, columns.g)
+        p = None if columns.params is None else _rows_of(stacks, columns.p)
+        check_owners(state, stacks, g)
         with taking_leaves_as_whole():
-            u, new = run_inside(inner, g, state.get("inner", {}), p, extra | own)
+            u, new = body.run_owned(stacks, g, state.get("inner", {}), p, extra)
         made = list(columns.g)
         for stack in stacks:
-            stack.put_back(made, u[stack.name])
+            stack.put_back(made, u)
         return columns.with_g(made), [{"inner": new} if new else {}]
 
+    def run_owned(
+        self, stacks: list[OwnedStack], g: Updates, state: State, p: Params | None, extra: Extra
+    ) -> tuple[Updates, State]:
+        """Run the members on the matrices that a device has.
 
-@dataclasses.dataclass
-class OwnedStack:
-    """The matrices of one shape, and how devices exchange them.
-
-    Attributes:
-        stack: the leaves of one shape, with their folds.
-        axis: the axis of the mesh that its matrices are divided among; ``None``: this device has
-            all.
-        size: how many devices there are along it.
-        split: how each leaf is split.
-    """
-
-    stack: Stack
-    axis: str | None
-    size: int
-    split: list[Parts]
-
-    @property
-    def name(self) -> str:
-        """Its shape, and its dtype if that is unusual."""
-        (m, n), dtype, _ = self.stack.batch
-        return f"{m}x{n}" + ("" if dtype == jnp.float32 else f"_{dtype}")
-
-    @property
-    def own(self) -> int:
-        """How many matrices each device owns."""
-        return -(-self.stack.number // self.size)
-
-    @property
-    def dim(self) -> int | None:
-        """The dimension of all matrices that the axis splits.
-
-        ``None`` if it splits another, or leaves differ.
+        Devices that have different ones of the rest take different branches.
         """
-        dims = {_split_dim(fold, self.split[i], self.axis) for i, fold in self.stack.leaves}
-        return dims.pop() if len(dims) == 1 else None
+        lacking = _lacking(stacks)
+        ways = sorted(set(lacking), key=sorted)
+        if not self.is_mapped or not any(ways) or _has_numbers(state, g):
+            return self._run(
+                g,
+                state,
+                p,
+                extra,
+            )
 
-    def rows(self, column: list[Leaf]) -> jax.Array:
-        """The matrices that this device owns."""
-        dtype = self.stack.batch.dtype
-        if self.axis is not None and self.dim is not None:
-            x = self._filled(jnp.concatenate(self._parts(column)))
-            return lax.all_to_all(x, self.axis, 0, self.dim, tiled=True).astype(dtype)
-        whole = list(column)
-        for i, _ in self.stack.leaves:
-            whole[i] = gather(column[i], self.split[i])
-        x = self._filled(self.stack.stack(whole, like_param).astype(dtype))
-        if self.axis is None:
-            return x
-        return lax.dynamic_slice_in_dim(x, lax.axis_index(self.axis) * self.own, self.own)
+        def without(names: frozenset[str]) -> Any:
+            def way(g: Updates, state: State, p: Params | None) -> tuple[Updates, State]:
+                u, new = self._run(
+                    _drop(g, names),
+                    _drop(state, names),
+                    _drop(p, names),
+                    extra,
+                )
+                fill = lambda x, old: _fill(x, old, names, self.axis)
+                return fill(u, g), fill(new, state)
 
-    def put_back(self, column: list[Leaf], made: jax.Array) -> None:
-        """Replace the leaves of a column by what owners made."""
-        wire = self._wire(column)
-        if self.axis is not None and self.dim is not None:
-            x = lax.all_to_all(made.astype(wire), self.axis, self.dim, 0, tiled=True)
-            parts = jnp.split(x[: self.stack.number], self.stack.cuts)
-            for (i, _), part in zip(self.stack.leaves, parts, strict=True):
-                column[i] = part.reshape(column[i].shape).astype(column[i].dtype)
-            return
-        if self.axis is not None:
-            made = lax.all_gather(made.astype(wire), self.axis, tiled=True, to="invarying")
-        whole = list(column)
-        self.stack.put_back(whole, like_param, made[: self.stack.number])
-        for i, _ in self.stack.leaves:
-            column[i] = own_part(whole[i], self.split[i])
+            return way
 
-    def _parts(self, column: list[Leaf]) -> list[jax.Array]:
-        """The parts of matrices, in the dtype that travels."""
-        wire = self._wire(column)
-        return [
-            column[i].reshape(-1, *column[i].shape[-2:]).astype(wire)
-            for i, _ in self.stack.leaves
-        ]
+        which = jnp.array([ways.index(names) for names in lacking])
+        index = which[lax.axis_index(self.axis)]
+        return lax.switch(
+            index,
+            [without(names) for names in ways],
+            g,
+            state,
+            p,
+        )
 
-    def _wire(self, column: list[Leaf]) -> Any:
-        """The dtype of leaves, if they have one in common."""
-        dtypes = {column[i].dtype for i, _ in self.stack.leaves}
-        return dtypes.pop() if len(dtypes) == 1 else self.stack.batch.dtype
-
-    def _filled(
+    def _run(
         self,
-        x: jax.Array,
-    ) -> jax.Array:
-        """As many matrices for each device, the last repeated."""
-        missing = self.own * self.size - len(x)
-        return jnp.concatenate([x, *[x[-1:]] * missing]) if missing else x
+        g: Updates,
+        state: State,
+        p: Params | None,
+        extra: Extra,
+    ) -> tuple[Updates, State]:
+        """Run the members on some stacks."""
+        inner = self.members["inner"]
+        own = {"grad": g} if "grad" in inner.extras else {}
+        return run_inside(
+            inner,
+            g,
+            state,
+            p,
+            extra | own,
+        )
+
+
+def _rows_of(stacks: list[OwnedStack], column: list[Leaf]) -> dict[str, jax.Array]:
+    """The matrices of all stacks that this device owns."""
+    rows: dict[str, jax.Array] = {}
+    for stack in stacks:
+        rows |= stack.rows(column)
+    return rows
+
+
+def _lacking(stacks: list[OwnedStack]) -> list[frozenset[str]]:
+    """The stacks that each device has nothing in.
+
+    One that has nothing at all works on the smallest, as there is no step without matrices.
+    """
+    rests = {x.name_of_rest: x for x in stacks if x.deal.takers}
+    size = lambda name: math.prod(rests[name].stack.batch.matrix)
+    is_idle = len(rests) == len(stacks) and not any(x.deal.each for x in stacks)
+    found = []
+    for i in range(stacks[0].deal.size if stacks else 0):
+        names = {name for name, x in rests.items() if i not in x.deal.takers}
+        if is_idle and len(names) == len(rests):
+            names.remove(min(rests, key=size))
+        found.append(frozenset(names))
+    return found
+
+
+def _has_numbers(state: State, g: Updates) -> bool:
+    """Whether a state has a number for a whole stack.
+
+    It has to be the same on all devices, so that all run on all stacks.
+    """
+    slots = slots_of(state, g.keys())
+    return any(jnp.ndim(x) == 0 for slot in slots for x in jax.tree.leaves(slot))
+
+
+def _drop(tree: Tree, names: frozenset[str]) -> Tree:
+    """A tree with holes in the place of some stacks."""
+    if not isinstance(tree, dict):
+        return tree
+    return {k: None if k in names else _drop(x, names) for k, x in tree.items()}
+
+
+def _fill(tree: Tree, old: Tree, names: frozenset[str], axis: str) -> Tree:
+    """A tree with what was in the place of holes."""
+    if not isinstance(tree, dict):
+        return tree
+    kept = {k: as_own_tree(old[k], axis) for k in tree if k in names}
+    return {k: kept[k] if k in kept else _fill(x, old[k], names, axis) for k, x in tree.items()}
 
 
 def _with_owners(x: jax.Array, axis: str) -> jax.Array:
@@ -318,19 +349,8 @@ def _with_owners(x: jax.Array, axis: str) -> jax.Array:
     around = jax.sharding.get_abstract_mesh()
     if axis not in around.axis_names or axis in manual_axes():
         return x
-    is_traced = isinstance(x, core.Tracer)
-    mesh = around if is_traced else jax.sharding.get_mesh()
-    return placed(x, NamedSharding(mesh, PartitionSpec(axis)))
-
-
-def _split_dim(
-    fold: Fold,
-    parts: Parts,
-    axis: str | None,
-) -> int | None:
-    """The dimension of the matrices ``(k, m, n)`` that only ``axis`` splits."""
-    used = [d for d, axes in enumerate(parts) if axes]
-    if axis is None or not fold.is_plain or len(used) != 1 or parts[used[0]] != (axis,):
-        return None
-    dim = used[0] - len(fold.lead) + 1
-    return dim if dim > 0 else None
+    spec = PartitionSpec(axis)
+    if not isinstance(x, core.Tracer):
+        return placed(x, NamedSharding(jax.sharding.get_mesh(), spec))
+    is_auto = axis in around.auto_axes
+    return lax.with_sharding_constraint(x, spec) if is_auto else jax.sharding.reshard(x, spec)

@@ -119,8 +119,8 @@ def replica_specs(
         >>> specs["exchange"]["residual"], specs["add_momentum"]["momentum"]
         (P('data',), P())
     """
-    own = _own_paths(tx)
-    spec_of = lambda path, _: PartitionSpec(axis) if _is_in(own, path) else PartitionSpec()
+    own = own_paths(tx)
+    spec_of = lambda path, _: PartitionSpec(axis) if is_in(own, path) else PartitionSpec()
     return jax.tree_util.tree_map_with_path(spec_of, jax.eval_shape(tx.init, params))
 
 
@@ -153,10 +153,10 @@ def set_replicas(
         (4, 3)
     """
     check_number("set_replicas", replicas)
-    own = _own_paths(tx)
+    own = own_paths(tx)
 
     def spread(path: tuple, x: jax.Array) -> jax.Array:
-        if not _is_in(own, path):
+        if not is_in(own, path):
             return x
         mean = jnp.mean(x, 0, keepdims=True).astype(x.dtype)
         return jnp.broadcast_to(mean, (replicas, *x.shape[1:]))
@@ -164,19 +164,20 @@ def set_replicas(
     return jax.tree_util.tree_map_with_path(spread, state)
 
 
-def check_number(where: str, replicas: int) -> None:
-    """Refuse a number of replicas below one."""
-    if replicas < 1:
-        raise ValueError(f"{where}: replicas must be at least 1, not {replicas!r}.")
+def check_number(where: str, number: int, name: str = "replicas") -> None:
+    """Refuse a number of replicas, or of devices, below one."""
+    if number < 1:
+        raise ValueError(f"{where}: {name} must be at least 1, not {number!r}.")
 
 
-def _own_paths(tx: GradientTransformation) -> list[tuple[str, ...]]:
+def own_paths(tx: GradientTransformation) -> list[tuple[str, ...]]:
     """Where a state has what differs between replicas."""
     slots = slots_in(tx.facts)
     return [path for path, slot in slots if slot is not None and slot.relation == "per_replica"]
 
 
-def _is_in(places: list[tuple[str, ...]], path: tuple) -> bool:
+def is_in(places: list[tuple[str, ...]], path: tuple) -> bool:
+    """Whether a leaf is in one of those places."""
     keys = tuple(getattr(key, "key", None) for key in path)
     return any(keys[: len(place)] == place for place in places)
 
@@ -240,7 +241,7 @@ def restart_replicas(
         )
 
     def spread(path: tuple, x: jax.Array) -> jax.Array:
-        if _is_in([(*met[:-1], "residual")], path):
+        if is_in([(*met[:-1], "residual")], path):
             mean = jnp.mean(x, 0, keepdims=True).astype(x.dtype)
             return jnp.broadcast_to(mean, (replicas, *x.shape[1:]))
         return x[jnp.arange(replicas) % x.shape[0]]

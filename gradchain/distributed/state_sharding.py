@@ -21,6 +21,7 @@ from gradchain.distributed.layouts import (
     specs_of_params,
     zero_spec,
 )
+from gradchain.distributed.replicas import is_in, own_paths
 from gradchain.tree.kinds import trainable_part
 from gradchain.tree.paths import flatten, flatten_like, named_leaves
 
@@ -137,6 +138,52 @@ def state_sharding(
     """
     state = abstract_state(tx, params, param_specs, mesh, policy, axis)
     return jax.tree.map(lambda x: x.sharding, state)
+
+
+def state_specs(
+    tx: GradientTransformation,
+    params: Params,
+    param_specs: Tree,
+    mesh: AnyMesh,
+    axis: str = "data",
+) -> Tree:
+    """The spec of each slot: for ``in_specs`` of ``shard_map``.
+
+    Slots lie as their parameters, stacks of ``owners`` with their owners, and each replica has what
+    ``exchange`` keeps for it.
+
+    Args:
+        tx: the transformation.
+        params: the parameters, or a tree of ``jax.ShapeDtypeStruct``.
+        param_specs: as for ``abstract_state``.
+        mesh: the mesh of devices.
+        axis: the axis of replicas, if some slots differ between these.
+
+    Returns:
+        A tree of ``PartitionSpec`` like ``tx.init(params)``.
+
+    Raises:
+        ValueError: if a spec does not fit its parameter.
+
+    Warns:
+        IndivisibleWarning: as ``abstract_state``.
+
+    Source: see ``abstract_state``.
+
+    Example:
+        >>> import gradchain as gc
+        >>> mesh, w = jax.sharding.AbstractMesh((2,), ("data",)), jax.numpy.ones((4, 3))
+        >>> tx = gc.chain(gc.add_momentum(0.9), gc.distributed.owners(gc.scale_by_adam()))
+        >>> specs = state_specs(tx, {"w": w}, {"w": PartitionSpec("data")}, mesh)
+        >>> specs["add_momentum"]["momentum"]["w"]
+        P('data', None)
+        >>> specs["owners"]["inner"]["scale_by_adam"]["mu"]
+        {'4x3_rest': P('data', None, None)}
+    """
+    own = own_paths(tx)
+    where = state_sharding(tx, params, param_specs, mesh, axis=axis)
+    spec_of = lambda path, x: PartitionSpec(axis) if is_in(own, path) else x.spec
+    return jax.tree_util.tree_map_with_path(spec_of, where)
 
 
 def init_sharded(

@@ -243,7 +243,9 @@ def scale_by_factored_rms(
         estimate = jnp.expand_dims(rows, pair[1]) * jnp.expand_dims(col, pair[0])
         return g * by / root(jnp.maximum(estimate, epsilon * by * by)), new
 
-    return leafwise(rule, whole=True, **factored_slots(dims_of, "v"))
+    body = leafwise(rule, whole=True, **factored_slots(dims_of, "v"))
+    body.by_matrix = dims == LAST or not factored  # else a stack's own length may be factored
+    return body
 
 
 @recipe

@@ -49,3 +49,18 @@ def test_tensor_parallel(tmp_path):
     losses = numbers(r"^(2 x 4 devices|one device): loss (\S+) to (\S+)$", printed)
     assert abs(losses["2 x 4 devices"][1] - losses["one device"][1]) < 0.05
     assert losses["one device"][1] < 0.5 * losses["one device"][0]
+
+
+@pytest.mark.example
+def test_local_training(tmp_path):
+    printed = run("distributed/local_training.py", tmp_path)
+    found = numbers(r"^([\w ,]+): loss (\S+) to (\S+), sent ([\d,]+) bytes a step$", printed)
+    each, few, outer, coded = (
+        found[name] for name in ("each step", "local SGD", "DiLoCo", "DiLoCo, int8")
+    )
+    assert each[1] < 0.2 * each[0]
+    assert few[1] < 1.3 * each[1]
+    assert outer[1] < 1.1 * each[1]
+    assert abs(coded[1] - outer[1]) < 0.01
+    assert few[2] == outer[2] == each[2] / 10
+    assert coded[2] < 0.27 * outer[2]
