@@ -53,8 +53,7 @@ ADOPT = (
 #: The way out for a state that shard_map has parted otherwise than its parameters.
 SPECS = (
     "If it was made for these parameters, shard_map has parted it otherwise: in in_specs and"
-    " out_specs of the state give jax.tree.map(lambda s: s.spec,"
-    " gradchain.distributed.state_sharding(tx, params, param_specs, mesh))."
+    " out_specs of the state give gradchain.distributed.state_specs(tx, params, param_specs, mesh)."
 )
 #: The way out for a loss in the place of gradients.
 LOSS = (

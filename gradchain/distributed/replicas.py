@@ -167,7 +167,7 @@ def set_replicas(
 
 
 def check_number(where: str, number: int, name: str = "replicas") -> None:
-    """Refuse all but whole numbers from one, of replicas or devices."""
+    """Refuse all but whole numbers from one."""
     is_whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
     if not is_whole:
         raise TypeError(f"{where}: {name} must be an integer, 1 or more, not {number!r}.")

@@ -8,7 +8,13 @@ import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 
 import gradchain as gc
-from gradchain.distributed import IndivisibleWarning, abstract_state, init_sharded, state_sharding
+from gradchain.distributed import (
+    IndivisibleWarning,
+    abstract_state,
+    init_sharded,
+    state_sharding,
+    state_specs,
+)
 
 PARAMS = {"w": jnp.arange(24 * 8.0).reshape(24, 8), "v": jnp.ones((8, 24)), "b": jnp.ones(24)}
 SPECS = {"w": P("data"), "v": P(None, "data"), "b": None}
@@ -151,8 +157,8 @@ def test_a_state_that_shard_map_parts_otherwise_is_told_its_specs(codec):
     run = lambda of_state: jax.shard_map(
         tx.step, mesh=mesh, in_specs=(specs, of_state, specs), out_specs=(specs, of_state)
     )(params, state, params)
-    with pytest.raises(ValueError, match=r"on each device\. .*distributed\.state_sharding\(tx"):
+    with pytest.raises(ValueError, match=r"on each device\. .*distributed\.state_specs\(tx"):
         run(jax.tree.map(lambda x: P(), state))
     if codec is None:
-        made, _ = run(jax.tree.map(lambda s: s.spec, state_sharding(tx, params, specs, mesh)))
+        made, _ = run(state_specs(tx, params, specs, mesh))
         jax.tree.map(np.testing.assert_allclose, made, tx.step(params, state, params)[0])
