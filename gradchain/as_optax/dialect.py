@@ -8,6 +8,7 @@ from typing import Any
 from gradchain.as_optax.shown import view_of
 from gradchain.core.call import Call
 from gradchain.core.factory import FACTORIES
+from gradchain.core.ticks import is_nothing
 from gradchain.core.transformation import GradientTransformation as Native
 from gradchain.core.types import Params, Updates
 
@@ -96,7 +97,6 @@ class GradientTransformation(Native, metaclass=_AnyTransformation):
     def _read(self, shown: Any) -> dict[str, Any]:
         entries = view_of(self.native).read(shown, "")
         names = self.native.members
-        is_nothing = lambda x: isinstance(x, dict) and not x
         pairs = zip(names, entries, strict=True)
         return {name: x for name, x in pairs if not is_nothing(x)}
 

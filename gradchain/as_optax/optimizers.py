@@ -10,7 +10,7 @@ from gradchain.as_optax.adapters import (
     where_of,
 )
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
-from gradchain.as_optax.noise import add_noise
+from gradchain.as_optax.random_noise import add_noise
 from gradchain.core.ranges import Hyper
 from gradchain.core.transformation import GradientTransformation, chain
 from gradchain.core.types import Dtype

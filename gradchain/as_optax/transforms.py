@@ -41,7 +41,7 @@ from gradchain.as_optax.monitoring import (
     monitor as monitor,
     snapshot as snapshot,
 )
-from gradchain.as_optax.noise import add_noise as add_noise
+from gradchain.as_optax.random_noise import add_noise as add_noise
 from gradchain.as_optax.wrappers import (
     MultiSteps as MultiSteps,
     ShouldSkipUpdateFunction as ShouldSkipUpdateFunction,

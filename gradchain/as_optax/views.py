@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from gradchain.as_optax.base import EmptyState, MaskedNode
 from gradchain.checkpoints.optax_states import Translation
+from gradchain.core.ticks import is_nothing
 from gradchain.numerics.counting import increment
 
 Entries: TypeAlias = Sequence[Any]  # the states of some members, in their order
@@ -198,7 +199,7 @@ class Inside(View):
     def read(self, shown: Any, path: str) -> list[Any]:
         """See ``View``."""
         entries = self.view.read(shown, path)
-        state = {k: x for k, x in zip(self.names, entries, strict=True) if not _is_nothing(x)}
+        state = {k: x for k, x in zip(self.names, entries, strict=True) if not is_nothing(x)}
         for key in reversed(self.path):
             state = {key: state} if state else {}
         return [state]
@@ -254,7 +255,7 @@ class ByLabel(View):
         for name, view in self.views.items():
             key = self.keys[name]
             (entry[name],) = view.read(states[key], f"{path}.{field}[{key!r}]")
-        return [{name: x for name, x in entry.items() if not _is_nothing(x)}]
+        return [{name: x for name, x in entry.items() if not is_nothing(x)}]
 
 
 def is_none(x: Any) -> bool:
@@ -270,10 +271,6 @@ def is_masked(x: Any) -> bool:
 def start() -> jax.Array:
     """A counter at its start."""
     return jnp.zeros([], jnp.int32)
-
-
-def _is_nothing(entry: Any) -> bool:
-    return isinstance(entry, dict) and not entry
 
 
 def _other(path: str, shown: Any, due: str) -> ValueError:

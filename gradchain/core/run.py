@@ -14,7 +14,7 @@ from gradchain.core.holes import drop_leaves, frozen_by, with_zeros, without_fro
 from gradchain.core.idle import warn_of_idle_patterns
 from gradchain.core.shards import run_on_shards
 from gradchain.core.stage import Member, Stage, is_inside, stages_at_start
-from gradchain.core.ticks import clock_of, with_clock, without_clock
+from gradchain.core.ticks import clock_of, is_nothing, with_clock, without_clock
 from gradchain.core.types import Params, State
 from gradchain.numerics.counting import increment
 
@@ -26,7 +26,7 @@ def init_stages(members: Mapping[str, Member], params: Params) -> State:
     frozen = frozen_by(stages, params)
     params = params if frozen is None else drop_leaves(frozen, params)
     made = {s.name: with_clock(s, s.count, s.body.init(params)) for s in stages}
-    return meshes.beside_params({k: v for k, v in made.items() if not _is_nothing(v)}, params)
+    return meshes.beside_params({k: v for k, v in made.items() if not is_nothing(v)}, params)
 
 
 def run_stages(
@@ -73,12 +73,7 @@ def run_stages(
             new_state[s.name] = with_clock(s, increment(s.count) if s.has_clock else None, new)
     if frozen is not None:
         columns = with_zeros(columns, frozen, given, stacked)
-    return columns, {k: v for k, v in new_state.items() if k in entries or not _is_nothing(v)}
-
-
-def _is_nothing(entry: Any) -> bool:
-    """Whether a member has no state; that of a pair may be an array."""
-    return isinstance(entry, dict) and not entry
+    return columns, {k: v for k, v in new_state.items() if k in entries or not is_nothing(v)}
 
 
 def _in_groups(stages: list[Stage]) -> Iterator[list[Stage]]:

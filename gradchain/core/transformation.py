@@ -101,21 +101,20 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
     @property
     def members(self) -> dict[str, GradientTransformation]:
         """Members by name, in order; nested chains are opened."""
-        if "members" not in self._cache:
-            named: dict[str, GradientTransformation] = {}
-            is_open = self.factory.composite and not self.name
-            for member in self._expanded() if is_open else [self]:
-                named[free_name(member.name or _member_name(member), named)] = member
-            self._cache["members"] = named
-        return self._cache["members"]
+        return self.kept("members", self._named_members)
+
+    def _named_members(self) -> dict[str, GradientTransformation]:
+        named: dict[str, GradientTransformation] = {}
+        is_open = self.factory.composite and not self.name
+        opened = lambda: [x for m in self._made() for x in m.members.values()]
+        for member in opened() if is_open else [self]:
+            named[free_name(member.name or _member_name(member), named)] = member
+        return named
 
     def _made(self) -> list[GradientTransformation]:
         made = self.factory.call(self.arguments)
         made = [made] if is_pair(made) or is_call(made) else made
         return [as_transformation(m, self.factory.name) for m in made]
-
-    def _expanded(self) -> list[GradientTransformation]:
-        return [x for m in self._made() for x in m.members.values()]
 
     @property
     def roles(self) -> frozenset[str]:
@@ -187,8 +186,8 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
     @property
     def unnamed(self) -> GradientTransformation:
         """The same transformation without the name of its own."""
-        make = lambda: self.of(self.factory, self.arguments)
-        return self if self.name is None else self.kept("unnamed", make)
+        make = lambda: self if self.name is None else self.of(self.factory, self.arguments)
+        return self.kept("unnamed", make)
 
     @property
     def locality(self) -> str:

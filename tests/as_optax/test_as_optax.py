@@ -266,7 +266,6 @@ def test_a_dtype_of_storage_is_honoured():
             NotImplementedError,
         ),
         ("optax.scale_by_factored_rms(decay_rate_fn=lambda *args: 0.9)", NotImplementedError),
-        ("optax.add_noise(0.1, 0.5, jax.random.key(0))", TypeError),
         ("optax.adam(0.1, amsgrad=True)", TypeError),
         ("optax.inject_hyperparams(optax.adam, static_args='lr')", ValueError),
         ("optax.lookahead(optax.sgd(0.1), 0, 0.5)", ValueError),

