@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gradchain.as_optax.shown import view_of
+from gradchain.as_optax.views import is_nothing
 from gradchain.core.call import Call
 from gradchain.core.factory import FACTORIES
-from gradchain.core.ticks import is_nothing
 from gradchain.core.transformation import GradientTransformation as Native
 from gradchain.core.types import Params, Updates
 

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 
 from gradchain.as_optax.base import EmptyState, MaskedNode
 from gradchain.checkpoints.optax_states import Translation
-from gradchain.core.ticks import is_nothing
 from gradchain.numerics.counting import increment
 
 Entries: TypeAlias = Sequence[Any]  # the states of some members, in their order
@@ -271,6 +270,11 @@ def is_masked(x: Any) -> bool:
 def start() -> jax.Array:
     """A counter at its start."""
     return jnp.zeros([], jnp.int32)
+
+
+def is_nothing(entry: Any) -> bool:
+    """Whether a member has no state."""
+    return isinstance(entry, dict) and not entry  # that of a pair may be an array
 
 
 def _other(path: str, shown: Any, due: str) -> ValueError:

@@ -121,7 +121,8 @@ def adopt_state(
         )
     state = treedef.unflatten(leaves)
     state = _on_shapes(lambda x: closed_state(tx, x), state) if is_opened else state
-    return _on_shapes(getattr(given, "shown", tx.shown), state), report
+    in_its_shape = getattr(given, "shown", None)  # that of a dialect
+    return (_on_shapes(in_its_shape, state) if in_its_shape else state), report
 
 
 def _on_shapes(function: Callable[[State], State], state: State) -> State:

@@ -14,7 +14,7 @@ from gradchain.core.holes import drop_leaves, frozen_by, with_zeros, without_fro
 from gradchain.core.idle import warn_of_idle_patterns
 from gradchain.core.shards import run_on_shards
 from gradchain.core.stage import Member, Stage, is_inside, stages_at_start
-from gradchain.core.ticks import clock_of, is_nothing, with_clock, without_clock
+from gradchain.core.ticks import clock_of, with_clock, without_clock
 from gradchain.core.types import Params, State
 from gradchain.numerics.counting import increment
 
@@ -26,7 +26,8 @@ def init_stages(members: Mapping[str, Member], params: Params) -> State:
     frozen = frozen_by(stages, params)
     params = params if frozen is None else drop_leaves(frozen, params)
     made = {s.name: with_clock(s, s.count, s.body.init(params)) for s in stages}
-    return meshes.beside_params({k: v for k, v in made.items() if not is_nothing(v)}, params)
+    made = {k: v for k, v in made.items() if type(v) is not dict or v}
+    return meshes.beside_params(made, params)
 
 
 def run_stages(
@@ -60,7 +61,7 @@ def run_stages(
         columns, extra = without_frozen(columns, frozen, extra)
     adds = columns.adds and frozen is None
     columns = dataclasses.replace(columns, adds=False) if columns.adds else columns
-    new_state = {}
+    made = {}
     for together in _in_groups(stages):
         first, own = together[0].body, [without_clock(s, entries) for s in together]
         if adds and together[-1] is stages[-1]:
@@ -70,10 +71,10 @@ def run_stages(
             columns.check()
             extra = extra | ({"grad": columns.updates} if asks_grad else {})
         for s, new in zip(together, news, strict=True):
-            new_state[s.name] = with_clock(s, increment(s.count) if s.has_clock else None, new)
+            made[s.name] = with_clock(s, increment(s.count) if s.has_clock else None, new)
     if frozen is not None:
         columns = with_zeros(columns, frozen, given, stacked)
-    return columns, {k: v for k, v in new_state.items() if k in entries or not is_nothing(v)}
+    return columns, {k: v for k, v in made.items() if k in entries or type(v) is not dict or v}
 
 
 def _in_groups(stages: list[Stage]) -> Iterator[list[Stage]]:

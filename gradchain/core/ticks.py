@@ -48,8 +48,3 @@ def without_clock(
 
 def _is_usual(count: Any) -> bool:
     return isinstance(count, jax.Array) and count.dtype == jnp.int32 and count.shape == ()
-
-
-def is_nothing(entry: Any) -> bool:
-    """Whether a member has no state."""
-    return isinstance(entry, dict) and not entry  # that of a pair may be an array

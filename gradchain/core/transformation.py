@@ -87,10 +87,6 @@ class GradientTransformation(Call, OptaxPair):  # pyright: ignore[reportGeneralT
         """Itself; of a dialect's value, that of this library."""
         return self
 
-    def shown(self, state: State, old: Any = None) -> Any:
-        """A state of ``native`` in the shape of ``init``'s."""
-        return state
-
     @property
     def inner(self) -> list[GradientTransformation]:
         """The transformations among its arguments."""
