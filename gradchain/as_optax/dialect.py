@@ -25,6 +25,9 @@ class _Function:
         return self.method.__get__(tx, kind)
 
 
+_function: Any = _Function  # to a checker it makes methods
+
+
 class _AnyTransformation(type):
     """Transformations of this library are instances, whoever made them."""
 
@@ -68,12 +71,12 @@ class GradientTransformation(Native, metaclass=_AnyTransformation):
         """The same transformation, whose state is a dict by names."""
         return self.kept("native", lambda: Native.of(self.factory, self.arguments, self.name))
 
-    @_Function
+    @_function
     def init(self, params: Params) -> Any:
         """The state before the first update."""
         return self.shown(self.native.init(params))
 
-    @_Function
+    @_function
     def update(
         self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
     ) -> tuple[Updates, Any]:
