@@ -312,6 +312,8 @@ def test_only_a_state_of_these_parameters_is_dealt_again():
     params, _ = trees()
     tx = owners(gc.add_momentum(0.9), "data")
     state = tx.init(params)
+    with pytest.raises(ValueError, match="set_owners: no owners are in tx"):
+        set_owners(gc.add_momentum(0.9), state, params, 2)
     with pytest.raises(ValueError, match="devices must be at least 1, not 0"):
         set_owners(tx, state, params, 0)
     with pytest.raises(ValueError, match=r"has '16x8', '8x16' at .*add_momentum/momentum'"):
