@@ -61,6 +61,7 @@ from gradchain.as_optax.galore import (
     galore as galore,
     scale_by_galore as scale_by_galore,
 )
+from gradchain.as_optax.sharpness_aware import sam as sam
 from gradchain.as_optax.shown import shown_as
 from gradchain.as_optax.sophia import (
     HutchinsonState as HutchinsonState,
