@@ -13,6 +13,21 @@ from gradchain.core.transformation import GradientTransformation as Native
 from gradchain.core.types import Params, Updates
 
 
+class _Function:
+    """A method, or a hand-written pair's own function."""
+
+    def __init__(self, method: Callable[..., Any]):
+        self.method, self.__doc__ = method, method.__doc__
+
+    def __get__(self, tx: Any, kind: Any = None) -> Any:
+        if tx is not None and tx.is_pair:
+            return tx.arguments[self.method.__name__]
+        return self.method.__get__(tx, kind)
+
+
+_function: Any = _Function  # to a checker it makes methods
+
+
 class _AnyTransformation(type):
     """Transformations of this library are instances, whoever made them."""
 
@@ -35,8 +50,7 @@ class GradientTransformation(Native, metaclass=_AnyTransformation):
     takes_extras = False
 
     def __iter__(self) -> Iterator[Callable[..., Any]]:
-        pair = self.arguments if self.is_pair else {"init": self.init, "update": self.update}
-        return iter((pair["init"], pair["update"]))
+        return iter((self.init, self.update))
 
     def __len__(self) -> int:
         return 2
@@ -57,12 +71,12 @@ class GradientTransformation(Native, metaclass=_AnyTransformation):
         """The same transformation, whose state is a dict by names."""
         return self.kept("native", lambda: Native.of(self.factory, self.arguments, self.name))
 
+    @_function
     def init(self, params: Params) -> Any:
         """The state before the first update."""
-        if self.is_pair:
-            return self.arguments["init"](params)
         return self.shown(self.native.init(params))
 
+    @_function
     def update(
         self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
     ) -> tuple[Updates, Any]:
@@ -70,9 +84,6 @@ class GradientTransformation(Native, metaclass=_AnyTransformation):
 
         Extra arguments that no member takes are left out.
         """
-        if self.is_pair:
-            by_place = () if params is None else (params,)
-            return self.arguments["update"](updates, state, *by_place, **extra)
         given = self._read(state)
         updates, new = self.native.update(updates, given, params, **self._taken(extra))
         return updates, self.shown(new, state)
