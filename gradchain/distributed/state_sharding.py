@@ -149,8 +149,8 @@ def state_specs(
 ) -> Tree:
     """The spec of each slot: for ``in_specs`` of ``shard_map``.
 
-    Slots lie as their parameters, stacks of ``owners`` with their owners, and each replica has what
-    ``exchange`` keeps for it.
+    Slots lie as their parameters, stacks of ``owners`` with their owners, rows of ``zero1_flat`` in
+    parts, and each replica has what ``exchange`` keeps for it.
 
     Args:
         tx: the transformation.

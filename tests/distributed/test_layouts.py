@@ -109,8 +109,9 @@ TWO = {
             "splits 'w' over 'model', but",
         ),
         ({"w": P(), "b": P(None, "data")}, EIGHT, ValueError, r"for 'b' of shape \[8\]: give a"),
+        ({"w": P("data", "data"), "b": P()}, EIGHT, ValueError, "for 'w'.* stands there twice"),
     ],
-    ids=["order", "missing", "axis", "length"],
+    ids=["order", "missing", "axis", "length", "twice"],
 )
 def test_specs_that_do_not_fit_are_named(specs, mesh, kind, says):
     with pytest.raises(kind, match=says):
