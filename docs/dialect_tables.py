@@ -25,7 +25,8 @@ DIFFERENCES = {
     "optax.sgd(0.1).init(jnp.ones(2, int))": "no gradient can update integers",
     "optax.apply_updates(None, {'w': jnp.ones(2)})": "the parameters were forgotten",
     "optax.apply_updates(jnp.ones(2), jnp.ones((3, 2))).shape": "nothing broadcasts silently",
-    "optax.softmax_cross_entropy(jnp.ones((2, 3)), jnp.ones(3)).shape": "labels are per example",
+    "optax.huber_loss(jnp.ones((3, 1)), jnp.ones(3)).shape": "nothing broadcasts silently",
+    "optax.sigmoid_binary_cross_entropy(jnp.ones((3, 1)), jnp.ones(3)).shape": "likewise",
     "optax.polynomial_schedule(1.0, 0.1, 1, -1)(5)": "a schedule has a length",
     "optax.exponential_decay(1.0, 10, 0.0)(5)": "a rate of decay is positive",
     "optax.warmup_cosine_decay_schedule(0.0, 0.0, 5, 10, 0.1)(10)": "the end is `end_value`",
@@ -99,6 +100,8 @@ def precision() -> str:
     for name, found in record()["errors"].items():
         both = [found[dtype][library] for dtype in ("float32", "bfloat16") for library in (0, 1)]
         rows.append(f"| `{name}` | " + " | ".join(f"{x:.0e}" for x in both) + " |")
+    largest = max(max(found["float64"]) for found in record()["errors"].values())
+    rows += ["", f"In float64 they differ by {largest:.0e} at most."]
     return "\n".join(rows) + "\n"
 
 

@@ -27,6 +27,9 @@ REASONS = {
     "schedules/schedule::Exponential*nonvalid*": "a rate of decay of 0 is an error, no constant",
     "schedules/schedule::Polynomial*zero_steps*": "a length of -1 is an error, no constant",
     "schedules/schedule::WarmupCosine*zero_peak*": "a peak of 0 goes to `end_value`, not to 0",
+    "contrib/galore*": "it measures the bytes of the state by optax's layout",
+    "tree_utils/state_utils::*inject_hparams": "`InjectHyperparamsState` is lacking",
+    "utils::MultiNormal*": "`multi_normal` is lacking",
 }
 
 

@@ -56,7 +56,8 @@ def test_cases_of_one_test_share_a_line_and_without_a_reason_show_their_error(ru
     assert peer_results.idle() == ["other::*"]
 
 
-def test_no_reason_is_idle():
+def test_each_failure_has_a_reason_and_each_reason_a_failure():
+    assert peer_results.unexplained() == []
     assert peer_results.idle() == []
 
 
