@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gradchain.as_optax.adapters import accept_any_extra, where_of
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
+from gradchain.as_optax.dialect import GradientTransformationExtraArgs
 from gradchain.as_optax.dimension_numbers import (
     DimensionNumbers,
     GaLoreDimensionNumbers as GaLoreDimensionNumbers,
@@ -31,7 +32,7 @@ def galore(
     weight_decay: float = 0.0,
     mask: MaskOrFn = None,
     weight_dimension_numbers: WeightDimNumOrFn = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """GaLore: ``scale_by_galore``, decoupled weight decay, then the learning rate."""
     direction = scale_by_galore(
         rank, update_proj_gap, scale, base_optimizer, weight_dimension_numbers
@@ -46,7 +47,7 @@ def scale_by_galore(
     scale: float = 1.0,
     base_optimizer: GradientTransformation | AnyPair | None = None,
     weight_dimension_numbers: WeightDimNumOrFn = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """A direction in the span of the leading singular vectors.
 
     The direction is by default Adam's. Without dimension numbers, leaves of two dimensions are
