@@ -8,7 +8,7 @@ from jax import lax
 
 
 class _Search(NamedTuple):
-    """A search for the cheapest way from a row to a column that is free.
+    """A search for the cheapest way to a free column.
 
     Column 0 stands for no column. It is the start.
     """
@@ -69,7 +69,7 @@ base_hungarian_algorithm = hungarian_algorithm
 
 
 def _columns_of_rows(costs: jax.Array) -> jax.Array:
-    """The column of each row; there are at least as many columns."""
+    """The column of each row, of which there are fewer."""
     rows, columns = costs.shape
     framed = jnp.pad(costs, ((1, 0), (1, 0)))
     numbers = jnp.zeros(rows + 1, costs.dtype), jnp.zeros(columns + 1, costs.dtype)
@@ -130,7 +130,7 @@ def _search(
 
 
 def _along(end: _Search, row_of: jax.Array) -> jax.Array:
-    """Shift rows along the way that was found, back to column 0."""
+    """Shift rows along the way that was found."""
 
     def shift(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         column, row_of = carry

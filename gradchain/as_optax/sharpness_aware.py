@@ -22,7 +22,7 @@ def sam(
     opaque_mode: bool = False,
     batch_axis_name: str | None = None,
 ) -> Pair:
-    """Climb for some steps, then descend from the start by what is seen there.
+    """Climb for some steps, then descend from the start.
 
     ``gradchain.sam`` asks for the loss and makes a whole step in each ``update``.
 
