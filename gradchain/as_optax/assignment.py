@@ -90,7 +90,7 @@ def _columns_of_rows(costs: jax.Array) -> jax.Array:
 def _search(
     costs: jax.Array, row_of: jax.Array, of_rows: jax.Array, of_columns: jax.Array
 ) -> _Search:
-    """Go from column 0 to the nearest column that is free."""
+    """Go from column 0 to the nearest free column."""
     is_float = jnp.issubdtype(costs.dtype, jnp.floating)
     most = jnp.inf if is_float else jnp.iinfo(costs.dtype).max
     size = costs.shape[1]
