@@ -192,7 +192,7 @@ def test_calls_that_would_change_nothing_are_refused():
         ways.set_replicas(tx, tx.init(params), 4)
     with pytest.raises(ValueError, match=r"of one replica.* stack_replicas\(.*, 4\)"):
         ways.restart_replicas(tx, params, tx.init(params), 4)
-    with pytest.raises(TypeError, match="on_replicas: mesh must be a jax.sharding.Mesh"):
+    with pytest.raises(TypeError, match=r"on_replicas: mesh must be a jax.sharding.Mesh"):
         ways.on_replicas(tx.step, None)
 
 
