@@ -16,6 +16,7 @@ from gradchain.as_optax.dialect import (
     GradientTransformationExtraArgs,
     in_dialect,
 )
+from gradchain.as_optax.pieces import taking_any
 from gradchain.as_optax.shown import shown_as
 from gradchain.core.transformation import GradientTransformation as Native, as_transformation
 from gradchain.core.types import Dtype, Pair as AnyPair, Where
@@ -33,26 +34,10 @@ def accept_any_extra(tx: Native | AnyPair) -> GradientTransformationExtraArgs:
     if not made.is_pair:
         return in_dialect(made)
     init, update = made.arguments["init"], made.arguments["update"]
-    return GradientTransformationExtraArgs(init, _ignoring_extras(update))
+    return GradientTransformationExtraArgs(init, taking_any(update))
 
 
 with_extra_args_support = accept_any_extra
-
-
-def _ignoring_extras(update: Callable[..., Any]) -> Callable[..., Any]:
-    """An ``update`` without the extra arguments that it lacks."""
-    parameters = inspect.signature(update).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return update
-    known = {p.name for p in parameters}
-
-    @functools.wraps(update)
-    def wrapped(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
-        own = {name: x for name, x in extra.items() if name in known}
-        return update(updates, state, params, **own)
-
-    del wrapped.__wrapped__  # whose signature it is not
-    return wrapped
 
 
 def where_of(mask: MaskOrFn) -> Where:

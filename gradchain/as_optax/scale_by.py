@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from gradchain.as_optax.adapters import accept_any_extra, accepting_any_extra, stored
 from gradchain.as_optax.base import ScalarOrSchedule
 from gradchain.as_optax.dialect import GradientTransformationExtraArgs
+from gradchain.as_optax.states import ScaleByScheduleState
+from gradchain.as_optax.views import start
 from gradchain.core.ranges import Hyper
 from gradchain.core.types import Dtype, Params, Updates, Where
 from gradchain.optimizers.adabelief import scale_by_belief as native_scale_by_belief
@@ -69,7 +71,6 @@ scale_by_param_block_rms = accepting_any_extra(native_scale_by_param_block_rms)
 scale_by_polyak = accepting_any_extra(native_scale_by_polyak)
 scale_by_rms = accepting_any_extra(native_scale_by_rms)
 scale_by_rprop = accepting_any_extra(native_scale_by_rprop)
-scale_by_schedule = accepting_any_extra(native_scale_by_schedule)
 scale_by_sign = accepting_any_extra(native_scale_by_sign)
 scale_by_sm3 = accepting_any_extra(native_scale_by_sm3)
 scale_by_stddev = accepting_any_extra(native_scale_by_stddev)
@@ -269,6 +270,20 @@ def scale_by_learning_rate(
     if flip_sign:
         return accept_any_extra(native_scale_by_learning_rate(learning_rate))
     return scale_by_schedule(learning_rate) if callable(learning_rate) else scale(learning_rate)
+
+
+def scale_by_schedule(step_size_fn: Callable[..., Any]) -> GradientTransformationExtraArgs:
+    """Multiply updates by a function of the step.
+
+    ``None`` makes a state that fits, and no update.
+    """
+    if step_size_fn is not None:
+        return accept_any_extra(native_scale_by_schedule(step_size_fn))
+
+    def update(updates: Updates, state: Any, params: Params = None) -> Any:
+        raise TypeError("scale_by_schedule: step_size_fn is None; give a function of the step.")
+
+    return GradientTransformationExtraArgs(lambda _: ScaleByScheduleState(start()), update)
 
 
 def scale_by_distance_over_gradients(

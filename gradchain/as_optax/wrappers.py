@@ -18,6 +18,7 @@ from gradchain.as_optax.dialect import (
     GradientTransformationExtraArgs,
 )
 from gradchain.as_optax.numerics import safe_increment
+from gradchain.as_optax.pieces import own_pair
 from gradchain.as_optax.states import ApplyEvery, LookaheadState, MultiStepsState
 from gradchain.as_optax.tree_utils import tree_cast, tree_cast_like, tree_zeros_like
 from gradchain.core.types import Dtype, Numeric, Pair as AnyPair, Params, Updates
@@ -32,7 +33,7 @@ Pair = GradientTransformationExtraArgs
 def named_pair(name: str, init: Callable[..., Any], update: Callable[..., Any]) -> Pair:
     """A pair whose state has a name of its own."""
     update.__qualname__ = name
-    return Pair(init, update)
+    return Pair(*own_pair(init, update))
 
 
 def start_count() -> jax.Array:
