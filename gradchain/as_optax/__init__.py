@@ -4,10 +4,16 @@ Names and arguments are those of optax 0.2.8; the transformations are gradchain'
 states.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from gradchain.as_optax import (
+    absent as _absent,
     assignment as assignment,
     contrib as contrib,
+    experimental as experimental,
     losses as losses,
+    microbatching as microbatching,
+    perturbations as perturbations,
     projections as projections,
     schedules as schedules,
     second_order as second_order,
@@ -61,6 +67,7 @@ from gradchain.as_optax.dialect import (
     GradientTransformation as GradientTransformation,
     GradientTransformationExtraArgs as GradientTransformationExtraArgs,
 )
+from gradchain.as_optax.distributions import multi_normal as multi_normal
 from gradchain.as_optax.injecting import (
     InjectStatefulHyperparamsState as InjectStatefulHyperparamsState,
     WrappedSchedule as WrappedSchedule,
@@ -101,6 +108,7 @@ from gradchain.as_optax.losses import (
     softmax_cross_entropy_with_integer_labels as softmax_cross_entropy_with_integer_labels,
     squared_error as squared_error,
 )
+from gradchain.as_optax.microbatching import microbatch as microbatch
 from gradchain.as_optax.numerics import (
     bias_correction as bias_correction,
     safe_increment as safe_increment,
@@ -186,14 +194,20 @@ from gradchain.as_optax.schedules import (
     warmup_exponential_decay_schedule as warmup_exponential_decay_schedule,
 )
 from gradchain.as_optax.states import (
+    AdaptiveGradClipState as AdaptiveGradClipState,
+    AddDecayedWeightsState as AddDecayedWeightsState,
     AddNoiseState as AddNoiseState,
     ApplyEvery as ApplyEvery,
+    ClipByGlobalNormState as ClipByGlobalNormState,
+    ClipState as ClipState,
     EmaState as EmaState,
     FactoredState as FactoredState,
+    InjectHyperparamsState as InjectHyperparamsState,
     LookaheadState as LookaheadState,
     MaskedState as MaskedState,
     MultiStepsState as MultiStepsState,
     MultiTransformState as MultiTransformState,
+    NonNegativeParamsState as NonNegativeParamsState,
     PartitionState as PartitionState,
     ScaleByAdaDeltaState as ScaleByAdaDeltaState,
     ScaleByAdamState as ScaleByAdamState,
@@ -212,6 +226,8 @@ from gradchain.as_optax.states import (
     ScaleByRStdDevWithCountState as ScaleByRStdDevWithCountState,
     ScaleByScheduleState as ScaleByScheduleState,
     ScaleBySM3State as ScaleBySM3State,
+    ScaleByTrustRatioState as ScaleByTrustRatioState,
+    ScaleState as ScaleState,
     TraceState as TraceState,
     WeightDecaySchedule as WeightDecaySchedule,
     ZeroNansState as ZeroNansState,
@@ -260,3 +276,9 @@ from gradchain.as_optax.wrappers import (
 
 __version__ = "0.2.8"
 """The version of optax whose dialect this is."""
+
+if not _TYPE_CHECKING:  # a checker would take it for leave to ask for anything
+    __getattr__ = _absent.asked_of("")
+
+    for _name, _module in _absent.MODULES.items():
+        _module.__getattr__ = _absent.asked_of(_name)

@@ -70,6 +70,7 @@ from gradchain.as_optax.sophia import (
     hutchinson_estimator_diag_hessian as hutchinson_estimator_diag_hessian,
     sophia as sophia,
 )
+from gradchain.as_optax.states import NormalizeState as NormalizeState
 from gradchain.as_optax.wrappers import Pair, named_pair
 from gradchain.core.ranges import Hyper
 from gradchain.core.transformation import GradientTransformation, chain

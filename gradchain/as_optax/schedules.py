@@ -10,6 +10,7 @@ from gradchain.as_optax.injecting import (
     inject_hyperparams as inject_hyperparams,
     inject_stateful_hyperparams as inject_stateful_hyperparams,
 )
+from gradchain.as_optax.states import InjectHyperparamsState as InjectHyperparamsState
 from gradchain.schedules.algebra import join_schedules as native_join_schedules
 from gradchain.schedules.basic import (
     constant_schedule as constant_schedule,

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from gradchain.as_optax.base import EmptyState
 from gradchain.core.types import Params, Tree, Updates
 
 
@@ -222,3 +223,25 @@ class MultiStepsState(NamedTuple):
     inner_opt_state: Any
     acc_grads: Updates
     skip_state: Any = ()
+
+
+class InjectHyperparamsState(NamedTuple):
+    """The state of hyperparameters without schedules' states.
+
+    Optax keeps it for old programs. ``inject_hyperparams`` has ``InjectStatefulHyperparamsState``.
+    """
+
+    count: Any
+    hyperparams: dict[str, Any]
+    inner_state: Any
+
+
+#: Members without a state have these names in optax.
+AdaptiveGradClipState = EmptyState
+AddDecayedWeightsState = EmptyState
+ClipByGlobalNormState = EmptyState
+ClipState = EmptyState
+NonNegativeParamsState = EmptyState
+NormalizeState = EmptyState
+ScaleByTrustRatioState = EmptyState
+ScaleState = EmptyState

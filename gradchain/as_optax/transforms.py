@@ -43,6 +43,16 @@ from gradchain.as_optax.monitoring import (
     snapshot as snapshot,
 )
 from gradchain.as_optax.random_noise import add_noise as add_noise
+from gradchain.as_optax.states import (
+    AddNoiseState as AddNoiseState,
+    EmaState as EmaState,
+    MaskedState as MaskedState,
+    MultiStepsState as MultiStepsState,
+    NonNegativeParamsState as NonNegativeParamsState,
+    PartitionState as PartitionState,
+    TraceState as TraceState,
+    ZeroNansState as ZeroNansState,
+)
 from gradchain.as_optax.wrappers import (
     MultiSteps as MultiSteps,
     ShouldSkipUpdateFunction as ShouldSkipUpdateFunction,

@@ -1,0 +1,3 @@
+"""``optax.experimental``."""
+
+from gradchain.as_optax.experimental import aggregating as aggregating
