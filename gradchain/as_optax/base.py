@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +22,16 @@ TransformUpdateExtraArgsFn = Callable[..., Any]
 MaskOrFn = Any
 
 Schedule = Callable[[Any], Any]
+
+ScheduleState = Any
+
+PRNGKey = jax.Array
+
+PyTree = Any
+
+Shape = Sequence[int]
+
+NO_PARAMS_MSG = "The parameters are needed: call update(updates, state, params)."
 
 ScalarOrSchedule = float | jax.Array | Schedule
 

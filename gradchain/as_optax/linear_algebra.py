@@ -185,3 +185,13 @@ def nnls(
         unroll=unroll,
     )
     return x
+
+
+def get_spectral_radius_upper_bound(matrix: jax.Array) -> jax.Array:
+    """A number that no eigenvalue exceeds in size.
+
+    It is the smaller one of the norm of all elements and the largest sum of a column.
+    """
+    magnitudes = jnp.abs(matrix)
+    largest = jnp.max(jnp.sum(magnitudes, axis=-2), axis=-1, initial=0)
+    return jnp.minimum(jnp.linalg.norm(magnitudes, axis=(-2, -1)), largest)

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradchain.as_optax.tree_utils import (
     tree_bias_correction as bias_correction,
@@ -13,10 +14,12 @@ from gradchain.as_optax.tree_utils import (
     tree_update_moment_per_elem_norm as update_moment_per_elem_norm,
 )
 from gradchain.core.types import Numeric
+from gradchain.numerics.arithmetic import abs2
 from gradchain.numerics.counting import increment
 from gradchain.numerics.lengths import norm_along, rms
 
 __all__ = [
+    "abs_sq",
     "bias_correction",
     "safe_increment",
     "safe_int32_increment",
@@ -28,6 +31,17 @@ __all__ = [
     "update_moment",
     "update_moment_per_elem_norm",
 ]
+
+
+def abs_sq(x: jax.Array) -> jax.Array:
+    """The squared magnitude, real for complex numbers.
+
+    Raises:
+        ValueError: for anything but an array.
+    """
+    if not isinstance(x, jax.Array | np.ndarray):
+        raise ValueError(f"`abs_sq` accepts only NDarrays, got: {x!r}.")
+    return abs2(jnp.asarray(x))
 
 
 def safe_increment(count: Any) -> jax.Array:
