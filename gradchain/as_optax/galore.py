@@ -110,7 +110,7 @@ def scale_by_galore(
 def _map(
     fun: Callable[..., Any], spaces: Sequence[Subspace | None], *rows: Sequence[Any]
 ) -> list[Any]:
-    """Map leaves that are projected, and pass the first row of others."""
+    """Map leaves that are projected; others are of the first row."""
     columns = zip(spaces, *rows, strict=True)
     return [x if space is None else fun(space, x, *rest) for space, x, *rest in columns]
 
@@ -134,7 +134,7 @@ class Subspace:
 
     @property
     def is_left(self) -> bool:
-        """Whether the basis is on the left, since there are as many rows as columns or more."""
+        """Whether rows are projected: as many as columns, or more."""
         rows, columns = self.fold.matrix
         return rows >= columns
 
@@ -143,7 +143,7 @@ class Subspace:
         return jnp.zeros((max(self.fold.matrix), self.rank), x.dtype)
 
     def leading(self, x: jax.Array, old: jax.Array, is_due: jax.Array) -> jax.Array:
-        """The leading singular vectors of a leaf, as columns, or the old basis."""
+        """The leading singular vectors if it is time, else the old."""
 
         def renew() -> jax.Array:
             matrix = self.fold.open(x)[0]

@@ -85,8 +85,8 @@ TOLERANCE = {
     "muon": 1e-11,
     "prodigy": 1e-11,
 }
-#: Pairs that go uphill are left out here, and there are some in gradients of no function. GaLore has
-#: no basis of its own in gradients of equal rows.
+#: Pairs that go uphill are left out here, and there are some in gradients of no function.
+#: GaLore has no basis of its own in gradients of equal rows.
 OTHERWISE = {
     "optax.contrib.galore(1e-2, rank=2, update_proj_gap=20)",
     "optax.lbfgs(1e-2, linesearch=None)",
