@@ -110,7 +110,7 @@ def scale_by_galore(
 def _map(
     fun: Callable[..., Any], spaces: Sequence[Subspace | None], *rows: Sequence[Any]
 ) -> list[Any]:
-    """Map leaves that are projected; others are of the first row."""
+    """Map projected leaves; others are of the first row."""
     columns = zip(spaces, *rows, strict=True)
     return [x if space is None else fun(space, x, *rest) for space, x, *rest in columns]
 
@@ -143,7 +143,7 @@ class Subspace:
         return jnp.zeros((max(self.fold.matrix), self.rank), x.dtype)
 
     def leading(self, x: jax.Array, old: jax.Array, is_due: jax.Array) -> jax.Array:
-        """The leading singular vectors if it is time, else the old."""
+        """The leading singular vectors if due, else the old ones."""
 
         def renew() -> jax.Array:
             matrix = self.fold.open(x)[0]
