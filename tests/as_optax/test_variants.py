@@ -66,3 +66,13 @@ def test_a_search_without_a_bound_on_the_slope_takes_the_first_step_that_falls()
         np.testing.assert_allclose(updates, expected, rtol=1e-5)
         assert float(state[-1].info.curvature_error) == 0
     assert evaluations[float("inf")] == 1 < evaluations[0.01]
+
+
+def test_whole_gradients_of_examples_are_clipped_as_floats():
+    grads = [jnp.array([[3, 4], [0, 0]]), jnp.array([[0.0], [0.5]])]
+    total, count = optax.per_example_global_norm_clip(grads, 1.0)
+    np.testing.assert_allclose(total[0], [0.6, 0.8], rtol=1e-6)
+    assert count == 1
+    total, counts = optax.per_example_layer_norm_clip(grads, np.sqrt(2.0))
+    np.testing.assert_allclose(total[0], [0.6, 0.8], rtol=1e-6)
+    assert [int(n) for n in counts] == [1, 0]
