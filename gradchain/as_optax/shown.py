@@ -205,17 +205,6 @@ def _first_only(tx: Tx, _: Any) -> View:
     return Only(views, 0)
 
 
-def _schedule_free(tx: Tx) -> View:
-    """Schedule-free descent, whose base begins with nothing in optax."""
-    (member,) = tx.members.values()
-    is_stored = member.factory.name == "storage"
-    own = member.arguments["inner"] if is_stored else member
-    view = _record(own, "ScheduleFreeState", "inner")
-    base = own.arguments["inner"]
-    view.inner = {"inner": Inside(_after_nothing(base, None), list(base.members))}
-    return Inside(view, list(own.members), ("inner",)) if is_stored else view
-
-
 def _after_nothing(tx: Tx, _: Any) -> View:
     """A chain that begins with nothing in optax."""
     view = view_of(tx)
@@ -245,7 +234,6 @@ def _labels(tx: Tx, keys: Any) -> View:
 #: By the name of a form.
 FORMS: dict[str, Callable[[Tx, Any], View]] = {
     "after nothing": _after_nothing,
-    "base after nothing": lambda tx, _: _schedule_free(tx),
     "empty": _hidden,
     "first": _first_only,
     "labels": _labels,
