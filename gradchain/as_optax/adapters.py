@@ -13,7 +13,6 @@ import jax.numpy as jnp
 
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
 from gradchain.as_optax.dialect import (
-    GradientTransformation,
     GradientTransformationExtraArgs,
     in_dialect,
 )
@@ -27,7 +26,7 @@ from gradchain.tree.selecting import OfTree
 P = ParamSpec("P")
 
 
-def accept_any_extra(tx: Native | AnyPair) -> GradientTransformation:
+def accept_any_extra(tx: Native | AnyPair) -> GradientTransformationExtraArgs:
     """A transformation in the dialect, for any extra argument."""
     if issubclass(type(tx), GradientTransformationExtraArgs):
         return tx
@@ -65,14 +64,14 @@ def stored(
 
 def accepting_any_extra(
     factory: Callable[P, Native], form: str | None = None
-) -> Callable[P, GradientTransformation]:
+) -> Callable[P, GradientTransformationExtraArgs]:
     """A factory whose transformations are in the dialect.
 
     Its own arguments stay. ``form`` says how states are shown; see ``shown_as``.
     """
 
     @functools.wraps(factory)
-    def make(*args: P.args, **kwargs: P.kwargs) -> GradientTransformation:
+    def make(*args: P.args, **kwargs: P.kwargs) -> GradientTransformationExtraArgs:
         made = factory(*args, **kwargs)
         return accept_any_extra(made if form is None else shown_as(made, form))
 

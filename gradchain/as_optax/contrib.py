@@ -56,11 +56,13 @@ from gradchain.as_optax.contrib_states import (
     ScheduleFreeState as ScheduleFreeState,
     SplitRealAndImaginaryState as SplitRealAndImaginaryState,
 )
+from gradchain.as_optax.dialect import GradientTransformationExtraArgs
 from gradchain.as_optax.galore import (
     GaLoreDimensionNumbers as GaLoreDimensionNumbers,
     galore as galore,
     scale_by_galore as scale_by_galore,
 )
+from gradchain.as_optax.sharpness_aware import sam as sam
 from gradchain.as_optax.shown import shown_as
 from gradchain.as_optax.sophia import (
     HutchinsonState as HutchinsonState,
@@ -163,7 +165,7 @@ def adopt(
     nesterov: bool = False,
     use_clipping: bool = True,
     clip_value_fn: Callable[..., Any] | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """ADOPT; see ``scale_by_adopt``."""
     direction = scale_by_adopt(
         b1,
@@ -186,7 +188,7 @@ def scale_by_adopt(
     nesterov: bool = False,
     use_clipping: bool = True,
     clip_value_fn: Callable[..., Any] | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """ADOPT's direction, clipped.
 
     The bound is ``clip_value_fn`` of the step, by default its fourth root.
@@ -202,7 +204,7 @@ def differentially_private_aggregate(
     key: int | jax.Array | None = None,
     *,
     seed: int | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """The noisy mean of clipped gradients of single examples.
 
     ``key`` is an integer, the seed.
@@ -217,7 +219,7 @@ def schedule_free(
     b1: float = 0.9,
     weight_lr_power: float = 2.0,
     state_dtype: Dtype | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Schedule-free learning around an optimizer."""
     tx = native_schedule_free(base_optimizer, learning_rate, b1, weight_lr_power)
     return accept_any_extra(stored(tx, "z", state_dtype))
@@ -230,7 +232,7 @@ def schedule_free_sgd(
     weight_decay: float | None = None,
     weight_lr_power: float = 2.0,
     state_dtype: Dtype | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Schedule-free gradient descent."""
     numbers = (b1, weight_decay, weight_lr_power)
     tx = native_schedule_free_sgd(learning_rate, warmup_steps or 0, *numbers)
@@ -247,7 +249,7 @@ def schedule_free_adamw(
     weight_decay: float = 0.0,
     weight_lr_power: float = 2.0,
     state_dtype: Dtype | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Schedule-free AdamW."""
     numbers = (b1, b2, eps, weight_decay, weight_lr_power)
     tx = native_schedule_free_adamw(learning_rate, warmup_steps or 0, *numbers)
@@ -266,7 +268,9 @@ class _Parts(NamedTuple):
     imaginary: Any
 
 
-def split_real_and_imaginary(inner: GradientTransformation | AnyPair) -> GradientTransformation:
+def split_real_and_imaginary(
+    inner: GradientTransformation | AnyPair,
+) -> GradientTransformationExtraArgs:
     """``inner`` on real and imaginary parts as separate leaves."""
     inner = with_extra_args_support(inner)
     split = lambda tree: jax.tree.map(

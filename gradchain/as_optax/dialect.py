@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 from gradchain.as_optax import pieces
 from gradchain.as_optax.pieces import as_floats
@@ -64,7 +64,7 @@ class GradientTransformation(Native, metaclass=_AnyTransformation):
     def __reduce__(self) -> Any:
         return _remake, (type(self), self.factory.name, self.arguments, self.name)
 
-    def _replace(self, **changes: Callable[..., Any]) -> GradientTransformation:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def _replace(self, **changes: Callable[..., Any]) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The pair with another function, as of a named tuple."""
         init, update = self
         return type(self)(changes.pop("init", init), changes.pop("update", update), **changes)

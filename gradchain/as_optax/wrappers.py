@@ -41,7 +41,7 @@ def start_count() -> jax.Array:
     return jnp.zeros([], jnp.int32)
 
 
-def apply_every(k: int = 1) -> GradientTransformation:
+def apply_every(k: int = 1) -> GradientTransformationExtraArgs:
     """Sum updates, and pass the sum every ``k`` steps.
 
     At other steps updates are zero.
@@ -64,7 +64,7 @@ def apply_every(k: int = 1) -> GradientTransformation:
     return named_pair("apply_every", init, update)
 
 
-def flatten(inner: GradientTransformation | AnyPair) -> GradientTransformation:
+def flatten(inner: GradientTransformation | AnyPair) -> GradientTransformationExtraArgs:
     """``inner`` on one vector that holds all leaves."""
     inner = with_extra_args_support(inner)
 
@@ -168,7 +168,7 @@ class MultiSteps:
         self._should_skip = should_skip_update_fn or (lambda *args: (jnp.array(False), ()))
 
     @property
-    def inner_opt(self) -> GradientTransformation:
+    def inner_opt(self) -> GradientTransformationExtraArgs:
         """The optimizer."""
         return self._opt
 

@@ -48,9 +48,11 @@ CALLS = [
     "optax.contrib.ademamix(1e-2)",
     "optax.contrib.adopt(1e-2)",
     "optax.contrib.cocob()",
+    "optax.contrib.galore(1e-2, rank=2, update_proj_gap=20)",
     "optax.contrib.mechanize(optax.sgd(1e-2))",
     "optax.contrib.muon(1e-2, weight_decay=1e-2)",
     "optax.contrib.prodigy()",
+    "optax.contrib.sam(optax.sgd(1e-2), optax.chain(optax.contrib.normalize(), optax.sgd(0.1)), 3)",
     "optax.contrib.schedule_free_adamw(1e-2)",
     "optax.contrib.schedule_free_sgd(1e-2)",
     "optax.contrib.simplified_ademamix(1e-2)",
@@ -76,10 +78,20 @@ CALLS = [
     "optax.zero_nans()",
 ]
 MASK = {"dense": True, "bias": False}
-#: Where optax is less exact: powers in float32 in Adafactor, schedules in float32.
-TOLERANCE = {"adafactor": 1e-6, "linear_schedule": 1e-6, "muon": 1e-11, "prodigy": 1e-11}
+#: Where optax is less exact: powers in Adafactor, bases in GaLore and schedules in float32.
+TOLERANCE = {
+    "adafactor": 1e-6,
+    "galore": 1e-5,
+    "linear_schedule": 1e-6,
+    "muon": 1e-11,
+    "prodigy": 1e-11,
+}
 #: Pairs that go uphill are left out here, and there are some in gradients of no function.
-OTHERWISE = {"optax.lbfgs(1e-2, linesearch=None)"}
+#: GaLore has no basis of its own in gradients of equal rows.
+OTHERWISE = {
+    "optax.contrib.galore(1e-2, rank=2, update_proj_gap=20)",
+    "optax.lbfgs(1e-2, linesearch=None)",
+}
 
 
 def params_of(dtype):
