@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
+from gradchain.as_optax.complex_slots import codec_for
 from gradchain.as_optax.dialect import (
     GradientTransformationExtraArgs,
     in_dialect,
@@ -58,7 +59,7 @@ def stored(
     """Keep a slot in a dtype, if one is given."""
     if dtype is None:
         return tx
-    by_slot: dict[str, Any] = {slot: jnp.dtype(dtype).name}
+    by_slot: dict[str, Any] = {slot: codec_for(dtype)}
     return storage(tx, **by_slot)
 
 

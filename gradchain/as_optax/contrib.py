@@ -13,7 +13,7 @@ from gradchain.as_optax.adapters import (
     stored,
     with_extra_args_support,
 )
-from gradchain.as_optax.base import OptState, ScalarOrSchedule
+from gradchain.as_optax.base import ScalarOrSchedule
 from gradchain.as_optax.contrib_muon import (
     MuonDimensionNumbers as MuonDimensionNumbers,
     muon as muon,
@@ -62,8 +62,13 @@ from gradchain.as_optax.galore import (
     galore as galore,
     scale_by_galore as scale_by_galore,
 )
+from gradchain.as_optax.schedule_free import (
+    schedule_free as schedule_free,
+    schedule_free_adamw as schedule_free_adamw,
+    schedule_free_eval_params as schedule_free_eval_params,
+    schedule_free_sgd as schedule_free_sgd,
+)
 from gradchain.as_optax.sharpness_aware import sam as sam
-from gradchain.as_optax.shown import shown_as
 from gradchain.as_optax.sophia import (
     HutchinsonState as HutchinsonState,
     SophiaState as SophiaState,
@@ -77,19 +82,13 @@ from gradchain.core.transformation import GradientTransformation, chain
 from gradchain.core.types import Dtype, Pair as AnyPair, Params, Updates
 from gradchain.optimizers.adopt import scale_by_adopt as native_scale_by_adopt
 from gradchain.optimizers.cocob import scale_by_cocob as native_scale_by_cocob
-from gradchain.optimizers.schedule_free import (
-    schedule_free_adamw as native_schedule_free_adamw,
-    schedule_free_sgd as native_schedule_free_sgd,
-)
 from gradchain.transforms.normalizing import normalize as native_normalize
 from gradchain.transforms.per_example import (
     differentially_private_aggregate as native_differentially_private_aggregate,
 )
 from gradchain.transforms.plateau import WORST, reduce_on_plateau as native_reduce_on_plateau
 from gradchain.transforms.scaling import scale_by_learning_rate
-from gradchain.wrappers.averaging import eval_params
 from gradchain.wrappers.mechanic import mechanize as native_mechanize
-from gradchain.wrappers.schedule_free import schedule_free as native_schedule_free
 
 mechanize = accepting_any_extra(native_mechanize)
 normalize = accepting_any_extra(native_normalize)
@@ -212,54 +211,6 @@ def differentially_private_aggregate(
     """
     numbers = (l2_norm_clip, noise_multiplier, as_seed(key, seed))
     return accept_any_extra(native_differentially_private_aggregate(*numbers))
-
-
-def schedule_free(
-    base_optimizer: GradientTransformation | AnyPair,
-    learning_rate: ScalarOrSchedule,
-    b1: float = 0.9,
-    weight_lr_power: float = 2.0,
-    state_dtype: Dtype | None = None,
-) -> GradientTransformationExtraArgs:
-    """Schedule-free learning around an optimizer."""
-    tx = native_schedule_free(base_optimizer, learning_rate, b1, weight_lr_power)
-    return accept_any_extra(stored(tx, "z", state_dtype))
-
-
-def schedule_free_sgd(
-    learning_rate: ScalarOrSchedule = 1.0,
-    warmup_steps: int | None = None,
-    b1: float = 0.9,
-    weight_decay: float | None = None,
-    weight_lr_power: float = 2.0,
-    state_dtype: Dtype | None = None,
-) -> GradientTransformationExtraArgs:
-    """Schedule-free gradient descent."""
-    numbers = (b1, weight_decay, weight_lr_power)
-    tx = native_schedule_free_sgd(learning_rate, warmup_steps or 0, *numbers)
-    form = "first" if weight_decay is not None else "base after nothing"
-    return accept_any_extra(shown_as(stored(tx, "z", state_dtype), form))
-
-
-def schedule_free_adamw(
-    learning_rate: ScalarOrSchedule = 0.0025,
-    warmup_steps: int | None = None,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-    weight_lr_power: float = 2.0,
-    state_dtype: Dtype | None = None,
-) -> GradientTransformationExtraArgs:
-    """Schedule-free AdamW."""
-    numbers = (b1, b2, eps, weight_decay, weight_lr_power)
-    tx = native_schedule_free_adamw(learning_rate, warmup_steps or 0, *numbers)
-    return accept_any_extra(shown_as(stored(tx, "z", state_dtype), "first"))
-
-
-def schedule_free_eval_params(state: OptState, params: Params) -> Any:
-    """The averaged parameters, to evaluate with."""
-    return eval_params(state, params)
 
 
 class _Parts(NamedTuple):

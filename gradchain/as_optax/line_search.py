@@ -21,11 +21,11 @@ from gradchain.as_optax.tree_utils import (
     tree_scale,
     tree_zeros_like,
 )
+from gradchain.as_optax.variants import zoom
 from gradchain.as_optax.wrappers import Pair, named_pair, start_count
 from gradchain.core.apply import add_updates
 from gradchain.core.types import Numeric, Params, Updates
 from gradchain.numerics.arithmetic import compute_dtype, real_dtype
-from gradchain.searches.strong_wolfe import strong_wolfe
 from gradchain.tree.norms import dot
 
 
@@ -192,7 +192,7 @@ def scale_by_zoom_linesearch(
         tol: only its default: the conditions are met as they are.
         increase_factor: only its default: steps grow by interpolation.
         slope_rtol: the least fall, relative to the rate times the slope.
-        curv_rtol: the largest slope, relative to the slope at the start.
+        curv_rtol: the largest slope, relative to the slope at the start; infinite for any.
         approx_dec_rtol: only its default: rounding decides when the slopes stand for the fall.
         stepsize_precision: only its default: rounding decides when the bracket is narrow.
         initial_guess_strategy: whether each search begins with 1, ``"one"``, or with the last rate,
@@ -200,8 +200,7 @@ def scale_by_zoom_linesearch(
         verbose: whether to print when the conditions are not met.
 
     Raises:
-        NotImplementedError: for another value of an argument that has only its default, or
-            ``curv_rtol`` of 1 or more.
+        NotImplementedError: for another value of an argument that has only its default.
         ValueError: if ``initial_guess_strategy`` is neither.
     """
     given = {
@@ -216,16 +215,13 @@ def scale_by_zoom_linesearch(
                 f"scale_by_zoom_linesearch: {name}={given[name]!r};"
                 " strong_wolfe has no such number."
             )
-    if isinstance(curv_rtol, float) and curv_rtol >= 1:
-        raise NotImplementedError(
-            f"scale_by_zoom_linesearch: curv_rtol={curv_rtol!r}; use the backtracking search."
-        )
     if initial_guess_strategy not in ("one", "keep"):
         raise ValueError(
             f"Unknown initial guess strategy: {initial_guess_strategy!r}; it is 'one' or 'keep'."
         )
     numbers = {"c1": slope_rtol, "c2": curv_rtol, "max_evals": max_linesearch_steps}
     numbers |= {} if max_learning_rate is None else {"max_step": max_learning_rate}
+    search = zoom(**numbers)
 
     def init(params: Params) -> ScaleByZoomLinesearchState:
         one, infinity = _ones_and_infinities(params)
@@ -245,10 +241,10 @@ def scale_by_zoom_linesearch(
         fun = _closed("scale_by_zoom_linesearch", value_fn, extra)
         last = state.learning_rate
         first = jnp.where(last > 0, last, 1) if initial_guess_strategy == "keep" else 1.0
-        tx = strong_wolfe(**numbers, initial_step=first)
+        tx = search.replace(initial_step=first)
         here = {"value": value, "grad": grad, "value_fn": fun}
         u, new = tx.update(updates, tx.init(params), params, **here)
-        end, real = new["strong_wolfe"], state.value.dtype
+        end, real = new["zoom"], state.value.dtype
         rate = end["step"].astype(real)
         there = end["value"].astype(real)
         slopes = [dot(updates, x).astype(real) for x in (grad, end["grad"])]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradchain.core.errors import MissingArgument
 from gradchain.core.transformation import GradientTransformation, chain
@@ -163,11 +164,21 @@ def as_floats(*trees: Any) -> tuple[Any, ...]:
 
     Others stay as they are: there what no gradient moves is no parameter.
     """
+    if isinstance(_first(trees), jax.Array) and not _is_whole(_first(trees)):
+        return trees  # the usual case, and the fast way
     leaves = jax.tree.leaves(trees)
-    is_whole = lambda x: (
-        isinstance(x, bool | int)
-        or (isinstance(x, jax.Array | jnp.ndarray) and x.dtype.kind in "iub")
-    )
-    if not leaves or not all(map(is_whole, leaves)):
+    if not leaves or not all(map(_is_whole, leaves)):
         return trees
     return tuple(jax.tree.map(lambda x: jnp.asarray(x, float), tree) for tree in trees)
+
+
+def _first(tree: Any) -> Any:
+    """The first leaf, or a container of another kind."""
+    while isinstance(tree, dict | list | tuple) and tree:
+        tree = next(iter(tree.values() if isinstance(tree, dict) else tree))
+    return tree
+
+
+def _is_whole(x: Any) -> bool:
+    is_array = isinstance(x, jax.Array | np.ndarray)
+    return x.dtype.kind in "iub" if is_array else isinstance(x, bool | int)

@@ -11,6 +11,11 @@ from gradchain.as_optax.adapters import accept_any_extra, accepting_any_extra, s
 from gradchain.as_optax.base import ScalarOrSchedule
 from gradchain.as_optax.dialect import GradientTransformationExtraArgs
 from gradchain.as_optax.states import ScaleByScheduleState
+from gradchain.as_optax.variants import (
+    SIGNS,
+    scale_by_factored_rms_at,
+    scale_by_soft_lion as soft_lion,
+)
 from gradchain.as_optax.views import start
 from gradchain.core.ranges import Hyper
 from gradchain.core.types import Dtype, Params, Updates, Where
@@ -253,12 +258,16 @@ def scale_by_lion(
     mode: str = "hard",
     smooth_beta: float = 1.0,
 ) -> GradientTransformationExtraArgs:
-    """Lion's direction; ``mode`` is ``"hard"``, the sign."""
-    if mode != "hard":
-        raise NotImplementedError(
-            f"scale_by_lion: mode={mode!r}; only the sign, 'hard', is there."
-        )
-    return accept_any_extra(stored(native_scale_by_lion(b1, b2), "mu", mu_dtype))
+    """Lion's direction; ``mode`` says which sign.
+
+    ``"hard"`` is the sign, ``"smooth"`` a hyperbolic tangent of slope ``smooth_beta``, and
+    ``"refined"`` clips to [-1, 1].
+    """
+    if mode not in SIGNS:
+        raise ValueError(f"scale_by_lion: mode={mode!r} must be one of {', '.join(SIGNS)}.")
+    is_hard = mode == "hard"
+    tx = native_scale_by_lion(b1, b2) if is_hard else soft_lion(b1, b2, mode, smooth_beta)
+    return accept_any_extra(stored(tx, "mu", mu_dtype))
 
 
 def scale_by_learning_rate(
@@ -311,14 +320,13 @@ def scale_by_factored_rms(
 ) -> GradientTransformationExtraArgs:
     """Adafactor's direction.
 
-    Its decay is a power of the step; no other function can be given for it.
+    Its decay is :math:`1 - t^{-r}` at step :math:`t`, for ``decay_rate`` :math:`r`, or
+    ``decay_rate_fn(t - 1, r)``.
     """
-    if decay_rate_fn is not None:
-        raise NotImplementedError(
-            "scale_by_factored_rms: decay_rate_fn; the decay is 1 - t^-decay_rate."
-        )
-    numbers = (decay_rate, step_offset, min_dim_size_to_factor, epsilon)
-    return accept_any_extra(native_scale_by_factored_rms(factored, *numbers))
+    numbers = (factored, decay_rate, step_offset, min_dim_size_to_factor, epsilon)
+    if decay_rate_fn is None:
+        return accept_any_extra(native_scale_by_factored_rms(*numbers))
+    return accept_any_extra(scale_by_factored_rms_at(decay_rate_fn, *numbers))
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,7 @@ ROWS: dict[str, Callable[[Tx], View]] = {
     "scale_by_dowg": _by("DoWGState"),
     "scale_by_factored_rms": _by("FactoredState"),
     "scale_by_lbfgs": _by("ScaleByLBFGSState"),
+    "scale_by_factored_rms_at": _by("FactoredState"),
     "scale_by_learning_rate": _rate,
     "scale_by_lion": _by("ScaleByLionState"),
     "scale_by_madgrad": _by("MadgradState"),
@@ -184,6 +185,7 @@ ROWS: dict[str, Callable[[Tx], View]] = {
     "scale_by_rss": _by("ScaleByRssState"),
     "scale_by_schedule": _rate,
     "scale_by_simplified_ademamix": _by("ScaleBySimplifiedAdEMAMixState"),
+    "scale_by_soft_lion": _by("ScaleByLionState"),
     "scale_by_sm3": _by("ScaleBySM3State"),
     "scale_by_stddev": _with_count("ScaleByRStdDevState", "ScaleByRStdDevWithCountState"),
     "scale_by_trust_ratio": _trust_ratio,
@@ -201,17 +203,6 @@ def _first_only(tx: Tx, _: Any) -> View:
     """The state of the first member for all."""
     views = [view_of(member) for member in tx.members.values()]
     return Only(views, 0)
-
-
-def _schedule_free(tx: Tx) -> View:
-    """Schedule-free descent, whose base begins with nothing in optax."""
-    (member,) = tx.members.values()
-    is_stored = member.factory.name == "storage"
-    own = member.arguments["inner"] if is_stored else member
-    view = _record(own, "ScheduleFreeState", "inner")
-    base = own.arguments["inner"]
-    view.inner = {"inner": Inside(_after_nothing(base, None), list(base.members))}
-    return Inside(view, list(own.members), ("inner",)) if is_stored else view
 
 
 def _after_nothing(tx: Tx, _: Any) -> View:
@@ -243,7 +234,6 @@ def _labels(tx: Tx, keys: Any) -> View:
 #: By the name of a form.
 FORMS: dict[str, Callable[[Tx, Any], View]] = {
     "after nothing": _after_nothing,
-    "base after nothing": lambda tx, _: _schedule_free(tx),
     "empty": _hidden,
     "first": _first_only,
     "labels": _labels,

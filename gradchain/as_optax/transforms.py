@@ -61,7 +61,7 @@ from gradchain.as_optax.wrappers import (
     skip_not_finite as skip_not_finite,
 )
 from gradchain.core.ranges import Hyper
-from gradchain.core.types import Dtype, Numeric, Params, Updates
+from gradchain.core.types import Dtype, Number, Numeric, Params, Tree, Updates
 from gradchain.numerics.lengths import norm_along
 from gradchain.transforms.clipping import (
     adaptive_grad_clip as native_adaptive_grad_clip,
@@ -73,8 +73,8 @@ from gradchain.transforms.clipping import (
 from gradchain.transforms.momentum import add_momentum, average_updates
 from gradchain.transforms.normalizing import zero_nans as native_zero_nans
 from gradchain.transforms.per_example import (
-    per_example_global_norm_clip as per_example_global_norm_clip,
-    per_example_layer_norm_clip as per_example_layer_norm_clip,
+    per_example_global_norm_clip as native_per_example_global_norm_clip,
+    per_example_layer_norm_clip as native_per_example_layer_norm_clip,
 )
 from gradchain.transforms.scaling import stateless
 from gradchain.transforms.weight_decay import add_decayed_weights as native_add_decayed_weights
@@ -153,3 +153,28 @@ def unitwise_clip(
         )
     clipped = grad * (max_norm / jnp.maximum(g_norm, div_eps))
     return jnp.where(g_norm < max_norm, grad, clipped)
+
+
+def per_example_global_norm_clip(
+    grads: Updates, l2_norm_clip: Number
+) -> tuple[Updates, jax.Array]:
+    """Sum of per-example gradients, each clipped by its global norm.
+
+    See ``gradchain.per_example_global_norm_clip``. Whole numbers count as floats.
+    """
+    return native_per_example_global_norm_clip(_inexact(grads), l2_norm_clip)
+
+
+def per_example_layer_norm_clip(
+    grads: Updates, global_l2_norm_clip: Number, uniform: bool = True
+) -> tuple[Updates, Tree]:
+    """Sum of per-example gradients, each clipped leaf by leaf.
+
+    See ``gradchain.per_example_layer_norm_clip``. Whole numbers count as floats.
+    """
+    return native_per_example_layer_norm_clip(_inexact(grads), global_l2_norm_clip, uniform)
+
+
+def _inexact(tree: Tree) -> Tree:
+    is_whole = lambda x: jnp.asarray(x).dtype.kind in "iu"
+    return jax.tree.map(lambda x: jnp.asarray(x, float) if is_whole(x) else x, tree)

@@ -1,12 +1,14 @@
 """Search trees for values by name, and replace them."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import jax
 
 from gradchain.core.types import Tree
+
+Path: TypeAlias = tuple[Any, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,24 +40,51 @@ def _children(node: Any) -> list[tuple[Any, Any, Any]]:
     return [(getattr(path[0], "name", None), path[0], value) for path, value in one_level]
 
 
+def _has_name(node: Any, key: Any) -> bool:
+    """Whether a node is a named tuple of that name."""
+    return hasattr(node, "_fields") and type(node).__name__ == key
+
+
+def _holds(node: Any, key: Any) -> bool:
+    """Whether a name is in a container, or its own."""
+    return _has_name(node, key) or any(name == key for name, _, _ in _children(node))
+
+
+def _holders(path: Path, node: Any, key: Any) -> Iterator[tuple[Path, Any]]:
+    """The outermost containers that hold a name."""
+    if _holds(node, key):
+        yield path, node
+        return
+    children = _children(node)
+    if isinstance(node, dict):  # whose order is that of ``jax.tree``
+        children = sorted(children, key=lambda child: child[0])
+    for _, entry, value in children:
+        yield from _holders((*path, entry), value, key)
+
+
+def _found(path: Path, node: Any, key: Any) -> Iterator[tuple[Path, Any]]:
+    """All values under a name; the outer ones are first."""
+    holders = list(_holders(path, node, key))
+    for outer, holder in holders:
+        if _has_name(holder, key):
+            yield outer, holder
+        yield from (
+            ((*outer, entry), value) for name, entry, value in _children(holder) if name == key
+        )
+    for outer, holder in holders:
+        for _, entry, value in _children(holder):
+            yield from _found((*outer, entry), value, key)
+
+
 def tree_get_all_with_path(
     tree: Tree, key: Any, filtering: Callable[..., bool] | None = None
 ) -> list[Any]:
     """All values under a name, each with its path.
 
-    The name is a dict's key, a named tuple's field or that of a named tuple.
+    The name is a dict's key, a named tuple's field or that of a named tuple. Outer values are
+    before those inside of them, in the order of optax.
     """
-    found = []
-
-    def walk(path: tuple[Any, ...], node: Any) -> None:
-        if hasattr(node, "_fields") and type(node).__name__ == key:
-            found.append((path, node))
-        for name, entry, value in _children(node):
-            if name == key:
-                found.append(((*path, entry), value))
-            walk((*path, entry), value)
-
-    walk((), tree)
+    found = _found((), tree, key)
     return [pair for pair in found if filtering is None or filtering(*pair)]
 
 

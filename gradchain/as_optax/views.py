@@ -7,6 +7,7 @@ covers one member of a chain or several, each with its entry.
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -69,7 +70,7 @@ class Empty(View):
         """See ``View``."""
         if jax.tree.leaves(shown):
             raise _other(path, shown, "EmptyState()")
-        return [{"count": start()} if has_clock else {} for has_clock in self.has_clock]
+        return [{"count": _zero()} if has_clock else {} for has_clock in self.has_clock]
 
 
 class Several(View):
@@ -181,7 +182,7 @@ class Record(View):
         for name, field in self.translation.members.items():
             entry[name] = self.inner[name].read(getattr(shown, field), f"{path}.{field}")[0]
         missing = self.slots - entry.keys()
-        return [entry | {slot: start() for slot in missing}]
+        return [entry | {slot: _zero() for slot in missing}]
 
 
 class Inside(View):
@@ -274,6 +275,13 @@ def is_masked(x: Any) -> bool:
 def start() -> jax.Array:
     """A counter at its start."""
     return jnp.zeros([], jnp.int32)
+
+
+@functools.cache
+def _zero() -> jax.Array:
+    """The same for the inside, made once."""
+    with jax.ensure_compile_time_eval():
+        return start()
 
 
 def is_nothing(entry: Any) -> bool:

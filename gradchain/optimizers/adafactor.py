@@ -14,7 +14,7 @@ from gradchain.core.ranges import Decay, Hyper, Limit, NonNegative, StaticNonNeg
 from gradchain.core.slots import Slot, drop, like_param
 from gradchain.core.stage import Body
 from gradchain.core.transformation import GradientTransformation, chain, recipe, transform
-from gradchain.core.types import Numeric, Where
+from gradchain.core.types import Dtype, Numeric, Where
 from gradchain.numerics.arithmetic import abs2, real_dtype
 from gradchain.numerics.counting import minus
 from gradchain.numerics.lengths import run_one
@@ -219,14 +219,36 @@ def scale_by_factored_rms(
     """
     check_one_of("scale_by_factored_rms", (LARGEST, LAST), dims=dims)
     least = max(min_dim_size_to_factor, 1)
+
+    def weight_at(count: jax.Array, dtype: Dtype) -> jax.Array:
+        # Before the offset, as at the first step after it: there is no average to keep.
+        step = jnp.maximum(minus(count, step_offset - 1), 1).astype(dtype)
+        weight = power(step, -decay_rate)
+        return weight if max_decay is None else jnp.maximum(weight, 1 - max_decay)
+
     dims_of = lambda shape: factored_dims(shape, dims, least) if factored else None
+    body = over_factored_rms(weight_at, dims_of, epsilon, add_epsilon)
+    body.by_matrix = dims == LAST or not factored  # else a stack's own length may be factored
+    return body
+
+
+def over_factored_rms(
+    weight_at: Callable[[jax.Array, Dtype], jax.Array],
+    dims_of: Callable[[tuple[int, ...]], Pair | None],
+    epsilon: Numeric,
+    add_epsilon: bool = True,
+) -> Body:
+    """Divide by a factored root mean square.
+
+    Args:
+        weight_at: from the count of steps and a dtype to the weight of the new square.
+        dims_of: from a shape to the dimensions that are factored.
+        epsilon: see ``scale_by_factored_rms``.
+        add_epsilon: see there.
+    """
 
     def rule(g, s, count):
-        # Before the offset, as at the first step after it: there is no average to keep.
-        step = jnp.maximum(minus(count, step_offset - 1), 1).astype(real_dtype(g.dtype))
-        weight = power(step, -decay_rate)
-        if max_decay is not None:
-            weight = jnp.maximum(weight, 1 - max_decay)
+        weight = weight_at(count, real_dtype(g.dtype))
         average = lambda new, old: (1 - weight) * old + weight * new
         added = epsilon if add_epsilon else 0.0
         pair = dims_of(g.shape)
@@ -243,9 +265,7 @@ def scale_by_factored_rms(
         estimate = jnp.expand_dims(rows, pair[1]) * jnp.expand_dims(col, pair[0])
         return g * by / root(jnp.maximum(estimate, epsilon * by * by)), new
 
-    body = leafwise(rule, whole=True, **factored_slots(dims_of, "v"))
-    body.by_matrix = dims == LAST or not factored  # else a stack's own length may be factored
-    return body
+    return leafwise(rule, whole=True, **factored_slots(dims_of, "v"))
 
 
 @recipe

@@ -70,6 +70,16 @@ def strong_wolfe(
         [-2.] 3
     """
     check_wolfe("strong_wolfe", c1, c2)
+    return interpolating(c1, c2, max_evals, initial_step, guess, max_step)
+
+
+def interpolating(
+    c1: Any, c2: Any, max_evals: Any, initial_step: Any, guess: str, max_step: Any
+) -> Search:
+    """The search of ``strong_wolfe``, for any numbers.
+
+    An infinite ``c2`` is for no condition on the slope.
+    """
 
     def start(value: jax.Array, slope: jax.Array, step: jax.Array, reference: Any) -> Numbers:
         zero = jnp.zeros_like(value)
@@ -87,7 +97,7 @@ def strong_wolfe(
         is_flat_fall = is_hidden & (slope <= (2 * c1 - 1) * m["slope"])
         falls = (value <= m["start"] + c1 * step * m["slope"]) | is_flat_fall
         is_last = (step >= m["most"]) & (slope < 0)
-        is_curved = jnp.abs(slope) <= -c2 * m["slope"]
+        is_curved = (jnp.abs(slope) <= -c2 * m["slope"]) | jnp.isinf(c2)
         accepted = falls & (is_curved | is_last)
 
         is_high = ~falls | (value > m["low_value"] + noise)

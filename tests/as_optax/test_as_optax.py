@@ -260,12 +260,11 @@ def test_a_dtype_of_storage_is_honoured():
 @pytest.mark.parametrize(
     ("call", "error"),
     [
-        ("optax.scale_by_lion(mode='smooth')", NotImplementedError),
+        ("optax.scale_by_lion(mode='soft')", ValueError),
         (
             "optax.masked(optax.sgd(0.1), MASK, mask_compatible_extra_args=True)",
             NotImplementedError,
         ),
-        ("optax.scale_by_factored_rms(decay_rate_fn=lambda *args: 0.9)", NotImplementedError),
         ("optax.adam(0.1, amsgrad=True)", TypeError),
         ("optax.inject_hyperparams(optax.adam, static_args='lr')", ValueError),
         ("optax.lookahead(optax.sgd(0.1), 0, 0.5)", ValueError),

@@ -85,21 +85,22 @@ MUON = [
         "'c': True, 's': True}), optax.scale(-0.1))"
     ),
 ]
-#: The basis stays as it is found at first: later ones have other signs in optax.
+#: Bases of ten steps, and one that stays; in the last matrices are all narrower than the rank.
 GALORE = [
-    "optax.contrib.galore(0.1, rank=2, update_proj_gap=100)",
+    "optax.contrib.galore(0.1, rank=2, update_proj_gap=10)",
     (
         "optax.contrib.galore(0.1, 2, 100, 0.5, weight_decay=0.1, "
         "weight_dimension_numbers=numbers['galore'])"
     ),
     "optax.contrib.galore(0.1, 2, 100, base_optimizer=optax.trace(0.9))",
+    "optax.contrib.galore(0.1, 9, 10)",
 ]
 
 
 @pytest.mark.rotated(4)
 @pytest.mark.parametrize("call", [*MUON, *GALORE])
 def test_fifty_steps_are_those_of_optax(call):
-    """In float64; optax decomposes in float32 in GaLore."""
+    """In float64; both find the bases of GaLore in float32."""
     with jax.enable_x64(True):
         made, expected = (after_50_steps(m, call, jnp.float64) for m in (spoken, optax))
         assert_close(made, expected, rtol=1e-6, atol=1e-6)
@@ -158,6 +159,7 @@ def test_inputs_and_outputs_are_those_of_the_numbers():
             "muon(0.1, muon_weight_dimension_numbers=for_q(MuonDimensionNumbers(0, (1, -3))))",
             "must be disjoint",
         ),
+        ("galore(0.1, 0)", "rank must be positive, not 0"),
         (
             "galore(0.1, 2, weight_dimension_numbers=for_q(GaLoreDimensionNumbers()))",
             "All axes must be specified",

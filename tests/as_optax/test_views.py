@@ -48,12 +48,15 @@ CALLS = [
     "optax.contrib.ademamix(1e-2)",
     "optax.contrib.adopt(1e-2)",
     "optax.contrib.cocob()",
+    "optax.contrib.galore(1e-2, rank=2, update_proj_gap=20)",
     "optax.contrib.mechanize(optax.sgd(1e-2))",
     "optax.contrib.muon(1e-2, weight_decay=1e-2)",
     "optax.contrib.prodigy()",
     "optax.contrib.sam(optax.sgd(1e-2), optax.chain(optax.contrib.normalize(), optax.sgd(0.1)), 3)",
     "optax.contrib.schedule_free_adamw(1e-2)",
+    "optax.contrib.schedule_free_adamw(1e-2, warmup_steps=7, weight_decay=0.1)",
     "optax.contrib.schedule_free_sgd(1e-2)",
+    "optax.contrib.schedule_free_sgd(1e-2, warmup_steps=7, weight_decay=0.1)",
     "optax.contrib.simplified_ademamix(1e-2)",
     "optax.add_decayed_weights(optax.linear_schedule(1e-2, 0.0, 30))",
     "optax.add_noise(1e-2, 0.5, 0)",
@@ -76,11 +79,30 @@ CALLS = [
     "optax.selective_transform(optax.adam(1e-2), freeze_mask=MASK)",
     "optax.zero_nans()",
 ]
+#: Slots in dtypes of their own; only the form is compared.
+IN_DTYPES = [
+    "optax.adam(1e-2, mu_dtype=jnp.bfloat16)",
+    "optax.contrib.muon(1e-2, mu_dtype=jnp.bfloat16)",
+    "optax.contrib.schedule_free(optax.sgd(1e-2), 1e-2, state_dtype=jnp.bfloat16)",
+    "optax.contrib.schedule_free_adamw(1e-2, state_dtype=jnp.bfloat16)",
+    "optax.contrib.schedule_free_sgd(1e-2, state_dtype=jnp.bfloat16)",
+    "optax.contrib.schedule_free_sgd(1e-2, weight_decay=0.1, state_dtype=jnp.bfloat16)",
+]
 MASK = {"dense": True, "bias": False}
-#: Where optax is less exact: powers in float32 in Adafactor, schedules in float32.
-TOLERANCE = {"adafactor": 1e-6, "linear_schedule": 1e-6, "muon": 1e-11, "prodigy": 1e-11}
+#: Where optax is less exact: powers in Adafactor, bases in GaLore and schedules in float32.
+TOLERANCE = {
+    "adafactor": 1e-6,
+    "linear_schedule": 1e-6,
+    "muon": 1e-11,
+    "prodigy": 1e-11,
+    "warmup_steps": 1e-6,
+}
 #: Pairs that go uphill are left out here, and there are some in gradients of no function.
-OTHERWISE = {"optax.lbfgs(1e-2, linesearch=None)"}
+#: GaLore has no basis of its own in gradients of equal rows.
+OTHERWISE = {
+    "optax.contrib.galore(1e-2, rank=2, update_proj_gap=20)",
+    "optax.lbfgs(1e-2, linesearch=None)",
+}
 
 
 def params_of(dtype):
@@ -110,7 +132,7 @@ def dtypes(state):
     return [(x.shape, str(x.dtype)) for x in jax.tree.leaves(state)]
 
 
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", [*CALLS, *IN_DTYPES])
 def test_a_state_has_the_form_of_optax(call):
     made, due = (read(call, module).init(params_of("float32")) for module in (spoken, optax))
     assert by_names(made) == by_names(due)
