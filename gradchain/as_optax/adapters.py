@@ -1,6 +1,6 @@
 """From factories of gradchain to those of optax.
 
-Here are the parts that the dialect shares: masks, dtypes of slots, seeds, any extra argument.
+Here are the parts that the dialect shares: masks, dtypes of slots, any extra argument.
 """
 
 import functools
@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, ParamSpec
 
 import jax
-import jax.numpy as jnp
 
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
 from gradchain.as_optax.complex_slots import codec_for
@@ -84,26 +83,3 @@ def accepting_any_extra(
         parameters["learning_rate"] = rate
     make.__signature__ = found.replace(parameters=list(parameters.values()))  # pyright: ignore[reportAttributeAccessIssue]
     return make
-
-
-def as_seed(
-    key: int | jax.Array | None,
-    seed: int | None = None,
-    otherwise: int = 0,
-) -> int:
-    """The seed that an integer key stands for.
-
-    Raises:
-        TypeError: for a random key, which would have to be in the state; give one to each
-            ``update`` instead.
-    """
-    if seed is not None and key is not None:
-        raise ValueError("Only one of seed or key can be specified.")
-    number = seed if key is None else key
-    if number is None:
-        return otherwise
-    if not jnp.issubdtype(jnp.result_type(number), jnp.integer) or jnp.ndim(number):
-        raise TypeError(
-            "key must be an integer, the seed; or give a key to each update, update(..., key=key)."
-        )
-    return int(number)

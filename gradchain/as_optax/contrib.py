@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from gradchain.as_optax.adapters import (
     accept_any_extra,
     accepting_any_extra,
-    as_seed,
     stored,
     with_extra_args_support,
 )
@@ -26,7 +25,6 @@ from gradchain.as_optax.contrib_recipes import (
     dadapt_adamw as dadapt_adamw,
     dog as dog,
     dowg as dowg,
-    dpsgd as dpsgd,
     madgrad as madgrad,
     momo as momo,
     momo_adam as momo_adam,
@@ -62,6 +60,10 @@ from gradchain.as_optax.galore import (
     galore as galore,
     scale_by_galore as scale_by_galore,
 )
+from gradchain.as_optax.privacy import (
+    differentially_private_aggregate as differentially_private_aggregate,
+    dpsgd as dpsgd,
+)
 from gradchain.as_optax.schedule_free import (
     schedule_free as schedule_free,
     schedule_free_adamw as schedule_free_adamw,
@@ -83,9 +85,6 @@ from gradchain.core.types import Dtype, Pair as AnyPair, Params, Updates
 from gradchain.optimizers.adopt import scale_by_adopt as native_scale_by_adopt
 from gradchain.optimizers.cocob import scale_by_cocob as native_scale_by_cocob
 from gradchain.transforms.normalizing import normalize as native_normalize
-from gradchain.transforms.per_example import (
-    differentially_private_aggregate as native_differentially_private_aggregate,
-)
 from gradchain.transforms.plateau import WORST, reduce_on_plateau as native_reduce_on_plateau
 from gradchain.transforms.scaling import scale_by_learning_rate
 from gradchain.wrappers.mechanic import mechanize as native_mechanize
@@ -196,21 +195,6 @@ def scale_by_adopt(
     bound = clip_value_fn if use_clipping else float("inf")
     tx = native_scale_by_adopt(b1, b2, eps, bound, nesterov=nesterov)
     return accept_any_extra(stored(tx, "mu", mu_dtype))
-
-
-def differentially_private_aggregate(
-    l2_norm_clip: float,
-    noise_multiplier: float,
-    key: int | jax.Array | None = None,
-    *,
-    seed: int | None = None,
-) -> GradientTransformationExtraArgs:
-    """The noisy mean of clipped gradients of single examples.
-
-    ``key`` is an integer, the seed.
-    """
-    numbers = (l2_norm_clip, noise_multiplier, as_seed(key, seed))
-    return accept_any_extra(native_differentially_private_aggregate(*numbers))
 
 
 class _Parts(NamedTuple):

@@ -21,7 +21,6 @@ from gradchain.optimizers.ademamix import (
 from gradchain.optimizers.cocob import cocob as native_cocob
 from gradchain.optimizers.dadapt import dadapt_adamw as native_dadapt_adamw
 from gradchain.optimizers.dog import dog as native_dog, dowg as native_dowg
-from gradchain.optimizers.dpsgd import dpsgd as native_dpsgd
 from gradchain.optimizers.madgrad import (
     madgrad as native_madgrad,
     scale_by_madgrad as native_scale_by_madgrad,
@@ -34,8 +33,6 @@ scale_by_madgrad = accepting_any_extra(native_scale_by_madgrad)
 momo = accepting_any_extra(native_momo, "first")
 
 momo_adam = accepting_any_extra(native_momo_adam, "first")
-
-dpsgd = accepting_any_extra(native_dpsgd)
 
 
 def acprop(

@@ -160,6 +160,7 @@ class PairBody(Body):
     def __init__(self, init: Callable, update: Callable[..., Any], members: Sequence[Member]):
         self.init, self.update = lambda params: init(upcast(params)), update
         self.is_opaque = not members
+        self.reduces_examples = getattr(update, "reduces_examples", False)
         self.locality = widest(m.locality for m in members) if members else "tree"
         parameters = list(inspect.signature(update).parameters.values())
         by_place = [p for p in parameters if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]

@@ -115,7 +115,7 @@ def per_example_global_norm_clip(
         [0.6 1.3] 1
     """
     check_stack("per_example_global_norm_clip", grads)
-    return _clip_together(grads, None, l2_norm_clip)
+    return clip_together(grads, None, l2_norm_clip)
 
 
 @checks_numbers
@@ -154,7 +154,7 @@ def per_example_layer_norm_clip(
     return _clip_apart(grads, None, global_l2_norm_clip, uniform)
 
 
-def _clip_together(
+def clip_together(
     grads: Updates, params: Params | None, limit: float | jax.Array
 ) -> tuple[Updates, jax.Array]:
     """Sum the gradients of examples, each clipped by its norm."""
@@ -184,7 +184,7 @@ def _clip_apart(
     def clip(x, p, part):
         if x is None:
             return None, None
-        return _clip_together(x, p, limit * math.sqrt(part / whole))
+        return clip_together(x, p, limit * math.sqrt(part / whole))
 
     columns = zip(leaves, flatten_like(treedef, params), parts, strict=True)
     made = [clip(*row) for row in columns]
@@ -231,6 +231,15 @@ def _over_examples(
     return lax.psum(partial, axes) if axes else partial
 
 
+def over_number_of_examples(summed: Tree, grads: Updates, params: Params | None) -> Tree:
+    """A sum over examples through their number, on all shards."""
+    x, p = (next(iter(jax.tree.leaves(tree)), None) for tree in (grads, params))
+    if x is None:
+        return summed
+    split = math.prod(lax.axis_size(axis) for axis in _example_axes(x, p))
+    return tree_map_live(lambda total: total / max(len(x) * split, 1), summed)
+
+
 @transform
 def differentially_private_aggregate(
     l2_norm_clip: Limit, noise_multiplier: NonNegative, seed: int = 0, layerwise: bool = False
@@ -268,24 +277,16 @@ def differentially_private_aggregate(
     """
 
     def rule(g, t, count, p=None, key=None):
-        leaves = jax.tree.leaves(g)
-        params = jax.tree.leaves(p)
-        if not leaves:
+        if not jax.tree.leaves(g):
             return g
         if layerwise:
             clipped, _ = _clip_apart(g, p, l2_norm_clip, True)
         else:
-            clipped, _ = _clip_together(g, p, l2_norm_clip)
-        axes = _example_axes(leaves[0], params[0] if params else None)
-        examples = len(leaves[0]) * math.prod(lax.axis_size(axis) for axis in axes)
+            clipped, _ = clip_together(g, p, l2_norm_clip)
         # An infinite bound becomes a finite number, so that a multiplier of 0 makes no noise.
         bound = jnp.minimum(l2_norm_clip, jnp.finfo(t.dtype).max)
-        deviation = noise_multiplier * bound
-        mean = lambda x, noise: (x + deviation * noise) / max(examples, 1)
-        return map_leaves(
-            mean,
-            clipped,
-            normal_like(step_key(seed, count, key), clipped),
-        )
+        noise = normal_like(step_key(seed, count, key), clipped)
+        noisy = map_leaves(lambda x, n: x + noise_multiplier * bound * n, clipped, noise)
+        return over_number_of_examples(noisy, g, p)
 
     return stacked(rule)
