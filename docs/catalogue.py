@@ -159,6 +159,8 @@ FAMILIES: dict[str, dict[str, str]] = {
 }
 
 #: The same for wrappers, which take a transformation and return one.
+#: What stands in a wrapper that takes no whole optimizer.
+DIRECTIONS = {"block_periodic": gc.orthogonalize(), "owners": gc.scale_by_adam()}
 WRAPPERS = {
     "accumulate": "a batch that does not fit, in parts one by one; bad parts are left out",
     "average_weights": "nearly always: better weights to evaluate with (`eval_params`)",
@@ -252,14 +254,14 @@ def recipes() -> set[str]:
 def members(name: str) -> dict[str, gc.GradientTransformation]:
     """Adam for the first transformation that a wrapper takes, gradient descent for a second.
 
-    What takes no state has a matrix method.
+    What takes no state, or no steps, has a direction.
     """
     takes = [
         p
         for p in FACTORIES[name].signature.parameters
         if FACTORIES[name].mentions(p, "GradientTransformation")
     ]
-    first = gc.orthogonalize() if name == "block_periodic" else gc.adam(1e-3)
+    first = DIRECTIONS.get(name, gc.adam(1e-3))
     return dict(zip(takes, (first, gc.sgd(1e-3)), strict=False))
 
 
@@ -370,7 +372,7 @@ def row(call: str, when: str) -> str:
     name = call.split("(")[0]
     inner = members(name)
     quiet = dict.fromkeys(inner, gc.sgd(1e-3))  # which needs nothing itself
-    quiet = inner if name == "block_periodic" else quiet
+    quiet = inner if name in DIRECTIONS else quiet
     cells = [
         reference(call),
         memory(make(call, **inner), *inner.values(), narrow=name in names("precision")),

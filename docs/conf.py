@@ -14,10 +14,12 @@ sys.path.insert(0, str(HERE))
 import api_pages  # noqa: E402 - they lie beside this file
 import catalogue  # noqa: E402
 import communication_tables  # noqa: E402
+import dialect_tables  # noqa: E402
 import gallery_cells  # noqa: E402
 import libraries  # noqa: E402
 import matrix_pictures  # noqa: E402
 import memory  # noqa: E402
+import peer_results  # noqa: E402
 import plan_tables  # noqa: E402
 import precision_tables  # noqa: E402
 import starting_rates  # noqa: E402
@@ -93,6 +95,8 @@ def write_pages(app: Sphinx) -> None:
     memory.write(HERE / "generated")
     matrix_pictures.write(HERE / "generated" / "matrix_methods")
     communication_tables.write(HERE / "generated" / "communication")
+    dialect_tables.write(HERE / "generated" / "dialect")
+    peer_results.write(HERE / "generated" / "dialect")
     plan_tables.write(HERE / "generated" / "planning")
     precision_tables.write(HERE / "generated" / "precision")
     starting_rates.write(HERE / "generated")

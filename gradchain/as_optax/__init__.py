@@ -5,6 +5,7 @@ states.
 """
 
 from gradchain.as_optax import (
+    assignment as assignment,
     contrib as contrib,
     losses as losses,
     projections as projections,

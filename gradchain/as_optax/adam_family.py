@@ -4,8 +4,9 @@ import warnings
 
 from gradchain.as_optax.adapters import accept_any_extra, accepting_any_extra, stored, where_of
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
+from gradchain.as_optax.dialect import GradientTransformationExtraArgs
 from gradchain.core.ranges import Hyper
-from gradchain.core.transformation import GradientTransformation, chain
+from gradchain.core.transformation import chain
 from gradchain.core.types import Dtype, Where
 from gradchain.optimizers.adabelief import adabelief as native_adabelief
 from gradchain.optimizers.adam import adam as native_adam, adamw as native_adamw, scale_by_adam
@@ -31,7 +32,7 @@ def adam(
     mu_dtype: Dtype | None = None,
     *,
     nesterov: bool = False,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Adam, or with ``nesterov=True`` NAdam."""
     factory = native_nadam if nesterov else native_adam
     tx = factory(learning_rate, b1, b2, eps, eps_root=eps_root)
@@ -49,7 +50,7 @@ def adamw(
     mask: MaskOrFn | None = None,
     *,
     nesterov: bool = False,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """AdamW, or with ``nesterov=True`` NAdamW."""
     factory = native_nadamw if nesterov else native_adamw
     where = where_of(mask)
@@ -66,7 +67,7 @@ def nadam(
     mu_dtype: Dtype | None = None,
     *,
     nesterov: bool = True,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """NAdam, or with ``nesterov=False`` Adam."""
     return adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov)
 
@@ -82,7 +83,7 @@ def nadamw(
     mask: MaskOrFn | None = None,
     *,
     nesterov: bool = True,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """NAdamW, or with ``nesterov=False`` AdamW."""
     numbers = (learning_rate, b1, b2, eps, eps_root)
     return adamw(*numbers, mu_dtype, weight_decay, mask, nesterov=nesterov)
@@ -98,7 +99,7 @@ def adamaxw(
     eps: Hyper = 1e-08,
     weight_decay: Hyper = 0.0001,
     mask: MaskOrFn | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """AdaMax with decoupled weight decay.
 
     See ``gradchain.adamaxw``.
@@ -119,7 +120,7 @@ def amsgrad(
     bias_correction_nu: bool = True,
     *,
     max_first: bool = False,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """AMSGrad: ``scale_by_amsgrad``, then the learning rate.
 
     See ``gradchain.amsgrad``.
@@ -145,7 +146,7 @@ def adabelief(
     eps_root: Hyper = 1e-16,
     *,
     nesterov: bool = False,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """AdaBelief: ``scale_by_belief``, then the learning rate.
 
     See ``gradchain.adabelief``.
@@ -164,7 +165,7 @@ def radam(
     *,
     nesterov: bool = False,
     debias_eps: bool = False,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Rectified Adam: ``scale_by_radam``, then the learning rate.
 
     See ``gradchain.radam``.
@@ -191,7 +192,7 @@ def yogi(
     *,
     initial_accumulator_value: Hyper = 1e-06,
     eps_root: Hyper = 0.0,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Yogi: ``scale_by_yogi``, then the learning rate.
 
     See ``gradchain.yogi``.
@@ -209,7 +210,7 @@ def adan(
     eps_root: Hyper = 1e-08,
     weight_decay: Hyper = 0.0,
     mask: MaskOrFn | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Adan, with weight decay.
 
     See ``gradchain.adan``.
@@ -226,7 +227,7 @@ def lamb(
     eps_root: Hyper = 0.0,
     weight_decay: Hyper = 0.0,
     mask: MaskOrFn | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """LAMB: Adam with a rate for each layer.
 
     See ``gradchain.lamb``.
@@ -249,7 +250,7 @@ def novograd(
     weight_decay: Hyper = 0.0,
     *,
     where: Where | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """NovoGrad: ``scale_by_novograd``, then the learning rate.
 
     See ``gradchain.novograd``.
@@ -269,7 +270,7 @@ def optimistic_adam_v2(
     eps_root: Hyper = 0.0,
     mu_dtype: Dtype | None = None,
     nesterov: bool = True,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Adam for games, with the past and present step apart.
 
     See ``gradchain.optimistic_adam``.
@@ -297,7 +298,7 @@ def optimistic_adam(
     mu_dtype: Dtype | None = None,
     *,
     nesterov: bool = True,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Optimistic Adam under the arguments of its first version.
 
     The rate is ``alpha``, and the optimism, by default the rate, ``beta``.

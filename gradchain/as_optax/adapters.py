@@ -14,10 +14,10 @@ import jax.numpy as jnp
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
 from gradchain.as_optax.complex_slots import codec_for
 from gradchain.as_optax.dialect import (
-    GradientTransformation,
     GradientTransformationExtraArgs,
     in_dialect,
 )
+from gradchain.as_optax.pieces import taking_any
 from gradchain.as_optax.shown import shown_as
 from gradchain.core.transformation import GradientTransformation as Native, as_transformation
 from gradchain.core.types import Dtype, Pair as AnyPair, Where
@@ -27,7 +27,7 @@ from gradchain.tree.selecting import OfTree
 P = ParamSpec("P")
 
 
-def accept_any_extra(tx: Native | AnyPair) -> GradientTransformation:
+def accept_any_extra(tx: Native | AnyPair) -> GradientTransformationExtraArgs:
     """A transformation in the dialect, for any extra argument."""
     if issubclass(type(tx), GradientTransformationExtraArgs):
         return tx
@@ -35,26 +35,10 @@ def accept_any_extra(tx: Native | AnyPair) -> GradientTransformation:
     if not made.is_pair:
         return in_dialect(made)
     init, update = made.arguments["init"], made.arguments["update"]
-    return GradientTransformationExtraArgs(init, _ignoring_extras(update))
+    return GradientTransformationExtraArgs(init, taking_any(update))
 
 
 with_extra_args_support = accept_any_extra
-
-
-def _ignoring_extras(update: Callable[..., Any]) -> Callable[..., Any]:
-    """An ``update`` without the extra arguments that it lacks."""
-    parameters = inspect.signature(update).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return update
-    known = {p.name for p in parameters}
-
-    @functools.wraps(update)
-    def wrapped(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
-        own = {name: x for name, x in extra.items() if name in known}
-        return update(updates, state, params, **own)
-
-    del wrapped.__wrapped__  # whose signature it is not
-    return wrapped
 
 
 def where_of(mask: MaskOrFn) -> Where:
@@ -81,14 +65,14 @@ def stored(
 
 def accepting_any_extra(
     factory: Callable[P, Native], form: str | None = None
-) -> Callable[P, GradientTransformation]:
+) -> Callable[P, GradientTransformationExtraArgs]:
     """A factory whose transformations are in the dialect.
 
     Its own arguments stay. ``form`` says how states are shown; see ``shown_as``.
     """
 
     @functools.wraps(factory)
-    def make(*args: P.args, **kwargs: P.kwargs) -> GradientTransformation:
+    def make(*args: P.args, **kwargs: P.kwargs) -> GradientTransformationExtraArgs:
         made = factory(*args, **kwargs)
         return accept_any_extra(made if form is None else shown_as(made, form))
 

@@ -8,6 +8,7 @@ import jax
 
 from gradchain.as_optax.adapters import accept_any_extra, where_of
 from gradchain.as_optax.base import MaskOrFn
+from gradchain.as_optax.dialect import GradientTransformationExtraArgs
 from gradchain.as_optax.shown import shown_as
 from gradchain.core.partition import masked as native_masked, partition as native_partition
 from gradchain.core.transformation import (
@@ -21,12 +22,12 @@ from gradchain.tree.selecting import OfTree
 from gradchain.wrappers.groups import freeze as freeze_leaves
 
 
-def chain(*args: GradientTransformation | AnyPair) -> GradientTransformation:
+def chain(*args: GradientTransformation | AnyPair) -> GradientTransformationExtraArgs:
     """Transformations in order; ``update`` takes any extra argument."""
     return accept_any_extra(native_chain(*args))
 
 
-def named_chain(*args: tuple[str, Any]) -> GradientTransformation:
+def named_chain(*args: tuple[str, Any]) -> GradientTransformationExtraArgs:
     """Transformations in order, each with a name.
 
     The name is that of its entry in the state.
@@ -40,7 +41,7 @@ def masked(
     mask: MaskOrFn,
     *,
     mask_compatible_extra_args: bool = False,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """``inner`` where a mask is true; other updates pass unchanged."""
     _refuse_masked_extra_args(mask_compatible_extra_args)
     return accept_any_extra(native_masked(inner, where_of(mask), identity()))
@@ -60,7 +61,7 @@ def partition(
     param_labels: Callable[[Params], Tree] | Tree,
     *,
     mask_compatible_extra_args: bool = False,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """A transformation for each label.
 
     Labels are a tree, or a function of the parameters that returns one.
@@ -86,14 +87,14 @@ def _refuse_masked_extra_args(wanted: bool) -> None:
         )
 
 
-def freeze(mask: MaskOrFn) -> GradientTransformation:
+def freeze(mask: MaskOrFn) -> GradientTransformationExtraArgs:
     """Zero updates where a mask is true; others pass unchanged."""
     return accept_any_extra(shown_as(freeze_leaves(where_of(mask)), "masked"))
 
 
 def selective_transform(
     optimizer: GradientTransformation | AnyPair, *, freeze_mask: MaskOrFn
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """An optimizer where a mask is false, zeros elsewhere."""
 
     def labels(mask: Tree) -> Tree:

@@ -56,6 +56,7 @@ from gradchain.as_optax.contrib_states import (
     ScheduleFreeState as ScheduleFreeState,
     SplitRealAndImaginaryState as SplitRealAndImaginaryState,
 )
+from gradchain.as_optax.dialect import GradientTransformationExtraArgs
 from gradchain.as_optax.galore import (
     GaLoreDimensionNumbers as GaLoreDimensionNumbers,
     galore as galore,
@@ -67,6 +68,7 @@ from gradchain.as_optax.schedule_free import (
     schedule_free_eval_params as schedule_free_eval_params,
     schedule_free_sgd as schedule_free_sgd,
 )
+from gradchain.as_optax.sharpness_aware import sam as sam
 from gradchain.as_optax.sophia import (
     HutchinsonState as HutchinsonState,
     SophiaState as SophiaState,
@@ -162,7 +164,7 @@ def adopt(
     nesterov: bool = False,
     use_clipping: bool = True,
     clip_value_fn: Callable[..., Any] | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """ADOPT; see ``scale_by_adopt``."""
     direction = scale_by_adopt(
         b1,
@@ -185,7 +187,7 @@ def scale_by_adopt(
     nesterov: bool = False,
     use_clipping: bool = True,
     clip_value_fn: Callable[..., Any] | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """ADOPT's direction, clipped.
 
     The bound is ``clip_value_fn`` of the step, by default its fourth root.
@@ -201,7 +203,7 @@ def differentially_private_aggregate(
     key: int | jax.Array | None = None,
     *,
     seed: int | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """The noisy mean of clipped gradients of single examples.
 
     ``key`` is an integer, the seed.
@@ -217,7 +219,9 @@ class _Parts(NamedTuple):
     imaginary: Any
 
 
-def split_real_and_imaginary(inner: GradientTransformation | AnyPair) -> GradientTransformation:
+def split_real_and_imaginary(
+    inner: GradientTransformation | AnyPair,
+) -> GradientTransformationExtraArgs:
     """``inner`` on real and imaginary parts as separate leaves."""
     inner = with_extra_args_support(inner)
     split = lambda tree: jax.tree.map(

@@ -13,6 +13,7 @@ from gradchain.as_optax.adam_family import adamw
 from gradchain.as_optax.adapters import accept_any_extra, stored, where_of
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
 from gradchain.as_optax.combining import partition
+from gradchain.as_optax.dialect import GradientTransformationExtraArgs
 from gradchain.as_optax.dimension_numbers import (
     DimensionNumbers,
     MuonDimensionNumbers as MuonDimensionNumbers,
@@ -59,7 +60,7 @@ def scale_by_muon(
     adaptive: bool = False,
     preconditioning: Preconditioning = "frobenius",
     weight_dimension_numbers: WeightDimNumOrFn = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Muon's direction; see ``gradchain.scale_by_muon``.
 
     ``eps`` is added to the Frobenius norm; other ways of ``preconditioning`` need none.
@@ -190,7 +191,7 @@ def muon(
     adam_learning_rate: ScalarOrSchedule | None = None,
     muon_weight_dimension_numbers: WeightDimNumOrFn = None,
     consistent_rms: Hyper | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Muon for matrices, AdamW for the rest; see ``gradchain.muon``.
 
     Without dimension numbers every leaf of two dimensions is a matrix, embeddings and the output

@@ -4,9 +4,9 @@ from typing import Literal
 
 from gradchain.as_optax.adapters import accept_any_extra, accepting_any_extra, stored, where_of
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
+from gradchain.as_optax.dialect import GradientTransformationExtraArgs
 from gradchain.as_optax.shown import shown_as
 from gradchain.core.ranges import Hyper
-from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Dtype, Numeric, Where
 from gradchain.optimizers.acprop import (
     acprop as native_acprop,
@@ -46,7 +46,7 @@ def acprop(
     eps_root: Hyper = 1e-16,
     weight_decay: Hyper = 0.0,
     mask: MaskOrFn | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """ACProp, with decoupled weight decay.
 
     See ``gradchain.acprop``.
@@ -60,7 +60,7 @@ def scale_by_acprop(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-16,
     eps_root: Hyper = 1e-16,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """ACProp's direction: the gradient over its mean deviation so far.
 
     See ``gradchain.scale_by_acprop``.
@@ -79,7 +79,7 @@ def ademamix(
     mu_dtype: Dtype | None = None,
     weight_decay: Hyper = 0.0,
     mask: MaskOrFn | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """AdEMAMix, with decoupled weight decay.
 
     See ``gradchain.ademamix``.
@@ -100,7 +100,7 @@ def scale_by_ademamix(
     eps: Hyper = 1e-08,
     eps_root: Hyper = 0.0,
     mu_dtype: Dtype | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Adam's direction with a second, much slower average of gradients.
 
     See ``gradchain.scale_by_ademamix``.
@@ -118,7 +118,7 @@ def simplified_ademamix(
     eps_root: Hyper = 0.0,
     weight_decay: Hyper = 0.0,
     mask: MaskOrFn | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Simplified AdEMAMix, with decoupled weight decay.
 
     See ``gradchain.simplified_ademamix``.
@@ -135,7 +135,7 @@ def scale_by_simplified_ademamix(
     alpha: Hyper = 0.0,
     eps: Hyper = 1e-08,
     eps_root: Hyper = 0.0,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Simplified AdEMAMix: a sum of gradients over Adam's second moment.
 
     See ``gradchain.scale_by_simplified_ademamix``.
@@ -151,7 +151,7 @@ def cocob(
     eps: Hyper = 1e-08,
     weight_decay: Hyper = 0.0,
     mask: MaskOrFn | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """COCOB: ``scale_by_cocob`` on the gradient plus weight decay.
 
     See ``gradchain.cocob``.
@@ -170,7 +170,7 @@ def dadapt_adamw(
     where: Where | None = None,
     growth_rate: Hyper | None = None,
     bias_correction: bool = True,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """AdamW with D-Adaptation: ``scale_by_dadapt_adam``, downhill.
 
     See ``gradchain.dadapt_adamw``.
@@ -200,7 +200,7 @@ def prodigy(
     *,
     where: Where | None = None,
     bias_correction: bool = True,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Prodigy: ``scale_by_prodigy``, downhill.
 
     See ``gradchain.prodigy``.
@@ -231,7 +231,7 @@ def dog(
     mask: MaskOrFn | None = None,
     *,
     layer_wise: bool = False,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Distance over gradients: step sizes from the distance so far.
 
     See ``gradchain.dog``.
@@ -249,7 +249,7 @@ def dowg(
     mask: MaskOrFn | None = None,
     *,
     layer_wise: bool = False,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Distance over weighted gradients: ``scale_by_dowg``, downhill.
 
     See ``gradchain.dowg``.
@@ -272,7 +272,7 @@ def madgrad(
     eps: Hyper = 1e-06,
     *,
     where: Where | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """MADGRAD, with weight decay added to the gradient.
 
     See ``gradchain.madgrad``.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
+from gradchain.as_optax import pieces
+from gradchain.as_optax.pieces import as_floats
 from gradchain.as_optax.shown import view_of
 from gradchain.as_optax.views import is_nothing
+from gradchain.core.apply import apply_updates
 from gradchain.core.call import Call
 from gradchain.core.factory import FACTORIES
 from gradchain.core.transformation import GradientTransformation as Native
@@ -61,7 +64,7 @@ class GradientTransformation(Native, metaclass=_AnyTransformation):
     def __reduce__(self) -> Any:
         return _remake, (type(self), self.factory.name, self.arguments, self.name)
 
-    def _replace(self, **changes: Callable[..., Any]) -> GradientTransformation:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def _replace(self, **changes: Callable[..., Any]) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The pair with another function, as of a named tuple."""
         init, update = self
         return type(self)(changes.pop("init", init), changes.pop("update", update), **changes)
@@ -74,7 +77,9 @@ class GradientTransformation(Native, metaclass=_AnyTransformation):
     @_function
     def init(self, params: Params) -> Any:
         """The state before the first update."""
-        return self.shown(self.native.init(params))
+        (params,) = as_floats(params)
+        made = pieces.init(self.native, params) if self.has_pairs else self.native.init(params)
+        return self.shown(made)
 
     @_function
     def update(
@@ -85,20 +90,29 @@ class GradientTransformation(Native, metaclass=_AnyTransformation):
         Extra arguments that no member takes are left out.
         """
         given = self._read(state)
-        updates, new = self.native.update(updates, given, params, **self._taken(extra))
+        updates, params = as_floats(updates, params)
+        run = pieces.update if self.has_pairs else pieces.fitting
+        updates, new = run(self.native, updates, given, params, self._taken(extra))
         return updates, self.shown(new, state)
 
     def step(
         self, grads: Updates, state: Any, params: Params, **extra: Any
     ) -> tuple[Params, Any]:
         """Update and apply."""
+        if self.has_pairs:
+            updates, new = self.update(grads, state, params, **extra)
+            return apply_updates(params, updates), new
         given = self._read(state)
         params, new = self.native.step(grads, given, params, **self._taken(extra))
         return params, self.shown(new, state)
 
+    @property
+    def has_pairs(self) -> bool:
+        """Whether hand-written pairs are among its members."""
+        return pieces.has_pairs(self.native)
+
     def _taken(self, extra: dict[str, Any]) -> dict[str, Any]:
-        extras = self.native.extras
-        return {k: v for k, v in extra.items() if k in extras or "*" in extras}
+        return pieces.taken(self.native, extra)
 
     def shown(self, state: dict[str, Any], old: Any = None) -> Any:
         """A state by names in the shapes of optax."""

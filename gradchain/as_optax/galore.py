@@ -13,6 +13,7 @@ from jax import lax
 from gradchain.as_optax.adapters import accept_any_extra, where_of
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
 from gradchain.as_optax.contrib_states import GaLoreState
+from gradchain.as_optax.dialect import GradientTransformationExtraArgs
 from gradchain.as_optax.dimension_numbers import (
     DimensionNumbers,
     GaLoreDimensionNumbers as GaLoreDimensionNumbers,
@@ -44,7 +45,7 @@ def galore(
     weight_decay: float = 0.0,
     mask: MaskOrFn = None,
     weight_dimension_numbers: WeightDimNumOrFn = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """GaLore: ``scale_by_galore``, decoupled weight decay, then the learning rate."""
     direction = scale_by_galore(
         rank, update_proj_gap, scale, base_optimizer, weight_dimension_numbers

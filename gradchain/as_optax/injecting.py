@@ -7,7 +7,7 @@ A transformation of gradchain is itself a tree of its hyperparameters:
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, Protocol, overload
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,8 @@ from gradchain.as_optax.numerics import safe_increment
 from gradchain.as_optax.tree_utils import tree_dtype
 from gradchain.as_optax.wrappers import Pair, named_pair
 from gradchain.core.types import Dtype, Params, Updates
+
+P = ParamSpec("P")
 
 
 class StatefulSchedule:
@@ -69,6 +71,18 @@ class WrappedSchedule(StatefulSchedule):
         return self.schedule_fn(state.count)
 
 
+class Injected(Protocol[P]):
+    """A factory whose every argument may also be a schedule.
+
+    The first form is what an editor shows.
+    """
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Pair: ...
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> Pair: ...
+
+
 class InjectStatefulHyperparamsState(NamedTuple):
     """The state of ``inject_hyperparams``."""
 
@@ -79,10 +93,10 @@ class InjectStatefulHyperparamsState(NamedTuple):
 
 
 def inject_hyperparams(
-    inner_factory: Callable[..., Any],
+    inner_factory: Callable[P, Any],
     static_args: str | Iterable[str] = (),
     hyperparam_dtype: Dtype | None = None,
-) -> Callable[..., Pair]:
+) -> Injected[P]:
     """A factory whose transformations keep their numbers in the state.
 
     They stand under ``hyperparams``, and are used from there.
@@ -100,6 +114,7 @@ def inject_hyperparams(
     if not static <= signature.parameters.keys():
         raise ValueError(f"static_args {sorted(static)} are not all arguments of {signature}.")
     declared = {k for k, p in signature.parameters.items() if _is_number(p)}
+    by_name: Callable[..., Any] = inner_factory
 
     @functools.wraps(inner_factory)
     def make(*args: Any, **kwargs: Any) -> Pair:
@@ -120,7 +135,7 @@ def inject_hyperparams(
         fixed = {
             k: v for k, v in bound.arguments.items() if k not in schedules and k not in numbers
         }
-        inner = lambda hyperparams: with_extra_args_support(inner_factory(**fixed, **hyperparams))
+        inner = lambda hyperparams: with_extra_args_support(by_name(**fixed, **hyperparams))
 
         def cast(values: dict[str, Any], params: Params) -> dict[str, Any]:
             dtype = hyperparam_dtype
@@ -180,9 +195,9 @@ def _as_array(x: Any, dtype: Dtype) -> jax.Array:
 
 
 def inject_stateful_hyperparams(
-    inner_factory: Callable[..., Any],
+    inner_factory: Callable[P, Any],
     static_args: str | Iterable[str] = (),
     hyperparam_dtype: Dtype | None = None,
-) -> Callable[..., Pair]:
+) -> Injected[P]:
     """The same as ``inject_hyperparams``."""
     return inject_hyperparams(inner_factory, static_args, hyperparam_dtype)

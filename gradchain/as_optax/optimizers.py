@@ -10,6 +10,7 @@ from gradchain.as_optax.adapters import (
     where_of,
 )
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
+from gradchain.as_optax.dialect import GradientTransformationExtraArgs
 from gradchain.as_optax.random_noise import add_noise
 from gradchain.core.ranges import Hyper
 from gradchain.core.transformation import GradientTransformation, chain
@@ -58,7 +59,7 @@ def rmsprop(
     momentum: Hyper | None = None,
     nesterov: bool = False,
     bias_correction: bool = False,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """RMSprop: ``scale_by_rms`` or ``scale_by_stddev``, the learning rate, then momentum."""
     scale_by = scale_by_stddev if centered else scale_by_rms
     direction = scale_by(decay, eps, initial_scale, eps_in_sqrt, bias_correction)
@@ -72,7 +73,7 @@ def polyak_sgd(
     f_min: Hyper = 0.0,
     eps: Hyper = 0.0,
     variant: str = "sps",
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Gradient descent with Polyak's step length, from ``value=``."""
     length = scale_by_polyak(f_min, max_learning_rate, eps, variant)
     return accept_any_extra(chain(sgd(scaling), length))
@@ -85,7 +86,7 @@ def lion(
     mu_dtype: Dtype | None = None,
     weight_decay: Hyper = 0.001,
     mask: MaskOrFn | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Lion, with decoupled weight decay.
 
     See ``gradchain.lion``.
@@ -98,7 +99,7 @@ def signum(
     learning_rate: ScalarOrSchedule,
     beta: Hyper = 0.9,
     accumulator_dtype: Dtype | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Descent along the signs of a momentum.
 
     See ``gradchain.signum``.
@@ -113,7 +114,7 @@ def adagrad(
     eps: Hyper = 1e-07,
     *,
     eps_in_sqrt: bool = True,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Adagrad: ``scale_by_rss``, then the learning rate.
 
     See ``gradchain.adagrad``.
@@ -130,7 +131,7 @@ def sgd(
     accumulator_dtype: Dtype | None = None,
     *,
     dampening: Hyper | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Gradient descent, with momentum if asked for.
 
     See ``gradchain.sgd``.
@@ -148,7 +149,7 @@ def adadelta(
     eps: float = 1e-6,
     weight_decay: float = 0.0,
     weight_decay_mask: MaskOrFn = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Adadelta; without a learning rate it is 1."""
     rate = 1.0 if learning_rate is None else learning_rate
     return accept_any_extra(
@@ -169,7 +170,7 @@ def adafactor(
     eps: float = 1e-30,
     factored: bool = True,
     weight_decay_mask: MaskOrFn = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Adafactor, as a chain of parts that arguments name.
 
     Weight decay is not multiplied by the learning rate.
@@ -205,7 +206,7 @@ def lars(
     trust_ratio_mask: MaskOrFn = True,
     momentum: float = 0.9,
     nesterov: bool = False,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """LARS, with masks for weight decay and for trust ratio."""
     return accept_any_extra(
         chain(
@@ -220,7 +221,7 @@ def lars(
 def sm3(
     learning_rate: ScalarOrSchedule,
     momentum: float = 0.9,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """SM3 with momentum."""
     return accept_any_extra(native_sm3(learning_rate, momentum))
 
@@ -232,7 +233,7 @@ def noisy_sgd(
     key: int | jax.Array | None = None,
     *,
     seed: int | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Gradient descent with noise that fades; see ``add_noise``."""
     noise = add_noise(eta, gamma, key, seed=seed)
     return accept_any_extra(chain(noise, scale_by_learning_rate(learning_rate)))

@@ -6,11 +6,11 @@ import jax.numpy as jnp
 
 from gradchain.as_optax.adapters import accept_any_extra
 from gradchain.as_optax.base import ScalarOrSchedule
-from gradchain.as_optax.dialect import in_dialect
+from gradchain.as_optax.dialect import GradientTransformationExtraArgs, in_dialect
 from gradchain.as_optax.line_search import scale_by_zoom_linesearch
 from gradchain.as_optax.states import ScaleByLBFGSState as ScaleByLBFGSState
 from gradchain.as_optax.wrappers import Pair, named_pair
-from gradchain.core.transformation import GradientTransformation, chain
+from gradchain.core.transformation import chain
 from gradchain.core.types import Params, Updates
 from gradchain.numerics.arithmetic import real_dtype
 from gradchain.optimizers.second_order.lbfgs import scale_by_lbfgs as native_scale_by_lbfgs
@@ -56,7 +56,7 @@ def lbfgs(
     memory_size: int = 10,
     scale_init_precond: bool = True,
     linesearch: Any = scale_by_zoom_linesearch(20, initial_guess_strategy="one"),  # noqa: B008 (a value)
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """L-BFGS, with a rate or a line search.
 
     Without a rate the direction is multiplied by -1; without a line search it is the step.

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 
 from gradchain.as_optax.adapters import accept_any_extra, accepting_any_extra, stored
 from gradchain.as_optax.base import ScalarOrSchedule
+from gradchain.as_optax.dialect import GradientTransformationExtraArgs
+from gradchain.as_optax.states import ScaleByScheduleState
+from gradchain.as_optax.views import start
 from gradchain.core.ranges import Hyper
-from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Dtype, Params, Updates, Where
 from gradchain.optimizers.adabelief import scale_by_belief as native_scale_by_belief
 from gradchain.optimizers.adadelta import scale_by_adadelta as native_scale_by_adadelta
@@ -69,7 +71,6 @@ scale_by_param_block_rms = accepting_any_extra(native_scale_by_param_block_rms)
 scale_by_polyak = accepting_any_extra(native_scale_by_polyak)
 scale_by_rms = accepting_any_extra(native_scale_by_rms)
 scale_by_rprop = accepting_any_extra(native_scale_by_rprop)
-scale_by_schedule = accepting_any_extra(native_scale_by_schedule)
 scale_by_sign = accepting_any_extra(native_scale_by_sign)
 scale_by_sm3 = accepting_any_extra(native_scale_by_sm3)
 scale_by_stddev = accepting_any_extra(native_scale_by_stddev)
@@ -83,7 +84,7 @@ def scale_by_adam(
     mu_dtype: Dtype | None = None,
     *,
     nesterov: bool = False,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Adam's direction, or with ``nesterov=True`` NAdam's."""
     factory = scale_by_nadam if nesterov else native_scale_by_adam
     tx = factory(b1, b2, eps, eps_root=eps_root)
@@ -100,7 +101,7 @@ def scale_by_amsgrad(
     bias_correction_nu: bool = True,
     *,
     max_first: bool = False,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Adam's direction with a second moment that never shrinks.
 
     See ``gradchain.scale_by_amsgrad``.
@@ -123,7 +124,7 @@ def scale_by_adan(
     b3: Hyper = 0.99,
     eps: Hyper = 1e-08,
     eps_root: Hyper = 0.0,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Adan's direction: momentum of gradients and of their differences.
 
     See ``gradchain.scale_by_adan``.
@@ -138,7 +139,7 @@ def scale_by_belief(
     eps_root: Hyper = 1e-16,
     *,
     nesterov: bool = False,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """AdaBelief's direction: Adam's, scaled by deviations of the gradient.
 
     See ``gradchain.scale_by_belief``.
@@ -157,7 +158,7 @@ def scale_by_radam(
     *,
     nesterov: bool = False,
     debias_eps: bool = False,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Adam's direction, rectified for the variance of early second moments.
 
     See ``gradchain.scale_by_radam``.
@@ -178,7 +179,7 @@ def scale_by_yogi(
     eps: Hyper = 0.001,
     eps_root: Hyper = 0.0,
     initial_accumulator_value: Hyper = 1e-06,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Yogi's direction: Adam's, with bounded changes of the second moment.
 
     See ``gradchain.scale_by_yogi``.
@@ -193,7 +194,7 @@ def scale_by_rss(
     eps: Hyper = 1e-07,
     *,
     eps_in_sqrt: bool = True,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Divide by the root of the sum of squared gradients.
 
     See ``gradchain.scale_by_rss``.
@@ -209,7 +210,7 @@ def scale_by_novograd(
     eps_root: Hyper = 0.0,
     weight_decay: Hyper = 0.0,
     mu_dtype: Dtype | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """NovoGrad's direction: momentum of gradients normalised by leaf.
 
     See ``gradchain.scale_by_novograd``.
@@ -224,7 +225,7 @@ def scale_by_trust_ratio(
     eps: Hyper = 0.0,
     *,
     where: Where | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Scale each leaf by parameter norm over update norm.
 
     See ``gradchain.scale_by_trust_ratio``.
@@ -236,7 +237,7 @@ def scale_by_trust_ratio(
 def centralize(
     *,
     output_dim: int = 0,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Subtract its mean from the gradient of each unit.
 
     See ``gradchain.centralize``.
@@ -251,7 +252,7 @@ def scale_by_lion(
     *,
     mode: str = "hard",
     smooth_beta: float = 1.0,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Lion's direction; ``mode`` is ``"hard"``, the sign."""
     if mode != "hard":
         raise NotImplementedError(
@@ -271,12 +272,26 @@ def scale_by_learning_rate(
     return scale_by_schedule(learning_rate) if callable(learning_rate) else scale(learning_rate)
 
 
+def scale_by_schedule(step_size_fn: Callable[..., Any]) -> GradientTransformationExtraArgs:
+    """Multiply updates by a function of the step.
+
+    ``None`` makes a state that fits, and no update.
+    """
+    if step_size_fn is not None:
+        return accept_any_extra(native_scale_by_schedule(step_size_fn))
+
+    def update(updates: Updates, state: Any, params: Params = None) -> Any:
+        raise TypeError("scale_by_schedule: step_size_fn is None; give a function of the step.")
+
+    return GradientTransformationExtraArgs(lambda _: ScaleByScheduleState(start()), update)
+
+
 def scale_by_distance_over_gradients(
     reps_rel: float = 1e-6,
     eps: float = 1e-8,
     param_dtype: Dtype = jnp.float32,
     global_scale: float = 1.0,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """DoG's direction; its state is in float32 at least."""
     if jnp.dtype(param_dtype) != jnp.float32:
         raise NotImplementedError(
@@ -293,7 +308,7 @@ def scale_by_factored_rms(
     min_dim_size_to_factor: int = 128,
     epsilon: float = 1e-30,
     decay_rate_fn: Callable[..., Any] | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Adafactor's direction.
 
     Its decay is a power of the step; no other function can be given for it.
@@ -318,16 +333,16 @@ class _EachLeaf:
         return tree_map_live(self.function, updates, params)
 
 
-def stateless(f: Callable[..., Any]) -> GradientTransformation:
+def stateless(f: Callable[..., Any]) -> GradientTransformationExtraArgs:
     """A transformation of ``f(updates, params)`` on whole trees."""
     return accept_any_extra(native_stateless(f))
 
 
-def stateless_with_tree_map(f: Callable[..., Any]) -> GradientTransformation:
+def stateless_with_tree_map(f: Callable[..., Any]) -> GradientTransformationExtraArgs:
     """A transformation of ``f(update, param)`` on each leaf."""
     return accept_any_extra(native_stateless(_EachLeaf(f)))
 
 
-def set_to_zero() -> GradientTransformation:
+def set_to_zero() -> GradientTransformationExtraArgs:
     """Updates of zero: everything is frozen."""
     return accept_any_extra(freeze())

@@ -7,6 +7,7 @@ import jax
 from gradchain.as_optax.adapters import accept_any_extra, stored
 from gradchain.as_optax.base import OptState, ScalarOrSchedule
 from gradchain.as_optax.combining import chain
+from gradchain.as_optax.dialect import GradientTransformationExtraArgs
 from gradchain.as_optax.optimizers import sgd
 from gradchain.core.schedule import Step, schedule
 from gradchain.core.transformation import GradientTransformation
@@ -26,7 +27,7 @@ def schedule_free(
     b1: float = 0.9,
     weight_lr_power: float = 2.0,
     state_dtype: Dtype | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Schedule-free learning around an optimizer.
 
     A schedule is one step ahead in the weights of the average.
@@ -43,7 +44,7 @@ def schedule_free_sgd(
     weight_decay: float | None = None,
     weight_lr_power: float = 2.0,
     state_dtype: Dtype | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Schedule-free gradient descent.
 
     The first rate of a warm-up is 0. That of ``gradchain.schedule_free_sgd`` is not.
@@ -64,7 +65,7 @@ def schedule_free_adamw(
     weight_decay: float = 0.0,
     weight_lr_power: float = 2.0,
     state_dtype: Dtype | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Schedule-free AdamW.
 
     The first rate of a warm-up is 0. That of ``gradchain.schedule_free_adamw`` is not.

@@ -1,5 +1,7 @@
 """``optax.schedules``."""
 
+from collections.abc import Sequence
+
 from gradchain.as_optax.base import Schedule as Schedule
 from gradchain.as_optax.decays import (
     exponential_decay as exponential_decay,
@@ -15,7 +17,7 @@ from gradchain.as_optax.injecting import (
     inject_hyperparams as inject_hyperparams,
     inject_stateful_hyperparams as inject_stateful_hyperparams,
 )
-from gradchain.schedules.algebra import join_schedules as join_schedules
+from gradchain.schedules.algebra import join_schedules as native_join_schedules
 from gradchain.schedules.basic import (
     constant_schedule as constant_schedule,
     cosine_decay_schedule as cosine_decay_schedule,
@@ -28,3 +30,12 @@ from gradchain.schedules.piecewise import (
     piecewise_interpolate_schedule as piecewise_interpolate_schedule,
 )
 from gradchain.schedules.warmup import warmup_constant_schedule as warmup_constant_schedule
+
+
+def join_schedules(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
+    """One schedule after another; surplus boundaries are left out.
+
+    See ``gradchain.join_schedules``.
+    """
+    needed = max(len(schedules) - 1, 0)
+    return native_join_schedules(schedules, boundaries[:needed])

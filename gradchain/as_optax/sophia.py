@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from gradchain.as_optax.adapters import accept_any_extra, where_of, with_extra_args_support
 from gradchain.as_optax.base import MaskOrFn, ScalarOrSchedule
+from gradchain.as_optax.dialect import GradientTransformationExtraArgs
 from gradchain.as_optax.numerics import safe_increment
 from gradchain.as_optax.tree_utils import (
     tree_bias_correction,
@@ -150,7 +151,7 @@ def sophia(
     mu_dtype: Dtype | None = None,
     verbose: bool = False,
     print_win_rate_every_n_steps: Numeric = 0,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Sophia: ``scale_by_sophia``, decoupled weight decay, then the learning rate."""
     numbers = (b1, b2, eps, gamma, clip_threshold, update_interval)
     printing = (verbose, print_win_rate_every_n_steps)

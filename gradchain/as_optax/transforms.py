@@ -34,6 +34,7 @@ from gradchain.as_optax.conditional import (
     conditionally_mask as conditionally_mask,
     conditionally_transform as conditionally_transform,
 )
+from gradchain.as_optax.dialect import GradientTransformationExtraArgs
 from gradchain.as_optax.monitoring import (
     MonitorState as MonitorState,
     SnapshotState as SnapshotState,
@@ -50,7 +51,6 @@ from gradchain.as_optax.wrappers import (
     skip_not_finite as skip_not_finite,
 )
 from gradchain.core.ranges import Hyper
-from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Dtype, Numeric, Params, Updates
 from gradchain.numerics.lengths import norm_along
 from gradchain.transforms.clipping import (
@@ -83,7 +83,7 @@ def trace(
     accumulator_dtype: Dtype | None = None,
     *,
     dampening: Hyper | None = None,
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Add a decaying sum of past updates.
 
     See ``gradchain.add_momentum``.
@@ -94,19 +94,19 @@ def trace(
 
 def ema(
     decay: ScalarOrSchedule, debias: bool = True, accumulator_dtype: Dtype | None = None
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """The moving average of the updates."""
     return accept_any_extra(stored(average_updates(decay, debias), "average", accumulator_dtype))
 
 
 def add_decayed_weights(
     weight_decay: ScalarOrSchedule = 0.0, mask: MaskOrFn = None
-) -> GradientTransformation:
+) -> GradientTransformationExtraArgs:
     """Add a multiple of the parameters that a mask selects."""
     return accept_any_extra(native_add_decayed_weights(weight_decay, where_of(mask)))
 
 
-def keep_params_nonnegative() -> GradientTransformation:
+def keep_params_nonnegative() -> GradientTransformationExtraArgs:
     """Shorten updates so that no parameter passes below zero."""
     return accept_any_extra(stateless(_down_to_zero))
 

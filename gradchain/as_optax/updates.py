@@ -3,10 +3,22 @@
 import jax
 import jax.numpy as jnp
 
-from gradchain.core.apply import apply_updates as apply_updates
-from gradchain.core.types import Numeric, Tree, Updates
+from gradchain.as_optax.views import is_none
+from gradchain.core.apply import apply_updates as native_apply_updates
+from gradchain.core.types import Numeric, Params, Tree, Updates
 from gradchain.tree.mapping import tree_map_live
 from gradchain.tree.norms import global_norm as _global_norm
+
+
+def apply_updates(params: Params, updates: Updates) -> Params:
+    """Add updates to parameters; ``None`` among the parameters stays.
+
+    See ``gradchain.apply_updates``.
+    """
+    if any(x is None for x in jax.tree.leaves(params, is_leaf=is_none)):
+        keep = lambda p, u: None if p is None else u
+        updates = jax.tree.map(keep, params, updates, is_leaf=is_none)
+    return None if params is None else native_apply_updates(params, updates)
 
 
 def global_norm(updates: Updates) -> jax.Array:

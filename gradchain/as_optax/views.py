@@ -7,6 +7,7 @@ covers one member of a chain or several, each with its entry.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -85,7 +86,8 @@ class Several(View):
         for part, was in zip(self.parts, before, strict=True):
             begin, end = end, end + part.size
             made.append(part.show(entries[begin:end], was))
-        return tuple(made) if self.names is None else dict(zip(self.names, made, strict=True))
+        named = zip(self.names or (), made, strict=self.names is not None)
+        return tuple(made) if self.names is None else OrderedDict(named)
 
     def read(self, shown: Any, path: str) -> list[Any]:
         """See ``View``."""
@@ -215,6 +217,8 @@ class Masked(View):
         """See ``View``."""
         was = None if old is None else old[0]
         inner = self.view.show(entries, was)
+        if inner is None:  # the state of a pair
+            return self.kind(None)
         hole = lambda x: MaskedNode() if x is None else x
         return self.kind(jax.tree.map(hole, inner, is_leaf=is_none))
 

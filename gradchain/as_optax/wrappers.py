@@ -18,6 +18,7 @@ from gradchain.as_optax.dialect import (
     GradientTransformationExtraArgs,
 )
 from gradchain.as_optax.numerics import safe_increment
+from gradchain.as_optax.pieces import own_pair
 from gradchain.as_optax.states import ApplyEvery, LookaheadState, MultiStepsState
 from gradchain.as_optax.tree_utils import tree_cast, tree_cast_like, tree_zeros_like
 from gradchain.core.types import Dtype, Numeric, Pair as AnyPair, Params, Updates
@@ -32,7 +33,7 @@ Pair = GradientTransformationExtraArgs
 def named_pair(name: str, init: Callable[..., Any], update: Callable[..., Any]) -> Pair:
     """A pair whose state has a name of its own."""
     update.__qualname__ = name
-    return Pair(init, update)
+    return Pair(*own_pair(init, update))
 
 
 def start_count() -> jax.Array:
@@ -40,7 +41,7 @@ def start_count() -> jax.Array:
     return jnp.zeros([], jnp.int32)
 
 
-def apply_every(k: int = 1) -> GradientTransformation:
+def apply_every(k: int = 1) -> GradientTransformationExtraArgs:
     """Sum updates, and pass the sum every ``k`` steps.
 
     At other steps updates are zero.
@@ -63,7 +64,7 @@ def apply_every(k: int = 1) -> GradientTransformation:
     return named_pair("apply_every", init, update)
 
 
-def flatten(inner: GradientTransformation | AnyPair) -> GradientTransformation:
+def flatten(inner: GradientTransformation | AnyPair) -> GradientTransformationExtraArgs:
     """``inner`` on one vector that holds all leaves."""
     inner = with_extra_args_support(inner)
 
@@ -167,7 +168,7 @@ class MultiSteps:
         self._should_skip = should_skip_update_fn or (lambda *args: (jnp.array(False), ()))
 
     @property
-    def inner_opt(self) -> GradientTransformation:
+    def inner_opt(self) -> GradientTransformationExtraArgs:
         """The optimizer."""
         return self._opt
 

@@ -33,7 +33,7 @@ def update(
     """Updates in the gradients' dtypes, and the next state."""
     extra = _in_map(extra)
     flat = flatten(updates)
-    if is_traced(flat[0]):
+    if is_traced(flat[0]) or "specs" in extra:  # which are there inside shard_map alone
         return _update(tx, updates, state, params, extra, flat)
     if _is_static(extra):
         _checked(tx, state)
@@ -51,7 +51,7 @@ def step(
     """Parameters plus updates, and the next state."""
     extra = _in_map(extra)
     flat = flatten(grads)
-    if is_traced(flat[0]):
+    if is_traced(flat[0]) or "specs" in extra:  # which are there inside shard_map alone
         return _step(tx, grads, state, params, extra, flat)
     if _is_static(extra):
         _checked(tx, state)

@@ -40,6 +40,10 @@ from gradchain.tree.paths import (
 VOCABULARY = frozenset({"value", "grad", "value_fn", "key", "specs"})
 
 
+class MissingArgument(TypeError, ValueError):
+    """A member lacks an argument of ``update``."""
+
+
 def check_params(params: Params) -> None:
     """Refuse a tree of which gradients move nothing."""
     leaves = jax.tree.leaves(params)

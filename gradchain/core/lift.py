@@ -136,7 +136,8 @@ class Lift(Body):
             return
         missing = "params" if name == "p" else f"the extra argument {name!r}"
         way = "params" if name == "p" else f"params, {name}=..."
-        raise TypeError(f"update: {stage!r} needs {missing}: call update(grads, state, {way}).")
+        call = f"call update(grads, state, {way})."
+        raise errors.MissingArgument(f"update: {stage!r} needs {missing}: {call}")
 
 
 def at_least(x: Any, real: jnp.dtype) -> Any:

@@ -24,6 +24,8 @@ _SENT = {
 }
 _END = 'custom_call_target="AsyncCollectiveDone"'
 _SHAPE = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\]")
+#: A mesh with the lengths of its axes, at times the order of its devices, and the axes of a group.
+_MESHED = re.compile(r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\([^{]*\))? \{([^}]*)\}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,7 +195,7 @@ def _group(line: str, devices: int) -> int:
     counted = re.search(r"replica_groups=\[(?:\d+,)*(\d+)\]<=", line)
     if counted:
         return int(counted[1])
-    meshed = re.search(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}", line)
+    meshed = _MESHED.search(line)
     if meshed:
         sizes = dict(re.findall(r"'([^']+)'=(\d+)", meshed[1]))
         axes = re.findall(r"'([^']+)'(?::\(\d+\)(\d+))?", meshed[2])

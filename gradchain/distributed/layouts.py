@@ -193,6 +193,12 @@ def _checked(
             raise ValueError(
                 f"param_specs splits {name!r} over {min(unknown)!r}, but the mesh has only {has}."
             )
+    axes = [axis for part in spec for axis in axes_in(part)]
+    if len(axes) > len(set(axes)):
+        raise ValueError(
+            f"param_specs has {spec} for {name!r}: an axis of the mesh can split one dimension, and"
+            " stands there twice."
+        )
     if equal and fitting(spec, x.shape, sizes) != spec:
         raise ValueError(
             f"param_specs splits {name!r} of shape {list(x.shape)} by {spec}, into parts"

@@ -8,13 +8,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import core, lax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax import lax
 
 from gradchain.core.columns import Columns
+from gradchain.core.errors import first_names
 from gradchain.core.lift import Lift
 from gradchain.core.matrices import PerMatrix, dtype_of
-from gradchain.core.meshes import placed
 from gradchain.core.selection import matrices_in
 from gradchain.core.shards import Parts, split_leaves, taking_leaves_as_whole, whole_shape
 from gradchain.core.stage import Body, Extra, PairBody, Ran, Stage, run_inside, widest
@@ -25,8 +24,9 @@ from gradchain.distributed.dealing import deal
 from gradchain.distributed.owned_stacks import OwnedStack
 from gradchain.distributed.owned_states import check_owners, slots_of
 from gradchain.distributed.replicas import as_own_tree
+from gradchain.distributed.shares import laid_along
 from gradchain.numerics.reductions import manual_axes
-from gradchain.tree.paths import Leaf, flatten
+from gradchain.tree.paths import Leaf, flatten, named_leaves
 from gradchain.tree.selecting import select
 
 
@@ -64,12 +64,13 @@ def owners(
             (SOAP). What looks at whole trees belongs before or behind.
         axis: the axis of the mesh that matrices are divided among.
         where: the leaves that are matrices, by default ``weight_matrices(embeddings=False)``; the
-            others pass as they are.
+            others pass as they are. So what makes steps, as ``muon`` does, has to stand in
+            ``groups``, with another optimizer for these.
         fold: how leaves are seen as matrices; see ``gc.matrixwise``.
 
     Raises:
         ValueError: naming the member, if one looks at more than a matrix; naming the path, if a
-            leaf is split and ``specs`` is missing.
+            leaf is split and ``specs`` is missing, or would pass where others make steps.
 
     Source: Anil et al., "Scalable Second Order Optimization for Deep Learning", 2020,
     https://arxiv.org/abs/2002.09018; Ahn et al., "Dion: Distributed Orthonormalized Updates", 2025,
@@ -173,7 +174,7 @@ class Owners(Body):
         leaves, _ = flatten(params)
         stacks = self.stacks_of(params)
         rows = _rows_of(stacks, leaves)
-        rows = {name: _with_owners(x, self.axis) for name, x in rows.items()}
+        rows = {name: laid_along(x, self.axis) for name, x in rows.items()}
         state = self.members["inner"].init(rows)
         return {"inner": state} if state else {}
 
@@ -201,6 +202,8 @@ class Owners(Body):
         seen = columns.updates if columns.params is None else columns.params
         chosen = columns.column(select(self.where, seen))
         flags = [x is not None and f is True for x, f in zip(columns.g, chosen, strict=True)]
+        if self.members["inner"].facts.makes_steps:
+            _check_all_step(columns, flags)
         shapes = [
             x if x is None else jax.ShapeDtypeStruct(whole_shape(x.shape, parts), x.dtype)
             for x, parts in zip(columns.g, split, strict=True)
@@ -292,6 +295,20 @@ class Owners(Body):
         )
 
 
+def _check_all_step(columns: Columns, flags: list[bool]) -> None:
+    """Refuse leaves that would pass beside steps, which point downhill."""
+    names = [name for name, _ in named_leaves(columns.updates)]
+    rows = zip(names, columns.g, flags, strict=True)
+    left = [name for name, x, is_matrix in rows if x is not None and not is_matrix]
+    if left:
+        raise ValueError(
+            f"owners: {first_names(left, 3)} would pass as they are, as gradients, which point"
+            " uphill, where matrices get steps. Put the learning rate behind, chain(owners("
+            "scale_by_muon()), scale_by_learning_rate(0.01)), or give the others an optimizer:"
+            " groups([(weight_matrices(embeddings=False), owners(...))], default=adamw(1e-3))."
+        )
+
+
 def _rows_of(stacks: list[OwnedStack], column: list[Leaf]) -> dict[str, jax.Array]:
     """The matrices of all stacks that this device owns."""
     rows: dict[str, jax.Array] = {}
@@ -339,18 +356,3 @@ def _fill(tree: Tree, old: Tree, names: frozenset[str], axis: str) -> Tree:
         return tree
     kept = {k: as_own_tree(old[k], axis) for k in tree if k in names}
     return {k: kept[k] if k in kept else _fill(x, old[k], names, axis) for k, x in tree.items()}
-
-
-def _with_owners(x: jax.Array, axis: str) -> jax.Array:
-    """A new stack where its owners are.
-
-    That is on the mesh of ``jax.set_mesh``. Inside ``shard_map`` it is there already.
-    """
-    around = jax.sharding.get_abstract_mesh()
-    if axis not in around.axis_names or axis in manual_axes():
-        return x
-    spec = PartitionSpec(axis)
-    if not isinstance(x, core.Tracer):
-        return placed(x, NamedSharding(jax.sharding.get_mesh(), spec))
-    is_auto = axis in around.auto_axes
-    return lax.with_sharding_constraint(x, spec) if is_auto else jax.sharding.reshard(x, spec)

@@ -286,6 +286,11 @@ def _check(tx: GradientTransformation, params: Params) -> None:
             f"plan: params must be a tree of arrays or shapes, not the number {params:g}; for a"
             " transformer of so many parameters: gradchain plan --params 7B."
         )
+    if not jax.tree.leaves(trainable_part(params)):
+        raise ValueError(
+            "plan: params has no leaf that a gradient moves. Give the trainable parameters, or"
+            " their shapes."
+        )
     for part in walk(tx):
         if isinstance(part.body, Zero | ZeroFlat):
             raise ValueError(

@@ -21,6 +21,7 @@ from gradchain.core.errors import quote
 from gradchain.core.facts import slots_in
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Params, State, Tree
+from gradchain.distributed.layouts import sizes_of
 from gradchain.numerics.reductions import apart, axes_in_type, manual_axes
 from gradchain.tree.mapping import map_leaves
 from gradchain.tree.paths import named_leaves
@@ -145,7 +146,7 @@ def set_replicas(
         The state; only what differs between replicas is changed.
 
     Raises:
-        ValueError: if ``replicas`` is less than 1.
+        ValueError: if ``replicas`` is less than 1, or replicas meet in ``tx`` now and then.
 
     Example:
         >>> import gradchain as gc
@@ -155,6 +156,12 @@ def set_replicas(
         (4, 3)
     """
     check_number("set_replicas", replicas)
+    if _meeting_path(tx) is not None:
+        raise ValueError(
+            "set_replicas: with diloco or local_sgd in tx all of a state differs between replicas:"
+            " a new one is repeated by stack_replicas((params, state), replicas), and one for"
+            " another number goes through restart_replicas(tx, params, state, replicas)."
+        )
     own = own_paths(tx)
 
     def spread(path: tuple, x: jax.Array) -> jax.Array:
@@ -198,6 +205,12 @@ def own_paths(tx: GradientTransformation) -> list[tuple[str, ...]]:
     """Where a state has what differs between replicas."""
     slots = slots_in(tx.facts)
     return [path for path, slot in slots if slot is not None and slot.relation == "per_replica"]
+
+
+def _meeting_path(tx: GradientTransformation) -> tuple[str, ...] | None:
+    """Where a state has what replicas last agreed on."""
+    paths = [path for path, _ in slots_in(tx.facts)]
+    return next((path for path in paths if path[-2:] == ("diloco", "slow_params")), None)
 
 
 def is_in(places: list[tuple[str, ...]], path: tuple) -> bool:
@@ -267,7 +280,7 @@ def _on_mesh(x: jax.Array, mesh: Mesh) -> jax.Array:
 
 
 def _check_axis(where: str, axis: str, mesh: Mesh) -> None:
-    if axis not in mesh.axis_names:
+    if axis not in sizes_of(mesh, None, where):
         raise ValueError(
             f"{where}: axis={axis!r} is no axis of the mesh, whose axes are"
             f" {quote(mesh.axis_names)}."
@@ -304,12 +317,16 @@ def restart_replicas(
         (3, 3)
     """
     check_number("restart_replicas", replicas)
-    paths = [path for path, _ in slots_in(tx.facts)]
-    met = next((path for path in paths if path[-2:] == ("diloco", "slow_params")), None)
+    met = _meeting_path(tx)
     if met is None:
         raise ValueError(
             "restart_replicas: no diloco or local_sgd is in tx, and so no place where replicas last"
             " met; set_replicas is for states of exchange."
+        )
+    if any(jnp.ndim(x) == 0 for x in jax.tree.leaves((params, state))):
+        raise ValueError(
+            "restart_replicas: params or state is that of one replica, without a dimension for them"
+            f" in front. It begins with stack_replicas((params, state), {replicas})."
         )
 
     def spread(path: tuple, x: jax.Array) -> jax.Array:

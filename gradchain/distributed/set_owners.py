@@ -39,8 +39,8 @@ def set_owners(
         The state; only the stacks of owners are changed.
 
     Raises:
-        ValueError: if ``devices`` is less than 1; naming the path, if the state is not one of these
-            parameters.
+        ValueError: if ``devices`` is less than 1, or no ``owners`` are in ``tx``; naming the path,
+            if the state is not one of these parameters.
 
     Example:
         >>> import gradchain as gc
@@ -50,6 +50,11 @@ def set_owners(
         (2, 4, 8)
     """
     check_number("set_owners", devices, "devices")
+    if not any(isinstance(part.body, Owners) for part in walk(tx)):
+        raise ValueError(
+            "set_owners: no owners are in tx, and so nothing lies otherwise on another number of"
+            " devices. Give the transformation that the state is of."
+        )
     for part in walk(tx, state, params):
         if isinstance(part.body, Owners):
             old = part.body.stacks_of(part.params, 1)

@@ -19,8 +19,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import core, lax
+from jax.sharding import NamedSharding, PartitionSpec
 
+from gradchain.core.meshes import placed
 from gradchain.numerics.reductions import manual_axes
 from gradchain.numerics.splits import split_like, whole
 
@@ -85,6 +87,21 @@ def of_shares(shares: jax.Array, like: jax.Array) -> jax.Array:
     if jnp.iscomplexobj(like):
         own = lax.complex(own, flat[like.size : 2 * like.size])
     return split_like(own.reshape(like.shape), like)
+
+
+def laid_along(x: jax.Array, axis: str) -> jax.Array:
+    """A new array whose rows an axis splits.
+
+    That is on the mesh of ``jax.set_mesh``. Inside ``shard_map`` it is there already.
+    """
+    around = jax.sharding.get_abstract_mesh()
+    if axis not in around.axis_names or axis in manual_axes():
+        return x
+    spec = PartitionSpec(axis)
+    if not isinstance(x, core.Tracer):
+        return placed(x, NamedSharding(jax.sharding.get_mesh(), spec))
+    is_auto = axis in around.auto_axes
+    return lax.with_sharding_constraint(x, spec) if is_auto else jax.sharding.reshard(x, spec)
 
 
 def is_own(replicas: int, axis: str | None) -> jax.Array:

@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gradchain.core.errors import check_one_of, first_names
 from gradchain.core.slot_specs import Sizes, fitting
-from gradchain.core.transformation import GradientTransformation
+from gradchain.core.transformation import GradientTransformation, as_transformation
 from gradchain.core.types import Params, State, Tree
 from gradchain.distributed.layouts import (
     POLICIES,
@@ -77,6 +77,7 @@ def abstract_state(
         >>> state["add_momentum"]["momentum"]["w"].sharding.spec == PartitionSpec(None, "data")
         True
     """
+    tx = as_transformation(tx, "abstract_state: tx")
     check_one_of("abstract_state", POLICIES, policy=policy)
     shapes = jax.tree.map(_shape_of, trainable_part(params))
     specs = specs_for(shapes, param_specs, mesh, policy, axis)
@@ -149,8 +150,8 @@ def state_specs(
 ) -> Tree:
     """The spec of each slot: for ``in_specs`` of ``shard_map``.
 
-    Slots lie as their parameters, stacks of ``owners`` with their owners, and each replica has what
-    ``exchange`` keeps for it.
+    Slots lie as their parameters, stacks of ``owners`` with their owners, rows of ``zero1_flat`` in
+    parts, and each replica has what ``exchange`` keeps for it.
 
     Args:
         tx: the transformation.
@@ -212,6 +213,11 @@ def init_sharded(
         P('data', None)
     """
     where = state_sharding(tx, params, param_specs, mesh, policy, axis)
+    if not isinstance(mesh, Mesh):
+        raise TypeError(
+            "init_sharded: arrays need a mesh of devices, jax.make_mesh((8,), ('data',)) for"
+            " example, not an AbstractMesh; abstract_state is for shapes alone."
+        )
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
         return jax.jit(tx.init, out_shardings=where)(params)
 

@@ -16,6 +16,7 @@ from gradchain.core.transformation import GradientTransformation, transform
 from gradchain.core.types import Pair, Params, State
 from gradchain.core.walk import PlacedMember, walk
 from gradchain.distributed.replicas import is_along
+from gradchain.distributed.shares import laid_along
 from gradchain.numerics.reductions import axes_in_type, is_in_unchecked_map, manual_axes
 from gradchain.tree.mapping import upcast
 from gradchain.tree.paths import flatten, flatten_like, named_leaves
@@ -42,10 +43,9 @@ def zero1_flat(
         \mathrm{update}(g, s, p)
 
     These are one reduce-scatter and one all-gather for each dtype, together the bytes of one
-    all-reduce. Differentiate at ``unreduced`` parameters. In ``in_specs`` and ``out_specs`` the
-    rows of the state are split over ``axis``, and its numbers are not:
-    ``jax.tree.map(lambda x: P(axis) if x.ndim else P(), state)``. Outside of ``shard_map`` there is
-    one replica.
+    all-reduce. Differentiate at ``unreduced`` parameters. ``init_sharded`` makes the state in its
+    parts, and ``state_specs`` has the ``in_specs`` and ``out_specs`` of it: rows are split over
+    ``axis``, numbers are not. Outside of ``shard_map`` there is one replica.
 
     Args:
         inner: a transformation whose members are all local to elements, and for all leaves.
@@ -91,6 +91,14 @@ def _unfit(member: PlacedMember) -> str | None:
     return None
 
 
+def _check_divides(number: int, axis: str, multiple: int) -> None:
+    if multiple % number:
+        raise ValueError(
+            f"zero1_flat: {number} replicas along {axis!r} do not divide multiple={multiple}."
+            f" Pass a multiple of {number}, and the same whatever the number of replicas."
+        )
+
+
 class ZeroFlat(Body):
     """A transformation that sees one vector for each dtype."""
 
@@ -104,8 +112,12 @@ class ZeroFlat(Body):
 
     def init(self, params: Params) -> State:
         """See ``Body``."""
+        around = dict(jax.sharding.get_abstract_mesh().shape)
+        _check_divides(around.get(self.axis, 1), self.axis, self.multiple)
         flat = Flat.of(params, self.axis, self.multiple)
-        state = self.members["inner"].init(flat.own(flat.vectors(params)))
+        rows = flat.own(flat.vectors(params))
+        rows = {name: laid_along(x, self.axis) for name, x in rows.items()}
+        state = self.members["inner"].init(rows)
         return {"inner": state} if state else {}
 
     @classmethod
@@ -149,11 +161,7 @@ class Flat:
         """The vectors of a tree."""
         along = axis if is_along(axis, "zero1_flat") else None
         number = 1 if along is None else lax.axis_size(along)
-        if multiple % number:
-            raise ValueError(
-                f"zero1_flat: {number} replicas along {axis!r} do not divide multiple={multiple}."
-                f" Pass a multiple of {number}, and the same whatever the number of replicas."
-            )
+        _check_divides(number, axis, multiple)
         leaves, treedef = flatten(params)
         shapes = [None if x is None else x.shape for x in leaves]
         dtypes = ["" if x is None else jnp.result_type(x).name for x in leaves]

@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -84,8 +85,10 @@ def is_in_unchecked_map() -> bool:
     return any(not axes_in_type(lax.axis_index(axis)) for axis in manual_axes())
 
 
-def axes_in_type(x: jax.Array) -> frozenset[str]:
+def axes_in_type(x: Any) -> frozenset[str]:
     """The mesh axes in the type of ``x``."""
+    if isinstance(x, jax.ShapeDtypeStruct):  # where some axes are the compiler's, typeof fails
+        return frozenset(getattr(x.manual_axis_type, "varying", ()))
     aval = jax.typeof(x)
     axes = getattr(
         getattr(aval, "mat", None),

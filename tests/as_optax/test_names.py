@@ -15,8 +15,6 @@ README = Path(__file__).parents[2] / "README.md"
 #: by module; whole modules that are lacking have all of their names here
 LACKING = {
     "": {"microbatch", "multi_normal"},
-    "assignment": {"base_hungarian_algorithm", "hungarian_algorithm"},
-    "contrib": {"sam"},
     "microbatching": {
         "AccumulationType",
         "Accumulator",

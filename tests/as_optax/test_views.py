@@ -52,6 +52,7 @@ CALLS = [
     "optax.contrib.mechanize(optax.sgd(1e-2))",
     "optax.contrib.muon(1e-2, weight_decay=1e-2)",
     "optax.contrib.prodigy()",
+    "optax.contrib.sam(optax.sgd(1e-2), optax.chain(optax.contrib.normalize(), optax.sgd(0.1)), 3)",
     "optax.contrib.schedule_free_adamw(1e-2)",
     "optax.contrib.schedule_free_adamw(1e-2, warmup_steps=7, weight_decay=0.1)",
     "optax.contrib.schedule_free_sgd(1e-2)",

@@ -71,6 +71,10 @@ def collectives(tx, names):
     return text.count(" all-gather("), text.count(" all-reduce(")
 
 
+def test_specs_reach_members_that_have_no_leaves():
+    split_equals_whole(gc.muon(0.1), ["bias"])
+
+
 def test_only_what_is_looked_along_is_gathered():
     assert collectives(gc.orthogonalize(), ["other"]) == (1, 0)
     assert collectives(gc.orthogonalize(), ["kernel"]) == (2, 0)  # along two dimensions

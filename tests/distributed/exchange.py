@@ -10,7 +10,7 @@ from tests.laws.twins import Tree, Twin
 
 SHARDS = {
     "is_the_same_when_split_under_shard_map": (
-        "inside shard_map its axis has to be there; test_exchange.py has it so"
+        "inside shard_map its axis has to be there; its own tests have it so"
     ),
     "is_each_replicas_own": "inside shard_map its axis has to be there",
 }

@@ -197,6 +197,13 @@ def test_parts_of_one_exchange_in_several_fusions_count_once():
     }
 
 
+def test_a_mesh_whose_devices_stand_in_another_order_says_so():
+    """As the compiler writes where a matrix comes from an axis to another."""
+    turned = IN_PARTS.replace("'y'=2] ", "'y'=2], device_ids=([4,2]T(1,0)) ")
+    assert turned != IN_PARTS
+    assert collectives(HEAD + turned) == collectives(HEAD + IN_PARTS)
+
+
 def test_groups_in_an_unknown_form_are_refused():
     with pytest.raises(ValueError, match="in no form that is known"):
         collectives(HEAD + SCATTERED.replace("{{0,1,2,3,4,5,6,7}}", "@new"))

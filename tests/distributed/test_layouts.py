@@ -109,9 +109,18 @@ TWO = {
             "splits 'w' over 'model', but",
         ),
         ({"w": P(), "b": P(None, "data")}, EIGHT, ValueError, r"for 'b' of shape \[8\]: give a"),
+        ({"w": P("data", "data"), "b": P()}, EIGHT, ValueError, "for 'w'.* stands there twice"),
     ],
-    ids=["order", "missing", "axis", "length"],
+    ids=["order", "missing", "axis", "length", "twice"],
 )
 def test_specs_that_do_not_fit_are_named(specs, mesh, kind, says):
     with pytest.raises(kind, match=says):
         gc.distributed.abstract_state(gc.adam(0.1), TWO, specs, mesh)
+
+
+def test_a_state_needs_a_transformation_and_arrays_need_devices():
+    with pytest.raises(TypeError, match=r"abstract_state: tx must be a transformation.* not 0.1"):
+        gc.distributed.abstract_state(0.1, TWO, None, EIGHT)
+    params = {"w": jax.numpy.ones((16, 8))}
+    with pytest.raises(TypeError, match="init_sharded: arrays need a mesh of devices"):
+        gc.distributed.init_sharded(gc.adam(0.1), params, None, EIGHT)

@@ -186,6 +186,16 @@ def test_what_has_no_meetings_cannot_be_restarted():
         ways.restart_replicas(tx, jnp.ones((2, 3)), {}, 3)
 
 
+def test_calls_that_would_change_nothing_are_refused():
+    tx, params = ways.diloco(gc.adam(0.1), OUTER, every=2), jnp.ones(3)
+    with pytest.raises(ValueError, match=r"stack_replicas.*restart_replicas"):
+        ways.set_replicas(tx, tx.init(params), 4)
+    with pytest.raises(ValueError, match=r"of one replica.* stack_replicas\(.*, 4\)"):
+        ways.restart_replicas(tx, params, tx.init(params), 4)
+    with pytest.raises(TypeError, match=r"on_replicas: mesh must be a jax\.sharding\.Mesh"):
+        ways.on_replicas(tx.step, None)
+
+
 def test_the_axis_has_to_be_in_the_mesh():
     with pytest.raises(ValueError, match=r"on_replicas: axis='data' is no axis .* 'replica'"):
         ways.on_replicas(OUTER.step, mesh_of(2, "replica"), "data")

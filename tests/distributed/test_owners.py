@@ -283,6 +283,18 @@ def test_what_looks_at_more_than_a_matrix_is_refused(inner, name):
         owners(inner).init(trees()[0])
 
 
+def test_steps_are_for_matrices_alone():
+    """Beside them a bias would pass as its gradient, and go uphill."""
+    params, (g, _) = trees()
+    with pytest.raises(ValueError, match=r"owners: 'bias' would pass .* uphill.*default=adamw"):
+        owners(gc.muon(0.1)).init(params)
+    kernels = gc.weight_matrices(embeddings=False)
+    apart = lambda inner: gc.groups([(kernels, inner)], default=gc.adamw(0.1))
+    tx, alone = apart(owners(gc.muon(0.1))), apart(gc.muon(0.1))
+    found, expected = (t.update(g, t.init(params), params)[0] for t in (tx, alone))
+    assert_close(found, expected, 1e-5)
+
+
 def test_a_state_of_another_number_of_devices_is_told():
     params, (g, _) = trees()
     tx = owners(gc.add_momentum(0.9), "data")
@@ -300,6 +312,8 @@ def test_only_a_state_of_these_parameters_is_dealt_again():
     params, _ = trees()
     tx = owners(gc.add_momentum(0.9), "data")
     state = tx.init(params)
+    with pytest.raises(ValueError, match="set_owners: no owners are in tx"):
+        set_owners(gc.add_momentum(0.9), state, params, 2)
     with pytest.raises(ValueError, match="devices must be at least 1, not 0"):
         set_owners(tx, state, params, 0)
     with pytest.raises(ValueError, match=r"has '16x8', '8x16' at .*add_momentum/momentum'"):

@@ -176,6 +176,12 @@ def test_members_that_lie_or_send_otherwise_are_refused(make, says):
         gc.distributed.plan(make(), {"w": jnp.ones((8, 8))}, AbstractMesh((8,), ("data",)))
 
 
+def test_parameters_that_no_gradient_moves_are_refused():
+    for params in ({}, {"w": jnp.arange(8)}):
+        with pytest.raises(ValueError, match="plan: params has no leaf that a gradient moves"):
+            gc.distributed.plan(gc.adam(0.1), params, AbstractMesh((8,), ("data",)))
+
+
 def test_a_number_is_no_tree_of_parameters():
     with pytest.raises(TypeError, match=r"not the number 7e\+09"):
         gc.distributed.plan(gc.adam(0.1), 7e9, AbstractMesh((8,), ("data",)))

@@ -14,6 +14,8 @@ from gradchain.distributed import (
     abstract_state,
     collectives,
     fsdp_specs,
+    init_sharded,
+    state_specs,
     unreduced,
     zero1,
     zero1_flat,
@@ -274,6 +276,26 @@ def test_the_flat_state_goes_on_with_another_number_of_replicas(tmp_path, codec)
         after, _ = flat_step(tx, mesh, back)(jax.device_get(params), back, x, y)
         expected, _ = flat_step(tx, mesh_of(8), state)(params, state, x, y)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after, expected)
+
+
+@pytest.mark.parametrize("codec", ["float32", "int8"])
+def test_the_flat_state_lies_where_state_specs_says(codec):
+    params, x, y = problem(jnp.float32, width=13)
+    x, y, mesh = x[:24], y[:24], mesh_of(8)
+    tx = zero1_flat(gc.storage(gc.adamw(1e-3), codec, least_size=0), multiple=MULTIPLE)
+    state = init_sharded(tx, params, None, mesh)
+    rows = jax.tree.map(lambda x: P("data") if x.ndim else P(), state)
+    specs = state_specs(tx, params, None, mesh)
+    lay = lambda tree: jax.tree.map(lambda spec, x: NamedSharding(mesh, spec), tree, state)
+    same = lambda a, b, x: (
+        a.is_equivalent_to(b, x.ndim) and x.sharding.is_equivalent_to(b, x.ndim)
+    )
+    assert all(jax.tree.leaves(jax.tree.map(same, lay(specs), lay(rows), state)))
+    made, _ = flat_step(tx, mesh, state)(params, state, x, y)
+    expected, _ = flat_step(tx, mesh, state)(params, tx.init(params), x, y)
+    jax.tree.map(np.testing.assert_array_equal, made, expected)
+    with pytest.raises(ValueError, match="5 replicas along 'data' do not divide multiple=24"):
+        init_sharded(tx, params, None, mesh_of(5))
 
 
 @pytest.mark.parametrize(

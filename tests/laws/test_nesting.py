@@ -25,6 +25,7 @@ NOT_NESTED = {
     "block_training": "parts of parts are smaller parts",
     "lazy_rows": "its rows rest one by one, and a wrapper looks at all of them",
     "masked": "an optimizer in it leaves the others' gradients as updates, and it refuses one",
+    "owners": "as masked, of leaves that are no matrices",
     "reverse_communication": "it takes a chain that ends in a search, and no other",
 }
 

@@ -178,3 +178,11 @@ def larger_than(path, leaf, n: int) -> bool:
 
 twice(rms_sgd(inverse_sqrt(0.1, warmup=10), decay=lambda step: 0.9))
 gc.adamw(1e-3, where=larger_than(100))
+
+# Programs that were written for optax annotate with its classes.
+pair: dialect.GradientTransformation = dialect.chain(dialect.clip(1.0), dialect.scale(-0.1))
+exact: dialect.GradientTransformationExtraArgs = dialect.adam(1e-3)
+exact = dialect.with_extra_args_support(pair)
+exact = dialect.inject_hyperparams(dialect.adam)(learning_rate=gc.cosine_decay_schedule(1.0, 10))
+init, update = dialect.masked(pair, {"kernel": True})
+pair = dialect.GradientTransformation(init, update)

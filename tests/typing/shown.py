@@ -19,3 +19,5 @@ reveal_type(dialect.adamw)  # eps: float | Array | StepFunction = 1e-8, eps_root
 reveal_type(dialect.adamw)  # mask: Any | None = None, *, nesterov: bool = False) -> Grad
 reveal_type(dialect.adamax)  # (learning_rate: float | Array | StepFunction, b1: float |
 reveal_type(dialect.contrib.prodigy)  # beta3: float | Array | StepFunction | None = None
+reveal_type(dialect.inject_hyperparams(dialect.adam))  # (learning_rate: float | Array |
+reveal_type(dialect.adamw(1e-3))  # "GradientTransformationExtraArgs"
