@@ -19,7 +19,6 @@ from gradchain.as_optax.contrib_muon import (
     scale_by_muon as scale_by_muon,
 )
 from gradchain.as_optax.contrib_recipes import (
-    acprop as acprop,
     ademamix as ademamix,
     cocob as cocob,
     dadapt_adamw as dadapt_adamw,
@@ -29,7 +28,6 @@ from gradchain.as_optax.contrib_recipes import (
     momo as momo,
     momo_adam as momo_adam,
     prodigy as prodigy,
-    scale_by_acprop as scale_by_acprop,
     scale_by_ademamix as scale_by_ademamix,
     scale_by_madgrad as scale_by_madgrad,
     scale_by_simplified_ademamix as scale_by_simplified_ademamix,
@@ -60,6 +58,7 @@ from gradchain.as_optax.galore import (
     galore as galore,
     scale_by_galore as scale_by_galore,
 )
+from gradchain.as_optax.past_deviation import acprop as acprop, scale_by_acprop as scale_by_acprop
 from gradchain.as_optax.privacy import (
     differentially_private_aggregate as differentially_private_aggregate,
     dpsgd as dpsgd,

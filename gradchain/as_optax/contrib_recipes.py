@@ -8,10 +8,6 @@ from gradchain.as_optax.dialect import GradientTransformationExtraArgs
 from gradchain.as_optax.shown import shown_as
 from gradchain.core.ranges import Hyper
 from gradchain.core.types import Dtype, Numeric, Where
-from gradchain.optimizers.acprop import (
-    acprop as native_acprop,
-    scale_by_acprop as native_scale_by_acprop,
-)
 from gradchain.optimizers.ademamix import (
     ademamix as native_ademamix,
     scale_by_ademamix as native_scale_by_ademamix,
@@ -33,36 +29,6 @@ scale_by_madgrad = accepting_any_extra(native_scale_by_madgrad)
 momo = accepting_any_extra(native_momo, "first")
 
 momo_adam = accepting_any_extra(native_momo_adam, "first")
-
-
-def acprop(
-    learning_rate: ScalarOrSchedule,
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-16,
-    eps_root: Hyper = 1e-16,
-    weight_decay: Hyper = 0.0,
-    mask: MaskOrFn | None = None,
-) -> GradientTransformationExtraArgs:
-    """ACProp, with decoupled weight decay.
-
-    See ``gradchain.acprop``.
-    """
-    numbers = (learning_rate, b1, b2, eps, weight_decay)
-    return accept_any_extra(native_acprop(*numbers, where_of(mask), eps_root=eps_root))
-
-
-def scale_by_acprop(
-    b1: Hyper = 0.9,
-    b2: Hyper = 0.999,
-    eps: Hyper = 1e-16,
-    eps_root: Hyper = 1e-16,
-) -> GradientTransformationExtraArgs:
-    """ACProp's direction: the gradient over its mean deviation so far.
-
-    See ``gradchain.scale_by_acprop``.
-    """
-    return accept_any_extra(native_scale_by_acprop(b1, b2, eps, eps_root=eps_root))
 
 
 def ademamix(

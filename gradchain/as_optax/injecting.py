@@ -19,6 +19,7 @@ from gradchain.as_optax.numerics import safe_increment
 from gradchain.as_optax.tree_utils import tree_dtype
 from gradchain.as_optax.wrappers import Pair, named_pair
 from gradchain.core.types import Dtype, Params, Updates
+from gradchain.numerics.arithmetic import real_dtype
 
 P = ParamSpec("P")
 
@@ -104,7 +105,8 @@ def inject_hyperparams(
     Args:
         inner_factory: the factory.
         static_args: arguments that stay as they are.
-        hyperparam_dtype: the dtype of the numbers, by default the widest of the parameters'.
+        hyperparam_dtype: the dtype of the numbers, by default the widest of the parameters', or the
+            real one of that.
 
     Raises:
         ValueError: if the factory lacks an argument of ``static_args``.
@@ -141,6 +143,8 @@ def inject_hyperparams(
             dtype = hyperparam_dtype
             if dtype is None:
                 dtype = tree_dtype(params, "highest")
+            if jnp.issubdtype(dtype, jnp.complexfloating):
+                dtype = real_dtype(dtype)
             return {k: _as_array(v, dtype) for k, v in values.items()}
 
         def init(params: Params) -> InjectStatefulHyperparamsState:

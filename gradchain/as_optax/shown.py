@@ -178,6 +178,7 @@ ROWS: dict[str, Callable[[Tx], View]] = {
     "scale_by_nadam": _by("ScaleByAdamState"),
     "scale_by_novograd": _by("ScaleByNovogradState"),
     "scale_by_optimistic_gradient": _by("ScaleByOptimisticGradientState"),
+    "scale_by_past_deviation": _by("ScaleByBeliefState"),
     "scale_by_prodigy": _by("ProdigyState"),
     "scale_by_radam": _by("ScaleByAdamState"),
     "scale_by_rms": _with_count("ScaleByRmsState", "ScaleByRmsWithCountState"),

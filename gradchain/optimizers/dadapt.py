@@ -43,14 +43,13 @@ def scale_by_dadapt_adam(
     :math:`A_t = \sqrt{v_t} + \epsilon`,
 
     .. math::
-        r &\leftarrow \sqrt{\beta_2}\,r + \lambda_t \langle g_t, s / A_{t-1} \rangle, \quad s
-        \leftarrow \sqrt{\beta_2}\,s + \lambda_t g_t, \quad d_{t+1} = \max(d_t, r / \lVert s
-        \rVert_1) \\ m &\leftarrow \beta_1 m + (1-\beta_1) \lambda_t g_t, \quad v \leftarrow \beta_2
-        v + (1-\beta_2) |g_t|^2, \quad u = m / A_t + \lambda_t w\,x_t
+        r &\leftarrow \sqrt{\beta_2}\,r + \sigma \lambda_t \langle g_t, s / A_{t-1} \rangle, \quad s
+        \leftarrow \sqrt{\beta_2}\,s + \sigma \lambda_t g_t, \quad d_{t+1} = \max\bigl(d_t, r /
+        (\sigma \lVert s \rVert_1)\bigr) \\ m &\leftarrow \beta_1 m + (1-\beta_1) \lambda_t g_t,
+        \quad v \leftarrow \beta_2 v + (1-\beta_2) |g_t|^2, \quad u = m / A_t + \lambda_t w\,x_t
 
-    The distance is that of the largest coordinate. The sums are the paper's moving averages without
-    their common factor :math:`1 - \sqrt{\beta_2}`, which the quotient does not show; like the
-    authors' code it measures :math:`s` by :math:`A_{t-1}`, where the paper's algorithm has
+    with :math:`\sigma = 1 - \sqrt{\beta_2}`. The distance is that of the largest coordinate. Like
+    the authors' code it measures :math:`s` by :math:`A_{t-1}`, where the paper's algorithm has
     :math:`A_t`. ``dadapt`` is the same idea around any direction. Without :math:`\epsilon` the
     steps do not change when the loss is multiplied by a number; with it they are smaller by a part
     :math:`\epsilon / |g|`.
@@ -90,9 +89,10 @@ def scale_by_dadapt_adam(
             rate = rate * bias_corrections(b1, b2, t)
         scaled = lambda total, nu: safe_divide(total, root(nu) + eps)
         gain = dot(g, map_leaves(scaled, s["sums"], s["nu"]))
-        numerator = decay * s["numerator"] + rate * gain
-        sums = map_leaves(lambda g, old: decay * old + rate * g, g, s["sums"])
-        estimate = safe_divide(numerator, sum_of_magnitudes(sums))
+        share = (1 - b2) / (1 + decay)  # 1 - decay, without its loss of digits
+        numerator = decay * s["numerator"] + share * rate * gain
+        sums = map_leaves(lambda g, old: decay * old + share * rate * g, g, s["sums"])
+        estimate = safe_divide(numerator, share * sum_of_magnitudes(sums))
         distance = bounded_growth(d, estimate, growth_rate)
 
         mu = map_leaves(lambda g, mu: ema(rate * g, mu, b1), g, s["mu"])
