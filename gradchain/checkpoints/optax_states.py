@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from gradchain.core.types import Tree
+from gradchain.numerics.counting import increment
 
 #: A field of another library's state, or that and a function from the state to our slot.
 Source: TypeAlias = str | tuple[str, Callable[[Any], Tree]]
@@ -169,7 +170,7 @@ def _weights(entry: Mapping[str, Any]) -> jax.Array:
 
 def _updates_made(entry: Mapping[str, Any]) -> jax.Array:
     """The count that tells how many pairs there are."""
-    return jnp.where(entry["count"] == 0, 0, entry["pairs"] + 1)
+    return jnp.where(entry["count"] == 0, 0, increment(entry["pairs"]))
 
 
 _MODEL = {"value": "barf", "linear": "gamma", "lower_bound": "lb"}
