@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from gradchain.core.ticks import next_step
 from gradchain.core.types import Tree
-from gradchain.numerics.counting import increment
 
 #: A field of another library's state, or that and a function from the state to our slot.
 Source: TypeAlias = str | tuple[str, Callable[[Any], Tree]]
@@ -170,7 +170,7 @@ def _weights(entry: Mapping[str, Any]) -> jax.Array:
 
 def _updates_made(entry: Mapping[str, Any]) -> jax.Array:
     """The count that tells how many pairs there are."""
-    return jnp.where(entry["count"] == 0, 0, increment(entry["pairs"]))
+    return jnp.where(entry["count"] == 0, 0, next_step(entry["pairs"]))
 
 
 _MODEL = {"value": "barf", "linear": "gamma", "lower_bound": "lb"}
@@ -336,7 +336,7 @@ OPTAX = {
             "count": ("step_count", lambda s: s.step_count - 1),
         },
         {"inner": "base_optimizer_state"},
-        {"step_count": lambda entry: entry["count"] + 1},
+        {"step_count": lambda entry: next_step(entry["count"])},
     ),
     "TraceState": same("add_momentum", momentum="trace"),
     "WeightDecaySchedule": same("add_decayed_weights", "count"),

@@ -189,7 +189,7 @@ class Parts:
         return jax.tree.map(lay, state, like)
 
     def _state_of(self, inner: GradientTransformation) -> State:
-        """The shapes of a state, found once: a nest would ask again at each level."""
+        """The shapes of a state, found once for a nest."""
         key = (self.treedef, tuple(self.shapes), tuple(self.new), self.mesh)
         known = inner.kept("state of parts", dict)
         if key in known:
