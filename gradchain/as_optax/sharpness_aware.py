@@ -12,6 +12,7 @@ from gradchain.as_optax.updates import apply_updates
 from gradchain.as_optax.wrappers import Pair, named_pair, start_count
 from gradchain.core.transformation import GradientTransformation
 from gradchain.core.types import Pair as AnyPair, Params, Tree, Updates
+from gradchain.numerics.counting import increment
 
 
 def sam(
@@ -60,7 +61,7 @@ def sam(
         down = jax.tree.map(lambda s, p, u: s - p + u, start, params, down)
         rest = climber.init(params) if reset_state else state.adv_state
         return _choose(is_last, down, up), SAMState(
-            (state.steps_since_sync + 1) % sync_period,
+            increment(state.steps_since_sync) % sync_period,
             _choose(is_last, descended, state.opt_state),
             _choose(is_last, rest, climbed),
             start,

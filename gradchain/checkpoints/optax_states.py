@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from gradchain.core.ticks import next_step
 from gradchain.core.types import Tree
 
 #: A field of another library's state, or that and a function from the state to our slot.
@@ -169,7 +170,7 @@ def _weights(entry: Mapping[str, Any]) -> jax.Array:
 
 def _updates_made(entry: Mapping[str, Any]) -> jax.Array:
     """The count that tells how many pairs there are."""
-    return jnp.where(entry["count"] == 0, 0, entry["pairs"] + 1)
+    return jnp.where(entry["count"] == 0, 0, next_step(entry["pairs"]))
 
 
 _MODEL = {"value": "barf", "linear": "gamma", "lower_bound": "lb"}
@@ -335,7 +336,7 @@ OPTAX = {
             "count": ("step_count", lambda s: s.step_count - 1),
         },
         {"inner": "base_optimizer_state"},
-        {"step_count": lambda entry: entry["count"] + 1},
+        {"step_count": lambda entry: next_step(entry["count"])},
     ),
     "TraceState": same("add_momentum", momentum="trace"),
     "WeightDecaySchedule": same("add_decayed_weights", "count"),

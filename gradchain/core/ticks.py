@@ -11,6 +11,7 @@ from gradchain.core import errors
 from gradchain.core.restored import check_clock, clock_in
 from gradchain.core.stage import Stage
 from gradchain.core.types import State
+from gradchain.numerics.counting import increment
 
 
 def clock_of(entry: Any) -> Any:
@@ -48,3 +49,8 @@ def without_clock(
 
 def _is_usual(count: Any) -> bool:
     return isinstance(count, jax.Array) and count.dtype == jnp.int32 and count.shape == ()
+
+
+def next_step(count: jax.Array) -> jax.Array:
+    """The step after another."""
+    return increment(count)

@@ -175,12 +175,7 @@ class Parts:
 
     def of_state(self, inner: GradientTransformation, state: State) -> State:
         """A state whose slots are split as these parts."""
-        put = lambda shape, spec: jax.ShapeDtypeStruct(
-            shape, "float32", sharding=NamedSharding(self.mesh, spec)
-        )
-        rows = zip(self.shapes, self.new, strict=True)
-        leaves = [None if shape is None else put(shape, spec) for shape, spec in rows]
-        like = inner.init(self.treedef.unflatten(leaves))
+        like = self._state_of(inner)
         if jax.tree.structure(like) != jax.tree.structure(state):
             return state  # of which the member says what is wrong
 
@@ -192,6 +187,22 @@ class Parts:
             return self._laid(x, spec) if fits else x
 
         return jax.tree.map(lay, state, like)
+
+    def _state_of(self, inner: GradientTransformation) -> State:
+        """The shapes of a state, found once for a nest."""
+        key = (self.treedef, tuple(self.shapes), tuple(self.new), self.mesh)
+        known = inner.kept("state of parts", dict)
+        if key in known:
+            return known[key]
+        put = lambda shape, spec: jax.ShapeDtypeStruct(
+            shape, "float32", sharding=NamedSharding(self.mesh, spec)
+        )
+        rows = zip(self.shapes, self.new, strict=True)
+        leaves = [None if shape is None else put(shape, spec) for shape, spec in rows]
+        like = inner.init(self.treedef.unflatten(leaves))
+        if not any(isinstance(x, core.Tracer) for x in jax.tree.leaves(like)):
+            known[key] = like
+        return like
 
     def _laid(self, x: jax.Array, spec: PartitionSpec) -> jax.Array:
         """An array split by a spec."""

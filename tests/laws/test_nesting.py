@@ -97,7 +97,8 @@ def test_a_nest_of_one_wrapper_costs_as_much_for_each_level(name):
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.rotated(6)
 def test_a_nest_of_many_wrappers_costs_as_much_for_each_level(seed):
-    names = random.Random(seed).choices(NESTED, k=5)
+    # In it no member may have a state, and others have one.
+    names = random.Random(seed).choices([x for x in NESTED if x != "block_periodic"], k=5)
 
     def nest(times: int) -> Callable[[gc.GradientTransformation], gc.GradientTransformation]:
         def nested(tx: gc.GradientTransformation) -> gc.GradientTransformation:
