@@ -66,7 +66,7 @@ def make_perturbed_fun(
         f_\sigma(x) = \mathbb E_{z \sim \mu}\, f(x + \sigma z), \qquad
         \nabla f_\sigma(x) = \mathbb E\,
         \bigl(f(x + \sigma z) - f(x)\bigr) \nabla_x \log \mu\bigl((y - x) / \sigma\bigr)
-        \Big|_{y = x + \sigma z}
+        |_{y = x + \sigma z}
 
     Values and derivatives of every order are estimated from the same samples. ``fun`` itself is
     never differentiated.

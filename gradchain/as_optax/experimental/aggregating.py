@@ -141,7 +141,7 @@ def accumulate_avg_updates(accumulation_steps: int) -> GradientTransformationExt
     def update(
         updates: Updates, state: AccumulateAvgUpdatesState, params: Params = None
     ) -> tuple[Updates, AccumulateAvgUpdatesState]:
-        step = state.micro_step + 1
+        step = safe_increment(state.micro_step)
         mean = _nearer(state.avg_grad, updates, step)
         new = AccumulateAvgUpdatesState(step, jnp.array(False), mean)
         return _at_end(step == accumulation_steps, mean, new)
@@ -212,7 +212,7 @@ def get_per_element_mean_and_sum_sq_diff_grads(
     def update(
         updates: Updates, state: PerElementMeanAndSumSqDiffGradsState, params: Params = None
     ) -> tuple[Any, PerElementMeanAndSumSqDiffGradsState]:
-        step = state.micro_step + 1
+        step = safe_increment(state.micro_step)
         here, squares_here, size = of_batch(updates)
         mean = _nearer(state.mean_grads, here, step)
         join = lambda a, b, m, x: a + b + jnp.square(x - m) * _as(size * (step - 1) / step, x)
