@@ -142,8 +142,7 @@ def _partition(tx: Tx, keys: dict[str, Any] | None = None) -> View:
 
 
 def _storage(tx: Tx) -> View:
-    inner = tx.arguments["inner"]
-    return inside(inner, "inner")
+    return inside(tx.arguments["inner"], "inner")
 
 
 #: By the name of a factory of this library.
@@ -213,11 +212,6 @@ def _after_nothing(tx: Tx, _: Any) -> View:
     return Several([Empty(()), *parts])
 
 
-def _hidden(tx: Tx, _: Any) -> View:
-    """``EmptyState`` for a transformation of several members."""
-    return Empty([_stage_of(member).has_clock for member in tx.members.values()])
-
-
 def _muon(tx: Tx, rows: Any) -> View:
     first, *others = tx.members.values()
     is_stored = first.factory.name == "storage"
@@ -235,7 +229,6 @@ def _labels(tx: Tx, keys: Any) -> View:
 #: By the name of a form.
 FORMS: dict[str, Callable[[Tx, Any], View]] = {
     "after nothing": _after_nothing,
-    "empty": _hidden,
     "first": _first_only,
     "labels": _labels,
     "masked": lambda tx, _: Masked(states.MaskedState, view_of(tx)),

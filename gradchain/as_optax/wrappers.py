@@ -21,6 +21,7 @@ from gradchain.as_optax.numerics import safe_increment
 from gradchain.as_optax.pieces import own_pair
 from gradchain.as_optax.states import ApplyEvery, LookaheadState, MultiStepsState
 from gradchain.as_optax.tree_utils import tree_cast, tree_cast_like, tree_zeros_like
+from gradchain.as_optax.views import start as start_count
 from gradchain.core.types import Dtype, Numeric, Pair as AnyPair, Params, Updates
 
 ShouldSkipUpdateFunction = Callable[..., Any]
@@ -34,11 +35,6 @@ def named_pair(name: str, init: Callable[..., Any], update: Callable[..., Any]) 
     """A pair whose state has a name of its own."""
     update.__qualname__ = name
     return Pair(*own_pair(init, update))
-
-
-def start_count() -> jax.Array:
-    """A counter at its start."""
-    return jnp.zeros([], jnp.int32)
 
 
 def apply_every(k: int = 1) -> GradientTransformationExtraArgs:
